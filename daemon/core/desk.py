@@ -20,7 +20,7 @@ from daemon.bridge.words import JobState, KeyedPrint, PastPrint, PrintRecord
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checked
 from daemon.core.bed_watch import BedWatch
-from daemon.core.connection.connection import LONG
+from daemon.core.connection.client_commands import LONG
 from daemon.core.core import Core
 from daemon.core.core_tally import core_tally
 from daemon.core.job.keyed import KeyedPrints
@@ -150,7 +150,7 @@ class Desk:
             counters=printer.counters if printer else Counters(),
             position=self._position,
             stop_confirmed=connection.stop_confirmed,
-            commanded_at=connection.commanded_at,
+            commanded_at=connection.commands.sent_at,
         )
 
     def _job(self) -> JobSummary:
@@ -221,12 +221,12 @@ class Desk:
         return None
 
     def _submit(self, commands: list[str]) -> None:
-        self._core.connection.submit(commands)
+        self._core.connection.commands.submit(commands)
         self._note_moves(commands)
 
     async def _send(self, commands: list[str]) -> None:
         try:
-            await self._core.connection.send(commands)
+            await self._core.connection.commands.send(commands)
             self._note_moves(commands)
         finally:
             self._sending -= 1

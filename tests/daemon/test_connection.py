@@ -451,17 +451,17 @@ async def test_options_open_nothing(made):
 async def test_commands_are_checked_together(made):
     async with connection() as it:
         with pytest.raises(NotConnected):
-            await it.send(["M105"])
+            await it.commands.send(["M105"])
         it.keep_connected()
         await until(lambda: it.ready)
         await asyncio.sleep(1)
         before = len(made.accepted)
         for wrong, error in (("M110 N0", ForbiddenCommand), ("M117 a\nM112", CommandError)):
             with pytest.raises(error):
-                await it.send(["G1 X1", wrong])
+                await it.commands.send(["G1 X1", wrong])
         await asyncio.sleep(1)
         assert len(made.accepted) == before, "none is sent"
-        await it.send(["G1 X1", "G1 X2"])
+        await it.commands.send(["G1 X1", "G1 X2"])
         await asyncio.sleep(1)
         assert made.accepted[before:] == ["G1 X1", "G1 X2"]
 
@@ -471,7 +471,7 @@ async def test_m112_stops_at_once(made, stop):
     async with connection() as it:
         it.keep_connected()
         await until(lambda: it.ready)
-        await it.send(["G28", stop])
+        await it.commands.send(["G28", stop])
         assert it.state is C.FAULT
         assert "G28" not in made.accepted
 
@@ -481,8 +481,8 @@ async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_ta
         it.keep_connected()
         await until(lambda: it.state is C.HANDSHAKING)
         with pytest.raises(NotConnected):
-            await it.send(["G28"])
-        await it.send(["M112"])
+            await it.commands.send(["G28"])
+        await it.commands.send(["M112"])
         assert it.state is C.FAULT
         await asyncio.sleep(60)
         assert it.state is C.FAULT, "who has stopped it connects again"

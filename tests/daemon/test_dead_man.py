@@ -72,11 +72,11 @@ async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_pa
     async with house(tmp_path) as it:
         await asyncio.sleep(10)
         assert said(it) == ["M85 S0"], "what a host before may have said is taken back"
-        await it.connection.send(["M140 S60"])
+        await it.connection.commands.send(["M140 S60"])
         await asyncio.sleep(3 * LIMIT)
         assert set(said(it)[1:]) == {f"M85 S{LIMIT}"}
         assert it.board.bed.target == 60, "it is kept alive"
-        await it.connection.send(["M140 S0"])
+        await it.connection.commands.send(["M140 S0"])
         await asyncio.sleep(10)
         assert said(it)[-1] == "M85 S0"
         await asyncio.sleep(5 * LIMIT)
@@ -94,7 +94,7 @@ async def test_a_print_ends_with_it_taken_back(tmp_path):
 
 async def test_a_host_that_leaves_takes_it_back(tmp_path):
     async with house(tmp_path) as it:
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         await it.connection.disconnect()
         assert said(it)[-1] == "M85 S0"
@@ -117,7 +117,7 @@ async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name]) as it:
-        await it.connection.send(["M104 S60"])
+        await it.connection.commands.send(["M104 S60"])
         await asyncio.sleep(10)
         found = it.jobs.dead_man.protection
         if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "marlin21-meatpack", "repetier"):
@@ -134,7 +134,7 @@ async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_pat
 
 async def test_repetier_s_time_begins_anew_with_a_g_command_only(tmp_path):
     async with house(tmp_path, firmware=FIRMWARES["repetier"]) as it:
-        await it.connection.send(["M104 S60"])
+        await it.connection.commands.send(["M104 S60"])
         await asyncio.sleep(LIMIT)
         told = [each.command for each in it.oracle.commands if each.command.startswith(("G2", "M85"))]
         assert told[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
@@ -145,7 +145,7 @@ async def test_it_can_be_left_out(tmp_path):
     async with house(tmp_path) as it:
         it.jobs.dead_man._config = off.safety
         it.oracle.commands.clear()
-        await it.connection.send(["M104 S60"])
+        await it.connection.commands.send(["M104 S60"])
         await asyncio.sleep(30)
         assert not said(it)
         assert "dead_man_min" in it.jobs.dead_man.protection.reason

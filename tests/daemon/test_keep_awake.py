@@ -56,7 +56,7 @@ async def test_the_time_runs_out_where_nobody_says_anything(tmp_path):
         await it.until(S.PAUSED)
         assert "Must home axis first" in it.jobs.pause_reason
         assert (it.board.hotend.target, it.board.bed.target) == (0, 0), "it is not heated for nothing"
-        await it.connection.send(["G28"])
+        await it.connection.commands.send(["G28"])
         it.jobs.resume()
         await it.until(S.COMPLETED)
         assert it.board.modal.homed
@@ -65,7 +65,7 @@ async def test_the_time_runs_out_where_nobody_says_anything(tmp_path):
 async def test_heat_that_a_user_turned_off_in_a_pause_is_brought_back(tmp_path):
     async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as it:
         await paused(it)
-        await it.connection.send(["M104 S0", "M140 S0"])
+        await it.connection.commands.send(["M104 S0", "M140 S0"])
         await asyncio.sleep(5)
         place = list(it.board.modal.position)
         it.jobs.resume()

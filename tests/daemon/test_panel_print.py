@@ -151,7 +151,7 @@ async def test_nothing_of_ours_ends_it(tmp_path, with_card):
     """Connecting anew may reset the board, and heaters off would end it at a disconnect or a stop of the service."""
     async with api(tmp_path) as server:
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
-        await server.service.connection.send(["M104 S200"])
+        await server.service.connection.commands.send(["M104 S200"])
         await server.settle(16)
         response = await server.post("/api/connection", {"command": "connect"})
         assert response.status == 409

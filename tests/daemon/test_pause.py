@@ -50,7 +50,7 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
         await in_the_middle(it)
         parked = where(it)
         assert since(it, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
-        await it.connection.send(
+        await it.connection.commands.send(
             ["G91", "G0 X33 F9000", "G90", "M83", "G1 E20", "T0", "M107"]
         )  # somebody plays with it
         await asyncio.sleep(60)
@@ -79,7 +79,7 @@ async def test_what_g90_means_for_the_extruder_is_the_firmwares_own_affair(tmp_p
     firmware = replace(FIRMWARES[name], noise=0.0)
     async with house(tmp_path, firmware=firmware, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it, RELATIVE_E)
-        await it.connection.send(["M82" if it.board.modal.relative_e else "M83"])
+        await it.connection.commands.send(["M82" if it.board.modal.relative_e else "M83"])
         it.jobs.resume()
         await it.until(S.COMPLETED)
         assert it.board.modal.relative_e == (firmware.e_mode != "last")
@@ -206,7 +206,7 @@ async def test_hotends_stand_by_in_a_long_pause_and_are_hot_before_anything_move
 async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_anything_moves(tmp_path):
     idle = replace(DEAF, hotend_idle_timeout=True)
     async with house(tmp_path, firmware=idle, scripts=PLAIN, pause=PauseConfig()) as it:
-        await it.connection.send(["M86 S300 T180 E0 B0"])
+        await it.connection.commands.send(["M86 S300 T180 E0 B0"])
         await in_the_middle(it, ["M140 S60", *PART])
         await asyncio.sleep(20 * 60)
         assert (it.board.hotend.target, it.board.bed.target) == (0, 0)
@@ -224,7 +224,7 @@ async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_an
 async def test_what_somebody_has_set_in_a_pause_is_left_as_it_is(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as it:
         await in_the_middle(it)
-        await it.connection.send(["M104 S215"])
+        await it.connection.commands.send(["M104 S215"])
         await asyncio.sleep(60)
         it.jobs.resume()
         await it.until(S.COMPLETED)
@@ -369,7 +369,7 @@ async def test_a_line_longer_than_the_firmware_reads_fails_the_job_by_name(tmp_p
 
 async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
     async with house(tmp_path) as it:
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         await it.jobs.abandon("the service was stopped")
         assert it.accepted[-2:] == ["M104 S0", "M140 S0"]

@@ -102,7 +102,7 @@ class Cuts:
                 if self.clients and self.chance.random() < 0.005 and host.connection.ready:
                     chat += 1
                     with suppress(QueueFull, NotConnected):
-                        await host.connection.send([f"M117 chat {chat}"])
+                        await host.connection.commands.send([f"M117 chat {chat}"])
                 await asyncio.sleep(0.05)
 
     async def power_fails(self) -> None:
@@ -289,7 +289,7 @@ async def test_a_paused_print_stays_paused(tmp_path):
     async def pause(host) -> None:
         host.jobs.pause()
         await until(host, JobState.PAUSED)
-        await host.connection.send(["G91", "G1 Z1.5", "G90"])  # whatever is sent in a pause
+        await host.connection.commands.send(["G91", "G1 Z1.5", "G90"])  # whatever is sent in a pause
         await asyncio.sleep(5)
 
     cuts = await left_in_print(tmp_path, meanwhile=pause)
@@ -329,7 +329,7 @@ async def test_nothing_goes_between_the_lines_before_the_disk_knows_where(tmp_pa
         await asyncio.sleep(6)
         cuts.world.place.takes = [2.0]
         before, printed = cuts.world.place.text, len(of_file(cuts.world))
-        await host.connection.send(["M117 chat"])
+        await host.connection.commands.send(["M117 chat"])
         while "M117 chat" not in [each.command for each in cuts.world.oracle.commands]:
             assert host.jobs.state is JobState.PRINTING
             went, before = before, cuts.world.place.text
@@ -352,7 +352,7 @@ async def test_a_disk_that_fails_keeps_no_command_and_no_line_waiting(tmp_path):
         host.jobs.start()
         await asyncio.sleep(9)
         cuts.world.place.takes = [1e9]
-        await host.connection.send(["M117 chat"])
+        await host.connection.commands.send(["M117 chat"])
         await asyncio.sleep(15)
         assert "M117 chat" in [each.command for each in cuts.world.oracle.commands]
         await until(host, JobState.COMPLETED)
@@ -369,7 +369,7 @@ async def test_what_a_disk_knows_that_has_failed_leads_nowhere(tmp_path):
         host.jobs.start()
         await asyncio.sleep(9)
         world.place.fails = 2
-        await host.connection.send(["M117 chat"])
+        await host.connection.commands.send(["M117 chat"])
         await asyncio.sleep(8)
         assert host.jobs.state is JobState.PRINTING
     await cuts.power_fails()
@@ -414,12 +414,12 @@ async def test_a_restart_in_the_same_boot_goes_by_the_logbook_and_the_disk_follo
         host.jobs.select(world.write(AT_ONCE))
         host.jobs.start()
         await asyncio.sleep(9)
-        await host.connection.send([f"M117 chat {n}" for n in range(9)])
+        await host.connection.commands.send([f"M117 chat {n}" for n in range(9)])
         await asyncio.sleep(0.03)
     async with world.host() as host:
         await until(host, JobState.PRINTING)
         await asyncio.sleep(1)
-        await host.connection.send(["M117 more"])
+        await host.connection.commands.send(["M117 more"])
         await asyncio.sleep(0.5)
     await cuts.power_fails()
     async with world.host() as host:

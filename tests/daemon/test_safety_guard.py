@@ -75,7 +75,7 @@ async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
 async def test_no_firmware_breaks_a_rule_by_the_way_it_speaks(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as it:
         guard = guarded(it)
-        await it.connection.send(["M104 S200", "M140 S60"])
+        await it.connection.commands.send(["M104 S200", "M140 S60"])
         await asyncio.sleep(600)
         assert guard.trouble is None
 
@@ -84,7 +84,7 @@ async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off
     async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as it:
         guard = guarded(it)
         printer = it.connection.printer
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(200)
         it.board.hotend.fail(HeaterFault.RUNAWAY, it.board.now)
         await asyncio.sleep(60)
@@ -98,7 +98,7 @@ async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off
 async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
     async with house(tmp_path, scripts=QUIET) as it:
         guard = guarded(it)
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
         it.connection.printer._reports._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
         await asyncio.sleep(NO_REPORT / 2)
@@ -111,9 +111,9 @@ async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
 async def test_heat_that_was_left_on_is_turned_off(tmp_path):
     async with house(tmp_path, scripts=QUIET) as it:
         guard = guarded(it)
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(29 * 60)
-        await it.connection.send(["M117 still here"])
+        await it.connection.commands.send(["M117 still here"])
         await asyncio.sleep(29 * 60)
         assert targets(it) == (200, 0)
         it.transport._firmware.inject("M140 S50")  # at the panel
@@ -122,7 +122,7 @@ async def test_heat_that_was_left_on_is_turned_off(tmp_path):
         await asyncio.sleep(2 * 60)
         assert "left on for 30 min" in guard.trouble
         assert targets(it) == (0, 0)
-        await it.connection.send(["M104 S100"])
+        await it.connection.commands.send(["M104 S100"])
         await asyncio.sleep(10)
         assert guard.trouble is None, "somebody heats again"
 
@@ -131,7 +131,7 @@ async def test_heat_that_was_left_on_is_turned_off(tmp_path):
 async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
     async with house(tmp_path, scripts=QUIET) as it:
         guarded(it, idle_heat_min=minutes)
-        await it.connection.send(["M104 S200"])
+        await it.connection.commands.send(["M104 S200"])
         await asyncio.sleep(44 * 60)
         assert targets(it) == (200, 0)
         await asyncio.sleep(600)
@@ -174,12 +174,12 @@ async def test_clients_are_refused_and_told(tmp_path):
 async def test_another_profile_holds_at_once_for_everybody_who_looks_at_heat(tmp_path):
     async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as it:
         guard = guarded(it)
-        await it.connection.send(["M104 S250"])
+        await it.connection.commands.send(["M104 S250"])
         await asyncio.sleep(300)
         assert guard.trouble is None
         it.connection.use(replace(it.connection.profile, max_hotend_c=200.0, extruders=2))
         with pytest.raises(CommandError, match="200"):
-            await it.connection.send(["M104 S250"])
+            await it.connection.commands.send(["M104 S250"])
         await asyncio.sleep(10)
         assert "above its maximum of 200" in guard.trouble
         assert targets(it) == (0, 0)

@@ -74,7 +74,7 @@ async def print_on(
                         quiet_until = asyncio.get_running_loop().time() + 0.7
                         chat += 1
                         with suppress(QueueFull):
-                            await host.connection.send([f"M117 chat {chat}", "M105"])
+                            await host.connection.commands.send([f"M117 chat {chat}", "M105"])
                     await asyncio.sleep(0.05)
             if not life.over:
                 return host.jobs.state
@@ -407,7 +407,7 @@ async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the
     world = World(tmp_path, idle, pause=PauseConfig(park="corner"))
     heater = world.firmware.board.hotend
     async with world.host() as host:
-        await host.connection.send(["M86 S300 T180 E0 B0"])
+        await host.connection.commands.send(["M86 S300 T180 E0 B0"])
         host.jobs.select(world.write(["G28", "M109 S200", *MOVES]))
         host.jobs.start()
         async with asyncio.timeout(SLOW):
@@ -575,7 +575,7 @@ async def test_a_printer_that_a_failed_job_has_left_hot_is_made_cold_by_whoever_
         assert world.firmware.board.hotend.target == 200
         await asyncio.sleep(120)
         assert world.firmware.board.hotend.target == 0
-        await host.connection.send(["M104 S50"])
+        await host.connection.commands.send(["M104 S50"])
         await asyncio.sleep(5)
     async with world.host() as host:
         assert not host.connection.ready, "nothing is due any more"

@@ -87,6 +87,6 @@ async def test_a_million_bytes_without_an_end_are_not_kept(tmp_path):
         assert len(printer._link._partial) <= MAX_REPLY
         printer._pump.on_data(b"\n")
         assert server.service.connection.ready
-        await server.service.connection.send(["M105"])
+        await server.service.connection.commands.send(["M105"])
         await server.settle(5)
         assert server.service.connection.ready

@@ -10,21 +10,19 @@ import structlog
 from daemon.bridge.words import PortOptions
 from daemon.config import Config, ProfileConfig
 from daemon.core.connection.addresses import Addresses, port_name
+from daemon.core.connection.client_commands import ClientCommands
 from daemon.core.connection.line_keeper import LineKeeper
 from daemon.core.connection.losing import lost_after
 from daemon.core.connection.making import Make, Maker, settings_of
 from daemon.core.connection.port_memory import PortMemory
+from daemon.core.connection.printer_log import PrinterLog
 from daemon.core.connection.recordings import Recordings
-from daemon.log import LEVELS, Limiter
 from daemon.systemd.descriptors import DescriptorStore
-from gcode.dialect import is_revival
-from gcode.errors import CommandError, FirmwareHalted, NozzledError, PrinterSilent
+from gcode.errors import FirmwareHalted, NozzledError, PrinterSilent
 from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.frozen import frozen
 from gcode.modes import Modes
-from gcode.outgoing import check_command, is_stop
 from gcode.replies import Heaters
-from gcode.too_hot import excess
 from hal.errors import AddressError, HandshakeFailed, NotConnected, PortError
 from hal.logbook import Logbook
 from hal.ports import UsbDevice
@@ -36,7 +34,6 @@ from hal.printer import (
     FirmwareIdentity,
     FirmwareSaid,
     PanelPrint,
-    PanelPrintChanged,
     Printer,
     Prompt,
     StateChanged,
@@ -44,12 +41,9 @@ from hal.printer import (
 )
 from hal.registry import Address, parse
 
-MAX_SAID = 500  # characters of one line of the printer in the log
 REOPEN = 0.25  # s between two tries to get a line back
 STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
 STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
-LONG = 1024  # bytes of a command that is not looked at in one turn of the loop
-LOOK = 0.0005  # s for which commands of clients are looked at, at a stretch
 LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
 
 log = structlog.get_logger()
@@ -81,10 +75,9 @@ class Connection:
             AddressError: the configured address means nothing.
         """
         self.printer: Printer | None = None
-        self.commanded_at = 0.0  # the loop's time of a client's last command
+        self.commands = ClientCommands(self)
         self.stop_confirmed: bool | None = None  # the last emergency stop was; None: none, or one that is under way
         self.logbook = logbook or Logbook()
-        self._sending = asyncio.Lock()
         self._line = LineKeeper(descriptors)
         self._tried = asyncio.Event()  # the first attempt has ended, well or not
         self._keeps = False  # it is to be connected whenever it can be
@@ -99,7 +92,7 @@ class Connection:
         self._target: Address | None = self._addresses.given
         self._ports = PortMemory()
         self._error: NozzledError | None = None
-        self._saying = Limiter()
+        self._log = PrinterLog(lambda: self.printer, lambda: self.address)
         self._on_profile: list[Callable[[], None]] = []
         self._listeners: list[Callable[[Event], None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -271,6 +264,21 @@ class Connection:
         self._saves = save
         self._begin(address, keep=self._addresses.is_given(address), revive=True)
 
+    @property
+    def halted(self) -> bool:
+        """The printer is not READY because its firmware has halted."""
+        return not self.ready and isinstance(self._error, FirmwareHalted)
+
+    def revive(self) -> None:
+        """Connect again to a firmware that has halted, and tell it to obey.
+
+        Raises:
+            NotConnected: there is no printer that was to be connected to.
+        """
+        if self._target is None:
+            raise NotConnected("the printer is not connected")
+        self._begin(self._target, keep=self._keeps, revive=True)
+
     def absent(self, address: str) -> Printer:
         """Return a printer that is not there yet, for `reattach` to replace.
 
@@ -436,20 +444,17 @@ class Connection:
         """Run the script for a printer that has just connected; it is connected also where that fails."""
         try:
             for command in self._config.scripts.connected:
-                self._refuse_too_hot(command.encode("ascii", "replace"))
+                self.commands.refuse_too_hot(command.encode("ascii", "replace"))
                 await printer.send(command)
         except NozzledError as error:
             log.warning("printer.script_failed", script="connected", reason=str(error))
 
     def _on_event(self, event: Event) -> None:
+        self._log.on_event(event)
         if isinstance(event, StateChanged):
             self._on_state(event)
         elif isinstance(event, StopEnded):
             self.stop_confirmed = event.confirmed
-        elif isinstance(event, FirmwareSaid):
-            self._pass_on(event)
-        elif isinstance(event, PanelPrintChanged):
-            log.info("printer.panel_print", going_on=event.print is not None, file=event.print and event.print.name)
         elif isinstance(event, ActionRequested) and event.name == "disconnect" and self._leaving is None:
             self._leaving = asyncio.create_task(self._leave())
         for listener in tuple(self._listeners):
@@ -462,18 +467,8 @@ class Connection:
             self.stop_confirmed = None
         if event.new is ConnectionState.FAULT:
             self._note(event.error)
-            tail = self.printer.tail()[-20:] if self.printer else []
-            if event.old is ConnectionState.READY:
-                log.error("printer.lost", printer=self.address, reason=str(event.error), last_lines=tail)
-                if self._recordings and self.printer:
-                    self._recordings.keep_tail(self.printer, settings_of(self._config))
-
-    def _pass_on(self, said: FirmwareSaid) -> None:
-        """Log what the printer says, as long as it does not say it all the time."""
-        if self._saying.admits(asyncio.get_running_loop().time()):
-            suppressed = self._saying.take_suppressed()
-            more = {"suppressed_before": suppressed} if suppressed else {}
-            log.log(LEVELS[said.severity], "printer.said", text=said.text[:MAX_SAID], **more)
+            if event.old is ConnectionState.READY and self._recordings and self.printer:
+                self._recordings.keep_tail(self.printer, settings_of(self._config))
 
     # -- ending --------------------------------------------------------------------------------------------
 
@@ -514,89 +509,7 @@ class Connection:
         if self._recordings is not None:
             await self._recordings.finish()
 
-    # -- commands ------------------------------------------------------------------------------------------
-
-    def submit(self, commands: Sequence[str]) -> None:
-        """Check all commands, then queue them; nobody waits for the printer. M112 among them stops it at once.
-
-        What revives a firmware that has halted (M999, FIRMWARE_RESTART) has it connected to and revived.
-
-        Raises:
-            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
-            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
-            QueueFull: too many wait already; none is sent.
-        """
-        if not self._done_at_once(commands):
-            self._queue([self._checked(command) for command in commands])
-
-    async def send(self, commands: Sequence[str]) -> None:
-        """Do what `submit` does, after those of earlier calls; many are looked at some at a time.
-
-        A command that heats by an expression takes a quarter of a millisecond, and the wire has its turn in between.
-        """
-        loop = asyncio.get_running_loop()
-        async with self._sending:
-            if self._done_at_once(commands):
-                return
-            looked_at = None
-            while looked_at != (self.printer, self.profile):  # others may be there now than at the beginning
-                looked_at, checked, turn = (self.printer, self.profile), [], loop.time()
-                for command in commands:
-                    if loop.time() - turn >= LOOK:
-                        await asyncio.sleep(0)
-                        turn = loop.time()
-                    if len(command) > LONG:
-                        await self._look_at(command)
-                        turn = loop.time()
-                    checked.append(self._checked(command, cold=len(command) > LONG))
-            self._queue(checked)
-
-    async def _look_at(self, command: str) -> None:
-        """Have a thread look for heat in a very long command, for a tenth of the time: Klipper's have up to 16 KiB."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.to_thread(self._refuse_too_hot, check_command(command))
-        await asyncio.sleep(9 * (loop.time() - began))
-
-    def _done_at_once(self, commands: Sequence[str]) -> bool:
-        """Do what takes no place in the queue; tell whether there was such a command."""
-        if any(is_stop(command) for command in commands):
-            for command in commands:
-                check_command(command)
-            log.warning("printer.emergency_stop", reason="a client sent M112")
-            self.emergency_stop()
-            return True
-        if not self.ready and isinstance(self._error, FirmwareHalted) and any(map(is_revival, commands)):
-            self._revive(commands)
-            return True
-        return False
-
-    def _checked(self, command: str, *, cold: bool = False) -> bytes:
-        """Return a command as it goes on the wire, `cold` where it is known not to heat; raises what `submit` does."""
-        if self.printer is None or not self.ready:
-            raise NotConnected("the printer is not connected")
-        checked = self.printer.check(command)
-        if not cold:
-            self._refuse_too_hot(checked)
-        return checked
-
-    def _refuse_too_hot(self, command: bytes) -> None:
-        profile = self.profile
-        if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
-            raise CommandError(problem)
-
-    def _queue(self, checked: Sequence[bytes]) -> None:
-        if self.printer is None or not self.ready:
-            raise NotConnected("the printer is not connected")
-        self.commanded_at = asyncio.get_running_loop().time()
-        self.printer.submit(*checked)
-
-    def _revive(self, commands: Sequence[str]) -> None:
-        """Do what a client wants of a firmware that has halted: it is told to obey again, and greeted anew."""
-        if len(commands) > 1 or self._target is None:
-            raise CommandError(f"the printer has halted: send {commands[0][:40]} alone, and the rest when it is ready")
-        log.warning("printer.reviving", reason=f"a client sent {commands[0][:40]}")
-        self._begin(self._target, keep=self._keeps, revive=True)
+    # -- an emergency stop ----------------------------------------------------------------------------------
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
         """Stop the printer, whatever has become of its connection; awaits nothing.

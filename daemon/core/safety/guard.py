@@ -107,7 +107,7 @@ class Guard:
         minutes = self._config.safety.idle_heat_min
         if self._jobs.active or self._connection.panel_print is not None:
             self._used_at = now
-        used_at = max(self._used_at, self._connection.commanded_at)
+        used_at = max(self._used_at, self._connection.commands.sent_at)
         if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
             self._asking = asyncio.create_task(self._ask_first(used_at))
             self._asking.add_done_callback(self._asked)
@@ -119,7 +119,7 @@ class Guard:
         if at_work:
             self._used_at = self._loop.time()
             log.info("safety.works_elsewhere", consequence="heaters stay on: it moves, or prints, for somebody else")
-        elif max(self._used_at, self._connection.commanded_at) == used_at and self._connection.ready:
+        elif max(self._used_at, self._connection.commands.sent_at) == used_at and self._connection.ready:
             minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
 

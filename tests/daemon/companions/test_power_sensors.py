@@ -166,8 +166,8 @@ async def test_a_printer_gets_its_command_and_the_print_pauses_where_nothing_com
     async with bench(tmp_path, pins, M600, address=ADDRESS[knows]) as (server, _, client, _):
         sent, told = [], []
         server.service.events.subscribe(told.append)
-        client_of = server.service.connection.submit
-        server.service.connection.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
+        client_of = server.service.connection.commands.submit
+        server.service.connection.commands.submit = lambda *commands: (sent.extend(commands), client_of(*commands))
         await begin(server)
         pins.pin(17).drive_high()
         await asyncio.sleep(50)

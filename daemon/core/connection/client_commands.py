@@ -1,0 +1,123 @@
+"""ClientCommands: what clients send to the printer between the lines of a job: looked at, checked, and queued."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gcode.dialect import is_revival
+from gcode.errors import CommandError
+from gcode.outgoing import check_command, is_stop
+from gcode.too_hot import excess
+from hal.errors import NotConnected
+
+if TYPE_CHECKING:
+    from daemon.core.connection.connection import Connection
+
+LONG = 1024  # bytes of a command that is not looked at in one turn of the loop
+LOOK = 0.0005  # s for which commands are looked at, at a stretch
+
+log = structlog.get_logger()
+
+
+class ClientCommands:
+    """Those of one connection.
+
+    Attributes:
+        sent_at: when the last one was queued, by the clock of the loop.
+    """
+
+    def __init__(self, connection: "Connection") -> None:
+        self.sent_at = 0.0
+        self._connection = connection
+        self._sending = asyncio.Lock()
+
+    def submit(self, commands: Sequence[str]) -> None:
+        """Check all commands, then queue them; nobody waits for the printer. M112 among them stops it at once.
+
+        What revives a firmware that has halted (M999, FIRMWARE_RESTART) has it connected to and revived.
+
+        Raises:
+            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
+            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
+            QueueFull: too many wait already; none is sent.
+        """
+        if not self._done_at_once(commands):
+            self._queue([self._checked(command) for command in commands])
+
+    async def send(self, commands: Sequence[str]) -> None:
+        """Do what `submit` does, after those of earlier calls; many are looked at some at a time.
+
+        A command that heats by an expression takes a quarter of a millisecond, and the wire has its turn in between.
+        """
+        loop, connection = asyncio.get_running_loop(), self._connection
+        async with self._sending:
+            if self._done_at_once(commands):
+                return
+            looked_at = None
+            while looked_at != (
+                connection.printer,
+                connection.profile,
+            ):  # others may be there now than at the beginning
+                looked_at, checked, turn = (connection.printer, connection.profile), [], loop.time()
+                for command in commands:
+                    if loop.time() - turn >= LOOK:
+                        await asyncio.sleep(0)
+                        turn = loop.time()
+                    if len(command) > LONG:
+                        await self._look_at(command)
+                        turn = loop.time()
+                    checked.append(self._checked(command, cold=len(command) > LONG))
+            self._queue(checked)
+
+    def refuse_too_hot(self, command: bytes) -> None:
+        """Raise CommandError where a command asks for more heat than the profile allows."""
+        profile = self._connection.profile
+        if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
+            raise CommandError(problem)
+
+    async def _look_at(self, command: str) -> None:
+        """Have a thread look for heat in a very long command, for a tenth of the time: Klipper's have up to 16 KiB."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.to_thread(self.refuse_too_hot, check_command(command))
+        await asyncio.sleep(9 * (loop.time() - began))
+
+    def _done_at_once(self, commands: Sequence[str]) -> bool:
+        """Do what takes no place in the queue; tell whether there was such a command."""
+        if any(is_stop(command) for command in commands):
+            for command in commands:
+                check_command(command)
+            log.warning("printer.emergency_stop", reason="a client sent M112")
+            self._connection.emergency_stop()
+            return True
+        if self._connection.halted and any(map(is_revival, commands)):
+            self._revive(commands)
+            return True
+        return False
+
+    def _revive(self, commands: Sequence[str]) -> None:
+        """Do what a client wants of a firmware that has halted: it is told to obey again, and greeted anew."""
+        first = commands[0][:40]
+        if len(commands) > 1:
+            raise CommandError(f"the printer has halted: send {first} alone, and the rest when it is ready")
+        log.warning("printer.reviving", reason=f"a client sent {first}")
+        self._connection.revive()
+
+    def _checked(self, command: str, *, cold: bool = False) -> bytes:
+        """Return a command as it goes on the wire, `cold` where it is known not to heat; raises what `submit` does."""
+        printer = self._connection.printer
+        if printer is None or not self._connection.ready:
+            raise NotConnected("the printer is not connected")
+        checked = printer.check(command)
+        if not cold:
+            self.refuse_too_hot(checked)
+        return checked
+
+    def _queue(self, checked: Sequence[bytes]) -> None:
+        printer = self._connection.printer
+        if printer is None or not self._connection.ready:
+            raise NotConnected("the printer is not connected")
+        self.sent_at = asyncio.get_running_loop().time()
+        printer.submit(*checked)
