@@ -249,6 +249,14 @@ async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
         history = (await api.get("/api/farm/history?printer=mk3")).json["copies"]
         assert [(copy["id"], copy["reason"]) for copy in history] == [(offer.copy, "admin said so")]
         assert len((await api.get(f"/api/farm/history?before={NOW}")).json["copies"]) == 0
+        for filters, count in {"state=failed&q=CUBE": 1, "state=done": 0, "q=c%25b": 0}.items():
+            assert len((await api.get(f"/api/farm/history?{filters}")).json["copies"]) == count
+        assert (await api.get("/api/farm/history?state=waiting")).status == 400
+        header, row = (await api.get("/api/farm/history.csv?state=failed")).body.decode().splitlines()
+        assert (header.split(",")[:4], row.split(",")[:4]) == (
+            ["job", "copy", "state", "printer"],
+            ["cube.gcode", "1", "failed", "mk3"],
+        )
 
 
 @pytest.mark.parametrize(

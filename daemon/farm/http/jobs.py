@@ -198,27 +198,6 @@ class OrphansHandler(FarmHandler):
         self.answer({"copies": [copy_view(copy, printers, job.name) for copy, job in await self.ask(look)]})
 
 
-class FarmHistoryHandler(FarmHandler):
-    """/api/farm/history."""
-
-    async def get(self) -> None:
-        """List copies that have ended, the newest first."""
-        limit = self.whole("limit", 100, 1, MOST)
-        before = self.number("before", 4e9, 0, 4e9)
-        printer = self.get_query_argument("printer", "")[:64]
-
-        def look(jobs: JobList) -> list[tuple[FarmCopy, FarmJob]]:
-            known: dict[str, FarmJob] = {}
-            found = jobs.history(limit, before, printer)
-            for each in found:
-                if each.job not in known:
-                    known[each.job] = jobs.job(each.job)
-            return [(each, known[each.job]) for each in found]
-
-        entries = await self.ask(look)
-        self.answer({"copies": [copy_view(copy, self.farm.printers, job.name) for copy, job in entries]})
-
-
 class FarmLogHandler(FarmHandler):
     """/api/farm/log."""
 

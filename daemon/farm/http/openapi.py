@@ -11,7 +11,7 @@ from daemon.farm.http.jobs import MOST, Before, Edit, Settlement, Submission
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
-from daemon.farm.list.words import FileFacts, ListedEvent
+from daemon.farm.list.words import FINAL, FileFacts, ListedEvent
 from daemon.farm.messages import PRINTER_ID
 
 Schema = dict[str, Any]
@@ -157,6 +157,8 @@ def _others() -> dict[str, dict[str, Schema]]:
         _page()[0],
         _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Those that ended before this time."),
         _query("printer", TEXT, "Those of this printer."),
+        _query("state", {"enum": [*FINAL]}, "Those that ended so."),
+        _query("q", TEXT, "Those of jobs with this in their names."),
     ]
     log = [
         _page()[0],
@@ -178,6 +180,7 @@ def _others() -> dict[str, dict[str, Schema]]:
                 "List copies that have ended, the newest first.", _obj(copies=_array(CopyView)), 400, parameters=history
             )
         },
+        "/history.csv": {"get": _bytes("Give the same as a table.", "text/csv", 400, parameters=history[1:])},
         "/log": {"get": _does("Tell who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)},
         "/files": {"post": upload},
         "/files/{sha256}": {"get": _does("Tell about a file.", _ref(FileFacts), 404, parameters=[sha256])},

@@ -14,11 +14,11 @@ from tornado.iostream import IOStream
 from daemon.errors import AddressInUse
 from daemon.farm.http.about import FarmAboutHandler, FarmKeyHandler, FarmKeysHandler, FarmOpenApiHandler
 from daemon.farm.http.base import FarmNowhere
+from daemon.farm.http.history import FarmHistoryHandler, FarmHistoryTableHandler
 from daemon.farm.http.hub import EventsHandler, FarmHub
 from daemon.farm.http.jobs import (
     CopyHandler,
     CopyVerbHandler,
-    FarmHistoryHandler,
     FarmJobHandler,
     FarmLogHandler,
     JobsHandler,
@@ -68,6 +68,7 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
         (f"{api}/orphans", OrphansHandler, given),
         (f"{api}/events", EventsHandler, given),
         (f"{api}/history", FarmHistoryHandler, given),
+        (rf"{api}/history\.csv", FarmHistoryTableHandler, given),
         (f"{api}/log", FarmLogHandler, given),
         (f"{api}/files", FarmFilesHandler, given),
         (f"{api}/files/({SHA256})", FileFactsHandler, given),
@@ -78,6 +79,7 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
         ("/metrics", FarmMetricsHandler, given),
         (r"/()", FarmPageHandler, given),
         (r"/page/([a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, given),
+        (r"/page/(vendor/[a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, given),
     ]
     return tornado.web.Application(
         routes,

@@ -3,7 +3,7 @@
 Every method is one transaction. What printers may do is in `handing`, what people may do in `wishing`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -215,10 +215,17 @@ class JobList:
         with self._database.read() as tx:
             return reading.outstanding(tx)
 
-    def history(self, limit: int = 100, before: float | None = None, printer: str = "") -> list[FarmCopy]:
-        """Return copies that have ended, the newest first."""
+    def history(
+        self, limit: int = 100, before: float | None = None, printer: str = "", state: str = "", name: str = ""
+    ) -> list[FarmCopy]:
+        """Return copies that have ended, the newest first; of jobs with `name` in their names."""
         with self._database.read() as tx:
-            return reading.history(tx, limit, before, printer)
+            return reading.history(tx, limit, before, printer, state, name)
+
+    def names(self, jobs: Iterable[str]) -> dict[str, str]:
+        """Return what jobs are called, by id."""
+        with self._database.read() as tx:
+            return reading.names(tx, jobs)
 
     def events(self, since: int = 0, limit: int = reading.MOST, job: str = "") -> list[ListedEvent]:
         """Return who did what, behind an event."""

@@ -1,7 +1,7 @@
 """What the list shows: jobs in their order, copies, history, events, numbers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,15 +46,31 @@ def outstanding(tx: Transaction) -> list[FarmCopy]:
     return [rows.copy_of(row) for row in tx.rows(query.order_by(copies.c.printer, copies.c.id))]
 
 
-def history(tx: Transaction, limit: int, before: float | None, printer: str = "") -> list[FarmCopy]:
+def history(
+    tx: Transaction, limit: int, before: float | None, printer: str = "", state: str = "", name: str = ""
+) -> list[FarmCopy]:
     """Return copies that have ended, the newest first."""
     query = sa.select(copies).where(copies.c.ended.is_not(None))
     if before is not None:
         query = query.where(copies.c.ended < before)
     if printer:
         query = query.where(copies.c.printer == printer)
+    if state:
+        query = query.where(copies.c.state == state)
+    if name:
+        query = query.where(copies.c.job.in_(sa.select(jobs.c.id).where(jobs.c.name.icontains(name, autoescape=True))))
     query = query.order_by(copies.c.ended.desc(), copies.c.id).limit(limit)
     return [rows.copy_of(row) for row in tx.rows(query)]
+
+
+def names(tx: Transaction, ids: Iterable[str]) -> dict[str, str]:
+    """Return what jobs are called."""
+    found: dict[str, str] = {}
+    wanted = sorted(ids)
+    for at in range(0, len(wanted), MOST):
+        part = wanted[at : at + MOST]
+        found |= {row.id: row.name for row in tx.rows(sa.select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(part)))}
+    return found
 
 
 def events_since(tx: Transaction, since: int, limit: int, job: str = "") -> list[ListedEvent]:

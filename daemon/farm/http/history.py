@@ -1,0 +1,74 @@
+"""What has been printed, and what has not: a list, and a table for other programs."""
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from daemon.farm.http.base import FarmHandler
+from daemon.farm.http.errors import FarmRefusal
+from daemon.farm.http.views import copy_view
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FINAL, FarmCopy
+
+MOST = 500
+MOST_ROWS = 10_000
+"""Copies of one answer, and of one table."""
+
+COLUMNS = ("job", "copy", "state", "printer", "begun", "ended", "seconds", "filament_mm", "reason")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet would compute, where a cell begins with it."""
+
+
+class FarmHistoryHandler(FarmHandler):
+    """/api/farm/history."""
+
+    async def get(self) -> None:
+        """List copies that have ended, the newest first."""
+        copies, names = await self.found(self.whole("limit", 100, 1, MOST))
+        self.answer({"copies": [copy_view(copy, self.farm.printers, names.get(copy.job, "")) for copy in copies]})
+
+    async def found(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:
+        """Return what is asked for, and what the jobs are called."""
+        before = self.number("before", 4e9, 0, 4e9)
+        state = self.get_query_argument("state", "")
+        if state and state not in FINAL:
+            raise FarmRefusal(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
+        printer, name = (self.get_query_argument(each, "")[:64] for each in ("printer", "q"))
+
+        def look(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
+            copies = jobs.history(limit, before, printer, state, name)
+            return copies, jobs.names({copy.job for copy in copies})
+
+        return await self.ask(look)
+
+
+class FarmHistoryTableHandler(FarmHistoryHandler):
+    """/api/farm/history.csv."""
+
+    async def get(self) -> None:
+        """Give the same as a table."""
+        copies, names = await self.found(self.whole("limit", MOST_ROWS, 1, MOST_ROWS))
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Disposition", 'attachment; filename="history.csv"')
+        self.write(table(copies, names))
+
+
+def table(copies: list[FarmCopy], names: Mapping[str, str]) -> str:
+    """Return copies as CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for copy in copies:
+        of = (names.get(copy.job, copy.job), copy.number, copy.state, copy.printer)
+        took = (_date(copy.begun), _date(copy.ended), round(copy.seconds), round(copy.filament_mm))
+        writer.writerow([_cell(each) for each in (*of, *took, copy.reason)])
+    return out.getvalue()
+
+
+def _date(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
