@@ -1,17 +1,18 @@
 """Names: a class has one that no other class of the distribution has, so that a reader knows which is meant."""
 
-import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+CLASS = re.compile(r"^ *class (\w+)[:(]", re.MULTILINE)  # a syntax tree takes 4 s for all of them
 
 
 def test_no_two_classes_have_one_name():
     found = defaultdict(set)
     for package in ("gcode", "hal", "daemon"):
         for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    found[node.name].add(str(path.relative_to(ROOT)))
+            for name in CLASS.findall(path.read_text("utf-8")):
+                found[name].add(str(path.relative_to(ROOT)))
+    assert len(found) > 900, "the pattern finds no classes any more"
     assert {name: sorted(paths) for name, paths in found.items() if len(paths) > 1} == {}
