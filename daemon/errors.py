@@ -34,7 +34,7 @@ NozzledError
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
-    │   ├── CannotGoOn           a job cannot go on where another host left it (the machine was restarted)
+    │   ├── CannotGoOn           a job cannot go on where the previous host left it (the machine was restarted)
     │   └── StepsDiffer          the previous process sent other commands at this place: the configuration was changed
     └── FileError                what was asked of the uploads' folder
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
@@ -195,11 +195,11 @@ class PrinterRefused(JobError):
 
 
 class CannotGoOn(JobError):
-    """A job cannot go on where another host has left it; says why."""
+    """A job cannot go on where the previous host left it; says why."""
 
 
 class StepsDiffer(JobError):
-    """The host before has sent other commands at this place, as with another configuration."""
+    """The previous host sent other commands at this place, as with another configuration."""
 
 
 class FileError(ServiceError):

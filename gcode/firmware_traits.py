@@ -102,8 +102,8 @@ class Dialect:
             impossible number tells where it is.
         enforces_order: numbered lines are carried out in the order of their numbers only; where they are not, a
             probe with an impossible number is carried out like any other line.
-        window_lines: lines that may be on their way without an answer.
-        window_bytes: bytes that may be on their way; one line alone may always go.
+        window_lines: lines that may be in flight.
+        window_bytes: bytes that may be in flight; one line alone may always go.
         max_line: bytes of a line that the firmware reads, with number and checksum; the rest is cut silently. None:
             it has no limit that matters.
         learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.

@@ -20,7 +20,7 @@ The history holds frames and not places in a file, because what was sent may hav
 link itself.
 
 Here, and wherever lines are kept, a line keeps one number for the whole conversation. The number on the wire is smaller
-by `base`. It begins anew from time to time, because firmwares cannot count without end: Smoothieware reads line numbers
+by `base`. It starts over from time to time, because firmwares cannot count without end: Smoothieware reads line numbers
 as floats (Gcode.cpp, `get_value`), and Repetier counts modulo 65536 (gcode.cpp). docs/link.md, "Line numbers", has the
 steps of it.
 
@@ -49,7 +49,7 @@ MOST = 900_000
 apart (up to 2^24)."""
 
 MANY = 100_000
-"""Numbers on the wire from which on they begin anew with the next job."""
+"""Numbers on the wire from which on they start over with the next job."""
 
 ANEW = 1000
 """The number on the wire with which they do. A board that was reset asks for 1, which cannot be mistaken for it."""
@@ -145,7 +145,7 @@ def near(on_wire: int, number: int, modulo: int | None) -> int:
 
 
 class Flight:
-    """What is on its way.
+    """The lines in flight.
 
     Attributes:
         lines: sent, and without an answer; oldest first.
@@ -154,8 +154,8 @@ class Flight:
         replay: the next number to be sent; behind `next` while going back.
         history: the last frames, each at its number modulo HISTORY.
         base: what is taken off a number on the wire.
-        renewed: the last line by which numbers on the wire began anew; 0: none that matters.
-        renew_at: from this line on they are to begin anew.
+        renewed: the last line by which numbers on the wire started over; 0: none that matters.
+        renew_at: from this line on they are to start over.
         idle_until: when a line was sent last that found none without an answer.
         begin: no line before this one is kept, whatever there were.
     """
@@ -254,7 +254,7 @@ class Flight:
         if modulo is not None:
             return near(on_wire, self.next, modulo)
         if self.renewed and self.first_held <= on_wire + self._former <= self.renewed:
-            return on_wire + self._former  # from before numbers began anew
+            return on_wire + self._former  # from before numbers started over
         number = on_wire + self.base
         if self.fills and on_wire > 1 and not self.renewed < number <= self.next:
             # it took another number for the new one: Smoothieware obeys an M110 whose checksum is wrong
@@ -271,23 +271,23 @@ class Flight:
 
     @property
     def fills(self) -> bool:
-        """Numbers have begun anew, and nothing but harmless lines has been sent since."""
+        """Numbers have started over, and nothing but harmless lines has been sent since."""
         return self.renewed > 0 and self.next - self.renewed <= FILLERS
 
     @property
     def renews(self) -> bool:
-        """They are still to begin anew, or have only just done so; `renew_at` is up to date then."""
+        """They are still to start over, or have only just done so; `renew_at` is up to date then."""
         if self.renewed and self.renew_at <= self.renewed and not self.fills:
             self.renew_at = self.base + MOST
         return self.next >= self.renew_at
 
     def renew_soon(self) -> None:
-        """Begin anew before the next line, where there have been many."""
+        """Start over before the next line, where there have been many."""
         if self.next_on_wire > MANY:
             self.renew_at = self.next
 
     def renew(self) -> None:
-        """Begin anew with the next line, which has to be the command for that; nothing is on its way."""
+        """Start over with the next line, which has to be the command for that; nothing is in flight."""
         self.renewed, self._former = self.next, self.base
         self.base = self.next - ANEW
         self.renew_at = self.next
@@ -299,7 +299,7 @@ class Flight:
         self.renew_at = self.base + MOST if modulo is not None else maxsize
 
     def rewind(self, number: int) -> int:
-        """Go back to a line; those before it were accepted and stay. Returns how many behind it were on their way."""
+        """Rewind to a line; those before it were accepted and stay. Returns how many behind it were in flight."""
         while self.replay < number:  # taken out of the flight by an earlier request, but accepted after all
             self.add(self.line(self.replay))
             self.replay += 1

@@ -22,7 +22,7 @@ HELLOS_BEFORE_ASKING = 2
 """Most printers answer the first of them; who asks gets one more answer, which has to be waited for."""
 
 HELLOS_BEFORE_RESET = 4
-"""Hellos in vain behind which every second one begins with the reset of a decoder: another host may have left it
+"""Hellos in vain behind which every second one begins with the reset of a decoder: the previous host may have left it
 waiting for packed bytes, and to that no plain hello has an end."""
 
 REPEAT = 2.0
@@ -48,7 +48,7 @@ class Greeting:
         done: somebody is there, and has said all.
         heard: anything at all came.
         banner: what the board said of itself since it booted, to tell it by where M115 says nothing.
-        booted: the board began anew meanwhile.
+        booted: the board restarted meanwhile.
         busy_at: when the printer said last that it works for somebody else.
     """
 

@@ -1,9 +1,9 @@
 """HostLink: the host's end of the line protocol, without the line.
 
 Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
-frames lines, keeps as many on their way as the dialect allows, counts answers, and goes back when the printer
+frames lines, keeps as many in flight as the dialect allows, counts answers, and rewinds when the printer
 asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called. `gcode/outbox.py` has what
-waits and makes frames of it, `gcode/flight.py` the lines on their way, `gcode/recovery.py` what is done about requests
+waits and makes frames of it, `gcode/flight.py` the lines in flight, `gcode/recovery.py` what is done about requests
 and silence; here is what replies mean for all of them.
 
     source.next_line ─┐
@@ -100,7 +100,7 @@ class HostLink:
         Args:
             dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
-            journal: what another host could go on from.
+            journal: what the next host can reattach by.
             leave: asked before anything but a line of the job goes out; the job's lines do not wait for it.
         """
         self.error: LinkError | None = None
@@ -173,7 +173,7 @@ class HostLink:
             self.position = JobPosition()
 
     def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
-        """Take over a conversation that another link has left; nothing of this one may have been sent.
+        """Take over a conversation of an earlier link; nothing of this one may have been sent.
 
         Where that link has sent packed lines, `may_be_packing` comes first.
 
@@ -431,7 +431,7 @@ class HostLink:
             recovery.resume_if_answered()
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
-            # it was the tail of the only line on its way, so nothing will ask for that: the host does
+            # it was the tail of the only line in flight, so nothing will ask for that: the host does
             self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.probing)
         elif number is not None and lines:
             # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
@@ -633,7 +633,7 @@ class HostLink:
         return events
 
     def _look_at_decoder(self, now: float, events: list[LinkEvent]) -> None:
-        """Ask what has become of the lines on their way where the decoder was not ready for them."""
+        """Ask what has become of the lines in flight where the decoder was not ready for them."""
         flight, packer = self._flight, self._outbox.packer
         runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
         if not packer.look(now, may_be_silent=runs_long):

@@ -1,7 +1,7 @@
 """Outbox: what goes to the firmware next, and in which form.
 
 What waits is taken in this order, as far as it fits what the firmware holds: urgent commands, lines that are asked for
-again, the beginning anew of numbers, commands, lines of the job.
+again, the starting over of numbers, commands, lines of the job.
 """
 
 from collections import deque
@@ -194,23 +194,23 @@ class Outbox:
             return None
         if flight.replaying:
             return self._repeat()
-        if flight.next >= flight.renew_at and self._begins_anew():
-            return self._take_anew()
+        if flight.next >= flight.renew_at and self._renumbers():
+            return self._take_renumbering()
         return self._take_queued()
 
-    def _begins_anew(self) -> bool:
-        """Tell whether this firmware has to be told that its numbers begin anew."""
+    def _renumbers(self) -> bool:
+        """Tell whether this firmware has to be told that its numbers start over."""
         counting = self._dialect.counting
         if self._dialect.numbered and counting.modulo is None:
             return self._flight.renews
         self._flight.wrap(counting.modulo if self._dialect.numbered else None)
         return False
 
-    def _take_anew(self) -> Sent | None:
-        """Return the line by which numbers begin anew, or a harmless one behind it.
+    def _take_renumbering(self) -> Sent | None:
+        """Return the line by which numbers start over, or a harmless one behind it.
 
-        No other is on its way, as the firmware may act upon it late, and would take those behind it twice. It is taken
-        whatever the number before it was, so the firmware is asked first whether it has them all.
+        No other line is in flight, as the firmware may act upon it late, and would take those behind it twice. It is
+        taken whatever the number before it was, so the firmware is asked first whether it has them all.
         """
         flight, recovery = self._flight, self._recovery
         if flight.lines:
@@ -287,7 +287,7 @@ class Outbox:
         return out
 
     def _up_to_gap(self, most: int) -> int:
-        """Return how many lines may be on their way without one with a number that is left out."""
+        """Return how many lines may be in flight without one with a number that is left out."""
         flight = self._flight
         if flight.next >= self._gap_end:
             self._gap = self._gap_end = maxsize

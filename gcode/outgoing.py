@@ -63,7 +63,7 @@ class Ticket:
 
     def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
         self.command = command
-        self.step = step  # of a job's own script, by which another host finds it again; 0: of none
+        self.step = step  # of a job's own script, by which the next host finds it again; 0: of none
         self.urgent = urgent  # out at once, before other commands and beyond the window
         self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
         self.replies: list[str] = []

@@ -34,7 +34,7 @@ LONG_DOUBT = 2.0
 """Seconds between two looks at the state of a decoder, while a command runs that takes long."""
 
 DOUBT = 0.5
-"""Seconds for which the decoder may be in another state than it ought to be: orders on their way put it right."""
+"""Seconds for which the decoder may be in another state than it ought to be: orders in flight put it right."""
 
 MOST_REFUSALS = 3
 """Times that one line is refused before lines go unpacked."""
@@ -184,7 +184,7 @@ class Packer:
             self.doubt_at = now + DOUBT
 
     def look(self, now: float, *, may_be_silent: bool) -> bool:
-        """Tell whether its state was wrong for too long: what has become of the lines on their way has to be asked.
+        """Tell whether its state was wrong for too long: what has become of the lines in flight has to be asked.
 
         Args:
             now: the time.

@@ -6,7 +6,7 @@ conversation.
 Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
 next, and the host never guesses: whenever it is in doubt, it asks. It asks one of three things, and each is a phase.
 
-* Which line do you want? (PROBING; REATTACHING where another host has sent the lines; DOUBTING where the answer was
+* Which line do you want? (PROBING; REATTACHING where the previous host sent the lines; DOUBTING where the answer was
   absurd.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
   that it expects. Sending the last line again would be a guess, and Marlin 2.1 drops a repeat without a word.
 * Has everything that I sent been dealt with? (REWINDING.) Behind a refused line there may be others on the wire. Each
@@ -68,7 +68,7 @@ class Phase(Enum):
     """What a conversation is about besides its lines."""
 
     CLEAR = "all is well"
-    REATTACHING = "another host has left the conversation, and the printer is asked which line it wants"
+    REATTACHING = "the conversation is the previous host's, and the printer is asked which line it wants"
     PROBING = "the printer is asked which line it wants"
     DOUBTING = "the printer wants a line that makes no sense, and is asked again"
     REWINDING = "a line is asked for again, and the link waits for what was sent behind it"
@@ -102,7 +102,7 @@ class _Request:
     until: float = 0.0  # when they count as vanished
     begun: float = 0.0
     end: int = 0  # the number behind the last line that had been sent
-    early: int = 0  # oks that found no line on its way: some from `target` to `end` have arrived after all
+    early: int = 0  # oks that found no line in flight: some from `target` to `end` have arrived after all
 
 
 @mutable
@@ -122,7 +122,7 @@ class Recovery:
         all_here: the printer has said that it wants this line next, or cannot say.
         turnaround: the shortest time from a line to its answer so far, in s.
         refused: an error has come that says that a line was not understood.
-        answered_early: the oldest lines on their way whose `ok` came before it was known that they had arrived.
+        answered_early: the oldest lines in flight whose `ok` came before it was known that they had arrived.
     """
 
     phase: Phase = Phase.CLEAR
@@ -157,7 +157,7 @@ class Recovery:
 
     @property
     def settled(self) -> bool:
-        """Nobody asks for anything that another host has left."""
+        """Nobody asks for anything that the previous host left."""
         return not (self.phase is Phase.REWINDING or self.raw or self._came_from is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Recovery:
 
         Args:
             number: that the printer wants.
-            flight: what is on its way.
+            flight: the lines in flight.
             dialect: of the firmware.
             now: the time.
             wire_free: when the last byte sent has left.
@@ -228,7 +228,7 @@ class Recovery:
         """Tell whether a request for the line that was sent last came too soon to answer that.
 
         Where a firmware asks again by itself, a line that was refused anew has an error before its request: any other
-        one may have been on its way for long.
+        one may have been in flight for long.
         """
         refused, self.refused = self.refused, False
         soon = now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND
@@ -259,9 +259,9 @@ class Recovery:
 
         Args:
             number: of the line.
-            flight: what is on its way.
+            flight: the lines in flight.
             now: the time.
-            until: when what is on its way behind it has vanished.
+            until: when the lines in flight behind it have vanished.
             executes: a line is answered when it is executed: those that were accepted may still be.
         """
         self._came_from = self._doubted = None
@@ -293,7 +293,7 @@ class Recovery:
 
     @property
     def quiet_at(self) -> float:
-        """When what was on its way behind a bad line counts as vanished."""
+        """When what was in flight behind a bad line counts as vanished."""
         return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
 
     def quiet(self, flight: Flight, dialect: Dialect) -> None:
@@ -306,7 +306,7 @@ class Recovery:
             self._resume()
 
     def stray(self, flight: Flight) -> None:
-        """Take note of an `ok` for which no line is on its way."""
+        """Take note of an `ok` for which no line is in flight."""
         self._request.early += flight.replaying
 
     def probe(self, flight: Flight, dialect: Dialect) -> None:
@@ -326,7 +326,7 @@ class Recovery:
             oldest: the command that has no answer.
             alive: when there was a sign of life, or the last probe went out.
             now: the time.
-            flight: what is on its way.
+            flight: the lines in flight.
             dialect: of the firmware; one that does not count lines cannot be asked.
 
         Raises:

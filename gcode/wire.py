@@ -1,4 +1,4 @@
-"""Wire: what is on its way to the firmware's receive buffer or stands in it, and what room urgent lines find there."""
+"""Wire: what is in flight to the firmware's receive buffer or stands in it, and what room urgent lines find there."""
 
 from itertools import islice
 
@@ -26,7 +26,7 @@ class Wire:
         self._unread = 0  # bytes that may still be in the receive buffer
 
     def settle(self, flight: Flight, window: int, now: float, *, read: bool) -> None:
-        """Look what may be in the receive buffer: of the lines on their way, what the command queue cannot hold.
+        """Look what may be in the receive buffer: of the lines in flight, what the command queue cannot hold.
 
         Args:
             flight: the lines.

@@ -258,7 +258,7 @@ class LinePrinter:
         await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+        """Reattach to a conversation that the previous host left on this line, and be READY behind what it had sent.
 
         Args:
             snapshot: where it was left, or what the printer is to be asked for that.
@@ -445,7 +445,7 @@ class LinePrinter:
         if self._stopping is not None:
             self._stopping.give_up()
         if self._state is ConnectionState.READY and self._link is not None and self._link.unpacks:
-            self._pump.write(self._link.unpacks)  # whoever comes next may know nothing of packed lines
+            self._pump.write(self._link.unpacks)  # the next host may know nothing of packed lines
         self._shut(NotConnected("the connection was closed"))
         if self._state is not ConnectionState.FAULT:
             self._enter(ConnectionState.OFFLINE)

@@ -118,7 +118,7 @@ class Handshake:
         Raises:
             PrinterReset: it is another one.
         """
-        await self._introduce()  # answered behind everything that was under way
+        await self._introduce()  # answered behind everything that was in flight
         if self._errors.refuses is not None:
             await self._commands.send(self._errors.refuses.decode())  # the link ends where it has halted
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
@@ -163,7 +163,7 @@ class Handshake:
     # -- packed lines --------------------------------------------------------------------------------------
 
     async def _agree_on_packing(self) -> None:
-        """Send packed lines from here on, if the firmware confirms that it unpacks them; nothing is on its way."""
+        """Send packed lines from here on, if the firmware confirms that it unpacks them; nothing is in flight."""
         link = self._pump.link
         packing = link.dialect.packing if link is not None else None
         if link is None or packing is None or self._pump.ended:

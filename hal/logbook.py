@@ -1,4 +1,4 @@
-"""Logbook: what another host needs to go on with this one's print, in memory that outlives the process.
+"""Logbook: what the next host needs to go on with this one's print, in memory that outlives the process.
 
 Two parts in one mapped file on a tmpfs (anonymous memory where nobody comes after us):
 
@@ -201,7 +201,7 @@ class Logbook:
         return Anchor(on_wire, JobPosition(at.lines, at.offset), _modes(at.modes))
 
     def at(self, fed: JobPosition, modes: Modes) -> None:
-        """Take where the job is, which another host has not left here."""
+        """Take where the job is, which the previous host did not leave here."""
         self._lines, self._offset = fed.lines, fed.offset
         self._modes = _packed(modes)
 
@@ -219,7 +219,7 @@ class Logbook:
         return self._leave(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
-        """Write on behind what another host has left."""
+        """Write on behind what the previous host left."""
         self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
         self._modes = _packed(snapshot.modes)
 

@@ -364,7 +364,7 @@ class Fed(Protocol):
 
     @property
     def next_number(self) -> int:
-        """The number of the next new line of this connection; on the wire numbers begin anew now and then."""
+        """The number of the next new line of this connection; on the wire numbers start over now and then."""
 
     @property
     def next_on_wire(self) -> int:
@@ -443,7 +443,7 @@ class Lifetime(Protocol):
         """
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Go on with a conversation that another host has left on this line, and be READY behind what it had sent.
+        """Reattach to a conversation that the previous host left on this line, and be READY behind what it had sent.
 
         Args:
             snapshot: where it was left, or what the printer is to be asked for that.

@@ -141,7 +141,7 @@ def create(
         address: of the printer.
         settings: of the link.
         wrap: puts something between the driver and the transport, like a recorder.
-        logbook: keeps what another host could go on from.
+        logbook: keeps what the next host can reattach by.
 
     Raises:
         AddressError: the address means nothing to its backend; says which part.

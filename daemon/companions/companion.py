@@ -130,7 +130,7 @@ class Companion:
     # -- the process -----------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Run until cancelled; whatever of it fails ends all of it, as the service manager begins it anew."""
+        """Run until cancelled; whatever of it fails ends all of it, as the service manager restarts it."""
         async with asyncio.TaskGroup() as group:
             for part in (self.run(), self._say(), self._be_asked()):
                 group.create_task(part)

@@ -1,4 +1,4 @@
-"""StopSocket: an emergency stop by a Unix socket of the core, for a button: the front may hang, or be begun anew.
+"""StopSocket: an emergency stop by a Unix socket of the core, for a button: the front may hang, or be restarted.
 
 Whoever writes `stop` and a line break has the printer stopped in the same turn of the loop, and reads `taken`, then
 `confirmed` or `unconfirmed`; or `refused` and why. It is for this user alone, as the front's socket is.

@@ -65,7 +65,7 @@ class Board:
         waiting: a command may wait for a temperature or the user; M108 takes it away.
         busy_reason: what the busy lines say.
         answer_line: what the running command wants said in place of its `ok`.
-        restarts: the firmware starts anew once the running command is answered.
+        restarts: the firmware restarts once the running command is answered.
         report_interval: of M155, in s; 0 is none.
         report_at: when the next report is due.
         position_interval: of M154, in s; 0 is none.

@@ -1,4 +1,4 @@
-"""Line numbers begin anew before a firmware cannot count them any more, and no line is lost or repeated by it."""
+"""Line numbers start over before a firmware cannot count them any more, and no line is lost or repeated by it."""
 
 import random
 from functools import partial

@@ -67,7 +67,7 @@ async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name
     assert any(said.startswith("> N") and "G1X39.25Y.5F3039*" in said for said in printer.tail())
     assert not any("[MP]" in said for said in printer.tail() if said.startswith(">"))
     await printer.close()
-    assert line.wire.endswith(RESET), "whoever comes next may know nothing of it"
+    assert line.wire.endswith(RESET), "the next host may know nothing of it"
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))

@@ -204,7 +204,7 @@ def ends(jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str,
 
 
 def end_key(job: Mapping[str, Any]) -> str:
-    """Return what marks the end of a print; numbers begin anew with a new record, so the date belongs to it."""
+    """Return what marks the end of a print; numbers start over with a new record, so the date belongs to it."""
     return f"end {job.get('id')} {round(job.get('started') or 0)}"
 
 

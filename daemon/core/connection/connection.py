@@ -68,7 +68,7 @@ class Connection:
             extra_ports: globs of ports that clients may connect to besides those that are listed.
             recordings: keeps the conversations; None: nothing is kept.
             make: makes the printers; None: what their addresses mean.
-            logbook: what the printers write to, for another host to go on from; None: one that dies with this.
+            logbook: what the printers write to, for the next host to reattach by; None: one that dies with this.
             descriptors: keeps the line open over a restart.
 
         Raises:
@@ -290,7 +290,7 @@ class Connection:
     def reattach(
         self, address: str, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity
     ) -> "asyncio.Future[Printer]":
-        """Go on, in the background, with the conversation that was left at this address.
+        """Reattach, in the background, to the conversation that was left at this address.
 
         The line is waited for as long as is configured. The future gives the printer, READY behind all that had
         been sent, or why it cannot be had; the connection begins anew then.

@@ -43,7 +43,7 @@ async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
     printer.hurry()
     commands = [*interrupts(printer), *heaters_off_commands(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
-    printer.hurry()  # what was on its way may have been dropped together with its oks
+    printer.hurry()  # what was in flight may have been dropped together with its oks
 
 
 def interrupts(printer: Printer) -> list[str]:

@@ -60,7 +60,7 @@ class JobController:
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
             executor: whose threads read files.
-            survival: what the next host goes on from; None: nobody comes after this process.
+            survival: what the next host reattaches by; None: nobody comes after this process.
         """
         self.selected: Selection | None = None
         self.offsets: dict[str, float] = {}  # °C that are added to the targets of files, by heater
@@ -394,10 +394,10 @@ class JobController:
             self.selected = None
 
     async def hand_over(self) -> bool:
-        """Leave the job as it is to the host that comes next; False: there is none that could go on."""
+        """Leave the job as it is to the next host; False: there is none that could go on."""
         return self.runner is not None and await self.runner.hand_over()
 
-    # -- what another host has left ------------------------------------------------------------------------
+    # -- what the previous host left ------------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Go on with the job that another run of the daemon left, or record how it ended and select its file."""
@@ -410,7 +410,7 @@ class JobController:
             self._connection.return_to(found.printer)
 
     def _from(self, snapshot: JobSnapshot) -> Runner:
-        """Return what carries on the job that another host has left.
+        """Return what carries on the job that the previous host left.
 
         Raises:
             CannotGoOn: its snapshot names a printer that this version does not know.

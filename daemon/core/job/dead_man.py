@@ -55,7 +55,7 @@ class DeadMan:
         self._connection = connection
         self._state = state
         self._printer: Printer | None = None  # what is known is known of this one
-        self._set: int | None = None  # seconds that were said last; None: it may be any, of a host before
+        self._set: int | None = None  # seconds that were said last; None: it may be any, of the previous host
         self._refused = False  # it has said that it does not know M85
         self._saying: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -6,7 +6,7 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
 
 * An effect ends by firing a trigger, or is cancelled because somebody else fired one. It cleans nothing up when it is
   cancelled: calling a job off is a state, with an effect of its own that nobody cancels half-way by accident.
-* An effect can begin again. A pause in the middle of a wait for heat comes back to that wait, and another host begins
+* An effect can begin again. A pause in the middle of a wait for heat comes back to that wait, and the next host begins
   the effect from its first line. So it keeps nothing that matters in local variables: the snapshot has it (`rest`,
   `script`, `passed`, `standing_by`), and it is written before what it protects from being done twice.
 * Commands of the job's own that may go only once pass through `job.steps`, which sends each of them once, whichever
@@ -104,7 +104,7 @@ class Effects:
             pause: what to call when a file asks for a pause.
             cancel: what to call when a file asks for its end.
             resume: what to call when a job that comes back paused was asked to go on.
-            survival: what the next host goes on from.
+            survival: what the next host reattaches by.
         """
         self._config_now = config
         self._store = store
@@ -159,7 +159,7 @@ class Effects:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     async def let_go(self) -> None:
-        """Let go of what the next host would go on from: the job has ended."""
+        """Let go of what the next host would reattach by: the job has ended."""
         await self._on_disk(self._survival.kept.drop)
 
     def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
@@ -425,7 +425,7 @@ class Effects:
                     if lost:
                         self._pause_for(job, lost[0])
                         return
-                snapshot.standing_by = True  # also for the host that comes next, before it is hot
+                snapshot.standing_by = True  # also for the next host, before it is hot
                 self._survival.keep(job)
                 await heat_again(job.printer, snapshot.rest, self._config)
                 snapshot.standing_by = False

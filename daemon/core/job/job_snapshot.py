@@ -1,4 +1,4 @@
-"""JobSnapshot: what a job remembers. It *is* what is written into the logbook, and what the next host goes on from.
+"""JobSnapshot: what a job remembers. It *is* what is written into the logbook, and what the next host reattaches by.
 
 It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
 boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The snapshot of a

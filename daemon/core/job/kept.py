@@ -1,4 +1,4 @@
-"""KeptFile: the file of the running job under a name of its own, so that another host finds the very same one.
+"""KeptFile: the file of the running job under a name of its own, so that the next host finds the very same one.
 
 A hard link: whatever becomes of the upload, replaced or deleted, this is what was being printed.
 """

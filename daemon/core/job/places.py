@@ -10,7 +10,7 @@ there. So the disk never says anything that is not so:
 
     "behind line 812 goes the file, from byte 30,112 on; but 840 is none of its lines"
 
-Where that cannot be said (heaters are turned off, numbers begin anew, the job does something else than to print), it
+Where that cannot be said (heaters are turned off, numbers start over, the job does something else than to print), it
 says that the place is unknown, and why. Turning heaters off waits for nothing.
 
 In a pause no line of the file goes at all, so the place holds whatever is sent.
@@ -124,7 +124,7 @@ class Places:
         self._connection = connection
         self._logbook = logbook
         self._job: Job | None = None
-        self._found: StoredPlace | None = None  # by a host that comes after a power cut, before it has sent anything
+        self._found: StoredPlace | None = None  # by the host after a power cut, before it has sent anything
         self._wanted = self._written = StoredPlace()
         self._writing: StoredPlace | None = None
         self._task: asyncio.Task[None] | None = None
@@ -138,7 +138,7 @@ class Places:
         self._retracting: asyncio.Task[None] | None = None
         logbook.ask_before_commands(self.may_go)
 
-    # -- what another host has left ------------------------------------------------------------------------
+    # -- what the previous host left ------------------------------------------------------------------------
 
     async def snapshot(self) -> StoredPlace | None:
         """Return what is on the disk; None: there is nothing of a job, or it cannot be read."""
@@ -154,7 +154,7 @@ class Places:
         return stored if stored.page else None
 
     def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
-        """Keep it for a job that another host has begun; `stored` is what it goes on from, if from the disk."""
+        """Keep it for a job that the previous host began; `stored` is what it goes on from, if from the disk."""
         self._job, self._found = job, stored
         if self._wanted.page.get("job") != job.snapshot.job:
             self._unknown("the disk did not know of it")  # what is there is of another print
@@ -270,7 +270,7 @@ class Places:
         """Leave some numbers to commands that wait, and have the disk know that."""
         base = printer.next_number - printer.next_on_wire
         if self._base not in (None, base) or ticket.command.startswith(b"M110"):
-            self._unknown("the numbers of the lines began anew")
+            self._unknown("the numbers of the lines started over")
             return
         self._base = base
         self._leave_out(printer, self._ahead(printer), max(1, waiting))

@@ -65,7 +65,7 @@ class PrinterEvents:
                 job.warn(text)
             case "pause":
                 job.warn(text)
-                if job.machine.can("pause"):  # not again for each line that was on its way
+                if job.machine.can("pause"):  # not again for each line that was in flight
                     job.snapshot.why = text
                     self._jobs.pause()
             case _:

@@ -61,7 +61,7 @@ class Runner:
         self._kit = kit
         self.job = Job(snapshot, printer, JobMachine(self._recorded, state), Steps(snapshot, self.keep))
         self.replaced = False  # another job has taken its place: printer, snapshot and kept file are that one's
-        self.handed_over = False  # the host that comes next goes on with it
+        self.handed_over = False  # the next host goes on with it
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -241,7 +241,7 @@ class Runner:
         )
 
     async def hand_over(self) -> bool:
-        """Leave the job as it is to the host that comes next; False: there is none that could go on."""
+        """Leave the job as it is to the next host; False: there is none that could go on."""
         job = self.job
         if not self.active or self._kit.survival.obstacle(job):
             return False

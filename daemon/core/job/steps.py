@@ -6,7 +6,7 @@ Theory of operation. A host may be killed between any two instructions. What it 
 
     the job's snapshot: "step 7 is begun, it is M400"  →  the logbook's ring: the frame of step 7  →  the wire
 
-So whoever comes next finds one of three things:
+So the next host finds one of three things:
 
 * The snapshot does not name the step: nothing of it has left the host. It is sent as if for the first time.
 * The snapshot names it, the ring has no frame of it: it never reached the wire. It is sent now, under its old number.
@@ -45,8 +45,8 @@ class Steps:
         self._snapshot = snapshot
         self._keep = keep
         self._at = 0  # how many of the commands of this state the effect has gone through
-        self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: another host has begun it
-        self._framed: Collection[int] = ()  # steps that another host has put on the wire
+        self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: the previous host began it
+        self._framed: Collection[int] = ()  # steps that the previous host put on the wire
 
     def enter(self) -> None:
         """Begin another state."""
@@ -68,7 +68,7 @@ class Steps:
         await self._send(printer, command, OF_SCRIPT)
 
     async def finish(self, printer: Printer) -> None:
-        """End the step that is under way, which an effect that was ended or another host has begun."""
+        """End the step that is under way, which an effect that was ended or the previous host began."""
         snapshot = self._snapshot
         if snapshot.begun is None:
             return
@@ -107,7 +107,7 @@ class Steps:
         _compare(snapshot.begun[0], command)
         snapshot.begun = None
         if snapshot.step in self._framed:
-            return ["ok"]  # what was really answered went to the host before; scripts do not look at it
+            return ["ok"]  # what was really answered went to the previous host; scripts do not look at it
         snapshot.step -= 1
         return await self._send(printer, command, place)
 

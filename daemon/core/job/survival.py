@@ -91,7 +91,7 @@ class Survival:
             self._logbook.write(with_heaters_off(snapshot))
 
     async def snapshot(self) -> JobSnapshot | None:
-        """Return the snapshot that another host has left; None: there was no job.
+        """Return the snapshot that the previous host left; None: there was no job.
 
         Raises:
             CannotGoOn: there was one that had not ended, and it cannot go on.

@@ -71,7 +71,7 @@ FAMILIES: dict[str, Family] = {
     "link_underruns": _counter("Times that the printer had room for lines that were not read from the disk yet."),
     "link_starved_seconds": _counter("Time for which it waited for them."),
     "reattachments": _counter(
-        "Prints whose line was lost (line), or whose process began anew (restart), by how that ended.",
+        "Prints whose line was lost (line), or whose process restarted (restart), by how that ended.",
         "after", "outcome",
     ),
     "loop_stall_seconds": Family("histogram", "Times of more than 10 ms for which the core was busy with one thing."),

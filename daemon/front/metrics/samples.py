@@ -131,7 +131,7 @@ def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
 
 
 def _line(service: "Front") -> Iterator[_Row]:
-    """Tell what was counted since the line was opened; where there is none, nothing: a counter has begun anew then."""
+    """Tell what was counted since the line was opened; where there is none, nothing: a counter starts over then."""
     if not service.connection.summary.connected:
         return
     counters = service.connection.summary.counters
