@@ -1,4 +1,4 @@
-"""`nozzled farm init | enrol | revoke | backup`: the farm's server, and the NATS beneath it."""
+"""`nozzled farm serve | init | enrol | revoke | backup`: the farm's server, and the NATS beneath it."""
 
 import argparse
 import os
@@ -29,6 +29,12 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         command = actions.add_parser(name, help=text, description=text)
         declare(command)
         command.set_defaults(act=act, parser=command)
+
+
+def _of_serve(parser: argparse.ArgumentParser) -> None:
+    _of_list(parser)
+    parser.add_argument("--host", metavar="H", help="address to listen on (default: as configured)")
+    parser.add_argument("--port", type=int, metavar="P", help="TCP port of API and page (default: as configured)")
 
 
 def _of_list(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +90,17 @@ def _of_backup(parser: argparse.ArgumentParser) -> None:
     _of_list(parser)
 
 
+def _serve(args: argparse.Namespace) -> int:
+    try:
+        from daemon.farm.server.service import serve_farm  # noqa: PLC0415 - for the process alone
+    except ModuleNotFoundError as error:
+        raise _not_installed(error) from error
+    from daemon.farm.server.config import read_config, state_folder, with_address  # noqa: PLC0415 - as above
+
+    config = with_address(read_config(args.config, os.environ), args.host, args.port)
+    return serve_farm(config, state_folder(os.environ, args.state), os.environ, time.time)
+
+
 def _init(args: argparse.Namespace) -> int:
     folder = _engine(args)
     name = socket.gethostname()
@@ -99,7 +116,7 @@ def _init(args: argparse.Namespace) -> int:
         f'ca_file = "{where}/ca.pem"',
         f'seed_file = "{where}/server.seed"',
         "",
-        f"Printers reach it as {', '.join(facts.hosts[:-2])}. Next: nozzled farm enrol ID, for each printer.",
+        f"Printers reach it as {', '.join(hosts)}. Next: nozzled farm enrol ID, for each printer.",
         f"Keep {where}/ca.key to yourself: whoever has it can pretend to be this farm.",
     ]
     print("\n".join(printable(row) for row in rows))
@@ -168,6 +185,7 @@ def _reload(trouble: str) -> None:
 
 
 _ACTIONS: dict[str, tuple[str, Declare, Callable[[argparse.Namespace], int]]] = {
+    "serve": ("Run the farm's server, until SIGTERM or Ctrl-C.", _of_serve, _serve),
     "init": ("Make the configuration, keys and certificates of the NATS beneath a farm.", _of_init, _init),
     "enrol": ("Let a printer in: make its key, and the file that is carried to it.", _of_enrol, _enrol),
     "revoke": ("Let a printer in no more.", _of_revoke, _revoke),

@@ -1,6 +1,7 @@
 """A real NATS as a process, and what a server of the farm is to an end of the carrier."""
 
 import asyncio
+import http.client
 import json
 import shutil
 import signal
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from daemon.farm.messages import Holdings, YesOrNo
-from support.processes import cannot_run, until
+from support.processes import NOZZLED, Child, cannot_run, until
 
 PROGRAM = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
 
@@ -75,6 +76,59 @@ def nats_server(folder, config=""):
         yield server
     finally:
         server.stop()
+
+
+class FarmServerProcess(Child):
+    """`nozzled farm serve` on a port of its own choice."""
+
+    def __init__(self, folder, nats_url, more=""):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        (folder / "farm.toml").write_text(f'[http]\nport = 0\n[nats]\nurls = ["{nats_url}"]\n{more}')
+        command = [NOZZLED, "farm", "serve", "--config", folder / "farm.toml", "--state", folder / "state"]
+        super().__init__(command, folder / "farm.log")
+        self.port = until(self._port, "the farm's server to listen", 60)
+
+    def _port(self):
+        assert self.running, self.output()
+        for line in self.output().splitlines():
+            if line.startswith("{") and (event := json.loads(line))["event"] == "farm.listening":
+                return event["port"]
+        return None
+
+    def ask(self, method, path, body=None):
+        """Return the answer of the API as (status, JSON)."""
+        key = (self.folder / "state/admin.key").read_text().strip()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            headers = {"X-Api-Key": key, "Content-Type": "application/json"}
+            connection.request(method, f"/api/farm{path}", None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"null")
+        finally:
+            connection.close()
+
+    def upload(self, name, data, **fields):
+        """Submit a job with its file; return it."""
+        key = (self.folder / "state/admin.key").read_text().strip()
+        boundary, parts = "boundary-of-a-test", []
+        for field, value in fields.items():
+            parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode())
+        parts.append(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+            + data + b"\r\n"
+        )  # fmt: skip
+        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            headers = {"X-Api-Key": key, "Content-Type": f"multipart/form-data; boundary={boundary}"}
+            connection.request("POST", "/api/farm/jobs", body, headers)
+            answer = connection.getresponse()
+            told = answer.read()
+            assert answer.status == 201, told
+            return json.loads(told)
+        finally:
+            connection.close()
 
 
 class Recorder:

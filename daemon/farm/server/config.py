@@ -46,7 +46,7 @@ class FarmHttpConfig:
 
     host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 means every network of this machine.")
     port: int = option(5050, "TCP port; 0 takes any free one.", low=0, high=65535)
-    name: str = option("", "What the farm is called on its page.")
+    name: str = option("farm", "What the farm is called on its page.")
 
 
 @frozen

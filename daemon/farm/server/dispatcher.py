@@ -125,6 +125,8 @@ class Dispatcher:
     async def run(self) -> None:
         """Offer, until cancelled."""
         self._started = asyncio.get_running_loop().time()
+        for printer, presence in (await self._jobs.call_quietly(lambda jobs: jobs.printers())).items():
+            self._presences.setdefault(printer, presence)  # what they said to an earlier process
         try:
             await for_ever(self._end.run(self), self._offer_all(), self._look())
         finally:

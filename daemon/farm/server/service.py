@@ -1,0 +1,121 @@
+"""The farm's server as a process: list, printers, files and HTTP put together, and how it ends."""
+
+import asyncio
+import faulthandler
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from daemon import log as service_log
+from daemon.cli.ending import STDERR, leave_threads_behind
+from daemon.farm.carrier.ending import for_ever
+from daemon.farm.carrier.server_end import NatsServerEnd
+from daemon.farm.http.seams import FarmSeams
+from daemon.farm.http.server import listen, make_app, prepare
+from daemon.farm.list.job_list import JobList
+from daemon.farm.server.config import FarmServerConfig, list_url, nats_address
+from daemon.farm.server.dispatcher import Dispatcher, DispatcherTimes
+from daemon.farm.server.files import FarmFiles
+from daemon.farm.server.list_thread import ListThread
+from daemon.systemd import notify
+from daemon.systemd.heartbeat import Heartbeat
+
+ENDING = 5.0  # s for connections and list
+TIDY_EVERY = 86400.0  # s
+
+log = structlog.get_logger()
+
+
+def serve_farm(config: FarmServerConfig, state: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> int:
+    """Run the server until SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        config: of the farm.
+        state: the folder of list, keys and cache.
+        environ: of this process.
+        wall: the date, in s.
+
+    Raises:
+        ConfigError: something in the configuration cannot be used.
+        StoreError: nor can the list.
+    """
+    faulthandler.enable(STDERR)
+    writer = service_log.configure(config.log.level, config.log.format, part="farm")
+    try:
+        asyncio.run(_serve(config, state, environ, wall))
+    finally:
+        writer.close()
+    leave_threads_behind(0)
+    return 0
+
+
+async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    end = NatsServerEnd(nats_address(config, environ))
+    jobs = ListThread()
+    await jobs.open(lambda: JobList(list_url(config, state), wall))
+    try:
+        files = FarmFiles(state / "files", end, config.files.cache_mib << 20)
+        await files.open()
+        times = DispatcherTimes(lease=config.list.lease_s, away=config.list.away_s)
+        dispatcher = Dispatcher(jobs, end, files, wall, times)
+        seams = FarmSeams(jobs=jobs, files=files, printers=dispatcher, folder=state, wall=wall, name=config.http.name)
+        app = make_app(seams)
+        await prepare(app, seams)
+        jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
+        server = listen(app, config.http.host, config.http.port)
+        log.info("farm.listening", host=config.http.host, port=server.port)
+        work = asyncio.ensure_future(for_ever(dispatcher.run(), files.run(), _tidy(jobs)))
+        try:
+            await _until(stop, work, environ, dispatcher)
+        finally:
+            notify.stopping()
+            await _end(work)
+            await server.close()
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDING):
+                await jobs.close()
+
+
+async def _until(
+    stop: asyncio.Event, work: "asyncio.Future[None]", environ: Mapping[str, str], dispatcher: Dispatcher
+) -> None:
+    """Wait for the end, or for what ends all of it; systemd is told how it goes."""
+    heartbeat = Heartbeat(environ, lambda: True, lambda: _does(dispatcher))
+    heartbeat.start()
+    notify.ready()
+    ending = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        heartbeat.stop()
+        ending.cancel()
+
+
+async def _end(work: "asyncio.Future[None]") -> None:
+    work.cancel()
+    with suppress(asyncio.CancelledError, Exception):  # it has been told already, or is told by whoever waited
+        async with asyncio.timeout(ENDING):
+            await work
+
+
+async def _tidy(jobs: ListThread) -> None:
+    while True:
+        await jobs.call_quietly(lambda each: each.tidy())
+        await asyncio.sleep(TIDY_EVERY)
+
+
+def _does(dispatcher: Dispatcher) -> str:
+    """Return what `systemctl status` shows."""
+    there = sum(1 for printer in dispatcher.presences if not dispatcher.is_away(printer))
+    ready = sum(1 for presence in dispatcher.presences.values() if presence.ready)
+    trouble = f"; nothing is offered: {dispatcher.trouble}" if dispatcher.trouble else ""
+    return f"{there} printers, {ready} ready{trouble}"
