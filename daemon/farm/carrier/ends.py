@@ -104,8 +104,9 @@ class Duties(Protocol):
 class ServerEnd(Protocol):
     """The server's end. Everything raises FarmUnreachable when NATS, or the printer, does not answer."""
 
-    presences: Mapping[str, Presence]
-    """What each printer said last, as long as NATS keeps it."""
+    @property
+    def presences(self) -> Mapping[str, Presence]:
+        """What each printer said last."""
 
     @property
     def connected(self) -> bool:

@@ -90,7 +90,7 @@ async def _until(
     heartbeat = Heartbeat(environ, lambda: True, lambda: _does(dispatcher))
     heartbeat.start()
     notify.ready()
-    ending = asyncio.ensure_future(stop.wait())
+    ending = asyncio.ensure_future(_ended(stop))
     try:
         await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
@@ -98,6 +98,10 @@ async def _until(
     finally:
         heartbeat.stop()
         ending.cancel()
+
+
+async def _ended(stop: asyncio.Event) -> None:
+    await stop.wait()
 
 
 async def _end(work: "asyncio.Future[None]") -> None:

@@ -11,7 +11,7 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import Presence, Report
 from support.nats import FarmServerProcess, eventually, nats_server, running
 
-GCODE = b"G28\nG1 X10 Y10 E1\n" * 50_000
+GCODE = b"G28\nG1 X10 Y10 E1\n" + (b";" * 99 + b"\n") * 7000  # of more than one chunk
 
 
 @pytest.mark.real_time
