@@ -5,7 +5,7 @@ import importlib
 
 EXAMPLE = "nozzled farm submit cube.gcode --copies 10 --material PLA"
 
-MODULES: tuple[str, ...] = ("farm_jobs", "farm_serve")
+MODULES: tuple[str, ...] = ("farm_jobs", "farm_serve", "farm_agent")
 """Modules of `daemon.cli` with `add(actions)`: each declares its actions, and sets `act` of their command lines."""
 
 

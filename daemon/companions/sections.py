@@ -10,6 +10,7 @@ from daemon.config.sections import COMPANIONS
 from daemon.config.writing import render_section
 
 CLASSES = {
+    "farm": "farm:FarmConfig",
     "mqtt": "mqtt:MqttConfig",
     "notify": "notify:NotifyConfig",
     "power": "power:PowerConfig",
@@ -20,6 +21,7 @@ CLASSES = {
 """Where each is described."""
 
 _OFF = "# Not switched on. To switch it on, have this section in the file, and start nozzled-{}.service."
+_UNITS = {"farm": "farm-agent"}  # what is called otherwise than its section
 
 
 def default(section: str) -> Any:
@@ -43,5 +45,5 @@ def render(path: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
             if companion in on:
                 yield text
             else:
-                lines = [_OFF.format(companion), *(f"# {line}" for line in text.splitlines())]
+                lines = [_OFF.format(_UNITS.get(companion, companion)), *(f"# {line}" for line in text.splitlines())]
                 yield "\n".join(lines) + "\n"

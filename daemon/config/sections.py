@@ -11,7 +11,7 @@ FIRMWARES = (
 
 COMPANIONS = {
     "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
-    "mqtt": ("mqtt",),
+    "mqtt": ("mqtt",), "farm": ("farm",),
 }  # fmt: skip
 """Processes beside core and front, each with its sections of the file; it is switched on by having one there."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli import GAVE_UP, core, front, mqtt, notify, power, timelapse
+from daemon.cli import GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
@@ -30,12 +30,13 @@ RELAY = UNITS / "nozzled-relay@.service"
 SOCKET = UNITS / "nozzled.socket"
 NOTIFY, NOTIFY_INSTANCE = UNITS / "nozzled-notify.service", UNITS / "nozzled-notify@.service"
 TIMELAPSE, TIMELAPSE_INSTANCE = UNITS / "nozzled-timelapse.service", UNITS / "nozzled-timelapse@.service"
+AGENT, AGENT_INSTANCE = UNITS / "nozzled-farm-agent.service", UNITS / "nozzled-farm-agent@.service"
 MQTT, MQTT_INSTANCE = UNITS / "nozzled-mqtt.service", UNITS / "nozzled-mqtt@.service"
 CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
 EXPOSED = {
     UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, POWER: 15, POWER_INSTANCE: 15, RELAY: 8,
     NOTIFY: 13, NOTIFY_INSTANCE: 13,
-    TIMELAPSE: 13, TIMELAPSE_INSTANCE: 13, MQTT: 13, MQTT_INSTANCE: 13,
+    TIMELAPSE: 13, TIMELAPSE_INSTANCE: 13, MQTT: 13, MQTT_INSTANCE: 13, AGENT: 13, AGENT_INSTANCE: 13,
 }  # fmt: skip
 """How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
@@ -115,11 +116,19 @@ def test_messages_come_from_a_user_that_sees_nothing_of_the_others():
         assert folder.endswith("/notify"), "how the process finds its own"
 
 
-def test_telling_a_broker_takes_private_networks_alone_and_a_user_that_sees_nothing_of_the_others():
-    for unit, name in ((MQTT, "nozzled-companion"), (MQTT_INSTANCE, "nozzled-companion-%i")):
-        assert settings("DynamicUser", unit) == settings("PrivateDevices", unit) == ["yes"]
-        assert settings("IPAddressDeny", unit) == ["any"]
-        assert settings("StateDirectory", unit) == [f"{name}/mqtt"]
+@pytest.mark.parametrize(
+    ("unit", "folder"),
+    [
+        (MQTT, "nozzled-companion/mqtt"),
+        (MQTT_INSTANCE, "nozzled-companion-%i/mqtt"),
+        (AGENT, "nozzled-companion/farm"),
+        (AGENT_INSTANCE, "nozzled-companion-%i/farm"),
+    ],
+)
+def test_who_speaks_to_others_takes_private_networks_alone_and_a_user_that_sees_nothing_of_the_others(unit, folder):
+    assert settings("DynamicUser", unit) == settings("PrivateDevices", unit) == ["yes"]
+    assert settings("IPAddressDeny", unit) == ["any"]
+    assert settings("StateDirectory", unit) == [folder]
 
 
 def test_films_are_where_the_front_reads_them_and_their_maker_has_no_device():
@@ -149,6 +158,8 @@ def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
         *((unit, core) for unit in CORES),
         *((unit, front) for unit in FRONTS),
         *((unit, power) for unit in (POWER, POWER_INSTANCE)),
+        (AGENT, farm),
+        (AGENT_INSTANCE, farm),
         (MQTT, mqtt),
         (MQTT_INSTANCE, mqtt),
         (NOTIFY, notify),

@@ -10,7 +10,7 @@ from daemon.front.access.scopes import Scope
 from daemon.private_file import write_private
 
 FOLDER = "companions"
-SCOPES = {"power": Scope.CONTROL, "mqtt": Scope.CONTROL}
+SCOPES = {"power": Scope.CONTROL, "mqtt": Scope.CONTROL, "farm": Scope.CONTROL}
 """What a companion's key allows besides what it says itself; READ where nothing is said."""
 
 

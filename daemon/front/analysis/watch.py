@@ -100,8 +100,10 @@ class Watch:
             self._learnt = (printer, await learnt(self._shelf, printer, PATIENCE))
         return self._learnt[1]
 
-    async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> None:
+    async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
         """Wait for what is known of a file, and let it pass; one of which nothing is known in time passes too.
+
+        Tell whether something is known of it.
 
         Args:
             selected: the file.
@@ -117,6 +119,7 @@ class Watch:
             self._refuse(selected, [REASON], TOUCHES)
         if found is not None and found.errors:
             self._refuse(selected, found.errors, REMEDY)
+        return found is not None
 
     def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:
         self.refused = FileRefusal(selected.name, selected.path, reasons)

@@ -19,6 +19,7 @@ from daemon.front.views.selection import of_selection
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "select": (),
     "unselect": (),
+    "check": (),
     "copy": ("destination",),
     "move": ("destination",),
 }
@@ -76,14 +77,14 @@ class FilesHandler(Cached):
             return None
         return await listing.render(entry, self.tag, base, whole=whole)
 
-    async def check(self, entry: TreeEntry, *, touches: bool = False) -> None:
-        """Wait for what is known of a file that is to be printed; see `Watch.check`.
+    async def check(self, entry: TreeEntry, *, touches: bool = False) -> bool:
+        """Wait for what is known of a file that is to be printed; tell whether something is. See `Watch.check`.
 
         Raises:
             UnfitFile: it should not be.
         """
         patience = self.service.config.analysis.patience_s
-        await self.service.watch.check(_selection(entry, None), patience, touches=touches)
+        return await self.service.watch.check(_selection(entry, None), patience, touches=touches)
 
     async def select(self, entry: TreeEntry, asked: Wish | None = None) -> None:
         """Make a file the selected one; where it is asked for with a key, print it.
@@ -150,6 +151,8 @@ class FileHandler(FilesHandler):
             await self._select(path, data)
         elif command == "unselect":
             await self._unselect(path)
+        elif command == "check":
+            await self._look_through(path)
         else:
             await self._put(path, data["destination"], copy=command == "copy")
 
@@ -173,6 +176,14 @@ class FileHandler(FilesHandler):
         if start and asked is None:
             await self.service.jobs.start()
         self.no_content()
+
+    async def _look_through(self, path: str) -> None:
+        """Tell what speaks against printing a file, as `print` would, and print nothing."""
+        entry = await self.service.files.info(path)
+        if entry.type == "folder":
+            raise Refused(404, f"{path} is a folder")
+        known = await self.check(entry)
+        self.write({"known": known or not self.service.config.analysis.enabled})
 
     async def _unselect(self, path: str) -> None:
         self.require_operational()

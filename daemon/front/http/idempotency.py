@@ -6,12 +6,13 @@ was asked for: the same key with another body is refused.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.words import KeyedPrint, Selection
-from daemon.front.http.base import ApiHandler
+from daemon.front.http.base import UNTIL, ApiHandler
 from daemon.front.http.errors import Refused
 from gcode.frozen import frozen
 
@@ -25,11 +26,13 @@ class Wish:
     """A print that is asked for with a key; `mark` tells what is asked for.
 
     `bed_clear`: it begins only if somebody has said that the bed is clear, and nothing has come onto it since.
+    `until`: a date, in s, behind which it does not begin, however long its file was looked at; None: there is none.
     """
 
     key: str
     mark: str
     bed_clear: bool = False
+    until: float | None = None
 
     async def begun_print(self, handler: ApiHandler) -> KeyedPrint | None:
         """Return the print that it has begun already, and tell so; None: none yet.
@@ -58,9 +61,18 @@ class Wish:
                 raise Refused(409, "nobody has said that the bed is clear")
             count = queue.bed.count  # the core compares it as the print begins
         begin = partial(handler.service.jobs.begin, file, self.key, self.mark, bed=count)
-        begun = await queue.unless_used(self.key, begin)
+        begun = await queue.unless_used(self.key, partial(self._in_time, handler, begin))
         tell(handler, begun, again=begun.again)
         return begun
+
+    async def _in_time(self, handler: ApiHandler, begin: Callable[[], Awaitable[KeyedPrint]]) -> KeyedPrint:
+        """Begin, unless whoever asked has given up by now, or has by the time that the core comes to it."""
+        if self.until is not None:
+            left = self.until - handler.service.wall()
+            if left <= 0:
+                raise Refused(408, "the print could not begin in time, and does not begin any more; try again")
+            patience_of_client.set(left)
+        return await begin()
 
 
 def reused(what: str) -> Refused:
@@ -101,7 +113,9 @@ def wish(handler: ApiHandler, body: Mapping[str, Any], what: str) -> Wish | None
         raise Refused(400, f"an idempotency key has 1 to {LONGEST} ASCII characters, and no blanks")
     asked = {name: value for name, value in body.items() if name != FIELD}
     text = json.dumps([what, asked], sort_keys=True)
-    return Wish(key, hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest())
+    until = handler.request.headers.get(UNTIL)  # a date: it was looked at before the handler began
+    mark = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    return Wish(key, mark, until=float(until) if until is not None else None)
 
 
 def _plain(text: str) -> str:

@@ -91,6 +91,15 @@ def _job() -> dict[str, dict[str, Operation]]:
         "/api/job/filament": {
             "get": _operation("Tell what the print has used of each tool's filament.", done=ref("JobFilament"))
         },
+        "/api/job/keyed": {
+            "get": _operation(
+                "Tell what became of the print with an idempotency key.",
+                400,
+                503,
+                done=ref("KeyedPrint"),
+                parameters=[_query("key", TEXT, "The key."), _query("behind", TEXT, "The number of an earlier job.")],
+            )
+        },
         "/api/connection": {
             "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
             "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
@@ -105,10 +114,11 @@ def _files() -> dict[str, dict[str, Operation]]:
     commands = one_of(
         _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY, bedClear_=BOOLEAN),
         _command("unselect"),
+        _command("check"),
         _command("copy", destination=TEXT),
         _command("move", destination=TEXT),
     )
-    change = _operation("Select, unselect, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
+    change = _operation("Select, unselect, check, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
     change["responses"]["201"] = {"description": "Copied or moved.", **_json(ref("FileReference"))}
     layers = _query("layers", FORM_BOOLEAN, "With the layers of a file, one by one.")
     about = _operation(

@@ -10,7 +10,7 @@ _WORD = obj({"away": BOOLEAN, "state": nullable("object")})
 
 def paths() -> dict[str, dict[str, Operation]]:
     """Return the addresses, with their methods."""
-    which = [in_path("name", "power, timelapse, notify or mqtt.", {"type": "string", "pattern": "^[a-z]+$"})]
+    which = [in_path("name", "power, timelapse, notify, mqtt or farm.", {"type": "string", "pattern": "^[a-z]+$"})]
     event = obj({"name": _NAME, "payload": _FREE, "once": _NAME}, required=["name"])
     plugin = obj({"plugin": _NAME, "data": _FREE, "once": _NAME}, required=["plugin"])
     message = obj({"kind": {"enum": ["timelapse"]}, "payload": _FREE, "once": _NAME}, required=["kind"])

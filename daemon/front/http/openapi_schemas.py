@@ -76,6 +76,7 @@ SCHEMAS: dict[str, Schema] = {
             "planned": array({"type": "object"}),
         }
     ),
+    "KeyedPrint": obj({"print": nullable("object"), "last": nullable("object"), "behind": nullable("object")}),
     "Job": obj(
         {
             "job": obj(

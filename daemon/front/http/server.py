@@ -112,6 +112,7 @@ def make_app(service: "Front") -> Application:
             JobHandler,
             {**given, "view": view},
         ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
+        (r"/api/job/keyed", late("keyed", "KeyedPrintHandler"), given),
         (r"/api/job/filament", late("filament", "JobFilamentHandler"), given),
         (r"/api/files", AllFilesHandler, given),
         (r"/api/files/local", UploadHandler, given),

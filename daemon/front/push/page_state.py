@@ -287,6 +287,7 @@ def _profile(service: "Front") -> dict[str, Any]:
         "height": profile.height_mm or None,
         "origin": profile.origin,
         "shape": profile.shape,
+        "nozzle": profile.nozzle_mm,
         "extruders": profile.extruders,
         "hotends": profile.hotends,
         "heatedBed": profile.heated_bed,

@@ -1,0 +1,102 @@
+"""`nozzled farm agent` and `nozzled farm join`: the printer's side of a farm."""
+
+import argparse
+import json
+import os
+import re
+import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon.cli.remote import add_server
+from daemon.client import OctoPrintClient
+from daemon.companions.companion import Companion
+from daemon.errors import ConfigError
+from daemon.private_file import write_private
+
+_AGENT = "Print what the farm offers, until SIGTERM or Ctrl-C."
+_JOIN = "Take this printer into a farm: write its seed, and show the section for the configuration file."
+CONFIG = Path("/etc/nozzled.toml")
+SEED, CA = ".farm-seed", ".farm-ca.pem"
+LARGEST = 64 * 1024  # bytes of an enrolment
+_WORDS = re.compile(r"[\w .:/@\[\]-]*")
+
+
+def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the actions."""
+    agent = actions.add_parser("agent", help=_AGENT, description=_AGENT)
+    add_server(agent)
+    agent.set_defaults(act=_agent)
+    join = actions.add_parser("join", help=_JOIN, description=_JOIN)
+    join.add_argument("file", type=Path, metavar="FILE", help="what `nozzled farm enrol` has made for this printer")
+    join.add_argument(
+        "--config",
+        type=Path,
+        default=CONFIG,
+        metavar="F",
+        help=f"configuration file of the printer, beside which the seed is written (default: {CONFIG})",
+    )
+    join.set_defaults(act=_join)
+
+
+def _agent(args: argparse.Namespace) -> int:
+    from daemon.companions.serving import serve  # noqa: PLC0415 - for the process alone
+
+    def make(client: OctoPrintClient, folder: Path) -> Companion:
+        try:
+            from daemon.companions.farm.companion import FarmCompanion  # noqa: PLC0415 - as above
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "a farm takes the package nats-py: install nozzled[farm] (docs/farm.md says how)"
+            ) from error
+        from daemon.companions.farm.config import read  # noqa: PLC0415 - as above
+
+        return FarmCompanion(client, folder, config=read(args.config, os.environ), environ=os.environ, wall=time.time)
+
+    return serve("farm", make, args)
+
+
+def _join(args: argparse.Namespace) -> int:
+    enrolled = _enrolment(args.file)
+    config: Path = args.config.absolute()
+    seed, ca = config.with_suffix(SEED), config.with_suffix(CA)  # where the units look for it
+    try:
+        write_private(seed, enrolled["seed"] + "\n", replace=True)
+        if enrolled["ca"]:
+            write_private(ca, enrolled["ca"], replace=True)
+            ca.chmod(0o644)
+    except OSError as error:
+        raise ConfigError(f"{config.parent}: {error.strerror or error}") from error
+    files = {"seed_file": str(seed), **({"ca_file": str(ca)} if enrolled["ca"] else {})}
+    names = ("id", "servers", "group")
+    section = {name: enrolled[name] for name in names if enrolled[name]} | files
+    rows = [f"{name} = {json.dumps(value)}" for name, value in section.items()]
+    unit = "nozzled-farm-agent" if config == CONFIG else f"nozzled-farm-agent@{config.stem}"
+    print(f"# Put this into {config}, then: sudo systemctl restart {unit.replace('farm-agent', 'front')}")
+    print(f"# and: sudo systemctl enable --now {unit}", "[farm]", *rows, sep="\n")
+    return 0
+
+
+def _enrolment(path: Path) -> Mapping[str, Any]:
+    """Return what the farm has written for this printer.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    from daemon.companions.farm.config import FarmConfig, check  # noqa: PLC0415 - for who joins alone
+
+    try:
+        with path.open("rb") as file:
+            given = json.loads(file.read(LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not what `nozzled farm enrol` writes: {error}") from error
+    found = {name: given.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(given, dict) else {}
+    servers = given.get("servers") if found else None
+    texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*found.values(), *servers))
+    if not texts or not found["seed"].startswith("SU") or not found["seed"].isalnum():
+        raise ConfigError(f"{path}: is not what `nozzled farm enrol` writes")
+    if not all(_WORDS.fullmatch(each) for each in (found["group"], *(servers or ()))):
+        raise ConfigError(f"{path}: has an address or a group that cannot be")
+    check(FarmConfig(id=found["id"], servers=tuple(servers or ())))
+    return {**found, "servers": servers}

@@ -1,0 +1,270 @@
+"""The agent of one printer: says how it is, hears offers and orders, and compares its notes with the farm's list."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from daemon.companions.farm.diary import Diary, DiaryEntry
+from daemon.companions.farm.loading import FileLoader
+from daemon.companions.farm.printer import PrinterApi, PrinterDeclined, PrinterUnreachable
+from daemon.companions.farm.steps import AGAIN, CopySteps
+from daemon.farm.carrier.ends import AgentEnd
+from daemon.farm.carrier.errors import FarmUnreachable
+from daemon.farm.messages import BEAT, FarmOrder, Held, OrderAnswer, Presence, Tool
+
+CHANGE = 1.0  # s between two presences that differ
+RECONCILE = 60.0  # s between two questions what the list believes
+LARGEST_PICTURE = 512 * 1024
+
+log = structlog.get_logger()
+
+
+class Agent:
+    """One printer's.
+
+    Attributes:
+        on_change: called when something is otherwise that people are told.
+        doubt: what the list believes and nobody here knows; a sentence for people, or nothing.
+    """
+
+    def __init__(
+        self,
+        end: AgentEnd,
+        printer: PrinterApi,
+        folder: Path,
+        wall: Callable[[], float],
+        *,
+        url: str = "",
+        group: str = "",
+        tools: tuple[Tool, ...] = (),
+    ) -> None:
+        """Read the diary; raises OSError.
+
+        Args:
+            end: the way to the farm's server.
+            printer: the printer beside it.
+            folder: of its own, on a disk.
+            wall: the date, in s.
+            url: of the printer's page, for people.
+            group: of printers that it belongs to.
+            tools: what is mounted; where nothing is said the printer's service may know it.
+        """
+        self.on_change: Callable[[], None] = lambda: None
+        self.doubt = ""
+        self._end, self._printer, self._wall = end, printer, wall
+        self._url, self._group, self._configured = url, group, tools
+        self._diary = Diary(folder)
+        if self._diary.damaged is not None:
+            log.warning(
+                "farm.notes_damaged",
+                kept_as=str(self._diary.damaged),
+                consequence="what this printer held is asked of it",
+            )
+        self._steps = CopySteps(
+            end, printer, self._diary, FileLoader(end, printer, self._diary, folder), wall, self._tools
+        )
+        self._steps.moved = self._on_moved
+        self._boot = secrets.token_hex(4)
+        self._moved, self._ask = asyncio.Event(), asyncio.Event()
+        self._anew = False  # there is a new connection: what was said is forgotten
+
+    @property
+    def entry(self) -> DiaryEntry | None:
+        """The copy that is claimed, or printed."""
+        return self._diary.entry
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether somebody wants it to take nothing more."""
+        return self._diary.notes.on_hold
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot do what it should; a sentence for people, or nothing."""
+        return self._end.trouble if not self._end.connected else self._steps.trouble or self.doubt
+
+    @property
+    def waits_for(self) -> str:
+        """What has to be so before it takes an offer; nothing: it waits for one."""
+        return self._steps.not_ready()
+
+    async def run(self) -> None:
+        """Do what it is for, until cancelled."""
+        self._end.on_connect = self._on_connect
+        self._printer.on_change = self._moved.set
+        self._end.orders(self._obey)
+        async with asyncio.TaskGroup() as group:
+            for part in (
+                self._end.run(),
+                self._printer.run(),
+                self._present(),
+                self._listen(),
+                self._reconcile(),
+                self._steps.run(),
+            ):
+                group.create_task(part)
+
+    def presence(self) -> Presence:
+        """Return what the printer says of itself now."""
+        view, entry, preparing = self._printer.look(), self.entry, self._steps.preparing
+        copy = entry.copy if entry is not None else preparing.copy if preparing is not None else ""
+        reason = self._steps.not_ready()
+        return Presence(
+            at=self._wall(),
+            boot=self._boot,
+            ready=not reason,
+            reason=reason,
+            state=view.state,
+            name=view.name,
+            url=self._url,
+            group=self._group,
+            version=view.version,
+            on_hold=self.on_hold,
+            bed_clear=view.bed_clear,
+            copy=copy,
+            file=view.file,
+            progress=view.progress,
+            remaining_s=view.remaining_s,
+            heaters=dict(view.heaters),
+            tools=self._tools(),
+            size=view.size,
+            hottest=view.hottest,
+            camera=view.camera,
+        )
+
+    def _tools(self) -> list[Tool]:
+        """Return what is mounted: as configured, and where that says nothing as the printer's service knows it."""
+        return [
+            Tool(
+                said.material or seen.material,
+                said.colour or seen.colour,
+                said.nozzle_mm or seen.nozzle_mm,
+            )
+            for said, seen in zip_longest(self._configured, self._printer.look().tools, fillvalue=Tool())
+        ]
+
+    # -- the way to the server ---------------------------------------------------------------------------------
+
+    def _on_connect(self) -> None:
+        self._ask.set()
+        self._anew = True
+        self._on_moved()
+
+    def _on_moved(self) -> None:
+        self._moved.set()
+        self.on_change()
+
+    async def _present(self) -> None:
+        """Say how it is: when it changes, but at most once a second, and now and then."""
+        before, said_at = None, float("-inf")
+        loop = asyncio.get_running_loop()
+        while True:
+            now = self.presence()
+            kept = _kept(now)
+            if kept != before or self._anew or loop.time() - said_at >= BEAT:
+                self._anew = False
+                with suppress(FarmUnreachable):
+                    await self._end.present(now)
+                    before, said_at = kept, loop.time()
+                self.on_change()
+            await asyncio.sleep(CHANGE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT - CHANGE):
+                    await self._moved.wait()
+            self._moved.clear()
+
+    async def _listen(self) -> None:
+        async for offer in self._end.offers():
+            self._steps.hold_out(offer)
+
+    async def _reconcile(self) -> None:
+        """Ask what the list believes that this printer holds, and put right what it does not know."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECONCILE):
+                    await self._ask.wait()
+            self._ask.clear()
+            try:
+                doubts = [await self._compare(held) for held in (await self._end.held()).copies]
+                self.doubt = next(filter(None, doubts), "")
+            except (FarmUnreachable, PrinterUnreachable, PrinterDeclined, OSError) as error:
+                log.info("farm.not_compared", reason=str(error), again_s=AGAIN)
+                await asyncio.sleep(AGAIN)
+                self._ask.set()
+
+    async def _compare(self, held: Held) -> str:
+        """Compare what the list believes with what is known here; return what only a person can put right."""
+        entry = self.entry
+        if entry is not None and entry.is_of(held.copy, held.attempt):
+            if held.cancel:
+                self._steps.cancel(entry)
+            return ""
+        if held.state == "offered":
+            return ""
+        if (said := self._diary.last_word(held.copy, held.attempt)) is not None:
+            await self._end.report(said)
+            return ""
+        found = DiaryEntry(held.copy, held.attempt, held.nonce, "printing", name=held.copy, cancel=held.cancel)
+        outcome = await self._printer.outcome(found.key, None)
+        if outcome is None or outcome.state == "doubtful":
+            return f"the list says that this printer has claimed copy {held.copy}, of which nothing is known here"
+        if outcome.state == "printing":
+            self._steps.adopt(found)
+        else:
+            await self._end.report(self._steps.ending(found, outcome))
+        return ""
+
+    # -- what people want -----------------------------------------------------------------------------------------
+
+    async def _obey(self, order: FarmOrder) -> OrderAnswer:
+        log.info("farm.order", verb=order.verb, copy=order.copy, by=order.by)
+        try:
+            return await self._do(order)
+        except (PrinterDeclined, PrinterUnreachable) as error:
+            return OrderAnswer(ok=False, reason=str(error))
+        except OSError as error:
+            return OrderAnswer(ok=False, reason=f"the agent cannot write its notes: {error.strerror or error}")
+
+    async def _do(self, order: FarmOrder) -> OrderAnswer:
+        entry = self.entry
+        if order.verb == "picture":
+            picture = await self._printer.picture()
+            if len(picture) > LARGEST_PICTURE:
+                return OrderAnswer(ok=False, reason=f"the picture has more than {LARGEST_PICTURE // 1024} KiB")
+            return OrderAnswer(ok=True, data=picture)
+        if order.verb == "bed_clear":
+            await self._printer.clear_bed()
+        elif order.verb in ("hold", "release"):
+            self._diary.note(on_hold=order.verb == "hold")
+        elif order.verb == "cancel":
+            return self._cancel(order)
+        elif entry is None or (order.copy and entry.copy != order.copy) or self._printer.look().key != entry.key:
+            return OrderAnswer(ok=False, reason="the printer does not print this copy")
+        elif order.verb == "pause":
+            await self._printer.pause()
+        else:
+            await self._printer.resume()
+        self._on_moved()
+        return OrderAnswer(ok=True)
+
+    def _cancel(self, order: FarmOrder) -> OrderAnswer:
+        """End a copy, whether it prints or is only being loaded."""
+        entry, preparing = self.entry, self._steps.preparing
+        if entry is not None and order.copy in ("", entry.copy):
+            self._steps.cancel(entry)
+        elif preparing is not None and order.copy in ("", preparing.copy):
+            self._steps.hold_out(None)
+        else:
+            return OrderAnswer(ok=False, reason="the printer holds no such copy")
+        return OrderAnswer(ok=True)
+
+
+def _kept(presence: Presence) -> Presence:
+    """Leave out what changes all the time and can wait for the next beat."""
+    return msgspec.structs.replace(presence, at=0, progress=None, remaining_s=None, heaters={})

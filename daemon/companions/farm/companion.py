@@ -1,0 +1,98 @@
+"""The companion `farm`: the agent beside a printer, on NATS."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from daemon.client import OctoPrintClient
+from daemon.companions.companion import Companion
+from daemon.companions.farm.agent import Agent
+from daemon.companions.farm.config import FarmConfig, check, seed, tools
+from daemon.companions.farm.front import FrontPrinter
+from daemon.errors import ConfigError
+from daemon.farm.carrier.agent_end import NatsAgentEnd
+from daemon.farm.carrier.connect import NatsAddress, tls_context
+from daemon.farm.carrier.ends import AgentEnd
+
+
+class FarmCompanion(Companion):
+    """Prints what a farm offers."""
+
+    name = "farm"
+
+    def __init__(
+        self,
+        client: OctoPrintClient,
+        folder: Path,
+        *,
+        config: FarmConfig,
+        environ: Mapping[str, str],
+        wall: Callable[[], float],
+        end: AgentEnd | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            client: the front.
+            folder: its own.
+            config: where the farm is, and what this printer is there.
+            environ: of this process.
+            wall: the date, in s.
+            end: the way to the farm; None: by NATS.
+
+        Raises:
+            ConfigError: the configuration, the seed or the certificate cannot be used.
+        """
+        super().__init__(client, folder)
+        check(config)
+        self._config = config
+        if end is None:
+            address = NatsAddress(config.servers, seed(config, environ), tls_context(config.ca_file))
+            end = NatsAgentEnd(config.id, address)
+        self._end = end
+        printer = FrontPrinter(client, self.messages, wall)
+        try:
+            self._agent = Agent(
+                end,
+                printer,
+                folder,
+                wall,
+                url=config.url or client.url,
+                group=config.group,
+                tools=tools(config),
+            )
+        except OSError as error:
+            raise ConfigError(f"{folder}: the agent's notes cannot be read: {error.strerror or error}") from error
+        self._agent.on_change = self._tell_front
+
+    async def run(self) -> None:
+        """Do it until cancelled."""
+        await self._agent.run()
+
+    def does(self) -> str:
+        """Return what `systemctl status` shows."""
+        agent = self._agent
+        if (entry := agent.entry) is not None:
+            text = f"holds copy {entry.copy} ({entry.name}, {entry.stage})"
+        else:
+            waits_for = agent.waits_for
+            text = f"takes nothing: {waits_for}" if waits_for else "waits for an offer"
+        return f"{text}; {agent.trouble}" if agent.trouble else text
+
+    def _tell_front(self) -> None:
+        agent = self._agent
+        entry = agent.entry
+        self.tell(
+            {
+                "id": self._config.id,
+                "group": self._config.group,
+                "connected": self._end.connected,
+                "trouble": agent.trouble or None,
+                "ready": not agent.waits_for,
+                "waits_for": agent.waits_for or None,
+                "on_hold": agent.on_hold,
+                "copy": entry.copy if entry is not None else None,
+                "stage": entry.stage if entry is not None else None,
+                "file": entry.name if entry is not None else None,
+                "does": self.does(),
+            }
+        )

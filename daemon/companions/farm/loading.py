@@ -1,0 +1,122 @@
+"""Files of the farm: brought to the printer once, checked there, and deleted when others need the room."""
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from daemon.companions.farm.diary import Diary, StoredFile
+from daemon.companions.farm.printer import FarmFile, PrinterApi, PrinterDeclined, PrinterUnreachable
+from daemon.farm.carrier.ends import AgentEnd
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.messages import Offer
+
+AGAIN = 2.0  # s until a server that did not answer is asked again
+MOST_FILES = 20  # of the farm that stay at the printer
+SPARE = 64 << 20  # bytes that stay free on the agent's disk
+PART = ".part"
+
+
+class NotTaken(Exception):
+    """The offer is not taken; `fits` is false where the printer cannot print the job at all."""
+
+    def __init__(self, reason: str, *, fits: bool = True) -> None:
+        super().__init__(reason)
+        self.fits = fits
+
+
+class FileLoader:
+    """Brings files to the printer."""
+
+    def __init__(self, end: AgentEnd, printer: PrinterApi, diary: Diary, folder: Path) -> None:
+        """Delete what an earlier process has left; raises OSError."""
+        self._end, self._printer, self._diary, self._folder = end, printer, diary, folder
+        for path in folder.glob(f"*{PART}"):
+            path.unlink()
+
+    async def ready(self, offer: Offer, still: Callable[[], None]) -> str:
+        """Return where the offered file lies at the printer, checked.
+
+        Args:
+            offer: names it.
+            still: raises what ends this, when nobody wants it any more.
+
+        Raises:
+            NotTaken: it cannot be had, or should not be printed here.
+            PrinterUnreachable: the printer's service does not answer.
+        """
+        try:
+            stored = await self._stored(offer) or await self._load(offer, still)
+            objection = await self._printer.objections(stored.where)
+        except (FarmRefused, PrinterDeclined) as error:
+            still()  # the server refuses its file because it is offered no longer
+            raise NotTaken(str(error)) from error
+        except OSError as error:
+            raise NotTaken(f"the agent's disk: {error.strerror or error}") from error
+        if objection:
+            raise NotTaken(objection, fits=False)
+        return stored.where
+
+    async def _stored(self, offer: Offer) -> StoredFile | None:
+        known = self._diary.notes.files.get(offer.sha256)
+        if known is None or not await self._printer.has(known.where, known.sha1, known.size):
+            return None
+        others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
+        if len(others) > 1:
+            self._diary.note(files={**others, offer.sha256: known})
+        return known
+
+    async def _load(self, offer: Offer, still: Callable[[], None]) -> StoredFile:
+        path = self._folder / f"file{PART}"
+        try:
+            found = await self._fetch(offer, path, still)
+            stored = StoredFile(self._printer.where(found), found.sha1, found.size)
+            await self._make_room(offer.sha256, stored)
+            still()
+            where = await self._printer.put(path, found)
+        finally:
+            path.unlink(missing_ok=True)
+        if where != stored.where:
+            stored = msgspec.structs.replace(stored, where=where)
+            self._diary.note(files={**self._diary.notes.files, offer.sha256: stored})
+        return stored
+
+    async def _fetch(self, offer: Offer, path: Path, still: Callable[[], None]) -> FarmFile:
+        """Have it on the agent's disk, whole."""
+        if shutil.disk_usage(self._folder).free < offer.size + SPARE:
+            raise NotTaken("the agent's disk has no room for the file")
+        sha256, sha1, size = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), 0
+        with path.open("wb") as file:
+            while size <= offer.size:
+                still()
+                try:
+                    chunk = await self._end.file(offer.copy, offer.attempt, size)
+                except FarmUnreachable:
+                    await asyncio.sleep(AGAIN)
+                    continue
+                if not chunk:
+                    break
+                size += len(chunk)
+                file.write(chunk)
+                sha256.update(chunk)
+                sha1.update(chunk)
+        if (size, sha256.hexdigest()) != (offer.size, offer.sha256):
+            raise NotTaken(f"the server's file is another one than it offered ({size} bytes of {offer.size})")
+        return FarmFile(offer.sha256, sha1.hexdigest(), size, offer.name)
+
+    async def _make_room(self, sha256: str, stored: StoredFile) -> None:
+        """Note a file that will be there, and delete those that were not used for longest."""
+        files = {key: value for key, value in self._diary.notes.files.items() if key != sha256}
+        before = self._diary.notes.files.get(sha256)
+        for oldest in [*files][: max(0, len(files) + 1 - MOST_FILES)]:
+            with suppress(PrinterDeclined):  # it is printed by somebody
+                await self._printer.remove(files[oldest].where)
+                del files[oldest]
+        if before is not None and before.where != stored.where:
+            with suppress(PrinterDeclined, PrinterUnreachable):
+                await self._printer.remove(before.where)
+        self._diary.note(files={**files, sha256: stored})

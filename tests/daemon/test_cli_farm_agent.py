@@ -1,0 +1,58 @@
+"""`nozzled farm join` and `agent`: what an enrolment becomes, and what says why it cannot."""
+
+import json
+import tomllib
+
+import pytest
+
+from daemon.cli import main
+from daemon.companions.farm.config import read, seed
+
+GIVEN = {
+    "id": "mk3",
+    "servers": ["tls://farm.local:4222"],
+    "group": "large",
+    "seed": "SUAKY" + "A" * 53,
+    "ca": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+    "made": 1.5,
+}
+
+
+def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
+    file, config = tmp_path / "mk3.json", tmp_path / "nozzled.toml"
+    file.write_text(json.dumps(GIVEN))
+    assert main(["farm", "join", str(file), "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert "SUAKY" not in shown, "the seed is nobody's to read"
+    assert "enable --now nozzled-farm-agent@nozzled" in shown
+    config.write_text(shown)
+    found = read(config, {})
+    assert (found.id, found.servers, found.group) == ("mk3", ("tls://farm.local:4222",), "large")
+    assert seed(found, {}) == GIVEN["seed"]
+    assert (tmp_path / "nozzled.farm-seed").stat().st_mode & 0o777 == 0o600
+    assert tomllib.loads(shown)["farm"]["ca_file"] == str(tmp_path / "nozzled.farm-ca.pem")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "MK 3"},
+        {"servers": []},
+        {"servers": ['x"]\nevil = 1']},
+        {"seed": ""},
+        {"seed": 5},
+        {"group": 'a"\nb'},
+    ],
+)
+def test_what_is_no_enrolment_writes_nothing(tmp_path, capsys, change):
+    file = tmp_path / "mk3.json"
+    file.write_text(json.dumps({**GIVEN, **change}))
+    assert main(["farm", "join", str(file), "--config", str(tmp_path / "nozzled.toml")]) != 0
+    assert not (tmp_path / "nozzled.farm-seed").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_an_agent_without_its_section_says_so(tmp_path, capsys):
+    (tmp_path / "nozzled.toml").write_text("")
+    assert main(["farm", "agent", "--config", str(tmp_path / "nozzled.toml"), "--state-dir", str(tmp_path)]) != 0
+    assert "farm is not switched on" in capsys.readouterr().err

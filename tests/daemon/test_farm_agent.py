@@ -1,0 +1,416 @@
+"""The agent beside a printer: a copy begins once at most, whoever dies at whatever moment, and its end has a name."""
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+import pytest
+
+from daemon.companions.farm import loading, steps
+from daemon.companions.farm.agent import Agent
+from daemon.companions.farm.diary import FILE
+from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
+from daemon.farm.list.words import FINAL
+from daemon.farm.messages import FarmOrder, Tool
+from support.farm_list_server import DATA, EPOCH, ListServer, meanwhile
+from support.farm_printer import PICTURE, FakePrinter, Killed, Life
+
+ASKED = ("file", "renew", "claim", "held", "report")
+NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
+STRIDE = 9
+DONE = ("has", "put", "objections", "mark", "start", "outcome", "cancel", "remove")
+
+
+def wall():
+    return EPOCH + asyncio.get_running_loop().time()
+
+
+class Place:
+    """A printer with its agent, which may be killed and begun anew."""
+
+    def __init__(self, farm, folder, name="mk3", printer=None):
+        self.farm, self.folder, self.name = farm, folder / name, name
+        self.folder.mkdir()
+        self.printer = printer or FakePrinter()
+        self.agent = None
+        self.life = Life()
+
+    def begin(self, steps=None):
+        """Return the run of a new agent, which is killed after so many steps."""
+        self.life = life = Life(steps)
+        end = life.around(self.farm.agent(self.name), *ASKED)
+        self.agent = Agent(end, life.around(self.printer, *DONE), self.folder, wall)
+        life.around_notes(self.agent._diary)
+        return asyncio.ensure_future(self.agent.run())
+
+    async def run(self, steps=None, again=3.0):
+        """Be killed once after so many steps, begin anew, and go on."""
+        running = self.begin(steps)
+        while True:
+            try:
+                await running
+            except BaseExceptionGroup as group:
+                if (others := group.split(Killed)[1]) is not None:
+                    raise others from None
+            finally:
+                self.life.over = True  # what is left of it does nothing more
+                running.cancel()
+                with suppress(asyncio.CancelledError, BaseExceptionGroup):
+                    await running
+            await asyncio.sleep(again)
+            running = self.begin()
+
+
+@pytest.fixture(autouse=True)
+def _no_disk(monkeypatch):
+    """What is noted is noted in memory's file system: an fsync each would cost the suite seconds."""
+    monkeypatch.setattr("daemon.companions.farm.diary.os.fsync", lambda _: None)
+    monkeypatch.setattr("daemon.private_file.os.fsync", lambda _: None)
+    monkeypatch.setattr("daemon.farm.list.handing.FAULT_PAUSE", 30.0)  # ten minutes of looks cost a second
+
+
+async def until(condition, what, seconds=3600):
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not condition():
+        assert loop.time() < end, f"waited {seconds:g} s in vain for {what}"
+        await asyncio.sleep(1)
+
+
+def ended(server):
+    copies = server.copies()
+    return bool(copies) and all(copy.state in FINAL for copy in copies)
+
+
+def require_once(places, server):
+    """No copy has begun twice, anywhere; what the list calls done has been printed, and nothing else has."""
+    begun = Counter(key.rpartition(".")[0] for place in places for key in place.printer.begun if key)
+    assert not [copy for copy, times in begun.items() if times > 1], begun
+    for copy in server.copies():
+        if copy.state == "done":
+            assert begun[copy.id] == 1, copy
+        if begun[copy.id]:
+            assert copy.state != "waiting", copy
+
+
+async def test_copies_are_printed_one_after_the_other_each_on_a_bed_that_is_clear(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit(copies=3)
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: ended(server), "three copies")
+    assert [copy.state for copy in server.copies()] == ["done"] * 3
+    assert len(place.printer.begun) == 3
+    require_once([place], server)
+    assert [report.kind for _, report, _ in server.reports] == ["printing", "done"] * 3
+    assert server.reports[-1][1].seconds == 12.0
+    assert len(place.printer.files) == 1, "the same file is loaded once"
+    assert not [*place.folder.glob("*.part")]
+
+
+async def off_and_on(printer, life, late):
+    """Have the printer away when the agent comes back, and there when a start arrives that was sent before."""
+    while not life.over:  # noqa: ASYNC110 - the clock is virtual
+        await asyncio.sleep(0.1)
+    printer.operational = not late
+    await asyncio.sleep(late / 2)
+    printer.operational = True
+
+
+async def killed_once(folder, step, late):
+    """Have a copy printed by one of two agents, of which one is killed at this step; return its life and what began."""
+    farm = FarmInMemory()
+    places = [Place(farm, folder, f"a{step}"), Place(farm, folder, f"b{step}")]
+    server = ListServer(farm)
+    for place in places:
+        place.printer.by_hand()  # so that the record is not empty: by the first job of all nobody could tell
+        place.printer.stop_by_hand()
+        place.printer.begun.clear()
+        place.printer.late = late
+    server.submit()
+    async with meanwhile(server.run()):
+        await asyncio.sleep(6)  # the beds are clear by now
+        async with meanwhile(places[0].run(step)):
+            await asyncio.sleep(0)
+            life = places[0].life
+            await asyncio.sleep(2)  # it has the offer; the other one is there if it declines
+            async with meanwhile(places[1].run(), off_and_on(places[0].printer, life, late)):
+                await until(partial(ended, server), f"its end after step {step} ({life.last})")
+    require_once(places, server)
+    assert [copy.state for copy in server.copies()] == ["done"], (step, life.last, server.copies())
+    server.jobs.close()
+    return life
+
+
+@pytest.mark.parametrize(("late", "phase"), [(0.0, 0), (20.0, 3)], ids=["at once", "late"])
+async def test_an_agent_killed_at_any_step_begins_no_copy_twice(tmp_path, late, phase):
+    """What it had asked for is done all the same, also a start that comes late. Nightly for each step of its life."""
+    step, names = 0 if NIGHTLY else phase, set()
+    while (life := await killed_once(tmp_path, step, late)).last:
+        names.add(life.last)
+        step += 1 if NIGHTLY else STRIDE
+    assert step > 40
+    if NIGHTLY:
+        assert {"while start", "behind start", "before claim", "behind claim", "before a note", "while report"} <= names
+
+
+@pytest.mark.parametrize("seed", range(60 if NIGHTLY else 2))
+async def test_whatever_befalls_messages_and_processes_each_copy_begins_once(tmp_path, seed):
+    farm = FarmInMemory(FarmFaults(lost=0.05, answer_lost=0.05, repeated=0.1, late=0.1, latest=30.0), seed)
+    places = [Place(farm, tmp_path, f"p{number}", FakePrinter(seed=seed + number)) for number in range(3)]
+    server = ListServer(farm)
+    for place in places:
+        place.printer.lost = 0.1
+        place.printer.by_hand()
+        place.printer.stop_by_hand()
+    server.submit(copies=8)
+
+    async def trouble():
+        for number in range(6):
+            await asyncio.sleep(17 + seed)
+            place = places[(number + seed) % 3]
+            place.printer.up = False
+            farm.cut(place.name)
+            await asyncio.sleep(5)
+            place.printer.up = True
+            farm.stop()
+            await asyncio.sleep(7)
+            farm.start()
+            farm.mend(place.name)
+
+    runs = [place.run(40 + seed * 7 + number * 13) for number, place in enumerate(places)]
+    async with meanwhile(server.run(), trouble(), *runs):
+        await until(lambda: ended(server), "an end of all")
+        farm.faults = FarmFaults()
+        await asyncio.sleep(120)
+    require_once(places, server)
+    assert all(copy.state == "done" or copy.reason for copy in server.copies())
+
+
+async def test_a_person_at_the_printer_is_faster(tmp_path):
+    """A print by hand between the checks and the start: nothing begins on top of it, and the copy goes elsewhere."""
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
+    server.submit()
+    place.printer.late = 3.0
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.claims, "a claim")
+        place.printer.by_hand()
+        await until(lambda: any(report.kind == "not_begun" for _, report, _ in server.reports), "its word", 120)
+        await asyncio.sleep(60)
+        assert place.printer.begun == [""]
+        assert place.agent.presence().bed_clear is False
+        assert server.copies()[0].state == "waiting"
+        place.printer._clear()
+        await until(lambda: ended(server), "the copy, after the pause for a fault")
+    require_once([place], server)
+
+
+async def test_a_bed_that_nobody_has_cleared_takes_nothing_until_somebody_says_so(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
+    server.submit(copies=2)
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: [copy.state for copy in server.copies()].count("done") == 1, "the first", 300)
+        await asyncio.sleep(200)
+        assert len(place.printer.begun) == 1
+        assert server.presences["mk3"].reason == "nobody has said that the bed is clear"
+        assert (await server.end.order("mk3", FarmOrder("bed_clear"))).ok
+        await until(lambda: ended(server), "the second", 300)
+    assert len(place.printer.begun) == 2
+
+
+async def test_orders(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=300))
+
+    async def order(verb, copy=""):
+        return await server.end.order("mk3", FarmOrder(verb, copy))
+
+    async with meanwhile(server.run(), place.run()):
+        await asyncio.sleep(1)
+        assert (await order("hold")).ok
+        server.submit()
+        await asyncio.sleep(60)
+        assert server.presences["mk3"].reason == "it is on hold"
+        assert server.presences["mk3"].on_hold
+        place.life.over = True  # it is kept over a restart
+        place.life.left = 0
+        place.printer.on_change()
+        await asyncio.sleep(200)
+        assert not place.printer.begun
+        assert (await order("release")).ok
+        await until(lambda: server.copies()[0].state == "printing", "the print", 60)
+        copy = server.copies()[0].id
+        assert (await order("pause", copy)).ok
+        assert place.printer.paused
+        assert (await order("resume", copy)).ok
+        assert not place.printer.paused
+        assert not (await order("pause", "another")).ok
+        assert not (await order("cancel", "another")).ok
+        assert (await order("picture")).data == PICTURE
+        assert (await order("cancel", copy)).ok
+        await until(lambda: ended(server), "its end", 30)
+        assert server.copies()[0].state == "cancelled"
+        assert not (await order("cancel", copy)).ok
+        place.printer.up = False
+        answer = await order("bed_clear")
+        assert (answer.ok, answer.reason) == (False, "the printer's service does not answer")
+
+
+async def test_a_cancel_that_comes_while_the_copy_is_being_claimed_begins_nothing(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit()
+    real = server.claim
+
+    async def claim(printer, question):
+        answer = await real(printer, question)
+        await server._cancel(server.jobs.cancel_copy(question.copy))  # the order arrives before the answer
+        return answer
+
+    server.claim = claim
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: ended(server), "its end", 120)
+    assert server.copies()[0].state == "cancelled"
+    assert not place.printer.begun
+
+
+async def test_a_file_that_should_not_be_printed_here_is_declined_for_good(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.objection = "it goes beyond the bed"
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.reports, "a word", 60)
+        await asyncio.sleep(200)
+    [(_, report, _)] = server.reports
+    assert (report.kind, report.fits, report.reason) == ("declined", False, "it goes beyond the bed")
+    assert not place.printer.begun
+
+
+async def test_a_file_that_is_another_one_than_offered_is_not_printed(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit()
+    server.data = DATA[:-1] + b"!"
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.reports, "a word", 60)
+    assert "another one than it offered" in server.reports[0][1].reason
+    assert not place.printer.files
+
+
+async def test_material_that_is_not_loaded_is_declined(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit(material="PLA")
+    real = server.heard
+    server.heard = lambda name, presence: real(name, msgspec.structs.replace(presence, tools=[Tool("PLA")]))
+    place.printer.tools = (Tool("PETG"),)  # somebody has changed the spool since
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.reports, "a word", 60)
+    assert server.reports[0][1].reason == "PLA is not loaded"
+
+
+async def test_notes_that_are_lost_are_made_good_by_the_printers_own_word(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=60))
+    server.submit()
+    async with meanwhile(server.run()):
+        async with meanwhile(place.run()):
+            await until(lambda: server.copies()[0].state == "printing", "the print", 60)
+            place.life.over = True
+        (place.folder / FILE).write_text("{ damaged")
+        async with meanwhile(place.run()):
+            await until(lambda: ended(server), "its end", 120)
+    assert server.copies()[0].state == "done"
+    assert (place.folder / f"{FILE}.damaged").exists()
+    require_once([place], server)
+
+
+async def test_a_copy_that_neither_notes_nor_printer_know_is_left_to_people(tmp_path):
+    """Another agent has claimed under the same name: nobody here knows what that one is about to do."""
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.claims, "a claim")
+        [held] = server.jobs.held("mk3")
+        place.life.over = True
+        (place.folder / FILE).unlink()
+        place.printer.prints.clear()  # another card in the printer's computer
+        place.printer._active = None
+        await asyncio.sleep(300)
+        assert held.copy in place.agent.doubt
+        assert server.copies()[0].state in ("claimed", "printing")
+    assert len(place.printer.begun) <= 1
+
+
+async def test_a_record_that_was_lost_while_it_began_is_told_as_a_failure_and_not_printed_again(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.by_hand()
+    place.printer.stop_by_hand()
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.copies()[0].state == "printing", "the print")
+        place.printer.prints.clear()
+        place.printer._active = None
+        await until(lambda: ended(server), "its end", 120)
+    [copy] = server.copies()
+    assert (copy.state, copy.reason) == ("failed", steps.DOUBT)
+
+
+async def test_a_print_that_was_recorded_and_never_began_goes_back_to_the_list(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.unbegun = True
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: ended(server), "its end")
+    assert server.copies()[0].state == "done"
+    assert len(place.printer.begun) == 1
+
+
+async def test_what_a_person_has_settled_meanwhile_is_not_begun(tmp_path):
+    """The agent was dead for hours between claim and start: it asks again whether it may."""
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.by_hand()
+    place.printer.stop_by_hand()
+    place.printer.begun.clear()
+    server.submit()
+    real = place.printer.start
+
+    async def dies(*_):
+        place.life.over = True
+        raise Killed
+
+    place.printer.start = dies
+    async with meanwhile(server.run(), place.run(again=900)):
+        await until(lambda: server.claims, "a claim")
+        await asyncio.sleep(60)
+        place.printer.start = real
+        server.jobs.settle(server.copies()[0].id, "failed", "somebody")
+        await asyncio.sleep(1200)
+    assert not place.printer.begun
+    assert place.agent.entry is None
+
+
+async def test_of_many_files_the_last_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "MOST_FILES", 3)
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=1, clears_after=1))
+    async with meanwhile(server.run(), place.run()):
+        for number in range(5):
+            other = ListServer(farm, DATA + f";{number}\n".encode())
+            server.data, server.sha = other.data, other.sha
+            server.jobs.put_file(other.jobs.file(other.sha))
+            other.jobs.close()
+            server.submit()
+            await until(partial(ended, server), "its end")
+    assert len(place.printer.files) == 3 == len(place.agent._diary.notes.files)
+    assert loading.PART not in " ".join(path.name for path in place.folder.iterdir())

@@ -1,0 +1,195 @@
+"""The agent beside the whole service, in memory: what it asks of the front, and what the front tells of its print."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+
+from daemon.companions.farm.companion import FarmCompanion
+from daemon.companions.farm.config import FarmConfig, FarmTool, check, seed
+from daemon.companions.farm.printer import FarmFile, PrinterUnreachable, PrintOutcome, StartRefused
+from daemon.config.sections import AnalysisConfig
+from daemon.errors import ConfigError, CoreAway
+from daemon.farm.carrier.memory import FarmInMemory
+from daemon.farm.messages import FarmOrder
+from daemon.front.access.companion_keys import key_path
+from daemon.front.analysis.findings import Findings
+from support.client import in_memory
+from support.farm_list_server import ListServer, meanwhile
+from support.http import NOW, api
+from support.notify import Beside
+
+PART = b"M104 S200\nG28\n" + b"G1 X50 F6000\nG1 X0\n" * 40 + b"M104 S0\n"
+CONFIG = FarmConfig(id="mk3", servers=("nats://127.0.0.1:4222",), group="large", tools=(FarmTool("PLA", "black"),))
+PROFILE = {"profile": {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}}
+
+
+class BesideFarm(FarmCompanion):
+    """The companion, whose push comes from the hub in memory."""
+
+    server = None
+    key = ""
+    messages = Beside.messages
+
+
+@asynccontextmanager
+async def agent(server, farm):
+    folder = server.service.folder / "companions/farm"
+    folder.mkdir(parents=True, exist_ok=True)
+    key = key_path(server.service.folder, "farm").read_text().strip()
+    one = BesideFarm(
+        in_memory(server, key), folder, config=CONFIG, environ={}, wall=lambda: NOW, end=farm.agent(CONFIG.id)
+    )
+    one.server, one.key = server, key
+    async with meanwhile(one.serve()):
+        yield one
+
+
+async def until(condition, what, seconds=600):
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the clock is virtual
+            await asyncio.sleep(0.5)
+
+
+def printer_of(one):
+    return one._agent._printer
+
+
+async def test_what_the_farm_offers_is_printed_and_told_and_another_host_at_once_gets_no_second_print(tmp_path):
+    farm = FarmInMemory()
+    async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm) as one:
+        listed = ListServer(farm, PART)
+        listed.submit(copies=2)
+        async with meanwhile(listed.run()):
+            await until(lambda: "mk3" in listed.presences, "its presence")
+            await asyncio.sleep(30)
+            presence = listed.presences["mk3"]
+            assert (presence.ready, presence.reason) == (False, "nobody has said that the bed is clear")
+            assert (presence.state, presence.group, presence.size) == ("Operational", "large", (200.0, 200.0, 200.0))
+            assert presence.hottest == 300.0
+            assert (presence.tools[0].material, presence.tools[0].nozzle_mm) == ("PLA", 0.4)
+            assert "takes nothing: nobody has said" in one.does()
+            assert (await listed.end.order("mk3", FarmOrder("bed_clear"))).ok
+            await until(lambda: listed.copies()[0].state == "printing", "the first copy")
+            copy = listed.copies()[0]
+            job = (await server.get("/api/job")).json
+            assert job["print"]["key"] == f"{copy.id}.1"
+            assert job["job"]["file"]["path"].startswith("farm/")
+            await asyncio.sleep(1)
+            state = (await server.get("/api/companions/farm")).json["state"]
+            assert (state["copy"], state["stage"], state["connected"]) == (copy.id, "printing", True)
+            # what drives OctoPrint's API meanwhile, like FDM Monster
+            await server.upload(("file", "other.gcode", PART))
+            other = {"command": "select", "print": True}
+            assert (await server.post("/api/files/local/other.gcode", other)).status == 409
+            await until(lambda: listed.copies()[0].state == "done", "its end")
+            assert listed.copies()[0].seconds > 0
+            # its print begins on a bed that was just cleared for us: ours does not
+            assert (await server.post("/api/queue", {"command": "bed", "clear": True})).status == 200
+            start = server.service.front.jobs.begin
+
+            async def slow(*args, **more):
+                if args[1].startswith(listed.copies()[1].id):
+                    with patch.object(type(server.service.front.jobs), "begin", lambda _, *a, **m: start(*a, **m)):
+                        assert (await server.post("/api/files/local/other.gcode", other)).status == 204
+                return await start(*args, **more)
+
+            with patch.object(type(server.service.front.jobs), "begin", lambda _, *args, **more: slow(*args, **more)):
+                await until(lambda: any(r.kind == "not_begun" for _, r, _ in listed.reports), "its word")
+            assert listed.copies()[1].state == "waiting"
+            history = (await server.get("/api/history")).json["jobs"]
+            assert history[0]["path"] == "other.gcode"
+            assert len(history) == 2
+
+
+async def test_a_file_that_goes_beyond_the_bed_is_declined_by_the_fronts_own_checks(tmp_path):
+    farm = FarmInMemory()
+    async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm):
+        listed = ListServer(farm, PART)
+        listed.submit()
+        found = Findings({"errors": ["it goes beyond the bed: X900"], "warnings": []})
+        asked = []
+
+        async def wait(key, _):
+            asked.append(key)
+            return found if len(asked) > 2 else None  # the analysis takes a while
+
+        server.service.front.analyses.wait = wait
+        server.service.front.config = replace(server.service.front.config, analysis=AnalysisConfig(enabled=True))
+        async with meanwhile(listed.run()):
+            await asyncio.sleep(2)
+            await server.post("/api/queue", {"command": "bed", "clear": True})
+            await until(lambda: listed.reports, "its word")
+        report = listed.reports[0][1]
+        assert (report.kind, report.fits) == ("declined", False)
+        assert "X900" in report.reason
+        assert (await server.get("/api/history")).json["jobs"] == []
+
+
+async def test_the_core_says_what_became_of_a_key_and_nobody_else(tmp_path):
+    farm = FarmInMemory()
+    async with api(tmp_path, switched_on=["farm"]) as server, agent(server, farm) as one:
+        printer = printer_of(one)
+        await asyncio.sleep(1)
+        path = tmp_path / "x.gcode"
+        path.write_bytes(PART)
+        where = await printer.put(path, FarmFile("ab" * 32, "", len(PART), "a part!.gcode"))
+        assert where == "farm/abababababab-a_part_.gcode"
+        hashed = (await server.get(f"/api/files/local/{where}")).json["hash"]
+        assert await printer.has(where, hashed, len(PART))
+        assert not await printer.has(where, hashed, 5)
+        assert not await printer.has("farm/none.gcode", hashed, 5)
+        assert await printer.objections(where) == ""
+        assert await printer.mark() is None
+        with pytest.raises(StartRefused, match="bed is clear"):
+            await printer.start(where, "k.1", 30)
+        await printer.clear_bed()
+        await printer.start(where, "k.1", 30)
+        assert (await printer.outcome("k.1", None)) == PrintOutcome("printing")
+        await printer.cancel("k.1")
+        while (await printer.outcome("k.1", None)).state == "printing":  # noqa: ASYNC110 - the clock is virtual
+            await asyncio.sleep(1)
+        assert (await printer.outcome("k.1", None)).state == "cancelled"
+        behind = await printer.mark()
+        assert await printer.outcome("k.2", behind) is None
+        assert await printer.outcome("k.2", None) == PrintOutcome("doubtful")
+        assert await printer.outcome("k.2", behind.__class__(behind.id, 5.0)) == PrintOutcome("doubtful")
+        away = patch.object(type(server.service.front.jobs), "of_key", side_effect=CoreAway("away"))
+        with away, pytest.raises(PrinterUnreachable):
+            await printer.outcome("k.2", behind)
+        await printer.remove(where)
+        await printer.remove(where)
+        assert (await server.get("/api/job/keyed")).status == 400
+        assert (await server.get("/api/job/keyed?key=a&behind=x")).status == 400
+
+
+async def test_a_start_that_waited_for_too_long_begins_nothing(tmp_path):
+    now = [NOW]
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", PART))
+        server.service.front.wall = lambda: now[0]
+        check_file = server.service.front.watch.check
+
+        async def slow(*args, **more):
+            now[0] += 40
+            return await check_file(*args, **more)
+
+        server.service.front.watch.check = slow
+        asked = {"command": "select", "print": True, "job": "late"}
+        until_then = {"Nozzled-Until": f"{NOW + 30}"}
+        answer = await server.post("/api/files/local/cube.gcode", asked, headers=until_then)
+        assert (answer.status, "does not begin any more" in answer.error) == (408, True)
+        assert (await server.get("/api/job/keyed?key=late")).json["print"] is None
+        assert not server.service.jobs.active
+
+
+def test_a_configuration_that_cannot_be_is_refused(tmp_path):
+    for bad in (FarmConfig(), FarmConfig(id="MK3", servers=("a",)), FarmConfig(id="mk3")):
+        with pytest.raises(ConfigError):
+            check(bad)
+    with pytest.raises(ConfigError, match="nozzled farm join"):
+        seed(CONFIG, {})
+    (tmp_path / "nozzled.farm-seed").write_text("SUAB\n")
+    assert seed(CONFIG, {"CREDENTIALS_DIRECTORY": str(tmp_path)}) == "SUAB"

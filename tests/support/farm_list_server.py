@@ -1,0 +1,93 @@
+"""The farm's list at the server's end of a way in memory: what agents need of a server, on the virtual clock."""
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager, suppress
+
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.messages import CHUNK, LEASE, FarmOrder, Holdings, YesOrNo
+
+DATA = b"G28\nG1 X10 F3000\n" * 10
+SHA = hashlib.sha256(DATA).hexdigest()
+EPOCH = 1_800_000_000.0
+TICK = 5.0
+
+
+class ListServer:
+    """Offers what the list has to printers that are ready; Duties."""
+
+    def __init__(self, farm, data=DATA):
+        self.farm, self.data = farm, data
+        self.jobs = JobList("sqlite://", lambda: EPOCH + asyncio.get_running_loop().time())
+        self.sha = hashlib.sha256(data).hexdigest()
+        self.jobs.put_file(FileFacts(sha256=self.sha, size=len(data), name="cube.gcode"))
+        self.end = farm.server()
+        self.reports = []
+        self.claims = []
+        self.presences = {}
+
+    def submit(self, copies=1, **wishes):
+        return self.jobs.add(JobWish(sha256=self.sha, copies=copies, **wishes))
+
+    def copies(self):
+        return [copy for job in [*self.jobs.jobs(), *self.jobs.ended_jobs()] for copy in self.jobs.copies(job.id)]
+
+    async def run(self):
+        await asyncio.gather(self.end.run(self), self._look())
+
+    async def _look(self):
+        while True:
+            await asyncio.sleep(TICK)
+            self.jobs.expire()
+            for copy in self.jobs.outstanding():
+                if copy.wish == "cancel" and copy.state != "offered":
+                    self.farm.begin(self._cancel(copy))
+            for printer, presence in self.presences.items():
+                await self.heard(printer, presence)
+
+    async def _cancel(self, copy):
+        with suppress(FarmUnreachable):
+            await self.end.order(copy.printer, FarmOrder("cancel", copy.id))
+
+    async def connected(self):
+        pass
+
+    async def heard(self, printer, presence):
+        self.presences[printer] = presence
+        if presence.ready and (offer := self.jobs.offer(printer, presence)) is not None:
+            with suppress(FarmUnreachable):
+                await self.end.offer(printer, offer)
+
+    async def file(self, printer, question):
+        if self.jobs.may_read(printer, question.copy, question.attempt) is None:
+            raise FarmRefused("this copy is not held out to this printer")
+        await self.renew(printer, question)
+        return self.data[question.offset : question.offset + CHUNK]
+
+    async def renew(self, printer, question):
+        return YesOrNo(yes=self.jobs.renew(printer, question.copy, question.attempt, LEASE))
+
+    async def claim(self, printer, question):
+        yes = self.jobs.claim(printer, question.copy, question.attempt, question.nonce)
+        self.claims.append((printer, question, yes))
+        return YesOrNo(yes=yes)
+
+    async def held(self, printer):
+        return Holdings(self.jobs.held(printer))
+
+    async def report(self, printer, report):
+        self.reports.append((printer, report, self.jobs.report(printer, report)))
+
+
+@asynccontextmanager
+async def meanwhile(*works):
+    """Run these, and let what they raise be known."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
