@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from daemon.cli import GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
+from daemon.cli.farm_serve import FOLDER, STORE
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
+from daemon.farm.engine.folder import CONF, GROUP, SEED
+from daemon.farm.server.config import NONE, SEED_CREDENTIAL, STATE
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP
 from support import waiting
@@ -32,11 +35,13 @@ NOTIFY, NOTIFY_INSTANCE = UNITS / "nozzled-notify.service", UNITS / "nozzled-not
 TIMELAPSE, TIMELAPSE_INSTANCE = UNITS / "nozzled-timelapse.service", UNITS / "nozzled-timelapse@.service"
 AGENT, AGENT_INSTANCE = UNITS / "nozzled-farm-agent.service", UNITS / "nozzled-farm-agent@.service"
 MQTT, MQTT_INSTANCE = UNITS / "nozzled-mqtt.service", UNITS / "nozzled-mqtt@.service"
+FARM, FARM_NATS = UNITS / "nozzled-farm.service", UNITS / "nozzled-farm-nats.service"
 CORES, FRONTS = (UNIT, INSTANCE), (FRONT, FRONT_INSTANCE)
 EXPOSED = {
     UNIT: 10, INSTANCE: 10, FRONT: 13, FRONT_INSTANCE: 13, SAFE_OFF: 13, POWER: 15, POWER_INSTANCE: 15, RELAY: 8,
     NOTIFY: 13, NOTIFY_INSTANCE: 13,
     TIMELAPSE: 13, TIMELAPSE_INSTANCE: 13, MQTT: 13, MQTT_INSTANCE: 13, AGENT: 13, AGENT_INSTANCE: 13,
+    FARM: 13, FARM_NATS: 13,
 }  # fmt: skip
 """How far each may be exposed, in tenths of systemd's points: the least is 0, the most is 100."""
 
@@ -70,7 +75,7 @@ def installed(folder: Path, text: str, unit: Path = UNIT) -> Path:
     for each in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         written = text if each == unit else each.read_text()
         (folder / each.name).write_text(
-            re.sub(r"/(?:opt|usr/local)/\S+/(?:nozzled|job-type|safe-off|relay)\b", "/bin/sh", written)
+            re.sub(r"/(?:opt|usr/local)/\S+/(?:nozzled|job-type|safe-off|relay|nats-server)\b", "/bin/sh", written)
         )
     return folder / unit.name
 
@@ -131,6 +136,20 @@ def test_who_speaks_to_others_takes_private_networks_alone_and_a_user_that_sees_
     assert settings("StateDirectory", unit) == [folder]
 
 
+def test_the_farm_s_server_is_found_by_its_state_and_has_the_key_that_init_makes():
+    assert settings("DynamicUser", FARM) == settings("PrivateDevices", FARM) == ["yes"]
+    assert settings("StateDirectory", FARM) == [STATE.name]
+    assert settings("LoadCredential", FARM) == [f"{SEED_CREDENTIAL}:{FOLDER / SEED}"]
+    assert settings("SetCredential", FARM) == [f"{SEED_CREDENTIAL}:{NONE}"]
+
+
+def test_nats_reads_its_keys_by_the_group_that_they_are_handed_to():
+    assert settings("Group", FARM_NATS) == [GROUP]
+    assert f"u {GROUP} " in (UNITS / "nozzled.sysusers").read_text()
+    assert settings("StateDirectory", FARM_NATS) == [STORE.name]
+    assert settings("ExecStart", FARM_NATS)[0].endswith(f" -c {FOLDER / CONF}")
+
+
 def test_films_are_where_the_front_reads_them_and_their_maker_has_no_device():
     for unit, front_unit in ((TIMELAPSE, FRONT), (TIMELAPSE_INSTANCE, FRONT_INSTANCE)):
         for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
@@ -162,6 +181,7 @@ def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
         (AGENT_INSTANCE, farm),
         (MQTT, mqtt),
         (MQTT_INSTANCE, mqtt),
+        (FARM, farm),
         (NOTIFY, notify),
         (NOTIFY_INSTANCE, notify),
         (TIMELAPSE, timelapse),
@@ -320,7 +340,15 @@ def test_the_installer_refuses_options_that_it_does_not_know():
 
 @pytest.mark.parametrize(
     "unit",
-    [*UNITS.glob("nozzled-notify*"), *UNITS.glob("nozzled-timelapse*"), POWER, POWER_INSTANCE, RELAY],
+    [
+        *UNITS.glob("nozzled-mqtt*"),
+        *UNITS.glob("nozzled-farm*"),
+        *UNITS.glob("nozzled-notify*"),
+        *UNITS.glob("nozzled-timelapse*"),
+        POWER,
+        POWER_INSTANCE,
+        RELAY,
+    ],
     ids=lambda unit: unit.name,
 )
 def test_what_is_not_enabled_by_the_installer_can_be(unit):

@@ -60,9 +60,8 @@ class EngineFolder:
                 raise ConfigError(f"{host[:60]!r} cannot be the name or address of a computer")
         hosts = [*dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
         try:
-            self.path.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)  # the certificate in it is for all
             store.mkdir(mode=0o700, parents=True, exist_ok=True)  # NATS does not begin without a place for its pid
-            self._share(self.path, 0o750)
             certificates.make_authority(self.path, f"nozzled farm at {hosts[0]}"[:64])
             self.make_certificate(hosts)
             seed, public = make_key()
@@ -176,7 +175,7 @@ class EngineFolder:
         self._share(self.path / name, 0o640)
 
     def _share(self, path: Path, mode: int) -> None:
-        """Let NATS read it, which runs in a group of its own where units are installed."""
+        """Let NATS read it, which runs in a group of its own where its unit is installed."""
         with suppress(KeyError, PermissionError):
             os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
             path.chmod(mode)

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from gcode.frozen import frozen
 SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
 STATE = Path("/var/lib/nozzled-farm")
 SEED_CREDENTIAL = "nozzled-farm.seed"
+NONE = "#"  # what the unit has in the place of a seed
 
 
 @frozen
@@ -140,10 +142,8 @@ def _seed(nats: NatsConfig, environ: Mapping[str, str]) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"nats.seed_file: {nats.seed_file} cannot be read: {error}") from error
     if given := environ.get("CREDENTIALS_DIRECTORY"):
-        try:
-            return (Path(given) / SEED_CREDENTIAL).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
+        with suppress(OSError, UnicodeDecodeError):
+            return (Path(given) / SEED_CREDENTIAL).read_text("utf-8").strip().removeprefix(NONE)
     return ""
 
 

@@ -1,0 +1,22 @@
+"""The engines in containers, as the example has them: what they read is there, and where init puts it."""
+
+from pathlib import Path
+
+import yaml
+
+from daemon.cli.farm_serve import FOLDER, PORT, STORE
+from daemon.farm.engine.folder import CONF
+
+EXAMPLE = Path(__file__).parents[2] / "examples/farm/compose.yaml"
+
+
+def test_the_engines_in_containers_read_what_init_writes_and_what_is_shipped():
+    services = yaml.safe_load(EXAMPLE.read_text())["services"]
+    nats = services["nats"]
+    assert nats["command"] == ["-c", str(FOLDER / CONF)]
+    assert nats["ports"] == [f"{PORT}:{PORT}"]
+    assert nats["volumes"] == [f"{FOLDER}:{FOLDER}:ro", f"{STORE}:{STORE}"]  # under the names that are in nats.conf
+    for service in services.values():
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert not source.startswith(".") or (EXAMPLE.parent / source).exists(), source
