@@ -27,6 +27,11 @@ def node_modules():
 
 
 @pytest.fixture(scope="module")
+def axe(node_modules):
+    return (node_modules / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
 def chromium():
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:

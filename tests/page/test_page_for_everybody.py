@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from support.axe import found_in
 from support.processes import until
 from support.stage import Stage
 
@@ -128,21 +129,12 @@ QUEUE = {
     ],
 }
 FILLED = {"files": ".file", "history": ".queued ~ .queued", "settings": "option[value=mk3s]"}
-AXE = """async () => {
-    const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false});
-    return violations.map(({id, nodes}) => [id, ...nodes.slice(0, 3).map(each => each.html.slice(0, 200))].join(" | "));
-}"""
 
 
 PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 APP = (PAGE / "app.mjs").read_text()
 VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "knock")]
 LANGUAGES = {"en": ["texts.mjs", "texts_more.mjs"], "de": ["texts_de.mjs", "texts_more_de.mjs"]}
-
-
-@pytest.fixture(scope="module")
-def axe(node_modules):
-    return (node_modules / "axe-core" / "axe.min.js").read_text()
 
 
 @pytest.fixture
@@ -171,11 +163,6 @@ def faults(there, view, *, filled=True):
         state="attached"
     )
     return found_in(there)
-
-
-def found_in(there):
-    wide = there.page.evaluate("document.documentElement.scrollWidth")  # innerWidth grows with it on a phone
-    return there.page.evaluate(AXE) + ([f"{wide} px wide"] if wide > there.page.viewport_size["width"] else [])
 
 
 def opened(there, words):

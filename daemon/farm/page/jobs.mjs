@@ -130,6 +130,7 @@ function Job({job, at, last, isLive}) {
   const {id, before} = drag.value ?? {};
   const mark = !isLive ? "" : id === job.id ? "dragged" : before === at ? "over" : before === last + 1 && at === last ? "under" : "";
   const counts = countsOf(job);
+  const details = t(counts.waiting ? "why_and_copies" : "details");
   const toggle = (/** @type {string} */ what) => () => setOpen(open === what ? "" : what);
   const sure = () => ask({
     title: t("cancel_title", {name}),
@@ -142,7 +143,7 @@ function Job({job, at, last, isLive}) {
       <div class="what"><h2>${name} <small>#${job.number}${job.copies > 1 ? ` · ${tn("copies_n", job.copies)}` : ""}</small></h2>
         <p class="dim">${[job.held && t("is_held", {who: short(job.held_by || "–", 40)}), job.site && t("at_site", {site: short(job.site, 40)}), wishes(job, short, number),
           job.due && t("due_at", {time: clock(job.due)})].filter(Boolean).join(" · ")}</p><${Counts} job=${job} /></div></div>
-    <div class="row"><button type="button" aria-expanded=${open === "details"} aria-label=${named(t("details"))} onClick=${toggle("details")}>${t(counts.waiting ? "why_and_copies" : "details")}</button>
+    <div class="row"><button type="button" aria-expanded=${open === "details"} aria-label=${named(details)} onClick=${toggle("details")}>${details}</button>
       <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${open === "edit"} aria-label=${named(t("edit"))} onClick=${toggle("edit")}>${t("edit")}</button>
       ${isLive && html`<${Act} label="↑" name=${t("move_up", {name})} run=${() => move(job.id, at - 1)} off=${at === 0 ? t("is_first") : ""} fail=${fail} />
         <${Act} label="↓" name=${t("move_down", {name})} run=${() => move(job.id, at + 2)} off=${at === last ? t("is_last") : ""} fail=${fail} />`}

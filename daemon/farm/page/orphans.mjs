@@ -8,6 +8,8 @@ import {clock, short, t, tn} from "./farm_words.mjs";
 
 const MOST = 20;
 const fail = signal("");
+/** Those that somebody here has had printed again: what became of them is still open. */
+const printedAgain = signal(/** @type {Record<string, number>} */ ({}));
 
 /** @param {{copy: import("./kinds.mjs").FarmCopy}} props */
 function Orphan({copy}) {
@@ -22,6 +24,10 @@ function Orphan({copy}) {
     no: t("again_no"),
     holds: isHere,
   });
+  const again = async () => {
+    const fresh = await post(`${at}/again`, {});
+    printedAgain.value = {...printedAgain.value, [copy.id]: fresh.number};
+  };
   const settle = (/** @type {string} */ state) => () => post(`${at}/settle`, {state});
   const named = (/** @type {string} */ label) => `${label}: ${name}, ${where}`;
   const since = printer(copy.printer)?.heard;
@@ -29,7 +35,8 @@ function Orphan({copy}) {
       {time: since ? clock(since) : "–"})}</p>
     <div class="row"><${Act} label=${t("was_done")} name=${named(t("was_done"))} run=${settle("done")} fail=${fail} />
       <${Act} label=${t("was_failed")} name=${named(t("was_failed"))} run=${settle("failed")} fail=${fail} />
-      <${Act} kind="danger" label=${t("again")} name=${named(t("again"))} sure=${sure} run=${() => post(`${at}/again`, {})} fail=${fail} /></div></li>`;
+      <${Act} kind="danger" label=${t("again")} name=${named(t("again"))} sure=${sure} run=${again} fail=${fail} />
+      ${printedAgain.value[copy.id] && html`<span role="status">${t("again_as", {n: printedAgain.value[copy.id]})}</span>`}</div></li>`;
 }
 
 export function Orphans() {

@@ -88,6 +88,7 @@ export const texts = {
   again: "Noch einmal drucken",
   again_title: "{name} noch einmal drucken?",
   again_body: "Wenn {printer} es noch druckt oder fertig hat, gibt es danach zwei davon.",
+  again_as: "Es wird noch einmal gedruckt, als Exemplar {n}. Was aus diesem wurde, ist noch offen.",
   again_yes: "Noch einmal drucken",
   again_no: "Lassen",
   and_more: "Und {n} weitere.",

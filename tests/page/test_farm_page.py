@@ -1,0 +1,197 @@
+"""The farm's page in a real browser, on its real API with a real list; the printers are data."""
+
+import json
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from daemon.farm.messages import Presence
+from support.axe import found_in
+from support.browser import Tab
+from support.farm_page import furnished
+
+pytestmark = pytest.mark.real_time
+
+DESKTOP = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
+SETTLED = 0.55  # s after which a button is meant that has come where another one was
+
+
+class FarmTab(Tab):
+    """A tab with the farm's page."""
+
+    def open(self, view="printers", language="en", key=True):
+        kept = {"nozzled.language": language, **({"nozzled.key": self.daemon.key} if key else {})}
+        self.context.add_init_script(
+            f"for (const [name, value] of Object.entries({json.dumps(kept)})) localStorage.setItem(name, value)"
+        )
+        self.page.goto(f"{self.root}#{view}")
+        return self
+
+    def settled(self):
+        self.page.wait_for_timeout(1000 * SETTLED)
+        return self
+
+    def card(self, name):
+        return self.page.locator("li.printer", has_text=name)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    farm = furnished(tmp_path_factory.mktemp("farm"), time.time())
+    yield farm
+    farm.close()
+
+
+@pytest.fixture
+def tab(chromium, shared):
+    made = []
+
+    def new(**options):
+        made.append(FarmTab(chromium, shared, **options))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.context.close()
+    assert [error for each in made for error in each.errors] == []
+
+
+def test_a_room_of_printers_is_run_from_the_page(tab, shared, axe):
+    there = tab(**DESKTOP).open(key=False)
+    page = there.page
+    page.get_by_label("Key").fill("not-the-key")
+    there.button("Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not know this key")
+    page.get_by_label("Key").fill(shared.key)
+    with page.expect_request("**/printers/mk3-1/picture"):  # the only one with a camera
+        there.button("Sign in").click()
+    expect(page.locator("h1")).to_have_text("Print room")
+    expect(page.locator(".sums")).to_contain_text("1 needs help")
+    expect(there.card("mk3-1")).to_contain_text("59 min left, done")
+    expect(there.card("mini-2")).to_contain_text("The firmware stopped: Heating failed.")
+    page.evaluate(axe)
+    assert found_in(there) == []
+    # the bed is clear: the printer says so before the button is done
+    there.card("mk3-4").get_by_role("button", name="Bed is clear").click()
+    expect(there.card("mk3-4")).to_contain_text("Ready")
+    there.card("mini-1").get_by_role("button", name="Resume").click()
+    expect(there.card("mini-1")).to_contain_text("Printing")
+    # cancelling asks, and takes no yes from a finger that was meant for what was there before
+    there.card("mk3-1").get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel bracket left.gcode?")
+    expect(dialog).to_contain_text("41 % are done")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    expect(dialog.get_by_role("button", name="Cancel it")).to_be_disabled()
+    assert found_in(there) == []
+    there.settled()
+    dialog.get_by_role("button", name="Cancel it").click()
+    expect(dialog).to_have_count(0)
+    assert [(name, order.verb) for name, order in shared.printers.orders if order.verb != "picture"] == [
+        ("mk3-4", "bed_clear"),
+        ("mini-1", "resume"),
+        ("mk3-1", "cancel"),
+    ]
+    page.get_by_role("button", name="Away 1").click()
+    expect(page.locator("li.printer")).to_have_count(1)
+    page.get_by_role("button", name="All 6").click()
+    # a person's word for what a printer cannot tell
+    orphans = page.locator(".orphans")
+    expect(orphans).to_contain_text("copy 3 on mk3-2. It was printing")
+    orphans.get_by_role("button", name="It was finished").click()
+    expect(orphans).to_have_count(0)
+    assert shared.do(lambda jobs: jobs.counts())["done"] == 2
+
+
+def test_jobs_are_put_in_order_held_changed_and_submitted(tab, shared, axe, tmp_path):
+    there = tab(**DESKTOP).open("jobs")
+    page = there.page
+    names = page.locator(".job-row h2")
+    expect(names).to_have_count(3)
+    there.button("Why does it wait?: benchy.gcode").click()
+    expect(page.locator(".details")).to_contain_text("has TPU loaded")
+    there.button("hinge.gcode: earlier").click()
+    expect(names.nth(1)).to_contain_text("hinge.gcode")
+    there.button("Release: hinge.gcode").click()
+    expect(there.button("Hold: hinge.gcode")).to_be_visible()
+    there.button("Edit: benchy.gcode").click()
+    page.evaluate(axe)
+    assert found_in(there) == []
+    page.get_by_label("Material").fill("PLA")
+    page.get_by_label("Nozzle, mm").fill("0,4")
+    there.button("Save").click()
+    expect(page.locator(".job-row", has_text="benchy")).to_contain_text("PLA · 0.4 mm nozzle")
+    there.button("Cancel: benchy.gcode").click()
+    dialog = page.get_by_role("dialog", name="Cancel benchy.gcode?")
+    expect(dialog).to_contain_text("3 copies that wait are not printed.")
+    there.settled()
+    dialog.get_by_role("button", name="Cancel the job").click()
+    expect(names).to_have_count(2)
+
+    there.go("submit")
+    good, empty = tmp_path / "<b>vase.gcode", tmp_path / "empty.gcode"
+    good.write_text("G28\n")
+    empty.write_text("")
+    page.locator("#files").set_input_files([good, empty])
+    page.get_by_label("Copies").fill("2")
+    page.get_by_label("Group").fill("small")
+    there.button("Submit 2 files").click()
+    row = page.locator(".submit li")
+    expect(row.nth(1)).to_contain_text("the file is empty")
+    expect(row.nth(0)).to_contain_text("is job 4")
+    assert found_in(there) == []
+    there.button("Try again: empty.gcode").click()
+    expect(row.nth(1)).to_contain_text("the file is empty")
+    job = shared.do(lambda jobs: jobs.job("4"))
+    assert (job.name, job.copies, job.group, job.material) == ("<b>vase.gcode", 2, "small", "PLA")
+
+    there.go("history")
+    expect(page.locator("main .past").first).to_contain_text("benchy.gcode")
+    page.get_by_label("State").select_option("done")
+    expect(page.locator("main .past").first).to_contain_text("bracket left.gcode")
+    assert found_in(there) == []
+    with page.expect_download() as saved:
+        there.button("Save as CSV").click()
+    assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
+
+
+def test_on_a_phone_in_german_and_when_the_server_is_away(tab, shared, axe):
+    evil = "<img src=x onerror=document.title=1>\u202e"
+    shared.change("mini-2", name=evil, reason=evil, group=evil, url="javascript:alert(1)")
+    there = tab(**PHONE).open(language="de")
+    page = there.page
+    expect(page.locator(".sums")).to_contain_text("braucht Hilfe")
+    page.evaluate(axe)
+    for view in ("printers", "jobs", "submit", "history", "settings"):
+        there.go(view)
+        page.locator("main .card").first.wait_for()
+        assert found_in(there) == [], view
+    there.button("Schlüssel anlegen").wait_for()
+    there.go("printers")
+    expect(page.locator("main")).to_contain_text("<img src=x")
+    assert page.locator("main img:not([src^=blob]), main a[href^=javascript], main b img").count() == 0
+    page.get_by_label("Suchen").fill("mk3-1")
+    expect(page.locator("main img")).to_have_count(1)
+    assert page.title() != "1"
+    shared.go_away()
+    expect(page.locator("#banner")).to_contain_text("Keine Verbindung zum Server der Farm; die Drucker drucken weiter")
+    expect(there.card("mk3-1")).to_have_class("card printer old")
+    shared.come_back()
+    expect(page.locator(".fresh")).to_have_text("Live")
+    assert found_in(there) == []
+
+
+def test_hundreds_of_printers_are_drawn_where_they_are_seen(tab, shared):
+    many = {f"x{number:03}": Presence(at=shared.printers.now, boot="b", state="Operational") for number in range(400)}
+    shared.do(lambda _: shared.printers.presences.update(many))
+    there = tab(**DESKTOP).open()
+    expect(there.page.locator("li.printer")).to_have_count(406)
+    expect(there.card("x399")).to_contain_text("Bed to clear")
+    assert there.page.locator("li.printer", has=there.page.locator("button")).count() < 60
+    there.card("x399").scroll_into_view_if_needed()
+    there.card("x399").get_by_role("button", name="Hold: x399").click()
+    expect(there.card("x399")).to_contain_text("On hold")
+    there.page.get_by_label("Find").fill("x39")
+    expect(there.page.locator("li.printer")).to_have_count(10)
+    shared.do(lambda _: [shared.printers.presences.pop(name) for name in many])
