@@ -4,7 +4,7 @@ NozzledError
 └── ServiceError                 the daemon's own branch
     ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
     │   └── DamagedFile          a file of the service's own that it cannot have written so (keys.json holds "[]")
-    ├── KeepsCrashing            the process has ended too often before its printer answered; systemd makes it cold
+    ├── KeepsCrashing            the process ended too often before its printer answered; systemd turns heaters off
     ├── StateDirTaken            another daemon, or another front, holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
     ├── PortNotAllowed           a client wants to connect to a port that nobody allowed

@@ -456,7 +456,7 @@ class LinePrinter:
             return
         # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
         dead = isinstance(error, PortError | PrinterReset)
-        # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job makes it cold
+        # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job does it then
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
             self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))

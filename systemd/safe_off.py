@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -I
-"""Makes a printer cold whose daemon cannot come back: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
+"""Turns the heaters of a printer off whose daemon cannot come back: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
 
 systemd starts it when it gives up. What is broken then may be the daemon's environment, so this takes the system's
 Python and its standard library, no lock, and no more of the disk than two small files.

@@ -143,7 +143,7 @@ async def _first_of(*events: asyncio.Event) -> None:
 
 
 def _slow_crashes(environ: Mapping[str, str]) -> SlowCrashes:
-    """Count only where somebody makes the printer cold when the service gives up: below systemd."""
+    """Count only where somebody turns the heaters off when the service gives up: below systemd."""
     # by a clock that no NTP puts forward; the marks end with the boot, as it does
     clock = asyncio.get_running_loop().time
     return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, clock)

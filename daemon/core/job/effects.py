@@ -454,7 +454,7 @@ class Effects:
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:
-        """Make the printer cold and come to rest; where it is deaf, stop it the hard way."""
+        """Turn the heaters off and come to rest; a printer that is deaf gets an emergency stop."""
         job.steps.drop()
         silence = self._config.job.cancel_deadline_s
         try:

@@ -108,7 +108,7 @@ class Job:
         """Return how it ended; None: it goes on."""
         if not self.state.ended:
             return None
-        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when the printer is cold
+        left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when heaters are off
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
     def progress(self, now: float) -> JobProgress:

@@ -192,7 +192,7 @@ class Runner:
             await self._after_failure(in_danger=isinstance(error, Unsafe))
 
     async def _after_failure(self, *, in_danger: bool) -> None:
-        """Make the printer cold, then run the script; the job has failed already whatever becomes of it."""
+        """Turn the heaters off, then run the script; the job has failed already whatever becomes of it."""
         job, kit = self.job, self._kit
         reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
         if in_danger:

@@ -16,7 +16,7 @@ from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
 AGAIN = 60.0
-"""Seconds in which heaters that were turned off have to show it; a rule broken later stops the printer the hard way."""
+"""Seconds in which heaters that were turned off have to show it; a rule broken later is an emergency stop."""
 
 LOOK_AT_LEAST, LOOK_AT_MOST = 5.0, 30.0
 """Seconds between two looks for a report that does not come."""

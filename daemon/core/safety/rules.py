@@ -27,7 +27,7 @@ from gcode.replies import Heaters, Reading
 from hal.printer import Printer, PrinterStatus
 
 PATIENCE = 3.0
-"""Seconds in which a printer has to acknowledge that its heaters are off before it is stopped the hard way."""
+"""Seconds in which a printer has to acknowledge that its heaters are off before it gets an emergency stop."""
 
 STOPPING = 0.5
 """Seconds that an emergency stop is given before the line may be closed: it is said three times."""
