@@ -185,3 +185,10 @@ def test_the_site_is_built_without_a_warning(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "architecture.html").exists()
+
+
+def test_each_page_is_in_the_index_and_in_the_site():
+    pages = {path.name for path in ROOT.glob("docs/*.md")} - {"index.md"}
+    index, site = (ROOT / "docs/index.md").read_text("utf-8"), (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert {name for name in pages if f"]({name})" not in index} == set()
+    assert {name for name in pages if f": {name}\n" not in site} == set()
