@@ -36,7 +36,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
 
 def _shown(told: dict[str, Any] | None) -> str:
     if told is None:
-        return "there is no Spoolman: [spoolman] url says where it is"
+        return "there is no Spoolman: set [spoolman] url to its address"
     rows = [f"T{each['tool']}  {_of_tool(each)}" for each in told["tools"]]
     rows += [f"{told['owed'] / 1000:.1f} m are not reported yet"] if told["owed"] else []
     rows += [told["away"]] if told["away"] else []

@@ -83,7 +83,7 @@ class Companion:
         Raises:
             Refusal: it is not done.
         """
-        raise Refusal(400, f"{self.name} knows no {do!r}")
+        raise Refusal(400, f"{self.name} cannot do {do!r}")
 
     def does(self) -> str:
         """Return what `systemctl status` shows."""
@@ -198,7 +198,7 @@ class Companion:
             answer = Answer(error.status, {"error": error.text})
         except Exception:
             log.exception("companion.failed", do=request["do"])
-            answer = Answer(500, {"error": f"{self.name} failed; its log says how"})
+            answer = Answer(500, {"error": f"{self.name} failed; its log says why"})
         self._put("answers", {"id": request["id"], "status": answer.status, "body": answer.body})
 
     async def _is_waited_for(self, number: int) -> bool:

@@ -221,8 +221,8 @@ async def test_a_board_that_lost_its_power_too_is_not_gone_on_with(tmp_path):
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        (0, "the printer has turned tool0 off meanwhile"),
-        (170, "tool0 has another target meanwhile: 170 °C, it was 200 °C"),
+        (0, "the printer has turned tool0 off"),
+        (170, "the target of tool0 has changed from 200 to 170 °C"),
     ],
 )
 async def test_a_printer_whose_heat_is_another_is_not_gone_on_with(tmp_path, target, reason):
@@ -235,7 +235,7 @@ TOWER = [line for n, line in enumerate(AT_ONCE) for line in ([f"M104 S{200 - n /
 
 
 @pytest.mark.parametrize(
-    ("target", "reason"), [(None, ""), (0, "turned tool0 off meanwhile"), (170, "tool0 has another target meanwhile")]
+    ("target", "reason"), [(None, ""), (0, "turned tool0 off"), (170, "the target of tool0 has changed")]
 )
 async def test_heat_is_compared_with_what_the_last_lines_have_set(tmp_path, target, reason):
     cuts = await left_in_print(tmp_path, lines=TOWER)

@@ -247,9 +247,9 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         (["--layer", "3"], "has layers 1 to 2, not 3"),
         (["--height", "9"], "no layer above 9 mm"),
         (["--line", "999"], "has no line 999"),
-        (["--line", "12"], "no part is below it: print the whole file"),
-        (["--layer", "1"], "no part is below it: print the whole file"),
-        (["--height", "-5"], "no part is below it: print the whole file"),
+        (["--line", "12"], "and no part is below it: print the whole file"),
+        (["--layer", "1"], "and no part is below it: print the whole file"),
+        (["--height", "-5"], "and no part is below it: print the whole file"),
         (["--layer", "2", "--output", "part.gcode"], "is the file itself"),
         (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
     ],
@@ -348,16 +348,16 @@ async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
         number = found["print"]["id"]
         assert f"print {number - 1} is not the last one" in (await propose(it, print=number - 1)).error
         assert (await propose(it, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
-        assert "no part is below it: print the whole file" in (await propose(it, layer=1)).error
+        assert "and no part is below it: print the whole file" in (await propose(it, layer=1)).error
         assert (await propose(it, layer=0)).status == 400
         assert (await propose(it, layer=2, line=5)).error == "name one place: layer, height or line"
         assert (await propose(it, height="high")).status == 400
-        assert "this proposal is over" in (await start(it, "nonsense")).error
+        assert "this proposal has expired" in (await start(it, "nonsense")).error
         assert (await it.post("/api/resume-at", {"command": "start"})).status == 400
         path = it.service.files.root / "part.gcode"
         path.write_text(PART.replace("X20", "X21"))
         for answer in (await propose(it), await start(it, found["token"])):
-            assert (answer.status, "another file now" in answer.error) == (409, True)
+            assert (answer.status, "no longer the file" in answer.error) == (409, True)
         path.unlink()
         for answer in (await propose(it), await start(it, found["token"])):
             assert (answer.status, "not there any more" in answer.error) == (404, True)
@@ -430,7 +430,7 @@ def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(
     assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
     assert "not what else was laid, up to 1 mm" in warnings(found, Config().scripts)[0]
-    with pytest.raises(NoSuchPlace, match="one object after the other, so that a height tells no place"):
+    with pytest.raises(NoSuchPlace, match="objects one after the other, so a height is not enough"):
         there(path, ResumeTarget(height=0.5))
     assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
 
@@ -539,7 +539,7 @@ def test_another_origin_is_refused(origin):
 
 @pytest.mark.parametrize(("start", "problem"), [
     ("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=215", r"how hot the nozzle is there: it may be 'START_PRINT BED_TEMP=60"),
-    ("M104 S0", "how hot the nozzle is there; so"),
+    ("M104 S0", "how hot the nozzle is there; the print cannot"),
     ("M302 P1", None),
     ("M109 R200", None),
 ])  # fmt: skip

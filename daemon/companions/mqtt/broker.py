@@ -131,7 +131,7 @@ class Broker:
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             await self._hear(message.topic.value, payload, retained=message.retain)
-        raise aiomqtt.MqttError("the broker has gone")
+        raise aiomqtt.MqttError("the broker closed the connection")
 
     def _set(self, *, connected: bool, trouble: str | None) -> None:
         if (connected, trouble) == (self.connected, self.trouble):
@@ -140,7 +140,7 @@ class Broker:
         if connected:
             log.info("mqtt.connected", host=self._config.host, port=self._config.own_port)
         else:
-            log.warning("mqtt.not_connected", reason=trouble, consequence="it is tried again; prints go on")
+            log.warning("mqtt.not_connected", reason=trouble, consequence="it tries again; prints are not affected")
         self.changed()
 
 

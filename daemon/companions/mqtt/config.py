@@ -22,11 +22,13 @@ class MqttConfig:
 
     host: str = option("", "Name or address of the broker.")
     port: int = option(0, "Its TCP port; 0: 8883 with tls, else 1883.", low=0, high=65535)
-    tls: bool = option(default=False, doc="The connection is encrypted, and the broker's certificate checked.")
-    ca_file: str = option("", "Certificate that the broker's is signed by; empty: those that this computer trusts.")
-    cert_file: str = option("", "Certificate of this client, where the broker wants one.")
+    tls: bool = option(default=False, doc="Encrypt the connection, and check the broker's certificate.")
+    ca_file: str = option(
+        "", "Certificate of the authority that signed the broker's; empty: those that this computer trusts."
+    )
+    cert_file: str = option("", "Client certificate, if the broker asks for one.")
     cert_key_file: str = option("", "Its private key.")
-    username: str = option("", "User at the broker; empty: none.")
+    username: str = option("", "User name at the broker; empty: none.")
     password_file: str = option(
         "",
         "File with the user's password (chmod 600); empty: the credential nozzled.mqtt-password, or "
@@ -34,20 +36,23 @@ class MqttConfig:
     )
     prefix: str = option("nozzled", "What all topics begin with.")
     id: str = option(
-        "", "What comes behind it, and tells printers apart: letters, digits, - and _; empty: of the service's own id."
+        "",
+        "Second part of all topics, one for each printer: letters, digits, - and _; empty: from the service's id.",
     )
     url: str = option("", "Address of the printer's page, for people; empty: where this process finds it.")
-    home_assistant: bool = option(default=True, doc="Home Assistant finds the printer by itself.")
+    home_assistant: bool = option(default=True, doc="Have Home Assistant find the printer by itself.")
     discovery_prefix: str = option("homeassistant", "Where Home Assistant looks for what there is.")
     migrate_from: tuple[str, ...] = option(
         (), "Discovery topics of single entities with the same unique ids, that the device takes over."
     )
     commands: bool = option(
         default=False,
-        doc="Whoever may publish there pauses, cancels, stops and heats. Set the broker's access rights first.",
+        doc="Take commands. Who publishes them can pause, cancel, stop and heat: set the broker's access rights first.",
     )
-    temperature_step_c: float = option(0.5, "°C that a temperature moves to be told at once.", low=0.1, high=50)
-    temperature_every_s: float = option(5.0, "Seconds after which a smaller change is told.", low=1, high=3600)
+    temperature_step_c: float = option(
+        0.5, "A temperature that changes by this many °C is published at once.", low=0.1, high=50
+    )
+    temperature_every_s: float = option(5.0, "Seconds after which a smaller change is published.", low=1, high=3600)
     keepalive_s: int = option(15, "Seconds of silence after which each asks for the other.", low=5, high=600)
 
     @property
@@ -80,7 +85,7 @@ def check(config: MqttConfig) -> None:
     if len(config.migrate_from) > MOST_MIGRATED or any(each in topic for topic in config.migrate_from for each in "#+"):
         raise ConfigError(f"mqtt.migrate_from: must be topics without # and +, {MOST_MIGRATED} at most")
     if bool(config.cert_file) != bool(config.cert_key_file):
-        raise ConfigError("mqtt.cert_file and mqtt.cert_key_file: one needs the other")
+        raise ConfigError("mqtt.cert_file and mqtt.cert_key_file: set both, or neither")
 
 
 def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
@@ -118,5 +123,5 @@ def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
         if config.cert_file:
             context.load_cert_chain(config.cert_file, config.cert_key_file)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"mqtt: a certificate cannot be used: {error}") from error
+        raise ConfigError(f"mqtt: cannot use a certificate: {error}") from error
     return context

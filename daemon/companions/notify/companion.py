@@ -78,7 +78,7 @@ class Notify(Companion):
         """
         super().__init__(client, folder)
         if unknown := [each for each in notify.mute if each not in CLASSES]:
-            raise ConfigError(f"notify.mute: there is no class {unknown[0]!r}; known are {', '.join(CLASSES)}")
+            raise ConfigError(f"notify.mute: unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
         self._config = notify
         self._spoolman = spoolman
         self._wants_messages = notify != NotifyConfig() or not spoolman.url  # else it is there for Spoolman alone
@@ -273,7 +273,7 @@ class Notify(Companion):
         if do == "spools":
             return Answer(200, {"spools": await self._of_spoolman(self._find_stock().all())})
         if scope == "read":
-            raise Refusal(403, "this key may only look")
+            raise Refusal(403, "this key may only read; this needs scope control")
         match do:
             case "test":
                 return await self._test(given.get("target"))
@@ -288,10 +288,10 @@ class Notify(Companion):
     async def _test(self, target: object) -> Answer:
         await self._look_at_targets()
         if self._problem is not None or not self._targets:
-            raise Refusal(409, self._problem or "there is no target: docs/notifications.md says how to have one")
+            raise Refusal(409, self._problem or "there is no target: docs/notifications.md says how to add one")
         names = [each.name for each in self._targets]
         if target is not None and target not in names:
-            raise Refusal(404, f"there is no target {str(target)[:40]!r}; there are {', '.join(names)}")
+            raise Refusal(404, f"unknown target {str(target)[:40]!r}; known are {', '.join(names)}")
         about = {"printer": news_of.printer_of(self._seen)}
         notice = Tidings("test", f"test {self._wall():.3f}", "test", about)
         results = await self._post.test(notice, str(target) if target is not None else None, TEST)
@@ -311,7 +311,7 @@ class Notify(Companion):
 
     def _find_stock(self) -> Stock:
         if self._stock is None:
-            raise Refusal(404, "there is no Spoolman: [spoolman] url says where it is")
+            raise Refusal(404, "there is no Spoolman: set [spoolman] url to its address")
         return self._stock
 
     async def _of_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
@@ -377,7 +377,7 @@ class Notify(Companion):
             return self._problem
         results = self._post.outbox.results
         last = f"; {results[-1].target}: {results[-1].text()}" if results else ""
-        return f"tells {', '.join(each.name for each in self._targets) or 'Spoolman'}{last}"
+        return f"sends to {', '.join(each.name for each in self._targets) or 'Spoolman'}{last}"
 
     async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

@@ -89,11 +89,11 @@ class Post:
         try:
             found = json.loads(path.read_text("utf-8"))
             if not isinstance(found, dict):
-                raise ValueError("it is no object")  # noqa: TRY301, TRY004 - told as what is damaged
+                raise ValueError("it is not an object")  # noqa: TRY301, TRY004 - told as what is damaged
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            set_aside(path, str(error), "what ended before now is not told")
+            set_aside(path, str(error), "prints that ended before now are not reported")
             return None
         return found
 
@@ -163,7 +163,7 @@ class Post:
                 await asyncio.to_thread(write_private, self._folder / FILE, text, replace=True)
                 self._saved = text
             except OSError as error:
-                log.warning("notify.not_kept", reason=str(error), consequence="a restart may tell something again")
+                log.warning("notify.not_kept", reason=str(error), consequence="a restart may send a message twice")
                 await asyncio.sleep(AGAIN)
                 self._dirty.set()
 

@@ -97,7 +97,7 @@ class Apprise:
                 limit=LARGEST_ANSWER,
             )
         except OSError as error:
-            return f"apprise's process cannot be begun: {error.strerror}"
+            return f"apprise's process cannot be started: {error.strerror}"
         try:
             async with asyncio.timeout(self._seconds):
                 return await _ask(process, asked)
@@ -160,7 +160,7 @@ class Webhook:
         except Unreachable:  # its text has the address in it
             return "it could not be reached"
         except (OSError, ValueError):
-            return "its answer makes no sense"
+            return "its answer cannot be understood"
         return None if answer.status in _OK else str(answer.status)
 
 

@@ -67,7 +67,7 @@ class Spoolman:
         except ClientError as error:
             raise ConfigError(f"spoolman.url: {error}") from error
         if "@" in urlsplit(self._url).netloc:
-            raise ConfigError("spoolman.url: a user and password do not belong into the configuration file")
+            raise ConfigError("spoolman.url: a user and password do not belong in the configuration file")
         self._exchange = exchange
 
     async def spools(self) -> list[Spool]:
@@ -78,7 +78,7 @@ class Spoolman:
         """
         found = await self._ask("GET", "/spool?allow_archived=false")
         if not isinstance(found, list):
-            raise SpoolmanAway("Spoolman's answer is no list of spools")
+            raise SpoolmanAway("Spoolman's answer is not a list of spools")
         return [spool_of(each) for each in found[-MOST:]]
 
     async def spool(self, number: int) -> Spool:
@@ -98,7 +98,7 @@ class Spoolman:
     def _of(answer: Any, number: int) -> Spool:
         found = spool_of(answer)
         if found.id != number:
-            raise SpoolmanAway(f"Spoolman was asked for spool {number} and tells of {found.id}")
+            raise SpoolmanAway(f"Spoolman was asked for spool {number} and answered with {found.id}")
         return found
 
     async def _ask(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
@@ -125,7 +125,7 @@ def _content(answer: HttpAnswer) -> Any:
             raise ValueError  # noqa: TRY301 - told as what cannot be read
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise SpoolmanAway("Spoolman's answer makes no sense") from error
+        raise SpoolmanAway("Spoolman's answer cannot be understood") from error
 
 
 def _message(body: bytes) -> str:
@@ -157,7 +157,7 @@ def spool_of(told: Any) -> Spool:
             archived=told.get("archived") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpoolmanAway("Spoolman tells of a spool in a way that makes no sense") from error
+        raise SpoolmanAway("what Spoolman says of a spool cannot be understood") from error
 
 
 def _whole(value: Any) -> int:

@@ -67,12 +67,12 @@ def _target(words: list[str], where: str) -> Target:
     name, *rest = words
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{where}: begins with no name of a target; a line is NAME URL, like phone tgram://TOKEN/CHAT"
+            f"{where}: must begin with the target's name; a line is NAME URL, like phone tgram://TOKEN/CHAT"
         )
     if rest and rest[0].startswith(WEBHOOK):
         return _webhook(name, rest, where)
     if len(rest) != 1 or (found := _SCHEME.fullmatch(rest[0])) is None:
-        raise ConfigError(f"{where}: behind {name} there must be one URL, without blanks in it")
+        raise ConfigError(f"{where}: after {name} there must be one URL without blanks")
     return Target(name, found[1].lower(), rest[0])
 
 
@@ -120,7 +120,7 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     of_systemd = credentials is not None and path.is_relative_to(credentials)
     if mode & (stat.S_IRWXG | stat.S_IRWXO) and not of_systemd:
-        raise ConfigError(f"{path} holds secrets, and others may read it: chmod 600 {path}")
+        raise ConfigError(f"{path} holds secrets, and other users can read it: chmod 600 {path}")
     if len(data) > LARGEST:
         raise ConfigError(f"{path} is larger than {LARGEST // 1024} KiB")
     try:

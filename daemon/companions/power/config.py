@@ -48,16 +48,16 @@ class DeviceConfig:
     channel: int = option(
         0, "Which of its relays: Tasmota counts from 1 (0: the only one), Shelly from 0.", low=0, high=64
     )
-    user: str = option("", "Who it lets in; empty: admin where it wants one.")
+    user: str = option("", "User name; empty: admin, if it asks for one.")
     password_file: str = option("", "File with its password, or with Home Assistant's token.")
-    timeout_s: float = option(5.0, "Seconds that it may take to answer.", low=0.1, high=60)
-    method: str = option("GET", "How the URLs are asked for.", choices=("GET", "POST", "PUT"))
-    on_url: str = option("", "Switches it on.")
-    off_url: str = option("", "Switches it off.")
-    on_body: str = option("", "What is sent there; JSON where it begins with a brace.")
+    timeout_s: float = option(5.0, "Timeout for its answer, in seconds.", low=0.1, high=60)
+    method: str = option("GET", "HTTP method of the URLs.", choices=("GET", "POST", "PUT"))
+    on_url: str = option("", "URL that switches it on.")
+    off_url: str = option("", "URL that switches it off.")
+    on_body: str = option("", "Body that is sent there; JSON if it begins with a brace.")
     off_body: str = option("", "What is sent there.")
-    state_url: str = option("", "Tells whether it is on; empty: nobody knows.")
-    state_key: str = option("", "Where the answer's JSON says it, like relays.0.ison; empty: anywhere in the text.")
+    state_url: str = option("", "URL that tells whether it is on; empty: that is not known.")
+    state_key: str = option("", "Where its state is in a JSON answer, like relays.0.ison; empty: anywhere in the text.")
     state_on: str = option("on", "What the answer says when it is on.")
     state_off: str = option("off", "What it says when it is off; any other answer counts as not known.")
     topic: str = option("", "MQTT topic of a Tasmota device.")
@@ -83,17 +83,19 @@ class PowerConfig:
     devices: tuple[DeviceConfig, ...] = option((), "The switches.", each=DeviceConfig)
     poll_s: float = option(5.0, "Seconds between two looks at each.", low=1, high=600)
     locked_while_printing: bool = option(
-        default=True, doc="The printer stays on while it prints, pauses, heats or is hot, unless somebody insists."
+        default=True, doc="The printer stays on while it prints, pauses, heats or is hot, unless it is forced."
     )
     auto_off: bool = option(default=False, doc="Switch the printer off when it is idle and cold.")
-    idle_min: float = option(30.0, "Minutes without a print, a target or a command until then.", low=1, high=1440)
+    idle_min: float = option(30.0, "Minutes without a print, a target or a command before that.", low=1, high=1440)
     cold_c: float = option(50.0, "Below this, in °C, hotends count as cold.", low=25, high=80)
-    announce_s: float = option(60.0, "Seconds that it is announced before; any command cancels.", low=10, high=3600)
-    before_off: tuple[str, ...] = option((), "Commands to the printer before that.", gcode=True)
+    announce_s: float = option(
+        60.0, "Seconds from the announcement until then; any command cancels it.", low=10, high=3600
+    )
+    before_off: tuple[str, ...] = option((), "Commands that are sent to the printer before that.", gcode=True)
     on_when_job_queued: bool = option(
         default=False, doc="Switch the printer on when the queue has something to print, and connect."
     )
-    on_before_connect: bool = option(default=False, doc="Switch the printer on when it is to be connected.")
+    on_before_connect: bool = option(default=False, doc="Switch the printer on before it is connected.")
     connect_after_on: bool = option(default=True, doc="Connect the printer when somebody has switched it on.")
     port_wait_s: float = option(30.0, "Seconds that its port may take to appear.", low=1, high=600)
     cut_unconfirmed_stop: bool = option(
@@ -134,7 +136,7 @@ class FilamentConfig:
     pin: str = option("", "Its input, like GPIO17.")
     pull_up: bool = option(default=True, doc="The contact closes to ground.")
     closed_means_filament: bool = option(default=True, doc="The contact is closed while there is filament.")
-    debounce_s: float = option(1.0, "Seconds that it has to say so.", low=0.5, high=2)
+    debounce_s: float = option(1.0, "Seconds that the contact has to stay so before it counts.", low=0.5, high=2)
     action: str = option(
         "pause",
         "pause: the print pauses as by the button; m600: the printer changes its filament by its own command.",
@@ -150,7 +152,7 @@ class SensorsConfig:
     stop_pin: str = option(
         "", "Input of a stop button, like GPIO27: a contact to ground that is closed until somebody pushes it."
     )
-    stop_debounce_s: float = option(0.02, "Seconds that it has to be open.", low=0, high=0.5)
+    stop_debounce_s: float = option(0.02, "Seconds that it has to be open before it counts.", low=0, high=0.5)
 
     def check(self) -> None:
         """Refuse what does not fit together.
@@ -176,8 +178,8 @@ def _check(device: DeviceConfig, key: str) -> None:
     allowed = (*_ALWAYS, *_NEEDS[device.type], *_ALLOWS[device.type])
     for field in fields(device):
         if field.name not in allowed and getattr(device, field.name) != field.default:
-            raise ConfigError(f"{key}, {device.name}: {field.name} means nothing to {device.type}")
+            raise ConfigError(f"{key}, {device.name}: {field.name} is not used by {device.type}")
     if device.type == "mqtt" and bool(device.topic) == bool(device.command_topic):
         raise ConfigError(f"{key}, {device.name}: either topic (of a Tasmota device) or command_topic is needed")
     if device.state_on.casefold() == device.state_off.casefold() or not device.state_on or not device.state_off:
-        raise ConfigError(f"{key}, {device.name}: state_on and state_off have to differ, and be something")
+        raise ConfigError(f"{key}, {device.name}: state_on and state_off must differ and must not be empty")

@@ -249,7 +249,7 @@ class Power(Companion):
         if do not in ("on", "off", "toggle", "cancel", "connect"):
             raise Refusal(400, f"power does on, off, toggle, cancel and connect, not {do[:40]!r}")
         if scope == "read":
-            raise Refusal(403, "this key may look at the switches, and not use them")
+            raise Refusal(403, "this key may only read; switching needs scope control")
         if do == "cancel":
             await self._cancel()
             return DONE
@@ -310,11 +310,11 @@ class Power(Companion):
                 return self.printer
             if len(self.switches) == 1:
                 return next(iter(self.switches.values()))
-            raise Refusal(400, "say which device; none of them is the printer's power")
+            raise Refusal(400, "name a device, as none of them is the printer's power")
         found = self.switches.get(str(name).casefold())
         if found is None:
             there = ", ".join(switch.name for switch in self.switches.values())
-            raise Refusal(404, f"there is no switch {str(name)[:40]!r}, but {there or 'none'}")
+            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known are {there or 'none'}")
         return found
 
     # -- what is told ----------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str |
     if not locked:
         return None
     if not seen.known:
-        return "nobody knows whether the printer prints, as nozzled does not say"
+        return "it is not known whether the printer is printing, as nozzled does not say"
     if seen.busy:
         return f"the printer is busy ({seen.text})"
     if seen.heaters_at is None:
@@ -70,10 +70,10 @@ def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str |
         return None
     ago = f", {age:.0f} s ago" if age > FRESH else ""
     if aimed := _aimed(seen):
-        return f"{aimed[0]} heats, to {aimed[1].target:.0f} °C{ago}"
+        return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C{ago}"
     hot = next(((name, each) for name, each in seen.tools().items() if (each.actual or 0.0) >= cold), None)
     if hot is not None:
-        return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}: without its fan a hotend that is hot may clog"
+        return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}: without its fan a hot hotend may clog"
     return None
 
 
@@ -86,11 +86,11 @@ def unrest(seen: PrinterNow, now: float) -> str | None:
     if not seen.ready:
         return "the printer is not connected"
     if seen.commanded_at is None:
-        return "nobody knows when the last command was"
+        return "it is not known when the last command was"
     if seen.heaters_at is None or now - seen.heaters_at > FRESH:
         return f"its temperatures are older than {FRESH:.0f} s"
     if aimed := _aimed(seen):
-        return f"{aimed[0]} heats, to {aimed[1].target:.0f} °C"
+        return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C"
     return None
 
 
@@ -98,10 +98,10 @@ def warmth(seen: PrinterNow, cold: float) -> str | None:
     """Return which hotend is not known to be cold, None: all are."""
     tools = seen.tools()
     if not tools:
-        return "it tells the temperature of no hotend"
+        return "it reports no temperature of a hotend"
     for name, heater in tools.items():
         if heater.target is None:
-            return f"it does not tell what {name} aims at"
+            return f"it reports no target for {name}"
         actual = heater.actual
         if actual is None or not math.isfinite(actual) or actual <= PLAUSIBLE:
             return f"the temperature of {name} is not known"
@@ -150,7 +150,7 @@ class AutoOff:
             on: the switch is, by its own word; None: not known.
         """
         if on is not True:
-            return self._not_yet(now, "its power is off" if on is False else "nobody knows whether its power is on")
+            return self._not_yet(now, "its power is off" if on is False else "it is not known whether its power is on")
         if reason := unrest(seen, now):
             return self._not_yet(now, reason)
         commanded = seen.commanded_at

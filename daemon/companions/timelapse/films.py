@@ -123,9 +123,9 @@ class Films:
     def _check_room(self, recording: Recording, size: int) -> None:
         config = self._config
         if recording.bytes + size > config.frames_mib * MIB:
-            raise NoRoom(f"the pictures of this print have {config.frames_mib} MiB already (timelapse.frames_mib)")
+            raise NoRoom(f"the pictures of this print take {config.frames_mib} MiB already (timelapse.frames_mib)")
         if self._all + size > config.all_frames_mib * MIB:
-            raise NoRoom(f"all pictures have {config.all_frames_mib} MiB already (timelapse.all_frames_mib)")
+            raise NoRoom(f"all pictures take {config.all_frames_mib} MiB already (timelapse.all_frames_mib)")
         if shutil.disk_usage(self.frames).free < config.free_mib * MIB + size:
             raise NoRoom(f"less than {config.free_mib} MiB are free on the disk (timelapse.free_mib)")
 

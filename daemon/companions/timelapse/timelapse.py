@@ -259,7 +259,7 @@ class Timelapse(Companion):
             await self._on_disk(self._films.note, recording)
             self._studio.order(recording)
         else:
-            raise Refusal(400, f"timelapse knows no {do[:40]!r}")
+            raise Refusal(400, f"timelapse cannot do {do[:40]!r}")
         self._changed()
         return DONE
 
@@ -275,7 +275,7 @@ class Timelapse(Companion):
                 text = json.dumps(asdict(plan))
                 await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
             except OSError as error:
-                raise Refusal(500, f"it counts until the next start, and cannot be kept: {error.strerror}") from error
+                raise Refusal(500, f"it holds until the next start, as it cannot be saved: {error.strerror}") from error
 
     def _use(self, plan: FilmPlan) -> None:
         self._plan = self._recorder.plan = plan

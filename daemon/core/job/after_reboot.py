@@ -85,7 +85,7 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -
     count = stored.lines_before(wanted)
     if count > MOST:
         raise CannotGoOn(
-            f"the printer wants line {wanted}, which cannot have been sent: {stored.number} was a moment ago"
+            f"the printer wants line {wanted}, which cannot have been sent: the last one noted is {stored.number}"
         )
     found = PlaceFound(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
@@ -149,7 +149,7 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, found: PlaceF
     _check_heat(printer, stored, found, next_)
     told = await printer.finished()
     if told is None:
-        raise CannotGoOn("the printer does not tell where its head is")
+        raise CannotGoOn("the printer does not report its position")
     _check_place(wanted, told)
     await _put_filament_right(printer, found.modes, wanted, told)
     log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
@@ -178,11 +178,11 @@ def _check_heat(printer: Printer, stored: StoredPlace, found: PlaceFound, behind
             and min(abs(aim - target), abs(aim - soon.get(name, target))) <= RETARGETED
         ):
             if now.actual < min(before, aim) - COOLED:
-                raise CannotGoOn(f"{name} has cooled to {now.actual:.0f} °C meanwhile, from {before:.0f} °C")
+                raise CannotGoOn(f"{name} has cooled from {before:.0f} to {now.actual:.0f} °C")
         elif not aim:
-            raise CannotGoOn(f"the printer has turned {name} off meanwhile: it had {target:g} °C to reach")
+            raise CannotGoOn(f"the printer has turned {name} off: its target was {target:g} °C")
         else:
-            raise CannotGoOn(f"{name} has another target meanwhile: {aim:g} °C, it was {target:g} °C")
+            raise CannotGoOn(f"the target of {name} has changed from {target:g} to {aim:g} °C")
 
 
 def _heater(printer: Printer, name: str) -> str:
@@ -204,8 +204,7 @@ def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
     for axis, at in wanted.items():
         if axis != "E" and axis in told and abs(told[axis] - at) > NEAR:
             raise CannotGoOn(
-                f"the head is at {axis}{told[axis]:.2f}, and the line of the file that the printer accepted last leads "
-                f"to {axis}{at:.2f}"
+                f"the head is at {axis}{told[axis]:.2f}, but the last accepted line of the file leads to {axis}{at:.2f}"
             )
 
 

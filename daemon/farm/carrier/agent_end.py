@@ -166,7 +166,7 @@ class NatsAgentEnd:
                 answer = await self._handler(order)
             except Exception as error:
                 log.exception("farm.order_failed", verb=order.verb)
-                answer = OrderAnswer(ok=False, reason=f"the agent failed: {error}; its log says how")
+                answer = OrderAnswer(ok=False, reason=f"the agent failed: {error}; its log says why")
         await self._answer(message, answer)
 
     async def _answer(self, message: Msg, answer: OrderAnswer) -> None:

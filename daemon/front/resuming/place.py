@@ -241,10 +241,10 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMo
     if place.top is None:
         raise NoSuchPlace("nothing is printed before that place: print the whole file")
     if place.renamed:
-        raise NoSuchPlace("the file moves the origin of its axes (G92 X, Y or Z): nobody can tell where it is by then")
+        raise NoSuchPlace("the file moves the origin of its axes (G92 X, Y or Z): its position there cannot be known")
     if place.unclear:
         raise NoSuchPlace(
-            "G90 or G91 come behind M82 or M83 in the file, and firmwares differ in what that means for E: connect the "
+            "G90 or G91 follow M82 or M83 in the file, and firmwares differ in what that means for E: connect the "
             "printer, or name its firmware (profile.firmware)"
         )
     return place

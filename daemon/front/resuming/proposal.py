@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1024 * 1024  # bytes
 
-POWER_LOSS = (
-    "Where the firmware offers to go on by itself (M413, at its panel), it knows the very move: let it, and leave this."
-)
+POWER_LOSS = "If the firmware offers to resume the print itself (M413, at its panel), let it: it knows the exact move."
 
 _LAYER = 0.2  # mm, where nobody knows how thick one is
 _CLOSE = 0.01  # mm
@@ -109,7 +107,7 @@ def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode:
         state = path.stat()
         offset = _offset(path, wanted, layers)
         if layers and offset <= layers[0].offset:
-            raise NoSuchPlace(f"that is the first layer of {path.name}, no part is below it: print the whole file")
+            raise NoSuchPlace(f"that is the first layer of {path.name}, and no part is below it: print the whole file")
         place = place_behind(_commands(path), offset, e_mode)
         _require_heat(path.name, place)
         layer = sum(each.offset <= offset for each in layers) or None
@@ -141,7 +139,7 @@ def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) 
     """
     laid, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:
-        raise NoSuchPlace(f"nobody can tell how high the part is there: {name} has no layer at that place")
+        raise NoSuchPlace(f"cannot tell how high the part is there: {name} has no layer at that place")
     most = 2 * (last.height or _LAYER) + _CLOSE
     if last.offset < offset and abs(laid - last.z) < _CLOSE:
         return laid  # in the middle of a layer, behind material of its own
@@ -149,7 +147,7 @@ def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) 
     if below is None or not 0 < last.z - below <= most:
         before = laid if below is None else below
         raise NoSuchPlace(
-            f"nobody can tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, and what "
+            f"cannot tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, and what "
             f"was printed before it is at {before:g} mm"
         )
     return below
@@ -175,7 +173,7 @@ def _require_one_frame(path: Path, place: ResumePlace, layers: Sequence["Layer"]
     near = thick if spiral else 2 * _CLOSE
     if not {steps - 1, steps, steps + 1} & place.laid or behind.top is None or abs(behind.top - at.z) > near:
         raise NoSuchPlace(
-            f"nobody can tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
+            f"cannot tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
             f"{at.z:g} mm above one at {top:g} mm, and its moves do not"
         )
 
@@ -185,7 +183,9 @@ def _require_heat(name: str, place: ResumePlace) -> None:
     hot = any(target > 0 and heater.startswith("tool") for heater, target in place.targets.items())
     if not (hot or place.extrudes_cold):
         macro = f": it may be {place.macro!r} that does" if place.macro else ""
-        raise NoSuchPlace(f"{name} does not say how hot the nozzle is there{macro}; so nobody can go on from it")
+        raise NoSuchPlace(
+            f"{name} does not say how hot the nozzle is there{macro}; the print cannot be resumed from it"
+        )
 
 
 def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
@@ -199,7 +199,7 @@ def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
             raise NoSuchPlace(f"{name} has no layer above {wanted.height:g} mm")
         if [each for each in layers if each.offset > above[0].offset] != above[1:]:
             raise NoSuchPlace(
-                f"{name} prints one object after the other, so that a height tells no place: name the layer or the line"
+                f"{name} prints objects one after the other, so a height is not enough: name the layer or the line"
             )
         return above[0].offset
     number = wanted.layer

@@ -85,7 +85,7 @@ class Resuming:
         async with self._turn:
             proposal = await self.find(path, wanted, await front.analyses.printer())
         if not _is(entry, proposal.size, proposal.mtime_ns):
-            raise NoSuchPlace(f"{entry.path} was changed meanwhile: ask again")
+            raise NoSuchPlace(f"{entry.path} has changed: ask again")
         token = self._keep(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + EXPIRES))
         return {"token": token, **self._told(job, proposal), "file": _rest_of(entry.path, proposal)}
 
@@ -129,7 +129,7 @@ class Resuming:
         if job["ended"] is None:
             raise JobConflict(f"{path} is being printed")
         if job["state"] == _ENDED_WELL:
-            raise JobConflict(f"the last print, {path}, has completed: there is nothing to go on with")
+            raise JobConflict(f"the last print, {path}, has completed: there is nothing to resume")
         try:
             entry = await front.files.info(path)
         except NoSuchFile as error:
@@ -138,7 +138,7 @@ class Resuming:
             ) from error
         if entry.type == "folder" or not _is(entry, job["size"], mtime_ns):
             raise NoSuchPlace(
-                f"{path} is another file now than the one that was printed; nozzled resume-at takes a copy of that"
+                f"{path} is no longer the file that was printed; run nozzled resume-at with a copy of that file"
             )
         return job, entry
 
@@ -167,10 +167,10 @@ class Resuming:
         """
         offer = self._offers.get(token)
         if offer is None or asyncio.get_running_loop().time() > offer.until:
-            raise NoSuchPlace("this proposal is over: ask for a new one, look at it, and say yes to that")
+            raise NoSuchPlace("this proposal has expired: ask for a new one, look at it, and confirm that")
         _, entry = await self._last(offer.job)
         if not _is(entry, offer.proposal.size, offer.proposal.mtime_ns):
-            raise NoSuchPlace(f"{offer.path} was changed meanwhile: ask again")
+            raise NoSuchPlace(f"{offer.path} has changed: ask again")
         async with self._turn:
             offer = self._offers.get(token, offer)  # somebody may have been faster with the same one
             if (rest := offer.rest) is None:
@@ -226,7 +226,7 @@ async def _blocks(path: Path, proposal: Proposal) -> AsyncIterator[bytes]:
     except OSError as error:
         raise translated(error, path.name) from error
     if left:
-        raise NoSuchPlace(f"{path.name} was changed meanwhile: ask again")
+        raise NoSuchPlace(f"{path.name} has changed: ask again")
 
 
 def _known_offset(job: dict[str, Any]) -> int:

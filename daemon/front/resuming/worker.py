@@ -39,7 +39,7 @@ async def in_process(path: Path, wanted: ResumeTarget, printer: Printer) -> Prop
     try:
         found = await answer_of("daemon.front.resuming.worker", task, TIMEOUT, MAX_ANSWER)
     except NoAnswer as error:
-        raise FileError(f"{path.name} cannot be looked through: {error}") from error
+        raise FileError(f"{path.name} cannot be read: {error}") from error
     if reason := found.get("error"):
         raise _ERRORS.get(str(found.get("kind")), FileError)(reason)
     return Proposal(**found)
@@ -66,7 +66,7 @@ def main() -> int:
     try:
         answer = at_once(Path(task["path"]), ResumeTarget(**task["wanted"]), task["printer"]).as_json()
     except MemoryError:
-        answer = {"error": "the file cannot be looked through: it takes too much memory", "kind": FileError.__name__}
+        answer = {"error": "the file cannot be read: it takes too much memory", "kind": FileError.__name__}
     except NozzledError as error:
         answer = {"error": str(error), "kind": type(error).__name__}
     json.dump(answer, sys.stdout)

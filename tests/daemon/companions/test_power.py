@@ -222,7 +222,7 @@ async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as it:
         await it.client.printer.heat({"bed": 60})
         await asyncio.sleep(5)
-        assert "bed heats, to 60 °C" in (await it.refused("off"))[1]
+        assert "bed is heating to 60 °C" in (await it.refused("off"))[1]
 
 
 async def test_what_is_away_hangs_or_lies_is_told(tmp_path):

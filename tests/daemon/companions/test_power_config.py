@@ -77,11 +77,11 @@ DEVICE = '[[power.devices]]\nname = "a"\n'
         ('[[power.devices]]\ntype = "relay"\n', "a name is missing"),
         (DEVICE + 'type = "toaster"\n', "must be one of"),
         (DEVICE + 'type = "tasmota"\n', "address is missing"),
-        (DEVICE + 'type = "tasmota"\naddress = "x"\non_url = "y"\n', "on_url means nothing to tasmota"),
+        (DEVICE + 'type = "tasmota"\naddress = "x"\non_url = "y"\n', "on_url is not used by tasmota"),
         (DEVICE + 'type = "http"\non_url = "y"\n', "off_url is missing"),
         (DEVICE + 'type = "mqtt"\naddress = "x"\n', "either topic"),
-        (DEVICE + 'type = "relay"\nstate_on = "off"\n', "state_on means nothing"),
-        (DEVICE + 'type = "command"\non_command = ["a"]\noff_command = ["a"]\nstate_on = "off"\n', "have to differ"),
+        (DEVICE + 'type = "relay"\nstate_on = "off"\n', "state_on is not used by"),
+        (DEVICE + 'type = "command"\non_command = ["a"]\noff_command = ["a"]\nstate_on = "off"\n', "must differ"),
         (DEVICE + 'type = "relay"\nrole = "printer"\n' + DEVICE + 'type = "relay"\n', "two with the name"),
         (
             DEVICE
@@ -101,8 +101,8 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path, text, why):
 
 def test_names_that_would_lead_elsewhere(tmp_path):
     power, _ = read(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
-    with pytest.raises(DeviceError, match="is no name of a relay"):
+    with pytest.raises(DeviceError, match="is not the name of a relay"):
         make(power.devices[0])
     power, _ = read(tmp_path, DEVICE + 'type = "mqtt"\naddress = "a:b"\ntopic = "x"\n')
-    with pytest.raises(DeviceError, match="is no broker"):
+    with pytest.raises(DeviceError, match="is not a broker's address"):
         make(power.devices[0])

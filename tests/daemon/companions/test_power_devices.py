@@ -192,7 +192,7 @@ async def test_nobody_there():
     with pytest.raises(DeviceError, match=r"plug does not answer: .*refused"):
         await sensed(DeviceConfig(name="plug", type="tasmota", address="127.0.0.1:1", timeout_s=2.0))
     for address in ("ftp://plug", "http://", "http://a b", "http://user:pw@plug", "plug:99999", "http://plug?x=1"):
-        with pytest.raises(DeviceError, match="is no address") as told:
+        with pytest.raises(DeviceError, match="is not an address") as told:
             make(DeviceConfig(name="plug", type="tasmota", address=address))
         assert "pw" not in str(told.value)
 
@@ -221,7 +221,7 @@ async def test_an_entity_that_is_not_there_or_not_available():
         plug.state = "unavailable"
         with pytest.raises(DeviceError, match="is unavailable"):
             await sensed(config(plug, "homeassistant", entity="switch.printer"), "token")
-    with pytest.raises(DeviceError, match="is no entity"):
+    with pytest.raises(DeviceError, match="is not an entity"):
         make(DeviceConfig(name="x", type="homeassistant", address="ha", entity="../secret"))
 
 

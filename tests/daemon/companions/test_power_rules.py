@@ -143,17 +143,20 @@ def test_a_person_may_not_switch_it_off_in_a_print_or_hot():
         return refusal(seen(100.0, **more), 100.0, 50.0, locked=locked)
 
     assert "busy (Printing)" in why(busy=True)
-    assert "tool0 heats, to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})
-    assert "bed heats" in why(heaters={"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)})
+    assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})
+    assert "bed is heating" in why(heaters={"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)})
     assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)})
-    assert "nobody knows" in why(known=False)
+    assert "not known" in why(known=False)
     assert why(busy=True, locked=False) is None
     assert why() is None
     assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off
     # but a hotend does not cool by the end of a connection
-    assert why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) == "tool0 heats, to 200 °C, 60 s ago"
+    assert (
+        why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0)
+        == "tool0 is heating to 200 °C, 60 s ago"
+    )
     assert why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=700.0) is None
     # a firmware that probes or tunes says nothing for a minute, and is not cold for that
-    assert why(heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) == "tool0 heats, to 200 °C, 60 s ago"
+    assert why(heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) == "tool0 is heating to 200 °C, 60 s ago"
     assert "tool0 is at 180 °C, 60 s ago" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)}, age=60.0)
     assert why(age=60.0) is None

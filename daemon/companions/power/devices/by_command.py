@@ -68,7 +68,7 @@ class ByCommand:
         finally:
             await _end(process)
         if status != 0:
-            raise DeviceError(f"{name}: {command[0]} ended with {status}: {excerpt(said) or 'without a word'}")
+            raise DeviceError(f"{name}: {command[0]} ended with {status}: {excerpt(said) or 'no output'}")
         return said
 
 

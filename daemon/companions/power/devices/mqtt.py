@@ -83,7 +83,7 @@ class Mqtt:
 
     def _refuse_away(self) -> None:
         if self._away:
-            raise DeviceError(f"{self._config.name} is not at the broker ({self._available} says so)")
+            raise DeviceError(f"{self._config.name} is offline, as {self._available} says")
 
     async def _reach(self) -> aiomqtt.Client:
         if self._task is None:
@@ -154,5 +154,7 @@ def _address(config: DeviceConfig) -> tuple[str, int]:
     if not colon:
         return port, PORT
     if not host or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):  # noqa: PLR2004 - ports
-        raise DeviceError(f"{config.name}: {excerpt(config.address)!r} is no broker, which looks like 192.168.1.5:1883")
+        raise DeviceError(
+            f"{config.name}: {excerpt(config.address)!r} is not a broker's address, like 192.168.1.5:1883"
+        )
     return host.strip("[]"), int(port)

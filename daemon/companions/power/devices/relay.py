@@ -28,9 +28,7 @@ class HeldRelay:
             DeviceError: the instance has no name that could be one.
         """
         if not _NAME.fullmatch(config.relay):
-            raise DeviceError(
-                f"{config.name}: {excerpt(config.relay)!r} is no name of a relay, which looks like printer"
-            )
+            raise DeviceError(f"{config.name}: {excerpt(config.relay)!r} is not the name of a relay, like printer")
         self._name, self._seconds = config.name, config.timeout_s
         self._unit = f"nozzled-relay@{config.relay}"
         self._path = folder / f"{config.relay}.sock"

@@ -80,10 +80,10 @@ class Web:
         if isinstance(error, HTTPTimeoutError):
             return f"it has not done so within {self._seconds:g} s"
         if isinstance(error, HTTPStreamClosedError):
-            return "it hangs up, or sends far too much"
+            return "it closes the connection, or sends far too much"
         if isinstance(error, OSError):
             return excerpt(error.strerror or str(error))
-        return "what it sends is no HTTP, or far too much"
+        return "it does not speak HTTP, or sends far too much"
 
     def accepted_body(self, reply: WebReply) -> bytes:
         """Return the body of an answer that is a yes.
@@ -92,13 +92,13 @@ class Web:
             DeviceError: it is a no, or sends us elsewhere.
         """
         if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise DeviceError(f"{self.who} lets us in only with another user or password: see password_file")
+            raise DeviceError(f"{self.who} refuses the user name or password: see password_file")
         if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
             raise DeviceError(
                 f"{self.who} sends us on to {_place(reply.headers.get('location', ''))}: put that into its address"
             )
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise DeviceError(f"{self.who} answers with {reply.status}: {excerpt(reply.body) or 'without a word'}")
+            raise DeviceError(f"{self.who} answers with {reply.status}: {excerpt(reply.body) or 'no text'}")
         return reply.body
 
     def close(self) -> None:
@@ -131,5 +131,5 @@ def base_url(text: str, who: str) -> str:
     except ValueError:
         usable = False
     if not usable or not is_one_line(url) or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
-        raise DeviceError(f"{who}: {excerpt(text)!r} is no address, which looks like http://plug.local")
+        raise DeviceError(f"{who}: {excerpt(text)!r} is not an address, like http://plug.local")
     return url

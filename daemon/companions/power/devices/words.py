@@ -29,7 +29,7 @@ def parsed(body: bytes, who: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DeviceError(f"{who} does not answer in JSON but: {excerpt(body) or 'nothing'}") from error
     if not isinstance(found, dict):
-        raise DeviceError(f"{who} answers with JSON that says nothing of a switch: {excerpt(body)}")
+        raise DeviceError(f"{who} answers with JSON that does not mention a switch: {excerpt(body)}")
     return found
 
 
