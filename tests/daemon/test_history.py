@@ -110,7 +110,7 @@ async def test_another_file_of_that_name_is_not_printed_again_unless_that_is_ask
         assert not (await there.get(at)).json["fileExists"]
         for command in ("reprint", "queue"):
             refused = await there.post(at, {"command": command})
-            assert (refused.status, "is another file now" in refused.error) == (409, True)
+            assert (refused.status, "no longer the file" in refused.error) == (409, True)
         assert (await there.post(at, {"command": "reprint", "force": True})).status == 204
 
 
