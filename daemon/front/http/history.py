@@ -193,7 +193,8 @@ class PrintHandler(_Asking, FilesHandler, QueueingHandler):
     def _require_same(self, job: dict[str, Any], entry: TreeEntry, data: dict[str, Any]) -> None:
         """Refuse to print another file by the name of one that was printed, unless that is asked for."""
         if entry.size != job["size"] and not is_true(data.get("force", False)):
-            text = f"{entry.path} is no longer the file that was printed: it has {entry.size} bytes, that one had {job['size']}"
+            sizes = f"it has {entry.size} bytes, that one had {job['size']}"
+            text = f"{entry.path} is no longer the file that was printed: {sizes}"
             raise Refused(409, f'{text}. Send "force": true to print it anyway')
 
     async def _reprint(self, number: str, data: dict[str, Any]) -> None:
