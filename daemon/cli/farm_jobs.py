@@ -164,14 +164,21 @@ async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, 
         key = hashlib.sha256(f"{wish} {path.name} {_hash(path)}".encode()).hexdigest()[:40]
         try:
             job = await _submitted(farm, path, wishes, key)
-        except (ClientError, OSError, asyncio.CancelledError):
-            done = ", ".join(str(each["number"]) for each in jobs) or "none"
-            _say(f"{path.name} was not taken; jobs that were made: {done}; --once {wish} repeats it safely", 1)
+        except (ClientError, OSError, asyncio.CancelledError) as error:
+            _say(_cut_short(path.name, jobs, wish, error), 1)
             raise
         jobs.append(job)
         if not args.json:
             print(printable(f"job {job['number']}: {job['name']}, {_copies(job['counts']['total'])}"), flush=True)
     return jobs
+
+
+def _cut_short(name: str, jobs: list[dict[str, Any]], wish: str, error: BaseException) -> str:
+    """Say what has become of the files so far, and how the command is repeated without making a job twice."""
+    done = ", ".join(str(each["number"]) for each in jobs) or "none"
+    is_refused = isinstance(error, RequestRefused | NeverSent | OSError)
+    what = f"{name} has not become a job" if is_refused else f"it is not known whether {name} became a job"
+    return f"{what}; jobs made before: {done}. The same command with --once {wish} makes each job once"
 
 
 async def _submitted(farm: FarmClient, path: Path, wishes: Mapping[str, str], key: str) -> dict[str, Any]:

@@ -13,5 +13,6 @@ export const reasons = [
   ["no printer has {material} loaded: {who}", "Kein Drucker hat {material} geladen: {who}"],
   ["no printer is large enough: {who}", "Kein Drucker ist groß genug: {who}"],
   ["no printer gets hot enough: {who}", "Kein Drucker wird heiß genug: {who}"],
+  ["jobs {a} and {b} differ in priority: change that first", "Auftrag {a} und {b} haben verschiedenen Vorrang: zuerst den ändern"],
   ["the bed is not said to be clear", "Niemand hat gesagt, dass das Bett frei ist"],
 ];

@@ -1,0 +1,130 @@
+"""`nozzled farm submit | status | …` on the farm's real API and a socket: what is printed, exit codes, keys."""
+
+import json
+
+import pytest
+
+from daemon.cli import farm_jobs, main
+from daemon.client import Unreachable
+from daemon.client.errors import NeverSent
+from daemon.farm.client import FarmClient
+from support.farm_page import furnished
+
+NOW = 1_800_000_000.0
+
+pytestmark = pytest.mark.real_time
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    served = furnished(tmp_path_factory.mktemp("farm"), NOW)
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def run(farm, monkeypatch, tmp_path, capsys):
+    """Runs a command with the farm's key; returns what it prints, or its error where it fails."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NOZZLED_FARM_URL", f"http://127.0.0.1:{farm.port}")
+    monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)
+
+    def command(*words, code=0):
+        assert main(["farm", *words]) == code, words
+        said = capsys.readouterr()
+        return said.out if code == 0 else said.err
+
+    return command
+
+
+@pytest.fixture
+def part(tmp_path):
+    path = tmp_path / "part.gcode"
+    path.write_text("G28\n")
+    return str(path)
+
+
+def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
+    said = run("submit", part, "--copies", "2", "--material", "PLA", "--group", "small", "--notes", "blue bin")
+    assert said == "job 4: part.gcode, 2 copies\n"
+    assert "part.gcode  PLA  small" in run("status")
+    why = run("why", "4")
+    assert "no printer of group small that fits is ready: mini-1 prints" in why
+    run("hold", "4")
+    assert "on hold" in run("why", "4")
+    run("release", "4")
+    run("edit", "4", "--copies", "3", "--priority", "5")
+    job = json.loads(run("why", "4", "--json"))
+    assert (job["copies"], job["priority"], job["notes"]) == (3, 5, "blue bin")
+    assert "differ in priority" in run("move", "4", "2", code=6)
+    run("edit", "4", "--priority", "0")
+    run("move", "4", "2")
+    assert [job.number for job in farm.do(lambda jobs: jobs.jobs(9))] == [1, 4, 2, 3]
+    run("cancel", job["copy_list"][0]["id"], "--copy")
+    run("cancel", "4")
+    assert "part.gcode" not in run("status")
+    assert "part.gcode" in run("status", "--all")
+    assert "admin" in run("logs")
+
+
+def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
+    printers = run("printers")
+    assert "the bed is not said to be clear" in printers
+    assert "away" in printers
+    run("clear", "mk3-4")
+    assert farm.printers.orders[-1][1].verb == "bed_clear"
+    [orphan] = json.loads(run("status", "--json"))["orphans"]
+    assert f"nozzled farm settle {orphan['id']} done|failed" in run("status")
+    run("again", orphan["id"])
+    run("settle", orphan["id"], "failed")
+    assert "ORPHAN" not in run("status")
+    assert "is failed" in run("settle", orphan["id"], "done", code=6)
+    assert "there is no printer nobody" in run("clear", "nobody", code=5)
+
+
+def test_keys_are_made_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
+    made = run("key", "add", "anna", "--scope", "read").split()
+    assert made[:2] == ["anna", "read"]
+    kept = tmp_path / ".config" / "nozzled" / "farm.key"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(made[2])
+    monkeypatch.delenv("NOZZLED_FARM_KEY")
+    assert "bracket left" in run("status")
+    assert "takes a key of scope control" in run("hold", "1", code=4)
+    monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)
+    assert made[2] not in run("key", "list")
+    run("key", "remove", "anna")
+    monkeypatch.delenv("NOZZLED_FARM_KEY")
+    assert "--key-file" in run("status", code=4)
+
+
+def test_a_lost_answer_makes_no_second_job_and_what_is_not_known_is_said(run, part, farm, monkeypatch):
+    before = farm.do(lambda jobs: len(jobs.jobs(500)))
+    submit, lost = FarmClient.submit, []
+
+    async def answer_lost(self, *given):
+        job = await submit(self, *given)
+        if len(lost) < 1:
+            lost.append(job)
+            raise Unreachable("the connection ended")
+        return job
+
+    monkeypatch.setattr(FarmClient, "submit", answer_lost)
+    run("submit", part)
+    assert farm.do(lambda jobs: len(jobs.jobs(500))) == before + 1
+
+    async def never_answered(self, *given):
+        raise Unreachable("the connection ended")
+
+    monkeypatch.setattr(FarmClient, "submit", never_answered)
+    said = run("submit", part, "--once", "k", code=3)
+    assert "it is not known whether part.gcode became a job; jobs made before: none" in said
+    assert "--once k makes each job once" in said
+    assert "has not become a job" in farm_jobs._cut_short("a", [{"number": 7}], "k", NeverSent("no"))
+
+
+def test_a_farm_that_is_not_there_is_named(run, part, monkeypatch):
+    monkeypatch.setenv("NOZZLED_FARM_URL", "http://127.0.0.1:1")
+    assert "nothing answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)
+    assert "has not become a job" in run("submit", part, code=3)
+    assert "nothing.gcode: No such file" in run("submit", "/nothing.gcode", code=1)
