@@ -1,0 +1,289 @@
+"""A farm in real processes: NATS, the farm's server, printers each with service and agent; any may be killed.
+
+What the simulated printers have accepted, and what each service has recorded, say what was printed, not the list.
+"""
+
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import socket
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing, redirect_stdout, suppress
+
+import msgspec
+
+from daemon.cli import main
+from daemon.farm.engine.folder import EngineFolder
+from support.nats import FarmServerProcess, NatsProcess
+from support.processes import NOZZLED, PATIENCE, TOKEN, Child, SimulatedPrinter, until
+
+FINAL = ("done", "failed", "cancelled")
+LOOK = 1.0  # s between two looks at the farm
+CONFIG = """
+[printer]
+address = "{address}"
+retry_s = 0.5
+[http]
+port = {port}
+[paths]
+state_dir = "{state}"
+[job]
+heat_up = "firmware"
+[analysis]
+enabled = false
+[safety]
+dead_man_min = 0
+[discovery]
+mdns = false
+"""
+
+
+def part(number, moves):
+    """Return the file of a job: it heats, moves for a tenth of a second each, and cools."""
+    lines = [f"M117 begins {number}", "M140 S40", "M104 S50"]
+    lines += [f"G1 X{each % 2 * 10} Y{each} F6000" for each in range(moves)]
+    lines += ["M104 S0", "M140 S0", f"M117 ends {number}", "; prusaslicer_config = begin"]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+class FleetPrinter:
+    """A simulated printer, which nobody kills; its service, and its agent."""
+
+    def __init__(self, folder, name, enrolment, speed):
+        folder.mkdir()
+        self.folder, self.name, self.state = folder, name, folder / "state"
+        self.simulated = SimulatedPrinter(folder, speed, folder / "port")
+        self.port = free_port()
+        self._config = folder / "nozzled.toml"
+        (folder / "enrolment").write_bytes(msgspec.json.encode(enrolment))
+        with redirect_stdout(io.StringIO()) as section:
+            assert main(["farm", "join", str(folder / "enrolment"), "--config", str(self._config)]) == 0
+        config = CONFIG.format(address=self.simulated.address, port=self.port, state=self.state)
+        self._config.write_text(config + section.getvalue())
+        self._logs = 0
+        self.service = self.agent = None
+        self.start_service()
+
+    def _child(self, name, *command):
+        self._logs += 1
+        log = self.folder / f"{name}-{self._logs}.log"
+        return Child([NOZZLED, *command, "--config", self._config], log, NOZZLED_API_KEY=TOKEN)
+
+    def start_service(self):
+        self.service = self._child("service", "serve")
+
+    def start_agent(self):
+        self.agent = self._child("agent", "farm", "agent")
+
+    def until_ready_for_agent(self):
+        until((self.state / "companions/farm.key").exists, f"the key of {self.name}'s agent")
+
+    def kill_agent(self):
+        self.agent.end()
+        self.start_agent()
+
+    def kill_front(self):
+        """Kill the front; the core begins another."""
+        started = [line for line in self.service.output().splitlines() if '"front.started"' in line]
+        with suppress(ProcessLookupError):
+            os.kill(json.loads(started[-1])["pid"], signal.SIGKILL)
+
+    def kill_service(self):
+        """Kill the core, and its front by it."""
+        self.service.end()
+        self.start_service()
+
+    def ask(self, path):
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+            connection.request("GET", path, headers={"X-Api-Key": TOKEN})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"null")
+
+    def recorded(self):
+        """Return the prints of the service's own record: key, whether it began, and how it ended."""
+        with closing(sqlite3.connect(f"file:{self.state / 'nozzled.db'}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT key, began, outcome FROM jobs WHERE key IS NOT NULL").fetchall()
+
+    def accepted(self, word):
+        """Return how often a job's file has begun, or ended, by the printer's own record."""
+        texts = [line.removeprefix(f"M117 {word} ") for line in self.simulated.accepted() if line.startswith("M117 ")]
+        return Counter(text for text in texts if text.isdecimal())
+
+    def heating(self):
+        """Return the last target of each heater that is not 0."""
+        targets = {}
+        for line in self.simulated.accepted():
+            for command in ("M104", "M109", "M140", "M190"):
+                if line.startswith(f"{command} S"):
+                    targets["bed" if command in ("M140", "M190") else "hotend"] = float(line[6:].split()[0])
+        return {name: target for name, target in targets.items() if target}
+
+    def close(self):
+        for child in (self.agent, self.service, self.simulated):
+            if child is not None:
+                child.end()
+
+
+class Fleet:
+    """The whole farm."""
+
+    def __init__(self, folder, count, *, speed=4.0, seed=0):
+        self.folder, self.count, self._speed = folder, count, speed
+        self.chance = random.Random(seed)
+        self.printers, self.jobs = [], {}
+        self.killed = Counter()
+        self.nats = self.server = None
+        self._cleared = {}
+
+    def start(self):
+        engine = EngineFolder(self.folder / "engine")
+        self.folder.mkdir(exist_ok=True)
+        engine.init(["127.0.0.1"], free_port(), self.folder / "store")
+        self.nats = NatsProcess(engine.path, None)
+        port = self.nats.port
+        self._nats_config = f'ca_file = "{engine.path / "ca.pem"}"\nseed_file = "{engine.path / "server.seed"}"\n'
+        for number in range(self.count):
+            enrolment = engine.enrol(f"p{number}")
+            enrolment = msgspec.structs.replace(enrolment, servers=[f"tls://127.0.0.1:{port}"])
+            self.printers.append(FleetPrinter(self.folder / f"p{number}", f"p{number}", enrolment, self._speed))
+        engine.reload()
+        self.nats.reload()
+        self.start_server()
+        for printer in self.printers:
+            printer.until_ready_for_agent()
+            printer.start_agent()
+        return self
+
+    def start_server(self):
+        self.server = FarmServerProcess(self.folder / "server", f"tls://127.0.0.1:{self.nats.port}", self._nats_config)
+
+    def submit(self, number, copies, moves=40):
+        job = self.server.upload(f"part-{number}.gcode", part(number, moves), copies=copies)
+        self.jobs[job["id"]] = number
+        return job
+
+    # -- what befalls it ---------------------------------------------------------------------------------------------
+
+    def kill_server(self):
+        self.server.end()
+        self.start_server()
+
+    def kill_nats(self):
+        self.nats.stop()
+        self.nats.start()
+
+    def kill(self, what, printer=None):
+        """Kill a part; `printer` is one of those that print, if any do."""
+        self.killed[what] += 1
+        if what in ("server", "nats"):
+            getattr(self, f"kill_{what}")()
+            return
+        chosen = printer or self.chance.choice(self.printers)
+        getattr(chosen, f"kill_{what}")()
+
+    # -- what people do, and see -------------------------------------------------------------------------------------
+
+    def ask(self, method, path, body=None):
+        """Return what the farm's server answers; None while it does not."""
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            status, answer = self.server.ask(method, path, body)
+            return answer if status < 300 else None
+        return None
+
+    def copies(self):
+        """Return all copies as the farm shows them; None while it does not answer."""
+        found = []
+        for job in self.jobs:
+            if (shown := self.ask("GET", f"/jobs/{job}")) is None:
+                return None
+            found += shown["copy_list"]
+        return found
+
+    def clear_beds(self):
+        """Do what people do who walk through the room."""
+        listed = self.ask("GET", "/printers") or {"printers": []}
+        for printer in listed["printers"]:
+            if "bed is clear" in printer.get("reason", ""):
+                self.ask("POST", f"/printers/{printer['id']}/bed_clear")
+
+    def printing(self):
+        """Return the printers that print a copy."""
+        listed = self.ask("GET", "/printers") or {"printers": []}
+        names = {each["id"] for each in listed["printers"] if each.get("copy_state") == "printing"}
+        return [printer for printer in self.printers if printer.name in names]
+
+    def run(self, seconds, kills=()):
+        """Have all printed; `kills` are (how many have ended, what): they happen when as many have.
+
+        Returns the copies.
+        """
+        end, kills = time.monotonic() + seconds, [*kills]
+        while True:
+            assert time.monotonic() < end, f"waited {seconds:g} s in vain: {self.summary()}"
+            self.clear_beds()
+            copies = self.copies()
+            if copies is not None:
+                over = sum(copy["state"] in FINAL for copy in copies)
+                if kills and over >= kills[0][0] and (kills[0][1] in ("server", "nats") or self.printing()):
+                    printing = self.printing()
+                    self.kill(kills.pop(0)[1], self.chance.choice(printing) if printing else None)
+                elif over == len(copies):
+                    assert not kills, kills
+                    return copies
+            time.sleep(LOOK)
+
+    def summary(self):
+        """Return what there is to know of a farm that does not go on."""
+        copies = [(copy["number"], copy["state"], copy["printer"], copy["reason"]) for copy in self.copies() or ()]
+        listed = (self.ask("GET", "/printers") or {"printers": []})["printers"]
+        return copies, [(each["id"], each["reason"], each["state"], each["away"]) for each in listed]
+
+    def close(self):
+        for part_of_it in (*self.printers, self.server):
+            if part_of_it is not None:
+                (part_of_it.close if isinstance(part_of_it, FleetPrinter) else part_of_it.end)()
+        if self.nats is not None:
+            self.nats.stop()
+
+
+def verify(fleet, copies):
+    """Return what is wrong by the word of the printers and their services: printed twice, or called what it is not."""
+    wrong = []
+    recorded = [(printer, *row) for printer in fleet.printers for row in printer.recorded()]
+    begun = Counter(key.rpartition(".")[0] for _, key, began, _ in recorded if began)
+    completed = Counter(key.rpartition(".")[0] for _, key, began, outcome in recorded if outcome == "COMPLETED")
+    wrong += [f"copy {copy} has begun {times} times" for copy, times in begun.items() if times > 1]
+    known = {copy["id"]: copy for copy in copies}
+    wrong += [f"copy {copy} was printed and is on no list" for copy in begun if copy not in known]
+    for copy in copies:
+        times = completed[copy["id"]]
+        if copy["state"] == "done" and times != 1:
+            wrong.append(f"the list says that {copy['id']} is done, the printers {times} times")
+        if copy["state"] != "done" and (times or not copy["reason"]):
+            wrong.append(
+                f"the list says {copy['state']} ({copy['reason']}) of {copy['id']}, the printers {times} times"
+            )
+    begins, ends = Counter(), Counter()
+    for printer in fleet.printers:
+        begins += printer.accepted("begins")
+        ends += printer.accepted("ends")
+        if heating := printer.heating():
+            wrong.append(f"{printer.name} heats: {heating}")
+    for job, number in fleet.jobs.items():
+        mine = [copy for copy in copies if copy["job"] == job]
+        done = sum(copy["state"] == "done" for copy in mine)
+        if begins[str(number)] > len(mine) or ends[str(number)] != done:
+            wrong.append(
+                f"job {number}: {done} of {len(mine)} done, begun {begins[str(number)]}, to the end {ends[str(number)]}"
+            )
+    return wrong
