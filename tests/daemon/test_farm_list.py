@@ -3,20 +3,29 @@
 import os
 import sqlite3
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from daemon.errors import ConfigError, StoreError
 from daemon.farm.errors import BadWish, FarmConflict, NoSuchCopy, NoSuchJob, StaleRevision, UnknownFile, WishReused
-from daemon.farm.list import rows, schema
+from daemon.farm.list import handing, rows, schema
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import BEGUN, FAULT_PAUSE, FINAL, FileFacts, JobChanges, JobWish
 from daemon.farm.messages import Presence, Report, Tool
+from support.postgresql import postgresql
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 SHA = "ab" * 32
@@ -36,9 +45,34 @@ def wall():
     return Wall()
 
 
+ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.nightly)]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with postgresql() as url:
+        yield url
+
+
+def emptied(url):
+    """Return the URL of a database without tables."""
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(params=ENGINES)
+def url(request):
+    """A database that is empty; the nightly tests do the same on PostgreSQL."""
+    return "sqlite://" if request.param == "sqlite" else emptied(request.getfixturevalue("server"))
+
+
 @pytest.fixture
-def farm(wall):
-    made = JobList("sqlite://", wall)
+def farm(wall, url):
+    made = JobList(url, wall)
     made.put_file(FileFacts(sha256=SHA, size=1000, name="cube.gcode", extent=(20, 20, 30), hottest=215))
     yield made
     made.close()
@@ -437,6 +471,21 @@ def test_the_tables_are_those_that_the_statements_know(farm):
     assert made == {name: set(table.c.keys()) for name, table in schema.metadata.tables.items()}
 
 
+def test_an_offer_walks_along_an_index_however_long_the_list_is():
+    """What is 20,000 long is not sorted, nor read to its end, for each printer that is ready."""
+    farm = JobList("sqlite://", Wall())
+    with farm.read() as tx:
+        values = {"kind": 1, "printer": "a", "now": NOW, "count": 4, "offset": 0}
+        statement = handing._CANDIDATES.compile(tx.connection.engine)
+        plan = tx.connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {statement}", tuple(values[name] for name in statement.positiontup)
+        ).all()
+    farm.close()
+    steps = [row[3] for row in plan]
+    assert steps[0] == "SEARCH farm_jobs USING INDEX farm_jobs_queued (kind=?)"
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
 def test_everybody_who_wants_to_know_is_told_of_a_change(farm):
     told = []
     farm.on_change = lambda: told.append(1)
@@ -456,11 +505,16 @@ PRINTERS = ("a", "b", "c")
 class Farm(RuleBasedStateMachine):
     """Printers whose messages are lost, late and repeated, and people who change their minds."""
 
+    @staticmethod
+    def url():
+        """Return where its list is."""
+        return "sqlite://"
+
     def __init__(self):
         super().__init__()
         self.wall = Wall()
         self.wall.now = NOW
-        self.list = JobList("sqlite://", self.wall)
+        self.list = JobList(self.url(), self.wall)
         self.list.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
         self.jobs = []
         self.offers = []  # (printer, copy, attempt): all that were ever held out
@@ -606,9 +660,47 @@ class Farm(RuleBasedStateMachine):
 
 
 Farm.TestCase.settings = settings(
-    max_examples=300 if NIGHTLY else 20,
+    max_examples=300 if NIGHTLY else 14,
     stateful_step_count=60 if NIGHTLY else 30,
     deadline=None,
     phases=tuple(Phase) if NIGHTLY else (Phase.generate,),  # to make a sequence shorter takes minutes
 )
 test_any_sequence_of_messages_and_wishes = Farm.TestCase
+
+
+@pytest.mark.nightly
+def test_any_sequence_on_postgresql(server):
+    class OnPostgresql(Farm):
+        @staticmethod
+        def url():
+            return emptied(server)
+
+    run_state_machine_as_test(OnPostgresql, settings=settings(Farm.TestCase.settings, max_examples=20))
+
+
+@pytest.mark.nightly
+def test_two_servers_of_one_postgresql_never_give_a_copy_twice(server, wall):
+    """Each in its thread, on its own connections: what decides is the database."""
+    url = emptied(server)
+    lists = [JobList(url, wall) for _ in range(4)]
+    lists[0].put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
+    for _ in range(20):
+        submit(lists[0], copies=5)
+
+    def work(number):
+        taken = []
+        for turn in range(60):
+            mine = lists[number]
+            if offer := mine.offer(f"p{number}-{turn}", presence()):
+                claims = [each.claim(f"p{number}-{turn}", offer.copy, offer.attempt, "n") for each in lists[:1]]
+                assert claims == [True]
+                taken.append(offer.copy)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [copy for found in pool.map(work, range(4)) for copy in found]
+    assert len(taken) == len(set(taken)) == 100
+    assert lists[0].counts() == {"claimed": 100}
+    assert len({event.number for event in lists[0].events()}) == len(lists[0].events()) == 120
+    for each in lists:
+        each.close()

@@ -21,6 +21,9 @@ MAX_JSON = 64 * 1024
 MAX_DRAINED = 64 * 1024 * 1024
 """Bytes of a JSON body, and of a refused body that are read to no use before the connection is closed."""
 
+MAX_WORD = 64
+"""Characters of a word in the query."""
+
 T = TypeVar("T")
 
 log = logging.getLogger("nozzled.farm.http")
@@ -165,6 +168,13 @@ class FarmHandler(tornado.web.RequestHandler):
         if value != int(value):
             raise FarmRefusal(400, f"{name} must be a whole number")
         return int(value)
+
+    def word(self, name: str) -> str:
+        """Return a word of the query; raises FarmRefusal."""
+        text = self.get_query_argument(name, "")
+        if len(text) > MAX_WORD or not text.isprintable():
+            raise FarmRefusal(400, f"{name} must be a word of at most {MAX_WORD} characters")
+        return text
 
     async def ask(self, function: Callable[[JobList], T]) -> T:
         """Call a function with the list, in its thread."""

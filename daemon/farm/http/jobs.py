@@ -203,7 +203,7 @@ class FarmLogHandler(FarmHandler):
 
     async def get(self) -> None:
         """Tell who did what: behind an event, or the newest."""
-        limit, job = self.whole("limit", 100, 1, MOST), self.get_query_argument("job", "")[:64]
+        limit, job = self.whole("limit", 100, 1, MOST), self.word("job")
         since = self.whole("since", -1, -1, 10**15)
         if since < 0:
             since = 0 if job else max(0, await self.ask(lambda jobs: jobs.last_event()) - limit)

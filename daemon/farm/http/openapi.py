@@ -47,6 +47,7 @@ NOTHING: Schema = {"type": "object"}
 def describe() -> Schema:
     """Return the whole description."""
     _, schemas = msgspec.json.schema_components(STRUCTS, ref_template=REF)
+    schemas = {name: _plain(each) for name, each in schemas.items()}
     schemas["Error"] = _obj(error=TEXT)
     return {
         "openapi": "3.1.0",
@@ -65,6 +66,18 @@ def describe() -> Schema:
             "schemas": schemas,
         },
     }
+
+
+def _plain(schema: Any) -> Any:
+    """Write tuples of equal things as arrays of such: readers of OpenAPI know these."""
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: _plain(each) for name, each in schema.items()}
+    if items := plain.pop("prefixItems", None):
+        plain["items"] = items[0]
+    return plain
 
 
 def _with_head(item: dict[str, Schema]) -> dict[str, Schema]:

@@ -1,12 +1,14 @@
 """Copies and printers: offer, claim, report. Each decision is one compare-and-set of one row."""
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from daemon.farm.list import matching, rows
-from daemon.farm.list.database import Transaction
+from daemon.farm.list.database import MAX_TEXT, Transaction
 from daemon.farm.list.schema import FOREVER, copies, declines, jobs
 from daemon.farm.list.words import (
     BEGUN,
@@ -20,8 +22,8 @@ from daemon.farm.list.words import (
 )
 from daemon.farm.messages import Held, Offer, Presence, Report
 
-PAGE = 50
-"""Jobs of one kind that are looked at together."""
+PAGES = (4, 60, 1000)
+"""Jobs of one kind that are looked at together: the first of them mostly fits."""
 
 P = sa.bindparam
 
@@ -36,7 +38,7 @@ _CANDIDATES = (
         ),
     )
     .order_by(*rows.ORDER)
-    .limit(PAGE)
+    .limit(P("count"))
     .offset(P("offset"))
 )
 _FIRST_COPY = (
@@ -137,13 +139,12 @@ def _place(row: Any) -> tuple[float, ...]:
 
 def _of_kind(tx: Transaction, kind: int, printer: str, presence: Presence) -> Iterator[Any]:
     offset = 0
-    while page := tx.rows(_CANDIDATES, kind=kind, printer=printer, now=tx.now, offset=offset):
-        for row in page:
-            if matching.fits_machine(rows.job_of(row, {}), printer, presence):
-                yield row
-        if len(page) < PAGE:
+    for count in chain(PAGES, repeat(PAGES[-1])):
+        page = tx.rows(_CANDIDATES, kind=kind, printer=printer, now=tx.now, count=count, offset=offset)
+        yield from (row for row in page if matching.fits_machine(rows.job_of(row, {}), printer, presence))
+        if len(page) < count:
             return
-        offset += PAGE
+        offset += count
 
 
 def _as_offer(job: Any, copy: str, attempt: int, lease_s: float) -> Offer:
@@ -208,6 +209,7 @@ def report(tx: Transaction, printer: str, said: Report) -> bool:
         return False
     if said.nonce and copy.nonce and said.nonce != copy.nonce:
         return False
+    said = msgspec.structs.replace(said, reason=shown(said.reason))
     if said.kind == "declined":
         return copy.state == "offered" and _not_taken(tx, copy, said)
     if said.kind == "not_begun":
@@ -215,6 +217,11 @@ def report(tx: Transaction, printer: str, said: Report) -> bool:
     if said.kind == "printing":
         return copy.state == "printing" or _begin(tx, copy, said)
     return copy.state == said.kind or (copy.state in BEGUN and _end(tx, copy, said))
+
+
+def shown(text: str) -> str:
+    """Return a printer's text as it is kept: one line of what can be shown, of bounded length."""
+    return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT])
 
 
 def _not_taken(tx: Transaction, copy: FarmCopy, said: Report) -> bool:

@@ -68,7 +68,12 @@ def reasons(
     yield from _size_reasons(job, printer, presence)
     for each in declines:
         if each.job == job.id and each.printer == printer:
-            yield "declined", f"{printer} declined it: {each.reason}"
+            yield declined(each)
+
+
+def declined(decline: Decline) -> tuple[str, str]:
+    """Return the reason that a printer has given itself."""
+    return "declined", f"{decline.printer} declined it: {decline.reason}"
 
 
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:

@@ -1,5 +1,6 @@
 """What the list shows: jobs in their order, copies, history, events, numbers."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -114,32 +115,44 @@ def counter(tx: Transaction, name: str) -> int:
 
 # -- why it waits ------------------------------------------------------------------------------------------
 
-_DEMAND = (jobs.c.printer_group, jobs.c.material, jobs.c.colour, jobs.c.nozzle_mm, jobs.c.printers, jobs.c.extent)
-"""What decides, with `hottest`, which printers a job fits."""
+Refused = dict[str, list[tuple[str, str]]]
+"""Of each printer, what keeps it from a job: which of its wishes, and a sentence."""
 
 
 class _Fits:
     """Which printers jobs fit, worked out once for those that ask for the same."""
 
-    def __init__(self, known: Mapping[str, Presence]) -> None:
+    def __init__(self, tx: Transaction, known: Mapping[str, Presence]) -> None:
         self._known = known
-        self._of: dict[tuple[Any, ...], frozenset[str]] = {}
+        self._kinds = {kind.id: kind for kind in rows.all_kinds(tx)}
+        self._where: dict[tuple[int, str], frozenset[str]] = {}
+        self._refused: dict[tuple[Any, ...], Refused] = {}
 
-    def of(self, row: Any) -> frozenset[str]:
-        """Return the printers that a row of `farm_jobs`, or of what such ask for, fits; declines are not looked at."""
-        key = tuple(row._mapping[each.name] for each in (*_DEMAND, jobs.c.hottest))  # noqa: SLF001 - SQLAlchemy's public name
-        if (found := self._of.get(key)) is None:
-            job = rows.demand_of(row)
-            found = self._of[key] = frozenset(
-                name for name, each in self._known.items() if not matching.misfits(job, name, each)
+    def where(self, row: Any) -> frozenset[str]:
+        """Return the printers that may have a job, by what is mounted and how they are called."""
+        if (found := self._where.get((row.kind, row.printers))) is None:
+            kind, named = self._kinds[row.kind], json.loads(row.printers)
+            found = self._where[row.kind, row.printers] = frozenset(
+                name
+                for name, each in self._known.items()
+                if (not named or name in named) and matching.fits_kind(kind, each)
             )
+        return found
+
+    def refused(self, row: Any, job: FarmJob) -> Refused:
+        """Return what keeps each printer from a job, but for what it has declined."""
+        key = (row.kind, row.printers, row.extent, row.hottest)
+        if (found := self._refused.get(key)) is None:
+            found = self._refused[key] = {
+                name: list(matching.reasons(job, name, each)) for name, each in sorted(self._known.items())
+            }
         return found
 
 
 def why_waiting(tx: Transaction, job: str, known: Mapping[str, Presence], clock: waiting.Clock | None) -> list[str]:
     """Return why no copy of a job begins now; raises NoSuchJob."""
     row = rows.find_job(tx, job)
-    fits = _Fits(known)
+    fits = _Fits(tx, known)
     return _why(tx, row, rows.values(tx, [row])[0], known, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
 
 
@@ -149,13 +162,13 @@ def reasons(tx: Transaction, known: Mapping[str, Presence], limit: int, offset: 
     found = tx.rows(query.limit(limit).offset(offset))
     if not found:
         return {}
-    fits, clock = _Fits(known), _clock(tx.now)
+    fits, clock = _Fits(tx, known), _clock(tx.now)
     ahead = _ahead(tx, found[0], fits)
     told = {}
     for row, job in zip(found, rows.values(tx, found), strict=True):
         told[job.id] = _why(tx, row, job, known, ahead, fits, clock)
         if row.queued:
-            ahead.update({fits.of(row): row.waiting})
+            ahead[fits.where(row)] += row.waiting
     return told
 
 
@@ -168,23 +181,30 @@ def _why(
     fits: _Fits,
     clock: waiting.Clock,
 ) -> list[str]:
-    before = sum(count for where, count in ahead.items() if not where.isdisjoint(fits.of(row))) if row.queued else 0
-    return waiting.why(job, known, rows.declines_of(tx, job.id), before, tx.now, clock)
+    before = sum(count for where, count in ahead.items() if not where.isdisjoint(fits.where(row))) if row.queued else 0
+    refused = fits.refused(row, job)
+    for each in rows.declines_of(tx, row.id):
+        if each.printer in refused:
+            refused = {**refused, each.printer: [*refused[each.printer], matching.declined(each)]}
+    return waiting.why(job, known, refused, before, tx.now, clock)
 
 
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
-    """Return how many copies come before a job's first one, by the printers that they fit."""
+    """Return how many copies come before a job's first one, by the printers that they may go to.
+
+    Whether each is small enough for these is not looked at: every file may have another size.
+    """
     here = (jobs.c.due, jobs.c.position, jobs.c.number)
     own = [sa.literal(value) for value in (job.due, job.position, job.number)]
     same = sa.and_(jobs.c.priority == job.priority, sa.tuple_(*here) < sa.tuple_(*own))
     query = (
-        sa.select(*_DEMAND, jobs.c.hottest, sa.func.sum(jobs.c.waiting).label("waiting"))
+        sa.select(jobs.c.kind, jobs.c.printers, sa.func.sum(jobs.c.waiting).label("waiting"))
         .where(jobs.c.queued == sa.literal_column("1"), sa.or_(jobs.c.priority > job.priority, same))
-        .group_by(*_DEMAND, jobs.c.hottest)
+        .group_by(jobs.c.kind, jobs.c.printers)
     )
     found = Counter[frozenset[str]]()
     for row in tx.rows(query):
-        found[fits.of(row)] += row.waiting
+        found[fits.where(row)] += row.waiting
     return found
 
 

@@ -68,26 +68,6 @@ def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
     )
 
 
-def demand_of(row: Any) -> FarmJob:
-    """Return what a row asks for of a printer, as a job without an identity."""
-    return FarmJob(
-        id="",
-        number=0,
-        name="",
-        sha256="",
-        state="waiting",
-        created=0.0,
-        revision=0,
-        material=row.material,
-        colour=row.colour,
-        nozzle_mm=row.nozzle_mm,
-        group=row.printer_group,
-        printers=tuple(json.loads(row.printers)),
-        extent=extent_of(row.extent),
-        hottest=row.hottest,
-    )
-
-
 def extent_of(text: str) -> tuple[float, float, float] | None:
     """Return the size that is kept as a text, "" for none."""
     return msgspec.json.decode(text, type=tuple[float, float, float]) if text else None

@@ -1,9 +1,8 @@
 """Why is a job waiting? In sentences for people. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from daemon.farm.list.matching import reasons
-from daemon.farm.list.words import Decline, FarmJob
+from daemon.farm.list.words import FarmJob
 from daemon.farm.messages import AWAY, Presence
 
 NAMED = 4
@@ -16,7 +15,7 @@ Clock = Callable[[float], str]
 def why(
     job: FarmJob,
     printers: Mapping[str, Presence],
-    declines: Iterable[Decline],
+    refused: Mapping[str, list[tuple[str, str]]],
     before: int,
     now: float,
     clock: Clock,
@@ -26,7 +25,7 @@ def why(
     Args:
         job: with its counts.
         printers: all that are known, also those that are away.
-        declines: those of this job.
+        refused: of each of them, what keeps it from this job, as `matching.reasons` says it.
         before: copies ahead of it that fit a printer that it fits too.
         now: Unix time.
         clock: writes a moment.
@@ -40,7 +39,6 @@ def why(
         return [f"on hold{since}{f' by {job.held_by}' if job.held_by else ''}"]
     if not printers:
         return ["no printer has joined the farm"]
-    refused = {name: list(reasons(job, name, each, declines)) for name, each in sorted(printers.items())}
     fitting = [name for name, found in refused.items() if not found]
     if not fitting:
         return _no_fit(job, refused)
