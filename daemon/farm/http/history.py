@@ -34,7 +34,7 @@ class FarmHistoryHandler(FarmHandler):
         state = self.get_query_argument("state", "")
         if state and state not in FINAL:
             raise FarmRefusal(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
-        printer, name = (self.get_query_argument(each, "")[:64] for each in ("printer", "q"))
+        printer, name = self.word("printer"), self.word("q")
 
         def look(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
             copies = jobs.history(limit, before, printer, state, name)

@@ -11,6 +11,7 @@ from daemon.farm.http.uploads import UploadingHandler
 from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FarmCopy, FarmJob, JobChanges, JobWish
+from daemon.farm.messages import PRINTER_ID
 
 MOST = 500
 """Jobs, copies or events in one answer."""
@@ -48,6 +49,12 @@ class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a job is moved to; null: behind all others."""
 
     before: str | int | None
+
+
+class HandOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a job goes."""
+
+    site: str
 
 
 class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +149,17 @@ class FarmJobHandler(FarmHandler):
 
     def _view(self, copy: FarmCopy) -> CopyView:
         return copy_view(copy, self.farm.printers)
+
+
+class HandOverHandler(FarmHandler):
+    """/api/farm/jobs/<id>/hand_over."""
+
+    async def post(self, job: str) -> None:
+        """Give a whole job to a site, for good."""
+        site = self.decoded(HandOver).site
+        if not re.fullmatch(PRINTER_ID, site):
+            raise FarmRefusal(400, f"{site[:64]!r} is no name of a site: 1 to 32 of a-z, 0-9 and -")
+        self.answer(job_view(await self.ask(lambda jobs: jobs.hand_over(job, site, self.key.name))))
 
 
 class JobVerbHandler(FarmHandler):

@@ -7,7 +7,7 @@ import msgspec
 from daemon import __version__
 from daemon.farm.http.about import NewKey
 from daemon.farm.http.hub import FarmStateView
-from daemon.farm.http.jobs import MOST, Before, Edit, Settlement, Submission
+from daemon.farm.http.jobs import MOST, Before, Edit, HandOver, Settlement, Submission
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 STRUCTS = (
     FarmJobView, CopyView, WholeJob, PrinterView, FileFacts, ListedEvent, FarmKey, FarmStateView,
-    Submission, Edit, Before, Settlement, NewKey,
+    Submission, Edit, Before, HandOver, Settlement, NewKey,
 )  # fmt: skip
 
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -124,6 +124,9 @@ def _jobs() -> dict[str, dict[str, Schema]]:
         },
         "/jobs/{job}/move": {
             "post": _does("Put a job before another one.", _ref(FarmJobView), 404, 409, body=Before, parameters=[job])
+        },
+        "/jobs/{job}/hand_over": {
+            "post": _does("Give a whole job to a site.", _ref(FarmJobView), 404, 409, body=HandOver, parameters=[job])
         },
         "/copies/{copy}": {"get": _does("Tell about a copy.", _ref(CopyView), 404, parameters=[copy])},
         "/copies/{copy}/settle": {

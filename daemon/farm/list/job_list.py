@@ -237,6 +237,11 @@ class JobList:
         with self._database.read() as tx:
             return reading.last_event(tx)
 
+    def anything_waiting(self) -> bool:
+        """Tell whether there is a copy to give away."""
+        with self._database.read() as tx:
+            return reading.anything_waiting(tx)
+
     def counts(self) -> dict[str, int]:
         """Return how many copies are in each state."""
         with self._database.read() as tx:

@@ -101,6 +101,11 @@ def presences(tx: Transaction) -> dict[str, Presence]:
     return {row.id: msgspec.json.decode(row.presence, type=Presence) for row in found}
 
 
+def anything_waiting(tx: Transaction) -> bool:
+    """Tell whether a job that is not on hold has a copy that waits."""
+    return tx.row(sa.select(jobs.c.id).where(jobs.c.queued == sa.literal_column("1")).limit(1)) is not None
+
+
 def counts(tx: Transaction) -> dict[str, int]:
     """Return how many copies are in each state."""
     query = sa.select(copies.c.state, sa.func.count().label("count")).group_by(copies.c.state)

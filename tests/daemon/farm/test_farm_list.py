@@ -178,7 +178,9 @@ def test_a_printer_that_cannot_print_it_at_all_is_not_asked_again_until_the_job_
         "no printer takes it: mk3 declined it: too tall"
     ]
     farm.release(job.id)
+    assert farm.anything_waiting()
     assert farm.offer("mk3", presence())
+    assert not farm.anything_waiting()
     assert farm.copy(offer.copy).faults == 0
 
 

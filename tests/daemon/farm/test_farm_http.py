@@ -215,12 +215,15 @@ async def test_a_job_is_listed_edited_moved_held_and_cancelled(tmp_path):
         whole = (await api.get(f"/api/farm/jobs/{two['id']}")).json
         assert (whole["copies"], [copy["state"] for copy in whole["copy_list"]]) == (2, ["waiting", "waiting"])
         assert whole["counts"]["total"] == 2
+        north = await api.post("/api/farm/jobs/2/hand_over", {"site": "north"})
+        assert (north.json["site"], north.json["state"]) == ("north", "waiting")
+        assert (await api.post("/api/farm/jobs/2/hand_over", {"site": "../"})).status == 400
         assert (await api.delete("/api/farm/jobs/1")).json["copies"][0]["state"] == "cancelled"
         assert [job["number"] for job in (await api.get("/api/farm/jobs?state=ended")).json["jobs"]] == [1]
         assert [job["number"] for job in (await api.get("/api/farm/jobs?state=all")).json["jobs"]] == [2, 1]
         log = (await api.get("/api/farm/log")).json["events"]
         assert [(event["by"], event["what"]) for event in log][-2:] == [
-            ("admin", "released"),
+            ("admin", "handed over"),
             ("admin", "cancelled job"),
         ]
 
