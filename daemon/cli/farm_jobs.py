@@ -225,6 +225,8 @@ def _shown_status(found: dict[str, Any]) -> str:
         f"`nozzled farm settle {copy['id']} done|failed`, or `nozzled farm again {copy['id']}`"
         for copy in found["orphans"]
     ]
+    if found["jobs"]:
+        rows.append(f"{'job':>6}  {'done':>7}  file, what it wants; why it waits")
     for job in found["jobs"]:
         rows += [_job(job), *(f"        {why}" for why in job["why"][:3])]
     return "\n".join(printable(row) for row in rows or ["no job is open"])
@@ -340,7 +342,25 @@ def _of_job(verb: str) -> Callable[[FarmClient, argparse.Namespace], Awaitable[A
 async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
     if args.copy:
         return await farm.post(f"/copies/{quote(args.job, safe='')}/cancel")
-    return await farm.delete(f"/jobs/{quote(args.job, safe='')}")
+    await farm.delete(f"/jobs/{quote(args.job, safe='')}")
+    return await farm.get(f"/jobs/{quote(args.job, safe='')}")
+
+
+def _shown_cancel(found: dict[str, Any]) -> str:
+    if "counts" not in found:
+        what = "ends when its printer says so" if found["cancelling"] else "is cancelled"
+        return printable(f"copy {found['number']} of its job {what}")
+    going = sum(found["counts"][state] for state in ("claimed", "printing"))
+    more = f"; {_copies(going)} of it {'ends' if going == 1 else 'end'} when the printers say so" if going else ""
+    return printable(f"job {found['number']} is cancelled{more}")
+
+
+def _shown_held(job: dict[str, Any]) -> str:
+    return f"job {job['number']} {'begins no more copies' if job['held'] else 'goes on'}"
+
+
+def _shown_copy(copy: dict[str, Any]) -> str:
+    return printable(f"copy {copy['number']} is {_copy(copy)}")
 
 
 def _for_cancel(parser: argparse.ArgumentParser) -> None:
@@ -368,7 +388,8 @@ async def _settle(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 
 async def _clear(farm: FarmClient, args: argparse.Namespace) -> Any:
-    return await farm.post(f"/printers/{quote(args.printer, safe='')}/bed_clear")
+    await farm.post(f"/printers/{quote(args.printer, safe='')}/bed_clear")
+    return {"printer": args.printer, "bed_clear": True}
 
 
 # -- keys ------------------------------------------------------------------------------------------------------------
@@ -381,7 +402,7 @@ async def _keys(farm: FarmClient, args: argparse.Namespace) -> Any:
         args.parser.error(f"`nozzled farm key {args.do}` needs the key's NAME")
     if args.do == "remove":
         await farm.delete(f"/keys/{quote(args.name, safe='')}")
-        return []
+        return [{"name": args.name, "scope": "removed"}]
     return [await farm.post("/keys", {"name": args.name, "scope": args.scope})]
 
 
@@ -401,15 +422,22 @@ _ACTIONS = {
     "submit": FarmAction("Give files to the farm; each becomes a job.", _submit, arguments=_for_submit),
     "status": FarmAction("Show the jobs, and why each waits.", _status, _shown_status, _for_status),
     "why": FarmAction("Show all that is known of a job, and why it waits.", _why, _shown_why, _for_job),
-    "edit": FarmAction("Change what a job wants.", _edit, arguments=_for_edit),
-    "move": FarmAction("Put a job before another one, or to the end.", _move, arguments=_for_move),
-    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), arguments=_for_job),
-    "release": FarmAction("Let it begin again.", _of_job("release"), arguments=_for_job),
-    "cancel": FarmAction("Cancel a job, or one copy: what is printed ends.", _cancel, arguments=_for_cancel),
-    "again": FarmAction("Print a copy that failed, or was lost, once more.", _again, arguments=_for_copy),
-    "settle": FarmAction("Say how an orphan ended, once you have looked.", _settle, arguments=_for_settle),
+    "edit": FarmAction("Change what a job wants.", _edit, _job, _for_edit),
+    "move": FarmAction(
+        "Put a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
+    ),
+    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _shown_held, _for_job),
+    "release": FarmAction("Let it begin again.", _of_job("release"), _shown_held, _for_job),
+    "cancel": FarmAction("Cancel a job, or one copy: what is printed ends.", _cancel, _shown_cancel, _for_cancel),
+    "again": FarmAction("Print a copy that failed, or was lost, once more.", _again, _shown_copy, _for_copy),
+    "settle": FarmAction("Say how an orphan ended, once you have looked.", _settle, _shown_copy, _for_settle),
     "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _shown_printers),
-    "clear": FarmAction("Say that the bed of a printer is clear.", _clear, arguments=_for_printer),
+    "clear": FarmAction(
+        "Say that the bed of a printer is clear.",
+        _clear,
+        lambda said: printable(f"{said['printer']}: its bed is clear"),
+        _for_printer,
+    ),
     "logs": FarmAction("Show what happened.", _logs, arguments=_for_logs),
     "key": FarmAction("List, make and remove keys of the farm.", _keys, _shown_keys, _for_keys),
 }

@@ -50,9 +50,9 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert "part.gcode  PLA  small" in run("status")
     why = run("why", "4")
     assert "no printer of group small that fits is ready: mini-1 prints" in why
-    run("hold", "4")
+    assert run("hold", "4") == "job 4 begins no more copies\n"
     assert "on hold" in run("why", "4")
-    run("release", "4")
+    assert run("release", "4") == "job 4 goes on\n"
     run("edit", "4", "--copies", "3", "--priority", "5")
     job = json.loads(run("why", "4", "--json"))
     assert (job["copies"], job["priority"], job["notes"]) == (3, 5, "blue bin")
@@ -60,8 +60,9 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     run("edit", "4", "--priority", "0")
     run("move", "4", "2")
     assert [job.number for job in farm.do(lambda jobs: jobs.jobs(9))] == [1, 4, 2, 3]
-    run("cancel", job["copy_list"][0]["id"], "--copy")
-    run("cancel", "4")
+    assert "copy 1 of its job is cancelled" in run("cancel", job["copy_list"][0]["id"], "--copy")
+    assert run("cancel", "4") == "job 4 is cancelled\n"
+    assert "when the printers say so" in run("cancel", "1")
     assert "part.gcode" not in run("status")
     assert "part.gcode" in run("status", "--all")
     assert "admin" in run("logs")
@@ -71,12 +72,12 @@ def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
     printers = run("printers")
     assert "the bed is not said to be clear" in printers
     assert "away" in printers
-    run("clear", "mk3-4")
+    assert run("clear", "mk3-4") == "mk3-4: its bed is clear\n"
     assert farm.printers.orders[-1][1].verb == "bed_clear"
     [orphan] = json.loads(run("status", "--json"))["orphans"]
     assert f"nozzled farm settle {orphan['id']} done|failed" in run("status")
-    run("again", orphan["id"])
-    run("settle", orphan["id"], "failed")
+    assert "copy 11 is waiting" in run("again", orphan["id"])
+    assert "copy 3 is failed at mk3-2: admin said so" in run("settle", orphan["id"], "failed")
     assert "ORPHAN" not in run("status")
     assert "is failed" in run("settle", orphan["id"], "done", code=6)
     assert "there is no printer nobody" in run("clear", "nobody", code=5)
@@ -89,7 +90,7 @@ def test_keys_are_made_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
     kept.parent.mkdir(parents=True)
     kept.write_text(made[2])
     monkeypatch.delenv("NOZZLED_FARM_KEY")
-    assert "bracket left" in run("status")
+    assert "hinge" in run("status")
     assert "takes a key of scope control" in run("hold", "1", code=4)
     monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)
     assert made[2] not in run("key", "list")

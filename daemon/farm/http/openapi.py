@@ -166,7 +166,7 @@ def _printers() -> dict[str, dict[str, Schema]]:
 def _others() -> dict[str, dict[str, Schema]]:
     sha256 = _path("sha256", {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "Hash of a file.")
     name = _path("name", {"type": "string", "minLength": 1}, "Name of a key.")
-    upload = _does("FarmUpload a file.", _ref(FileFacts), 400, 413, 415, 507, status=201)
+    upload = _does("Upload a file.", _ref(FileFacts), 400, 413, 415, 507, status=201)
     form = {**_obj(file={"type": "string", "contentMediaType": "application/octet-stream"}), "required": ["file"]}
     upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     history = [
