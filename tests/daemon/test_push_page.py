@@ -8,7 +8,7 @@ import pytest
 
 from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
-from daemon.front.page_files import files
+from daemon.front.page_files import Files, files
 from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
 from support.analyses import AtOnce
 from support.house import MOVES
@@ -124,7 +124,7 @@ async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_ga
     async with api(tmp_path, "") as server:
         page = Page(server)
         await page.open()
-        await server.settle(20)
+        await server.settle(19)  # the figures of the line are told at 20 s
         beats = page.beats()
         assert len(beats) >= 9
         assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
@@ -186,6 +186,25 @@ async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_second
         await seen.open()
         await server.settle(3)
         assert sum(kind == "set" for _, kind in seen.times) >= 3, "somebody looks now"
+
+
+async def test_programs_have_the_files_of_browsers_not_read(tmp_path, monkeypatch):
+    """They take more than a MiB, and a program has no use for them."""
+    shared = Files()
+    monkeypatch.setattr("daemon.front.page_files.files", lambda: shared)
+    async with api(tmp_path) as server:
+        programs = [Page(server), Page(server)]
+        await programs[0].open({"patient": True})
+        await programs[1].open({"program": True})
+        await server.settle(6)
+        assert [each.shown["server"]["page"] for each in programs] == ["", ""]
+        assert shared.digest == ""
+        browser = Page(server)
+        await browser.open()
+        await server.settle(3)
+        assert browser.shown["server"]["page"] == shared.digest != ""
+        firsts = [message for message in browser.told if "all" in message]
+        assert [each["all"]["server"]["page"] for each in firsts] == [shared.digest], "the first it hears is right"
 
 
 async def test_every_state_of_a_print_is_told_however_short(tmp_path):

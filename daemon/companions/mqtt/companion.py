@@ -28,7 +28,7 @@ BIRTH = 5.0  # s within which Home Assistant is answered when it begins; a farm 
 MOST_COMMANDS = 16  # that wait
 KEPT = "announced.json"
 LONGEST_EVENT, LONGEST_NAME = 4096, 60  # characters
-SUBSCRIPTION = {"page": True, "state": False, "plugins": False, "events": [*discovery.EVENTS]}
+SUBSCRIPTION = {"page": {"program": True}, "state": False, "plugins": False, "events": [*discovery.EVENTS]}
 
 log = structlog.get_logger()
 

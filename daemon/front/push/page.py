@@ -16,7 +16,6 @@ from daemon.errors import CoreAway
 from daemon.front.analysis.shelf import FileKey, Learnt
 from daemon.front.analysis.watch import key_of
 from daemon.front.events import Notice
-from daemon.front.page_files import files
 from daemon.front.push.page_state import before, describe, figures_of, of_known
 from hal.printer import ActionRequested, Event, PanelPrintChanged, StateChanged, StopEnded, TemperaturesRead
 
@@ -60,10 +59,21 @@ def _power() -> list[str] | None:
     return now
 
 
+async def _hash_of_files() -> str:
+    """Return the hash of what browsers get; to read that takes more than a MiB."""
+    from daemon.front.page_files import files  # noqa: PLC0415 - as above
+
+    if not files().digest:
+        await asyncio.to_thread(files().find, "index.html")
+    return files().digest
+
+
 class Feed:
     """What one page has not heard yet."""
 
-    def __init__(self, pages: "Pages", wake: Callable[[], None], *, console: bool, patient: bool = False) -> None:
+    def __init__(
+        self, pages: "Pages", wake: Callable[[], None], *, console: bool, patient: bool = False, program: bool = False
+    ) -> None:
         """Prepare.
 
         Args:
@@ -71,8 +81,10 @@ class Feed:
             wake: called when there is something to take.
             console: it wants to hear what is said on the line.
             patient: nobody looks at it: only transitions are told at once.
+            program: it is no browser, and needs no hash of the page's files.
         """
         self._pages = pages
+        self.program = program or patient
         self._wake = wake
         self._seq = 0
         self._whole = True
@@ -154,6 +166,7 @@ class Pages:
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
         self._known: dict[str, Any] = of_known(None, None, Learnt())
+        self._files = ""  # their hash, once there was a browser
         self._known_of: tuple[FileKey | None, float] = (None, 0.0)  # until when that counts
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -182,6 +195,7 @@ class Pages:
     def join(self, feed: Feed) -> None:
         """Tell this page, too."""
         self._feeds.add(feed)
+        self.ready = self.ready and (feed.program or self._files != "")
         self._at_once()
         if self._task is None:
             self.ready = self.lives = False
@@ -230,7 +244,6 @@ class Pages:
     async def _run(self) -> None:
         """Look, tell and listen when it is time for that, as long as there is a page."""
         loop = asyncio.get_running_loop()
-        await asyncio.to_thread(files().find, "index.html")  # their hash is a part of what is told
         while self._feeds:
             try:
                 async with asyncio.timeout_at(self._due()):
@@ -307,12 +320,14 @@ class Pages:
         """Compare with what was told, and tell what has changed."""
         transition, self._urgent, self._dirty = self._urgent, False, False
         self._looked = now
+        if not all(feed.program for feed in self._feeds):
+            self._files = await _hash_of_files()
         await self._find(now)
         if self._service.jobs.state is None and now >= self._before_at + AGAIN:
             self._before_at, self._before = now, await before(self._service)
         heat = {"printer.heatersAt": self._heat_at if self._service.connection.heaters else None}
         last = self._before if self._service.jobs.state is None else {}
-        values = describe(self._service, self._known | self._figures | last | heat, files().digest)
+        values = describe(self._service, self._known | self._figures | last | heat, self._files)
         passed = [*self._passed]  # also one that lasted a moment is told
         self._passed.clear()
         if not transition and now < self._told_slow + SLOW:

@@ -217,7 +217,8 @@ class Subscriber:
         if wanted is True or isinstance(wanted, dict):
             console = isinstance(wanted, dict) and wanted.get("console") is True
             patient = isinstance(wanted, dict) and wanted.get("patient") is True
-            self._page = Feed(self._hub.pages, self.wake, console=console, patient=patient)
+            program = isinstance(wanted, dict) and wanted.get("program") is True
+            self._page = Feed(self._hub.pages, self.wake, console=console, patient=patient, program=program)
             if self._session is not None:
                 self._hub.pages.join(self._page)
 
