@@ -19,11 +19,10 @@ from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticke
 from gcode.packing import RESET, DecoderSaid
 from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
 from gcode.replies import PositionReply as PositionReport
-from hal import flight_recorder
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
 from hal.errors import NotConnected, PortError, PortLost
-from hal.flight_recorder import RecentLines
+from hal.flight_recorder import FlightRecorder
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
@@ -44,7 +43,6 @@ from hal.printer import (
 from hal.pump import Pump
 from hal.reports import Reports
 from hal.rest import RestWatch
-from hal.session_file import Record
 from hal.transport import Reopenable, Transport
 
 __all__ = ["LinePrinter", "LinkSettings"]
@@ -219,21 +217,10 @@ class LinePrinter:
         """From bytes of the printer being readable to the lines that answer them being written, in s."""
         return self._pump.turnaround
 
-    def tail(self) -> list[str]:
-        """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
-        return flight_recorder.lines(self._pump.ring)
-
-    def tail_since(self, time: float) -> list[str]:
-        """Return those of them that came after this time of the loop."""
-        return flight_recorder.lines(flight_recorder.since(self._pump.ring, time))
-
-    def lines_since(self, time: float) -> RecentLines:
-        """Return the lines that were complete after this time of the loop."""
-        return flight_recorder.recent_lines(self._pump.ring, time)
-
-    def recent(self) -> list[Record]:
-        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
-        return flight_recorder.records(self._pump.ring)
+    @property
+    def flight_recorder(self) -> FlightRecorder:
+        """The last pieces that went over the line."""
+        return FlightRecorder(self._pump.ring)
 
     def use(self, settings: LinkSettings) -> None:
         """Take what is set about its heaters from here on; what concerns the line holds from the next connection."""

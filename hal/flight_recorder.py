@@ -21,6 +21,29 @@ Piece = tuple[float, str, bytes]
 """The loop's time, HOST, PRINTER or EVENT, and bytes: what `Record` is made of."""
 
 
+class FlightRecorder:
+    """What a printer's last pieces are for those who ask; the driver appends to the ring itself."""
+
+    def __init__(self, ring: Sequence[Piece]) -> None:
+        self._ring = ring
+
+    def tail(self) -> list[str]:
+        """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
+        return lines(self._ring)
+
+    def tail_since(self, time: float) -> list[str]:
+        """Return those of them that came after this time of the loop."""
+        return lines(since(self._ring, time))
+
+    def lines_since(self, time: float) -> "RecentLines":
+        """Return the lines that were complete after this time of the loop."""
+        return recent_lines(self._ring, time)
+
+    def records(self) -> list[Record]:
+        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
+        return records(self._ring)
+
+
 def records(ring: Iterable[Piece]) -> list[Record]:
     """Return the pieces as they are, timed from the first of them."""
     pieces = list(ring)

@@ -18,9 +18,8 @@ from gcode.histogram import Histogram
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPosition, Line
 from gcode.replies import Heaters
-from hal.flight_recorder import RecentLines
+from hal.flight_recorder import FlightRecorder
 from hal.link_settings import LinkSettings
-from hal.session_file import Record
 
 
 class ConnectionState(Enum):
@@ -416,17 +415,9 @@ class Conversation(Protocol):
     def turnaround(self) -> Histogram:
         """From bytes of the printer being readable to the lines that answer them being written, in s."""
 
-    def tail(self) -> list[str]:
-        """Return the last lines that went over the line, oldest first, for a person to read."""
-
-    def tail_since(self, time: float) -> list[str]:
-        """Return those of them that came after this time of the loop."""
-
-    def lines_since(self, time: float) -> RecentLines:
-        """Return the lines that were complete after this time of the loop."""
-
-    def recent(self) -> list[Record]:
-        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
+    @property
+    def flight_recorder(self) -> FlightRecorder:
+        """The last pieces that went over the line."""
 
 
 class Lifetime(Protocol):

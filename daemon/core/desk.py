@@ -292,14 +292,14 @@ class Desk:
     def _conversation(self, since: float) -> ask.Talk:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
-        return ask.Talk(lines=printer.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
+        return ask.Talk(lines=printer.flight_recorder.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
 
     def _overheard(self, since: float) -> ask.Overheard:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
         if printer is None:
             return ask.Overheard(lines=[], gap=False, sent=0, until=now)
-        heard, sent = printer.lines_since(since), printer.counters.lines_sent
+        heard, sent = printer.flight_recorder.lines_since(since), printer.counters.lines_sent
         lines = heard.lines[-MOST_LINES:]
         return ask.Overheard(lines=lines, gap=heard.gap or len(lines) < len(heard.lines), sent=sent, until=now)
 

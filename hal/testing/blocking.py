@@ -136,7 +136,7 @@ class BlockingPrinter:
 
     def tail(self) -> list[str]:
         """Return the last lines that went over the line, oldest first."""
-        return self._printer.tail()
+        return self._printer.flight_recorder.tail()
 
 
 def _commands(path: Path) -> Iterator[str]:

@@ -195,14 +195,14 @@ async def test_cve_2023_41047_no_template_is_evaluated(tmp_path, script):
         given = {"command": script, "parameters": {"a": "{{ 7*7 }}"}}
         assert (await server.post("/api/printer/command", given)).status == 204
         await server.settle(1)
-        said = "".join(server.service.connection.printer.tail())
+        said = "".join(server.service.connection.printer.flight_recorder.tail())
         assert "49" not in said.split("M117")[1].split("*")[0]
         brackets = str.maketrans("()", "[]")  # round ones are comments to Marlin, so texts have none
         assert script.replace("%(a)s", "{{ 7*7 }}").translate(brackets) in said.translate(brackets)
         attribute = {"command": "M117 %(a.__class__)s", "parameters": {"a": "x"}}
         await server.post("/api/printer/command", attribute)
         await server.settle(1)
-        assert "<class" not in "".join(server.service.connection.printer.tail())
+        assert "<class" not in "".join(server.service.connection.printer.flight_recorder.tail())
 
 
 async def test_cve_2024_28237_no_address_is_fetched_for_a_client(tmp_path):

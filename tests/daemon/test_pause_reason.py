@@ -18,7 +18,8 @@ async def reason(*lines, dialect=MARLIN, recent=None):
     def tail_since(time):
         return list(lines) if recent is None or time < now - 10 else list(lines)[-recent:]
 
-    return said_before(SimpleNamespace(tail_since=tail_since, dialect=dialect))
+    recorder = SimpleNamespace(tail_since=tail_since)
+    return said_before(SimpleNamespace(flight_recorder=recorder, dialect=dialect))
 
 
 @pytest.mark.parametrize(

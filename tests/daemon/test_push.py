@@ -528,7 +528,7 @@ async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path)
         assert (await server.post("/api/plugin/action_command_prompt", old)).status == 409, "it asks something else"
         assert (await server.post("/api/plugin/action_command_prompt", now)).status == 204
         await server.settle(1)
-        assert any("M876 S1" in line for line in server.service.connection.printer.tail())
+        assert any("M876 S1" in line for line in server.service.connection.printer.flight_recorder.tail())
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}
         shown = [each["data"] for each in listener.of("plugin") if each["plugin"] == "action_command_prompt"]
         assert shown == [{"action": "show", **asked}, {"action": "close"}]

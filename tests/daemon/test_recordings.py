@@ -69,7 +69,7 @@ async def test_the_last_lines_before_a_fault_are_kept(tmp_path, monkeypatch):
         await client.settle(5)
         printer._fail(PortLost("unplugged"))
         session = await the_fault(client, tmp_path)
-        assert [each[1:] for each in session.records] == [each[1:] for each in printer.recent()]
+        assert [each[1:] for each in session.records] == [each[1:] for each in printer.flight_recorder.records()]
     assert session.header.baudrate == 115200
     assert session.header.settings["window_lines"] == 3
     assert any(b"famous last words" in record.data for record in session.records)

@@ -378,8 +378,8 @@ async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
         assert "scripts.before_start is left out, as it may home Z: M117 hello; G28" in found["warnings"]
         printer, began = it.service.connection.printer, asyncio.get_running_loop().time()
         await start(it, found["token"])
-        await until(lambda: any("G28 X Y" in each for each in printer.tail_since(began)))
-        sent = " ".join(each for each in printer.tail_since(began) if each.startswith(">"))
+        await until(lambda: any("G28 X Y" in each for each in printer.flight_recorder.tail_since(began)))
+        sent = " ".join(each for each in printer.flight_recorder.tail_since(began) if each.startswith(">"))
         assert "hello" not in sent
         assert sent.count("G28") == 1
 

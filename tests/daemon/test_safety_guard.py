@@ -193,6 +193,6 @@ async def test_what_ends_the_line_turns_the_heaters_of_another_profile_off(tmp_p
     async with house(tmp_path, scripts=QUIET) as it:
         it.connection.use(replace(it.connection.profile, extruders=3, heated_chamber=True))
         it.connection.printer._fail(CommandError("an end"))
-        said = "".join(it.connection.printer.tail()[-8:])
+        said = "".join(it.connection.printer.flight_recorder.tail()[-8:])
         assert "M104 T2 S0" in said
         assert "M141 S0" in said

@@ -761,22 +761,22 @@ async def test_the_tail_is_what_went_over_the_line_last():
         await printer.send("M117 hello")
         transport.say(b"echo:\x1b[31mred\n")
         number = printer.next_number - 1
-        assert printer.tail()[-3].startswith(f"> N{number} M117 hello*")
-        assert printer.tail()[-2:] == ["< ok", "< echo:[31mred"]
+        assert printer.flight_recorder.tail()[-3].startswith(f"> N{number} M117 hello*")
+        assert printer.flight_recorder.tail()[-2:] == ["< ok", "< echo:[31mred"]
         for _ in range(500):
             transport.say(b"echo:more\n")
-        assert printer.tail() == ["< echo:more"] * 200
+        assert printer.flight_recorder.tail() == ["< echo:more"] * 200
 
 
 async def test_the_last_pieces_keep_their_time_and_every_byte():
     transport = FakeTransport(answers())
     async with connected(transport, idle_interval=1000.0) as printer:
-        assert printer.recent()[0] == (0.0, EVENT, b"open")
+        assert printer.flight_recorder.records()[0] == (0.0, EVENT, b"open")
         await asyncio.sleep(2.4)
         transport.say(b"echo:\x1b\xff")
         await asyncio.sleep(0.5)
         printer.emergency_stop()
-        (at, *cut), stop, reset = printer.recent()[-3:]
+        (at, *cut), stop, reset = printer.flight_recorder.records()[-3:]
         assert at == pytest.approx(2.5, abs=0.1)
         assert cut == [PRINTER, b"echo:\x1b\xff"]
         assert stop.time == reset.time == pytest.approx(at + 0.5)
@@ -785,12 +785,12 @@ async def test_the_last_pieces_keep_their_time_and_every_byte():
         assert reset[1:] == (EVENT, b"reset")
         for n in range(500):
             transport.say(b"%d\n" % n)
-        assert [data for _, _, data in printer.recent()] == [b"%d\n" % n for n in range(300, 500)]
-        assert printer.recent()[0].time == 0.0
+        assert [data for _, _, data in printer.flight_recorder.records()] == [b"%d\n" % n for n in range(300, 500)]
+        assert printer.flight_recorder.records()[0].time == 0.0
 
 
 async def test_a_lost_line_is_the_last_of_the_pieces():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         transport.on_lost(PortLost("unplugged"))
-        assert printer.recent()[-1][1:] == (EVENT, b"lost unplugged")
+        assert printer.flight_recorder.records()[-1][1:] == (EVENT, b"lost unplugged")

@@ -64,8 +64,8 @@ async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name
     assert pack(b"G1X7.25Y.5")[1:-1] in line.wire or pack(b"\nG1X7.25Y.5")[1:-1] in line.wire
     assert logbook.packs
     assert printer.counters.resends == 0
-    assert any(said.startswith("> N") and "G1X39.25Y.5F3039*" in said for said in printer.tail())
-    assert not any("[MP]" in said for said in printer.tail() if said.startswith(">"))
+    assert any(said.startswith("> N") and "G1X39.25Y.5F3039*" in said for said in printer.flight_recorder.tail())
+    assert not any("[MP]" in said for said in printer.flight_recorder.tail() if said.startswith(">"))
     await printer.close()
     assert line.wire.endswith(RESET), "the next host may know nothing of it"
 

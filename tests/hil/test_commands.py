@@ -60,14 +60,14 @@ async def test_an_urgent_command_is_answered_like_any_other(device):
 )
 async def test_a_refused_command_raises_and_nothing_goes_out(device, command, error):
     async with device.ready() as printer:
-        said, number = printer.tail(), printer.next_number
+        said, number = printer.flight_recorder.tail(), printer.next_number
         with pytest.raises(error):
             await printer.send(command)
         with pytest.raises(error):
             await printer.send(command, urgent=True)
         with pytest.raises(error):
             printer.submit(command)
-        assert (printer.tail(), printer.next_number) == (said, number)
+        assert (printer.flight_recorder.tail(), printer.next_number) == (said, number)
         assert (await printer.send("M105"))[-1].startswith("ok")
         assert printer.counters.resends == 0
 
@@ -76,7 +76,7 @@ async def test_a_submitted_command_goes_out_before_a_later_one(device):
     async with device.ready() as printer:
         printer.submit("M118 mark-1")
         await printer.send("M118 mark-2")
-        said = " ".join(printer.tail())
+        said = " ".join(printer.flight_recorder.tail())
         assert 0 < said.index("mark-1") < said.index("mark-2")
         if (taken := device.accepted()) is not None:
             assert [each for each in taken if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
@@ -136,7 +136,7 @@ async def test_what_goes_over_the_line_is_counted_and_kept_for_the_reader(device
         assert printer.counters.lines_sent >= before + 3
         assert printer.counters.lines_acknowledged == printer.counters.lines_sent
         assert printer.next_number - number == printer.counters.lines_sent - before
-        tail = printer.tail()
+        tail = printer.flight_recorder.tail()
         assert {line[:2] for line in tail} == {"> ", "< "}
         assert sum("mark-1" in line for line in tail if line.startswith("> ")) == 3
 

@@ -183,4 +183,4 @@ async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
 
 
 def said(printer, whose):
-    return [line.removeprefix(whose) for line in printer.tail() if line.startswith(whose)]
+    return [line.removeprefix(whose) for line in printer.flight_recorder.tail() if line.startswith(whose)]

@@ -35,7 +35,7 @@ class PrinterLog:
     def _on_state(self, event: StateChanged) -> None:
         if event.new is ConnectionState.FAULT and event.old is ConnectionState.READY:
             printer = self._printer()
-            tail = printer.tail()[-LAST_LINES:] if printer else []
+            tail = printer.flight_recorder.tail()[-LAST_LINES:] if printer else []
             log.error("printer.lost", printer=self._address(), reason=str(event.error), last_lines=tail)
 
     def _on_said(self, said: FirmwareSaid) -> None:

@@ -62,7 +62,7 @@ class Recordings:
 
     def keep_tail(self, printer: Conversation, settings: LinkSettings) -> None:
         """Write what went over the printer's line last to a file, in a thread."""
-        records = printer.recent()
+        records = printer.flight_recorder.records()
         began = self._wall() - records[-1].time if records else self._wall()
         about = (printer.address, printer.baudrate, began, __version__, asdict(settings))
         loop = asyncio.get_running_loop()

@@ -52,7 +52,8 @@ def interrupts(printer: Printer) -> list[str]:
     A homing or probing that is broken off makes Marlin halt: it did not find what it looked for.
     """
     known = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
-    return [word for word in known if word != "M410" or not any(_SEARCHES.match(line) for line in printer.tail())]
+    searches = any(map(_SEARCHES.match, printer.flight_recorder.tail()))
+    return [word for word in known if word != "M410" or not searches]
 
 
 def acts_at_once(printer: Printer, word: str) -> bool:

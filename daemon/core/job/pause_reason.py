@@ -31,8 +31,8 @@ _CARRIED_OUT = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3
 def said_before(printer: Printer) -> str | None:
     """Return the last text of the printer's own, if it has just said one and was not asked for it."""
     now = asyncio.get_running_loop().time()
-    lines = printer.tail_since(now - LOOK_BACK)
-    recent = len(lines) - len(printer.tail_since(now - WITHIN))
+    lines = printer.flight_recorder.tail_since(now - LOOK_BACK)
+    recent = len(lines) - len(printer.flight_recorder.tail_since(now - WITHIN))
     sent = " ".join(line for line in lines[recent:] if line.startswith("> "))
     conversation, found = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
     for place, line in enumerate(lines):

@@ -260,7 +260,7 @@ async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
         await asyncio.sleep(2)
         assert not it.switch.is_on
         assert it.events().count("PowerOffByItself") == 1
-        said = it.server.service.core.connection.printer.tail_since(0.0)
+        said = it.server.service.core.connection.printer.flight_recorder.tail_since(0.0)
         assert any("good night" in str(line) for line in said)
 
 
