@@ -90,7 +90,7 @@ def test_a_printer_that_is_called_server_is_no_server():
     assert '"farm.claim.server"' in text
 
 
-@pytest.mark.parametrize("pid", ["", "x", "99999999", str(os.getpid()), "1"])
+@pytest.mark.parametrize("pid", ["", "x", "99999999", str(os.getpid()), "1"], ids=["empty", "x", "gone", "own", "init"])
 def test_no_other_process_than_nats_gets_a_signal(farm, pid):
     (farm / "store").mkdir(exist_ok=True)
     (farm / "store/nats.pid").write_text(pid)
