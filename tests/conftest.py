@@ -12,6 +12,7 @@ import pytest
 from _pytest.assertion import rewrite
 
 from hal.simulated import clock
+from support import turns
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 
@@ -40,6 +41,10 @@ def pytest_configure(config):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
     config.addinivalue_line(
         "markers", "real_time: an `async def` test that runs on a real event loop, not on the virtual clock"
+    )
+    config.addinivalue_line(
+        "markers",
+        "threads: an `async def` test on the virtual clock with real threads: some of them wait, or are looked at",
     )
 
 
@@ -95,7 +100,10 @@ def _compile_share(config, mine, workers):
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Run an `async def` test, on the virtual clock unless it is marked `real_time`."""
-    run = asyncio.run if pyfuncitem.get_closest_marker("real_time") else clock.run
+    run = turns.run
+    for name, other in (("threads", clock.run), ("real_time", asyncio.run)):
+        if pyfuncitem.get_closest_marker(name) is not None:
+            run = other
     property_test = getattr(pyfuncitem.obj, "hypothesis", None)
     if property_test is not None:  # each example is a run of its own
         inner = property_test.inner_test

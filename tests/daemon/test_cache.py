@@ -147,6 +147,7 @@ async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monk
     await cache.close()
 
 
+@pytest.mark.threads
 async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
     before = Cache(lambda error: pytest.fail(str(error)))
     await before.open(tmp_path)

@@ -136,6 +136,7 @@ async def test_an_empty_file_ends_at_once(tmp_path):
     await source.close()
 
 
+@pytest.mark.threads
 async def test_a_starved_stream_says_when_there_is_more(tmp_path, monkeypatch):
     monkeypatch.setattr(streamer, "BLOCK", 7)
     path, woken, disk = tmp_path / "part.gcode", [], Stalled()

@@ -368,6 +368,7 @@ async def test_a_file_that_is_as_it_was_uploaded_is_printed_to_its_end(tmp_path,
     assert "job.file_checked" in capsys.readouterr().out
 
 
+@pytest.mark.threads
 async def test_the_hash_is_found_slowly_and_in_the_thread_that_reads(tmp_path):
     content = bytes(range(256)) * 4096  # 1 MiB
     (tmp_path / "file").write_bytes(content)

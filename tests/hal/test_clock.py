@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hal.simulated import clock
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.threads
+
 
 async def test_two_thousand_seconds_pass_at_once():
     began, real = asyncio.get_running_loop().time(), time.monotonic()

@@ -208,6 +208,7 @@ async def test_an_off_by_itself_is_withdrawn_after_its_last_words_too(tmp_path, 
         await asyncio.sleep(60)
         while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # what comes while they are sent is taken for them
         if wanted_by == "print":
             await it.server.upload(("file", "part.gcode", SLOW_FILE), ("print", b"true"))
         elif wanted_by == "command":
