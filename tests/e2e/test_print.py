@@ -178,7 +178,11 @@ def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
     assert printer.accepted() == accepted
 
 
-@pytest.mark.parametrize("variables", [{}, {"NOZZLED_API_KEY": TOKEN}], ids=["plain", "with a key in the environment"])
+@pytest.mark.parametrize(  # test_cli has one without a key, as far as a pause in the file
+    "variables",
+    [pytest.param({}, marks=pytest.mark.nightly), {"NOZZLED_API_KEY": TOKEN}],
+    ids=["plain", "with a key in the environment"],
+)
 def test_the_demo_prints_through_the_real_thing(tmp_path, variables):
     part = head(300, tmp_path)
     done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path), **variables)
