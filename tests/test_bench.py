@@ -332,7 +332,8 @@ def test_a_simulated_print_is_measured(tmp_path):
     assert cost.row("part").split()[:2] == ["part", "41"]
 
 
-def test_an_analysis_is_measured_and_what_is_wanted_is_shown(capsys):
+def test_an_analysis_is_measured_and_what_is_wanted_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr(analysis, "FILES", ("tests/data/gcode/vase.gcode.gz",))
     assert analysis.main(["--size", "0.1", "--repeat", "1", "--no-octoprint"]) == 0
     shown = capsys.readouterr().out
     assert "large.gcode" in shown

@@ -82,22 +82,27 @@ IN_PAGE = """async ([scenario, key, transport]) => {
 }"""
 
 
+async def seen_in(browser, folder, transport):
+    async with listening(folder, "sim?speed=20") as (_, url):
+        page = await browser.new_page(bypass_csp=True)  # any page of this origin will do, this one lets nothing run
+        await page.goto(f"{url}/client/octoprint.mjs", timeout=BROWSER)
+        return await page.evaluate(IN_PAGE, [SCENARIO.read_text(), KEY, transport])
+
+
 @pytest.mark.real_time
-@pytest.mark.parametrize("transport", ["websocket", "xhr_streaming"])
-async def test_a_print_from_a_browser(tmp_path, transport):
+async def test_a_print_from_a_browser_over_each_transport(tmp_path):
     found = shutil.which("chromium")
     if found is None:
         cannot_run("there is no Chromium")
-    async with listening(tmp_path, "sim?speed=20") as (_, url), async_playwright() as playwright:
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=BROWSER)
         try:
-            page = await browser.new_page(bypass_csp=True)  # any page of this origin will do, this one lets nothing run
-            await page.goto(f"{url}/client/octoprint.mjs", timeout=BROWSER)
-            seen = await page.evaluate(IN_PAGE, [SCENARIO.read_text(), KEY, transport])
+            both = [await seen_in(browser, tmp_path / each, each) for each in ("websocket", "xhr_streaming")]
         finally:
             await browser.close()
-    check(seen)
-    assert seen["progress"]["loaded"] == seen["progress"]["total"] > 0
+    for seen in both:
+        check(seen)
+        assert seen["progress"]["loaded"] == seen["progress"]["total"] > 0
 
 
 COMMANDS = """

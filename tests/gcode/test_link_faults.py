@@ -8,7 +8,7 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gcode.dialect import MARLIN, UNKNOWN, Dialect
@@ -60,6 +60,7 @@ def many(runs: range) -> Counter[str]:
 
 @pytest.mark.parametrize("dialect", [UNKNOWN, MARLIN], ids=["one line", "window"])
 @pytest.mark.parametrize("fault", FAULTS)
+@settings(max_examples=settings().max_examples // 3)
 @given(chances=SEEDS)
 def test_one_kind_of_fault_is_healed(dialect: Dialect, fault: str, chances: random.Random):
     error = check(dialect, {fault: 0.05}, chances).link.error
@@ -83,10 +84,10 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
 
 
 def test_thousands_of_lines_through_any_mixture(record_property):
-    found = many(range(160))
+    found = many(range(80))
     record_property("counted", dict(found))
-    assert found["lines accepted"] > 12_000
-    assert found["through"] > 150, "failing by name is the exception"
+    assert found["lines accepted"] > 6_000
+    assert found["through"] > 75, "failing by name is the exception"
 
 
 @pytest.mark.nightly
