@@ -85,7 +85,7 @@ $(SITE)/.ready: pyproject.toml
 site: $(SITE)/.ready  ## docs/ as a site, in site/; a link that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict $(ARGS)
 
-pictures: $(READY)  ## those of the page in docs/images; ARGS=now-dark takes one; wants Chromium
+pictures: $(READY)  ## those of both pages in docs/images; ARGS=now-dark or ARGS=farm takes one; wants Chromium
 	PYTHONPATH=tests:tests/page $(BIN)/python tests/page/pictures.py $(ARGS)
 
 install:  ## as a service, with sudo; ARGS='--wheels FOLDER' does without the network, ARGS=--no-start waits

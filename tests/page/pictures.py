@@ -1,18 +1,20 @@
-"""`make pictures`: the pictures of the page in docs/, made anew.
+"""`make pictures`: the pictures of both pages, a printer's and the farm's, in docs/, made anew.
 
 The service is real, its printer is simulated; what would be another number each time is laid over what they say, so
 that a picture changes with the page alone.
 """
 
+import json
 import math
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from conftest import Running
+from support.farm_page import furnished
 from support.processes import EXAMPLE
 from support.stage import Stage
 
@@ -22,6 +24,12 @@ NOW = 1_795_880_520  # when all of them are taken
 DESKTOP = {"viewport": {"width": 1100, "height": 700}}
 TALL = {"viewport": {"width": 1100, "height": 880}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+FARM = {"viewport": {"width": 1000, "height": 700}}
+CAMERA = """<body style="margin:0;background:#20262c"><svg viewBox="0 0 640 360">
+<rect y="270" width="640" height="90" fill="#39424b"/>
+<path d="M150 270h340l40 30H110z" fill="#565f68"/><path d="M250 270v-90h60v50h80v40z" fill="#e07b39"/>
+<path d="M0 60h640v18H0z" fill="#4a545e"/><path d="M270 50h70v80l-20 30h-30l-20-30z" fill="#8a949e"/>
+<path d="M297 160h16l-5 18h-6z" fill="#c9d1d9"/></svg>"""
 PICTURES = {
     "now-dark": ("now", {**TALL, "color_scheme": "dark"}),
     "now-light": ("now", {**TALL, "color_scheme": "light"}),
@@ -136,9 +144,41 @@ def take(browser: Browser, service: Running, name: str, view: str, options: dict
     there.talk([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
     there.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
     there.page.wait_for_timeout(500)  # for what is loaded by itself
-    path = FOLDER / f"page-{name}.png"
-    there.page.screenshot(path=path, animations="disabled")
+    keep(there.page, FOLDER / f"page-{name}.png")
     there.context.close()
+
+
+def take_farm(browser: Browser) -> None:
+    """Take the one of a farm, whose API and list are real; its printers are data."""
+    with tempfile.TemporaryDirectory() as folder:
+        farm = furnished(Path(folder), NOW)
+        try:
+            farm.printers.picture = browser_drawn(browser)
+            context = browser.new_context(locale="en-GB", color_scheme="light", **FARM)
+            context.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(farm.key)})")
+            page = context.new_page()
+            page.clock.set_system_time(NOW)
+            page.goto(f"http://127.0.0.1:{farm.port}/#printers")
+            page.locator("li.printer img").wait_for()
+            page.wait_for_timeout(500)  # for what is loaded by itself
+            keep(page, FOLDER / "farm-light.png")
+            context.close()
+        finally:
+            farm.close()
+
+
+def browser_drawn(browser: Browser) -> bytes:
+    """Return what the camera of a printer sees: a drawing."""
+    page = browser.new_page(viewport={"width": 640, "height": 360})
+    page.set_content(CAMERA)
+    data = page.screenshot(type="jpeg", quality=100)
+    page.close()
+    return data
+
+
+def keep(page: Page, path: Path) -> None:
+    """Write a picture, which must not be large."""
+    page.screenshot(path=path, animations="disabled")
     size = path.stat().st_size
     sys.stdout.write(f"{path.relative_to(Path.cwd())} {size // 1000} kB\n")
     assert size < MOST, f"{path} has {size} bytes, at most {MOST} are wanted"
@@ -147,12 +187,17 @@ def take(browser: Browser, service: Running, name: str, view: str, options: dict
 def main(names: list[str]) -> int:
     """Take those that are named, or all."""
     FOLDER.mkdir(exist_ok=True)
+    wanted = names or [*PICTURES, "farm"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        if "farm" in wanted:
+            take_farm(browser)
+        if wanted == ["farm"]:
+            return 0
         service = Running(Path(folder), speed=4)
         try:
             service.print_file(EXAMPLE)
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            for name in names or PICTURES:
+            for name in [each for each in wanted if each != "farm"]:
                 take(browser, service, name, *PICTURES[name])
         finally:
             service.house.close()

@@ -91,6 +91,10 @@ def test_what_a_printer_is_doing_is_said_in_kinds(words):
     assert words["kinds"] == ["printing", "paused", "ready", "bed", "trouble", "held", "trouble", "away"]
 
 
+def test_what_is_printed_is_called_as_people_call_it(words):
+    assert words["printed"] == ["cube", "x.gcode"]
+
+
 def test_a_job_moves_before_another_or_to_the_end(words):
     assert words["moved"] == ["null", "a", "undefined", "undefined", "undefined"]  # the end, the front; it stays
 

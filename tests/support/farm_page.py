@@ -19,6 +19,7 @@ class PrintersThatObey(Printers):
     """They do what they are asked for, and say so."""
 
     wake = staticmethod(lambda: None)
+    picture = JPEG
 
     async def order(self, printer, order):
         self.orders.append((printer, order))
@@ -30,7 +31,7 @@ class PrintersThatObey(Printers):
             "release": {"on_hold": False, "ready": True},
         }
         self.change(printer, **changes.get(order.verb, {}))
-        return OrderAnswer(ok=True, data=JPEG)
+        return OrderAnswer(ok=True, data=self.picture)
 
     def change(self, printer, **changes):
         """Say something else of a printer from now on."""

@@ -5,7 +5,7 @@
  * @typedef {{id: string, away: boolean, heard: number|null, ready: boolean, reason: string, state: string, name: string, url: string,
  *   group: string, on_hold: boolean, bed_clear: boolean, cancelling: boolean, orphan: boolean, file: string, progress: number|null,
  *   remaining_s: number|null, heaters: Record<string, Heat>, tools: {material?: string, colour?: string, nozzle_mm?: number}[],
- *   camera: boolean, holds: string}} FarmPrinter
+ *   camera: boolean, holds: string, job: string}} FarmPrinter
  * @typedef {{id: string, number: number, name: string, state: string, copies: number, material: string, colour: string,
  *   nozzle_mm: number, group: string, printers: string[], priority: number, due: number|null, notes: string, held: boolean,
  *   held_by: string, seconds: number, site: string, revision: number, counts: Record<string, number>}} FarmJob
@@ -42,6 +42,12 @@ export function kindOf(printer) {
 /** @param {FarmPrinter} printer Whether something goes on there that can be cancelled. */
 export function isBusy(printer) {
   return ["printing", "paused"].includes(kindOf(printer));
+}
+
+/** What a printer prints, as people call it: the job's name where it is one of the farm's. @param {FarmPrinter} printer @param {FarmJob[]} jobs */
+export function printed(printer, jobs) {
+  const job = printer.job && jobs.find(each => each.id === printer.job);
+  return job ? job.name : (printer.file ?? "").replace(/^[0-9a-f]{12}-(?=.)/, "");
 }
 
 /** How many copies of a job are where; what there is none of is 0. @param {FarmJob} job @param {FarmCopy[]} [orphans] */

@@ -2,10 +2,10 @@
 
 import {address, picture, post} from "./api.mjs";
 import {html, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
-import {isBusy, KINDS, kindOf, LOOKS, matches} from "./kinds.mjs";
+import {isBusy, KINDS, kindOf, LOOKS, matches, printed} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
 import {Sign} from "./sign.mjs";
-import {census, everyPrinter, ids, isStale, printer} from "./store.mjs";
+import {census, everyPrinter, ids, isStale, jobs, printer} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
 
@@ -74,7 +74,7 @@ function Buttons({id, fail}) {
   const of = /** @type {any} */ (printer(id));
   if (!of) return null;
   const what = kindOf(of);
-  const file = short(of.file || t("a_print"), 60);
+  const file = short(printed(of, jobs.value) || t("a_print"), 60);
   const tell = (/** @type {string} */ verb) => () => post(`api/farm/printers/${address(id)}/${verb}`, {}, {patience: 15000});
   const same = of.holds;
   const sure = () => ask({
@@ -103,12 +103,13 @@ function Inside({id, fail}) {
   if (!of) return null;
   const share = typeof of.progress === "number" ? Math.min(100, Math.max(0, of.progress)) : null;
   const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${number(each.nozzle_mm, 1)} mm`].filter(Boolean).join(" "));
+  const name = printed(of, jobs.value);
   const heat = Object.entries(of.heaters ?? {});
   return html`
     ${of.camera && !of.away && html`<${Camera} id=${id} />`}
-    ${of.file && isBusy(of) && html`<div><p class="file-name">${short(of.file, 80)}</p>
-      <progress max="100" value=${share ?? 0} aria-label=${t("progress_of", {name: short(of.file, 60)})}></progress>
-      <p>${share === null ? "–" : `${Math.floor(share)} %`} ${typeof of.remaining_s === "number" && html`<span>${t("time_left", {time: duration(of.remaining_s),
+    ${name && isBusy(of) && html`<div><p class="file-name">${short(name, 80)}</p>
+      <progress max="100" value=${share ?? 0} aria-label=${t("progress_of", {name: short(name, 60)})}></progress>
+      <p><b>${share === null ? "–" : `${Math.floor(share)} %`}</b> ${typeof of.remaining_s === "number" && html`<span>${t("time_left", {time: duration(of.remaining_s),
         clock: clock(Date.now() / 1000 + of.remaining_s)})}</span>`}</p></div>`}
     ${of.away ? html`<p class="dim">${of.heard ? t("away_since", {time: clock(of.heard)}) : t("away_always")}</p>`
       : of.reason && kindOf(of) !== "printing" && html`<p class=${LOOKS[kindOf(of)].tone}>${short(sentence(of.reason), 300)}</p>`}
@@ -140,7 +141,7 @@ function Card({id}) {
   const what = kindOf(of);
   const {icon, tone} = LOOKS[what];
   return html`<li class=${`card printer ${of.away || isStale.value ? "old" : ""}`} ref=${box} style=${isNear || !height.current ? undefined : {minHeight: `${height.current}px`}}>
-    <div class="row apart"><h2>${short(of.name || id, 40)}${of.name && of.name !== id && html` <small>${short(id, 32)}</small>`}</h2>
+    <div class="row apart"><h2>${id}${of.name && of.name !== id && html` <small>${short(of.name, 40)}</small>`}</h2>
       <span class=${`state ${tone}`}><${Sign} name=${icon} /> ${t(`kind_${what}`)}</span></div>
     ${isNear && html`<${Inside} id=${id} fail=${fail} />`}</li>`;
 }
