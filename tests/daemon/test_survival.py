@@ -28,6 +28,7 @@ from support.mortal import SCRIPTS, Disk, Life, World
 
 MOVES = [f"G1 X{n % 2 * 10} Y{n} E{n / 10:g} F6000" for n in range(60)]
 SLOW = 600  # simulated seconds
+FEW = settings().max_examples // 5  # of what takes a tenth of a second: 12, and 400 in the nightly profile
 WAITS = ["G4 S1"] * 20
 
 
@@ -102,7 +103,7 @@ async def test_a_print_goes_on_where_the_killed_host_left_it(tmp_path):
     assert world.outcomes[-1][1] == "COMPLETED"
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(0, 2500), min_size=1, max_size=4),
     pages=st.integers(0, 60),
@@ -121,7 +122,7 @@ def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_a
     run(main())
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(0, 4000), min_size=1, max_size=4),
     damage=st.sampled_from([0, 97, 211, 499]),
@@ -145,7 +146,7 @@ def test_killed_in_the_middle_of_resends_and_of_what_others_send(
     run(main())
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(0, 260), min_size=2, max_size=12),
     in_print=st.booleans(),
@@ -596,7 +597,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
         await until(host, JobState.CANCELLED)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, 50),
     left=st.integers(0, 250),
