@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import json
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -28,11 +30,17 @@ class Printers:
     orders: list[tuple[str, FarmOrder]] = field(default_factory=list)
     answer: OrderAnswer = field(default_factory=lambda: OrderAnswer(ok=True))
 
+    calls: "Calls | None" = None
+
     def heard_ago(self, printer):
+        assert not self.calls.busy, "what is known of the printers belongs to the loop, not to the list's thread"
         return self.now - self.presences[printer].at if printer in self.presences else None
 
     def is_away(self, printer):
         return (ago := self.heard_ago(printer)) is None or ago > AWAY
+
+    def forget(self, printer):
+        del self.presences[printer]
 
     async def order(self, printer, order):
         self.orders.append((printer, order))
@@ -58,15 +66,25 @@ class Calls:
 
     def __init__(self, jobs):
         self.jobs = jobs
+        self.busy = False
 
     async def call(self, function):
         await asyncio.sleep(0)
-        return function(self.jobs)
+        self.busy = True
+        try:
+            return function(self.jobs)
+        finally:
+            self.busy = False
 
 
 async def look(path, known, picture):
     """Find out what is in a file, as far as the test has it in the file's name."""
     return replace_facts(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
+
+
+def events(body):
+    """Return what is in server-sent events."""
+    return [json.loads(each) for each in re.findall(rb"^data: (.*)$", body, re.MULTILINE)]
 
 
 def replace_facts(facts, **changes):
@@ -110,7 +128,8 @@ class Watched(Recorder):
 async def farm_api(folder, **changes):
     """Run the API."""
     printers, files, jobs = Printers(), Files(), JobList("sqlite://", lambda: printers.now)
-    farm = FarmSeams(Calls(jobs), files, printers, folder, lambda: printers.now, look=look)
+    printers.calls = Calls(jobs)
+    farm = FarmSeams(printers.calls, files, printers, folder, lambda: printers.now, look=look)
     farm = replace(farm, **changes)
     app = make_app(farm)
     path = await prepare(app, farm)

@@ -24,6 +24,7 @@ _STATUS: dict[type[BaseException], int] = {
     service.KeyNameTaken: 409,
     service.KeyRefused: 403,
     service.NoSuchKey: 404,
+    service.NotPrintable: 415,
     service.TooManyAttempts: 429,
     service.UploadBroken: 400,
     service.StorageFull: 507,

@@ -172,6 +172,10 @@ class EventsHandler(FarmHandler):
 
     reads = FarmScope.READ
 
+    async def head(self, *_: str) -> None:
+        """Say that there is such a thing; it has no end."""
+        self.set_header("Content-Type", "text/event-stream; charset=UTF-8")
+
     async def get(self) -> None:
         """Tell the state, then each change, until the client goes."""
         hub: FarmHub = self.settings["farm_hub"]

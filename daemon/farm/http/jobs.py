@@ -210,10 +210,9 @@ class OrphansHandler(FarmHandler):
         """List copies that have begun at printers that are silent: a person has to look."""
         printers = self.farm.printers
 
-        def look(jobs: JobList) -> list[tuple[FarmCopy, FarmJob]]:
-            return [(copy, jobs.job(copy.job)) for copy in jobs.outstanding() if is_orphan(copy, printers)]
-
-        self.answer({"copies": [copy_view(copy, printers, job.name) for copy, job in await self.ask(look)]})
+        orphans = [copy for copy in await self.ask(JobList.outstanding) if is_orphan(copy, printers)]
+        names = await self.ask(lambda jobs: jobs.names({copy.job for copy in orphans}))
+        self.answer({"copies": [copy_view(copy, printers, names.get(copy.job, "")) for copy in orphans]})
 
 
 class FarmLogHandler(FarmHandler):

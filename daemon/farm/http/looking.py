@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.errors import NotPrintable
 from daemon.farm.list.words import FileFacts
 
 PATIENCE = 900.0
@@ -15,6 +16,12 @@ PATIENCE = 900.0
 
 MAX_MEMORY_KIB = 2 * 1024 * 1024
 """Of address space."""
+
+SHOWN = (0, 6)
+"""Exit codes with which it has looked into the file: all is well, or something is wrong with it."""
+
+SAYS = "nozzled: "
+"""How the last line begins where a file cannot be looked into at all."""
 
 MAX_WARNINGS = 20
 MAX_WARNING = 300
@@ -27,7 +34,11 @@ _BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 19 "$@"'
 
 
 async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
-    """Return what the analysis finds; what it cannot find is a warning, and the printers' own checks decide."""
+    """Return what the analysis finds; what it cannot find is a warning, and the printers' own checks decide.
+
+    Raises:
+        NotPrintable: it is no G-code.
+    """
     inspect = (sys.executable, "-m", "daemon", "inspect", "--json", "--thumbnail", str(picture))
     process = await asyncio.create_subprocess_exec(
         "/bin/sh", "-c", _BOUNDED, "sh", *inspect, "--config", os.devnull, str(path),
@@ -42,11 +53,14 @@ async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    last = err.decode(errors="replace").strip().rpartition("\n")[2]
+    if process.returncode not in SHOWN and last.startswith(SAYS):
+        text = last.removeprefix(SAYS).replace(str(path), known.name)
+        raise NotPrintable(_plain(text, MAX_WARNING))
     try:
         found = await asyncio.to_thread(json.loads, out)
         return facts_of(found, known)
     except (ValueError, KeyError, TypeError):
-        last = err.decode(errors="replace").strip().rpartition("\n")[2]
         return _unknown(known, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
 
 

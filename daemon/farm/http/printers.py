@@ -42,6 +42,7 @@ class FarmPrinterHandler(FarmHandler):
         if not self.farm.printers.is_away(printer):
             raise FarmConflict(f"{printer} is there: stop its agent first")
         await self.ask(lambda jobs: jobs.forget_printer(printer, self.key.name))
+        self.farm.printers.forget(printer)
         self.no_content()
 
 

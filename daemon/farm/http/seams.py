@@ -54,6 +54,10 @@ class FarmPrinters(Protocol):
         """Tell whether a printer is silent."""
         ...
 
+    def forget(self, printer: str, /) -> None:
+        """Know nothing of a printer, until it is heard."""
+        ...
+
     def order(self, printer: str, order: FarmOrder, /) -> Awaitable[OrderAnswer]:
         """Ask a printer's agent for something; raises FarmUnreachable."""
         ...

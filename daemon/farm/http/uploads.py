@@ -76,10 +76,14 @@ class FarmUpload:
             raise FarmRefusal(400, "the file is empty")
         await asyncio.to_thread(self._close)
         name = shown_name(self.form.filename)
+        if PurePosixPath(name).suffix.lower() not in SUFFIXES:
+            raise FarmRefusal(415, f"{name} is no G-code by its name: {', '.join(SUFFIXES)} are printed")
         known = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
         try:
             facts = await self._farm.jobs.call(lambda jobs: jobs.file(known.sha256))
         except UnknownFile:
+            facts = known
+        if facts.extent is None:  # nothing was found in it, which may have been the machine's fault
             facts = await self._looked_at(known)
         sha256, _ = await self._farm.files.take(self._path)
         if sha256 != known.sha256:
@@ -89,8 +93,7 @@ class FarmUpload:
 
     async def _looked_at(self, known: FileFacts) -> FileFacts:
         """Return what is in the file; the analysis knows kinds of files by their names, and ours is a made-up one."""
-        suffix = PurePosixPath(known.name).suffix.lower()
-        named = self._path.with_suffix(suffix if suffix in SUFFIXES else ".gcode")
+        named = self._path.with_suffix(PurePosixPath(known.name).suffix.lower())
         picture = picture_of(self._farm.folder, known.sha256)
         await asyncio.to_thread(picture.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(os.link, self._path, named)

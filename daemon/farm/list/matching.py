@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 from daemon.farm.list.words import Decline, FarmJob, ListValue
 from daemon.farm.messages import Presence, Tool
 
+PURGE_MM = 10.0
+"""In X and Y: a purge line may lie beside the bed. The printer's own checks look at where exactly a file goes."""
+
 SAME_NOZZLE = 0.005
 """mm between two nozzles that are the same."""
 
@@ -109,7 +112,7 @@ def _listed(words: set[str]) -> str:
 def _size_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tuple[str, str]]:
     if job.extent and presence.size:
         for axis, needs, has in zip("XYZ", job.extent, presence.size, strict=True):
-            if needs > has:
+            if needs > has + (0.0 if axis == "Z" else PURGE_MM):
                 yield "volume", f"it needs {needs:.0f} mm in {axis}, and {printer} has {has:.0f} mm"
                 break
     if job.hottest > presence.hottest > 0:

@@ -157,6 +157,11 @@ class Dispatcher:
             ago = asyncio.get_running_loop().time() - (self._started or 0.0)
         return ago > self._times.away
 
+    def forget(self, printer: str) -> None:
+        """Know nothing of a printer that is away, until it says something."""
+        for known in (self._printers, self._presences, self._ready, self._cancels):
+            known.pop(printer, None)
+
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Have a printer's agent do something; raises FarmUnreachable."""
         return await self._end.order(printer, order, within)

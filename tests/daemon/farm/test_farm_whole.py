@@ -1,0 +1,98 @@
+"""The API over the real list's thread and dispatcher: NATS alone is in memory."""
+
+import asyncio
+import json
+import time
+from contextlib import asynccontextmanager
+
+from daemon.farm.carrier.memory import FarmInMemory
+from daemon.farm.http.seams import FarmSeams
+from daemon.farm.http.server import make_app, prepare
+from daemon.farm.list.job_list import JobList
+from daemon.farm.messages import OrderAnswer, Presence, Report
+from daemon.farm.server.dispatcher import Dispatcher
+from daemon.farm.server.files import FarmFiles
+from daemon.farm.server.list_thread import ListThread
+from support.farm_http import FarmApi, events, look
+from support.http import form
+from support.nats import eventually, running
+
+
+@asynccontextmanager
+async def whole_farm(folder, memory):
+    """Run a server; yield its API."""
+    jobs, end = ListThread(), memory.server()
+    await jobs.open(lambda: JobList(f"sqlite:///{folder}/farm.db", time.time))
+    files = FarmFiles(folder / "files", end, 1 << 20)
+    await files.open()
+    dispatcher = Dispatcher(jobs, end, files, time.time)
+    farm = FarmSeams(jobs, files, dispatcher, folder, time.time, look=look)
+    app = make_app(farm)
+    jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
+    key = await prepare(app, farm)
+    api = FarmApi(farm, app)
+    api.first_key = key.read_text("utf-8").strip()
+    try:
+        async with running(dispatcher.run(), files.run()):
+            yield api
+    finally:
+        await app.settings["farm_hub"].close()
+        await jobs.close()
+
+
+async def test_a_copy_goes_from_upload_to_history_and_every_address_answers_meanwhile(tmp_path):
+    memory = FarmInMemory()
+    agent, told, orders = memory.agent("mk3"), [], []
+
+    async def present(**more):
+        await agent.present(Presence(asyncio.get_running_loop().time(), "b", camera=True, **more))
+
+    async def listen():
+        async for offer in agent.offers():
+            told[:] = [offer]
+
+    async def obey(order):
+        orders.append(order.verb)
+        return OrderAnswer(ok=True, data=b"\xff\xd8")
+
+    agent.orders(obey)
+    async with whole_farm(tmp_path, memory) as api, running(agent.run(), listen()):
+        await eventually(lambda: agent.connected, "the agent")
+        await present(ready=True, state="Operational", bed_clear=True, tools=[])
+        watcher = api.begin("/api/farm/events")
+        body, kind = form(("material", b""), ("file", "cube.gcode", b"G28\n"))
+        job = (await api.request("POST", "/api/farm/jobs", body, headers={"Content-Type": kind})).json
+        offer = await eventually(lambda: told and told[-1], "an offer", 60)
+        assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
+        await present(ready=False, state="Printing", file="cube.gcode", copy=offer.copy)
+        await agent.report(Report(offer.copy, offer.attempt, "printing", 1.0, nonce="n"))
+
+        async def answers():
+            """Ask every address that changes nothing; return what some say."""
+            found = {}
+            for path in (
+                "", "/jobs", f"/jobs/{job['id']}", f"/copies/{offer.copy}", "/printers", "/printers/mk3", "/orphans",
+                "/printers/mk3/picture", "/history", "/history.csv", "/log", "/keys", "/openapi.json",
+                f"/files/{job['sha256']}",
+            ):  # fmt: skip
+                answer = await api.get(f"/api/farm{path}")
+                assert answer.status == 200, (path, answer.body)
+                found[path] = answer.body
+            assert (await api.get("/metrics")).status == 200
+            return found
+
+        found = await answers()
+        assert json.loads(found["/orphans"]) == {"copies": []}
+        assert json.loads(found["/printers/mk3"])["holds"] == offer.copy
+        assert (await api.request("POST", "/api/farm/printers/mk3/pause")).status == 204
+        assert orders == ["picture", "pause"]
+        await asyncio.sleep(75)
+        agent.orders(obey)
+        found = await answers()
+        assert [copy["id"] for copy in json.loads(found["/orphans"])["copies"]] == [offer.copy]
+        assert [copy["id"] for copy in events(watcher.response.body)[-1]["orphans"]] == [offer.copy]
+        assert (await agent.report(Report(offer.copy, offer.attempt, "done", 1.0, nonce="n", seconds=9.0))) is None
+        [done] = json.loads((await answers())["/history"])["copies"]
+        assert (done["id"], done["state"], done["seconds"], done["job_name"]) == (offer.copy, "done", 9, "cube.gcode")
+        watcher.gone = True
+        await asyncio.sleep(5)
