@@ -10,8 +10,12 @@ from daemon.companions.mqtt.commands import BadCommand, read
 from daemon.companions.mqtt.config import MqttConfig
 from daemon.companions.mqtt.outbox import MOST_EVENTS, MOST_TOPICS, BrokerOutbox, Outgoing
 from daemon.companions.mqtt.rates import Rates
+from daemon.companions.power.config import DeviceConfig, PowerConfig
+from daemon.companions.power.power import Power
+from daemon.companions.power.switch import Switch
 from daemon.errors import ConfigError
-from support.http import api
+from support.companions import FakeSwitch, beside
+from support.http import NOW, api
 from support.mqtt import telling
 
 PART = b"M104 S200\nG28\n" + b"G1 X50 F1200\nG1 X0\n" * 40 + b"M104 S0\n"
@@ -174,6 +178,34 @@ async def test_commands_are_few_verbs_and_their_results_are_told(tmp_path, monke
         assert (await command(one, {"verb": "stop"}))["ok"] is True
         await asyncio.sleep(5)
         assert not server.service.connection.ready
+
+
+async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_path, monkeypatch):
+    switch = FakeSwitch()
+
+    def power(client, folder):
+        switches = [Switch(DeviceConfig(name="Printer", type="relay", role="printer"), switch)]
+        return Power(client, folder, PowerConfig(poll_s=2.0), switches, lambda: NOW)
+
+    async with (
+        api(tmp_path, switched_on=["mqtt", "power"]) as server,
+        beside(server, power, "power"),
+        telling(server, monkeypatch, commands=True) as one,
+    ):
+        await asyncio.sleep(5)
+        assert one._broker.of(f"{BASE}/state")[-1]["power"] is True
+        assert described(one)["components"]["power_switch"]["platform"] == "switch"
+        await print_it(server)
+        result = await command(one, {"verb": "power", "on": False, "force": True})
+        assert (result["ok"], result["status"]) == (False, 409)
+        assert "busy" in result["error"]
+        await command(one, {"verb": "cancel"})
+        await ended(server)
+        await asyncio.sleep(300)  # until it is cold
+        assert (await command(one, {"verb": "power", "on": False}))["ok"] is True
+        await asyncio.sleep(2)
+        assert (switch.told, one._broker.of(f"{BASE}/state")[-1]["power"]) == ([False], False)
+        assert (await command(one, {"verb": "power", "on": "no"}))["ok"] is False
 
 
 async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):

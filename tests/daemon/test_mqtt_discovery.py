@@ -15,7 +15,7 @@ from support.mqtt import telling
 
 BASE = Topics("nozzled/mk3")
 WHERE = "homeassistant/device/nozzled_mk3/config"
-TOLD = Described("mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True)
+TOLD = Described("mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True, power=True)
 
 # Home Assistant's own schema, written down as data: keys of the root, of every entity, and of each platform
 AVAILABILITY = {"availability", "availability_mode", "availability_topic", "availability_template",
@@ -34,16 +34,18 @@ PLATFORMS = {
     "binary_sensor": READS | {"expire_after", "force_update", "off_delay", "payload_on", "payload_off"},
     "event": READS | {"event_types"},
     "button": {"command_topic", "command_template", "payload_press", "retain"},
+    "switch": READS | {"command_topic", "command_template", "payload_on", "payload_off", "state_on", "state_off",
+                       "optimistic", "retain"},
     "number": READS | {"command_topic", "command_template", "min", "max", "mode", "step", "optimistic", "retain",
                        "payload_reset", "unit_of_measurement"},
 }  # fmt: skip
 NEEDED = {
     "sensor": {"state_topic"}, "binary_sensor": {"state_topic"}, "event": {"state_topic", "event_types"},
-    "button": {"command_topic"}, "number": {"command_topic"},
+    "button": {"command_topic"}, "number": {"command_topic"}, "switch": {"command_topic"},
 }  # fmt: skip
 CLASSES = {
     "sensor": {"temperature", "duration", "timestamp", "data_size"}, "number": {"temperature"},
-    "binary_sensor": {"connectivity", "running", "problem"},
+    "binary_sensor": {"connectivity", "running", "problem", "power"}, "switch": {"outlet", "switch"},
 }  # fmt: skip
 
 
@@ -84,7 +86,7 @@ def test_ids_are_unique_and_stay():
     made = discovery.device(TOLD, BASE)
     ids = [each["unique_id"] for each in made["components"].values()]
     assert len(ids) == len(set(ids))
-    renamed = discovery.device(Described("mk3", "Another", heaters=("tool0", "bed"), commands=True), BASE)
+    renamed = discovery.device(Described("mk3", "Another", heaters=("tool0", "bed"), commands=True, power=True), BASE)
     assert [each["unique_id"] for each in renamed["components"].values()] == ids
 
 

@@ -52,12 +52,20 @@ async def _heat(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
     await printer.printer.heat({str(heater): float(target)})
 
 
+async def _power(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
+    """Switch the printer's power; never over its lock."""
+    if not isinstance(on := given.get("on"), bool):
+        raise BadCommand("on must be true or false")
+    await printer.companions.ask("power", "on" if on else "off")
+
+
 VERBS: dict[str, Callable[[OctoPrintClient, Mapping[str, Any]], Awaitable[None]]] = {
     "pause": lambda printer, _: printer.job.pause(),
     "resume": lambda printer, _: printer.job.resume(),
     "cancel": lambda printer, _: printer.job.cancel(),
     "stop": lambda printer, _: printer.printer.send("M112"),
     "heat": _heat,
+    "power": _power,
 }
 
 

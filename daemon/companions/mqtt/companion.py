@@ -18,7 +18,7 @@ from daemon.companions.mqtt.commands import MqttCommands
 from daemon.companions.mqtt.config import MqttConfig, check, password, tls_context
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
 from daemon.companions.mqtt.rates import Rates
-from daemon.companions.mqtt.seen import MOST_HEATERS, OLD, PARTS, FrontState, payloads
+from daemon.companions.mqtt.seen import MOST_HEATERS, OLD, PARTS, FrontState, payloads, switch_of
 from daemon.companions.mqtt.topics import Topics, cleaned
 from daemon.private_file import write_private
 
@@ -77,12 +77,14 @@ class MqttCompanion(Companion):
         self._topics = Topics("")
         self._heaters: dict[str, None] = {}  # all that the printer has told of, in their order
         self._announced: dict[str, Any] = {}
+        self._has_switch = False  # it was told of; one that is away for a while is no other device
         self._sent_once: set[str] = set()  # descriptions that this process has sent
 
     async def run(self) -> None:
         """Listen and tell, until cancelled."""
         self._announced = await asyncio.to_thread(self._read)
         self._heaters = dict.fromkeys(self._announced.get("heaters", ()))
+        self._has_switch = self._announced.get("switch") is True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._look_at_machine())
@@ -139,6 +141,10 @@ class MqttCompanion(Companion):
         for heater in found["temperatures"]:
             if heater not in self._heaters and len(self._heaters) < MOST_HEATERS:
                 self._heaters[heater] = None
+        if "companions.power" in self._seen:
+            self._has_switch = self._has_switch or switch_of(self._seen) is not None
+        elif known:  # it is not switched on any more
+            self._has_switch = False
         self._announce()
 
     def _tell_event(self, event: Mapping[str, Any]) -> None:
@@ -169,6 +175,7 @@ class MqttCompanion(Companion):
             config.url or self.client.url,
             tuple(self._heaters),
             config.commands,
+            self._has_switch,
         )
         before = self._announced.get("entities", {})
         described = discovery.device(told, self._topics, before)
@@ -178,6 +185,7 @@ class MqttCompanion(Companion):
             "discovery": where,
             "entities": entities,
             "heaters": [*self._heaters],
+            "switch": self._has_switch,
             "firmware": told.firmware,
             "description": described["device"],
         }

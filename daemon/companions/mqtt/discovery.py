@@ -42,6 +42,7 @@ class Described:
         url: of its page.
         heaters: their names.
         commands: it takes commands.
+        power: it has a switch for its power.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Described:
     url: str = ""
     heaters: tuple[str, ...] = ()
     commands: bool = False
+    power: bool = False
 
 
 def object_id(identity: str) -> str:
@@ -130,6 +132,8 @@ def _components(told: Described, topics: Topics) -> dict[str, Component]:
     found = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
     for heater in told.heaters:
         found |= _of_heater(heater, topics)
+    if told.power:
+        found |= _switch(topics) if told.commands else _power(topics)
     if told.commands:
         found |= _buttons(topics)
         for heater in told.heaters:
@@ -179,6 +183,34 @@ def _binary_sensors(topics: Topics) -> dict[str, Component]:
         "paused": binary("state", "paused", "Paused"),
         "problem": binary("state", "problem", "Problem", device_class="problem"),
         "undervoltage": binary("host", "undervoltage", "Undervoltage", device_class="problem", **_DIAGNOSTIC),
+    }
+
+
+def _power(topics: Topics) -> dict[str, Component]:
+    known = "{{ {true: 'ON', false: 'OFF'}.get(value_json.power) }}"  # None is unknown
+    return {
+        "power": {
+            **_sensor("state", "power", "Power", topics),
+            "platform": "binary_sensor",
+            "value_template": known,
+            "device_class": "power",
+        }
+    }
+
+
+def _switch(topics: Topics) -> dict[str, Component]:
+    """Describe the printer's power; its platform is another one, so it is another entity."""
+    return {
+        "power_switch": {
+            **_power(topics)["power"],
+            "platform": "switch",
+            "command_topic": topics.command,
+            "payload_on": '{"verb": "power", "on": true}',
+            "payload_off": '{"verb": "power", "on": false}',
+            "state_on": "ON",
+            "state_off": "OFF",
+            "device_class": "switch",
+        }
     }
 
 

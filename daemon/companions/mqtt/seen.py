@@ -43,6 +43,20 @@ def payloads(seen: FrontState, machine: Mapping[str, Any], wall: float, *, known
     }
 
 
+def switch_of(seen: FrontState) -> Mapping[str, Any] | None:
+    """Return what `nozzled power` says of the printer's switch; None: there is none."""
+    found = seen.get("companions.power")
+    if not isinstance(found, dict) or not isinstance(state := found.get("state"), dict) or not state.get("printer"):
+        return None
+    return {**state, "away": found.get("away")}
+
+
+def _power(seen: FrontState) -> bool | None:
+    switch = switch_of(seen)
+    on = switch.get("on") if switch is not None and switch["away"] is False else None
+    return on if isinstance(on, bool) else None
+
+
 def _state(seen: FrontState, *, known: bool) -> dict[str, Any]:
     connected = known and seen.get("printer.state") == "ready"
     state = seen.get("job.state")
@@ -56,6 +70,7 @@ def _state(seen: FrontState, *, known: bool) -> dict[str, Any]:
         "printing": active and state not in ("paused", "pausing"),
         "paused": active and state in ("paused", "pausing"),
         "active": active,
+        "power": _power(seen) if known else None,
         "reason": _text(seen.get("job.pauseReason")) if active else None,
         "warning": _text(seen.get("job.warning")) if active else None,
         "error": error,

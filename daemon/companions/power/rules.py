@@ -161,7 +161,7 @@ class AutoOff:
             return OffPlan(reason=reason)
         if now - self._since < self._idle_s:
             self._off_at = None
-            return OffPlan(reason=f"it has to be idle for {self._idle_s / 60:g} minutes")
+            return OffPlan(reason=f"it has to be idle for {self._idle_s / 60:g} min")
         if self._off_at is None:
             self._off_at = now + self._announce_s
         return OffPlan(self._off_at, due=now >= self._off_at)
