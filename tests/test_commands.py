@@ -1,21 +1,25 @@
 """Every command in README and docs/ is run: beside a service, on a real systemd, or by a test that is named."""
 
+import argparse
 import asyncio
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from daemon import cli
 from support import forked_nozzled
-from support.command_blocks import ROOT, Block, blocks
+from support.command_blocks import PAGES, ROOT, Block, blocks
 from support.processes import CONFIG, NOZZLED, Child, environment, until
 from support.recordings import Recording
 
@@ -204,3 +208,41 @@ def _run(there: Scene, chosen: list[Block]) -> list[str]:
     pages = sorted({block.page for block in chosen})
     found = [there.run(page, [each.script for each in chosen if each.page == page]) for page in pages]
     return [wrong for wrong in found if wrong]
+
+
+# -- commands that are named in a sentence -----------------------------------------------------------------------
+
+_NAMED = re.compile(r"`(?:sudo )?nozzled ([a-z][\w-]*)((?: [^`\n]*)?)`")
+
+
+def test_commands_that_are_named_in_texts_and_messages_exist():
+    sources = [*PAGES, *ROOT.glob("daemon/**/*.py"), *ROOT.glob("daemon/front/page/*.mjs")]
+    named = {match for path in sources for match in _NAMED.findall(path.read_text("utf-8"))}
+    assert len(named) > 80
+    wrong = [f"nozzled {command}{words}: {why}" for command, words in sorted(named) if (why := _lacks(command, words))]
+    assert wrong == []
+
+
+@cache
+def _parser_of(command: str) -> argparse.ArgumentParser | None:
+    return _subcommands(cli._parser(command)).get(command)
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def _lacks(command: str, words: str) -> str:
+    """Return which of its words a command does not know."""
+    if (parser := _parser_of(command)) is None:
+        return "there is no such command"
+    for word in words.split():
+        if actions := _subcommands(parser):
+            if word in actions:
+                parser = actions[word]
+            elif re.fullmatch(r"[a-z-]+", word) and not word.startswith("--"):
+                return f"{word} is not one of {', '.join(actions)}"
+        if re.fullmatch(r"--[a-z-]+", word) and word not in parser._option_string_actions:
+            return f"there is no {word}"
+    return ""
