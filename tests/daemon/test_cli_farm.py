@@ -124,6 +124,16 @@ def test_a_lost_answer_makes_no_second_job_and_what_is_not_known_is_said(run, pa
     assert "has not become a job" in farm_jobs._cut_short("a", [{"number": 7}], "k", NeverSent("no"))
 
 
+def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
+    kept, copy = tmp_path / "state", tmp_path / "farm-2026-11-29.db"
+    config = tmp_path / "farm.toml"
+    config.write_text("")
+    options = ("--state", str(kept), "--config", str(config))
+    assert "has the list as it is now" in run("backup", str(copy), *options)
+    assert copy.read_bytes().startswith(b"SQLite format 3")
+    assert "name a new file" in run("backup", str(copy), *options, code=1)
+
+
 def test_a_farm_that_is_not_there_is_named(run, part, monkeypatch):
     monkeypatch.setenv("NOZZLED_FARM_URL", "http://127.0.0.1:1")
     assert "nothing answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)
