@@ -103,6 +103,20 @@ async def test_files_are_printed_in_order_each_when_somebody_has_said_that_the_b
         assert (await there.get(f"/api/queue/{first}")).status == 404
 
 
+async def test_while_the_printer_is_being_switched_off_it_waits_and_the_bed_stays_clear(tmp_path):
+    async with queueing(tmp_path) as there:
+        await filled(there, "a")
+        jobs = there.service.front.jobs
+        jobs.holds = lambda: "the printer is being switched off"
+        await add(there, "a")
+        assert (await command(there, "bed", clear=True)).status == 200
+        await there.settle(12)
+        assert there.begun == []
+        assert (await there.get("/api/queue")).json["bed"]["clear"] is True
+        jobs.holds = lambda: None
+        await printed(there, 1)
+
+
 async def test_a_print_that_does_not_complete_lets_none_begin(tmp_path):
     async with queueing(tmp_path) as there:
         await there.upload(("file", "a.gcode", cube("a", 3000)))

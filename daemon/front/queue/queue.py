@@ -296,6 +296,8 @@ class Queue:
         if entry is None or self.waiting() is not None:
             self._tell_of_bed(entry)
             return False
+        if (reason := self._core.jobs.holds()) is not None:
+            raise JobConflict(reason)  # for some seconds: the bed is as clear as it was
         await self._begin(entry)
         return True
 
