@@ -19,6 +19,7 @@ NAMES = (
     "history",
     "wear",
     "words",
+    "farm",
 )
 USAGE = """usage: python -m bench NAME [OPTION ...]      (make bench ARGS="NAME …")
 

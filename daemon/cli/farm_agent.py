@@ -17,7 +17,7 @@ from daemon.private_file import write_private
 
 _AGENT = "Print what the farm offers, until SIGTERM or Ctrl-C."
 _JOIN = "Take this printer into a farm: write its seed, and show the section for the configuration file."
-CONFIG = Path("/etc/nozzled.toml")
+CONFIG, INSTANCES = Path("/etc/nozzled.toml"), Path("/etc/nozzled")
 SEED, CA = ".farm-seed", ".farm-ca.pem"
 LARGEST = 64 * 1024  # bytes of an enrolment
 _WORDS = re.compile(r"[\w .:/@\[\]-]*")
@@ -72,10 +72,16 @@ def _join(args: argparse.Namespace) -> int:
     names = ("id", "servers", "group")
     section = {name: enrolled[name] for name in names if enrolled[name]} | files
     rows = [f"{name} = {json.dumps(value)}" for name, value in section.items()]
-    unit = "nozzled-farm-agent" if config == CONFIG else f"nozzled-farm-agent@{config.stem}"
-    print(f"# Put this into {config}, then: sudo systemctl restart {unit.replace('farm-agent', 'front')}")
-    print(f"# and: sudo systemctl enable --now {unit}", "[farm]", *rows, sep="\n")
+    print(f"# Put this into {config}, then: {_next(config)}", "[farm]", *rows, sep="\n")
     return 0
+
+
+def _next(config: Path) -> str:
+    """Return what has to be done then; an installed printer has its configuration in one of two places."""
+    instance = "" if config == CONFIG else f"@{config.stem}" if config.parent == INSTANCES else None
+    if instance is None:
+        return f"begin nozzled anew, and: nozzled farm agent --config {config}"
+    return f"sudo systemctl restart nozzled-front{instance}; sudo systemctl enable --now nozzled-farm-agent{instance}"
 
 
 def _enrolment(path: Path) -> Mapping[str, Any]:

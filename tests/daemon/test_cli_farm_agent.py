@@ -24,7 +24,7 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
     assert main(["farm", "join", str(file), "--config", str(config)]) == 0
     shown = capsys.readouterr().out
     assert "SUAKY" not in shown, "the seed is nobody's to read"
-    assert "enable --now nozzled-farm-agent@nozzled" in shown
+    assert f"nozzled farm agent --config {config}" in shown
     config.write_text(shown)
     found = read(config, {})
     assert (found.id, found.servers, found.group) == ("mk3", ("tls://farm.local:4222",), "large")

@@ -14,7 +14,7 @@ from daemon.companions.farm.agent import Agent
 from daemon.companions.farm.diary import FILE
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.list.words import FINAL
-from daemon.farm.messages import FarmOrder, Tool
+from daemon.farm.messages import FarmOrder, Heat, Tool
 from support.farm_list_server import DATA, EPOCH, ListServer, meanwhile
 from support.farm_printer import PICTURE, FakePrinter, Killed, Life
 
@@ -221,6 +221,30 @@ async def test_a_bed_that_nobody_has_cleared_takes_nothing_until_somebody_says_s
         assert (await server.end.order("mk3", FarmOrder("bed_clear"))).ok
         await until(lambda: ended(server), "the second", 300)
     assert len(place.printer.begun) == 2
+
+
+async def test_what_a_file_leaves_hot_is_turned_off_unless_somebody_has_begun_something(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
+    place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
+    server.submit(copies=2)
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: place.printer.cooled, "the bed to be turned off")
+        assert place.printer.cooled == [None]
+        place.printer.cooled.clear()
+        place.printer._clear()
+        await until(lambda: len(place.printer.begun) == 2, "the second copy")
+        real, ended_at = place.printer._end, len(place.printer.begun)
+
+        def end(*given):
+            real(*given)
+            if len(place.printer.begun) == ended_at:
+                place.printer.by_hand()  # at once
+
+        place.printer._end = end
+        await until(lambda: ended(server), "its end")
+        await asyncio.sleep(10)
+    assert not place.printer.cooled
 
 
 async def test_orders(tmp_path):

@@ -55,6 +55,8 @@ class FakePrinter:
         self.bed_clear = True
         self.tools = (Tool("PLA", "black", 0.4),)
         self.refused = []
+        self.cooled = []  # what was printed then
+        self.heaters = ()
         self.on_change = lambda: None
         self._seconds, self._clears_after = seconds, clears_after
         self._active = None
@@ -88,7 +90,7 @@ class FakePrinter:
             self._end(self._active, "unbegun", "the service ended in between")
             return
         self.begun.append(told)
-        asyncio.get_running_loop().call_later(self._seconds, self._end, self._active, "done")
+        asyncio.get_running_loop().call_later(self._seconds, lambda one: self._end(one, "done"), self._active)
         self.on_change()
 
     def _end(self, one, state, reason=""):
@@ -124,6 +126,7 @@ class FakePrinter:
             key=active.key if active else "",
             size=(200.0, 200.0, 200.0),
             hottest=300.0,
+            heaters=self.heaters,
             tools=self.tools,
         )
 
@@ -187,6 +190,10 @@ class FakePrinter:
         if self._active is None or self._active.key != key:
             raise PrinterDeclined("it is not what is printed")
         self._end(self._active, "cancelled")
+
+    async def cool(self):
+        await self._asked()
+        self.cooled.append(self._active)
 
     async def pause(self):
         await self._asked()

@@ -72,6 +72,7 @@ class Agent:
         self._steps.moved = self._on_moved
         self._boot = secrets.token_hex(4)
         self._moved, self._ask = asyncio.Event(), asyncio.Event()
+        self._seen: tuple[object, ...] = ()
         self._anew = False  # there is a new connection: what was said is forgotten
 
     @property
@@ -97,7 +98,7 @@ class Agent:
     async def run(self) -> None:
         """Do what it is for, until cancelled."""
         self._end.on_connect = self._on_connect
-        self._printer.on_change = self._moved.set
+        self._printer.on_change = self._on_printer
         self._end.orders(self._obey)
         async with asyncio.TaskGroup() as group:
             for part in (
@@ -128,7 +129,7 @@ class Agent:
             on_hold=self.on_hold,
             bed_clear=view.bed_clear,
             copy=copy,
-            file=view.file,
+            file=entry.name if entry is not None and entry.key == view.key else view.file,
             progress=view.progress,
             remaining_s=view.remaining_s,
             heaters=dict(view.heaters),
@@ -155,6 +156,15 @@ class Agent:
         self._ask.set()
         self._anew = True
         self._on_moved()
+
+    def _on_printer(self) -> None:
+        """Look again where the printer does something else: it tells of each degree, too."""
+        view = self._printer.look()
+        seen = (view.known, view.idle, view.bed_clear, view.key)
+        if seen != self._seen:
+            self._seen = seen
+            self._steps.wake()
+        self._moved.set()
 
     def _on_moved(self) -> None:
         self._moved.set()

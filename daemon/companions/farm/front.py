@@ -100,7 +100,7 @@ class FrontPrinter:
             ),
             size=_size(told),
             hottest=float(told.get("profile.maxHotend") or 0.0),
-            name=_text(told.get("server.name") or told.get("profile.name")),
+            name=_text(told.get("server.name")),
             version=_text(told.get("server.version")),
             camera=told.get("server.camera") is True,
             tools=_spools(told),
@@ -211,6 +211,12 @@ class FrontPrinter:
         if self.look().key != key:
             raise PrinterDeclined("it is not what is printed")
         await self._ask(self._client.job.cancel())
+
+    async def cool(self) -> None:
+        """Turn off what heats; raises PrinterDeclined."""
+        heating = [name for name, heat in self.look().heaters if heat.target]
+        if heating:
+            await self._ask(self._client.printer.heat(dict.fromkeys(heating, 0.0)))
 
     async def pause(self) -> None:
         """Pause what is printed; raises PrinterDeclined."""

@@ -136,6 +136,9 @@ class PrinterApi(Protocol):
     async def cancel(self, key: str) -> None:
         """End the print with this key, if it is the one that goes on; raises PrinterDeclined."""
 
+    async def cool(self) -> None:
+        """Turn off what heats; raises PrinterDeclined."""
+
     async def pause(self) -> None:
         """Pause what is printed; raises PrinterDeclined."""
 

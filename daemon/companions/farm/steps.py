@@ -43,6 +43,7 @@ LOOK = 2.0  # s between two looks at the printer while something is printed
 START = 30.0  # s behind which the printer's service begins nothing any more that was asked for before
 QUIET = START + 10.0  # s behind which it is known whether it has begun; the clocks of both are this machine's
 FRESH = 60.0  # s for which a claim counts without being asked for again
+MOST_LOOKS = 10  # until a printer that has ended a print says that it is idle
 KEPT = 16  # offers that are over, and may come late once more
 
 ENDS: dict[str, ReportKind] = {
@@ -347,10 +348,24 @@ class CopySteps:
         """Tell the end until it is taken."""
         report = entry.report or self._report(entry, "failed", DOUBT)
         await self._end.report(report)
+        if report.kind == "done":
+            await self._cool()
         self._over.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
         self.moved()
+
+    async def _cool(self) -> None:
+        """Turn off what a file has left on: people may come for the part in hours. Not below another print."""
+        for _ in range(MOST_LOOKS):
+            if (view := self._printer.look()).idle:
+                break
+            await asyncio.sleep(LOOK / MOST_LOOKS)
+        heating = [name for name, heat in view.heaters if heat.target]
+        if view.idle and heating:
+            log.info("farm.cools", heaters=heating, reason="the file has left them on")
+            with suppress(PrinterDeclined, PrinterUnreachable):  # there is the printer's own limit for idle heaters
+                await self._printer.cool()
 
     def _report(self, entry: DiaryEntry, kind: ReportKind, reason: str = "") -> Report:
         return Report(entry.copy, entry.attempt, kind, self._wall(), nonce=entry.nonce, reason=reason)
