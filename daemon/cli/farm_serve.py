@@ -15,6 +15,7 @@ from daemon.private_file import write_private
 
 if TYPE_CHECKING:
     from daemon.farm.engine.folder import EngineFolder
+    from daemon.farm.engine.users import Enrolment
 
 FOLDER = Path("/etc/nozzled-farm")
 STORE = Path("/var/lib/nozzled-farm-nats")
@@ -69,6 +70,7 @@ def _of_init(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help=f"other sites may connect, to this port (default: {LEAF_PORT})",
     )
+    parser.add_argument("--hub", type=Path, metavar="FILE", help="for a site: what `enrol --site` has made at the hub")
 
 
 def _of_enrol(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +107,8 @@ def _init(args: argparse.Namespace) -> int:
     folder = _engine(args)
     name = socket.gethostname()
     hosts = args.host or [name, *([] if "." in name else [f"{name}.local"])]
-    facts = folder.init(hosts, args.port, args.store, leaf_port=args.sites)
+    hub = _enrolment(args.hub) if args.hub is not None else None
+    facts = folder.init(hosts, args.port, args.store, leaf_port=args.sites, hub=hub)
     where = folder.path.absolute()
     rows = [
         f"{where}/nats.conf          of NATS: nats-server -c {where}/nats.conf (docs/farm.md has the unit)",
@@ -115,12 +118,24 @@ def _init(args: argparse.Namespace) -> int:
         f'urls = ["tls://localhost:{facts.port}"]',
         f'ca_file = "{where}/ca.pem"',
         f'seed_file = "{where}/server.seed"',
+        *(["", "[sites]", f'site = "{hub.id}"'] if hub is not None else []),
         "",
         f"Printers reach it as {', '.join(hosts)}. Next: nozzled farm enrol ID, for each printer.",
         f"Keep {where}/ca.key to yourself: whoever has it can pretend to be this farm.",
     ]
     print("\n".join(printable(row) for row in rows))
     return 0
+
+
+def _enrolment(path: Path) -> "Enrolment":
+    import msgspec  # noqa: PLC0415 - for who sets up alone
+
+    from daemon.farm.engine.users import Enrolment  # noqa: PLC0415 - as above
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Enrolment)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"{path}: not what `nozzled farm enrol --site` writes: {error}") from error
 
 
 def _enrol(args: argparse.Namespace) -> int:
@@ -136,10 +151,11 @@ def _enrol(args: argparse.Namespace) -> int:
         write_private(target, msgspec.json.format(msgspec.json.encode(enrolment).decode()), replace=True)
     except OSError as error:
         raise ConfigError(f"{target}: {error.strerror}; {args.id} is enrolled: use --again") from error
+    there = "init --hub" if args.site else "join"
     _reload(folder.reload())
     print(
         printable(
-            f"{target} lets {args.id} in: carry it there, and nobody else. There: nozzled farm join {target.name}"
+            f"{target} lets {args.id} in: carry it there, and nobody else. There: nozzled farm {there} {target.name}"
         )
     )
     return 0

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import structlog
@@ -27,9 +27,12 @@ from daemon.farm.carrier.subjects import (
     REFUSED,
     SERVER_INBOX,
     TROUBLE,
+    is_below,
     is_own_inbox,
+    is_printer,
     of,
     sender,
+    site_inbox,
 )
 from daemon.farm.messages import (
     ClaimQuestion,
@@ -50,7 +53,9 @@ MOST_PRINTERS = 20_000
 PRESENCE_RATE, PRESENCE_BURST = 2.0, 20.0  # a second and printer
 QUESTION_RATE, QUESTION_BURST = 50.0, 200.0  # 25 MB of G-code a second
 
-T = TypeVar("T")
+AnswerSite = Callable[[str, str, bytes], Awaitable[bytes]]
+"""Answers a site: its id, the kind of its question, and the body; raises FarmRefused."""
+
 log = structlog.get_logger()
 
 
@@ -59,6 +64,7 @@ class NatsServerEnd:
 
     Attributes:
         presences: what each printer said last.
+        answer_site: what a site asks of the hub; None: there are no sites. Set before `run`.
         differing: what the streams have otherwise than this version makes them; a sentence each.
     """
 
@@ -70,6 +76,7 @@ class NatsServerEnd:
             name: for the log of NATS.
         """
         self.presences: dict[str, Presence] = {}
+        self.answer_site: AnswerSite | None = None
         self.differing: list[str] = []
         own = NatsAddress(address.urls, address.seed, address.tls, SERVER_INBOX)
         self._line = NatsConnection(own, name, self._set_up)
@@ -155,6 +162,8 @@ class NatsServerEnd:
         )
         for kind, body in kinds:
             await subscribe(client, f"farm.{kind}.*", self._hearing(kind, body), QUEUE)
+        if self.answer_site is not None:
+            await subscribe(client, "farm.site.*.*", self._hear_site, QUEUE)
 
     def _changed(self) -> None:
         if self._line.connected:
@@ -213,6 +222,14 @@ class NatsServerEnd:
 
         return hear
 
+    async def _hear_site(self, message: Msg) -> None:
+        _, _, site, kind = message.subject.split(".")
+        if not is_below(message.reply, site_inbox(site)):
+            self._complain("farm.answer_elsewhere", site, f"{kind}: wants its answer at {message.reply[:60]!r}")
+        elif is_printer(site) and self._admits("site", site):
+            await self._room.acquire()
+            self._begin(self._answer("site", None, f"{site}.{kind}", message))
+
     def _admits(self, kind: str, printer: str) -> bool:
         rates = self._rates.get(kind, self._rates[""])
         if rates.admits(printer, asyncio.get_running_loop().time()):
@@ -229,7 +246,7 @@ class NatsServerEnd:
         """Answer one question; whoever asked is told nothing where the list cannot be asked, and asks again."""
         headers = None
         try:
-            question = msgspec.json.decode(message.data, type=body) if body is not None else None
+            question = msgspec.json.decode(message.data, type=body) if body is not None else bytes(message.data)
             async with asyncio.timeout(ANSWERING):
                 found = await self._ask_duties(kind, printer, question)
             data = found if isinstance(found, bytes) else msgspec.json.encode(found)
@@ -264,6 +281,9 @@ class NatsServerEnd:
                 return await duties.claim(printer, question)
             case "report":
                 return await duties.report(printer, question)
+            case "site" if self.answer_site is not None:
+                site, _, asked = printer.partition(".")
+                return await self.answer_site(site, asked, question)
             case _:
                 return await duties.held(printer)
 

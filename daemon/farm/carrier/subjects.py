@@ -28,6 +28,11 @@ def inbox(printer: str) -> str:
     return f"_INBOX_{printer}"
 
 
+def site_inbox(site: str) -> str:
+    """Return what the subjects of answers to a site begin with."""
+    return f"_INBOX_site_{site}"
+
+
 def of(kind: str, printer: str) -> str:
     """Return a printer's subject of a kind: `farm.claim.mk3`."""
     return f"farm.{kind}.{printer}"
@@ -41,4 +46,9 @@ def sender(subject: str) -> str:
 
 def is_own_inbox(reply: str, printer: str) -> bool:
     """Tell whether an answer to a printer may go to this subject: whoever asks says where to."""
-    return reply.startswith(f"{inbox(printer)}.") and not any(each in reply for each in "*> \t\r\n")
+    return is_below(reply, inbox(printer))
+
+
+def is_below(reply: str, prefix: str) -> bool:
+    """Tell whether this is one subject below another."""
+    return reply.startswith(f"{prefix}.") and not any(each in reply for each in "*> \t\r\n")

@@ -20,6 +20,7 @@ CONF, USERS, KNOWN, SEED, PID = "nats.conf", "users.conf", "farm.json", "server.
 GROUP = "nozzled-farm"
 PROGRAM = "nats-server"
 SERVER = "server"
+HUB, HUB_CA = "hub", "hub-ca.pem"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,250}[A-Za-z0-9])?")
 _GROUP = re.compile(r"[\w .-]{0,60}")
 
@@ -38,7 +39,7 @@ class EngineFacts(msgspec.Struct, kw_only=True):
     port: int
     leaf_port: int = 0
     store: str
-    domain: str = "hub"
+    domain: str = HUB
     pid_file: str
     users: list[NatsUser] = []
 
@@ -50,9 +51,20 @@ class EngineFolder:
         self.path = path
 
     def init(
-        self, hosts: Sequence[str], port: int, store: Path, *, leaf_port: int = 0, pid_file: Path | None = None
+        self, hosts: Sequence[str], port: int, store: Path, *, leaf_port: int = 0, hub: Enrolment | None = None
     ) -> EngineFacts:
-        """Make everything; raises ConfigError, also where there is a farm already."""
+        """Make everything.
+
+        Args:
+            hosts: names and addresses under which printers reach NATS.
+            port: of NATS.
+            store: where it keeps its streams.
+            leaf_port: where other sites connect; 0: there are none.
+            hub: for a site, what the hub has made for it.
+
+        Raises:
+            ConfigError: something cannot be, or there is a farm already.
+        """
         if (self.path / KNOWN).exists():
             raise ConfigError(f"{self.path} has a farm already: init makes a new one in an empty folder only")
         for host in hosts:
@@ -71,10 +83,13 @@ class EngineFolder:
                 port=port,
                 leaf_port=leaf_port,
                 store=str(store),
-                pid_file=str(pid_file or store / PID),
+                pid_file=str(store / PID),
+                domain=hub.id if hub is not None else HUB,
                 users=[NatsUser(name=SERVER, role="server", nkey=public)],
             )
-            self._write(CONF, _conf(self.path, facts))
+            if hub is not None:
+                (self.path / HUB_CA).write_text(hub.ca)
+            self._write(CONF, _conf(self.path, facts, hub))
             self._write_users(facts)
         except OSError as error:
             raise ConfigError(f"{error.filename or self.path}: {error.strerror or error}") from error
@@ -128,7 +143,6 @@ class EngineFolder:
             servers=[f"tls://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts],
             seed=seed,
             ca=(self.path / certificates.CA).read_text("utf-8"),
-            domain=facts.domain if role == "site" else "",
         )
 
     def revoke(self, name: str) -> None:
@@ -168,7 +182,7 @@ class EngineFolder:
     def _write_users(self, facts: EngineFacts) -> None:
         """Write both: the list that we read first, as a key in users.conf alone could not be revoked."""
         self._write(KNOWN, msgspec.json.format(msgspec.json.encode(facts).decode()))
-        self._write(USERS, render_users(facts.users, facts.domain))
+        self._write(USERS, render_users(facts.users))
 
     def _write(self, name: str, text: str) -> None:
         write_private(self.path / name, text, replace=True)
@@ -181,13 +195,20 @@ class EngineFolder:
             path.chmod(mode)
 
 
-def _conf(folder: Path, facts: EngineFacts) -> str:
+def _conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
     """Return NATS' configuration."""
     tls = (
         f'{{ cert_file: "{folder / certificates.CERTIFICATE}", key_file: "{folder / certificates.KEY}", '
         'min_version: "1.2", timeout: 5 }'
     )
-    leaf = f"\nleafnodes {{ port: {facts.leaf_port}, tls: {tls} }}\n" if facts.leaf_port else ""
+    leaf = f"leafnodes {{ port: {facts.leaf_port}, tls: {tls} }}\n" if facts.leaf_port else ""
+    if hub is not None:
+        urls = ", ".join(f'"{each}"' for each in hub.servers)
+        leaf = f"""# The hub: this site connects to it, and it to nobody here.
+leafnodes {{ remotes: [
+  {{ urls: [{urls}], account: FARM, nkey: "{hub.seed}", tls: {{ ca_file: "{folder / HUB_CA}" }} }}
+] }}
+"""
     return f"""# NATS of a farm of nozzled; written by `nozzled farm init`, and yours to change (docs/farm.md).
 server_name: "nozzled-farm-{facts.hosts[0]}"
 port: {facts.port}

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import nkeys
 
-from daemon.farm.carrier.subjects import PRESENCE, inbox, of
+from daemon.farm.carrier.subjects import PRESENCE, inbox, of, site_inbox
 
 ASKED = ("file", "renew", "claim", "held", "report")
 """What a printer asks the server."""
@@ -37,7 +37,6 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     ca: str = ""
     group: str = ""
-    domain: str = ""
 
 
 def make_key() -> tuple[str, str]:
@@ -57,23 +56,12 @@ def printer_may(printer: str) -> tuple[list[str], list[str]]:
     )
 
 
-def site_may(site: str, hub: str) -> tuple[list[str], list[str]]:
-    """Return the subjects that a site's leaf node may send to the hub, and have from it."""
-    return (
-        [
-            f"$JS.{hub}.API.CONSUMER.CREATE.OUT_{site}.>",
-            f"$JS.{hub}.API.CONSUMER.CREATE.OUT_{site}",
-            f"$JS.{hub}.API.CONSUMER.MSG.NEXT.OUT_{site}.{site}",
-            f"$JS.{hub}.API.CONSUMER.INFO.OUT_{site}.{site}",
-            f"$JS.ACK.OUT_{site}.>",
-            f"$JS.ACK.{hub}.*.OUT_{site}.>",
-            f"farm.site.{site}.>",
-        ],
-        [f"_INBOX_site_{site}.>"],
-    )
+def site_may(site: str) -> tuple[list[str], list[str]]:
+    """Return the subjects that a site's leaf node may send to the hub, and have from it: no printer's."""
+    return ([f"farm.site.{site}.*"], [f"{site_inbox(site)}.>"])
 
 
-def render_users(users: Iterable[NatsUser], hub: str) -> str:
+def render_users(users: Iterable[NatsUser]) -> str:
     """Return the file of users that NATS' configuration includes."""
     lines = ["# Written by `nozzled farm`: changes are lost. `nozzled farm enrol` and `revoke` change it.", "users: ["]
     for user in users:
@@ -81,7 +69,7 @@ def render_users(users: Iterable[NatsUser], hub: str) -> str:
         if user.role == "printer":
             permissions = f", permissions: {_permissions(*printer_may(user.name))}"
         elif user.role == "site":
-            permissions = f", permissions: {_permissions(*site_may(user.name, hub))}"
+            permissions = f", permissions: {_permissions(*site_may(user.name))}"
         lines.append(f'  # {user.role} {user.name}\n  {{ nkey: "{user.nkey}"{permissions} }}')
     return "\n".join([*lines, "]", ""])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from daemon.farm.list import handing, reading, rows, tidying, waiting, wishing
+from daemon.farm.list import handed, handing, reading, rows, tidying, waiting, wishing
 from daemon.farm.list.database import ListDatabase, Transaction
 from daemon.farm.list.words import FarmCopy, FarmJob, FileFacts, FileRef, JobChanges, JobWish, ListedEvent
 from daemon.farm.messages import LEASE, Held, Offer, Presence, Report
@@ -177,6 +177,16 @@ class JobList:
         """Give a whole job to a site, for good; raises NoSuchJob, FarmConflict."""
         with self.write() as tx:
             return wishing.hand_over(tx, job, site, by)
+
+    def handed(self, site: str) -> list[FarmJob]:
+        """Return the jobs of a site that have not ended."""
+        with self._database.read() as tx:
+            return handed.handed(tx, site)
+
+    def cancels(self, site: str) -> list[str]:
+        """Return the copies at a site that a person wants ended."""
+        with self._database.read() as tx:
+            return handed.cancels(tx, site)
 
     def mirror(self, site: str, said: list[FarmCopy]) -> None:
         """Show what a site reports of its jobs."""

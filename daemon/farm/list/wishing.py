@@ -303,7 +303,7 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
             f"{begun} copies of job {row.number} have begun: there cannot be fewer, cancel them one by one"
         )
     for each in free[: len(counted) - count]:
-        _cancel(tx, each)
+        _cancel(tx, each, row.site)
 
 
 def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
@@ -389,11 +389,10 @@ def cancel_job(tx: Transaction, asked: str, by: str) -> list[FarmCopy]:
     """Cancel what has not begun; ask for an end of what has. Return the copies that this concerns."""
     row = rows.find_job(tx, asked)
     job = row.id
-    _check_site(row)
     open_ones = sa.select(copies).where(copies.c.job == job, copies.c.state.not_in(FINAL)).order_by(copies.c.number)
     concerned = [rows.copy_of(each) for each in tx.rows(open_ones)]
     for copy in concerned:
-        _cancel(tx, copy)
+        _cancel(tx, copy, row.site)
     rows.recount(tx, [job])
     if concerned:
         tx.event(by, "cancelled job", job=job)
@@ -407,20 +406,20 @@ def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
         FarmConflict: it has ended.
     """
     copy = rows.get_copy(tx, copy_id)
-    _check_site(rows.find_job(tx, copy.job))
     if copy.state == "cancelled" or copy.wish == "cancel":
         return copy
     if copy.state in FINAL:
         raise FarmConflict(f"this copy is {copy.state} already")
-    _cancel(tx, copy)
+    _cancel(tx, copy, rows.find_job(tx, copy.job).site)
     rows.recount(tx, [copy.job])
     tx.event(by, "cancel", job=copy.job, copy=copy.id, printer=copy.printer)
     return rows.get_copy(tx, copy_id)
 
 
-def _cancel(tx: Transaction, copy: FarmCopy) -> None:
+def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
+    """Cancel a copy here; of one that a printer, or a site, has, it is a wish until that says that it has ended."""
     here = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
-    if copy.state in BEGUN:
+    if copy.state in BEGUN or site:
         tx.write(here.values(wish="cancel"))
     else:
         tx.write(here.values(state="cancelled", since=tx.now, ended=tx.now))
@@ -504,5 +503,7 @@ def mirror(tx: Transaction, site: str, said: list[FarmCopy]) -> None:
         if here is None:
             tx.write(sa.insert(copies).values(**values))
         elif not handing.is_final(here) and here.job == copy.job:
+            if not handing.is_final(copy):
+                values["wish"] = here.wish or copy.wish  # what a person wants here it may not have heard yet
             tx.write(sa.update(copies).where(copies.c.id == copy.id).values(**values))
     rows.recount(tx, jobs_of_site)

@@ -63,7 +63,7 @@ class SitesConfig:
     """A farm at several places: a hub that hands whole jobs over, and sites that print them, also when cut off."""
 
     site: str = option("", "What this site is called; empty: this is the hub, or the only place.")
-    hub_domain: str = option("hub", "JetStream domain of the hub.")
+    poll_s: float = option(5.0, "At a site: seconds between two questions to the hub.", low=0.1, high=3600)
     sites: tuple[str, ...] = option((), "On the hub: the sites that jobs may be handed to.")
 
 

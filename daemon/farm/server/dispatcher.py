@@ -125,13 +125,22 @@ class Dispatcher:
     async def run(self) -> None:
         """Offer, until cancelled."""
         self._started = asyncio.get_running_loop().time()
-        for printer, presence in (await self._jobs.call_quietly(lambda jobs: jobs.printers())).items():
-            self._presences.setdefault(printer, presence)  # what they said to an earlier process
+        await self._remembered()
         try:
             await for_ever(self._end.run(self), self._offer_all(), self._look())
         finally:
             for task in [*self._tasks]:
                 task.cancel()
+
+    async def _remembered(self) -> None:
+        """Know the printers that have said something to an earlier process."""
+        try:
+            found = await self._jobs.call_quietly(lambda jobs: jobs.printers())
+        except FarmError as error:
+            log.warning("farm.list_away", reason=str(error), consequence="printers are known as they say something")
+            return
+        for printer, presence in found.items():
+            self._presences.setdefault(printer, presence)
 
     # -- for people ----------------------------------------------------------------------------------------------------
 

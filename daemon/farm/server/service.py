@@ -13,6 +13,8 @@ from daemon import log as service_log
 from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.farm.carrier.ending import for_ever
 from daemon.farm.carrier.server_end import NatsServerEnd
+from daemon.farm.carrier.site_end import NatsSiteEnd
+from daemon.farm.errors import FarmError
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.list.job_list import JobList
@@ -20,6 +22,7 @@ from daemon.farm.server.config import FarmServerConfig, list_url, nats_address
 from daemon.farm.server.dispatcher import Dispatcher, DispatcherTimes
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
+from daemon.farm.server.sites import Hub, Site
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
@@ -70,7 +73,13 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
         server = listen(app, config.http.host, config.http.port)
         log.info("farm.listening", host=config.http.host, port=server.port)
-        work = asyncio.ensure_future(for_ever(dispatcher.run(), files.run(), _tidy(jobs)))
+        works = [dispatcher.run(), files.run(), _tidy(jobs)]
+        if config.sites.sites:
+            end.answer_site = Hub(jobs, files, config.sites.sites).answer
+        if config.sites.site:
+            lane = NatsSiteEnd(config.sites.site, nats_address(config, environ))
+            works += [lane.run(), Site(jobs, files, lane, state, config.sites.poll_s).run()]
+        work = asyncio.ensure_future(for_ever(*works))
         try:
             await _until(stop, work, environ, dispatcher)
         finally:
@@ -113,7 +122,10 @@ async def _end(work: "asyncio.Future[None]") -> None:
 
 async def _tidy(jobs: ListThread) -> None:
     while True:
-        await jobs.call_quietly(lambda each: each.tidy())
+        try:
+            await jobs.call_quietly(lambda each: each.tidy())
+        except FarmError as error:
+            log.warning("farm.not_tidied", reason=str(error))
         await asyncio.sleep(TIDY_EVERY)
 
 

@@ -1,0 +1,243 @@
+"""A hub and a site: whole jobs go over once, states come back, and a site that is cut off prints on."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+
+from daemon.farm.carrier.agent_end import NatsAgentEnd
+from daemon.farm.carrier.connect import NatsAddress, tls_context
+from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
+from daemon.farm.carrier.memory import FarmInMemory
+from daemon.farm.engine.folder import EngineFolder
+from daemon.farm.list.job_list import JobList
+from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.messages import Presence, Report, Tool
+from daemon.farm.server.files import FarmFiles
+from daemon.farm.server.list_thread import ListThread
+from daemon.farm.server.sites import Hub, Site
+from support.nats import FarmServerProcess, eventually, nats_server, running
+
+GCODE = b"G28\nG1 X10 Y10\n" * 60_000  # of more than one chunk
+
+
+READY = Presence(0.0, "b", ready=True, tools=[Tool("PLA")])
+
+
+class Lane:
+    """The way to the hub, which loses a question, or its answer, when it is told to."""
+
+    def __init__(self, hub):
+        self.hub, self.cut, self.lose = hub, False, []
+
+    async def ask(self, kind, body):
+        fate = self.lose.pop(0) if self.lose else ""
+        if self.cut or fate == "question":
+            raise FarmUnreachable("the hub does not answer")
+        answer = await self.hub.answer("munich", kind, body)
+        if fate == "answer":
+            raise FarmUnreachable("the hub does not answer")
+        return answer
+
+
+@asynccontextmanager
+async def both(folder):
+    """Run a hub and a site in memory; yields their lists, the hub's files, the site and the lane."""
+    loop = asyncio.get_running_loop()
+    lists, files = {}, {}
+    for name in ("hub", "site"):
+        lists[name] = ListThread()
+        await lists[name].open(lambda: JobList("sqlite://", lambda: 1e9 + loop.time()))
+        files[name] = FarmFiles(folder / name, FarmInMemory().server(), 1 << 30)
+        await files[name].open()
+    lane = Lane(Hub(lists["hub"], files["hub"], ("munich",)))
+    try:
+        yield lists["hub"], lists["site"], files["hub"], Site(lists["site"], files["site"], lane, folder), lane
+    finally:
+        for each in lists.values():
+            await each.close()
+
+
+async def handed_over(jobs, files, folder, copies=2):
+    (folder / "upload").write_bytes(GCODE)
+    sha, size = await files.take(folder / "upload")
+    await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode", material="PLA")))
+    job = await jobs.call(lambda each: each.add(JobWish(sha256=sha, copies=copies, priority=5, notes="with brim")))
+    await jobs.call(lambda each: each.hand_over(job.id, "munich", "anna"))
+    return job
+
+
+async def states(jobs, job):
+    return [copy.state for copy in await jobs.call(lambda each: each.copies(job.id))]
+
+
+async def print_one(jobs, printer="mk3", kind="done"):
+    """Have a printer of the site take a copy, and end it."""
+    offer = await jobs.call(lambda each: each.offer(printer, READY, 60))
+    assert offer is not None
+    assert await jobs.call(lambda each: each.claim(printer, offer.copy, offer.attempt, "n"))
+    for each_kind in ("printing", kind):
+        report = Report(offer.copy, offer.attempt, each_kind, 1.0, nonce="n")
+        await jobs.call(lambda each, report=report: each.report(printer, report))
+    return offer
+
+
+@pytest.mark.parametrize("lose", [[], ["answer"], ["question", "answer"], ["", "answer", "", "answer", "answer"]])
+async def test_a_whole_job_goes_over_once_whatever_is_lost_on_the_way(tmp_path, lose):
+    async with both(tmp_path) as (hub, here, files, site, lane):
+        lane.lose = lose
+        job = await handed_over(hub, files, tmp_path)
+        async with running(site.run()):
+            await eventually(lambda: site._known, "the job", 600)
+            (found,) = await here.call(lambda each: each.jobs())
+            assert (found.id, found.copies, found.material, found.priority, found.notes) == (
+                job.id, 2, "PLA", 5, "with brim",
+            )  # fmt: skip
+            assert await hub.call(lambda each: each.offer("hub-mk3", READY, 60)) is None
+            await print_one(here)
+            await asyncio.sleep(60)
+            assert sorted(await states(hub, job)) == ["done", "waiting"]
+            await print_one(here, kind="failed")
+            await asyncio.sleep(60)
+            assert sorted(await states(hub, job)) == ["done", "failed"]
+            assert site._open == []
+            assert len(await here.call(lambda each: each.copies(job.id))) == 2
+
+
+async def test_cut_off_a_site_prints_on_and_says_so_later(tmp_path):
+    async with both(tmp_path) as (hub, here, files, site, lane):
+        job = await handed_over(hub, files, tmp_path)
+        async with running(site.run()):
+            await eventually(lambda: site._known, "the job", 600)
+            lane.cut = True
+            await asyncio.sleep(60)
+            assert site.trouble == "the hub does not answer"
+            await print_one(here)
+            await print_one(here)
+            await asyncio.sleep(3600)
+            assert await states(hub, job) == ["waiting", "waiting"]
+            lane.cut = False
+            await asyncio.sleep(60)
+            assert (site.trouble, await states(hub, job)) == ("", ["done", "done"])
+
+
+async def test_a_cancel_at_the_hub_is_a_wish_until_the_site_says_that_it_ended(tmp_path):
+    async with both(tmp_path) as (hub, here, files, site, lane):
+        job = await handed_over(hub, files, tmp_path)
+        async with running(site.run()):
+            await eventually(lambda: site._known, "the job", 600)
+            offer = await here.call(lambda each: each.offer("mk3", READY, 60))
+            await here.call(lambda each: each.claim("mk3", offer.copy, 1, "n"))
+            lane.cut = True
+            await hub.call(lambda each: each.cancel_job(job.id, "anna"))
+            assert await states(hub, job) == ["waiting", "waiting"]
+            lane.cut = False
+            await asyncio.sleep(60)
+            assert sorted(await states(here, job)) == ["cancelled", "claimed"]
+            assert sorted(await states(hub, job)) == ["cancelled", "claimed"]
+            assert [each.cancel for each in await here.call(lambda each: each.held("mk3"))] == [True]
+            await here.call(lambda each: each.report("mk3", Report(offer.copy, 1, "cancelled", 1.0, nonce="n")))
+            await asyncio.sleep(60)
+            assert await states(hub, job) == ["cancelled", "cancelled"]
+
+
+async def test_a_site_that_restarts_says_again_what_it_has_and_takes_nothing_twice(tmp_path):
+    async with both(tmp_path) as (hub, here, files, site, lane):
+        job = await handed_over(hub, files, tmp_path)
+        async with running(site.run()):
+            await eventually(lambda: site._known, "the job", 600)
+        await print_one(here)
+        again = Site(here, site._files, lane, tmp_path)
+        async with running(again.run()):
+            await asyncio.sleep(60)
+        assert sorted(await states(hub, job)) == ["done", "waiting"]
+        assert len(await here.call(lambda each: each.jobs())) == 1
+
+
+async def test_a_site_gets_its_own_jobs_and_files_alone(tmp_path):
+    async with both(tmp_path) as (hub, _, files, _, lane):
+        job = await handed_over(hub, files, tmp_path)
+        (tmp_path / "upload").write_bytes(b"another's")
+        other, _ = await files.take(tmp_path / "upload")
+        with pytest.raises(FarmRefused, match="no job of munich has this file"):
+            await lane.ask("file", b'{"sha256":"%s"}' % other.encode())
+        with pytest.raises(FarmRefused, match="no site of this farm"):
+            await lane.hub.answer("paris", "sync", b"{}")
+        for kind, body in (("sync", b"x"), ("delete", b"{}")):
+            with pytest.raises(FarmRefused):
+                await lane.ask(kind, body)
+        assert await states(hub, job) == ["waiting", "waiting"]
+
+
+@pytest.mark.real_time
+async def test_two_real_servers_of_nats_a_site_is_cut_off_and_comes_back(tmp_path):
+    places, servers = {}, []
+    for name in ("hub", "munich"):
+        places[name] = EngineFolder(tmp_path / name)
+    places["hub"].init(["127.0.0.1"], 4222, tmp_path / "hub/store", leaf_port=_free_port())
+    with nats_server(tmp_path / "hub", None) as hub_nats:
+        enrolled = places["hub"].enrol("munich", role="site")
+        assert places["hub"].reload() == ""
+        places["munich"].init(["127.0.0.1"], 4222, tmp_path / "munich/store", hub=enrolled)
+        with nats_server(tmp_path / "munich", None) as site_nats:
+            hub = _served(tmp_path, "hub", hub_nats, 'sites = ["munich"]')
+            servers.append(hub)
+            site = _served(tmp_path, "munich", site_nats, 'site = "munich"\npoll_s = 0.1')
+            servers.append(site)
+            try:
+                await _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats, site_nats)
+            finally:
+                for each in servers:
+                    each.end()
+
+
+async def _hand_over_cut_off_and_come_back(tmp_path, places, hub, site, hub_nats, site_nats):
+    job = await asyncio.to_thread(hub.upload, "cube.gcode", GCODE[:3000], copies=2)
+    status, _ = await asyncio.to_thread(hub.ask, "POST", f"/jobs/{job['id']}/hand_over", {"site": "munich"})
+    assert status == 200
+    seeds = {"hub-mk3": places["hub"].enrol("hub-mk3").seed, "mk3": places["munich"].enrol("mk3").seed}
+    assert (places["hub"].reload(), places["munich"].reload()) == ("", "")
+    ca = {name: tls_context(str(tmp_path / name / "ca.pem")) for name in places}
+    at_hub = NatsAgentEnd("hub-mk3", NatsAddress((f"tls://127.0.0.1:{hub_nats.port}",), seeds["hub-mk3"], ca["hub"]))
+    agent = NatsAgentEnd("mk3", NatsAddress((f"tls://127.0.0.1:{site_nats.port}",), seeds["mk3"], ca["munich"]))
+    async with running(agent.run(), at_hub.run()):
+        await eventually(lambda: agent.connected and at_hub.connected, "both agents")
+        await at_hub.present(Presence(1.0, "boot", ready=True))
+        taken = 0
+        for kept in (False, True):  # the second copy begins and ends while the site is cut off
+            if kept:
+                hub_nats.stop()
+            taken += 1
+            offer = None
+            while offer is None:
+                await agent.present(Presence(float(taken), "boot", ready=True))
+                try:
+                    async with asyncio.timeout(1):
+                        offer = await anext(agent.offers())
+                except TimeoutError:
+                    continue
+            assert await agent.file(offer.copy, offer.attempt, 0) == GCODE[:3000]
+            assert (await agent.claim(offer.copy, offer.attempt, "n")).yes
+            for kind in ("printing", "done"):
+                await agent.report(Report(offer.copy, offer.attempt, kind, 1.0, nonce="n"))
+        counts = (await asyncio.to_thread(site.ask, "GET", f"/jobs/{job['id']}"))[1]["counts"]
+        assert counts["done"] == 2
+        hub_nats.start()
+
+        done = 0
+        while done < 2:
+            done = (await asyncio.to_thread(hub.ask, "GET", f"/jobs/{job['id']}"))[1]["counts"]["done"]
+        assert at_hub._offers._values == []
+
+
+def _served(folder, name, nats, sites):
+    where = folder / name
+    more = f'ca_file = "{where}/ca.pem"\nseed_file = "{where}/server.seed"\n[sites]\n{sites}\n'
+    return FarmServerProcess(folder / f"farm-{name}", f"tls://127.0.0.1:{nats.port}", more)
+
+
+def _free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
