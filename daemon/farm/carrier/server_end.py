@@ -64,7 +64,8 @@ class NatsServerEnd:
 
     Attributes:
         presences: what each printer said last.
-        answer_site: what a site asks of the hub; None: there are no sites. Set before `run`.
+        sites: whose questions are heard, and answered by …
+        answer_site: this; both are set before `run`.
         differing: what the streams have otherwise than this version makes them; a sentence each.
     """
 
@@ -76,6 +77,7 @@ class NatsServerEnd:
             name: for the log of NATS.
         """
         self.presences: dict[str, Presence] = {}
+        self.sites: tuple[str, ...] = ()
         self.answer_site: AnswerSite | None = None
         self.differing: list[str] = []
         own = NatsAddress(address.urls, address.seed, address.tls, SERVER_INBOX)
@@ -162,8 +164,8 @@ class NatsServerEnd:
         )
         for kind, body in kinds:
             await subscribe(client, f"farm.{kind}.*", self._hearing(kind, body), QUEUE)
-        if self.answer_site is not None:
-            await subscribe(client, "farm.site.*.*", self._hear_site, QUEUE)
+        for site in self.sites:  # one by one: no more than a leaf node may say is brought from there
+            await subscribe(client, f"farm.site.{site}.*", self._hear_site, QUEUE)
 
     def _changed(self) -> None:
         if self._line.connected:

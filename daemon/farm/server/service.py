@@ -75,7 +75,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         log.info("farm.listening", host=config.http.host, port=server.port)
         works = [dispatcher.run(), files.run(), _tidy(jobs)]
         if config.sites.sites:
-            end.answer_site = Hub(jobs, files, config.sites.sites).answer
+            end.sites, end.answer_site = config.sites.sites, Hub(jobs, files, config.sites.sites).answer
         if config.sites.site:
             lane = NatsSiteEnd(config.sites.site, nats_address(config, environ))
             works += [lane.run(), Site(jobs, files, lane, state, config.sites.poll_s).run()]

@@ -170,6 +170,7 @@ async def test_a_site_gets_its_own_jobs_and_files_alone(tmp_path):
         assert await states(hub, job) == ["waiting", "waiting"]
 
 
+@pytest.mark.nightly
 @pytest.mark.real_time
 async def test_two_real_servers_of_nats_a_site_is_cut_off_and_comes_back(tmp_path):
     places, servers = {}, []
