@@ -22,7 +22,7 @@ from daemon.farm.server.config import FarmServerConfig, list_url, nats_address
 from daemon.farm.server.dispatcher import Dispatcher, DispatcherTimes
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
-from daemon.farm.server.sites import Hub, Site
+from daemon.farm.server.sites import OwnSite, SiteHub
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
@@ -75,10 +75,10 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         log.info("farm.listening", host=config.http.host, port=server.port)
         works = [dispatcher.run(), files.run(), _tidy(jobs)]
         if config.sites.sites:
-            end.sites, end.answer_site = config.sites.sites, Hub(jobs, files, config.sites.sites).answer
+            end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer
         if config.sites.site:
             lane = NatsSiteEnd(config.sites.site, nats_address(config, environ))
-            works += [lane.run(), Site(jobs, files, lane, state, config.sites.poll_s).run()]
+            works += [lane.run(), OwnSite(jobs, files, lane, state, config.sites.poll_s).run()]
         work = asyncio.ensure_future(for_ever(*works))
         try:
             await _until(stop, work, environ, dispatcher)

@@ -79,7 +79,7 @@ class HubLane(Protocol):
         """Return the hub's answer; raises FarmUnreachable, FarmRefused."""
 
 
-class Hub:
+class SiteHub:
     """What the hub answers its sites."""
 
     def __init__(self, jobs: ListThread, files: FarmFiles, sites: tuple[str, ...]) -> None:
@@ -117,7 +117,7 @@ class Hub:
         return await self._files.chunk(question.sha256, question.offset)
 
 
-class Site:
+class OwnSite:
     """Asks the hub, and does what it says."""
 
     def __init__(self, jobs: ListThread, files: FarmFiles, lane: HubLane, folder: Path, poll: float = POLL) -> None:

@@ -86,7 +86,7 @@ def test_a_name_that_would_be_another_subject_is_refused(farm, name):
 
 
 def test_a_printer_that_is_called_server_is_no_server():
-    text = render_users([NatsUser(name="server", role="printer", nkey="UX")], "hub")
+    text = render_users([NatsUser(name="server", role="printer", nkey="UX")])
     assert '"farm.claim.server"' in text
 
 

@@ -392,7 +392,7 @@ def test_a_site_has_the_whole_job_and_the_hub_shows_what_it_says(farm, wall):
     assert farm.hand_over(job.id, "north").site == "north"
     assert farm.offer("mk3", presence()) is None
     assert farm.why_waiting(job.id, {}) == ["the site north has it"]
-    for refused in (farm.cancel_job, farm.hold, lambda job: farm.hand_over(job, "south")):
+    for refused in (farm.hold, lambda job: farm.hand_over(job, "south")):
         with pytest.raises(FarmConflict, match="the site north has job 1"):
             refused(job.id)
     site = JobList("sqlite://", wall)

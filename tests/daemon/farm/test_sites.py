@@ -16,7 +16,7 @@ from daemon.farm.list.words import FileFacts, JobWish
 from daemon.farm.messages import Presence, Report, Tool
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
-from daemon.farm.server.sites import Hub, Site
+from daemon.farm.server.sites import OwnSite, SiteHub
 from support.nats import FarmServerProcess, eventually, nats_server, running
 
 GCODE = b"G28\nG1 X10 Y10\n" * 60_000  # of more than one chunk
@@ -51,9 +51,9 @@ async def both(folder):
         await lists[name].open(lambda: JobList("sqlite://", lambda: 1e9 + loop.time()))
         files[name] = FarmFiles(folder / name, FarmInMemory().server(), 1 << 30)
         await files[name].open()
-    lane = Lane(Hub(lists["hub"], files["hub"], ("munich",)))
+    lane = Lane(SiteHub(lists["hub"], files["hub"], ("munich",)))
     try:
-        yield lists["hub"], lists["site"], files["hub"], Site(lists["site"], files["site"], lane, folder), lane
+        yield lists["hub"], lists["site"], files["hub"], OwnSite(lists["site"], files["site"], lane, folder), lane
     finally:
         for each in lists.values():
             await each.close()
@@ -148,7 +148,7 @@ async def test_a_site_that_restarts_says_again_what_it_has_and_takes_nothing_twi
         async with running(site.run()):
             await eventually(lambda: site._known, "the job", 600)
         await print_one(here)
-        again = Site(here, site._files, lane, tmp_path)
+        again = OwnSite(here, site._files, lane, tmp_path)
         async with running(again.run()):
             await asyncio.sleep(60)
         assert sorted(await states(hub, job)) == ["done", "waiting"]
