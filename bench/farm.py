@@ -84,9 +84,9 @@ def show(run: FarmRun) -> None:
     orphans = sum(counts.get(state, 0) for state in ("offered", "claimed", "printing"))
     figures = (
         f"{run.agents:6} {run.jobs:6} {run.rate:10.1f} {seen['p50'] * 1000:12.0f} {seen['p99'] * 1000:7.0f}",
-        f"{seen['twice']:10} {orphans:8} {seen['killed']:7} {run.server[1]:12.0f} {run.nats[1]:4.0f} {seen['rss']:6.0f}",
-        f" {run.server[0]:.0f} {run.nats[0]:.0f} {seen['cpu']:.0f}   {run.seconds:.0f} s, {counts}, refused starts",
-        f"{seen['refused']}, done and never begun {run.unmatched}",
+        f"{seen['twice']:10} {orphans:8} {seen['killed']:7} {run.server[1]:12.0f} {run.nats[1]:4.0f}",
+        f"{seen['rss']:6.0f}  {run.server[0]:.0f} {run.nats[0]:.0f} {seen['cpu']:.0f}   {run.seconds:.0f} s, {counts},",
+        f"refused starts {seen['refused']}, done and never begun {run.unmatched}",
     )
     sys.stdout.write(" ".join(figures) + "\n")
     sys.stdout.flush()
