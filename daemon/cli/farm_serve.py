@@ -117,7 +117,7 @@ def _init(args: argparse.Namespace) -> int:
         "[nats]",
         f'urls = ["tls://localhost:{facts.port}"]',
         f'ca_file = "{where}/ca.pem"',
-        f'seed_file = "{where}/server.seed"',
+        f'seed_file = "{where}/server.seed"    # not with nozzled-farm.service, which hands it over by itself',
         *(["", "[sites]", f'site = "{hub.id}"'] if hub is not None else []),
         "",
         f"Printers reach it as {', '.join(hosts)}. Next: nozzled farm enrol ID, for each printer.",

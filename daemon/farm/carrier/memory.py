@@ -374,6 +374,8 @@ class MemoryServerEnd:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Have an agent do something at once."""
+        if not self.connected:
+            raise FarmUnreachable(f"{printer} is not reached: {self.trouble}")
         return await self._farm.to_agent(printer, order, within)
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:  # noqa: ARG002 - the subject's

@@ -123,6 +123,8 @@ class NatsServerEnd:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Have an agent do something at once."""
+        if not self.connected:
+            raise FarmUnreachable(f"{printer} is not reached: {self.trouble}")
         try:
             answer = await self._line.ask(of("order", printer), msgspec.json.encode(order), within)
             return msgspec.json.decode(answer.data, type=OrderAnswer)

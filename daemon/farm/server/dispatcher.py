@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-import msgspec
 import structlog
 
 from daemon.farm.carrier.ending import for_ever
@@ -26,15 +25,15 @@ from daemon.farm.messages import (
     FailedCopy,
     FarmOrder,
     Holdings,
-    Offer,
     OrderAnswer,
     Presence,
     Report,
     YesOrNo,
 )
 from daemon.farm.server.files import FarmFiles
+from daemon.farm.server.known import KnownPrinter, matched_by
 from daemon.farm.server.list_thread import ListThread
-from gcode.frozen import frozen, mutable
+from gcode.frozen import frozen
 
 TICK = 2.0  # s between two looks at leases, and at what others have changed
 SAY_AGAIN = 5.0  # s after which an offer is said again to a printer that is still ready
@@ -42,7 +41,6 @@ CONSIDER_AGAIN = 30.0  # s after which a printer that found nothing is considere
 CANCEL_AGAIN = 8.0  # s
 RENEW_EVERY = 10.0  # s between two renewals by the chunks of a file
 REMEMBER_EVERY = 60.0  # s between two notes of a printer in the list
-LATE = 30.0  # s that a message may be
 MOST_ORDERS = 64  # at once
 
 log = structlog.get_logger()
@@ -56,30 +54,6 @@ class DispatcherTimes:
     away: float = AWAY
     tick: float = TICK
     say_again: float = SAY_AGAIN
-
-
-@mutable
-class _Printer:
-    """What is known of one.
-
-    Attributes:
-        presence: its last word; `at` is when it came, by our clock.
-        said_at: by its own clock.
-        heard: when it came, in loop time.
-        out: what is held out to it, since `out_at`.
-        nothing: the revision at which it found nothing, at `nothing_at`.
-    """
-
-    presence: Presence
-    said_at: float
-    heard: float
-    out: Offer | None = None
-    out_at: float = 0.0
-    nothing: int = -1
-    nothing_at: float = 0.0
-    noted: tuple[Any, ...] = ()
-    noted_at: float = -REMEMBER_EVERY
-    cancelled_at: float = -CANCEL_AGAIN
 
 
 class Dispatcher:
@@ -107,14 +81,15 @@ class Dispatcher:
         self._files = files
         self._wall = wall
         self._times = times or DispatcherTimes()
-        self._printers: dict[str, _Printer] = {}
+        self._printers: dict[str, KnownPrinter] = {}
         self._presences: dict[str, Presence] = {}
         self._ready: dict[str, None] = {}  # to be considered, in this order
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._revision = 0
         self._waiting = True  # copies are, as far as we know
-        self._started: float | None = None
+        self._time = asyncio.get_running_loop().time  # called from other threads, too
+        self._started = self._time()
         self._last_event = -1
         self._renewed: dict[tuple[str, str, int], float] = {}
         self._cancels: dict[str, str] = {}  # printer -> copy that a person wants ended
@@ -124,7 +99,6 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Offer, until cancelled."""
-        self._started = asyncio.get_running_loop().time()
         await self._remembered()
         try:
             await for_ever(self._end.run(self), self._offer_all(), self._look())
@@ -157,13 +131,13 @@ class Dispatcher:
     def heard_ago(self, printer: str) -> float | None:
         """Return the seconds since a printer has said something; None: it has not since the server began."""
         known = self._printers.get(printer)
-        return None if known is None else asyncio.get_running_loop().time() - known.heard
+        return None if known is None else self._time() - known.heard
 
     def is_away(self, printer: str) -> bool:
         """Tell whether a printer has been silent for long: what it holds is an orphan then."""
         ago = self.heard_ago(printer)
         if ago is None:  # it has not had the time to say something
-            ago = asyncio.get_running_loop().time() - (self._started or 0.0)
+            ago = self._time() - self._started
         return ago > self._times.away
 
     def forget(self, printer: str) -> None:
@@ -190,19 +164,20 @@ class Dispatcher:
 
     async def heard(self, printer: str, presence: Presence) -> None:
         """Take a printer's word."""
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         known = self._printers.get(printer)
         if known is None:
-            known = self._printers[printer] = _Printer(presence, presence.at, now)
-        elif presence.boot == known.presence.boot and 0 < known.said_at - presence.at < LATE:
-            return  # it was late, and a newer one has come; by more, its clock was set
-        was_ready, known.said_at, known.heard = known.presence.ready, presence.at, now
-        known.presence = self._presences[printer] = msgspec.structs.replace(presence, at=self._wall())
+            known = self._printers[printer] = KnownPrinter(presence, presence.at, now)
+        elif known.is_late(presence):
+            return
+        was_ready = known.presence.ready
+        known.take(printer, presence, now, self._wall())
+        self._presences[printer] = known.presence
         self.on_news()
-        if _matched_by(presence) != known.noted:
+        if matched_by(presence) != known.noted:
             known.nothing = -1
             self._note(printer, known, now)
-        if presence.ready and not was_ready:
+        if known.presence.ready and not was_ready:
             known.nothing = -1
         self._consider(printer, known, now)
         if printer in self._cancels:
@@ -238,7 +213,7 @@ class Dispatcher:
         found = await self._jobs.call_quietly(lambda jobs: jobs.may_read(printer, copy, attempt))
         if found is None:
             raise FarmRefused(f"this copy is not held out to {printer} any more")
-        now, key = asyncio.get_running_loop().time(), (printer, copy, attempt)
+        now, key = self._time(), (printer, copy, attempt)
         if now - self._renewed.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
             self._renewed = {each: at for each, at in self._renewed.items() if now - at < self._times.lease}
             self._renewed[key] = now
@@ -265,7 +240,7 @@ class Dispatcher:
 
     # -- offers --------------------------------------------------------------------------------------------------------
 
-    def _consider(self, printer: str, known: _Printer, now: float) -> None:
+    def _consider(self, printer: str, known: KnownPrinter, now: float) -> None:
         """Have a printer considered, if it is ready and there may be something for it."""
         if not known.presence.ready or now - known.heard > self._times.away:
             self._ready.pop(printer, None)
@@ -299,7 +274,7 @@ class Dispatcher:
         known, revision = self._printers[printer], self._revision
         presence, lease = known.presence, self._times.lease
         offer = await self._jobs.call_quietly(lambda jobs: jobs.offer(printer, presence, lease))
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         if offer is None:
             known.out, known.nothing, known.nothing_at = None, revision, now
             return
@@ -355,8 +330,9 @@ class Dispatcher:
 
     async def _look_at_copies(self) -> None:
         """Take back offers that are not the list's any more, and see what people want ended."""
-        copies, counts = await self._jobs.call_quietly(lambda jobs: (jobs.outstanding(), jobs.counts()))
-        self._waiting = counts.get("waiting", 0) > 0
+        copies, self._waiting = await self._jobs.call_quietly(
+            lambda jobs: (jobs.outstanding(), jobs.anything_waiting())
+        )
         self._see_cancels(copies)
         offered = {(copy.printer, copy.id, copy.attempt) for copy in copies if copy.state == "offered"}
         for printer, known in [*self._printers.items()]:
@@ -365,7 +341,7 @@ class Dispatcher:
                 await self._end.withdraw(printer)
 
     def _see_cancels(self, copies: list[FarmCopy]) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         wanted = {copy.printer: copy.id for copy in copies if copy.wish == "cancel" and copy.state != "offered"}
         new = {printer for printer, copy in wanted.items() if self._cancels.get(printer) != copy}
         self._cancels = wanted
@@ -373,7 +349,7 @@ class Dispatcher:
             if (known := self._printers.get(printer)) is not None:
                 self._order_cancel(printer, known, now)
 
-    def _order_cancel(self, printer: str, known: _Printer, now: float) -> None:
+    def _order_cancel(self, printer: str, known: KnownPrinter, now: float) -> None:
         """Ask an agent to end a print; it is asked again at each presence, until it reports an end."""
         if now - known.cancelled_at >= CANCEL_AGAIN and len(self._tasks) < MOST_ORDERS:
             known.cancelled_at = now
@@ -388,14 +364,14 @@ class Dispatcher:
             log.info("farm.cancel", printer=printer, copy=copy, ok=answer.ok, reason=answer.reason)
 
     def _consider_all(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._time()
         for printer, known in self._printers.items():
             self._consider(printer, known, now)
 
-    def _note(self, printer: str, known: _Printer, now: float) -> None:
+    def _note(self, printer: str, known: KnownPrinter, now: float) -> None:
         """Have the list remember a printer, for those who look while it is off."""
         if now - known.noted_at >= REMEMBER_EVERY and len(self._tasks) < MOST_ORDERS:
-            known.noted, known.noted_at = _matched_by(known.presence), now
+            known.noted, known.noted_at = matched_by(known.presence), now
             self._begin(self._remember(printer, known.presence))
 
     async def _remember(self, printer: str, presence: Presence) -> None:
@@ -408,9 +384,3 @@ class Dispatcher:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _matched_by(presence: Presence) -> tuple[Any, ...]:
-    """Return what decides which copies a printer can have, and what people know it by."""
-    tools = tuple((tool.material, tool.colour, tool.nozzle_mm) for tool in presence.tools)
-    return (presence.name, presence.group, tools, presence.size, presence.hottest, presence.url)

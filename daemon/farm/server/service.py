@@ -26,6 +26,7 @@ from daemon.farm.server.sites import OwnSite, SiteHub
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
+KEY = "admin.key"
 ENDING = 5.0  # s for connections and list
 TIDY_EVERY = 86400.0  # s
 
@@ -72,7 +73,8 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         await prepare(app, seams)
         jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
         server = listen(app, config.http.host, config.http.port)
-        log.info("farm.listening", host=config.http.host, port=server.port)
+        page = f"http://{config.http.host}:{server.port}/"
+        log.info("farm.listening", host=config.http.host, port=server.port, page=page, first_key=str(state / KEY))
         works = [dispatcher.run(), files.run(), _tidy(jobs)]
         if config.sites.sites:
             end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer

@@ -279,6 +279,33 @@ async def test_a_lost_offer_is_said_again_and_a_late_presence_is_no_news(farm, t
         assert (await mk3.offer()).attempt == 1
 
 
+async def test_two_agents_of_one_name_are_told_and_get_nothing_until_there_is_one_again(farm, tmp_path):
+    async with serving(farm) as (jobs, files, dispatcher):
+        await dispatcher.heard("mk1", Presence(1.0, "first", ready=True))
+        for number in range(3):
+            for boot in ("second", "first"):
+                await dispatcher.heard("mk1", Presence(2.0 + number, boot, ready=True))
+                await asyncio.sleep(5)
+        assert "two agents call themselves mk1" in dispatcher.presences["mk1"].reason
+        job = await submit(jobs, files, tmp_path)
+        await asyncio.sleep(10)
+        assert await states(jobs, job) == ["waiting"]
+        for number in range(8):
+            await dispatcher.heard("mk1", Presence(20.0 + number, "second", ready=True))
+            await asyncio.sleep(10)
+        assert dispatcher.presences["mk1"].reason == ""
+        assert "offered" in await states(jobs, job)
+
+
+async def test_an_agent_that_restarts_and_a_late_word_of_the_one_before_are_no_two_agents(farm):
+    async with serving(farm) as (_, _, dispatcher):
+        for boot in ("first", "second", "first", "second", "third"):
+            await dispatcher.heard("mk1", Presence(1.0, boot, ready=True))
+            await asyncio.sleep(40)
+        assert dispatcher.presences["mk1"].ready
+        assert dispatcher.heard_ago("mk1") < 50
+
+
 async def test_two_servers_with_one_list_give_no_copy_twice(farm, tmp_path):
     printers = [Printer(farm.memory, f"p{number}") for number in range(6)]
     async with serving(farm, 1) as (jobs, files, _), serving(farm, 2), running(*(each.run() for each in printers)):
