@@ -125,22 +125,22 @@ class MotionLimits:
 
     def _note_accelerations(self, command: Command, unit: float) -> None:
         """M204; S is printing and travel, as in older files."""
-        both = _given(command, "S", unit)
+        both = _limit(command, "S", unit)
         if self.square_corner:
-            parts = [each for each in (_given(command, "P", unit), _given(command, "T", unit)) if each]
+            parts = [each for each in (_limit(command, "P", unit), _limit(command, "T", unit)) if each]
             if both or len(parts) > 1:
                 self.accelerate(both or min(parts))
             return
-        self.printing = _given(command, "P", unit) or both or self.printing
-        self.travel = _given(command, "T", unit) or both or self.travel
-        self.retract = _given(command, "R", unit) or self.retract
+        self.printing = _limit(command, "P", unit) or both or self.printing
+        self.travel = _limit(command, "T", unit) or both or self.travel
+        self.retract = _limit(command, "R", unit) or self.retract
         if self.loose:
             asked = max(self.printing, self.travel)
             self.accelerations[:2] = [max(each, asked) for each in self.accelerations[:2]]
 
     def _note_advanced(self, command: Command, unit: float) -> None:
         _set_axes(self.jerk, command, unit)
-        self.junction_deviation = _given(command, "J", unit) or self.junction_deviation
+        self.junction_deviation = _limit(command, "J", unit) or self.junction_deviation
         self.min_feedrate = _not_negative(command, "S", self.min_feedrate, unit)
         self.min_travel_feedrate = _not_negative(command, "T", self.min_travel_feedrate, unit)
         self.min_segment_time = _not_negative(command, "B", self.min_segment_time, 1e-6)
@@ -166,10 +166,10 @@ def klipper(limits: MotionLimits) -> MotionLimits:
 
 def _set_axes(values: list[float], command: Command, unit: float) -> None:
     for axis, letter in enumerate(AXES):
-        values[axis] = _given(command, letter, unit) or values[axis]
+        values[axis] = _limit(command, letter, unit) or values[axis]
 
 
-def _given(command: Command, letter: str, unit: float) -> float | None:
+def _limit(command: Command, letter: str, unit: float) -> float | None:
     """Return a word's value if a machine can have it as a limit."""
     value = command.number(letter, 0.0) * unit
     return value if _LEAST_LIMIT <= value <= _HIGHEST_LIMIT else None

@@ -85,7 +85,7 @@ def excess(command: bytes, hotend: float, bed: float, chamber: float | None = No
     most = {_HOTEND: hotend, _BED: bed, _CHAMBER: bed if chamber is None else chamber, _LIMIT: hotend + _ABOVE}
     for asked in _all_asked(command):
         if not asked.target <= most[asked.heats]:
-            return f"{_shown(command)} asks for {asked.target:g} °C, the profile allows {most[asked.heats]:g} °C"
+            return f"{_shorten(command)} asks for {asked.target:g} °C, the profile allows {most[asked.heats]:g} °C"
     return None
 
 
@@ -95,14 +95,14 @@ def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | No
     Macros do with their parameters what they like, and what an expression comes to is known to the firmware alone.
     """
     if any(not asked.sure for asked in _all_asked(command)):
-        return f"{_shown(command)} asks for a temperature that only the firmware can work out"
+        return f"{_shorten(command)} asks for a temperature that only the firmware can work out"
     most = {_HOTEND: hotend, _BED: bed, _CHAMBER: chamber}
     name = _NAMED.match(command.decode())
     for parameter, value in _parameters(command.decode()) if name else ():
         if _SAYS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
             limit = most[_heated(parameter)]
             if not _float(value) <= limit:
-                return f"{_shown(command)}: {parameter} is above the {limit:g} °C that the profile allows"
+                return f"{_shorten(command)}: {parameter} is above the {limit:g} °C that the profile allows"
     return None
 
 
@@ -124,7 +124,7 @@ def named_target(command: bytes) -> tuple[str, float, bool] | None:
     return None
 
 
-def _shown(command: bytes) -> str:
+def _shorten(command: bytes) -> str:
     text = command.decode()
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 

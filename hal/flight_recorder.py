@@ -81,7 +81,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     before = [*ring][: len(ring) - len(found)]
     gap = bool(found) and (before[-1][0] > time if before else len(ring) >= SIZE)
     said: list[tuple[str, float, str]] = []
-    begun = _begun(before)
+    begun = _unfinished(before)
     for at, kind, data in found:
         arrow = {HOST: ">", PRINTER: "<"}.get(kind)
         if arrow is None:
@@ -94,7 +94,7 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     return RecentLines(said, gap)
 
 
-def _begun(before: Sequence[Piece]) -> bytes:
+def _unfinished(before: Sequence[Piece]) -> bytes:
     """Return what the printer has said of a line that is not complete yet."""
     begun = b""
     for _, kind, data in reversed(before):
@@ -115,12 +115,12 @@ def _lines(ring: Iterable[Piece]) -> Iterator[str]:
     begun = b""  # a line of the printer's, cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
-            yield from _shown(">", text_on_wire(data).split(b"\n"))
+            yield from _arrowed(">", text_on_wire(data).split(b"\n"))
         elif kind == PRINTER:
             *whole, begun = (begun + data).split(b"\n")
-            yield from _shown("<", whole)
-    yield from _shown("<", [begun])
+            yield from _arrowed("<", whole)
+    yield from _arrowed("<", [begun])
 
 
-def _shown(arrow: str, said: Iterable[bytes]) -> Iterator[str]:
+def _arrowed(arrow: str, said: Iterable[bytes]) -> Iterator[str]:
     return (f"{arrow} {decode(line)}" for line in said if line.strip(b"\r"))

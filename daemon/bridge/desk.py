@@ -68,17 +68,17 @@ def answer(
         result = desk.answer(question)
     except Exception as error:  # noqa: BLE001 - the one funnel: `_failed` has what is a bug told
         return _failed(message, error, on_bug)
-    return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _answered(message, result)
+    return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)
 
 
 async def _awaited(message: QuestionMessage, result: Awaitable[object], on_bug: Callable[[Exception], None]) -> bytes:
     try:
-        return _answered(message, await result)
+        return _encode_answer(message, await result)
     except Exception as error:  # noqa: BLE001 - as above
         return _failed(message, error, on_bug)
 
 
-def _answered(message: QuestionMessage, result: object) -> bytes:
+def _encode_answer(message: QuestionMessage, result: object) -> bytes:
     told = encode(result)
     if len(told) > MOST_ANSWER:
         return refused(message, ServiceError(f"the answer has {len(told)} bytes; the longest may have {MOST_ANSWER}"))

@@ -64,7 +64,7 @@ def event_message(event: Event, dropped: int = 0) -> EventMessage | None:
     name = type(event).__name__
     if name not in _KINDS:
         return None
-    payload = {each.name: _told(getattr(event, each.name)) for each in fields(event)}
+    payload = {each.name: _crossing(getattr(event, each.name)) for each in fields(event)}
     return EventMessage(name=name, payload=msgspec.Raw(encode(payload)), dropped=dropped)
 
 
@@ -93,7 +93,7 @@ class _StateChanged(msgspec.Struct):
     error: tuple[str, str] | None = None
 
 
-def _told(value: object) -> object:
+def _crossing(value: object) -> object:
     return error_pair(value) if isinstance(value, NozzledError) else value
 
 

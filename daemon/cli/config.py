@@ -23,14 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the configuration, or the printers that are known."""
     if getattr(args, PRESET) == LIST:
-        print("\n".join(_listed()))
+        print("\n".join(_preset_lines()))
     else:
         parts = [render(configured(args)), *sections.render(args.config, os.environ)]
         print("\n".join(parts), end="")
     return 0
 
 
-def _listed() -> Iterator[str]:
+def _preset_lines() -> Iterator[str]:
     width = max(map(len, presets()))
     for name, each in sorted(presets().items()):
         profile = each.profile

@@ -118,7 +118,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     if found.service is not None:
         path = found.service.config
     host, port = whose.host_and_port(found)
-    answers, told = _asked(args, host, port) if not mistake else (None, {})
+    answers, told = _running_version(args, host, port) if not mistake else (None, {})
     job = told.get("job", {})
     beside = told.pop("companions", {}).get("companions", {})  # whose names the bundle does without
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
@@ -138,7 +138,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     ), told
 
 
-def _asked(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
+def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
     """Return the version of the daemon that runs ("": nobody answers, None: it does not tell us) and what it says."""
     if not whose.is_served(host, port):
         return "", {}

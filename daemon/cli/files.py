@@ -31,7 +31,7 @@ async def _list(client: OctoPrintClient, args: argparse.Namespace) -> FileList:
     return await client.files.list(recursive=args.recursive)
 
 
-def _listed(found: FileList) -> str:
+def _format(found: FileList) -> str:
     lines = [line for entry in found["files"] for line in _rows(entry)]
     if (free := found.get("free")) is not None:
         lines.append(f"{free / 1e9:.1f} GB free")
@@ -134,7 +134,7 @@ async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 _ACTIONS = {
-    "list": Action("List the files.", _list, _listed, _for_list),
+    "list": Action("List the files.", _list, _format, _for_list),
     "upload": Action("Upload files.", _upload, _uploaded, _for_upload),
     "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_for_one),
     "print": Action("Select a file and print it.", _print, arguments=_for_print),

@@ -50,7 +50,7 @@ async def _list(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     return (await client.history.list(**_query(args, limit=str(args.limit))))["jobs"]
 
 
-def _shown(jobs: list[dict[str, Any]]) -> str:
+def _format(jobs: list[dict[str, Any]]) -> str:
     return "\n".join(printable(_row(job)) for job in jobs) or "nothing was printed"
 
 
@@ -89,7 +89,7 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 
 _ACTIONS = {
-    "list": Action("Show prints, the newest first.", _list, _shown, _for_list),
+    "list": Action("Show prints, the newest first.", _list, _format, _for_list),
     "totals": Action("Show sums of time and filament.", _totals, _totals_shown, _for_totals),
     "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _filters),
 }

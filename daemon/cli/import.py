@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     found = read(args.folder)
     if args.dry_run:
-        print(json.dumps(_as_json(found)) if args.json else _listed(found))
+        print(json.dumps(_as_json(found)) if args.json else _format_inventory(found))
         return 0
     args.action = Action("", lambda client, _: _take(client, found, args), lambda answer: str(answer["shown"]))
     return remote.run(args)
@@ -69,7 +69,7 @@ async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Name
         "uploads": taken.uploads, "folders": taken.folders, "there": taken.there, "prints": taken.prints,
         "notes": taken.notes, "settings": taken.settings, "keys": taken.keys, "left": taken.left, "hints": found.hints,
     }  # fmt: skip
-    return answer if args.json else {"shown": _told(found, taken)}
+    return answer if args.json else {"shown": _format_report(found, taken)}
 
 
 async def _sizes(client: OctoPrintClient) -> dict[str, int]:
@@ -125,7 +125,7 @@ def _as_json(found: "Inventory") -> dict[str, Any]:
     }
 
 
-def _listed(found: "Inventory") -> str:
+def _format_inventory(found: "Inventory") -> str:
     """Return what there is."""
     size = sum(each.size for each in found.uploads)
     rows = [
@@ -142,7 +142,7 @@ def _listed(found: "Inventory") -> str:
     return _report("there is", rows, found.left, found.hints)
 
 
-def _told(found: "Inventory", taken: "MoveReport") -> str:
+def _format_report(found: "Inventory", taken: "MoveReport") -> str:
     """Return what was done; new keys are shown this once."""
     before = f", {taken.there} more here before" if taken.there else ""
     rows = [

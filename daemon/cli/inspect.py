@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     # NumPy, Pillow and matplotlib are loaded by those who need them, and a driver too: they take most of the time
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
 
-    settings, firmware = _told(args.printer) if args.printer else ((), "")
+    settings, firmware = _ask_limits(args.printer) if args.printer else ((), "")
     profile = configured(args).profile
     printer = machine(profile, settings, firmware)
     with unpacked(args.file, args.plate) as path:
@@ -65,7 +65,7 @@ def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis
     return found
 
 
-def _told(address: str) -> tuple[tuple[str, ...], str]:
+def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
     """Return what a printer says of its limits, as the daemon asks for them too, and how its firmware is called.
 
     Raises:
@@ -154,12 +154,12 @@ def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
     yield "highest speed, flow", f"{found.max_speed:.0f} mm/s, {found.max_flow:.1f} mm³/s"
     for heater, targets in found.temperatures.items():
         yield heater, ", ".join(f"{target:g}" for target in targets) + (" °C" if targets else "")
-    yield from _said(found.about)
+    yield from _describe(found.about)
     yield "objects", _plain(", ".join(found.objects[:10])) + (" …" if len(found.objects) > 10 else "")  # noqa: PLR2004
     yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in found.thumbnails)
 
 
-def _said(about: About) -> Iterator[tuple[str, str]]:
+def _describe(about: About) -> Iterator[tuple[str, str]]:
     """Yield what the file says about itself."""
     yield "printer", _plain(about.printer or "")
     heights = [("", about.layer_height), ("first ", about.first_layer_height)]

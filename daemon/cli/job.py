@@ -26,7 +26,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> JobInformat
     return await client.job.get()
 
 
-def _shown(job: JobInformation) -> str:
+def _format(job: JobInformation) -> str:
     return as_table(job, datetime.now().astimezone())
 
 
@@ -73,7 +73,7 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 _ACTIONS = {
-    "status": Action("Tell what is printed, and how far it is.", _status, _shown),
+    "status": Action("Tell what is printed, and how far it is.", _status, _format),
     "watch": Action("Show how far the print is, in one line, until it ends.", _watch, arguments=_for_watch),
     "start": Action("Print the selected file.", _start, arguments=_for_start),
     "pause": Action("Pause the print; nothing happens if it is paused.", lambda client, _: client.job.pause()),

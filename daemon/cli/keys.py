@@ -65,7 +65,7 @@ def _add(keyring: Keyring, args: argparse.Namespace) -> str:
 def _list(keyring: Keyring, args: argparse.Namespace) -> str:
     keyring.load()
     if args.json:
-        return json.dumps([_described(key) for key in keyring.keys])
+        return json.dumps([_as_json(key) for key in keyring.keys])
     if not keyring.keys:
         return "there are no keys with names; `nozzled key` shows the first key, which has none"
     return "\n".join([_row("name", "scope", "made", "last used", ""), *map(_row_of, keyring.keys)])
@@ -79,7 +79,7 @@ def _row(name: str, scope: str, made: str, used: str, app: str) -> str:
     return f"{name:<24} {scope:<8} {made:<17} {used:<17} {app}".rstrip()
 
 
-def _described(key: NamedKey) -> dict[str, Any]:
+def _as_json(key: NamedKey) -> dict[str, Any]:
     """Return what may be told of a key: not even its hash."""
     return {"name": key.name, "scope": key.scope, "created": key.created, "last_used": key.last_used, "app": key.app}
 
@@ -120,7 +120,7 @@ async def _requests(client: OctoPrintClient, _: argparse.Namespace) -> dict[str,
     return pending
 
 
-def _shown(pending: dict[str, Any]) -> str:
+def _format(pending: dict[str, Any]) -> str:
     rows = [f"{token}  {printable(each['app_id'])}  from {each['remote_address']}" for token, each in pending.items()]
     return "\n".join(rows) or "no app is waiting"
 
@@ -143,7 +143,7 @@ def _declare_deny(parser: argparse.ArgumentParser) -> None:
 
 
 _REMOTE = {
-    "requests": Action("List the apps that ask for a key.", _requests, _shown),
+    "requests": Action("List the apps that ask for a key.", _requests, _format),
     "allow": Action("Give an app the key that it asks for.", _deciding(allow=True), arguments=_declare_allow),
     "deny": Action("Refuse an app.", _deciding(allow=False), arguments=_declare_deny),
 }

@@ -28,7 +28,7 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
         found = await _proposed(client, args)
-        print(_told(found), check(found["top"]), sep="\n", file=sys.stderr)
+        print(_sentences(found), check(found["top"]), sep="\n", file=sys.stderr)
         if not (args.yes or agree(PurePosixPath(found["file"]).name)):
             raise ClientError("nothing was written")
         return await client.resume_at.start(found["token"])
@@ -42,7 +42,7 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
         found = await _proposed(client, args)
-        print(_told(found), file=sys.stderr)
+        print(_sentences(found), file=sys.stderr)
         args.file = folder / PurePosixPath(found["print"]["path"]).name
         args.file.write_bytes(await client.files.download(found["print"]["path"]))
         args.line, args.layer, args.height = found["line"], None, None
@@ -59,7 +59,7 @@ async def _proposed(client: OctoPrintClient, args: argparse.Namespace) -> dict[s
     return await client.resume_at.propose(layer=args.layer, height=args.height, line=args.line)
 
 
-def _told(found: dict[str, Any]) -> str:
+def _sentences(found: dict[str, Any]) -> str:
     """Return a proposal in some sentences."""
     job, at = found["print"], found["at"]
     ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it

@@ -19,7 +19,7 @@ _SERVE = "Tell it, until SIGTERM or Ctrl-C."
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(actions, {"status": Action("Show whether the broker is there, and the topics' base.", _status, _shown)})
+    add_to(actions, {"status": Action("Show whether the broker is there, and the topics' base.", _status, _format)})
     serving = actions.add_parser("serve", help=_SERVE, description=_SERVE)
     add_server(serving)
     serving.set_defaults(action=None, parser=serving)
@@ -51,7 +51,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     return await client.companions.get("mqtt")
 
 
-def _shown(told: dict[str, Any]) -> str:
+def _format(told: dict[str, Any]) -> str:
     state = told["state"] or {}
     rows = ["nozzled-mqtt does not run: sudo systemctl enable --now nozzled-mqtt"] if told["away"] else []
     if state:

@@ -56,7 +56,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     return await client.companions.get("notify")
 
 
-def _shown(told: dict[str, Any]) -> str:
+def _format(told: dict[str, Any]) -> str:
     state = told["state"] or {}
     rows = ["nozzled-notify does not run: sudo systemctl enable --now nozzled-notify"] if told["away"] else []
     rows += [state["problem"]] if state.get("problem") else []
@@ -107,7 +107,7 @@ def _chosen(chosen: dict[str, Any]) -> str:
 
 _ACTIONS = {
     "test": Action("Send a message now, and show what has come of it.", _test, _tested, _for_test),
-    "status": Action("Show where messages go, and what has become of the last ones.", _status, _shown),
+    "status": Action("Show where messages go, and what has become of the last ones.", _status, _format),
     "tell": Action("Tell of these classes again.", _switch(on=True), _chosen, _for_classes),
     "mute": Action("Tell of these classes no more.", _switch(on=False), _chosen, _for_classes),
 }

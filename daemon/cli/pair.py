@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         args.action = Action("", _pair, lambda made: _welcome(made, first))
     else:
         drawn = sys.stdout.isatty() and not args.no_qr
-        args.action = Action("", _pair, lambda made: _shown(made, drawn=drawn))
+        args.action = Action("", _pair, lambda made: _format(made, drawn=drawn))
     return remote.run(args)
 
 
@@ -45,7 +45,7 @@ async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, 
     return made
 
 
-def _shown(made: dict[str, Any], *, drawn: bool) -> str:
+def _format(made: dict[str, Any], *, drawn: bool) -> str:
     links = [printable(each) for each in made["links"]]
     return invitation_text(links, printable(made["scope"]), made["expires"]) if drawn else links[0]
 
@@ -53,4 +53,4 @@ def _shown(made: dict[str, Any], *, drawn: bool) -> str:
 def _welcome(made: dict[str, Any], first: str) -> str:
     addresses = [printable(each).partition("#")[0] for each in made["links"]]
     rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; a secret)"}
-    return f"\n{table(rows)}\n{_shown(made, drawn=True)}"
+    return f"\n{table(rows)}\n{_format(made, drawn=True)}"

@@ -37,7 +37,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     return await client.companions.get("power")
 
 
-def _shown(told: dict[str, Any]) -> str:
+def _format(told: dict[str, Any]) -> str:
     state = told["state"]
     if told["away"] or state is None:
         return "`nozzled power serve` does not run: sudo systemctl enable --now nozzled-power"
@@ -71,17 +71,17 @@ def _for_off(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="also in a print, or while it is hot")
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
+def _arguments(args: argparse.Namespace) -> dict[str, Any]:
     named = {"device": args.device} if args.device is not None else {}
     return {**named, "force": True} if getattr(args, "force", False) else named
 
 
 async def _on(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    return await client.companions.ask("power", "on", _given(args))
+    return await client.companions.ask("power", "on", _arguments(args))
 
 
 async def _off(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    return await client.companions.ask("power", "off", _given(args))
+    return await client.companions.ask("power", "off", _arguments(args))
 
 
 async def _cancel(client: OctoPrintClient, _: argparse.Namespace) -> None:
@@ -93,7 +93,7 @@ def _switched(told: dict[str, Any]) -> str:
 
 
 _ACTIONS = {
-    "status": Action("Show the switches, what the sensors say, and whether the printer goes off.", _status, _shown),
+    "status": Action("Show the switches, what the sensors say, and whether the printer goes off.", _status, _format),
     "on": Action("Switch the printer on, or another device.", _on, _switched, _for_switch),
     "off": Action("Switch it off; refused in a print, and while it is hot.", _off, _switched, _for_off),
     "cancel": Action("Keep the printer on that was to go off by itself.", _cancel),

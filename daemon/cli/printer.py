@@ -27,7 +27,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
         return {"connection": connection["current"], "printer": None, **({"error": error} if error else {})}
 
 
-def _shown(told: dict[str, Any]) -> str:
+def _format(told: dict[str, Any]) -> str:
     connection, printer = told["connection"], told["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
@@ -132,7 +132,7 @@ async def _presets(client: OctoPrintClient, _: argparse.Namespace) -> list[dict[
     return found
 
 
-def _listed(presets: list[dict[str, Any]]) -> str:
+def _preset_rows(presets: list[dict[str, Any]]) -> str:
     """Return a row for each preset; a heater that it leaves alone is left out."""
     names = {"extruder": "nozzle", "bed": "bed", "chamber": "chamber"}
     width = max((len(printable(each["name"])) for each in presets), default=0)
@@ -176,7 +176,7 @@ async def _send(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 _ACTIONS = {
-    "status": Action("Tell connection, state and temperatures.", _status, _shown),
+    "status": Action("Tell connection, state and temperatures.", _status, _format),
     "connect": Action("Begin to connect to a printer.", _connect, arguments=_for_connect),
     "disconnect": Action("Close the line; ends a print.", lambda client, _: client.connection.disconnect()),
     "temp": Action(
@@ -185,7 +185,7 @@ _ACTIONS = {
         lambda told: table(_heaters(told or {})),
         _for_temperature,
     ),
-    "presets": Action("List the presets of temperatures.", _presets, _listed),
+    "presets": Action("List the presets of temperatures.", _presets, _preset_rows),
     "preheat": Action("Heat as a preset says.", _preheat, arguments=_for_preheat),
     "cooldown": Action("Turn all heaters off.", _cooldown),
     "home": Action("Move axes to their origin.", _home, arguments=_for_home),

@@ -43,7 +43,7 @@ def as_table(job: Told, now: datetime) -> str:
             "file": file["path"] or file["name"] or "none selected",
             "layer": _layer(progress),
             "done": "" if done is None else f"{done:.1f} % of the file{_share(progress)}",
-            "time": "" if spent is None else f"{duration(spent)} spent" + (_left(left) if goes_on(job) else ""),
+            "time": "" if spent is None else f"{duration(spent)} spent" + (_time_left(left) if goes_on(job) else ""),
             "last print": _end(job),
             "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
             "ends": clock(now, left) if goes_on(job) and not _waits(job) else "",
@@ -120,7 +120,7 @@ def _share(progress: Told) -> str:
     return "" if share is None else f", {share:.1f} % of the time"
 
 
-def _left(left: float | None) -> str:
+def _time_left(left: float | None) -> str:
     return "" if left is None else f", about {duration(left)} left"
 
 

@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_actions(parser, _ACTIONS)
 
 
-def _shown(queue: dict[str, Any]) -> str:
+def _format(queue: dict[str, Any]) -> str:
     rows = [_row(entry) for entry in queue["entries"]] or ["nothing waits to be printed"]
     bed = f"clear, says {queue['bed']['by']}" if queue["bed"]["clear"] else "not clear"
     rows.append(f"the bed is {bed}" + ("; the queue is paused" if queue["paused"] else ""))
@@ -75,23 +75,23 @@ def _for_bed(parser: argparse.ArgumentParser) -> None:
 
 
 _ACTIONS = {
-    "list": Action("Show what waits, in its order.", lambda client, _: client.queue.get(), _shown),
+    "list": Action("Show what waits, in its order.", lambda client, _: client.queue.get(), _format),
     "add": Action("Put a file in.", _add, _added, _for_add),
     "move": Action(
         "Put an entry at another place.",
         lambda client, args: client.queue.move(args.entry, max(0, args.place - 1)),
-        _shown,
+        _format,
         _for_move,
     ),
-    "remove": Action("Take an entry out.", lambda client, args: client.queue.remove(args.entry), _shown, _number),
+    "remove": Action("Take an entry out.", lambda client, args: client.queue.remove(args.entry), _format, _number),
     "retry": Action(
         "Let an entry wait again that was refused, or whose print failed.",
         lambda client, args: client.queue.retry(args.entry),
-        _shown,
+        _format,
         _number,
     ),
-    "clear": Action("Take out all that is not being printed.", lambda client, _: client.queue.clear(), _shown),
-    "clear-bed": Action("Say that the bed is clear: the next print begins.", _clear_bed, _shown, _for_bed),
-    "pause": Action("Begin nothing more.", lambda client, _: client.queue.pause(), _shown),
-    "resume": Action("Go on.", lambda client, _: client.queue.resume(), _shown),
+    "clear": Action("Take out all that is not being printed.", lambda client, _: client.queue.clear(), _format),
+    "clear-bed": Action("Say that the bed is clear: the next print begins.", _clear_bed, _format, _for_bed),
+    "pause": Action("Begin nothing more.", lambda client, _: client.queue.pause(), _format),
+    "resume": Action("Go on.", lambda client, _: client.queue.resume(), _format),
 }

@@ -98,8 +98,8 @@ def _of_file(args: argparse.Namespace) -> int:
 def _written(args: argparse.Namespace, output: Path) -> bool:
     """Write the file, if that is what is wanted; tell whether it was."""
     config = configured(args)
-    found = _found(args, config)
-    print(_told(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
+    found = _propose(args, config)
+    print(_describe(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
     if not args.yes and not _agreed(str(output.name if args.print else output), output, printed=args.print):
         print("nozzled: nothing was written", file=sys.stderr)
         return False
@@ -110,7 +110,7 @@ def _written(args: argparse.Namespace, output: Path) -> bool:
     return True
 
 
-def _found(args: argparse.Namespace, config: Config) -> Proposal:
+def _propose(args: argparse.Namespace, config: Config) -> Proposal:
     from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
     layers = analyse(args.file, machine(config.profile)).layers
@@ -123,7 +123,7 @@ def _check(top: float) -> str:
     return CHECK.format(top=f"{top:.2f}")
 
 
-def _told(path: Path, found: Proposal) -> str:
+def _describe(path: Path, found: Proposal) -> str:
     at = found.at
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
     return f"{path.name} goes on at byte {found.offset}: {where}; {heated(found.temperatures) or 'nothing is heated'}"

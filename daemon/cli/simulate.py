@@ -14,7 +14,7 @@ from tqdm import tqdm
 from daemon.cli.options import add_config, add_preset, configured
 from daemon.config import FIRMWARES as PROFILES
 from daemon.packing.as_text import unpacked
-from daemon.simulation.machine import described, firmware_name, sized
+from daemon.simulation.machine import firmware_name, simulated_printer, sized
 from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan, SimulationProgress
 from daemon.simulation.summary import clock_time, summary
@@ -118,7 +118,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
     if args.scenario is not None:
         options["scenario"] = str(args.scenario)
     address = Address("sim", "", options)
-    firmware = described(config.profile, config_of(address))
+    firmware = simulated_printer(config.profile, config_of(address))
     return SimulationPlan(
         args.file, firmware, str(address), args.record, keep_path=args.report is not None, config=config
     )

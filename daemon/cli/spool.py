@@ -20,7 +20,7 @@ async def _list(client: OctoPrintClient, _: argparse.Namespace) -> Any:
     return (await client.companions.ask("notify", "spools"))["spools"]
 
 
-def _listed(spools: list[dict[str, Any]]) -> str:
+def _format_list(spools: list[dict[str, Any]]) -> str:
     return "\n".join(printable(f"{each['id']:>5}  {_named(each)}") for each in spools) or "Spoolman has no spools"
 
 
@@ -34,7 +34,7 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
     return ((await client.companions.get("notify"))["state"] or {}).get("spoolman")
 
 
-def _shown(told: dict[str, Any] | None) -> str:
+def _format(told: dict[str, Any] | None) -> str:
     if told is None:
         return "there is no Spoolman: set [spoolman] url to its address"
     rows = [f"T{each['tool']}  {_of_tool(each)}" for each in told["tools"]]
@@ -75,8 +75,8 @@ async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 _ACTIONS = {
-    "status": Action("Show what is on the tools, and how much is left.", _status, _shown),
-    "list": Action("List the spools that Spoolman has.", _list, _listed),
-    "use": Action("Say that this spool is on a tool now.", _use, _shown, _for_use),
-    "none": Action("Say that none is.", _none, _shown, _for_tool),
+    "status": Action("Show what is on the tools, and how much is left.", _status, _format),
+    "list": Action("List the spools that Spoolman has.", _list, _format_list),
+    "use": Action("Say that this spool is on a tool now.", _use, _format, _for_use),
+    "none": Action("Say that none is.", _none, _format, _for_tool),
 }

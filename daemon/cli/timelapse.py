@@ -50,7 +50,7 @@ async def _list(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any
     return told
 
 
-def _shown(told: Mapping[str, Any]) -> str:
+def _format(told: Mapping[str, Any]) -> str:
     if not told["enabled"]:
         return "there is no timelapse: the configuration file has no section [timelapse]"
     rows = [f"{each['date']}  {each['size']:>9}  {each['name']}" for each in told["files"]] or ["there are no films"]
@@ -85,7 +85,7 @@ async def _address(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 
 _ACTIONS = {
-    "list": Action("List the films, and the pictures of which no film was made.", _list, _shown),
+    "list": Action("List the films, and the pictures of which no film was made.", _list, _format),
     "delete": Action("Delete a film, or pictures of which no film was made.", _delete, arguments=_name),
     "render": Action("Make a film of pictures; not while something is printed.", _render, arguments=_name),
     "play-address": Action(

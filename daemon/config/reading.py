@@ -61,7 +61,7 @@ def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mappi
 def _section(tables: Mapping[str, object], name: str, source: Path | None) -> Mapping[str, Any]:
     table = tables.get(name, {})
     if not isinstance(table, Mapping):
-        raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
+        raise ConfigError(f"{source}: {name} = {_quoted(table)}: must be a section, [{name}]")
     return table
 
 
@@ -103,7 +103,7 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
         if name not in _OF_COMPANIONS:
             _refuse_unknown(name, table, Config, f"{source}: ")
         if not isinstance(table, Mapping):
-            raise ConfigError(f"{source}: {name} = {_shown(table)}: must be a section, [{name}]")
+            raise ConfigError(f"{source}: {name} = {_quoted(table)}: must be a section, [{name}]")
         if name in _OF_COMPANIONS:
             continue  # each reads its own
         section = getattr(base, name)
@@ -139,7 +139,7 @@ def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
         _refuse_unknown(key, value, type(section), prefix)
         if not _fits(value, kinds[key], rules[key]):
             wanted = _allowed(kinds[key], rules[key])
-            raise ConfigError(f"{prefix}{key} = {_shown(value)}: must be {wanted}")
+            raise ConfigError(f"{prefix}{key} = {_quoted(value)}: must be {wanted}")
         if (cls := rules[key].each) is not None:
             values[key] = _tables(value, cls, f"{prefix}{key}")
             continue
@@ -168,13 +168,13 @@ def _tables(given: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
         raise ConfigError(f"{key}: there may be {MOST_TABLES}, not {len(made)}")
     names = [name.casefold() for each in made if (name := getattr(each, "name", ""))]
     if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise ConfigError(f"{key}: there are two with the name {_shown(twice)}")
+        raise ConfigError(f"{key}: there are two with the name {_quoted(twice)}")
     return made
 
 
 def _table(given: object, key: str) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{key} = {_shown(given)}: must be a list of tables, [[{key.rpartition(': ')[2]}]]")
+        raise ConfigError(f"{key} = {_quoted(given)}: must be a list of tables, [[{key.rpartition(': ')[2]}]]")
     return given
 
 
@@ -189,7 +189,7 @@ def _macros(given: Iterable[Any], key: str) -> "tuple[Macro, ...]":
         table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
         made = _macro(table, key)
         if made.name.casefold() in found:
-            raise ConfigError(f"{key}: there are two with the name {_shown(made.name)}")
+            raise ConfigError(f"{key}: there are two with the name {_quoted(made.name)}")
         found[made.name.casefold()] = made
     if len(found) > MOST_MACROS:
         raise ConfigError(f"{key}: there may be {MOST_MACROS}, not {len(found)}")
@@ -200,19 +200,19 @@ def _macro(table: object, key: str) -> Macro:
     if not isinstance(table, Mapping) or not {"name", "commands"} <= table.keys() <= {
         each.name for each in fields(Macro)
     }:
-        raise ConfigError(f"{key} = {_shown(table)}: must be a table with name, commands and, perhaps, while_printing")
+        raise ConfigError(f"{key} = {_quoted(table)}: must be a table with name, commands and, perhaps, while_printing")
     name, commands, always = table["name"], table["commands"], table.get("while_printing", False)
     if not _is_text(name) or not name.strip() or len(name) > _SHOWN:
-        raise ConfigError(f"{key}: name = {_shown(name)}: must be a text of 1 to {_SHOWN} characters")
+        raise ConfigError(f"{key}: name = {_quoted(name)}: must be a text of 1 to {_SHOWN} characters")
     if not _fits(commands, Texts, Option("")) or not 0 < len(commands) <= MOST_COMMANDS:
-        raise ConfigError(f"{key}: commands = {_shown(commands)}: must be a list of 1 to {MOST_COMMANDS} commands")
+        raise ConfigError(f"{key}: commands = {_quoted(commands)}: must be a list of 1 to {MOST_COMMANDS} commands")
     if not isinstance(always, bool):
-        raise ConfigError(f"{key}: while_printing = {_shown(always)}: must be true or false")
+        raise ConfigError(f"{key}: while_printing = {_quoted(always)}: must be true or false")
     for line in commands:
         try:
             check_command(line)
         except NozzledError as error:
-            raise ConfigError(f"{key}, {_shown(name)}: {error}") from error
+            raise ConfigError(f"{key}, {_quoted(name)}: {error}") from error
     return Macro(name.strip(), tuple(commands), always)
 
 
@@ -223,11 +223,11 @@ def _check_script(lines: Iterable[str], key: str) -> None:
         unknown = named_values.names(line) if key.endswith("connected") else named_values.unknown_names(line)
         if unknown:
             allowed = "none here" if key.endswith("connected") else ", ".join(named_values.NAMES)
-            raise ConfigError(f"{key} = {_shown(line)}: unknown value {{{unknown[0]}}}; allowed: {allowed}")
+            raise ConfigError(f"{key} = {_quoted(line)}: unknown value {{{unknown[0]}}}; allowed: {allowed}")
         try:
             check_command(named_values.example(line))
         except NozzledError as error:
-            raise ConfigError(f"{key} = {_shown(line)}: {error}") from error
+            raise ConfigError(f"{key} = {_quoted(line)}: {error}") from error
 
 
 def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
@@ -239,7 +239,7 @@ def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"
-    shown = f"{prefix}{key[:_SHOWN]} = {_shown(value)}"
+    shown = f"{prefix}{key[:_SHOWN]} = {_quoted(value)}"
     raise ConfigError(f"{shown}: unknown {what}; {hint}known are {', '.join(known)}")
 
 
@@ -264,7 +264,7 @@ def _is_text(value: object) -> bool:
 
 def _allowed(kind: object, rule: Option) -> str:
     if rule.choices:
-        return "one of " + ", ".join(map(_shown, rule.choices))
+        return "one of " + ", ".join(map(_quoted, rule.choices))
     if kind is bool:
         return "true or false"
     if kind is str:
@@ -278,7 +278,7 @@ def _allowed(kind: object, rule: Option) -> str:
     return f"a {'whole ' if kind is int else ''}number from {rule.low} to {rule.high}"
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """A refused value for a message: as TOML where it can be, never long."""
     from daemon.config.writing import toml  # noqa: PLC0415 - for a mistake alone
 

@@ -277,7 +277,7 @@ class Desk:
             case ask.Begin():
                 return self._begin(question)
             case ask.AskKey(key=key):
-                return self._found(checked.job_key(key))
+                return self._find(checked.job_key(key))
         return None
 
     def _begin(self, asked: ask.Begin) -> Awaitable[object]:
@@ -285,7 +285,7 @@ class Desk:
         key, mark = checked.job_key(asked.key), checked.job_key(asked.mark)
         return self._keyed.begin(file, key, mark, eject=asked.eject, fits=partial(self._bed.require, asked.bed))
 
-    async def _found(self, key: str) -> KeyedPrint | None:
+    async def _find(self, key: str) -> KeyedPrint | None:
         begun = await self._keyed.find(key)
         return replace(begun, bed=self._bed.of_job(begun.job)) if begun is not None else None
 
@@ -305,7 +305,7 @@ class Desk:
 
     async def _history(self, limit: int) -> list[PastPrint]:
         jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
-        return [_printed(job) for job in jobs]
+        return [_past_print(job) for job in jobs]
 
     async def _recorded(self, after: int, limit: int) -> list[PrintRecord]:
         jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MOST_PRINTED)))
@@ -373,7 +373,7 @@ def _preset(name: str) -> "Preset":
     return find(name)
 
 
-def _printed(job: JobRecord) -> PastPrint:
+def _past_print(job: JobRecord) -> PastPrint:
     """Return what is told of a job of the record."""
     reason = job.reason and job.reason[:LONGEST_REASON]
     state = job.state.lower()

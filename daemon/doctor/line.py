@@ -98,7 +98,7 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
             yield good(f"{user} may open {each.path}, by the group {node.group}")
 
 
-def held(view: View, _: Subject) -> Iterator[Finding]:
+def port_holders(view: View, _: Subject) -> Iterator[Finding]:
     """Whether another program has a port."""
     for each in view.ports():
         others = sorted({name for name in view.held_by(each.path) if name not in (*OURS, *KEEPS)})
@@ -162,4 +162,4 @@ def console(view: View, subject: Subject) -> Iterator[Finding]:
             )
 
 
-CHECKS = (port, rights, held, probers, sandbox, console)
+CHECKS = (port, rights, port_holders, probers, sandbox, console)

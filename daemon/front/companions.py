@@ -113,7 +113,7 @@ class Companions:
             future = desk.replies.get(number)
             if future is not None and not future.done():
                 future.set_result(reply)
-        self._seen(desk)
+        self._on_sign_of_life(desk)
         if state is not None:
             desk.told_at = _now()
             if state != desk.state:
@@ -146,7 +146,7 @@ class Companions:
             return []
         finally:
             desk.holding -= 1
-            self._seen(desk)
+            self._on_sign_of_life(desk)
         taken = [*desk.waiting]
         desk.waiting.clear()
         desk.asked.clear()
@@ -209,7 +209,7 @@ class Companions:
             raise NoSuchCompanion(f"{name} is not switched on: the configuration file has no section for it")
         return self._desks[name]
 
-    def _seen(self, desk: _Desk) -> None:
+    def _on_sign_of_life(self, desk: _Desk) -> None:
         """Note that it is there, and look again when that is long ago."""
         desk.seen = _now()
         if desk.timer is not None:

@@ -107,7 +107,7 @@ def _pairs(names: str) -> list[tuple[str, str]]:
     return [(each[0], each[-1]) for each in parts]
 
 
-def _taken(names: str) -> str:
+def _destructured(names: str) -> str:
     """Return `a as b, c` as what is taken out of an object."""
     return "{" + ", ".join(old if old == new else f"{old}: {new}" for old, new in _pairs(names)) + "}"
 
@@ -157,7 +157,7 @@ class _Module:
         if whole := found["whole"]:
             star, _, name = whole.partition(" as ")
             return f"const {name.strip()} = {variable};" if name else f"const {star} = {variable}.default;"
-        return f"const {_taken(found['names'])} = {variable};"
+        return f"const {_destructured(found['names'])} = {variable};"
 
     def _export_from(self, found: re.Match[str]) -> str:
         variable = _variable(_target(self._name, found))
@@ -197,4 +197,4 @@ class _Module:
         if not self._is_first(found):
             return found[0]
         given, own = self._from_first(found)
-        return f"{given}export const {_taken(found['names'])} = {own};"
+        return f"{given}export const {_destructured(found['names'])} = {own};"

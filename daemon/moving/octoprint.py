@@ -75,7 +75,7 @@ def _read(base: Path) -> Inventory:
     found.name = _text(_mapping(config.get("appearance")).get("name"))
     _keys(found, base)
     _line(found, _mapping(config.get("serial")))
-    found.left += _left(base, config, places)
+    found.left += _left_behind(base, config, places)
     return found
 
 
@@ -133,7 +133,7 @@ def _uploads(found: Inventory, root: Path) -> None:
     found.left += walk.trouble
     if others:
         found.left.append(
-            f"{_counted(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} no G-code: {_some(others)}"
+            f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} no G-code: {_some(others)}"
         )
 
 
@@ -276,7 +276,7 @@ def _keys(found: Inventory, base: Path) -> None:
         if key := _text(_mapping(user).get("apikey")):
             found.keys.append(OldKey(str(name), key))
     if users:
-        found.left.append(f"{_counted(len(users), 'user')} with passwords and groups: here people are let in by keys")
+        found.left.append(f"{_count(len(users), 'user')} with passwords and groups: here people are let in by keys")
 
 
 def _line(found: Inventory, serial: dict[str, Any]) -> None:
@@ -290,7 +290,7 @@ def _line(found: Inventory, serial: dict[str, Any]) -> None:
 # -- what stays behind -----------------------------------------------------------------------------------------------
 
 
-def _left(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
+def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
     plugins = _plugins(base, config)
     if plugins:
         more = f" and {len(plugins) - MOST_NAMED} more" if len(plugins) > MOST_NAMED else ""
@@ -299,7 +299,7 @@ def _left(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterat
         if what and name in places:
             walk = Walk(places[name], what)
             if count := sum(1 for _ in walk.files()):
-                yield f"{what} ({_counted(count, 'file')})"
+                yield f"{what} ({_count(count, 'file')})"
             yield from walk.trouble
     for section, key, what in (
         ("events", "subscriptions", "programs that are run at events"),
@@ -343,7 +343,7 @@ def _yaml(path: Path) -> Any:
         raise FileError(f"{path} cannot be understood: {' '.join(str(error).split())[:200]}") from error
 
 
-def _counted(count: int, what: str) -> str:
+def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 

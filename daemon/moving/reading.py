@@ -52,7 +52,7 @@ class Walk:
         path = os.path.join(folder, name)  # noqa: PTH118 - once for each folder of a tree
         if not os.path.islink(path):  # noqa: PTH114 - as above
             return False
-        self._tell(f"the folder {self._shown(path)}, which is a link to somewhere else")
+        self._tell(f"the folder {self._printable(path)}, which is a link to somewhere else")
         return True
 
     def _tell(self, trouble: str) -> None:
@@ -63,12 +63,12 @@ class Walk:
 
     def _unreadable(self, error: OSError) -> None:
         if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
-            self._tell(f"the folder {self._shown(error.filename)}: {error.strerror}; try with sudo")
+            self._tell(f"the folder {self._printable(error.filename)}: {error.strerror}; try with sudo")
 
     def _is_root(self, path: str) -> bool:
         return Path(path) == self._root
 
-    def _shown(self, path: str) -> str:
+    def _printable(self, path: str) -> str:
         return self._name if self._is_root(path) else printable_name(self._below(path))
 
 

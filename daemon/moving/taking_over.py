@@ -68,7 +68,7 @@ async def take(client: OctoPrintClient, found: Inventory, show: Show = lambda _d
         await _upload(client, upload, taken)
     show(len(found.uploads), len(found.uploads))
     for folder in found.folders:
-        with _told(taken, f"the folder {folder}"):
+        with _noting_refusals(taken, f"the folder {folder}"):
             await client.files.make_folder(folder)
             taken.folders.append(folder)
     return taken
@@ -96,15 +96,15 @@ async def _settings(client: OctoPrintClient, found: Inventory, taken: MoveReport
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
         name = " / ".join(profile[key] for key in ("name", "model") if key in profile)
-        with _told(taken, "the printer profile"):
+        with _noting_refusals(taken, "the printer profile"):
             await client.patch("/api/printerprofiles/_default", {"profile": profile})
             taken.settings["profile"] = f"{name}, {volume} mm"
     if found.name:
-        with _told(taken, f"the name {found.name}"):
+        with _noting_refusals(taken, f"the name {found.name}"):
             await client.post("/api/settings", {"appearance": {"name": found.name}})
             taken.settings["name"] = found.name
     if found.webcam:
-        with _told(taken, "the webcam"):
+        with _noting_refusals(taken, "the webcam"):
             await client.post("/api/settings", {"webcam": found.webcam})
             taken.settings["webcam"] = str(found.webcam.get("streamUrl") or found.webcam.get("snapshotUrl", ""))
     if found.presets:
@@ -117,7 +117,7 @@ async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken
     names = []
     for each in presets:
         wanted = [old for old in there if str(old["name"]).casefold() != each["name"].casefold()] + [each]
-        with _told(taken, f"the preset {each['name']}"):
+        with _noting_refusals(taken, f"the preset {each['name']}"):
             await client.post("/api/settings", {"temperature": {"profiles": wanted}})
             there = wanted
             names.append(each["name"])
@@ -126,7 +126,7 @@ async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken
 
 
 @contextmanager
-def _told(taken: MoveReport, what: str) -> Iterator[None]:
+def _noting_refusals(taken: MoveReport, what: str) -> Iterator[None]:
     """Note what a part was refused for, in place of ending all the others."""
     try:
         yield
@@ -148,7 +148,7 @@ async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: Move
         if not jobs:
             taken.left.append(f"the notes of {path}, which has no print in the history to write them to: {text}")
         elif not jobs[0]["notes"]:
-            with _told(taken, f"the notes of {path}"):
+            with _noting_refusals(taken, f"the notes of {path}"):
                 await client.history.note(jobs[0]["id"], text)
                 taken.notes += 1
         elif jobs[0]["notes"] != text:

@@ -21,10 +21,10 @@ def firmware_name(profile: ProfileConfig) -> str:
     return FIRMWARES.get(profile.firmware, profile.firmware) or "marlin"
 
 
-def described(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
+def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
     """Return the simulated printer with what the profile says of it; what it does not say stays as it is built."""
     known = machine(profile)
-    reach = [_known(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
+    reach = [_reach(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
     (x_low, x), (y_low, y), (z_low, z) = reach
     least = known.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.reports.coldest
     return replace(
@@ -55,7 +55,7 @@ def sized(profile: ProfileConfig, built: FirmwareConfig) -> ProfileConfig:
     return replace(profile, width_mm=x, depth_mm=y, height_mm=z)
 
 
-def _known(axis: Range, low: float, high: float) -> Range:
+def _reach(axis: Range, low: float, high: float) -> Range:
     return (low, high) if axis == ANYWHERE else axis
 
 

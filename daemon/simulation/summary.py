@@ -16,7 +16,7 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
     """Yield the lines of a summary."""
     yield f"{name}: {_verdict(outcome)}"
     yield f"  as a print {_as_print(outcome)}"
-    yield from _shown([f"{level}: {text}" for level, text in _analysis(outcome)])
+    yield from _first_lines([f"{level}: {text}" for level, text in _analysis(outcome)])
     yield f"  time       {clock_time(outcome.duration_s)}, of it {clock_time(outcome.moving_s)} moving" + _paused(
         outcome
     )
@@ -26,7 +26,7 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
     yield f"  peak       {outcome.peak_lines_per_s} lines/s, {outcome.peak_bytes_per_s:.0f} bytes/s{_wire(outcome)}"
     yield from _heat(outcome)
     yield f"  underruns  {outcome.underruns}, {outcome.underruns_s:.2f} s in all"
-    yield from _shown(
+    yield from _first_lines(
         [f"{clock_time(each.time_s)} line {each.line}, {each.duration_s:.3f} s" for each in outcome.underrun_places]
     )
     yield from _bottlenecks(outcome)
@@ -99,7 +99,7 @@ def _bottlenecks(outcome: Outcome) -> Iterator[str]:
     seconds = sum(each.to_s - each.from_s for each in outcome.bottlenecks)
     wire = sum(each.to_s - each.from_s for each in outcome.bottlenecks if each.cause == "wire")
     yield f"  limit      for {seconds:.0f} s the planner was nearly empty; for {wire:.0f} s of them the wire was full"
-    yield from _shown([_stretch(each) for each in outcome.bottlenecks])
+    yield from _first_lines([_stretch(each) for each in outcome.bottlenecks])
 
 
 def _stretch(found: Bottleneck) -> str:
@@ -116,7 +116,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
         yield f"  faults     {len(outcome.faults)}"
         kinds = Counter(each.what for each in outcome.faults)
         first = {each.what: each for each in reversed(outcome.faults)}
-        yield from _shown(
+        yield from _first_lines(
             [f"{count} times {what}, first at {clock_time(first[what].time_s)}" for what, count in kinds.most_common()]
         )
     if outcome.events:
@@ -126,14 +126,14 @@ def _events(outcome: Outcome) -> Iterator[str]:
             kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)
             alike.setdefault((each.who, kind), []).append(each)
         lines = [f"{clock_time(first.time)} {first.who} {first.what}" + _more(rest) for first, *rest in alike.values()]
-        yield from _shown(lines, outcome.more_events)
+        yield from _first_lines(lines, outcome.more_events)
 
 
 def _more(rest: list[Incident]) -> str:
     return f", and {len(rest)} more like it" if rest else ""
 
 
-def _shown(lines: list[str], more: int = 0) -> Iterator[str]:
+def _first_lines(lines: list[str], more: int = 0) -> Iterator[str]:
     for line in lines[:SHOWN]:
         yield f"             {line}"
     if rest := max(0, len(lines) - SHOWN) + more:

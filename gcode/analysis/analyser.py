@@ -208,7 +208,7 @@ class Analyser:
                 line, layer = line[printed], layer[printed]
             within = reach(begins, ends)
             self._totals.laid(*within)
-            self._checks.printed(begins, ends, within, line, layer.astype(np.intp))
+            self._checks.on_printed(begins, ends, within, line, layer.astype(np.intp))
 
     def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
         warm = self._orders.warm

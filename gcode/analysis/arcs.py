@@ -65,14 +65,14 @@ def is_arc(rows: Rows) -> Bools:
 
 def has_centre(words: Floats) -> Bools:
     """Tell which rows give a radius or a centre."""
-    return _given(words[_I]) | _given(words[_J]) | _given(words[_R])
+    return _is_given(words[_I]) | _is_given(words[_J]) | _is_given(words[_R])
 
 
 def _arcs(rows: Rows, words: Floats) -> Ints:
     return np.flatnonzero(is_arc(rows) & has_centre(words))
 
 
-def _given(word: Floats) -> Bools:
+def _is_given(word: Floats) -> Bools:
     return ~np.isnan(word) & (word != 0)
 
 
@@ -87,7 +87,7 @@ def _geometry(
     begin, way = start[:2, arcs], delta[:2, arcs]
     clockwise = rows.kind[arcs] == MoveKind.CLOCKWISE
     offset = np.where(
-        _given(words[_R, arcs]),
+        _is_given(words[_R, arcs]),
         _offset_by_radius(way, words[_R, arcs], clockwise),
         np.nan_to_num(words[[_I, _J]][:, arcs]),
     )

@@ -256,7 +256,9 @@ class Checks:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
-    def printed(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
+    def on_printed(
+        self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints
+    ) -> None:
         """Material is laid: see `Whereabouts.laid`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
         self._where.laid(begins, ends, within, line, layer)

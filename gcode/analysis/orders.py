@@ -84,7 +84,7 @@ class Orders:
         self._targeted: list[tuple[int, str, float]] = []  # in it: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
-            "G4": self._dwell, "M400": self._rest, "M0": self._rest, "M1": self._rest, "G28": self._home,
+            "G4": self._dwell, "M400": self._stand, "M0": self._stand, "M1": self._stand, "G28": self._home,
             "G29": self._probe, "G80": self._probe, "M600": self._change_filament,
             "M73": self._progress, "M486": self._object,
             "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
@@ -203,7 +203,7 @@ class Orders:
     def _set_retraction(self, command: Command) -> None:
         self._retraction.note(command, self.modal.unit.last)
 
-    def _rest(self, _command: Command) -> None:
+    def _stand(self, _command: Command) -> None:
         self._pause("dwell")
 
     def _home(self, _command: Command) -> None:

@@ -155,7 +155,7 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
 def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
     """Yield what moves, arcs in their chords."""
     if not is_arc(rows).any():
-        yield _taken(all_, np.flatnonzero(has_length(all_.delta)))
+        yield _take(all_, np.flatnonzero(has_length(all_.delta)))
         return
     counts = chord_counts(rows, words, all_.start, all_.delta)
     piece = np.cumsum(counts) // _PIECE
@@ -166,7 +166,7 @@ def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
         yield Straights(start.take(moved, 1), delta.take(moved, 1), all_.feedrate[row[moved]], row[moved])
 
 
-def _taken(straights: Straights, kept: Ints) -> Straights:
+def _take(straights: Straights, kept: Ints) -> Straights:
     if len(kept) == len(straights.row):
         return straights
     # `take` keeps each axis in a row of its own in memory, which indexing by an array does not

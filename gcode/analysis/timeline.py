@@ -76,13 +76,13 @@ class Timeline:
                 self._has_rested = False
                 wait = float(waited[-1])
         self._layers.add_seconds(layer, seconds)
-        self._keep_points(self._taken(begins, rested), offset)
+        self._keep_points(self._take_times(begins, rested), offset)
         self._moves += count
         self.seconds["motion"] += float(run[-1])
         self.now += float(run[-1]) + wait
         return begins
 
-    def _taken(self, begins: Floats, rested: Bools | None) -> Floats:
+    def _take_times(self, begins: Floats, rested: Bools | None) -> Floats:
         """Return when the firmware takes each move: its planner is full, unless the machine has just rested."""
         begun = np.concatenate((self._begun, begins))
         if rested is None:

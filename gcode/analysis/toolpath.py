@@ -71,7 +71,7 @@ class Toolpath:
         kept = _needed(vertices)
         kept[-1] = vertices[_KIND, -1] > 0
         self._travel = vertices[:, :0] if kept[-1] else vertices[:, -1:]
-        self._add(_taken(vertices, kept))
+        self._add(_take(vertices, kept))
 
     def _ends(self, moves: Driven) -> Numbers:
         """Return the ends of moves, and starts where one begins elsewhere than the one before ended: it homed."""
@@ -90,7 +90,7 @@ class Toolpath:
             more[_KIND] = 0
             vertices = np.insert(vertices, jumps, more, axis=1)
             kept = np.insert(kept, jumps, np.ones(len(jumps), np.bool_)) if kept is not None else None
-        return vertices if kept is None else _taken(vertices, kept)
+        return vertices if kept is None else _take(vertices, kept)
 
     def _add(self, vertices: Numbers) -> None:
         if not vertices.shape[1]:
@@ -230,7 +230,7 @@ def _vertices(moves: Driven, ends: Floats) -> Numbers:
     return found
 
 
-def _taken(vertices: Numbers, kept: Bools) -> Numbers:
+def _take(vertices: Numbers, kept: Bools) -> Numbers:
     return vertices if kept.all() else vertices.take(np.flatnonzero(kept), 1)
 
 

@@ -25,7 +25,7 @@ class CommandSet:
     def __init__(self, config: FirmwareConfig) -> None:
         speech = self._speech = config.speech
         self._any_case, self._answers_blank = speech.lines.any_case, speech.lines.answers_blank
-        table = {code: each for code, each in _known(config).items() if code not in speech.lacks}
+        table = {code: each for code, each in _table_of(config).items() if code not in speech.lacks}
         self._table: dict[str, Handler] = table | dict(speech.commands)
 
     def run(self, board: Board, text: str) -> Wait | None:
@@ -93,7 +93,7 @@ def _words(text: str) -> Command | None:
         return None
 
 
-def _known(config: FirmwareConfig) -> dict[str, Handler]:
+def _table_of(config: FirmwareConfig) -> dict[str, Handler]:
     """Return the commands that Marlin has with these options."""
     runs_out = any(fault.what == "runout" for fault in config.scenario.faults)
     optional = (

@@ -22,13 +22,13 @@ class Heating:
     """
 
     def __init__(self, config: FirmwareConfig) -> None:
-        def made(heater: HeaterConfig, name: str) -> Heater:
+        def make(heater: HeaterConfig, name: str) -> Heater:
             return Heater(heater, name, config.noise, config.seed, self._plan, whole=config.whole_degrees)
 
         count = 1 if config.shared_nozzle else config.extruders
-        self.hotends = [made(config.hotend, str(number)) for number in range(count)]
-        self.bed = made(config.bed, "bed")
-        self.chamber = None if config.chamber is None else made(config.chamber, "chamber")
+        self.hotends = [make(config.hotend, str(number)) for number in range(count)]
+        self.bed = make(config.bed, "bed")
+        self.chamber = None if config.chamber is None else make(config.chamber, "chamber")
         self.all = [*self.hotends, self.bed, *([] if self.chamber is None else [self.chamber])]
         self.fans = [0] * config.fans
         self.due = math.inf

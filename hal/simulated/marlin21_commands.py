@@ -10,10 +10,10 @@ def _limits(board: Board, command: Command) -> None:
     if command.params:
         limit_commands.TABLE[command.code](board, command)
         return
-    board.say(_told(board)[command.code])
+    board.say(_limit_lines(board)[command.code])
 
 
-def _told(board: Board) -> dict[str, str]:
+def _limit_lines(board: Board) -> dict[str, str]:
     """Return the lines about the limits, as M503 tells them too."""
     limits = board.limits
     times = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
@@ -29,7 +29,7 @@ def _told(board: Board) -> dict[str, str]:
 
 def _settings(board: Board, _command: Command) -> None:
     """M503."""
-    told = _told(board)
+    told = _limit_lines(board)
     jerk = "X<max_jerk> Y<max_jerk> Z<max_jerk> E<max_jerk>" if board.limits.classic_jerk else "J<junc_dev>"
     for line in (
         "; Linear Units:",

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from daemon.cli import job as job_command
-from daemon.cli.printer import _shown, _target, heater
+from daemon.cli.printer import _format, _target, heater
 from daemon.cli.progress import ProgressLine, as_line, as_table, clock
 from daemon.client import Conflict
 
@@ -138,7 +138,7 @@ def test_a_heater_that_there_is_not_is_named_with_those_that_there_are():
 
 def test_a_printer_that_is_away_is_told_with_the_reason():
     closed = {"state": "Closed", "port": None, "baudrate": None}
-    assert "nozzled printer connect" in _shown({"connection": closed, "printer": None})
+    assert "nozzled printer connect" in _format({"connection": closed, "printer": None})
     fault = {**closed, "state": "Offline after error"}
-    shown = _shown({"connection": fault, "printer": None, "error": "/dev/ttyUSB0 is held by brltty (pid 7)"})
+    shown = _format({"connection": fault, "printer": None, "error": "/dev/ttyUSB0 is held by brltty (pid 7)"})
     assert shown.splitlines()[1] == "error       /dev/ttyUSB0 is held by brltty (pid 7)"

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.cli import main
-from daemon.cli.files import _listed, _UploadBar
+from daemon.cli.files import _format, _UploadBar
 from daemon.cli.remote import duration, find_server, printable
 from daemon.client import ClientError
 from daemon.errors import ConfigError
@@ -293,7 +293,7 @@ def test_the_address_is_one_that_can_be_connected_to(tmp_path, host, url):
 def test_what_a_server_says_cannot_act_on_the_terminal():
     assert printable("a\x1b]0;title\x07\u202eb\nüñ") == "a\\x1b]0;title\\x07\\x202eb\\x0aüñ"
     evil = {"name": "x", "path": "\x1b[2J.gcode", "origin": "local", "type": "machinecode", "refs": {"resource": ""}}
-    assert _listed({"files": [evil]}).endswith("\\x1b[2J.gcode")
+    assert _format({"files": [evil]}).endswith("\\x1b[2J.gcode")
 
 
 def test_what_is_in_folders_is_listed_below_them():
@@ -307,7 +307,7 @@ def test_what_is_in_folders_is_listed_below_them():
         "refs": {"resource": ""},
     }
     card = {"name": "C.GCO", "path": "C.GCO", "origin": "sdcard", "refs": {"resource": ""}}
-    rows = _listed({"files": [folder, card]}).splitlines()
+    rows = _format({"files": [folder, card]}).splitlines()
     assert [row.split()[-1] for row in rows] == ["a/", "a/b.g", "sdcard:C.GCO"]
     assert "12,346 kB" in rows[1]
 

@@ -141,7 +141,7 @@ def test_the_group_is_that_of_the_services_user(machine):
     ],
 )
 def test_another_program_on_the_port(machine, holders, words):
-    found = machine.worst(line.held, held_by=lambda _: holders)
+    found = machine.worst(line.port_holders, held_by=lambda _: holders)
     assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
 
 

@@ -246,6 +246,6 @@ def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
     assert "File exists" in capsys.readouterr().err
     (tmp_path / "mine.toml").write_text('[printer]\naddress = "sim"\n')
     monkeypatch.setattr(whose, "is_served", lambda *_: True)
-    monkeypatch.setattr(command, "_asked", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
+    monkeypatch.setattr(command, "_running_version", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
     assert main([*words, "--json"]) == 0
     assert {"level": "good", "text": "the printer: Operational", "fix": ""} in json.loads(capsys.readouterr().out)

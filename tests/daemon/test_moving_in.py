@@ -224,7 +224,7 @@ def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
         octoprint.read(base)
 
 
-@pytest.mark.parametrize("name", ["octoprint._left", "octoprint._keys", "octoprint._profile"])
+@pytest.mark.parametrize("name", ["octoprint._left_behind", "octoprint._keys", "octoprint._profile"])
 def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
     def failing(*_):
         raise OSError(5, "Input/output error", str(base / "data"))

@@ -296,7 +296,7 @@ class Notify(Companion):
         notice = Tidings("test", f"test {self._wall():.3f}", "test", about)
         results = await self._post.test(notice, str(target) if target is not None else None, TEST)
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
-        return Answer(200, {"results": [_told(each) for each in results], "waiting": waiting})
+        return Answer(200, {"results": [_as_json(each) for each in results], "waiting": waiting})
 
     async def _choose_spool(self, given: Mapping[str, Any]) -> None:
         tool, spool = given.get("tool", 0), given.get("spool")
@@ -359,7 +359,7 @@ class Notify(Companion):
             {
                 "classes": {name: name not in self._mute for name in CLASSES},
                 "targets": [{"name": each.name, "kind": each.kind} for each in self._targets],
-                "results": [_told(each) for each in reversed(outbox.results)],
+                "results": [_as_json(each) for each in reversed(outbox.results)],
                 "waiting": len(outbox.messages),
                 "dropped": outbox.dropped,
                 "problem": self._problem,
@@ -385,7 +385,7 @@ class Notify(Companion):
             await asyncio.sleep(seconds)
 
 
-def _told(result: Delivery) -> dict[str, Any]:
+def _as_json(result: Delivery) -> dict[str, Any]:
     return {**asdict(result), "text": result.text()}
 
 

@@ -167,9 +167,9 @@ class Dispatches:
 
     def document(self) -> dict[str, Any]:
         """Return what has to outlive this process, as JSON has it."""
-        waiting = [_kept(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsaid)
+        waiting = [_as_json(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsaid)
                    for each in self.messages]  # fmt: skip
-        held = [_kept(notice, None, unsaid) for notice, unsaid in self._held.values()]
+        held = [_as_json(notice, None, unsaid) for notice, unsaid in self._held.values()]
         return {"told": [*self._told], "waiting": waiting + held}
 
     def restore(self, document: Mapping[str, Any], targets: Iterable[str], now: float) -> None:
@@ -196,7 +196,7 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _kept(notice: Tidings, targets: Mapping[str, int] | None, unsaid: int) -> dict[str, Any]:
+def _as_json(notice: Tidings, targets: Mapping[str, int] | None, unsaid: int) -> dict[str, Any]:
     return {
         "kind": notice.kind, "key": notice.key, "what": notice.what, "about": dict(notice.about),
         "targets": targets, "unsaid": unsaid,

@@ -325,10 +325,10 @@ class Timelapse(Companion):
     async def _lists(self) -> dict[str, Any]:
         return {
             "files": await self._on_disk(self._films.listing),
-            "unrendered": [self._shown(each) for each in sorted(self._known, key=lambda each: each.name)[:MOST_TOLD]],
+            "unrendered": [self._as_json(each) for each in sorted(self._known, key=lambda each: each.name)[:MOST_TOLD]],
         }
 
-    def _shown(self, recording: Recording) -> dict[str, Any]:
+    def _as_json(self, recording: Recording) -> dict[str, Any]:
         is_recorded = recording is self._recorder.recording
         is_rendered = recording is self._studio.rendering
         return {

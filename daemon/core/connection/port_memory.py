@@ -82,7 +82,7 @@ class PortMemory:
             return address.target
         path = await asyncio.to_thread(ports.find, device)
         if path is None:
-            raise NoSuchPort(f"{address}: the board that was there is not; {_described(device)}")
+            raise NoSuchPort(f"{address}: the board that was there is not; {_describe(device)}")
         return path
 
 
@@ -91,6 +91,6 @@ def at_path(address: Address, path: str) -> Address:
     return address if path == address.target else replace(address, target=path, written=str(address))
 
 
-def _described(device: UsbDevice) -> str:
+def _describe(device: UsbDevice) -> str:
     number = f" with serial number {device.serial_number}" if device.serial_number else ""
     return f"it was USB {device.vid:04x}:{device.pid:04x}{number} in {device.place}"

@@ -107,7 +107,7 @@ class DeadMan:
 
     def _adjust(self) -> None:
         """Say it where another time is needed than was said last."""
-        if self._usable() and self._wanted() != self._set:
+        if self._usable() and self._right_seconds() != self._set:
             self._say()
 
     def _usable(self) -> bool:
@@ -121,7 +121,7 @@ class DeadMan:
             and _knows(printer.identity)
         )
 
-    def _wanted(self) -> int:
+    def _right_seconds(self) -> int:
         """Return the seconds that are right now; 0: it must not stop, as nothing is on."""
         state, printer = self._state(), self._printer
         going_on = state is not None and not state.ended
@@ -131,12 +131,12 @@ class DeadMan:
         return round(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
 
     def _say(self) -> None:
-        printer, seconds = self._printer, self._wanted()
+        printer, seconds = self._printer, self._right_seconds()
         if printer is not None:
             self._set = seconds
             self._stop_timer()
             self._saying = asyncio.create_task(self._tell(printer, seconds))
-            self._saying.add_done_callback(self._said)
+            self._saying.add_done_callback(self._on_sent)
 
     async def _tell(self, printer: Printer, seconds: int) -> None:
         try:
@@ -150,7 +150,7 @@ class DeadMan:
             self._refused, self._set = True, None
             self._warn()
 
-    def _said(self, _task: asyncio.Task[None]) -> None:
+    def _on_sent(self, _task: asyncio.Task[None]) -> None:
         self._saying = None
         if self._usable():
             if self._set:

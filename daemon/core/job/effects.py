@@ -167,7 +167,7 @@ class Effects:
             partial(opened, path, beneath),
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
-            on_skipped=_skipped,
+            on_skipped=_log_skipped,
             understand=partial(
                 meaning,
                 host_waits=self._host_waits(job.printer),
@@ -489,5 +489,5 @@ def _stream_of(job: Job) -> FileStream:
     return job.stream
 
 
-def _skipped(offset: int, command: str, reason: str) -> None:
+def _log_skipped(offset: int, command: str, reason: str) -> None:
     log.warning("job.skipped", offset=offset, command=command, reason=reason)

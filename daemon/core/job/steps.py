@@ -117,7 +117,7 @@ class Steps:
         snapshot.begun = (command, place)
         self._keep()
         answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
-        answer.add_done_callback(_seen)
+        answer.add_done_callback(_retrieve)
         answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
         snapshot.begun = None
         return answered
@@ -163,7 +163,7 @@ class Steps:
         self._keep()
 
 
-def _seen(answer: "asyncio.Task[Sequence[str]]") -> None:
+def _retrieve(answer: "asyncio.Task[Sequence[str]]") -> None:
     """Take the outcome of a command whose effect may be gone; whoever waits for it still gets it."""
     if not answer.cancelled():
         answer.exception()

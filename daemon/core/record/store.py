@@ -223,9 +223,9 @@ class Store(Database):
         batch = dict(self._pending)
         loop = asyncio.get_running_loop()
         self._writing = loop.run_in_executor(self._thread, self._work, self._update_jobs, batch)
-        self._writing.add_done_callback(partial(self._written, batch))
+        self._writing.add_done_callback(partial(self._on_written, batch))
 
-    def _written(self, batch: dict[int, _Progress], done: asyncio.Future[None]) -> None:
+    def _on_written(self, batch: dict[int, _Progress], done: asyncio.Future[None]) -> None:
         self._writing = None
         try:
             done.result()

@@ -110,7 +110,7 @@ class Guard:
         used_at = max(self._used_at, self._connection.commands.sent_at)
         if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
             self._asking = asyncio.create_task(self._ask_first(used_at))
-            self._asking.add_done_callback(self._asked)
+            self._asking.add_done_callback(self._on_answer)
 
     async def _ask_first(self, used_at: float) -> None:
         """Turn off what was left on, unless the printer works for somebody that is not seen from here."""
@@ -123,7 +123,7 @@ class Guard:
             minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
 
-    def _asked(self, task: "asyncio.Task[None]") -> None:
+    def _on_answer(self, task: "asyncio.Task[None]") -> None:
         self._asking = None
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("safety.bug", exc_info=error)

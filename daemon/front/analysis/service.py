@@ -121,7 +121,7 @@ class Analyses:
 
     async def area(self) -> dict[str, list[float]] | None:
         """Return how far the printer says that it goes; None: it does not."""
-        return (await self._asked()).area
+        return (await self._limits_told()).area
 
     async def beginning(self, path: str, size: int) -> bytes:
         """Return the first bytes of a file among the uploads; none where it cannot be read."""
@@ -129,10 +129,10 @@ class Analyses:
 
     async def printer(self) -> dict[str, Any]:
         """Return what the printer is like, as processes that read a file are told: profile, settings, firmware."""
-        limits = await self._asked()
+        limits = await self._limits_told()
         return {"profile": asdict(self._used), "settings": limits.settings, "firmware": limits.firmware}
 
-    async def _asked(self) -> Limits:
+    async def _limits_told(self) -> Limits:
         """Return what the printer says of itself; what it said last where the core is away."""
         before = self._limits
         with suppress(CoreAway):
@@ -260,7 +260,7 @@ class Analyses:
     async def _take(self, task: Task) -> None:
         """Analyse one file; it leaves the queue unless it is to be tried again."""
         task.attempts += 1
-        limits = await self._asked()
+        limits = await self._limits_told()
         told = (limits.settings, limits.firmware)
         path = self._uploads / task.key.path
         order = Order(path, self.toolpaths.new, limits.settings, task.urgent or self._never_idle, limits.firmware)

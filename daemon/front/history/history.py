@@ -221,8 +221,8 @@ class History:
         where, values = asked.where(before)
         rows = await self._cache.query(f"SELECT {_TOLD} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
         if len(rows) <= FEW:
-            return [_told(row) for row in rows]
-        return await asyncio.to_thread(lambda: [_told(row) for row in rows])
+            return [_as_json(row) for row in rows]
+        return await asyncio.to_thread(lambda: [_as_json(row) for row in rows])
 
     async def table(self, asked: HistoryQuery, limit: int, before: int | None = None) -> list[sqlite3.Row]:
         """Return rows for a spreadsheet, in the order of COLUMNS, as `jobs` does; raises StoreError."""
@@ -234,12 +234,12 @@ class History:
         rows = await self._cache.query(f"SELECT {_TOLD} FROM prints WHERE id = ?", number)  # noqa: S608 - of fixed parts
         if not rows:
             raise NoSuchPrint(f"there is no print {number} in the history")
-        return _told(rows[0])
+        return _as_json(rows[0])
 
     async def last(self) -> tuple[dict[str, Any], int] | None:
         """Return the newest print, and when its file had been changed (ns); None: there is none. Raises StoreError."""
         rows = await self._cache.query(f"SELECT {_TOLD}, mtime_ns FROM prints ORDER BY id DESC LIMIT 1")  # noqa: S608 - of fixed parts
-        return (_told(rows[0]), rows[0]["mtime_ns"]) if rows else None
+        return (_as_json(rows[0]), rows[0]["mtime_ns"]) if rows else None
 
     async def picture(self, number: int) -> bytes:
         """Return the picture of a print, as PNG; raises NoSuchPrint."""
@@ -321,7 +321,7 @@ _SHOWN = {
 _TOLD = ", ".join(_SHOWN.values())
 
 
-def _told(row: sqlite3.Row) -> dict[str, Any]:
+def _as_json(row: sqlite3.Row) -> dict[str, Any]:
     told = dict(zip(_SHOWN, row, strict=False))  # there may be more in the row
     told["began"] = bool(told["began"])
     told["filament"] = json.loads(told["filament"]) if told["filament"] else []

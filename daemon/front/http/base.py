@@ -280,7 +280,7 @@ class ApiHandler(tornado.web.RequestHandler):
             self.send_error(500, exc_info=(type(error), error, None))
             return
         self.clear()
-        code, text = self._told(error)
+        code, text = self._write_reason(error)
         self.set_status(code)
         payload = json.dumps({"error": text}).encode()
         self.set_header("Content-Type", "application/json")
@@ -388,10 +388,10 @@ class ApiHandler(tornado.web.RequestHandler):
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with the status that the error stands for."""
         if "exc_info" in kwargs and kwargs["exc_info"][1] is not None:
-            status_code, kwargs["text"] = self._told(kwargs["exc_info"][1])
+            status_code, kwargs["text"] = self._write_reason(kwargs["exc_info"][1])
         super().send_error(status_code, **kwargs)
 
-    def _told(self, error: BaseException) -> tuple[int, str]:
+    def _write_reason(self, error: BaseException) -> tuple[int, str]:
         told = answer(error)
         if isinstance(error, TooManyAttempts):
             self.set_header("Retry-After", str(math.ceil(error.wait)))

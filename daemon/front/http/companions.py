@@ -42,9 +42,9 @@ class CompanionHandler(ApiHandler):
         state = data.get("state")
         if not (state is None or isinstance(state, dict)):
             raise Refused(400, "state must be an object")
-        said = [*_said(data, name, "events", "name", "payload")]
-        said += _said(data, name, "plugins", "plugin", "data")
-        said += _said(data, name, "messages", "kind", "payload")
+        said = [*_messages_of(data, name, "events", "name", "payload")]
+        said += _messages_of(data, name, "plugins", "plugin", "data")
+        said += _messages_of(data, name, "messages", "kind", "payload")
         replies = dict(_reply(each) for each in _list(data, "answers"))
         if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.beginning:
             raise Refused(409, "a print is beginning")
@@ -113,7 +113,7 @@ def require_companion(handler: ApiHandler, name: str) -> None:
         raise KeyRefused(f"that is for the key {key_name(name)!r} alone")
 
 
-def _said(
+def _messages_of(
     data: Mapping[str, Any], name: str, kind: str, named: str, carried: str
 ) -> Iterator[tuple[str, str, dict[str, Any], str | None]]:
     """Yield what clients are to hear of one kind: kind, what, payload, and the mark by which it is heard once.

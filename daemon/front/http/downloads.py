@@ -42,7 +42,7 @@ class SendingHandler(ApiHandler):
             if self._is_known(found.st_mtime):
                 self.set_status(304)
                 return
-            if (wanted := self._wanted(found.st_size)) is None:
+            if (wanted := self._range(found.st_size)) is None:
                 self.set_status(416)
                 self.set_header("Content-Range", f"bytes */{found.st_size}")
                 self.write({"error": f"the file has {found.st_size} bytes"})
@@ -67,7 +67,7 @@ class SendingHandler(ApiHandler):
         except (ValueError, OverflowError):
             return False
 
-    def _wanted(self, size: int) -> tuple[int, int] | None:
+    def _range(self, size: int) -> tuple[int, int] | None:
         """Return where the wanted bytes begin, and how many they are; None: the file has no such bytes."""
         wanted = _RANGE.fullmatch(self.request.headers.get("Range", "").replace(" ", ""))
         if wanted is None or not any(wanted.groups()) or not self._is_same():

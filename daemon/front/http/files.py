@@ -39,7 +39,7 @@ class FilesHandler(Cached):
     async def list_files(self) -> None:
         """List the uploads, and how much room is left; that changes all the time, and is not in the ETag."""
         tree = await self.service.files.tree("", recursive=self.query_flag("recursive"))
-        if (told := await self._listed(*tree, whole=False)) is not None:
+        if (told := await self._folder_as_json(*tree, whole=False)) is not None:
             free, total = await self.service.files.free_space()
             self.write(b'{"files": %b, "free": %d, "total": %d}' % (told, free, total))
             await self.pack()
@@ -48,7 +48,7 @@ class FilesHandler(Cached):
         """Tell about a file, or a folder and what is in it."""
         found, state = await self.service.files.tree(path, recursive=self.query_flag("recursive"))
         if found.type == "folder":
-            if (told := await self._listed(found, state, whole=True)) is not None:
+            if (told := await self._folder_as_json(found, state, whole=True)) is not None:
                 self.write(told)
                 await self.pack()
             return
@@ -65,7 +65,7 @@ class FilesHandler(Cached):
         except (CoreAway, StoreError):
             return None
 
-    async def _listed(self, entry: TreeEntry, state: str, *, whole: bool) -> bytes | None:
+    async def _folder_as_json(self, entry: TreeEntry, state: str, *, whole: bool) -> bytes | None:
         """Return a folder as JSON, without itself unless it is to be `whole`; None: the client has that already."""
         listing: Listing = self.settings["listing"]
         base = self.url("")

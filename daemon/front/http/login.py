@@ -27,7 +27,7 @@ class LoginHandler(ApiHandler):
 
     def post(self) -> None:
         """Tell who comes with the key, with a session for the socket; without a key only that it is nobody."""
-        data = self._given()
+        data = self._fields()
         passive = is_true(data.get("passive", False))
         if not passive and {"user", "pass"} <= data.keys():
             raise KeyRefused("there are no passwords here: use an API key, with a passive login")
@@ -38,7 +38,7 @@ class LoginHandler(ApiHandler):
         else:
             self.write(_user(self.identity, self.service.access.begin_session(self.identity)))
 
-    def _given(self) -> dict[str, Any]:
+    def _fields(self) -> dict[str, Any]:
         """Return what the client says: in a body of JSON or a form, else in the query."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if not self.body:

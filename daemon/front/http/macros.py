@@ -17,7 +17,7 @@ class MacrosHandler(ApiHandler):
     def get(self) -> None:
         """List them, and the scripts that are sent around a print."""
         config = self.service.config
-        self.write({"macros": [_told(each) for each in config.macros.buttons], "scripts": asdict(config.scripts)})
+        self.write({"macros": [_as_json(each) for each in config.macros.buttons], "scripts": asdict(config.scripts)})
 
     async def post(self) -> None:
         """Send the commands of one, all or none, as if a person had typed them."""
@@ -34,5 +34,5 @@ class MacrosHandler(ApiHandler):
         self.no_content()
 
 
-def _told(macro: Macro) -> dict[str, Any]:
+def _as_json(macro: Macro) -> dict[str, Any]:
     return {"name": macro.name, "commands": macro.commands, "whilePrinting": macro.while_printing}

@@ -124,12 +124,12 @@ class KeysHandler(ApiHandler):
     def get(self) -> None:
         """List the keys: names, scopes and dates in s; who is no admin sees the own one."""
         own = self.identity
-        keys = [self._shown(key) for key in self.service.access.keyring.keys]
+        keys = [self._as_json(key) for key in self.service.access.keyring.keys]
         if own is None or own.scope < Scope.ADMIN:
             keys = [key for key in keys if key["own"]]
         self.write({"keys": keys})
 
-    def _shown(self, key: NamedKey) -> dict[str, Any]:
+    def _as_json(self, key: NamedKey) -> dict[str, Any]:
         own = self.identity is not None and self.identity.digest == key.sha256
         dates = {"made": key.created, "used": key.last_used}
         return {"name": key.name, "scope": key.scope, **dates, "app": key.app, "own": own}

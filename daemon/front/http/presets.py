@@ -20,7 +20,7 @@ class PresetsHandler(ApiHandler):
         found = suggested(machine)
         self.write(
             {
-                "presets": [_shown(each) for each in presets().values()],
+                "presets": [_as_json(each) for each in presets().values()],
                 "current": self.service.core.profile.preset or None,
                 "suggested": found.id if found is not None else None,
                 "machineType": machine or None,
@@ -46,7 +46,7 @@ class PresetsHandler(ApiHandler):
         self.no_content()
 
 
-def _shown(preset: Preset) -> dict[str, Any]:
+def _as_json(preset: Preset) -> dict[str, Any]:
     profile = preset.profile
     return {
         "id": preset.id,

@@ -31,7 +31,7 @@ class ResumeAtHandler(FilesHandler):
         """Propose how the last print goes on, or print what was proposed."""
         command, data = self.command(_COMMANDS)
         if command == "propose":
-            self.write(await self.resuming.propose(_wanted(data), _count(data, "print", -MOST_PRINTS, MOST_PRINTS)))
+            self.write(await self.resuming.propose(_target(data), _count(data, "print", -MOST_PRINTS, MOST_PRINTS)))
             await self.pack()
         else:
             await self._start(data)
@@ -60,7 +60,7 @@ class ResumeAtHandler(FilesHandler):
         self.write(self.brief(entry))
 
 
-def _wanted(data: dict[str, Any]) -> ResumeTarget | None:
+def _target(data: dict[str, Any]) -> ResumeTarget | None:
     """Return the place that is asked for; None: wherever the print was."""
     layer, line = _count(data, "layer"), _count(data, "line")
     height = data.get("height")

@@ -111,7 +111,7 @@ class SettingsHandler(Cached):
         )
         if self.identity is None or self.identity.scope < Scope.ADMIN:
             shown["server"]["commands"] = dict.fromkeys(shown["server"]["commands"])  # there may be passwords in them
-        presets = [_shown(each) for each in service.choices.presets(service.core.profile)]
+        presets = [_preset_as_json(each) for each in service.choices.presets(service.core.profile)]
         shown["temperature"] = {
             "profiles": presets,
             "cutoff": 30,
@@ -165,7 +165,7 @@ def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
     return found
 
 
-def _shown(preset: HeatPreset) -> dict[str, Any]:
+def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 

@@ -139,7 +139,7 @@ class Hub:
 
     def _on_notice(self, notice: Notice) -> None:
         if self._subscribers:
-            told = _told(notice)
+            told = _as_message(notice)
             for each in [*self._subscribers]:
                 each.note(notice, told)
         self._changed()
@@ -237,7 +237,7 @@ class Hub:
 _ARROWS = {">": "Send:", "<": "Recv:"}
 
 
-def _told(notice: Notice) -> str:
+def _as_message(notice: Notice) -> str:
     payload = dict(notice.payload)
     if notice.kind == "plugin":
         return json.dumps({"plugin": {"plugin": notice.name, "data": payload}})

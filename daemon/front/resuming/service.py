@@ -87,9 +87,9 @@ class Resuming:
         if not _is(entry, proposal.size, proposal.mtime_ns):
             raise NoSuchPlace(f"{entry.path} has changed: ask again")
         token = self._keep(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + EXPIRES))
-        return {"token": token, **self._told(job, proposal), "file": _rest_of(entry.path, proposal)}
+        return {"token": token, **self._as_json(job, proposal), "file": _rest_of(entry.path, proposal)}
 
-    def _told(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
+    def _as_json(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
         """Return what somebody has to know for a yes."""
         names = ("id", "name", "path", "state", "ended", "reason", "lines", "offset", "filamentLength")
         reached = job["layersDone"] or None

@@ -79,7 +79,7 @@ def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
         "travelDimensions": _dimensions(bounds["travel"]),
         **shown,
         "layers": summary["layer_count"],
-        **_said(summary.get("about", {})),
+        **_about_as_json(summary.get("about", {})),
         "thumbnails": _thumbnails(summary.get("thumbnails", ()), path),
         "slicerEstimate": summary["slicer_estimate_s"],
         "temperatures": summary["temperatures"],
@@ -90,7 +90,7 @@ def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
     }
 
 
-def _said(about: Mapping[str, Any]) -> dict[str, Any]:
+def _about_as_json(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the file says about itself, by Moonraker's names where it has them."""
     filaments = about.get("filaments", ())
     weights, costs = ([each[name] for each in filaments] for name in ("weight", "cost"))
@@ -107,14 +107,14 @@ def _said(about: Mapping[str, Any]) -> dict[str, Any]:
         "printer_model": about.get("printer"),
         "filament_type": _joined(each["type"] for each in filaments),
         "filament_name": _joined(each["name"] for each in filaments),
-        "filament_colors": [each["colour"] or "" for each in filaments] if _told(filaments, "colour") else [],
-        "filament_weights": [weight or 0.0 for weight in weights] if _told(filaments, "weight") else [],
-        "filament_weight_total": sum(each or 0.0 for each in weights) if _told(filaments, "weight") else None,
-        "filament_cost_total": sum(each or 0.0 for each in costs) if _told(filaments, "cost") else None,
+        "filament_colors": [each["colour"] or "" for each in filaments] if _any_has(filaments, "colour") else [],
+        "filament_weights": [weight or 0.0 for weight in weights] if _any_has(filaments, "weight") else [],
+        "filament_weight_total": sum(each or 0.0 for each in weights) if _any_has(filaments, "weight") else None,
+        "filament_cost_total": sum(each or 0.0 for each in costs) if _any_has(filaments, "cost") else None,
     }
 
 
-def _told(filaments: Sequence[Mapping[str, Any]], name: str) -> bool:
+def _any_has(filaments: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(each[name] is not None for each in filaments)
 
 

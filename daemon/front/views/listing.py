@@ -64,11 +64,11 @@ class Listing:
             kept, made = self._made
             if kept == tag:
                 return made
-            made = await asyncio.to_thread(_render, entry, await self._known(entry), base, whole)
+            made = await asyncio.to_thread(_render, entry, await self._facts(entry), base, whole)
             self._made = (tag, made) if len(made) <= KEPT else ("", b"")
             return made
 
-    async def _known(self, entry: TreeEntry) -> FolderFacts:
+    async def _facts(self, entry: TreeEntry) -> FolderFacts:
         service = self._service
         keys = [key_of(each) for each in _files(entry)]
         if not keys:  # folders alone: nothing else is told of them
@@ -97,7 +97,7 @@ def _files(entry: TreeEntry) -> Iterator[TreeEntry]:
 
 
 def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> bytes:
-    described: Any = _described(entry, known, base)
+    described: Any = _describe(entry, known, base)
     described = described if whole else described["children"]
     try:
         return msgspec.json.encode(described)
@@ -105,10 +105,10 @@ def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> byt
         return json.dumps(described).encode()
 
 
-def _described(entry: TreeEntry, known: FolderFacts, base: str) -> dict[str, Any]:
+def _describe(entry: TreeEntry, known: FolderFacts, base: str) -> dict[str, Any]:
     shown = of_entry(entry, base)
     if entry.type == "folder":
-        shown["children"] = [_described(child, known, base) for child in entry.children]
+        shown["children"] = [_describe(child, known, base) for child in entry.children]
         return shown
     shown["hash"] = known.hashes.get((entry.path, entry.size, entry.mtime_ns))
     shown.update(of_brief(known.analyses.get(key_of(entry)), entry.path))

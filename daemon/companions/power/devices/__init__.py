@@ -39,12 +39,12 @@ def make(config: DeviceConfig, password: str = "") -> PowerDevice:
 
     mask = Mask(config, password)
     try:
-        return Discreet(_made(config, password), mask)
+        return Discreet(_make(config, password), mask)
     except DeviceError as error:
         raise DeviceError(mask.hide(str(error))) from None
 
 
-def _made(config: DeviceConfig, password: str) -> PowerDevice:
+def _make(config: DeviceConfig, password: str) -> PowerDevice:
     match config.type:  # each is loaded where there is one
         case "tasmota":
             from daemon.companions.power.devices.tasmota import Tasmota  # noqa: PLC0415 - as said
