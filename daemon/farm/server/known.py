@@ -59,11 +59,11 @@ class KnownPrinter:
         self._boots = {each: at for each, at in self._boots.items() if now - at < TWINS}
         if boot != self.presence.boot and boot in self._boots:
             self._returns += 1
+            if self._returns >= RETURNS:
+                self._twins_until = now + TWINS
         elif not self._boots.keys() - {boot}:
             self._returns = 0
         self._boots[boot] = now
-        if self._returns >= RETURNS:
-            self._twins_until = now + TWINS
 
 
 def matched_by(presence: Presence) -> tuple[Any, ...]:
