@@ -57,8 +57,9 @@ class FarmServed:
 
     async def _open(self):
         self.list = JobList("sqlite://", lambda: self.printers.now)
+        self.printers.calls = Calls(self.list)
         farm = FarmSeams(
-            Calls(self.list), self.files, self.printers, self.folder, lambda: self.printers.now, "Print room", look
+            self.printers.calls, self.files, self.printers, self.folder, lambda: self.printers.now, "Print room", look
         )
         self._app = make_app(farm)
         if not (self.folder / "admin.key").exists():
