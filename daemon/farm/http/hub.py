@@ -1,7 +1,9 @@
 """What everybody who watches is told: the latest state, and only what has changed; who is slow skips states."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import tornado.iostream
@@ -60,10 +62,7 @@ class FarmHub:
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._printers: dict[str, tuple[int, PrinterView | None]] = {}
-        self._jobs: tuple[int, list[FarmJobView]] = (0, [])
-        self._counts: tuple[int, dict[str, int]] = (0, {})
-        self._orphans: tuple[int, list[CopyView]] = (0, [])
-        self._trouble: tuple[int, str] = (0, "")
+        self._kept: dict[str, tuple[int, Any]] = {}  # jobs, counts, orphans, trouble
         self.version = 0
         self.watchers = 0
 
@@ -80,19 +79,30 @@ class FarmHub:
         if self.watchers >= MOST_WATCHERS:
             raise FarmRefusal(503, f"{MOST_WATCHERS} clients are watching already")
         self.watchers += 1
-        if self._task is None or self._task.done():
+        if self._task is None or self._task.done():  # done: by a fault, which is logged
+            self._forget()
             self._woken.set()
             self._task = asyncio.create_task(self._run())
 
+    def _forget(self) -> None:
+        """Begin anew: what was seen when somebody watched last is old."""
+        self.version = 0
+        self._printers.clear()
+        self._kept.clear()
+
     def leave(self) -> None:
-        """Let one less watch."""
+        """Let one less watch; nobody looks for nobody."""
         self.watchers -= 1
+        if not self.watchers and self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def close(self) -> None:
         """Look no more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+            self._task = None
 
     async def _run(self) -> None:
         while self.watchers:
@@ -100,44 +110,44 @@ class FarmHub:
                 async with asyncio.timeout(LONGEST):
                     await self._woken.wait()
             self._woken.clear()
-            with suppress(NozzledError):  # the list is away: what was seen last is what there is
+            try:
                 await self._look()
+            except NozzledError as error:  # the list is away: what was seen last is what there is
+                await self._tell(trouble=str(error))
             await asyncio.sleep(PACE)
 
     async def _look(self) -> None:
-        def look(jobs: JobList) -> tuple[list[FarmJob], list[FarmCopy], dict[str, int]]:
-            return jobs.jobs(JOBS_SHOWN), jobs.outstanding(), jobs.counts()
+        def look(jobs: JobList) -> tuple[list[FarmJob], list[FarmCopy], dict[str, int], dict[str, str]]:
+            held = jobs.outstanding()
+            return jobs.jobs(JOBS_SHOWN), held, jobs.counts(), jobs.names({copy.job for copy in held})
 
-        jobs, held, counts = await self._farm.jobs.call(look)
-        self._take(jobs, held, counts)
+        jobs, held, counts, names = await self._farm.jobs.call(look)
+        printers = self._farm.printers
+        for name, view in self._differing(printer_views(printers, held, self._farm.wall())):
+            self._printers[name] = (self.version + 1, view)
+        orphans = [copy_view(copy, printers, names.get(copy.job, "")) for copy in held if is_orphan(copy, printers)]
+        await self._tell(
+            jobs=[job_view(job) for job in jobs],
+            counts={state: counts.get(state, 0) for state in COPY_STATES},
+            orphans=orphans,
+            trouble=printers.trouble,
+        )
+
+    def _differing(self, printers: dict[str, PrinterView]) -> Iterator[tuple[str, PrinterView | None]]:
+        """Yield the printers that are not as they were seen last; None: one is gone."""
+        for name in {*printers, *self._printers}:
+            new, had = printers.get(name), self._printers.get(name)
+            if had is None or _told(had[1]) != _told(new):
+                yield name, new
+
+    async def _tell(self, **seen: Any) -> None:
+        """Keep what is different under the next version, and wake who watches."""
+        self.version += 1
+        for name, value in seen.items():
+            if name not in self._kept or self._kept[name][1] != value:
+                self._kept[name] = (self.version, value)
         async with self._changed:
             self._changed.notify_all()
-
-    def _take(self, listed: list[FarmJob], held: list[FarmCopy], found: dict[str, int]) -> None:
-        """Keep what is different, under the next version."""
-        version = self.version + 1
-        printers = printer_views(self._farm.printers, held, self._farm.wall())
-        jobs = [job_view(job) for job in listed]
-        counts: dict[str, int] = {state: found.get(state, 0) for state in COPY_STATES}
-        names = {job.id: job.name for job in listed}
-        orphans = [
-            copy_view(copy, self._farm.printers, names.get(copy.job, ""))
-            for copy in held
-            if is_orphan(copy, self._farm.printers)
-        ]
-        if self._orphans[0] == 0 or self._orphans[1] != orphans:
-            self._orphans = (version, orphans)
-        for name in {*printers, *self._printers}:
-            had, new = self._printers.get(name, (0, None)), printers.get(name)
-            if had[0] == 0 or _told(had[1]) != _told(new):
-                self._printers[name] = (version, new)
-        if self._jobs[0] == 0 or self._jobs[1] != jobs:
-            self._jobs = (version, jobs)
-        if self._counts[0] == 0 or self._counts[1] != counts:
-            self._counts = (version, counts)
-        if self._trouble[0] == 0 or self._trouble[1] != self._farm.printers.trouble:
-            self._trouble = (version, self._farm.printers.trouble)
-        self.version = version
 
     async def wait(self, version: int, seconds: float) -> bool:
         """Wait until there is a newer version than this; False: there is none in this time."""
@@ -152,13 +162,8 @@ class FarmHub:
         printers = {name: view for name, (when, view) in self._printers.items() if when > version}
         if version == 0:
             printers = {name: view for name, view in printers.items() if view is not None}
-        changed = FarmStateView(
-            printers=printers if printers or version == 0 else None,
-            jobs=self._jobs[1] if self._jobs[0] > version else None,
-            counts=self._counts[1] if self._counts[0] > version else None,
-            orphans=self._orphans[1] if self._orphans[0] > version else None,
-            trouble=self._trouble[1] if self._trouble[0] > version else None,
-        )
+        kept = {name: value for name, (when, value) in self._kept.items() if when > version}
+        changed = FarmStateView(printers=printers if printers or version == 0 else None, **kept)
         return None if changed == FarmStateView() else changed
 
 

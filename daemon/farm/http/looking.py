@@ -68,8 +68,9 @@ def facts_of(found: dict[str, Any], known: FileFacts) -> FileFacts:
     """Return what the JSON of `nozzled inspect` says of a file."""
     about, printing = found["about"], found["bounds"]["printing"]
     used = {each["tool"]: each["length_mm"] for each in found["tools"]}
-    main = max(used, key=lambda tool: used[tool], default=0)
-    filament = about["filaments"][main] if main < len(about["filaments"]) else {}
+    order = sorted((tool for tool in used if used[tool] > 0), key=lambda tool: -used[tool])
+    filaments = [about["filaments"][tool] for tool in order if tool < len(about["filaments"])]
+    types = dict.fromkeys(each["type"] for each in filaments if each["type"])
     hotends = [
         target for name, targets in found["temperatures"].items() if name.startswith("tool") for target in targets
     ]
@@ -78,8 +79,8 @@ def facts_of(found: dict[str, Any], known: FileFacts) -> FileFacts:
         size=known.size,
         name=known.name,
         at=known.at,
-        material=_plain(filament.get("type") or "", 64),
-        colour=_plain(filament.get("colour") or "", 64),
+        material=_plain("; ".join(types), 64),
+        colour=_plain((filaments[0]["colour"] or "") if filaments else "", 64),
         nozzle_mm=about["nozzle"] or 0.0,
         extent=_extent(printing["min"], printing["max"]) if printing else None,
         hottest=max(hotends, default=0.0),

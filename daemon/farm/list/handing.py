@@ -110,6 +110,8 @@ def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> 
         if first.state != "offered" or first.lease_until < tx.now:
             return None
         return _as_offer(rows.find_job(tx, first.job), first.id, first.attempt, first.lease_until - tx.now)
+    if not presence.ready:
+        return None
     for job in _in_order(tx, printer, presence):
         copy = tx.row(_FIRST_COPY, job=job.id)
         if copy is None:

@@ -36,14 +36,22 @@ def fits_kind(kind: Kind, presence: Presence) -> bool:
     """Tell whether group and a tool are what this kind asks for."""
     if kind.group and kind.group != folded(presence.group):
         return False
-    if not (kind.material or kind.colour or kind.nozzle_mm):
+    first, *others = materials(kind.material) or [""]
+    if others and not {*others} <= {folded(tool.material) for tool in presence.tools}:
+        return False
+    if not (first or kind.colour or kind.nozzle_mm):
         return True
-    return any(_fits_tool(kind, tool) for tool in presence.tools)
+    return any(_fits_tool(kind, first, tool) for tool in presence.tools)
 
 
-def _fits_tool(kind: Kind, tool: Tool) -> bool:
+def materials(text: str) -> list[str]:
+    """Return what a job asks for, folded: "PLA; PVA" is two materials, and each has to be loaded."""
+    return [part for each in text.split(";") if (part := folded(each))]
+
+
+def _fits_tool(kind: Kind, material: str, tool: Tool) -> bool:
     return (
-        (not kind.material or kind.material == folded(tool.material))
+        (not material or material == folded(tool.material))
         and (not kind.colour or kind.colour == folded(tool.colour))
         and (not kind.nozzle_mm or is_nozzle(kind.nozzle_mm, tool))
     )
@@ -88,12 +96,11 @@ def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
 def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
     """Yield what no tool has, of those that have what was asked for before."""
     unsaid = f"nobody has said {{}} {printer} has loaded"
-    if job.material:
-        having = [tool for tool in tools if folded(tool.material) == folded(job.material)]
-        if not having:
+    if wanted := materials(job.material):
+        if not {*wanted} <= {folded(tool.material) for tool in tools}:
             loaded = _listed({tool.material for tool in tools})
             yield "material", f"{printer} has {loaded}" if loaded else unsaid.format("what")
-        tools = having or tools
+        tools = [tool for tool in tools if folded(tool.material) == wanted[0]] or tools
     if job.colour:
         having = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
         if not having:

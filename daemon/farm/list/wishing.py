@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from daemon.farm.errors import BadWish, FarmConflict, StaleRevision, UnknownFile, WishReused
 from daemon.farm.list import handing, rows
 from daemon.farm.list.database import Transaction
-from daemon.farm.list.matching import folded
+from daemon.farm.list.matching import folded, materials
 from daemon.farm.list.schema import FOREVER, copies, declines, files, jobs, kinds
 from daemon.farm.list.words import BEGUN, FINAL, FarmCopy, FarmJob, FileFacts, JobChanges, JobWish
 from daemon.farm.messages import PRINTER_ID
@@ -175,7 +175,7 @@ def _add_copies(tx: Transaction, job: str, first: int, count: int, parent: str =
 def _kind(tx: Transaction, row: dict[str, Any]) -> int:
     """Return the id of what a job asks for of what is mounted."""
     wanted = {
-        "material": folded(row["material"]),
+        "material": ";".join(materials(row["material"])),
         "colour": folded(row["colour"]),
         "nozzle_mm": row["nozzle_mm"],
         "printer_group": folded(row["printer_group"]),

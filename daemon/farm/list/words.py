@@ -58,8 +58,8 @@ class JobWish(ListValue, frozen=True, forbid_unknown_fields=True):
     """What a person submits.
 
     Attributes:
-        material: None is the file's, "" is any; so with the nozzle (0).
-        colour: "" is any.
+        material: None is the file's, "" is any, "PLA; PVA" is both; so with the nozzle (0).
+        colour: of the first material, "" is any.
         printers: the only ones that may print it; empty: all of the group.
         key: the same key never makes a second job.
         id: for a job that comes from the hub.

@@ -410,6 +410,10 @@ async def test_who_watches_is_told_all_at_first_and_then_what_has_changed(tmp_pa
         connection.gone = True
         await asyncio.sleep(5)
         assert hub.watchers == 0
+        api.printers.presences["a"] = presence(reason="new")
+        _, [anew] = await watch(api, 1)
+        assert anew["printers"]["a"]["ready"] is True
+        assert "b" not in anew["printers"]
 
 
 def begun(api):

@@ -348,6 +348,16 @@ def test_a_printer_gets_only_what_fits(farm):
     assert farm.offer("big", presence(group="Large")).name == "group"
 
 
+def test_several_materials_have_to_be_loaded_all(farm):
+    pva = Tool(material="PVA", nozzle_mm=0.4)
+    job = submit(farm, material="PLA; pva", colour="black", nozzle_mm=0.4)
+    assert farm.offer("mk3", presence(PLA)) is None
+    assert farm.offer("mk4", presence(pva)) is None
+    assert farm.why_waiting(job.id, {"mk3": presence(PLA)}) == ["no printer has PLA; pva loaded: mk3 has PLA"]
+    assert farm.offer("busy", presence(PLA, pva, ready=False)) is None
+    assert farm.offer("xl", presence(pva, PLA)).material == "PLA; pva"
+
+
 def test_why_it_waits(farm, wall):
     first = submit(farm, copies=3, group="large")
     job = submit(farm, material="PETG", group="large")
