@@ -14,5 +14,6 @@ export const reasons = [
   ["no printer is large enough: {who}", "Kein Drucker ist groß genug: {who}"],
   ["no printer gets hot enough: {who}", "Kein Drucker wird heiß genug: {who}"],
   ["jobs {a} and {b} differ in priority: change that first", "Auftrag {a} und {b} haben verschiedenen Vorrang: zuerst den ändern"],
+  ["the file is empty", "Die Datei ist leer"],
   ["the bed is not said to be clear", "Niemand hat gesagt, dass das Bett frei ist"],
 ];
