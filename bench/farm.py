@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import farm_cost
 from bench.place import ROOT
 from bench.processes import cpu_seconds, memory, stop
 
@@ -65,10 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--print", dest="lasts", type=float, default=20.0, metavar="S", help="how long a print lasts (20)")
     add("--killed", type=float, default=0.02, metavar="X", help="share of agents that are killed (0.02)")
     add("--limit", type=float, default=1800.0, metavar="S", help="give up after so long (1800)")
+    add("--cost", type=float, metavar="S", help="instead: what one printer's processes cost, S seconds for each row")
     add("--folder", type=Path, metavar="DIR", help="a folder on the disk (the temporary one)")
     args = parser.parse_args(arguments)
     if len(args.agents) != len(args.jobs):
         parser.error("--agents and --jobs need as many figures")
+    if args.cost is not None:
+        return farm_cost.main(args.cost)
     bad = 0
     sys.stdout.write(HEAD)
     for agents, jobs in zip(args.agents, args.jobs, strict=True):

@@ -40,6 +40,8 @@ enabled = false
 dead_man_min = 0
 [discovery]
 mdns = false
+[metrics]
+open_to = ["127.0.0.1"]
 """
 
 
@@ -59,7 +61,7 @@ def free_port():
 class FleetPrinter:
     """A simulated printer, which nobody kills; its service, and its agent."""
 
-    def __init__(self, folder, name, enrolment, speed):
+    def __init__(self, folder, name, enrolment, speed, more=""):
         folder.mkdir()
         self.folder, self.name, self.state = folder, name, folder / "state"
         self.simulated = SimulatedPrinter(folder, speed, folder / "port")
@@ -69,9 +71,9 @@ class FleetPrinter:
         with redirect_stdout(io.StringIO()) as section:
             assert main(["farm", "join", str(folder / "enrolment"), "--config", str(self._config)]) == 0
         config = CONFIG.format(address=self.simulated.address, port=self.port, state=self.state)
-        self._config.write_text(config + section.getvalue())
+        self._config.write_text(config + section.getvalue() + more)
         self._logs = 0
-        self.service = self.agent = None
+        self.service = self.agent = self.mqtt = None
         self.start_service()
 
     def _child(self, name, *command):
@@ -84,6 +86,9 @@ class FleetPrinter:
 
     def start_agent(self):
         self.agent = self._child("agent", "farm", "agent")
+
+    def start_mqtt(self):
+        self.mqtt = self._child("mqtt", "mqtt", "serve")
 
     def until_ready_for_agent(self):
         until((self.state / "companions/farm.key").exists, f"the key of {self.name}'s agent")
@@ -129,7 +134,7 @@ class FleetPrinter:
         return {name: target for name, target in targets.items() if target}
 
     def close(self):
-        for child in (self.agent, self.service, self.simulated):
+        for child in (self.mqtt, self.agent, self.service, self.simulated):
             if child is not None:
                 child.end()
 
@@ -137,8 +142,8 @@ class FleetPrinter:
 class Fleet:
     """The whole farm."""
 
-    def __init__(self, folder, count, *, speed=4.0, seed=0):
-        self.folder, self.count, self._speed = folder, count, speed
+    def __init__(self, folder, count, *, speed=4.0, seed=0, broker=None):
+        self.folder, self.count, self._speed, self._broker = folder, count, speed, broker
         self.chance = random.Random(seed)
         self.printers, self.jobs = [], {}
         self.killed = Counter()
@@ -155,13 +160,18 @@ class Fleet:
         for number in range(self.count):
             enrolment = engine.enrol(f"p{number}")
             enrolment = msgspec.structs.replace(enrolment, servers=[f"tls://127.0.0.1:{port}"])
-            self.printers.append(FleetPrinter(self.folder / f"p{number}", f"p{number}", enrolment, self._speed))
+            name, more = f"p{number}", ""
+            if self._broker is not None:
+                more = f'[mqtt]\nhost = "127.0.0.1"\nport = {self._broker}\nid = "{name}"\n'
+            self.printers.append(FleetPrinter(self.folder / name, name, enrolment, self._speed, more))
         engine.reload()
         self.nats.reload()
         self.start_server()
         for printer in self.printers:
             printer.until_ready_for_agent()
             printer.start_agent()
+            if self._broker is not None:
+                printer.start_mqtt()
         return self
 
     def start_server(self):
