@@ -185,6 +185,13 @@ async def test_a_start_that_waited_for_too_long_begins_nothing(tmp_path):
         assert not server.service.jobs.active
 
 
+async def test_a_second_agent_with_the_same_notes_does_not_begin(tmp_path):
+    async with api(tmp_path, switched_on=["farm"]) as server, agent(server, FarmInMemory()):
+        with pytest.raises(ConfigError, match="another agent runs"):
+            async with agent(server, FarmInMemory()):
+                pass
+
+
 def test_a_configuration_that_cannot_be_is_refused(tmp_path):
     for bad in (FarmConfig(), FarmConfig(id="MK3", servers=("a",)), FarmConfig(id="mk3")):
         with pytest.raises(ConfigError):

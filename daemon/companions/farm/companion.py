@@ -1,5 +1,7 @@
 """The companion `farm`: the agent beside a printer, on NATS."""
 
+import fcntl
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from daemon.errors import ConfigError
 from daemon.farm.carrier.agent_end import NatsAgentEnd
 from daemon.farm.carrier.connect import NatsAddress, tls_context
 from daemon.farm.carrier.ends import AgentEnd
+
+LOCK = "agent.lock"
 
 
 class FarmCompanion(Companion):
@@ -49,6 +53,7 @@ class FarmCompanion(Companion):
             address = NatsAddress(config.servers, seed(config, environ), tls_context(config.ca_file))
             end = NatsAgentEnd(config.id, address)
         self._end = end
+        self._lock = _lock(folder)
         printer = FrontPrinter(client, self.messages, wall)
         try:
             self._agent = Agent(
@@ -66,7 +71,10 @@ class FarmCompanion(Companion):
 
     async def run(self) -> None:
         """Do it until cancelled."""
-        await self._agent.run()
+        try:
+            await self._agent.run()
+        finally:
+            os.close(self._lock)
 
     def does(self) -> str:
         """Return what `systemctl status` shows."""
@@ -96,3 +104,21 @@ class FarmCompanion(Companion):
                 "does": self.does(),
             }
         )
+
+
+def _lock(folder: Path) -> int:
+    """Return a descriptor that is locked as long as it is open: two agents would write into each other's notes.
+
+    Raises:
+        ConfigError: another one runs, or there can be no lock.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ConfigError(f"another agent runs with the notes in {folder}: end that one first") from error
+    return descriptor
