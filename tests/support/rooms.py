@@ -70,7 +70,8 @@ def draw() -> str:
     """Return the picture as mermaid text. An arrow that follows from others is left out."""
     lines = ["```mermaid", "flowchart TD"]
     for group, rooms in HOUSE.items():
-        lines += [f'    subgraph "{group}"', *(f'        {room}["{SIGNS[room]}"]' for room in rooms), "    end"]
+        signs = [f'        {room}["{SIGNS[room]}"]' for room in rooms]
+        lines += [f'    subgraph in_{rooms[0]}["{group}"]', *signs, "    end"]
     lines.append(f'    common["{SIGNS["common"]}"]')
     arrows = _imports()
     mutual = {(room, other) for room in arrows for other in arrows[room] if room in arrows[other]}
