@@ -12,6 +12,7 @@ from daemon.camera.mjpeg import MOST, PictureParts
 from daemon.config import CameraConfig, WebcamConfig
 from daemon.errors import CameraError
 from support.fake_camera import STILL, STREAM, camera, jpeg
+from support.waiting import PATIENCE
 
 PICTURES = [jpeg(number) for number in range(3)]
 
@@ -69,13 +70,13 @@ async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
     ],
 )
 async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabytes(manner, said):
-    seconds = 0.3 if manner in ("stall", "drip") else 5
+    seconds = 0.3 if manner in ("stall", "drip") else PATIENCE
     loop = asyncio.get_running_loop()
     async with camera(manner=manner) as there:
         began = loop.time()
         with pytest.raises(CameraError, match=said) as caught:
             await picture(there.url + STILL + "&secret=1", seconds)
-        assert loop.time() - began <= seconds + 1
+        assert loop.time() - began <= seconds + PATIENCE
         assert there.taken < 3 * MOST
         assert "secret" not in str(caught.value)
 

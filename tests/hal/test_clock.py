@@ -19,7 +19,7 @@ async def test_two_thousand_seconds_pass_at_once():
     for _ in range(2000):
         await asyncio.sleep(1)
     assert asyncio.get_running_loop().time() - began == pytest.approx(2000)
-    assert time.monotonic() - real < 1
+    assert time.monotonic() - real < PATIENCE
 
 
 async def test_timers_fire_in_order_at_their_times():
@@ -50,7 +50,7 @@ async def test_a_failing_thread_job_lets_the_clock_jump_again():
         await asyncio.to_thread(lambda: 1 / 0)
     real = time.monotonic()
     await asyncio.sleep(3600)
-    assert time.monotonic() - real < 1
+    assert time.monotonic() - real < PATIENCE
 
 
 async def test_a_cancelled_thread_job_lets_the_clock_jump_again():
@@ -59,7 +59,7 @@ async def test_a_cancelled_thread_job_lets_the_clock_jump_again():
     await asyncio.sleep(0)
     real = time.monotonic()
     await asyncio.sleep(3600)
-    assert time.monotonic() - real < 1
+    assert time.monotonic() - real < PATIENCE
 
 
 async def test_a_subprocess_does_not_time_out():

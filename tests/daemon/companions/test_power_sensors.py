@@ -23,6 +23,7 @@ from daemon.core.stop_socket import StopSocket
 from support.client import in_memory
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
+from support.waiting import PATIENCE
 
 FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in range(900))
 FILAMENT = SensorsConfig(filament=(FilamentConfig(name="left", pin="GPIO17"),))
@@ -266,7 +267,7 @@ async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_p
     began = asyncio.get_running_loop().time()
     while not line.stopped:  # noqa: ASYNC110 - it is called, and tells nobody
         await asyncio.sleep(0.005)
-    assert asyncio.get_running_loop().time() - began < 1
+    assert asyncio.get_running_loop().time() - began < PATIENCE, "the way over the front takes an hour"
     assert line.stopped == 1
     emergency.end()
     await asyncio.sleep(0.05)
