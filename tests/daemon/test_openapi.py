@@ -103,7 +103,7 @@ ADDRESSES = [(path, method) for path, item in describe()["paths"].items() for me
 
 
 @pytest.mark.skipif(NIGHTLY, reason="the nightly profile sends more, below")
-@pytest.mark.parametrize(("path", "method"), ADDRESSES, ids=" ".join)
+@pytest.mark.parametrize(("path", "method"), ADDRESSES, ids=[f"{method} {path}" for path, method in ADDRESSES])
 def test_the_daemon_answers_as_described(path, method, url):
     """Two requests for each address tell most."""
 
