@@ -208,6 +208,22 @@ async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_p
         assert (await command(one, {"verb": "power", "on": "no"}))["ok"] is False
 
 
+async def test_a_command_that_waited_in_a_process_that_hung_is_not_done(tmp_path, monkeypatch):
+    """A cancel would end another print than the one that it was said of."""
+    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+        await print_it(server)
+        one._ticked -= 60
+        result = await command(one, {"verb": "cancel", "id": "1"})
+        assert (result["id"], result["ok"], "too late" in result["error"]) == ("1", False, True)
+        one._ticked -= 60
+        await asyncio.sleep(1.5)  # it is noticed first
+        one._asked.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
+        assert "too late" in (await command(one, {"verb": "cancel"}))["error"]
+        assert server.service.jobs.active
+        await asyncio.sleep(5)
+        assert (await command(one, {"verb": "cancel", "id": "1"}))["ok"] is True
+
+
 async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
         for _ in range(100):

@@ -76,13 +76,15 @@ class MqttCommands:
         self._printer = printer
         self._done: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
-    async def result_of(self, payload: bytes) -> dict[str, Any]:
-        """Do it, and return what came of it."""
+    async def result_of(self, payload: bytes, *, late: bool = False) -> dict[str, Any]:
+        """Do it, unless it comes too late to be wanted still, and return what came of it."""
         try:
             command = read(payload)
         except BadCommand as error:
             return {"id": None, "verb": None, "ok": False, "error": str(error)}
         identity = command.get("id")
+        if late:
+            return {"id": identity, "verb": command["verb"], "ok": False, "error": "it came too late: send it again"}
         if identity is not None and identity in self._done:
             return {**self._done[identity], "again": True}
         result = {"id": identity, "verb": command["verb"], **await self._do(command)}

@@ -25,6 +25,8 @@ from daemon.private_file import write_private
 TICK = 1.0  # s between two looks at what is due
 MACHINE = 60.0  # s between two questions about the computer
 BIRTH = 5.0  # s within which Home Assistant is answered when it begins; a farm does not answer at once
+LATE = 10.0  # s after which a command is not done: whoever asked has given up, and another print may go on
+DEAF = 3.0  # s after the process hung in which what was said meanwhile is read
 MOST_COMMANDS = 16  # that wait
 KEPT = "announced.json"
 LONGEST_EVENT, LONGEST_NAME = 4096, 60  # characters
@@ -71,7 +73,9 @@ class MqttCompanion(Companion):
         self._outbox = BrokerOutbox()
         self._rates = Rates(config.temperature_step_c, config.temperature_every_s)
         self._commands = MqttCommands(client)
-        self._asked: asyncio.Queue[bytes] = asyncio.Queue(MOST_COMMANDS)
+        self._asked: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_COMMANDS)
+        self._ticked = asyncio.get_running_loop().time()
+        self._deaf_until = 0.0  # this process has hung: what comes now was said long ago
         self._broker: Broker | None = None
         self._id = ""
         self._topics = Topics("")
@@ -117,9 +121,16 @@ class MqttCompanion(Companion):
             await asyncio.sleep(MACHINE)
 
     async def _tick(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
+            self._notice_hanging(now())
             self._look()
             await asyncio.sleep(TICK)
+
+    def _notice_hanging(self, now: float) -> None:
+        if now - self._ticked > LATE:
+            self._deaf_until = now + DEAF
+        self._ticked = now
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -255,14 +266,18 @@ class MqttCompanion(Companion):
             elif self._asked.full():
                 log.warning("mqtt.too_many_commands", consequence="this one is not done")
             else:
-                self._asked.put_nowait(payload)
+                now = asyncio.get_running_loop().time()
+                late = now - self._ticked > LATE or now < self._deaf_until
+                self._asked.put_nowait((now - 2 * LATE if late else now, payload))
         elif payload == b"online":  # Home Assistant has begun anew
             delay = random.uniform(0, BIRTH)  # noqa: S311 - no secret
             asyncio.get_running_loop().call_later(delay, self._outbox.again)
 
     async def _obey(self) -> None:
         while True:
-            result = await self._commands.result_of(await self._asked.get())
+            heard, payload = await self._asked.get()
+            late = asyncio.get_running_loop().time() - heard > LATE
+            result = await self._commands.result_of(payload, late=late)
             log.info("mqtt.command", verb=result["verb"], ok=result["ok"], error=result["error"])
             self._outbox.event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))
 
