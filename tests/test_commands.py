@@ -246,3 +246,10 @@ def _lacks(command: str, words: str) -> str:
         if re.fullmatch(r"--[a-z-]+", word) and word not in parser._option_string_actions:
             return f"there is no {word}"
     return ""
+
+
+def test_targets_of_make_that_are_named_exist():
+    there = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {each for path in PAGES for each in re.findall(r"`(?:sudo )?make ([a-z-]+)[` ]", path.read_text("utf-8"))}
+    assert len(named) > 10
+    assert named - there == set()
