@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gcode.firmware_traits import Counting, Dialect, Errors, Texts
+from gcode.firmware_traits import Counting, Dialect, Errors, HeatTraits, IdleTraits, Texts
 
 __all__ = ["Dialect"]  # besides what is defined here
 
@@ -43,8 +43,8 @@ MARLIN = Dialect(
     ),
     stopped_by=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
-    keeps_motors=_KEEP_MOTORS,
-    cooling_gives_up=(1.5, 60.0),
+    idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
+    heat=HeatTraits(cooling_gives_up=(1.5, 60.0)),
     continues_by=(b"M108", b"M876 S0"),
     compact="E",  # gcode/parser.h, value_float, ends a number at an E; what reads by strtod, in forks, does not
     packing="told",  # gcode/host/M115.cpp: Cap:MEATPACK
@@ -62,7 +62,7 @@ MARLIN_1_0 = Dialect(
     moves_ok_at="receipt",
     texts=Texts(breaks=":*;", commands="G"),
     errors=MARLIN.errors,
-    keeps_motors=_KEEP_MOTORS,
+    idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
     stopped_by=("halted",),
     continues_by=(),
     unknown=_CHECKS | {"M73", "M108", "M118", "M141", "M155", "M191", "M211", "M410", "M412", "M420", "M486", "M566",
@@ -84,11 +84,8 @@ PRUSA = Dialect(
         harmless=_MARLIN_HARMLESS,
     ),
     stopped_by=("halted", "emergency stop"),
-    min_extrude=175.0,
-    safety_timer=1800.0,
-    keeps_motors=_KEEP_MOTORS,
-    heat_by_s_cools=True,
-    residency=3.0,
+    heat=HeatTraits(min_extrude=175.0, by_s_cools=True, residency=3.0),
+    idle=IdleTraits(safety_timer=1800.0, keeps_motors=_KEEP_MOTORS),
     resumes_by=b"M602",
     continues_by=(),
     compact="E",  # cmdqueue.h, code_value: strtod before 3.13, which reads `X1E2` as 100
@@ -103,10 +100,9 @@ PRUSA_BUDDY = replace(
     texts=MARLIN.texts,
     errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED, refused_said=_NOT_HOMED),
     silent_stop=True,
-    min_extrude=170.0,
-    heat_by_s_cools=False,
-    residency=5.0,
-    cooling_gives_up=MARLIN.cooling_gives_up,
+    heat=replace(
+        PRUSA.heat, min_extrude=170.0, by_s_cools=False, residency=5.0, cooling_gives_up=MARLIN.heat.cooling_gives_up
+    ),
     continues_by=MARLIN.continues_by,
     compact=None,
     packing=None,
@@ -128,12 +124,10 @@ REPETIER = Dialect(
     ),
     stopped_by=("stopped by m112",),
     urgent_if_parser=frozenset({"M108", "M112"}),
-    min_extrude=150.0,
-    keeps_motors=_KEEP_MOTORS,
-    heat_by_r=False,
-    heat_by_s_cools=True,
-    heat_gives_up=120.0,
-    residency=0.0,
+    heat=HeatTraits(min_extrude=150.0, by_r=False, by_s_cools=True, gives_up=120.0, residency=0.0),
+    idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
+
+
     unknown=_CHECKS | {"M0", "M1", "M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701",
                        "M702", "M703", "M876", "M900"},
 )  # fmt: skip
@@ -153,10 +147,9 @@ SMOOTHIE = Dialect(
         refuses=b"M113",  # GcodeDispatch.cpp: all but a few codes are answered `!!`
     ),
     stopped_by=("emergency stop requested", "halted", "halt state"),
-    min_extrude=None,
-    inactivity=None,
-    heat_by_r=False,
-    residency=0.0,
+    heat=HeatTraits(min_extrude=None, by_r=False, residency=0.0),
+    idle=IdleTraits(set_by=None),
+
     continues_by=(),
     unknown=_CHECKS | {"M0", "M1", "M73", "M201", "M300", "M412", "M420", "M486", "M566", "M572", "M593", "M602",
                        "M701", "M702", "M703", "M900"},
@@ -170,9 +163,8 @@ REPRAPFIRMWARE = Dialect(
     errors=Errors(halts=("machine is halted",), revived_by=b"M999", says_ok=True),
     stopped_by=("halted",),
     urgent=frozenset({"M112"}),
-    min_extrude=160.0,
-    inactivity=None,
-    residency=0.0,
+    heat=HeatTraits(min_extrude=160.0, residency=0.0),
+    idle=IdleTraits(set_by=None),
     continues_by=(b"M292 P0",),
     macros=True,
     # M0 and M1 are there, but turn heaters and motors off
@@ -184,9 +176,8 @@ TEACUP = Dialect(
     at_rest=(b"G4 P0", b"M114"),
     texts=Texts(dropped=True),
     silent_stop=True,
-    min_extrude=None,
-    inactivity=None,
-    heat_by_r=False,
+    heat=HeatTraits(min_extrude=None, by_r=False),
+    idle=IdleTraits(set_by=None),
     continues_by=(),
     # M0 is there, but turns everything off
     unknown=_CHECKS | {"G2", "G3", "G10", "G11", "M0", "M1", "M73", "M107", "M108", "M109", "M117", "M118", "M141",
@@ -211,12 +202,9 @@ KLIPPER = Dialect(
     ),
     stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
     urgent=frozenset({"M112"}),
-    safety_timer=600.0,
-    awake_by=b"SET_IDLE_TIMEOUT",  # klippy/extras/idle_timeout.py: without TIMEOUT it sets what was set
-    unhomed="must home axis first",
-    inactivity=None,
-    heat_by_r=False,
-    residency=0.0,
+    # klippy/extras/idle_timeout.py: SET_IDLE_TIMEOUT without TIMEOUT sets what was set
+    idle=IdleTraits(safety_timer=600.0, awake_by=b"SET_IDLE_TIMEOUT", unhomed="must home axis first", set_by=None),
+    heat=HeatTraits(by_r=False, residency=0.0),
     continues_by=(),
     macros=True,
     unknown=_CHECKS | {"G29", "M0", "M1", "M141", "M191", "M200", "M201", "M203", "M205", "M207", "M300", "M412",
@@ -251,7 +239,7 @@ UNKNOWN = Dialect(
         bare=True,
     ),
     stopped_by=tuple(dict.fromkeys(piece for dialect in KNOWN for piece in dialect.stopped_by)),
-    min_extrude=175.0,
+    heat=HeatTraits(min_extrude=175.0),
     continues_by=(),
 )
 

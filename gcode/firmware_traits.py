@@ -93,6 +93,48 @@ class Texts:
 
 
 @frozen
+class HeatTraits:
+    """How it heats, and waits for it.
+
+    Attributes:
+        min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
+        by_r: M109 and M190 know R, and wait for cooling then.
+        by_s_cools: S waits for cooling as R does.
+        cooling_gives_up: a wait for cooling ends when it falls by less than so many °C in so many seconds; None: never.
+        gives_up: seconds after which a wait for heat ends although it is not reached; None: never, or halted.
+        residency: seconds near the target that end a wait for heat, by default.
+    """
+
+    min_extrude: float | None = 170.0
+    by_r: bool = True
+    by_s_cools: bool = False
+    cooling_gives_up: tuple[float, float] | None = None
+    gives_up: float | None = None
+    residency: float = 10.0
+
+
+@frozen
+class IdleTraits:
+    """What it does by itself when nothing moves for long.
+
+    Attributes:
+        safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
+        awake_by: the command that begins that time anew, changes nothing, and is answered by the time in seconds; None:
+            there is none, or none is needed, as the place is not lost by it.
+        unhomed: what it says, in lower case, to a move while it does not know where the head is; None: it moves.
+        set_by: the command that sets such a timer, in seconds as S; None: there is none.
+        keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
+            place; None: there is none, or none is needed.
+    """
+
+    safety_timer: float | None = None
+    awake_by: bytes | None = None
+    unhomed: str | None = None
+    set_by: bytes | None = b"M85"
+    keeps_motors: bytes | None = None
+
+
+@frozen
 class Dialect:
     """How one firmware wants to be spoken to.
 
@@ -125,23 +167,12 @@ class Dialect:
         counting: how it counts lines.
         texts: what a text must not hold.
         errors: what it says when something is wrong.
+        heat: how it heats.
+        idle: what it does by itself when nothing moves for long.
         stopped_by: pieces of lines, in lower case, that confirm an emergency stop; so does a board that boots.
         silent_stop: an emergency stop is not answered at all.
         urgent: code words that are acted upon as they arrive, whatever goes on.
         urgent_if_parser: further ones if M115 tells EMERGENCY_PARSER.
-        min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
-        safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
-        awake_by: the command that begins that time anew, changes nothing, and is answered by the time in seconds; None:
-            there is none, or none is needed, as the place is not lost by it.
-        unhomed: what it says, in lower case, to a move while it does not know where the head is; None: it moves.
-        inactivity: the command that sets such a timer, in seconds as S; None: there is none.
-        keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
-            place; None: there is none, or none is needed.
-        heat_by_r: M109 and M190 know R, and wait for cooling then.
-        heat_by_s_cools: S waits for cooling as R does.
-        cooling_gives_up: a wait for cooling ends when it falls by less than so many °C in so many seconds; None: never.
-        heat_gives_up: seconds after which a wait for heat ends although it is not reached; None: never, or halted.
-        residency: seconds near the target that end a wait for heat, by default.
         resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
         continues_by: commands that end a wait for the user, the best first.
         compact: letters of a move that keep the blank before them where all others are left out
@@ -174,21 +205,12 @@ class Dialect:
     counting: Counting = field(default_factory=Counting)
     texts: Texts = field(default_factory=Texts)
     errors: Errors = field(default_factory=Errors)
+    heat: HeatTraits = field(default_factory=HeatTraits)
+    idle: IdleTraits = field(default_factory=IdleTraits)
     stopped_by: tuple[str, ...] = ()
     silent_stop: bool = False
     urgent: frozenset[str] = frozenset()
     urgent_if_parser: frozenset[str] = frozenset()
-    min_extrude: float | None = 170.0
-    safety_timer: float | None = None
-    awake_by: bytes | None = None
-    unhomed: str | None = None
-    inactivity: bytes | None = b"M85"
-    keeps_motors: bytes | None = None
-    heat_by_r: bool = True
-    heat_by_s_cools: bool = False
-    cooling_gives_up: tuple[float, float] | None = None
-    heat_gives_up: float | None = None
-    residency: float = 10.0
     resumes_by: bytes | None = None
     continues_by: tuple[bytes, ...] = (b"M108",)
     compact: str | None = None

@@ -148,7 +148,7 @@ class Firmware:
         return self.output()
 
     def proceed(self, now: float) -> float:
-        """Do everything that is due up to `now`; return when there is more to do. What is said waits for `heard`."""
+        """Do everything that is due up to `now`; return when there is more to do. What is said waits for `output`."""
         while (due := self._next()) <= now:
             if due > self.now:
                 self.now = self.board.now = due

@@ -63,12 +63,12 @@ LINES: dict[str, Callable[[Dialect], str]] = {
 }
 HEAT: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
-    "extrudes from, °C": lambda each: _degrees(each.min_extrude),
-    "own safety timer, s": lambda each: _degrees(each.safety_timer),
-    "timer set by": lambda each: _command(each.inactivity),
-    "R waits for cooling": lambda each: "yes" if each.heat_by_r else "no",
-    "S waits for cooling": lambda each: "yes" if each.heat_by_s_cools else "no",
-    "residency, s": lambda each: f"{each.residency:g}",
+    "extrudes from, °C": lambda each: _degrees(each.heat.min_extrude),
+    "own safety timer, s": lambda each: _degrees(each.idle.safety_timer),
+    "timer set by": lambda each: _command(each.idle.set_by),
+    "R waits for cooling": lambda each: "yes" if each.heat.by_r else "no",
+    "S waits for cooling": lambda each: "yes" if each.heat.by_s_cools else "no",
+    "residency, s": lambda each: f"{each.heat.residency:g}",
     "after its own pause": lambda each: _command(each.resumes_by),
 }
 STOPS: dict[str, Callable[[Dialect], str]] = {

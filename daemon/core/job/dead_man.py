@@ -67,7 +67,8 @@ class DeadMan:
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             return None
-        if (by_itself := recognise(printer.identity.name).safety_timer) is not None and not _knows(printer.identity):
+        by_itself = recognise(printer.identity.name).idle.safety_timer
+        if by_itself is not None and not _knows(printer.identity):
             return Protection(by_itself)
         if not self._config.dead_man_min:
             return Protection(None, "it is turned off by safety.dead_man_min = 0")

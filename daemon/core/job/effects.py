@@ -171,7 +171,7 @@ class Effects:
             understand=partial(
                 meaning,
                 host_waits=self._host_waits(job.printer),
-                reads_r=job.printer.dialect.heat_by_r,
+                reads_r=job.printer.dialect.heat.by_r,
                 unknown=unknown_to(job.printer.dialect, job.printer.identity.capabilities),
                 resumes=job.printer.dialect.resumes_by is not None,
             ),

@@ -123,9 +123,9 @@ class _Wait:
         return self._goal.heater if tool is None else reading_of(tool, self._printer.heaters)
 
     def _aim_at(self, target: float) -> None:
-        cool = self._goal.cool or self._dialect.heat_by_s_cools
-        self._residency = Residency(target, cool, self._dialect.residency)
-        self._cooling = Nearing(*(self._dialect.cooling_gives_up or COOLS))
+        cool = self._goal.cool or self._dialect.heat.by_s_cools
+        self._residency = Residency(target, cool, self._dialect.heat.residency)
+        self._cooling = Nearing(*(self._dialect.heat.cooling_gives_up or COOLS))
         self._warming = Nearing(*WARMS)
 
     def on_event(self, event: Event) -> None:

@@ -59,7 +59,7 @@ class KeepAwake:
             and not state.ended
             and printer is not None
             and printer.state is ConnectionState.READY
-            and printer.dialect.awake_by is not None
+            and printer.dialect.idle.awake_by is not None
         )
         if not wanted and self._saying is not None:
             self._saying.cancel()
@@ -69,7 +69,7 @@ class KeepAwake:
 
     async def _say(self, printer: Printer) -> None:
         """Say it until the job is over, or the firmware does not know it."""
-        command = (printer.dialect.awake_by or b"").decode()
+        command = (printer.dialect.idle.awake_by or b"").decode()
         try:
             await asyncio.sleep(FIRST / pace(printer.address))
             seconds = _set_to(await printer.send(command), printer.dialect)
@@ -87,4 +87,4 @@ def _set_to(answer: Sequence[str], dialect: Dialect) -> float | None:
     """Return the seconds of the timer, as the firmware tells them or by default; None: it does not know the command."""
     if any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
         return None
-    return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), dialect.safety_timer)
+    return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), dialect.idle.safety_timer)

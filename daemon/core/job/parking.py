@@ -74,7 +74,7 @@ def unpark(rest: ParkedPlace) -> list[str]:
 
 def is_soft(hotend: Reading, dialect: Dialect) -> bool:
     """Tell whether the firmware extrudes with this hotend, now and when it has come back to its target."""
-    least = max(SOFT, (dialect.min_extrude or 0.0) + NEAR)
+    least = max(SOFT, (dialect.heat.min_extrude or 0.0) + NEAR)
     return min(hotend.actual, hotend.target or hotend.actual) > least
 
 

@@ -36,7 +36,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     rest = ParkedPlace(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
-    if axes and (keep := printer.dialect.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
+    if axes and (keep := printer.dialect.idle.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
         await steps.send(printer, keep.decode())
     return rest
 
@@ -90,13 +90,13 @@ async def has_gone_cold(printer: Printer, rest: ParkedPlace) -> bool:
 def timer_has_run_out(printer: Printer, rest: ParkedPlace) -> bool:
     """Tell whether all that was hot is off, on a firmware whose own timer turns its motors off together with it."""
     targets = [printer.heaters[name].target for name in rest.targets if name in printer.heaters]
-    return rest.axes is not None and printer.dialect.unhomed is not None and bool(targets) and not any(targets)
+    return rest.axes is not None and printer.dialect.idle.unhomed is not None and bool(targets) and not any(targets)
 
 
 async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
     """Try whether the firmware still knows where the head is, by a move that nobody sees; return why not."""
     refused: list[str] = []
-    words = printer.dialect.unhomed or ""
+    words = printer.dialect.idle.unhomed or ""
     for command in ("G91", f"G1 Z{_UNSEEN:g} F600", f"G1 Z-{_UNSEEN:g} F600", *rest.modes.restore()):
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
@@ -108,7 +108,7 @@ async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
 
 
 def _cold(printer: Printer, rest: ParkedPlace) -> list[str]:
-    least = printer.dialect.min_extrude or 0.0
+    least = printer.dialect.heat.min_extrude or 0.0
     cold = []
     for name, target in rest.targets.items():
         now = printer.heaters[name].target if name in printer.heaters else None

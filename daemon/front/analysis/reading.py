@@ -118,7 +118,7 @@ def _radius(profile: ProfileConfig) -> float | None:
 
 def _min_extrusion(profile: ProfileConfig, dialect: Dialect) -> float | None:
     if profile.min_extrusion_c < 0:
-        return dialect.min_extrude
+        return dialect.heat.min_extrude
     return profile.min_extrusion_c or None
 
 

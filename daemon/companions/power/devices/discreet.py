@@ -18,7 +18,7 @@ from daemon.companions.power.errors import DeviceError
 Result = TypeVar("Result")
 
 HIDDEN = "***"
-CUT = "…"  # where `shown` ends an answer that is too long
+CUT = "…"  # where `excerpt` ends an answer that is too long
 SHORTEST = 4  # characters of a secret that is looked for by itself; shorter ones are hidden behind their names alone
 LONG = 12  # characters of a part of a path that may be a token
 _PLAIN = frozenset({"true", "false", "toggle"})
