@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from daemon.farm.list import handed, handing, reading, rows, tidying, waiting, wishing
+from daemon.farm.list import handed, handing, old_files, reading, rows, tidying, waiting, wishing
 from daemon.farm.list.database import ListDatabase, Transaction
 from daemon.farm.list.words import FarmCopy, FarmJob, FileFacts, FileRef, JobChanges, JobWish, ListedEvent
 from daemon.farm.messages import LEASE, Held, Offer, Presence, Report
@@ -276,6 +276,16 @@ class JobList:
         """Return how many claims were ever granted."""
         with self._database.read() as tx:
             return reading.counter(tx, "claim")
+
+    def old_files(self, days: float) -> list[str]:
+        """Return files that no job has needed for so long; some, the oldest first."""
+        with self._database.read() as tx:
+            return old_files.old_files(tx, days)
+
+    def forget_file(self, sha256: str) -> None:
+        """Forget what is known of a file."""
+        with self._database.write() as tx:
+            old_files.forget_file(tx, sha256)
 
     def tidy(self) -> None:
         """Drop what is older than it is kept; once a day is enough."""

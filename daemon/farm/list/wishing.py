@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from daemon.farm.errors import BadWish, FarmConflict, StaleRevision, UnknownFile, WishReused
-from daemon.farm.list import handing, rows
+from daemon.farm.list import handing, old_files, rows
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.matching import folded, materials
 from daemon.farm.list.schema import FOREVER, copies, declines, files, jobs, kinds
@@ -51,7 +51,8 @@ def get_file(tx: Transaction, sha256: str) -> FileFacts:
     Raises:
         UnknownFile: it is not kept here.
     """
-    row = tx.row(sa.select(files.c.facts).where(files.c.sha256 == P("sha256")), sha256=sha256)
+    here = (files.c.sha256 == P("sha256"), files.c.at > old_files.GONE)
+    row = tx.row(sa.select(files.c.facts).where(*here), sha256=sha256)
     if row is None:
         raise UnknownFile(f"no file with the SHA-256 {sha256[:64]} is kept here: upload it")
     return msgspec.json.decode(row.facts, type=FileFacts)

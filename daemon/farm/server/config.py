@@ -56,6 +56,9 @@ class FarmFilesConfig:
     """G-code that is on this computer; all of it is in the object store of NATS as well."""
 
     cache_mib: int = option(2048, "MiB on the disk of this computer; what was used least goes.", low=16, high=1_048_576)
+    keep_days: float = option(
+        180, "Days after its last print that a file is kept, here and in NATS; the history is kept.", low=1, high=36500
+    )
 
 
 @frozen

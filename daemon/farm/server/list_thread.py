@@ -8,7 +8,7 @@ from typing import TypeVar
 from daemon.farm.errors import ListAway
 from daemon.farm.list.job_list import JobList
 
-MOST_WAITING = 256  # questions
+MOST_WAITING = 4096  # questions
 
 T = TypeVar("T")
 

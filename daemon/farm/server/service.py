@@ -5,6 +5,7 @@ import faulthandler
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from daemon import log as service_log
 from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.farm.carrier.ending import for_ever
+from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import NatsServerEnd
 from daemon.farm.carrier.site_end import NatsSiteEnd
 from daemon.farm.errors import FarmError
@@ -28,7 +30,7 @@ from daemon.systemd.heartbeat import Heartbeat
 
 KEY = "admin.key"
 ENDING = 5.0  # s for connections and list
-TIDY_EVERY = 86400.0  # s
+TIDY_EVERY = 6 * 3600.0  # s
 
 log = structlog.get_logger()
 
@@ -75,7 +77,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         server = listen(app, config.http.host, config.http.port)
         page = f"http://{config.http.host}:{server.port}/"
         log.info("farm.listening", host=config.http.host, port=server.port, page=page, first_key=str(state / KEY))
-        works = [dispatcher.run(), files.run(), _tidy(jobs)]
+        works = [dispatcher.run(), files.run(), _tidy(jobs, files, config.files.keep_days)]
         if config.sites.sites:
             end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer
         if config.sites.site:
@@ -122,13 +124,27 @@ async def _end(work: "asyncio.Future[None]") -> None:
             await work
 
 
-async def _tidy(jobs: ListThread) -> None:
+async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
     while True:
         try:
             await jobs.call_quietly(lambda each: each.tidy())
-        except FarmError as error:
+            await drop_old_files(jobs, files, keep_days)
+        except (FarmError, FarmUnreachable) as error:
             log.warning("farm.not_tidied", reason=str(error))
         await asyncio.sleep(TIDY_EVERY)
+
+
+async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
+    """Drop the files that no job has needed for so long; raises FarmError, FarmUnreachable."""
+    while found := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
+        for sha256 in found:
+            await files.forget(sha256)
+            await jobs.call_quietly(partial(_forget_file, sha256))
+        log.info("farm.files_dropped", files=len(found), days=keep_days)
+
+
+def _forget_file(sha256: str, jobs: JobList) -> None:
+    jobs.forget_file(sha256)
 
 
 def _does(dispatcher: Dispatcher) -> str:

@@ -8,12 +8,14 @@ import pytest
 
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
+from daemon.farm.errors import UnknownFile
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FileFacts, JobWish
 from daemon.farm.messages import OrderAnswer, Presence, Report
 from daemon.farm.server.dispatcher import Dispatcher
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
+from daemon.farm.server.service import drop_old_files
 from support.nats import eventually, running
 
 GCODE = b"G28\nG1 X10 Y10\n"
@@ -335,3 +337,26 @@ async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tm
         (tmp_path / "cache0" / f"{named[0]}.gcode").unlink()  # by somebody else
         assert await files.chunk(named[0], 0) == b"first file"
     await jobs.close()
+
+
+async def test_a_file_goes_when_no_job_has_needed_it_for_long_and_its_history_stays(farm, tmp_path):
+    async with serving(farm) as (jobs, files, _):
+        job = await submit(jobs, files, tmp_path)
+        await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")
+        farm.now += 200 * 86400
+        await drop_old_files(jobs, files, 180)
+        assert await files.chunk(SHA, 0) == GCODE  # it waits to be printed
+        await jobs.call(lambda each: each.cancel_job(job.id))
+        farm.now += 179 * 86400
+        await drop_old_files(jobs, files, 180)
+        assert SHA in farm.memory.kept_files
+        farm.now += 2 * 86400
+        await drop_old_files(jobs, files, 180)
+        assert farm.memory.kept_files == {}
+        with pytest.raises(FarmRefused, match="no file"):
+            await files.chunk(SHA, 0)
+        assert await states(jobs, job) == ["cancelled"]
+        with pytest.raises(UnknownFile, match="upload it"):
+            await jobs.call(lambda each: each.add(JobWish(sha256=SHA)))
+        await submit(jobs, files, tmp_path)  # again, it is a new one
+        assert await files.chunk(SHA, 0) == GCODE

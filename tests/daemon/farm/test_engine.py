@@ -95,3 +95,30 @@ def test_no_other_process_than_nats_gets_a_signal(farm, pid):
     (farm / "store").mkdir(exist_ok=True)
     (farm / "store/nats.pid").write_text(pid)
     assert "reads this when it starts" in EngineFolder(farm).reload()
+
+
+def test_a_site_is_set_up_by_what_the_hub_has_made_for_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def farm(*arguments):
+        assert cli.main(["farm", *arguments]) == 0
+        return capsys.readouterr().out
+
+    farm("init", "hub", "--sites", "--host", "hub.example", "--store", "hub-store")
+    assert "init --hub munich.farm" in farm("enrol", "munich", "--site", "--folder", "hub")
+    users = (tmp_path / "hub/users.conf").read_text()
+    assert '"farm.site.munich.*"' in users
+    assert "farm.claim" not in users
+    told = farm("init", "site", "--hub", "munich.farm", "--store", "site-store")
+    assert 'site = "munich"' in told
+    conf = (tmp_path / "site/nats.conf").read_text()
+    assert "domain: munich" in conf
+    assert '"tls://hub.example:7422"' in conf
+    assert mode(tmp_path / "site/nats.conf") & 0o007 == 0, "it has the site's key"
+    assert (tmp_path / "site/hub-ca.pem").read_bytes() == (tmp_path / "hub/ca.pem").read_bytes()
+    farm("init", "plain", "--host", "a", "--store", "plain-store")
+    assert cli.main(["farm", "enrol", "paris", "--site", "--folder", "plain"]) != 0
+    assert "init --sites" in capsys.readouterr().err
+    (tmp_path / "bad.farm").write_text("{}")
+    assert cli.main(["farm", "init", "other", "--hub", "bad.farm", "--store", "x"]) != 0
+    assert "enrol --site" in capsys.readouterr().err
