@@ -198,7 +198,7 @@ async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_p
         await print_it(server)
         result = await command(one, {"verb": "power", "on": False, "force": True})
         assert (result["ok"], result["status"]) == (False, 409)
-        assert "busy" in result["error"]
+        assert result["error"] == "the printer is busy (Printing): Printer stays on."
         await command(one, {"verb": "cancel"})
         await ended(server)
         await asyncio.sleep(300)  # until it is cold

@@ -100,7 +100,8 @@ class MqttCommands:
         except BadCommand as error:
             return {"ok": False, "error": str(error)}
         except RequestRefused as error:
-            return {"ok": False, "error": error.text or str(error), "status": error.status}
+            text = (error.text or str(error)).partition(' Send "force"')[0]  # there is none over MQTT
+            return {"ok": False, "error": text, "status": error.status}
         except ClientError as error:
             return {"ok": False, "error": str(error)}
         return {"ok": True, "error": None}

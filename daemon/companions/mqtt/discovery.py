@@ -187,7 +187,9 @@ def _binary_sensors(topics: Topics) -> dict[str, Component]:
 
 
 def _power(topics: Topics) -> dict[str, Component]:
-    known = "{{ {true: 'ON', false: 'OFF'}.get(value_json.power) }}"  # None is unknown
+    known = (
+        "{{ 'ON' if value_json.power == true else 'OFF' if value_json.power == false else None }}"  # None is unknown
+    )
     return {
         "power": {
             **_sensor("state", "power", "Power", topics),
