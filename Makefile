@@ -24,7 +24,7 @@ run: $(READY)  ## print the example on a simulated printer through the HTTP API;
 	@$(BIN)/nozzled demo $(ARGS)
 
 test: $(READY)  ## all tests but the nightly ones
-	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not nightly' $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations 15 -m 'not nightly' $(ARGS)
 
 test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
 	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -p schemathesis.pytest.plugin -n auto --dist worksteal --timeout 1800 $(ARGS)

@@ -32,7 +32,7 @@ def test_whoever_is_killed_each_copy_is_printed_once_by_the_printers_own_word(fl
     for number, copies in enumerate(COPIES):
         fleet.submit(number, copies)
     kills = [(1, "agent"), (2, "front"), (4, "nats"), (5, "server"), (6, "service"), (7, "agent")]
-    copies = fleet.run(240, kills)
+    copies = fleet.run(500, kills)
     assert len(copies) == sum(COPIES)
     assert verify(fleet, copies) == []
     assert verify(fleet, [{**copies[0], "state": "failed", "reason": "a lie"}, *copies[1:]]), "a lie is found out"

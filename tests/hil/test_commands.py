@@ -47,7 +47,7 @@ async def test_commands_sent_at_once_are_answered_each_with_its_own_in_order(dev
 
 async def test_an_urgent_command_is_answered_like_any_other(device):
     async with device.ready() as printer:
-        dwell = asyncio.create_task(printer.send("G4 P500"))
+        dwell = asyncio.create_task(printer.send(f"G4 P{500 * device.speed:g}"))
         await device.until(lambda: not printer.idle)
         answer = await printer.send("M118 mark-1", urgent=True)
         assert any("mark-1" in line for line in answer)
@@ -119,7 +119,7 @@ async def test_modes_follow_what_is_sent(device):
 async def test_it_is_idle_exactly_while_nothing_is_unanswered(device):
     async with device.ready() as printer:
         await device.until(lambda: printer.idle)  # where temperatures are polled, a question may be out
-        dwell = asyncio.create_task(printer.send("G4 P500"))
+        dwell = asyncio.create_task(printer.send(f"G4 P{500 * device.speed:g}"))
         await asyncio.sleep(0)
         assert not printer.idle
         await dwell
@@ -143,7 +143,7 @@ async def test_what_goes_over_the_line_is_counted_and_kept_for_the_reader(device
 
 async def test_giving_up_on_an_answer_leaves_the_others_theirs(device):
     async with device.ready() as printer:
-        given_up = asyncio.create_task(printer.send("G4 P300"))
+        given_up = asyncio.create_task(printer.send(f"G4 P{300 * device.speed:g}"))
         await device.until(lambda: not printer.idle)
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):

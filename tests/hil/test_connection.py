@@ -99,7 +99,7 @@ async def test_who_unsubscribed_is_told_nothing(device):
 
 async def test_closing_ends_a_send_that_waits(device):
     async with device.ready() as printer:
-        waiting = asyncio.create_task(printer.send("G4 S2"))
+        waiting = asyncio.create_task(printer.send(f"G4 S{2 * device.speed:g}"))
         await device.until(lambda: not printer.idle)
         await printer.close()
         with pytest.raises(NotConnected):
