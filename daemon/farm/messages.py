@@ -156,11 +156,19 @@ OrderVerb = Literal["bed_clear", "cancel", "pause", "resume", "hold", "release",
 
 
 class FarmOrder(FarmMessage, frozen=True):
-    """What the server asks an agent to do at once."""
+    """What the server asks an agent to do at once.
+
+    Attributes:
+        boot: of the agent that it is meant for; empty: whichever there is.
+        until: by that agent's own clock: behind it whoever gave the order was told that it failed. It is counted from
+            `at` of the last presence.
+    """
 
     verb: OrderVerb
     copy: str = ""
     by: str = ""
+    boot: str = ""
+    until: float = 0.0
 
 
 class OrderAnswer(FarmMessage, frozen=True):

@@ -285,6 +285,44 @@ async def test_orders(tmp_path):
         assert (answer.ok, answer.reason) == (False, "the printer's service does not answer")
 
 
+async def test_an_order_that_came_too_late_is_not_done(tmp_path):
+    """The agent hung meanwhile; somebody was told that it did not answer, and something else was printed."""
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
+    async with meanwhile(server.run(), place.run()):
+        await asyncio.sleep(1)
+        boot = server.presences["mk3"].boot
+        place.printer.bed_clear = False
+        for late in (
+            FarmOrder("bed_clear", boot=boot, until=wall() - 1),
+            FarmOrder("bed_clear", boot="before", until=wall() + 9),
+            FarmOrder("hold", boot=boot, until=wall() - 1),
+            FarmOrder("cancel", boot=boot, until=wall() - 1),
+        ):
+            answer = await server.end.order("mk3", late)
+            assert (answer.ok, "too late" in answer.reason) == (False, True), late
+        assert not place.printer.bed_clear
+        assert not place.agent.on_hold
+        assert (await server.end.order("mk3", FarmOrder("bed_clear", boot=boot, until=wall() + 9))).ok
+        named = FarmOrder("cancel", "a copy", boot=boot, until=wall() - 1)
+        assert "no such copy" in (await server.end.order("mk3", named)).reason
+
+
+async def test_what_a_file_leaves_hot_is_turned_off_also_while_the_farm_is_away(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.copies()[0].state == "printing", "the print")
+        farm.stop()
+        await asyncio.sleep(60)
+        assert place.printer.cooled == [None]
+        farm.start()
+        await until(lambda: ended(server), "its end")
+    assert place.printer.cooled == [None], "once"
+
+
 async def test_a_cancel_that_comes_while_the_copy_is_being_claimed_begins_nothing(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)

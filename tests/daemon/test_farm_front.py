@@ -152,6 +152,13 @@ async def test_the_core_says_what_became_of_a_key_and_nobody_else(tmp_path):
         while (await printer.outcome("k.1", None)).state == "printing":  # noqa: ASYNC110 - the clock is virtual
             await asyncio.sleep(1)
         assert (await printer.outcome("k.1", None)).state == "cancelled"
+        await server.post("/api/printer/tool", {"command": "target", "targets": {"tool0": 50}})
+        await server.post("/api/printer/bed", {"command": "target", "target": 40})
+        await asyncio.sleep(10)
+        assert {name for name, heat in printer.look().heaters if heat.target} == {"tool0", "bed"}
+        await printer.cool()
+        await asyncio.sleep(10)
+        assert not [name for name, heat in printer.look().heaters if heat.target]
         behind = await printer.mark()
         assert await printer.outcome("k.2", behind) is None
         assert await printer.outcome("k.2", None) == PrintOutcome("doubtful")

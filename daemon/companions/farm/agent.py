@@ -234,12 +234,24 @@ class Agent:
 
     async def _obey(self, order: FarmOrder) -> OrderAnswer:
         log.info("farm.order", verb=order.verb, copy=order.copy, by=order.by)
+        if self._is_late(order):
+            log.warning("farm.order_late", verb=order.verb, consequence="it is not done")
+            return OrderAnswer(ok=False, reason="this order came too late; look at the printer, and give it again")
         try:
             return await self._do(order)
         except (PrinterDeclined, PrinterUnreachable) as error:
             return OrderAnswer(ok=False, reason=str(error))
         except OSError as error:
             return OrderAnswer(ok=False, reason=f"the agent cannot write its notes: {error.strerror or error}")
+
+    def _is_late(self, order: FarmOrder) -> bool:
+        """Tell whether whoever gave it was told by now that it failed, and may have done something else.
+
+        `until` is by this computer's own clock: the server counts from when this agent said how the printer is.
+        """
+        if order.verb == "cancel" and order.copy:
+            return False  # it means this copy, whenever it comes
+        return bool(order.boot) and (order.boot != self._boot or self._wall() > order.until)
 
     async def _do(self, order: FarmOrder) -> OrderAnswer:
         entry = self.entry

@@ -26,6 +26,7 @@ from daemon.farm.messages import Heat, Tool
 FOLDER = "farm"
 OLD = 15.0  # s without a word of the service: nobody knows how the printer is
 ANALYSIS = 900.0  # s that the check of a file may take
+AT_ONCE = 8.0  # s that a command may take to be begun; whoever gave it is told at 10 that it failed
 ASKED = 1.0  # s between two questions whether it is done
 LONGEST = 120  # characters of a file's name
 CONFLICT, TOO_LATE, NO_ROOM, SERVERS_OWN = 409, 408, 507, 500  # answers of HTTP
@@ -165,9 +166,8 @@ class FrontPrinter:
             StartRefused: it has not begun.
         """
         asked = {"command": "select", "print": True, "bedClear": True, "job": key}
-        until = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
         try:
-            await self._ask(self._client.post(f"/api/files/local/{quote(where)}", asked, until))
+            await self._at_once(f"/api/files/local/{quote(where)}", asked, within)
         except PrinterDeclined as error:
             raise StartRefused(str(error)) from error
 
@@ -210,25 +210,28 @@ class FrontPrinter:
         """End the print with this key, if it is the one that goes on; raises PrinterDeclined."""
         if self.look().key != key:
             raise PrinterDeclined("it is not what is printed")
-        await self._ask(self._client.job.cancel())
+        await self._at_once("/api/job", {"command": "cancel"})
 
     async def cool(self) -> None:
         """Turn off what heats; raises PrinterDeclined."""
         heating = [name for name, heat in self.look().heaters if heat.target]
-        if heating:
-            await self._ask(self._client.printer.heat(dict.fromkeys(heating, 0.0)))
+        if tools := {name: 0.0 for name in heating if name.startswith("tool")}:
+            await self._at_once("/api/printer/tool", {"command": "target", "targets": tools})
+        for name in heating:
+            if name not in tools:
+                await self._at_once(f"/api/printer/{quote(name, safe='')}", {"command": "target", "target": 0.0})
 
     async def pause(self) -> None:
         """Pause what is printed; raises PrinterDeclined."""
-        await self._ask(self._client.job.pause())
+        await self._at_once("/api/job", {"command": "pause", "action": "pause"})
 
     async def resume(self) -> None:
         """Go on with it; raises PrinterDeclined."""
-        await self._ask(self._client.job.resume())
+        await self._at_once("/api/job", {"command": "pause", "action": "resume"})
 
     async def clear_bed(self) -> None:
         """Say that the bed is clear; raises PrinterDeclined."""
-        await self._ask(self._client.queue.bed(clear=True))
+        await self._at_once("/api/queue", {"command": "bed", "clear": True})
 
     async def picture(self) -> bytes:
         """Return a JPEG of it; raises PrinterDeclined."""
@@ -238,6 +241,11 @@ class FrontPrinter:
         """Delete a file that lies there, if one does; raises PrinterDeclined where it is printed."""
         with suppress(NotThere):
             await self._ask(self._client.files.delete(where))
+
+    async def _at_once(self, path: str, command: Mapping[str, Any], within: float = AT_ONCE) -> None:
+        """Give a command that is not done any more behind this time: somebody may have done something else by then."""
+        until = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
+        await self._ask(self._client.post(path, command, until))
 
     async def _ask(self, question: Awaitable[Answered]) -> Answered:
         try:

@@ -102,6 +102,7 @@ class CopySteps:
         self._wake = asyncio.Event()
         self._sent = diary.entry is not None  # a start may have been sent
         self._quiet = float("inf")  # time of the loop behind which it is known whether it has begun
+        self._cooled = ""  # key of the print behind which the heaters were turned off
         self._claimed = float("-inf")  # when the list has said last that it is ours
 
     def wake(self) -> None:
@@ -347,9 +348,10 @@ class CopySteps:
     async def _close(self, entry: DiaryEntry) -> None:
         """Tell the end until it is taken."""
         report = entry.report or self._report(entry, "failed", DOUBT)
+        if report.kind == "done" and self._cooled != entry.key:
+            await self._cool()  # before all else: the farm may be away for hours
+            self._cooled = entry.key
         await self._end.report(report)
-        if report.kind == "done":
-            await self._cool()
         self._over.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
