@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gcode.frozen import mutable
 from gcode.planner import PLACES, Block, Vector
@@ -56,6 +56,37 @@ class ModalState:
         return self.tool_offsets.get(tool, (0.0, 0.0, 0.0))
 
 
+class CommandRunner(Protocol):
+    """What runs the commands and says what comes of them: `hal.simulated.firmware.Firmware`."""
+
+    def say(self, line: str) -> None:
+        """Say a line to the host."""
+
+    def kill(self, *reasons: str) -> None:
+        """Stop everything for an error of the firmware's own."""
+
+    def halt(self, text: str) -> None:
+        """Stop the machine, but not the firmware."""
+
+    def end_halt(self) -> None:
+        """End that, as M999 does."""
+
+    def set_line_number(self, number: int) -> None:
+        """Count lines from here (M110)."""
+
+    def resend(self) -> None:
+        """Ask for the next line again, as after an error."""
+
+    def acknowledge(self) -> None:
+        """Say the `ok` of the running command, which goes on."""
+
+    def forget_lines(self) -> None:
+        """Forget the lines behind it, and moves."""
+
+    def resend_forgotten(self) -> None:
+        """Ask for them again."""
+
+
 class Board:
     """Everything that a reset forgets, but the serial side.
 
@@ -84,15 +115,17 @@ class Board:
         stops: how often all moves were dropped.
         moved_at: when the last move ended that is over.
         heat: heaters and fans; they outlive a reset.
+        runner: runs the commands.
         inactivity: what happens when nothing does.
     """
 
-    def __init__(self, config: FirmwareConfig, say: Callable[[str], None], oracle: Oracle, heat: Heating) -> None:
+    def __init__(self, config: FirmwareConfig, runner: CommandRunner, oracle: Oracle, heat: Heating) -> None:
         self.config = config
+        self.runner = runner
         self.oracle = oracle
         self.line: int | None = None
         self.command = ""
-        self.say = say
+        self.say = runner.say
         self.now = 0.0
         self.modal = ModalState(coldest=config.speech.reports.coldest)
         self.limits = copy.deepcopy(config.limits)
@@ -100,7 +133,7 @@ class Board:
         self.heat = heat
         self.inactivity = Inactivity(config.speech.idle_timeout)
         self.moved_at = 0.0
-        self.sd = SdCard(say)
+        self.sd = SdCard(runner.say)
         self.kept_awake = False
         self.waiting = False
         self.busy_reason = "processing"
@@ -121,14 +154,6 @@ class Board:
         self.progress: dict[str, int] = {}
         self.saved: tuple[float, float, float, float, float] | None = None
         self.eeprom: Eeprom  # outlives a reset
-        self.resend: Callable[[], None]  # asks for the next line again, as after an error
-        self.set_line_number: Callable[[int], None]
-        self.kill: Callable[..., None]
-        self.halt: Callable[[str], None]  # stops the machine, but not the firmware
-        self.end_halt: Callable[[], None]  # ends that
-        self.acknowledge: Callable[[], None]  # the running command, which goes on
-        self.forget_lines: Callable[[], None]  # those behind it, and moves
-        self.resend_forgotten: Callable[[], None]
 
     @property
     def hotend(self) -> Heater:
@@ -158,7 +183,7 @@ class Board:
     def advance(self) -> None:
         """Do what is due now, whatever command is running."""
         if self.heat.due <= self.now and (error := self.heat.check(self.now)):
-            self.kill(error)
+            self.runner.kill(error)
         if self.inactivity.due <= self.now:
             self._check_inactivity()
         if self.report_at <= self.now:
@@ -183,7 +208,7 @@ class Board:
             self.heat.off(self.now)
             self.modal.homed.clear()
         if self.inactivity.halts(moved_at, self.now):
-            self.kill(f"Error:KILL caused by too much inactive time - current command: {self.command}")
+            self.runner.kill(f"Error:KILL caused by too much inactive time - current command: {self.command}")
         elif self.inactivity.cools(max(moved_at, self.heat.hot_since(self.now)), self.now):
             self.say("Hotend Idle Timeout")
             self.heat.cool_to(self.inactivity.hotend_idle.hotend, self.inactivity.hotend_idle.bed, self.now)

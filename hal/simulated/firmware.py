@@ -97,20 +97,12 @@ class Firmware:
         config = self.config
         self.halted = False
         self.heat.restart(self.now)
-        self.board = Board(config, self.say, self.oracle, self.heat)
+        self.board = Board(config, self, self.oracle, self.heat)
         self.board.now = self.now
         self.board.sd = SdCard(self.say, self._card)
         self.board.broken_endstops = self.broken_endstops
         self.board.eeprom = self._eeprom
         self._eeprom.load(self.board)
-        self.board.resend = self._ask_again
-        self.board.set_line_number = self._set_line_number
-        self.board.kill = self.kill
-        self.board.halt = self.halt
-        self.board.end_halt = self.end_halt
-        self.board.acknowledge = self._acknowledge
-        self.board.forget_lines = self._forget_lines
-        self.board.resend_forgotten = self._resend_forgotten
         self._receiver = self._make_receiver()
         self._emergency = EmergencyParser() if config.emergency_parser else None
         self._queue: deque[ReceivedLine] = deque()  # the first one is running
@@ -335,7 +327,7 @@ class Firmware:
             return
         self._silent_since = self.now
         if self.config.speech.lines.asks_after < math.inf:
-            self._ask_again()
+            self.resend()
         else:
             self._receiver.forget_begun()
             self.say("RX timeout")
@@ -486,9 +478,9 @@ class Firmware:
             counters.out_of_order += 1
         else:
             counters.bad_checksums += 1
-        self._ask_again(refusal)
+        self.resend(refusal)
 
-    def _ask_again(self, refusal: LineRefusal | None = None) -> None:
+    def resend(self, refusal: LineRefusal | None = None) -> None:
         """Refuse a line; without one ask all the same, as M999 does."""
         self.oracle.counters.resends += 1
         if self.config.speech.lines.flushes:
@@ -496,23 +488,25 @@ class Firmware:
         self._answer_at_once(*answers.refusal(self.config.speech, refusal, self._receiver))
         self._receiver.requested()
 
-    def _acknowledge(self) -> None:
+    def acknowledge(self) -> None:
         """Answer the running command, which goes on."""
         if self._queue and not self._queue[0].quiet:
             self._answer(self._queue[0].number, self._ok(self._queue[0].number))
         self.board.answer_line = ""
 
-    def _forget_lines(self) -> None:
+    def forget_lines(self) -> None:
         """Drop the moves and the lines behind the running command, and remember where they began."""
         self._forgotten = self._receiver.last_number - self.board.forget_moves()
         while len(self._queue) > 1:
             self._forgotten -= self._queue.pop().number is not None
 
-    def _resend_forgotten(self) -> None:
+    def resend_forgotten(self) -> None:
+        """Ask for the lines that were dropped."""
         self._receiver.last_number = self._forgotten
-        self._ask_again()
+        self.resend()
 
-    def _set_line_number(self, number: int) -> None:
+    def set_line_number(self, number: int) -> None:
+        """Take this for the number of the last line (M110)."""
         self._receiver.last_number = number
 
     # ── executing ───────────────────────────────────────────────────────────────────────────────────────────

@@ -28,7 +28,7 @@ def _home_axis(board: Board, axis: int) -> Wait:
     for way, feedrate in _search(axis, away, broken=broken):
         yield from _drive(board, axis, way, feedrate)
     if broken:
-        board.kill("echo:Homing Failed")
+        board.runner.kill("echo:Homing Failed")
         return
     modal.position[axis] = modal.offset[axis] = 0.0
     modal.homed.add(axis)

@@ -117,19 +117,19 @@ def quietly(board: Board, command: Command) -> None:
 def acknowledged(board: Board, command: Command) -> Wait | None:
     """G0, G1 of Smoothieware: acknowledged before they have a place in the planner."""
     if command.code == "G1":
-        board.acknowledge()
+        board.runner.acknowledge()
     return MOVES[command.code](board, command)
 
 
 def halt_smoothie(board: Board, _command: Command) -> None:
     """M112 of Smoothieware: its ok is said with the halt."""
-    board.halt(board.config.speech.stop.halt.by_m112)
+    board.runner.halt(board.config.speech.stop.halt.by_m112)
     board.answer("")
 
 
 def clear_halt(board: Board, _command: Command) -> None:
     """M999 of Smoothieware."""
-    board.end_halt()
+    board.runner.end_halt()
     board.say("WARNING: After HALT you should HOME as position is currently unknown")
 
 

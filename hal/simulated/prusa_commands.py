@@ -107,13 +107,13 @@ def pause(board: Board, command: Command) -> Wait:
     if "S" in command or board.saved is not None:
         return
     yield from board.synchronise()
-    board.acknowledge()
+    board.runner.acknowledge()
     yield from pause_now(board)
 
 
 def pause_now(board: Board) -> Wait:
     """Pause as somebody at the panel does: lines that were not executed are asked for at the end of it."""
-    board.forget_lines()
+    board.runner.forget_lines()
     board.saved = (*board.place(), board.active_hotend.target)
     board.act("paused")
     yield from _drive(board, e=-_RETRACTION)
@@ -138,7 +138,7 @@ def resume(board: Board, _command: Command) -> Wait:
     yield from _drive(board, z=z - board.modal.position[2])
     yield from _drive(board, e=e - board.modal.position[3])
     board.saved = None
-    board.resend_forgotten()
+    board.runner.resend_forgotten()
     board.act("resumed")
 
 

@@ -96,7 +96,7 @@ def _cold_extrusion(board: Board, command: Command) -> None:
 
 def _go_on(board: Board, _command: Command) -> None:
     """M999."""
-    board.end_halt()
+    board.runner.end_halt()
     board.say("DebugLevel:6")
     board.say("info:Continue from fatal state")
 

@@ -63,15 +63,15 @@ def _line_number(board: Board, command: Command) -> None:
     """M110 without a number before it."""
     number = command.get("N")
     if number is not None:
-        board.set_line_number(int(number))
+        board.runner.set_line_number(int(number))
 
 
 def _kill(board: Board, _command: Command) -> None:
     """M112, where it is a command like others."""
     if why := board.config.speech.stop.halt.by_m112:
-        board.halt(why)
+        board.runner.halt(why)
     else:
-        board.kill()
+        board.runner.kill()
 
 
 def _keepalive(board: Board, command: Command) -> None:
@@ -164,9 +164,9 @@ def _answer_user(board: Board, _command: Command) -> None:
 
 def _restart(board: Board, command: Command) -> None:
     """M999: answers twice."""
-    board.end_halt()
+    board.runner.end_halt()
     if not command.get("S"):
-        board.resend()
+        board.runner.resend()
 
 
 TABLE = {

@@ -60,7 +60,7 @@ async def print_on(
                 if from_line:
                     sent = host.connection.printer._link._flight
                     sent.next = sent.replay = from_line
-                    world.firmware.board.set_line_number(from_line - 1)
+                    world.firmware.set_line_number(from_line - 1)
                 host.jobs.select(world.write(MOVES))
                 host.jobs.start()
             async with asyncio.timeout(SLOW):
