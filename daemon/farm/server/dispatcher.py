@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from daemon.farm.carrier.ending import for_ever
@@ -147,6 +148,13 @@ class Dispatcher:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Have a printer's agent do something; raises FarmUnreachable."""
+        known = self._printers.get(printer)
+        if self._end.connected and (known is None or self.is_away(printer)):
+            when = "has said nothing yet" if known is None else f"was last heard {self._time() - known.heard:.0f} s ago"
+            raise FarmUnreachable(f"{printer} {when}: does its agent run?")
+        if known is not None:  # an agent that hung is to know that it is too late
+            until = known.said_at + self._time() - known.heard + within
+            order = msgspec.structs.replace(order, boot=known.presence.boot, until=until)
         return await self._end.order(printer, order, within)
 
     def list_changed(self) -> None:
@@ -357,7 +365,7 @@ class Dispatcher:
 
     async def _cancel(self, printer: str, copy: str) -> None:
         try:
-            answer = await self._end.order(printer, FarmOrder("cancel", copy=copy))
+            answer = await self.order(printer, FarmOrder("cancel", copy=copy))
         except FarmUnreachable as error:
             log.warning("farm.cancel_unheard", printer=printer, copy=copy, reason=str(error))
         else:

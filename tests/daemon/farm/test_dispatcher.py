@@ -49,6 +49,7 @@ class Printer:
 
     async def say(self, **more):
         at = asyncio.get_running_loop().time()
+        self.said_at = at
         await self.end.present(Presence(at, "boot", ready=self.ready, copy=self.copy, **more))
 
     async def listen(self):
@@ -205,6 +206,8 @@ async def test_a_cancel_of_what_prints_is_ordered_until_the_printer_says_that_it
         farm.memory.mend("mk3")
         await asyncio.sleep(60)
         assert {(order.verb, order.copy) for order in mk3.orders} == {("cancel", offer.copy)}
+        assert mk3.orders[-1].boot == "boot"
+        assert mk3.orders[-1].until == pytest.approx(mk3.said_at + 10, abs=0.1)
         assert len(mk3.orders) >= 3
         assert (await mk3.end.held()).copies[0].cancel
         await mk3.end.report(Report(offer.copy, 1, "cancelled", 1.0, nonce="n"))
