@@ -20,6 +20,9 @@ KEPT_FAILURES = 30 * 86400.0  # s
 LARGEST_BODY = 64 << 10  # bytes
 MOST_FAILURES = 10_000
 
+FILLED_IN = {"duplicate_window"}
+"""What NATS chooses where we leave it at 0."""
+
 log = structlog.get_logger()
 
 STREAMS = (
@@ -75,7 +78,7 @@ def differences(wanted: StreamConfig, found: StreamInfo) -> list[str]:
     texts = []
     for field in fields(wanted):
         want, has = getattr(wanted, field.name), getattr(found.config, field.name, None)
-        if want is not None and _plain(want) != _plain(has):
+        if want is not None and _plain(want) != _plain(has) and field.name not in FILLED_IN:
             texts.append(f"stream {wanted.name}: {field.name} is {_plain(has)}, not {_plain(want)}")
     return texts
 

@@ -149,7 +149,8 @@ class Dispatcher:
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Have a printer's agent do something; raises FarmUnreachable."""
         known = self._printers.get(printer)
-        if self._end.connected and (known is None or self.is_away(printer)):
+        harmless = order.verb in ("picture", "cancel")
+        if not harmless and self._end.connected and (known is None or self.is_away(printer)):
             when = "has said nothing yet" if known is None else f"was last heard {self._time() - known.heard:.0f} s ago"
             raise FarmUnreachable(f"{printer} {when}: does its agent run?")
         if known is not None:  # an agent that hung is to know that it is too late
