@@ -308,6 +308,28 @@ async def test_an_order_that_came_too_late_is_not_done(tmp_path):
         assert "no such copy" in (await server.end.order("mk3", named)).reason
 
 
+async def test_what_a_file_leaves_hot_is_turned_off_also_where_the_agents_disk_is_full(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.copies()[0].state == "printing", "the print")
+        await asyncio.sleep(1)
+        real = place.agent._diary.note
+
+        def full(**_):
+            raise OSError(28, "No space left on device")
+
+        place.agent._diary.note = full
+        await asyncio.sleep(60)
+        assert place.printer.cooled == [None]
+        assert "No space left" in place.agent.trouble
+        place.agent._diary.note = real
+        await until(lambda: ended(server), "its end")
+    assert server.copies()[0].state == "done"
+
+
 async def test_what_a_file_leaves_hot_is_turned_off_also_while_the_farm_is_away(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)

@@ -291,7 +291,7 @@ class CopySteps:
             is_quiet = loop.time() >= self._quiet  # before the question: one on its way may begin behind the answer
             outcome = await self._printer.outcome(entry.key, entry.behind)
             if outcome is not None:
-                self._begun(entry, outcome)
+                await self._begun(entry, outcome)
                 return
             if not is_quiet:
                 await asyncio.sleep(min(LOOK, max(0.0, self._quiet - loop.time())))
@@ -316,8 +316,11 @@ class CopySteps:
         else:
             self.note(msgspec.structs.replace(entry, stage="printing"))
 
-    def _begun(self, entry: DiaryEntry, outcome: PrintOutcome) -> None:
+    async def _begun(self, entry: DiaryEntry, outcome: PrintOutcome) -> None:
         """Take the printer's word for what became of it."""
+        if outcome.state == "done":
+            await self._cool(entry)  # before all else: the disk may be full, and the farm away for hours
+            entry = self._diary.entry or entry
         if outcome.state == "printing":
             self.note(msgspec.structs.replace(entry, stage="printing"))
         elif outcome.state == "doubtful":
@@ -330,7 +333,7 @@ class CopySteps:
         if self._printer.look().key != entry.key:
             outcome = await self._printer.outcome(entry.key, entry.behind) or PrintOutcome("doubtful")
             if outcome.state != "printing":
-                self._begun(entry, outcome)
+                await self._begun(entry, outcome)
                 return
         if not entry.started:
             with suppress(FarmUnreachable):
@@ -348,17 +351,18 @@ class CopySteps:
     async def _close(self, entry: DiaryEntry) -> None:
         """Tell the end until it is taken."""
         report = entry.report or self._report(entry, "failed", DOUBT)
-        if report.kind == "done" and self._cooled != entry.key:
-            await self._cool()  # before all else: the farm may be away for hours
-            self._cooled = entry.key
+        if report.kind == "done":
+            await self._cool(entry)
         await self._end.report(report)
         self._over.append((entry.copy, entry.attempt))
         self._diary.close(entry, report)
         log.info("farm.ended", copy=entry.copy, file=entry.name, how=report.kind, reason=report.reason)
         self.moved()
 
-    async def _cool(self) -> None:
-        """Turn off what a file has left on: people may come for the part in hours. Not below another print."""
+    async def _cool(self, entry: DiaryEntry) -> None:
+        """Turn off what a file has left on, once: people may come for the part in hours. Not below another print."""
+        if self._cooled == entry.key:
+            return
         for _ in range(MOST_LOOKS):
             if (view := self._printer.look()).idle:
                 break
@@ -366,8 +370,12 @@ class CopySteps:
         heating = [name for name, heat in view.heaters if heat.target]
         if view.idle and heating:
             log.info("farm.cools", heaters=heating, reason="the file has left them on")
-            with suppress(PrinterDeclined, PrinterUnreachable):  # there is the printer's own limit for idle heaters
+            try:
                 await self._printer.cool()
+            except (PrinterDeclined, PrinterUnreachable) as error:  # tried again until the end is told
+                log.warning("farm.not_cooled", heaters=heating, reason=str(error))
+                return
+        self._cooled = entry.key
 
     def _report(self, entry: DiaryEntry, kind: ReportKind, reason: str = "") -> Report:
         return Report(entry.copy, entry.attempt, kind, self._wall(), nonce=entry.nonce, reason=reason)
