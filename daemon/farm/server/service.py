@@ -2,6 +2,8 @@
 
 import asyncio
 import faulthandler
+import fcntl
+import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,6 +14,7 @@ import structlog
 
 from daemon import log as service_log
 from daemon.cli.ending import STDERR, leave_threads_behind
+from daemon.errors import StateDirTaken
 from daemon.farm.carrier.ending import for_ever
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import NatsServerEnd
@@ -47,15 +50,35 @@ def serve_farm(config: FarmServerConfig, state: Path, environ: Mapping[str, str]
     Raises:
         ConfigError: something in the configuration cannot be used.
         StoreError: nor can the list.
+        StateDirTaken: another server works in that folder.
     """
     faulthandler.enable(STDERR)
+    lock = take_lock(state)
     writer = service_log.configure(config.log.level, config.log.format, part="farm")
     try:
         asyncio.run(_serve(config, state, environ, wall))
     finally:
         writer.close()
+        os.close(lock)
     leave_threads_behind(0)
     return 0
+
+
+def take_lock(state: Path) -> int:
+    """Return the lock on a state folder, which ends with this process: servers clear uploads away.
+
+    Raises:
+        StateDirTaken: another server has it.
+    """
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StateDirTaken(
+            f"another `nozzled farm serve` works in {state}: each server needs a folder of its own (--state)"
+        ) from error
+    return descriptor
 
 
 async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, str], wall: Callable[[], float]) -> None:

@@ -149,6 +149,7 @@ async def files_and_failures_are_kept(way, tmp_path):
         await server.remove_file(name)
         with pytest.raises(FarmRefused, match="no file"):
             await server.get_file(name, tmp_path / "got")
+        assert getattr(server, "differing", []) == [], "what it has made itself is as it makes it"
         await server.failed("kept", FailedCopy("c", "j", 1.0, "cube", "it came loose"))
 
 

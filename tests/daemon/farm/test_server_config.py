@@ -1,8 +1,10 @@
 """/etc/nozzled-farm.toml: what it says, and what is refused."""
 
+import os
+
 import pytest
 
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, StateDirTaken
 from daemon.farm.server.config import (
     FarmServerConfig,
     list_url,
@@ -12,6 +14,7 @@ from daemon.farm.server.config import (
     state_folder,
     with_address,
 )
+from daemon.farm.server.service import take_lock
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -55,3 +58,11 @@ def test_the_list_is_in_the_state_folder_unless_it_is_said_otherwise(tmp_path):
     assert list_url(FarmServerConfig(), folder) == f"sqlite:///{tmp_path}/state/farm.db"
     assert with_address(FarmServerConfig(), "0.0.0.0", 0).http.port == 0
     assert with_address(FarmServerConfig(), None, None) == FarmServerConfig()
+
+
+def test_two_servers_do_not_work_in_one_folder(tmp_path):
+    lock = take_lock(tmp_path)
+    with pytest.raises(StateDirTaken, match="folder of its own"):
+        take_lock(tmp_path)
+    os.close(lock)
+    os.close(take_lock(tmp_path))
