@@ -101,7 +101,7 @@ def _failed(error: ClientError, url: str, *, as_json: bool) -> int:
     if isinstance(error, NeverSent):
         text = f"nothing answers at {url}: is `nozzled farm serve` running there? --url or ${URL} names another farm"
     elif isinstance(error, AccessDenied):
-        text = f"{text}: name a file with the farm's key by --key-file, or put the key into ${KEY}"
+        text = f"{text}; --key-file names a file with another key, or put one into ${KEY}"
     return _say(text, next((code for kind, code in CODES.items() if isinstance(error, kind)), 1))
 
 
@@ -319,6 +319,11 @@ def _for_edit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", type=_count, metavar="N", help="how many in all")
 
 
+def _for_hand_over(parser: argparse.ArgumentParser) -> None:
+    _for_job(parser)
+    parser.add_argument("site", metavar="SITE", help="one of those in the hub's configuration; it cannot be taken back")
+
+
 def _for_copy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("copy", metavar="COPY", help="its id, as `nozzled farm why JOB` shows it")
 
@@ -379,6 +384,10 @@ async def _move(farm: FarmClient, args: argparse.Namespace) -> Any:
     return await farm.post(f"/jobs/{quote(args.job, safe='')}/move", {"before": args.before})
 
 
+async def _hand_over(farm: FarmClient, args: argparse.Namespace) -> Any:
+    return await farm.post(f"/jobs/{quote(args.job, safe='')}/hand_over", {"site": args.site})
+
+
 async def _again(farm: FarmClient, args: argparse.Namespace) -> Any:
     return await farm.post(f"/copies/{quote(args.copy, safe='')}/again")
 
@@ -407,8 +416,10 @@ async def _keys(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 
 def _for_keys(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", choices=("list", "add", "remove"), help="a key is shown once, when it is made")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of the key")
+    parser.add_argument(
+        "do", choices=("list", "add", "remove"), help="list, make or remove keys; a key is shown once, when it is made"
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="what the key is called: who, or what, uses it")
     parser.add_argument(
         "--scope", choices=("read", "control", "admin"), default="control", help="what it may do (default: control)"
     )
@@ -427,10 +438,18 @@ _ACTIONS = {
         "Put a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
     ),
     "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _shown_held, _for_job),
-    "release": FarmAction("Let it begin again.", _of_job("release"), _shown_held, _for_job),
+    "release": FarmAction("Let a job that is held begin again.", _of_job("release"), _shown_held, _for_job),
+    "hand-over": FarmAction(
+        "Give a whole job to another site, for good.",
+        _hand_over,
+        lambda job: printable(f"job {job['number']} is the site {job['site']}'s from now on"),
+        _for_hand_over,
+    ),
     "cancel": FarmAction("Cancel a job, or one copy: what is printed ends.", _cancel, _shown_cancel, _for_cancel),
-    "again": FarmAction("Print a copy that failed, or was lost, once more.", _again, _shown_copy, _for_copy),
-    "settle": FarmAction("Say how an orphan ended, once you have looked.", _settle, _shown_copy, _for_settle),
+    "again": FarmAction("Print a copy once more that has failed or is lost.", _again, _shown_copy, _for_copy),
+    "settle": FarmAction(
+        "Say how a copy ended whose printer is silent, once you have looked at it.", _settle, _shown_copy, _for_settle
+    ),
     "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _shown_printers),
     "clear": FarmAction(
         "Say that the bed of a printer is clear.",
@@ -438,6 +457,6 @@ _ACTIONS = {
         lambda said: printable(f"{said['printer']}: its bed is clear"),
         _for_printer,
     ),
-    "logs": FarmAction("Show what happened.", _logs, arguments=_for_logs),
+    "logs": FarmAction("Show who and what did what, the newest last.", _logs, arguments=_for_logs),
     "key": FarmAction("List, make and remove keys of the farm.", _keys, _shown_keys, _for_keys),
 }

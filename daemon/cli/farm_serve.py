@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from daemon.farm.engine.users import Enrolment
 
 FOLDER = Path("/etc/nozzled-farm")
+SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
 STORE = Path("/var/lib/nozzled-farm-nats")
 PORT, LEAF_PORT = 4222, 7422
 
@@ -42,15 +43,26 @@ def _of_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="F", help="configuration file (default: /etc/nozzled-farm.toml, if there)"
     )
-    parser.add_argument("--state", type=Path, metavar="DIR", help="folder of list, keys and cache")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="folder of list, keys and cache (default: /var/lib/nozzled-farm)"
+    )
 
 
 def _of_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", type=Path, default=FOLDER, metavar="DIR", help=f"as of init (default: {FOLDER})")
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, metavar="DIR", help=f"what `init` has made (default: {FOLDER})"
+    )
 
 
 def _of_init(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, metavar="FOLDER", help=f"default: {FOLDER}")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=FOLDER,
+        metavar="FOLDER",
+        help=f"where they are written (default: {FOLDER})",
+    )
     parser.add_argument(
         "--host",
         action="append",
@@ -60,7 +72,9 @@ def _of_init(parser: argparse.ArgumentParser) -> None:
         ".local)",
     )
     parser.add_argument("--port", type=int, default=PORT, metavar="P", help=f"TCP port of NATS (default: {PORT})")
-    parser.add_argument("--store", type=Path, default=STORE, metavar="DIR", help=f"of its streams (default: {STORE})")
+    parser.add_argument(
+        "--store", type=Path, default=STORE, metavar="DIR", help=f"where NATS keeps its data (default: {STORE})"
+    )
     parser.add_argument(
         "--sites",
         type=int,
@@ -70,20 +84,26 @@ def _of_init(parser: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help=f"other sites may connect, to this port (default: {LEAF_PORT})",
     )
-    parser.add_argument("--hub", type=Path, metavar="FILE", help="for a site: what `enrol --site` has made at the hub")
+    parser.add_argument(
+        "--hub", type=Path, metavar="FILE", help="for a site: the file that `enrol --site` has made at the hub"
+    )
 
 
 def _of_enrol(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="what the printer is called: a to z, 0 to 9 and -, 32 at most")
-    parser.add_argument("--group", default="", metavar="G", help="of printers, for jobs that ask for one")
+    parser.add_argument(
+        "id", metavar="ID", help="what the printer, or the site, is called: a to z, 0 to 9 and -, 32 at most"
+    )
+    parser.add_argument(
+        "--group", default="", metavar="G", help="group that the printer is in, for jobs that ask for one"
+    )
     parser.add_argument("--again", action="store_true", help="make a new key; the one that it has ends")
-    parser.add_argument("--site", action="store_true", help="it is no printer, but a site with a server of its own")
+    parser.add_argument("--site", action="store_true", help="let a site with a server of its own in, and no printer")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where the enrolment is written (default: ID.farm)")
     _of_folder(parser)
 
 
 def _of_revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="of the printer")
+    parser.add_argument("id", metavar="ID", help="of the printer, or the site")
     _of_folder(parser)
 
 
@@ -110,17 +130,22 @@ def _init(args: argparse.Namespace) -> int:
     hub = _enrolment(args.hub) if args.hub is not None else None
     facts = folder.init(hosts, args.port, args.store, leaf_port=args.sites, hub=hub)
     where = folder.path.absolute()
+    usual = where == FOLDER
+    start = "sudo systemctl enable --now nozzled-farm-nats" if usual else f"nats-server -c {where}/nats.conf"
+    seed = f'seed_file = "{where}/server.seed"'
+    sites = f'site = "{hub.id}"' if hub is not None else "sites = []    # names of the sites that are enrolled"
     rows = [
-        f"{where}/nats.conf          of NATS: nats-server -c {where}/nats.conf (docs/farm.md has the unit)",
-        f"{where}/server.seed        key of `nozzled farm serve`; for /etc/nozzled-farm.toml:",
+        f"{where} has NATS' configuration, keys and certificates. NATS is started by: {start}",
+        f"Put this into {SYSTEM_FILE}{'' if usual else ', or into a file for `nozzled farm serve --config`'}:",
         "",
         "[nats]",
         f'urls = ["tls://localhost:{facts.port}"]',
         f'ca_file = "{where}/ca.pem"',
-        f'seed_file = "{where}/server.seed"    # not with nozzled-farm.service, which hands it over by itself',
-        *(["", "[sites]", f'site = "{hub.id}"'] if hub is not None else []),
+        f"# {seed}    # without nozzled-farm.service, which hands the key over" if usual else seed,
+        *(["", "[sites]", sites] if hub is not None or facts.leaf_port else []),
         "",
-        f"Printers reach it as {', '.join(hosts)}. Next: nozzled farm enrol ID, for each printer.",
+        f"Printers reach NATS as {', '.join(hosts)}, port {facts.port}. Next: nozzled farm enrol ID, for each printer.",
+        *([f"Sites reach it at port {facts.leaf_port}: nozzled farm enrol NAME --site."] if facts.leaf_port else []),
         f"Keep {where}/ca.key to yourself: whoever has it can pretend to be this farm.",
     ]
     print("\n".join(printable(row) for row in rows))
@@ -203,7 +228,7 @@ def _reload(trouble: str) -> None:
 _ACTIONS: dict[str, tuple[str, Declare, Callable[[argparse.Namespace], int]]] = {
     "serve": ("Run the farm's server, until SIGTERM or Ctrl-C.", _of_serve, _serve),
     "init": ("Make the configuration, keys and certificates of the NATS beneath a farm.", _of_init, _init),
-    "enrol": ("Let a printer in: make its key, and the file that is carried to it.", _of_enrol, _enrol),
-    "revoke": ("Let a printer in no more.", _of_revoke, _revoke),
+    "enrol": ("Let a printer (or a site) in: make its key, and the file that is carried to it.", _of_enrol, _enrol),
+    "revoke": ("Let a printer (or a site) in no more.", _of_revoke, _revoke),
     "backup": ("Copy the list of jobs (SQLite) to a file, while it is in use.", _of_backup, _backup),
 }

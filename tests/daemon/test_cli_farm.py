@@ -83,6 +83,13 @@ def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
     assert "there is no printer nobody" in run("clear", "nobody", code=5)
 
 
+def test_a_job_is_handed_over_and_stays_so(run, part):
+    number = run("submit", part).split()[1].rstrip(":")
+    assert run("hand-over", number, "munich") == f"job {number} is the site munich's from now on\n"
+    assert "the site munich has it" in run("status")
+    assert "change it there" in run("hold", number, code=6)
+
+
 def test_keys_are_made_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
     made = run("key", "add", "anna", "--scope", "read").split()
     assert made[:2] == ["anna", "read"]

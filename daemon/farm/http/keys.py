@@ -99,7 +99,7 @@ class FarmKeys:
             TooManyAttempts: the address has shown too many wrong ones.
         """
         if not key:
-            raise KeyRefused("a key of the farm is needed: X-Api-Key, or Authorization: Bearer")
+            raise KeyRefused("a key of the farm is needed (X-Api-Key, or Authorization: Bearer)")
         now = asyncio.get_running_loop().time()
         if self._read_at is None or now - self._read_at > FRESH:
             await self.refresh()

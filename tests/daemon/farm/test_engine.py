@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tomllib
 
 import pytest
 
@@ -104,13 +105,18 @@ def test_a_site_is_set_up_by_what_the_hub_has_made_for_it(tmp_path, monkeypatch,
         assert cli.main(["farm", *arguments]) == 0
         return capsys.readouterr().out
 
-    farm("init", "hub", "--sites", "--host", "hub.example", "--store", "hub-store")
+    monkeypatch.setattr("daemon.cli.farm_serve.FOLDER", tmp_path / "hub")
+    told = farm("init", "hub", "--sites", "--host", "hub.example", "--store", "hub-store")
+    assert "systemctl enable" in told
+    assert set(tomllib.loads(told[told.index("[nats]") : told.index("Printers reach")])["nats"]) == {"urls", "ca_file"}
     assert "init --hub munich.farm" in farm("enrol", "munich", "--site", "--folder", "hub")
     users = (tmp_path / "hub/users.conf").read_text()
     assert '"farm.site.munich.*"' in users
     assert "farm.claim" not in users
     told = farm("init", "site", "--hub", "munich.farm", "--store", "site-store")
-    assert 'site = "munich"' in told
+    printed = tomllib.loads(told[told.index("[nats]") : told.index("Printers reach")])
+    assert printed["nats"]["seed_file"] == str(tmp_path / "site/server.seed"), "there is no unit that hands it over"
+    assert printed["sites"] == {"site": "munich"}
     conf = (tmp_path / "site/nats.conf").read_text()
     assert "domain: munich" in conf
     assert '"tls://hub.example:7422"' in conf
