@@ -4,7 +4,7 @@ Who sends one is known by its subject, which NATS' permissions hold; no body nam
 wall clock (Unix), lengths mm, temperatures °C, sizes bytes.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -22,6 +22,12 @@ BEAT = 10.0
 
 AWAY = 60.0
 """Seconds without a presence after which a printer is away, and what it holds is shown as an orphan."""
+
+
+Name = Annotated[str, msgspec.Meta(max_length=128)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""What a printer says is written to logs and to the list: it has its bounds, and what is beyond is not understood."""
 
 
 class FarmMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,17 +100,17 @@ class Offer(FarmMessage, frozen=True):
 class CopyQuestion(FarmMessage, frozen=True):
     """Asks for a chunk (`offset`), or for a longer lease."""
 
-    copy: str
-    attempt: int
-    offset: int = 0
+    copy: Name
+    attempt: Count
+    offset: Bytes = 0
 
 
 class ClaimQuestion(FarmMessage, frozen=True):
     """Asks to begin a copy. The same nonce again is the same question."""
 
-    copy: str
-    attempt: int
-    nonce: str
+    copy: Name
+    attempt: Count
+    nonce: Name
 
 
 class YesOrNo(FarmMessage, frozen=True):
@@ -141,12 +147,12 @@ class Report(FarmMessage, frozen=True):
         fits: false with `declined`: this printer cannot print the job at all; it is not offered it again.
     """
 
-    copy: str
-    attempt: int
+    copy: Name
+    attempt: Count
     kind: ReportKind
     at: float
-    nonce: str = ""
-    reason: str = ""
+    nonce: Name = ""
+    reason: Annotated[str, msgspec.Meta(max_length=8000)] = ""
     fits: bool = True
     seconds: float = 0.0
     filament_mm: float = 0.0

@@ -49,6 +49,7 @@ from daemon.log import Limiter
 MOST_AT_ONCE = 64  # questions that are being answered; more wait for their turn, and longest for no more than …
 ANSWERING = 4.0  # s: whoever asked gives up after 5
 LOOKING = 20.0  # s for the presences of a whole farm
+LARGEST = 16 << 10  # bytes of what a printer says
 MOST_PRINTERS = 20_000
 PRESENCE_RATE, PRESENCE_BURST = 2.0, 20.0  # a second and printer
 QUESTION_RATE, QUESTION_BURST = 50.0, 200.0  # 25 MB of G-code a second
@@ -203,6 +204,9 @@ class NatsServerEnd:
             await self._take_presence(printer, message.data)
 
     async def _take_presence(self, printer: str, data: bytes) -> None:
+        if len(data) > LARGEST:
+            self._complain("farm.presence_too_long", printer, f"{len(data)} bytes, {LARGEST} at most")
+            return
         try:
             presence = msgspec.json.decode(data, type=Presence)
         except msgspec.MsgspecError as error:
@@ -220,6 +224,8 @@ class NatsServerEnd:
             printer = sender(message.subject)
             if not is_own_inbox(message.reply, printer):
                 self._complain("farm.answer_elsewhere", printer, f"{kind}: wants its answer at {message.reply[:60]!r}")
+            elif len(message.data) > LARGEST:
+                self._complain("farm.question_too_long", printer, f"{kind}: {len(message.data)} bytes")
             elif self._admits(kind, printer):
                 await self._room.acquire()
                 self._begin(self._answer(kind, body, printer, message))

@@ -162,6 +162,14 @@ async def test_an_answer_goes_nowhere_else_than_to_whoever_asked(engine):
         for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
             await mk4.subscribe(subject, cb=_into(heard))
         await mk4.flush()
+        for long in (
+            b'{"copy":"%s","attempt":1,"nonce":"n"}' % (b"x" * 900),
+            b'{"copy":"c","attempt":%d,"nonce":"n"}' % 2**63,
+        ):
+            await rogue.publish("farm.claim.rogue", long, reply="_INBOX_rogue.x")
+        await rogue.publish(
+            "farm.claim.rogue", b'{"copy":"c","attempt":1,"nonce":"n"}' + b" " * 20_000, reply="_INBOX_rogue.x"
+        )
         question = b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1}'
         for reply in REPLY_TARGETS:
             for kind in ("file", "renew", "claim", "held", "report"):
