@@ -95,14 +95,16 @@ def _enrolment(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as file:
             given = json.loads(file.read(LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not what `nozzled farm enrol` writes: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not what `nozzled farm enrol` writes: {error}") from error
     found = {name: given.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(given, dict) else {}
     servers = given.get("servers") if found else None
     texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*found.values(), *servers))
     if not texts or not found["seed"].startswith("SU") or not found["seed"].isalnum():
-        raise ConfigError(f"{path}: is not what `nozzled farm enrol` writes")
+        raise ConfigError(f"{path}: not what `nozzled farm enrol` writes")
     if not all(_WORDS.fullmatch(each) for each in (found["group"], *(servers or ()))):
-        raise ConfigError(f"{path}: has an address or a group that cannot be")
+        raise ConfigError(f"{path}: an address or a group in it cannot be used")
     check(FarmConfig(id=found["id"], servers=tuple(servers or ())))
     return {**found, "servers": servers}

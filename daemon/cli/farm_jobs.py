@@ -118,15 +118,19 @@ def _for_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copies", type=_count, metavar="N", default=1, help="how many of each (default: 1)")
     _wishes(parser)
     parser.add_argument("--hold", action="store_true", help="begin nothing until `nozzled farm release`")
-    parser.add_argument("--once", metavar="KEY", help="make these jobs once when asked again with the same key")
+    parser.add_argument("--once", metavar="KEY", help="submit these once, however often this is run with the same KEY")
 
 
 def _wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
-    parser.add_argument("--colour", "--color", metavar="C", help="its colour, as the printers name it")
+    parser.add_argument(
+        "--colour", "--color", metavar="C", help="its colour, as it is called in the printers' [[farm.tools]]"
+    )
     parser.add_argument("--nozzle", dest="nozzle_mm", type=float, metavar="MM", help="diameter of the nozzle, in mm")
     parser.add_argument("--group", metavar="G", help="only printers of this group")
-    parser.add_argument("--printer", action="append", metavar="ID", help="only this one; may be given again")
+    parser.add_argument(
+        "--printer", action="append", metavar="ID", help="only this printer; may be given again for others"
+    )
     parser.add_argument("--priority", type=int, metavar="P", help="higher ones are printed first (default: 0)")
     parser.add_argument("--due", type=_moment, metavar="DATE", help="when it has to be ready: 2026-12-24 or …T18:00")
     parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
@@ -316,7 +320,7 @@ def _for_move(parser: argparse.ArgumentParser) -> None:
 def _for_edit(parser: argparse.ArgumentParser) -> None:
     _for_job(parser)
     _wishes(parser)
-    parser.add_argument("--copies", type=_count, metavar="N", help="how many in all")
+    parser.add_argument("--copies", type=_count, metavar="N", help="how many in all, with those that are done")
 
 
 def _for_hand_over(parser: argparse.ArgumentParser) -> None:

@@ -159,7 +159,9 @@ def _enrolment(path: Path) -> "Enrolment":
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except msgspec.MsgspecError as error:
         raise ConfigError(f"{path}: not what `nozzled farm enrol --site` writes: {error}") from error
 
 

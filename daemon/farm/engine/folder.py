@@ -120,7 +120,7 @@ class EngineFolder:
             ConfigError: the name cannot be, or is taken.
         """
         if not is_printer(name):
-            raise ConfigError(f"{name[:60]!r}: a printer's id has a-z, 0-9 and -, 32 at most")
+            raise ConfigError(f"{name[:60]!r} cannot be an id: use a-z, 0-9 and -, 32 characters at most")
         if not _GROUP.fullmatch(group):
             raise ConfigError(f"{group[:60]!r} cannot be a group of printers: letters, digits, blank, . and -")
         facts = self.facts()
@@ -162,9 +162,9 @@ class EngineFolder:
             pid = int(path.read_text("ascii"))
             named = (Path("/proc") / str(pid) / "comm").read_text("utf-8").strip()
         except (OSError, ValueError):
-            return "NATS does not run here (no process in its file of processes): it reads this when it starts"
+            return "NATS does not run here: it reads its users when it starts"
         if named != PROGRAM:
-            return f"process {pid} is {named}, not {PROGRAM}: it reads this when it starts"
+            return f"process {pid} is {named}, not {PROGRAM}: it reads its users when it starts"
         try:
             os.kill(pid, signal.SIGHUP)
         except OSError as error:

@@ -164,7 +164,9 @@ def _refuse_unknown(path: Path) -> None:
 def _check(config: FarmServerConfig, path: Path) -> None:
     for name in (*config.sites.sites, *([config.sites.site] if config.sites.site else [])):
         if not is_printer(name):
-            raise ConfigError(f"{path}: sites: {name[:60]!r} may have a-z, 0-9 and -, 32 at most")
+            raise ConfigError(
+                f"{path}: sites: {name[:60]!r} cannot be a site: use a-z, 0-9 and -, 32 characters at most"
+            )
     if config.sites.site and config.sites.sites:
         raise ConfigError(f"{path}: sites.site and sites.sites: a site has no sites of its own")
     if config.list.url and urlsplit(config.list.url).scheme.partition("+")[0] not in ("sqlite", "postgresql"):

@@ -95,7 +95,7 @@ def test_a_printer_that_is_called_server_is_no_server():
 def test_no_other_process_than_nats_gets_a_signal(farm, pid):
     (farm / "store").mkdir(exist_ok=True)
     (farm / "store/nats.pid").write_text(pid)
-    assert "reads this when it starts" in EngineFolder(farm).reload()
+    assert "reads its users when it starts" in EngineFolder(farm).reload()
 
 
 def test_a_site_is_set_up_by_what_the_hub_has_made_for_it(tmp_path, monkeypatch, capsys):
