@@ -223,7 +223,7 @@ def _for_status(parser: argparse.ArgumentParser) -> None:
 def _shown_status(found: dict[str, Any]) -> str:
     rows = []
     if not found["farm"]["nats"]["connected"]:
-        rows.append(f"NATS is away, nothing new begins: {found['farm']['nats']['trouble']}")
+        rows.append(f"nothing new begins: {found['farm']['nats']['trouble']}")
     rows += [
         f"ORPHAN {copy['id']}: {copy['printer']} has said nothing since it took it. Look at the printer, then "
         f"`nozzled farm settle {copy['id']} done|failed`, or `nozzled farm again {copy['id']}`"

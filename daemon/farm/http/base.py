@@ -1,8 +1,11 @@
 """FarmHandler: what every request has in common. The key comes first, every error is JSON, every body is bounded."""
 
+import asyncio
 import json
 import logging
 import math
+import re
+import socket
 from collections.abc import Callable
 from http.client import responses
 from types import TracebackType
@@ -23,6 +26,14 @@ MAX_DRAINED = 64 * 1024 * 1024
 
 MAX_WORD = 64
 """Characters of a word in the query."""
+
+UNTIL = "Nozzled-Until"
+"""The header that tells until when a request may be done: a date in s since 1970, by this computer's clock."""
+
+LONGEST = 10.0
+"""Seconds from a request to what it asks of a printer: a person who got no answer has gone on by then."""
+
+_DATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 T = TypeVar("T")
 
@@ -48,6 +59,7 @@ class FarmHandler(tornado.web.RequestHandler):
         self.body = bytearray()
         self._received = 0
         self._refused = False
+        self._came = asyncio.get_running_loop().time()
 
     def set_default_headers(self) -> None:
         """Nothing of ours is to be guessed at, framed or kept by a browser."""
@@ -78,6 +90,39 @@ class FarmHandler(tornado.web.RequestHandler):
         if scope < needed:
             raise KeyRefused(f"the key {self.key.name!r} does not allow this; it takes a key of scope {needed.label}")
         self._check_size(self._announced())
+        if self.request.method not in ("GET", "HEAD"):
+            self.require_in_time()
+
+    def require_in_time(self) -> None:
+        """Refuse what its sender has given up by now: a server that stood still would do it behind somebody's back.
+
+        Raises:
+            FarmRefusal: the date in the header is over, the client has gone, or the request came long ago.
+        """
+        until = self.request.headers.get(UNTIL)
+        if until is not None and not _DATE.fullmatch(until):
+            raise FarmRefusal(400, f"{UNTIL} must be a Unix time, in s")
+        late = until is not None and self.farm.wall() > float(until)
+        if late or self._has_gone():
+            raise FarmRefusal(408, "this came too late and was not carried out; look how it is, then try again")
+
+    def require_at_once(self) -> None:
+        """Refuse what a printer would be asked for too late, for a handler that has waited; raises FarmRefusal."""
+        self.require_in_time()
+        if asyncio.get_running_loop().time() - self._came > LONGEST:
+            raise FarmRefusal(408, "the server was held up and did not do this; look how it is, then try again")
+
+    def _has_gone(self) -> bool:
+        """Tell whether the client has closed the connection."""
+        stream = getattr(self.request.connection, "stream", None)
+        if stream is None or stream.closed():
+            return stream is not None
+        try:
+            return not stream.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except (BlockingIOError, ValueError):  # ValueError: of TLS, which has no peeking
+            return False
+        except OSError:
+            return True
 
     def _given_key(self) -> str:
         if "X-Api-Key" in self.request.headers:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from multipart import (  # type: ignore[import-untyped]  # it has annotations, but no py.typed
@@ -16,6 +17,8 @@ from daemon.errors import UploadBroken
 MAX_FIELDS = 64 * 1024
 MAX_PARTS = 64
 """Bytes of all fields that are kept, number of parts."""
+
+LONGEST_NAME, LONGEST_SUFFIX = 200, 20  # characters
 
 _EXTENDED = re.compile(r"""filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]*)""", re.IGNORECASE | re.ASCII)
 
@@ -101,4 +104,7 @@ def shown_name(filename: str) -> str:
     """Return a file's name as it is kept: its last part, one line, what can be shown."""
     last = re.split(r"[/\\]", filename)[-1].strip()
     plain = "".join(each if each.isprintable() else "_" for each in last)
-    return plain[:200].strip() or "unnamed.gcode"
+    if len(plain) > LONGEST_NAME:
+        suffix = "".join(PurePosixPath(plain).suffixes[-2:])[-LONGEST_SUFFIX:]
+        plain = plain[: LONGEST_NAME - len(suffix)] + suffix
+    return plain.strip() or "unnamed.gcode"

@@ -1,14 +1,18 @@
 """Printers: what they do, and what they are asked to do."""
 
+import logging
 from typing import get_args
 
-from daemon.farm.errors import FarmConflict
+from daemon.errors import StoreError
+from daemon.farm.errors import FarmConflict, ListAway
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.keys import FarmScope
 from daemon.farm.http.views import printer_view, printer_views
 from daemon.farm.list.job_list import JobList
 from daemon.farm.messages import FarmOrder, OrderAnswer, OrderVerb
+
+log = logging.getLogger("nozzled.farm.http")
 
 MAX_PICTURE = 5 * 1024 * 1024
 VERBS: tuple[OrderVerb, ...] = tuple(verb for verb in get_args(OrderVerb) if verb != "picture")
@@ -67,8 +71,12 @@ class PrinterVerbHandler(_OrderingHandler):
         order = next(each for each in VERBS if each == verb)
         held = await self.ask(JobList.outstanding)
         copy = next((each.id for each in held if each.printer == printer), "")
+        self.require_at_once()
         await self.order(printer, FarmOrder(verb=order, copy=copy, by=self.key.name))
-        await self.ask(lambda jobs: jobs.note(self.key.name, verb, printer=printer))
+        try:
+            await self.ask(lambda jobs: jobs.note(self.key.name, verb, printer=printer))
+        except (ListAway, StoreError) as error:  # it is done all the same
+            log.warning("%s of %s by %s is not in the list's log: %s", verb, printer, self.key.name, error)
         self.no_content()
 
 

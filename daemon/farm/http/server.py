@@ -90,7 +90,7 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
         log_function=_log_request,
         farm_keys=FarmKeys(farm),
         farm_hub=FarmHub(farm),
-        farm_uploads=0,
+        farm_uploads=set(),
         farm_tasks=set(),  # what goes on behind an answer
     )
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import msgspec
+
 from daemon.errors import StorageFull
 from daemon.farm.errors import UnknownFile
 from daemon.farm.http.base import FarmHandler
@@ -20,6 +22,9 @@ from daemon.farm.list.words import FileFacts
 
 MAX_AT_ONCE = 8
 """Uploads that come in at the same time."""
+
+SILENT = 30.0
+"""Seconds without a byte after which an upload's place is given to another one that wants it."""
 
 KEPT_FREE = 512 * 1024 * 1024
 """Bytes that an upload leaves on the disk."""
@@ -83,6 +88,7 @@ class FarmUpload:
             facts = await self._farm.jobs.call(lambda jobs: jobs.file(known.sha256))
         except UnknownFile:
             facts = known
+        facts = msgspec.structs.replace(facts, name=name)  # the same bytes may come under another name
         if facts.extent is None:  # nothing was found in it, which may have been the machine's fault
             facts = await self._looked_at(known)
         sha256, _ = await self._farm.files.take(self._path)
@@ -128,16 +134,21 @@ class UploadingHandler(FarmHandler):
     """Base of what takes a file in a form, beside JSON."""
 
     upload: FarmUpload | None = None
+    fed = 0.0  # when the last byte came, in loop time
 
     def admit(self) -> None:
         """Begin with a form, where there is one; as many at once as there may be."""
         kind = self.request.headers.get("Content-Type", "")
         if self.request.method != "POST" or not kind.lower().startswith("multipart/"):
             return
-        if self.settings["farm_uploads"] >= MAX_AT_ONCE:
+        coming: set[UploadingHandler] = self.settings["farm_uploads"]
+        if len(coming) >= MAX_AT_ONCE:
+            _drop_silent(coming)
+        if len(coming) >= MAX_AT_ONCE:
             raise FarmRefusal(503, f"{MAX_AT_ONCE} uploads are coming in already: try again in a minute")
         self.upload = FarmUpload(self.farm, kind)
-        self.settings["farm_uploads"] += 1
+        self.fed = asyncio.get_running_loop().time()
+        coming.add(self)
 
     @property
     def max_body(self) -> int:  # type: ignore[override]  # it depends on what comes
@@ -150,13 +161,14 @@ class UploadingHandler(FarmHandler):
         if self.upload is None:
             await super().take(chunk)
         else:
+            self.fed = asyncio.get_running_loop().time()
             await self.upload.feed(chunk)
 
     async def give_up(self) -> None:
         """Leave no part of a file behind."""
         if self.upload is not None:
             upload, self.upload = self.upload, None
-            self.settings["farm_uploads"] -= 1
+            self.settings["farm_uploads"].discard(self)
             await upload.drop()
 
     def on_finish(self) -> None:
@@ -173,6 +185,14 @@ class UploadingHandler(FarmHandler):
             task = asyncio.ensure_future(self.give_up())
             self.settings["farm_tasks"].add(task)
             task.add_done_callback(self.settings["farm_tasks"].discard)
+
+
+def _drop_silent(coming: set[UploadingHandler]) -> None:
+    """Hang up on clients that send nothing any more, such as a phone that has fallen asleep."""
+    now = asyncio.get_running_loop().time()
+    for each in [one for one in coming if now - one.fed > SILENT and one.upload and not one.upload.is_whole]:
+        coming.discard(each)
+        each.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
 
 
 class FarmFilesHandler(UploadingHandler):

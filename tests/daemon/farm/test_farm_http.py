@@ -4,13 +4,18 @@ import asyncio
 import hashlib
 import json
 import re
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 
+from daemon.farm.errors import ListAway
+from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.looking import look
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import make_app
-from daemon.farm.http.uploads import picture_of
+from daemon.farm.http.uploads import SILENT, picture_of
+from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FileFacts
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
 from support.farm_http import NOW, events, farm_api
@@ -157,7 +162,7 @@ async def test_a_form_that_means_nothing_is_refused_and_leaves_nothing(tmp_path,
         assert text in answer.error
         await asyncio.sleep(1)
         assert [*tmp_path.glob("uploads/*")] == []
-        assert api.application.settings["farm_uploads"] == 0
+        assert not api.application.settings["farm_uploads"]
         assert api.list.jobs() == []
 
 
@@ -171,7 +176,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
         assert (cut.status, "not complete" in cut.error) == (400, True)
         await asyncio.sleep(1)
         assert [*tmp_path.glob("uploads/*")] == []
-        assert api.application.settings["farm_uploads"] == 0
+        assert not api.application.settings["farm_uploads"]
 
 
 async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
@@ -181,8 +186,29 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
         chunked = {"Content-Type": kind, "Content-Length": "1"}  # as with chunks, it says nothing true
         assert (await api.request("POST", "/api/farm/files", body, headers=chunked)).status == 413
         assert (await api.post("/api/farm/jobs", {"notes": "n" * 70_000})).status == 413
-        api.application.settings["farm_uploads"] = 8
+        now = asyncio.get_running_loop().time()
+        coming, hung_up = api.application.settings["farm_uploads"], []
+        coming.update(Coming(now, hung_up) for _ in range(8))
         assert (await upload(api)).status == 503
+        next(iter(coming)).fed = now - SILENT - 1  # a phone that has fallen asleep
+        assert (await upload(api, content=b"x" * 500)).status == 201
+        assert (len(coming), len(hung_up)) == (7, 1)
+
+
+class Coming:
+    """An upload that comes in."""
+
+    def __init__(self, now, hung_up):
+        self.fed = now
+        self.upload = SimpleNamespace(is_whole=False)
+        self.request = SimpleNamespace(connection=SimpleNamespace(close=lambda: hung_up.append(self)))
+
+
+async def test_the_same_bytes_under_another_name_are_a_job_of_that_name(tmp_path):
+    async with farm_api(tmp_path) as api:
+        names = ["a.gcode", "b.gcode", "l" * 300 + ".gcode"]
+        jobs = [await upload(api, name=name) for name in names]
+        assert [job.json["name"] for job in jobs] == [*names[:2], "l" * 194 + ".gcode"]
 
 
 async def test_a_files_name_is_a_strangers_text(tmp_path):
@@ -353,6 +379,29 @@ async def test_what_a_printer_is_asked_for_goes_to_its_agent_and_back(tmp_path):
         api.printers.answer = OrderAnswer(ok=False, reason="mk3 prints")
         refused = await api.request("POST", "/api/farm/printers/mk3/bed_clear")
         assert (refused.status, refused.error) == (409, "mk3 prints")
+
+
+async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
+    """A server that was stopped for a minute would clear a bed that somebody has printed on meanwhile."""
+    async with farm_api(tmp_path) as api:
+        api.printers.presences["mk3"] = presence()
+        at = "/api/farm/printers/mk3/bed_clear"
+        assert (await api.request("POST", at, headers={"Nozzled-Until": f"{NOW + 5}"})).status == 204
+        late = await api.request("POST", at, headers={"Nozzled-Until": f"{NOW - 1}"})
+        assert (late.status, "too late" in late.error) == (408, True)
+        assert (await api.request("POST", at, headers={"Nozzled-Until": "nan"})).status == 400
+        with patch.object(FarmHandler, "_has_gone", lambda _: True):
+            assert (await api.request("POST", at)).status == 408
+        with patch("daemon.farm.http.base.LONGEST", -1.0):
+            assert (await api.request("POST", at)).status == 408
+        assert len(api.printers.orders) == 1
+
+
+async def test_what_a_printer_has_done_is_done_though_it_cannot_be_written_down(tmp_path):
+    async with farm_api(tmp_path) as api:
+        api.printers.presences["mk3"] = presence()
+        with patch.object(JobList, "note", side_effect=ListAway("the disk is full")):
+            assert (await api.request("POST", "/api/farm/printers/mk3/bed_clear")).status == 204
 
 
 async def test_metrics_have_states_and_no_names(tmp_path):
