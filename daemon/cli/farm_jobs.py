@@ -282,21 +282,27 @@ def _shown_printers(printers: list[dict[str, Any]]) -> str:
 async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
     """Show what happened; followed, it never returns."""
     since = 0
+    numbers: dict[str, int] = {}  # of jobs, as people call them; 0: one that is long over
     while True:
         found = (await farm.get("/log", {"since": str(since or -1), "limit": str(args.lines)}))["events"]
         if args.json and not args.follow:
             return found
+        if not args.json and any(event["job"] and event["job"] not in numbers for event in found):
+            some = await farm.get("/jobs", {"state": "all", "limit": "500", "why": "false"})
+            numbers = {event["job"]: 0 for event in found} | {job["id"]: job["number"] for job in some["jobs"]}
         for event in found:
             since = max(since, event["number"])
-            print(json.dumps(event) if args.json else printable(_event(event)), flush=True)
+            print(json.dumps(event) if args.json else printable(_event(event, numbers)), flush=True)
         if not args.follow:
             return []
         await asyncio.sleep(FOLLOW)
 
 
-def _event(event: dict[str, Any]) -> str:
+def _event(event: dict[str, Any], numbers: dict[str, int]) -> str:
     when = datetime.fromtimestamp(event["at"]).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - the reader's clock
-    parts = [event["by"], event["what"], event["printer"], event["copy"] or event["job"], event["text"]]
+    job = f"job {numbers.get(event['job']) or event['job']}" if event["job"] else ""
+    printer = event["printer"] if event["printer"] != event["by"] else ""
+    parts = [event["by"], event["what"], printer, job, event["copy"] and f"copy {event['copy']}", event["text"]]
     return "  ".join([when, *filter(None, parts)])
 
 

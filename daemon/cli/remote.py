@@ -144,7 +144,8 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     missing = f"no key was given: set {ENVIRONMENT} or use --key-file"
     given = _given_key(args, environ)
     if url:
-        return Server(url, given, missing)
+        why = "the key of this machine is sent to no address that --url or $NOZZLED_URL names"
+        return Server(url, given, f"{why}: set {ENVIRONMENT} or use --key-file")
     found = whose.find(args, environ)
     own = _own_url(found)
     if given:

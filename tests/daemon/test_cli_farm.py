@@ -65,7 +65,8 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert "when the printers say so" in run("cancel", "1")
     assert "part.gcode" not in run("status")
     assert "part.gcode" in run("status", "--all")
-    assert "admin" in run("logs")
+    said = run("logs")
+    assert "admin  submitted  job 4  " in said
 
 
 def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
