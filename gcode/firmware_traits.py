@@ -9,8 +9,8 @@ FIXED_FRAME = 6
 """Bytes of a numbered line besides its command and the digits of its number: `N`, a blank, `*` and three digits."""
 
 EMode = Literal["last", "either", "own"]
-"""When coordinates of E are relative: as the last of G90, G91, M82 and M83 says; where G91 or M83 holds; by M82 and M83
-alone."""
+"""When coordinates of E are relative. `last`: as the last of G90, G91, M82 and M83 says; `either`: if G91 or M83 holds;
+`own`: if M83 holds."""
 
 NO_LIMIT = 16 * 1024
 """Bytes of a command where the firmware has no limit that matters: longer ones are no G-code."""
@@ -22,7 +22,7 @@ WARNINGS = (
     "extrusion prevented", "invalid extruder", "hotend too cold", "lower than expected", "filament slipping",
     "filament detector has detected", "warning:",
 )  # fmt: skip
-"""Marlin's and Prusa's, Prusa's fans, Repetier, Smoothieware; the last is RepRapFirmware's and Repetier's."""
+"""Pieces of warnings of Marlin, Prusa-Firmware, Repetier, Smoothieware and RepRapFirmware, in lower case."""
 
 
 @frozen
@@ -30,9 +30,10 @@ class Counting:
     """How a firmware counts lines.
 
     Attributes:
-        highest: the last number whose follower it still tells from it.
-        modulo: it compares what is left of the numbers by this; None: all of them.
-        repeats: numbers behind the last one that count as lines it has already; they are acknowledged, not executed.
+        highest: the highest number that it can tell from the next one.
+        modulo: it compares numbers modulo this; None: whole numbers.
+        repeats: how many numbers below the one that it expects count as repeats, which it acknowledges and does not
+            execute.
     """
 
     highest: int = 2**31 - 2
@@ -46,16 +47,16 @@ class Errors:
 
     Attributes:
         halts: in an error: it carries out no further command.
-        halts_said: the same, in any line at all.
-        bare: `!!` alone means the same.
+        halts_said: the same, in any line.
+        bare: a line `!!` alone means the same.
         harmless: in an error after which it goes on by itself.
-        refused_said: in any line: what it was told was left out, though this is not called an error.
-        warns: in any line: something that the user should know, though nothing is refused by it.
+        refused_said: in any line: it did not do what it was told, though it does not call this an error.
+        warns: in any line: something that the user should know, though nothing was refused.
         revived_by: the command after which it obeys again; None: only a reset helps.
-        says_ok: while halted it still says `ok` to what it is sent, and does nothing.
-        asked_by: the command that it answers with the reason, where it halts without one.
-        refuses: a command without effect that it answers with an error while it is halted, though it tells who it is;
-            None: there is no need to try.
+        says_ok: while halted it still says `ok` to each command, and executes none.
+        asked_by: the command that it answers with the reason of a halt, if it halts without giving one.
+        refuses: a command without effect that it answers with an error while it is halted, although it answers M115
+            even then; None: there is no need to try.
     """
 
     halts: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ class Errors:
 
     @property
     def remedy(self) -> str:
-        """What is to be told behind the reason of a halt, where the firmware stays halted when it is connected to."""
+        """What to add to the reason of a halt, if the firmware may still be halted when it is connected to."""
         if self.revived_by is None or self.refuses is None:
             return ""
         return f"; to go on, send {self.revived_by.decode()} or connect again"
@@ -79,12 +80,12 @@ class Errors:
 
 @frozen
 class Texts:
-    """What a text for the display or the host (M117, M118) must not hold, or its line is not read as it is meant.
+    """What a text for the display or the host (M117, M118) must not hold, as the firmware would misread its line.
 
     Attributes:
         breaks: characters that end a line or its text, wherever they stand.
         commands: letters that begin a command wherever they stand, also in a text; small ones do not.
-        dropped: texts are read for commands whatever the case of their letters: none may be sent.
+        dropped: no text may be sent: letters begin a command in it, whatever their case.
     """
 
     breaks: str = ""
@@ -94,15 +95,16 @@ class Texts:
 
 @frozen
 class HeatTraits:
-    """How it heats, and waits for it.
+    """How a firmware heats, and how it waits for heat.
 
     Attributes:
         min_extrude: °C below which nothing is extruded, by default; None: there is no limit.
-        by_r: M109 and M190 know R, and wait for cooling then.
-        by_s_cools: S waits for cooling as R does.
-        cooling_gives_up: a wait for cooling ends when it falls by less than so many °C in so many seconds; None: never.
-        gives_up: seconds after which a wait for heat ends although it is not reached; None: never, or halted.
-        residency: seconds near the target that end a wait for heat, by default.
+        by_r: M109 and M190 know R, with which they wait for cooling too.
+        by_s_cools: with S they wait for cooling too, as with R.
+        cooling_gives_up: a wait for cooling ends if the heater cools by less than so many °C in so many seconds; None:
+            it does not end so.
+        gives_up: seconds after which a wait ends although the target is not reached; None: it does not, or it halts.
+        residency: seconds that a heater has to stay near its target before a wait ends, by default.
     """
 
     min_extrude: float | None = 170.0
@@ -119,12 +121,12 @@ class IdleTraits:
 
     Attributes:
         safety_timer: seconds without a move after which heaters go off, by default; None: they do not.
-        awake_by: the command that begins that time anew, changes nothing, and is answered by the time in seconds; None:
-            there is none, or none is needed, as the place is not lost by it.
+        awake_by: the command that restarts that timer, changes nothing else, and is answered by the time in seconds;
+            None: there is none, or none is needed, as the timer does not lose the position.
         unhomed: what it says, in lower case, to a move while it does not know where the head is; None: it moves.
         set_by: the command that sets such a timer, in seconds as S; None: there is none.
         keeps_motors: the command by which motors stay on for half a day without a move, so that a pause keeps its
-            place; None: there is none, or none is needed.
+            position; None: there is none, or none is needed.
     """
 
     safety_timer: float | None = None
@@ -140,47 +142,47 @@ class Dialect:
 
     Attributes:
         name: for the user.
-        numbered: lines carry a number and a checksum, and the firmware enforces both; so asking it with an
-            impossible number tells where it is.
-        enforces_order: numbered lines are carried out in the order of their numbers only; where they are not, a
-            probe with an impossible number is carried out like any other line.
+        numbered: lines carry a number and a checksum, and the firmware checks them; so a probe with an impossible
+            number makes it say which line it wants.
+        enforces_order: it executes numbered lines in the order of their numbers only; if not, it executes a probe like
+            any other line.
         window_lines: lines that may be in flight.
         window_bytes: bytes that may be in flight; one line alone may always go.
         max_line: bytes of a line that the firmware reads, with number and checksum; the rest is cut silently. None:
             it has no limit that matters.
-        learns: what ADVANCED_OK tells of the command queue goes before `window_lines`.
+        learns: the size of the command queue that ADVANCED_OK tells overrides `window_lines`.
         ok_after_resend: a request to resend is followed by an `ok` of its own.
         answer_timeout: seconds without any byte before the link asks whether anyone is there.
-        long_commands: first words, in upper case, of commands that may take minutes besides those that are known to.
+        long_commands: first words, in upper case, of further commands that may take minutes (see `gcode.patience`).
         settle: seconds of silence after which lines behind a bad one count as vanished.
-        ok_at: when a line gets its `ok`: when it has been carried out (a move: when it is in the planner), or at its
-            receipt, so that what it has to say comes behind its `ok`.
+        ok_at: when a line gets its `ok`: when it has been executed (a move: when it is in the planner), or at its
+            receipt, so that the answer to a command comes behind its `ok`.
         e_mode: which of G90, G91, M82 and M83 make E relative.
-        moves_ok_at: the same for moves (G0 to G3), where they differ: their oks overtake those of other lines.
+        moves_ok_at: when a move (G0 to G3) gets its `ok`; if that differs from `ok_at`, oks of moves overtake others.
         answers_blank: an empty line gets an `ok`.
         alone: code words of commands that are answered twice where another line stands behind them: nothing is sent
             behind them until they are answered.
         repeats_request: seconds after which it asks for the same line again by itself; 0: it does not.
-        at_rest: commands; when the last of them, which asks for the position, is answered, every move has been made.
-        at_rest_by: what that answer is: the position, whatever `ok`s have come; or the same position twice, some time
-            apart, as nothing is known.
+        at_rest: the commands that wait for the last move; the last of them asks for the position.
+        at_rest_by: what shows that every move has been made: the answer to the last of these commands; or the same
+            answer twice, some time apart, if nothing is known of the firmware.
         counting: how it counts lines.
         texts: what a text must not hold.
         errors: what it says when something is wrong.
-        heat: how it heats.
+        heat: how it heats, and how it waits for heat.
         idle: what it does by itself when nothing moves for long.
         stopped_by: pieces of lines, in lower case, that confirm an emergency stop; so does a board that boots.
         silent_stop: an emergency stop is not answered at all.
-        urgent: code words that are acted upon as they arrive, whatever goes on.
-        urgent_if_parser: further ones if M115 tells EMERGENCY_PARSER.
+        urgent: code words of commands that it executes as they arrive, whatever it is doing.
+        urgent_if_parser: further ones, if M115 reports EMERGENCY_PARSER.
         resumes_by: the command that ends a pause which the firmware began itself, and restores heat and place.
         continues_by: commands that end a wait for the user, the best first.
         compact: letters of a move that keep the blank before them where all others are left out
             (`gcode/compact.py`); None: lines stay as they are, as nobody has tried it.
-        packing: how it says that it unpacks lines (MeatPack): among the capabilities that M115 tells, or only when its
-            decoder is given an order, which is passed over where there is none; None: nobody has tried.
-        unknown: code words of slicers that it does not know.
-        macros: they may be there all the same, as macros of its configuration.
+        packing: how it says that it unpacks lines (MeatPack): `told`: by a capability that M115 reports; `asked`: only
+            when its decoder gets an order, which a firmware without one ignores; None: nobody has tried.
+        unknown: code words that slicers use and that it does not know.
+        macros: its configuration may define these code words as macros all the same.
     """
 
     name: str = "unknown"
@@ -231,6 +233,7 @@ class Dialect:
 
     def impossible_number(self, last: int) -> int:
         """Return a number that cannot be the line behind the last one, nor a repeat of one before it."""
-        # modulo 65536, a fixed number is the next one some day, and is executed: repetier-1.0.4-odd.txt shows both
+        # counted modulo 65536, any fixed number is the next one some day, and is executed then:
+        # repetier-1.0.4-odd.txt shows both
         modulo = self.counting.modulo
         return IMPOSSIBLE if modulo is None else last + modulo // 2

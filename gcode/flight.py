@@ -1,4 +1,4 @@
-"""Flight: the lines that were sent and may still be asked for, by number, and those of them without an answer.
+"""Flight: the lines that were sent, by number: those in flight, and those that may still be asked for.
 
     history  ───────────────────────────────────────────┐
     … 17 18 19 20 21 22 │ 23 24 25 │ 26 27 28           │
@@ -12,17 +12,17 @@ Theory of operation. A line that was sent is in one of three states, and two mar
 * to be sent again: its number is `replay` or more, and less than `next`.
 
 Accepted and answered are not the same. A line is accepted when the firmware has read it, and answered when it has
-executed it. A request for line 23 says that all lines before it were accepted. Their oks are still to come, so they
-stay in the flight, or return to it. Line 23 and those behind it leave the flight, and go out again under the same
-numbers. That makes sending them again safe: a firmware that has a line already does not take its number twice.
+executed it. A resend request for line 23 says that all lines before it were accepted. Their oks are still to come, so
+they stay in the flight, or return to it. Line 23 and those behind it leave the flight, and go out again under the same
+numbers. So sending them again is safe: a firmware that has accepted a line does not accept its number twice.
 
 The history holds frames and not places in a file, because what was sent may have come from a client, a script or the
 link itself.
 
-Here, and wherever lines are kept, a line keeps one number for the whole conversation. The number on the wire is smaller
+A line has one number for the whole conversation, here and wherever lines are kept. The number on the wire is smaller
 by `base`. It starts over from time to time, because firmwares cannot count without end: Smoothieware reads line numbers
-as floats (Gcode.cpp, `get_value`), and Repetier counts modulo 65536 (gcode.cpp). docs/link.md, "Line numbers", has the
-steps of it.
+as floats (Gcode.cpp, `get_value`), and Repetier counts modulo 65536 (gcode.cpp). docs/link.md, "Line numbers", lists
+the steps.
 
     here         … 899,999 900,000 │ 900,001      900,002 …
     on the wire  … 899,999 900,000 │ 1000 (M110)     1001 …
@@ -45,22 +45,22 @@ HISTORY = 128
 """Frames kept for resends: more than any firmware's receive buffer and command queue hold together."""
 
 MOST = 900_000
-"""Numbers on the wire up to which all is well: they have six digits, and counters that are floats still tell them
-apart (up to 2^24)."""
+"""The number on the wire at which they start over, job or not: it still has six digits, and a firmware that counts in
+floats can tell it from the next (up to 2^24)."""
 
 MANY = 100_000
-"""Numbers on the wire from which on they start over with the next job."""
+"""The number on the wire from which on the next job makes them start over."""
 
 ANEW = 1000
-"""The number on the wire with which they do. A board that was reset asks for 1, which cannot be mistaken for it."""
+"""The number on the wire at which they begin again: not 1, which a board that was reset asks for."""
 
 RENEWAL = b"M110 N%d" % ANEW
-"""The command for that. It may be sent twice: it comes to the same."""
+"""The command that makes the firmware count from there. Sending it twice does no harm."""
 
 FILLERS = 4
-"""Harmless lines behind it, one by one. Marlin sets its counter when it reads M110 (queue.cpp) and again when it
-carries it out (M110.cpp), which is later where an `ok` too many was taken for its own. Whatever it then asks for again
-has to be one of these."""
+"""Harmless lines that follow RENEWAL, one by one. Marlin sets its counter when it reads M110 (queue.cpp) and again when
+it executes it (M110.cpp). If a stray `ok` was taken for that of the M110, lines have been sent in between, and Marlin
+asks for them again: they have to be such that executing them twice does no harm."""
 
 _RENEWED = frame(ANEW, RENEWAL)
 
@@ -68,7 +68,7 @@ HARMLESS = b"M105"
 """A command that changes nothing."""
 
 # (number, frame, ordinal among the job's lines, byte offset in the file, ticket): a tuple, made once a line.
-# Where it goes packed, the frame is a `gcode.packing.Packed`, whose length is that on the wire.
+# A frame that is sent packed is a `gcode.packing.Packed`, whose length is that on the wire.
 Sent = tuple[int, bytes, int, int, Ticket | None]
 
 
@@ -79,7 +79,7 @@ def command_of(sent: Sent) -> bytes:
 
 
 def bare(sent: Sent) -> bytes:
-    """Return a command as the file has it."""
+    """Return a command as it is in the file: without number and checksum."""
     _, raw, _, _, _ = sent
     raw = text_of(raw)
     command = numberless(raw)
@@ -88,14 +88,15 @@ def bare(sent: Sent) -> bytes:
 
 @frozen
 class LinkSnapshot:
-    """Where a link has left a conversation that another one is to go on with.
+    """Where one link has left a conversation, so that another one can reattach to it.
 
     Attributes:
         sent: the last lines, oldest first, without a gap; at least one and at most HISTORY.
-        answered: the number up to which lines were answered for sure; of one of them or the one before.
-        position: of the job, at that line.
-        fed: of the job, at the last line sent.
-        modes: behind the last line sent.
+        answered: all lines up to this number were answered for sure; it is that of a line in `sent`, or of the line
+            before the first of them.
+        position: how far the job had got at line `answered`.
+        fed: how far the job had gone out with the last line sent.
+        modes: those that hold behind the last line sent.
     """
 
     sent: Sequence[Sent]
@@ -122,17 +123,17 @@ class LinkEstimate:
     """A conversation of which only the printer still knows how far it has got: the host's memory of it is gone.
 
     Attributes:
-        number: on the wire, of a line that had gone out for sure, or about that.
-        modes: behind the last line.
+        number: on the wire, of a line that is known to have gone out, or of one near it.
+        modes: those that hold behind the last line.
     """
 
     number: int
     modes: Modes
 
     def snapshot(self, wanted: int, dialect: Dialect) -> LinkSnapshot:
-        """Return where it stands, as the printer wants this line next: all before it has been accepted.
+        """Return the snapshot that follows from the line that the printer wants next: all lines before were accepted.
 
-        What the line before it was, nobody has to know: it is never asked for again.
+        The last of them is made up, as it is never asked for again.
         """
         last = near(wanted, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
@@ -140,7 +141,7 @@ class LinkEstimate:
 
 
 def near(on_wire: int, number: int, modulo: int | None) -> int:
-    """Return the number that a firmware means by what `modulo` leaves of it: the one nearest to `number`."""
+    """Return the line number for one that the firmware counts modulo `modulo`: the candidate nearest to `number`."""
     return on_wire if modulo is None else on_wire + round((number - on_wire) / modulo) * modulo
 
 
@@ -148,16 +149,16 @@ class Flight:
     """The lines in flight.
 
     Attributes:
-        lines: sent, and without an answer; oldest first.
-        bytes: of these, as they are on the wire.
+        lines: those in flight; oldest first.
+        bytes: how many bytes they take on the wire.
         next: the number that the next new line gets.
-        replay: the next number to be sent; behind `next` while going back.
-        history: the last frames, each at its number modulo HISTORY.
-        base: what is taken off a number on the wire.
+        replay: the next number to be sent; smaller than `next` after a rewind.
+        history: the last lines, each at its number modulo HISTORY.
+        base: what a number is reduced by on the wire.
         renewed: the last line by which numbers on the wire started over; 0: none that matters.
         renew_at: from this line on they are to start over.
-        idle_until: when a line was sent last that found none without an answer.
-        begin: no line before this one is kept, whatever there were.
+        idle_until: when a line was last sent while none was in flight.
+        begin: the first line that may be in the history.
     """
 
     __slots__ = (
@@ -220,16 +221,16 @@ class Flight:
         """Return a line that may be asked for."""
         sent = self.find(number)
         if sent is None:
-            raise AssertionError(f"line {number} is within reach, so it is held")
+            raise AssertionError(f"line {number} may be asked for, but is not in the history")
         return sent
 
     @property
     def oldest(self) -> str:
-        """The command that waits for an answer; empty where none does."""
+        """The oldest command in flight; empty if there is none."""
         return bare(self.lines[0]).decode() if self.lines else ""
 
     def has(self, word: str) -> bool:
-        """Tell whether a command with this code word waits for its answer."""
+        """Tell whether a command with this code word is in flight."""
         size = len(word)
         commands = (command_of(sent).decode().upper() for sent in self.lines)
         return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
@@ -250,19 +251,19 @@ class Flight:
         return self.lines[0][0] if self.lines else self.replay
 
     def near(self, on_wire: int, modulo: int | None) -> int:
-        """Return the line that a firmware means, of which it tells the number on the wire, or what `modulo` leaves."""
+        """Return the line that a firmware means by a number on the wire, of which it may tell the rest by `modulo`."""
         if modulo is not None:
             return near(on_wire, self.next, modulo)
         if self.renewed and self.first_held <= on_wire + self._former <= self.renewed:
-            return on_wire + self._former  # from before numbers started over
+            return on_wire + self._former  # a line from before numbers started over
         number = on_wire + self.base
         if self.fills and on_wire > 1 and not self.renewed < number <= self.next:
-            # it took another number for the new one: Smoothieware obeys an M110 whose checksum is wrong
-            # (GcodeDispatch.cpp), so a damaged one counts
+            # the firmware begins at another number than ANEW: Smoothieware obeys an M110 whose checksum is wrong
+            # (GcodeDispatch.cpp), so a damaged one has set its counter
             return self.renewed
         return number
 
-    # -- beginning anew --------------------------------------------------------------------------------------
+    # -- numbers that start over ----------------------------------------------------------------------------
 
     @property
     def next_on_wire(self) -> int:
@@ -276,31 +277,34 @@ class Flight:
 
     @property
     def renews(self) -> bool:
-        """They are still to start over, or have only just done so; `renew_at` is up to date then."""
+        """The next line is RENEWAL or one of the FILLERS behind it; `renew_at` is brought up to date first."""
         if self.renewed and self.renew_at <= self.renewed and not self.fills:
             self.renew_at = self.base + MOST
         return self.next >= self.renew_at
 
     def renew_soon(self) -> None:
-        """Start over before the next line, where there have been many."""
+        """Have numbers start over with the next line if they are above MANY."""
         if self.next_on_wire > MANY:
             self.renew_at = self.next
 
     def renew(self) -> None:
-        """Start over with the next line, which has to be the command for that; nothing is in flight."""
+        """Have numbers start over with the next line, which has to be RENEWAL; nothing is in flight."""
         self.renewed, self._former = self.next, self.base
         self.base = self.next - ANEW
         self.renew_at = self.next
 
     def wrap(self, modulo: int | None) -> None:
-        """Go on with smaller numbers: to a firmware that counts by `modulo` they are the same; None: it counts none."""
+        """Use smaller numbers on the wire, which to a firmware that counts by `modulo` are the same.
+
+        None: the firmware reads no numbers, so they may grow without end.
+        """
         if modulo is not None:
             self.base = (self.next // modulo - 1) * modulo  # from `modulo` on, as 0 might mean that there is none
         self.renew_at = self.base + MOST if modulo is not None else maxsize
 
     def rewind(self, number: int) -> int:
-        """Rewind to a line; those before it were accepted and stay. Returns how many behind it were in flight."""
-        while self.replay < number:  # taken out of the flight by an earlier request, but accepted after all
+        """Rewind to a line; those before it were accepted and stay. Return how many leave the flight."""
+        while self.replay < number:  # taken out of the flight by an earlier resend request, but accepted after all
             self.add(self.line(self.replay))
             self.replay += 1
         lost = 0

@@ -2,9 +2,9 @@
 
 Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
 frames lines, keeps as many in flight as the dialect allows, counts answers, and rewinds when the printer
-asks for a line again. Nothing here waits: `deadline` says when `tick` wants to be called. `gcode/outbox.py` has what
-waits and makes frames of it, `gcode/flight.py` the lines in flight, `gcode/recovery.py` what is done about requests
-and silence; here is what replies mean for all of them.
+asks for a line again. Nothing here waits: `deadline` says when `tick` has to be called. `gcode/outbox.py` holds what is
+to be sent and frames it, `gcode/flight.py` holds the lines in flight, and `gcode/recovery.py` decides what to do about
+resend requests and silence. This module reads the replies and tells each of them what they mean.
 
     source.next_line ─┐
                       ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
@@ -14,11 +14,11 @@ and silence; here is what replies mean for all of them.
 What the rules rest on (recorded from real firmware, see `tests/data/transcripts/`):
 
 * Each accepted line gives one `ok`, in order, when it has been executed.
-* `Resend: n` comes with an `ok` of its own right behind it, and before the `ok`s of lines accepted earlier.
+* `Resend: n` is followed at once by an `ok` of its own; the `ok`s of lines accepted earlier come after that.
 * A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each gives another `Resend: n`;
-  so the link stops, waits until all are answered or the line is quiet, and then goes on from n.
-* Asked with an impossible line number, Marlin answers with the number that it expects. That finds out what
-  became of a lost `ok`; repeating a line would not, as Marlin 2.1 drops a repeat without a word.
+  so the link stops, waits until all are answered or the line is quiet, and then sends from n on.
+* To a line with an impossible number (the probe) Marlin answers with the number that it expects. So the link learns
+  whether an `ok` was lost; repeating a line would not tell, as Marlin 2.1 drops a repeat without a word.
 """
 
 import re
@@ -66,17 +66,18 @@ WAIT_AGE = 1.0
 """Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
 
 MAX_REFUSALS = 3
-"""Times that a line with a text is asked for in vain before it is left out."""
+"""Times that the firmware refuses one of the lines of TEXTS before that line is left out."""
 
 TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
 _TELLS_BY_OKS = frozenset({"M303"})
-"""Code words of commands that tell temperatures in lines that begin with `ok` (PID_autotune of Marlin 1.0)."""
+"""Code words of commands that report temperatures in lines that begin with `ok` but acknowledge nothing (PID_autotune
+of Marlin 1.0)."""
 
 _MOVES = (b"G0", b"G1")
 
-_SIGN = 8  # bytes of a line in which `[MP]` stands, with Prusa's blank before it
+_SIGN = 8  # a line about the decoder has `[MP]` within its first 8 bytes: Prusa puts blanks before it
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
@@ -100,8 +101,8 @@ class HostLink:
         Args:
             dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
-            journal: what the next host can reattach by.
-            leave: asked before anything but a line of the job goes out; the job's lines do not wait for it.
+            journal: told of each frame before it is sent, so that the next host can reattach.
+            leave: asked for permission before a command goes out; the job's lines need none.
         """
         self.error: LinkError | None = None
         self._counters = Counters()
@@ -115,11 +116,11 @@ class HostLink:
         self._chatter = Chatter()
         self._answers = Answers()
         self._complaints = Complaints()
-        self._alive = 0.0
+        self._alive = 0.0  # when the printer gave its last sign of life
         self._partial = b""
-        self._plain = True  # an `ok` that comes alone is one like nearly all of them
-        self._why = ""  # a line is asked for again, by the firmware's last words about that
-        self._planner = 0  # the most moves that the firmware has told to have room for
+        self._plain = True  # no part of a line is held, and the next `ok` is plain: see `_ok_is_plain`
+        self._why = ""  # the firmware's last communication error: the reason for the resend request that follows
+        self._planner = 0  # the most free places in its planner that the firmware has reported
         self.dialect = dialect
 
     @property
@@ -149,12 +150,12 @@ class HostLink:
         self._outbox.packer = Packer(on=True)
 
     def may_be_packing(self) -> None:
-        """Take note that the decoder may be waiting for packed bytes, by an earlier host's order."""
+        """Take note that the decoder may be waiting for packed bytes: the previous host or a lost order left it so."""
         self._outbox.packer = Packer(on=False)
 
     @property
     def unpacks(self) -> bytes:
-        """What has to come before bytes that go past the link; empty where the firmware has no decoder at work."""
+        """What has to precede bytes written past the link: a decoder may await packed ones; empty if there is none."""
         return RESET if self._outbox.packer.used else b""
 
     # -- what the owner asks for ---------------------------------------------------------------------------
@@ -163,8 +164,8 @@ class HostLink:
         """Take the lines of a job from `pull` from now on; None ends the job.
 
         Args:
-            pull: returns the next line, or None where there is none now.
-            keep_position: the lines are those behind the ones sent last; otherwise `position` counts from zero.
+            pull: returns the next line, or None if there is none yet.
+            keep_position: the lines follow those sent last; otherwise `position` counts from zero.
         """
         self._outbox.feed(pull)
         if pull is not None and not keep_position:
@@ -173,12 +174,12 @@ class HostLink:
             self.position = JobPosition()
 
     def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
-        """Take over a conversation of an earlier link; nothing of this one may have been sent.
+        """Reattach to the conversation of an earlier link; this one must not have sent anything yet.
 
-        Where that link has sent packed lines, `may_be_packing` comes first.
+        If that link has sent packed lines, `may_be_packing` has to be called first.
 
         The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
-        It is back when `idle`; `error` is set where the answer fits none of the lines.
+        That is done when the link is `idle`; `error` is set if the answer fits none of the lines.
         """
         self._flight.reattach(snapshot)
         self.first_number = self._flight.next
@@ -198,7 +199,7 @@ class HostLink:
         self._outbox.held = False
 
     def hurry(self) -> None:
-        """Ask sooner than usual whether anyone is there, once: oks that are missing now would keep somebody waiting."""
+        """Probe after a shorter silence than usual, once: somebody waits for the lines in flight to be answered."""
         self._patience.hurried = True
 
     def send(self, ticket: Ticket) -> None:
@@ -242,18 +243,18 @@ class HostLink:
         return self._flight.first_unanswered - 1
 
     def be_at(self, fed: JobPosition, modes: Modes) -> None:
-        """Take what the lines before the next one were of the job, where `reattach` could not be told."""
+        """Set how far the job has gone out and which modes hold, where the snapshot for `reattach` did not say."""
         self._outbox.fed = fed.lines
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.position = replace(fed)
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+        """Give the job's lines none of the `count` numbers from `number` on: those are for commands that wait."""
         self._outbox.leave_out(number, count)
 
     @property
     def job_in_flight(self) -> bool:
-        """Some line of the job has been sent and not been answered."""
+        """Some line of the job is in flight, or lines are to be sent again."""
         return self._flight.replaying or any(ticket is None for _, _, _, _, ticket in self._flight.lines)
 
     @property
@@ -263,7 +264,7 @@ class HostLink:
 
     @property
     def next_on_wire(self) -> int:
-        """What the firmware gets as its number."""
+        """The same number as the firmware counts it."""
         return self._flight.next_on_wire
 
     # -- bytes out -----------------------------------------------------------------------------------------
@@ -275,11 +276,11 @@ class HostLink:
     # -- bytes in ------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
-        """Take bytes from the printer; return what is worth telling: replies but plain oks, tickets done."""
+        """Take bytes from the printer; return all replies but plain oks, and the tickets that they have answered."""
         if self.error is not None:
             return []
         events: list[LinkEvent] = []
-        if self._plain:  # the case that counts: what else is said is one in a hundred
+        if self._plain:  # the hot path: of a hundred replies of a print all but one end here
             if data == b"ok\n":
                 return self._acknowledge("ok", now, events)
             if data in _OKS:
@@ -320,7 +321,7 @@ class HostLink:
                 self._on_resend(number, now, events)
                 return
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
-                pass  # comes by itself: no sign that a command is alive
+                pass  # the firmware reports these by itself: no sign that it works on a command
             case BoardStarted():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")
             case Wait():
@@ -347,12 +348,12 @@ class HostLink:
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
             self._why = reply.text.lower()
-            self._patience.hurried = True  # Marlin 1.0 asks for nothing where a line has lost its number
+            self._patience.hurried = True  # if a line has lost its number, Marlin 1.0 sends no resend request
             self._recovery.refused = True
         self._note_answer(reply, now, events)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
-        """Return the line of the job that an error or text answers, and its place in the file; None: there is none."""
+        """Return the line of the job that an error or text is about, and its offset in the file, if it is about one."""
         if not isinstance(reply, FirmwareError | Text):
             return None
         flight = self._flight
@@ -370,7 +371,7 @@ class HostLink:
         )
 
     def _is_echo(self, reply: Reply) -> bool:
-        """Tell whether the firmware repeats what it was told to say (M118): no reset, error or `ok` then."""
+        """Tell whether the firmware only repeats the text of an M118: then it is no reset, error or `ok`."""
         if self._answers.repeats(reply.line):
             return True
         if not self._flight.lines:
@@ -379,7 +380,7 @@ class HostLink:
         return command[:4].upper() == b"M118" and reply.line.strip().encode() in command
 
     def _collect(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
-        """Text belongs to the command that is being executed: the oldest one without an answer."""
+        """Add a text to the answer of the command that is being executed: the oldest one in flight."""
         if isinstance(reply, Busy | Wait):
             return
         ticket = self._flight.lines[0][4] if self._flight.lines else None
@@ -399,17 +400,17 @@ class HostLink:
                 self._acknowledge("ok", now, events)
             self._recovery.echoed()
         elif isinstance(reply, UnknownCommand):
-            # the tail of a line cut by a flush, taken for a command: its ok is none of ours
+            # a flush has cut a line, and the firmware took its tail for a command: the ok for that answers no line
             # (without numbers nothing is flushed, and Teacup quotes M400 as M144; at receipt, its ok has come before)
             flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
             self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
         elif match := _SKIPPED.match(reply.line):
-            # Repetier: it has this line, or waits for an earlier one
+            # Repetier skips a line that it has already, or one behind the line that it waits for
             number = self._flight.near(int(match[1]), self._dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
     def _note_planner(self, free: int) -> None:
-        """Count a move that has found the planner empty: all its room but the one of this move is free."""
+        """Count a move that has found the planner empty: all of it but the place of this move is free."""
         self._planner = max(self._planner, free)
         self._counters.planner_told += 1
         self._counters.planner_empty += free == self._planner
@@ -431,20 +432,21 @@ class HostLink:
             recovery.resume_if_answered()
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
-            # it was the tail of the only line in flight, so nothing will ask for that: the host does
+            # if that was the tail of the only line in flight, no resend request will come: the host has to probe
             self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.probing)
         elif number is not None and lines:
-            # ADVANCED_OK says which line it answers: those before it lost theirs, a repeated one is stale
+            # ADVANCED_OK names the line that it answers: lines before that have lost their oks, and an ok for a line
+            # that is answered already changes nothing
             while lines and lines[0][0] <= number:
                 self._acknowledge(reply.line, now, events)
         else:
             twice = bool(lines and lines[0][0] == self._outbox.alone)
             self._acknowledge(reply.line, now, events)
             if twice and lines:
-                recovery.foreign_ok = True  # an urgent line has gone behind it all the same
+                recovery.foreign_ok = True  # an urgent line went out behind it all the same, so it is answered twice
 
     def _answered(self, ok: Ok) -> int | None:
-        """Return the line that an ok says it answers; None where it does not, or that was never sent (Malyan: N0)."""
+        """Return the line that an ok names; None if it names none, or one that was never sent (Malyan: N0)."""
         on_wire = ok.number if ok.number is not None else ok.last
         if not on_wire:
             return None
@@ -457,11 +459,11 @@ class HostLink:
         self._signs_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(
-                f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it arrived"
+                f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it has read that"
             )
 
     def _acknowledge(self, line: str, now: float, events: list[LinkEvent]) -> list[LinkEvent]:
-        """Take the oldest line out of the flight; returns `events`, with its ticket if it had one."""
+        """Take the oldest line out of the flight; return `events`, to which its ticket is added if it had one."""
         flight = self._flight
         lines = flight.lines
         self._alive = now
@@ -478,7 +480,7 @@ class HostLink:
             self.position.lines = ordinal
             self.position.offset = offset
         elif ticket is self._recovery.echo:
-            self._recovery.echoed()  # its echo was lost, but nothing before it waits any more
+            self._recovery.echoed()  # the echo was lost, but its ok says that all lines before it are answered
         elif not ticket.done:
             self._patience.answered(ticket.command)
             if self._dialect.ok_at == "receipt":
@@ -490,7 +492,7 @@ class HostLink:
         return events
 
     def _on_receipt(self, ticket: Ticket, ok: str, now: float, events: list[LinkEvent]) -> None:
-        """Wait for the answer of a command; behind a long one, which may have none, for an echo."""
+        """Await the answer to a command that was received; behind a long one, which may have none, await an echo."""
         usual = self._dialect.answer_timeout
         lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
         events += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
@@ -500,7 +502,7 @@ class HostLink:
     def _on_wait(self, now: float, events: list[LinkEvent]) -> None:
         """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok.
 
-        Or that it heats (Anycubic's Marlin): so it is asked which line it wants, where it can be asked.
+        Anycubic's Marlin says it also while it heats. So a firmware that can be probed is probed.
         """
         if now - self._silent_since <= WAIT_AGE:
             return
@@ -522,11 +524,11 @@ class HostLink:
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         for _ in range(self._recovery.answered_early):
             self._acknowledge("ok", now, events)
-        if self._dialect.ok_at == "receipt":  # what was received needs no other answer
+        if self._dialect.ok_at == "receipt":  # a request for this line says that all before it were received
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, events)
         if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
-            self._outbox.queue.append(Ticket(HARMLESS))  # it would ask for ever, where there is nothing to be sent
+            self._outbox.queue.append(Ticket(HARMLESS))  # it repeats the request until a line comes, and none waits
         packer = self._outbox.packer
         if packer.on:
             packer.requested(self._recovery.refusals, self._counters.lines_acknowledged)
@@ -537,7 +539,7 @@ class HostLink:
         self._send_echo()
 
     def _count_resend(self) -> None:
-        """Count a request by what the firmware has said before it."""
+        """Count a resend request, by the reason that the firmware gave before it."""
         counters, why, self._why = self._counters, self._why, ""
         counters.resends += 1
         if "checksum" in why:
@@ -546,9 +548,10 @@ class HostLink:
             counters.wrong_numbers += 1
 
     def _resumes(self, number: int) -> bool:
-        """Tell whether the firmware goes on with the lines that it dropped at a pause of its own (Prusa's M602).
+        """Tell whether this request ends a pause that the firmware began itself (Prusa's M602).
 
-        The command that ends the pause is one of those that it asks for then, and gets an ok all the same.
+        It asks again for the lines that it dropped at the pause. The command that ended the pause is one of them, and
+        gets an ok all the same.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
         return (
@@ -558,7 +561,7 @@ class HostLink:
         )
 
     def _give_up(self, number: int, events: list[LinkEvent]) -> None:
-        """Send a harmless line under the number of a text that the firmware cannot read: better than no print."""
+        """Send a harmless command under the number of a text that the firmware keeps refusing, and tell the user."""
         sent = self._flight.line(number)
         if code_word(command_of(sent)) in TEXTS:
             text = f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"
@@ -584,11 +587,11 @@ class HostLink:
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` wants to be called, if nothing arrives before; None while nothing is awaited."""
+        """When `tick` has to be called, if nothing arrives before; None while nothing is awaited."""
         deadline = self._answer_deadline()
         waits = self._outbox.urgent and not (self._recovery.rewinding or self._flight.replaying)
         if waits and deadline is not None and self._wire.room_at is not None:
-            deadline = min(deadline, self._wire.room_at)  # what waits for room goes then, or when an answer comes
+            deadline = min(deadline, self._wire.room_at)  # urgent commands find room then, or when an answer comes
         if (doubt := self._outbox.packer.doubt_at) is not None and self.error is None:
             deadline = doubt if deadline is None else min(deadline, doubt)
         if self._answers and self.error is None:
@@ -613,7 +616,7 @@ class HostLink:
         return max(self._alive, self._flight.idle_until)
 
     def tick(self, now: float) -> list[LinkEvent]:
-        """Act on a deadline that has passed, and return what is worth telling; harmless before."""
+        """Act on a deadline that has passed; return events as `receive` does. To call it too early is harmless."""
         events: list[LinkEvent] = []
         if self._answers and self.error is None:
             events += self._answers.tick(now)
@@ -633,7 +636,7 @@ class HostLink:
         return events
 
     def _look_at_decoder(self, now: float, events: list[LinkEvent]) -> None:
-        """Ask what has become of the lines in flight where the decoder was not ready for them."""
+        """Probe for what became of the lines in flight if the decoder has been in the wrong state for too long."""
         flight, packer = self._flight, self._outbox.packer
         runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
         if not packer.look(now, may_be_silent=runs_long):

@@ -1,7 +1,7 @@
 """Outbox: what goes to the firmware next, and in which form.
 
-What waits is taken in this order, as far as it fits what the firmware holds: urgent commands, lines that are asked for
-again, the starting over of numbers, commands, lines of the job.
+As far as the firmware has room, the outbox takes what is to be sent in this order: urgent commands, lines that are
+asked for again, the line by which numbers start over, commands, lines of the job.
 """
 
 from collections import deque
@@ -20,29 +20,31 @@ from gcode.recovery import Recovery
 from gcode.wire import Wire
 
 Pull = Callable[[], Line | None]
+"""Returns the next line of the job, or None if there is none yet."""
 
 Leave = Callable[[Ticket, int], bool]
-"""Tells whether a command, of so many that wait, may go between the lines of a job now. `data_to_send` is called when
-it may; or the job's lines leave some numbers to commands, see `leave_out`."""
+"""The permission to go out: takes a command and how many commands wait; tells whether that command may go between the
+lines of a job now. If not, whoever refused calls `data_to_send` as soon as it may, or `leave_out` to reserve numbers
+for commands."""
 
 Journal = Callable[[Sent, int, Modes | None], None]
-"""Takes down a frame before it is on the wire, the number of the last line answered, and the modes behind it; None:
-they are what they were."""
+"""Writes down a frame before it is on the wire, the number of the last line answered, and the modes that hold behind
+the frame; None: the modes have not changed."""
 
 
 class Outbox:
-    """What waits, and the making of frames out of it.
+    """What is to be sent, and how it becomes frames.
 
     Attributes:
         dialect: how the firmware wants to be spoken to.
         packer: the form of frames on the wire.
         queue: commands that wait.
         urgent: commands that wait and go first.
-        modes: behind the last line sent.
-        fed: lines of the job that were sent.
-        held: lines of the job wait.
-        alone: the number of a line behind which nothing goes until it is answered; 0: there is none.
-        slots: of the firmware's command queue, as ADVANCED_OK has told; 0: not told.
+        modes: those that hold behind the last line sent.
+        fed: how many lines of the job were sent.
+        held: no lines of the job are sent for now.
+        alone: the number of a line behind which nothing is sent until it is answered; 0: there is none.
+        slots: how many lines the firmware's command queue holds, by ADVANCED_OK; 0: it has not said.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Outbox:
         self._leave = leave
         self._pull: Pull | None = None
         self._peeked: Line | None = None
-        self._gap = self._gap_end = maxsize  # numbers that no line of the job gets
+        self._gap = self._gap_end = maxsize  # numbers from `_gap` on, below `_gap_end`, that no line of the job gets
 
     @property
     def dialect(self) -> Dialect:
@@ -84,15 +86,15 @@ class Outbox:
         dense = frame if dialect.compact is None else dense_frame
         self._make_frame = dense if dialect.numbered else bare_frame
 
-    # -- what waits ----------------------------------------------------------------------------------------
+    # -- what is to be sent --------------------------------------------------------------------------------
 
     def feed(self, pull: Pull | None) -> None:
-        """Take the lines of a job from here; None ends it."""
+        """Take the lines of a job from `pull` from now on; None ends the job."""
         self._pull = pull
         self._peeked = None
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give no line of the job one of so many numbers from this one on."""
+        """Give the job's lines none of the `count` numbers from `number` on."""
         self._gap, self._gap_end = number, number + count
 
     def discard(self) -> list[Ticket]:
@@ -104,13 +106,13 @@ class Outbox:
         return dropped
 
     def send_only(self, ticket: Ticket) -> None:
-        """Send nothing of the job any more and no command that waits, but this one and those that are urgent."""
+        """Send this command first, and behind it only urgent ones: no line of the job and no command that waits."""
         self.feed(None)
         self.queue.clear()
         self.urgent.appendleft(ticket)
 
     def send_instead(self, sent: Sent, command: bytes) -> None:
-        """Send a command under the number of a line when that is repeated."""
+        """Replace a line in the history: when its number is sent again, this command goes out under it."""
         number, _, ordinal, offset, ticket = sent
         sent = (number, frame(number - self._flight.base, command), ordinal, offset, ticket)
         self._flight.history[number % HISTORY] = sent
@@ -119,20 +121,20 @@ class Outbox:
 
     @property
     def has_more(self) -> bool:
-        """There is a line to be sent next."""
+        """A command or a line of the job waits to be sent."""
         if self._pull is not None and not self.held:
             self._peeked = self._peeked or self._pull()
             return bool(self.queue) or self._peeked is not None
         return bool(self.queue)
 
-    # -- what goes -----------------------------------------------------------------------------------------
+    # -- what is sent now ----------------------------------------------------------------------------------
 
     def take(self, now: float) -> bytes:
         """Return what may go on the wire now; it counts as sent."""
         flight = self._flight
         was_idle, number = not flight.lines, flight.next
         if self.urgent or self.queue or not self._recovery.clear or flight.replay < number or number >= flight.renew_at:
-            was_idle = was_idle and not flight.replaying  # an answer to the first copy measures no turnaround
+            was_idle = was_idle and not flight.replaying  # an answer may be to the first copy, so it measures nothing
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
             out = self._take_lines(self._pull)
@@ -149,7 +151,7 @@ class Outbox:
         return out
 
     def _take_all(self, now: float) -> bytes:
-        """Return what may go where there is more than the job's lines."""
+        """Return what may go now if there is anything besides the job's lines."""
         flight, recovery = self._flight, self._recovery
         out = self._probe() if recovery.raw else b""
         if self.urgent:
@@ -161,14 +163,14 @@ class Outbox:
             flight.add(sent)
             _, raw, _, _, _ = sent
             out += raw
-        if recovery.raw:  # a probe has come up: behind it nothing goes
+        if recovery.raw:  # `_take` has asked for a probe: nothing may follow it
             out += self._probe()
         waits = flight.replaying or recovery.probing or flight.next >= flight.renew_at or self._waits_for_room
         return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
 
     @property
     def _waits_for_room(self) -> bool:
-        """There is a command that may go as soon as there is room; one that needs leave lets the job go on."""
+        """A command may go as soon as there is room, so the job waits for it; it does not wait for permission."""
         first = self.urgent or self.queue
         return bool(first) and self._may_go(first[0])
 
@@ -187,9 +189,9 @@ class Outbox:
         if self.alone and self._goes_alone():
             return None
         if recovery.probing:
-            return None  # the firmware refuses the probe and flushes its buffer: what comes behind would be cut
+            return None  # the firmware refuses the probe and flushes its buffer: a line behind it would be cut
         if flight.replaying and recovery.echo is not None:
-            return self._repeat()  # oks are missing: the firmware answered, so the lines in flight have left its buffer
+            return self._repeat()  # only oks are missing: the firmware has read the lines in flight, so there is room
         if len(flight.lines) >= (self.slots or self._dialect.window_lines):
             return None
         if flight.replaying:
@@ -207,10 +209,10 @@ class Outbox:
         return False
 
     def _take_renumbering(self) -> Sent | None:
-        """Return the line by which numbers start over, or a harmless one behind it.
+        """Return the line by which numbers start over (RENEWAL), or a harmless one behind it.
 
-        No other line is in flight, as the firmware may act upon it late, and would take those behind it twice. It is
-        taken whatever the number before it was, so the firmware is asked first whether it has them all.
+        No other line is in flight then: the firmware may act upon RENEWAL late, and would accept lines behind it twice.
+        It accepts RENEWAL even if it misses lines before that, so the link probes first whether it has them all.
         """
         flight, recovery = self._flight, self._recovery
         if flight.lines:
@@ -228,7 +230,7 @@ class Outbox:
         return self._frame(ticket, changes_modes=False)
 
     def _take_urgent(self) -> Sent | None:
-        """Return the next urgent line, whatever is unanswered, if the receive buffer has room for it."""
+        """Return the next urgent line if the receive buffer has room for it, however many lines are in flight."""
         if not self._wire.takes(
             self.packer.size_plain(self.urgent[0].command), self._flight, self._dialect.window_bytes
         ):
@@ -246,9 +248,9 @@ class Outbox:
         return self._frame(ticket, changes_modes=True)
 
     def _take_lines(self, pull: Pull) -> bytes:
-        """Return as many lines of the job as fit. Once for each `ok` of a print: in one piece, without calls.
+        """Return as many lines of the job as fit. This is the hot path: it runs once for each `ok` of a print.
 
-        What `_frame` does stands here again: at the pace of a print each step costs 0.1 us, and there are 800.
+        So it repeats what `_frame` does, instead of calling it.
         """
         if self.alone and self._goes_alone():
             return b""
@@ -287,7 +289,7 @@ class Outbox:
         return out
 
     def _up_to_gap(self, most: int) -> int:
-        """Return how many lines may be in flight without one with a number that is left out."""
+        """Return how many lines may be in flight before the next one would get a number that is left out."""
         flight = self._flight
         if flight.next >= self._gap_end:
             self._gap = self._gap_end = maxsize
@@ -295,7 +297,7 @@ class Outbox:
         return min(most, len(flight.lines) + max(0, self._gap - flight.next))
 
     def _goes_alone(self) -> bool:
-        """Tell whether a line that goes alone is not answered yet."""
+        """Tell whether the line that goes alone is still in flight; forget it if not."""
         lines = self._flight.lines
         if not lines or lines[0][0] > self.alone:
             self.alone = 0
@@ -322,7 +324,7 @@ class Outbox:
         return sent
 
     def _follow(self, number: int, command: bytes) -> None:
-        """Take note of what a line changes."""
+        """Take note of the modes that a line changes, and whether it has to go alone."""
         self.modes.note(command)
         if self._dialect.alone and code_word(command) in self._dialect.alone:
             self.alone = number

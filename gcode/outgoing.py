@@ -11,14 +11,14 @@ from gcode.modes import may_change_modes
 from gcode.reader import clean
 
 Line = tuple[int, bytes, int, bool]
-"""A line of a job: byte offset in the file, command, the command's checksum, whether modes may be others behind it."""
+"""A line of a job: byte offset in the file, command, the command's checksum, and whether it may change the modes."""
 
 _FORBIDDEN = m_code(110, 28, 29, 575, 999)
 _NUMBER = re.compile(r"\AN\s*\d+\s*", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
-    """Return a job's line with all that can be known of it before it has a number; `compact` makes it shorter."""
+    """Return a job's line with all that is known before it gets its number; `compact` makes it shorter."""
     changes_modes = may_change_modes(command)
     if compact is not None:
         command = compact(command)
@@ -63,14 +63,14 @@ class Ticket:
 
     def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
         self.command = command
-        self.step = step  # of a job's own script, by which the next host finds it again; 0: of none
-        self.urgent = urgent  # out at once, before other commands and beyond the window
-        self.foreign = foreign  # a client's, who does not wait: bounded by MAX_QUEUED
+        self.step = step  # its number among a job's own commands, by which the next host knows it; 0: none of those
+        self.urgent = urgent  # goes out at once, before other commands and beyond the window
+        self.foreign = foreign  # sent by a client, which does not wait for the answer: bounded by MAX_QUEUED
         self.replies: list[str] = []
         self.done = False
 
     def answer(self, line: str) -> None:
-        """Take a line of the answer; of a very long one the beginning is kept."""
+        """Take a line of the answer; only the first MOST lines are kept."""
         if len(self.replies) < self.MOST:
             self.replies.append(line)
 
@@ -102,10 +102,10 @@ class Counters:
     """What went over the line since it was opened.
 
     Attributes:
-        bad_checksums: of `resends`, those for lines that the printer has read wrongly, by its own words.
-        wrong_numbers: of `resends`, those for lines that it has missed, by its own words.
-        planner_empty: moves that found nothing planned before them, where the firmware tells that (ADVANCED_OK).
-        planner_told: times that it has told.
+        bad_checksums: how many of `resends` the printer explained by a bad checksum.
+        wrong_numbers: how many of `resends` it explained by a wrong line number.
+        planner_empty: moves that found the planner empty, if the firmware reports that (ADVANCED_OK).
+        planner_told: moves for which it has reported how full the planner was.
     """
 
     lines_sent: int = 0

@@ -1,11 +1,11 @@
-"""Packing: what stands between the link's frames and the wire where the firmware unpacks (MeatPack).
+"""Packing: the form of the link's frames on the wire if the firmware has a decoder that unpacks them (MeatPack).
 
-Frames stay what they are; here they get the form in which they go, and the orders by which the decoder is where the
-link believes it to be. The decoder is out of step behind every byte that was lost or damaged, and behind a flush of the
-receive buffer; nobody can say whether it is. So whatever goes out behind a request to resend, or behind a probe,
-begins with its reset. What the firmware says about its decoder is compared with what it ought to be.
+The link knows only the frames. Here they are packed, and the orders are added that put the decoder into the state in
+which they will be read. A lost or damaged byte, or a flush of the receive buffer, may put the decoder out of step, and
+nobody can see whether it has. So whatever goes out behind a resend request or a probe begins with RESET. The firmware
+reports the state of its decoder, which is compared with the state that it should be in.
 
-     in step ──── request, probe, wrong state told ───────▶ out of step
+     in step ── resend request, probe, wrong state ───────▶ out of step
         ▲                                                       │
         └────────── RESET, BLANKS, PACK before the next frame ──┘
 """
@@ -18,42 +18,43 @@ from gcode.meatpack import Decoder, PackOrder, literals, order, pack
 from gcode.outgoing import LinkNotice
 
 RESET: Final = order(PackOrder.RESET)
-"""Puts the decoder into its first state, unpacked, from any other, and executes nothing. To a firmware without one it
-is three bytes of noise before the next line feed."""
+"""Puts the decoder back into its first state, in which it unpacks nothing; no line is executed by it. To a firmware
+without a decoder it is noise of three bytes before the next line feed."""
 
 BEGIN: Final = RESET + order(PackOrder.BLANKS) + order(PackOrder.PACK)
-"""The same, and packed lines follow. Marlin's reset forgets the table of what a blank is, so it is told."""
+"""The same, and then turns unpacking on. BLANKS is repeated, as Marlin's reset forgets how blanks are packed."""
 
 FRAMING = 14
-"""Bytes of text of N, number, blank, *, checksum and line feed."""
+"""Bytes of a frame besides its command: N, number, blank, *, checksum and line feed."""
 
 PLAIN_WAY = len(RESET) + 1 + len(BEGIN)
-"""Bytes around a line that goes unpacked between packed ones."""
+"""Bytes of the orders around a line that goes unpacked between packed ones."""
 
 LONG_DOUBT = 2.0
-"""Seconds between two looks at the state of a decoder, while a command runs that takes long."""
+"""Seconds until a wrong state of the decoder is looked at again, while a long command runs."""
 
 DOUBT = 0.5
-"""Seconds for which the decoder may be in another state than it ought to be: orders in flight put it right."""
+"""Seconds for which the decoder may report a wrong state: orders on the wire may still put it right."""
 
 MOST_REFUSALS = 3
 """Times that one line is refused before lines go unpacked."""
 
 MOST_DOUBTS = 3
-"""Times that the decoder has been in another state than it ought to be before they do."""
+"""Times that the decoder is in a wrong state for too long before lines go unpacked."""
 
 MOST_TROUBLE = 5
-"""Requests with fewer than CALM answered lines between each and the next before they do: of damaged packed lines more
-pass the checksum than of others, so they are for a line that is clean."""
+"""Resend requests, each less than CALM answered lines behind the one before, until lines go unpacked. A damaged line
+passes the checksum more often if it is packed, so packing is only for a line with few errors."""
 
 CALM = 1000
+"""Lines answered since the last resend request that make the line count as clean again."""
 
 _TOLD = re.compile(rb" *\[MP\] *PV\d+ +(ON|OFF) +(ESP|NSP) *\Z")
 
 
 @frozen
 class DecoderSaid:
-    """What a firmware says of its decoder behind each order: whether it unpacks, whether a blank is a blank."""
+    """The state of its decoder, which a firmware reports after each order: it unpacks; blanks are kept (ESP)."""
 
     unpacks: bool
     blanks: bool
@@ -72,14 +73,14 @@ class Packed(bytes):
 
 
 def packed(text: bytes, wire: bytes) -> Packed:
-    """Return a frame with the form in which it goes."""
+    """Return a frame together with the bytes that go on the wire for it."""
     made = Packed(wire)
     made.text = text
     return made
 
 
 def text_of(raw: bytes) -> bytes:
-    """Return the frame, in whatever form it went."""
+    """Return the frame as text, whether it was packed or not."""
     return raw.text if isinstance(raw, Packed) else raw
 
 
@@ -97,14 +98,14 @@ def text_on_wire(wire: bytes) -> bytes:
 
 
 class Packer:
-    """One conversation: its frames go as they are until the firmware unpacks, or may be about to.
+    """The form of the frames of one conversation: text, until the firmware has a decoder that is in use.
 
     Attributes:
-        used: the firmware has a decoder at work. Where lines do not go packed, it may be waiting for packed bytes all
-            the same, by an earlier host's order or as an order was lost: it is reset whenever something is wrong.
+        used: the firmware has a decoder. Even if lines go unpacked, it may be waiting for packed bytes, as the previous
+            host left it so, or an order was lost: so it is reset whenever something is wrong.
         on: lines go packed.
-        in_step: the decoder is where it ought to be, as far as can be known.
-        doubt_at: when its state, as told, has been wrong for too long; None: it is right.
+        in_step: as far as can be known, the decoder is in the state that it should be in.
+        doubt_at: when a wrong state that it has reported will have lasted too long; None: its state is right.
     """
 
     __slots__ = ("_calm_from", "_doubts", "_trouble", "_why", "doubt_at", "in_step", "on", "used")
@@ -114,11 +115,11 @@ class Packer:
         self.used = on is not None
         self.on = self.in_step = bool(on)
         self.doubt_at: float | None = None
-        self._why = ""  # lines go unpacked because of this, which is still to be told
+        self._why = ""  # the reason why lines go unpacked; empty once the user was told
         self._doubts = self._trouble = 0
         self._calm_from = 0
 
-    # -- what goes -----------------------------------------------------------------------------------------
+    # -- what is sent --------------------------------------------------------------------------------------
 
     def size(self, command: bytes) -> int:
         """Return the most bytes that the frame of a command takes in the receive buffer."""
@@ -130,13 +131,13 @@ class Packer:
         return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
 
     def size_plain(self, command: bytes) -> int:
-        """Return the most that it takes where it goes unpacked between others."""
+        """Return the most bytes that it takes if it goes unpacked between packed ones."""
         return len(command) + FRAMING + (PLAIN_WAY if self.used else 0)
 
     def fits(self, command: bytes, taken: int, most: int) -> bool:
-        """Tell whether the frame of a command fits `most` bytes of which so many are taken."""
+        """Tell whether the frame of a command fits into `most` bytes of which `taken` are taken."""
         length = len(command)
-        # a move's letters and signs are two thirds of it at most: that is how long it may get
+        # two thirds of a compact move at most are letters and signs, so it packs into 1/2 + 2/3 of its length at most
         if command[:3] == b"G1X" and self.in_step and taken + length + (length >> 2) + FRAMING <= most:
             return True
         return taken + self.size(command) <= most
@@ -152,7 +153,8 @@ class Packer:
     def plain(self, text: bytes) -> Packed:
         """Return a frame that goes unpacked between others.
 
-        EMERGENCY_PARSER sees the bytes before the decoder does; the line feed ends what it takes the orders for.
+        EMERGENCY_PARSER sees the bytes before the decoder does, and takes the orders for the beginning of a line: the
+        line feed ends that.
         """
         wire = RESET + b"\n" + text
         if self.on:
@@ -167,15 +169,15 @@ class Packer:
         self.lose_step()
         return RESET + raw
 
-    # -- what is wrong -------------------------------------------------------------------------------------
+    # -- doubts --------------------------------------------------------------------------------------------
 
     def lose_step(self) -> None:
-        """Take note that nobody knows where the decoder is."""
+        """Take note that nobody knows which state the decoder is in: the next frame resets it."""
         self.in_step = False
         self.doubt_at = None
 
     def note(self, said: DecoderSaid, now: float) -> None:
-        """Take what the firmware says of its decoder; it says so behind each order, before the next one."""
+        """Take note of the state that the firmware reports after each order."""
         if not self.used:
             return
         if not self.in_step or (said.unpacks == self.on and said.blanks):
@@ -184,11 +186,11 @@ class Packer:
             self.doubt_at = now + DOUBT
 
     def look(self, now: float, *, may_be_silent: bool) -> bool:
-        """Tell whether its state was wrong for too long: what has become of the lines in flight has to be asked.
+        """Tell whether its state has been wrong for too long: then the link has to probe for the lines in flight.
 
         Args:
             now: the time.
-            may_be_silent: a command runs that takes long; it may not have read the order yet that puts it right.
+            may_be_silent: a long command runs; the firmware may not have read yet the order that puts it right.
         """
         if self.doubt_at is None or now < self.doubt_at:
             return False
@@ -202,7 +204,12 @@ class Packer:
         return True
 
     def requested(self, refusals: int, acknowledged: int) -> None:
-        """Take note of a request to resend: for a line that was sent `refusals` times, behind so many answered ones."""
+        """Take note of a resend request for a line that was refused `refusals` times.
+
+        Args:
+            refusals: of this line.
+            acknowledged: lines of the conversation so far.
+        """
         self.lose_step()
         calm, self._calm_from = acknowledged - self._calm_from, acknowledged
         self._trouble = self._trouble + 1 if calm < CALM else 1

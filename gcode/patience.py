@@ -1,4 +1,4 @@
-"""Patience: how long a firmware may be silent over a command before the link asks whether anyone is there."""
+"""Patience: how long a firmware may be silent while it executes a command before the link probes."""
 
 import re
 
@@ -12,15 +12,15 @@ LONG = 600.0
 """Seconds that a long command may be silent where the firmware never says `busy`."""
 
 BUSY_TIMEOUT = 10.0
-"""Seconds of silence that mean something where the firmware says `busy` every 2 s."""
+"""Seconds of silence after which to probe a firmware that says `busy` every 2 s while it works."""
 
 MISSED = 3
-"""Busy messages that have to be missing where a client has asked for them less often (M113)."""
+"""Busy messages that have to be missing before the link probes, if a client has asked for them less often (M113)."""
 
 HURRY = 2.0
-"""Seconds of silence that are enough for the next probe, where somebody waits for the line to be clear."""
+"""Seconds of silence before the next probe, if somebody waits for the lines in flight."""
 
-# Those that heat, home, probe, wait or ask somebody: what other hosts wait for too, Marlin's own, and
+# Commands that heat, home, probe, wait or ask the user: those that other hosts know, further ones of Marlin, and
 # Prusa's G76 and G80.
 _LONG = re.compile(
     rb"(?:G(?:4|12|26|28|29|30|32|33|34|35|76|80|425)"
@@ -28,7 +28,7 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _DWELL = re.compile(rb"G4(?!\d)", re.IGNORECASE)
-_LONGEST_DWELL = 24 * 3600.0  # s; longer ones are slips
+_LONGEST_DWELL = 24 * 3600.0  # s; a longer one is a mistake in the file
 
 
 def patience(command: bytes, usual: float, long_commands: frozenset[bytes] = frozenset()) -> float:
@@ -72,13 +72,13 @@ class Patience:
         self._busy_timeout = BUSY_TIMEOUT
 
     def note(self, reply: Busy | Temperatures) -> None:
-        """Take note of a message that says that it works."""
+        """Take note of a message that says that the firmware works on a command."""
         self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.always)
 
     def answered(self, command: bytes) -> None:
         """Take note of a command that was answered: M113 changes how often it says that it is busy."""
         if code_word(command) == "M113":
-            self._says_busy = False  # as from now on it may say nothing
+            self._says_busy = False  # M113 S0 turns the messages off
             self._busy_timeout = max(BUSY_TIMEOUT, MISSED * min(parse(command).number("S", 0.0), LONG))
 
     def seconds(self, flight: Flight, dialect: Dialect) -> float:
@@ -96,7 +96,7 @@ class Patience:
     def _longest(self, flight: Flight, dialect: Dialect, usual: float) -> float:
         """Return the seconds of silence that mean nothing while the oldest line waits for its answer.
 
-        Where that comes at the receipt, the line before may be what keeps it waiting.
+        A firmware that answers at receipt may still be executing the line before, so that one counts as well.
         """
         if not flight.lines:
             return usual

@@ -1,25 +1,28 @@
 """Recovery: what the host does when the printer asks for a line again, or says nothing at all.
 
-Nothing here sends: `raw` and `echo_due` tell the link what to put on the wire. An error raised here ends the
+Nothing here sends: the outbox sends `raw`, and the link sends `echo` when it is due. An error raised here ends the
 conversation.
 
 Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
-next, and the host never guesses: whenever it is in doubt, it asks. It asks one of three things, and each is a phase.
+next, and the host never guesses: whenever it is in doubt, it finds out. There are three things to find out.
 
-* Which line do you want? (PROBING; REATTACHING where the previous host sent the lines; DOUBTING where the answer was
-  absurd.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
+* Which line does the firmware want? (PROBING; REATTACHING if the previous host sent the lines; DOUBTING if the answer
+  made no sense.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
   that it expects. Sending the last line again would be a guess, and Marlin 2.1 drops a repeat without a word.
-* Has everything that I sent been dealt with? (REWINDING.) Behind a refused line there may be others on the wire. Each
-  is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish with
-  them, or a late request would be taken for a new one. So nothing is sent until all of them are answered, or the line
-  has been quiet for longer than the shortest turnaround seen. Then the link sends from the requested line on.
+* Have all lines in flight been answered, or vanished? (REWINDING.) Behind a refused line there may be others on the
+  wire. Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would
+  vanish with them, or a late resend request would be taken for a new one. So nothing is sent until all of them are
+  answered, or the line has been quiet for longer than the shortest turnaround seen. Then the link sends from the
+  requested line on.
 * Is the `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. An M118
   goes out behind them. Its echo comes behind every answer that is still to come, so when it arrives, the lines before
   it that have no answer have lost theirs.
 
-Not every request counts as a failure. A request that comes before anything was sent again is the same one. A request
-that arrives sooner than the line can have got there has crossed with it, and the next wait is longer. Only a request
-behind a line that was really sent again counts towards MAX_REPEATS.
+Not every resend request counts as a failure. One that comes before anything was sent again repeats the last. One that
+comes too soon to answer the line that was sent again has crossed with that line, and the next wait is longer. Only one
+that answers a line sent again counts towards MAX_REPEATS.
+
+In this module, a request is always a resend request.
 
 The dialogues that these rules rest on are in tests/data/transcripts/; docs/link.md lists fault by fault what happens.
 """
@@ -39,33 +42,34 @@ MAX_REPEATS = 10
 """Times that the same line is asked for without any progress before this counts as a storm."""
 
 ANSWERED = 16
-"""Lines answered behind which a request for line 1 can only come from a board that has forgotten the rest: oks that
-were doubled do not make that many."""
+"""Once so many lines have been answered, a request for line 1 means that the board was reset: doubled oks alone do not
+add up to so many."""
 
 MAX_PROBES = 3
-"""Questions without any answer before the printer counts as dead."""
+"""Probes without any answer before the printer counts as silent."""
 
 MAX_DOUBTS = 3
-"""Requests for lines that make no sense, each another, before the printer counts as mad."""
+"""Requests for lines out of reach, each for another line, before the conversation ends."""
 
 MAX_STALE = 200
-"""Requests that came too soon to answer what was sent, one after the other, before they count as a storm after all."""
+"""Requests in a row that came too soon to answer the line that was sent again, before they count as a storm after
+all."""
 
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
 
 LONGEST_WAIT = 2.0
-"""Seconds after which a request is acted upon although it is still repeated."""
+"""Seconds after which the link sends again although the request is still repeated."""
 
 LONGEST_TURNAROUND = 1.0
-"""Seconds from a line to its answer that may be the way there and back; longer ones are the printer's work."""
+"""Seconds from a line to its answer that can be the time on the wire; a longer time is the printer's work."""
 
 MARGIN = 1.25
-"""Times the shortest turnaround in which all answers to what was sent have come."""
+"""The factor for the shortest turnaround: within the product, all answers to what was sent have come."""
 
 
 class Phase(Enum):
-    """What a conversation is about besides its lines."""
+    """What has to be found out before lines go on as usual."""
 
     CLEAR = "all is well"
     REATTACHING = "the conversation is the previous host's, and the printer is asked which line it wants"
@@ -77,7 +81,7 @@ class Phase(Enum):
 
 P = Phase
 
-# (what happens, in which phases, the phase behind it); whatever has no row here changes nothing.
+# (what happens, in which phases, the phase that follows); what has no row here changes no phase.
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("reattached", (P.CLEAR,), P.REATTACHING),
     ("silence", (P.CLEAR, P.PROBING, P.ECHOING), P.PROBING),
@@ -97,32 +101,32 @@ _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for
 class _Request:
     """A line that is asked for again."""
 
-    target: int = 0
+    target: int = 0  # its number
     unanswered: int = 0  # lines behind it that may still cause a request of their own
     until: float = 0.0  # when they count as vanished
-    begun: float = 0.0
-    end: int = 0  # the number behind the last line that had been sent
-    early: int = 0  # oks that found no line in flight: some from `target` to `end` have arrived after all
+    begun: float = 0.0  # when the request came first
+    end: int = 0  # one more than the highest number that had been sent by then
+    early: int = 0  # oks that found no line in flight: some lines from `target` to `end` were accepted after all
 
 
 @mutable
 class Recovery:
-    """How the conversation is mended.
+    """The state of a conversation in which something went wrong, and the rules by which it is put right.
 
     Attributes:
-        phase: where it stands.
-        clear: all is well. `phase` tells it too; this costs a line less.
-        probing: a probe with an impossible number is out. The same.
-        rewinding: a request is being sorted out, and nothing is sent meanwhile. The same.
+        phase: what has to be found out; CLEAR: nothing.
+        clear: the phase is CLEAR. This attribute and the next two follow from `phase`, and are faster to read.
+        probing: a probe with an impossible number is out, or about to go.
+        rewinding: a request was made, and nothing is sent until all lines behind the requested one are dealt with.
         raw: a probe, to go out before anything else.
         echo: the command whose echo is waited for.
-        echo_due: it is to be sent, before everything but `raw`.
+        echo_due: that command has to be sent, before everything but `raw`.
         owed_ok: the `ok` that belongs to a request has not come yet.
-        foreign_ok: the next `ok` answers a cut tail that was taken for a command.
-        all_here: the printer has said that it wants this line next, or cannot say.
+        foreign_ok: the next `ok` answers no line of ours: a blank one, or a cut tail that was taken for a command.
+        all_here: the next new number, once the printer has said that it wants that line (or cannot say); else 0.
         turnaround: the shortest time from a line to its answer so far, in s.
-        refused: an error has come that says that a line was not understood.
-        answered_early: the oldest lines in flight whose `ok` came before it was known that they had arrived.
+        refused: an error has said that a line was not understood; see `_crossed`.
+        answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
     """
 
     phase: Phase = Phase.CLEAR
@@ -138,12 +142,12 @@ class Recovery:
     turnaround: float = LONGEST_TURNAROUND
     refused: bool = False
     answered_early: int = 0
-    _came_from: int | None = None  # the last line known to be answered, while the printer is being asked
+    _came_from: int | None = None  # while reattaching: the last line that the previous host knew to be answered
     _request: _Request = field(default_factory=_Request)
-    _repeats: tuple[int, int] = (0, 0)  # the furthest line asked for, times since that it or one before was
+    _repeats: tuple[int, int] = (0, 0)  # the highest line asked for, and how often since then it or an earlier one was
     _stale: int = 0  # requests in a row that came too soon
-    _wait: float = 0.0  # s that answers have taken longer than the turnaround
-    _doubted: int | None = None  # the request that made no sense
+    _wait: float = 0.0  # s to wait at least before sending again: answers take longer than the shortest turnaround
+    _doubted: int | None = None  # the number in the last request that made no sense
     _doubts: int = 0
     _probes: int = 0
     _probed_at: float = -1.0  # when the last probe went out
@@ -157,13 +161,13 @@ class Recovery:
 
     @property
     def settled(self) -> bool:
-        """Nobody asks for anything that the previous host left."""
+        """No rewind, no probe and no reattaching is under way."""
         return not (self.phase is Phase.REWINDING or self.raw or self._came_from is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
 
     def reattach(self, answered: int, flight: Flight, dialect: Dialect) -> None:
-        """Ask what became of the lines behind the one that was answered last."""
+        """Probe for what became of the lines behind `answered`, the last one that was."""
         self._came_from = answered
         self._enter("reattached")
         self._probe(flight, dialect)
@@ -172,20 +176,20 @@ class Recovery:
         """Act on a request for a line.
 
         Args:
-            number: that the printer wants.
+            number: of the line that the printer wants.
             flight: the lines in flight.
             dialect: of the firmware.
             now: the time.
-            wire_free: when the last byte sent has left.
+            wire_free: when the last byte sent will have left.
 
         Raises:
-            RemoteProtocolError: the conversation cannot go on from there.
+            RemoteProtocolError: the conversation cannot go on from that line.
         """
-        self.owed_ok = dialect.ok_after_resend  # `Resend: 3`, `ok`: the ok is no line's (marlin-plain-lines.txt, N3)
+        self.owed_ok = dialect.ok_after_resend  # `Resend: 3`, `ok`: this ok answers no line (marlin-plain-lines.txt)
         self.answered_early = 0
         if self._came_from is not None and number <= self._came_from:
             raise PrinterReset(
-                f"the printer asks for line {number - flight.base}, but had answered line "
+                f"the printer asks for line {number - flight.base}, but it has already answered line "
                 f"{self._came_from - flight.base}: its board was reset"
             )
         # a board that was reset asks for line 1; a damaged `Resend: 123` may read the same
@@ -197,7 +201,7 @@ class Recovery:
         quiet_at = self._quiet_at(dialect, now, wire_free)
         if self.rewinding and self._request.target == number:
             self._request.unanswered -= 1
-            self._request.early = 0  # they were not of lines from this one on
+            self._request.early = 0  # so those oks answered no lines from `target` on
             self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
         else:
             self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
@@ -210,14 +214,15 @@ class Recovery:
         return max(now, wire_free + MARGIN * way) + dialect.settle
 
     def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
-        """Ask again before a print is given up: `Resend: 1` may be what is left of `Resend: 123`."""
+        """Probe before the conversation is ended: `Resend: 1` may be what is left of `Resend: 123`."""
         asked = self.phase is Phase.DOUBTING and not self.raw
         if asked and (number == self._doubted or self._doubts >= MAX_DOUBTS):
             asked_for, last = number - flight.base, flight.next_on_wire - 1
             if asked_for == 1:
                 raise PrinterReset(f"the printer asks for line 1 after line {last}: its board was reset")
             raise ResendOutOfReach(
-                f"the printer asks for line {asked_for}, the lines held are {flight.first_held - flight.base} to {last}"
+                f"the printer asks for line {asked_for}, but only lines {flight.first_held - flight.base} to {last} "
+                "can be sent again"
             )
         self._doubts += asked or self._doubted is None
         self._doubted = number
@@ -225,29 +230,29 @@ class Recovery:
         self._probe(flight, dialect)
 
     def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
-        """Tell whether a request for the line that was sent last came too soon to answer that.
+        """Tell whether a request for the line that was sent again came too soon to answer it.
 
-        Where a firmware asks again by itself, a line that was refused anew has an error before its request: any other
-        one may have been in flight for long.
+        A firmware that repeats its requests by itself says an error before the request if it has refused the line once
+        more. A request without an error may be a late repeat.
         """
         refused, self.refused = self.refused, False
         soon = now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND
         return same and (soon or (repeats and not refused))
 
     def _count(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
-        """Tell a request that is repeated from one that is made again, after the line was sent again.
+        """Count how often the line was sent again in vain; a request that only repeats the last one does not count.
 
         Raises:
-            ResendLoop: the line never gets through.
+            ResendLoop: the printer asks for it again and again.
         """
         asked, times = self._repeats
         if number > asked:
             self._repeats = (number, 1)
             self._stale, self._wait = 0, 0.0
         elif flight.replay == number:
-            return  # nothing was sent in between: the same request (each 200 ms in repetier-1.0.4-lines.txt)
+            return  # nothing was sent in between: a repeat (every 200 ms in repetier-1.0.4-lines.txt)
         elif self._crossed(number == asked, now, wire_free, repeats=repeats):
-            self._stale += 1  # it crossed with the line, or answers take longer than they did
+            self._stale += 1  # it has crossed with the line, or answers take longer than they did before
             self._wait = min(max(2 * self._wait, self.turnaround, 0.01), LONGEST_TURNAROUND)
         else:
             self._repeats = (asked, times + 1)
@@ -258,11 +263,11 @@ class Recovery:
         """Take the lines from `number` on out of the flight; those before it were accepted and stay.
 
         Args:
-            number: of the line.
+            number: of the line that is asked for.
             flight: the lines in flight.
             now: the time.
-            until: when the lines in flight behind it have vanished.
-            executes: a line is answered when it is executed: those that were accepted may still be.
+            until: when the lines in flight behind it count as vanished.
+            executes: lines are answered when they are executed, so accepted ones may still have to wait for their oks.
         """
         self._came_from = self._doubted = None
         self._doubts = 0
@@ -277,12 +282,12 @@ class Recovery:
 
     @property
     def refusals(self) -> int:
-        """Times that the line which is asked for was sent in vain."""
+        """How often the line that is asked for was sent in vain."""
         asked, times = self._repeats
         return times if self._request.target == asked and self._doubted is None else 0
 
     def resume_if_answered(self) -> None:
-        """Go on when every line behind the bad one has been answered."""
+        """End the rewind if every line behind the requested one has been answered."""
         if self.rewinding and self._request.unanswered <= 0 and not self.owed_ok:
             self._resume()
 
@@ -293,13 +298,13 @@ class Recovery:
 
     @property
     def quiet_at(self) -> float:
-        """When what was in flight behind a bad line counts as vanished."""
+        """When the lines behind the requested one count as vanished."""
         return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
 
     def quiet(self, flight: Flight, dialect: Dialect) -> None:
-        """Go on after a request, as nothing has come for a while."""
+        """End the rewind: nothing has come until `quiet_at`."""
         self.owed_ok = False
-        if self._request.early:  # the request crossed with lines that were sent again: which one is wanted now?
+        if self._request.early:  # the request had crossed with lines sent again, so the firmware may want a later one
             self._enter("quiet, but answered")
             self._probe(flight, dialect)
         else:
@@ -310,7 +315,7 @@ class Recovery:
         self._request.early += flight.replaying
 
     def probe(self, flight: Flight, dialect: Dialect) -> None:
-        """Ask, as the firmware says itself that it has nothing to do, or has answered everything."""
+        """Probe without a silence: the firmware says that it has nothing to do, or the link has to be sure."""
         self._enter("nothing to do")
         self._probe(flight, dialect)
 
@@ -320,17 +325,17 @@ class Recovery:
         self._probed_at = -1.0
 
     def silence(self, oldest: str, alive: float, now: float, flight: Flight, dialect: Dialect) -> None:
-        """Ask whether anyone is there.
+        """Probe after a silence.
 
         Args:
-            oldest: the command that has no answer.
-            alive: when there was a sign of life, or the last probe went out.
+            oldest: the oldest command in flight, for the message.
+            alive: when the silence began: at the last sign of life, or with the last probe.
             now: the time.
             flight: the lines in flight.
-            dialect: of the firmware; one that does not count lines cannot be asked.
+            dialect: of the firmware; one that does not count lines cannot be probed.
 
         Raises:
-            PrinterSilent: that was asked too often.
+            PrinterSilent: MAX_PROBES probes were not answered.
         """
         self._probes = self._probes + 1 if alive == self._probed_at else 1
         self._probed_at = now
@@ -341,18 +346,19 @@ class Recovery:
             self._probe(flight, dialect)
 
     def _probe(self, flight: Flight, dialect: Dialect) -> None:
-        """Ask for the line that is wanted next; the line feed ends whatever noise the firmware may hold.
+        """Have a probe sent; its line feed ends whatever noise stands in the firmware's buffer.
 
-        Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse it and ask at once. Repetier
-        says `skip` and asks 1.3 s later. Smoothieware answers the empty line with an `ok` (GcodeDispatch.cpp).
+        Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse the probe and request the
+        next line at once. Repetier says `skip` and requests it 1.3 s later. Smoothieware answers the empty line with an
+        `ok` (GcodeDispatch.cpp).
         """
         self.raw = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
     def executed(self, flight: Flight) -> None:
-        """Take note that the probe was taken for a command, by a firmware that does not count lines.
+        """Take note that the firmware has executed the probe as a command, as it does not count lines.
 
-        RepRapFirmware does so: its StringParser.cpp checks the checksum of a line, not the order of numbers.
+        RepRapFirmware is one: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
         self.all_here = flight.next
         self._enter("probe executed")
@@ -360,21 +366,22 @@ class Recovery:
     # -- echoes --------------------------------------------------------------------------------------------
 
     def _ask_for_echo(self) -> None:
-        """Lines are accepted, but their oks are missing: lost, or not executed yet?
+        """Have an M118 sent behind lines that were accepted but have no ok: is it lost, or are they not executed yet?
 
-        An echo comes behind all answers, so it tells. A firmware that does not know M118 quotes it just as well.
+        The echo comes behind all answers, so a line without an answer by then has lost its ok. A firmware that does not
+        know M118 quotes it in an error, which serves as well.
         """
         self._echoes += 1
         self.echo = Ticket(b"M118 nozzled sync %d" % self._echoes)
         self.echo_due = True
 
     def echo_in_a_word(self) -> Ticket:
-        """Return a command that says one word: more are not said where an `ok` tells nothing (Repetier)."""
+        """Return an M118 of a single word: Repetier, which acknowledges at receipt, echoes no more than one."""
         self._echoes += 1
         return Ticket(b"M118 nozzled-%d" % self._echoes)
 
     def _echo_is_to_come(self, flight: Flight) -> bool:
-        """Tell whether an echo was asked for that is still to be sent; one that was accepted has lost its answer."""
+        """Tell whether the M118 is still to be sent; if it is in flight, it was accepted, and a new one is needed."""
         return self.echo is not None and all(ticket is not self.echo for _, _, _, _, ticket in flight.lines)
 
     def is_echo(self, line: str) -> bool:
