@@ -1,4 +1,4 @@
-"""Commands: those that go out between the lines of a job, and who waits for their answers."""
+"""Commands: sends commands between the lines of a job, and gives their answers to whoever waits for them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
 
-_SELECTS = m_code(23, 32)  # a file on the printer's SD card
-_ENDS_A_WAIT = m_code(108, 410, 876)  # what it ends would keep it waiting
-_PRINTS = m_code(24, 32)  # from the SD card
+_SELECTS = m_code(23, 32)  # select a file on the printer's SD card
+_ENDS_A_WAIT = m_code(108, 410, 876)  # urgent: queued, they would wait for the very wait that they are to end
+_PRINTS = m_code(24, 32)  # print from the SD card
 _ASKS_POSITION = m_code(114)
 
 MAX_URGENT = 16
@@ -32,7 +32,7 @@ class QueuedCommand(Ticket):
 
 
 class Commands:
-    """What is asked of one printer; the link has to be there."""
+    """The commands to one printer; they can be sent once there is a link."""
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
@@ -40,9 +40,9 @@ class Commands:
         self._error: NozzledError | None = None
         self._waiting: set[QueuedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
-        self._urgent: list[Ticket] = []  # those of clients that may be unanswered
-        self.on_card_print: Callable[[], None] = lambda: None  # a client has one begun
-        self.positions_due = 0  # times that the place was asked for and not told
+        self._urgent: list[Ticket] = []  # urgent commands of clients that may still be unanswered
+        self.on_card_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
+        self.positions_due = 0  # questions for the position (M114) that are not answered yet
 
     @property
     def _dialect(self) -> Dialect:
@@ -59,14 +59,14 @@ class Commands:
 
     @property
     def selects(self) -> bool:
-        """A command of the host's that selects a file on the SD card has no answer yet."""
+        """A command that selects a file on the SD card is unanswered: the host, not the panel, selects that file."""
         return self._selecting is not None
 
     def check(self, command: str) -> bytes:
         """Return a command as it would go on the wire; raises what is wrong with it."""
         checked = self.fitting(whole := check_command(command))
         if checked is None:
-            return whole  # it will be left out
+            return whole  # it is allowed, though nothing of it will be sent
         if len(checked) > self.longest:
             raise CommandError(
                 f"the command has {len(checked)} characters, the firmware reads {self.longest}: "
@@ -79,7 +79,7 @@ class Commands:
         return self.fitting(checked) is None
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        """Send one command; return what the printer answered, `ok` last: nothing to a text that it cannot show."""
+        """Send one command; return what the printer answered, `ok` last. A text that it cannot show is left out: []."""
         checked = self.check(command)
         if self._left_out(checked):
             return []
@@ -94,16 +94,16 @@ class Commands:
             self._waiting.discard(ticket)
 
     def ask(self, ticket: Ticket) -> None:
-        """Send a command whose answer is for the listeners."""
+        """Send a command without waiting: listeners are told what the printer answers."""
         if self._pump.link is not None:
             self._pump.link.send(ticket)
             self._note(ticket)
             self._pump.turn()
 
     def submit(self, commands: Sequence[str | bytes]) -> None:
-        """Queue a client's commands, all or none; bytes are what `check` has returned.
+        """Queue a client's commands, all or none; those that are bytes have been returned by `check`.
 
-        Those that end a wait go out past everything; texts that the firmware cannot show are left out.
+        Those that end a wait are urgent; texts that the firmware cannot show are left out.
         """
         checked = [command if isinstance(command, bytes) else self.check(command) for command in commands]
         tickets = [
@@ -137,7 +137,7 @@ class Commands:
     def answered(self, ticket: Ticket) -> None:
         """Take note of a command that was answered."""
         if ticket is self._selecting:
-            self._selecting = None  # what is selected from now on, somebody at the panel selects
+            self._selecting = None  # whatever is selected from now on, somebody at the panel has selected it
         if isinstance(ticket, QueuedCommand) and not ticket.answered.done():
             ticket.answered.set_result(ticket.replies)
 

@@ -1,7 +1,8 @@
-"""LinePrinter: the one driver, made of its parts.
+"""LinePrinter: the one driver, for every printer.
 
-The pump carries the bytes between the link protocol and a transport; the handshake finds out who is there; commands
-go out between the lines of a job; the reports keep what is told. Whatever ends the connection ends here.
+It joins its parts: the pump carries bytes between the link and a transport, the handshake finds out which firmware
+answers, `Commands` sends commands between the lines of a job, and `Reports` keeps what the printer reports. Whatever
+ends the connection goes through `_fail`.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ class LinePrinter:
 
     @property
     def dialect(self) -> Dialect:
-        """What is known of firmwares of its kind."""
+        """What is known of its kind of firmware."""
         return self._link.dialect if self._link else UNKNOWN
 
     @property
@@ -184,7 +185,7 @@ class LinePrinter:
 
     @property
     def hangs(self) -> bool:
-        """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
+        """A deadline of the link has long passed and was not acted upon, which only a bug explains."""
         return self._state is ConnectionState.READY and self._pump.overslept
 
     @property
@@ -219,11 +220,11 @@ class LinePrinter:
 
     @property
     def flight_recorder(self) -> FlightRecorder:
-        """The last pieces that went over the line."""
+        """The last pieces of bytes that went over the line."""
         return FlightRecorder(self._pump.ring)
 
     def use(self, settings: LinkSettings) -> None:
-        """Take what is set about its heaters from here on; what concerns the line holds from the next connection."""
+        """Use the settings of heaters from now on; those of the line take effect with the next connection."""
         self._settings = self._reports.settings = settings
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -248,8 +249,8 @@ class LinePrinter:
         """Reattach to a conversation that the previous host left on this line, and be READY behind what it had sent.
 
         Args:
-            snapshot: where it was left, or what the printer is to be asked for that.
-            identity: who was there.
+            snapshot: where it was left; or an estimate, if the printer has to be asked where.
+            identity: of the printer that has to answer.
 
         Raises:
             PortError: the line cannot be opened, or not without a reset.
@@ -265,7 +266,7 @@ class LinePrinter:
         await self._be_ready(self._transport.reopen, contact)
 
     async def open_to_stop(self, reason: str) -> None:
-        """Open the line for an emergency stop and nothing else; without a reset, where that can be had.
+        """Open the line for an emergency stop and nothing else; without a reset, if the transport can do that.
 
         Raises:
             PortError: the line cannot be opened; nothing was stopped.
@@ -315,13 +316,13 @@ class LinePrinter:
         self._pump.turn()
 
     def feed_from(self, fed: JobPosition, modes: Modes) -> None:
-        """Have the job be at this place, which `reattach` could not be told; `feed` goes on behind it."""
+        """Set the job's place, which was not known to `reattach`; `feed` goes on behind it."""
         self._require_link().be_at(fed, modes)
         if self._logbook is not None:
             self._logbook.at(fed, modes)
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+        """Give the job's lines none of the `count` numbers from `number` on: those are for commands that wait."""
         if self._link is not None:
             self._link.leave_out(number, count)
 
@@ -385,7 +386,7 @@ class LinePrinter:
         Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
         """
         if self._stopping is not None:
-            self._stopping.begin(self.next_on_wire)  # nothing has come of the first one yet
+            self._stopping.begin(self.next_on_wire)  # the first one is not confirmed yet
             self._reset()
         elif self._state is ConnectionState.OPENING:
             self._to_be_stopped = reason
@@ -398,8 +399,8 @@ class LinePrinter:
         return self._stopping is not None
 
     def _stop(self, reason: str) -> None:
-        # What is on its way stays: at most a window, 11 ms at 115200 baud, while half a line would make Marlin
-        # flush its receive buffer, and M112 with it.
+        # Bytes that were written are not taken back: they are at most a window, 11 ms at 115200 baud. Half a line would
+        # make Marlin flush its receive buffer, and M112 with it.
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
@@ -412,7 +413,7 @@ class LinePrinter:
 
     @property
     def _unpacks(self) -> bytes:
-        """What has to come before bytes that go past the link, where the firmware may be waiting for packed ones."""
+        """What has to precede bytes written past the link, if the firmware may be waiting for packed ones."""
         if self._link is not None and self._link.unpacks:
             return self._link.unpacks
         return RESET if self._logbook is not None and self._logbook.packs else b""
@@ -441,9 +442,10 @@ class LinePrinter:
         """Take the first cause, turn the heaters off if the line still carries it, and tell everyone."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
-        # a firmware that says it has stopped may have stopped for a reason that leaves its heaters on
+        # nobody reads the commands, or the board has just turned its heaters off; a firmware that says that it halted
+        # gets them, as some leave their heaters on
         dead = isinstance(error, PortError | PrinterReset)
-        # a line that stalls would carry it to a printer whose print goes on by then; who feeds the job does it then
+        # a stalled line may deliver the commands when the print already goes on: the job turns heaters off then
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
             self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))

@@ -1,7 +1,7 @@
-"""EmergencyStop: M112 said until the firmware has heard it, or it is plain that it does not.
+"""EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
-It has worked when the firmware says that it halted, or boots. Until then the line stays open, whatever has become of
-the conversation on it.
+It has if it says so, or if the board boots. The line stays open until then, or until CONFIRM seconds have passed,
+whatever has become of the conversation on it.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from gcode.framing import frame
 from gcode.replies import parse
 from hal.printer import LogLevel
 
-REPEAT = (0.1, 0.3)  # seconds; what was flushed with a torn line before it is gone for good
-CONFIRM = 3.0  # seconds; a board boots in less
+REPEAT = (0.1, 0.3)  # seconds until M112 is sent again: the first may be flushed together with a torn line before it
+CONFIRM = 3.0  # seconds to wait for the confirmation; a board boots in less
 
 _LONGEST = 500  # bytes of a line that are looked at
 
@@ -33,23 +33,23 @@ class EmergencyStop:
         """Prepare.
 
         Args:
-            loop: whose timers say it again.
+            loop: for the timers.
             write: puts bytes on the line at once.
             ended: called once, with severity and text for the user.
             dialect: of the firmware; what any firmware says is believed, as who it is may not be known yet.
-            unpacks: what has to come first where the firmware may be waiting for packed bytes.
+            unpacks: what has to precede M112 if the firmware may be waiting for packed bytes.
         """
         self._loop = loop
         self._write = write
         self._ended = ended
         self._silent = dialect.silent_stop
-        # EMERGENCY_PARSER takes the order for the beginning of a line, which has to end before M112
+        # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, which has to end before M112
         self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
         self._heard = b""  # the line that is not complete
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
-        """Say it, without a number and with this one: a firmware that counts lines may refuse either."""
+        """Send M112 without a number and with this one: a firmware that counts lines may refuse either."""
         self._stop_timers()
         self._write(self._stop + frame(number, b"M112"))
         # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
@@ -67,7 +67,7 @@ class EmergencyStop:
         return stopped(UNKNOWN, parse(line.strip(b"\r\0")))
 
     def give_up(self) -> None:
-        """Wait no longer for the answer."""
+        """Stop waiting for the confirmation, and tell the user."""
         why = (
             "this firmware never confirms an emergency stop" if self._silent else "the printer did not confirm the stop"
         )

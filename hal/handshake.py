@@ -19,21 +19,20 @@ from hal.logbook import Logbook
 from hal.printer import Event, FirmwareIdentity, FirmwareSaid
 from hal.pump import Pump
 
-CONFIRMING = 0.5  # seconds for the answer to an order to the decoder, when nothing else is to be done
+CONFIRMING = 0.5  # seconds to wait for the decoder's answer to an order; nothing else is in flight
 RESTS = DecoderSaid(unpacks=False, blanks=True)
 READY = DecoderSaid(unpacks=True, blanks=True)
 
-STRAGGLERS = 0.2  # seconds for the answer to M115, where its ok was that of a late hello: it is counted as stray then
+STRAGGLERS = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come in its place
 
-
-REVIVED = 1.0  # seconds for what is said to the command that revives a firmware
-ANSWERING = 5.0  # seconds for the answer whether it has halted
-LONGEST = 500  # bytes of a line of the answer that are looked at
-REVIVING = 30.0  # seconds in which it has to obey again
+REVIVED = 1.0  # seconds to wait after the command that revives a firmware, and between two looks whether it obeys
+ANSWERING = 5.0  # seconds to wait for the answer that says whether it has halted
+LONGEST = 500  # bytes of a line of that answer that are looked at
+REVIVING = 30.0  # seconds in which a revived firmware has to obey again
 
 
 class Handshake:
-    """Greets the printer and makes the link, by what the printer says it is.
+    """Greets the printer, and makes a link for the firmware that answers.
 
     Attributes:
         identity: what M115 said.
@@ -55,13 +54,13 @@ class Handshake:
         self._settings = settings
         self._logbook = logbook
         self._banner: list[str] = []
-        self._booted = False  # as it was greeted
-        self._decoder: DecoderSaid | None = None  # what it said last of the one that unpacks lines
+        self._booted = False  # the board booted while it was greeted
+        self._decoder: DecoderSaid | None = None  # the last state that the MeatPack decoder has reported
         self._decoder_told = asyncio.Event()
-        self._errors = UNKNOWN.errors  # of the firmware that is there
+        self._errors = UNKNOWN.errors  # what the firmware that answered says when something is wrong
 
     def make_link(self, dialect: Dialect) -> HostLink:
-        """Begin a conversation."""
+        """Begin a conversation: make the link, and give it to the pump."""
         baudrate = self._pump.transport.baudrate
         byte_time, book = 10 / baudrate if baudrate else 0.0, self._logbook
         journal = (book.note, book.may_go) if book is not None else ()
@@ -69,16 +68,16 @@ class Handshake:
         return self._pump.link
 
     async def first_contact(self, *, revive: bool = False) -> None:
-        """Find out who is there; with `revive` a firmware that stays halted is told to obey again.
+        """Find out which firmware answers; with `revive`, tell one that stays halted to obey again.
 
         Raises:
-            HandshakeFailed: nobody answers.
-            FirmwareHalted: it has halted, and still does nothing.
+            HandshakeFailed: nothing answers.
+            FirmwareHalted: it has halted, and still does not obey.
         """
         await self._greet()
         await self._introduce()
         halted = await self._why_halted()
-        # one that cannot be asked obeys again if it has booted
+        # a firmware that cannot be asked obeys again if it has booted, and may be halted if it has not
         stays = halted is not None or (self._errors.refuses is None and not self._booted)
         if revive and stays and self._errors.revived_by is not None and not self._pump.ended:
             halted = await self._revived(self._errors.revived_by)
@@ -87,7 +86,7 @@ class Handshake:
         await self._agree_on_packing()
 
     def reattach(self, snapshot: LinkSnapshot, identity: FirmwareIdentity) -> None:
-        """Make the link that goes on where another one has left."""
+        """Make the link, and reattach it to the conversation of the previous host."""
         link = self.make_link(recognise(identity.name))
         if self._logbook is not None and self._logbook.packs:
             link.may_be_packing()
@@ -96,10 +95,10 @@ class Handshake:
             self._logbook.reattach(snapshot)
 
     async def reattach_by_asking(self, estimate: LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Ask the printer which line it wants, and go on there; what the lines before were is not known.
+        """Ask the printer which line it wants, and reattach there; the lines before it are not known.
 
         Raises:
-            RemoteProtocolError: it does not say, or is another one.
+            RemoteProtocolError: it does not say, or it is another printer.
         """
         dialect = recognise(identity.name)
         unpacks, now = identity.capabilities.get("MEATPACK"), asyncio.get_running_loop().time()
@@ -113,14 +112,14 @@ class Handshake:
         await self.confirm_identity(identity)
 
     async def confirm_identity(self, identity: FirmwareIdentity) -> None:
-        """Find out whether it is this one that is there; the link has taken the conversation over.
+        """Find out whether the printer is the one that the previous host knew; the link is there already.
 
         Raises:
             PrinterReset: it is another one.
         """
         await self._introduce()  # answered behind everything that was in flight
         if self._errors.refuses is not None:
-            await self._commands.send(self._errors.refuses.decode())  # the link ends where it has halted
+            await self._commands.send(self._errors.refuses.decode())  # if it has halted, its answer ends the link
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
             found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
             raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
@@ -135,7 +134,7 @@ class Handshake:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
             raise HandshakeFailed(
                 f"no printer answers on {self._pump.transport.address} within {timeout:g} s: "
-                f"{'what came is no G-code firmware' if heard else 'nothing came'}; "
+                f"{'what came is not from a G-code firmware' if heard else 'nothing came'}; "
                 "is it switched on, and is the baudrate right?"
             ) from None
         self._banner = greeting.banner
@@ -146,7 +145,7 @@ class Handshake:
         self.make_link(UNKNOWN)
 
     def _tell_busy(self) -> None:
-        text = "the printer is busy: it heats or waits for its user, and answers when that is done"
+        text = "the printer is busy: it heats or waits for its user; it will answer when that is done"
         self._publish(FirmwareSaid(text, "warning"))
 
     async def _introduce(self) -> None:
@@ -173,7 +172,7 @@ class Handshake:
         if await self._decoder_says(RESET + b"\n", RESTS) is None:
             return  # it has none
         if self._logbook is not None:
-            self._logbook.packs = True  # before it is so
+            self._logbook.packs = True  # noted first: this host may die between the two
         if await self._decoder_says(BEGIN, READY) == READY:
             link.pack()
         elif not self._pump.ended:
@@ -182,7 +181,10 @@ class Handshake:
             self._publish(FirmwareSaid(text, "warning"))
 
     async def _decoder_says(self, orders: bytes, wanted: DecoderSaid) -> DecoderSaid | None:
-        """Give orders to the decoder; return its state when it is the wanted one, or what was told last."""
+        """Give orders to the decoder; return the state that it reports, as soon as that is the wanted one.
+
+        After CONFIRMING seconds, return the last state that it has reported; None: it has reported none.
+        """
         self._decoder = None
         self._pump.write(orders)
         with contextlib.suppress(TimeoutError):
@@ -193,14 +195,14 @@ class Handshake:
         return self._decoder
 
     def decoder_said(self, said: DecoderSaid) -> None:
-        """Take what the firmware says of its decoder."""
+        """Take note of the state that the decoder reports."""
         self._decoder = said
         self._decoder_told.set()
 
-    # -- a firmware that has halted and goes on talking ----------------------------------------------------
+    # -- a firmware that has halted and still answers ------------------------------------------------------
 
     async def _why_halted(self) -> str | None:
-        """Ask, without the link, which would end at the answer; None: it obeys."""
+        """Ask why the firmware has halted; None: it obeys. Past the link, which the answer would end."""
         question = self._errors.refuses
         if question is None or self._pump.ended:
             return None
@@ -213,10 +215,10 @@ class Handshake:
         return answer.reason.result() if answer.reason.done() else None
 
     async def _revived(self, command: bytes) -> str | None:
-        """Say what makes it obey again, and greet it anew; return why it still does not obey."""
+        """Send the command that revives it, and greet it anew; return why it is still halted, None: it obeys."""
         loop = asyncio.get_running_loop()
         end = loop.time() + REVIVING
-        self._pump.link = None  # it may ask for lines of the conversation before, which is over
+        self._pump.link = None  # the old conversation is over, though the firmware may still ask for lines of it
         self._pump.write(b"\n" + command + b"\n")
         await asyncio.sleep(REVIVED)
         await self._greet()
@@ -230,12 +232,12 @@ class Handshake:
         return halted
 
     async def _turn_heaters_off(self) -> None:
-        """Whatever it remembers of targets: who has halted is to begin with its heaters off."""
+        """Turn the heaters off: a revived firmware may still have the targets from before it halted."""
         for command in self._settings.heaters_off({}).decode().splitlines():
             await self._commands.send(command)
 
     def note(self, reply: FirmwareInfo | Capability) -> None:
-        """Take what the printer says about itself."""
+        """Take note of what the printer says about itself in the answer to M115."""
         if isinstance(reply, FirmwareInfo):
             self.identity = replace(self.identity, fields=reply.fields)
         else:
@@ -243,7 +245,7 @@ class Handshake:
 
 
 class _Answer:
-    """What a firmware says to the question whether it has halted: `reason` is why, or None: it has not."""
+    """The answer to the question whether a firmware has halted: `reason` says why; None: it has not."""
 
     def __init__(self) -> None:
         self.reason: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()

@@ -1,13 +1,13 @@
-"""Logbook: what the next host needs to go on with this one's print, in memory that outlives the process.
+"""Logbook: what the next host needs to reattach to this one's print, in memory that outlives the process.
 
-Two parts in one mapped file on a tmpfs (anonymous memory where nobody comes after us):
+It has two parts in one mapped file on a tmpfs (in anonymous memory if there will be no next host):
 
 * a ring of the last frames, each written before it is on the wire. The printer says which line it accepted last;
   the ring turns that number into a place in the file, and holds what has to be sent again.
 * the job's snapshot, a small JSON document, written seldom, into one of two halves in turn.
 
-Neither costs a system call. A process may be killed between any two bytes: a frame counts once the number behind it
-is written, a snapshot once its checksum is; the one before stays until then.
+Neither costs a system call. The process may be killed between any two bytes: a frame counts once its number is written
+behind it, a snapshot once its checksum is. Until then the snapshot before it counts.
 """
 
 import json
@@ -29,13 +29,14 @@ MAX_FRAME = 112
 """Bytes of a frame that its slot holds; most firmwares read 96 or fewer."""
 
 LONGEST_FRAME = 272
-"""Bytes of a frame that are kept; RepRapFirmware reads 256. What its slot has no room for is behind the ring."""
+"""Bytes of the longest frame that is kept; RepRapFirmware reads 256. What does not fit into its slot stands behind the
+ring."""
 
 HALF = 32 * 1024
 """Bytes that hold one snapshot of a job, with its head."""
 
 UNREADABLE = {"unreadable": True}
-"""A snapshot that another version has written in a way of its own; never taken for none, as there was a print."""
+"""Stands for a snapshot that this version cannot read. It is not the same as no snapshot, as there was a print."""
 
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
 _put = _SLOT.pack_into
@@ -45,22 +46,22 @@ _NUMBER = struct.Struct("<I")
 _HEAD = struct.Struct("<Q I I")  # of a half: its turn, length, checksum
 _TURN = struct.Struct("<Q")
 _FRAMES = 2 * HALF  # the ring begins behind the two halves
-_RESTS = _FRAMES + HISTORY * _SIZE  # the rests of long frames, which an older version does not look for
+_RESTS = _FRAMES + HISTORY * _SIZE  # the ends of long frames; older versions do not read them
 _REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
 _REST_SIZE = 176
-_PACKS = _RESTS + HISTORY * _REST_SIZE  # a byte that an older version does not look at
+_PACKS = _RESTS + HISTORY * _REST_SIZE  # the byte for `packs`; older versions do not read it
 _TOTAL = _PACKS + 8
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83, _OF_M83 = 1, 2, 4, 8, 16, 32, 64
 
 
 @frozen
 class Anchor:
-    """A place in the file by a number on the wire: the line behind the one of this number is the file's next.
+    """Ties a number on the wire to a place in the file: the file goes on with the line behind this number.
 
     Attributes:
-        number: of the line, as the firmware counts.
-        fed: how far the file has gone out by then.
-        modes: behind that line.
+        number: of a line, on the wire.
+        fed: how far the file has gone out with that line.
+        modes: those that hold behind that line.
     """
 
     number: int
@@ -69,7 +70,7 @@ class Anchor:
 
 
 class _Slot(NamedTuple):
-    """A frame as it is kept; `number` comes last once more, so that one which was being written does not count."""
+    """A frame as it is stored; `again` repeats `number` at the end, so a slot that is half written does not count."""
 
     number: int
     answered: int
@@ -87,10 +88,10 @@ class Logbook:
     """The ring and the job's snapshot. One host writes; the next one reads before it writes."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Map the file, made if it is not there; None: memory of this process only.
+        """Map the file, which is made if it does not exist; None: use memory of this process only.
 
         Raises:
-            OSError: it cannot be made or mapped.
+            OSError: the file cannot be made or mapped.
         """
         if path is None:
             self._map = mmap.mmap(-1, _TOTAL)
@@ -98,7 +99,7 @@ class Logbook:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.ftruncate(fd, _TOTAL)
-                os.posix_fallocate(fd, 0, _TOTAL)  # else a full file system ends the process by SIGBUS, in a print
+                os.posix_fallocate(fd, 0, _TOTAL)  # else a full file system would kill the process (SIGBUS) in a print
                 self._map = mmap.mmap(fd, _TOTAL)
             finally:
                 os.close(fd)
@@ -121,7 +122,7 @@ class Logbook:
             self._modes = _packed(modes)
         if length > MAX_FRAME:
             self._note_rest(number, raw[MAX_FRAME:])
-            length = 0  # a gap to an older version
+            length = 0  # an older version takes this slot for a gap
         at = _FRAMES + number % HISTORY * _SIZE
         _put(self._map, at, number, answered, offset, lines, step, of_job, self._modes, length, raw, number)
 
@@ -132,7 +133,7 @@ class Logbook:
 
     @property
     def packs(self) -> bool:
-        """The firmware may be waiting for packed bytes, by an order of whoever wrote here."""
+        """The firmware may be waiting for packed bytes: this host or the previous one has ordered it to."""
         return self._map[_PACKS] != 0
 
     @packs.setter
@@ -146,10 +147,10 @@ class Logbook:
         self._modes = _packed(Modes())
 
     def snapshot(self) -> LinkSnapshot | None:
-        """Return where the conversation stands; None where the frames do not tell."""
+        """Return where the conversation stands; None if the frames do not tell."""
         slots = self._whole_slots()
         if not slots or slots[-1].answered + 1 < slots[0].number:
-            return None  # some line that may be asked for is not here
+            return None  # a line that the printer may ask for is missing
         last = slots[-1]
         answered = last.answered
         at = next((slot for slot in slots if slot.number == answered), None)
@@ -183,9 +184,9 @@ class Logbook:
         self._lines = self._offset = 0
 
     def anchor(self, answered: int) -> "Anchor | None":
-        """Return what the number of the last line that was answered means.
+        """Return the place in the file that belongs to `answered`, the number of the last line answered.
 
-        None: it is not known, or some line behind it was none of the job's, so that numbers do not tell of the file.
+        None: it is not known; or a line behind it is not the job's, so numbers cannot be turned into places.
         """
         slots = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, at = answered + 1, slots.get(answered)
@@ -201,13 +202,13 @@ class Logbook:
         return Anchor(on_wire, JobPosition(at.lines, at.offset), _modes(at.modes))
 
     def at(self, fed: JobPosition, modes: Modes) -> None:
-        """Take where the job is, which the previous host did not leave here."""
+        """Set how far the job has gone out, which the previous host did not note here."""
         self._lines, self._offset = fed.lines, fed.offset
         self._modes = _packed(modes)
 
     @property
     def fed(self) -> JobPosition:
-        """Where the job is: at the line sent last."""
+        """How far the job has gone out with the line sent last."""
         return JobPosition(self._lines, self._offset)
 
     def ask_before_commands(self, leave: Leave) -> None:
@@ -219,7 +220,7 @@ class Logbook:
         return self._leave(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
-        """Write on behind what the previous host left."""
+        """Go on writing where the previous host stopped."""
         self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
         self._modes = _packed(snapshot.modes)
 
@@ -231,7 +232,7 @@ class Logbook:
     # -- the job's snapshot --------------------------------------------------------------------------------
 
     def write(self, snapshot: Mapping[str, Any]) -> bool:
-        """Replace the job's snapshot; False where it is too long, and there is none then."""
+        """Replace the job's snapshot; False: it is too long, and now there is none."""
         text = json.dumps(snapshot, separators=(",", ":")).encode()
         fits = len(text) <= HALF - _HEAD.size
         if not fits:
@@ -243,7 +244,7 @@ class Logbook:
         return fits
 
     def read(self) -> dict[str, Any] | None:
-        """Return the job's snapshot; None: there is none; UNREADABLE: it is whole, but nothing that this host knows."""
+        """Return the job's snapshot; None: there is none; UNREADABLE: there is one that this version cannot read."""
         for index in sorted((0, 1), key=self._turn_of, reverse=True):
             if self._turn_of(index):
                 text = self._text_of(index)
@@ -256,7 +257,7 @@ class Logbook:
         return self._map[begin : begin + min(length, HALF - _HEAD.size)]
 
     def _turn_of(self, index: int) -> int:
-        """Return which turn this half holds; 0 where it is not whole."""
+        """Return the turn of the snapshot in this half; 0 if that is not whole."""
         turn, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
         return int(turn) if turn and _checksum(turn, self._text_of(index)) == checksum else 0
 
@@ -274,7 +275,7 @@ def _snapshot(text: bytes) -> dict[str, Any]:
 
 
 def _checksum(turn: int, text: bytes) -> int:
-    """Return the checksum of a snapshot; with its turn in it, one whose head alone was begun does not count."""
+    """Return the checksum of a snapshot and its turn: a new head in front of the old text does not match."""
     return crc32(text, crc32(_TURN.pack(turn)))
 
 
@@ -298,7 +299,7 @@ def _modes(packed: bytes) -> Modes:
         tool=None if tool < 0 else tool,
         fan=None if fan < 0 else fan,
         homed=bool(flags & _HOMED),
-        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # a host before 0.2 has noted the one alone
+        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # a host before 0.2 noted `relative_e` only
     )
 
 

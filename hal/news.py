@@ -1,4 +1,4 @@
-"""News: what of the things that a firmware says its user should know."""
+"""News: what the firmware says that its user should know."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,13 +14,13 @@ REASON_AGE = 2.0
 
 
 class News:
-    """Picks it out."""
+    """Picks out what the user should know, and publishes it."""
 
     def __init__(self, publish: Callable[[Event], None]) -> None:
         """Prepare; `publish` tells the listeners."""
         self._publish = publish
         self._loop = asyncio.get_running_loop()
-        self._last_text = ("", 0.0)  # that the firmware said by itself, and when
+        self._last_text = ("", 0.0)  # the last text that had no consequence, and when it came
 
     def tell(self, item: RefusedLine | LinkNotice) -> None:
         """Tell what the link has found out."""
@@ -48,7 +48,7 @@ class News:
             self._last_text = (reply.line, self._loop.time())
 
     def _tell_reason(self) -> None:
-        """Tell what the printer said right before it paused, or asked for that: mostly why."""
+        """Publish what the printer said right before it paused, or asked for a pause: most often the reason."""
         (text, at), self._last_text = self._last_text, ("", 0.0)
         if text and self._loop.time() - at < REASON_AGE:
             self._publish(FirmwareSaid(text, "warning"))

@@ -7,7 +7,7 @@ from gcode.outgoing import Ticket
 
 
 class RepeatedQuestion:
-    """One question, and the timer for the next time."""
+    """One such command, and the timer for the next time."""
 
     def __init__(self, command: bytes, send: Callable[[Ticket], None], interval: Callable[[], float | None]) -> None:
         """Prepare; nothing is asked yet.
@@ -25,7 +25,7 @@ class RepeatedQuestion:
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self) -> None:
-        """Ask now, unless it is asked already, and go on with that."""
+        """Send the command unless it is unanswered, and set the timer for the next time."""
         if self._asked is None or self._asked.done:
             self._asked = Ticket(self._command)
             self._send(self._asked)

@@ -136,7 +136,7 @@ async def test_nothing_on_the_line_is_said_so():
 
 async def test_noise_on_the_line_is_said_so():
     transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
-    with pytest.raises(HandshakeFailed, match="is no G-code firmware"):
+    with pytest.raises(HandshakeFailed, match="is not from a G-code firmware"):
         await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()
 
 
