@@ -41,9 +41,9 @@ from hal.printer import (
 )
 from hal.registry import Address, parse
 
-REOPEN = 0.25  # s between two tries to get a line back
-STOP_WITHIN = 10.0  # s in which a line that is closed has to be open for an emergency stop
-STEADY = 10.0  # s for which a board that had halted obeys before it counts as one that is back
+REOPEN = 0.25  # s between two attempts to open a line again
+STOP_WITHIN = 10.0  # s after which the user is told that the line cannot be opened for an emergency stop
+STEADY = 10.0  # s for which a board that had halted has to stay READY before retries are as quick again as usual
 LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
 
 log = structlog.get_logger()
@@ -67,24 +67,24 @@ class Connection:
             config: its printer and link sections.
             extra_ports: globs of ports that clients may connect to besides those that are listed.
             recordings: keeps the conversations; None: nothing is kept.
-            make: makes the printers; None: what their addresses mean.
-            logbook: what the printers write to, for the next host to reattach by; None: one that dies with this.
-            descriptors: keeps the line open over a restart.
+            make: makes the printers; None: `hal.registry.create` does, by their addresses.
+            logbook: what the printers write to, for the next host to reattach by; None: one in memory of this process.
+            descriptors: keeps the line open over a restart; None: nothing does.
 
         Raises:
             AddressError: the configured address means nothing.
         """
         self.printer: Printer | None = None
         self.commands = ClientCommands(self)
-        self.stop_confirmed: bool | None = None  # the last emergency stop was; None: none, or one that is under way
+        self.stop_confirmed: bool | None = None  # whether the last emergency stop was confirmed; None: not known yet
         self.logbook = logbook or Logbook()
         self._line = LineKeeper(descriptors)
-        self._tried = asyncio.Event()  # the first attempt has ended, well or not
-        self._keeps = False  # it is to be connected whenever it can be
-        self._saves = False  # whoever answers is the given printer from there on
-        self.on_chosen: Callable[[str], None] = lambda _: None  # is told its address
-        self._halted = False  # the firmware has, and nobody has had it revived since
-        self._left_alone = False  # a user has stopped the printer, and has to look before it is connected to again
+        self._tried = asyncio.Event()  # the first attempt to connect has ended, with or without success
+        self._keeps = False  # try to connect again whenever the connection is lost
+        self._saves = False  # the next printer that answers becomes the given one
+        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of a printer that does
+        self._halted = False  # the firmware has halted, and nobody has revived it since
+        self._left_alone = False  # an emergency stop: do not connect again until the user asks for it
         self._config = config
         self._recordings = recordings
         self._addresses = Addresses(config.printer, extra_ports)
@@ -98,7 +98,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._reattachment: _Reattachment | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None  # the printer asked to be disconnected
+        self._leaving: asyncio.Task[None] | None = None  # disconnects because the printer asked for it
         self._before_close: Callable[[], Awaitable[None]] | None = None
         self._left_hot: Callable[[], bool] = bool
 
@@ -106,14 +106,14 @@ class Connection:
 
     @property
     def state(self) -> ConnectionState:
-        """The connection's state; without a printer OFFLINE, or FAULT where none could even be made."""
+        """The connection's state; without a printer OFFLINE, or FAULT if none could even be made."""
         if self.printer is None:
             return ConnectionState.FAULT if self._error else ConnectionState.OFFLINE
         return self.printer.state
 
     @property
     def ready(self) -> bool:
-        """A printer is there and listens."""
+        """A printer is connected and takes commands."""
         return self.state is ConnectionState.READY
 
     @property
@@ -133,7 +133,7 @@ class Connection:
 
     @property
     def baudrate(self) -> int | None:
-        """The baudrate of its line, as clients are told it; None where that is not known yet."""
+        """The baudrate of the line, for clients; None: not known yet."""
         if self.printer is not None and self.printer.baudrate is not None:
             return self.printer.baudrate
         return self._addresses.baudrate(self._target) if self._target else None
@@ -155,12 +155,12 @@ class Connection:
 
     @property
     def message(self) -> str | None:
-        """The last text that the printer had for the user; not to be trusted."""
+        """The last text that the printer had for the user; it may hold anything."""
         return self.printer.message if self.printer and self.ready else None
 
     @property
     def prompt(self) -> Prompt | None:
-        """The question that the printer shows; not to be trusted."""
+        """The question that the printer shows; it may hold anything."""
         return self.printer.prompt if self.printer and self.ready else None
 
     @property
@@ -190,7 +190,7 @@ class Connection:
         return await self._addresses.options(self._target if self.printer is not None else None)
 
     def remember(self, port: str, baudrate: int, device: UsbDevice | None = None) -> None:
-        """Take what an earlier process knew of a port: who answered there, and at which baudrate."""
+        """Take what an earlier process knew of a port: which board answered there, and at which baudrate."""
         self._addresses.remember(port, baudrate)
         if device is not None:
             self._ports.remember(port, device)
@@ -214,7 +214,7 @@ class Connection:
         self._before_close = make_safe
 
     def persist_while(self, left_hot: Callable[[], bool]) -> None:
-        """Have a printer that is lost, or does not answer, tried again as long as `left_hot` says so."""
+        """Have attempts to reach a printer that is lost, or does not answer, go on as long as `left_hot` is true."""
         self._left_hot = left_hot
 
     # -- connecting ----------------------------------------------------------------------------------------
@@ -225,16 +225,16 @@ class Connection:
             self._begin(self._addresses.given, keep=True)
 
     def return_to(self, address: str) -> None:
-        """Connect to a printer that a print has left hot, as often as it takes; not where another one is configured."""
+        """Connect to a printer that a print has left hot, as often as it takes; not if a printer is configured."""
         if self._addresses.given is not None:
-            return  # `keep_connected` has it, or one that the user has chosen since
+            return  # `keep_connected` connects to it, or to another one that the user has chosen since
         try:
             self._begin(parse(address), keep=False)
         except AddressError as error:
             log.warning("printer.still_hot", printer=address, reason=str(error))
 
     async def first_attempt(self, limit: float) -> None:
-        """Wait until the first attempt to connect has ended, for `limit` seconds at most; not where none goes on."""
+        """Wait until the first attempt to connect has ended, if there is one, for `limit` seconds at most."""
         if self._task is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(limit):
@@ -245,14 +245,14 @@ class Connection:
     ) -> None:
         """Connect in the background; `state` and `error` tell what became of it. A halted firmware is revived.
 
-        The given printer is looked for until it is there, as after a start; another one is tried once.
+        If the given printer does not answer, attempts go on until it does; another one is tried once.
 
         Args:
             port: path or address of a listed port, of the given one or of one that a glob allows, or VIRTUAL;
                 None: the given one.
             baudrate: bits per second; None: as configured.
             find: try the usual baudrates, whatever is configured.
-            save: where this printer answers and none is configured, it is the given one from there on.
+            save: if this printer answers and none is configured, it becomes the given one.
 
         Raises:
             PortNotAllowed: clients may not connect to that port, or none is named.
@@ -292,8 +292,8 @@ class Connection:
     ) -> "asyncio.Future[Printer]":
         """Reattach, in the background, to the conversation that was left at this address.
 
-        The line is waited for as long as is configured. The future gives the printer, READY behind all that had
-        been sent, or why it cannot be had; the connection begins anew then.
+        Attempts to open the line go on as long as is configured. The future gives the printer, READY behind all that
+        had been sent; or the error, after which attempts to connect begin anew.
         """
         self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
         printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
@@ -310,7 +310,7 @@ class Connection:
         )
 
     def _replace_task(self, work: Callable[[asyncio.Task[None] | None], Coroutine[None, None, None]]) -> None:
-        """Have something else done about the line; what is under way ends first."""
+        """Replace the task that works on the line; `work` gets the old one, which is cancelled, to wait for."""
         old, self._task = self._task, asyncio.create_task(work(self._task))
         if old is not None:
             old.cancel()
@@ -333,7 +333,7 @@ class Connection:
         else:
             await self._connect(address, revive=revive)
         self._tried.set()
-        lost = False  # the printer that was there is looked for, whatever its port is called now
+        lost = False  # look for the board that was connected, whatever its port is called now
         delay = self._config.printer.retry_s
         retry_at_once = reattachment is not None and not self.ready
         while True:
@@ -359,7 +359,7 @@ class Connection:
             await self._connect(address, lost=lost)
 
     async def _reattach(self, address: Address, reattachment: "_Reattachment") -> None:
-        """Take the line over, waiting for it if need be."""
+        """Reattach, trying again for `reattach_s` seconds while the line is not there."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.printer.reattach_s
         while True:
@@ -367,7 +367,7 @@ class Connection:
                 printer = self._make(address, path=await self._ports.path_again(address))
                 await printer.reattach(reattachment.snapshot, reattachment.identity)
             except NozzledError as error:
-                # it is not there yet, or somebody still holds it, or the line still stalls
+                # the port is not there yet, or somebody still holds it, or the line still stalls
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
                     _tell(reattachment.printer, error)
@@ -380,7 +380,7 @@ class Connection:
             await asyncio.sleep(REOPEN)
 
     def _make(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
-        """Make the printer, and have it."""
+        """Make the printer of this connection, and listen to it."""
         self.printer = printer = self._maker.make(self._config, address, rate, path)
         printer.subscribe(self._on_event)
         return printer
@@ -415,7 +415,7 @@ class Connection:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
     def _note(self, error: NozzledError | None) -> None:
-        """Take why there is no printer; that it has halted goes before its not being back yet."""
+        """Keep the error; that the firmware has halted matters more than that its port is not back yet."""
         if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
             self._error = error
         self._halted = self._halted or isinstance(error, FirmwareHalted)
@@ -433,7 +433,7 @@ class Connection:
         await self._greet(printer)
 
     def _choose(self, address: Address, rate: int) -> None:
-        """Take whoever has just answered for the given printer, by the name of its port that lasts longest."""
+        """Make the printer that has just answered the given one, by the most stable name of its port."""
         self._saves = False
         lasting = replace(self._addresses.at(address, rate), target=self._ports.stable_name(address.target))
         if self._addresses.choose(lasting):
@@ -441,7 +441,7 @@ class Connection:
             self.on_chosen(str(self._addresses.given))
 
     async def _greet(self, printer: Commanded) -> None:
-        """Run the script for a printer that has just connected; it is connected also where that fails."""
+        """Run the script for a printer that has just connected; it stays connected if the script fails."""
         try:
             for command in self._config.scripts.connected:
                 self.commands.refuse_too_hot(command.encode("ascii", "replace"))
@@ -494,7 +494,7 @@ class Connection:
         await self._close()
 
     async def _close(self) -> None:
-        """Close the line. Begun, it goes on to its end: a printer half made safe may still be heating."""
+        """Close the line. Once begun this is not cancelled: a printer that is half made safe may still be heating."""
         if self._closing is None or self._closing.done():
             self._closing = asyncio.create_task(self._make_safe_and_close())
         await asyncio.shield(self._closing)
@@ -520,7 +520,7 @@ class Connection:
             NotConnected: there is no printer that was to be connected to.
         """
         printer, address = self.printer, self._target
-        looking = self._task is not None and not self._task.done()  # also for a print that waits for its printer
+        looking = self._task is not None and not self._task.done()  # attempts to connect or reattach go on
         if address is None or not (looking or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
         self._left_alone = True
@@ -561,7 +561,7 @@ class Connection:
 
 @frozen
 class _Reattachment:
-    """A conversation that is to be gone on with, and who waits for its printer."""
+    """A conversation to reattach to, and the future that waits for its printer."""
 
     snapshot: LinkSnapshot | LinkEstimate
     identity: FirmwareIdentity
@@ -569,7 +569,7 @@ class _Reattachment:
 
 
 def _nobody(address: Address, rates: Sequence[int]) -> HandshakeFailed:
-    """Return what is to be said where nobody answers at any of several baudrates."""
+    """Return the error for a port on which no printer answers at any of several baudrates."""
     tried = ", ".join(map(str, rates))
     return HandshakeFailed(
         f"no printer answers on {address.target} at any of the usual baudrates ({tried}); "
@@ -580,4 +580,4 @@ def _nobody(address: Address, rates: Sequence[int]) -> HandshakeFailed:
 def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
     if not waiter.done():
         waiter.set_exception(error)
-        waiter.exception()  # a job that was ended meanwhile does not ask any more
+        waiter.exception()  # marks it as retrieved: a job that has ended meanwhile does not await it

@@ -1,7 +1,7 @@
-"""Elsewhere: finding out whether a printer works for somebody who is not on this line: a touch screen, another port.
+"""Elsewhere: finding out whether a printer works for a host that is not on this line: a touch screen, another port.
 
-Heaters are on then, and nothing else is to be seen from here. So it is asked where its head is, whether it prints from
-its card, and how far a print is; what changes is work.
+All that shows here is that heaters are on. So the printer is asked where its head is, whether it prints from its card,
+and how far a print is. If an answer changes, it is at work.
 """
 
 import asyncio
@@ -16,24 +16,24 @@ ASKED = 4
 """Times that it is asked before it counts as at rest."""
 
 APART = 15.0
-"""Seconds between two of them; one that does not answer in that time is at work."""
+"""Seconds between two questions; a printer that does not answer within that time is at work."""
 
 
 class Elsewhere:
     """Asks the printer of one connection."""
 
     def __init__(self, connection: Connection, apart: float = APART) -> None:
-        """Prepare; `apart` is the seconds between two questions, where fewer than APART are wanted."""
+        """Prepare; `apart` is the seconds between two questions, APART at most."""
         self._connection = connection
         self._apart = min(apart, APART)
-        self._places: list[dict[str, float]] = []
+        self._positions: list[dict[str, float]] = []
 
     async def at_work(self) -> bool:
         """Tell whether the printer works for somebody else; takes up to a minute."""
         printer = self._connection.printer
         if printer is None:
             return False
-        self._places.clear()
+        self._positions.clear()
         unsubscribe = printer.subscribe(self._on_event)
         try:
             return await self._changes(printer)
@@ -64,16 +64,17 @@ class Elsewhere:
         return self._moved()
 
     def _moved(self) -> bool:
-        return any(place != self._places[0] for place in self._places)
+        return any(position != self._positions[0] for position in self._positions)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, PositionRead) and len(self._places) < 2 * ASKED:
-            self._places.append(event.axes)
+        if isinstance(event, PositionRead) and len(self._positions) < 2 * ASKED:
+            self._positions.append(event.axes)
 
 
 def _progress(lines: Sequence[str]) -> list[str]:
     """Return what is said of the progress of a print (M73), and of the steps made so far.
 
-    The place that Marlin tells is where the last move that it has read ends; a long one changes only its steps.
+    The position that Marlin reports is the end of the last move that it has read; during a long move only its count of
+    steps changes.
     """
     return [line for line in lines if any(word in line.lower() for word in ("percent", "progress", "count"))]

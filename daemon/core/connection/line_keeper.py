@@ -21,7 +21,7 @@ class LineKeeper:
         self._descriptors = descriptors
         self._kept = descriptors.inherited().get(NAME, -1) if descriptors else -1
         self._transport: Transport | None = None
-        self.leaves = False  # the line is for the next host: it stays in the store when this one closes it
+        self.leaves = False  # the line stays in the store, for the next host, when this one closes it
 
     def watch(self, transport: Transport) -> None:
         """Look after a new transport; the first one may take the line that was kept."""
@@ -32,7 +32,7 @@ class LineKeeper:
             self._kept = -1
 
     def release(self) -> None:
-        """Close the line that was kept and that nobody has taken: there is no job to go on with."""
+        """Close the line that was kept if no transport has taken it: there is no job to reattach to."""
         if self._kept >= 0:
             with suppress(OSError):
                 os.close(self._kept)

@@ -1,4 +1,4 @@
-"""Making a printer of an address: what a user has set, and where its conversation is kept."""
+"""Making a printer from its address and the user's settings, and having its conversation recorded."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from hal.registry import Address, create
 from hal.transport import Transport
 
 HEARD = 6.0
-"""Seconds for an answer at each of several baudrates: a board that opening has reset boots and misses two hellos."""
+"""Seconds for an answer at each of several baudrates: opening may reset the board, which boots and misses greetings."""
 
 Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
 """Makes a printer, not open yet, as `hal.registry.create` does."""
@@ -36,10 +36,10 @@ class Maker:
 
         Args:
             addresses: at which baudrates a printer may answer.
-            line: watches the line of each.
-            logbook: what they write to.
+            line: watches the line of each printer.
+            logbook: what the printers write to.
             recordings: keeps the conversations; None: nothing is kept.
-            make: makes the printers; None: what their addresses mean.
+            make: makes the printers; None: `hal.registry.create` does, by their addresses.
         """
         self._addresses = addresses
         self._line = line
@@ -51,10 +51,10 @@ class Maker:
         """Make a printer; at one baudrate of several it is given less time to answer.
 
         Args:
-            config: what is set.
+            config: what the user has set.
             address: of the printer.
-            rate: to try; None: the likeliest one.
-            path: at which its port is now; None: as in the address.
+            rate: the baudrate to try; None: the likeliest one.
+            path: where its port is now; None: as in the address.
         """
         rates, settings = self._addresses.rates(address), settings_of(config)
         address = self._addresses.at(address, rate or rates[0])
@@ -71,7 +71,7 @@ class Maker:
         return create(address, settings, wrapped, self._logbook)
 
     def absent(self, config: Config, address: Address) -> Printer:
-        """Return a printer that is not there yet, and keeps nothing."""
+        """Return a printer that is not there yet; it writes no logbook and no recording."""
         address = self._addresses.at(address, self._addresses.rates(address)[0])
         if self._make is not None:
             return self._make(address, settings_of(config), lambda transport: transport)

@@ -1,7 +1,7 @@
 """PortMemory: which board is behind a port, so that it is found again whatever its port is called then.
 
-A board that was unplugged comes back as /dev/ttyACM1 as long as somebody still has /dev/ttyACM0 open; `serial:auto`
-would take any other board meanwhile. So what is stable of a board is kept from the moment at which it is connected to.
+A board that was unplugged comes back as /dev/ttyACM1 if somebody still has /dev/ttyACM0 open, and `serial:auto` would
+take any other board meanwhile. So from the first connection on, what identifies the board is remembered.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ class PortMemory:
 
     def __init__(self) -> None:
         self._devices: dict[str, UsbDevice] = {}
-        self._stable: dict[str, str] = {}  # the name of its port that lasts longest
+        self._stable: dict[str, str] = {}  # the most stable name of the port
         self._trying: tuple[str, Port | None] | None = None
 
     def remember(self, target: str, device: UsbDevice) -> None:
@@ -30,7 +30,7 @@ class PortMemory:
         return self._devices.get(target)
 
     def stable_name(self, target: str) -> str:
-        """Return the name of its port that lasts longest."""
+        """Return the most stable name of this port."""
         return self._stable.get(target, target)
 
     async def look(self, address: Address, path: str) -> None:
@@ -39,7 +39,7 @@ class PortMemory:
             self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
 
     def connected(self) -> None:
-        """Keep the board that was looked at: somebody answers there."""
+        """Remember the board that was looked at: a printer has answered there."""
         if self._trying is None:
             return
         target, port = self._trying
@@ -55,7 +55,7 @@ class PortMemory:
 
         Args:
             address: of the port.
-            lost: the printer that was there is looked for; where it is not found, the port counts.
+            lost: look for the board that was connected; if it is not found, the port counts.
 
         Raises:
             PortError: `serial:auto` means no port, or several.
@@ -68,10 +68,10 @@ class PortMemory:
         return (await asyncio.to_thread(ports.auto_port)).path if address.target == AUTO else address.target
 
     async def path_again(self, address: Address) -> str:
-        """Return where the board is now that was connected to before, and no other one.
+        """Return where the board that was connected before is now; never another board.
 
         Raises:
-            NoSuchPort: it is not there, or which one it was is not known.
+            NoSuchPort: it is not there, or nobody knows which one it was.
         """
         if address.scheme != "serial":
             return address.target
@@ -82,7 +82,7 @@ class PortMemory:
             return address.target
         path = await asyncio.to_thread(ports.find, device)
         if path is None:
-            raise NoSuchPort(f"{address}: the board that was there is not; {_describe(device)}")
+            raise NoSuchPort(f"{address}: the board that was there is gone; {_describe(device)}")
         return path
 
 

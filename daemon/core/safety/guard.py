@@ -1,4 +1,4 @@
-"""Guard: looks at the heaters of the printer by the rules of `rules`, and acts where one is broken."""
+"""Guard: watches the printer's heaters by the rules in `rules`, and acts if one is broken."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
 AGAIN = 60.0
-"""Seconds in which heaters that were turned off have to show it; a rule broken later is an emergency stop."""
+"""Seconds after heaters were turned off in which no rule counts; one that is broken later means an emergency stop."""
 
 LOOK_AT_LEAST, LOOK_AT_MOST = 5.0, 30.0
-"""Seconds between two looks for a report that does not come."""
+"""Seconds between two checks whether reports still come, at least and at most."""
 
 log = structlog.get_logger()
 
 
 class Guard:
-    """Watches over one printer after the other.
+    """Watches over the printer that is connected, whichever it is.
 
     Attributes:
-        trouble: the rule that was broken last, in a sentence; None since something was begun anew.
+        trouble: the rule that was broken last, in a sentence; None once a print has started or a target was raised.
     """
 
     def __init__(self, config: Config, connection: Connection, jobs: JobController) -> None:
@@ -40,11 +40,11 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, HeaterWatch] = {}
         self._targets: dict[str, float] = {}
-        self._used_at = 0.0  # when somebody last had to do with the heat
-        self._read_at = 0.0
-        self._acted_at: float | None = None  # heaters were turned off, and are given time to show it
+        self._used_at = 0.0  # when a job or a changed target last showed that somebody uses the heat
+        self._read_at = 0.0  # when the last report came
+        self._acted_at: float | None = None  # when heaters were turned off because of a broken rule
         self._timer: asyncio.TimerHandle | None = None
-        self._asking: asyncio.Task[None] | None = None  # whether it works for somebody else
+        self._asking: asyncio.Task[None] | None = None  # asks whether the printer works for somebody else
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
         connection.on_profile(self._watches.clear)  # each begins anew, by the new limits
@@ -113,8 +113,8 @@ class Guard:
             self._asking.add_done_callback(self._on_answer)
 
     async def _ask_first(self, used_at: float) -> None:
-        """Turn off what was left on, unless the printer works for somebody that is not seen from here."""
-        # about as long again as was waited for, where that is short
+        """Turn off what was left on, unless the printer works for somebody on another line."""
+        # the questions take up to a minute, and no longer than the heater was allowed to be left on
         at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / ASKED).at_work()
         if at_work:
             self._used_at = self._loop.time()
@@ -132,11 +132,11 @@ class Guard:
 
     def _look_later(self) -> None:
         now = self._loop.time()
-        due = min(self._read_at + self._silence(), now + LOOK_AT_MOST)  # it may be shorter by then
+        due = min(self._read_at + self._silence(), now + LOOK_AT_MOST)  # the limit may be shorter by then
         self._timer = self._loop.call_at(max(due, now + LOOK_AT_LEAST), self._look)
 
     def _look(self) -> None:
-        """Act if no report has come since the timer was set: it is set once for many reports."""
+        """Act if no report has come for too long. The timer is not set anew for each report."""
         printer = self._connection.printer
         late = self._loop.time() - self._read_at >= self._silence()
         if late and printer is not None and is_hot(printer):
@@ -147,7 +147,7 @@ class Guard:
 
     def _silence(self) -> float:
         printer = self._connection.printer
-        # twice the time between two reports, where that is configured to be long
+        # a long interval of reports may be configured: then twice that
         if printer is None:
             return AGAIN
         return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
@@ -160,7 +160,7 @@ class Guard:
     # -- what it does --------------------------------------------------------------------------------------
 
     def _act(self, trouble: str) -> None:
-        """Heaters off, and tell; where that has been tried and did not help, the emergency stop."""
+        """Turn the heaters off, and tell the user; if they have been turned off in vain, send an emergency stop."""
         printer = self._connection.printer
         in_vain = self._acted_at is not None and printer is not None and not is_hot(printer)
         self._acted_at = self._loop.time()

@@ -1,7 +1,7 @@
-"""LineNote: which line the printer is on, for the helper that turns heaters off where the daemon cannot come back.
+"""LineNote: a note of the line that the printer is on, for the helper that turns heaters off if the daemon stays dead.
 
-The helper (`systemd/safe_off.py`) runs without this environment, which may be what is broken. The next daemon finds
-here the baudrate that this one had to find out, and which board it was.
+The helper (`systemd/safe_off.py`) runs without the daemon's Python environment, which may be what is broken. The next
+daemon reads here which board was connected, and at which baudrate.
 """
 
 import asyncio
@@ -19,26 +19,26 @@ from hal.registry import parse
 
 FILE = "line.json"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What comes of a note that says anything at all: the front could write there."""
+"""What reading the note may raise: it may hold anything, as the front could write there."""
 
 
 class LineNote:
     """Writes the note when a serial printer is connected, and when it gets another profile; in a thread."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
-        """Watch the connection, and tell it what was noted before; the note is in `folder`, the state directory."""
+        """Prepare; the note is in `folder`, the state directory."""
         self._connection = connection
         self._path = folder / FILE
         self._writing: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
-        """Have the connection remember what the note says, and write down what it does from now on."""
+        """Tell the connection what the note says, and write a new one whenever a printer is connected."""
         connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._note_again)
         make_way(self._path, "which line the printer was on is not known", os.R_OK)
-        with suppress(*UNREADABLE):  # there is none, or not of this version
-            if not self._path.is_file():  # a pipe would have the start wait
+        with suppress(*UNREADABLE):  # there is none, or another version has written it
+            if not self._path.is_file():  # reading a pipe would block the start
                 return
             found = json.loads(self._path.read_text())
             device = UsbDevice(**found["device"]) if found.get("device") else None

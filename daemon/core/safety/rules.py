@@ -1,7 +1,7 @@
-"""Safety: the rules that a heater must not break, and making the printer cold.
+"""Safety: the rules that a heater must not break, and turning the heaters off.
 
-One way to act, whichever rule is broken: the job fails, every heater is turned off, the user is told (`guard`).
-Heaters off is never behind a lock, a disk or a queue.
+Whichever rule is broken, the same is done: the job fails, every heater is turned off, the user is told (`guard`).
+Turning the heaters off never waits for a lock, a disk or a queue.
 
 The firmware's own protections are quicker and stricter; these rules are for one that has none, or has them turned off.
 So each leaves room for every healthy printer: a false alarm costs a print.
@@ -13,7 +13,7 @@ above maximum    | hotter than the profile allows, overshoot included           
 no report        | a heater is on, and nobody knows how hot it is                              | their absence
 too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.too_hot.excess`
 reply stall      | the printer answers nothing any more: `gcode.errors.PrinterSilent`          | the link
-left on          | a heater is on, and for long neither a job nor a command                    | `guard`
+left on          | a heater is on, and for long there was neither a job nor a command          | `guard`
 """
 
 import asyncio
@@ -30,19 +30,19 @@ PATIENCE = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it gets an emergency stop."""
 
 STOPPING = 0.5
-"""Seconds that an emergency stop is given before the line may be closed: it is said three times."""
+"""Seconds that an emergency stop needs before the line may be closed: M112 is sent three times."""
 
 OVERSHOOT = 15.0
 """°C above the highest target that a healthy heater may swing to (Marlin's HOTEND_OVERSHOOT)."""
 
 CONFIRMED = 3.0
-"""Seconds that a reading has to stay above the maximum: reports carry no checksum, and a digit may be damaged."""
+"""Seconds for which readings have to be above the maximum: reports carry no checksum, and a digit may be damaged."""
 
 NO_REPORT = 60.0
-"""Seconds without a report that are too many where the firmware reports by itself, in the middle of anything."""
+"""Seconds without a report that are too many for a firmware that reports by itself, whatever it is doing."""
 
 NO_REPORT_ASKED = 900.0
-"""The same where it has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
+"""The same for one that has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
 
 
 @frozen
@@ -50,8 +50,9 @@ class HeaterBounds:
     """What is normal for one kind of heater: °C and s.
 
     Attributes:
-        far: how far below its target it has to be rising; nearer to it even a healthy one is slow.
-        rise: by how much, within `rise_within`.
+        far: a heater that is farther than this below its target has to rise; nearer to it even a healthy one is slow.
+        rise: by how much it has to rise within `rise_within`.
+        rise_within: the time for that.
         drift: how far it may be from a target that it has reached: the part fan costs some 10 °C at first.
         drift_within: how long it may be farther away.
     """
@@ -64,24 +65,24 @@ class HeaterBounds:
 
 
 HOTEND = HeaterBounds(far=10.0, rise=2.0, rise_within=60.0, drift=20.0, drift_within=30.0)
-"""A weak one makes 0.3 °C a second, nine times as much. Marlin: 2 °C in 20 s; away by 4 °C for 40 s."""
+"""A weak hotend heats by 0.3 °C/s, nine times as fast. Marlin's limits: 2 °C in 20 s; away by 4 °C for 40 s."""
 
 BED = HeaterBounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_within=120.0)
-"""A big bed makes 1 °C in 30 s, and a third of that near its end. Marlin: 2 °C in 60 s; away by 2 °C for 20 s."""
+"""A big bed heats by 1 °C in 30 s, at the end a third of that. Marlin's limits: 2 °C in 60 s; away by 2 °C for 20 s."""
 
 CHAMBER = HeaterBounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
-"""Heated by its bed it makes 1 °C in some minutes, and somebody may leave its door open."""
+"""A chamber that only the bed heats warms by 1 °C in some minutes, and somebody may leave its door open."""
 
 
 class HeaterWatch:
     """The rules for the readings of one heater. Times are the loop's, in s, and never go back."""
 
     def __init__(self, name: str, profile: ProfileConfig) -> None:
-        """Begin to look, knowing nothing of before.
+        """Begin to watch; earlier readings are not known.
 
         Args:
             name: `tool0`, `bed` or `chamber`.
-            profile: whose maximum counts.
+            profile: has the maximum.
         """
         self._name = name
         self._bounds = {"bed": BED, "chamber": CHAMBER}.get(name, HOTEND)
@@ -89,8 +90,8 @@ class HeaterWatch:
         self._hottest = highest + OVERSHOOT
         self._target = 0.0
         self._reached = False
-        self._mark = self._marked_at = 0.0  # what it has risen to, and when
-        self._coolest = math.inf  # on its way down to a lower target
+        self._mark = self._marked_at = 0.0  # the reading from which it has to rise, and when that was
+        self._coolest = math.inf  # the lowest reading on its way down to a lower target
         self._away_since = self._hot_since = math.inf
 
     def broken(self, reading: Reading, now: float) -> str | None:
@@ -117,7 +118,7 @@ class HeaterWatch:
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
     def _not_rising(self, actual: float, now: float) -> str | None:
-        """Only until the target has been reached; what comes behind is drifting."""
+        """Look whether it rises. This rule counts until the target has been reached; then `_drifting` does."""
         bounds = self._bounds
         if self._reached or actual >= self._target - bounds.far or actual >= self._mark + bounds.rise:
             self._mark, self._marked_at = actual, now
@@ -168,10 +169,10 @@ def is_hot(printer: PrinterStatus) -> bool:
 async def turn_heaters_off(
     printer: Printer, profile: ProfileConfig, why: str = "heaters off was not acknowledged"
 ) -> bool:
-    """Turn the heaters off; return False where that took an emergency stop.
+    """Turn the heaters off; return False if that took an emergency stop.
 
-    The commands are on the wire when this first awaits. A firmware that sits in M109 or behind slow moves does
-    not read them in time: then it is halted, which turns heaters off too.
+    The commands are on the wire when this first awaits. A firmware that waits in M109 or for slow moves does not
+    read them in time: then it gets an emergency stop, which turns heaters off too.
     """
     printer.hold()
     printer.feed(None)
