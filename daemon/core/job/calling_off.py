@@ -1,7 +1,7 @@
-"""Calling a print off: heaters off at once, then at rest, however long the moves take that the printer has taken in.
+"""Calling off a print: turn the heaters off at once, then wait for the moves in the planner, however long they take.
 
-What counts is silence, not work: a printer that says something is alive, be it that it is busy, cools down or has
-made a move. Only one that is deaf gets an emergency stop.
+Only silence counts against a printer, not the time that it needs: one that says anything (that it is busy, cools down
+or has made a move) is alive. Only one that is deaf gets an emergency stop.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 KNOB = 300.0
-"""Seconds that a printer may wait for somebody to press its knob: it does not read that its heaters are to be off."""
+"""Seconds that a printer may wait for somebody to press its knob; meanwhile it does not read that heaters go off."""
 
 MOVES = 300.0
-"""Seconds that moves may take, of a printer that has acknowledged that its heaters are off: M400 is silent where
-nothing says `busy` (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 of them."""
+"""Seconds that moves may take once the heaters are off: during M400 a firmware that does not say `busy` is silent
+(Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 moves."""
 
-LOOK = 0.5  # s between two looks at what has come
+LOOK = 0.5  # s between two checks whether the printer has said anything
 
 _SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
 async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
-    """Turn the heaters off, before anything that waits, and wait until every move has been made or thrown away.
+    """Turn the heaters off ahead of everything that waits; then wait until every move has been made or thrown away.
 
     Raises:
-        TimeoutError: the printer is deaf, see `while_it_lives`; once its heaters are off, moves have time.
+        TimeoutError: the printer is deaf (see `while_it_lives`).
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
     knows = printer.dialect.ok_at == "execution"  # elsewhere an `ok` only says that the command was received
@@ -43,13 +43,13 @@ async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
     printer.hurry()
     commands = [*interrupts(printer), *heaters_off_commands(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
-    printer.hurry()  # what was in flight may have been dropped together with its oks
+    printer.hurry()  # M410 may have dropped lines in flight together with their oks
 
 
 def interrupts(printer: Printer) -> list[str]:
-    """Return what ends a wait for heat and throws moves away, as far as it is acted upon when it arrives.
+    """Return the commands that end a wait for heat (M108) and throw moves away (M410), if they act on arrival.
 
-    A homing or probing that is broken off makes Marlin halt: it did not find what it looked for.
+    No M410 while the printer homes or probes: Marlin would not find what it looks for, and halt.
     """
     known = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
     searches = any(map(_SEARCHES.match, printer.flight_recorder.tail()))
@@ -64,13 +64,13 @@ def acts_at_once(printer: Printer, word: str) -> bool:
 
 
 class _Life:
-    """When a printer last showed that it lives, and does as it was told."""
+    """When a printer last showed that it is alive and does as it was told."""
 
     def __init__(self, printer: Printer) -> None:
         self.at = asyncio.get_running_loop().time()
         self._printer = printer
         self._began = self.at
-        self._hotter_at = 0.0  # when a report came that it still heats: a firmware in M109 hears nothing of the end
+        self._hotter_at = 0.0  # when it last reported that it still heats: in M109 it does not read that it should not
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, TemperaturesRead) and any(map(_heats_up, event.heaters.values())):
@@ -88,11 +88,11 @@ def _heats_up(reading: Reading) -> bool:
 
 
 async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], silence: float) -> None:
-    """Do the work, however long it takes; half-way through a silence the printer is asked whether it is there.
+    """Do the work, however long it takes; half-way through a silence the link probes the printer.
 
     Raises:
-        TimeoutError: the printer has said nothing for `silence` seconds, or nothing but that it goes on heating, or
-            waits for its user.
+        TimeoutError: for `silence` seconds the printer has said nothing, or only that it still heats, or (after KNOB
+            seconds) only that it waits for its user.
     """
     life, asked_at = _Life(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)

@@ -1,8 +1,8 @@
-"""JobController: takes what people ask of the job.
+"""JobController: what users and clients can ask of the job: start, pause, resume, cancel.
 
-A request is synchronous: it moves the machine, which ends the effect of the old state and begins that of the new
-one. It never waits for the printer. A `runner` carries the job through its states; what is done in each stands in
-`effects`, and what the printer's events mean in `printer_events`.
+A request is synchronous: it fires a trigger, which ends the effect of the old state and begins that of the new one.
+It never waits for the printer. A `runner` carries the job through its states; `effects` says what is done in each, and
+`printer_events` what the printer's events mean for the job.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class JobController:
             survival=self._survival,
         )
         self._leftovers = Leftovers(self._survival, store, uploads)
-        self._looked_at = False  # what became of the last job is known, and a file was chosen since
+        self._looked_at = False  # a file was chosen or unselected since the last job: its error is not shown any more
         self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
         self._heaters_off = HeatersOff(lambda: connection.profile, self._on_heaters_off)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
@@ -117,7 +117,7 @@ class JobController:
 
     @property
     def waits(self) -> int:
-        """How often the printer had room for lines of the last job that were not read from the disk yet."""
+        """How often the printer had room for lines of the last job while none had been read from the disk yet."""
         return self._job.stream.waits if self._job is not None and self._job.stream is not None else 0
 
     @property
@@ -127,7 +127,7 @@ class JobController:
 
     @property
     def job_key(self) -> str | None:
-        """By which the job was asked for, also after its end; None where that was by none."""
+        """The key with which the job was asked for, also after its end; None: without one."""
         claim = self._job.snapshot.claim if self._job is not None else None
         return claim.key if claim is not None else None
 
@@ -154,14 +154,14 @@ class JobController:
 
     @property
     def progress(self) -> JobProgress:
-        """How far the job is, or was at its end; of the file that is selected now."""
+        """How far the job is, or was at its end; nothing if another file is selected now."""
         if self._job is None or self._job.snapshot.selection != self.selected:
             return JobProgress()
         return self._job.progress(asyncio.get_running_loop().time())
 
     @property
     def place(self) -> dict[str, float] | None:
-        """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
+        """Where the head was when the print paused: mm by axis letter; None: not known, or resumed since."""
         rest = self._job.snapshot.rest if self._job is not None else None
         return rest.axes if rest is not None else None
 
@@ -247,7 +247,7 @@ class JobController:
         self._announce(JobState.STARTING)
 
     def pause(self) -> None:
-        """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume.
+        """Pause. A job that is pausing forgets that it was asked to resume; one that is paused or ends stays as it is.
 
         Raises:
             JobConflict: there is no job.
@@ -262,7 +262,7 @@ class JobController:
             job.move("pause")
 
     def resume(self) -> None:
-        """Go on with a paused job, or as soon as it is paused; does nothing to any other.
+        """Resume a paused job; a pausing one as soon as it is paused. Does nothing to any other.
 
         Raises:
             JobConflict: there is no job.
@@ -278,7 +278,7 @@ class JobController:
             job.move("resume")
 
     def toggle(self) -> None:
-        """Pause a running job, go on with a paused one.
+        """Pause a running job, resume a paused one.
 
         Raises:
             JobConflict: there is no job.
@@ -384,23 +384,23 @@ class JobController:
             await runner.over(PATIENCE)
 
     async def _leave(self) -> None:
-        """End the job because somebody closes the line, and choose no file any more, as OctoPrint."""
+        """End the job because somebody closes the line, and unselect the file, as OctoPrint does."""
         await self.abandon()
         self.let_go()
 
     def let_go(self) -> None:
-        """Choose no file, unless its print goes on; why the last one failed is told all the same."""
+        """Unselect the file, unless its print goes on; the error of the last print is still shown."""
         if not self.active:
             self.selected = None
 
     async def hand_over(self) -> bool:
-        """Leave the job as it is to the next host; False: there is none that could go on."""
+        """Leave the job to the next host as it is; False: there is no job that the next host could reattach to."""
         return self.runner is not None and await self.runner.hand_over()
 
     # -- what the previous host left ------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Go on with the job that another run of the daemon left, or record how it ended and select its file."""
+        """Reattach to the job that the previous host left; or record how that ended, and select its file."""
         found = await self._leftovers.settle(self._from)
         self._left_over, self.selected = found.outcome, found.selection
         self._heaters_off.due = found.hot
@@ -410,7 +410,7 @@ class JobController:
             self._connection.return_to(found.printer)
 
     def _from(self, snapshot: JobSnapshot) -> Runner:
-        """Return what carries on the job that the previous host left.
+        """Return the runner for the job that the previous host left.
 
         Raises:
             CannotGoOn: its snapshot names a printer that this version does not know.
@@ -424,10 +424,10 @@ class JobController:
         return Runner(self._kit, snapshot, printer, JobState.REATTACHING)
 
     def _go_on(self, runner: Runner) -> None:
-        """Take over a job; its printer is got back in the background."""
+        """Start the runner of a job that was left; it reattaches to the printer in the background."""
         snapshot = runner.job.snapshot
         self.runner, self.selected = runner, snapshot.selection
-        self._heaters_off.due = False  # the heat is this job's, whatever else the store takes for unfinished
+        self._heaters_off.due = False  # the heat belongs to this job, whatever other unfinished ones the store has
         log.warning(
             "job.reattaching", file=snapshot.selection.path, state=snapshot.state.name, printer=snapshot.address
         )

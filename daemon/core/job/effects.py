@@ -5,15 +5,15 @@ the end of an effect fires a trigger. That cancels the coroutine of the old stat
 new one. So exactly one effect runs at any time, and these rules make that safe:
 
 * An effect ends by firing a trigger, or is cancelled because somebody else fired one. It cleans nothing up when it is
-  cancelled: calling a job off is a state, with an effect of its own that nobody cancels half-way by accident.
-* An effect can begin again. A pause in the middle of a wait for heat comes back to that wait, and the next host begins
-  the effect from its first line. So it keeps nothing that matters in local variables: the snapshot has it (`rest`,
-  `script`, `passed`, `standing_by`), and it is written before what it protects from being done twice.
-* Commands of the job's own that may go only once pass through `job.steps`, which sends each of them once, whichever
-  host runs the effect. Commands that set a value (M104) need not.
-* The file is fed by the link and not by the effect. `_printing` opens the gate and waits until the stream wants
-  something: its end, an error, or a barrier, which is a line that the host has to act upon. The stream hands out
-  nothing behind a barrier until `proceed`.
+  cancelled: cancelling a job is a state of its own, whose effect nobody cancels by accident.
+* An effect can begin again. After a pause in the middle of a wait for heat, that wait begins again, and the next host
+  begins the effect from its first line. So nothing that matters is kept in local variables: it is in the snapshot
+  (`rest`, `script`, `passed`, `standing_by`), which is written before anything is done that must not be done twice.
+* Commands of the job's own that must be sent only once pass through `job.steps`, which sees to that, whichever host
+  runs the effect. Commands that set a value (M104) need not.
+* The link pulls the lines of the file from the stream; the effect does not send them. `_printing` lets them go and
+  waits until the stream calls: at its end, at an error, or at a barrier, which is a line that the host has to act upon.
+  The stream hands out no line behind a barrier before `proceed`.
 * An `ok` does not mean that a move is made, only that it is planned. Wherever the next step needs the head at rest,
   the effect awaits `printer.finished()`, which asks for the position behind an M400.
 """
@@ -103,7 +103,7 @@ class Effects:
             executor: whose threads read files.
             pause: what to call when a file asks for a pause.
             cancel: what to call when a file asks for its end.
-            resume: what to call when a job that comes back paused was asked to go on.
+            resume: what to call when a resume was asked for before the job was paused.
             survival: what the next host reattaches by.
         """
         self._config_now = config
@@ -192,13 +192,13 @@ class Effects:
         return excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c)
 
     def _safe(self, command: str) -> str:
-        """Return a command of a script; raises CommandError where it asks for too much heat."""
+        """Return a command of a script; raises CommandError if it asks for too much heat."""
         if problem := self._too_hot(command.encode("ascii", "replace")):
             raise CommandError(f"a script asks for too much heat: {problem}")
         return command
 
     async def _reattaching(self, job: Job) -> None:
-        """Get the printer back, find the place in the file, and go on in the state that was left."""
+        """Reattach to the printer, find the place in the file, and return to the state that was left."""
         link, stored = await self._survival.reattach(job), self._survival.stored_place
         job.feeding, job.reattached = False, True
         file = job.snapshot.file
@@ -220,7 +220,7 @@ class Effects:
         self._return_to_state(job, asks=stored is not None)
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
-        """Go on in the state that was left, or ask somebody before that, whatever is wanted meanwhile."""
+        """Return to the state that was left, or to the one that somebody has asked for since; or ask the user first."""
         wanted, job.snapshot.wanted = job.snapshot.wanted, None
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and wanted is None and printed and self._config.job.after_reboot == "ask"
@@ -261,7 +261,7 @@ class Effects:
         try:
             found = await sha1_of(fd, self._executor)
         except OSError as error:
-            # where the print itself needs these bytes it ends for the same reason
+            # if the print itself needs these bytes, it will end for the same reason
             log.warning("job.file_unchecked", file=job.snapshot.selection.path, reason=str(error))
             return
         if found == sha1:
@@ -339,7 +339,7 @@ class Effects:
         goal = Goal(barrier.heater, barrier.target, barrier.cool)
         if not await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn):
             log.info("job.heat_unseen", heater=barrier.heater, command=barrier.whole.decode())
-            await job.printer.send(barrier.whole.decode())  # nobody but the firmware sees it
+            await job.printer.send(barrier.whole.decode())  # only the firmware knows the temperature of this heater
 
     async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
         await job.printer.send("M105")  # the last report may be from before the targets
@@ -350,9 +350,9 @@ class Effects:
             await job.printer.send(barrier.whole.decode())
 
     async def _pausing(self, job: Job) -> None:
-        """Come to rest. What a resume has begun is ended first: half way back is no place to come back to."""
+        """Come to rest. A resume that has begun to move is finished first: the head must not be left half-way back."""
         if job.snapshot.rest is not None:
-            job.snapshot.script.clear()  # it had only begun to heat: the head is still where the last pause left it
+            job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
             await self._finish_script(job)
             await job.printer.drained()
@@ -369,16 +369,16 @@ class Effects:
             self._resume_after_all()
 
     def _resume_after_all(self) -> None:
-        """Do what was asked for while that was not possible yet."""
+        """Resume, as was asked for before the job was paused."""
         try:
             self._resume()
         except JobConflict as error:
             log.warning("job.stays_paused", reason=str(error))
 
     async def _paused(self, job: Job) -> None:
-        """Stay until somebody asks for something; the hotends do not stay hot for all that time.
+        """Stay paused until a request comes; after some time let the hotends cool to standby.
 
-        Where nobody answers what becomes of a print after a reboot, nothing does.
+        After a reboot the user has only so long to say whether the print goes on; then the heaters are turned off.
         """
         if not job.snapshot.asks:
             await self._stand_by_in_time(job)
@@ -386,20 +386,20 @@ class Effects:
         both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_word(job))}
         try:
             done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            done.pop().result()  # neither ends but by an error
+            done.pop().result()  # raises: neither of the two returns
         finally:
             for each in both:
                 each.cancel()
 
     async def _wait_for_word(self, job: Job) -> None:
-        """Wait as long as somebody may answer. What of that is used up is on the disk: boot after boot begins no anew.
+        """Wait for as long as the user may answer. The time used up is kept on the disk, so a reboot does not reset it.
 
         Raises:
             CannotGoOn: nobody has answered.
         """
         minutes = self._config.job.after_reboot_min
         while (left := 60 * minutes - job.snapshot.asked_s) > 0:
-            # counted before the wait: a computer that keeps falling over comes to an end, too
+            # counted before the wait, so that it also ends on a computer that reboots again and again
             job.snapshot.asked_s += min(_MINUTE, left)
             self._survival.keep(job)
             await asyncio.sleep(min(_MINUTE, left))
@@ -416,7 +416,7 @@ class Effects:
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
-        """Heat first, then the user's script, then go back; the last two are finished even if paused again."""
+        """Heat, run the user's script, return to the part; the last two are finished even if it is paused again."""
         snapshot = job.snapshot
         if snapshot.rest is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.rest):
@@ -439,7 +439,7 @@ class Effects:
 
     @staticmethod
     def _way_back(job: Job, rest: ParkedPlace) -> list[str]:
-        """Return the commands that end the pause; where the printer has begun it, it has one of its own, or none."""
+        """Return the commands that end the pause; a pause of the printer's own has its own command, or none."""
         snapshot, command = job.snapshot, job.printer.dialect.resumes_by
         if not snapshot.printer_paused:
             return unpark(rest)

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class HeatersOff:
-    """What is known of heaters that may be on without a job."""
+    """Turns off the heaters of a printer, and remembers if that has still to be done."""
 
     def __init__(self, profile: Callable[[], ProfileConfig], on_done: Callable[[], None]) -> None:
         """Prepare.
@@ -37,7 +37,7 @@ class HeatersOff:
         self._task = asyncio.create_task(self.now(printer, reason))
 
     async def now(self, printer: Printer, reason: str = LEFT_HOT) -> None:
-        """Turn its heaters off; where that cannot be done, it stays due."""
+        """Turn its heaters off; if that fails, it stays due."""
         self.due = False
         log.warning("printer.heaters_off", reason=reason)
         try:
@@ -69,7 +69,7 @@ class HeatersOff:
         """Turn its heaters off before its line is closed, once."""
         if printer.state is not ConnectionState.READY or printer is self._left:
             return
-        self._left = printer  # what it reports may still show the targets of before
+        self._left = printer  # its last report may still show the old targets
         if await turn_heaters_off(printer, self._profile()):
             self._on_done()
         else:

@@ -17,7 +17,7 @@ from gcode.replies import Heaters
 from hal.printer import Printer
 
 JUST_NOW = 60.0
-"""Seconds before a printer's own pause in which it may have turned heaters off for it: it parks before it says so."""
+"""Seconds before a printer reports a pause of its own in which it may have turned heaters off: it parks first."""
 
 log = structlog.get_logger()
 
@@ -32,33 +32,33 @@ class Job:
     steps: Steps
     stream: FileStream | None = None
     feeding: bool = False
-    reattached: bool = False  # its line, or its host, was gone in between
+    reattached: bool = False  # it has been reattached since it began
     effect: asyncio.Task[None] | None = None  # of the state that it is in
-    checking: asyncio.Task[None] | None = None  # that its file is still what was uploaded
+    checking: asyncio.Task[None] | None = None  # checks that its file is still what was uploaded
     lines: int = 0
     offset: int = 0
     reason: str | None = None
     ended_at: float | None = None
-    bad_line: str | None = None  # what to tell of a line that damages much
-    stalled: str | None = None  # what to tell of a print that makes no progress
-    notice: str | None = None  # what else to tell of a print that goes on
+    bad_line: str | None = None  # the warning that the line damages many bytes
+    stalled: str | None = None  # the warning that the print makes no progress
+    notice: str | None = None  # the last of the other warnings
     unknown: set[str] = field(default_factory=set)  # code words that the firmware has said it does not know
     warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and when seen
-    trouble: ServiceError | None = None  # what it is to end for, whatever it is doing
-    counted: tuple[Printer, int] | None = None  # lines that its printer had asked for again when that was noted last
+    trouble: ServiceError | None = None  # the reason for which the runner has to end it, whatever it is doing
+    counted: tuple[Printer, int] | None = None  # resends of its printer that are in the snapshot already
 
     def warn(self, reason: str) -> None:
-        """Tell what is wrong with it, though it goes on."""
+        """Warn the user of something that does not end the print."""
         self.notice = reason
         log.warning("job.warning", reason=reason)
 
     @property
     def state(self) -> JobState:
-        """Where the job is."""
+        """The state that the job is in."""
         return self.machine.state
 
     def move(self, trigger: Trigger) -> None:
-        """Move the machine from outside the effect of its state, which ends."""
+        """Fire a trigger from outside the effect of the present state, which is cancelled."""
         self.note_position()
         self.machine.fire(trigger)
         if self.effect is not None:
@@ -70,31 +70,31 @@ class Job:
         self.move(trigger)
 
     def stop(self, trouble: ServiceError) -> None:
-        """Have its runner end it for this, and do what belongs to that."""
+        """Have the runner end the job because of `trouble`."""
         if not self.state.ended:
-            # lines on their way are refused for the same reason, one after the other: the first one says which
+            # lines in flight may be refused one after the other for the same reason: the first refusal names it
             if self.trouble is None or isinstance(trouble, Unsafe):
                 self.trouble = trouble
             if self.effect is not None:
                 self.effect.cancel()
 
     def note_heat(self, heaters: Heaters, now: float) -> None:
-        """Take down what is hot while it prints: a printer that pauses by itself turns its heaters off first."""
+        """Note the targets while it prints: a printer that pauses by itself turns its heaters off first."""
         if self.state not in (JobState.PAUSING, JobState.PAUSED):
             self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
 
     def targets(self, now: float) -> dict[str, float]:
-        """Return the °C that the heaters had just now, also where they have none any more."""
+        """Return the targets in °C of the last JUST_NOW seconds, also of heaters that are off by now."""
         return {name: target for name, (target, seen) in self.warm.items() if now - seen <= JUST_NOW}
 
     def note_position(self) -> None:
-        """Take down how far the printer has got, while it is this job that is fed to it."""
+        """Note how far the printer has got, if it is fed from this job."""
         if self.feeding and not self.state.ended:
             self.lines, self.offset = self.printer.position.lines, self.printer.position.offset
             self._count_resends()
 
     def _count_resends(self) -> None:
-        """Count what its printer has asked for again since the last time; another one counts from 0."""
+        """Add the resends since the last call to the snapshot; a new printer object counts from 0."""
         resends = self.printer.counters.resends
         if self.counted is not None and self.counted[0] is self.printer:
             self.snapshot.resends += resends - self.counted[1]
@@ -112,7 +112,7 @@ class Job:
         return Ending(self.reason, self.lines, self.offset, self.print_time(now), left_hot)
 
     def progress(self, now: float) -> JobProgress:
-        """Return how far it is, or was at its end; what is left is what the rest takes at the pace so far."""
+        """Return how far it is, or was at its end; the time left is estimated from the pace so far."""
         elapsed, size = self.print_time(now), self.snapshot.selection.size
         if self.state is JobState.COMPLETED:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)

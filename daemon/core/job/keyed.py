@@ -1,7 +1,7 @@
-"""Prints that are asked for with a key: whatever is asked again, and whoever dies in between, each begins once at most.
+"""Prints that are asked for with a key: each begins at most once, even if a request is repeated or the host dies.
 
-The key is in the record before anything is sent to the printer, and stays there: it is used up, also by a print that
-was written down and never began because the host died in between. That one is told as what it is.
+The key is recorded before anything is sent to the printer, and stays recorded. So it is also used up by a print that
+was recorded but never began, because the host died in between; such a request gets `NeverBegan`.
 """
 
 import asyncio

@@ -1,17 +1,17 @@
-"""Places: what is on the disk of a print, so that it outlives the computer's being switched off.
+"""Places: what is kept of a print on the disk, so that the print outlives a computer that is switched off.
 
 The printer counts the lines that it accepts, and keeps the number as long as it has power. What is kept here turns that
 number into a place in the file: *behind the line of this number goes the file, line by line, and nothing else*. That is
-written every few seconds, and holds for as many lines as follow; no line costs anything.
+written every few seconds, and stays true however many lines follow; no line costs anything.
 
-Whatever else is to go between two lines of the file takes a number too, so it would make a lie of it. Before it goes it
-gets a number of its own, a little ahead, which the disk has to know first (`may_go`); the file's lines go on up to
-there. So the disk never says anything that is not so:
+A command between two lines of the file takes a number too, which would make this statement false. So a command that has
+to go gets a number a little ahead, and that is on the disk before the command goes (`may_go`); meanwhile the file's
+lines go on up to there. So the disk never says anything that is not true:
 
     "behind line 812 goes the file, from byte 30,112 on; but 840 is none of its lines"
 
-Where that cannot be said (heaters are turned off, numbers start over, the job does something else than to print), it
-says that the place is unknown, and why. Turning heaters off waits for nothing.
+When this is not possible (heaters are turned off, numbers start over, the job does something else than print), the
+disk says that the place is unknown, and why. Turning heaters off waits for nothing.
 
 In a pause no line of the file goes at all, so the place holds whatever is sent.
 """
@@ -37,23 +37,24 @@ from hal.logbook import Logbook
 from hal.printer import Printer
 
 AHEAD = 0.15
-"""Seconds that the disk has before the lines of the file wait for it, or twice as long as it took last."""
+"""Seconds that the disk has to write before the file reaches the number that is left to a command, and waits there. A
+disk that needed more than half of that last time gets twice as long as it needed."""
 
 LONGEST_AHEAD = 3.0
-"""The most of them: a client waits so long for its command."""
+"""The same at most, for a slow disk: a client waits so long for its command."""
 
 FURTHEST = 1000
-"""Lines ahead at most."""
+"""Lines that such a number may be ahead at most."""
 
 STANDS = 0.1
-"""Seconds in which no line goes, after which none is waited for."""
+"""Seconds without a line of the file after which a command does not wait for the lines before its number any more."""
 
 AGAIN = 5.0  # s until a disk that has failed is tried again
 HANGS = 10.0
 """Seconds for which a disk that does not answer keeps a command waiting."""
 
 REACH = 64
-"""Numbers before one that had gone out which the printer may not have accepted; a board that was reset wants line 1."""
+"""Lines before the last one sent that the printer may not have accepted yet. A board that was reset wants line 1."""
 
 log = structlog.get_logger()
 
@@ -75,12 +76,13 @@ class StoredPlace:
     Attributes:
         page: of the job, as JSON has it; none: no job goes on.
         why: the place is unknown, because of this; None: it is known.
-        number: behind the line of this number, or the last one that may be lost of those before, goes the file.
-        lines: of the file that have gone out by then, the last of them at `offset`.
+        number: behind the line of this number the file goes on; if the printer has not accepted that line, behind the
+            last one that it has, which is `least` or a later one.
+        lines: how many lines of the file have gone out by then, the last of them at `offset`.
         least: the printer has accepted the line of this number.
-        gaps: (number, count): numbers from there on that are none of the file's.
+        gaps: (number, count): so many numbers from there on that are not the file's.
         until: no line of the file has gone out with this number or a later one; None: they go on.
-        modes: behind that line, as JSON has them.
+        modes: those that hold behind line `number`, as JSON has them.
         heat: actual temperature and target of each heater that is on.
         clock: when it was written, in s of that boot.
     """
@@ -130,9 +132,9 @@ class Places:
         self._task: asyncio.Task[None] | None = None
         self._hangs: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._plan = 0, 0  # (number, count) that were left to commands last, as the link counts
-        self._base: int | None = None  # what is taken off such a number on the wire
-        self._paces = 0.0, 0  # when it was which number's turn
+        self._plan = 0, 0  # (number, count): the numbers left to commands last, as the link counts
+        self._base: int | None = None  # what such a number is reduced by on the wire
+        self._paces = 0.0, 0  # (time, number): when that number was the next; for the pace
         self._took = self._began = 0.0  # s that the disk took last, and when it began
         self._gave_up = False
         self._retracting: asyncio.Task[None] | None = None
@@ -171,7 +173,7 @@ class Places:
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
             self._end()  # it cannot be asked for a line
         elif self._written.page or self._wanted.page:
-            self._unknown(_BUSY[JobState.STARTING])  # of the one before nothing is left to go on with
+            self._unknown(_BUSY[JobState.STARTING])  # what the disk says of the job before is not true any more
 
     def on_state(self, job: Job) -> None:
         """Write what follows from a job's new state; `keep` does so in a pause."""
@@ -207,7 +209,7 @@ class Places:
             await asyncio.sleep(0)
 
     def checkpoint(self) -> None:
-        """Write where the print is now; what is on the disk holds as well, if it cannot be told now."""
+        """Write where the print is now, if that is known; what is on the disk stays true if not."""
         job = self._job
         if job is None or not self._works or job.state is not JobState.PRINTING or not job.feeding:
             return
@@ -261,7 +263,7 @@ class Places:
         return printer is not None and sum(self._plan) > printer.next_number
 
     def _reattach_from(self, found: StoredPlace, printer: Printer) -> None:
-        """Have the disk say that the file goes no further for now than the printer has it already."""
+        """Have the disk say that no line of the file goes out for now."""
         self._found = None
         if found.until is None:
             self._want(replace(found, until=printer.first_number))
@@ -287,13 +289,13 @@ class Places:
         return [(at, min(count, number - at)) for at, count in self._wanted.gaps if at < number]
 
     def _drop_plan(self) -> None:
-        """Leave no number to any command any more; what the disk says is not true then, once the file goes on."""
+        """Leave no numbers to commands; the disk has to be corrected before the file goes on."""
         self._plan = 0, 0
         if (printer := self._connection.printer) is not None:
             printer.leave_out(0, 0)
 
     def _ahead(self, printer: Printer) -> int:
-        """Return a number that the file's lines will have come to when the disk is ready."""
+        """Return the number that the file's lines will have reached when the disk has written."""
         now, (then, number) = asyncio.get_running_loop().time(), self._paces
         flows = self._job is not None and self._job.state is JobState.PRINTING and now > then
         pace = (printer.next_number - number) / (now - then) if flows else 0.0
@@ -306,7 +308,7 @@ class Places:
         self._look = asyncio.get_running_loop().call_later(STANDS, self._on_look, number)
 
     def _on_look(self, before: int) -> None:
-        """See whether the lines come to the number that was left out; else that is another one: where they stand."""
+        """See whether the file's lines still come to the number that was left out; if not, leave out the next one."""
         self._look = None
         printer = self._connection.printer
         if self._job is None or printer is None or not self._planned or not self._wanted.claims:
@@ -360,7 +362,7 @@ class Places:
     # -- writing -------------------------------------------------------------------------------------------
 
     def _want(self, stored: StoredPlace) -> None:
-        """Have this on the disk; of several that wait the newest counts."""
+        """Have this written to the disk; if several wait, only the newest is written."""
         self._wanted = stored
         self._write()
 
@@ -405,7 +407,7 @@ class Places:
         self._wake()
 
     async def _retract(self, disk: Disk) -> None:
-        """Replace what the disk has, as soon as it takes that again: it would lead to a wrong place."""
+        """Replace what is on the disk as soon as it can be written again: it would lead to a wrong place."""
         while self._gave_up:
             stored = StoredPlace() if self._job is None else self._make_place(why="the disk had failed by then")
             try:
@@ -427,7 +429,7 @@ class Places:
         while self._writing is not None and self._task is not None:
             with suppress(OSError):
                 await self._task
-            await asyncio.sleep(0)  # what takes note of its end has its turn: awaiting what has ended gives nobody one
+            await asyncio.sleep(0)  # lets `_on_written` run: awaiting a task that is done does not
 
 
 def _as_text(stored: StoredPlace) -> bytes:

@@ -1,4 +1,4 @@
-"""Runner: carries one job to its end: the effect of each state in turn, then all that has to be let go of."""
+"""Runner: carries one job to its end: runs the effect of each state in turn, then lets go of all that the job held."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,9 +29,9 @@ from hal.errors import NotConnected, PortError
 from hal.loop import WatchedLoop
 from hal.printer import ConnectionState, Printer
 
-BAD_SHARE = 0.1  # of the lines that the printer asks for again: the line needs a look
-MANY_LINES = 100  # fewer say nothing about a line
-CHECKPOINT = 5.0  # seconds between two notes of the position in the store
+BAD_SHARE = 0.1  # the share of lines that the printer has asked for again above which the user is warned
+MANY_LINES = 100  # lines that have to be sent before that share says anything
+CHECKPOINT = 5.0  # seconds between two notes of the place in the store
 
 log = structlog.get_logger()
 
@@ -77,13 +77,13 @@ class Runner:
     # -- its course ----------------------------------------------------------------------------------------
 
     def start(self, after: "Runner | None" = None) -> None:
-        """Begin with its first state, as soon as the job before has let go of the printer."""
+        """Begin with its first state, as soon as the runner before (`after`) has let go of the printer."""
         self._task = asyncio.create_task(self._run(after))
         if self.job.snapshot.wanted == "cancel":
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
-        """Wait for a printer that is away no longer than for one that is deaf: the job is to be cancelled."""
+        """Wait for the printer of a job that is to be cancelled for `cancel_deadline_s` seconds at most."""
         deadline = self._kit.config.job.cancel_deadline_s
         reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
         asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
@@ -101,7 +101,7 @@ class Runner:
         self.start(after)
 
     async def over(self, within: float | None = None) -> None:
-        """Wait until it has let go of everything, also when it has ended before: its record is written there."""
+        """Wait until it has let go of everything; a job that has ended may still be writing its record."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=within)
 
@@ -121,10 +121,10 @@ class Runner:
             await self._close()
 
     async def _open_file(self) -> None:
-        """Open the file, whatever is asked meanwhile: no request leaves it, or its record, half begun."""
+        """Open the file; a request that comes meanwhile does not interrupt this, so no record is left half written."""
         try:
             await self._kit.effects.open_file(self.job)
-        except Exception as error:  # noqa: BLE001 - as with an effect, a mistake of ours fails the job too
+        except Exception as error:  # noqa: BLE001 - a bug fails the job too, as it does in an effect
             await self._take_error(error)
 
     async def _run_effect(self) -> None:
@@ -140,7 +140,7 @@ class Runner:
             await self._take_error(error)
 
     async def _tick(self) -> None:
-        """Note the position now and then: what is left of a job when its host dies."""
+        """Note the place every CHECKPOINT seconds, for the case that the host dies; look for stalls and a bad line."""
         job = self.job
         progress = NoProgress(60 * self._kit.config.safety.no_progress_min)
         while True:
@@ -264,7 +264,7 @@ def verdict(error: BaseException) -> Trigger:
 
 
 def _bad_line(counters: Counters) -> str | None:
-    """Return what to tell where the printer asks for many lines again; None where it does not."""
+    """Return a warning if the printer asks for many lines again; None if it does not."""
     if counters.lines_sent < MANY_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
         return None
     return (

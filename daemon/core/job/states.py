@@ -17,7 +17,7 @@ Trigger = Literal[
     "back_to_starting", "back_to_printing", "back_to_pausing", "back_to_paused", "back_to_resuming",
     "back_to_finishing", "back_to_cancelling",
 ]  # fmt: skip
-"""What a job takes a step for."""
+"""The names of what makes a job change its state."""
 
 # (trigger, from any of, to)
 TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
@@ -30,10 +30,10 @@ TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (
     ("finished", (_S.FINISHING,), _S.COMPLETED),
     ("cancel", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING), _S.CANCELLING),
     ("cancelled", (_S.CANCELLING,), _S.CANCELLED),
-    ("restart", (_S.PAUSED,), _S.CANCELLED),  # a new job follows at once: no after-cancel script between
+    ("restart", (_S.PAUSED,), _S.CANCELLED),  # a new job follows at once, without the after-cancel script
     ("fail", ACTIVE, _S.FAILED),
     ("interrupt", ACTIVE, _S.INTERRUPTED),
-    # the line or the host was gone; once it is back the job goes on where it was
+    # the line or the host was gone; once the printer is reattached the job goes on in the state that it was in
     ("lose_line", (*_RUNNING, _S.PAUSING, _S.PAUSED, _S.FINISHING, _S.CANCELLING), _S.REATTACHING),
     ("back_to_starting", (_S.REATTACHING,), _S.STARTING),
     ("back_to_printing", (_S.REATTACHING,), _S.PRINTING),

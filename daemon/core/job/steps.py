@@ -1,8 +1,8 @@
-"""Steps: the commands that a job sends besides its file, each of them once, whichever host sends it.
+"""Steps: the commands that a job sends besides its file, each of them exactly once, whichever host sends it.
 
-A script of the user's and the way into and out of a pause are moves that must not be made twice, nor left out.
+The moves of a user's script, and those into and out of a pause, must neither be made twice nor left out.
 
-Theory of operation. A host may be killed between any two instructions. What it leaves is written in this order:
+Theory of operation. A host may be killed at any moment. It writes in this order:
 
     the job's snapshot: "step 7 is begun, it is M400"  →  the logbook's ring: the frame of step 7  →  the wire
 
@@ -13,13 +13,13 @@ So the next host finds one of three things:
 * The snapshot names it, the ring has its frame: the link has by now found out whether the printer accepted that line,
   and has sent it again from the ring if not (`gcode.recovery`). It is done, and is not sent here.
 
-An effect (`daemon.core.job.effects`) always runs from its first line, whether it is new in its state or comes back to
-it. What it did before, it does again without effect: `send` returns the answer that the snapshot has for this place
-instead of sending. That works only if it goes the same way each time. So whatever decides the way, be it an answer of
-the printer or the configuration, passes through `observe`, `measure` or `recall`, or has a field in the snapshot. Where
-another command comes out all the same, as after an upgrade, `StepsDiffer` ends the job.
+An effect (`daemon.core.job.effects`) always runs from its first line, whether the job has just entered the state or
+returns to it. The commands that it sent before are not sent again: instead, `send` returns the answer that the snapshot
+has for this index. That works only if the effect takes the same branches each time. So whatever decides a branch, be it
+an answer of the printer or the configuration, passes through `observe`, `measure` or `recall`, or has a field in the
+snapshot. If another command comes out all the same, as after an upgrade, `StepsDiffer` ends the job.
 
-Steps of the script (`OF_SCRIPT`) have no place in a state: a pause may come in the middle of the script, and what is
+Steps of the script (`OF_SCRIPT`) have no index in a state: a pause may come in the middle of the script, and what is
 left of it is run in the next state.
 """
 
@@ -34,19 +34,19 @@ from hal.printer import Printer
 
 T = TypeVar("T")
 
-OF_SCRIPT = -1  # place of a command of the job's script, which goes on from state to state
+OF_SCRIPT = -1  # in place of an index: a command of the job's script, which goes on from state to state
 
 
 class Steps:
-    """What was done in the job's present state, and what is under way: `step`, `begun` and `said` of its snapshot."""
+    """The steps of the job's present state, done and begun: `step`, `begun` and `said` of its snapshot."""
 
     def __init__(self, snapshot: JobSnapshot, keep: Callable[[], None]) -> None:
         """Begin, or go on from a snapshot; `keep` writes it."""
         self._snapshot = snapshot
         self._keep = keep
-        self._at = 0  # how many of the commands of this state the effect has gone through
-        self._answer: asyncio.Task[Sequence[str]] | None = None  # to what was begun; None: the previous host began it
-        self._framed: Collection[int] = ()  # steps that the previous host put on the wire
+        self._at = 0  # the index of the effect's next step in this state
+        self._answer: asyncio.Task[Sequence[str]] | None = None  # to the step begun; None: the previous host began it
+        self._framed: Collection[int] = ()  # steps that the previous host has framed: they are done by now
 
     def enter(self) -> None:
         """Begin another state."""
@@ -57,18 +57,18 @@ class Steps:
             snapshot.begun = (snapshot.begun[0], OF_SCRIPT)
 
     def reattach(self, framed: Collection[int]) -> None:
-        """Go through the state again, without sending what was sent: steps that are `framed` have arrived by now."""
+        """Go through the state again, without sending what was sent: steps that are `framed` are done by now."""
         self._at = 0
         self._framed = framed
         self._answer = None
 
     async def once(self, printer: Printer, command: str) -> None:
-        """Send a command of the script, behind the one that is under way."""
+        """Send a command of the script, after the step that is begun."""
         await self.finish(printer)
         await self._send(printer, command, OF_SCRIPT)
 
     async def finish(self, printer: Printer) -> None:
-        """End the step that is under way, which an effect that was ended or the previous host began."""
+        """Bring the step to its end that a cancelled effect, or the previous host, has begun."""
         snapshot = self._snapshot
         if snapshot.begun is None:
             return
@@ -80,7 +80,7 @@ class Steps:
         snapshot.begun = None
 
     def drop(self) -> None:
-        """Do not finish what is under way, of an earlier state."""
+        """Do not finish a step that an earlier state has begun."""
         if self._snapshot.begun is not None and self._snapshot.begun[1] == OF_SCRIPT:
             self._snapshot.begun = None
 
@@ -88,7 +88,7 @@ class Steps:
         """Send a command of this state, or return what was answered to it when the state was gone through before.
 
         Raises:
-            StepsDiffer: another one was sent at this place.
+            StepsDiffer: another command was sent at this index.
         """
         place, self._at = self._at, self._at + 1
         if place < len(self._snapshot.said):
@@ -118,15 +118,15 @@ class Steps:
         self._keep()
         answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
         answer.add_done_callback(_retrieve)
-        answered = await asyncio.shield(answer)  # what an ended effect has begun goes on all the same
+        answered = await asyncio.shield(answer)  # a step that was begun goes on if its effect is cancelled
         snapshot.begun = None
         return answered
 
     async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
-        """Return the lines that `look` found when the state was first gone through; it changes nothing.
+        """Return the lines that `look` found when the effect first came here; `look` must change nothing.
 
         Raises:
-            StepsDiffer: a command was sent at this place.
+            StepsDiffer: a command was sent at this index.
         """
         place, self._at = self._at, self._at + 1
         if place < len(self._snapshot.said):
@@ -138,7 +138,7 @@ class Steps:
         return lines
 
     async def measure(self, look: Callable[[], Awaitable[T]]) -> T:
-        """Return the value that `look` found when the state was first gone through; JSON has to have it."""
+        """Return the value that `look` found when the effect first came here; it has to be one of JSON."""
 
         async def looked() -> list[str]:
             return [json.dumps(await look())]
@@ -148,7 +148,7 @@ class Steps:
         return value
 
     def recall(self, make: Callable[[], T]) -> T:
-        """Return what `make` made when the state was first gone through: what the way on depends on."""
+        """Return the value that `make` returned when the effect first came here; it has to be one of JSON."""
         place, self._at = self._at, self._at + 1
         if place < len(self._snapshot.said):
             [text] = self._snapshot.said[place][1]

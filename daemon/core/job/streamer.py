@@ -1,8 +1,8 @@
 """FileStream: a file's commands for the link, read ahead by a thread.
 
 The loop never touches the disk: a thread reads blocks of bytes well ahead of the wire (SD cards stall for seconds
-during uploads), and the loop takes them apart some lines at a time, while the printer waits for none: code that goes
-round costs a third of what it costs when it is waked for each `ok`.
+during uploads), and the loop splits them into lines, some at a time, while the printer waits for none: in a batch, a
+line costs a third of what it costs when each is made at its `ok`.
 """
 
 import asyncio
@@ -23,12 +23,11 @@ from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 from gcode.too_hot import PLAIN
 
-BLOCK = 16 * 1024  # taking one apart that holds nothing but comments must not keep the loop for long
-AHEAD = 64  # blocks: 1 MiB lasts 40 s at 250,000 baud
-LINES_A_TURN = 32  # that are taken apart at once
-BLOCKS_A_TURN = 2  # that are looked through for a line before the loop may do something else
-TOLD = 10  # skipped lines that are told one by one; the rest is counted
-
+BLOCK = 16 * 1024  # bytes; a block that holds nothing but comments must not keep the loop for long
+AHEAD = 64  # blocks that are read ahead: 1 MiB lasts 40 s at 250,000 baud
+LINES_A_TURN = 32  # lines that are made ready at once
+BLOCKS_A_TURN = 2  # blocks that are searched for a line before the loop may do something else
+TOLD = 10  # lines left out that are logged one by one; further ones are only counted
 
 WAITS_ITSELF = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
@@ -50,7 +49,7 @@ class LineTarget(Protocol):
 
 
 class Anyone:
-    """A receiver that takes whatever there is in files."""
+    """A receiver that takes any command."""
 
     longest_command = MAX_LINE
     compact: Compact | None = None
@@ -114,7 +113,7 @@ class FileStream:
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
         self._ready: deque[Line] = deque()
-        self._behind_ready: tuple[int, bytes] | None = None  # a line that is looked at when its turn has come
+        self._behind_ready: tuple[int, bytes] | None = None  # the line behind those, which needs a closer look
         self._fd = -1
         self._at = 0
         self._read_all = False
@@ -181,7 +180,7 @@ class FileStream:
             await self._loop.run_in_executor(self._executor, os.close, fd)
 
     def next_line(self) -> Line | None:
-        """Return the next line; None: nothing now, or, when `attention` is set, nothing before that."""
+        """Return the next line; None: there is none yet, or, if `attention` is set, none until that is dealt with."""
         ready = self._ready
         if not (ready or self._prepare()):
             return None
@@ -191,15 +190,15 @@ class FileStream:
         return line
 
     def _take_ahead(self) -> None:
-        """Take the next lines apart while the printer waits for none: 0.25 ms that no answer to it takes longer.
+        """Make the next lines ready while the printer waits for none, which saves 0.25 ms when it does.
 
-        A line that wants a closer look gets it when its turn has come, and a wait for the disk is none yet.
+        A line that needs a closer look gets it when its turn has come, and lines that are not read yet are no underrun.
         """
         if not (self._ready or self._stopped or self._behind_ready or self._fd < 0):
             self._take_lines(ahead=True)
 
     def _prepare(self) -> bool:
-        """Take the next lines apart; False: there is none now."""
+        """Make the next lines ready; False: there is none now."""
         for _ in range(BLOCKS_A_TURN):
             if self._stopped or self._take_lines():
                 return bool(self._ready)
@@ -213,7 +212,7 @@ class FileStream:
         return self.barrier is not None or self.error is not None
 
     def _take_lines(self, *, ahead: bool = False) -> bool:
-        """Make lines ready as far as a line that wants a closer look; False: the block holds none any more.
+        """Make lines ready, up to a line that needs a closer look; False: no line of the block is left.
 
         Args:
             ahead: the turn of the next line has not come yet.
@@ -235,7 +234,7 @@ class FileStream:
         return bool(self._ready)
 
     def _look_closer(self, offset: int, command: bytes) -> bool:
-        """Deal with a line whose turn has come; False: there is nothing of it to send, and nothing to stop for."""
+        """Deal with a line whose turn has come; False: nothing of it is sent, and it does not stop the stream."""
         self._behind_ready = None
         if found := self._special(offset, command):
             self._ready.append(job_line(*found, self._compact))
@@ -268,7 +267,7 @@ class FileStream:
         self.attention.set()
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Return the line as the firmware can read it: cut or ended by it, it could never be acknowledged."""
+        """Return the line as the firmware can read it; one that it would cut could never be acknowledged."""
         fitted = self._receiver().fitting(command)
         if fitted is None:
             self._skip(offset, command, "this firmware would take the text for a command")
@@ -291,7 +290,7 @@ class FileStream:
         self.attention.set()
 
     def _next_block(self) -> bool:
-        """Give the reader more; False: there is nothing now, or no more."""
+        """Give the reader the next block; False: none is read yet, or the file has ended."""
         if self._blocks:
             self._reader.feed(self._blocks.popleft())
             self._read_ahead()

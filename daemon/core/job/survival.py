@@ -1,8 +1,8 @@
 """Survival: how a job outlives its host, or its line.
 
 Theory of operation. Only the printer knows for sure which line it has accepted. So the host does not write down how far
-a print has got. It writes down what turns the printer's answer into a place in the file, and the next host asks. The
-next host may be this very process, after the cable was back. There are two such records:
+a print has got. It writes down what turns the printer's answer into a place in the file, and the next host asks the
+printer. The next host may be this very process, once the cable is back. There are two such records:
 
 * The logbook (`hal.logbook`), in memory that outlives the process but not the machine: the job's snapshot, and the last
   128 frames, each written before it is on the wire. Whatever line the printer asks for is among them.
@@ -10,12 +10,12 @@ next host may be this very process, after the cable was back. There are two such
   file, from byte 30,112 on". It is written every 5 s and still exact, because every line of the file adds one to the
   number. A command that is no line of the file is noted before it is sent.
 
-The boot id says which one holds. If the logbook is of this boot, it is newer than the disk. If not, the machine
-has rebooted and its memory is lost; then the place holds, until the printer was asked (`stored_place`). While it does,
-nothing is written, or the next power cut would find a snapshot without a place.
+The boot id says which one counts. If the logbook is of this boot, it is newer than the disk. If not, the machine
+has rebooted and its memory is lost; then the place on the disk counts until the printer was asked (`stored_place`).
+Until then nothing is written, or the next power cut would find a snapshot without a place.
 
 Reattaching is one sequence, whatever the cause: open the port without a reset, ask for the line that is wanted, check
-that it is the same printer (M115) and the same file (size, time, inode), go back to the state that was left. After a
+that it is the same printer (M115) and the same file (size, time, inode), return to the state that was left. After a
 reboot the head and the heat are checked as well (`after_reboot`).
 
 Whatever does not fit raises `CannotGoOn`: the print is INTERRUPTED and the heaters are turned off. A wrong
@@ -59,18 +59,18 @@ class Survival:
             connection: where printers are.
             logbook: that its printers write to.
             kept: keeps the job's file.
-            boot: what tells one boot of this machine from another.
-            disk: where the place is kept that outlives the machine's being switched off; None: nothing does.
+            boot: the id of this boot of the machine.
+            disk: where the place is kept, for a machine that is switched off; None: nowhere.
         """
         self.kept = kept
         self.places = Places(disk, connection, logbook)
-        self.stored_place: StoredPlace | None = None  # what the job goes on from, if that is what was on the disk
+        self.stored_place: StoredPlace | None = None  # the place on the disk, while it is all that is known of the job
         self._connection = connection
         self._logbook = logbook
         self._boot = boot
 
     def begin(self, job: Job) -> None:
-        """Count the job's lines from here; the one before is history."""
+        """Begin to keep a new job; what was kept of the one before is dropped."""
         self._logbook.write({})
         job.snapshot.first_line = job.printer.next_number
         self._logbook.begin_job()
@@ -79,7 +79,7 @@ class Survival:
     def keep(self, job: Job) -> None:
         """Write the job's snapshot; one that is too long leaves none."""
         if self.stored_place is not None and not job.state.ended:
-            return  # where it is only the disk knows yet
+            return  # only the disk knows its place yet: leave that alone
         job.snapshot.boot = self._boot
         job.snapshot.ending = job.ending(asyncio.get_running_loop().time())
         self._logbook.write(dump(job.snapshot))
@@ -141,10 +141,10 @@ class Survival:
         return None
 
     async def reattach(self, job: Job) -> LinkSnapshot | None:
-        """Get the job's printer back; return where the conversation with it was left. None: see `stored_place`.
+        """Reattach to the job's printer; return where the conversation with it was left, None: only the disk knows.
 
         Raises:
-            CannotGoOn: it cannot; says why.
+            CannotGoOn: the job cannot go on; says why.
             NozzledError: the line does not come back, or what answers there does not fit.
         """
         if self.stored_place is not None:
@@ -162,14 +162,14 @@ class Survival:
         return link
 
     def continue_from(self, job: Job, fed: JobPosition, modes: Modes) -> None:
-        """Take where the job goes on: from here on the logbook knows it."""
+        """Set the place from which the job goes on; from now on the logbook knows it too."""
         job.printer.feed_from(fed, modes)
         job.snapshot.first_line = 1
         job.lines, job.offset = fed.lines, fed.offset
         self.stored_place = None
 
     async def _ask_again(self, job: Job, stored: StoredPlace) -> None:
-        """Get the printer back of which only itself knows how far it is."""
+        """Reattach by asking the printer how far it is, as the logbook is lost."""
         self.places.reattach(job, stored)
         estimate = LinkEstimate(stored.number, modes_of(stored.modes))
         snapshot = job.snapshot
