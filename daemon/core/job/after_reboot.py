@@ -1,8 +1,9 @@
-"""After a reboot: where a print stands, by the number that its printer wants next, and whether all is as it was.
+"""After a reboot: finds the place of a print by the number that its printer wants next, and checks the printer's state.
 
-The disk says behind which number the file went (`daemon.core.job.places`), the printer which one it wants: what lies
-between is counted off in the file, by the same code that sent it. Then the printer is asked for its heat and, at rest,
-for its place, which has to be where the last line that it accepted leads. Whatever does not fit ends the print.
+The disk says behind which number the file went on (`daemon.core.job.places`), and the printer says which number it
+wants: the lines in between are counted off in the file, by the same code that sent them. Then the printer is asked for
+its temperatures and, at rest, for its position, which has to be where the last line that it accepted leads. Whatever
+does not fit ends the print.
 """
 
 import asyncio
@@ -29,20 +30,21 @@ from gcode.reader import Reader
 from hal.printer import Printer
 
 MOST = 20_000
-"""Lines that can have been sent since the place was written: it is every few seconds, and no wire carries 1000 a s."""
+"""More lines cannot have been sent since the place was written: that is done every few seconds, and no wire carries
+1000 lines/s."""
 
 BACK = 1024 * 1024
 FURTHER = 8
-"""Bytes of the file before the place that are looked through for where the head has to be; so many times more, as long
-as that does not tell: a layer may have any size."""
+"""Bytes of the file before the place that are read to find out where the head has to be; FURTHER times as many each
+time that they do not tell, as a layer may have any size."""
 
 NEAR = 0.03
-"""mm between that and what the printer tells, which has two decimals."""
+"""mm by which the reported position, which has two decimals, may differ from that."""
 
 MOVED = 0.1  # mm of filament
-RETARGETED = 1.0  # °C between two targets that are the same; some firmwares tell whole degrees
+RETARGETED = 1.0  # °C by which two equal targets may differ, as some firmwares report whole degrees
 COOLED = 15.0
-"""°C that a heater may have lost since."""
+"""°C by which a heater may have cooled since the place was written."""
 
 _AHEAD = 4096  # bytes in which a command ends
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
@@ -58,8 +60,8 @@ class PlaceFound:
 
     Attributes:
         fed: the last line of the file that the printer has accepted.
-        modes: behind it.
-        heated: the targets, °C, that lines set which are newer than what is on the disk; `tool` is the active one.
+        modes: those that hold behind that line.
+        heated: the targets in °C that lines after the place on the disk have set; `tool` is the active one.
     """
 
     fed: JobPosition
@@ -100,7 +102,7 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -
 
 
 async def _next(job: Job, stream: FileStream, found: PlaceFound) -> tuple[int, bytes, int, bool]:
-    """Return the next line of the file that was sent; what stopped the file then is done with."""
+    """Return the next line of the file that was sent; barriers on the way to it were dealt with before the reboot."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
             raise stream.error

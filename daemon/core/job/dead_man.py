@@ -1,12 +1,13 @@
 """DeadMan: has the firmware turn everything off by itself when its host is dead.
 
-A host that is dead turns no heater off, so the firmware has to be told before. Marlin's M85 stops it when nothing has
-moved for so long. Homing and the firmware's own waits for heat count as moves; nothing moves while the host waits for
-heat, nor in a pause, so M85 is said again and again: that begins the time anew, too. A host that ends takes it back.
+A host that is dead turns no heater off, so the firmware has to be told in advance. M85 makes Marlin halt when nothing
+has moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves while the host
+waits for heat, nor in a pause, so M85 is sent again and again, which restarts the timer too. A host that ends turns the
+timer off.
 
-Repetier's begins anew with any G command and with no M command, so one that changes nothing goes before each M85.
-Some turn their heaters off by themselves (Prusa, Klipper) and are told nothing. One that answers that it does not know
-M85 does not protect, whatever its kind.
+Repetier restarts its timer at any G command and at no M command, so a G command that changes nothing goes before each
+M85. Some firmwares turn their heaters off by themselves (Prusa, Klipper) and are sent nothing. One that answers that it
+does not know M85 does not protect, whatever its kind.
 """
 
 import asyncio
@@ -26,10 +27,10 @@ from hal.printer import ConnectionState, Event, FirmwareIdentity, Printer, State
 from hal.registry import pace
 
 OFTEN = 4
-"""Times that M85 is said within the time that it sets: three may be late behind a slow command."""
+"""Times that M85 is sent within the time that it sets: three of them may be late behind a slow command."""
 
 LEAVING = 1.0
-"""Seconds that the printer is given to forget it before the line is closed."""
+"""Seconds in which the printer has to acknowledge that the timer is off before the line is closed."""
 
 # Marlin 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, 1.1.9 at once when M85
 # follows a long rest.
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 
 
 class DeadMan:
-    """Keeps the firmware's time set to what the job and the heaters need."""
+    """Keeps the firmware's timer set to what the job and the heaters need."""
 
     def __init__(self, config: SafetyConfig, connection: Connection, state: Callable[[], JobState | None]) -> None:
         """Watch the connection.
@@ -49,13 +50,13 @@ class DeadMan:
         Args:
             config: how long the times are.
             connection: where the printer is.
-            state: tells that of the job.
+            state: tells the state of the job.
         """
         self._config = config
         self._connection = connection
         self._state = state
-        self._printer: Printer | None = None  # what is known is known of this one
-        self._set: int | None = None  # seconds that were said last; None: it may be any, of the previous host
+        self._printer: Printer | None = None  # the printer that the following attributes are about
+        self._set: int | None = None  # the seconds set last; None: those of the previous host, if any
         self._refused = False  # it has said that it does not know M85
         self._saying: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -63,7 +64,7 @@ class DeadMan:
 
     @property
     def protection(self) -> Protection | None:
-        """What the connected printer has; None: there is none."""
+        """How the connected printer protects itself; None: no printer is connected."""
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             return None
@@ -98,7 +99,7 @@ class DeadMan:
         self._adjust()
 
     def _warn(self) -> None:
-        """Say so where nothing protects the printer."""
+        """Warn the user if nothing protects the printer."""
         if (found := self.protection) is not None and found.reason is not None:
             log.warning(
                 "printer.not_protected", reason=found.reason, consequence="if this computer dies, heaters stay on"
@@ -107,7 +108,7 @@ class DeadMan:
     # -- what is to be set ---------------------------------------------------------------------------------
 
     def _adjust(self) -> None:
-        """Say it where another time is needed than was said last."""
+        """Send M85 if another time is needed than was set last."""
         if self._usable() and self._right_seconds() != self._set:
             self._say()
 
@@ -123,7 +124,7 @@ class DeadMan:
         )
 
     def _right_seconds(self) -> int:
-        """Return the seconds that are right now; 0: it must not stop, as nothing is on."""
+        """Return the seconds that are needed now; 0: no timer, as nothing is on."""
         state, printer = self._state(), self._printer
         going_on = state is not None and not state.ended
         if not going_on and (printer is None or self._connection.panel_print is not None or not is_hot(printer)):
@@ -170,7 +171,7 @@ class DeadMan:
     # -- the end -------------------------------------------------------------------------------------------
 
     async def leave(self) -> None:
-        """Have the printer forget it before its line is closed on purpose; it does not stop by itself then."""
+        """Turn the timer off before the line is closed on purpose, so that the printer does not halt later."""
         printer = self._printer
         self._stop_timer()
         self._printer = None

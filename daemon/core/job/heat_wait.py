@@ -1,8 +1,8 @@
-"""The host's own wait for a temperature, in place of the firmware's M109: pause and cancel work meanwhile.
+"""The host's own wait for a temperature, in place of the firmware's M109, so that pause and cancel work meanwhile.
 
-What the firmware says that it aims at is the aim: it lowers targets to its own maximum, and some tell whole degrees. A
-heater that it does not tell of is waited for by the firmware itself. Each wait has an end, and one that ended for
-another reason than the temperature is told.
+The target that the firmware reports is the one that counts: it lowers targets to its own maximum, and may report whole
+degrees. For a heater that it does not report, the firmware itself has to wait. Each wait has an end, and the user is
+told if it ends for another reason than the temperature.
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 UNSEEN = 2
-"""Reports without a heater that show that this firmware does not tell of it."""
+"""Reports without a heater that show that this firmware does not report it."""
 
 SETTLED = 10.0
-"""Seconds in which a report may still show the target of before: a command that was acknowledged is carried out."""
+"""Seconds for which reports may still show the old target: by then a command that was acknowledged is executed."""
 
 ROUNDED = 1.0
-"""°C between what was asked and what is told that are only another way to write it."""
+"""°C by which a reported target may differ from the one that was set, as it may be rounded."""
 
 COOLS = (1.5, 60.0)
-"""°C in seconds that a heater cools by at least, else it is at the temperature of the room: Marlin's."""
+"""A heater that cools by less than so many °C in so many seconds is at room temperature (Marlin's values)."""
 
 WARMS = (1.0, 900.0)
-"""The same for warming: a chamber that its bed heats makes 1 °C in some minutes."""
+"""The same for warming: a chamber that only the bed heats warms by 1 °C in some minutes."""
 
 NEAR = 10.0
-"""°C that a heater may lack when it gets no warmer, and the print goes on all the same."""
+"""°C that may be missing when a heater gets no warmer: with no more than these, the print goes on."""
 
 
 @frozen
@@ -51,9 +51,9 @@ class Goal:
 
 
 async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Callable[[str], None]) -> bool:
-    """Wait until the heater has settled at its target; False: this firmware does not tell of it.
+    """Wait until the heater has settled at its target; False: this firmware does not report the heater.
 
-    A target that somebody changes meanwhile is the new goal, and one turned off ends the wait: as in Marlin.
+    As in Marlin, a target that somebody changes meanwhile becomes the goal, and turning the heater off ends the wait.
 
     Args:
         printer: where the heater is.
@@ -62,11 +62,11 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Call
         tell: takes what the user should know, in a sentence.
 
     Raises:
-        PrinterSilent: no reading came for so long.
-        NoHeat: there is no heat, and will be none.
+        PrinterSilent: no reading came for `silence` seconds.
+        NoHeat: the heater is off, or gets no warmer far below its target.
     """
     if not goal.target and not goal.cool:
-        return True  # it is turned off, and nobody waits for the room
+        return True  # the heater is turned off, and nobody waits for it to cool
     wait = _Wait(printer, goal, tell)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
@@ -103,7 +103,7 @@ class _Wait:
         self._tell = tell
         self._dialect = recognise(printer.identity.name)
         self._without = 0  # reports without this heater
-        self._confirmed = False  # a report has shown our target: one that was under way before may not have
+        self._confirmed = False  # a report has shown our target; the first ones may still show the old one
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._aim_at(goal.target)
@@ -138,7 +138,7 @@ class _Wait:
                 self.over.set()
             return
         if event.names and self.name not in event.names:
-            return  # what it was before says nothing: its sensor may not be readable any more
+            return  # an older reading says nothing: the firmware may not be able to read the sensor any more
         self.heard = True
         if self._over(reading):
             self.over.set()

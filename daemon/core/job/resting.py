@@ -1,4 +1,4 @@
-"""Coming to rest in a pause and going back: the conversation with the printer around `parking`."""
+"""Coming to rest in a pause, and returning from it: the commands to the printer for what `parking` works out."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -17,11 +17,11 @@ from hal.printer import Printer
 
 log = structlog.get_logger()
 
-_OTHERS = {"bed": "M140", "chamber": "M141"}  # than hotends
+_OTHERS = {"bed": "M140", "chamber": "M141"}  # the commands that set targets of other heaters than hotends
 
 _WAITS = {"M104": "M109", "M140": "M190", "M141": "M191"}
 
-_UNSEEN = 0.01  # mm
+_UNSEEN = 0.01  # mm; a move that is too short to be seen
 
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
@@ -42,7 +42,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
 
 
 def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
-    """Return what parking changes, or takes back, as JSON has it."""
+    """Return the state that the way back has to restore, and how much parking retracts, as JSON has it."""
     hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
     soft = hotend is not None and is_soft(hotend, printer.dialect)
     return {
@@ -53,16 +53,16 @@ def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
 
 
 def continue_at_printer(printer: Printer) -> None:
-    """Answer a firmware that waits for its user in the user's place, if it hears that meanwhile: M108, say."""
+    """End a firmware's wait for its user in the user's place, by a command that acts on arrival: M108, say."""
     known = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
     if printer.waits_for_user and (command := next(known, None)) is not None:
         log.info("job.continue_at_printer", command=command)
-        with suppress(QueueFull):  # it was told often enough
+        with suppress(QueueFull):  # several such commands are on their way already
             printer.submit(command)
 
 
 def left_by_itself(printer: Printer, targets: dict[str, float]) -> ParkedPlace:
-    """Return how to go back where the printer has paused by itself: it parks and goes back, the heat may be ours."""
+    """Return what to restore after a pause of the printer's own: it parks and returns, but it may not heat again."""
     return ParkedPlace(None, replace(printer.modes), 0.0, targets)
 
 
@@ -81,9 +81,9 @@ async def stand_by(printer: Printer, rest: ParkedPlace, config: Config) -> None:
 
 
 async def has_gone_cold(printer: Printer, rest: ParkedPlace) -> bool:
-    """Tell whether heaters that were on are off, or too cold to print with: a firmware turns them off in a pause."""
+    """Tell whether heaters that were on are off or set too low to print: a firmware may turn them off in a pause."""
     if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
-        await printer.send("M105")  # the last report may be from before that, or from before this host came
+        await printer.send("M105")  # the last report may be too old, or there is none yet
     return bool(_cold(printer, rest))
 
 
@@ -94,7 +94,7 @@ def timer_has_run_out(printer: Printer, rest: ParkedPlace) -> bool:
 
 
 async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
-    """Try whether the firmware still knows where the head is, by a move that nobody sees; return why not."""
+    """Find out by a tiny move whether the firmware still knows where the head is; return the reason if not."""
     refused: list[str] = []
     words = printer.dialect.idle.unhomed or ""
     for command in ("G91", f"G1 Z{_UNSEEN:g} F600", f"G1 Z-{_UNSEEN:g} F600", *rest.modes.restore()):
@@ -138,7 +138,7 @@ def _warn(reason: str) -> None:
 def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
     if heater in _OTHERS:
         return f"{_OTHERS[heater]} S{target:g}"
-    # that of the tool in use may be told as tool 0, though it is another one: without T it is meant
+    # the hotend of the tool in use may be reported as tool0 though the tool is another one; without T it is the one set
     in_use = heater == printer.hotend(printer.modes.tool or 0)
     number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""
     return f"M104{number} S{target:g}"
