@@ -12,6 +12,7 @@ import pytest
 from daemon.companions.farm import loading, steps
 from daemon.companions.farm.agent import Agent
 from daemon.companions.farm.diary import FILE
+from daemon.companions.farm.printer import SeenPrinter
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.list.words import FINAL
 from daemon.farm.messages import FarmOrder, Heat, Tool
@@ -328,6 +329,22 @@ async def test_what_a_file_leaves_hot_is_turned_off_also_where_the_agents_disk_i
         place.agent._diary.note = real
         await until(lambda: ended(server), "its end")
     assert server.copies()[0].state == "done"
+
+
+async def test_what_a_file_leaves_hot_is_turned_off_when_the_printer_is_known_again(tmp_path):
+    farm = FarmInMemory()
+    server, place = ListServer(farm), Place(farm, tmp_path)
+    place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
+    server.submit()
+    async with meanwhile(server.run(), place.run()):
+        await until(lambda: server.copies()[0].state == "printing", "the print")
+        real = place.printer.look
+        place.printer.look = SeenPrinter  # its service answers, and has pushed nothing yet
+        await until(lambda: ended(server), "its end")
+        assert not place.printer.cooled
+        place.printer.look = real
+        await asyncio.sleep(10)
+    assert place.printer.cooled == [None]
 
 
 async def test_what_a_file_leaves_hot_is_turned_off_also_while_the_farm_is_away(tmp_path):

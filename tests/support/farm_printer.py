@@ -123,6 +123,7 @@ class FakePrinter:
             reason=reason,
             state="Printing" if active else "Operational",
             bed_clear=self.bed_clear,
+            printing=bool(active),
             key=active.key if active else "",
             size=(200.0, 200.0, 200.0),
             hottest=300.0,

@@ -227,6 +227,8 @@ class Agent:
         if outcome.state == "printing":
             self._steps.adopt(found)
         else:
+            if outcome.state == "done":
+                self._steps.look_after(found.key)
             await self._end.report(self._steps.ending(found, outcome))
         return ""
 

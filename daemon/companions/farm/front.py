@@ -91,6 +91,7 @@ class FrontPrinter:
             reason=reason,
             state=_text(told.get("printer.text")),
             bed_clear=(told.get("queue.bed") or {}).get("clear") is True,
+            printing=active or (told.get("job.file") or {}).get("origin") == "sdcard",
             key=_text(told.get("job.key")) if active else "",
             file=_text((told.get("job.file") or {}).get("name")) if active else "",
             progress=progress.get("completion") if active else None,

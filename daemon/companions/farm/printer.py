@@ -40,6 +40,7 @@ class SeenPrinter:
         reason: why it is not idle.
         state: the text of OctoPrint's API.
         bed_clear: somebody has said so, and nothing has come onto it since.
+        printing: a print goes on, ours or another one.
         key: of the print that goes on.
         size: what can be printed, mm.
         hottest: highest temperature of a nozzle, °C; 0: unknown.
@@ -52,6 +53,7 @@ class SeenPrinter:
     reason: str = "nothing is known of it yet"
     state: str = ""
     bed_clear: bool = False
+    printing: bool = False
     key: str = ""
     file: str = ""
     progress: float | None = None

@@ -43,7 +43,7 @@ LOOK = 2.0  # s between two looks at the printer while something is printed
 START = 30.0  # s behind which the printer's service begins nothing any more that was asked for before
 QUIET = START + 10.0  # s behind which it is known whether it has begun; the clocks of both are this machine's
 FRESH = 60.0  # s for which a claim counts without being asked for again
-MOST_LOOKS = 10  # until a printer that has ended a print says that it is idle
+MOST_LOOKS = 10  # until a printer that has ended a print says so; it is looked at later, too
 KEPT = 16  # offers that are over, and may come late once more
 
 ENDS: dict[str, ReportKind] = {
@@ -102,7 +102,8 @@ class CopySteps:
         self._wake = asyncio.Event()
         self._sent = diary.entry is not None  # a start may have been sent
         self._quiet = float("inf")  # time of the loop behind which it is known whether it has begun
-        self._cooled = ""  # key of the print behind which the heaters were turned off
+        self._hot = ""  # key of a print that is done, and may have left heaters on
+        self._cooled = ""  # key of the last one behind which that was looked at
         self._claimed = float("-inf")  # when the list has said last that it is ours
 
     def wake(self) -> None:
@@ -136,6 +137,11 @@ class CopySteps:
             self.note(entry)
             self._wake.set()
 
+    def look_after(self, key: str) -> None:
+        """Turn off, soon, what the print with this key has left on."""
+        self._hot = key
+        self._wake.set()
+
     def cancel(self, entry: DiaryEntry) -> None:
         """Have a copy end; raises OSError."""
         if entry.stage != "ended" and not entry.cancel:
@@ -155,6 +161,8 @@ class CopySteps:
         self._quiet = asyncio.get_running_loop().time() + QUIET
         while True:
             try:
+                if self._hot:
+                    await self._turn_heaters_off()
                 if (entry := self._diary.entry) is None:
                     await self._take()
                 else:
@@ -363,19 +371,27 @@ class CopySteps:
         """Turn off what a file has left on, once: people may come for the part in hours. Not below another print."""
         if self._cooled == entry.key:
             return
+        self._hot = entry.key
         for _ in range(MOST_LOOKS):
-            if (view := self._printer.look()).idle:
-                break
+            await self._turn_heaters_off()
+            if not self._hot or not self._printer.look().heaters:
+                return
             await asyncio.sleep(LOOK / MOST_LOOKS)
+
+    async def _turn_heaters_off(self) -> None:
+        """Do so where nothing is printed; as long as nobody knows, or it is refused, it is tried again."""
+        view = self._printer.look()
+        if not view.known or not view.heaters or (view.printing and view.key == self._hot):
+            return  # what is told may be of the time before
         heating = [name for name, heat in view.heaters if heat.target]
-        if view.idle and heating:
+        if heating and not view.printing:
             log.info("farm.cools", heaters=heating, reason="the file has left them on")
             try:
                 await self._printer.cool()
-            except (PrinterDeclined, PrinterUnreachable) as error:  # tried again until the end is told
+            except (PrinterDeclined, PrinterUnreachable) as error:
                 log.warning("farm.not_cooled", heaters=heating, reason=str(error))
                 return
-        self._cooled = entry.key
+        self._hot, self._cooled = "", self._hot
 
     def _report(self, entry: DiaryEntry, kind: ReportKind, reason: str = "") -> Report:
         return Report(entry.copy, entry.attempt, kind, self._wall(), nonce=entry.nonce, reason=reason)
