@@ -32,7 +32,7 @@ from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, bare, command_of
 from gcode.modes import Modes
-from gcode.outbox import Journal, Leave, Outbox, Pull
+from gcode.outbox import Journal, Outbox, Permits, Pull
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderSaid, Packer, decoder_said
 from gcode.patience import Patience, patience
@@ -54,7 +54,7 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Journal", "Leave", "LinkSnapshot", "Pull", "Sent"]  # besides what is defined here
+__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # besides what is defined here
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -94,7 +94,7 @@ class HostLink:
         dialect: Dialect = UNKNOWN,
         byte_time: float = 0.0,
         journal: Journal | None = None,
-        leave: Leave = lambda _ticket, _waiting: True,
+        permits: Permits = lambda _ticket, _waiting: True,
     ) -> None:
         """Start with line 1.
 
@@ -102,7 +102,7 @@ class HostLink:
             dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
             byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
             journal: told of each frame before it is sent, so that the next host can reattach.
-            leave: asked for permission before a command goes out; the job's lines need none.
+            permits: asked for permission before a command goes out; the job's lines need none.
         """
         self.error: LinkError | None = None
         self._counters = Counters()
@@ -112,7 +112,7 @@ class HostLink:
         self._flight = Flight()
         self._recovery = Recovery()
         self._patience = Patience()
-        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, journal, leave)
+        self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, journal, permits)
         self._chatter = Chatter()
         self._answers = Answers()
         self._complaints = Complaints()

@@ -22,7 +22,7 @@ from gcode.wire import Wire
 Pull = Callable[[], Line | None]
 """Returns the next line of the job, or None if there is none yet."""
 
-Leave = Callable[[Ticket, int], bool]
+Permits = Callable[[Ticket, int], bool]
 """The permission to go out: takes a command and how many commands wait; tells whether that command may go between the
 lines of a job now. If not, whoever refused calls `data_to_send` as soon as it may, or `leave_out` to reserve numbers
 for commands."""
@@ -54,7 +54,7 @@ class Outbox:
         patience: Patience,
         wire: Wire,
         journal: Journal | None,
-        leave: Leave,
+        permits: Permits,
     ) -> None:
         self.packer = Packer()
         self.queue: deque[Ticket] = deque()
@@ -69,7 +69,7 @@ class Outbox:
         self._patience = patience
         self._wire = wire
         self._journal = journal
-        self._leave = leave
+        self._permits = permits
         self._pull: Pull | None = None
         self._peeked: Line | None = None
         self._gap = self._gap_end = maxsize  # numbers from `_gap` on, below `_gap_end`, that no line of the job gets
@@ -175,7 +175,7 @@ class Outbox:
         return bool(first) and self._may_go(first[0])
 
     def _may_go(self, ticket: Ticket) -> bool:
-        return self._leave(ticket, len(self.urgent) + len(self.queue))
+        return self._permits(ticket, len(self.urgent) + len(self.queue))
 
     def _probe(self) -> bytes:
         raw, self._recovery.raw = self._recovery.raw, b""

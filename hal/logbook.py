@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from gcode.framing import number_of, numberless
 from gcode.frozen import frozen
-from gcode.link import HISTORY, Leave, LinkSnapshot, Sent
+from gcode.link import HISTORY, LinkSnapshot, Permits, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
 
@@ -104,7 +104,7 @@ class Logbook:
             finally:
                 os.close(fd)
         self._turn = max(self._turn_of(0), self._turn_of(1))
-        self._leave: Leave = lambda _ticket, _waiting: True
+        self._permits: Permits = lambda _ticket, _waiting: True
         self._lines = self._offset = 0  # of the job, at the line sent last
         self._modes = _packed(Modes())  # behind it
 
@@ -211,13 +211,13 @@ class Logbook:
         """How far the job has gone out with the line sent last."""
         return JobPosition(self._lines, self._offset)
 
-    def ask_before_commands(self, leave: Leave) -> None:
-        """Have `leave` asked before a command goes between the lines of a job."""
-        self._leave = leave
+    def ask_before_commands(self, permits: Permits) -> None:
+        """Have `permits` asked before a command goes between the lines of a job."""
+        self._permits = permits
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
-        """Tell whether a command may go between the lines of a job now; a `gcode.link.Leave`."""
-        return self._leave(ticket, waiting)
+        """Tell whether a command may go between the lines of a job now; a `gcode.link.Permits`."""
+        return self._permits(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
         """Go on writing where the previous host stopped."""

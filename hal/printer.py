@@ -379,7 +379,7 @@ class Fed(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Nothing is sent and unanswered, and nothing waits to be sent but held or not yet given job lines."""
+        """No line is in flight, and no command waits; lines of the job that are held, or not handed out yet, may."""
 
 
 class Stoppable(Protocol):
@@ -427,7 +427,7 @@ class Lifetime(Protocol):
         """Open the line, find out who is there, and be READY.
 
         Args:
-            revive: somebody wants a firmware that has halted, and does not boot, to obey again; it begins cold.
+            revive: tell a firmware that has halted, and has not booted, to obey again, and turn its heaters off.
 
         Raises:
             PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
@@ -464,13 +464,13 @@ class Lifetime(Protocol):
 
     @property
     def hangs(self) -> bool:
-        """Nobody looks after the line any more, though the loop turns."""
+        """The driver does not act upon its deadlines any more, though the loop runs: a bug."""
 
 
 class Printer(PrinterStatus, Commanded, Fed, Stoppable, Conversation, Lifetime, Protocol):
     """A printer. One object is one connection: open once, close once.
 
     `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one
-    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told. Who needs one
-    of its roles only, names that one.
+    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told. Code that needs
+    only one of its roles asks for the protocol of that role.
     """

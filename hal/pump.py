@@ -19,9 +19,9 @@ from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.transport import Transport
 
-LOOK = 5.0  # seconds between two looks whether a printer that does not answer is busy
-LONGEST_NAP = 10.0  # seconds; a deadline may come nearer (a long command has ended), and no line sets the timer
-OVERSLEPT = 2 * LONGEST_NAP  # seconds behind a deadline after which the driver is taken for dead
+LOOK = 5.0  # seconds between two checks whether a printer that does not answer is busy
+LONGEST_NAP = 10.0  # seconds; a deadline may become earlier (a long command has ended) without the timer being set anew
+OVERSLEPT = 2 * LONGEST_NAP  # seconds after a deadline that was not acted upon after which the driver counts as hung
 
 
 class Pump:
@@ -30,9 +30,9 @@ class Pump:
     Attributes:
         transport: the line.
         link: the conversation, once the printer has been greeted.
-        greeting: the first words, until they have been answered.
-        asking: the question for the line that is wanted next, in the place of these.
-        divert: takes all that comes in the link's place: an emergency stop that waits for its confirmation.
+        greeting: what greets the printer, until it has answered.
+        asking: in place of link and greeting: what asks the printer which line it wants next.
+        divert: gets all bytes in place of the link: an emergency stop that waits for its confirmation, for one.
         ring: the last pieces that went over the line.
         heard_at: when the last bytes came.
         turnaround: from bytes of the printer being readable to the lines that answer them being written, in s.
@@ -48,8 +48,8 @@ class Pump:
 
         Args:
             transport: the line, not open.
-            tell: called with each reply that is worth telling, each command answered, and each of the job's refused.
-            fail: called with what ends the conversation.
+            tell: called with each event of the link: a reply, a command that was answered, a line that was refused.
+            fail: called with the error that ends the conversation.
         """
         self.transport = transport
         self.link: HostLink | None = None
@@ -138,7 +138,7 @@ class Pump:
             packed: the firmware may be waiting for packed bytes.
 
         Raises:
-            TimeoutError: it was not for so many seconds, in which the printer was not busy for somebody else either.
+            TimeoutError: there was no answer for `patience` seconds, and the printer was not busy for somebody else.
         """
         greeting = self.greeting = Greeting(self._loop.time(), packed=packed)
         greeted = self._greeted = self._loop.create_future()
@@ -195,7 +195,7 @@ class Pump:
 
     @property
     def ended(self) -> bool:
-        """Nothing more is to be said."""
+        """The conversation has ended: nothing more is sent."""
         return self._ended
 
     @property
@@ -235,7 +235,7 @@ class Pump:
     # -- the end -------------------------------------------------------------------------------------------
 
     def end(self, error: NozzledError) -> None:
-        """Send nothing any more, and give the cause to whoever waits; an emergency stop keeps the line open."""
+        """Send nothing any more, and raise the cause in whoever waits; an emergency stop keeps the line open."""
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
@@ -249,8 +249,8 @@ class Pump:
 
 
 def refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
-    """Give an error to whoever waits."""
+    """Raise an error in whoever waits."""
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)
-            waiter.exception()  # whoever waits still gets it; nobody waiting is no mistake
+            waiter.exception()  # marks it as retrieved: it is no bug if nobody waits

@@ -30,9 +30,9 @@ from hal.printer import ActionRequested, Event, PanelPrintChanged, PositionRead,
 from hal.pump import Pump
 from hal.question import RepeatedQuestion
 
-KEEPALIVE = "M113 S2"  # a busy message each 2 s: somebody may have turned them off, and silence means something then
-BUSY = 10.0  # seconds for which a busy message holds: Marlin says one every 2 s, others every 10 s at most
-CARD_REPORTS = "M27 S5"  # how far a print from the SD card is, each 5 s
+KEEPALIVE = "M113 S2"  # a busy message every 2 s: somebody may have turned them off, and without them silence alarms
+BUSY = 10.0  # seconds for which a busy message counts: Marlin says one every 2 s, others every 10 s at least
+CARD_REPORTS = "M27 S5"  # a report every 5 s on how far a print from the SD card is
 
 
 class Reports:
@@ -41,7 +41,7 @@ class Reports:
     Attributes:
         heaters: the last temperature report, in °C.
         panel: what the printer does by itself.
-        settings: how often it is asked, and whether all tools have one nozzle.
+        settings: how often the printer is asked, and whether all tools share one nozzle.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Reports:
 
     @property
     def busy(self) -> bool:
-        """The firmware has said so in the last BUSY seconds."""
+        """The firmware has said in the last BUSY seconds that it is busy."""
         return self._loop.time() - self._busy_at < BUSY
 
     def fed(self, *, by_job: bool) -> None:

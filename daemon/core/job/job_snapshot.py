@@ -1,8 +1,8 @@
-"""JobSnapshot: what a job remembers. It *is* what is written into the logbook, and what the next host reattaches by.
+"""JobSnapshot: all that a job has to remember. It is written into the logbook, and the next host reattaches by it.
 
-It is written at each change of state and each step of a script, which costs a copy in memory. It counts on the same
-boot of the same machine only: times are the monotonic clock's, and another boot has lost the line. The snapshot of a
-job that has ended says how: the store may not have been told in time.
+It is written at each change of state and each step of a script, which costs a copy in memory. It is only valid on the
+same boot of the same machine: times are the monotonic clock's, and a reboot loses the line. The snapshot of a job that
+has ended says how it ended, as the store may not have been told in time.
 
 A print outlives an upgrade and a downgrade, so pages of other versions are read: what this version does not know is
 left out at every level, and what is missing has its default. A field is never renamed and never means something else;
