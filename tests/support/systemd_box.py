@@ -259,7 +259,8 @@ def bring_checkout(box: Box, wheels: Path | None = None) -> Path:
     (checkout / "docs").mkdir(parents=True)
     for folder in ("systemd",):
         subprocess.run(["cp", "-r", ROOT / folder, checkout], check=True)
-    (checkout / "docs/systemd.md").write_bytes((ROOT / "docs/systemd.md").read_bytes())
+    for page in (ROOT / "docs").glob("*.md"):
+        (checkout / "docs" / page.name).write_bytes(page.read_bytes())
     if wheels is None:
         make_wheels(box.folder / "wheels")
     else:

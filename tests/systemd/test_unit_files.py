@@ -330,6 +330,14 @@ def test_without_root_or_systemd_it_is_refused_and_said(name):
     assert done.stdout == ""
 
 
+def test_what_units_name_as_their_documentation_is_installed():
+    pages = re.findall(r"^for page in ([a-z ]+); do", (UNITS / "install").read_text(), re.MULTILINE)
+    name = re.compile(r"^Documentation=file:/usr/local/share/doc/nozzled/([a-z]+)\.md$", re.MULTILINE)
+    named = {page for unit in EXPOSED for page in name.findall(unit.read_text())}
+    assert named == {*pages[0].split()}
+    assert all((UNITS.parent / "docs" / f"{page}.md").exists() for page in named)
+
+
 def test_the_installer_refuses_options_that_it_does_not_know():
     done = subprocess.run(
         [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False
