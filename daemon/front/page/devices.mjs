@@ -32,8 +32,9 @@ function Requests() {
 /** Who asks to be let in, on whatever view a person is who may decide. */
 export function Knock() {
   const later = useRef(/** @type {any} */ (null));
-  useEffect(() => later.current?.focus(), []);
-  if (!isAdmin.value || !Object.keys(asking.value).length) return null;
+  const isShown = isAdmin.value && Object.keys(asking.value).length > 0;
+  useEffect(() => later.current?.focus(), [isShown]); // who asks may be known only after the dialog is there
+  if (!isShown) return null;
   return html`<h2 id="knock">${t("access")}</h2><${Requests} /><${Fail} of=${fail} />
     <div class="row"><button type="button" ref=${later} onClick=${() => (answering.value = false)}>${t("later")}</button></div>`;
 }
