@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from daemon.farm.errors import FarmConflict
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.uploads import UploadingHandler
 from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FarmCopy, FarmJob, JobChanges, JobWish
+from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish
 from daemon.farm.messages import PRINTER_ID
 
 MOST = 500
@@ -193,6 +194,8 @@ class CopyVerbHandler(FarmHandler):
     async def post(self, copy: str, verb: str) -> None:
         """Do it."""
         by = self.key.name
+        if verb != "cancel":
+            self._require_silence(await self.ask(lambda jobs: jobs.copy(copy)))
         if verb == "settle":
             state = self.decoded(Settlement).state
             changed = await self.ask(lambda jobs: jobs.settle(copy, state, by))
@@ -201,6 +204,15 @@ class CopyVerbHandler(FarmHandler):
         else:
             changed = await self.ask(lambda jobs: jobs.again(copy, by))
         self.answer(copy_view(changed, self.farm.printers), 201 if verb == "again" else 200)
+
+    def _require_silence(self, copy: FarmCopy) -> None:
+        """Take no word of a person for a copy of which its printer says right now that it prints it."""
+        printers = self.farm.printers
+        presence = printers.presences.get(copy.printer)
+        if copy.state not in BEGUN or presence is None or printers.is_away(copy.printer):
+            return
+        if presence.copy == copy.id:
+            raise FarmConflict(f"{copy.printer} prints this copy: cancel it, or wait for its end")
 
 
 class OrphansHandler(FarmHandler):

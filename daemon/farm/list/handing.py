@@ -25,6 +25,9 @@ from daemon.farm.messages import Held, Offer, Presence, Report
 PAGES = (4, 60, 1000)
 """Jobs of one kind that are looked at together: the first of them mostly fits."""
 
+LONGEST_LEASE = 600.0
+"""Seconds; a lease that seems to be longer was given before the clock was set back."""
+
 P = sa.bindparam
 
 _HELD = sa.select(copies).where(copies.c.printer == P("printer"), copies.c.state.in_(HOLDING)).order_by(copies.c.id)
@@ -33,9 +36,7 @@ _CANDIDATES = (
     .where(
         jobs.c.kind == P("kind"),
         jobs.c.queued == sa.literal_column("1"),  # as in the index: a value that comes later would not use it
-        ~sa.exists().where(
-            declines.c.job == jobs.c.id, declines.c.printer == P("printer"), declines.c.until > P("now")
-        ),
+        ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.counts(P("now"))),
     )
     .order_by(*rows.ORDER)
     .limit(P("count"))
@@ -89,7 +90,10 @@ _END = _change(
     seconds=P("to_seconds"),
     filament_mm=P("to_filament"),
 )
-_EXPIRED = sa.select(copies).where(copies.c.state == sa.literal_column("'offered'"), copies.c.lease_until < P("now"))
+_EXPIRED = sa.select(copies).where(
+    copies.c.state == sa.literal_column("'offered'"),
+    sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("now") + LONGEST_LEASE),  # the clock was set back
+)
 
 
 def held(tx: Transaction, printer: str) -> list[FarmCopy]:
@@ -315,7 +319,7 @@ def _decline(tx: Transaction, copy: FarmCopy, reason: str, until: float) -> None
     has = tx.row(sa.select(declines.c.until).where(here))
     if has is None:
         tx.write(sa.insert(declines).values(job=copy.job, printer=copy.printer, reason=reason, until=until))
-    elif has.until < until:
+    elif has.until < until or FOREVER > has.until > tx.now + FAULT_PAUSE:
         tx.write(sa.update(declines).where(here).values(reason=reason, until=until))
 
 

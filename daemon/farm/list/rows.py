@@ -12,7 +12,7 @@ from daemon.farm.errors import NoSuchCopy, NoSuchJob
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.matching import Kind
 from daemon.farm.list.schema import FOREVER, copies, declines, jobs, kinds
-from daemon.farm.list.words import BEGUN, Decline, FarmCopy, FarmJob, JobState
+from daemon.farm.list.words import BEGUN, FAULT_PAUSE, Decline, FarmCopy, FarmJob, JobState
 
 MAX_DIGITS = 9
 """Of a job's number."""
@@ -104,7 +104,17 @@ _COUNTS = (
     .group_by(copies.c.job, copies.c.state)
 )
 _KINDS = sa.select(kinds)
-_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), declines.c.until > sa.bindparam("now"))
+
+
+def counts(now: Any) -> Any:
+    """Return the condition that a decline holds: for good, or for a while that does not lie beyond a clock set back."""
+    until = declines.c.until
+    forever: Any = sa.literal_column(repr(FOREVER))
+    longest: Any = sa.literal_column(repr(FAULT_PAUSE))
+    return sa.and_(until > now, sa.or_(until >= forever, until <= now + longest))
+
+
+_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), counts(sa.bindparam("now")))
 
 
 def find_job(tx: Transaction, job: str) -> Any:

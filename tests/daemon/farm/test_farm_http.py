@@ -289,6 +289,10 @@ async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
         offer = api.list.offer("mk3", presence())
         api.list.claim("mk3", offer.copy, offer.attempt, "n")
         assert (await api.get("/api/farm/orphans")).json == {"copies": []}
+        api.printers.presences["mk3"] = presence(file="cube.gcode", ready=False, remaining_s=60.0, copy=offer.copy)
+        for verb, body in (("settle", {"state": "failed"}), ("again", {})):
+            refused = await api.post(f"/api/farm/copies/{offer.copy}/{verb}", body)
+            assert (refused.status, refused.error) == (409, "mk3 prints this copy: cancel it, or wait for its end")
         api.printers.now += 61
         [orphan] = (await api.get("/api/farm/orphans")).json["copies"]
         assert (orphan["id"], orphan["orphan"], orphan["job_name"]) == (offer.copy, True, "cube.gcode")

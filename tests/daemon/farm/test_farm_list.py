@@ -184,6 +184,20 @@ def test_a_printer_that_cannot_print_it_at_all_is_not_asked_again_until_the_job_
     assert farm.copy(offer.copy).faults == 0
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_waiting(farm, wall):
+    """As on a computer without a clock of its own, once the network has told it the date."""
+    wall.now += 3e7
+    submit(farm)
+    offer = farm.offer("mk3", presence())
+    assert farm.report("mk3", said(offer, "declined", reason="the disk is full"))
+    assert farm.offer("mk3", presence()) is None
+    held = farm.offer("mk4", presence())
+    wall.now -= 3e7
+    assert [copy.id for copy in farm.expire()] == [held.copy]
+    assert farm.offer("mk3", presence()).copy == held.copy
+    assert not farm.claim("mk4", held.copy, held.attempt, "n")
+
+
 def test_readiness_that_went_is_no_fault(farm):
     submit(farm)
     for _ in range(5):
