@@ -14,6 +14,7 @@ from support.mqtt import Mosquitto
 from support.processes import Child, cannot_run, until
 
 COPIES = (1, 2, 1, 1, 3, 1, 2, 1)
+OF_EACH = 8  # copies of each job of the large one
 PRINTERS, JOBS = (int(each) for each in os.environ.get("NOZZLED_FLEET", "50,200").split(","))
 SHARE = 0.02  # of the copies, during which an agent, a front or a core is killed
 LONG = 3600.0  # s
@@ -73,8 +74,8 @@ def test_many_printers_with_broker_and_metrics_of_which_some_are_killed_at_rando
     try:
         fleet.start()
         prometheus = Prometheus(tmp_path, [printer.port for printer in fleet.printers])
-        for number in range(JOBS):
-            fleet.submit(number, 1, moves=60)
+        for number in range(JOBS // OF_EACH):  # one by one they would be printed before the last is there
+            fleet.submit(number, OF_EACH, moves=4 * PRINTERS)
         each = max(1, round(SHARE * JOBS))
         what = [*PARTS * each, "server", "server", "nats", "nats"]
         copies = fleet.run(LONG, sorted((chance.randrange(int(JOBS * 0.9)), part) for part in what))

@@ -244,10 +244,11 @@ class Fleet:
             copies = self.copies()
             if copies is not None:
                 over = sum(copy["state"] in FINAL for copy in copies)
-                if kills and over >= kills[0][0] and (kills[0][1] in ("server", "nats") or self.printing()):
-                    printing = self.printing()
-                    self.kill(kills.pop(0)[1], self.chance.choice(printing) if printing else None)
-                elif over == len(copies):
+                for _, what in [each for each in kills if over >= each[0]]:
+                    printing = self.printing()  # whoever prints, as long as somebody does
+                    self.kill(what, self.chance.choice(printing) if printing else None)
+                kills = [each for each in kills if over < each[0]]
+                if over == len(copies):
                     assert not kills, kills
                     return copies
             time.sleep(LOOK)
