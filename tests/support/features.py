@@ -1,8 +1,6 @@
-"""What works and what does not, by docs/features.toml: in short for README.md, with tests for docs/compatibility.md."""
+"""The tables of docs/compatibility.md, drawn from docs/features.toml."""
 
-import re
 import tomllib
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +12,17 @@ def _all() -> dict[str, list[dict[str, Any]]]:
 
 
 def tests() -> list[tuple[str, str]]:
-    """Return file and function of each test that a feature names; each has one at least."""
-    found = [(row["what"], *each.split("::")) for row in _all()["works"] for each in row["tests"] or [""]]
-    return [(path, name) for _, path, name in found]
+    """Return file and function of each test that a feature names.
 
-
-def in_short() -> str:
-    """Return the tables of README.md."""
-    lines = ["| | works |", "|---|---|"]
-    for area, rows in groupby(_all()["works"], key=lambda row: str(row["area"])):
-        lines.append(f"| {area} | {'; '.join(row['brief'] for row in rows if 'brief' in row)} |")
-    lines += ["", "| not yet | instead |", "|---|---|"]
-    lines += [f"| {_from_root(row['what'])} | {_from_root(row['instead'])} |" for row in _all()["not_yet"]]
-    return "\n".join(lines)
+    Raises:
+        ValueError: a feature names no test.
+    """
+    named = [each.split("::") for row in _all()["works"] for each in row["tests"] or [""]]
+    return [(path, name) for path, name in named]
 
 
 def table() -> str:
-    """Return the first table of docs/compatibility.md."""
+    """Return the table of what works."""
     lines = ["| | works | shown by |", "|---|---|---|"]
     for row in _all()["works"]:
         tests = [each.split("::") for each in row["tests"]]
@@ -40,11 +32,6 @@ def table() -> str:
 
 
 def not_yet() -> str:
-    """Return its second table."""
+    """Return the table of what does not work yet."""
     rows = [f"| {row['what']} | {row['instead']} |" for row in _all()["not_yet"]]
     return "\n".join(["| not yet | instead |", "|---|---|", *rows])
-
-
-def _from_root(text: str) -> str:
-    """Return a text with links of docs/ as they are beside README.md."""
-    return re.sub(r"\]\((?!\w+:)", "](docs/", text)

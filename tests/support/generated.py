@@ -1,4 +1,4 @@
-"""Parts of pages that are drawn from something else, between two marks; `python -m support.generated` draws them anew.
+"""The generated parts of pages; `python -m support.generated` redraws them.
 
 A part begins with `<!-- NAME: drawn by make docs -->` and ends with `<!-- end of NAME -->`.
 """
@@ -12,18 +12,17 @@ from support import features, rooms
 ROOT = Path(__file__).parents[2]
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"features": features.in_short},
     "docs/architecture.md": {"rooms": rooms.draw},
     "docs/compatibility.md": {"features": features.table, "not yet": features.not_yet},
 }
-"""Page → name of a part → what draws it."""
+"""Page → name of a part → the function that draws it."""
 
 
 def drawn(page: str) -> str:
-    """Return the page as it should be.
+    """Return the page with its parts redrawn.
 
     Raises:
-        LookupError: a part has no place in it.
+        LookupError: the page lacks the marks of a part.
     """
     text = (ROOT / page).read_text("utf-8")
     for name, draw in PARTS[page].items():
@@ -31,13 +30,13 @@ def drawn(page: str) -> str:
         before, opened, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not (opened and closed):
-            raise LookupError(f"{page} has no place for {name}")
+            raise LookupError(f"{page} lacks the marks of {name}")
         text = f"{before}{begin}\n{draw()}\n\n{end}{after}"
     return text
 
 
 def tests_of(text: str) -> list[tuple[str, str]]:
-    """Return the tests that a text names, as file and function: `[tested](FILE "FUNCTION")`."""
+    """Return file and function of each test that a text links to as `[words](FILE "FUNCTION")`."""
     return re.findall(r'\]\((?:\.\./)*(tests/[\w/]+\.py) "(test_\w+)"\)', text)
 
 
