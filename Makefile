@@ -1,4 +1,4 @@
-# The two commands after a clone are `make run` and `make test`; both set up .venv by themselves.
+# After a clone, run `make run` and `make test`; both set up .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ NODE := tests/page/tools
 UV := .venv-uv
 SITE := .venv-site
 
-# The suite starts hundreds of Python processes; without byte code each of them would compile all modules anew.
+# The suite starts hundreds of Python processes; without byte code each of them would compile all modules again.
 test test-nightly: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test test-nightly test-lowest constraints lint lint-page format bench docs site pictures clean install uninstall
@@ -20,13 +20,13 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	touch $@
 
-run: $(READY)  ## print the example on a simulated printer through the HTTP API; ARGS=--exit ends after it
+run: $(READY)  ## prints the example on a simulated printer, through the HTTP API; ARGS=--exit ends after the print
 	@$(BIN)/nozzled demo $(ARGS)
 
 test: $(READY)  ## all tests but the nightly ones
 	$(BIN)/python -m pytest -n auto --dist worksteal --durations 15 -m 'not nightly' $(ARGS)
 
-test-nightly: $(READY)  ## the long profile: more examples, peers, fuzzing
+test-nightly: $(READY)  ## all tests, with more examples
 	NOZZLED_PROFILE=nightly $(BIN)/python -m pytest -p schemathesis.pytest.plugin -n auto --dist worksteal --timeout 1800 $(ARGS)
 
 $(LOWEST)/.ready: pyproject.toml
@@ -38,13 +38,13 @@ $(LOWEST)/.ready: pyproject.toml
 test-lowest: $(LOWEST)/.ready  ## the tests of threats, with the oldest version of each dependency that pyproject.toml allows
 	$(LOWEST)/bin/python -m pytest -q -m 'not nightly' tests/daemon/test_http_threats.py $(ARGS)
 
-constraints:  ## systemd/constraints.txt anew: what `make install` installs, to the byte
+constraints:  ## updates systemd/constraints.txt, the exact packages that `make install` installs
 	$(PYTHON) -m venv $(UV)
 	$(UV)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	printf 'hatchling>=1.25\n' | $(UV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-emit-index-url --custom-compile-command 'make constraints' -o systemd/constraints.txt pyproject.toml -
 
-lint: $(READY)  ## every check that CI makes besides the tests
+lint: $(READY)  ## ruff, its formatter, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -54,24 +54,24 @@ $(NODE)/node_modules/.ready: $(NODE)/package-lock.json
 	cd $(NODE) && npm ci --ignore-scripts
 	touch $@
 
-lint-page:  ## types and lint of the page, by tools of npm; nothing else here needs them
+lint-page:  ## types and lint of the page, with tools from npm; no other target needs npm
 ifneq ($(shell command -v npm),)
 	@$(MAKE) --no-print-directory $(NODE)/node_modules/.ready
 	$(NODE)/node_modules/.bin/tsc --project $(NODE)
 	$(NODE)/node_modules/.bin/biome lint --error-on-warnings --config-path=$(NODE) daemon/front/page daemon/farm/page
 else
-	@echo 'SKIPPED: types and lint of the page, as there is no npm' >&2
+	@echo 'SKIPPED: types and lint of the page: npm is not installed' >&2
 	@test "$$NOZZLED_NO_SKIP" != 1
 endif
 
-format: $(READY)
+format: $(READY)  ## fixes and formats what ruff can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## the benchmarks, by hand on a quiet machine
+bench: $(READY)  ## lists the benchmarks; ARGS='link S2q' runs one: on a quiet machine
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(READY)  ## the parts of docs/ that are generated from the code
+docs: $(READY)  ## redraws the parts of docs/ that are generated from the code
 	$(BIN)/python -m daemon.core.job.diagram > docs/job-states.md
 	$(BIN)/python -m gcode.recovery_diagram > docs/link-states.md
 	PYTHONPATH=tests $(BIN)/python -m support.generated
@@ -82,17 +82,17 @@ $(SITE)/.ready: pyproject.toml
 	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --group site
 	touch $@
 
-site: $(SITE)/.ready  ## docs/ as a site, in site/; a link that leads nowhere is an error
+site: $(SITE)/.ready  ## builds docs/ as a site in site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict $(ARGS)
 
-pictures: $(READY)  ## those of both pages in docs/images; ARGS=now-dark or ARGS=farm takes one; wants Chromium
+pictures: $(READY)  ## takes the pictures of both pages in docs/images, in Chromium; ARGS=now-dark or ARGS=farm takes one
 	PYTHONPATH=tests:tests/page $(BIN)/python tests/page/pictures.py $(ARGS)
 
-install:  ## as a service, with sudo; ARGS='--wheels FOLDER' does without the network, ARGS=--no-start waits
+install:  ## installs the service, with sudo; ARGS='--wheels FOLDER' needs no network, ARGS=--no-start does not restart it
 	@systemd/install $(ARGS)
 
-uninstall:  ## removes the service and keeps configuration and state
+uninstall:  ## removes the service; configuration and state stay
 	@systemd/uninstall
 
-clean:
+clean:  ## removes the environments, the site and the caches
 	rm -rf $(VENV) $(LOWEST) $(UV) $(SITE) site $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""What `make site` does besides: pages beside docs/ are part of the site; other files are named, not linked."""
+"""Hooks of `make site`: add the pages outside docs/ to the site, and name other files instead of linking to them."""
 
 import re
 from pathlib import Path
@@ -14,28 +14,30 @@ BESIDE = {
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "reporting.md",
 }
-"""Page in the checkout → in the site."""
+"""Page in the checkout → its name in the site."""
 
 _LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)((?: \"[^\"]*\")?)\)")
 _FENCE = re.compile(r"^( *```).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the pages beside docs/."""
+    """Add the pages outside docs/."""
     for path, name in BESIDE.items():
         text = (ROOT / path).read_text("utf-8")
-        files.append(File.generated(config, name, content=_led(text, (ROOT / path).parent)))
+        files.append(File.generated(config, name, content=_relinked(text, (ROOT / path).parent)))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Lead the links out of docs/ to pages of the site."""
+    """Replace links out of docs/ by links to pages of the site."""
     if page.file.src_uri in BESIDE.values():
         return markdown
-    return _led(markdown, ROOT / "docs")
+    return _relinked(markdown, ROOT / "docs")
 
 
-def _led(text: str, folder: Path) -> str:
+def _relinked(text: str, folder: Path) -> str:
+    """Return the text with links for the site; its own links are relative to `folder`."""
+
     def link(match: re.Match[str]) -> str:
         picture, words, target, title = match.groups()
         path, _, anchor = target.partition("#")
@@ -49,7 +51,7 @@ def _led(text: str, folder: Path) -> str:
         return f"{picture}[{words}]({name}{'#' if anchor else ''}{anchor}{title})"
 
     parts, end = [], 0
-    for fence in _FENCE.finditer(text):  # code is left as it is
+    for fence in _FENCE.finditer(text):  # links in code stay
         parts += [_LINK.sub(link, text[end : fence.start()]), fence[0]]
         end = fence.end()
     return "".join([*parts, _LINK.sub(link, text[end:])])

@@ -2,7 +2,6 @@
 
 import ast
 import re
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -179,16 +178,6 @@ def test_architecture_has_no_benchmark_figures():
     """bench/README.md has them, with how they were measured; a copy elsewhere would go stale unnoticed."""
     text = ARCHITECTURE.read_text("utf-8")
     assert re.findall(r"^\|.*\| *[\d.,]+(?: [a-zA-Z%µ]+)? *\|.*$|.*\blines/s\b.*", text, re.MULTILINE) == []
-
-
-@pytest.mark.nightly
-def test_the_site_is_built_without_a_warning(tmp_path):
-    """Needs a package index."""
-    done = subprocess.run(
-        ["make", "site", f"ARGS=--site-dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "architecture.html").exists()
 
 
 def test_each_page_is_in_the_index_and_the_navigation_of_the_site():
