@@ -53,31 +53,31 @@ E_MODES = {
 }
 LINES: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
-    "lines on their way": lambda each: str(each.window_lines),
+    "lines in flight": lambda each: str(each.window_lines),
     "longest line": _line,
     "line numbers": _numbers,
     "`ok` at": _ok,
-    "every move is made": _rest,
+    "at rest after": _rest,
     "E is relative by": lambda each: E_MODES[each.e_mode],
-    "in texts replaced": _texts,
+    "replaced in texts": _texts,
 }
 HEAT: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
-    "extrudes from, °C": lambda each: _degrees(each.heat.min_extrude),
+    "least extrusion temperature, °C": lambda each: _degrees(each.heat.min_extrude),
     "own safety timer, s": lambda each: _degrees(each.idle.safety_timer),
     "timer set by": lambda each: _command(each.idle.set_by),
     "R waits for cooling": lambda each: "yes" if each.heat.by_r else "no",
     "S waits for cooling": lambda each: "yes" if each.heat.by_s_cools else "no",
     "residency, s": lambda each: f"{each.heat.residency:g}",
-    "after its own pause": lambda each: _command(each.resumes_by),
+    "ends its own pause": lambda each: _command(each.resumes_by),
 }
 STOPS: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
-    "halted, it answers": lambda each: "`ok`" if each.errors.says_ok else "nothing, or an error",
-    "obeys again after": lambda each: _command(each.errors.revived_by) if each.errors.revived_by else "a reset",
-    "acts at once on": lambda each: _words(each.urgent),
-    "and with EMERGENCY_PARSER on": lambda each: _words(each.urgent_if_parser),
-    "answers M112": lambda each: "no" if each.silent_stop else "yes",
+    "halted, answers": lambda each: "`ok`" if each.errors.says_ok else "nothing, or an error",
+    "revived by": lambda each: _command(each.errors.revived_by) if each.errors.revived_by else "a reset",
+    "urgent commands": lambda each: _words(each.urgent),
+    "… with EMERGENCY_PARSER": lambda each: _words(each.urgent_if_parser),
+    "confirms M112": lambda each: "no" if each.silent_stop else "yes",
 }
 
 
