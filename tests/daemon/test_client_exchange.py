@@ -17,7 +17,7 @@ from daemon.client import caller as caller_module
 from daemon.client.body import FormBody
 from daemon.client.errors import FileChanged, NeverSent
 from daemon.client.exchange import Request, TornadoExchange
-from daemon.front.http.multipart_form import FileBegins, UploadForm
+from daemon.http.upload_form import FileBegins, UploadForm
 from support.client import listening, uploaded
 from support.http import KEY
 from support.waiting import PATIENCE

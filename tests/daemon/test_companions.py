@@ -11,7 +11,7 @@ from daemon.companions.companion import Answer, Companion, Refusal
 from daemon.companions.serving import own_folder
 from daemon.front.access.companion_keys import key_path, make_keys
 from daemon.front.companions import AWAY, HELD, Companions
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 from support.client import in_memory
 from support.http import api
 from support.push import Listener

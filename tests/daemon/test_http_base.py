@@ -5,9 +5,12 @@ import logging
 import pytest
 import structlog
 
+from daemon.errors import StateDirTaken
 from daemon.front.access.attempts import FREE
-from daemon.front.http import errors as table
-from daemon.front.http.base import MAX_JSON
+from daemon.front.http.errors import STATUSES
+from daemon.http.base import MAX_JSON
+from daemon.http.errors import answer
+from gcode.errors import ForbiddenCommand
 from support.http import KEY, api
 
 
@@ -173,9 +176,9 @@ async def test_the_key_reaches_no_log(tmp_path, caplog):
 
 
 def test_errors_that_are_in_no_row_are_not_told():
-    assert table.answer(ValueError("secret")) is None
-    assert table.answer(table.service.StateDirTaken("secret")) is None
-    assert table.answer(table.gcode.ForbiddenCommand("M110 is not for you")) == (400, "M110 is not for you")
+    assert answer(ValueError("secret"), STATUSES) is None
+    assert answer(StateDirTaken("secret"), STATUSES) is None
+    assert answer(ForbiddenCommand("M110 is not for you"), STATUSES) == (400, "M110 is not for you")
 
 
 # -- compression -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("nozzled", "gcode", "hal", "daemon")
 
 HOUSE = {
-    "services": ("app", "core", "front", "bridge"),
+    "services": ("app", "core", "front", "bridge", "http"),
     "programs that speak HTTP": ("companions", "farm", "client"),
     "on demand": ("cli", "tools"),
     "printers": ("testing", "simulated", "hal"),
@@ -30,6 +30,7 @@ ROOMS = {
     "daemon.doctor": "tools",
     "daemon.farm": "farm",
     "daemon.front": "front",
+    "daemon.http": "http",
     "daemon.moving": "tools",
     "daemon.report": "tools",
     "daemon.simulation": "tools",
@@ -47,6 +48,7 @@ SIGNS = {
     "core": "core: owns the printer",
     "front": "front: HTTP, push, the page",
     "bridge": "bridge: what core and front say",
+    "http": "http: what both HTTP servers share",
     "companions": "companions: power, timelapse, notify, mqtt",
     "farm": "farm: many printers",
     "client": "client: for programs",

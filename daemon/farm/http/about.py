@@ -4,9 +4,9 @@ import msgspec
 
 from daemon import __version__
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.keys import FarmKeys, FarmScope
 from daemon.farm.list.job_list import JobList
+from daemon.http.errors import Refused
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class FarmKeysHandler(FarmHandler):
         keys: FarmKeys = self.settings["farm_keys"]
         asked = self.decoded(NewKey)
         if asked.scope.upper() not in FarmScope.__members__:
-            raise FarmRefusal(400, "scope must be read, control or admin")
+            raise Refused(400, "scope must be read, control or admin")
         key = await keys.make(asked.name, FarmScope[asked.scope.upper()], self.key.name)
         self.answer({"key": key, "name": asked.name, "scope": asked.scope.lower()}, 201)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.views import copy_view
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FINAL, FarmCopy
+from daemon.http.errors import Refused
 
 MOST = 500
 MOST_ROWS = 10_000
@@ -33,7 +33,7 @@ class FarmHistoryHandler(FarmHandler):
         before = self.number("before", 4e9, 0, 4e9)
         state = self.get_query_argument("state", "")
         if state and state not in FINAL:
-            raise FarmRefusal(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
+            raise Refused(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
         printer, name = self.word("printer"), self.word("q")
 
         def look(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:

@@ -9,12 +9,12 @@ import msgspec
 import tornado.iostream
 
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.keys import FarmKeys, FarmScope
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, copy_view, is_orphan, job_view, printer_views
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import COPY_STATES, FarmCopy, FarmJob
+from daemon.http.errors import Refused
 from gcode.errors import NozzledError
 
 MOST_WATCHERS = 64
@@ -74,10 +74,10 @@ class FarmHub:
         """Let one more watch.
 
         Raises:
-            FarmRefusal: too many do.
+            Refused: too many do.
         """
         if self.watchers >= MOST_WATCHERS:
-            raise FarmRefusal(503, f"{MOST_WATCHERS} clients are watching already")
+            raise Refused(503, f"{MOST_WATCHERS} clients are watching already")
         self.watchers += 1
         if self._task is None or self._task.done():  # done: by a fault, which is logged
             self._forget()

@@ -7,12 +7,12 @@ import msgspec
 
 from daemon.farm.errors import FarmConflict
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.uploads import UploadingHandler
 from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish
 from daemon.farm.messages import PRINTER_ID
+from daemon.http.errors import Refused
 
 MOST = 500
 """Jobs, copies or events in one answer."""
@@ -71,7 +71,7 @@ class JobsHandler(UploadingHandler):
         """List jobs: those that have not ended in the order of printing, or those that have, the newest first."""
         state = self.get_query_argument("state", "open")
         if state not in ("open", "ended", "all"):
-            raise FarmRefusal(400, "state must be open, ended or all")
+            raise Refused(400, "state must be open, ended or all")
         limit, offset = self.whole("limit", 100, 1, MOST), self.whole("offset", 0, 0, 10_000_000)
         presences = dict(self.farm.printers.presences)
         reasons = min(limit, MOST_REASONS) if self.get_query_argument("why", "true") == "true" else 0
@@ -90,10 +90,10 @@ class JobsHandler(UploadingHandler):
         """Make a job of a file that comes with it, or is known by its hash."""
         key = self.request.headers.get("Idempotency-Key", "")
         if key and not _KEY.fullmatch(key):
-            raise FarmRefusal(400, "an Idempotency-Key has 1 to 200 characters of ASCII, and no spaces")
+            raise Refused(400, "an Idempotency-Key has 1 to 200 characters of ASCII, and no spaces")
         asked = self.decoded(Submission) if self.upload is None else await self._uploaded()
         if not asked.sha256:
-            raise FarmRefusal(400, "sha256 is missing: of a file that was uploaded before")
+            raise Refused(400, "sha256 is missing: of a file that was uploaded before")
         wish = JobWish(**msgspec.structs.asdict(asked), by=self.key.name, key=key)
         job, is_new = await self.ask(lambda jobs: jobs.submit(wish))
         if not is_new:
@@ -108,19 +108,19 @@ class JobsHandler(UploadingHandler):
         asked = _from_fields(self.upload.form.fields)
         facts = await self.upload.keep()
         if asked.sha256 not in ("", facts.sha256):
-            raise FarmRefusal(400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it came in damaged")
+            raise Refused(400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it came in damaged")
         return msgspec.structs.replace(asked, sha256=facts.sha256)
 
 
 def _from_fields(fields: dict[str, str]) -> Submission:
-    """Return the fields of a form; raises FarmRefusal."""
+    """Return the fields of a form; raises Refused."""
     values: dict[str, Any] = dict(fields)
     if "printers" in values:
         values["printers"] = [each.strip() for each in values["printers"].split(",") if each.strip()]
     try:
         return msgspec.convert(values, Submission, strict=False)
     except msgspec.ValidationError as error:
-        raise FarmRefusal(400, f"the form means nothing here: {error}") from error
+        raise Refused(400, f"the form means nothing here: {error}") from error
 
 
 class FarmJobHandler(FarmHandler):
@@ -159,7 +159,7 @@ class HandOverHandler(FarmHandler):
         """Give a whole job to a site, for good."""
         site = self.decoded(HandOver).site
         if not re.fullmatch(PRINTER_ID, site):
-            raise FarmRefusal(400, f"{site[:64]!r} is no name of a site: 1 to 32 of a-z, 0-9 and -")
+            raise Refused(400, f"{site[:64]!r} is no name of a site: 1 to 32 of a-z, 0-9 and -")
         self.answer(job_view(await self.ask(lambda jobs: jobs.hand_over(job, site, self.key.name))))
 
 

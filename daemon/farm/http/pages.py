@@ -4,7 +4,7 @@ import asyncio
 
 from daemon.farm import page_files
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
+from daemon.http.errors import Refused
 
 
 class FarmPageHandler(FarmHandler):
@@ -16,7 +16,7 @@ class FarmPageHandler(FarmHandler):
         """Give a file of the page, unless the browser has it."""
         file = await asyncio.to_thread(page_files.find, name)
         if file is None:
-            raise FarmRefusal(404, "Not Found")
+            raise Refused(404, "Not Found")
         self.set_header("Content-Type", file.kind)
         self.set_header("Content-Security-Policy", page_files.POLICY)
         self.set_header("Cache-Control", "no-cache")

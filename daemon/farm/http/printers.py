@@ -6,11 +6,11 @@ from typing import get_args
 from daemon.errors import StoreError
 from daemon.farm.errors import FarmConflict, ListAway
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
 from daemon.farm.http.keys import FarmScope
 from daemon.farm.http.views import printer_view, printer_views
 from daemon.farm.list.job_list import JobList
 from daemon.farm.messages import FarmOrder, OrderAnswer, OrderVerb
+from daemon.http.errors import Refused
 
 log = logging.getLogger("nozzled.farm.http")
 
@@ -34,7 +34,7 @@ class FarmPrinterHandler(FarmHandler):
         """Tell about a printer."""
         presence = self.farm.printers.presences.get(printer)
         if presence is None:
-            raise FarmRefusal(404, f"there is no printer {printer}")
+            raise Refused(404, f"there is no printer {printer}")
         held = await self.ask(JobList.outstanding)
         mine = next((copy for copy in held if copy.printer == printer), None)
         self.answer(printer_view(printer, presence, self.farm.printers, mine, self.farm.wall()))
@@ -42,7 +42,7 @@ class FarmPrinterHandler(FarmHandler):
     async def delete(self, printer: str) -> None:
         """Show a printer no more that has gone."""
         if self.farm.printers.presences.get(printer) is None:
-            raise FarmRefusal(404, f"there is no printer {printer}")
+            raise Refused(404, f"there is no printer {printer}")
         if not self.farm.printers.is_away(printer):
             raise FarmConflict(f"{printer} is there: stop its agent first")
         await self.ask(lambda jobs: jobs.forget_printer(printer, self.key.name))
@@ -54,9 +54,9 @@ class _OrderingHandler(FarmHandler):
     """Base of what asks a printer's agent."""
 
     async def order(self, printer: str, order: FarmOrder) -> OrderAnswer:
-        """Return the answer; raises FarmRefusal, FarmConflict, FarmUnreachable."""
+        """Return the answer; raises Refused, FarmConflict, FarmUnreachable."""
         if printer not in self.farm.printers.presences:
-            raise FarmRefusal(404, f"there is no printer {printer}")
+            raise Refused(404, f"there is no printer {printer}")
         answer = await self.farm.printers.order(printer, order)
         if not answer.ok:
             raise FarmConflict(answer.reason or f"{printer} has refused it")
@@ -89,6 +89,6 @@ class PrinterPictureHandler(_OrderingHandler):
         """Give what its camera sees now."""
         answer = await self.order(printer, FarmOrder(verb="picture", by=self.key.name))
         if not answer.data.startswith(b"\xff\xd8") or len(answer.data) > MAX_PICTURE:
-            raise FarmRefusal(502, f"{printer} has sent no picture")
+            raise Refused(502, f"{printer} has sent no picture")
         self.set_header("Content-Type", "image/jpeg")
         self.write(answer.data)

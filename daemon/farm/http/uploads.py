@@ -15,10 +15,10 @@ import msgspec
 from daemon.errors import StorageFull
 from daemon.farm.errors import UnknownFile
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.errors import FarmRefusal
-from daemon.farm.http.form import JobForm, shown_name
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.list.words import FileFacts
+from daemon.http.errors import Refused
+from daemon.http.upload_form import UploadForm
 
 MAX_AT_ONCE = 8
 """Uploads that come in at the same time."""
@@ -32,6 +32,8 @@ KEPT_FREE = 512 * 1024 * 1024
 BLOCK = 1024 * 1024
 """Bytes that are written at once."""
 
+LONGEST_NAME, LONGEST_SUFFIX = 200, 20  # characters
+
 SUFFIXES = (".gcode", ".gco", ".g", ".bgcode", ".gz", ".3mf")
 SHA256 = r"[0-9a-f]{64}"
 
@@ -40,7 +42,7 @@ class FarmUpload:
     """A file that comes in: hashed and written block by block, in a thread."""
 
     def __init__(self, farm: FarmSeams, content_type: str) -> None:
-        self.form = JobForm(content_type)
+        self.form = UploadForm(content_type)
         self._farm = farm
         self._pending = bytearray()
         self._hash = hashlib.sha256()
@@ -52,7 +54,8 @@ class FarmUpload:
     async def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
         for piece in self.form.feed(chunk):
-            self._pending += piece
+            if isinstance(piece, bytes):
+                self._pending += piece
         if len(self._pending) >= BLOCK:
             await self._flush()
 
@@ -71,18 +74,18 @@ class FarmUpload:
         self._file.write(block)
 
     async def keep(self) -> FileFacts:
-        """Look at the file, and keep it; raises UploadBroken, FarmRefusal."""
+        """Look at the file, and keep it; raises UploadBroken, Refused."""
         self.is_whole = True
         self.form.end()
         if self.form.filename is None:
-            raise FarmRefusal(400, "the form has no file")
+            raise Refused(400, "the form has no file")
         await self._flush()
         if not self.size:
-            raise FarmRefusal(400, "the file is empty")
+            raise Refused(400, "the file is empty")
         await asyncio.to_thread(self._close)
         name = shown_name(self.form.filename)
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            raise FarmRefusal(415, f"{name} is no G-code by its name: {', '.join(SUFFIXES)} are printed")
+            raise Refused(415, f"{name} is no G-code by its name: {', '.join(SUFFIXES)} are printed")
         known = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
         try:
             facts = await self._farm.jobs.call(lambda jobs: jobs.file(known.sha256))
@@ -93,7 +96,7 @@ class FarmUpload:
             facts = await self._looked_at(known)
         sha256, _ = await self._farm.files.take(self._path)
         if sha256 != known.sha256:
-            raise FarmRefusal(500, "the file is not what came in: the disk has changed it")
+            raise Refused(500, "the file is not what came in: the disk has changed it")
         await self._farm.jobs.call(lambda jobs: jobs.put_file(facts))
         return facts
 
@@ -130,6 +133,16 @@ def picture_of(folder: Path, sha256: str) -> Path:
     return folder / "pictures" / sha256[:2] / f"{sha256}.png"
 
 
+def shown_name(filename: str) -> str:
+    """Return a file's name as it is kept: its last part, one line, what can be shown."""
+    last = re.split(r"[/\\]", filename)[-1].strip()
+    plain = "".join(each if each.isprintable() else "_" for each in last)
+    if len(plain) > LONGEST_NAME:
+        suffix = "".join(PurePosixPath(plain).suffixes[-2:])[-LONGEST_SUFFIX:]
+        plain = plain[: LONGEST_NAME - len(suffix)] + suffix
+    return plain.strip() or "unnamed.gcode"
+
+
 class UploadingHandler(FarmHandler):
     """Base of what takes a file in a form, beside JSON."""
 
@@ -145,7 +158,7 @@ class UploadingHandler(FarmHandler):
         if len(coming) >= MAX_AT_ONCE:
             _drop_silent(coming)
         if len(coming) >= MAX_AT_ONCE:
-            raise FarmRefusal(503, f"{MAX_AT_ONCE} uploads are coming in already: try again in a minute")
+            raise Refused(503, f"{MAX_AT_ONCE} uploads are coming in already: try again in a minute")
         self.upload = FarmUpload(self.farm, kind)
         self.fed = asyncio.get_running_loop().time()
         coming.add(self)
@@ -201,7 +214,7 @@ class FarmFilesHandler(UploadingHandler):
     async def post(self) -> None:
         """Take a file, without making a job of it."""
         if self.upload is None:
-            raise FarmRefusal(415, "an upload is a form: multipart/form-data")
+            raise Refused(415, "an upload is a form: multipart/form-data")
         self.answer(await self.upload.keep(), 201)
 
 
@@ -222,7 +235,7 @@ class ThumbnailsHandler(FarmHandler):
         try:
             data = await asyncio.to_thread(path.read_bytes)
         except OSError:
-            raise FarmRefusal(404, "this file has no picture") from None
+            raise Refused(404, "this file has no picture") from None
         self.set_header("Content-Type", "image/png")
         self.set_header("Cache-Control", "private, max-age=86400, immutable")
         self.write(data)

@@ -13,7 +13,7 @@ from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused
 from daemon.front.access.app_keys import MAX_NAME, AppRequest, scope_of
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 PLUGIN = "appkeys"
 MAX_TWINS = 20  # keys of one app: a phone that was set up anew asks again under the same name

@@ -7,41 +7,30 @@ import asyncio
 import hashlib
 import json
 import logging
-import math
 import re
-import socket
 import sys
-from collections.abc import Awaitable, Collection, Mapping
-from http.client import responses
-from types import TracebackType
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import tornado.web
 
 from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.status import Status
-from daemon.errors import KeyRefused, TooManyAttempts
+from daemon.errors import KeyRefused
 from daemon.front import compression
 from daemon.front.access import hosts, strangers
 from daemon.front.access.scopes import Identity, Scope
-from daemon.front.http.errors import Refused, answer
+from daemon.front.http.errors import STATUSES
 from daemon.front.http.identity import client_of, given_key, identify
 from daemon.front.views.seen import seen_of
+from daemon.http.base import UNTIL, BaseHandler
+from daemon.http.errors import Refused
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-MAX_JSON = 64 * 1024
-MAX_DRAINED = 64 * 1024 * 1024
-"""Bytes of a JSON body, and of a refused body that are read to no use before the connection is closed."""
-
-LONGEST_LENGTH = 19  # digits of a Content-Length that is looked at
-
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
 
-
-UNTIL = "Nozzled-Until"
-"""The header that tells until when a request may be done: a date in s since 1970, by this machine's clock."""
 
 ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
 MOST_NAMED = 32
@@ -51,7 +40,6 @@ EXPOSED = (
     "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
 )
 
-_DATE = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
 
 log = logging.getLogger("nozzled.http")
@@ -62,11 +50,13 @@ def is_true(value: object) -> bool:
     return str(value).lower() in TRUE
 
 
-@tornado.web.stream_request_body
-class ApiHandler(tornado.web.RequestHandler):
+class ApiHandler(BaseHandler):
     """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
 
-    max_body = MAX_JSON
+    server = "nozzled"
+    statuses = STATUSES
+    logger = log
+
     reads = Scope.READ
     writes = Scope.CONTROL
     """What a key must allow for GET and HEAD, and for all other methods."""
@@ -80,28 +70,17 @@ class ApiHandler(tornado.web.RequestHandler):
     identity: Identity | None = None
 
     def initialize(self, service: "Front") -> None:
-        """Take what the handler works on; the body is collected in `body`."""
+        """Take what the handler works on."""
         self.service = service
-        self.body = bytearray()
-        self._received = 0
-        self._refused = False
 
     def set_default_headers(self) -> None:
-        """Nothing of ours is to be guessed at, framed or kept by a browser."""
-        self.set_header("Server", "nozzled")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        self.set_header("Referrer-Policy", "no-referrer")
-        self.set_header("Cache-Control", "no-store")
+        """Let pages of allowed origins read the answer, too."""
+        super().set_default_headers()
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
             self.set_header("Access-Control-Expose-Headers", EXPOSED)
         if self.settings["allow_origins"]:
             self.set_header("Vary", "Origin")
-
-    def compute_etag(self) -> str | None:
-        """Hash no answers: they are small and change all the time. `Cached` does."""
-        return None
 
     def options(self, *_: str) -> None:
         """Tell a browser that a page of another origin may ask, where it may."""
@@ -115,12 +94,6 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Access-Control-Max-Age", "600")
         self.no_content()
 
-    async def head(self, *path: str) -> None:
-        """Answer as GET does; Tornado leaves the body away."""
-        result: Awaitable[None] | None = self.get(*path)
-        if result is not None:
-            await result
-
     # -- before the body -----------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -131,21 +104,21 @@ class ApiHandler(tornado.web.RequestHandler):
             if not self._is_preflight():
                 self.identity = self._identify()
             self._check_scope()
-            self._check_size()
+            self.check_announced()
             self._check_date()
             self.admit()
-        except Exception as error:  # noqa: BLE001 - the one funnel: `_refuse` logs what is a bug
+        except Exception as error:  # noqa: BLE001 - the one funnel: `refuse` logs what is a bug
             refusal = error
         if self.identity is not None:
             self.settings["know"](getattr(self.request.connection, "stream", None))
         if self.identity is None and not self.service.access.bears(self.client, self.cost()):
-            self._hang_up()
+            self.hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
             # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
-            self._refuse(refusal or Refused(411, "a request without an API key must give the length of its body"))
-            self._hang_up()
+            self.refuse(refusal or Refused(411, "a request without an API key must give the length of its body"))
+            self.hang_up()
         elif refusal is not None:
-            self._refuse(refusal)
+            self.refuse(refusal)
 
     def _identify(self) -> Identity | None:
         if self.any_name:
@@ -158,34 +131,14 @@ class ApiHandler(tornado.web.RequestHandler):
                 raise KeyRefused("this address has expired: get a new one by POST /api/links")
         return identify(self.service, self.request, for_everybody=self.for_everybody, judges_keys=self.judges_keys)
 
-    def _hang_up(self) -> None:
-        """End the connection at once, also in the middle of a body; what was not written yet is lost."""
-        self._refused = True
-        self._answer_with_nothing()
-        self.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
-
-    def _answer_with_nothing(self) -> None:
-        """Have the method do nothing that Tornado calls when the body has ended."""
-        setattr(self, (self.request.method or "GET").lower(), _nothing_more)
-
     def _check_date(self) -> None:
-        """Refuse what its sender has given up by now: a front that hung would do it behind somebody's back."""
+        """Refuse what its sender has given up by now: a front that hung would do it unexpectedly."""
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
             return
-        if self.settings["stood_still"]() and not self.is_never_too_late and self._has_gone():
+        if self.settings["stood_still"]() and not self.is_never_too_late and self.has_client_gone():
             raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
-        if (until := self.request.headers.get(UNTIL)) is None:
-            return
-        if not _DATE.fullmatch(until):
-            raise Refused(400, f"{UNTIL} must be a Unix time, in s")
-        if (late := self.service.wall() - float(until)) > 0:
-            raise Refused(
-                408, f"this came {late:.0f} s too late and was not carried out; check the state, then try again"
-            )
-        patience_of_client.set(-late)  # a core that hangs does not do it later, either
-
-    def admit(self) -> None:
-        """Refuse by headers, before the body comes; for subclasses."""
+        if (left := self.time_left(self.service.wall())) is not None:
+            patience_of_client.set(left)  # a core that hangs does not do it later, either
 
     def cost(self) -> float:
         """Return what this counts for somebody without a key."""
@@ -212,82 +165,14 @@ class ApiHandler(tornado.web.RequestHandler):
                 f"the key {self.identity.name!r} does not allow this; it takes a key of scope {needed.label}"
             )
 
-    def _has_gone(self) -> bool:
-        """Tell whether the client has closed the connection."""
-        stream = getattr(self.request.connection, "stream", None)
-        if stream is None or stream.closed():
-            return stream is not None
-        try:
-            return not stream.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    def _check_size(self) -> None:
-        if (self.announced or 0) > self.max_body:
-            raise self._too_large()
-
-    @property
-    def announced(self) -> int | None:
-        """The bytes that the body will have by its headers; None where they do not say, or nothing that is a number."""
-        length = self.request.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal()):
-            return None
-        return int(length) if len(length) < LONGEST_LENGTH else sys.maxsize  # Python reads 4300 digits at most
-
-    def _check_received(self) -> None:
-        """A body may come in chunks, without its length."""
-        if self._received > self.max_body:
-            raise self._too_large()
-
-    def _too_large(self) -> Refused:
-        return Refused(413, f"the body is too large: at most {self.max_body} bytes are accepted")
-
     # -- the body ------------------------------------------------------------------------------------------
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take or drop the next bytes of the body; the next ones come when this has returned."""
-        self._received += len(chunk)
+        """Take the next bytes of the body, as far as those without a key may cost something."""
         if self.identity is None and not self.service.access.bears(self.client, strangers.PIECE):
-            self._hang_up()
-            return
-        if self._refused:
-            if self._received > MAX_DRAINED:
-                self._hang_up()
-            return
-        try:
-            self._check_received()
-            await self.take(chunk)
-        except Exception as error:  # noqa: BLE001 - as in `prepare`
-            await self.give_up()
-            self._refuse(error)
-
-    async def take(self, chunk: bytes) -> None:
-        """Keep the next bytes of the body; for subclasses that do better."""
-        self.body += chunk
-
-    async def give_up(self) -> None:
-        """Let go of what the body has filled so far; for subclasses."""
-
-    def _refuse(self, error: Exception) -> None:
-        """Answer with this error at once, and drop what is still to come of the body.
-
-        Closing at once would reset the connection while the client still sends: it might never see the answer.
-        """
-        self._refused = True
-        if "Expect" in self.request.headers and not self._received:  # it waits for our word, and no body is to come
-            self.send_error(500, exc_info=(type(error), error, None))
-            return
-        self.clear()
-        code, text = self._write_reason(error)
-        self.set_status(code)
-        payload = json.dumps({"error": text}).encode()
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Content-Length", str(len(payload)))
-        self.write(payload)
-        self.flush()
-        self._answer_with_nothing()  # Tornado finishes the answer behind it
+            self.hang_up()
+        else:
+            await super().data_received(chunk)
 
     def json_body(self) -> dict[str, Any]:
         """Return the body, which must be a JSON object.
@@ -367,10 +252,6 @@ class ApiHandler(tornado.web.RequestHandler):
         self.set_header("Content-Encoding", "gzip")
         self._write_buffer = [data]
 
-    def no_content(self) -> None:
-        """Answer 204."""
-        self.set_status(204)
-
     def query_flag(self, name: str) -> bool:
         """Return a boolean of the query."""
         return is_true(self.get_query_argument(name, ""))
@@ -382,51 +263,6 @@ class ApiHandler(tornado.web.RequestHandler):
             given = self.request.headers.get("X-Forwarded-Proto", protocol)
             protocol = given if given in ("http", "https") else protocol
         return f"{protocol}://{self.request.host}{path}"
-
-    # -- errors --------------------------------------------------------------------------------------------
-
-    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with the status that the error stands for."""
-        if "exc_info" in kwargs and kwargs["exc_info"][1] is not None:
-            status_code, kwargs["text"] = self._write_reason(kwargs["exc_info"][1])
-        super().send_error(status_code, **kwargs)
-
-    def _write_reason(self, error: BaseException) -> tuple[int, str]:
-        told = answer(error)
-        if isinstance(error, TooManyAttempts):
-            self.set_header("Retry-After", str(math.ceil(error.wait)))
-        if told is None:
-            log.error("%s %s failed", self.request.method, self.request.path, exc_info=error)
-            return 500, "Internal Server Error"
-        return told
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Write any error as JSON; nothing of the program's inside is in it."""
-        if status_code == 405:  # noqa: PLR2004 - the status itself
-            self.set_header("Allow", ", ".join(self._allowed()))
-        self.finish({"error": kwargs.get("text") or responses.get(status_code, "Unknown")})
-
-    def _allowed(self) -> list[str]:
-        unset = tornado.web.RequestHandler
-        own = {name for name in unset.SUPPORTED_METHODS if _method(type(self), name) is not _method(unset, name)}
-        own -= {"HEAD", "OPTIONS"}
-        return [name for name in unset.SUPPORTED_METHODS if name in own or (name == "HEAD" and "GET" in own)]
-
-    def log_exception(
-        self,
-        typ: type[BaseException] | None,
-        value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        """Say nothing here: Tornado would log the address with the key in it; `send_error` logs the bugs."""
-
-
-async def _nothing_more(*_: str) -> None:
-    """Stand in for the method of a request that has its answer."""
-
-
-def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:
-    return getattr(handler, name.lower())
 
 
 def _refuse_constant(name: str) -> NoReturn:

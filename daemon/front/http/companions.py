@@ -9,7 +9,7 @@ from daemon.front.access.companion_keys import key_name
 from daemon.front.access.scopes import Scope
 from daemon.front.companions import GOING_OFF, SAYS, CompanionReply
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 LARGEST = 256 * 1024  # bytes of what a companion says at once
 MOST_EVENTS = 64  # of each kind
@@ -70,7 +70,7 @@ class RequestsHandler(ApiHandler):
         try:
             self.write({"requests": await self._asking})
         except asyncio.CancelledError:  # the companion has gone
-            self._answer_with_nothing()
+            self.skip_method()
 
     def post(self, name: str) -> None:
         """Tell whether somebody still waits for one of them: it is asked right before it is done."""

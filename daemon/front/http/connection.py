@@ -4,7 +4,7 @@ from typing import Any
 
 from daemon.front.access.companion_keys import key_name
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
 POWER = "power"  # the companion

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from tornado.iostream import StreamClosedError
 
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 BLOCK = 256 * 1024  # bytes per hop to a thread

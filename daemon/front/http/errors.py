@@ -1,15 +1,10 @@
 """Which error is which HTTP status: the only place. What is in no row is a fault of ours, and tells nothing."""
 
-import errno
-from http.client import responses
-
-import tornado.web
-
 from daemon import errors as service
 from gcode import errors as gcode
 from hal import errors as hal
 
-_STATUS: dict[type[BaseException], int] = {
+STATUSES: dict[type[BaseException], int] = {
     service.BadFileName: 400,
     service.UploadBroken: 400,
     service.PortNotAllowed: 400,
@@ -48,32 +43,3 @@ _STATUS: dict[type[BaseException], int] = {
     gcode.QueueFull: 503,
     service.StorageFull: 507,
 }
-
-
-class Refused(tornado.web.HTTPError):
-    """A request that is refused by the API itself: status, and a sentence for the client."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(status)
-        self.text = text
-
-
-def _is_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is behind an error."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-        error = error.__cause__
-    return error is not None
-
-
-def answer(error: BaseException) -> tuple[int, str] | None:
-    """Return status and text for the client; None for an error that must not be told."""
-    if isinstance(error, Refused):
-        return error.status_code, error.text
-    if isinstance(error, tornado.web.HTTPError):
-        return error.status_code, responses.get(error.status_code, "Unknown")
-    if _is_full(error):
-        return 507, str(error) if isinstance(error, gcode.NozzledError) else "the disk is full"
-    for kind in type(error).__mro__:
-        if kind in _STATUS:
-            return _STATUS[kind], str(error)
-    return None

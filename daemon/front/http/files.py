@@ -8,13 +8,13 @@ from daemon.bridge.words import FileStatistics, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, Cached, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import HEADER, Wish, wish
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views import analysis
 from daemon.front.views.listing import Listing, of_entry, of_prints, refs
 from daemon.front.views.selection import of_selection
+from daemon.http.errors import Refused
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "select": (),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from daemon.config import ProfileConfig
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 from gcode.modes import Modes
 
 AXES = ("x", "y", "z")

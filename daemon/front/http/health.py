@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from daemon import __version__
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.downloads import DownloadHandler
-from daemon.front.http.errors import Refused
 from daemon.front.push.page_state import counters_of, figures_of, protection_of
+from daemon.http.errors import Refused
 from daemon.own_memory import memory
 
 if TYPE_CHECKING:

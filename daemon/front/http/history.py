@@ -17,12 +17,12 @@ from daemon.errors import NoSuchFile
 from daemon.front.history.history import BY, COLUMNS
 from daemon.front.history.question import HistoryQuery
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
 from daemon.front.http.queue import QueueingHandler
 from daemon.front.queue.document import LONGEST_NOTES
 from daemon.front.uploads.tree import TreeEntry
+from daemon.http.errors import Refused
 
 LIMIT = 50
 MOST = 100

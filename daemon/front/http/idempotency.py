@@ -12,8 +12,9 @@ from typing import Any
 
 from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.words import KeyedPrint, Selection
-from daemon.front.http.base import UNTIL, ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.front.http.base import ApiHandler
+from daemon.http.base import UNTIL
+from daemon.http.errors import Refused
 from gcode.frozen import frozen
 
 HEADER = "Idempotency-Key"

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import wish
+from daemon.http.errors import Refused
 from daemon.rest_of_print import MARK, REASON, is_rest
 
 if TYPE_CHECKING:

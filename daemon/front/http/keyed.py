@@ -3,8 +3,8 @@
 from typing import Any
 
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import LONGEST
+from daemon.http.errors import Refused
 
 _DIGITS = 15
 

@@ -5,7 +5,7 @@ import re
 
 from daemon.front.access.signing import PERIOD
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 MOST = 256  # addresses of one request
 LONGEST = 2048  # characters of one

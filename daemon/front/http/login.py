@@ -10,8 +10,8 @@ from daemon.errors import KeyRefused
 from daemon.front.access.scopes import Identity, groups, permissions
 from daemon.front.access.sessions import Session
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.users import user
+from daemon.http.errors import Refused
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"

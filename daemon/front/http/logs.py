@@ -9,7 +9,7 @@ from tornado.iostream import StreamClosedError
 from daemon.front import own_log
 from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 UNREADABLE = "the service's user cannot read its own log: `journalctl -u 'nozzled*'` shows it"
 STALLED = 60.0  # s; who has not read a block by then has gone away

@@ -7,8 +7,8 @@ from daemon.bridge.words import JobState
 from daemon.config import Macro
 from daemon.errors import JobConflict
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.http.printer import tell_homing
+from daemon.http.errors import Refused
 
 
 class MacrosHandler(ApiHandler):

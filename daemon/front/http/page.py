@@ -19,9 +19,9 @@ from daemon.config import WebcamConfig
 from daemon.front import compression
 from daemon.front.access import hosts, strangers
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.http.public import PAGE, STYLE
 from daemon.front.page_files import HASH_LENGTH, File, files
+from daemon.http.errors import Refused
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "

@@ -10,8 +10,8 @@ from daemon.front.access.keyring import NamedKey
 from daemon.front.access.raised import LIFETIME
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.invitation import invite, roots
+from daemon.http.errors import Refused
 
 if TYPE_CHECKING:
     from daemon.front.front import Front

@@ -4,8 +4,8 @@ All of it is the printer's word: JSON, and never markup.
 """
 
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.views.panel import LONGEST, PROMPT
+from daemon.http.errors import Refused
 
 
 class NotificationHandler(ApiHandler):

@@ -8,7 +8,7 @@ from daemon.config import ProfileConfig
 from daemon.front.choices import HeatPreset
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 
 class PreheatHandler(ApiHandler):

@@ -6,7 +6,7 @@ from daemon.config.presets import Preset, presets, suggested
 from daemon.errors import ConfigError
 from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 
 class PresetsHandler(ApiHandler):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.front.http import gcode
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.push.statuses import public_status
 from daemon.front.views.panel import panel_as_json
 from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
+from daemon.http.errors import Refused
 from gcode.dialect import is_revival
 from gcode.outgoing import is_stop
 

@@ -8,8 +8,8 @@ from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
 from daemon.front.http.base import Cached
 from daemon.front.http.connection import PROFILE
-from daemon.front.http.errors import Refused
 from daemon.front.http.gcode import EXTRUDE_SPEED, JOG_SPEED
+from daemon.http.errors import Refused
 
 CHANGEABLE = {
     "name": "name",

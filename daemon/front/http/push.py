@@ -17,9 +17,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from daemon.errors import KeyRefused
 from daemon.front.access import hosts, strangers
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
 from daemon.front.http.identity import client_of, identify
 from daemon.front.push.hub import Hub
+from daemon.http.errors import Refused
 
 if TYPE_CHECKING:
     from daemon.front.front import Front

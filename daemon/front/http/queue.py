@@ -7,7 +7,6 @@ from typing import Any
 from daemon.errors import NoSuchFile
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.idempotency import wish
 from daemon.front.queue.changes import entry_as_json
 from daemon.front.queue.document import (
@@ -20,6 +19,7 @@ from daemon.front.queue.document import (
     Entry,
 )
 from daemon.front.uploads.filenames import check_path
+from daemon.http.errors import Refused
 
 _COMMANDS: dict[str, tuple[str, ...]] = {
     "add": ("path",),

@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 from daemon.front.http.base import is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import wish
 from daemon.front.resuming.proposal import ResumeTarget
 from daemon.front.resuming.service import Resuming
 from daemon.front.views.analysis import key_of
+from daemon.http.errors import Refused
 
 MOST = 2**31  # layers, lines
 MOST_PRINTS = 10**15

@@ -12,7 +12,7 @@ from daemon.front.access.scopes import Scope
 from daemon.front.choices import LONGEST_NAME, MOST_PRESETS, HeatPreset, fixed
 from daemon.front.http import settings_shape
 from daemon.front.http.base import Cached
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 CHANGEABLE = {
     "appearance.name": ("appearance", "name"),

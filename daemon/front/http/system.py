@@ -9,7 +9,7 @@ from daemon.errors import JobConflict
 from daemon.front.access.keys import environment_of_children
 from daemon.front.access.scopes import Scope
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 NAMES = {"shutdown": "Shut down system", "reboot": "Reboot system", "restart": "Restart nozzled"}
 AT_ONCE = 1.0  # s; what fails so early is told to the client, what takes longer is on its way

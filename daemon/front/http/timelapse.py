@@ -11,7 +11,7 @@ from daemon.errors import CompanionAway
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.companions import pass_on
 from daemon.front.http.downloads import SendingHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 NAME = "timelapse"
 MOVIES = Path("companions", NAME, "movies")  # in the state directory

@@ -6,8 +6,8 @@ from daemon.errors import NoSuchFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.toolpaths import told_of
 from daemon.front.http.downloads import SendingHandler
-from daemon.front.http.errors import Refused
 from daemon.front.views.analysis import key_of
+from daemon.http.errors import Refused
 
 FOR_EVER = "private, max-age=31536000, immutable"
 

@@ -10,23 +10,28 @@ from urllib.parse import parse_qsl
 
 from daemon.errors import FileExists, JobConflict, NoSuchFile, UnfitFile, UploadBroken
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.errors import Refused
 from daemon.front.http.files import FilesHandler
 from daemon.front.http.idempotency import Wish, wish
 from daemon.front.uploads.filenames import check_path, check_printable
 from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of
+from daemon.http.errors import Refused
 from daemon.packing.kinds import SNIFF, check_content, kind, plain_name
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
-    from daemon.front.http.multipart_form import UploadForm
     from daemon.front.uploads.room import Claim
+    from daemon.http.upload_form import UploadForm
 
 MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
 GRACE = 60.0  # s on top of it
 LOOKED_AT = SNIFF  # bytes at the beginning of a file that tell whether it is a text
+
+FIELDS = (
+    "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
+    "job", "modified",
+)  # fmt: skip
 
 _closing: set[asyncio.Future[None]] = set()  # the loop alone does not keep them from being collected
 
@@ -64,14 +69,14 @@ class UploadHandler(FilesHandler):
         content_type = self.request.headers.get("Content-Type", "")
         kind = content_type.partition(";")[0].strip().lower()
         if kind == _MULTIPART:
-            from daemon.front.http.multipart_form import UploadForm  # noqa: PLC0415 - a MB, for uploads alone
+            from daemon.http.upload_form import UploadForm  # noqa: PLC0415 - a MB, for uploads alone
 
-            self._form = UploadForm(content_type)
+            self._form = UploadForm(content_type, FIELDS)
             size = self.max_body if self.announced is None else self.announced
             self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
         elif kind == _URLENCODED:
             self.max_body = ApiHandler.max_body
-            self._check_size()
+            self.check_announced()
         else:
             raise Refused(400, "No file to upload and no folder to create")
 
@@ -168,9 +173,7 @@ class UploadHandler(FilesHandler):
             given = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=64)
         except ValueError as error:
             raise UploadBroken("the form cannot be read") from error
-        from daemon.front.http.multipart_form import KEPT  # noqa: PLC0415 - as above
-
-        return {name: value for name, value in given if name in KEPT}
+        return {name: value for name, value in given if name in FIELDS}
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> TreeEntry:
         _check_whole(upload, fields)

@@ -5,7 +5,7 @@ from typing import Any
 from daemon.errors import JobConflict
 from daemon.front.access.scopes import FIRST, Identity, Scope, groups, permissions
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 _GROUPS = {
     "admins": ("Admins", "Keys of scope admin", Scope.ADMIN),

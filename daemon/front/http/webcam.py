@@ -10,7 +10,7 @@ from daemon.config import CameraConfig
 from daemon.errors import CameraError
 from daemon.front.cameras import MOST_VIEWERS, Cameras, Relay
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.errors import Refused
+from daemon.http.errors import Refused
 
 BOUNDARY = "nozzledpicture"
 STALLED = 10.0  # s; who has not taken a picture by then has gone away
@@ -72,7 +72,7 @@ class WebcamHandler(ApiHandler):
     async def _first(self, relay: Relay) -> tuple[int, bytes]:
         """Return the first picture; an error while nothing is sent yet is an answer."""
         while (found := await relay.next(0, LOOK)) is None:
-            if self._has_gone():
+            if self.has_client_gone():
                 raise StreamClosedError
         return found
 
@@ -87,7 +87,7 @@ class WebcamHandler(ApiHandler):
                 found = await relay.next(seen, LOOK)
             except CameraError:
                 return None
-            if found is not None or self._has_gone():
+            if found is not None or self.has_client_gone():
                 return found
 
     def _announce(self) -> None:

@@ -394,7 +394,7 @@ async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
         late = await api.request("POST", at, headers={"Nozzled-Until": f"{NOW - 1}"})
         assert (late.status, "too late" in late.error) == (408, True)
         assert (await api.request("POST", at, headers={"Nozzled-Until": "nan"})).status == 400
-        with patch.object(FarmHandler, "_has_gone", lambda _: True):
+        with patch.object(FarmHandler, "has_client_gone", lambda _: True):
             assert (await api.request("POST", at)).status == 408
         with patch("daemon.farm.http.base.LONGEST", -1.0):
             assert (await api.request("POST", at)).status == 408

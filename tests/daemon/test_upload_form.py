@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.errors import UploadBroken
-from daemon.front.http.multipart_form import MAX_PARTS, UploadForm
+from daemon.http.upload_form import MAX_PARTS, UploadForm
 from support.growth import grows_linearly
 
 DISPOSITIONS = {

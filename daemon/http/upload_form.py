@@ -1,10 +1,10 @@
-"""An upload's form, taken apart as it comes in: small fields are kept, the file goes where it belongs. Sans-IO.
+"""UploadForm: reads the form of an upload as it comes in: keeps small fields, hands out the file's bytes. Sans-IO.
 
 Parts may come in any order, and slicers use that: PrusaSlicer sends `print`, `path`, then the file.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import unquote
 
 from multipart import (  # type: ignore[import-untyped]  # it has annotations, but no py.typed
@@ -17,13 +17,9 @@ from multipart import (  # type: ignore[import-untyped]  # it has annotations, b
 from daemon.errors import UploadBroken
 
 MAX_FIELDS = 64 * 1024
-MAX_PARTS = 64
-"""Bytes of all fields that are kept, number of parts."""
+"""Bytes of all fields together."""
 
-KEPT = (
-    "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
-    "job", "modified",
-)  # fmt: skip
+MAX_PARTS = 64
 
 # the closing quote may be missing: without it the text is not searched again from each of its quotes
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"?')
@@ -40,21 +36,28 @@ class UploadForm:
     """Takes pieces of a multipart body; hands out the file's name, then its bytes.
 
     Attributes:
-        fields: the small fields known so far.
-        file_seen: the form has a file.
+        fields: the small fields; complete when the form has ended.
+        filename: as the client gave it; None until the file begins.
     """
 
-    def __init__(self, content_type: str) -> None:
+    def __init__(self, content_type: str, names: Collection[str] | None = None) -> None:
         """Prepare for the body that this header announces.
 
+        Args:
+            content_type: the header.
+            names: the fields to keep, the others are ignored; None: all.
+
         Raises:
-            UploadBroken: the header has no boundary.
+            UploadBroken: the header announces no form, or has no boundary.
         """
-        _, options = parse_options_header(content_type)
+        kind, options = parse_options_header(content_type)
+        if kind.lower() != "multipart/form-data":
+            raise UploadBroken("an upload must be a form: multipart/form-data")
         self.fields: dict[str, str] = {}
-        self.file_seen = False
+        self.filename: str | None = None
+        self._names = names
         self._in: str | None = None  # the field whose value is coming, "" for the file, None for what is ignored
-        self._kept: dict[str, bytes] = {}
+        self._values: dict[str, bytes] = {}
         try:
             self._parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS)
         except MultipartError as error:
@@ -77,46 +80,45 @@ class UploadForm:
                 elif self._in == "":
                     yield event
                 elif self._in is not None:
-                    self._keep(self._in, event)
+                    self._add(self._in, event)
         except MultipartError as error:
             raise UploadBroken(f"the form cannot be read: {error}") from error
 
     def end(self) -> None:
-        """Say that the body has ended.
+        """Complete `fields`: the body has ended.
 
         Raises:
-            UploadBroken: the form has not: its closing boundary is missing, or a field is no UTF-8.
+            UploadBroken: the closing boundary is missing, or a field is no UTF-8.
         """
         try:
             self._parser.close()
-            self.fields = {name: value.decode() for name, value in self._kept.items()}
+            self.fields = {name: value.decode() for name, value in self._values.items()}
         except MultipartError as error:
             raise UploadBroken(f"the upload is not complete: {error}") from error
         except UnicodeDecodeError as error:
             raise UploadBroken("a field of the form is not UTF-8") from error
 
     def field(self, name: str) -> str | None:
-        """Return a field that came already, before the form has ended."""
-        value = self._kept.get(name)
+        """Return a field, as far as it has come, before the form has ended."""
+        value = self._values.get(name)
         return None if value is None else value.decode(errors="replace")
 
     def _begin(self, part: MultipartSegment) -> Iterator[FileBegins]:
         filename = _filename(part)
         if part.name == "file" and filename:
-            if self.file_seen:
+            if self.filename is not None:
                 raise UploadBroken("the form holds more than one file")
-            self.file_seen = True
-            self._in = ""
+            self.filename, self._in = filename, ""
             yield FileBegins(filename)
-        elif part.name in KEPT and filename is None:
+        elif part.name and filename is None and (self._names is None or part.name in self._names):
             self._in = part.name
-            self._kept[part.name] = b""
+            self._values[part.name] = b""
         else:
-            self._in = None  # octoprint-cli sends such
+            self._in = None  # octoprint-cli sends parts that mean nothing here
 
-    def _keep(self, name: str, value: bytes) -> None:
-        self._kept[name] += value
-        if sum(map(len, self._kept.values())) > MAX_FIELDS:
+    def _add(self, name: str, value: bytes) -> None:
+        self._values[name] += value
+        if sum(map(len, self._values.values())) > MAX_FIELDS:
             raise UploadBroken(f"the fields of the form are too large: at most {MAX_FIELDS} bytes are accepted")
 
 
