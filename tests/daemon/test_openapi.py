@@ -1,23 +1,18 @@
-"""The description of the API is true: held against the routes, and by schemathesis against a running daemon."""
+"""The description of the API is true: checked against the routes, and by schemathesis against a running daemon."""
 
-import functools
 import json
-import os
 import re
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis import checks
-from schemathesis.specs.openapi import checks as openapi
+from hypothesis import settings
 
 from daemon.front.http.openapi import describe
 from daemon.front.http.server import loaded
+from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.http import api
 from support.processes import TOKEN, House
-from support.waiting import PATIENCE
 
-NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 LOOPBACK = {"Host": "127.0.0.1:5000"}
 
 # what is no part of the JSON API: sockets, and pages for people
@@ -38,7 +33,7 @@ async def test_every_address_is_described_with_every_method(tmp_path):
     there = {path: handler for path, handler in found.items() if not APART.match(path)}
     assert set(described) == set(there)
     for path, handler in there.items():
-        methods = {each.lower() for each in handler._allowed(handler.__new__(handler))}
+        methods = {each.lower() for each in handler.allowed()}
         assert set(described[path]) == methods, path
 
 
@@ -76,49 +71,19 @@ def url(tmp_path_factory):
         house.close()
 
 
-USUAL = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-
-
-@functools.cache
-def description():
-    return schemathesis.openapi.from_dict(describe())
-
-
-def call(case, url):
-    """Send what fits the description, and hold the answer against it.
-
-    That odd data is refused is not looked at: unknown keys are ignored, since clients of OctoPrint send such.
-    """
-    held = (
-        checks.not_a_server_error,
-        openapi.status_code_conformance,
-        openapi.content_type_conformance,
-        openapi.response_schema_conformance,
-        openapi.unsupported_method,
-    )
-    case.call_and_validate(base_url=url, headers={"X-Api-Key": TOKEN}, checks=held, timeout=PATIENCE)
-
-
-ADDRESSES = [(path, method) for path, item in describe()["paths"].items() for method in item if method != "head"]
+ADDRESSES = addresses(describe())
 
 
 @pytest.mark.skipif(NIGHTLY, reason="the nightly profile sends more, below")
 @pytest.mark.parametrize(("path", "method"), ADDRESSES, ids=[f"{method} {path}" for path, method in ADDRESSES])
 def test_the_daemon_answers_as_described(path, method, url):
-    """Two requests for each address tell most."""
-
-    @given(description()[path][method.upper()].as_strategy())
-    @settings(max_examples=2, derandomize=True, **USUAL)
-    def sent(case):
-        call(case, url)
-
-    sent()
+    send_two(describe(), path, method, url, TOKEN)
 
 
-if NIGHTLY:  # whose Makefile loads the plugin: it sends what each boundary of the description allows, besides
+if NIGHTLY:  # the Makefile loads schemathesis' plugin then, which also sends the bounds of each value
 
     @pytest.mark.nightly
-    @description().parametrize()
+    @schemathesis.openapi.from_dict(describe()).parametrize()
     @settings(max_examples=400, **USUAL)
     def test_the_daemon_answers_thousands_of_requests_as_described(case, url):
-        call(case, url)
+        call(case, url, TOKEN)

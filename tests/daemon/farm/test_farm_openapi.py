@@ -1,32 +1,21 @@
-"""The description of the farm's API is true: schemathesis holds it against a server that listens."""
+"""The description of the farm's API is true: schemathesis checks a listening server against it."""
 
 import asyncio
-import functools
-import os
 import threading
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
-from schemathesis import checks
-from schemathesis.specs.openapi import checks as openapi
+from hypothesis import settings
 
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import listen
 from daemon.farm.list.words import FileFacts, JobWish
 from daemon.farm.messages import OrderAnswer, Presence
+from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.farm_http import NOW, farm_api
 from support.waiting import PATIENCE
 
-NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
-
-USUAL = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-ENDLESS = "/api/farm/events"
-
-
-@functools.cache
-def description():
-    return schemathesis.openapi.from_dict(describe())
+ENDLESS = "/api/farm/events"  # an answer without an end
 
 
 @pytest.fixture(scope="module")
@@ -54,44 +43,19 @@ def server(tmp_path_factory):
     thread.join(PATIENCE)
 
 
-def call(case, server):
-    """Send what fits the description, and hold the answer against it."""
-    url, key = server
-    held = (
-        checks.not_a_server_error,
-        openapi.status_code_conformance,
-        openapi.content_type_conformance,
-        openapi.response_schema_conformance,
-        openapi.unsupported_method,
-    )
-    case.call_and_validate(base_url=url, headers={"X-Api-Key": key}, checks=held, timeout=PATIENCE)
-
-
-ADDRESSES = [
-    (path, method)
-    for path, item in describe()["paths"].items()
-    for method in item
-    if method != "head" and path != ENDLESS
-]
+ADDRESSES = [each for each in addresses(describe()) if each[0] != ENDLESS]
 
 
 @pytest.mark.skipif(NIGHTLY, reason="the nightly profile sends more, below")
 @pytest.mark.parametrize(("path", "method"), ADDRESSES, ids=[f"{method} {path}" for path, method in ADDRESSES])
 def test_the_farm_answers_as_described(path, method, server):
-    """Two requests for each address tell most."""
-
-    @given(description()[path][method.upper()].as_strategy())
-    @settings(max_examples=2, derandomize=True, **USUAL)
-    def sent(case):
-        call(case, server)
-
-    sent()
+    send_two(describe(), path, method, *server)
 
 
-if NIGHTLY:  # whose Makefile loads the plugin: it sends what each boundary of the description allows, besides
+if NIGHTLY:  # as in test_openapi
 
     @pytest.mark.nightly
-    @description().exclude(path=ENDLESS).parametrize()
+    @schemathesis.openapi.from_dict(describe()).exclude(path=ENDLESS).parametrize()
     @settings(max_examples=100, **USUAL)
     def test_the_farm_answers_thousands_of_requests_as_described(case, server):
-        call(case, server)
+        call(case, *server)
