@@ -1,7 +1,7 @@
-"""What there is for Prometheus, as data: name, kind, labels and meaning of each family.
+"""The metric families for Prometheus, as data: name, kind, labels and meaning of each.
 
-A label never has a name of a file, the number of a job or a text of the printer's that changes: each value would be a
-series of its own for ever.
+No label contains a file name, the number of a job or a variable text of the printer: each value would make a new series
+for ever.
 """
 
 from typing import Literal
@@ -29,69 +29,69 @@ def _counter(doc: str, *labels: str) -> Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "build_info": _gauge("The version of nozzled, and of Python; the value is always 1.", "version", "python"),
-    "printer_info": _gauge("What the firmware calls itself and its machine; always 1.", "firmware", "machine"),
-    "core_up": _gauge("1 while the process that owns the printer is there; 0: all below is as it was seen last."),
-    "connection_state": _gauge("1 for the state of the connection to the printer, 0 for the others.", "state"),
-    "safety_trouble": _gauge("1 while a rule of safety is broken."),
-    "record_trouble": _gauge("1 while prints are not recorded, as of a disk that is full."),
+    "build_info": _gauge("The versions of nozzled and Python; always 1.", "version", "python"),
+    "printer_info": _gauge("The names of firmware and machine in the answer to M115; always 1.", "firmware", "machine"),
+    "core_up": _gauge("1 while the core runs; if 0, the values of printer, print and line are the last known ones."),
+    "connection_state": _gauge("1 for the current state of the connection to the printer, 0 for the others.", "state"),
+    "safety_trouble": _gauge("1 while a safety rule is broken."),
+    "record_trouble": _gauge("1 while prints are not recorded, for example because the disk is full."),
     # -- the print
-    "job_state": _gauge("1 for the state of the last print, also after its end, 0 for the others.", "state"),
-    "job_active": _gauge("1 while there is a print that has not ended."),
-    "job_warning": _gauge("1 while something is wrong with a print that goes on."),
-    "job_progress_ratio": _gauge("How much of the print is done, by time where that is known, else by bytes; 0 to 1."),
-    "job_elapsed_seconds": _gauge("How long the print goes on, without its pauses."),
-    "job_remaining_seconds": _gauge("How long it is expected to go on."),
-    "job_file_bytes": _gauge("Size of the file that is printed."),
-    "job_layer": _gauge("The layer that is printed, from 1."),
-    "job_layers": _gauge("How many layers the print has."),
-    "jobs": _counter("Prints of the history by how they ended.", "outcome"),
-    "job_printing_seconds": _counter("Time of all prints of the history, without pauses."),
-    "filament_used_meters": _counter("Filament of all prints of the history."),
-    "queue_entries": _gauge("Prints that wait in the queue."),
-    "bed_clear": _gauge("1 if somebody has said that the bed is clear, and nothing was printed since."),
+    "job_state": _gauge("1 for the state of the last print, even after its end, 0 for the others.", "state"),
+    "job_active": _gauge("1 during a print."),
+    "job_warning": _gauge("1 while a print continues with a warning."),
+    "job_progress_ratio": _gauge("Progress of the print, by time if that is known, otherwise by bytes; 0 to 1."),
+    "job_elapsed_seconds": _gauge("Time since the start of the print, without pauses."),
+    "job_remaining_seconds": _gauge("Expected time until the end of the print."),
+    "job_file_bytes": _gauge("Size of the file of the print."),
+    "job_layer": _gauge("The current layer, from 1."),
+    "job_layers": _gauge("The number of layers of the print."),
+    "jobs": _counter("Prints in the history, by outcome.", "outcome"),
+    "job_printing_seconds": _counter("Time of all prints in the history, without pauses."),
+    "filament_used_meters": _counter("Filament of all prints in the history."),
+    "queue_entries": _gauge("Entries in the queue that wait."),
+    "bed_clear": _gauge("1 if a user has confirmed that the bed is clear, and nothing has been printed since."),
     # -- the printer
-    "temperature_celsius": _gauge("What a sensor tells.", "heater"),
-    "temperature_target_celsius": _gauge("What a heater aims at; 0: it is off.", "heater"),
+    "temperature_celsius": _gauge("Temperature of a heater.", "heater"),
+    "temperature_target_celsius": _gauge("Target of a heater; 0 if it is off.", "heater"),
     "fan_ratio": _gauge("Speed of the part fan, 0 to 1."),
-    "feedrate_ratio": _gauge("The feedrate that is set, 1 is that of the file."),
-    "flow_ratio": _gauge("The flow that is set, 1 is that of the file."),
+    "feedrate_ratio": _gauge("The feedrate factor; 1 is the feedrate of the file."),
+    "flow_ratio": _gauge("The flow factor; 1 is the flow of the file."),
     # -- the line, since it was opened
-    "link_lines_sent": _counter("Lines and commands sent, those sent again too."),
-    "link_lines_acknowledged": _counter("Lines and commands that the firmware has said ok to."),
-    "link_resends": _counter("Lines sent again: read wrongly (checksum), missed (line), or no word why.", "reason"),
-    "link_timeouts": _counter("Times that the printer said nothing for too long."),
-    "link_stray_oks": _counter("Answers to nothing that was sent."),
-    "link_window_lines": _gauge("Lines that may be unanswered at once; 0: there is no limit."),
+    "link_lines_sent": _counter("Lines and commands sent, including resends."),
+    "link_lines_acknowledged": _counter("Lines and commands that the firmware has acknowledged."),
+    "link_resends": _counter("Lines sent again: wrong checksum (checksum), missing line (line), or no stated reason.", "reason"),
+    "link_timeouts": _counter("Timeouts: times that the printer was silent for too long."),
+    "link_stray_oks": _counter("Acknowledgements that belong to no line."),
+    "link_window_lines": _gauge("Lines that may be in flight; 0 if there is no limit."),
     "link_turnaround_seconds": Family(
-        "histogram", "From an answer of the printer being readable to the next lines being written."
+        "histogram", "Time from an answer of the printer to the writing of the next lines."
     ),
-    "planner_empty_moves": _counter("Moves that found none planned before them, if the firmware tells (ADVANCED_OK)."),
+    "planner_empty_moves": _counter("Moves that found the planner empty, if the firmware reports that (ADVANCED_OK)."),
     # -- since the core began
-    "link_underruns": _counter("Times that the printer had room for lines that were not read from the disk yet."),
-    "link_starved_seconds": _counter("Time for which it waited for them."),
+    "link_underruns": _counter("Times that the printer had room for a line that had not been read from the disk yet."),
+    "link_starved_seconds": _counter("Time for which the printer waited for the disk."),
     "reattachments": _counter(
-        "Prints whose line was lost (line), or whose process restarted (restart), by how that ended.",
+        "Reattachments after a lost line (line) or a restart (restart), by outcome.",
         "after", "outcome",
     ),
-    "loop_stall_seconds": Family("histogram", "Times of more than 10 ms for which the core was busy with one thing."),
+    "loop_stall_seconds": Family("histogram", "Stalls of the core's loop of more than 10 ms."),
     # -- the service
-    "process_start_time_seconds": _gauge("When core and front began, since 1970; it changes at a restart.", "process"),
-    "process_cpu_seconds": _counter("Time of the processor that core and front have used.", "process"),
-    "process_resident_memory_bytes": _gauge("Memory that core and front have in use.", "process"),
-    "http_requests": _counter("Requests that were answered, by HTTP's status.", "code"),
-    "push_subscribers": _gauge("Clients that listen on a socket."),
-    "companion_up": _gauge("1 while a companion that is switched on is there.", "companion"),
+    "process_start_time_seconds": _gauge("Start times of core and front, since 1970; they change at a restart.", "process"),
+    "process_cpu_seconds": _counter("CPU time of core and front.", "process"),
+    "process_resident_memory_bytes": _gauge("Resident memory of core and front.", "process"),
+    "http_requests": _counter("Requests answered, by HTTP status.", "code"),
+    "push_subscribers": _gauge("Clients subscribed on a socket."),
+    "companion_up": _gauge("1 while a companion runs, for each that is switched on.", "companion"),
     # -- the machine
-    "disk_free_bytes": _gauge("Room on the disk of the state directory."),
+    "disk_free_bytes": _gauge("Free space on the disk of the state directory."),
     "disk_size_bytes": _gauge("Size of that disk."),
-    "host_memory_available_bytes": _gauge("Memory that programs could still have."),
+    "host_memory_available_bytes": _gauge("Memory available to programs."),
     "host_memory_size_bytes": _gauge("Memory of the machine."),
-    "host_load1": _gauge("Load of the machine, over a minute."),
-    "host_uptime_seconds": _gauge("How long the machine is up."),
+    "host_load1": _gauge("Load average of the machine over one minute."),
+    "host_uptime_seconds": _gauge("Uptime of the machine."),
     "host_temperature_celsius": _gauge("Temperature of the processor."),
-    "host_throttled": _gauge("Raspberry Pi: 1 while there is undervoltage, a cap, throttling, heat.", "reason"),
-    "host_throttled_since_boot": _gauge("Raspberry Pi: 1 if that was so since it booted.", "reason"),
+    "host_throttled": _gauge("Raspberry Pi: 1 during undervoltage, a cap, throttling or a soft heat limit.", "reason"),
+    "host_throttled_since_boot": _gauge("Raspberry Pi: 1 if that has happened since boot.", "reason"),
 }  # fmt: skip
 
 
