@@ -234,8 +234,8 @@ class Database:
             set_aside(path, reason, self.lost, also=("-wal", "-shm"))
         db = _connect(path)
         try:
-            self._migrate(db, path.parent)
-            self._check(db)
+            if not self._migrate(db, path.parent):
+                self._check(db)
         except BaseException as error:
             db.close()
             if isinstance(error, sqlite3.DatabaseError) and (_is_damage(error) or self._is_not_ours(error)):
@@ -276,8 +276,12 @@ class Database:
         self._migrate(db, path.parent)
         return db
 
-    def _migrate(self, db: sqlite3.Connection, folder: Path) -> None:
-        """Bring the schema to the newest version, in one transaction; one that is newer stays as it is."""
+    def _migrate(self, db: sqlite3.Connection, folder: Path) -> bool:
+        """Bring the schema to the newest version, in one transaction; one that is newer stays as it is.
+
+        Returns:
+            whether the database was empty, so that its tables are ours and need no check.
+        """
         db.execute("PRAGMA journal_mode = WAL")
         [have] = db.execute("PRAGMA user_version").fetchone()
         if have < 0:
@@ -294,6 +298,7 @@ class Database:
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+        return bool(have == 0)
 
     def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
         """Put in what a new database begins with, in the transaction that makes it."""

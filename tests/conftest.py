@@ -5,6 +5,7 @@ import gc
 import inspect
 import os
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,7 @@ ROOM = 4 << 30  # bytes; the suite uses less than a quarter of it
 def pytest_configure(config):
     if _takes_the_suite(IN_MEMORY):  # each fsync waits for a real disk, and thousands of stores are made anew
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+        tempfile.tempdir = str(IN_MEMORY)  # hypothesis' examples make folders of their own
     config.addinivalue_line(
         "markers", "real_time: an `async def` test that runs on a real event loop, not on the virtual clock"
     )
@@ -78,6 +80,7 @@ def pytest_collection(session):
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000)  # objects; each service that a test begins makes thousands that stay
         gc.enable()
 
 

@@ -20,7 +20,7 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 import msgspec
@@ -433,7 +433,7 @@ class Places:
 
 
 def _as_text(stored: StoredPlace) -> bytes:
-    return json.dumps(asdict(stored), separators=(",", ":")).encode()
+    return msgspec.json.encode(stored)
 
 
 _BUSY = {
