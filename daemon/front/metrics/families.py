@@ -59,7 +59,7 @@ FAMILIES: dict[str, Family] = {
     # -- the line, since it was opened
     "link_lines_sent": _counter("Lines and commands sent, including resends."),
     "link_lines_acknowledged": _counter("Lines and commands that the firmware has acknowledged."),
-    "link_resends": _counter("Lines sent again: wrong checksum (checksum), missing line (line), or no stated reason.", "reason"),
+    "link_resends": _counter("Lines sent again: bad checksum (checksum), missed (line), or no reason given.", "reason"),
     "link_timeouts": _counter("Timeouts: times that the printer was silent for too long."),
     "link_stray_oks": _counter("Acknowledgements that belong to no line."),
     "link_window_lines": _gauge("Lines that may be in flight; 0 if there is no limit."),
@@ -76,7 +76,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "loop_stall_seconds": Family("histogram", "Stalls of the core's loop of more than 10 ms."),
     # -- the service
-    "process_start_time_seconds": _gauge("Start times of core and front, since 1970; they change at a restart.", "process"),
+    "process_start_time_seconds": _gauge("Start times of core and front, in s since 1970.", "process"),
     "process_cpu_seconds": _counter("CPU time of core and front.", "process"),
     "process_resident_memory_bytes": _gauge("Resident memory of core and front.", "process"),
     "http_requests": _counter("Requests answered, by HTTP status.", "code"),
