@@ -1,10 +1,10 @@
-"""The blocks of commands in our pages; a mark says that one is not run by the test of commands, and why.
+"""The blocks of commands in our pages.
 
-    <!-- not run: REASON -->                 it changes this machine, or needs a network or hardware
-    <!-- run by: tests/FILE.py::test_name --> another test runs it
-    <!-- run in the box -->                  on a real systemd, at night
+tests/test_commands.py runs each block, unless the line before it has one of these marks:
 
-stands on the line before such a block.
+    <!-- not run: REASON -->                  no test runs it: it changes this machine, or needs a network or hardware
+    <!-- run by: tests/FILE.py::test_name --> this test runs it
+    <!-- run in the box -->                   tests/systemd/test_commands.py runs it on a real systemd, at night
 """
 
 import re
@@ -27,8 +27,9 @@ class Block:
     line: int
     script: str
     mark: str
-    """Why or where it is not run here: `not run`, `run by`, `run in the box`, or nothing."""
+    """`not run`, `run by`, `run in the box`, or nothing."""
     because: str
+    """The reason of `not run`, or the test of `run by`."""
 
     @property
     def place(self) -> str:
@@ -36,14 +37,14 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    """Return all of them, page by page."""
+    """Return all blocks, page by page."""
     found = []
     for path in PAGES:
         text = path.read_text("utf-8")
         for match in _BLOCK.finditer(text):
             mark = _MARK.search(match["mark"] or "")
             lines = [line.removeprefix(match["indent"]) for line in match["body"].splitlines()]
-            if match["kind"] == "console":  # what is typed; the rest is what is shown
+            if match["kind"] == "console":  # only the typed lines, not their output
                 lines = [line[2:] for line in lines if line.startswith("$ ")]
             found.append(
                 Block(
