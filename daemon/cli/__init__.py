@@ -1,8 +1,8 @@
 """The command line: `nozzled serve | demo | job | files | printer | ports | …`.
 
-Exit codes: 0 done, 1 it failed (the reason is on stderr), 2 the command line was wrong, 70 the service has ended too
-often and gives up. Those that talk to a running daemon (job, files, printer) have more, see `daemon.cli.remote`;
-inspect has 6 of them, for a file that would not be printed.
+Exit codes: 0 success, 1 failure (the reason is on stderr), 2 a wrong command line, 70 the service has crashed too
+often and gives up. Commands that talk to a running daemon (job, files, printer) have more: see `daemon.cli.remote`.
+`inspect` exits with 6 for a file that would not be printed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from gcode.errors import NozzledError
 
 FAILED, WRONG = 1, 2
 STDOUT, STDERR = 1, 2
-GAVE_UP = 70  # the unit's RestartPreventExitStatus=: what comes then is safe-off
+GAVE_UP = 70  # the unit's RestartPreventExitStatus=: systemd starts safe-off instead of another core
 
 WITHOUT_TLS = ("serve", "core")  # the core has no network
 
@@ -25,31 +25,31 @@ COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
     "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
     "front": "Run the part of the daemon that talks to people and programs.",
-    "demo": "Print an example on a simulated printer through the HTTP API, and check what arrived.",
+    "demo": "Print an example on a simulated printer through the HTTP API, and check that every command arrived.",
     "job": "Show the print of a running daemon; start, pause and cancel it.",
-    "queue": "List what waits to be printed, put files in, and say that the bed is clear.",
-    "history": "Show past prints: how they ended, what they took, totals, a table.",
+    "queue": "List the files that wait to be printed, add files, and confirm that the bed is clear.",
+    "history": "Show past prints, their totals, or a table of all of them.",
     "files": "List, upload, select, print and delete files of a running daemon.",
-    "timelapse": "List and delete films of prints, have them made; and the process that makes them.",
+    "timelapse": "List, make and delete timelapse films; `serve` runs the process that records them.",
     "printer": "Show the printer of a running daemon; heat it, move it, send commands.",
-    "mqtt": "Tell an MQTT broker, and Home Assistant through it, what printer and print do.",
+    "mqtt": "Publish the state of printer and print to an MQTT broker, for Home Assistant and others.",
     "farm": "Give jobs to a farm of printers, see why they wait; the farm's server and the agents beside its printers.",
-    "notify": "Send messages about prints; test whether they arrive.",
-    "spool": "Say which of Spoolman's spools is on which tool, and see how much is left.",
-    "power": "Switch the printer's power and other devices; see what filament sensors and the stop button say.",
+    "notify": "Send notifications about prints; test whether they arrive.",
+    "spool": "Assign Spoolman's spools to tools, and show how much filament is left.",
+    "power": "Switch the printer's power and other devices; show filament sensors and the stop button.",
     "simulate": "Print a file on a simulated printer in simulated time; report how it went.",
-    "inspect": "Show what is known of a G-code file: time, layers, filament, and what is wrong with it.",
-    "resume-at": "Write a G-code file that goes on where a lost print ended: at a layer, a height or a line.",
+    "inspect": "Analyse a G-code file: time, layers, filament, and any errors.",
+    "resume-at": "Write a G-code file that continues a lost print at a layer, a height or a line.",
     "ports": "List the serial ports of this machine, without opening any.",
-    "key": "Show the API key; it is made if there is none yet.",
-    "keys": "Make, list and revoke named keys; give keys to apps that ask for one.",
-    "pair": "Show a link and a QR code with which a browser or phone gets a key of its own.",
-    "import": "Move in: take over what OctoPrint has, and list what stays behind.",
-    "doctor": "Look for common problems, say how to fix them, and pack a bundle for a bug report.",
-    "config": "Print the effective configuration as TOML, each key with its meaning and default.",
-    "replay": "Run a recorded session again and print where this version of the host differs.",
+    "key": "Show the API key; create it if there is none yet.",
+    "keys": "Create, list and revoke named keys; approve apps that ask for one.",
+    "pair": "Show a link and a QR code that give a browser or phone a key of its own.",
+    "import": "Import files, settings and history from OctoPrint; list what cannot be imported.",
+    "doctor": "Look for common problems, explain how to fix them, and pack a bundle for a bug report.",
+    "config": "Print the effective configuration as TOML, with the meaning and default of each key.",
+    "replay": "Run a recorded session again and print where this version of the host behaves differently.",
 }
-"""Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when it is asked for."""
+"""Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when its command is run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,14 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return FAILED
-    except BrokenPipeError:  # the reader of our output has seen enough: `nozzled … | head`
+    except BrokenPipeError:  # the reader of our output has closed it: `nozzled … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return code
 
 
 def _parsed(words: list[str]) -> argparse.Namespace:
-    """Return what the command line asks for; where it is wrong, say so with the usage of the command, and end."""
+    """Parse the command line; if it is wrong, print the usage of the command and exit."""
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
     wanted = words[0] if words else ""
@@ -94,9 +94,9 @@ def _parsed(words: list[str]) -> argparse.Namespace:
 
 
 def _open_standard_streams() -> None:
-    """Have those that are closed lead nowhere: else a port or a file would get their number.
+    """Open /dev/null for each closed standard stream; otherwise a port or a file would get its number.
 
-    Where that is stderr alone (`nozzled serve 2>&-`), stdout says why a command ends.
+    If only stderr is closed (`nozzled serve 2>&-`), errors go to stdout instead.
     """
     closed = []
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
@@ -107,13 +107,13 @@ def _open_standard_streams() -> None:
             if fd == STDERR and STDOUT not in closed:
                 os.dup2(STDOUT, STDERR)
             else:
-                os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # which children have, too
+                os.dup2(os.open(os.devnull, os.O_RDWR), fd)  # dup2: children inherit it, too
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(fd, mode, closefd=False))
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:
-    """Return the parser; only the wanted command's own options are known to it: the others cost their imports."""
+    """Return the parser. It has the options of the wanted command alone, as those of the others cost their imports."""
     parser = argparse.ArgumentParser(
         prog="nozzled",
         description="Streams G-code to a 3D printer and lets people and programs control it.",
@@ -125,7 +125,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         if name == wanted:
             if wanted in WITHOUT_TLS:
-                sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # asyncio does without; 4.5 MB, 13 ms
+                sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # asyncio works without; 4.5 MB, 13 ms
             module = importlib.import_module(f"daemon.cli.{name.replace('-', '_')}")
             command.epilog = f"example: {module.EXAMPLE}"
             module.arguments(command)

@@ -1,4 +1,4 @@
-"""`nozzled config`: what is configured, with every key explained; and the printers that are known."""
+"""`nozzled config`: the configuration with every key explained, and the known printers."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the configuration, or the printers that are known."""
+    """Print the configuration, or the known printers."""
     if getattr(args, PRESET) == LIST:
         print("\n".join(_preset_lines()))
     else:

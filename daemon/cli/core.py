@@ -1,4 +1,4 @@
-"""`nozzled core`: the part of the daemon that owns the printer. The front, `nozzled front`, comes to it by itself."""
+"""`nozzled core`: the part of the daemon that owns the printer. `nozzled front` connects to it."""
 
 import argparse
 

@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     view = View()
     if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _several()) > 1:
         if args.bundle is not None:
-            raise ConfigError(f"several printers have services here; say which with --config, like {several[0].config}")
+            raise ConfigError(
+                f"several printers have services here; choose one with --config, like {several[0].config}"
+            )
         return max(_one(view, args, each) for each in several)
     subject, told = _subject(args)
     found = list(findings(view, subject))

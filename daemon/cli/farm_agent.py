@@ -41,18 +41,18 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _agent(args: argparse.Namespace) -> int:
-    from daemon.companions.serving import serve  # noqa: PLC0415 - for the process alone
+    from daemon.cli.companion_process import serve  # noqa: PLC0415 - for the process alone
 
-    def make(client: OctoPrintClient, folder: Path) -> Companion:
+    def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
         try:
             from daemon.companions.farm.companion import FarmCompanion  # noqa: PLC0415 - as above
         except ModuleNotFoundError as error:
             raise ConfigError(
-                "a farm takes the package nats-py: install nozzled[farm] (docs/farm.md says how)"
+                "a farm needs the package nats-py: install nozzled[farm] (docs/farm.md says how)"
             ) from error
         from daemon.companions.farm.config import read  # noqa: PLC0415 - as above
 
-        return FarmCompanion(client, folder, config=read(args.config, os.environ), environ=os.environ, wall=time.time)
+        return FarmCompanion(client, folder, config=read(config, os.environ), environ=os.environ, wall=time.time)
 
     return serve("farm", make, args)
 

@@ -60,8 +60,8 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Do what was asked; print the answer, or the reason on stderr, and return the exit code."""
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    """Run the action; print the answer, or the reason on stderr, and return the exit code."""
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # its errors come as exceptions too
     action: FarmAction = args.action
     url = args.url or os.environ.get(URL) or DEFAULT_URL
     try:
@@ -122,7 +122,7 @@ def _for_submit(parser: argparse.ArgumentParser) -> None:
 
 
 def _wishes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
+    parser.add_argument("--material", metavar="M", help="material that must be loaded, like PLA")
     parser.add_argument(
         "--colour", "--color", metavar="C", help="its colour, as it is called in the printers' [[farm.tools]]"
     )
@@ -133,7 +133,7 @@ def _wishes(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--priority", type=int, metavar="P", help="higher ones are printed first (default: 0)")
     parser.add_argument("--due", type=_moment, metavar="DATE", help="when it has to be ready: 2026-12-24 or …T18:00")
-    parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
+    parser.add_argument("--notes", metavar="T", help="notes for the person at the printer")
 
 
 def _count(text: str) -> int:

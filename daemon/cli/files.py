@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _for_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recursive", action="store_true", help="also what is in the folders")
+    parser.add_argument("--recursive", action="store_true", help="include the contents of folders")
 
 
 async def _list(client: OctoPrintClient, args: argparse.Namespace) -> FileList:
@@ -39,7 +39,7 @@ def _format(found: FileList) -> str:
 
 
 def _rows(entry: FileEntry) -> list[str]:
-    """Return a line for an entry, and for each below it."""
+    """Return a line for an entry and for each entry below it."""
     folder = entry.get("type") == "folder"
     size = "" if folder else f"{(entry.get('size') or 0) / 1000:,.0f} kB"
     date = entry.get("date")
@@ -51,12 +51,12 @@ def _rows(entry: FileEntry) -> list[str]:
 
 def _for_upload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; made if need be")
+    parser.add_argument("--folder", default="", metavar="D", help="folder to put them in; created if necessary")
     parser.add_argument("--select", action="store_true", help="select the file, the last one of several")
     parser.add_argument("--print", action="store_true", help="select the file and print it")
     parser.add_argument("--force", action="store_true", help="print it despite warnings")
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
-    parser.add_argument("--keep", action="store_true", help="fail where there is a file of this name")
+    parser.add_argument("--keep", action="store_true", help="fail if a file of this name exists")
 
 
 async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Uploaded]:
@@ -82,7 +82,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
                 raise ClientError(f"{path}: {error.strerror or error}") from error
     if args.print and not answers[-1]["effectivePrint"]:
         reason = answers[-1].get("notPrinted", "the printer is not ready for it")
-        raise NotPrinted(f"the file is uploaded, but not printed: {in_cli_words(reason)}")
+        raise NotPrinted(f"the file was uploaded but not printed: {in_cli_words(reason)}")
     return answers
 
 
@@ -112,7 +112,7 @@ def _for_one(parser: argparse.ArgumentParser) -> None:
 
 
 def _for_some(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="as the list shows it; a folder goes with all in it")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="as the list shows it; folders go with their contents")
 
 
 async def _delete(client: OctoPrintClient, args: argparse.Namespace) -> None:

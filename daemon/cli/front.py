@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon import log
-from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import add_address, add_config, configured
 from daemon.config import core_socket, switched_on
+from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import ConfigError
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
@@ -23,31 +23,34 @@ from daemon.systemd.descriptors import DescriptorStore
 if TYPE_CHECKING:
     from daemon.front.invitation import Invitation
 
-BEHIND_THE_CORE = 5  # niceness: a front that is kept busy leaves the processor to the wire
+NICENESS = 5  # above the core's 0: a busy front leaves the processor to the wire
 EXAMPLE = "nozzled front --config /etc/nozzled.toml"
-AGAIN = 3.0  # s until a wrong configuration, or an address that is taken, is worth another try
+RETRY_S = 3.0  # until a wrong configuration, or an address in use, is worth another try
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_config(parser)
     add_address(parser)
-    parser.add_argument("--core", type=Path, metavar="SOCKET", help="where the core waits (default: runtime directory)")
-    parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)  # what `serve` gives to its child
-    parser.add_argument("--leash", type=int, help=argparse.SUPPRESS)  # this too
-    parser.add_argument("--greet", action="store_true", help="print a link to the page, with which a browser is let in")
+    parser.add_argument(
+        "--core", type=Path, metavar="SOCKET", help="the core's socket (default: in the runtime directory)"
+    )
+    # descriptors that `serve` passes to its child: the bridge to the core, and a pipe that closes when the core dies
+    parser.add_argument("--bridge", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--leash", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--greet", action="store_true", help="print a link that lets a browser in")
     parser.add_argument("--listening", type=int, action="append", default=[], help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the front; below systemd, which starts it again at once and for ever, one that cannot begin ends slowly."""
+    """Run the front. Under systemd, which restarts it at once and for ever, a failed start takes RETRY_S."""
     began = time.monotonic()
     try:
         return _run(args)
     except Exception as error:
-        if notify.is_there() and time.monotonic() - began < AGAIN:
-            notify.status(f"{error} (it is tried again)")
-            time.sleep(AGAIN)
+        if notify.is_there() and time.monotonic() - began < RETRY_S:
+            notify.status(f"{error} (trying again)")
+            time.sleep(RETRY_S)
         raise
 
 
@@ -58,10 +61,10 @@ def _run(args: argparse.Namespace) -> int:
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
     listening = [_socket(fd) for fd in args.listening] or descriptors.listening()
-    if args.bridge is not None:  # else the unit says it
+    if args.bridge is not None:  # else the unit sets it
         with suppress(OSError):  # a sandbox that allows no priorities
-            os.nice(BEHIND_THE_CORE)
-    from daemon.front.main import run as run_front  # noqa: PLC0415 - one that is broken ends slowly, too
+            os.nice(NICENESS)
+    from daemon.front.main import run as run_front  # noqa: PLC0415 - a broken import exits slowly, too
 
     writer = log.configure(config.log.level, config.log.format, part="front")
     try:
@@ -78,13 +81,13 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _end_with(leash: int) -> None:
-    """Have the kernel kill this process when the one is gone that holds the other end of a pipe.
+    """Have the kernel kill this process when the other end of this pipe closes, as the core has died.
 
-    The event loop notices that by itself, unless it hangs; a process that was stopped, or a call that does not return,
-    would keep the port.
+    The event loop notices that too, unless it hangs: a stopped process, or a call that does not return, would keep
+    the port.
     """
     os.set_inheritable(leash, False)  # noqa: FBT003 - the standard library's own signature
-    with suppress(OSError):  # a system without it has a loop that notices
+    with suppress(OSError):  # without F_SETSIG the event loop has to notice
         fcntl.fcntl(leash, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(leash, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
@@ -101,12 +104,12 @@ def _core(args: argparse.Namespace) -> socket.socket | Path:
         return _socket(args.bridge)
     path: Path | None = args.core or core_socket(os.environ)
     if path is None:
-        raise ConfigError("there is no runtime directory where the core could wait; --core says where it does")
+        raise ConfigError("no runtime directory, so the core's socket is not known: name it with --core")
     return path
 
 
 def _socket(fd: int) -> socket.socket:
-    given = socket.socket(fileno=fd)
-    given.setblocking(False)  # noqa: FBT003 - the standard library's own signature
+    inherited = socket.socket(fileno=fd)
+    inherited.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     os.set_inheritable(fd, False)  # noqa: FBT003 - as above
-    return given
+    return inherited

@@ -1,4 +1,4 @@
-"""`nozzled history`: the prints of the past, their sums, and all of them as a table."""
+"""`nozzled history`: past prints, their totals, and a table of all of them."""
 
 import argparse
 from datetime import datetime
@@ -19,31 +19,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", metavar="S", help="completed, failed, cancelled or interrupted; several with commas")
-    parser.add_argument("--path", metavar="P", help="of this file")
-    parser.add_argument("--search", metavar="T", help="with this in the path")
-    parser.add_argument("--material", metavar="M", help="of this material")
+    parser.add_argument("--path", metavar="P", help="prints of this file")
+    parser.add_argument("--search", metavar="T", help="prints with this text in the path")
+    parser.add_argument("--material", metavar="M", help="prints of this material")
     parser.add_argument(
-        "--from", dest="since", type=_date, metavar="DAY", help="begun on this day or later: 2026-11-28"
+        "--from", dest="since", type=_date, metavar="DAY", help="started on this day or later, like 2026-11-28"
     )
-    parser.add_argument("--to", dest="until", type=_date, metavar="DAY", help="begun before this day")
+    parser.add_argument("--to", dest="until", type=_date, metavar="DAY", help="started before this day")
 
 
 def _date(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day: write it as 2026-11-28") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date: write it as 2026-11-28") from None
 
 
 def _query(args: argparse.Namespace, **more: str) -> dict[str, str]:
-    given = {"state": args.state, "path": args.path, "q": args.search, "material": args.material}
-    given |= {"from": args.since, "to": args.until}
-    return {name: str(value) for name, value in given.items() if value is not None} | more
+    filters = {"state": args.state, "path": args.path, "q": args.search, "material": args.material}
+    filters |= {"from": args.since, "to": args.until}
+    return {name: str(value) for name, value in filters.items() if value is not None} | more
 
 
 def _for_list(parser: argparse.ArgumentParser) -> None:
     _filters(parser)
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="how many, the newest first (default: 20)")
+    parser.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="number of prints, the newest first (default: 20)"
+    )
 
 
 async def _list(client: OctoPrintClient, args: argparse.Namespace) -> Any:
@@ -51,7 +53,7 @@ async def _list(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 def _format(jobs: list[dict[str, Any]]) -> str:
-    return "\n".join(printable(_row(job)) for job in jobs) or "nothing was printed"
+    return "\n".join(printable(_row(job)) for job in jobs) or "no prints"
 
 
 def _row(job: dict[str, Any]) -> str:
@@ -73,7 +75,7 @@ async def _totals(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 def _totals_shown(totals: dict[str, Any]) -> str:
-    rows = [(each["name"] or "not known", each) for each in totals["totals"]] + [("all", totals["all"])]
+    rows = [(each["name"] or "unknown", each) for each in totals["totals"]] + [("all", totals["all"])]
     return "\n".join(printable(_total(name, each)) for name, each in rows)
 
 
@@ -90,6 +92,6 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 _ACTIONS = {
     "list": Action("Show prints, the newest first.", _list, _format, _for_list),
-    "totals": Action("Show sums of time and filament.", _totals, _totals_shown, _for_totals),
+    "totals": Action("Show totals of time and filament.", _totals, _totals_shown, _for_totals),
     "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _filters),
 }

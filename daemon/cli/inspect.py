@@ -22,7 +22,7 @@ EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the G-code: text, .bgcode, .gcode.gz or .gcode.3mf")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw speed, flow and layer times to this file")
     parser.add_argument("--thumbnail", type=Path, metavar="PNG", help="write the file's largest picture to this file")

@@ -1,4 +1,4 @@
-"""`nozzled job`: look at the print, watch, start, pause and end it."""
+"""`nozzled job`: show, watch, start, pause and end a print."""
 
 import argparse
 import asyncio
@@ -6,7 +6,7 @@ import shutil
 from datetime import datetime
 from typing import Any
 
-from daemon.cli.progress import ProgressLine, as_line, as_table, goes_on
+from daemon.cli.progress import ProgressLine, as_line, as_table, is_under_way
 from daemon.cli.remote import Action, add_actions, run
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
@@ -31,7 +31,9 @@ def _format(job: JobInformation) -> str:
 
 
 def _for_watch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--interval", type=_seconds, default=1.0, metavar="S", help="seconds between two looks (1)")
+    parser.add_argument(
+        "--interval", type=_seconds, default=1.0, metavar="S", help="seconds between updates (default: 1)"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -42,14 +44,14 @@ def _seconds(text: str) -> float:
 
 
 async def _watch(client: OctoPrintClient, args: argparse.Namespace) -> JobInformation:
-    """Show a line until no print is under way any more; return what there is then."""
+    """Show a line until the print ends; return the last answer."""
     line = ProgressLine(lambda: shutil.get_terminal_size().columns)
     try:
         while True:
             job = await client.job.get()
             if not args.json:
                 line.show(as_line(job, await _temperatures(client), datetime.now().astimezone()))
-            if not goes_on(job):
+            if not is_under_way(job):
                 return job
             await asyncio.sleep(args.interval)
     finally:
@@ -65,7 +67,7 @@ async def _temperatures(client: OctoPrintClient) -> dict[str, Any]:
 
 def _for_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="print it despite warnings")
-    parser.add_argument("--once", metavar="KEY", help="begin no second print when asked again with the same key")
+    parser.add_argument("--once", metavar="KEY", help="start at most one print for this key, also when repeated")
 
 
 async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
@@ -73,13 +75,13 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 _ACTIONS = {
-    "status": Action("Tell what is printed, and how far it is.", _status, _format),
-    "watch": Action("Show how far the print is, in one line, until it ends.", _watch, arguments=_for_watch),
+    "status": Action("Show the print and its progress.", _status, _format),
+    "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_for_watch),
     "start": Action("Print the selected file.", _start, arguments=_for_start),
-    "pause": Action("Pause the print; nothing happens if it is paused.", lambda client, _: client.job.pause()),
-    "resume": Action("Go on with a paused print; nothing happens if it runs.", lambda client, _: client.job.resume()),
-    "toggle": Action("Pause a running print, go on with a paused one.", lambda client, _: client.job.toggle_pause()),
+    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause()),
+    "resume": Action("Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume()),
+    "toggle": Action("Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause()),
     "cancel": Action("End the print.", lambda client, _: client.job.cancel()),
-    "restart": Action("Print a paused file again from its beginning.", lambda client, _: client.job.restart()),
+    "restart": Action("Start a paused print again from its beginning.", lambda client, _: client.job.restart()),
 }
-"""The commands to a job return when they are taken; the printer may need a while."""
+"""These return when the daemon has accepted the request; the printer may need a while."""

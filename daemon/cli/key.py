@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_config(parser)
     parser.add_argument(
-        "--rotate", action="store_true", help="make a new one; a running daemon takes it within a second"
+        "--rotate", action="store_true", help="make a new key; a running daemon uses it within a second"
     )
 
 
@@ -32,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find(args: argparse.Namespace) -> Keys:
-    """Return the first key of the daemon that is meant.
+    """Return the first key of the daemon.
 
     Raises:
-        ConfigError: it may not be read, or there is none, and one that was made now would be nobody's.
+        ConfigError: it cannot be read, or it does not exist and a new one would open nothing.
     """
     found = whose.find(args)
     environ = dict(os.environ)
@@ -44,28 +44,28 @@ def find(args: argparse.Namespace) -> Keys:
         if found.service is not None:
             environ.setdefault("CREDENTIALS_DIRECTORY", str(found.service.credentials))
         if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
-            _see_that_it_would_count(found, args)
+            _require_effect(found, args)
     return Keys.load(found.config, found.state, environ)
 
 
-def _see_that_it_would_count(found: Whose, args: argparse.Namespace) -> None:
-    """Refuse to make a key that opens nothing; one that is there is shown."""
+def _require_effect(found: Whose, args: argparse.Namespace) -> None:
+    """Refuse to make a key that opens nothing; a key that exists is only shown."""
     path = key_file(found.config, found.state)
     try:
         exists = path.exists()
     except PermissionError:
-        return  # as reading it will tell
+        return  # reading it will raise the same, with its reason
     if exists and not getattr(args, "rotate", False):
         whose.require_own_daemon(found, makes_a_key=False)
         return
     if whose.runs_in(found.state) and not exists:
         raise ConfigError(
-            f"the daemon that has {found.state} was given its key by {ENVIRONMENT} or by systemd, so there is none in "
-            f"{path}; a key with a name works as well: nozzled keys add NAME"
+            f"the daemon got its key from {ENVIRONMENT} or from systemd, so {path} does not exist; a named key works "
+            "as well: nozzled keys add NAME"
         )
     whose.require_own_daemon(found, makes_a_key=True)
     if found.service is not None and not exists:
         raise ConfigError(
-            f"{found.service.front} makes the key when it first starts, and has not yet: sudo systemctl start "
+            f"{found.service.front} has not started yet, so there is no key: sudo systemctl start "
             + found.service.core.removesuffix(".service")
         )

@@ -1,7 +1,7 @@
 """`nozzled keys`: named keys, and apps that ask for one.
 
-`add`, `list` and `revoke` work on the daemon's own file, also while it does not run; it notices within a second.
-`requests`, `allow` and `deny` talk to the running daemon, whose memory holds the requests.
+`add`, `list` and `revoke` change the daemon's own file, even if it is not running; it notices within a second.
+`requests`, `allow` and `deny` talk to the running daemon, which holds the requests in memory.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from daemon.front.access.scopes import Scope
 EXAMPLE = "nozzled keys add phone --scope control"
 
 SCOPES = [scope.label for scope in Scope]
-SCOPE_HELP = "read: look; control: print and steer; admin: keys and shutting down, too (default: control)"
+SCOPE_HELP = "read: look; control: also print and move; admin: also manage keys and shut down (default: control)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def _add(keyring: Keyring, args: argparse.Namespace) -> str:
     key = keyring.add(args.name, Scope.named(args.scope))
     if args.json:
         return json.dumps({"name": args.name, "scope": args.scope, "key": key})
-    print(f"the key {printable(args.name)} may {args.scope}; this is the only time that it is shown:", file=sys.stderr)
+    print(f"key {printable(args.name)}, scope {args.scope}; it is not shown again:", file=sys.stderr)
     return key
 
 
@@ -67,7 +67,7 @@ def _list(keyring: Keyring, args: argparse.Namespace) -> str:
     if args.json:
         return json.dumps([_as_json(key) for key in keyring.keys])
     if not keyring.keys:
-        return "there are no keys with names; `nozzled key` shows the first key, which has none"
+        return "there are no named keys; `nozzled key` shows the first key, which has no name"
     return "\n".join([_row("name", "scope", "made", "last used", ""), *map(_row_of, keyring.keys)])
 
 
@@ -80,7 +80,7 @@ def _row(name: str, scope: str, made: str, used: str, app: str) -> str:
 
 
 def _as_json(key: NamedKey) -> dict[str, Any]:
-    """Return what may be told of a key: not even its hash."""
+    """Return the public facts of a key: not even its hash is among them."""
     return {"name": key.name, "scope": key.scope, "created": key.created, "last_used": key.last_used, "app": key.app}
 
 
@@ -94,7 +94,7 @@ def _revoke(keyring: Keyring, args: argparse.Namespace) -> str:
 
 
 def _declare_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="whose key it is, like phone or slicer")
+    parser.add_argument("name", metavar="NAME", help="name of the key, like phone or slicer")
     parser.add_argument("--scope", choices=SCOPES, default=Scope.CONTROL.label, help=SCOPE_HELP)
 
 
@@ -106,9 +106,9 @@ Work = Callable[[Keyring, argparse.Namespace], str]
 Declare = Callable[[argparse.ArgumentParser], None]
 
 _LOCAL: dict[str, tuple[str, Work, Declare]] = {
-    "add": ("Make a key and show it, this once.", _add, _declare_add),
-    "list": ("List the keys by name: scope, when made, when last used.", _list, lambda _: None),
-    "revoke": ("Take a key away; who uses it is refused within a second.", _revoke, _declare_revoke),
+    "add": ("Make a key and show it once.", _add, _declare_add),
+    "list": ("List the keys by name, with scope, creation date and last use.", _list, lambda _: None),
+    "revoke": ("Revoke a key; it stops working within a second.", _revoke, _declare_revoke),
 }
 
 
@@ -122,7 +122,7 @@ async def _requests(client: OctoPrintClient, _: argparse.Namespace) -> dict[str,
 
 def _format(pending: dict[str, Any]) -> str:
     rows = [f"{token}  {printable(each['app_id'])}  from {each['remote_address']}" for token, each in pending.items()]
-    return "\n".join(rows) or "no app is waiting"
+    return "\n".join(rows) or "no app is asking for a key"
 
 
 def _deciding(*, allow: bool) -> Callable[[OctoPrintClient, argparse.Namespace], Awaitable[Any]]:
@@ -144,6 +144,6 @@ def _declare_deny(parser: argparse.ArgumentParser) -> None:
 
 _REMOTE = {
     "requests": Action("List the apps that ask for a key.", _requests, _format),
-    "allow": Action("Give an app the key that it asks for.", _deciding(allow=True), arguments=_declare_allow),
+    "allow": Action("Give an app the key it asks for.", _deciding(allow=True), arguments=_declare_allow),
     "deny": Action("Refuse an app.", _deciding(allow=False), arguments=_declare_deny),
 }

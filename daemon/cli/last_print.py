@@ -1,4 +1,4 @@
-"""The print that ended early, for `nozzled resume-at`: the daemon proposes how it goes on, and prints that."""
+"""The last print, for `nozzled resume-at`: the daemon proposes where to continue, and prints the rest."""
 
 import argparse
 import sys
@@ -11,19 +11,19 @@ from daemon.cli import remote
 from daemon.client import ClientError, OctoPrintClient
 from daemon.front.resuming.proposal import heated
 
-_BEGUN_AS_A_WHOLE = (
-    "Without power it has lost what it had not yet made of them, so a layer is begun as a whole: --layer, --height or "
-    "--line name another place."
+_WHOLE_LAYER = (
+    "Commands that it had buffered but not executed may be lost, so printing continues at the start of a layer; choose "
+    "another place with --layer, --height or --line."
 )
 
 
 def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Callable[[str], bool]) -> int:
-    """Have the daemon print the rest of it; return the exit code.
+    """Have the daemon print the rest of the last print; return the exit code.
 
     Args:
-        args: name the place, if it is not to be where the print has ended.
-        check: what to look at before, with the nozzle at this height.
-        agree: asks whether a file of this name is to be printed.
+        args: name the place, if it is not where the print ended.
+        check: returns the checklist for the nozzle at this height.
+        agree: asks whether to print a file of this name.
     """
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
 
 
 def fetch(args: argparse.Namespace, folder: Path) -> int:
-    """Have its file in this folder as `args.file`, and the place as `args.line`; return the exit code."""
+    """Download its file to this folder; set `args.file` and the place, `args.line`; return the exit code."""
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
         found = await _proposed(client, args)
@@ -60,10 +60,10 @@ async def _proposed(client: OctoPrintClient, args: argparse.Namespace) -> dict[s
 
 
 def _sentences(found: dict[str, Any]) -> str:
-    """Return a proposal in some sentences."""
+    """Return a proposal as text."""
     job, at = found["print"], found["at"]
     ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
-    name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "no reason is known"))
+    name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "reason unknown"))
     used = "" if job["filamentLength"] is None else f"; {job['filamentLength'] / 1000:.2f} m of filament extruded"
     where = "" if job["layer"] is None else f", in layer {job['layer']} of {found['layers']}"
     layer = "" if found["layer"] is None else f"in layer {found['layer']} of {found['layers']}, "
@@ -71,8 +71,8 @@ def _sentences(found: dict[str, Any]) -> str:
     lines = (
         f"{name}: {job['state']} {ended}, {reason}",
         f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
-        _BEGUN_AS_A_WHOLE,
-        f"It goes on {layer}{height}line {found['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
+        _WHOLE_LAYER,
+        f"Printing continues {layer}{height}line {found['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
         + (heated(found["temperatures"]) or "nothing is heated"),
         *(f"Note: {remote.printable(each)}" for each in found["warnings"]),
         found["hint"],

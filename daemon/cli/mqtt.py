@@ -1,4 +1,4 @@
-"""`nozzled mqtt`: a broker, and Home Assistant by it, are told what printer and print do."""
+"""`nozzled mqtt`: publishes the state of printer and print to an MQTT broker, for Home Assistant and others."""
 
 import argparse
 import os
@@ -6,43 +6,35 @@ import time  # noqa: TID251 - as in `serve`: the wall clock is injected from her
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.remote import Action, add_server, add_to, printable
-from daemon.cli.remote import run as run_remote
+from daemon.cli.companion import add_companion, not_running
+from daemon.cli.remote import Action, printable, run
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
 from daemon.errors import ConfigError
 
+__all__ = ["EXAMPLE", "arguments", "run"]
+
 EXAMPLE = "nozzled mqtt status"
-_SERVE = "Tell it, until SIGTERM or Ctrl-C."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(actions, {"status": Action("Show whether the broker is there, and the topics' base.", _status, _format)})
-    serving = actions.add_parser("serve", help=_SERVE, description=_SERVE)
-    add_server(serving)
-    serving.set_defaults(action=None, parser=serving)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
-    return run_remote(args) if args.action is not None else _serve(args)
+    add_companion(parser, _ACTIONS, "Publish to the broker until SIGTERM or Ctrl-C.", _serve)
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from daemon.companions.serving import serve  # noqa: PLC0415 - for the process alone
+    from daemon.cli.companion_process import serve  # noqa: PLC0415 - for the process alone
 
-    def make(client: OctoPrintClient, folder: Path) -> Companion:
+    def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
         try:
             from daemon.companions.mqtt.companion import MqttCompanion  # noqa: PLC0415 - as above
         except ModuleNotFoundError as error:
             raise ConfigError(
-                "MQTT takes the package aiomqtt: install nozzled[mqtt] (docs/mqtt.md says how)"
+                "MQTT needs the package aiomqtt: install nozzled[mqtt] (docs/mqtt.md says how)"
             ) from error
         from daemon.companions.mqtt.config import read  # noqa: PLC0415 - as above
 
-        return MqttCompanion(client, folder, config=read(args.config, os.environ), environ=os.environ, wall=time.time)
+        return MqttCompanion(client, folder, config=read(config, os.environ), environ=os.environ, wall=time.time)
 
     return serve("mqtt", make, args)
 
@@ -51,11 +43,14 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     return await client.companions.get("mqtt")
 
 
-def _format(told: dict[str, Any]) -> str:
-    state = told["state"] or {}
-    rows = ["nozzled-mqtt does not run: sudo systemctl enable --now nozzled-mqtt"] if told["away"] else []
+def _format(companion: dict[str, Any]) -> str:
+    state = companion["state"] or {}
+    rows = [not_running("mqtt")] if companion["away"] else []
     if state:
-        connected = "connected" if state["connected"] else f"not connected: {state['trouble'] or 'it is tried'}"
-        rows += [f"broker    {state['broker']}, {connected}", f"topics    {state['topic']}/#"]
-        rows += ["commands  are taken"] if state["commands"] else []
+        connection = "connected" if state["connected"] else f"not connected: {state['trouble'] or 'connecting'}"
+        rows += [f"broker    {state['broker']}, {connection}", f"topics    {state['topic']}/#"]
+        rows += ["commands  accepted"] if state["commands"] else []
     return "\n".join(printable(row) for row in rows)
+
+
+_ACTIONS = {"status": Action("Show whether the broker is connected, and the base topic.", _status, _format)}

@@ -1,4 +1,4 @@
-"""`nozzled notify`: messages to people about their prints."""
+"""`nozzled notify`: notifications about prints."""
 
 import argparse
 import os
@@ -7,38 +7,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.cli.remote import Action, add_server, add_to, printable
-from daemon.cli.remote import run as run_remote
+from daemon.cli.companion import add_companion, not_running
+from daemon.cli.remote import Action, printable, run
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
 
+__all__ = ["EXAMPLE", "arguments", "run"]
+
 EXAMPLE = "nozzled notify test"
-_SERVE = "Send them, until SIGTERM or Ctrl-C; also tells Spoolman what prints use."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(actions, _ACTIONS)
-    serving = actions.add_parser("serve", help=_SERVE, description=_SERVE)
-    add_server(serving)
-    serving.set_defaults(action=None, parser=serving)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
-    return run_remote(args) if args.action is not None else _serve(args)
+    add_companion(
+        parser, _ACTIONS, "Send notifications until SIGTERM or Ctrl-C, and report used filament to Spoolman.", _serve
+    )
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from daemon.companions.serving import serve  # noqa: PLC0415 - for the process alone
+    from daemon.cli.companion_process import serve  # noqa: PLC0415 - for the process alone
 
-    def make(client: OctoPrintClient, folder: Path) -> Companion:
+    def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
         from daemon.client.exchange import TornadoExchange  # noqa: PLC0415 - as above
         from daemon.companions.notify.companion import Notify  # noqa: PLC0415 - as above
         from daemon.companions.notify.config import read  # noqa: PLC0415 - as above
 
-        notify, spoolman = read(args.config, os.environ)
+        notify, spoolman = read(config, os.environ)
         return Notify(
             client,
             folder,
@@ -56,13 +50,13 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
     return await client.companions.get("notify")
 
 
-def _format(told: dict[str, Any]) -> str:
-    state = told["state"] or {}
-    rows = ["nozzled-notify does not run: sudo systemctl enable --now nozzled-notify"] if told["away"] else []
+def _format(companion: dict[str, Any]) -> str:
+    state = companion["state"] or {}
+    rows = [not_running("notify")] if companion["away"] else []
     rows += [state["problem"]] if state.get("problem") else []
     rows += [f"{each['name']:<12}  {each['kind']}" for each in state.get("targets", ())]
     muted = [name for name, on in state.get("classes", {}).items() if not on]
-    rows += [f"not told: {', '.join(muted)}"] if muted else []
+    rows += [f"muted: {', '.join(muted)}"] if muted else []
     rows += [_result(each) for each in state.get("results", ())]
     return "\n".join(printable(row) for row in rows)
 
@@ -76,14 +70,14 @@ async def _test(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     return await client.companions.ask("notify", "test", {"target": args.target} if args.target else {})
 
 
-def _tested(told: dict[str, Any]) -> str:
-    rows = [f"{each['target']}: {each['text']}" for each in told["results"]]
-    rows += [f"{each}: no answer yet; nozzled notify status shows what becomes of it" for each in told["waiting"]]
+def _format_test(test: dict[str, Any]) -> str:
+    rows = [f"{each['target']}: {each['text']}" for each in test["results"]]
+    rows += [f"{each}: no answer yet; nozzled notify status will show the result" for each in test["waiting"]]
     return "\n".join(printable(row) for row in rows)
 
 
 def _for_test(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", nargs="?", metavar="TARGET", help="where to (default: everywhere)")
+    parser.add_argument("target", nargs="?", metavar="TARGET", help="name of the target (default: all)")
 
 
 def _for_classes(parser: argparse.ArgumentParser) -> None:
@@ -100,14 +94,14 @@ def _switch(on: bool) -> Any:
     return switch
 
 
-def _chosen(chosen: dict[str, Any]) -> str:
-    names, verb = " and ".join(chosen["classes"]), "is" if len(chosen["classes"]) == 1 else "are"
-    return f"{names} {verb} told" if chosen["on"] else f"{names} {verb} not told any more"
+def _format_choice(choice: dict[str, Any]) -> str:
+    verb = "is" if len(choice["classes"]) == 1 else "are"
+    return f"{' and '.join(choice['classes'])} {verb} {'sent' if choice['on'] else 'muted'}"
 
 
 _ACTIONS = {
-    "test": Action("Send a message now, and show what has come of it.", _test, _tested, _for_test),
-    "status": Action("Show where messages go, and what has become of the last ones.", _status, _format),
-    "tell": Action("Tell of these classes again.", _switch(on=True), _chosen, _for_classes),
-    "mute": Action("Tell of these classes no more.", _switch(on=False), _chosen, _for_classes),
+    "test": Action("Send a test message and show the result.", _test, _format_test, _for_test),
+    "status": Action("Show the targets and the results of the last messages.", _status, _format),
+    "tell": Action("Send messages of these classes again.", _switch(on=True), _format_choice, _for_classes),
+    "mute": Action("Send no messages of these classes.", _switch(on=False), _format_choice, _for_classes),
 }

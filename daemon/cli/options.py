@@ -1,4 +1,4 @@
-"""Options that several commands share, and the configuration that comes out of them."""
+"""Options that several commands share, and the configuration that results from them."""
 
 import argparse
 import os
@@ -9,12 +9,12 @@ from typing import Any
 from daemon.config import Config, load, merge
 
 UNFIT = 6
-"""Exit code: the file is refused, or what was asked does not fit the printer's state."""
+"""Exit code: the file is refused, or the request does not fit the printer's state."""
 
 HOST, PORT, STATE_DIR, ADDRESS, PRESET = (
     "http.host", "http.port", "paths.state_dir", "printer.address", "profile.preset",
 )  # fmt: skip
-"""Where options that stand for a setting are kept among the others; a preset of temperatures is none of them."""
+"""Names, in the parsed arguments, of options that override a setting: each is SECTION.KEY."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """Add --preset."""
     parser.add_argument(
-        "--preset", dest=PRESET, metavar="NAME", help="a printer that is known (all: nozzled config --preset list)"
+        "--preset", dest=PRESET, metavar="NAME", help="a known printer (nozzled config --preset list shows all)"
     )
 
 
@@ -42,7 +42,7 @@ def add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def configured(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration with what the command line says in place of the file's values.
+    """Return the configuration of the file, overridden by the command line.
 
     Raises:
         ConfigError: the file or a value cannot be used.

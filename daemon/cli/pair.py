@@ -1,4 +1,4 @@
-"""`nozzled pair`: let a browser or a phone in, by a link that is good once."""
+"""`nozzled pair`: let a browser or a phone in by a link that works once."""
 
 import argparse
 import sys
@@ -17,17 +17,17 @@ EXAMPLE = "nozzled pair --scope control"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("--scope", choices=SCOPES, help=SCOPE_HELP)
-    parser.add_argument("--no-qr", action="store_true", help="print the link alone")
+    parser.add_argument("--no-qr", action="store_true", help="print only the link")
     parser.add_argument(
         "--welcome",
         action="store_true",
-        help="what a new user needs: the address, the key for slicers, link and QR code; the first browser is admin",
+        help="also print what a new user needs: the address and the key for slicers; the first browser is admin",
     )
     remote.add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the link, and on a terminal the QR code above it."""
+    """Print the link, on a terminal with its QR code."""
     if args.welcome and not args.json:
         first = key.find(args).key
         args.action = Action("", _pair, lambda made: _welcome(made, first))
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
     scope = args.scope or Scope.CONTROL.label
     if args.welcome and args.scope is None and not (await client.get("/api/keys"))["keys"]:
-        scope = Scope.ADMIN.label  # nobody else could give and take keys
+        scope = Scope.ADMIN.label  # somebody has to be able to manage keys
     made: dict[str, Any] = await client.post("/api/pair/codes", {"scope": scope})
     return made
 
@@ -52,5 +52,5 @@ def _format(made: dict[str, Any], *, drawn: bool) -> str:
 
 def _welcome(made: dict[str, Any], first: str) -> str:
     addresses = [printable(each).partition("#")[0] for each in made["links"]]
-    rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; a secret)"}
+    rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; keep it secret)"}
     return f"\n{table(rows)}\n{_format(made, drawn=True)}"

@@ -1,4 +1,4 @@
-"""`nozzled ports`: where a printer may be."""
+"""`nozzled ports`: the serial ports of this machine."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Print one address a line, ready for --printer."""
+    """Print one address per line, as --printer takes it."""
     found = list_ports()
     for port in found:
         used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if locked(port.path) else ""

@@ -1,58 +1,68 @@
-"""`nozzled power`: the printer's power and other switches, and the process that has them."""
+"""`nozzled power`: the printer's power and other switches, and the process that controls them."""
 
 import argparse
-import time  # noqa: TID251 - the wall clock is injected from here
+import os
+import time  # noqa: TID251 - as in `serve`: the wall clock is injected from here
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from daemon.cli import remote
-from daemon.cli.remote import Action, add_server, add_to, printable
+from daemon.cli.companion import add_companion, not_running
+from daemon.cli.remote import Action, printable, run
 from daemon.client import OctoPrintClient
+from daemon.companions.companion import Companion
+
+__all__ = ["EXAMPLE", "arguments", "run"]
 
 EXAMPLE = "nozzled power on"
-_WORDS = {True: "on", False: "off", None: "not known"}
+_WORDS = {True: "on", False: "off", None: "unknown"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(actions, _ACTIONS)
-    summary = "Run the process that has the switches and sensors, until SIGTERM or Ctrl-C."
-    command = actions.add_parser("serve", help=summary, description=summary)
-    add_server(command)
-    command.add_argument("--stop-socket", type=Path, metavar="F", help="where the core waits for a stop button")
-    command.set_defaults(action=None, parser=command)
+    summary = "Run the process that controls the switches and reads the sensors, until SIGTERM or Ctrl-C."
+    command = add_companion(parser, _ACTIONS, summary, _serve)
+    command.add_argument("--stop-socket", type=Path, metavar="F", help="the core's socket for a stop button")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what was asked; return the exit code."""
-    if args.action is not None:
-        return remote.run(args)
-    from daemon.companions.power.serving import serve  # noqa: PLC0415 - it is not needed for a question
+def _serve(args: argparse.Namespace) -> int:
+    from daemon.cli.companion_process import serve  # noqa: PLC0415 - for the process alone
+    from daemon.companions.power.assembly import assemble  # noqa: PLC0415 - as above
+    from daemon.config import stop_socket  # noqa: PLC0415 - as above
 
-    return serve(args, time.time)
+    with ExitStack() as stack:
+
+        def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
+            # a printer on another computer has nothing to do with a core on this one
+            own_socket = None if args.url else stop_socket(os.environ, folder.parents[1])
+            return assemble(client, folder, config, os.environ, time.time, args.stop_socket or own_socket, stack)
+
+        return serve("power", make, args)
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
     return await client.companions.get("power")
 
 
-def _format(told: dict[str, Any]) -> str:
-    state = told["state"]
-    if told["away"] or state is None:
-        return "`nozzled power serve` does not run: sudo systemctl enable --now nozzled-power"
+def _format(companion: dict[str, Any]) -> str:
+    state = companion["state"]
+    if companion["away"] or state is None:
+        return not_running("power")
     rows = [_row(each) for each in state["devices"]] or [
-        "there are no switches: [[power.devices]] in the configuration"
+        "no switches are configured: add [[power.devices]] to the configuration"
     ]
     if state["offAt"] is not None:
         left = max(0, round(state["offAt"] - time.time()))
-        rows.append(f"{state['printer']} goes off in {left} s; `nozzled power cancel` keeps it on")
+        rows.append(f"{state['printer']} will be switched off in {left} s; `nozzled power cancel` keeps it on")
     elif state["auto"] and state["waits"]:
-        rows.append(f"{state['printer']} does not go off by itself yet: {state['waits']}")
+        rows.append(f"automatic off of {state['printer']} is waiting: {state['waits']}")
     sensors = state["sensors"]
-    rows += [f"{each['name']}: {'there' if each['present'] else 'NONE'}" for each in sensors.get("filament", [])]
+    rows += [
+        f"{each['name']}: {'filament present' if each['present'] else 'NO FILAMENT'}"
+        for each in sensors.get("filament", [])
+    ]
     if "stop" in sensors:
-        way = "" if sensors["stop"].get("direct", True) else ", through the front alone: there is no stop.sock here"
+        way = "" if sensors["stop"].get("direct", True) else ", but through the front: no stop.sock on this computer"
         rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}{way}")
     return "\n".join(printable(row) for row in rows)
 
@@ -68,33 +78,38 @@ def _for_switch(parser: argparse.ArgumentParser) -> None:
 
 def _for_off(parser: argparse.ArgumentParser) -> None:
     _for_switch(parser)
-    parser.add_argument("--force", action="store_true", help="also in a print, or while it is hot")
+    parser.add_argument("--force", action="store_true", help="even during a print or while it is hot")
 
 
-def _arguments(args: argparse.Namespace) -> dict[str, Any]:
-    named = {"device": args.device} if args.device is not None else {}
-    return {**named, "force": True} if getattr(args, "force", False) else named
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    device = {"device": args.device} if args.device is not None else {}
+    return {**device, "force": True} if getattr(args, "force", False) else device
 
 
 async def _on(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    return await client.companions.ask("power", "on", _arguments(args))
+    return await client.companions.ask("power", "on", _request(args))
 
 
 async def _off(client: OctoPrintClient, args: argparse.Namespace) -> Any:
-    return await client.companions.ask("power", "off", _arguments(args))
+    return await client.companions.ask("power", "off", _request(args))
 
 
 async def _cancel(client: OctoPrintClient, _: argparse.Namespace) -> None:
     await client.companions.ask("power", "cancel")
 
 
-def _switched(told: dict[str, Any]) -> str:
-    return printable(f"{told['device']}: {_WORDS[told['on']]}")
+def _format_switch(switch: dict[str, Any]) -> str:
+    return printable(f"{switch['device']}: {_WORDS[switch['on']]}")
 
 
 _ACTIONS = {
-    "status": Action("Show the switches, what the sensors say, and whether the printer goes off.", _status, _format),
-    "on": Action("Switch the printer on, or another device.", _on, _switched, _for_switch),
-    "off": Action("Switch it off; refused in a print, and while it is hot.", _off, _switched, _for_off),
-    "cancel": Action("Keep the printer on that was to go off by itself.", _cancel),
+    "status": Action("Show switches, sensors, and whether the printer is about to be switched off.", _status, _format),
+    "on": Action("Switch the printer or another device on.", _on, _format_switch, _for_switch),
+    "off": Action(
+        "Switch it off; the printer not while it prints or is hot.",
+        _off,
+        _format_switch,
+        _for_off,
+    ),
+    "cancel": Action("Cancel the announced automatic off: the printer stays on.", _cancel),
 }

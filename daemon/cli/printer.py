@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-    """Return connection and printer, which is None without one; `error` is there where it is known why."""
+    """Return connection and printer; without a connection printer is None, and `error` says why if that is known."""
     connection = await client.connection.get()
     try:
         return {"connection": connection["current"], "printer": await client.printer.get()}
@@ -27,15 +27,15 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, A
         return {"connection": connection["current"], "printer": None, **({"error": error} if error else {})}
 
 
-def _format(told: dict[str, Any]) -> str:
-    connection, printer = told["connection"], told["printer"] or {}
+def _format(status: dict[str, Any]) -> str:
+    connection, printer = status["connection"], status["printer"] or {}
     port = connection["port"] and f"{connection['port']} at {connection['baudrate']} baud"
     state = printer.get("state", {})
-    unconnected = "nobody has connected it: nozzled printer connect" if connection["state"] == "Closed" else ""
+    unconnected = "not connected: nozzled printer connect" if connection["state"] == "Closed" else ""
     return table(
         {
             "state": connection["state"],
-            "error": state.get("error") or told.get("error") or unconnected,
+            "error": state.get("error") or status.get("error") or unconnected,
             "port": port or "",
             **_heaters(printer.get("temperature", {})),
         }
@@ -44,7 +44,7 @@ def _format(told: dict[str, Any]) -> str:
 
 def _heaters(temperatures: dict[str, Any]) -> dict[str, str]:
     return {
-        name: f"{reading['actual'] or 0:.1f} °C" + (f", wanted {reading['target']:.0f} °C" if reading["target"] else "")
+        name: f"{reading['actual'] or 0:.1f} °C" + (f", target {reading['target']:.0f} °C" if reading["target"] else "")
         for name, reading in temperatures.items()
     }
 
@@ -64,7 +64,7 @@ def _for_temperature(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=_target,
         metavar="HEATER=C",
-        help="like nozzle=210, bed=60 or bed=off; a second hotend is nozzle1; without any the temperatures are told",
+        help="like nozzle=210, bed=60 or bed=off; a second hotend is nozzle1; without any, show the temperatures",
     )
 
 
@@ -73,7 +73,7 @@ _TOOL = re.compile(r"(?:tool|t|nozzle|hotend|extruder|e)([0-9]{0,2})")
 
 
 def heater(name: str) -> str | None:
-    """Return what the API calls a heater that people call nozzle, hotend, T1, bed or the like; None: nothing."""
+    """Return the API's name of a heater that people call nozzle, hotend, T1, bed or the like; None: unknown."""
     plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
     if found := _HEATERS.get(plain):
         return found
@@ -84,9 +84,9 @@ def heater(name: str) -> str | None:
 def _target(text: str) -> tuple[str, float]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise argparse.ArgumentTypeError(f"a target looks like nozzle=210, not {text}")
+        raise argparse.ArgumentTypeError(f"must be HEATER=TEMPERATURE like nozzle=210, not {text}")
     if (known := heater(name)) is None:
-        raise argparse.ArgumentTypeError(f"{name} is no heater; there are nozzle (nozzle1, …), bed and chamber")
+        raise argparse.ArgumentTypeError(f"unknown heater {name}; use nozzle (nozzle1, …), bed or chamber")
     return known, 0.0 if value.lower() == "off" else _number(value.removesuffix("C").removesuffix("°"))
 
 
@@ -96,7 +96,7 @@ def _number(text: str) -> float:
     except ValueError:
         number = float("nan")
     if not abs(number) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number")
+        raise argparse.ArgumentTypeError(f"{text} is not a number")
     return number
 
 
@@ -108,13 +108,13 @@ async def _temperature(client: OctoPrintClient, args: argparse.Namespace) -> Any
 
 def _for_preheat(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", metavar="NAME", help="as `presets` lists them, like PLA")
-    parser.add_argument("--tool", type=_tool, metavar="T", help="like nozzle1 (default: the one in use)")
+    parser.add_argument("--tool", type=_tool, metavar="T", help="like nozzle1 (default: the active one)")
 
 
 def _tool(text: str) -> str:
     known = heater(text)
     if known is None or not known.startswith("tool"):
-        raise argparse.ArgumentTypeError(f"{text} is no hotend; there are nozzle, nozzle1, …")
+        raise argparse.ArgumentTypeError(f"unknown hotend {text}; use nozzle, nozzle1, …")
     return known
 
 
@@ -128,12 +128,12 @@ async def _cooldown(client: OctoPrintClient, _: argparse.Namespace) -> None:
 
 
 async def _presets(client: OctoPrintClient, _: argparse.Namespace) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await client.settings())["temperature"]["profiles"]
-    return found
+    profiles: list[dict[str, Any]] = (await client.settings())["temperature"]["profiles"]
+    return profiles
 
 
 def _preset_rows(presets: list[dict[str, Any]]) -> str:
-    """Return a row for each preset; a heater that it leaves alone is left out."""
+    """Return a row for each preset, with the heaters that it sets."""
     names = {"extruder": "nozzle", "bed": "bed", "chamber": "chamber"}
     width = max((len(printable(each["name"])) for each in presets), default=0)
     rows = []
@@ -158,8 +158,10 @@ async def _home(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 def _for_jog(parser: argparse.ArgumentParser) -> None:
     for axis in "xyz":
-        parser.add_argument(f"--{axis}", type=_number, metavar="MM", help="by so far")
-    parser.add_argument("--absolute", action="store_true", help="to there, not by so far")
+        parser.add_argument(f"--{axis}", type=_number, metavar="MM", help="distance in mm")
+    parser.add_argument(
+        "--absolute", action="store_true", help="move to these coordinates instead of by these distances"
+    )
     parser.add_argument("--speed", type=_number, metavar="S", help="in mm/min")
 
 
@@ -176,17 +178,19 @@ async def _send(client: OctoPrintClient, args: argparse.Namespace) -> None:
 
 
 _ACTIONS = {
-    "status": Action("Tell connection, state and temperatures.", _status, _format),
-    "connect": Action("Begin to connect to a printer.", _connect, arguments=_for_connect),
-    "disconnect": Action("Close the line; ends a print.", lambda client, _: client.connection.disconnect()),
+    "status": Action("Show connection, state and temperatures.", _status, _format),
+    "connect": Action("Start connecting to a printer.", _connect, arguments=_for_connect),
+    "disconnect": Action(
+        "Disconnect from the printer; this ends a print.", lambda client, _: client.connection.disconnect()
+    ),
     "temp": Action(
-        "Set heaters, or tell their temperatures.",
+        "Set heater targets, or show the temperatures.",
         _temperature,
-        lambda told: table(_heaters(told or {})),
+        lambda temperatures: table(_heaters(temperatures or {})),
         _for_temperature,
     ),
-    "presets": Action("List the presets of temperatures.", _presets, _preset_rows),
-    "preheat": Action("Heat as a preset says.", _preheat, arguments=_for_preheat),
+    "presets": Action("List the temperature presets.", _presets, _preset_rows),
+    "preheat": Action("Heat to a preset's temperatures.", _preheat, arguments=_for_preheat),
     "cooldown": Action("Turn all heaters off.", _cooldown),
     "home": Action("Move axes to their origin.", _home, arguments=_for_home),
     "jog": Action("Move the head.", _jog, arguments=_for_jog),

@@ -1,4 +1,4 @@
-"""How far a print is, in the words of a terminal: a table, or one line that is written over."""
+"""The progress of a print as text: a table, or one line that is overwritten."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from typing import Any
 
 from daemon.cli.remote import duration, printable, table
 
-Told = Mapping[str, Any]
-"""The answer to GET /api/job."""
+Json = Mapping[str, Any]
+"""An object of the API's JSON; `job` is the answer to GET /api/job."""
 
 UNDER_WAY = ("Starting", "Printing", "Pausing", "Paused", "Resuming", "Finishing", "Cancelling")
 """States in which there is a print; one from the printer's own SD card is `Printing from SD`."""
@@ -18,17 +18,17 @@ ENDS = ("completed", "cancelled", "failed", "interrupted")
 _WIDTH = 20  # characters of a bar
 
 
-def goes_on(job: Told) -> bool:
+def is_under_way(job: Json) -> bool:
     """Tell whether a print is under way."""
     return str(job["state"]).split(" ", 1)[0] in UNDER_WAY
 
 
-def as_table(job: Told, now: datetime) -> str:
-    """Return everything that is known, a row each.
+def as_table(job: Json, now: datetime) -> str:
+    """Return all that is known of the print, a row for each fact.
 
     Args:
-        job: as the daemon has told it.
-        now: the time of day here.
+        job: the answer to GET /api/job.
+        now: the local time.
     """
     progress = job["progress"]
     done, spent, left = progress["completion"], progress["printTime"], progress["printTimeLeft"]
@@ -43,34 +43,36 @@ def as_table(job: Told, now: datetime) -> str:
             "file": file["path"] or file["name"] or "none selected",
             "layer": _layer(progress),
             "done": "" if done is None else f"{done:.1f} % of the file{_share(progress)}",
-            "time": "" if spent is None else f"{duration(spent)} spent" + (_time_left(left) if goes_on(job) else ""),
+            "time": ""
+            if spent is None
+            else f"{duration(spent)} spent" + (_time_left(left) if is_under_way(job) else ""),
             "last print": _end(job),
             "estimate": duration(job["job"].get("estimatedPrintTime")) if spent is None else "",
-            "ends": clock(now, left) if goes_on(job) and not _waits(job) else "",
+            "ends": clock(now, left) if is_under_way(job) and not _waits(job) else "",
         }
     )
 
 
-def as_line(job: Told, temperatures: Told, now: datetime) -> str:
+def as_line(job: Json, temperatures: Json, now: datetime) -> str:
     """Return the same in one line."""
     progress = job["progress"]
     share = progress.get("timeCompletion")
     done = progress["completion"] if share is None else share
     parts = [_end(job) or str(job["state"]), printable(job["job"]["file"]["path"] or job["job"]["file"]["name"] or "")]
-    if done is not None and goes_on(job):
+    if done is not None and is_under_way(job):
         full = round(done / 100 * _WIDTH)
         parts.append(f"[{'#' * full}{'-' * (_WIDTH - full)}] {done:.0f} %")
     if layer := _layer(progress):
         parts.append(f"layer {layer}")
     parts += [f"{name} {reading['actual'] or 0:.0f}{_target(reading)} °C" for name, reading in temperatures.items()]
-    if goes_on(job) and not _waits(job) and progress["printTimeLeft"] is not None:
+    if is_under_way(job) and not _waits(job) and progress["printTimeLeft"] is not None:
         parts.append(f"{duration(progress['printTimeLeft'])} left, ends {clock(now, progress['printTimeLeft'])}")
     parts += [printable(str(text)) for text in (job.get("pauseReason"), job.get("error"), job.get("warning")) if text]
     return "  ".join(part for part in parts if part)
 
 
 def clock(now: datetime, left: float | None) -> str:
-    """Return the time of day so many seconds from now; with the day where that is another one."""
+    """Return the local time `left` seconds from now, with the day if it is not today."""
     if left is None:
         return ""
     end = now + timedelta(seconds=left)
@@ -79,7 +81,7 @@ def clock(now: datetime, left: float | None) -> str:
 
 
 class ProgressLine:
-    """One line on standard output: written over on a terminal, and written anew elsewhere where it has changed."""
+    """One line on standard output: overwritten on a terminal, printed again after each change elsewhere."""
 
     def __init__(self, columns: Callable[[], int]) -> None:
         self._columns = columns
@@ -100,22 +102,22 @@ class ProgressLine:
             print()
 
 
-def _end(job: Told) -> str:
-    """Return how the last print has ended; nothing where none has, or another one goes on."""
+def _end(job: Json) -> str:
+    """Return how the last print ended; "" if there is none or a print is under way."""
     state = (job.get("print") or {}).get("state")
-    return "" if goes_on(job) or state not in ENDS else str(state)
+    return "" if is_under_way(job) or state not in ENDS else str(state)
 
 
-def _waits(job: Told) -> bool:
+def _waits(job: Json) -> bool:
     return job["state"] in ("Pausing", "Paused", "Cancelling")
 
 
-def _layer(progress: Told) -> str:
+def _layer(progress: Json) -> str:
     layers = progress.get("layers")
     return f"{progress.get('layer', 0)} of {layers}" if layers else ""
 
 
-def _share(progress: Told) -> str:
+def _share(progress: Json) -> str:
     share = progress.get("timeCompletion")
     return "" if share is None else f", {share:.1f} % of the time"
 
@@ -124,11 +126,11 @@ def _time_left(left: float | None) -> str:
     return "" if left is None else f", about {duration(left)} left"
 
 
-def _target(reading: Told) -> str:
+def _target(reading: Json) -> str:
     return f"/{reading['target']:.0f}" if reading.get("target") else ""
 
 
-def _refused(job: Told) -> str:
+def _refused(job: Json) -> str:
     refused = job.get("refused")
     return f"{refused['path']}: {'; '.join(refused['reasons'])}" if refused else ""
 

@@ -1,4 +1,4 @@
-"""`nozzled queue`: what waits to be printed, and whether the bed is clear."""
+"""`nozzled queue`: the files that wait to be printed, and whether the bed is clear."""
 
 import argparse
 from typing import Any
@@ -17,11 +17,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _format(queue: dict[str, Any]) -> str:
-    rows = [_row(entry) for entry in queue["entries"]] or ["nothing waits to be printed"]
-    bed = f"clear, says {queue['bed']['by']}" if queue["bed"]["clear"] else "not clear"
+    rows = [_row(entry) for entry in queue["entries"]] or ["the queue is empty"]
+    bed = f"clear, according to {queue['bed']['by']}" if queue["bed"]["clear"] else "not clear"
     rows.append(f"the bed is {bed}" + ("; the queue is paused" if queue["paused"] else ""))
     if queue["waiting"]:
-        rows.append(f"nothing begins: {queue['waiting']}")
+        rows.append(f"no print starts: {queue['waiting']}")
     return "\n".join(printable(row) for row in rows)
 
 
@@ -41,18 +41,18 @@ def _number(parser: argparse.ArgumentParser) -> None:
 
 def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; `nozzled queue list` shows the numbers")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; `nozzled queue list` shows the numbers")
     return int(text)
 
 
 def _for_add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="PATH", help="of the file among the uploads")
-    parser.add_argument("--copies", type=int, metavar="N", help="how often it is printed (default: 1)")
-    parser.add_argument("--notes", metavar="T", help="for whoever stands at the printer")
-    parser.add_argument("--material", metavar="M", help="what has to be loaded, like PLA")
+    parser.add_argument("path", metavar="PATH", help="path of the file among the uploads")
+    parser.add_argument("--copies", type=int, metavar="N", help="number of copies (default: 1)")
+    parser.add_argument("--notes", metavar="T", help="notes for the person at the printer")
+    parser.add_argument("--material", metavar="M", help="material that must be loaded, like PLA")
     parser.add_argument("--force", action="store_true", help="print it despite warnings")
-    parser.add_argument("--front", action="store_true", help="before all others")
-    parser.add_argument("--once", metavar="KEY", help="put it in once when asked again with the same key")
+    parser.add_argument("--front", action="store_true", help="put it before all others")
+    parser.add_argument("--once", metavar="KEY", help="add it at most once for this key, also when repeated")
 
 
 async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, A
 
 def _for_move(parser: argparse.ArgumentParser) -> None:
     _number(parser)
-    parser.add_argument("place", type=_whole, metavar="PLACE", help="where to; 1 is the first")
+    parser.add_argument("place", type=_whole, metavar="PLACE", help="its new place; 1 is the first")
 
 
 async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
@@ -71,27 +71,27 @@ async def _clear_bed(client: OctoPrintClient, args: argparse.Namespace) -> dict[
 
 
 def _for_bed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no", action="store_true", help="it is not")
+    parser.add_argument("--no", action="store_true", help="mark it as not clear")
 
 
 _ACTIONS = {
-    "list": Action("Show what waits, in its order.", lambda client, _: client.queue.get(), _format),
-    "add": Action("Put a file in.", _add, _added, _for_add),
+    "list": Action("Show the queue in order.", lambda client, _: client.queue.get(), _format),
+    "add": Action("Add a file.", _add, _added, _for_add),
     "move": Action(
-        "Put an entry at another place.",
+        "Move an entry to another place.",
         lambda client, args: client.queue.move(args.entry, max(0, args.place - 1)),
         _format,
         _for_move,
     ),
-    "remove": Action("Take an entry out.", lambda client, args: client.queue.remove(args.entry), _format, _number),
+    "remove": Action("Remove an entry.", lambda client, args: client.queue.remove(args.entry), _format, _number),
     "retry": Action(
-        "Let an entry wait again that was refused, or whose print failed.",
+        "Queue an entry again that was refused or whose print failed.",
         lambda client, args: client.queue.retry(args.entry),
         _format,
         _number,
     ),
-    "clear": Action("Take out all that is not being printed.", lambda client, _: client.queue.clear(), _format),
-    "clear-bed": Action("Say that the bed is clear: the next print begins.", _clear_bed, _format, _for_bed),
-    "pause": Action("Begin nothing more.", lambda client, _: client.queue.pause(), _format),
-    "resume": Action("Go on.", lambda client, _: client.queue.resume(), _format),
+    "clear": Action("Remove all entries that are not being printed.", lambda client, _: client.queue.clear(), _format),
+    "clear-bed": Action("Confirm that the bed is clear: the next print starts.", _clear_bed, _format, _for_bed),
+    "pause": Action("Start no further print.", lambda client, _: client.queue.pause(), _format),
+    "resume": Action("Start prints from the queue again.", lambda client, _: client.queue.resume(), _format),
 }

@@ -1,7 +1,7 @@
-"""What the commands that talk to a daemon share: where it is, its key, what they print, and how they end.
+"""What the commands that talk to a daemon share: its address and key, what they print, and their exit codes.
 
-Exit codes besides those of all commands: 3 nobody answers, 4 no access, 5 there is no such file or address,
-6 it does not fit the printer's state, or the file is refused.
+Exit codes beside those of all commands: 3 no answer, 4 no access, 5 no such file or address, 6 the request does not
+fit the printer's state, or the file is refused.
 """
 
 import argparse
@@ -28,24 +28,24 @@ URL_ENVIRONMENT = "NOZZLED_URL"
 
 
 class NotPrinted(ClientError):
-    """A file is uploaded, and not printed; says why."""
+    """A file was uploaded but not printed; says why."""
 
 
 _CODES: dict[type[ClientError], int] = {
     Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT, NotPrinted: UNFIT,
 }  # fmt: skip
 _FAILED = 1
-_HOW_TO_SEE = "`nozzled serve` starts it; `systemctl status nozzled nozzled-front` shows an installed service"
+_START_HINT = "`nozzled serve` starts it; `systemctl status nozzled nozzled-front` shows an installed service"
 
 
 @frozen
 class Action:
-    """A command's command, like `status` of `nozzled job`.
+    """One action of a command, like `status` of `nozzled job`.
 
     Attributes:
         help: one line.
         run: does it; returns what --json prints.
-        show: what people are told of that; nothing by default.
+        show: turns that into the text for people; no text by default.
         arguments: declares its own command line.
     """
 
@@ -56,7 +56,7 @@ class Action:
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) -> None:
-    """Declare the actions of a command, each with the options that say which daemon."""
+    """Declare the actions of a command, each with the options that choose the daemon."""
     add_to(parser.add_subparsers(required=True, metavar="ACTION"), actions)
 
 
@@ -70,7 +70,7 @@ def add_to(chosen: "argparse._SubParsersAction[argparse.ArgumentParser]", action
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say which daemon."""
+    """Declare the options that choose the daemon."""
     server = parser.add_argument_group("which daemon")
     server.add_argument("--url", metavar="U", help=f"its address (default: ${URL_ENVIRONMENT}, else as configured)")
     server.add_argument(
@@ -84,8 +84,8 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked; print the answer, or the reason on stderr, and return the exit code."""
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # what it has to say comes as an exception too
+    """Run the action; print the answer, or the reason on stderr, and return the exit code."""
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)  # its errors come as exceptions too
     server = find_server(args)
     action: Action = args.action
     try:
@@ -103,7 +103,7 @@ async def _act(server: "Server", action: Action, args: argparse.Namespace) -> An
 
 
 def in_cli_words(reason: str) -> str:
-    """Return the server's reason in the words of a command line."""
+    """Return the server's reason with the command line's option in place of the API's."""
     return re.sub(r'Send "force": true to (print it|switch it off) anyway', r"Use --force to \1 anyway", reason)
 
 
@@ -114,7 +114,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     if isinstance(error, AccessDenied) and not server.key:
         shown = server.without_key
     elif isinstance(error, NeverSent):
-        shown = f"nothing answers at {server.url}: is nozzled running there? {_HOW_TO_SEE}"
+        shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"error": text, "status": status}))
@@ -126,7 +126,7 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
 
 @frozen
 class Server:
-    """A daemon's address, its key, and where there is none: why."""
+    """A daemon's address and key; `without_key` is the message if there is no key."""
 
     url: str
     key: str
@@ -134,17 +134,17 @@ class Server:
 
 
 def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Server:
-    """Return which daemon is meant. The key of this machine's own goes to no address that somebody has named.
+    """Return the daemon to talk to. This machine's own key is never sent to an address that the user has named.
 
     Raises:
-        ConfigError: the configuration that would tell it cannot be used.
-        ClientError: it names no port, or the key file cannot be read.
+        ConfigError: the configuration cannot be used.
+        ClientError: the configuration names no port, or the key file cannot be read.
     """
     url = args.url or environ.get(URL_ENVIRONMENT, "")
-    missing = f"no key was given: set {ENVIRONMENT} or use --key-file"
+    missing = f"no API key: set {ENVIRONMENT} or use --key-file"
     given = _given_key(args, environ)
     if url:
-        why = "the key of this machine is sent to no address that --url or $NOZZLED_URL names"
+        why = "this computer's own key is not sent to an address from --url or $NOZZLED_URL"
         return Server(url, given, f"{why}: set {ENVIRONMENT} or use --key-file")
     found = whose.find(args, environ)
     own = _own_url(found)
@@ -154,10 +154,10 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     try:
         return Server(own, path.read_text("utf-8").strip(), missing)
     except PermissionError:
-        needed = f"the key in {path} is for the service and root alone: {whose.with_sudo(args)}"
+        needed = f"only the service and root may read the key in {path}: {whose.with_sudo(args)}"
         return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file")
     except FileNotFoundError:
-        none = f"there is no key in {path} yet, the daemon makes it when it first starts"
+        none = f"{path} does not exist yet: the daemon creates the key when it first starts"
         return Server(own, "", f"{none}; for another daemon set {ENVIRONMENT} or use --key-file")
     except (OSError, UnicodeDecodeError) as error:
         return Server(own, "", f"{missing} ({path}: {_why(error)})")
@@ -177,18 +177,18 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _own_url(found: Whose) -> str:
-    """Return where the daemon of this machine listens."""
+    """Return the address at which the daemon of this machine listens."""
     host, port = whose.host_and_port(found)
     if not port:
-        raise ClientError("http.port = 0 lets the daemon take any free port: say which with --url")
+        raise ClientError("http.port = 0 lets the daemon take any free port: name its address with --url")
     return whose.url(host, port)
 
 
-# -- what people read ------------------------------------------------------------------------------------------
+# -- text for people -------------------------------------------------------------------------------------------
 
 
 def printable(text: str) -> str:
-    """Return a server's text with nothing in it that a terminal acts upon."""
+    """Escape control characters, so that a server's text cannot steer the terminal."""
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 

@@ -1,4 +1,4 @@
-"""`nozzled replay`: a recorded session, run again against this version of the host or shown."""
+"""`nozzled replay`: run a recorded session again against this version of the host, or show it."""
 
 import argparse
 from pathlib import Path
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, nargs="+", metavar="FILE", help="the recording; all its parts in order if it has several"
     )
-    parser.add_argument("--lenient", action="store_true", help="go on behind a difference")
+    parser.add_argument("--lenient", action="store_true", help="continue after a difference")
     parser.add_argument("--show", action="store_true", help="print the dialogue instead of running it")
 
 
@@ -42,10 +42,10 @@ def _about(session: RecordedSession) -> str:
 
 
 def _report(outcome: ReplayOutcome) -> int:
-    gone = f"{outcome.played} of {outcome.records} records, lines sent again: {outcome.lines}"
+    extent = f"{outcome.played} of {outcome.records} records, lines sent again: {outcome.lines}"
     if outcome.difference is None:
-        print(f"no difference in {gone}")
+        print(f"no difference in {extent}")
         return 0
     print(f"first difference at {outcome.difference}")
-    print(f"gone through: {gone}")
+    print(f"replayed: {extent}")
     return DIFFERENT

@@ -1,4 +1,4 @@
-"""`nozzled resume-at`: a file that goes on where a lost print ended."""
+"""`nozzled resume-at`: a file that continues a lost print."""
 
 import argparse
 import os
@@ -26,13 +26,13 @@ _PERMISSIONS = 0o666
 
 CHECK = f"""\
 Before it is printed:
- 1. The part still sticks to the bed, and nothing has moved it.
- 2. Jog the nozzle onto the part until it just touches its top, {{top}} mm above the bed; over a place where the
-    last layer is intact. That is all that the printer will know of its height: half a millimetre too low and it
-    ploughs through the part.
- 3. X and Y will home: from {LIFT:g} mm above that point to the corner the way has to be free. Z does not home, so
-    what your start G-code does there (levelling, a mesh) is left out.
- 4. {PRIME:g} mm of filament are pushed out in that corner; take them away."""
+ 1. Check that the part still sticks to the bed and has not moved.
+ 2. Choose a spot where the last layer is intact, and jog the nozzle down until it just touches the part, {{top}} mm
+    above the bed. This is the only height reference: half a millimetre too low and the nozzle ploughs through
+    the part.
+ 3. X and Y will home: the way from {LIFT:g} mm above that spot to the corner must be free. Z does not home, so
+    levelling and mesh commands of your start G-code are left out.
+ 4. {PRIME:g} mm of filament are extruded in that corner; remove them."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,24 +42,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="FILE",
-        help="the G-code file that was being printed (default: that of the last print, which has ended early; the "
-        "layer that it was in is proposed, and the rest is printed)",
+        help="the G-code file that was being printed (default: the file of the last print, which must have ended "
+        "early: continues at its last layer)",
     )
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--layer", type=int, metavar="N", help="the first layer to print; `nozzled inspect` counts them")
-    place.add_argument(
-        "--height", type=float, metavar="MM", help="how high the part is: the layer above it is the first"
-    )
+    place.add_argument("--height", type=float, metavar="MM", help="height of the part: the layer above it is the first")
     place.add_argument("--line", type=int, metavar="N", help="the first line to print, as an editor counts them")
-    parser.add_argument("--output", type=Path, metavar="F", help="where to (default: FILE-resumed.gcode)")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--print", action="store_true", help="upload it and print it")
+    parser.add_argument("--output", type=Path, metavar="F", help="output file (default: FILE-resumed.gcode)")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    parser.add_argument("--print", action="store_true", help="upload the file and print it")
     remote.add_server(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the file, if that is what is wanted; print it, if that is.
+    """Write the file, or print the rest, as the options say.
 
     Raises:
         FileError: there is no such place, or a file cannot be read or written.
@@ -67,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
     if args.file is None:
         return _of_last_print(args)
     if args.layer is None and args.height is None and args.line is None:
-        raise FileError("name the place as well: --layer, --height or --line")
+        raise FileError("say where to continue: --layer, --height or --line")
     return _of_file(args)
 
 
 def _of_last_print(args: argparse.Namespace) -> int:
-    """Go on with the print that ended last: where it was, unless another place is named."""
+    """Continue the last print: where it ended, unless another place is named."""
     if args.output is None:
         return last_print.resume(args, _check, partial(_agreed, printed=True))
     with tempfile.TemporaryDirectory(prefix="nozzled-") as folder:
@@ -83,7 +81,7 @@ def _of_file(args: argparse.Namespace) -> int:
     plain = args.file.with_name(plain_name(args.file.name))
     output = args.output or plain.with_name(f"{plain.stem}-resumed{plain.suffix}")
     if output.exists() and output.samefile(args.file):
-        raise FileError(f"{output} is the file itself: give another name with --output")
+        raise FileError(f"{output} is the input file: choose another name with --output")
     with unpacked(args.file, args.plate) as args.file:
         if not _written(args, output):
             return _REFUSED
@@ -96,7 +94,7 @@ def _of_file(args: argparse.Namespace) -> int:
 
 
 def _written(args: argparse.Namespace, output: Path) -> bool:
-    """Write the file, if that is what is wanted; tell whether it was."""
+    """Write the file if the user agrees; tell whether it was written."""
     config = configured(args)
     found = _propose(args, config)
     print(_describe(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
@@ -126,7 +124,7 @@ def _check(top: float) -> str:
 def _describe(path: Path, found: Proposal) -> str:
     at = found.at
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
-    return f"{path.name} goes on at byte {found.offset}: {where}; {heated(found.temperatures) or 'nothing is heated'}"
+    return f"{path.name} continues at byte {found.offset}: {where}; {heated(found.temperatures) or 'nothing is heated'}"
 
 
 def _notes(found: Proposal, config: Config) -> list[str]:
@@ -134,7 +132,7 @@ def _notes(found: Proposal, config: Config) -> list[str]:
 
 
 def _agreed(name: str, output: Path | None = None, *, printed: bool) -> bool:
-    """Ask; nobody there to answer is no."""
+    """Ask the user; no input means no."""
     what = ("Replace" if output is not None and output.exists() else "Write") + (" and print" if printed else "")
     print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -174,7 +172,7 @@ def _copy(source: Path, found: Proposal, to: IO[bytes]) -> None:
 async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     state = (await client.printer.get(exclude=("temperature", "sd")))["state"]
     if not state["flags"]["ready"]:
-        raise ClientError(f"nothing was uploaded, as the printer is not ready for it: {state['text']}")
+        raise ClientError(f"nothing was uploaded: the printer is not ready ({state['text']})")
     try:
         answer = await client.files.upload(args.output)
     except OSError as error:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon import log
-from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.options import ADDRESS, HOST, PORT, STATE_DIR, add_address, add_config, configured
 from daemon.core.main import run as run_core
+from daemon.ending import STDERR, leave_threads_behind
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
@@ -26,13 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:
-    """Add the options of whoever owns the printer."""
+    """Add the options of a process that owns the printer."""
     add_config(parser)
     parser.add_argument(
         "--printer",
         dest=ADDRESS,
         metavar="ADDRESS",
-        help="/dev/ttyUSB0, serial:auto, sim, sim?speed=20, tcp:HOST:PORT, …; it is connected at once",
+        help="/dev/ttyUSB0, serial:auto, sim, sim?speed=20, tcp:HOST:PORT, …; connected at once",
     )
     parser.add_argument(
         "--extra-port",
@@ -51,18 +51,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _without_printer() -> str:
-    """Return what somebody reads who has named no printer."""
+    """Return the message for a start without --printer, with the ports to choose from."""
     from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
 
     from hal.ports import list_ports, locked  # noqa: PLC0415 - as above
 
     ports = list_ports()
-    lines = ["nozzled: no printer is named, so none is connected until a client asks for it."]
+    lines = ["nozzled: no printer is configured; none is connected until a client asks for it."]
     for port in ports:
         held = "  (in use)" if locked(port.path) else ""
         lines.append(f"  --printer {quote(port.address)}  {port.description}{held}".rstrip())
     if not ports:
-        lines.append("  There is no serial port: is the printer plugged in and switched on?")
+        lines.append("  No serial port found: is the printer plugged in and switched on?")
     return "\n".join([*lines, "  --printer sim  the simulated printer"])
 
 
@@ -71,15 +71,15 @@ def front_command(args: argparse.Namespace) -> list[str]:
     options = {"config": "--config", STATE_DIR: "--state-dir", HOST: "--host", PORT: "--port"}
     given = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in given if value is not None for word in (option, str(value))]
-    greet = ["--greet"] if sys.stdout.isatty() else []  # never into a journal
-    script = Path(sys.executable).with_name("nozzled")  # by which a person finds it among the processes
+    greet = ["--greet"] if sys.stdout.isatty() else []  # the link is a secret: never into a journal
+    script = Path(sys.executable).with_name("nozzled")  # the name that people look for in a process list
     program = [str(script)] if script.exists() else ["-m", "daemon"]
     return [sys.executable, *program, "front", *greet, *words]
 
 
 def run_with(args: argparse.Namespace, front: Sequence[str] | None) -> int:
-    """Run the core, with this front as its child; None: it comes by itself."""
-    faulthandler.enable(STDERR)  # a watchdog's SIGABRT leaves in the journal what each thread was about
+    """Run the core, with this front as its child; None: a front connects to it."""
+    faulthandler.enable(STDERR)  # a watchdog's SIGABRT leaves a traceback of each thread in the journal
     descriptors = DescriptorStore(os.environ)
     config = configured(args)
     writer = log.configure(config.log.level, config.log.format, part="core")

@@ -1,4 +1,4 @@
-"""`nozzled simulate`: a whole print in seconds, on a simulated printer and a clock that jumps."""
+"""`nozzled simulate`: a whole print in seconds, on a simulated printer with a virtual clock."""
 
 import argparse
 import contextlib
@@ -31,15 +31,15 @@ N = TypeVar("N")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="the G-code: a text, .bgcode, .gcode.gz or .gcode.3mf")
+    add("file", type=Path, metavar="FILE", help="the G-code: plain text, .bgcode, .gcode.gz or .gcode.3mf")
     add("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
-    add("--scenario", type=Path, metavar="F", help="what goes wrong: a TOML file (docs/simulator.md)")
+    add("--scenario", type=Path, metavar="F", help="faults to simulate: a TOML file (docs/simulator.md)")
     add("--firmware", metavar="NAME", help="the printer's firmware (default: the profile's, else marlin)")
     add_config(parser)
     add_preset(parser)
     add("--link", type=_baudrate, metavar="BAUD", help="bits per second on the wire (default: bytes take no time)")
-    add("--speed", type=_speed, default=None, metavar="X", help="times faster than life, or max (default: max)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of everything random (default: 0)")
+    add("--speed", type=_speed, default=None, metavar="X", help="times faster than real time, or max (default: max)")
+    add("--seed", type=_seed, default=0, metavar="N", help="seed of the random numbers (default: 0)")
     add("--json", action="store_true", help="print one object of JSON instead of text")
     add("--report", type=Path, metavar="F", help="write an HTML page with plots; needs nozzled[report]")
     add("--record", type=Path, metavar="F", help="record the session with the printer, for `nozzled replay`")
@@ -65,7 +65,7 @@ def _number(kind: Callable[[str], N], text: str, allowed: str) -> N:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; 0 if every line of the file arrived exactly once, and the part came out."""
+    """Simulate; return 0 if every line of the file arrived exactly once and the part is right."""
     plan = _plan(args)
     write_report = _reporter() if args.report is not None else None
     with unpacked(plan.file, args.plate) as file:
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
-    """Return the outcome with what the analysis says of the file for this printer."""
+    """Return the outcome with the errors and warnings of the analysis for this printer."""
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
 
     found = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
@@ -95,19 +95,19 @@ async def _simulate(
 
 
 def _plan(args: argparse.Namespace) -> SimulationPlan:
-    """Return what is to be simulated.
+    """Return the plan that the command line describes.
 
     Raises:
-        SimulationError: there is no such file, or one to be written cannot be.
+        SimulationError: there is no such file, or an output file cannot be written.
         AddressError: no such firmware, or a scenario that makes no sense.
     """
     if not args.file.is_file():
         raise SimulationError(f"there is no file {args.file}")
     for path in (args.report, args.record):
         if path is not None and path.is_dir():
-            raise SimulationError(f"{path} cannot be written: it is a folder")
+            raise SimulationError(f"cannot write {path}: it is a folder")
         if path is not None and not path.absolute().parent.is_dir():
-            raise SimulationError(f"{path} cannot be written: there is no folder {path.absolute().parent}")
+            raise SimulationError(f"cannot write {path}: there is no folder {path.absolute().parent}")
     config = configured(args)
     name = args.firmware or firmware_name(config.profile)
     if name in PROFILES and name != config.profile.firmware:
@@ -125,7 +125,7 @@ def _plan(args: argparse.Namespace) -> SimulationPlan:
 
 
 def _reporter() -> Callable[[Path, SimulationPlan, Simulation, Outcome], None]:
-    """Return what writes the report, before the print: what is missing is to be known before, not behind it.
+    """Return the function that writes the report; called before the print, so that a missing library shows at once.
 
     Raises:
         SimulationError: the library for plots is missing.
@@ -141,7 +141,7 @@ def _reporter() -> Callable[[Path, SimulationPlan, Simulation, Outcome], None]:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Have no log: what the host says about the print stands in the outcome."""
+    """Drop the log: the outcome has what the host says about the print."""
     before = structlog.get_config()
     structlog.configure(processors=[_drop])
     try:
@@ -156,7 +156,7 @@ def _drop(*_: object) -> NoReturn:
 
 @contextlib.contextmanager
 def _bar(path: Path) -> Iterator[Callable[[SimulationProgress], None]]:
-    """Have a progress bar on a terminal."""
+    """Show a progress bar on a terminal."""
     tqdm.monitor_interval = 0  # it would be a thread
     form = "{percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
     with tqdm(total=path.stat().st_size, bar_format=form, disable=None, leave=False) as bar:

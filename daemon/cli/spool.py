@@ -1,4 +1,4 @@
-"""`nozzled spool`: which of Spoolman's spools is on which tool."""
+"""`nozzled spool`: Spoolman's spools, and the tools that they are on."""
 
 import argparse
 from typing import Any
@@ -34,29 +34,29 @@ async def _status(client: OctoPrintClient, _: argparse.Namespace) -> Any:
     return ((await client.companions.get("notify"))["state"] or {}).get("spoolman")
 
 
-def _format(told: dict[str, Any] | None) -> str:
-    if told is None:
-        return "there is no Spoolman: set [spoolman] url to its address"
-    rows = [f"T{each['tool']}  {_of_tool(each)}" for each in told["tools"]]
-    rows += [f"{told['owed'] / 1000:.1f} m are not reported yet"] if told["owed"] else []
-    rows += [told["away"]] if told["away"] else []
+def _format(spoolman: dict[str, Any] | None) -> str:
+    if spoolman is None:
+        return "Spoolman is not configured: set [spoolman] url to its address"
+    rows = [f"T{each['tool']}  {_of_tool(each)}" for each in spoolman["tools"]]
+    rows += [f"{spoolman['owed'] / 1000:.1f} m not reported yet"] if spoolman["owed"] else []
+    rows += [spoolman["away"]] if spoolman["away"] else []
     return "\n".join(printable(row) for row in rows)
 
 
 def _of_tool(tool: dict[str, Any]) -> str:
     if tool["id"] is None:
         return "no spool"
-    return f"{tool['id']}  " + (_named(tool["spool"]) if tool["spool"] is not None else "not looked at yet")
+    return f"{tool['id']}  " + (_named(tool["spool"]) if tool["spool"] is not None else "not read from Spoolman yet")
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; `nozzled spool list` shows the numbers")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number; `nozzled spool list` shows the numbers")
     return int(text)
 
 
 def _for_tool(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tool", type=_number, default=0, metavar="N", help="of this tool (default: 0)")
+    parser.add_argument("--tool", type=_number, default=0, metavar="N", help="number of the tool (default: 0)")
 
 
 def _for_use(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +75,8 @@ async def _none(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 
 _ACTIONS = {
-    "status": Action("Show what is on the tools, and how much is left.", _status, _format),
+    "status": Action("Show the spool on each tool, and how much filament is left.", _status, _format),
     "list": Action("List the spools that Spoolman has.", _list, _format_list),
-    "use": Action("Say that this spool is on a tool now.", _use, _format, _for_use),
-    "none": Action("Say that none is.", _none, _format, _for_tool),
+    "use": Action("Assign a spool to a tool.", _use, _format, _for_use),
+    "none": Action("Remove the spool from a tool.", _none, _format, _for_tool),
 }

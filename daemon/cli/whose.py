@@ -1,7 +1,6 @@
-"""Whose state a command works on: the installed service's, or that of a daemon which somebody has started by hand.
+"""Finds the state directory that a command works on: the installed service's, or that of a daemon started by hand.
 
-Where the service is installed, its configuration leads to its state; --state-dir, `[paths] state_dir` and
-$STATE_DIRECTORY come first.
+--state-dir, `[paths] state_dir` and $STATE_DIRECTORY come first; then the installed service's, if there is one.
 """
 
 import argparse
@@ -22,22 +21,22 @@ from daemon.systemd.installed import Installed, Systemctl
 from gcode.frozen import frozen
 
 ROOT = Path("/")
-WHICH = "--config or --state-dir says whose key is meant"
+WHICH = "use --config or --state-dir to name the daemon"
 LOCK = "front.lock"
-"""File in the state directory that a front which runs holds locked."""
+"""File in the state directory that a running front holds locked."""
 
-KNOCK = 1.0  # s
+CONNECT_TIMEOUT_S = 1.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared with, not listened on
 
 
 @frozen
 class Whose:
-    """What a command works on.
+    """The daemon that a command works on.
 
     Attributes:
-        config: what is configured.
-        state: the state directory.
-        service: whose it is; None: of a daemon that was started by hand.
+        config: its configuration.
+        state: its state directory.
+        service: the installed service; None: a daemon started by hand.
     """
 
     config: Config
@@ -46,7 +45,7 @@ class Whose:
 
 
 def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Whose:
-    """Return whose state is meant.
+    """Return the daemon that the command line means.
 
     Raises:
         ConfigError: the configuration cannot be used, or several printers have services and none is named.
@@ -60,7 +59,7 @@ def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root
         return Whose(config, own, service)
     if service is None or config.paths.state_dir or of_systemd(environ, "STATE_DIRECTORY"):
         return Whose(config, own, None)
-    if not service.runs and runs_in(own):  # the service is stopped, and somebody runs a daemon by hand
+    if not service.runs and runs_in(own):  # the service is stopped, and a daemon was started by hand
         return Whose(config, own, None)
     return Whose(config, service.state, service)
 
@@ -77,12 +76,12 @@ def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -
     running = [each for each in there if each.printer and each.runs]
     if len(running) > 1 and not getattr(args, STATE_DIR, None):
         named = ", ".join(f"--config {each.config}" for each in running)
-        raise ConfigError(f"several printers have services here; say which is meant: {named}")
+        raise ConfigError(f"several printers have services here; choose one: {named}")
     return running[0] if running else single
 
 
 def runs_in(state: Path) -> bool | None:
-    """Tell whether a daemon has this state directory in use; None: that may not be seen."""
+    """Tell whether a daemon uses this state directory; None: this user may not look."""
     try:
         descriptor = os.open(state / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
     except PermissionError:
@@ -99,7 +98,7 @@ def runs_in(state: Path) -> bool | None:
 
 
 def require_rights(found: Whose, args: argparse.Namespace) -> None:
-    """See that the state can be read and written, before a half of something is done.
+    """Check that the state can be read and written, before anything is half done.
 
     Raises:
         ConfigError: it cannot; says how it can.
@@ -108,26 +107,26 @@ def require_rights(found: Whose, args: argparse.Namespace) -> None:
         return
     if not found.service.state.exists():
         raise ConfigError(
-            f"{found.service.core} has not run yet, so there is no {found.state}: sudo systemctl start "
+            f"{found.service.core} has not run yet, so {found.state} does not exist: sudo systemctl start "
             + found.service.core.removesuffix(".service")
         )
-    raise ConfigError(f"{found.state} is for the service and root alone: {with_sudo(args)}")
+    raise ConfigError(f"only the service and root may read {found.state}: {with_sudo(args)}")
 
 
 def require_own_daemon(found: Whose, *, makes_a_key: bool) -> None:
-    """See that the state is that of the daemon which answers, if one does; a warning does where no key is made.
+    """Check that the daemon that answers, if one does, uses this state; only warn if no key is made.
 
     Raises:
-        ConfigError: a key that is made now would open nothing.
+        ConfigError: a key made now would open nothing.
     """
     if found.service is not None or runs_in(found.state) is not False:
         return
     host, port = host_and_port(found)
     if not is_served(host, port):
         return
-    elsewhere = f"what listens at {url(host, port)} has its state elsewhere than in {found.state}"
+    elsewhere = f"the daemon at {url(host, port)} does not use {found.state}"
     if makes_a_key:
-        raise ConfigError(f"{elsewhere}, so a key made there would not open it: {WHICH}")
+        raise ConfigError(f"{elsewhere}, so it would not accept a key made there: {WHICH}")
     print(f"nozzled: {elsewhere}: {WHICH}", file=sys.stderr)
 
 
@@ -140,7 +139,7 @@ def with_sudo(args: argparse.Namespace) -> str:
 
 
 def host_and_port(found: Whose, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
-    """Return where its daemon listens, seen from this machine; port 0: any."""
+    """Return where the daemon listens, seen from this machine; port 0: any."""
     host, port = found.config.http.host, found.config.http.port
     if found.service is not None and not found.service.printer and (at := _first(installed.listening(ask))):
         before, _, after = at.rpartition(":")
@@ -149,7 +148,7 @@ def host_and_port(found: Whose, ask: Systemctl = installed.systemctl) -> tuple[s
 
 
 def _first(found: list[str]) -> str:
-    """Return one that this machine reaches by itself, where there are several."""
+    """Return an address that this machine reaches without the network, if there is one, else any."""
     hosts = {each: each.rpartition(":")[0].strip("[]") for each in found}
     near = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
     return next(iter(near or found), "")
@@ -161,11 +160,11 @@ def url(host: str, port: int) -> str:
 
 
 def is_served(host: str, port: int) -> bool:
-    """Tell whether somebody listens there."""
+    """Tell whether a server listens there."""
     if not port:
         return False
     try:
-        with socket.create_connection((host, port), KNOCK):
+        with socket.create_connection((host, port), CONNECT_TIMEOUT_S):
             return True
     except OSError:
         return False

@@ -144,22 +144,22 @@ class JobClient extends Part {
     return this.#command("cancel", {}, opts);
   }
 
-  /** Print a paused file again from its beginning. */
+  /** Start a paused print again from its beginning. */
   restart(opts) {
     return this.#command("restart", {}, opts);
   }
 
-  /** Pause the print; nothing happens if it is paused. */
+  /** Pause the print; does nothing if it is paused. */
   pause(opts) {
     return this.#command("pause", { action: "pause" }, opts);
   }
 
-  /** Go on with a paused print; nothing happens if it runs. */
+  /** Resume a paused print; does nothing if it runs. */
   resume(opts) {
     return this.#command("pause", { action: "resume" }, opts);
   }
 
-  /** Pause a running print, go on with a paused one. */
+  /** Pause a running print, resume a paused one. */
   togglePause(opts) {
     return this.#command("pause", { action: "toggle" }, opts);
   }

@@ -53,19 +53,19 @@ class JobClient(_Resource):
         await self._command("cancel")
 
     async def restart(self) -> None:
-        """Print a paused file again from its beginning."""
+        """Start a paused print again from its beginning."""
         await self._command("restart")
 
     async def pause(self) -> None:
-        """Pause the print; nothing happens if it is paused."""
+        """Pause the print; does nothing if it is paused."""
         await self._command("pause", "pause")
 
     async def resume(self) -> None:
-        """Go on with a paused print; nothing happens if it runs."""
+        """Resume a paused print; does nothing if it runs."""
         await self._command("pause", "resume")
 
     async def toggle_pause(self) -> None:
-        """Pause a running print, go on with a paused one."""
+        """Pause a running print, resume a paused one."""
         await self._command("pause", "toggle")
 
     async def _command(self, command: str, action: str | None = None) -> None:
@@ -97,7 +97,7 @@ class QueueClient(_Resource):
         return await self._command("move", id=entry, to=to)
 
     async def remove(self, entry: int) -> dict[str, Any]:
-        """Take an entry out."""
+        """Remove an entry."""
         return await self._command("remove", id=entry)
 
     async def retry(self, entry: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class QueueClient(_Resource):
         return await self._command("retry", id=entry)
 
     async def clear(self) -> dict[str, Any]:
-        """Take out all that is not being printed."""
+        """Remove all entries that are not being printed."""
         return await self._command("clear")
 
     async def bed(self, *, clear: bool = True) -> dict[str, Any]:
@@ -341,7 +341,7 @@ class ConnectionClient(_Resource):
         await self._caller.command("/api/connection", "connect", port=port, baudrate=baudrate)
 
     async def disconnect(self) -> None:
-        """Close the line; ends a print."""
+        """Disconnect from the printer; this ends a print."""
         await self._caller.command("/api/connection", "disconnect")
 
 

@@ -78,7 +78,7 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
         (["ports", "--json"], "nozzled ports: error: unrecognized arguments: --json"),
         (
             ["queue", "move", "a", "1"],
-            "error: argument ENTRY: 'a' is no number; `nozzled queue list` shows the numbers",
+            "error: argument ENTRY: 'a' is not a number; `nozzled queue list` shows the numbers",
         ),
     ],
 )
@@ -232,7 +232,7 @@ def test_serving_without_a_printer_says_so_and_lists_the_ports(tmp_path, empty, 
     words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path)]
     assert main(words) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "nozzled: no printer is named, so none is connected until a client asks for it.",
+        "nozzled: no printer is configured; none is connected until a client asks for it.",
         "  --printer serial:/dev/serial/by-id/usb-Prusa  Prusa MK3",
         "  --printer serial:/dev/ttyACM1    (in use)",
         "  --printer sim  the simulated printer",

@@ -29,7 +29,7 @@ def no_settings_of_ours(monkeypatch):
 
 def test_a_key_is_made_listed_and_revoked(capsys, tmp_path):
     code, key, note = run(capsys, tmp_path, "keys", "add", "phone", "--scope", "read")
-    assert (code, "only time" in note) == (0, True)
+    assert (code, "not shown again" in note) == (0, True)
     ring = Keyring(tmp_path, lambda: 0.0)
     ring.load()
     assert ring.identify(digest(key)).scope is Scope.READ
@@ -86,7 +86,7 @@ async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsy
         granted = await server.get(polls[0], key=None, headers={"Host": "localhost"})
         assert (await server.get("/api/version", key=granted.json["api_key"])).status == 200
         assert (await server.get(polls[1], key=None, headers={"Host": "localhost"})).status == 404
-        assert (await keys("requests"))[1] == "no app is waiting"
+        assert (await keys("requests"))[1] == "no app is asking for a key"
         assert (await keys("allow", lines[0][0]))[0] == 5
         await listening.close()
 

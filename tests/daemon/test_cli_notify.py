@@ -1,4 +1,4 @@
-"""`nozzled notify` and `nozzled spool`: what a person reads of what the companion says."""
+"""`nozzled notify` and `nozzled spool`: what they print of the companion's answers."""
 
 import argparse
 
@@ -33,8 +33,8 @@ async def test_messages_and_spools_on_the_command_line(tmp_path):
     ):
         client = in_memory(server)
         assert await said(notify, client, "test", "hook") == "hook: 1 try: 401; it is tried again"
-        assert await said(notify, client, "mute", "done") == "done is not told any more"
-        assert await said(notify, client, "tell", "cancelled", "done") == "cancelled and done are told"
+        assert await said(notify, client, "mute", "done") == "done is muted"
+        assert await said(notify, client, "tell", "cancelled", "done") == "cancelled and done are sent"
         assert (await said(notify, client, "status")).splitlines()[0] == "hook          webhook"
         assert await said(spool, client, "status") == "T0  no spool"
         assert await said(spool, client, "list") == "    3  Prusament  Galaxy Black  PLA  1000 g left"

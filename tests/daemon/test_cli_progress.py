@@ -132,7 +132,7 @@ def test_a_target_is_read(text, target):
 
 
 def test_a_heater_that_there_is_not_is_named_with_those_that_there_are():
-    with pytest.raises(argparse.ArgumentTypeError, match=r"fan is no heater; there are nozzle \(nozzle1, …\), bed and"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"unknown heater fan; use nozzle \(nozzle1, …\), bed or"):
         _target("fan=100")
 
 

@@ -162,7 +162,7 @@ async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
 async def test_a_file_that_cannot_be_printed_now_is_uploaded_and_said_to_be_so(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "") as (service, url):
         said = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
-        assert "uploaded, but not printed" in said
+        assert "uploaded but not printed" in said
         assert uploaded(service) == {"part.gcode": SHORT}
 
 
@@ -260,7 +260,7 @@ def test_a_key_that_cannot_be_read_is_told_with_its_place(settings, tmp_path):
     server = find_server(asked(settings), {})
     assert server.key == ""
     assert str(tmp_path / "state" / "api-key") in server.without_key
-    assert "makes it when it first starts" in server.without_key
+    assert "creates the key when it first starts" in server.without_key
     with pytest.raises(ClientError, match="No such file"):
         find_server(asked(settings, key_file=tmp_path / "none"), {})
     (tmp_path / "bytes").write_bytes(b"\xff")
@@ -287,7 +287,7 @@ def test_the_address_is_one_that_can_be_connected_to(tmp_path, host, url):
     assert find_server(asked(path), {"NOZZLED_API_KEY": "key"}).url == url
 
 
-# -- what people read ----------------------------------------------------------------------------------------------
+# -- text for people -----------------------------------------------------------------------------------------------
 
 
 def test_what_a_server_says_cannot_act_on_the_terminal():
@@ -374,14 +374,14 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
         assert " completed " in await nozzled("history", "list", "--state", "completed")
         assert "1 of 1 completed" in await nozzled("history", "totals", "--by", "material")
         assert (await nozzled("history", "csv", "--from", "2020-01-01")).splitlines()[1].startswith("1,part.gcode,")
-        assert (await nozzled("history", "list", "--search", "other")) == "nothing was printed\n"
+        assert (await nozzled("history", "list", "--search", "other")) == "no prints\n"
 
 
 @pytest.mark.real_time
 async def test_power(tmp_path, capsys):
     async with listening(tmp_path, switched_on=["power"]) as (service, url):
         nozzled = Commands(url, capsys)
-        assert "does not run" in await nozzled("power", "status")
+        assert "is not running" in await nozzled("power", "status")
         assert "sudo systemctl enable --now nozzled-power" in await nozzled("power", "on", code=1)
         device = {"name": "Plug", "on": True, "error": None, "printer": True}
         told = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
@@ -389,7 +389,7 @@ async def test_power(tmp_path, capsys):
         companions = service.front.companions
         companions.hear("power", {**told, "sensors": sensors}, {})
         assert await nozzled("power", "status") == (
-            "Plug (the printer's): on\nPlug does not go off by itself yet: it heats\nleft: NONE\n"
+            "Plug (the printer's): on\nautomatic off of Plug is waiting: it heats\nleft: NO FILAMENT\n"
             "stop button: PUSHED, or its wire is broken\n"
         )
         refusal = {"error": 'it prints: Plug stays on. Send "force": true to switch it off anyway'}

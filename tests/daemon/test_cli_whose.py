@@ -113,7 +113,9 @@ def test_a_missing_right_says_sudo(machine, words, capsys, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert main(words) == 1
     shown = " ".join(f"'{word}'" if " " in word else word for word in words)
-    assert f"is for the service and root alone: sudo nozzled {shown}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "only the service and root may read" in said
+    assert f"sudo nozzled {shown}" in said
 
 
 def test_a_key_that_may_not_be_read_says_sudo_where_a_key_is_needed(machine, monkeypatch):
@@ -135,7 +137,7 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
         assert main([*words, *rotate]) == 1
         said = capsys.readouterr()
         assert said.out == ""
-        assert "http://127.0.0.1:5000 has its state elsewhere" in said.err
+        assert "the daemon at http://127.0.0.1:5000 does not use" in said.err
         assert not (tmp_path / "state/api-key").exists()
     monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
     assert main(words) == 0
@@ -144,13 +146,13 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
     assert main(words) == 0, "one that is there is shown"
     said = capsys.readouterr()
     assert said.out == made
-    assert "what listens at http://127.0.0.1:5000 has its state elsewhere" in said.err
+    assert "the daemon at http://127.0.0.1:5000 does not use" in said.err
     assert main(["keys", "add", "phone", *words[1:]]) == 1
-    assert "would not open it" in capsys.readouterr().err
+    assert "would not accept a key" in capsys.readouterr().err
     assert not (tmp_path / "state/keys.json").exists()
     assert main(["keys", "list", *words[1:]]) == 0
     said = capsys.readouterr()
-    assert ("there are no keys with names" in said.out, "has its state elsewhere" in said.err) == (True, True)
+    assert ("there are no named keys" in said.out, "does not use" in said.err) == (True, True)
     with daemon_in(tmp_path / "state"):
         assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
 
@@ -164,7 +166,7 @@ def test_what_systemd_listens_for_before_the_front_has_started_is_the_services_o
 def test_no_key_is_made_beside_one_that_was_handed_in(tmp_path, capsys):
     with daemon_in(tmp_path / "state"):
         assert main(["key", "--state-dir", str(tmp_path / "state")]) == 1
-    assert "was given its key by NOZZLED_API_KEY or by systemd" in capsys.readouterr().err
+    assert "got its key from NOZZLED_API_KEY or from systemd" in capsys.readouterr().err
     assert not (tmp_path / "state/api-key").exists()
 
 

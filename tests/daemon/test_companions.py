@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli.companion_process import own_folder
 from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
-from daemon.companions.serving import own_folder
 from daemon.front.access.companion_keys import key_path, make_keys
 from daemon.front.companions import AWAY, HELD, Companions
 from daemon.http.errors import Refused

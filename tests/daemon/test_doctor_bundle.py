@@ -226,7 +226,7 @@ def test_each_of_several_printers_is_looked_at(tmp_path, capsys, monkeypatch):
     assert said.index("== nozzled@A1.service") < said.index("== nozzled@B2.service")
     assert "nozzled-front@B2.service is not running" in said
     assert main(["doctor", "--bundle", str(tmp_path / "x.tar.gz")]) == 1
-    assert "say which with --config" in capsys.readouterr().err
+    assert "choose one with --config" in capsys.readouterr().err
 
 
 def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):

@@ -234,7 +234,7 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         assert main(words) == 1
         assert not output.exists()
     told = capsys.readouterr().err
-    assert "just touches its top, 0.20 mm above the bed" in told
+    assert "just touches the part, 0.20 mm" in told
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert main(words) == 0
     assert output.exists()
@@ -601,9 +601,9 @@ async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(t
         await settled(lambda: service.connection.ready)
         told = await nozzled("resume-at", "--yes", "--output", str(tmp_path / "rest.gcode"))
         assert "part.gcode: cancelled" in told
-        assert "It goes on in layer 2 of 3, at 0.4 mm" in told
+        assert "Printing continues in layer 2 of 3, at 0.4 mm" in told
         assert "tool0 40 °C, bed 30 °C" in told
-        assert "just touches its top, 0.20 mm above the bed" in told
+        assert "just touches the part, 0.20 mm" in told
         assert (tmp_path / "rest.gcode").read_text().endswith(text[SECOND:])
         assert "part-from-layer-2.gcode  (printing)" in await nozzled("resume-at", "--yes")
         assert service.jobs.selected.path == "part-from-layer-2.gcode"
@@ -619,4 +619,4 @@ async def settled(condition) -> None:
 
 def test_a_file_alone_names_no_place(small, capsys):
     assert main(["resume-at", str(small)]) == 1
-    assert "name the place as well" in capsys.readouterr().err
+    assert "say where to continue" in capsys.readouterr().err

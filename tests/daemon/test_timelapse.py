@@ -291,7 +291,7 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
 
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed", render="never"):
         client = in_memory(server)
-        assert await does("list") == "there are no films"
+        assert await does("list") == "no films"
         await print_it(server, content=SHORT)
         await asyncio.sleep(5)
         [name] = pictures(server)
@@ -305,7 +305,7 @@ async def test_the_command_line_lists_deletes_renders_and_shows_where_to_play(tm
         address = await does("play-address", f"{name}.mp4")
         assert (await server.get(address.removeprefix(client.url), key=None)).body.startswith(b"film")
         await does("delete", f"{name}.mp4")
-        assert await does("list") == "there are no films"
+        assert await does("list") == "no films"
     async with api(tmp_path / "without") as server:
         client = in_memory(server)
         assert "no section [timelapse]" in await does("list")

@@ -13,13 +13,13 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from daemon.companions.companion import Companion
+from daemon.companions.power.assembly import watch_inputs
 from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerConfig, SensorsConfig
 from daemon.companions.power.devices.tasmota import Tasmota
 from daemon.companions.power.devices.web import WebReply
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
-from daemon.companions.power.serving import watch_inputs
 from daemon.companions.power.switch import Switch
 from daemon.front import cameras
 from support import plugs

@@ -22,7 +22,7 @@ UNPACK = sorted(name for name, config in FIRMWARES.items() if config.meatpack)
 MOVES = [b"G1X%d.25Y.5F%d" % (n, 3000 + n) for n in range(40)]
 
 
-class RecentLines(SimulatedTransport):
+class WireTap(SimulatedTransport):
     """Keeps what goes over the wire."""
 
     def __init__(self, name, **options):
@@ -57,7 +57,7 @@ async def printed(transport, logbook=None, **settings):
 
 @pytest.mark.parametrize("name", UNPACK)
 async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name):
-    line, logbook = RecentLines(name), Logbook()
+    line, logbook = WireTap(name), Logbook()
     printer = await printed(line, logbook)
     assert line.moves == MOVES
     assert b"G1X" not in line.wire
@@ -72,7 +72,7 @@ async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_nothing_is_packed_where_it_is_turned_off_or_nobody_has_a_decoder(name):
-    line = RecentLines(name)
+    line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
     asked = RESET if name == "prusa-3.9" else b""  # which leaves out what it is asked
     assert line.wire.count(b"\xff") == asked.count(b"\xff")
@@ -83,7 +83,7 @@ async def test_nothing_is_packed_where_it_is_turned_off_or_nobody_has_a_decoder(
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
 async def test_a_decoder_that_somebody_has_left_at_work_is_found_and_nothing_is_executed_by_it(before, told):
-    line, logbook = RecentLines("marlin21-meatpack"), Logbook()
+    line, logbook = WireTap("marlin21-meatpack"), Logbook()
     await line.open(lambda _: None, lambda _: None)
     line._reset_on_open = False
     await asyncio.sleep(1)
@@ -105,7 +105,7 @@ async def test_a_decoder_that_somebody_has_left_at_work_is_found_and_nothing_is_
 @pytest.mark.parametrize("name", UNPACK)
 @pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
 async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_of(name, begun):
-    line = RecentLines(name)
+    line = WireTap(name)
     printer = await printed(line)
     line.write(begun)
     printer.emergency_stop("test")
@@ -117,7 +117,7 @@ async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_
 
 
 async def test_heaters_are_turned_off_unpacked_when_the_conversation_fails():
-    line = RecentLines("marlin21-meatpack")
+    line = WireTap("marlin21-meatpack")
     printer = await printed(line)
     line._tell(b"Error:Printer halted. kill() called!\n")
     await asyncio.sleep(2)

@@ -1,7 +1,11 @@
 """The sections [power] and [sensors]."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
+from daemon.config import load_sections
 from daemon.config.options import option
 from daemon.errors import ConfigError
 
@@ -165,6 +169,20 @@ class SensorsConfig:
             raise ConfigError("sensors.filament: each needs its pin, like GPIO17")
         if twice := next((pin for pin in pins if pins.count(pin) > 1), ""):
             raise ConfigError(f"sensors: {twice} is named twice")
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> tuple[PowerConfig, SensorsConfig]:
+    """Return both sections of the configuration file.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    defaults: dict[str, Any] = {"power": PowerConfig(), "sensors": SensorsConfig()}
+    sections = load_sections(path, environ, defaults)
+    power, sensors = sections["power"], sections["sensors"]
+    power.check()
+    sensors.check()
+    return power, sensors
 
 
 def _check(device: DeviceConfig, key: str) -> None:

@@ -1,6 +1,9 @@
 """The section `[timelapse]` of the configuration file."""
 
-from daemon.config import option
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon.config import load_sections, option
 from gcode.frozen import frozen
 
 
@@ -35,3 +38,8 @@ class TimelapseConfig:
     films: int = option(100, "Films that are kept; the oldest go.", low=1, high=200)
     films_mib: int = option(8192, "Room for the films; the oldest go.", low=1, high=10**7)
     ffmpeg: str = option("ffmpeg", "The program that makes films.")
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> TimelapseConfig:
+    """Return the section of the configuration file; raises ConfigError."""
+    return load_sections(path, environ, {"timelapse": TimelapseConfig()})["timelapse"]

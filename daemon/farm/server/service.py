@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from daemon import log as service_log
-from daemon.cli.ending import STDERR, leave_threads_behind
+from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import StateDirTaken
 from daemon.farm.carrier.ending import for_ever
 from daemon.farm.carrier.errors import FarmUnreachable

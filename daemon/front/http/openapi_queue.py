@@ -54,7 +54,7 @@ def _queue() -> dict[str, dict[str, Operation]]:
         },
         "/api/queue/{id}": {
             "get": operation("Tell about an entry.", 404, done=ref("QueueEntry"), parameters=[entry]),
-            "delete": operation("Take an entry out.", 404, 409, 500, 507, parameters=[entry]),
+            "delete": operation("Remove an entry.", 404, 409, 500, 507, parameters=[entry]),
         },
     }
 

@@ -118,7 +118,7 @@ class Document:
             entry.state, entry.reason = WAITING, None
 
     def clear(self) -> None:
-        """Take out all that is not being printed."""
+        """Remove all entries that are not being printed."""
         self.entries = [entry for entry in self.entries if entry.state in UNDER_WAY]
 
     def moved(self, before: str, after: str) -> bool:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from daemon.companions.power.assembly import build, password
+from daemon.companions.power.config import read
 from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
-from daemon.companions.power.serving import build, password, sections
 from daemon.errors import ConfigError
 
 GOOD = """
@@ -33,14 +34,14 @@ action = "m600"
 """
 
 
-def read(tmp_path, text):
+def configured(tmp_path, text):
     path = tmp_path / "nozzled.toml"
     path.write_text(text)
-    return sections(path, {})
+    return read(path, {})
 
 
 def test_a_configuration(tmp_path, monkeypatch):
-    power, sensors = read(tmp_path, GOOD)
+    power, sensors = configured(tmp_path, GOOD)
     assert power.auto_off and power.locked_while_printing  # noqa: PT018 - one thing
     assert [each.type for each in power.devices] == ["tasmota", "command"]
     assert (sensors.stop_pin, sensors.filament[0].action) == ("GPIO27", "m600")
@@ -62,7 +63,7 @@ async def test_a_switch_that_is_the_only_one_is_the_printers_with_its_lock(tmp_p
         (one.format("plug") + one.format("lamp"), None),
         (one.format("plug") + one.format("lamp") + 'role = "printer"\n', "lamp"),
     ):
-        power, _ = read(tmp_path, text)
+        power, _ = configured(tmp_path, text)
         built = build(None, tmp_path, power, {}, lambda: 0.0, None)
         assert (built.printer and built.printer.name) == printer
 
@@ -96,13 +97,13 @@ DEVICE = '[[power.devices]]\nname = "a"\n'
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path, text, why):
     with pytest.raises(ConfigError, match=why):
-        read(tmp_path, text)
+        configured(tmp_path, text)
 
 
 def test_names_that_would_lead_elsewhere(tmp_path):
-    power, _ = read(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
+    power, _ = configured(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
     with pytest.raises(DeviceError, match="is not the name of a relay"):
         make(power.devices[0])
-    power, _ = read(tmp_path, DEVICE + 'type = "mqtt"\naddress = "a:b"\ntopic = "x"\n')
+    power, _ = configured(tmp_path, DEVICE + 'type = "mqtt"\naddress = "a:b"\ntopic = "x"\n')
     with pytest.raises(DeviceError, match="is not a broker's address"):
         make(power.devices[0])

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.client import Message
+from daemon.companions.power.assembly import watch_inputs
 from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerConfig, SensorsConfig
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
 from daemon.companions.power.sensing import STEADY, Debounced, Runout
-from daemon.companions.power.serving import watch_inputs
 from daemon.companions.power.switch import Switch
 from daemon.config import stop_socket
 from daemon.core.stop_socket import StopSocket

@@ -1,41 +1,24 @@
-"""The companion as it is configured: its switches, its sensors, and their secrets."""
+"""Puts the companion together as it is configured: its switches, its sensors, and their secrets."""
 
-import argparse
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 from daemon.client import OctoPrintClient
-from daemon.companions.power.config import DeviceConfig, PowerConfig, SensorsConfig
+from daemon.companions.power.config import DeviceConfig, PowerConfig, SensorsConfig, read
 from daemon.companions.power.devices import make
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.power import Power
 from daemon.companions.power.switch import Switch
-from daemon.companions.serving import serve as serve_companion
-from daemon.config import load_sections, path_of, stop_socket
+from daemon.config import path_of
 from daemon.errors import ConfigError
 
 LONGEST_SECRET = 4096
 
 
-def sections(path: Path | None, environ: Mapping[str, str]) -> tuple[PowerConfig, SensorsConfig]:
-    """Return what is configured.
-
-    Raises:
-        ConfigError: it cannot be used.
-    """
-    defaults: dict[str, Any] = {"power": PowerConfig(), "sensors": SensorsConfig()}
-    found = load_sections(path, environ, defaults)
-    power, sensors = found["power"], found["sensors"]
-    power.check()
-    sensors.check()
-    return power, sensors
-
-
 def password(device: DeviceConfig, folder: Path | None = None) -> str:
-    """Return what the device's file holds; a relative name is a credential, or beside the configuration.
+    """Return the password of a device; a relative `password_file` is a credential, or beside the configuration.
 
     Raises:
         ConfigError: it cannot be read.
@@ -91,22 +74,24 @@ def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> N
     companion.inputs = Inputs(config, companion.client, companion.event, companion.changed, companion.emergency, stack)
 
 
-def serve(args: argparse.Namespace, wall: Callable[[], float], environ: Mapping[str, str] = os.environ) -> int:
-    """Run it until SIGTERM; returns the exit code.
+def assemble(
+    client: OctoPrintClient,
+    folder: Path,
+    path: Path | None,
+    environ: Mapping[str, str],
+    wall: Callable[[], float],
+    socket: Path | None,
+    stack: ExitStack,
+) -> Power:
+    """Return the companion as the configuration file describes it; `stack` lets go of its pins.
 
     Raises:
-        ConfigError: it is not switched on, or its configuration cannot be used.
+        ConfigError: the configuration cannot be used.
+        DeviceError: a device or a pin cannot be used.
     """
-    path = path_of(args.config, environ)
-    power, sensors = sections(args.config, environ)
-    secrets = {each.name: password(each, path.parent if path is not None else None) for each in power.devices}
-    with ExitStack() as stack:
-
-        def made(client: OctoPrintClient, folder: Path) -> Power:
-            # a printer on another computer has nothing to do with a core on this one
-            here = None if args.url else stop_socket(environ, folder.parents[1])
-            companion = build(client, folder, power, secrets, wall, args.stop_socket or here)
-            watch_inputs(companion, sensors, stack)
-            return companion
-
-        return serve_companion("power", made, args, environ)
+    power, sensors = read(path, environ)
+    file = path_of(path, environ)
+    secrets = {each.name: password(each, file.parent if file is not None else None) for each in power.devices}
+    companion = build(client, folder, power, secrets, wall, socket)
+    watch_inputs(companion, sensors, stack)
+    return companion

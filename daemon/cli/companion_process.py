@@ -1,4 +1,4 @@
-"""A companion as a process: its configuration, its key, its log, and how it ends."""
+"""Runs a companion as a process: its configuration, its key, its log, and its end."""
 
 import argparse
 import asyncio
@@ -14,11 +14,11 @@ import structlog
 
 from daemon import log as service_log
 from daemon.cli import whose
-from daemon.cli.ending import STDERR, leave_threads_behind
 from daemon.cli.remote import find_server
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
-from daemon.config import switched_on
+from daemon.config import COMPANIONS, switched_on
+from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import ConfigError
 from daemon.systemd import notify
 from daemon.systemd.directories import of_systemd
@@ -30,7 +30,8 @@ SWITCH_INTERVAL = 0.0005  # s, as in the front
 
 log = structlog.get_logger()
 
-Make = Callable[[OctoPrintClient, Path], Companion]
+Make = Callable[[OctoPrintClient, Path, Path | None], Companion]
+"""Makes a companion, on a loop, of its client, its folder and the configuration file; None: none was named."""
 
 
 def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:
@@ -38,7 +39,7 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
 
     Args:
         name: the companion's.
-        make: makes it, on a loop.
+        make: makes it.
         args: the command line, with the options of `daemon.cli.remote.add_server`.
         environ: of this process.
 
@@ -49,12 +50,13 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
     found = whose.find(args, environ)
     path = args.config or (found.service.config if found.service is not None else None)
     if name not in switched_on(path, environ):
-        raise ConfigError(f"{name} is not switched on: add its section to the configuration file (docs say which)")
-    state = own_folder(found.state, name, environ)
+        sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
+        raise ConfigError(f"{name} is not switched on: add {sections} to the configuration file")
+    folder = own_folder(found.state, name, environ)
     writer = service_log.configure(found.config.log.level, found.config.log.format, part=name)
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        asyncio.run(_run(name, make, args, found.state, state, environ))
+        asyncio.run(_run(name, lambda client: make(client, folder, path), args, found.state, environ))
     finally:
         writer.close()
     leave_threads_behind(0)
@@ -62,9 +64,9 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
 
 
 def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
-    """Return the folder of a companion: systemd's, where the unit has a state directory of its own."""
-    given = of_systemd(environ, "STATE_DIRECTORY")
-    folder = given if given is not None and given.name == name else state / FOLDER / name
+    """Return the folder of a companion: systemd's, if the unit has a state directory of its own."""
+    of_unit = of_systemd(environ, "STATE_DIRECTORY")
+    folder = of_unit if of_unit is not None and of_unit.name == name else state / FOLDER / name
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -73,27 +75,31 @@ def own_folder(state: Path, name: str, environ: Mapping[str, str]) -> Path:
 
 
 def own_key(name: str, args: argparse.Namespace, state: Path, environ: Mapping[str, str]) -> str:
-    """Return the companion's key: from the command line, from systemd's credential, or as the front has made it.
+    """Return the companion's key: from the command line, systemd's credential, or the file that the front has made.
 
     Raises:
         ConfigError: there is none.
     """
-    given = environ.get("CREDENTIALS_DIRECTORY", "")
+    credentials = environ.get("CREDENTIALS_DIRECTORY", "")
     paths = [args.key_file] if args.key_file is not None else []
-    paths += [Path(given) / CREDENTIAL] if given else []
+    paths += [Path(credentials) / CREDENTIAL] if credentials else []
     paths += [state / FOLDER / f"{name}.key"]
     for path in paths:
         with suppress(OSError, UnicodeDecodeError):
             if key := str(path.read_text("utf-8")).strip():
                 return key
     raise ConfigError(
-        f"there is no key for {name} in {paths[-1]}: the front makes it when it starts with this configuration "
+        f"no key for {name} in {paths[-1]}: the front creates it when it starts with this configuration "
         "(sudo systemctl restart nozzled-front)"
     )
 
 
 async def _run(
-    name: str, make: Make, args: argparse.Namespace, state: Path, folder: Path, environ: Mapping[str, str]
+    name: str,
+    make: Callable[[OctoPrintClient], Companion],
+    args: argparse.Namespace,
+    state: Path,
+    environ: Mapping[str, str],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -101,7 +107,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     url = find_server(args, environ).url
     async with OctoPrintClient(url, own_key(name, args, state, environ)) as client:
-        companion = make(client, folder)
+        companion = make(client)
         heartbeat = Heartbeat(environ, lambda: True, companion.does)
         serving = asyncio.create_task(companion.serve())
         ending = asyncio.create_task(stop.wait())
