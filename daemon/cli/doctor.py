@@ -1,4 +1,4 @@
-"""`nozzled doctor`: what usually goes wrong, looked for here; and a bundle for a bug report."""
+"""`nozzled doctor`: looks for common problems, and packs a bundle for a bug report."""
 
 import argparse
 import asyncio
@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-import time  # noqa: TID251 - the date that the bundle is called by
+import time  # noqa: TID251 - the date in the bundle's name
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from gcode.errors import NozzledError
 EXAMPLE = "sudo nozzled doctor --bundle"
 
 FAILED = 1
-PATIENCE = 10.0  # s that the daemon may take
-ASKED = {
+TIMEOUT_S = 10.0  # for the daemon's answers
+ENDPOINTS = {
     "version": "/api/version", "job": "/api/job", "connection": "/api/connection", "printer": "/api/printer",
     "companions": "/api/companions",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, and tell; 0 if nothing is bad."""
+    """Run the checks and print the findings; return 0 if none is bad."""
     view = View()
     if args.config is None and not os.environ.get("NOZZLED_CONFIG") and len(several := _several()) > 1:
         if args.bundle is not None:
@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _several() -> list[installed.Installed]:
-    """Return the services that run for several printers."""
+    """Return the running services, one for each printer."""
     return [each for each in installed.services(whose.ROOT) if each.runs]
 
 
 def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
-    """Look at one of several, and tell."""
+    """Check one of several services and print the findings."""
     if not args.json:
         print(f"== {service.core}")
     subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
@@ -91,11 +91,11 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
         if each.fix:
             print(f"      -> {printable(each.fix)}")
     bad = sum(each.level is Severity.BAD for each in found)
-    print(f"\n{bad} to be mended, {sum(each.level is Severity.NOTE for each in found)} to be looked at")
+    print(f"\n{bad} to fix, {sum(each.level is Severity.NOTE for each in found)} to check")
 
 
 def _write(path: Path, view: View, subject: Subject, found: list[Finding], told: dict[str, Any]) -> str:
-    """Write the bundle; return what there is to be said about it."""
+    """Write the bundle; return the message about it."""
     name = f"nozzled-doctor-{datetime.fromtimestamp(view.now(), UTC):%Y%m%d-%H%M%S}"
     path = path if path.suffix else path / f"{name}.tar.gz"
     clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, found, told))
@@ -104,11 +104,11 @@ def _write(path: Path, view: View, subject: Subject, found: list[Finding], told:
             file.write(bundle.packed(clean, name, time.time()))
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
-    return f"{path} has {len(clean)} files without keys, addresses and names; look into it before you give it away"
+    return f"{path} has {len(clean)} files without keys, addresses and names; check its contents before you share it"
 
 
 def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
-    """Return which daemon is looked at, and what it says."""
+    """Return the daemon to check, and what it answers."""
     path = path_of(args.config, os.environ)
     path = path.absolute() if path else None
     try:
@@ -122,7 +122,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     host, port = whose.host_and_port(found)
     answers, told = _running_version(args, host, port) if not mistake else (None, {})
     job = told.get("job", {})
-    beside = told.pop("companions", {}).get("companions", {})  # whose names the bundle does without
+    companions = told.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
         state=found.state.absolute(),
@@ -136,12 +136,12 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
         version=__version__,
         answers=answers,
         doing=doing,
-        companions=beside,
+        companions=companions,
     ), told
 
 
 def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
-    """Return the version of the daemon that runs ("": nobody answers, None: it does not tell us) and what it says."""
+    """Return the running daemon's version ("": no answer, None: it refuses to say) and its answers."""
     if not whose.is_served(host, port):
         return "", {}
     logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote
@@ -156,8 +156,8 @@ def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[st
 
 async def _ask(url: str, key: str) -> dict[str, Any]:
     told = {}
-    async with asyncio.timeout(PATIENCE), OctoPrintClient(url, key) as client:
-        for name, path in ASKED.items():
+    async with asyncio.timeout(TIMEOUT_S), OctoPrintClient(url, key) as client:
+        for name, path in ENDPOINTS.items():
             try:
                 told[name] = await client.get(path)
             except ClientError as error:

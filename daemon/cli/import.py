@@ -1,4 +1,4 @@
-"""`nozzled import octoprint DIR`: move in with what another host has."""  # noqa: N999 - called as the command is
+"""`nozzled import octoprint DIR`: imports what another host has."""  # noqa: N999 - named as the command
 
 import argparse
 import asyncio
@@ -26,21 +26,21 @@ EXAMPLE = "sudo nozzled import octoprint /home/pi/.octoprint"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     chosen = parser.add_subparsers(required=True, metavar="HOST")
-    summary = "Take uploads, printer profile, presets, webcam, names of keys and statistics from OctoPrint."
+    summary = "Import uploads, printer profile, presets, webcam, names of keys and statistics from OctoPrint."
     octoprint = chosen.add_parser("octoprint", help=summary, description=summary)
     octoprint.add_argument("folder", type=Path, metavar="DIR", help="its base directory, like /home/pi/.octoprint")
-    octoprint.add_argument("--dry-run", action="store_true", help="tell what there is, and take nothing")
+    octoprint.add_argument("--dry-run", action="store_true", help="show what would be imported, and change nothing")
     keys = octoprint.add_mutually_exclusive_group()
-    keys.add_argument("--keep-keys", action="store_true", help="programs go on with the keys that they have")
+    keys.add_argument("--keep-keys", action="store_true", help="keep the keys that programs have now")
     keys.add_argument("--no-keys", action="store_true", help="make no keys")
     add_server(octoprint)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read there, and give it to the daemon.
+    """Read OctoPrint's folder and give its contents to the daemon.
 
     Raises:
-        FileError: what is to be read cannot be.
+        FileError: the folder cannot be read.
     """
     from daemon.moving.octoprint import read  # noqa: PLC0415 - YAML, for this command alone
 
@@ -85,14 +85,14 @@ async def _sizes(client: OctoPrintClient) -> dict[str, int]:
 
 
 def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
-    """Do what only goes on the daemon's own computer."""
+    """Import keys and statistics, which works only on the daemon's own computer."""
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import taking_over  # noqa: PLC0415 - as above
 
     mine = whose.find(args)
     if args.url or os.environ.get(remote.URL_ENVIRONMENT) or not os.access(mine.state / Store.file, os.R_OK | os.W_OK):
-        reason = f"which are in {mine.state} on the daemon's own computer: there, and with sudo if it is a service"
-        taken.left += [f"{what}, {reason}" for what, there in _only_there(found, args) if there]
+        reason = f"they go to {mine.state}: run this on the daemon's own computer, with sudo if it is a service"
+        taken.left += [f"{what}: {reason}" for what, exists in _only_there(found, args) if exists]
         return
     if not args.no_keys:
         taking_over.take_keys(Keyring(mine.state, time.time), found, taken, keep=args.keep_keys)
@@ -106,7 +106,7 @@ def _only_there(found: "Inventory", args: argparse.Namespace) -> list[tuple[str,
     ]
 
 
-# -- what is told ------------------------------------------------------------------------------------------------------
+# -- text for people ---------------------------------------------------------------------------------------------------
 
 
 def _as_json(found: "Inventory") -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _as_json(found: "Inventory") -> dict[str, Any]:
 
 
 def _format_inventory(found: "Inventory") -> str:
-    """Return what there is."""
+    """Return what the folder holds, as text."""
     size = sum(each.size for each in found.uploads)
     rows = [
         ("uploads", f"{len(found.uploads)} ({size / 1e6:,.1f} MB)" if found.uploads else ""),
@@ -139,33 +139,33 @@ def _format_inventory(found: "Inventory") -> str:
         ("name", found.name),
         ("keys", ", ".join(each.name for each in found.keys)),
     ]
-    return _report("there is", rows, found.left, found.hints)
+    return _report("found", rows, found.left, found.hints)
 
 
 def _format_report(found: "Inventory", taken: "MoveReport") -> str:
-    """Return what was done; new keys are shown this once."""
-    before = f", {taken.there} more here before" if taken.there else ""
+    """Return what was imported, as text; new keys are shown this once."""
+    before = f", {taken.there} more were here already" if taken.there else ""
     rows = [
         ("uploads", f"{len(taken.uploads)}{before}" if found.uploads else ""),
         ("empty folders", str(len(taken.folders)) if taken.folders else ""),
         ("statistics", f"{taken.prints} prints" if found.prints else ""),
         ("notes", f"of {taken.notes} files" if taken.notes else ""),
         *taken.settings.items(),
-        *((f"key of {name}", key or "the one that it has") for name, key in taken.keys.items()),
+        *((f"key of {name}", key or "unchanged") for name, key in taken.keys.items()),
     ]
-    shown = _report("taken", rows, taken.left, found.hints)
+    text = _report("imported", rows, taken.left, found.hints)
     if any(taken.keys.values()):
-        shown += "\n\nThe keys are shown this once: write each into its program."
+        text += "\n\nThe keys are not shown again: enter each into its program."
     if taken.prints:
-        shown += "\nThe history shows these prints within seconds, also of a daemon that runs."
-    return shown
+        text += "\nThe history shows these prints within seconds; the daemon needs no restart."
+    return text
 
 
 def _report(title: str, rows: list[tuple[str, str]], left: list[str], hints: list[str]) -> str:
     width = max([len(name) for name, value in rows if value], default=0)
     lines = [title, *(f"  {printable(name):<{width}}  {printable(value)}" for name, value in rows if value)]
     if left:
-        lines += ["", "left behind", *(f"  {printable(each)}" for each in left)]
+        lines += ["", "not imported", *(f"  {printable(each)}" for each in left)]
     if hints:
-        lines += ["", "to be looked at", *(f"  {printable(each)}" for each in hints)]
+        lines += ["", "please check", *(f"  {printable(each)}" for each in hints)]
     return "\n".join(lines)

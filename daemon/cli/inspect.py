@@ -1,4 +1,4 @@
-"""`nozzled inspect`: what is known of a file before it is printed."""
+"""`nozzled inspect`: analyses a file before it is printed."""
 
 import argparse
 import json
@@ -23,21 +23,23 @@ EXAMPLE = "nozzled inspect cube.gcode --plot cube.png"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("file", type=Path, metavar="FILE", help="the G-code: text, .bgcode, .gcode.gz or .gcode.3mf")
-    parser.add_argument("--json", action="store_true", help="everything, for programs")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw speed, flow and layer times to this file")
+    parser.add_argument("--json", action="store_true", help="print all results as JSON")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="plot speed, flow and layer times to this file")
     parser.add_argument("--thumbnail", type=Path, metavar="PNG", help="write the file's largest picture to this file")
-    parser.add_argument("--layer", type=int, metavar="N", default=1, help="the layer whose path is drawn (1)")
+    parser.add_argument(
+        "--layer", type=int, metavar="N", default=1, help="the layer whose path is plotted (default: 1)"
+    )
     parser.add_argument("--plate", type=int, metavar="N", default=None, help="which plate of a .gcode.3mf")
     add_config(parser)
     add_preset(parser)
-    parser.add_argument("--printer", metavar="A", help="ask this printer, by its address, for its limits (M503)")
+    parser.add_argument("--printer", metavar="A", help="address of a printer to ask for its limits (M503)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Analyse and show; return UNFIT where something is wrong for which the file would not be printed."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its time
-    # NumPy, Pillow and matplotlib are loaded by those who need them, and a driver too: they take most of the time
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - as said
+    """Analyse and show; return UNFIT if the file has errors and would not be printed."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; starting threads would take longer
+    # NumPy, Pillow, matplotlib and a driver are imported only where needed: the imports take most of the time
+    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - see above
 
     settings, firmware = _ask_limits(args.printer) if args.printer else ((), "")
     profile = configured(args).profile
@@ -55,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
-    """Analyse, and draw what is found."""
+    """Analyse the file and plot the result."""
     from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - matplotlib
     from daemon.front.analysis.reading import analyse  # noqa: PLC0415 - NumPy
 
@@ -66,11 +68,11 @@ def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis
 
 
 def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
-    """Return what a printer says of its limits, as the daemon asks for them too, and how its firmware is called.
+    """Return a printer's own limits, asked for as the daemon does, and the name of its firmware.
 
     Raises:
-        AddressError: the address means nothing.
-        PortError: the line cannot be opened, or nobody answers.
+        AddressError: the address cannot be used.
+        PortError: the line cannot be opened, or the printer does not answer.
     """
     import asyncio  # noqa: PLC0415 - as in run
 
@@ -92,7 +94,7 @@ def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
 
 
 def _write_thumbnail(found: Analysis, path: Path) -> None:
-    """Write the largest picture that can be read, as PNG; nothing where the file has none."""
+    """Write the largest readable thumbnail as PNG, if the file has one."""
     from daemon.front.analysis.thumbnails import as_png, largest  # noqa: PLC0415 - Pillow
 
     if (picture := largest(found.thumbnails)) is not None:
@@ -103,7 +105,7 @@ _LIMITS = {
     "printer": "the printer's own",
     "file": "the file's",
     "profile": "the profile's",
-    "defaults": "not known: the file's moves as fast as it asks, 3000 mm/s²",
+    "defaults": "unknown: the speeds of the file, accelerations of 3000 mm/s²",
 }
 
 
@@ -122,11 +124,11 @@ def _show(file: Path, found: Analysis, profile: ProfileConfig) -> None:
 def _checked(profile: ProfileConfig) -> str:
     if profile.sized:
         return profile.name
-    return "a printer of unknown size: choose one (`nozzled config --preset list` has names), or set [profile]"
+    return "a printer of unknown size: choose a preset (nozzled config --preset list), or set [profile]"
 
 
 def _picture(found: Analysis) -> str:
-    """Return the largest thumbnail for a terminal of 24-bit colours, nothing for any other."""
+    """Return the largest thumbnail as text for a terminal with 24-bit colours; "" for others."""
     if not sys.stdout.isatty() or os.environ.get("COLORTERM") not in ("truecolor", "24bit"):
         return ""
     from daemon.front.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow
@@ -140,11 +142,11 @@ def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
     yield "slicer", _plain(found.slicer or "")
     yield "time", _times(found)
     estimate = found.slicer_estimate_s
-    beside = f", beside {_span(found.motion_s)} of motion; it leaves heating out"
-    yield "slicer's estimate", _span(estimate) + beside if estimate is not None else ""
+    comparison = f" without heating, compared with {_span(found.motion_s)} of motion"
+    yield "slicer's estimate", _span(estimate) + comparison if estimate is not None else ""
     yield (
         "limits of motion",
-        _LIMITS[found.limits_from] + (", driven as Klipper does" if found.planner == "Klipper" else ""),
+        _LIMITS[found.limits_from] + (", planned as Klipper does" if found.planner == "Klipper" else ""),
     )
     yield "layers", _layers(found)
     for tool in found.tools:
@@ -160,7 +162,7 @@ def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
 
 
 def _describe(about: About) -> Iterator[tuple[str, str]]:
-    """Yield what the file says about itself."""
+    """Yield what the slicer wrote about the file."""
     yield "printer", _plain(about.printer or "")
     heights = [("", about.layer_height), ("first ", about.first_layer_height)]
     yield "layer height", ", ".join(f"{name}{height:g} mm" for name, height in heights if height is not None)
@@ -197,7 +199,7 @@ def _layers(found: Analysis) -> str:
     number = found.layers.index(slowest) + 1
     top = found.layers[-1].z
     height = f", up to {top:g} mm" if top is not None else ""
-    return f"{len(found.layers)}{height}; the longest is {number} with {_span(slowest.duration_s)}"
+    return f"{len(found.layers)}{height}; the slowest is layer {number}, {_span(slowest.duration_s)}"
 
 
 def _box(box: Box | None) -> str:
@@ -213,5 +215,5 @@ def _span(seconds: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text of a stranger without what would steer the terminal."""
+    """Replace control characters, so that a file's text cannot steer the terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,5 +1,5 @@
-"""What usually goes wrong around a printer host, looked for and told in plain words; and a bundle for a bug report.
+"""Checks for common problems around a printer host, with plain words and a fix each; and a bundle for a bug report.
 
-`checks` look at a `View` of the machine and at nothing else. None opens a serial port or changes anything, so a print
-that is under way is not disturbed.
+Checks look at a `View` of the machine and at nothing else. None opens a serial port or changes anything, so a print
+under way is not disturbed.
 """

@@ -1,4 +1,4 @@
-"""The bundle for a bug report: what the checks found, configuration, log, faults; without keys, addresses and names."""
+"""The bundle for a bug report: findings, configuration, log and faults, without keys, addresses and names."""
 
 import gzip
 import io
@@ -15,14 +15,14 @@ from daemon.camera.addresses import all_of
 from daemon.config import Config, key_file
 from daemon.doctor.finding import Finding, Subject
 from daemon.doctor.scrub import Scrubber, written_ways
-from daemon.doctor.view import MOST, View
+from daemon.doctor.view import MAX_BYTES, View
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd import installed
 
-FAULTS = 3  # the newest connections that failed
-LINES = "5000"  # of the log
-MOST_NAMES = 20_000  # of uploads
-PEOPLE = range(1000, 60_000)  # uids
+MAX_FAULTS = 3  # the newest failed connections
+LOG_LINES = "5000"
+MAX_NAMES = 20_000  # of uploads
+HUMAN_UIDS = range(1000, 60_000)
 
 PROGRAMS = {
     "system.txt": (
@@ -33,13 +33,13 @@ PROGRAMS = {
 
 
 def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mapping[str, object]) -> dict[str, str]:
-    """Return what goes into the bundle by file name, as it is.
+    """Return the bundle's texts by file name, not scrubbed yet.
 
     Args:
-        view: of the machine.
-        subject: the daemon that it is about.
-        findings: of the checks.
-        told: what the daemon answers, by name.
+        view: the machine.
+        subject: the daemon.
+        findings: those of the checks.
+        told: the daemon's answers, by name.
     """
     found = {
         "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
@@ -59,13 +59,13 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mappi
             "--utc",
             "--quiet",
             "-n",
-            LINES,
+            LOG_LINES,
             "-o",
             "short-iso",
         )
-        found["log.txt"] = view.run(*log) or "the journal may not be read: sudo nozzled doctor"
+        found["log.txt"] = view.run(*log) or "this user cannot read the journal: sudo nozzled doctor"
         found["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
-    for path in view.names(subject.state / "faults")[-FAULTS:]:
+    for path in view.names(subject.state / "faults")[-MAX_FAULTS:]:
         found[f"faults/{path.name.removesuffix('.gz')}"] = _unpacked(path)
     return {name: text for name, text in found.items() if text}
 
@@ -73,13 +73,13 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mappi
 def _unpacked(path: Path) -> str:
     try:
         with gzip.open(path) as file:
-            return file.read(MOST).decode("utf-8", "replace")
+            return file.read(MAX_BYTES).decode("utf-8", "replace")
     except (OSError, EOFError) as error:
         return f"cannot be read: {error}"
 
 
 def scrubbed(view: View, subject: Subject, found: Mapping[str, str]) -> dict[str, str]:
-    """Return the same without keys, addresses and names; the names of files, too."""
+    """Return the texts, and their file names, without keys, addresses and names."""
     everything = "\n".join([*found, *found.values()]).casefold()
     names = [
         each for each in names_of(view, subject) if any(way.casefold() in everything for way in written_ways(each))
@@ -89,7 +89,7 @@ def scrubbed(view: View, subject: Subject, found: Mapping[str, str]) -> dict[str
 
 
 def packed(found: Mapping[str, str], name: str, now: float) -> bytes:
-    """Return them as a .tar.gz with one folder in it."""
+    """Return the texts as a .tar.gz with one folder in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in found.items():
@@ -104,7 +104,7 @@ def packed(found: Mapping[str, str], name: str, now: float) -> bytes:
 
 
 def keys_of(view: View, subject: Subject) -> Iterator[str]:
-    """Yield the keys that this daemon has, and numbers that tell one board or printer from all others."""
+    """Yield this daemon's keys, and serial numbers, which identify a board or printer."""
     paths = [key_file(subject.config, subject.state)]
     if subject.service is not None:
         paths.append(subject.service.credentials / CREDENTIAL)
@@ -121,7 +121,7 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     yield from (host, host.partition(".")[0], (view.text("/etc/hostname") or "").strip(), view.user)
     for line in (view.text("/etc/passwd") or "").splitlines():
         columns = line.split(":")
-        if len(columns) > 5 and columns[2].isdecimal() and int(columns[2]) in PEOPLE:  # noqa: PLR2004 - of /etc/passwd
+        if len(columns) > 5 and columns[2].isdecimal() and int(columns[2]) in HUMAN_UIDS:  # noqa: PLR2004 - of /etc/passwd
             yield columns[0]
             full = columns[4].split(",")[0]
             yield from (full, *full.split())
@@ -130,7 +130,7 @@ def names_of(view: View, subject: Subject) -> Iterator[str]:
     config = subject.config
     yield from (config.appearance.name, config.profile.name, *config.http.hostnames)
     yield from _hosts(config)
-    if subject.mistake and subject.config_path:  # what is not understood may name somebody all the same
+    if subject.mistake and subject.config_path:  # a file that cannot be used may have names, too
         yield from _TEXT.findall(view.text(subject.config_path) or "")
     yield from _of_files(subject.state / "uploads")
 
@@ -139,7 +139,7 @@ _TEXT = re.compile(r"""["']([^"'\n]*[^"'\n\d.:][^"'\n]*)["']""")
 
 
 def _hosts(config: Config) -> Iterator[str]:
-    """Yield the names of the computers that are configured."""
+    """Yield the host names in the configuration."""
     cameras = all_of(config.webcam).values()
     of_cameras = (
         url for each in cameras for url in (each.stream_url, each.snapshot_url, each.webrtc_url, each.hls_url)
@@ -161,10 +161,10 @@ def _named_keys(view: View, subject: Subject) -> list[dict[str, str]]:
 
 
 def _of_files(folder: Path) -> Iterable[str]:
-    """Yield the names of uploads and of their folders, also without their endings."""
+    """Yield the names of uploads and their folders, with and without suffix."""
     try:
         for count, path in enumerate(folder.rglob("*")):
-            if count >= MOST_NAMES:
+            if count >= MAX_NAMES:
                 return
             yield from (path.name, path.stem) if path.suffix else (path.name,)
     except OSError:

@@ -1,4 +1,4 @@
-"""Checks of what runs beside the daemon: whether it runs, reaches its devices, and gets its messages through."""
+"""Checks of the companions: whether they run, reach their devices, and deliver their messages."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,15 +8,14 @@ from daemon.doctor.view import View
 from daemon.systemd.installed import Installed
 
 _WORDS = {True: "on", False: "off"}
-_WANTS_BROKER = "look at [mqtt] and at the broker: docs/mqtt.md"
 
 
 def companions(_: View, subject: Subject) -> Iterator[Finding]:
-    """Whether those that are switched on run, and what they say is wrong."""
+    """Whether the companions that are switched on are running, and the problems that they report."""
     for name, answer in subject.companions.items():
         state = answer.get("state")
         if answer.get("away") is not False or not isinstance(state, Mapping):
-            yield note(f"{name} is switched on, but does not run", _start(name, subject.service))
+            yield note(f"{name} is switched on, but not running", _start(name, subject.service))
         elif (check := _CHECKS.get(name)) is not None:
             yield from check(state)
 
@@ -31,18 +30,18 @@ def _power(state: Mapping[str, Any]) -> Iterator[Finding]:
     devices = state.get("devices", [])
     for each in devices:
         if each["error"]:
-            yield note(f"power: {each['error']}", f"mend the switch {each['name']!r} or its section: docs/power.md")
+            yield note(f"power: {each['error']}", f"check the switch {each['name']!r} and its section: docs/power.md")
         elif each["on"] is None:
             yield note(
-                f"power: nobody knows whether {each['name']} is on, as it has no word of its own",
-                "state_url, state_topic or state_command below its [[power.devices]]",
+                f"power: the state of {each['name']} is unknown, as nothing reads it",
+                "add state_url, state_topic or state_command to its [[power.devices]]",
             )
         else:
             yield good(f"power: {each['name']} is {_WORDS[each['on']]}")
     if devices and not any(each["printer"] for each in devices):
         yield note(
-            "power: no switch is the printer's, so nothing keeps one on in a print",
-            'role = "printer" below the [[power.devices]] that the printer hangs on',
+            "power: no switch has the role of the printer, so none is protected during a print",
+            'add role = "printer" to the [[power.devices]] that powers the printer',
         )
     yield from _sensors(state.get("sensors", {}))
 
@@ -50,17 +49,20 @@ def _power(state: Mapping[str, Any]) -> Iterator[Finding]:
 def _sensors(sensors: Mapping[str, Any]) -> Iterator[Finding]:
     for each in sensors.get("filament", []):
         if each["present"]:
-            yield good(f"sensors: {each['name']} has filament")
+            yield good(f"sensors: {each['name']} detects filament")
         else:
-            yield note(f"sensors: {each['name']} says that there is no filament", "load some, or look at its wire")
+            yield note(f"sensors: {each['name']} detects no filament", "load filament, or check the wire")
     if (stop := sensors.get("stop")) is None:
         return
     if stop["pushed"]:
         yield note(
-            "sensors: the stop button is pushed, or its wire is broken", "release it; it is a contact that opens"
+            "sensors: the stop button is pushed, or its wire is broken",
+            "release it, and check the wire: the contact must be closed",
         )
     elif not stop["direct"]:
-        yield note("sensors: the stop button goes through the front alone", "start core and power as the same user")
+        yield note(
+            "sensors: the stop button reaches the core only through the front", "start core and power as the same user"
+        )
     else:
         yield good("sensors: the stop button is ready")
 
@@ -74,7 +76,7 @@ def _notify(state: Mapping[str, Any]) -> Iterator[Finding]:
     for target in state.get("targets", []):
         name = target["name"]
         if (last := latest.get(name)) is None:
-            yield note(f"notify: nothing was sent to {name} yet", f"nozzled notify test {name}")
+            yield note(f"notify: no message was sent to {name} yet", f"nozzled notify test {name}")
         elif last["reason"] is None:
             yield good(f"notify: the last message to {name} was delivered")
         else:
@@ -83,11 +85,11 @@ def _notify(state: Mapping[str, Any]) -> Iterator[Finding]:
             )
     if (spoolman := state.get("spoolman")) is not None:
         if spoolman["away"]:
-            yield note(f"notify: Spoolman: {spoolman['away']}", "mend the url of [spoolman]")
+            yield note(f"notify: Spoolman: {spoolman['away']}", "correct url in [spoolman]")
         else:
             yield good("notify: Spoolman answers")
     if state.get("dropped"):
-        yield note(f"notify: {state['dropped']} messages were dropped, as too many waited", "mend the target")
+        yield note(f"notify: {state['dropped']} messages were dropped, as too many were waiting", "check the targets")
 
 
 def _timelapse(state: Mapping[str, Any]) -> Iterator[Finding]:
@@ -100,7 +102,8 @@ def _mqtt(state: Mapping[str, Any]) -> Iterator[Finding]:
         yield good(f"mqtt: connected to {state.get('broker')}")
     else:
         yield note(
-            f"mqtt: not connected to {state.get('broker')}: {state.get('trouble') or 'no answer'}", _WANTS_BROKER
+            f"mqtt: not connected to {state.get('broker')}: {state.get('trouble') or 'no answer'}",
+            "check [mqtt] and the broker: docs/mqtt.md",
         )
 
 

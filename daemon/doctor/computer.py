@@ -10,40 +10,42 @@ from daemon.doctor.view import View
 MIB = 1024 * 1024
 LITTLE_ROOM, SOME_ROOM = 100 * MIB, 1024 * MIB
 LITTLE_MEMORY = 48 * MIB
-HOT = 80.0  # °C; a Raspberry Pi slows down from there on
+HOT = 80.0  # °C; a Raspberry Pi throttles its processor above
 BUILT = datetime(2026, 1, 1, tzinfo=UTC)
-"""No clock that is right shows an earlier date than this version of the program."""
+"""A correct clock cannot show an earlier date: this version of the program did not exist then."""
 
 MODEL = "/proc/device-tree/model"
 THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 _NOW = {0: "its voltage is too low", 1: "its clock is capped", 2: "it is throttled", 3: "it is too hot"}
-_EARLIER = 16  # bits further up the same have happened since the start
+_EARLIER = 16  # offset of the bits for "has happened since boot"
 
 
 def power(view: View, _: Subject) -> Iterator[Finding]:
-    """Undervoltage and throttling of a Raspberry Pi: the cause of most prints that "just stop"."""
+    """Undervoltage and throttling of a Raspberry Pi: a common cause of prints that "just stop"."""
     model = (view.text(MODEL) or "").strip("\0\n ")
     if "Raspberry Pi" not in model:
         return
     bits = _throttled(view)
     if bits is None:
-        yield note(
-            f"whether the power of this {model} is good cannot be seen", "sudo apt-get install libraspberrypi-bin"
-        )
+        yield note(f"the power supply of this {model} cannot be checked", "sudo apt-get install libraspberrypi-bin")
         return
     fix = (
-        "a power supply and cable made for this Pi; nothing else on its USB ports that takes much; check the printer's "
+        "use a power supply and cable made for this Pi; disconnect USB devices that draw much current; make sure that "
+        "the printer's USB cable does not power the Pi (tape over its 5 V contact)"
     )
-    fix += "cable does not feed the Pi (tape over its 5 V)"
     now = [text for bit, text in _NOW.items() if bits >> bit & 1]
     earlier = [text for bit, text in _NOW.items() if bits >> bit + _EARLIER & 1]
     if bits & 1 or bits >> _EARLIER & 1:
-        when = "now" if bits & 1 else "since it was started"
-        yield bad(f"the voltage of this {model} is too low ({when}): USB drops out and prints stop", fix)
+        when = "now" if bits & 1 else "earlier, since it booted"
+        yield bad(
+            f"the supply voltage of this {model} is too low ({when}), which makes USB drop out and prints stop", fix
+        )
     elif now or earlier:
-        yield note(f"this {model}: {', '.join(now or earlier)} ({'now' if now else 'since it was started'})", "cool it")
+        yield note(
+            f"this {model}: {', '.join(now or earlier)} ({'now' if now else 'earlier, since it booted'})", "cool it"
+        )
     else:
-        yield good(f"the power of this {model} is good")
+        yield good(f"the power supply of this {model} is good")
 
 
 def _throttled(view: View) -> int | None:
@@ -62,33 +64,31 @@ def heat(view: View, _: Subject) -> Iterator[Finding]:
     text = view.text("/sys/class/thermal/thermal_zone0/temp") or ""
     if text.strip().lstrip("-").isdecimal() and (celsius := int(text) / 1000) >= HOT:
         yield note(
-            f"the processor has {celsius:.0f} °C and slows down", "give it a heat sink, a fan, or a cooler place"
+            f"the processor is at {celsius:.0f} °C and throttled", "give it a heat sink, a fan, or a cooler place"
         )
 
 
 def disk(view: View, subject: Subject) -> Iterator[Finding]:
-    """Room where uploads and databases are, and whether it can be written to."""
-    found = view.room(subject.state)
-    if found is None:
-        yield note(f"the disk of {subject.state} cannot be looked at")
+    """Free space for uploads and databases, and whether the disk is writable."""
+    space = view.disk(subject.state)
+    if space is None:
+        yield note(f"the disk of {subject.state} cannot be checked")
         return
-    free, total, read_only = found
-    if read_only:
+    size = f"{_size(space.free)} of {_size(space.total)} free"
+    if space.read_only:
         yield bad(
-            f"the disk of {subject.state} can only be read: the system does that to a card that fails",
+            f"the disk of {subject.state} is read-only, as the system makes it when a card fails",
             "sudo dmesg | grep -i -E 'ext4|mmc' says why; copy what you need and replace the card",
         )
-    elif free < LITTLE_ROOM:
+    elif space.free < LITTLE_ROOM:
         yield bad(
-            f"the disk is full: {_size(free)} of {_size(total)} are free",
+            f"the disk is full: {size}",
             f"delete files (nozzled files delete): {subject.state}",
         )
-    elif free < SOME_ROOM:
-        yield note(
-            f"the disk is nearly full: {_size(free)} of {_size(total)} are free", "delete files: nozzled files delete"
-        )
+    elif space.free < SOME_ROOM:
+        yield note(f"the disk is nearly full: {size}", "delete files: nozzled files delete")
     else:
-        yield good(f"the disk has room: {_size(free)} of {_size(total)} are free")
+        yield good(f"the disk has enough space: {size}")
 
 
 def _size(size: int) -> str:
@@ -96,24 +96,26 @@ def _size(size: int) -> str:
 
 
 def memory(view: View, _: Subject) -> Iterator[Finding]:
-    """Memory that is left."""
+    """Free memory."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", view.text("/proc/meminfo") or "", re.MULTILINE)
     if found and (left := int(found[1]) * 1024) < LITTLE_MEMORY:
-        yield note(f"little memory is left: {_size(left)}", "end what else runs here; `free -h` and `top` show it")
+        yield note(f"little memory is free: {_size(left)}", "stop other programs; `free -h` and `top` show them")
 
 
 def clock(view: View, _: Subject) -> Iterator[Finding]:
-    """The date, which a Pi without a network does not know."""
+    """The clock, which a Pi without a network cannot set."""
     today = datetime.fromtimestamp(view.now(), UTC)
     if today < BUILT:
         yield bad(
-            f"the clock is wrong: {today:%Y-%m-%d}", "sudo timedatectl set-ntp true, and a network; or a clock module"
+            f"the clock is wrong: {today:%Y-%m-%d}",
+            "connect to a network and sudo timedatectl set-ntp true, or add a clock module",
         )
         return
     synchronized = view.run("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if synchronized == "no":
         yield note(
-            "the clock is not set by the network; dates may be wrong after a power cut", "sudo timedatectl set-ntp true"
+            "the clock is not synchronised with the network; dates may be wrong after a power cut",
+            "sudo timedatectl set-ntp true",
         )
     else:
         yield good(f"the clock says {today:%Y-%m-%d %H:%M} UTC")

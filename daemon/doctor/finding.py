@@ -1,4 +1,4 @@
-"""What a check is given, and what it finds."""
+"""The input of a check, `Subject`, and its output, `Finding`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
@@ -13,7 +13,7 @@ from gcode.frozen import frozen
 
 
 class Severity(Enum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     GOOD = "ok"
     NOTE = "note"
@@ -22,7 +22,7 @@ class Severity(Enum):
 
 @frozen
 class Finding:
-    """One sentence, and what to do about it."""
+    """One sentence, and how to fix it."""
 
     level: Severity
     text: str
@@ -30,37 +30,37 @@ class Finding:
 
 
 def good(text: str) -> Finding:
-    """Return a finding that needs nothing."""
+    """Return a finding that needs no action."""
     return Finding(Severity.GOOD, text)
 
 
 def note(text: str, fix: str = "") -> Finding:
-    """Return one that may explain something."""
+    """Return a finding that may explain a problem."""
     return Finding(Severity.NOTE, text, fix)
 
 
 def bad(text: str, fix: str) -> Finding:
-    """Return one that has to be mended."""
+    """Return a finding that has to be fixed."""
     return Finding(Severity.BAD, text, fix)
 
 
 @frozen
 class Subject:
-    """The daemon that is looked at.
+    """The daemon to check.
 
     Attributes:
         state: its state directory.
-        config: what is configured; the defaults where that cannot be used.
-        config_path: the file; None: there is none.
-        mistake: what is wrong with it, "" for nothing.
-        service: the installed service that it is; None: somebody starts it by hand.
-        sockets: where systemd listens for it.
-        host: where it is asked.
-        port: TCP port of it; 0: any.
+        config: its configuration; the defaults if that cannot be used.
+        config_path: the configuration file; None: there is none.
+        mistake: what is wrong with the file; "": nothing.
+        service: the installed service; None: the daemon is started by hand.
+        sockets: addresses at which systemd listens for it.
+        host: its address.
+        port: its TCP port; 0: any.
         version: of this program.
-        answers: the version of the daemon that runs, "" where nobody answers; None: it was not asked.
-        doing: its state and, behind ": ", the error, as clients are told.
-        companions: what those that are switched on say, by name, as /api/companions has it.
+        answers: the version of the running daemon; "": no answer; None: it was not asked, or refused to say.
+        doing: its state and, after ": ", the error, as clients see them.
+        companions: the answers of companions that are switched on, by name, as /api/companions has them.
     """
 
     state: Path
@@ -78,9 +78,8 @@ class Subject:
 
     @property
     def user(self) -> str:
-        """Who opens the port; "" for whoever asks."""
+        """The user that opens the port; "": the current one."""
         return "nozzled" if self.service is not None else ""
 
 
 Check = Callable[[View, Subject], Iterator[Finding]]
-"""Looks at one thing."""

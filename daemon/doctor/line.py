@@ -1,4 +1,4 @@
-"""Checks of the line to the printer: the port, who may open it, and who has it. No port is opened."""
+"""Checks of the line to the printer: the port, its permissions, and its users. No port is opened."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +9,12 @@ from hal.ports import AUTO, Port
 from hal.registry import parse
 
 OURS = ("nozzled", "daemon")
-"""How our own processes are called."""
+"""Names of our own processes."""
 
-KEEPS = ("systemd", "init")
-"""What keeps the line open over a restart of the service."""
+KEEPERS = ("systemd", "init")
+"""Names of processes that keep the line open while the service restarts."""
 
-WAYS_OUT = {
+FIXES = {
     "ModemManager": "sudo systemctl disable --now ModemManager",
     "brltty": "sudo systemctl disable --now brltty brltty-udev; sudo apt-get remove brltty",
     "octoprint": "sudo systemctl disable --now octoprint",
@@ -22,23 +22,25 @@ WAYS_OUT = {
     "klipper": "sudo systemctl stop klipper",
 }
 TAKEN_BY_BRLTTY = ("1a86:7523", "1a86:5523", "10c4:ea60", "0403:6001")
-"""USB ids of serial chips on printers' boards that are those of Braille displays, too."""
+"""USB ids of serial chips that are used on printers' boards and in Braille displays."""
 
 BRLTTY_RULES = ("/usr/lib/udev/rules.d/85-brltty.rules", "/lib/udev/rules.d/85-brltty.rules")
-MINE = ("root", "")
-BUILT_IN = {"ttyAMA": 204, "ttyS": 4}  # ports of the board by their devices' major numbers
+SUPERUSERS = ("root", "")
+BUILT_IN = {"ttyAMA": 204, "ttyS": 4}  # names of built-in ports → their device's major number
 
 
 def port(view: View, subject: Subject) -> Iterator[Finding]:
-    """Whether the printer that is configured is there."""
+    """Whether the configured printer's port exists."""
     there = list(view.ports())
     address = subject.config.printer.address
     if not address and subject.doing and not subject.doing.startswith("Offline"):
-        yield good("the printer was named by a client, or on the command line")
+        yield good("the printer was chosen by a client, or on the command line")
         return
     if not address:
-        listed = ", ".join(each.address for each in there) or "none is there"
-        yield note("no printer is configured", f'[printer] address = "serial:…" in the configuration; ports: {listed}')
+        listed = ", ".join(each.address for each in there) or "none found"
+        yield note(
+            "no printer is configured", f'set [printer] address = "serial:…" in the configuration; ports: {listed}'
+        )
         return
     try:
         scheme, target = (parsed := parse(address)).scheme, parsed.target
@@ -46,40 +48,40 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
         yield bad(str(error), 'docs/configuration.md, "Printer addresses"')
         return
     if scheme != "serial":
-        yield good(f"the printer is {address}, which is not a serial port")
+        yield good(f"the printer's address is {address}, which is not a serial port")
     elif target == AUTO:
         yield from _automatic(there)
     elif view.there(target):
-        yield good(f"the printer's port is there: {target}")
+        yield good(f"the printer's port exists: {target}")
     else:
-        yield bad(f"the printer's port is not there: {target}", _where(there))
+        yield bad(f"the printer's port does not exist: {target}", _where(there))
 
 
 def _automatic(there: Sequence[Port]) -> Iterator[Finding]:
     named = [each for each in there if each.by_id or each.is_twin]
     if len(named) == 1:
-        yield good(f"there is one port for serial:auto: {named[0].address}")
+        yield good(f"serial:auto finds one port: {named[0].address}")
     elif named:
         listed = ", ".join(each.address for each in named)
-        yield bad("serial:auto could be any of several ports", f"[printer] address = one of {listed}")
+        yield bad("serial:auto finds several ports", f"set [printer] address to one of {listed}")
     else:
-        yield bad("there is no port for serial:auto", _where(there))
+        yield bad("serial:auto finds no port", _where(there))
 
 
 def _where(there: Sequence[Port]) -> str:
     listed = ", ".join(each.address for each in there)
     if listed:
-        return f"there are: {listed}"
+        return f"existing ports: {listed}"
     return (
-        "switch the printer on; try another USB cable (many carry power alone) and socket; "
+        "switch the printer on; try another USB cable (many carry only power) and socket; "
         "`sudo dmesg -w` shows what happens when you plug it in"
     )
 
 
 def rights(view: View, subject: Subject) -> Iterator[Finding]:
-    """Whether the daemon's user may open the ports."""
+    """Whether the daemon's user has permission to open the ports."""
     user = subject.user or view.user
-    if user in MINE:
+    if user in SUPERUSERS:
         return
     groups = view.groups_of(user)
     for each in view.ports():
@@ -88,31 +90,33 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
             continue
         if not node.group_may or node.group == "root":
             yield bad(
-                f"{user} may not open {each.path}, and no group helps",
-                "a udev rule has to give it to the group dialout",
+                f"{user} has no permission to open {each.path}, and no group has it",
+                "add a udev rule that gives the port to the group dialout",
             )
         elif node.group not in groups:
             again = "sudo systemctl restart nozzled" if subject.service else "log in again"
-            yield bad(f"{user} may not open {each.path}", f"sudo usermod -aG {node.group} {user}, then {again}")
+            yield bad(
+                f"{user} has no permission to open {each.path}", f"sudo usermod -aG {node.group} {user}, then {again}"
+            )
         else:
-            yield good(f"{user} may open {each.path}, by the group {node.group}")
+            yield good(f"{user} can open {each.path} as a member of {node.group}")
 
 
 def port_holders(view: View, _: Subject) -> Iterator[Finding]:
-    """Whether another program has a port."""
+    """Whether another program uses a port."""
     for each in view.ports():
-        others = sorted({name for name in view.held_by(each.path) if name not in (*OURS, *KEEPS)})
+        others = sorted({name for name in view.held_by(each.path) if name not in (*OURS, *KEEPERS)})
         for name in others:
-            fix = WAYS_OUT.get(name, f"end {name}, or give it another port; then `nozzled printer connect`")
-            yield bad(f"{each.path} is held by another program, {name}", fix)
+            fix = FIXES.get(name, f"stop {name}, or give it another port; then `nozzled printer connect`")
+            yield bad(f"another program uses {each.path}: {name}", fix)
 
 
 def probers(view: View, _: Subject) -> Iterator[Finding]:
-    """Programs of the system that take serial ports, or write to them, as they are plugged in."""
+    """Whether a system program takes serial ports, or writes to them, as they are plugged in."""
     if view.run("systemctl", "is-active", "ModemManager") == "active":
         yield note(
-            "ModemManager runs: it writes to serial ports that are plugged in, which may reset or confuse a board",
-            WAYS_OUT["ModemManager"],
+            "ModemManager is running: it writes to serial ports as they are plugged in, which may confuse a board",
+            FIXES["ModemManager"],
         )
     if not any(view.there(path) for path in BRLTTY_RULES):
         return
@@ -123,12 +127,12 @@ def probers(view: View, _: Subject) -> Iterator[Finding]:
         if known in TAKEN_BY_BRLTTY and known not in seen:
             yield bad(
                 f"brltty has taken a USB serial chip ({known}) for a Braille display, so it has no port",
-                WAYS_OUT["brltty"],
+                FIXES["brltty"],
             )
 
 
 def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
-    """What the service's unit would have to let the core reach, and does not."""
+    """Whether the service's unit lets the core reach the configured printer."""
     address = subject.config.printer.address
     if subject.service is None or not address:
         return
@@ -138,7 +142,7 @@ def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
         and view.run("systemctl", "show", "--property=PrivateNetwork", "--value", unit) == "yes"
     ):
         yield bad(
-            f"the printer is on the network, where {unit} may not go",
+            f"the printer is on the network, but the unit gives {unit} no network",
             f"sudo install -D -m 644 /usr/local/lib/nozzled/tcp.conf /etc/systemd/system/{unit}.d/tcp.conf; "
             f"sudo systemctl daemon-reload; sudo systemctl restart {unit.removesuffix('.service')}",
         )
@@ -146,19 +150,19 @@ def sandbox(view: View, subject: Subject) -> Iterator[Finding]:
     allowed = view.run("systemctl", "show", "--property=DeviceAllow", "--value", unit)
     if built_in is not None and allowed is not None and f"char-{built_in}" not in allowed and "/dev/tty" not in allowed:
         yield bad(
-            f"{unit} may not open ports of the board itself, like {address}",
+            f"the unit does not let {unit} open built-in ports like {address}",
             f"sudo systemctl edit {unit.removesuffix('.service')}: [Service] DeviceAllow=char-{built_in} rw",
         )
 
 
 def console(view: View, subject: Subject) -> Iterator[Finding]:
-    """Whether the system itself talks on the printer's port, as a Raspberry Pi does by default on its pins."""
+    """Whether the system's console uses the printer's port, as it does by default on the pins of a Raspberry Pi."""
     for word in (view.text("/proc/cmdline") or "").split():
         name = word.removeprefix("console=").partition(",")[0]
         target = subject.config.printer.address.partition("?")[0].removeprefix("serial:")
         if word.startswith("console=") and target == f"/dev/{name}":
             yield bad(
-                f"the system's console is on /dev/{name}", f"take {word} out of /boot/firmware/cmdline.txt, and reboot"
+                f"the system's console uses /dev/{name}", f"remove {word} from /boot/firmware/cmdline.txt, and reboot"
             )
 
 

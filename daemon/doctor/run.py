@@ -1,4 +1,4 @@
-"""All checks, in the order in which a person looks."""
+"""All checks, in the order in which a person would look."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ CHECKS: tuple[Check, ...] = (*service.CHECKS, *line.CHECKS, *computer.CHECKS, *c
 
 
 def findings(view: View, subject: Subject) -> Iterator[Finding]:
-    """Yield what all checks find; one that fails itself keeps no other from its work."""
+    """Yield the findings of all checks; a check that fails does not stop the others."""
     for check in CHECKS:
         try:
             yield from list(check(view, subject))
         except Exception as error:  # noqa: BLE001 - a machine in trouble may answer anything
-            yield note(f"the check {check.__name__!r} itself failed: {error!r}", "please report this")
+            yield note(f"the check {check.__name__!r} itself failed: {error!r}", "please report this bug")

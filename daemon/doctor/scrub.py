@@ -1,8 +1,8 @@
-"""Takes keys, addresses and names out of texts that go into a bug report. Pure.
+"""Removes keys, addresses and names from texts that go into a bug report. Pure.
 
-What is known to be private here (keys, names of hosts, users, networks, keys, files) is looked for as it is, and as
-JSON, URLs and HTML write it; what looks like a key or an address goes wherever it stands. The same thing gets
-the same replacement all over, so a reader can still follow a story.
+Known private texts (keys, names of hosts, users, networks and files) are replaced in every form in which JSON, URLs and
+HTML write them; anything that looks like a key or an address is replaced wherever it is. The same text gets the same
+replacement everywhere, so that a reader can still follow the log.
 """
 
 import json
@@ -16,26 +16,26 @@ COMMON = frozenset({
     "localhost", "root", "nozzled", "printer", "raspberrypi", "octopi", "octoprint", "pi", "default", "admin", "user",
     "daemon", "front", "core", "phone", "browser", "http", "api", "local", "serial", "generic",
 })  # fmt: skip
-"""Names that tell nothing of anybody, and without which a log could not be read."""
+"""Names that identify nobody, and without which a log would be unreadable."""
 
 PUBLIC = frozenset({
     "github.com", "prusa3d.com", "www.prusa3d.com", "marlinfw.org", "klipper3d.org", "octoprint.org", "reprap.org",
     "pypi.org", "debian.org", "www.debian.org", "bugs.debian.org", "raspberrypi.org", "raspbian.org",
 })  # fmt: skip
-"""Hosts that firmware and systems name themselves by."""
+"""Hosts that firmware and systems name in their own messages."""
 
-SHORTEST = 2  # characters of a name
+MIN_NAME = 2  # characters
 
-# bounded, so that a long line of a log takes a time in proportion to its length; no name has more letters than 255
+# bounded to 255, the longest name of a file, so that the time for a long log line stays proportional to its length
 _FILE = re.compile(
     r"[^\s\"'<>|=(),:;\[\]{}\\\0]{2,255}?\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)(?![\w])", re.IGNORECASE
 )
 _QUOTED_FILE = re.compile(
     r"(\\{0,8}[\"'])[^\"'\n\\\0]{0,255}\.(?:gcode(?:\.gz|\.3mf)?|bgcode|gco|g|3mf|stl|ufp)\1", re.IGNORECASE
-)  # with the blanks that are in it
-_MARK = "\0"  # behind an escape like \n, whose letter is no part of the word that comes next
+)  # with blanks in it
+_MARK = "\0"  # put after an escape like \n, so that its letter does not count as part of the next word
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[abfnrtv]")
-_QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], in which addresses would hide
+_QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], which would hide addresses
 _EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
 _WEB = re.compile(r"\b(?:https?|rtsps?|wss?)://[^\s\"'<>\\]{1,2048}", re.IGNORECASE)
@@ -49,18 +49,18 @@ _KEY_OF = re.compile(
 )
 _QUOTED_KEY_OF = re.compile(
     _WORDS + r"[\\\"']*\s*[:=]\s*\\{0,8}(?P<quote>[\"']))(?P<value>[^\"'\n\\]+)", re.IGNORECASE
-)  # with the blanks that are in it
+)  # with blanks in it
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
 _CODE = re.compile(r"(?<![\w-])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{4}(?![\w-])")
 _NETWORK = re.compile(r"((?<![A-Za-z])M(?:58[6-9]|55[0-4]|540)(?!\d)|\[ESP\d{1,4}\])[^\n\r]*", re.IGNORECASE)
-"""Commands that set up a network: its name, its password and addresses are behind them, in many forms."""
+"""Commands that set up a network: name, password and addresses follow in many forms."""
 
 _TOKEN = re.compile(r"(?<![\w/+-])(?=[\w+-]*\d)(?=[\w+-]*[A-Za-z])[\w+-]{32,}={0,2}(?![\w/])")
 _HEX = re.compile(r"(?<!\w)(?=[0-9a-f]*[a-f])(?=[0-9a-f]*\d)[0-9a-f]{16,}(?!\w)", re.IGNORECASE)
 _UUID = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE)
 _MAC = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![0-9A-Fa-f])")
-_VERSION = re.compile(r"\d\.\d\.\d\.\d")  # like Marlin's 2.1.2.4; nobody's network has such addresses
+_VERSION = re.compile(r"\d\.\d\.\d\.\d")  # like Marlin's 2.1.2.4; no local network has such addresses
 _IPV4 = re.compile(r"(?<![\d.])(?<![\w.]\w)(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?(?![\w:])")
 _HOST = re.compile(
@@ -75,23 +75,23 @@ _SHOWN = re.compile(r"(M11[78]\s)[^\n\r\\\"]+")
 
 
 class Scrubber:
-    """Remembers what it has replaced by what."""
+    """Replaces private texts, and remembers each replacement."""
 
     def __init__(self, keys: Iterable[str] = (), names: Iterable[str] = ()) -> None:
-        """Take what is private here.
+        """Take the known private texts.
 
         Args:
-            keys: taken out wherever they stand, also within a word.
-            names: taken out as words.
+            keys: replaced everywhere, even within a word.
+            names: replaced as whole words.
         """
         self._known: dict[tuple[str, str], str] = {}
         self._keys = _alternatives(keys, "{}")
         self._names = _alternatives(
-            (name for name in names if len(name) >= SHORTEST and name.casefold() not in COMMON), r"(?<!\w){}(?!\w)"
+            (name for name in names if len(name) >= MIN_NAME and name.casefold() not in COMMON), r"(?<!\w){}(?!\w)"
         )
 
     def scrub(self, text: str) -> str:
-        """Return the text without what is private."""
+        """Return the text with everything private replaced."""
         text = _ESCAPE.sub(r"\g<0>" + _MARK, text.replace(_MARK, ""))
         if self._keys is not None:
             text = self._keys.sub("<key>", text)
@@ -102,7 +102,9 @@ class Scrubber:
         text = _KEY_OF.sub(lambda found: found["what"] + "<key>", text)
         text = _CODE.sub("<key>", _JWT.sub("<key>", _BEARER.sub(r"\1<key>", text)))
         text = _EMAIL.sub(self._numbered("mail"), text)
-        text = _WEB.sub(lambda found: _ASKED.sub(r"\1<key>", found[0]), text)  # cameras have their password there
+        text = _WEB.sub(
+            lambda found: _ASKED.sub(r"\1<key>", found[0]), text
+        )  # addresses of cameras may have a password there
         text = _URL.sub(self._url, text)
         text = _SHOWN.sub(r"\1<text>", text)
         text = _BY_ID.sub(lambda found: found["front"] + self._name("serial", found["serial"]) + found["end"], text)
@@ -149,7 +151,7 @@ class Scrubber:
         return found["scheme"] + login + self._name("host", name) + (f":{port}" if port else "")
 
     def _address(self, found: re.Match[str]) -> str:
-        """Return what stands for an address, behind which a port or the end of a sentence may be."""
+        """Return the replacement of an address, which may be followed by a port or the end of a sentence."""
         text = found[0]
         for end in dict.fromkeys((len(text), len(text.rstrip(".:")), text.rfind(":"))):
             try:
@@ -163,7 +165,7 @@ class Scrubber:
 
 
 def _alternatives(texts: Iterable[str], pattern: str) -> re.Pattern[str] | None:
-    """Return what finds any of the texts, the longest first, in all the ways in which they are written."""
+    """Return a pattern for any of the texts, the longest first, in all their written forms."""
     written = {way for text in texts if text.strip() for way in written_ways(text.strip())}
     if not written:
         return None
@@ -174,7 +176,7 @@ def _alternatives(texts: Iterable[str], pattern: str) -> re.Pattern[str] | None:
 
 
 def written_ways(text: str) -> set[str]:
-    """Return how a text is written in JSON, in URLs, in HTML, in Python, and as the name of a file."""
+    """Return the forms of a text in JSON, URLs, HTML, Python, and file names."""
     return {
         text,
         json.dumps(text)[1:-1],

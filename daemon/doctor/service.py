@@ -1,4 +1,4 @@
-"""Checks of the daemon itself: configuration, units, HTTP, key, version, and what went wrong lately."""
+"""Checks of the daemon itself: configuration, units, HTTP, keys, version, and recent failures."""
 
 import gzip
 import json
@@ -10,26 +10,26 @@ from pathlib import Path
 from daemon.config import key_file
 from daemon.doctor.finding import Finding, Subject, bad, good, note
 from daemon.doctor.line import OURS
-from daemon.doctor.view import MOST, View
+from daemon.doctor.view import MAX_BYTES, View
 from daemon.front.access.keys import MIN_LENGTH
 from daemon.systemd.installed import NAME, listening_as
 from hal.session_file import PRINTER
 
 OUR_MODULES = ("gcode", "hal", "daemon")
 DAY = 24 * 3600
-NEWEST = 3  # faults that are named
-SHOWN = 120  # characters of what was said last
+MAX_FAULTS = 3  # the newest ones are listed
+MAX_SHOWN = 120  # characters of the last line
 LOOPBACK = ("127.", "[::1]", "localhost")
 
 
 def versions(view: View, subject: Subject) -> Iterator[Finding]:
-    """What runs here, and whether the daemon is of the same version as this program."""
+    """Whether the daemon has the same version as this program."""
     system = (view.run("systemctl", "--version") or "no systemd").splitlines()[0]
     yield good(f"nozzled {subject.version}, Python {platform.python_version()}, {system}, {platform.machine()}")
     if subject.answers and subject.answers != subject.version:
         yield note(
-            f"the daemon that runs is version {subject.answers}, this program {subject.version}",
-            "sudo systemctl restart nozzled (a print goes on)",
+            f"the running daemon has version {subject.answers}, this program {subject.version}",
+            "sudo systemctl restart nozzled (a print continues)",
         )
 
 
@@ -39,8 +39,8 @@ def modules(view: View, _: Subject) -> Iterator[Finding]:
     for name in OUR_MODULES:
         if others := sorted(set(whose.get(name, ())) - {"nozzled"}):
             yield bad(
-                f"the module `{name}` in this environment belongs to {' and '.join(others)} as well: both cannot work",
-                "install nozzled into an environment of its own, as `sudo make install` does, or remove the other one",
+                f"the module `{name}` here also belongs to {' and '.join(others)}: they break each other",
+                "install nozzled into its own environment, as `sudo make install` does, or uninstall the other",
             )
 
 
@@ -53,9 +53,9 @@ def configuration(_: View, subject: Subject) -> Iterator[Finding]:
 
 
 def units(view: View, subject: Subject) -> Iterator[Finding]:
-    """What systemd says of the two services."""
+    """Whether systemd runs the two services."""
     if subject.service is None:
-        yield note("this daemon is no service: somebody starts it by hand", "sudo make install")
+        yield note("this daemon is not installed as a service; it is started by hand", "sudo make install")
         return
     for unit in (subject.service.core, subject.service.front):
         shown = view.run("systemctl", "show", "--property=ActiveState,Result,NRestarts,UnitFileState", unit) or ""
@@ -74,27 +74,30 @@ def _unit(unit: str, told: dict[str, str], *, is_core: bool) -> Iterator[Finding
     elif state != "active":
         yield bad(f"{unit} is not running ({state or 'unknown to systemd'})", f"sudo systemctl enable --now {short}")
     elif (restarts := told.get("NRestarts", "0")) not in ("", "0"):
-        yield note(f"{unit} runs; systemd has started it again {restarts} times", f"journalctl -u {short} -p warning")
+        yield note(f"{unit} is running; systemd has restarted it {restarts} times", f"journalctl -u {short} -p warning")
     else:
-        yield good(f"{unit} runs")
+        yield good(f"{unit} is running")
     if is_core and told.get("UnitFileState") == "disabled" and "@" not in unit:
         yield note(f"{unit} does not start with the computer", f"sudo systemctl enable {short} nozzled.socket")
 
 
 def http(view: View, subject: Subject) -> Iterator[Finding]:
-    """Whether somebody answers, where it is configured, and whether others can come."""
+    """Whether the daemon answers at the configured address, and whether other computers can reach it."""
     at = f"{subject.host}:{subject.port}"
     strangers = [name for name in view.listens(subject.port) if name not in OURS and name not in ("systemd", "init")]
     if strangers and not subject.answers:
         yield bad(
-            f"another program has the port {subject.port}: {', '.join(strangers)}", "[http] port = 5001, or end it"
+            f"another program uses port {subject.port}: {', '.join(strangers)}",
+            "set [http] port = 5001, or stop that program",
         )
     elif subject.answers == "":
-        yield bad(f"nobody answers at {at}", f"systemctl status {NAME}-front" if subject.service else "nozzled serve")
+        yield bad(f"no answer at {at}", f"systemctl status {NAME}-front" if subject.service else "nozzled serve")
     elif subject.answers:
         yield good(f"HTTP answers at {at}")
     elif subject.answers is None and not subject.mistake:
-        yield note(f"what answers at {at} tells nothing without its key", "sudo nozzled doctor, or set NOZZLED_API_KEY")
+        yield note(
+            f"the daemon at {at} refuses to answer without its key", "sudo nozzled doctor, or set NOZZLED_API_KEY"
+        )
     if subject.service is not None and subject.sockets and not subject.service.printer:
         wanted = listening_as(subject.config.http.host, subject.config.http.port)
         if wanted not in subject.sockets:
@@ -104,12 +107,12 @@ def http(view: View, subject: Subject) -> Iterator[Finding]:
                 "(a drop-in of nozzled.socket wins: systemctl cat nozzled.socket)",
             )
     host = subject.config.http.host
-    heard = subject.sockets or (f"[{host}]:" if ":" in host else f"{host}:",)
-    if all(each.startswith(LOOPBACK) for each in heard):
+    addresses = subject.sockets or (f"[{host}]:" if ":" in host else f"{host}:",)
+    if all(each.startswith(LOOPBACK) for each in addresses):
         fix = f'host = "0.0.0.0" below [http] in {subject.config_path or "the configuration"}'
         if subject.service is not None and not subject.service.printer:
             fix += "; sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket"
-        yield note("other computers and phones cannot come: it listens for this computer only", fix)
+        yield note("other computers and phones cannot connect: the daemon listens only for this computer", fix)
 
 
 def key(view: View, subject: Subject) -> Iterator[Finding]:
@@ -119,14 +122,14 @@ def key(view: View, subject: Subject) -> Iterator[Finding]:
     text = view.text(path)
     if text is None:
         if view.user == "root" or subject.service is None:
-            yield note(f"there is no key in {path}; it is made when the daemon first starts")
+            yield note(f"{path} does not exist yet: the daemon creates the key when it first starts")
         else:
-            yield note(f"{path} may not be looked at", "sudo nozzled doctor")
+            yield note(f"this user cannot read {path}", "sudo nozzled doctor")
         return
     if len(text.strip()) < MIN_LENGTH or not text.isascii():
-        yield bad(f"{path} holds no key", "nozzled key --rotate makes a new one")
+        yield bad(f"{path} does not hold a valid key", "nozzled key --rotate makes a new one")
     elif node is not None and node.mode & 0o077:
-        yield bad(f"others than its owner may read the key: {path} has mode {node.mode:o}", f"chmod 600 {path}")
+        yield bad(f"other users can read the key: {path} has mode {node.mode:o}", f"chmod 600 {path}")
     elif node is not None and subject.user and node.user != subject.user:
         yield bad(f"{path} belongs to {node.user}, so the service cannot read it", f"sudo chown {subject.user} {path}")
     else:
@@ -141,52 +144,48 @@ def keyring(view: View, subject: Subject) -> Iterator[Finding]:
     try:
         count = len(json.loads(text)["keys"])
     except (ValueError, KeyError, TypeError):
-        yield bad(f"{subject.state}/keys.json is damaged", "it is set aside at the next start; make new keys then")
+        yield bad(f"{subject.state}/keys.json is damaged", "the next start sets it aside; make new keys then")
     else:
         yield good(f"named keys: {count or 'none'}")
 
 
 def damaged(view: View, subject: Subject) -> Iterator[Finding]:
-    """Files of the daemon's own that it has set aside."""
+    """Whether the daemon has set damaged files aside."""
     for path in view.names(subject.state):
         if ".damaged" in path.name:
-            yield note(
-                f"a damaged file was set aside: {path.name}", "a card that fails does that: check it, and the power"
-            )
+            yield note(f"a damaged file was set aside: {path.name}", "check the SD card and the power supply")
 
 
 def printing(_: View, subject: Subject) -> Iterator[Finding]:
-    """What the daemon says of the printer."""
+    """Whether the daemon reports an error of the printer."""
     state, _separator, error = subject.doing.partition(": ")
     if "error" in state.lower() or (error and state == "Offline"):
-        yield bad(
-            f"the printer is {state}: {error}", "the text says what to do; `nozzled printer status` shows it again"
-        )
+        yield bad(f"the printer is {state}: {error}", "do as the text says; `nozzled printer status` shows it again")
     elif error:
-        yield note(f"the printer is {state}, but: {error}", "`nozzled printer status` shows whether that is over")
+        yield note(f"the printer is {state}, but: {error}", "`nozzled printer status` shows whether the error persists")
     elif subject.doing:
         yield good(f"the printer: {subject.doing}")
 
 
 def faults(view: View, subject: Subject) -> Iterator[Finding]:
-    """Connections that failed lately."""
+    """Connections that failed within a day."""
     found = view.names(subject.state / "faults")
-    as_who = "" if subject.service is None else "sudo "  # its state is for root and the service
+    sudo = "" if subject.service is None else "sudo "  # only root and the service may read its state
     recent = [path for path in found if view.now() - path.stat().st_mtime < DAY]
-    for path in recent[-NEWEST:]:
-        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"{as_who}nozzled replay --show {path}")
-    if more := len(recent[:-NEWEST]):
-        yield note(f"{more} more connections failed within a day", f"{as_who}ls {subject.state}/faults")
+    for path in recent[-MAX_FAULTS:]:
+        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"{sudo}nozzled replay --show {path}")
+    if more := len(recent[:-MAX_FAULTS]):
+        yield note(f"{more} more connections failed within a day", f"{sudo}ls {subject.state}/faults")
 
 
 def _last_words(path: Path) -> str:
-    """Return how the conversation ended, as far as the recording can be read."""
+    """Return the last line of the conversation, as far as the recording can be read."""
     words = ""
     with suppress(OSError, EOFError, ValueError, LookupError, TypeError), gzip.open(path) as file:
-        for line in file.read(MOST).splitlines()[1:]:
+        for line in file.read(MAX_BYTES).splitlines()[1:]:
             _time, kind, text = json.loads(line)
             if kind == PRINTER or text.startswith("lost"):
-                words = f"; the last words: {text.strip()[-SHOWN:]!r}"
+                words = f"; the last line: {text.strip()[-MAX_SHOWN:]!r}"
     return words
 
 

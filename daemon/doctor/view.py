@@ -1,4 +1,4 @@
-"""View: what the checks may ask of the machine. Tests put a machine of their own in its place."""
+"""The machine as the checks see it. Tests replace it with a machine of their own."""
 
 import grp
 import os
@@ -6,7 +6,7 @@ import pwd
 import shutil
 import stat
 import subprocess
-import time  # noqa: TID251 - the date of this machine is one of the things that are looked at
+import time  # noqa: TID251 - the clock of this machine is one of the things to check
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from importlib.metadata import packages_distributions
@@ -16,16 +16,16 @@ from gcode.frozen import frozen
 from hal import holders, ports
 from hal.ports import Port
 
-MOST = 4 * 1024 * 1024  # bytes of one file, or of what a program says
-GROUP_MAY = 0o060  # read and write
-PATIENCE = 10.0  # s that a program may take
-WEB_PATIENCE = 0.5  # s that a web server of this machine may take to answer
-MOST_OF_WEB = 64 * 1024  # bytes of its answer
+MAX_BYTES = 4 * 1024 * 1024  # of a file, or of a program's output
+GROUP_RW = 0o060
+RUN_TIMEOUT_S = 10.0  # for a program
+WEB_TIMEOUT_S = 0.5  # for a web server of this machine
+MAX_WEB_BYTES = 64 * 1024  # of its answer
 
 
 @frozen
 class Node:
-    """What `stat` tells of a file.
+    """Owner and permissions of a file.
 
     Attributes:
         user: its owner's name.
@@ -40,37 +40,55 @@ class Node:
     @property
     def group_may(self) -> bool:
         """The group may read and write."""
-        return self.mode & GROUP_MAY == GROUP_MAY
+        return self.mode & GROUP_RW == GROUP_RW
+
+
+@frozen
+class WebAnswer:
+    """The answer of a web server; `body` is its beginning, of text and JSON alone."""
+
+    content_type: str = ""
+    server: str = ""
+    body: bytes = b""
+
+
+@frozen
+class DiskSpace:
+    """A file system: free and all bytes."""
+
+    free: int
+    total: int
+    read_only: bool = False
 
 
 def _run(words: Sequence[str]) -> str | None:
-    """Return what a program of this machine says; None where there is none, or it fails."""
+    """Return the output of a program of this machine; None if it is missing or fails."""
     if shutil.which(words[0]) is None:
         return None
     try:
         done = subprocess.run(  # noqa: S603 - words of our own, and no shell
-            words, capture_output=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL, env=_environment()
+            words, capture_output=True, timeout=RUN_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, env=_environment()
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout[:MOST].decode("utf-8", "replace").strip() if done.returncode == 0 else None
+    return done.stdout[:MAX_BYTES].decode("utf-8", "replace").strip() if done.returncode == 0 else None
 
 
-def _fetch(url: str, *, any_status: bool = False) -> tuple[str, str, bytes] | None:
-    """Return content type, server and the beginning of what a web server of this machine answers; None: nothing."""
-    import http.client  # noqa: PLC0415 - where there may be a camera alone
+def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
+    """Return the answer of a web server of this machine; None: no answer, or an error."""
+    import http.client  # noqa: PLC0415 - only needed if there may be a camera
     from urllib.parse import urlsplit  # noqa: PLC0415 - as above
 
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_PATIENCE)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WEB_TIMEOUT_S)
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()
         if answer.status != http.client.OK and not any_status:
             return None
         kind = answer.getheader("Content-Type", "")
-        text = answer.read(MOST_OF_WEB) if kind.startswith(("application/json", "text/")) else b""
-        return kind, answer.getheader("Server", ""), text
+        text = answer.read(MAX_WEB_BYTES) if kind.startswith(("application/json", "text/")) else b""
+        return WebAnswer(kind, answer.getheader("Server", ""), text)
     except (OSError, http.client.HTTPException, ValueError):
         return None
     finally:
@@ -89,7 +107,7 @@ def _user(uid: int) -> str:
 
 
 def _groups(user: str) -> set[str]:
-    """Return the groups that a user has after the next login; of our own user those that this process has."""
+    """Return the groups that a user has after the next login; for our own user, those of this process."""
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
@@ -113,25 +131,26 @@ def _node(path: str) -> Node | None:
     return Node(_user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode))
 
 
-def _room(path: Path) -> tuple[int, int, bool] | None:
-    """Return free and all bytes of the file system, and whether it can only be read."""
+def _disk(path: Path) -> DiskSpace | None:
+    """Return the file system of a path, or of its nearest parent that exists."""
     for each in (path, *path.parents):
         try:
             found = os.statvfs(each)
         except OSError:
             continue
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, bool(found.f_flag & os.ST_RDONLY)
+        read_only = bool(found.f_flag & os.ST_RDONLY)
+        return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, read_only)
     return None
 
 
 @frozen
 class View:
-    """This machine. Every function takes no longer than some seconds, and answers "nothing" where it cannot see.
+    """This machine. Every function returns within seconds, with nothing if it has no access.
 
     Attributes:
-        root: of the file system.
-        user: who asks; root sees all.
-        modules_of: which distributions have the modules of this environment, by the names of these.
+        root: root folder of the file system.
+        user: name of the current user; root sees all.
+        modules_of: returns the distributions that have a module, by the module's name.
     """
 
     root: Path = Path("/")
@@ -142,18 +161,18 @@ class View:
     listens: Callable[[int], list[str]] = field(
         default=lambda port: [each.program for each in holders.of_tcp_port(port)]
     )
-    fetch: Callable[..., tuple[str, str, bytes] | None] = _fetch
+    fetch: Callable[..., WebAnswer | None] = _fetch
     groups_of: Callable[[str], set[str]] = _groups
     node: Callable[[str], Node | None] = _node
-    room: Callable[[Path], tuple[int, int, bool] | None] = _room
+    disk: Callable[[Path], DiskSpace | None] = _disk
     modules_of: Callable[[], Mapping[str, Sequence[str]]] = packages_distributions
     now: Callable[[], float] = time.time
 
     def text(self, path: str | Path) -> str | None:
-        """Return what is in a file; None where it cannot be read."""
+        """Return the contents of a file; None if it cannot be read."""
         try:
             with self._at(path).open("rb") as file:
-                return file.read(MOST).decode("utf-8", "replace")
+                return file.read(MAX_BYTES).decode("utf-8", "replace")
         except OSError:
             return None
 
@@ -162,10 +181,10 @@ class View:
         try:
             return self._at(path).exists()
         except OSError:
-            return True  # in a folder that may not be looked into
+            return True  # in a folder that this user cannot read: assume the best
 
     def names(self, path: str | Path) -> list[Path]:
-        """Return what is in a folder, the newest last; nothing where it cannot be seen."""
+        """Return the paths in a folder, the newest last; none if it cannot be read."""
         try:
             return sorted(self._at(path).iterdir(), key=lambda each: each.stat().st_mtime)
         except OSError:

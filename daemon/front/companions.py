@@ -179,7 +179,7 @@ class Companions:
         """
         desk = self._find(name)
         if self.away(name):
-            raise CompanionAway(f"{name} is switched on, but does not run: sudo systemctl enable --now nozzled-{name}")
+            raise CompanionAway(f"{name} is switched on, but not running: sudo systemctl enable --now nozzled-{name}")
         if len(desk.waiting) >= MOST_WAITING:
             raise CompanionAway(f"{name} is still busy with earlier requests")
         number = next(self._numbers)

@@ -22,7 +22,7 @@ from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
 LONGEST_NAME = 40  # characters of a preset
-MOST_NAMED = 30  # plug-ins, and other things that are told by their names
+MAX_LISTED = 30  # plugins and other things that are listed by name
 
 OF_OCTOPRINT = frozenset({
     "achievements", "action_command_notification", "action_command_prompt", "announcements", "appkeys", "backup",
@@ -293,8 +293,8 @@ def _line(found: Inventory, serial: dict[str, Any]) -> None:
 def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
     plugins = _plugins(base, config)
     if plugins:
-        more = f" and {len(plugins) - MOST_NAMED} more" if len(plugins) > MOST_NAMED else ""
-        yield f"plugins with their settings and data: {', '.join(plugins[:MOST_NAMED])}{more}"
+        more = f" and {len(plugins) - MAX_LISTED} more" if len(plugins) > MAX_LISTED else ""
+        yield f"plugins with their settings and data: {', '.join(plugins[:MAX_LISTED])}{more}"
     for name, what in FOLDERS.items():
         if what and name in places:
             walk = Walk(places[name], what)

@@ -39,7 +39,7 @@ def test_a_table(capsys):
     assert code == 0
     rows = dict(line.split("  ", 1) for line in out.splitlines())
     assert rows["slicer"].strip() == "PrusaSlicer 2.5.0"
-    assert rows["layers"].strip().startswith("99, up to 19.95 mm; the longest is 99")
+    assert rows["layers"].strip().startswith("99, up to 19.95 mm; the slowest is layer 99")
     assert rows["filament T0"].strip() == "1.50 m, 3.6 cm³"
     assert "19 min 07 s motion" in rows["time"]
 

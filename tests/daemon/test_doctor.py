@@ -11,7 +11,7 @@ from daemon.config import Config, merge
 from daemon.doctor import cameras, companions, computer, line, service
 from daemon.doctor.finding import Severity, Subject
 from daemon.doctor.run import CHECKS, findings
-from daemon.doctor.view import Node, View
+from daemon.doctor.view import DiskSpace, Node, View, WebAnswer
 from daemon.systemd.installed import Installed
 from hal.ports import Port
 
@@ -39,7 +39,7 @@ class Machine:
             fetch=lambda _, **__: None,
             groups_of=lambda _: {"dialout"},
             node=lambda _: Node("root", "dialout", 0o660),
-            room=lambda _: (10**10, 10**11, False),
+            disk=lambda _: DiskSpace(10**10, 10**11),
             modules_of=lambda: {"daemon": ["nozzled"], "numpy": ["numpy"]},
             now=lambda: NOW,
         )
@@ -86,8 +86,8 @@ def installed(machine):
         ("serial:auto", [BOARD, OTHER], Severity.BAD, "usb-Prusa"),
         ("serial:auto", [], Severity.BAD, "another USB cable"),
         ("/dev/ttyUSB9", [BOARD], Severity.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
-        ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "is there"),
-        ("", [], Severity.NOTE, "none is there"),
+        ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "exists"),
+        ("", [], Severity.NOTE, "none found"),
         ("sim?speed=20", [], Severity.GOOD, "not a serial port"),
         ("usb:printer", [], Severity.BAD, "unknown kind of printer"),
     ],
@@ -107,7 +107,7 @@ def test_a_printer_that_was_named_elsewhere_is_no_lack(machine):
 @pytest.mark.parametrize(
     ("node", "groups", "level", "words"),
     [
-        (Node("root", "dialout", 0o660), {"dialout"}, Severity.GOOD, "by the group dialout"),
+        (Node("root", "dialout", 0o660), {"dialout"}, Severity.GOOD, "as a member of dialout"),
         (Node("root", "dialout", 0o660), {"video"}, Severity.BAD, "sudo usermod -aG dialout anna, then log in again"),
         (Node("root", "root", 0o600), {"dialout"}, Severity.BAD, "no group helps"),
         (Node("root", "root", 0o666), set(), None, ""),
@@ -158,7 +158,7 @@ def test_a_relative_path_is_one_of_the_directory_that_it_is_asked_in(tmp_path, m
 def test_programs_that_take_ports_by_themselves(machine):
     assert machine.look(line.probers) == []
     machine.programs["systemctl is-active"] = "active"
-    assert "ModemManager runs" in machine.worst(line.probers)[1]
+    assert "ModemManager is running" in machine.worst(line.probers)[1]
     machine.programs.clear()
     machine.write("/usr/lib/udev/rules.d/85-brltty.rules", "")
     machine.write("/sys/bus/usb/devices/1-1/idVendor", "1a86\n")
@@ -171,7 +171,7 @@ def test_programs_that_take_ports_by_themselves(machine):
 @pytest.mark.parametrize(
     ("address", "shown", "words"),
     [
-        ("tcp:10.0.0.2:23", "yes", "where nozzled.service may not go"),
+        ("tcp:10.0.0.2:23", "yes", "gives nozzled.service no network"),
         ("tcp:10.0.0.2:23", "no", ""),
         ("/dev/ttyAMA0", "char-166 rw char-188 rw", "DeviceAllow=char-204 rw"),
         ("/dev/ttyAMA0", "char-166 rw char-204 rw", ""),
@@ -200,9 +200,9 @@ def test_the_systems_console_on_the_printers_port(machine):
     [
         ("0", Severity.GOOD, "is good"),
         ("50005", Severity.BAD, "too low (now)"),
-        ("50000", Severity.BAD, "too low (since it was started)"),
+        ("50000", Severity.BAD, "too low (earlier, since it booted)"),
         ("80008", Severity.NOTE, "it is too hot (now)"),
-        ("20000", Severity.NOTE, "its clock is capped (since it was started)"),
+        ("20000", Severity.NOTE, "its clock is capped (earlier, since it booted)"),
         ("nonsense", Severity.NOTE, "cannot be seen"),
     ],
 )
@@ -219,17 +219,17 @@ def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
 
 
 @pytest.mark.parametrize(
-    ("room", "level", "words"),
+    ("space", "level", "words"),
     [
-        ((10**10, 10**11, False), Severity.GOOD, "10.0 GB of 100.0 GB"),
-        ((5 * 10**8, 10**10, False), Severity.NOTE, "nearly full"),
-        ((10**6, 10**10, False), Severity.BAD, "the disk is full: 1 MB"),
-        ((10**10, 10**11, True), Severity.BAD, "can only be read"),
-        (None, Severity.NOTE, "cannot be looked at"),
+        (DiskSpace(10**10, 10**11), Severity.GOOD, "10.0 GB of 100.0 GB"),
+        (DiskSpace(5 * 10**8, 10**10), Severity.NOTE, "nearly full"),
+        (DiskSpace(10**6, 10**10), Severity.BAD, "the disk is full: 1 MB"),
+        (DiskSpace(10**10, 10**11, read_only=True), Severity.BAD, "is read-only"),
+        (None, Severity.NOTE, "cannot be checked"),
     ],
 )
-def test_the_disk(machine, room, level, words):
-    found = machine.worst(computer.disk, room=lambda _: room)
+def test_the_disk(machine, space, level, words):
+    found = machine.worst(computer.disk, disk=lambda _: space)
     assert (found[0], words in found[1]) == (level, True), found
 
 
@@ -266,9 +266,7 @@ def test_another_distribution_with_our_modules(machine):
     both = {"daemon": ["nozzled", "python-daemon"]}
     level, said = machine.worst(service.modules, modules_of=lambda: both)
     assert level is Severity.BAD
-    assert said.startswith(
-        "the module `daemon` in this environment belongs to python-daemon as well: both cannot work -> "
-    )
+    assert said.startswith("the module `daemon` here also belongs to python-daemon: they break each other -> ")
 
 
 def test_the_configuration(machine):
@@ -285,7 +283,7 @@ def test_the_configuration(machine):
 @pytest.mark.parametrize(
     ("shown", "level", "words"),
     [
-        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Severity.GOOD, "runs"),
+        ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Severity.GOOD, "is running"),
         ("ActiveState=active\nNRestarts=4", Severity.NOTE, "again 4 times"),
         ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Severity.NOTE, "does not start with the computer"),
         ("ActiveState=failed\nResult=watchdog", Severity.BAD, "has failed (watchdog)"),
@@ -309,7 +307,7 @@ def test_the_units(machine, shown, level, words):
         (
             {**LISTENING, "answers": "", "listens": lambda _: ["nginx"]},
             Severity.BAD,
-            "another program has the port 5000: nginx",
+            "another program uses port 5000: nginx",
         ),
         ({**LISTENING, "listens": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
         ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot come"),
@@ -339,10 +337,13 @@ def test_the_key(machine):
     assert "sudo nozzled doctor" in machine.worst(service.key, **{**told, "user": "anna"})[1]
     machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
     assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Severity.GOOD
-    assert "others than its owner" in machine.worst(service.key, **told, node=lambda _: replace(mine, mode=0o644))[1]
+    assert (
+        "other users can read the key"
+        in machine.worst(service.key, **told, node=lambda _: replace(mine, mode=0o644))[1]
+    )
     assert "chown nozzled" in machine.worst(service.key, **told, node=lambda _: replace(mine, user="root"))[1]
     machine.write("/var/lib/nozzled/api-key", "short")
-    assert "holds no key" in machine.worst(service.key, **told, node=lambda _: mine)[1]
+    assert "does not hold a valid key" in machine.worst(service.key, **told, node=lambda _: mine)[1]
 
 
 def test_the_named_keys_and_what_was_damaged(machine):
@@ -424,20 +425,20 @@ def with_camera(**urls):
 def test_a_camera_that_answers_or_not_is_told(machine):
     local = with_camera(stream_url="http://127.0.0.1:8080/stream")
     assert machine.worst(cameras.cameras, config=local)[0] is Severity.NOTE
-    there = {"http://127.0.0.1:8080/snapshot": ("image/jpeg", "", b"")}
+    there = {"http://127.0.0.1:8080/snapshot": WebAnswer("image/jpeg", "", b"")}
     assert machine.worst(cameras.cameras, config=local, fetch=lambda url, **_: there.get(url))[0] is Severity.GOOD
-    odd = machine.worst(cameras.cameras, config=local, fetch=lambda *_, **__: ("text/html", "", b""))
-    assert "gives text/html" in odd[1]
+    odd = machine.worst(cameras.cameras, config=local, fetch=lambda *_, **__: WebAnswer("text/html", "", b""))
+    assert "sends text/html" in odd[1]
     other = with_camera(stream_url="http://cam.local/stream")
     assert machine.look(cameras.cameras, config=other) == []
 
 
 def test_streamers_of_this_machine_are_found_and_what_to_enter(machine):
     answers = {
-        "http://127.0.0.1:8080/?action=snapshot": ("image/jpeg", "MJPG-Streamer/0.2", b""),
-        "http://127.0.0.1:8081/snapshot": ("image/jpeg", "", b""),
-        "http://127.0.0.1:1984/api/streams": ("application/json", "", b'{"bed cam": {}}'),
-        "http://127.0.0.1:8889/": ("text/plain", "mediamtx", b""),
+        "http://127.0.0.1:8080/?action=snapshot": WebAnswer("image/jpeg", "MJPG-Streamer/0.2", b""),
+        "http://127.0.0.1:8081/snapshot": WebAnswer("image/jpeg", "", b""),
+        "http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", b'{"bed cam": {}}'),
+        "http://127.0.0.1:8889/": WebAnswer("text/plain", "mediamtx", b""),
     }
     found = machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: answers.get(url))
     told = "\n".join(f"{each.text} {each.fix}" for each in found)
@@ -450,7 +451,7 @@ def test_streamers_of_this_machine_are_found_and_what_to_enter(machine):
         'webrtc_url = "http://THIS-COMPUTER:8889/NAME"',
     ):
         assert said in told
-    broken = {"http://127.0.0.1:1984/api/streams": ("application/json", "", b"{")}
+    broken = {"http://127.0.0.1:1984/api/streams": WebAnswer("application/json", "", b"{")}
     assert machine.look(cameras.cameras, config=Config(), fetch=lambda url, **_: broken.get(url)) == []
 
 

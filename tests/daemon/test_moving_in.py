@@ -374,7 +374,7 @@ def test_a_dry_run_tells_and_takes_nothing(capsys):
         "statistics  4 prints",
         "PLA Prusament, ASA: hot",
         "left behind",
-        "to be looked at",
+        "please check",
     ):
         assert each in shown
     assert "the-key-that" not in shown

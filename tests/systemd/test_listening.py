@@ -73,7 +73,7 @@ def test_what_the_unit_says_by_itself_needs_no_drop_in(tmp_path, text, capsys):
 )  # fmt: skip
 def test_what_means_nothing_lets_nobody_in(tmp_path, text, capsys):
     assert drop_in(tmp_path, text) is None
-    assert "listens for this computer only" in capsys.readouterr().err
+    assert "listens only for this computer" in capsys.readouterr().err
 
 
 def test_the_index_is_the_one_that_pip_is_told(tmp_path):
