@@ -85,7 +85,7 @@ def installed(machine):
         ("serial:auto", [BOARD], Severity.GOOD, BOARD.address),
         ("serial:auto", [BOARD, OTHER], Severity.BAD, "usb-Prusa"),
         ("serial:auto", [], Severity.BAD, "another USB cable"),
-        ("/dev/ttyUSB9", [BOARD], Severity.BAD, "there are: serial:/dev/serial/by-id/usb-1a86"),
+        ("/dev/ttyUSB9", [BOARD], Severity.BAD, "existing ports: serial:/dev/serial/by-id/usb-1a86"),
         ("serial:/dev/ttyUSB0", [BOARD], Severity.GOOD, "exists"),
         ("", [], Severity.NOTE, "none found"),
         ("sim?speed=20", [], Severity.GOOD, "not a serial port"),
@@ -109,7 +109,7 @@ def test_a_printer_that_was_named_elsewhere_is_no_lack(machine):
     [
         (Node("root", "dialout", 0o660), {"dialout"}, Severity.GOOD, "as a member of dialout"),
         (Node("root", "dialout", 0o660), {"video"}, Severity.BAD, "sudo usermod -aG dialout anna, then log in again"),
-        (Node("root", "root", 0o600), {"dialout"}, Severity.BAD, "no group helps"),
+        (Node("root", "root", 0o600), {"dialout"}, Severity.BAD, "no group has it"),
         (Node("root", "root", 0o666), set(), None, ""),
         (Node("anna", "anna", 0o600), set(), None, ""),
         (None, set(), None, ""),
