@@ -1,4 +1,4 @@
-"""The port that was chosen over the API: kept in the state directory, for where the configuration names no printer."""
+"""The port chosen over the API, kept in the state directory; it counts if the configuration names no printer."""
 
 import os
 from dataclasses import replace
@@ -10,21 +10,21 @@ from daemon.config import Config
 from daemon.set_aside import make_way
 
 FILE = "printer"
-LONGEST = 1000  # characters of an address
-CONSEQUENCE = "nothing is connected until it is asked for"
+MAX_ADDRESS = 1000  # characters
+CONSEQUENCE = "no printer is connected until a client asks for it"
 
 log = structlog.get_logger()
 
 
 def with_chosen(config: Config, folder: Path) -> Config:
-    """Return the configuration with the port that was chosen; blocks. A printer that the file names wins."""
+    """Return the configuration with the chosen port; a printer in the configuration file wins. Blocks."""
     if config.printer.address:
         return config
     make_way(folder / FILE, CONSEQUENCE, os.R_OK)
     try:
         with (folder / FILE).open(encoding="utf-8") as file:
-            address = file.read(LONGEST).strip()
-        from hal.errors import AddressError  # noqa: PLC0415 - most have chosen none
+            address = file.read(MAX_ADDRESS).strip()
+        from hal.errors import AddressError  # noqa: PLC0415 - most users have chosen none
         from hal.registry import check  # noqa: PLC0415
 
         try:
@@ -43,7 +43,7 @@ def with_chosen(config: Config, folder: Path) -> Config:
 
 
 def keep(address: str, folder: Path) -> None:
-    """Keep the choice for the next start. Blocks; raises OSError."""
+    """Save the choice for the next start. Blocks; raises OSError."""
     path = folder / FILE
     fresh = path.with_suffix(".new")
     fresh.write_text(f"{address}\n", "utf-8")

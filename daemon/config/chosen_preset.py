@@ -1,6 +1,6 @@
-"""The printer as it was chosen over the API: kept in the state directory, for where the configuration says nothing.
+"""The printer that was chosen over the API, kept in the state directory; it counts if the configuration has no profile.
 
-A preset by its name, and what was changed of it; another preset drops the changes.
+It is the name of a preset, and changes of it; choosing another preset drops the changes.
 """
 
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "preset"
 CHANGES = "profile.json"
-CONSEQUENCE = "what was changed of the printer's profile is forgotten"
+CONSEQUENCE = "changes of the printer's profile are lost"
 
 CHANGEABLE = frozenset({
     "name", "model", "width_mm", "depth_mm", "height_mm", "origin", "shape", "heated_bed", "heated_chamber",
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def with_chosen(config: Config, folder: Path) -> Config:
-    """Return the configuration with what was chosen; blocks. What the file says of the printer wins."""
+    """Return the configuration with the chosen printer; a profile in the configuration file wins. Blocks."""
     if config.profile != ProfileConfig():
         return config
     config = replace(config, profile=_chosen(folder))
@@ -44,7 +44,7 @@ def _chosen(folder: Path) -> ProfileConfig:
     make_way(folder / FILE, "the printer's size is not known", os.R_OK)
     try:
         name = (folder / FILE).read_text("utf-8").strip()
-        from daemon.config.presets import find  # noqa: PLC0415 - most have chosen none
+        from daemon.config.presets import find  # noqa: PLC0415 - most users have chosen none
 
         return find(name).profile if name else ProfileConfig()
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
     path = folder / CHANGES
     make_way(path, CONSEQUENCE, os.R_OK)
     try:
-        return _as_far_as_known(profile, json.loads(path.read_bytes()))
+        return _with_valid_changes(profile, json.loads(path.read_bytes()))
     except FileNotFoundError:
         return profile
     except OSError as error:
@@ -72,40 +72,40 @@ def _with_changes(profile: ProfileConfig, folder: Path) -> ProfileConfig:
         return profile
 
 
-def _as_far_as_known(profile: ProfileConfig, values: Any) -> ProfileConfig:
-    """Return the profile with what is understood of a file: a heat limit counts whatever stands beside it.
+def _with_valid_changes(profile: ProfileConfig, values: Any) -> ProfileConfig:
+    """Return the profile with every valid change: a heat limit counts, even if another change is wrong.
 
     Raises:
-        ConfigError: it holds no values by names.
+        ConfigError: the file holds no object.
     """
     for key, value in _mapping(values).items():
         try:
             profile = changed(profile, {key: value})
         except ConfigError as error:
-            log.warning("profile.ignored", reason=str(error), consequence="it stays in the file; all else in it counts")
+            log.warning("profile.ignored", reason=str(error), consequence="this change is ignored; the others count")
     return profile
 
 
 def changed(profile: ProfileConfig, values: Any) -> ProfileConfig:
-    """Return the profile with these values, by the keys of the configuration.
+    """Return the profile with these values, by configuration key.
 
     Raises:
         ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
     """
     for key in _mapping(values):
         if key not in CHANGEABLE:
-            raise ConfigError(f"{str(key)[:40]} of the printer's profile cannot be changed")
+            raise ConfigError(f"{str(key)[:40]!r} cannot be changed in the printer's profile")
     return merge(Config(profile=profile), {"profile": values}, "the printer's profile").profile
 
 
 def _mapping(values: Any) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
-        raise ConfigError("what is changed of a profile must be an object")
+        raise ConfigError("changes of the profile must be an object")
     return values
 
 
 def keep(preset: "Preset | None", folder: Path) -> None:
-    """Keep the choice for the next start, and drop what was changed before; None: none. Blocks; raises OSError."""
+    """Save the choice (None: no preset) for the next start, and drop earlier changes. Blocks; raises OSError."""
     path = folder / FILE
     if preset is None:
         path.unlink(missing_ok=True)
@@ -115,8 +115,8 @@ def keep(preset: "Preset | None", folder: Path) -> None:
 
 
 def keep_changes(values: Mapping[str, Any], folder: Path) -> None:
-    """Keep what is changed besides what was changed before. Blocks; raises OSError."""
-    from daemon.private_file import write_private  # noqa: PLC0415 - memory that a core without changes does not need
+    """Save these changes in addition to earlier ones. Blocks; raises OSError."""
+    from daemon.private_file import write_private  # noqa: PLC0415 - saves memory in a core without changes
 
     path = folder / CHANGES
     try:

@@ -1,6 +1,6 @@
 """Named values in scripts: `{bed_target}` and a few others, filled in when the script is sent.
 
-No template engine: a line that names a value which is not known then is left out, so that nothing half-filled moves.
+This is no template engine: a line with a value that is unknown at that time is left out, never sent half-filled.
 """
 
 import re
@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 _NAME = re.compile(r"\{([^{}]*)\}")
 
 NAMES = {
-    "x": "mm; where the print was left by a pause",
+    "x": "mm; position at which the print was paused",
     "y": "as x",
     "z": "as x",
-    "e": "as x; of the filament",
+    "e": "as x; position of the filament",
     "feedrate": "mm/min; the last F of the file",
     "tool": "number of the active tool",
     "fan": "speed of the part fan, 0 to 255",
@@ -20,7 +20,7 @@ NAMES = {
     "bed_target": "°C; as hotend_target",
     "lines": "lines of the file that the printer has acknowledged",
 }
-"""What may be named, with unit and meaning."""
+"""The names, with unit and meaning."""
 
 
 def names(line: str) -> list[str]:
@@ -29,16 +29,16 @@ def names(line: str) -> list[str]:
 
 
 def unknown_names(line: str) -> list[str]:
-    """Return those of them that mean nothing."""
+    """Return the names in a line that do not exist."""
     return [name for name in names(line) if name not in NAMES]
 
 
 def example(line: str) -> str:
-    """Return the line with a number for each value, to be checked as the command that it will be."""
+    """Return the line with a number for each value, so that it can be checked as a command."""
     return _NAME.sub("0", line)
 
 
 def filled(commands: Iterable[str], known: Mapping[str, str]) -> list[str]:
-    """Return the commands with their values, without those that name one which is not known."""
-    kept = (line for line in commands if all(name in known for name in names(line)))
-    return [_NAME.sub(lambda found: known[found[1]], line) for line in kept]
+    """Return the commands with their values filled in, without those that name an unknown value."""
+    complete = (line for line in commands if all(name in known for name in names(line)))
+    return [_NAME.sub(lambda found: known[found[1]], line) for line in complete]

@@ -1,4 +1,4 @@
-"""What a key of the configuration is: a field of a dataclass, with its meaning and the values that it takes."""
+"""A key of the configuration: a field of a dataclass with its meaning and its allowed values."""
 
 import math
 from dataclasses import field
@@ -12,7 +12,7 @@ Texts = tuple[str, ...]
 
 @frozen
 class Option:
-    """What a key means and which values it takes, besides its type."""
+    """The meaning and the allowed values of a key, beside its type."""
 
     doc: str
     low: float = -math.inf
@@ -32,9 +32,9 @@ def option(
     gcode: bool = False,
     each: type | None = None,
 ) -> T:
-    """Declare a key: its default, its comment and its allowed values; with `gcode` they are commands.
+    """Declare a key: its default, its comment and its allowed values.
 
-    With `each` it is a list of tables; each becomes one of that class, whose fields are declared in the same way. Where
-    they have a name, no two have the same one.
+    With `gcode` the values are commands. With `each` the key is a list of tables, which become instances of that class,
+    whose fields are declared in the same way; their names, if they have any, must differ.
     """
     return field(default=default, metadata={"option": Option(doc, low, high, choices, gcode, each)})

@@ -1,4 +1,4 @@
-"""Where what the service keeps is: directories, sockets, the key."""
+"""Paths of the service: directories, sockets, the key."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,26 +11,26 @@ UPLOADS = "uploads"
 
 
 def state_dir(config: Config, environ: Mapping[str, str]) -> Path:
-    """Return the directory for uploads and database: configured, systemd's, or the user's own."""
+    """Return the directory for uploads and databases: the configured one, systemd's, or the user's own."""
     if config.paths.state_dir:
         return Path(config.paths.state_dir).expanduser()
-    if given := of_systemd(environ, "STATE_DIRECTORY"):
-        return given
+    if directory := of_systemd(environ, "STATE_DIRECTORY"):
+        return directory
     xdg = Path(environ.get("XDG_STATE_HOME", ""))
     base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local/state"
     return base / "nozzled"
 
 
 def runtime_file(environ: Mapping[str, str]) -> Path | None:
-    """Return where the next host finds what this one was about, in memory that a power cut clears; None: nowhere."""
-    if given := of_systemd(environ, "RUNTIME_DIRECTORY"):
-        return given / "logbook"
+    """Return the path of the logbook for the next host, in memory that a power cut clears; None: no such folder."""
+    if directory := of_systemd(environ, "RUNTIME_DIRECTORY"):
+        return directory / "logbook"
     xdg = Path(environ.get("XDG_RUNTIME_DIR", ""))
     return xdg / "nozzled-logbook" if xdg.is_absolute() and xdg.is_dir() else None
 
 
 def core_socket(environ: Mapping[str, str]) -> Path | None:
-    """Return where the core waits for the front; None: there is no runtime directory."""
+    """Return the core's socket for the front; None: there is no runtime directory."""
     logbook = runtime_file(environ)
     if logbook is None:
         return None
@@ -38,7 +38,7 @@ def core_socket(environ: Mapping[str, str]) -> Path | None:
 
 
 def stop_socket(environ: Mapping[str, str], state: Path) -> Path:
-    """Return where the core waits for a stop button: in the state directory where there is no runtime directory."""
+    """Return the core's socket for a stop button; without a runtime directory it is in the state directory."""
     core = core_socket(environ)
     return core.with_name(core.name.replace("core", "stop")) if core else state / "stop.sock"
 

@@ -1,4 +1,4 @@
-"""Printers that are known, as data (`presets.toml`): what a profile is like that is chosen by a name."""
+"""Known printers, as data (`presets.toml`): the profile that a preset's name stands for."""
 
 import re
 import tomllib
@@ -13,12 +13,12 @@ from gcode.frozen import frozen
 
 _FILE = Path(__file__).with_name("presets.toml")
 _FILLERS = frozenset({"original", "prusa", "i3", "creality", "bambu", "lab", "3d", "printer"})
-_SHORTEST = 3  # characters of a name that is looked for within what a printer or a file calls itself
+_MIN_PREFIX = 3  # characters; a name has to be longer to match the beginning of a printer's own name
 
 
 @frozen
 class Preset:
-    """A printer that is known: by which names, and its profile."""
+    """A known printer: its id, its names, and its profile."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Preset:
 
 @cache
 def presets() -> Mapping[str, Preset]:
-    """Return all, by id."""
+    """Return all presets, by id."""
     tables = tomllib.loads(_FILE.read_text("utf-8"))
     return {name: Preset(name, table["name"], tuple(table.get("also", ())), _profile(name, table))
             for name, table in tables.items()}  # fmt: skip
@@ -64,10 +64,10 @@ def _profile(preset: str, table: Mapping[str, Any]) -> ProfileConfig:
 
 
 def find(name: str) -> Preset:
-    """Return the preset of this id or name, however it is written.
+    """Return the preset of this id or name, ignoring case and punctuation.
 
     Raises:
-        ConfigError: none is called so; says which are called nearly so.
+        ConfigError: there is none; suggests similar names.
     """
     wanted, words = _plain(name), _words(name)
     for each in presets().values():
@@ -78,24 +78,24 @@ def find(name: str) -> Preset:
             return each
     ids = list(presets())
     within = [each for each in ids if wanted and wanted in _plain(each)]
-    import difflib  # noqa: PLC0415 - for a mistake alone
+    import difflib  # noqa: PLC0415 - for mistakes alone
 
     close = within or difflib.get_close_matches(name.lower(), ids, n=3)
     hint = f"; did you mean {', '.join(close[:3])}?" if close else "."
-    raise ConfigError(f"there is no preset {name[:60]!r}{hint} All are shown by `nozzled config --preset list`.")
+    raise ConfigError(f"there is no preset {name[:60]!r}{hint} `nozzled config --preset list` shows all.")
 
 
 def suggested(called: str) -> Preset | None:
-    """Return the preset of a printer that calls itself so (MACHINE_TYPE in M115, the model in a file); None: unknown.
+    """Return the preset for a printer's own name (MACHINE_TYPE in M115, the model in a file); None: unknown.
 
-    The longest name that stands in it counts, so that an Ender-3 V2 is no Ender-3.
+    The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3.
     """
     said = _plain(called)
     found = [
         (len(plain), each)
         for each in presets().values()
         for plain in map(_plain, (each.id, *_names(each)))
-        if plain == said or (len(plain) > _SHORTEST and said.startswith(plain))
+        if plain == said or (len(plain) > _MIN_PREFIX and said.startswith(plain))
     ]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -105,10 +105,10 @@ def _names(preset: Preset) -> tuple[str, ...]:
 
 
 def _words(name: str) -> frozenset[str]:
-    """Return the words of a name, but for those that people leave out."""
+    """Return the words of a name without those that people tend to leave out."""
     return frozenset(re.findall(r"[a-z0-9.+]+", name.lower())) - _FILLERS
 
 
 def _plain(name: str) -> str:
-    """Return letters, digits and plus signs alone: what is left of a name where people write it as they like."""
+    """Return only the letters, digits and plus signs of a name, as people spell the rest differently."""
     return re.sub(r"[^a-z0-9+]", "", name.lower())

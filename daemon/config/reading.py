@@ -1,6 +1,6 @@
 """A TOML file → the dataclasses of the sections.
 
-What is not understood is refused, never skipped: a misspelt key must not pass for a setting.
+Unknown keys are refused, never skipped: a misspelt key must not pass for a setting.
 """
 
 import tomllib
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from daemon.config import named_values
 from daemon.config.options import Option, Texts
-from daemon.config.sections import COMPANIONS, MOST_COMMANDS, MOST_MACROS, Config, Macro, Macros, ProfileConfig
+from daemon.config.sections import COMPANIONS, MAX_MACRO_COMMANDS, MAX_MACROS, Config, Macro, Macros, ProfileConfig
 from daemon.errors import ConfigError
 from daemon.one_line import is_one_line
 from gcode.errors import NozzledError
@@ -20,15 +20,15 @@ from gcode.outgoing import check_command
 SYSTEM_FILE = Path("/etc/nozzled.toml")
 """Read when neither the command line nor NOZZLED_CONFIG names a file."""
 
-_SHOWN = 60  # characters of a refused value in a message
-MOST_TABLES = 50  # in one list
+_MAX_SHOWN = 60  # characters of a refused value in a message
+MAX_TABLES = 50  # in one list
 _OF_COMPANIONS = frozenset().union(*COMPANIONS.values())
 
 T = TypeVar("T")
 
 
 def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the configuration file: the one given, else $NOZZLED_CONFIG, else the system's; None: there is none."""
+    """Return the configuration file: `given`, else $NOZZLED_CONFIG, else the system's; None: there is none."""
     if given is not None:
         return given
     if environ.get("NOZZLED_CONFIG"):
@@ -37,17 +37,17 @@ def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the configuration file: the one given, else $NOZZLED_CONFIG, else the system's, else defaults.
+    """Read the configuration file: `path`, else $NOZZLED_CONFIG, else the system's, else defaults.
 
     Raises:
-        ConfigError: the file cannot be read, is no TOML, or holds something that is not understood.
+        ConfigError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
     found = path_of(path, environ)
     return Config() if found is None else merge(Config(), _read(found), str(found))
 
 
 def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mapping[str, T]) -> dict[str, T]:
-    """Read sections of a companion from the same file; one that is not there is as its default.
+    """Read sections of a companion from the same file; a missing section has its default.
 
     Raises:
         ConfigError: as `load`.
@@ -66,10 +66,10 @@ def _section(tables: Mapping[str, object], name: str, source: Path | None) -> Ma
 
 
 def switched_on(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the companions of which the file has a section.
+    """Return the companions that have a section in the file.
 
     Raises:
-        ConfigError: the file cannot be read, or is no TOML.
+        ConfigError: the file cannot be read, or is not TOML.
     """
     found = path_of(path, environ)
     tables = {} if found is None else _read(found)
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except ValueError as error:  # TOMLDecodeError, and what int() says of 5,000 digits
+    except ValueError as error:  # TOMLDecodeError, or int() refuses 5,000 digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
@@ -105,7 +105,7 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
         if not isinstance(table, Mapping):
             raise ConfigError(f"{source}: {name} = {_quoted(table)}: must be a section, [{name}]")
         if name in _OF_COMPANIONS:
-            continue  # each reads its own
+            continue  # the companion reads it
         section = getattr(base, name)
         if name == "profile":
             section = _of_preset(section, table, source)
@@ -114,8 +114,8 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
 
 
 def _of_preset(profile: "ProfileConfig", table: Mapping[str, Any], source: str) -> "ProfileConfig":
-    """Return what the other keys are laid over: the preset that the table names, else what there is."""
-    from daemon.config.presets import find  # noqa: PLC0415 - it needs the section
+    """Return the profile that the other keys override: the preset that the table names, else `profile`."""
+    from daemon.config.presets import find  # noqa: PLC0415 - it imports this package
 
     name = table.get("preset", "")
     if not isinstance(name, str) or not name:
@@ -127,7 +127,7 @@ def _of_preset(profile: "ProfileConfig", table: Mapping[str, Any], source: str) 
 
 
 def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
-    """Return a section with the values of a table; `prefix` says in messages where that stands.
+    """Return a section with the values of a table; `prefix` names the place of the table in messages.
 
     Raises:
         ConfigError: an unknown key, or a value of the wrong type or range.
@@ -138,8 +138,7 @@ def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
     for key, value in table.items():
         _refuse_unknown(key, value, type(section), prefix)
         if not _fits(value, kinds[key], rules[key]):
-            wanted = _allowed(kinds[key], rules[key])
-            raise ConfigError(f"{prefix}{key} = {_quoted(value)}: must be {wanted}")
+            raise ConfigError(f"{prefix}{key} = {_quoted(value)}: must be {_allowed(kinds[key], rules[key])}")
         if (cls := rules[key].each) is not None:
             values[key] = _tables(value, cls, f"{prefix}{key}")
             continue
@@ -150,25 +149,25 @@ def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
             _check_script(value, f"{prefix}{key}")
         values[key] = kinds[key](value)
     if (preset := getattr(section, "preset", "")) and "preset" in values:
-        values["preset"] = preset  # its own name, however it was written
+        values["preset"] = preset  # its id, not the spelling in the file
     return replace(section, **values)  # type: ignore[type-var]  # a dataclass
 
 
 def _tables(given: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
-    """Return what a list of tables holds.
+    """Return the instances that a list of tables describes.
 
     Raises:
-        ConfigError: one of them cannot be used, two have one name, or there are too many.
+        ConfigError: one of them cannot be used, two have the same name, or there are too many.
     """
     made = tuple(
         each if isinstance(each, cls) else merge_section(cls(), _table(each, key), f"{key}[{number}].")
         for number, each in enumerate(given, 1)
     )
-    if len(made) > MOST_TABLES:
-        raise ConfigError(f"{key}: there may be {MOST_TABLES}, not {len(made)}")
+    if len(made) > MAX_TABLES:
+        raise ConfigError(f"{key}: {len(made)} tables, at most {MAX_TABLES} are allowed")
     names = [name.casefold() for each in made if (name := getattr(each, "name", ""))]
     if twice := next((name for name in names if names.count(name) > 1), ""):
-        raise ConfigError(f"{key}: there are two with the name {_quoted(twice)}")
+        raise ConfigError(f"{key}: two have the name {_quoted(twice)}")
     return made
 
 
@@ -179,20 +178,20 @@ def _table(given: object, key: str) -> Mapping[str, Any]:
 
 
 def _macros(given: Iterable[Any], key: str) -> "tuple[Macro, ...]":
-    """Return the buttons of a list of tables.
+    """Return the buttons that a list of tables describes.
 
     Raises:
-        ConfigError: one is none, or two have one name.
+        ConfigError: one of them cannot be used, two have the same name, or there are too many.
     """
     found: dict[str, Macro] = {}
     for each in given:
         table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
         made = _macro(table, key)
         if made.name.casefold() in found:
-            raise ConfigError(f"{key}: there are two with the name {_quoted(made.name)}")
+            raise ConfigError(f"{key}: two have the name {_quoted(made.name)}")
         found[made.name.casefold()] = made
-    if len(found) > MOST_MACROS:
-        raise ConfigError(f"{key}: there may be {MOST_MACROS}, not {len(found)}")
+    if len(found) > MAX_MACROS:
+        raise ConfigError(f"{key}: {len(found)} buttons, at most {MAX_MACROS} are allowed")
     return tuple(found.values())
 
 
@@ -200,12 +199,16 @@ def _macro(table: object, key: str) -> Macro:
     if not isinstance(table, Mapping) or not {"name", "commands"} <= table.keys() <= {
         each.name for each in fields(Macro)
     }:
-        raise ConfigError(f"{key} = {_quoted(table)}: must be a table with name, commands and, perhaps, while_printing")
+        raise ConfigError(
+            f"{key} = {_quoted(table)}: must be a table with name, commands and, optionally, while_printing"
+        )
     name, commands, always = table["name"], table["commands"], table.get("while_printing", False)
-    if not _is_text(name) or not name.strip() or len(name) > _SHOWN:
-        raise ConfigError(f"{key}: name = {_quoted(name)}: must be a text of 1 to {_SHOWN} characters")
-    if not _fits(commands, Texts, Option("")) or not 0 < len(commands) <= MOST_COMMANDS:
-        raise ConfigError(f"{key}: commands = {_quoted(commands)}: must be a list of 1 to {MOST_COMMANDS} commands")
+    if not _is_text(name) or not name.strip() or len(name) > _MAX_SHOWN:
+        raise ConfigError(f"{key}: name = {_quoted(name)}: must be a text of 1 to {_MAX_SHOWN} characters")
+    if not _fits(commands, Texts, Option("")) or not 0 < len(commands) <= MAX_MACRO_COMMANDS:
+        raise ConfigError(
+            f"{key}: commands = {_quoted(commands)}: must be a list of 1 to {MAX_MACRO_COMMANDS} commands"
+        )
     if not isinstance(always, bool):
         raise ConfigError(f"{key}: while_printing = {_quoted(always)}: must be true or false")
     for line in commands:
@@ -219,7 +222,7 @@ def _macro(table: object, key: str) -> Macro:
 def _check_script(lines: Iterable[str], key: str) -> None:
     """Refuse now what the link would refuse in the middle of a print."""
     for line in lines:
-        # before a job there is nothing to be named
+        # without a job there are no named values
         unknown = named_values.names(line) if key.endswith("connected") else named_values.unknown_names(line)
         if unknown:
             allowed = "none here" if key.endswith("connected") else ", ".join(named_values.NAMES)
@@ -234,13 +237,13 @@ def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
     known = [each.name for each in fields(section)] + (sorted(_OF_COMPANIONS) if section is Config else [])
     if key in known:
         return
-    import difflib  # noqa: PLC0415 - for a mistake alone
+    import difflib  # noqa: PLC0415 - for mistakes alone
 
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"
-    shown = f"{prefix}{key[:_SHOWN]} = {_quoted(value)}"
-    raise ConfigError(f"{shown}: unknown {what}; {hint}known are {', '.join(known)}")
+    shown = f"{prefix}{key[:_MAX_SHOWN]} = {_quoted(value)}"
+    raise ConfigError(f"{shown}: unknown {what}; {hint}the known ones are {', '.join(known)}")
 
 
 def _fits(value: object, kind: object, rule: Option) -> bool:
@@ -258,7 +261,7 @@ def _fits(value: object, kind: object, rule: Option) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Text of one line: a line break in a G-code line would smuggle in another one."""
+    """Tell whether this is text on one line: a line break within a command would smuggle in another command."""
     return isinstance(value, str) and is_one_line(value)
 
 
@@ -279,8 +282,8 @@ def _allowed(kind: object, rule: Option) -> str:
 
 
 def _quoted(value: object) -> str:
-    """A refused value for a message: as TOML where it can be, never long."""
+    """Return a refused value for a message: as TOML if possible, and shortened."""
     from daemon.config.writing import toml  # noqa: PLC0415 - for a mistake alone
 
     text = toml(value) if isinstance(value, bool) or _is_text(value) else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

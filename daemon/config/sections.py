@@ -1,4 +1,4 @@
-"""The sections of the configuration file. They are the only source of what is read, refused and written."""
+"""The sections of the configuration file: the only source of what is read, refused and written."""
 
 from daemon.config.options import option
 from gcode.frozen import frozen
@@ -7,13 +7,13 @@ FIRMWARES = (
     "marlin", "marlin-1.0", "prusa", "prusa-buddy", "repetier", "smoothie", "reprapfirmware", "teacup", "malyan",
     "klipper",
 )  # fmt: skip
-"""What a printer may run, as `[profile] firmware` names it."""
+"""Firmwares by their names in `[profile] firmware`."""
 
 COMPANIONS = {
     "timelapse": ("timelapse",), "power": ("power", "sensors"), "notify": ("notify", "spoolman"),
     "mqtt": ("mqtt",), "farm": ("farm",),
 }  # fmt: skip
-"""Processes beside core and front, each with its sections of the file; it is switched on by having one there."""
+"""Processes beside core and front → their sections; a section in the file switches its companion on."""
 
 
 @frozen
@@ -46,21 +46,21 @@ class PrinterConfig:
     """The line to the printer."""
 
     address: str = option(
-        "", "sim, serial:/dev/ttyACM0 or serial:auto; empty: nothing is connected until it is asked for."
+        "", "sim, serial:/dev/ttyACM0 or serial:auto; empty: no printer is connected until a client asks for it."
     )
     baudrate: int = option(
-        115200, "Bits per second where the address gives none; 0: the usual ones are tried.", low=0, high=10_000_000
+        115200, "Bits per second, unless the address has them; 0: try the usual ones.", low=0, high=10_000_000
     )
     extra_ports: tuple[str, ...] = option((), "Globs of further ports that clients may connect to.")
     connect_timeout_s: float = option(30.0, "Seconds to wait for a printer that does not answer.", low=1, high=600)
     retry_s: float = option(5.0, "Seconds between attempts to connect.", low=0.1, high=3600)
     reattach_s: float = option(
-        60.0, "Seconds that a print waits for a lost connection to come back; 0: it ends at once.", low=0, high=3600
+        60.0, "Seconds that a print waits for a lost connection to return; 0: it ends at once.", low=0, high=3600
     )
     on_error: str = option(
         "fail",
         "What happens when the firmware answers a line of a print with an error and does not halt: fail ends the "
-        "print and turns the heaters off, pause pauses it, ignore warns and prints on.",
+        "print and turns the heaters off, pause pauses it, ignore warns and continues.",
         choices=("fail", "pause", "ignore"),
     )
     poll_idle_s: float = option(
@@ -71,14 +71,14 @@ class PrinterConfig:
 
 @frozen
 class ProfileConfig:
-    """What the printer is, for clients to show and to check against; `nozzled config --preset list` has known ones."""
+    """The printer's size and abilities, for clients and checks; `nozzled config --preset list` has known printers."""
 
-    preset: str = option("", "A known printer, like ender-3; its values hold for every key that is not given here.")
+    preset: str = option("", "A known printer, like ender-3; it sets every key that is not set here.")
     name: str = option("Default", "Name of the profile.")
     model: str = option("Generic RepRap Printer", "Make and model.")
-    width_mm: float = option(0.0, "Bed along X; 0: not known, and nothing is checked against it.", low=0, high=100_000)
-    depth_mm: float = option(0.0, "Bed along Y; 0: not known.", low=0, high=100_000)
-    height_mm: float = option(0.0, "How high it prints; 0: not known.", low=0, high=100_000)
+    width_mm: float = option(0.0, "Width of the bed, along X; 0: unknown, and not checked.", low=0, high=100_000)
+    depth_mm: float = option(0.0, "Depth of the bed, along Y; 0: unknown.", low=0, high=100_000)
+    height_mm: float = option(0.0, "Height of the print volume; 0: unknown.", low=0, high=100_000)
     origin: str = option("lowerleft", "Where X and Y are 0 on the bed.", choices=("lowerleft", "center"))
     shape: str = option("rectangular", "Shape of the bed.", choices=("rectangular", "circular"))
     x_min_mm: float = option(0.0, "Lowest X that the nozzle can reach; 0: the edge of the bed.", low=-10_000, high=0)
@@ -96,28 +96,28 @@ class ProfileConfig:
     max_bed_c: float = option(120.0, "Highest target for the bed, in °C.", low=1, high=500)
     max_chamber_c: float = option(120.0, "Highest target for the chamber, in °C.", low=1, high=500)
     min_extrusion_c: float = option(
-        -1.0, "Below it nothing is extruded, in °C; 0: there is no limit; -1: as the firmware has it.", low=-1, high=500
+        -1.0, "Lowest temperature for extrusion, in °C; 0: no limit; -1: the firmware's own limit.", low=-1, high=500
     )
     firmware: str = option(
-        "", "Its firmware; empty: the printer is asked, and Marlin is assumed until then.", choices=("", *FIRMWARES)
+        "", "Its firmware; empty: as the printer says, and Marlin until it has answered.", choices=("", *FIRMWARES)
     )
     motion: tuple[str, ...] = option(
-        (), 'Limits of motion, by the commands that set them, like "M201 X1000 Y1000"; empty: not known.', gcode=True
+        (), 'Limits of motion, as the commands that set them, like "M201 X1000 Y1000"; empty: unknown.', gcode=True
     )
-    tool_change_s: float = option(0.0, "Seconds that a change of the tool takes.", low=0, high=3600)
+    tool_change_s: float = option(0.0, "Seconds that a tool change takes.", low=0, high=3600)
     filament_change_s: float = option(
-        60.0, "Seconds that a change of filament (M600) is assumed to take.", low=0, high=86400
+        60.0, "Seconds that a filament change (M600) is assumed to take.", low=0, high=86400
     )
     probing_s: float = option(60.0, "Seconds that probing the bed (G29, G80) takes.", low=0, high=3600)
 
     @property
     def hotends(self) -> int:
-        """How many hotends there are to be heated."""
+        """Number of hotends."""
         return 1 if self.shared_nozzle else self.extruders
 
     @property
     def sized(self) -> bool:
-        """It is known how large the printer is."""
+        """The printer's size is known."""
         return self.width_mm > 0 or self.depth_mm > 0 or self.height_mm > 0
 
 
@@ -125,31 +125,30 @@ class ProfileConfig:
 class LinkConfig:
     """The conversation with the firmware."""
 
-    window_lines: int = option(0, "Lines in flight; 0: what the firmware is known to hold.", low=0, high=64)
-    window_bytes: int = option(0, "Bytes in flight; 0: what the firmware is known to hold.", low=0, high=65536)
+    window_lines: int = option(0, "Lines in flight; 0: as many as the firmware is known to buffer.", low=0, high=64)
+    window_bytes: int = option(0, "Bytes in flight; 0: as many as the firmware is known to buffer.", low=0, high=65536)
     answer_timeout_s: float = option(
-        30.0, "Seconds of silence after which the printer is asked which line it wants.", low=1, high=3600
+        30.0, "Seconds of silence after which the host probes which line the printer expects.", low=1, high=3600
     )
     long_commands: tuple[str, ...] = option(
         (),
-        "Further commands that may take minutes without a word, like G425 or PRINT_START; the usual ones are known.",
+        "Further commands that may take minutes without an answer, like G425 or PRINT_START; the usual ones are known.",
         gcode=True,
     )
     compact: str = option(
         "auto",
-        "auto: moves are sent without blanks and zeros that mean nothing, to firmwares with which that was tried; "
+        "auto: moves are sent without redundant blanks and zeros to firmwares that are tested with it; "
         "off: as they are in the file.",
         choices=("auto", "off"),
     )
     packing: str = option(
         "auto",
-        "auto: lines are sent packed, in half the bytes (MeatPack), to firmwares that say that they unpack them; "
-        "off: never.",
+        "auto: lines are packed to half their bytes (MeatPack) for firmwares that report support for it; off: never.",
         choices=("auto", "off"),
     )
-    record: str = option("", "Directory for recordings, one of each connection; empty: none is made.")
+    record: str = option("", "Directory for recordings, one for each connection; empty: no recordings.")
     record_max_mib: int = option(64, "Size at which a recording continues in another file, in MiB.", low=1, high=4096)
-    record_keep: int = option(10, "Recordings kept, the newest ones.", low=1, high=10_000)
+    record_keep: int = option(10, "Number of recordings to keep; the oldest are deleted.", low=1, high=10_000)
 
 
 ALL_OFF = ("M104 S0", "M140 S0", "M107", "M84")
@@ -162,34 +161,33 @@ class JobConfig:
 
     heat_up: str = option(
         "auto",
-        "Who waits for temperatures of a file (M109, M190, M191): host keeps pause and cancel working meanwhile; "
+        "Who waits for the temperatures in a file (M109, M190, M191): host keeps pause and cancel working meanwhile; "
         "auto: the firmware if it has EMERGENCY_PARSER, else the host.",
         choices=("auto", "host", "firmware"),
     )
     on_stop: str = option(
         "hand-over",
-        "What a print does when the service is restarted by systemd: hand-over leaves it to the next process, "
-        "safe ends it and turns the heaters off, as a stop always does.",
+        "What happens to a print when systemd restarts the service: hand-over leaves it to the next process, "
+        "safe ends it and turns the heaters off, as stopping the service always does.",
         choices=("hand-over", "safe"),
     )
     after_reboot: str = option(
         "ask",
-        "What a print does when the computer reboots during it and the printer keeps its power, its heat and its "
-        "position: resume prints on at once; ask pauses until somebody resumes it; safe ends it and turns the heaters "
-        "off.",
+        "What happens to a print when the computer reboots while the printer keeps its power, heat and position: "
+        "resume continues at once; ask pauses until a user resumes it; safe ends it and turns the heaters off.",
         choices=("resume", "ask", "safe"),
     )
     after_reboot_min: float = option(
         60.0,
         "Minutes for which ask keeps the printer warm: the bed all the time (Prusa-Firmware: 30 min), hotends as in "
-        "any pause. Then the print ends.",
+        "any pause. After that the print ends.",
         low=1,
         high=1440,
     )
     cancel_deadline_s: float = option(
         30.0,
-        "Seconds of silence after which the printer of a cancelled job is stopped by M112. Moves that it still makes "
-        "are no silence: once it has acknowledged that its heaters are off, they have at least five minutes.",
+        "Seconds of silence after which the printer of a cancelled job is stopped by M112. Once it has acknowledged "
+        "heaters off, its remaining moves may take five minutes at least.",
         low=5,
         high=3600,
     )
@@ -203,43 +201,43 @@ class JobConfig:
 
 @frozen
 class PauseConfig:
-    """What becomes of the head and the heat in a pause. Where the firmware tells no position nothing is moved."""
+    """Head and heaters in a pause. The head is not moved if the firmware does not report its position."""
 
     park: str = option(
         "lift",
-        "none: stay; lift: only up; corner: up, then to park_x_mm, park_y_mm.",
+        "none: do not move; lift: move up; corner: move up, then to park_x_mm, park_y_mm.",
         choices=("none", "lift", "corner"),
     )
-    lift_mm: float = option(5.0, "How far up.", low=0, high=1000)
-    retract_mm: float = option(1.0, "How much filament is retracted, if the hotend is hot.", low=0, high=100)
-    park_x_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
-    park_y_mm: float = option(0.0, "Where to, with park = corner.", low=-1000, high=100_000)
+    lift_mm: float = option(5.0, "Distance to move up.", low=0, high=1000)
+    retract_mm: float = option(1.0, "Length of filament to retract, if the hotend is hot.", low=0, high=100)
+    park_x_mm: float = option(0.0, "X to move to, with park = corner.", low=-1000, high=100_000)
+    park_y_mm: float = option(0.0, "Y to move to, with park = corner.", low=-1000, high=100_000)
     standby_after_min: float = option(30.0, "Minutes after which hotends go to standby; 0: never.", low=0, high=10_000)
-    standby_c: float = option(100.0, "Their temperature then, in °C; the bed keeps its own.", low=0, high=300)
+    standby_c: float = option(100.0, "Their temperature in standby, in °C; the bed keeps its target.", low=0, high=300)
 
 
 @frozen
 class SafetyConfig:
-    """When heaters are turned off unasked; docs/safety.md has the rules that are always on."""
+    """When heaters are turned off automatically; docs/safety.md has the rules that always apply."""
 
     idle_heat_min: float = option(
         30.0,
-        "Minutes with a heater on, but no print and no command, until all are turned off; 0: never.",
+        "Minutes with a heater on, but without print and commands, after which all are turned off; 0: never.",
         low=0,
         high=1440,
     )
     dead_man_min: float = option(
         10.0,
         "Minutes without a move after which the firmware halts by itself (M85), in case this computer has died. "
-        "Has to be more than the longest dwell (G4) of any file; 0: the timer is left alone.",
+        "Must be longer than the longest dwell (G4) of any file; 0: the timer is not changed.",
         low=0,
         high=1440,
     )
     dead_man_paused_min: float = option(30.0, "The same while a print is paused.", low=1, high=1440)
     no_progress_min: float = option(
         15.0,
-        "Minutes without an acknowledged line, while the printer is neither busy nor heating, after which there "
-        "is a warning; 0: never.",
+        "Minutes without an acknowledged line, while the printer is neither busy nor heating, after which a "
+        "warning is shown; 0: never.",
         low=0,
         high=1440,
     )
@@ -251,8 +249,8 @@ class ScriptsConfig:
 
     connected: tuple[str, ...] = option((), "When the printer has answered for the first time.", gcode=True)
     before_start: tuple[str, ...] = option((), "Before the first line of a file.", gcode=True)
-    after_pause: tuple[str, ...] = option((), "When a job has come to rest.", gcode=True)
-    before_resume: tuple[str, ...] = option((), "Before a paused job goes on.", gcode=True)
+    after_pause: tuple[str, ...] = option((), "When a paused job is at rest.", gcode=True)
+    before_resume: tuple[str, ...] = option((), "Before a paused job resumes.", gcode=True)
     after_cancel: tuple[str, ...] = option(
         ALL_OFF,
         "After a cancelled job; every heater has been turned off by then.",
@@ -262,14 +260,14 @@ class ScriptsConfig:
     after_finish: tuple[str, ...] = option((), "After the last line of a file.", gcode=True)
     eject: tuple[str, ...] = option(
         (),
-        "After that, for a print from the queue: clears the bed, which then counts as clear for the next print.",
+        "After after_finish, for prints from the queue: clears the bed, which then counts as clear for the next print.",
         gcode=True,
     )
 
 
 @frozen
 class PathsConfig:
-    """Where things are kept."""
+    """Where files are kept."""
 
     state_dir: str = option(
         "",
@@ -281,10 +279,10 @@ class PathsConfig:
 class LogConfig:
     """The log, on standard error."""
 
-    level: str = option("info", "Least severity shown.", choices=("debug", "info", "warning", "error"))
+    level: str = option("info", "Lowest severity to log.", choices=("debug", "info", "warning", "error"))
     format: str = option(
         "auto",
-        "auto: console on a terminal, fields in the journal, else JSON lines.",
+        "auto: console on a terminal, fields in the journal, JSON lines elsewhere.",
         choices=("auto", "console", "json"),
     )
 
@@ -293,7 +291,7 @@ class LogConfig:
 class ApiConfig:
     """Access to the API."""
 
-    key_file: str = option("", "Where the API key is kept; empty: api-key in the state directory.")
+    key_file: str = option("", "File of the API key; empty: api-key in the state directory.")
     loopback_without_key: bool = option(
         default=False,
         doc="Programs on this machine need no key to read and control; anyone who can run one here has access.",
@@ -302,39 +300,39 @@ class ApiConfig:
 
 @frozen
 class AppearanceConfig:
-    """How this printer shows itself to people."""
+    """How this printer appears to people."""
 
-    name: str = option("", "Name shown by clients; empty: they choose.")
+    name: str = option("", "Name of the printer in clients; empty: their own choice.")
 
 
 @frozen
 class CameraConfig:
     """A further camera."""
 
-    name: str = option("", "What it is called, like Nozzle; empty: Camera and its number.")
+    name: str = option("", "Its name, like Nozzle; empty: Camera and its number.")
     stream_url: str = option("", "Address of the live picture (MJPEG).")
     snapshot_url: str = option("", "Address of a single picture (JPEG).")
     webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
     hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
     flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
     flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
-    rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
+    rotate_90: bool = option(default=False, doc="The picture is rotated 90° to the left.")
 
 
 @frozen
 class WebcamConfig:
-    """Cameras that look at the printer; other programs have them, and tell their pictures by HTTP."""
+    """Cameras that look at the printer, served over HTTP by other programs."""
 
     stream_url: str = option(
         "",
         "Address of the live picture (MJPEG), like http://127.0.0.1:8080/stream; an address that only this "
-        "machine can open is served as /webcam/. Empty: there is none.",
+        "machine can open is served as /webcam/. Empty: no camera.",
     )
     snapshot_url: str = option("", "Address of a single picture (JPEG).")
     flip_horizontally: bool = option(default=False, doc="The picture is mirrored left to right.")
     flip_vertically: bool = option(default=False, doc="The picture is mirrored top to bottom.")
-    rotate_90: bool = option(default=False, doc="The picture is to be turned a quarter to the left.")
-    name: str = option("", "What the first camera is called; empty: Webcam.")
+    rotate_90: bool = option(default=False, doc="The picture is rotated 90° to the left.")
+    name: str = option("", "Name of the first camera; empty: Webcam.")
     webrtc_url: str = option("", "Address of a page that shows it by WebRTC.")
     hls_url: str = option("", "Address of its HLS stream, or of a page that plays it.")
     cameras: tuple[CameraConfig, ...] = option(
@@ -344,7 +342,7 @@ class WebcamConfig:
 
 @frozen
 class SystemConfig:
-    """Programs that keys of scope admin may run, as lists of arguments; no shell sees them. Empty: not offered."""
+    """Programs that keys of scope admin may run, as lists of arguments, without a shell. Empty: not offered."""
 
     shutdown: tuple[str, ...] = option((), 'Turns the machine off, like ["systemctl", "poweroff"].')
     reboot: tuple[str, ...] = option((), 'Reboots the machine, like ["systemctl", "reboot"].')
@@ -353,15 +351,15 @@ class SystemConfig:
 
 @frozen
 class DiscoveryConfig:
-    """How clients find the daemon in the local network."""
+    """How clients find the daemon on the local network."""
 
-    mdns: bool = option(default=True, doc="Announce it by mDNS, where it listens on an address of the network.")
+    mdns: bool = option(default=True, doc="Announce it by mDNS, if it listens on an address of the network.")
     avahi_services: str = option("/etc/avahi/services", "Where Avahi looks for services to announce.")
 
 
 @frozen
 class MetricsConfig:
-    """Numbers for Prometheus, at /metrics."""
+    """Metrics for Prometheus, at /metrics."""
 
     open_to: tuple[str, ...] = option(
         (), 'Addresses or networks that may read them without a key, like ["192.168.1.20", "fd00::/8"].'
@@ -370,12 +368,12 @@ class MetricsConfig:
 
 @frozen
 class AnalysisConfig:
-    """What is found out about files before they are printed: time, layers, and what is wrong with them."""
+    """The analysis of files before they are printed: time, layers, errors."""
 
-    enabled: bool = option(default=True, doc="Uploads are analysed, by a process of their own.")
+    enabled: bool = option(default=True, doc="Analyse uploads, in a process of their own.")
     priority: str = option(
         "idle",
-        "idle: an analysis that nobody waits for runs when nothing else wants the processor. low: it runs at a low "
+        "idle: an analysis that no user waits for runs only while the processor is idle. low: it runs at low "
         "priority, for a computer that is never idle.",
         choices=("idle", "low"),
     )
@@ -384,8 +382,8 @@ class AnalysisConfig:
     )
 
 
-MOST_MACROS = 50
-MOST_COMMANDS = 100  # of one macro
+MAX_MACROS = 50
+MAX_MACRO_COMMANDS = 100
 
 
 @frozen
@@ -393,9 +391,9 @@ class Macro:
     """A button that sends commands.
 
     Attributes:
-        name: on the button.
-        commands: checked as those of a client are, and sent all or none.
-        while_printing: it may be pressed while a print goes on.
+        name: the text of the button.
+        commands: checked like a client's commands; all are sent, or none.
+        while_printing: it works during a print.
     """
 
     name: str
@@ -405,12 +403,12 @@ class Macro:
 
 @frozen
 class MacrosConfig:
-    """Buttons of the page that send commands; each may stand by itself too, under [[macros.buttons]]."""
+    """Buttons of the page that send commands; each may also be a table of its own, [[macros.buttons]]."""
 
     buttons: tuple[Macro, ...] = option(
         (),
-        'Like {name = "Load filament", commands = ["M83", "G1 E80 F300"]}; with while_printing = true also during a '
-        "print.",
+        'Like {name = "Load filament", commands = ["M83", "G1 E80 F300"]}; with while_printing = true they '
+        "also work during a print.",
     )
 
 

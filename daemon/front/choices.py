@@ -168,7 +168,7 @@ def _counts(section: str, key: str, value: Any) -> bool:
     try:
         merge(Config(), {section: {key: value}}, FILE)
     except ConfigError as error:
-        log.warning("settings.ignored", reason=str(error), consequence="it stays in the file; all else in it counts")
+        log.warning("settings.ignored", reason=str(error), consequence="this change is ignored; the others count")
         return False
     return True
 
