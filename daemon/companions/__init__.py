@@ -1,1 +1,1 @@
-"""Companions: processes beside core and front that no print depends on. They come over the API alone."""
+"""Companions: processes beside core and front on which no print depends. They use only the API."""

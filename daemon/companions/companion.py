@@ -1,6 +1,6 @@
-"""Companion: what these processes have in common: they find the front, say what is so, and do what they are asked.
+"""The base class of companions: it reports their state to the front, and answers the requests that the front passes on.
 
-Whatever becomes of the front, a companion waits for it: its restart, its update, its absence.
+A companion outlives the front: while that restarts, is updated or is away, the companion waits for it.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ from daemon.client.push import Message
 from gcode.frozen import frozen
 
 GAP = 0.25  # s between two messages to the front
-AGAIN = 2.0  # s until a front that did not answer, or refused, is tried again
-REPEAT = 20.0  # s after which the state is said again: a front that is new has not heard it
-CLAIMED = 2.0  # s in which the front says that somebody still waits for what was asked; later it may not be so
-MOST = 64  # events, messages and answers of each kind that wait for the front; the oldest go
+RETRY_S = 2.0  # after a front did not answer, or refused
+REPEAT = 20.0  # s after which the state is reported again, as a restarted front does not have it
+CLAIM_TIMEOUT_S = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
+MAX_WAITING = 64  # events, messages and answers of each kind for the front; the oldest are dropped
 
 log = structlog.get_logger()
 
 
 class Refusal(Exception):
-    """What was asked is not done: HTTP's status, and why."""
+    """A request that is refused: HTTP's status, and the reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 @frozen
 class Answer:
-    """What has come of it: HTTP's status, and JSON or None."""
+    """The answer to a request: HTTP's status, and JSON or None."""
 
     status: int = 204
     body: Any = None
@@ -50,11 +50,11 @@ DONE = Answer()
 
 
 class Companion:
-    """One of them; a subclass says its name, what it does (`run`), and what it does when asked (`handle`).
+    """A companion. A subclass has a name, does its work in `run`, and answers requests in `handle`.
 
     Attributes:
-        client: the front.
-        folder: its own in the state directory; made by `serve`.
+        client: of the front.
+        folder: its own folder in the state directory.
     """
 
     name: ClassVar[str] = ""
@@ -64,9 +64,9 @@ class Companion:
         self.folder = folder
         self._state: Mapping[str, Any] | None = None
         self._wake = asyncio.Event()
-        self._saying = asyncio.Lock()  # what is said later is heard later
+        self._posting = asyncio.Lock()  # keeps the messages to the front in order
         self._queues: dict[str, deque[dict[str, Any]]] = {
-            kind: deque(maxlen=MOST) for kind in ("events", "plugins", "messages", "answers")
+            kind: deque(maxlen=MAX_WAITING) for kind in ("events", "plugins", "messages", "answers")
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self._token, self._numbers = secrets.token_hex(6), count(1)
@@ -74,43 +74,43 @@ class Companion:
     # -- for the subclass ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Do what it is for, until it is cancelled."""
+        """Do the companion's work until cancelled."""
         await asyncio.Event().wait()
 
     async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:  # noqa: ARG002 - for subclasses
-        """Do what somebody asks for, whose key allows `scope`; never longer than 10 s.
+        """Carry out a client's request within 10 s; the client's key has the scope `scope`.
 
         Raises:
-            Refusal: it is not done.
+            Refusal: the request is refused.
         """
         raise Refusal(400, f"{self.name} cannot do {do!r}")
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         return ""
 
     def tell(self, state: Mapping[str, Any]) -> None:
-        """Say what is so; the whole of it."""
+        """Report the whole state to the front."""
         if state != self._state:
             self._state = dict(state)
             self._wake.set()
 
     def event(self, name: str, payload: Mapping[str, Any]) -> None:
-        """Have clients told of an event."""
+        """Send an event to clients."""
         self._put("events", {"name": name, "payload": payload})
 
     def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
-        """Have clients told what OctoPrint's plug-in of this name would say."""
+        """Send clients a message of OctoPrint's plugin of this name."""
         self._put("plugins", {"plugin": plugin, "data": data})
 
     def message(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Have clients told something of a kind of its own, like `timelapse`."""
+        """Send clients a message of another kind, like `timelapse`."""
         self._put("messages", {"kind": kind, "payload": payload})
 
-    async def say_now(self) -> bool:
-        """Bring the state to the front at once; tell whether it has heard it."""
+    async def tell_now(self) -> bool:
+        """Report the state at once; return whether the front has received it."""
         try:
-            async with asyncio.timeout(CLAIMED), self._saying:
+            async with asyncio.timeout(CLAIM_TIMEOUT_S), self._posting:
                 await self.client.post(f"/api/companions/{self.name}", {"state": self._state})
         except (ClientError, TimeoutError) as error:
             log.warning("companion.not_heard", reason=str(error) or "the front did not answer")
@@ -118,68 +118,68 @@ class Companion:
         return True
 
     async def messages(self, subscription: Mapping[str, Any] | None = None) -> AsyncIterator[Message]:
-        """Yield what the front tells, for ever; `connected` comes again after each time that it was away."""
+        """Yield the front's messages for ever; `connected` comes after each connection."""
         while True:
             try:
                 async for message in self.client.push(subscription=subscription):
                     yield message
             except ClientError as error:
-                log.warning("companion.not_told", reason=str(error), again_s=AGAIN)
-            await asyncio.sleep(AGAIN)
+                log.warning("companion.not_told", reason=str(error), again_s=RETRY_S)
+            await asyncio.sleep(RETRY_S)
 
     # -- the process -----------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Run until cancelled; whatever of it fails ends all of it, as the service manager restarts it."""
+        """Run until cancelled. Any failure ends the whole process, which the service manager restarts."""
         async with asyncio.TaskGroup() as group:
-            for part in (self.run(), self._say(), self._be_asked()):
+            for part in (self.run(), self._report(), self._take_requests()):
                 group.create_task(part)
 
     def _put(self, kind: str, what: dict[str, Any]) -> None:
         if kind != "answers":
-            what["once"] = f"{self._token}-{next(self._numbers)}"  # said again, it is heard once
+            what["once"] = f"{self._token}-{next(self._numbers)}"  # the front drops a repetition
         self._queues[kind].append(what)
         self._wake.set()
 
-    async def _say(self) -> None:
-        """Bring to the front what there is to say."""
+    async def _report(self) -> None:
+        """Send the front the state and all that waits."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REPEAT):
                     await self._wake.wait()
             self._wake.clear()
-            await self._say_once()
+            await self._report_once()
             await asyncio.sleep(GAP)
 
-    async def _say_once(self) -> None:
+    async def _report_once(self) -> None:
         taken = {kind: [*queue] for kind, queue in self._queues.items()}
         for queue in self._queues.values():
             queue.clear()
         try:
-            async with self._saying:
-                said = {"state": self._state, **{kind: each for kind, each in taken.items() if each}}
-                await self.client.post(f"/api/companions/{self.name}", said)
+            async with self._posting:
+                report = {"state": self._state, **{kind: each for kind, each in taken.items() if each}}
+                await self.client.post(f"/api/companions/{self.name}", report)
         except ClientError as error:
-            log.warning("companion.not_heard", reason=str(error), again_s=AGAIN)
+            log.warning("companion.not_heard", reason=str(error), again_s=RETRY_S)
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
-                return  # a front of another version does not take it the second time either
+                return  # a front of another version would refuse it again
             for kind, each in taken.items():
-                if kind != "answers":  # whoever waited has given up by then
-                    room = MOST - len(self._queues[kind])  # what has come meanwhile is newer
+                if kind != "answers":  # the clients have given up by then
+                    room = MAX_WAITING - len(self._queues[kind])  # those that have come meanwhile are newer
                     self._queues[kind].extendleft(reversed(each[len(each) - min(room, len(each)) :]))
             self._wake.set()
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_S)
 
-    async def _be_asked(self) -> None:
-        """Do what the front passes on; one thing does not wait for another."""
+    async def _take_requests(self) -> None:
+        """Carry out the requests that the front passes on, at the same time."""
         while True:
             try:
-                asked = (await self.client.get(f"/api/companions/{self.name}/requests"))["requests"]
+                requests = (await self.client.get(f"/api/companions/{self.name}/requests"))["requests"]
             except ClientError as error:
-                log.warning("companion.not_asked", reason=str(error), again_s=AGAIN)
-                await asyncio.sleep(AGAIN)
+                log.warning("companion.not_asked", reason=str(error), again_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
-            for request in asked:
+            for request in requests:
                 self._begin(self._answer(request))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -188,7 +188,7 @@ class Companion:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Mapping[str, Any]) -> None:
-        """Do one thing, and say what has come of it; not what nobody waits for any more, as this process hung."""
+        """Carry out a request and answer it, unless this process hung and the client has given up."""
         if not await self._is_waited_for(request["id"]):
             log.warning("companion.too_late", do=request["do"], consequence="it is not done")
             return
@@ -205,8 +205,8 @@ class Companion:
         now = asyncio.get_running_loop().time
         began = now()
         try:
-            async with asyncio.timeout(CLAIMED):
+            async with asyncio.timeout(CLAIM_TIMEOUT_S):
                 await self.client.post(f"/api/companions/{self.name}/requests", {"id": number})
         except (ClientError, TimeoutError):
             return False
-        return now() - began < CLAIMED
+        return now() - began < CLAIM_TIMEOUT_S

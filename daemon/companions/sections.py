@@ -1,4 +1,4 @@
-"""The sections of the configuration file that are companions', for whoever shows all of it."""
+"""The companions' sections of the configuration file, for `nozzled config`."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -18,23 +18,23 @@ CLASSES = {
     "spoolman": "notify:SpoolmanConfig",
     "timelapse": "timelapse:TimelapseConfig",
 }
-"""Where each is described."""
+"""Section → package and class that describe it."""
 
-_OFF = "# Not switched on. To switch it on, have this section in the file, and start nozzled-{}.service."
-_UNITS = {"farm": "farm-agent"}  # what is called otherwise than its section
+_OFF = "# Not switched on. To switch it on, add this section to the file and start nozzled-{}.service."
+_UNITS = {"farm": "farm-agent"}  # companion → unit, where the names differ
 
 
 def default(section: str) -> Any:
-    """Return a section of which the file says nothing."""
+    """Return a section with its defaults."""
     package, _, name = CLASSES[section].partition(":")
     return getattr(importlib.import_module(f"{__package__}.{package}.config"), name)()
 
 
 def render(path: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield the sections as TOML; those of a companion that is not switched on as comments.
+    """Yield the sections as TOML, as comments if their companion is not switched on.
 
     Raises:
-        ConfigError: the file holds something that one of them does not understand.
+        ConfigError: a section has an unknown key or a wrong value.
     """
     on = switched_on(path, environ)
     for companion, sections in COMPANIONS.items():

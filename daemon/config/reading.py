@@ -243,7 +243,7 @@ def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"
     shown = f"{prefix}{key[:_MAX_SHOWN]} = {_quoted(value)}"
-    raise ConfigError(f"{shown}: unknown {what}; {hint}the known ones are {', '.join(known)}")
+    raise ConfigError(f"{shown}: unknown {what}; {hint}known {what}s: {', '.join(known)}")
 
 
 def _fits(value: object, kind: object, rule: Option) -> bool:

@@ -98,7 +98,7 @@ def test_what_a_command_asks_for_is_no_setting_of_the_same_name(words, empty, ca
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     empty.write_text("[http]\nport = 1\n")
     assert main([*words, "--config", str(empty)]) == 3
-    assert "nothing answers at http://127.0.0.1:1: is nozzled running there?" in capsys.readouterr().err
+    assert "no answer from http://127.0.0.1:1: is nozzled running there?" in capsys.readouterr().err
 
 
 def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
@@ -151,7 +151,9 @@ def test_an_unknown_key_is_refused_with_what_is_allowed(command, tmp_path, capsy
     assert main([command, "--config", str(path), "--state-dir", str(tmp_path / "state")]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith(f"nozzled: {path}: http.prot = 80: unknown key; did you mean port? known are host, port")
+    assert said.err.startswith(
+        f"nozzled: {path}: http.prot = 80: unknown key; did you mean port? known keys: host, port"
+    )
     assert not (tmp_path / "state").exists()
 
 

@@ -137,7 +137,7 @@ async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
         await until_target(nozzled, "bed", 40)
         shown = (await nozzled("printer", "status")).splitlines()
         assert shown[:2] == ["state       Operational", "port        VIRTUAL at 115200 baud"]
-        assert shown[2].endswith(" °C, wanted 50 °C")
+        assert shown[2].endswith(" °C, target 50 °C")
         assert (await nozzled("printer", "presets")).splitlines()[0] == "PLA   nozzle 205 °C, bed 60 °C"
         await nozzled("printer", "preheat", "petg", "--tool", "nozzle")
         await until_target(nozzled, "tool0", 235)
@@ -365,7 +365,7 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
         assert shown == [
             "   1  waiting      0/1  part.gcode  PLA",
             "the bed is not clear",
-            "nothing begins: nobody has said that the bed is clear",
+            "no print starts: nobody has said that the bed is clear",
         ]
         await nozzled("queue", "clear-bed")
         async with asyncio.timeout(PATIENCE):

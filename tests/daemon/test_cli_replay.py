@@ -54,7 +54,7 @@ def test_the_first_difference_is_told_with_both_sides(tmp_path, altered, capsys)
     assert re.fullmatch(
         rf"first difference at record {at}, at \d+\.\d+ s: recorded is -> 'N31 .*', now it is -> 'N30 .*'", difference
     )
-    assert gone.startswith(f"gone through: {at} of {len(session.records)} records")
+    assert gone.startswith(f"replayed: {at} of {len(session.records)} records")
 
 
 def test_lenient_goes_on_and_still_fails(tmp_path, altered, capsys):
@@ -63,7 +63,7 @@ def test_lenient_goes_on_and_still_fails(tmp_path, altered, capsys):
     out = capsys.readouterr().out
     total = len(session.records)
     assert f"first difference at record {at}, " in out
-    assert f"gone through: {total} of {total} records" in out
+    assert f"replayed: {total} of {total} records" in out
 
 
 def test_parts_are_run_as_one(tmp_path, recorded):

@@ -148,13 +148,13 @@ def test_an_integer_will_do_for_a_number(tmp_path):
         ("http = 1", "http = 1: must be a section, [http]"),
         (
             "[htpp]\nport = 1",
-            "htpp = {'port': 1}: unknown section; did you mean http? known are http, pri",
+            "htpp = {'port': 1}: unknown section; did you mean http? known sections: http, pri",
         ),
         (
             "[http]\nprot = 1",
-            "http.prot = 1: unknown key; did you mean port? known are host, port, max_upload_mib",
+            "http.prot = 1: unknown key; did you mean port? known keys: host, port, max_upload_mib",
         ),
-        ("[http]\nzzz = 1", "http.zzz = 1: unknown key; known are host, port, max_upload_mib"),
+        ("[http]\nzzz = 1", "http.zzz = 1: unknown key; known keys: host, port, max_upload_mib"),
         ("[[http]]\nport = 1", "http = [{'port': 1}]: must be a section, [http]"),
         ("[http\n", "not valid TOML: "),
         ("[http]\nport = " + "9" * 5000, "not valid TOML: "),

@@ -134,7 +134,7 @@ def test_the_group_is_that_of_the_services_user(machine):
         (["ModemManager"], "sudo systemctl disable --now ModemManager"),
         (["brltty"], "apt-get remove brltty"),
         (["octoprint"], "disable --now octoprint"),
-        (["cura"], "end cura"),
+        (["cura"], "stop cura"),
         (["nozzled"], ""),
         (["nozzled", "systemd"], ""),
         ([], ""),
@@ -203,7 +203,7 @@ def test_the_systems_console_on_the_printers_port(machine):
         ("50000", Severity.BAD, "too low (earlier, since it booted)"),
         ("80008", Severity.NOTE, "it is too hot (now)"),
         ("20000", Severity.NOTE, "its clock is capped (earlier, since it booted)"),
-        ("nonsense", Severity.NOTE, "cannot be seen"),
+        ("nonsense", Severity.NOTE, "cannot be checked"),
     ],
 )
 def test_the_power_of_a_raspberry_pi(machine, bits, level, words):
@@ -258,7 +258,7 @@ def test_heat_and_memory(machine):
 def test_versions(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
     assert machine.worst(service.versions, answers="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
-    assert "is version 0.9" in machine.worst(service.versions, answers="0.9")[1]
+    assert "has version 0.9" in machine.worst(service.versions, answers="0.9")[1]
 
 
 def test_another_distribution_with_our_modules(machine):
@@ -284,7 +284,7 @@ def test_the_configuration(machine):
     ("shown", "level", "words"),
     [
         ("ActiveState=active\nNRestarts=0\nUnitFileState=enabled", Severity.GOOD, "is running"),
-        ("ActiveState=active\nNRestarts=4", Severity.NOTE, "again 4 times"),
+        ("ActiveState=active\nNRestarts=4", Severity.NOTE, "restarted it 4 times"),
         ("ActiveState=active\nNRestarts=0\nUnitFileState=disabled", Severity.NOTE, "does not start with the computer"),
         ("ActiveState=failed\nResult=watchdog", Severity.BAD, "has failed (watchdog)"),
         ("ActiveState=inactive", Severity.BAD, "is not running (inactive)"),
@@ -302,7 +302,7 @@ def test_the_units(machine, shown, level, words):
     ("told", "level", "words"),
     [
         (LISTENING, Severity.GOOD, "HTTP answers"),
-        ({**LISTENING, "answers": ""}, Severity.BAD, "nobody answers"),
+        ({**LISTENING, "answers": ""}, Severity.BAD, "no answer"),
         ({**LISTENING, "answers": None}, Severity.NOTE, "without its key"),
         (
             {**LISTENING, "answers": "", "listens": lambda _: ["nginx"]},
@@ -310,7 +310,7 @@ def test_the_units(machine, shown, level, words):
             "another program uses port 5000: nginx",
         ),
         ({**LISTENING, "listens": lambda _: ["nozzled"]}, Severity.GOOD, "HTTP answers"),
-        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot come"),
+        ({**LISTENING, "sockets": ("127.0.0.1:5000",)}, Severity.NOTE, "other computers and phones cannot connect"),
         ({**LISTENING, "sockets": ("0.0.0.0:81",)}, Severity.NOTE, "systemd listens at 0.0.0.0:81"),
     ],
 )
@@ -322,7 +322,7 @@ def test_http(machine, told, level, words):
 @pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
 def test_whether_others_can_come_to_what_runs_by_hand(machine, host, alone):
     found = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
-    assert any("other computers and phones cannot come" in each.text for each in found) == alone
+    assert any("other computers and phones cannot connect" in each.text for each in found) == alone
 
 
 def test_a_printer_that_has_halted_is_not_called_fine(machine):
@@ -333,7 +333,7 @@ def test_a_printer_that_has_halted_is_not_called_fine(machine):
 def test_the_key(machine):
     mine = Node("nozzled", "nozzled", 0o600)
     told = {"service": installed(machine), "user": "root"}
-    assert "there is no key" in machine.worst(service.key, **told)[1]
+    assert "does not exist yet" in machine.worst(service.key, **told)[1]
     assert "sudo nozzled doctor" in machine.worst(service.key, **{**told, "user": "anna"})[1]
     machine.write("/var/lib/nozzled/api-key", "x" * 43 + "\n")
     assert machine.worst(service.key, **told, node=lambda _: mine)[0] is Severity.GOOD
@@ -473,13 +473,13 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
 @pytest.mark.parametrize(
     ("name", "state", "level", "words"),
     [
-        ("power", None, Severity.NOTE, "does not run"),
+        ("power", None, Severity.NOTE, "not running"),
         ("power", {"devices": [plug()]}, Severity.GOOD, "power: Printer is on"),
         ("power", {"devices": [plug(on=None, error="Printer does not answer")]}, Severity.NOTE, "does not answer"),
-        ("power", {"devices": [plug(on=None)]}, Severity.NOTE, "nobody knows whether Printer is on"),
+        ("power", {"devices": [plug(on=None)]}, Severity.NOTE, "the state of Printer is unknown"),
         ("power", {"devices": [plug(printer=False)]}, Severity.NOTE, 'role = "printer"'),
         ("power", {"sensors": {"stop": STOP}}, Severity.GOOD, "is ready"),
-        ("power", {"sensors": {"stop": STOP | {"direct": False}}}, Severity.NOTE, "through the front alone"),
+        ("power", {"sensors": {"stop": STOP | {"direct": False}}}, Severity.NOTE, "only through the front"),
         ("power", {"sensors": {"stop": STOP | {"pushed": True}}}, Severity.NOTE, "its wire is broken"),
         ("power", {"sensors": {"filament": [{"name": "left", "present": False}]}}, Severity.NOTE, "left"),
         ("notify", {"targets": [{"name": "phone"}], "results": [message(), message("no")]}, Severity.GOOD, "delivered"),

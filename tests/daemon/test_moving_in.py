@@ -373,7 +373,7 @@ def test_a_dry_run_tells_and_takes_nothing(capsys):
         "uploads     3 (",
         "statistics  4 prints",
         "PLA Prusament, ASA: hot",
-        "left behind",
+        "not imported",
         "please check",
     ):
         assert each in shown
@@ -406,7 +406,7 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     assert "uploads" in shown
     assert "3 prints" in shown
     assert "key of OctoApp" in shown
-    assert "shown this once" in shown
+    assert "not shown again" in shown
     args.url = "http://elsewhere"
     taken = MoveReport()
     command._in_state(found, taken, {}, args)

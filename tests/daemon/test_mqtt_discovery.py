@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from daemon.companions.front_state import FrontState
 from daemon.companions.mqtt import discovery
 from daemon.companions.mqtt.discovery import Described
-from daemon.companions.mqtt.seen import FrontState, payloads
+from daemon.companions.mqtt.payloads import payloads
 from daemon.companions.mqtt.topics import Topics, cleaned
 from support.http import api
 from support.mqtt import telling

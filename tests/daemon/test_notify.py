@@ -152,7 +152,7 @@ async def test_a_test_says_how_it_went_and_no_address_is_told(tmp_path):
 async def test_without_targets_it_says_what_to_do(tmp_path):
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, Outside(), targets="# none\n"):
         state = (await in_memory(server).companions.get("notify"))["state"]
-        assert "there is no target yet" in state["problem"]
+        assert "no targets yet" in state["problem"]
 
 
 async def test_a_print_is_reported_to_spoolman_while_it_goes_on_and_at_its_end(tmp_path):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from daemon.companions.notify.news import GONE, FrontSeen, Newsroom, end_key, ends
-from daemon.companions.notify.notices import Tidings
+from daemon.companions.front_state import FrontState
+from daemon.companions.notify.news import GONE, NoticeFinder, end_key, ends
+from daemon.companions.notify.notices import UserNotice
 from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
 
 
@@ -17,7 +18,7 @@ def told(news, now=0.0, **values):
 
 
 def test_a_snapshot_is_kept_up_to_date():
-    snapshot = FrontSeen()
+    snapshot = FrontState()
     assert snapshot.take({"seq": 1, "all": {"job": {"state": "printing", "id": 1}, "analysis": {"layers": 3}}})
     assert snapshot.take({"seq": 2, "set": {"job.state": "paused"}})
     assert not snapshot.take({"seq": 3, "beat": 1.0})
@@ -27,13 +28,13 @@ def test_a_snapshot_is_kept_up_to_date():
 
 
 def test_a_pause_of_the_printer_is_told_once_and_one_of_a_person_never():
-    news = Newsroom()
+    news = NoticeFinder()
     paused = {"job__state": "paused", "job__pauseReason": "filament runout", "job__progress": {"completion": 41.7}}
     assert told(news) == []
     assert told(news, job__state="paused", job__pauseReason=None) == []
     assert told(news, **{**paused, "job__state": "pausing"}) == [("paused", "paused")]
     assert told(news, **paused) == []
-    again = Newsroom(standing=set(news.standing))  # a restart in the middle of it
+    again = NoticeFinder(standing=set(news.standing))  # a restart in the middle of it
     assert told(again, **paused) == []
     assert told(again) == []
     later = {**paused, "job__progress": {"completion": 80.0}}
@@ -41,7 +42,7 @@ def test_a_pause_of_the_printer_is_told_once_and_one_of_a_person_never():
 
 
 def test_two_pauses_of_a_print_are_two_pieces_of_news():
-    news, keys = Newsroom(), set()
+    news, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
         news.look(seen(), 0.0)
         at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
@@ -50,21 +51,21 @@ def test_two_pauses_of_a_print_are_two_pieces_of_news():
 
 
 def test_a_line_that_was_lost_is_told_when_the_print_goes_on():
-    news = Newsroom()
+    news = NoticeFinder()
     assert told(news, job__state="reattaching") == []
-    restarted = Newsroom(lost=set(news.lost))
+    restarted = NoticeFinder(lost=set(news.lost))
     assert told(restarted, job__state="printing") == [("back", "back")]
     assert told(restarted, job__state="printing") == []
 
 
 def test_a_print_that_ends_without_its_line_is_told_as_its_end():
-    news = Newsroom()
+    news = NoticeFinder()
     told(news, job__state="reattaching")
     assert told(news, job__state="failed") == []
 
 
 def test_a_warning_is_told_once_however_its_numbers_count():
-    news = Newsroom()
+    news = NoticeFinder()
     text = "the print has made no progress for 15 min: the printer has acknowledged none of its lines"
     assert told(news, job__warning=text) == [("warning", "warning")]
     assert told(news, job__warning=text.replace("15", "16")) == []
@@ -74,7 +75,7 @@ def test_a_warning_is_told_once_however_its_numbers_count():
 
 def test_a_halt_has_its_date_for_a_key_and_says_what_to_do():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
-    [notice] = Newsroom().look(seen(printer__fault=fault), 0.0)
+    [notice] = NoticeFinder().look(seen(printer__fault=fault), 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
@@ -84,7 +85,7 @@ def test_a_halt_has_its_date_for_a_key_and_says_what_to_do():
 
 
 def test_a_rule_of_safety_that_is_broken_is_told_again_only_after_it_was_kept_for_a_while():
-    news = Newsroom()
+    news = NoticeFinder()
     broken = {"printer__trouble": "the heaters could not be turned off"}
     assert told(news, 0.0, **broken) == [("fault", "trouble")]
     assert told(news, 1.0) == []  # a front that has just begun knows nothing
@@ -95,12 +96,12 @@ def test_a_rule_of_safety_that_is_broken_is_told_again_only_after_it_was_kept_fo
 
 
 def test_a_stop_that_nobody_has_confirmed_is_told():
-    assert told(Newsroom(), printer__stop="unconfirmed") == [("fault", "stop")]
-    assert told(Newsroom(), printer__stop="confirmed") == []
+    assert told(NoticeFinder(), printer__stop="unconfirmed") == [("fault", "stop")]
+    assert told(NoticeFinder(), printer__stop="confirmed") == []
 
 
 def test_the_bed_is_told_of_for_each_copy():
-    news = Newsroom()
+    news = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
         news.look(seen(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
@@ -111,7 +112,7 @@ def test_the_bed_is_told_of_for_each_copy():
 
 
 def test_a_disk_is_told_of_when_it_gets_full_and_not_at_each_byte():
-    news, low = Newsroom(), 100.0
+    news, low = NoticeFinder(), 100.0
     assert [bool(news.disk(free, low, "", 0.0)) for free in (90, 80, 110, 90, 151, 99)] == [1, 0, 0, 0, 0, 1]
 
 
@@ -139,13 +140,13 @@ def test_a_record_that_begins_anew_gives_numbers_twice():
 def test_every_notice_has_its_texts(language):
     about = {"file": "a.gcode", "device": "printer", "reason": "x", "seconds": 90, "free": 10**8, "share": 12.3}
     for what in _TITLES["en"]:
-        notice = Tidings("done", "k", what, about)
+        notice = UserNotice("done", "k", what, about)
         assert "{" not in title_of(notice, language) + body_of(notice, language, 2)
         assert "\n" not in title_of(notice, language)
 
 
 def test_what_others_have_named_cannot_make_a_message_of_its_own():
-    notice = Tidings("done", "k", "done", {"printer": "MK3", "file": "a\nTo: all\r\x1b[31m{0}\u2028" + "x" * 300})
+    notice = UserNotice("done", "k", "done", {"printer": "MK3", "file": "a\nTo: all\r\x1b[31m{0}\u2028" + "x" * 300})
     title = title_of(notice, "en")
     assert title.startswith("MK3: a To: all [31m{0} x")
     assert len(title) < 120
@@ -154,7 +155,7 @@ def test_what_others_have_named_cannot_make_a_message_of_its_own():
 
 def test_the_end_of_a_print_is_told_with_time_and_filament():
     used = [{"tool": 0, "length": 12345.6, "weight": 36.2, "material": "PLA 2.0"}, {"tool": 1, "length": 0.0}]
-    notice = Tidings("done", "k", "done", {"printer": "", "file": "a.gcode", "seconds": 11_520, "filament": used})
+    notice = UserNotice("done", "k", "done", {"printer": "", "file": "a.gcode", "seconds": 11_520, "filament": used})
     assert title_of(notice, "de") == "a.gcode ist fertig"
     assert body_of(notice, "de") == "Dauer: 3 h 12 min.\nFilament: 12,3 m, 36 g PLA 2.0."
     assert [duration(each) for each in (5, 65, 3599, 7300)] == ["5 s", "1 min", "1 h 0 min", "2 h 2 min"]
@@ -166,7 +167,7 @@ def test_both_languages_say_the_same_things():
 
 
 def test_a_runout_is_told_once_also_where_the_printer_pauses_then():
-    news = Newsroom()
+    news = NoticeFinder()
     told(news)
     [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, seen(), 5.0)
     assert (notice.kind, title_of(notice, "en")) == ("paused", "MK3: cube.gcode: the filament has run out")
@@ -174,7 +175,7 @@ def test_a_runout_is_told_once_also_where_the_printer_pauses_then():
 
 
 def test_the_power_is_told_of_before_it_goes_and_when_it_has_gone():
-    news = Newsroom()
+    news = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
     [notice] = news.look(seen(**soon), 0.0)
     assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")

@@ -7,16 +7,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.companions.notify.notices import CLASSES, Tidings
-from daemon.companions.notify.outbox import EVERY, MOST, PAUSES, Dispatches
+from daemon.companions.notify.notices import CLASSES, UserNotice
+from daemon.companions.notify.outbox import EVERY, MOST, PAUSES, NoticeOutbox
 
 
 def notice(key, kind="done"):
-    return Tidings(kind, key, "done", {"file": "a.gcode"})
+    return UserNotice(kind, key, "done", {"file": "a.gcode"})
 
 
 def test_news_goes_to_every_target_once():
-    box = Dispatches()
+    box = NoticeOutbox()
     assert box.add(notice("a"), ["phone", "mail"], 0.0)
     assert not box.add(notice("a"), ["phone", "mail"], 0.0)
     message = box.due("phone", 0.0)
@@ -29,7 +29,7 @@ def test_news_goes_to_every_target_once():
 
 
 def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
-    box = Dispatches()
+    box = NoticeOutbox()
     for number in range(4):
         box.add(notice(f"k{number}"), ["phone"], number * 1.0)
     box.add(notice("other", "failed"), ["phone"], 3.0)
@@ -43,7 +43,7 @@ def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
 
 
 def test_a_target_that_does_not_answer_is_tried_three_times():
-    box = Dispatches()
+    box = NoticeOutbox()
     box.add(notice("a"), ["phone"], 0.0)
     times, now = [], 0.0
     while (now := box.next_due("phone")) is not None:
@@ -56,7 +56,7 @@ def test_a_target_that_does_not_answer_is_tried_three_times():
 
 
 def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
-    box = Dispatches()
+    box = NoticeOutbox()
     box.send(notice("fire", "fault"), ["phone"], 0.0)
     for number in range(MOST + 3):
         box.send(notice(f"k{number}"), ["phone"], 0.0)
@@ -66,12 +66,12 @@ def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
 
 
 def test_what_waits_and_what_was_told_outlive_the_process():
-    box = Dispatches()
+    box = NoticeOutbox()
     box.add(notice("a"), ["phone", "mail"], 0.0)
     box.went(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
     box.went(box.due("phone", 0.0), "phone", "503", 0.0, 0.0)
     box.add(notice("b"), ["phone", "mail"], 1.0)  # has to wait for its class
-    again = Dispatches()
+    again = NoticeOutbox()
     again.restore(json.loads(json.dumps(box.document())), ["phone", "mail"], 50.0)
     tries = [{name: tried for name, (tried, _) in each.waiting.items()} for each in again.messages]
     assert [each.notice.key for each in again.messages] == ["a", "b"]
@@ -80,7 +80,7 @@ def test_what_waits_and_what_was_told_outlive_the_process():
 
 
 def test_a_target_that_was_taken_out_is_waited_for_no_longer():
-    box = Dispatches()
+    box = NoticeOutbox()
     box.add(notice("a"), ["phone"], 0.0)
     box.keep_only(["mail"])
     assert not box.messages
@@ -98,14 +98,14 @@ _WORDS = st.sampled_from([*_NAMES, "done", "phone"]) | st.none() | st.integers()
     )
 )
 def test_whatever_the_file_holds_it_begins(document):
-    box = Dispatches()
+    box = NoticeOutbox()
     box.restore(document if isinstance(document, dict) else {}, ["phone"], 0.0)
     assert box.add(notice("fresh " + str(random.random())), ["phone"], 0.0) in (True, False)
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(CLASSES)), st.integers(0, 9), st.floats(0, 30)), max_size=60))
 def test_no_class_is_told_more_than_once_a_minute(events):
-    box, now, sent = Dispatches(), 0.0, {}
+    box, now, sent = NoticeOutbox(), 0.0, {}
     for kind, key, pause in events:
         now += pause
         box.release(["phone"], now)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from daemon.companions.notify import child
 from daemon.companions.notify.picture import is_jpeg
-from daemon.companions.notify.senders import Apprise, Letter
+from daemon.companions.notify.senders import Apprise, Notification
 from daemon.companions.notify.targets import Target, file_of, load, parse
 from daemon.errors import ConfigError
 
-LETTER = Letter("1-k", "done", "MK3: a.gcode is done", "It took 3 h.", {}, 1_700_000_000)
+LETTER = Notification("1-k", "done", "MK3: a.gcode is done", "It took 3 h.", {}, 1_700_000_000)
 SECRET = "s3cr3t-t0ken"
 
 
@@ -48,9 +48,11 @@ def picture():
 async def test_apprise_sends_a_message_with_its_picture(tmp_path):
     file = tmp_path / "picture.jpg"
     file.write_bytes(picture())
-    letter = Letter(LETTER.identity, "done", LETTER.title, LETTER.body, {}, LETTER.date, picture(), file)
+    notification = Notification(LETTER.identity, "done", LETTER.title, LETTER.body, {}, LETTER.date, picture(), file)
     async with sink() as (got, port):
-        assert await Apprise(60).send(Target("phone", "json", f"json://127.0.0.1:{port}/{SECRET}"), letter) is None
+        assert (
+            await Apprise(60).send(Target("phone", "json", f"json://127.0.0.1:{port}/{SECRET}"), notification) is None
+        )
     [(_, body)] = got
     assert (body["title"], body["message"], body["type"]) == (LETTER.title, LETTER.body, "success")
     [attached] = body["attachments"]

@@ -250,7 +250,7 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         (["--line", "12"], "and no part is below it: print the whole file"),
         (["--layer", "1"], "and no part is below it: print the whole file"),
         (["--height", "-5"], "and no part is below it: print the whole file"),
-        (["--layer", "2", "--output", "part.gcode"], "is the file itself"),
+        (["--layer", "2", "--output", "part.gcode"], "is the input file"),
         (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
     ],
 )
@@ -563,7 +563,7 @@ def test_the_source_is_never_written_to(small, tmp_path, capsys):
     (tmp_path / "hard.gcode").hardlink_to(small)
     for output in ("sub/../part.gcode", "link.gcode", "hard.gcode"):
         assert main(["resume-at", str(small), "--layer", "2", "--yes", "--output", str(tmp_path / output)]) == 1
-        assert "is the file itself" in capsys.readouterr().err
+        assert "is the input file" in capsys.readouterr().err
         assert small.read_text() == SMALL
     assert sorted(each.name for each in tmp_path.iterdir()) == ["hard.gcode", "link.gcode", "part.gcode", "sub"]
 

@@ -77,7 +77,7 @@ class FarmCompanion(Companion):
             os.close(self._lock)
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         agent = self._agent
         if (entry := agent.entry) is not None:
             text = f"holds copy {entry.copy} ({entry.name}, {entry.stage})"

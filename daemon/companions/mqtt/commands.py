@@ -37,7 +37,7 @@ def read(payload: bytes) -> dict[str, Any]:
     if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= LONGEST_ID):
         raise BadCommand(f"id must be a text of 1 to {LONGEST_ID} characters")
     if found["verb"] not in VERBS:
-        raise BadCommand(f"unknown verb; known are {', '.join(VERBS)}")
+        raise BadCommand(f"unknown verb; known verbs: {', '.join(VERBS)}")
     return found
 
 

@@ -12,13 +12,14 @@ import structlog
 
 from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.companion import Companion
+from daemon.companions.front_state import FrontState
 from daemon.companions.mqtt import discovery
 from daemon.companions.mqtt.broker import Broker
 from daemon.companions.mqtt.commands import MqttCommands
 from daemon.companions.mqtt.config import MqttConfig, check, password, tls_context
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
+from daemon.companions.mqtt.payloads import MOST_HEATERS, OLD, PARTS, payloads, switch_of
 from daemon.companions.mqtt.rates import Rates
-from daemon.companions.mqtt.seen import MOST_HEATERS, OLD, PARTS, FrontState, payloads, switch_of
 from daemon.companions.mqtt.topics import Topics, cleaned
 from daemon.private_file import write_private
 
@@ -296,7 +297,7 @@ class MqttCompanion(Companion):
         )
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         if self._broker is None:
             return "waits for the front"
         where = f"{self._config.host}:{self._config.own_port}"

@@ -1,4 +1,4 @@
-"""The companion `notify`: listens to the front, tells people, and keeps Spoolman's books."""
+"""The companion `notify`: listens to the front, sends notifications, and reports used filament to Spoolman."""
 
 import asyncio
 import json
@@ -13,11 +13,12 @@ import structlog
 from daemon.client import ClientError, OctoPrintClient
 from daemon.client.exchange import Exchange
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
+from daemon.companions.front_state import FrontState
 from daemon.companions.notify import news as news_of
 from daemon.companions.notify import picture
 from daemon.companions.notify.config import NotifyConfig, SpoolmanConfig
-from daemon.companions.notify.news import FrontSeen, Newsroom
-from daemon.companions.notify.notices import CLASSES, Tidings
+from daemon.companions.notify.news import NoticeFinder
+from daemon.companions.notify.notices import CLASSES, UserNotice
 from daemon.companions.notify.outbox import Delivery
 from daemon.companions.notify.post import Post
 from daemon.companions.notify.senders import Apprise, Webhook
@@ -28,15 +29,15 @@ from daemon.errors import ConfigError
 from daemon.private_file import write_private
 
 CHOICES = "choices.json"
-HISTORY = 20  # prints that are looked at
+HISTORY = 20  # prints of the history to look at
 WAITS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
-"""Seconds between looks for the end of a print in the history, which has it a moment later."""
+"""Seconds between queries for the end of a print in the history, which has it a moment later."""
 
-FILAMENT = 6.0  # s that the end of a print waits for what it has used
-LOOK = 30.0  # s between looks at the file of the targets
-DISK = 600.0  # s between looks at the disk
-IDLE = 300.0  # s between looks at spools while nothing is printed
-TEST = 8.0  # s that a test waits for its result
+FILAMENT_WAIT_S = 6.0  # for the filament that a print has used, before its end is reported
+TARGETS_EVERY_S = 30.0
+DISK_EVERY_S = 600.0
+SPOOLS_EVERY_S = 300.0  # while nothing is printed
+TEST_TIMEOUT_S = 8.0  # for the result of a test message, and for Spoolman
 MIB = 2**20
 ENDED = ("completed", "cancelled", "failed", "interrupted")
 SUBSCRIPTION = {"page": {"patient": True}, "state": False, "plugins": False, "events": [*news_of.EVENTS]}
@@ -47,7 +48,7 @@ log = structlog.get_logger()
 
 
 class Notify(Companion):
-    """Tells people what happens to their prints."""
+    """Notifies people of what happens to their prints."""
 
     name = "notify"
 
@@ -65,34 +66,34 @@ class Notify(Companion):
         """Prepare.
 
         Args:
-            client: the front.
+            client: of the front.
             folder: its own.
-            notify: what is configured of messages.
-            spoolman: what is configured of Spoolman.
+            notify: the section of that name.
+            spoolman: the section of that name.
             environ: of this process.
             wall: the date, in s.
-            outside: the way to webhooks and Spoolman.
+            outside: sends requests to webhooks and Spoolman.
 
         Raises:
-            ConfigError: Spoolman's address is none, or a class is none.
+            ConfigError: Spoolman's address or a class is wrong.
         """
         super().__init__(client, folder)
         if unknown := [each for each in notify.mute if each not in CLASSES]:
-            raise ConfigError(f"notify.mute: unknown class {unknown[0]!r}; known are {', '.join(CLASSES)}")
+            raise ConfigError(f"notify.mute: unknown class {unknown[0]!r}; known classes: {', '.join(CLASSES)}")
         self._config = notify
         self._spoolman = spoolman
-        self._wants_messages = notify != NotifyConfig() or not spoolman.url  # else it is there for Spoolman alone
+        self._wants_messages = notify != NotifyConfig() or not spoolman.url  # else it only reports to Spoolman
         self._environ = environ
         self._wall = wall
         self._targets: list[Target] = []
         self._problem: str | None = None
         self._mute = frozenset(notify.mute)
-        self._seen = FrontSeen()
-        self._news = Newsroom()
+        self._seen = FrontState()
+        self._news = NoticeFinder()
         self._ends = asyncio.Event()
-        self._began = False  # the history was looked at once
-        self._ended: tuple[Any, Any] = (None, None)  # id and state of the job when the page told of it last
-        self._missing = False  # the history did not have that end, or did not answer
+        self._knows_history = False  # the history was read once
+        self._last_job: tuple[Any, Any] = (None, None)  # its id and state in the front's last message
+        self._is_end_missing = False  # the history did not have the end of that job, or did not answer
         senders = {"": Apprise(notify.timeout_s).send, "webhook": Webhook(outside, notify.timeout_s).send}
         self._post = Post(folder, senders, self._picture, lambda: notify.language, wall)
         self._post.changed = self._tell
@@ -101,7 +102,7 @@ class Notify(Companion):
         self._active = False
 
     async def run(self) -> None:
-        """Listen and tell, until cancelled."""
+        """Listen and notify until cancelled."""
         await self._look_at_targets()
         await self._post.open()
         await asyncio.to_thread(self._read_choices)
@@ -111,10 +112,10 @@ class Notify(Companion):
             await self._stock.open()
         self._tell()
         parts: list[Coroutine[Any, Any, None]] = [
-            self._post.run(), self._listen(), self._tell_ends(), self._every(LOOK, self._look_at_targets)
+            self._post.run(), self._listen(), self._tell_ends(), self._every(TARGETS_EVERY_S, self._look_at_targets)
         ]  # fmt: skip
         if self._config.disk_free_mib:
-            parts.append(self._every(DISK, self._look_at_disk))
+            parts.append(self._every(DISK_EVERY_S, self._look_at_disk))
         if self._stock is not None:
             parts.append(self._keep_books(self._stock))
         async with asyncio.TaskGroup() as group:
@@ -147,8 +148,8 @@ class Notify(Companion):
         seen = self._seen
         for notice in self._news.look(seen, asyncio.get_running_loop().time()):
             self._add(notice)
-        was, self._ended = self._ended, (seen.get("job.id"), seen.get("job.state"))
-        if self._ended[1] in ENDED and (self._ended != was or self._missing):
+        before, self._last_job = self._last_job, (seen.get("job.id"), seen.get("job.state"))
+        if self._last_job[1] in ENDED and (self._last_job != before or self._is_end_missing):
             self._ends.set()
         if (active := seen.get("job.active") is True) != self._active:
             self._active = active
@@ -161,34 +162,34 @@ class Notify(Companion):
             self._post.kept = kept
             self._post.save()
 
-    def _add(self, notice: Tidings) -> None:
+    def _add(self, notice: UserNotice) -> None:
         if notice.kind in self._mute:
             self._post.outbox.note([notice.key])
         else:
             self._post.add(notice)
 
     async def _tell_ends(self) -> None:
-        """Tell how prints have ended, also those that ended while nobody listened."""
+        """Report how prints ended, including those that ended while this process was not connected."""
         while True:
             await self._ends.wait()
             self._ends.clear()
-            self._missing = False
+            self._is_end_missing = False
             loop = asyncio.get_running_loop()
-            begin, since = loop.time(), None if self._began else self._wall() - news_of.TOO_OLD
+            begin, since = loop.time(), None if self._knows_history else self._wall() - news_of.TOO_OLD
             for pause in WAITS:
                 await asyncio.sleep(pause)
                 try:
-                    if await self._look_at_ends(since, patient=loop.time() - begin < FILAMENT):
+                    if await self._look_at_ends(since, patient=loop.time() - begin < FILAMENT_WAIT_S):
                         break
                 except ClientError:
-                    continue  # `connected` comes when it is back
+                    continue  # `connected` sets the event again
             else:
-                self._missing = True
+                self._is_end_missing = True
             if self._stock is not None:
                 self._spool_wake.set()
 
     async def _look_at_ends(self, since: float | None, *, patient: bool) -> bool:
-        """Tell what the history has; True: that is all there is to tell."""
+        """Report ends from the history; return whether they are complete."""
         jobs = await self._history()
         outbox = self._post.outbox
         if self._post.is_new:
@@ -204,7 +205,7 @@ class Notify(Companion):
         self._post.save()
         number = self._seen.get("job.id")
         missing = self._seen.get("job.state") in ENDED and number is not None
-        self._began = True
+        self._knows_history = True
         return not missing or any(each.get("id") == number and each.get("state") in ENDED for each in jobs)
 
     async def _history(self) -> list[dict[str, Any]]:
@@ -227,7 +228,7 @@ class Notify(Companion):
     # -- targets and choices -----------------------------------------------------------------------------------
 
     async def _look_at_targets(self) -> None:
-        """Read the file of the targets, as somebody may have changed it; a wrong one changes nothing."""
+        """Read the targets file, which a user may have changed; the old targets stay if it is wrong."""
         path = file_of(self._config.targets_file, self.folder, self._environ)
         problem = None
         try:
@@ -236,7 +237,7 @@ class Notify(Companion):
             problem, found = str(error), self._targets
         else:
             if not found and self._wants_messages:
-                problem = f"there is no target yet: {place_of(path, self._environ)}"
+                problem = f"no targets yet: {place_of(path, self._environ)}"
         if problem != self._problem:
             log.warning("notify.targets", problem=problem, count=len(found))
             self._problem = problem
@@ -262,18 +263,18 @@ class Notify(Companion):
             text = json.dumps({"mute": sorted(mute)})
             await asyncio.to_thread(write_private, self.folder / CHOICES, text, replace=True)
         except OSError as error:
-            raise Refusal(507, f"the choice cannot be kept: {error.strerror}") from error
+            raise Refusal(507, f"the choice cannot be saved: {error.strerror}") from error
         self._mute = frozenset(mute)
         self._tell()
 
-    # -- what is asked -----------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------------------
 
     async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
-        """Do what somebody asks for."""
+        """Carry out a client's request."""
         if do == "spools":
             return Answer(200, {"spools": await self._of_spoolman(self._find_stock().all())})
         if scope == "read":
-            raise Refusal(403, "this key may only read; this needs scope control")
+            raise Refusal(403, "this needs a key of scope control; this key may only read")
         match do:
             case "test":
                 return await self._test(given.get("target"))
@@ -288,13 +289,13 @@ class Notify(Companion):
     async def _test(self, target: object) -> Answer:
         await self._look_at_targets()
         if self._problem is not None or not self._targets:
-            raise Refusal(409, self._problem or "there is no target: docs/notifications.md says how to add one")
+            raise Refusal(409, self._problem or "no targets: docs/notifications.md says how to add one")
         names = [each.name for each in self._targets]
         if target is not None and target not in names:
-            raise Refusal(404, f"unknown target {str(target)[:40]!r}; known are {', '.join(names)}")
+            raise Refusal(404, f"unknown target {str(target)[:40]!r}; known targets: {', '.join(names)}")
         about = {"printer": news_of.printer_of(self._seen)}
-        notice = Tidings("test", f"test {self._wall():.3f}", "test", about)
-        results = await self._post.test(notice, str(target) if target is not None else None, TEST)
+        notice = UserNotice("test", f"test {self._wall():.3f}", "test", about)
+        results = await self._post.test(notice, str(target) if target is not None else None, TEST_TIMEOUT_S)
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
         return Answer(200, {"results": [_as_json(each) for each in results], "waiting": waiting})
 
@@ -311,21 +312,21 @@ class Notify(Companion):
 
     def _find_stock(self) -> Stock:
         if self._stock is None:
-            raise Refusal(404, "there is no Spoolman: set [spoolman] url to its address")
+            raise Refusal(404, "Spoolman is not configured: set [spoolman] url to its address")
         return self._stock
 
     async def _of_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            async with asyncio.timeout(TEST):
+            async with asyncio.timeout(TEST_TIMEOUT_S):
                 return await work
         except SpoolmanRefused as error:
             raise Refusal(404 if error.gone else 409, str(error)) from error
         except SpoolmanAway as error:
             raise Refusal(503, str(error)) from error
         except TimeoutError as error:
-            raise Refusal(503, "Spoolman does not answer in time") from error
+            raise Refusal(503, "Spoolman did not answer in time") from error
         except OSError as error:
-            raise Refusal(507, f"the choice cannot be kept: {error.strerror}") from error
+            raise Refusal(507, f"the choice cannot be saved: {error.strerror}") from error
 
     # -- Spoolman ----------------------------------------------------------------------------------------------
 
@@ -347,7 +348,7 @@ class Notify(Companion):
                 log.warning("spoolman.not_kept", reason=str(error), consequence="nothing is reported until it can be")
             busy = self._active or bool(stock.ledger.due())
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._spoolman.every_s if busy else IDLE):
+                async with asyncio.timeout(self._spoolman.every_s if busy else SPOOLS_EVERY_S):
                     await self._spool_wake.wait()
             self._spool_wake.clear()
 
@@ -372,7 +373,7 @@ class Notify(Companion):
         return extruders if isinstance(extruders, int) else 1
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         if self._problem is not None:
             return self._problem
         results = self._post.outbox.results

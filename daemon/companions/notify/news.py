@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
-from daemon.companions.notify.notices import Tidings, one_line
+from daemon.companions.notify.notices import UserNotice, one_line
 from gcode.frozen import mutable
 
 TOO_OLD = 12 * 3600.0
@@ -21,9 +21,6 @@ GONE = 60.0
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 """Of the companion `power`."""
 
-ALONE = ("analysis", "thumbnail", "toolpath")
-"""Parts of the snapshot that have no names below them."""
-
 _AT_WORK = frozenset({"printing", "finishing"})
 _PAUSES = frozenset({"pausing", "paused"})
 _ENDS = {"completed": "done", "failed": "failed", "interrupted": "interrupted", "cancelled": "cancelled"}
@@ -31,28 +28,8 @@ _KINDS = {"done": "done", "failed": "failed", "interrupted": "failed", "cancelle
 _NUMBER = re.compile(r"\d+")
 
 
-class FrontSeen(dict[str, Any]):
-    """What the front has told, by part and name: `job.state`."""
-
-    def take(self, message: Mapping[str, Any]) -> bool:
-        """Take a message for pages in; tell whether anything is another than it was."""
-        if isinstance(whole := message.get("all"), dict):
-            self.clear()
-            for part, value in whole.items():
-                self.update({part: value} if part in ALONE or not isinstance(value, dict) else _named(part, value))
-            return True
-        if isinstance(changed := message.get("set"), dict):
-            self.update(changed)
-            return bool(changed)
-        return False
-
-
-def _named(part: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{part}.{name}": value for name, value in values.items()}
-
-
 @mutable
-class Newsroom:
+class NoticeFinder:
     """Finds what is news.
 
     Attributes:
@@ -64,10 +41,10 @@ class Newsroom:
     lost: set[int] = field(default_factory=set)
     _gone: dict[str, float] = field(default_factory=dict)  # since when it is not so
 
-    def look(self, seen: Mapping[str, Any], now: float) -> list[Tidings]:
+    def look(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         """Return what is news of a snapshot; `now` is a time of any clock, in s."""
         job = seen.get("job.id")
-        found: list[Tidings] = []
+        found: list[UserNotice] = []
         if isinstance(job, int) and seen.get("job.state") is not None:
             found += self._of_job(seen, job)
         found += self._of_printer(seen, now)
@@ -75,7 +52,7 @@ class Newsroom:
         found += self._of_power(seen)
         return found
 
-    def event(self, name: str, payload: Mapping[str, Any], seen: Mapping[str, Any], now: float) -> list[Tidings]:
+    def event(self, name: str, payload: Mapping[str, Any], seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         """Return what is news of an event of the companion `power`; `now` is a date, in s."""
         about = about_job(seen)
         job, reason = seen.get("job.id"), payload.get("why") or payload.get("error")
@@ -83,32 +60,32 @@ class Newsroom:
         if name == "FilamentRunout":
             told = {**about, "reason": reason or payload.get("sensor"), "share": _share(seen)}
             self.standing.add(f"paused {job}")  # what the printer says of its pause then is no more news
-            return [Tidings("paused", f"runout {job} {now:.0f}", "runout", told)]
+            return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", told)]
         if name == "PowerCut":
             what = "cut" if payload.get("done") else "not_cut"
-            return [Tidings("fault", f"cut {now:.0f}", what, {**about, "device": device, "reason": reason})]
+            return [UserNotice("fault", f"cut {now:.0f}", what, {**about, "device": device, "reason": reason})]
         if name in ("PowerOffByItself", "PowerOffFailed"):
             what = "power_off" if name == "PowerOffByItself" else "power_stays"
-            return [Tidings("power", f"{what} {now:.0f}", what, {**about, "device": device, "reason": reason})]
+            return [UserNotice("power", f"{what} {now:.0f}", what, {**about, "device": device, "reason": reason})]
         return []
 
-    def disk(self, free: float, low: float, printer: str, now: float) -> list[Tidings]:
+    def disk(self, free: float, low: float, printer: str, now: float) -> list[UserNotice]:
         """Return what is news of the disk, with so many bytes free, of which `low` are few."""
         if free < low:
-            return self._once("disk", Tidings("disk", f"disk {now:.0f}", "disk", {"printer": printer, "free": free}))
+            return self._once("disk", UserNotice("disk", f"disk {now:.0f}", "disk", {"printer": printer, "free": free}))
         if free > 1.5 * low:
             self.standing.discard("disk")
         return []
 
     # -- the print ---------------------------------------------------------------------------------------------
 
-    def _of_job(self, seen: Mapping[str, Any], job: int) -> list[Tidings]:
+    def _of_job(self, seen: Mapping[str, Any], job: int) -> list[UserNotice]:
         state, about = seen["job.state"], about_job(seen)
-        found: list[Tidings] = []
+        found: list[UserNotice] = []
         if state in _PAUSES:
             if reason := seen.get("job.pauseReason"):
                 told = {**about, "reason": reason, "share": _share(seen)}
-                found += self._once(f"paused {job}", Tidings("paused", _key(job, "paused", told), "paused", told))
+                found += self._once(f"paused {job}", UserNotice("paused", _key(job, "paused", told), "paused", told))
         elif state in _AT_WORK:
             self.standing.discard(f"paused {job}")
         if state == "reattaching":
@@ -117,11 +94,11 @@ class Newsroom:
             self.lost.discard(job)
             if state not in _ENDS and state != "cancelling":
                 told = {**about, "share": _share(seen)}
-                found.append(Tidings("back", _key(job, "back", told), "back", told))
+                found.append(UserNotice("back", _key(job, "back", told), "back", told))
         found += self._of_warning(seen, job, about)
         return found
 
-    def _of_warning(self, seen: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[Tidings]:
+    def _of_warning(self, seen: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[UserNotice]:
         text = seen.get("job.warning")
         kept = f"warning {job} "
         if not text:
@@ -129,16 +106,16 @@ class Newsroom:
             return []
         plain = kept + _NUMBER.sub("#", one_line(text))  # numbers in it may go on counting
         told = {**about, "reason": text}
-        return self._once(plain, Tidings("warning", _key(job, plain, about), "warning", told))
+        return self._once(plain, UserNotice("warning", _key(job, plain, about), "warning", told))
 
     # -- the printer -------------------------------------------------------------------------------------------
 
-    def _of_printer(self, seen: Mapping[str, Any], now: float) -> list[Tidings]:
+    def _of_printer(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         printer = {"printer": printer_of(seen)}
         found = []
         if isinstance(fault := seen.get("printer.fault"), dict):
             told = {**printer, "reason": fault.get("text"), "halt": fault.get("kind")}
-            found.append(Tidings("fault", f"fault {fault.get('at')}", "halted", told))
+            found.append(UserNotice("fault", f"fault {fault.get('at')}", "halted", told))
         for name, what, value in (
             ("trouble", "trouble", seen.get("printer.trouble")),
             ("stop", "stop", seen.get("printer.stop") == "unconfirmed" or None),
@@ -146,20 +123,20 @@ class Newsroom:
             reason = value if isinstance(value, str) else None
             if value:
                 self._gone.pop(name, None)
-                notice = Tidings("fault", f"{name} {now:.0f}", what, {**printer, "reason": reason})
+                notice = UserNotice("fault", f"{name} {now:.0f}", what, {**printer, "reason": reason})
                 found += self._once(name, notice)
             elif name in self.standing and now - self._gone.setdefault(name, now) >= GONE:
                 self.standing.discard(name)
         return found
 
-    def _of_bed(self, seen: Mapping[str, Any]) -> list[Tidings]:
+    def _of_bed(self, seen: Mapping[str, Any]) -> list[UserNotice]:
         following, why = seen.get("queue.next"), seen.get("queue.waiting")
         if not isinstance(following, dict) or not isinstance(why, str) or "bed" not in why:
             return []
         told = {"printer": printer_of(seen), "file": following.get("path")}
-        return [Tidings("bed", f"bed {following.get('id')} {following.get('done')}", "bed", told)]
+        return [UserNotice("bed", f"bed {following.get('id')} {following.get('done')}", "bed", told)]
 
-    def _of_power(self, seen: Mapping[str, Any]) -> list[Tidings]:
+    def _of_power(self, seen: Mapping[str, Any]) -> list[UserNotice]:
         """Return that the power goes off soon; that is told once for each time that it is announced."""
         power = seen.get("companions.power")
         state = power.get("state") if isinstance(power, dict) else None
@@ -168,16 +145,18 @@ class Newsroom:
             self.standing.discard("off soon")
             return []
         told = {"printer": printer_of(seen), "device": state.get("printer")}
-        return self._once("off soon", Tidings("power", f"off {at:.0f}", "power_soon", told))
+        return self._once("off soon", UserNotice("power", f"off {at:.0f}", "power_soon", told))
 
-    def _once(self, key: str, notice: Tidings) -> list[Tidings]:
+    def _once(self, key: str, notice: UserNotice) -> list[UserNotice]:
         if key in self.standing:
             return []
         self.standing.add(key)
         return [notice]
 
 
-def ends(jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str, since: float | None) -> list[Tidings]:
+def ends(
+    jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str, since: float | None
+) -> list[UserNotice]:
     """Return how prints have ended that nobody was told of, the oldest first.
 
     Args:
@@ -199,7 +178,7 @@ def ends(jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str,
             "seconds": job.get("printTime"),
             "filament": job.get("filament") or (),
         }
-        found.append(Tidings(_KINDS[what], key, what, about))
+        found.append(UserNotice(_KINDS[what], key, what, about))
     return found[::-1]
 
 

@@ -28,7 +28,7 @@ LONGEST = 200  # characters of a name or reason in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Tidings:
+class UserNotice:
     """Something to be told.
 
     Attributes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon.companions.notify.notices import CLASSES, URGENT, Tidings
+from daemon.companions.notify.notices import CLASSES, URGENT, UserNotice
 from gcode.frozen import mutable
 
 MOST = 20
@@ -26,7 +26,7 @@ RESULTS = 20
 
 
 @mutable
-class Dispatch:
+class QueuedNotice:
     """A notice on its way.
 
     Attributes:
@@ -37,7 +37,7 @@ class Dispatch:
     """
 
     number: int
-    notice: Tidings
+    notice: UserNotice
     unsaid: int = 0
     waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -62,16 +62,16 @@ class Delivery:
         return f"{tries}, then given up: {self.reason}" if self.over else f"{tries}: {self.reason}; it is tried again"
 
 
-class Dispatches:
+class NoticeOutbox:
     """Holds what waits, what was told, and how it went."""
 
     def __init__(self) -> None:
-        self.messages: list[Dispatch] = []
+        self.messages: list[QueuedNotice] = []
         self.results: deque[Delivery] = deque(maxlen=RESULTS)
         self.dropped = 0
         self._told: dict[str, None] = {}
         self._held: dict[
-            str, tuple[Tidings, int]
+            str, tuple[UserNotice, int]
         ] = {}  # class → the newest that may not go yet, and how many before it
         self._last: dict[str, float] = {}  # class → when one went
         self._next = 1
@@ -89,7 +89,7 @@ class Dispatches:
         while len(self._told) > REMEMBERED:
             del self._told[next(iter(self._told))]
 
-    def add(self, notice: Tidings, targets: Iterable[str], now: float) -> bool:
+    def add(self, notice: UserNotice, targets: Iterable[str], now: float) -> bool:
         """Take a notice in, unless its key was told; return whether it is news."""
         if notice.key in self._told:
             return False
@@ -102,7 +102,7 @@ class Dispatches:
         self._send(notice, 0, targets, now)
         return True
 
-    def send(self, notice: Tidings, targets: Iterable[str], now: float) -> Dispatch:
+    def send(self, notice: UserNotice, targets: Iterable[str], now: float) -> QueuedNotice:
         """Take a notice in that somebody asks for, whatever was told before."""
         return self._send(notice, 0, targets, now)
 
@@ -112,8 +112,8 @@ class Dispatches:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
 
-    def _send(self, notice: Tidings, unsaid: int, targets: Iterable[str], now: float) -> Dispatch:
-        message = Dispatch(self._next, notice, unsaid, dict.fromkeys(targets, (0, now)))
+    def _send(self, notice: UserNotice, unsaid: int, targets: Iterable[str], now: float) -> QueuedNotice:
+        message = QueuedNotice(self._next, notice, unsaid, dict.fromkeys(targets, (0, now)))
         self._next += 1
         self._last[notice.kind] = now
         if not message.waiting:
@@ -127,7 +127,7 @@ class Dispatches:
 
     # -- the targets -------------------------------------------------------------------------------------------
 
-    def due(self, target: str, now: float) -> Dispatch | None:
+    def due(self, target: str, now: float) -> QueuedNotice | None:
         """Return what is to be sent to a target now."""
         found = [each for each in self.messages if target in each.waiting and each.waiting[target][1] <= now]
         return min(found, key=lambda each: (each.notice.kind not in URGENT, each.number), default=None)
@@ -140,7 +140,7 @@ class Dispatches:
         """Return when one goes that has to wait for its class."""
         return min((self._last.get(kind, -EVERY) + EVERY for kind in self._held), default=None)
 
-    def went(self, message: Dispatch, target: str, reason: str | None, now: float, date: float) -> Delivery:
+    def went(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> Delivery:
         """Note how a try went: `reason` says why not; `date` is for people. What has gone everywhere is forgotten."""
         tries = message.waiting.get(target, (0, 0.0))[0] + 1
         over = reason is None or tries > len(PAUSES)
@@ -196,19 +196,19 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _as_json(notice: Tidings, targets: Mapping[str, int] | None, unsaid: int) -> dict[str, Any]:
+def _as_json(notice: UserNotice, targets: Mapping[str, int] | None, unsaid: int) -> dict[str, Any]:
     return {
         "kind": notice.kind, "key": notice.key, "what": notice.what, "about": dict(notice.about),
         "targets": targets, "unsaid": unsaid,
     }  # fmt: skip
 
 
-def _notice(kept: object) -> Tidings | None:
+def _notice(kept: object) -> UserNotice | None:
     from daemon.companions.notify.texts import title_of  # noqa: PLC0415 - whether there is a text for it
 
     if not isinstance(kept, dict) or kept.get("kind") not in CLASSES or not isinstance(kept.get("about"), dict):
         return None
-    notice = Tidings(kept["kind"], str(kept.get("key")), str(kept.get("what")), kept["about"])
+    notice = UserNotice(kept["kind"], str(kept.get("key")), str(kept.get("what")), kept["about"])
     try:
         title_of(notice, "en")
     except (KeyError, ValueError):

@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 
-from daemon.companions.notify.notices import Tidings
-from daemon.companions.notify.outbox import Delivery, Dispatch, Dispatches
-from daemon.companions.notify.senders import Letter, Send
+from daemon.companions.notify.notices import UserNotice
+from daemon.companions.notify.outbox import Delivery, NoticeOutbox, QueuedNotice
+from daemon.companions.notify.senders import Notification, Send
 from daemon.companions.notify.targets import Target
 from daemon.companions.notify.texts import body_of, title_of
 from daemon.private_file import write_private
@@ -51,7 +51,7 @@ class Post:
             language: of the messages.
             wall: the date, in s.
         """
-        self.outbox = Dispatches()
+        self.outbox = NoticeOutbox()
         self.is_new = True
         self.kept: dict[str, Any] = {}
         self.changed: Callable[[], None] = lambda: None
@@ -110,7 +110,7 @@ class Post:
                 self._lanes[name] = asyncio.create_task(self._lane(name))
         self._wake()
 
-    def add(self, notice: Tidings) -> bool:
+    def add(self, notice: UserNotice) -> bool:
         """Send a notice, unless it was told; return whether it is news."""
         if not self.outbox.add(notice, self._targets, asyncio.get_running_loop().time()):
             return False
@@ -122,7 +122,7 @@ class Post:
         """Have the file written soon."""
         self._dirty.set()
 
-    async def test(self, notice: Tidings, wanted: str | None, within: float) -> list[Delivery]:
+    async def test(self, notice: UserNotice, wanted: str | None, within: float) -> list[Delivery]:
         """Send a notice now, to one target or all; return what has come of the first try, as far as that is known.
 
         Raises:
@@ -203,11 +203,11 @@ class Post:
                 reason = f"sending failed ({type(error).__name__})"
             self._went(message, name, reason)
 
-    async def _send(self, target: Target, message: Dispatch) -> str | None:
+    async def _send(self, target: Target, message: QueuedNotice) -> str | None:
         picture = await self._picture_of(message)
         file = self._folder / f"picture-{message.number}.jpg" if picture is not None else None
         notice, language = message.notice, self._language()
-        letter = Letter(
+        notification = Notification(
             hashlib.sha256(f"{self._token} {notice.key}".encode()).hexdigest()[:32],
             notice.kind,
             title_of(notice, language),
@@ -217,9 +217,9 @@ class Post:
             picture,
             file,
         )
-        return await self._senders.get(target.kind, self._senders[""])(target, letter)
+        return await self._senders.get(target.kind, self._senders[""])(target, notification)
 
-    async def _picture_of(self, message: Dispatch) -> bytes | None:
+    async def _picture_of(self, message: QueuedNotice) -> bytes | None:
         """Return the picture of the moment in which a message was first to be sent."""
         task = self._pictures.get(message.number)
         if task is None:
@@ -235,7 +235,7 @@ class Post:
                 return None
         return picture
 
-    def _went(self, message: Dispatch, name: str, reason: str | None) -> None:
+    def _went(self, message: QueuedNotice, name: str, reason: str | None) -> None:
         loop = asyncio.get_running_loop()
         result = self.outbox.went(message, name, reason, loop.time(), self._wall())
         say = log.info if reason is None else log.warning

@@ -30,7 +30,7 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Notification:
     """What is sent.
 
     Attributes:
@@ -54,7 +54,7 @@ class Letter:
     picture_file: Path | None = None
 
 
-Send = Callable[[Target, Letter], Awaitable[str | None]]
+Send = Callable[[Target, Notification], Awaitable[str | None]]
 """Sends; returns None, or why that failed."""
 
 
@@ -72,14 +72,14 @@ class Apprise:
         self._program = program or (sys.executable, "-m", "daemon.companions.notify.child")
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def send(self, target: Target, letter: Letter) -> str | None:
+    async def send(self, target: Target, notification: Notification) -> str | None:
         """Send; return None, or why that failed."""
         asked = {
             "url": target.url,
-            "title": letter.title,
-            "body": letter.body,
-            "kind": letter.kind,
-            "picture": str(letter.picture_file) if letter.picture_file is not None else None,
+            "title": notification.title,
+            "body": notification.body,
+            "kind": notification.kind,
+            "picture": str(notification.picture_file) if notification.picture_file is not None else None,
             "memory": MEMORY,
             "seconds": int(self._seconds) + 1,
         }
@@ -148,10 +148,14 @@ class Webhook:
         self._exchange = exchange
         self._seconds = seconds
 
-    async def send(self, target: Target, letter: Letter) -> str | None:
+    async def send(self, target: Target, notification: Notification) -> str | None:
         """Send; return None, or why that failed."""
-        body = json.dumps(document(letter)).encode()
-        headers = {"Content-Type": "application/json", "User-Agent": "nozzled", **signed(target.key, letter, body)}
+        body = json.dumps(document(notification)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "nozzled",
+            **signed(target.key, notification, body),
+        }
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await self._exchange.send(Request("POST", target.url, headers, body, self._seconds))
@@ -164,27 +168,27 @@ class Webhook:
         return None if answer.status in _OK else str(answer.status)
 
 
-def document(letter: Letter) -> dict[str, Any]:
+def document(notification: Notification) -> dict[str, Any]:
     """Return what a webhook is sent."""
     told: dict[str, Any] = {
-        "id": letter.identity,
-        "kind": letter.kind,
-        "title": letter.title,
-        "body": letter.body,
-        "date": letter.date,
-        "about": dict(letter.about),
+        "id": notification.identity,
+        "kind": notification.kind,
+        "title": notification.title,
+        "body": notification.body,
+        "date": notification.date,
+        "about": dict(notification.about),
     }
-    if letter.picture is not None:
-        told["picture"] = {"type": "image/jpeg", "base64": base64.b64encode(letter.picture).decode()}
+    if notification.picture is not None:
+        told["picture"] = {"type": "image/jpeg", "base64": base64.b64encode(notification.picture).decode()}
     return told
 
 
-def signed(key: str, letter: Letter, body: bytes) -> dict[str, str]:
+def signed(key: str, notification: Notification, body: bytes) -> dict[str, str]:
     """Return the headers that show who has sent this, and when: HMAC-SHA256 over `DATE.BODY`."""
-    date = str(letter.date)
+    date = str(notification.date)
     signature = hmac.new(key.encode(), date.encode() + b"." + body, hashlib.sha256).hexdigest()
     return {
-        "Nozzled-Delivery": letter.identity,
+        "Nozzled-Delivery": notification.identity,
         "Nozzled-Date": date,
         "Nozzled-Signature": f"sha256={signature}",
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.companions.notify.notices import Tidings, one_line
+from daemon.companions.notify.notices import UserNotice, one_line
 
 LANGUAGES = ("en", "de")
 
@@ -91,7 +91,7 @@ _SOME_GRAMS = 0.5  # less is what a slicer writes that was told no density
 _METRE, _MIB, _GIB = 1000, 2**20, 2**30
 
 
-def title_of(notice: Tidings, language: str) -> str:
+def title_of(notice: UserNotice, language: str) -> str:
     """Return the title: which printer, and what has happened."""
     about = notice.about
     named = {"file": one_line(about.get("file") or "?", 80), "device": one_line(about.get("device") or "?", 40)}
@@ -100,7 +100,7 @@ def title_of(notice: Tidings, language: str) -> str:
     return f"{printer}: {title}" if printer else title
 
 
-def body_of(notice: Tidings, language: str, unsaid: int = 0) -> str:
+def body_of(notice: UserNotice, language: str, unsaid: int = 0) -> str:
     """Return the body: why, how long, how much filament.
 
     Args:
@@ -123,7 +123,7 @@ def body_of(notice: Tidings, language: str, unsaid: int = 0) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _first(notice: Tidings, words: Mapping[str, str]) -> str:
+def _first(notice: UserNotice, words: Mapping[str, str]) -> str:
     about = notice.about
     if notice.what == "halted":
         return words["runaway"] if about.get("halt") == "runaway" else ""

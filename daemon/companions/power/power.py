@@ -95,7 +95,7 @@ class Power(Companion):
                 group.create_task(self._watch_queue(self.printer))
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         words = {True: "on", False: "off", None: "not known"}
         return ", ".join(f"{switch.name} {words[switch.state]}" for switch in self.switches.values())
 
@@ -207,7 +207,7 @@ class Power(Companion):
         self._offs += 1
         try:
             self.changed()
-            if not await self.say_now() and still is not None:
+            if not await self.tell_now() and still is not None:
                 raise Withdrawn("a print may be beginning, as nozzled has not said that none will")
             await switch.turn(on=False, still=still)
         finally:
@@ -314,7 +314,7 @@ class Power(Companion):
         found = self.switches.get(str(name).casefold())
         if found is None:
             there = ", ".join(switch.name for switch in self.switches.values())
-            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known are {there or 'none'}")
+            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {there or 'none'}")
         return found
 
     # -- what is told ----------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ class Timelapse(Companion):
         self._revision = 0
 
     def does(self) -> str:
-        """Return what `systemctl status` shows."""
+        """Return the line for `systemctl status`."""
         if (rendering := self._studio.rendering) is not None:
             return f"makes a film of {rendering.name}"
         recording = self._recorder.recording

@@ -5,24 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from daemon.companions.front_state import FrontState
+
 PARTS = ("state", "job", "temperatures", "link", "host")
 LONGEST = 200  # characters of a text of the printer's, or of a file's name
 MOST_HEATERS = 16
 OLD = 15.0  # s without a word of the front: nobody knows how the printer does
-
-
-class FrontState(dict[str, Any]):
-    """The snapshot for pages, by part and name: `job.state`."""
-
-    def take(self, message: Mapping[str, Any]) -> None:
-        """Take a message for pages in."""
-        if isinstance(whole := message.get("all"), dict):
-            self.clear()
-            for part, values in whole.items():
-                if isinstance(values, dict):
-                    self.update({f"{part}.{name}": value for name, value in values.items()})
-        elif isinstance(changed := message.get("set"), dict):
-            self.update(changed)
 
 
 def payloads(seen: FrontState, machine: Mapping[str, Any], wall: float, *, known: bool) -> dict[str, dict[str, Any]]:
