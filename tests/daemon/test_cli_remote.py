@@ -182,7 +182,7 @@ def test_nobody_there_is_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
     said = capsys.readouterr()
-    assert said.err.startswith("nozzled: nothing answers at 127.0.0.1:1: is nozzled running there?")
+    assert said.err.startswith("nozzled: no answer from 127.0.0.1:1: is nozzled running there?")
     assert json.loads(said.out)["status"] is None
 
 
