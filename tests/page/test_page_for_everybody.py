@@ -249,11 +249,11 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     there.page.keyboard.press("Escape")
     before = there.page.locator("main").bounding_box()
     there.knock(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
-    knocks = there.button("Somebody asks for access")
+    knocks = there.button("A device asks for access")
     expect(knocks).to_be_visible()
     assert there.page.locator("main").bounding_box() == before  # a stranger moves nothing under a finger
     knocks.click()
-    request = there.page.get_by_role("dialog", name="Somebody asks for access")
+    request = there.page.get_by_role("dialog", name="A device asks for access")
     expect(request).to_contain_text("<b>app</b> asks for access, from 192.168.1.20.")
     expect(request.get_by_role("button", name="Later")).to_be_focused()
     assert found_in(there) == []
@@ -294,7 +294,7 @@ def test_a_print_that_was_lost_goes_on_by_who_has_looked_at_the_part(stage, axe)
     assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
     go_on = dialog.get_by_role("button", name="Print from layer 118 on")
     go_on.click(force=True)
-    expect(dialog).to_contain_text("tick that it touches")  # nobody has looked
+    expect(dialog).to_contain_text("tick that it touches it")  # nobody has looked
     dialog.get_by_label("First layer to print").fill("120")
     with there.page.expect_request("**/api/resume-at") as asked:
         dialog.get_by_role("button", name="Show this layer").click()
@@ -325,7 +325,7 @@ def test_a_fault_stays_in_view_and_what_is_set_is_pending_until_the_printer_says
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
     with there.page.expect_request("**/api/connection") as asked:
-        there.button("I have looked at it").click()
+        there.button("I have checked it").click()
     assert asked.value.post_data_json == {"command": "seen"}
     at = there.page.evaluate("Date.now() / 1000 - 37")
     there.show(printer={"heaters": {"tool0": {"actual": 210.0, "target": 210.0}}, "heatersAt": at})
@@ -510,7 +510,7 @@ def test_messages_and_spools_are_a_part_of_the_settings_where_they_are_switched_
     with there.page.expect_request("**/ask"):
         there.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
     expect(there.page.locator("main")).to_contain_text("24 Nov 2025")
-    expect(there.page.locator("main")).to_contain_text("1.5 m are not reported to Spoolman yet")
+    expect(there.page.locator("main")).to_contain_text("1.5 m have not been reported to Spoolman yet")
     warning = "T0 needs 4.2 m, and spool 3 (Galaxy Black) has 3.4 m left"
     file = {"name": "a.gcode", "path": "a b/a.gcode", "size": 1, "date": 1, "user": None, "origin": "local"}
     there.answer("**/api/files/local/a%20b/a.gcode", {"gcodeAnalysis": {"warnings": [warning, "another one"]}})
@@ -567,17 +567,17 @@ def test_the_power_is_switched_on_now_and_its_end_is_announced(stage, axe):
     soon = there.page.evaluate("Date.now() / 1000") + 30
     there.show(companions={"power": {"state": {**POWER, "offAt": soon}, "away": False}})
     main = there.page.locator("main")
-    expect(main).to_contain_text("Printer is idle and cold, and goes off soon.")
+    expect(main).to_contain_text("Printer is idle and cold, and will be switched off soon.")
     expect(main).to_contain_text("lamp does not answer: connection refused")
     expect(main).to_contain_text("Filament sensor left: no filament")
     expect(main).to_contain_text("The stop button is ready.")
     there.page.evaluate(axe)
     assert found_in(there) == []
     there.button("Keep it on").click()
-    expect(main).not_to_contain_text("goes off soon")
+    expect(main).not_to_contain_text("will be switched off soon")
     there.button("Switch off: Printer").click()
     dialog = there.page.get_by_role("dialog")
-    expect(dialog).to_contain_text("the printer is busy (Printing): Printer stays on. A print is lost with it")
+    expect(dialog).to_contain_text("the printer is busy (Printing): Printer stays on. A print in progress is lost")
     there.page.wait_for_timeout(600)  # no finger that was meant for what was here before
     dialog.get_by_role("button", name="Switch it off").click()
     expect(there.button("Switch on: Printer")).to_be_visible()

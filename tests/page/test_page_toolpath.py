@@ -136,7 +136,7 @@ def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(tab, service, small):
     solid = there.page.locator(".orbit canvas")
     expect(solid).to_have_attribute("data-vertices", str(len(read(blob(service, address)).vertices)))
     solid.press("ArrowLeft")
-    there.button("Nearer").click()
+    there.button("Zoom in").click()
     expect(there.page.get_by_role("slider", name="From layer")).to_be_visible()
     there.button("Show one layer").first.click()
     expect(canvas).to_have_attribute("data-layer", "2")
