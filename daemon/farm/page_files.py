@@ -14,7 +14,9 @@ OWN = Path(__file__).parent / "page"
 PRINTERS = Path(__file__).parents[1] / "front" / "page"
 """Read as files; the farm imports nothing of a printer's front."""
 
-SHARED = frozenset({"page.css", "html.mjs", "api.mjs", "widgets.mjs", "words.mjs", "icon.svg"})
+SHARED = frozenset(
+    {"page.css", "html.mjs", "api.mjs", "widgets.mjs", "words.mjs", "reorder.mjs", "looks.mjs", "icon.svg"}
+)
 VENDOR = "vendor"
 INDEX = "index.html"
 

@@ -3,7 +3,7 @@
 const at = name => new URL(name, `file://${process.argv[2]}/`);
 const {texts: en} = await import(at("texts.mjs"));
 const {texts: de} = await import(at("texts_de.mjs"));
-const {countsOf, eventReader, fieldsOf, kindOf, movedBefore, printed} = await import(at("kinds.mjs"));
+const {countsOf, eventReader, fieldsOf, kindOf, moveTarget, printName} = await import(at("kinds.mjs"));
 
 const heard = [];
 const read = eventReader((event, data) => heard.push([event, data]));
@@ -29,8 +29,8 @@ console.log(JSON.stringify({
   de,
   heard,
   kinds: printers.map(([state, more]) => kindOf({state, ...more})),
-  moved: moves.map(([from, to]) => String(movedBefore(row, row[from]?.id, to))),
-  printed: [{job: "j", file: "77de6969ecd8-x.gcode"}, {job: "", file: "77de6969ecd8-x.gcode"}].map(each => printed(each, [{...job, name: "cube"}])),
+  moved: moves.map(([from, to]) => String(moveTarget(row, row[from]?.id, to))),
+  printed: [{job: "j", file: "77de6969ecd8-x.gcode"}, {job: "", file: "77de6969ecd8-x.gcode"}].map(each => printName(each, [{...job, name: "cube"}])),
   counts: countsOf(job, [{job: "j"}]),
   fields: forms.map(form => fieldsOf(form, text => Number(text.replace(",", ".")))),
 }));

@@ -133,7 +133,7 @@ FILLED = {"files": ".file", "history": ".queued ~ .queued", "settings": "option[
 
 PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 APP = (PAGE / "app.mjs").read_text()
-VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "knock")]
+VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "access")]
 LANGUAGES = {"en": ["texts.mjs", "texts_more.mjs"], "de": ["texts_de.mjs", "texts_more_de.mjs"]}
 
 
@@ -248,11 +248,11 @@ def test_axe_finds_nothing_in_what_asks(stage, axe):
     assert found_in(there) == []
     there.page.keyboard.press("Escape")
     before = there.page.locator("main").bounding_box()
-    there.knock(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
-    knocks = there.button("A device asks for access")
-    expect(knocks).to_be_visible()
+    there.ask_for_access(app_name="<b>app</b>", remote_address="192.168.1.20", code="K7Q2")
+    badge = there.button("A device asks for access")
+    expect(badge).to_be_visible()
     assert there.page.locator("main").bounding_box() == before  # a stranger moves nothing under a finger
-    knocks.click()
+    badge.click()
     request = there.page.get_by_role("dialog", name="A device asks for access")
     expect(request).to_contain_text("<b>app</b> asks for access, from 192.168.1.20.")
     expect(request.get_by_role("button", name="Later")).to_be_focused()
@@ -409,9 +409,9 @@ def test_what_others_have_written_is_a_text(stage):
     there.answer("**/api/keys", {"keys": [{"name": evil, "scope": "read", "own": False}]})
     there.open()
     there.is_in_state("Ready")
-    there.knock(app_name=evil, remote_address=evil, code=evil)
-    stop, knocks = (each.bounding_box() for each in (there.page.locator("#stop"), there.page.locator(".knock")))
-    assert knocks["x"] >= stop["x"] + stop["width"] + 16, "a hand that slips does not come to Stop"
+    there.ask_for_access(app_name=evil, remote_address=evil, code=evil)
+    stop, badge = (each.bounding_box() for each in (there.page.locator("#stop"), there.page.locator(".access")))
+    assert badge["x"] >= stop["x"] + stop["width"] + 16, "a hand that slips does not come to Stop"
     said = {
         "state": "fault",
         "error": evil,

@@ -47,8 +47,8 @@ class Stage(Tab):
         self._seq += 1
         self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
 
-    def knock(self, **request):
-        """An app asks to be let in."""
+    def ask_for_access(self, **request):
+        """A device asks for access."""
         data = {"type": "request_access", "user_token": "t", **request}
         self._socket.send(json.dumps({"plugin": {"plugin": "appkeys", "data": data}}))
 

@@ -1,32 +1,33 @@
-/** Where the page begins: language and looks, the key, and which view is shown. Nothing imports this module. */
+/** The page's entry: language and theme, the key, and which view is shown. No module imports this one. */
 
 import {choice} from "./api.mjs";
 import {Enter} from "./enter.mjs";
 import {History} from "./history.mjs";
 import {effect, html, render, signal} from "./html.mjs";
 import {Jobs} from "./jobs.mjs";
-import {again, start} from "./link.mjs";
+import {FarmIcon} from "./farm_icon.mjs";
+import {connect, start} from "./link.mjs";
 import {Printers} from "./printers.mjs";
 import {Settings} from "./settings.mjs";
-import {Sign} from "./sign.mjs";
 import {age, census, farm, GRACE, ids, isStale, jobs, keepTicking, me, net, now, orphans} from "./store.mjs";
 import {Submit} from "./submit.mjs";
-import {dialogs, dress, Question} from "./widgets.mjs";
-import {number, short, speak, t, tn, why} from "./farm_words.mjs";
+import {dialogs, applyTheme, Question} from "./widgets.mjs";
+import {number, short, setLanguage, t, tn, why} from "./farm_words.mjs";
 
 const VIEWS = {printers: Printers, jobs: Jobs, submit: Submit, history: History, settings: Settings};
-const SIGNS = {printers: "now", jobs: "list", submit: "add", history: "history", settings: "settings"};
+const ICONS = {printers: "now", jobs: "list", submit: "add", history: "history", settings: "settings"};
 
-const place = signal(location.hash.slice(1));
-addEventListener("hashchange", () => (place.value = location.hash.slice(1)));
-for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault()); // a file beside the form opens nothing
+/** The view's name, as the address has it. */
+const route = signal(location.hash.slice(1));
+addEventListener("hashchange", () => (route.value = location.hash.slice(1)));
+for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault()); // a file that is dropped beside the form must not replace the page
 
 effect(() => {
-  const open = orphans.value.length + census.value.trouble + census.value.bed;
-  document.title = `${open ? `(${open}) ` : ""}${short(farm.value.name, 40) || t("farm")} – nozzled`;
+  const waiting = orphans.value.length + census.value.trouble + census.value.bed;
+  document.title = `${waiting ? `(${waiting}) ` : ""}${short(farm.value.name, 40) || t("farm")} – nozzled`;
 });
 
-/** One line that is always there, so that nothing moves when the connection is lost. */
+/** How fresh the data is. The line is always there, so that nothing moves when the connection is lost. */
 function Freshness() {
   const {state, since, retryAt, reason} = net.value;
   const gone = (now.value - since) / 1000;
@@ -37,10 +38,10 @@ function Freshness() {
   const wait = Math.ceil((retryAt - now.value) / 1000);
   return html`<p class="fresh bad" id="banner"><span>${[t(state === "live" ? "fresh_silent" : "fresh_no_link"), age.value === null ? "" : t("fresh_old", {n: number(age.value)}),
     state === "live" ? "" : wait > 0 ? t("fresh_next", {n: wait}) : t("connecting"), reason && short(why(reason))].filter(Boolean).join(" · ")}</span>
-    <button type="button" class="small again" aria-label=${t("try_now")} title=${t("try_now")} onClick=${again}><span>${t("try_now")}</span></button></p>`;
+    <button type="button" class="small again" aria-label=${t("try_now")} title=${t("try_now")} onClick=${connect}><span>${t("try_now")}</span></button></p>`;
 }
 
-/** What a person wants to know first. */
+/** How many printers print, are ready, and need somebody. */
 function Figures() {
   const {printing, paused, ready, bed, trouble, away} = census.value;
   const parts = [[printing + paused, "sum_printing"], [ready, "sum_ready"], [bed, "sum_bed"], [trouble, "sum_trouble"], [away, "sum_away"]];
@@ -51,20 +52,20 @@ function Figures() {
 function App() {
   const {state} = net.value;
   if (state === "nokey" || state === "refused") return html`<${Enter} /><${Question} />`;
-  const name = place.value in VIEWS ? place.value : "printers";
+  const name = route.value in VIEWS ? route.value : "printers";
   const View = VIEWS[/** @type {keyof typeof VIEWS} */ (name)];
-  const counts = {printers: ids.value.length, jobs: jobs.value.length};
+  const counts = /** @type {Record<string, number>} */ ({printers: ids.value.length, jobs: jobs.value.length});
   return html`<header><div class="top"><h1>${short(farm.value.name, 60) || t("farm")}</h1><${Figures} /></div><div class="news"><${Freshness} /></div>
       ${farm.value.trouble && html`<p class="notice warn" role="status">${t("nats_away")} ${short(why(farm.value.trouble), 300)}</p>`}</header>
     <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${Object.keys(VIEWS).map(each => html`<a key=${each} href=${`#${each}`} aria-current=${each === name ? "page" : null}>
-      <${Sign} name=${SIGNS[/** @type {keyof typeof SIGNS} */ (each)]} /><span>${t(`view_${each}`)}${each in counts && counts[/** @type {keyof typeof counts} */ (each)] > 0 ? html` <b>${number(counts[/** @type {keyof typeof counts} */ (each)])}</b>` : ""}</span></a>`)}</nav>
+      <${FarmIcon} name=${ICONS[/** @type {keyof typeof ICONS} */ (each)]} /><span>${t(`view_${each}`)}${counts[each] > 0 && html` <b>${number(counts[each])}</b>`}</span></a>`)}</nav>
     <main id="view" inert=${dialogs.value > 0}><${View} key=${name} /></main><${Question} />`;
 }
 
-dress(choice("theme"));
-start(); // the answer is on its way while the first picture is made
+applyTheme(choice("theme"));
+start(); // the first request runs while the page is painted for the first time
 keepTicking();
-await speak(choice("language") || navigator.language || "en");
+await setLanguage(choice("language") || navigator.language || "en");
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
 render(html`<${App} />`, root);

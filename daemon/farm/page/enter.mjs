@@ -1,7 +1,7 @@
-/** The way in for a browser that has no key, or one that is good no more. */
+/** The view for a browser that has no key, or one that is no longer valid. */
 
 import {get, keepKey} from "./api.mjs";
-import {html, signal, useState} from "./html.mjs";
+import {html, onChecked, onValue, signal, useState} from "./html.mjs";
 import {start} from "./link.mjs";
 import {net} from "./store.mjs";
 import {Fail} from "./widgets.mjs";
@@ -32,8 +32,8 @@ export function Enter() {
   return html`<main class="pair"><h1>${t(state === "refused" ? "refused" : "welcome")}</h1><p>${t("welcome_what")}</p>
     ${reason && html`<p class="dim">${short(why(reason), 300)}</p>`}<${Fail} of=${fail} />
     <form class="card" onSubmit=${enter}><label class="field"><span>${t("key")}</span>
-      <input type="password" autocomplete="current-password" autofocus value=${key} onInput=${(/** @type {any} */ event) => setKey(event.target.value)} /></label>
-      <label class="check"><input type="checkbox" checked=${stay} onChange=${(/** @type {any} */ event) => setStay(event.target.checked)} /> ${t("stay")}</label>
+      <input type="password" autocomplete="current-password" autofocus value=${key} onInput=${onValue(setKey)} /></label>
+      <label class="check"><input type="checkbox" checked=${stay} onChange=${onChecked(setStay)} /> ${t("stay")}</label>
       <button type="submit" class="main" aria-busy=${isBusy}>${t("use_key")}</button>
       <p class="dim">${t("where_key")} <code>nozzled farm key add NAME</code></p></form></main>`;
 }

@@ -1,18 +1,18 @@
-/** The words of the printer's page, and what the farm's needs besides. */
+/** The functions for texts of a printer's page, and two that only the farm's page needs. */
 
-import {t} from "./words.mjs";
+import {number, short, t} from "./words.mjs";
 
-export {clock, duration, language, LANGUAGES, number, plain, sentence, short, size, speak, t, tn, typed, why} from "./words.mjs";
+export {clock, duration, language, LANGUAGES, number, plain, sentence, short, size, setLanguage, t, tn, typed, why} from "./words.mjs";
 
-/** `215 → 215 °C`, or off, or a dash where nobody knows. @param {import("./kinds.mjs").Heat} heat */
+/** `210 °C → 215`, `210 °C off`, or a dash for an unknown temperature. @param {import("./kinds.mjs").Heat} heat */
 export function degrees({actual, target}) {
   if (typeof actual !== "number") return "–";
   const goal = typeof target !== "number" ? "" : target > 0 ? ` → ${Math.round(target)}` : ` ${t("off")}`;
   return `${Math.round(actual)} °C${goal}`;
 }
 
-/** What a job asks of a printer, in few words. @param {import("./kinds.mjs").FarmJob} job @param {(text: unknown, most?: number) => string} short @param {(value: number, digits?: number) => string} number */
-export function wishes(job, short, number) {
+/** What a job requires of a printer, and its priority: `PLA · 0.4 mm nozzle`. @param {import("./kinds.mjs").FarmJob} job */
+export function requirements(job) {
   return [
     job.material && short(job.material, 40),
     job.colour && short(job.colour, 40),

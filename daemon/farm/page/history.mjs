@@ -1,17 +1,17 @@
-/** What has been printed, and what has not: to look through, and as a table for other programs. */
+/** The view History: copies that are done, failed or cancelled, searched and saved as CSV. */
 
 import {get, picture} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {ids} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, short, t, why} from "./farm_words.mjs";
 
-const PART = 50;
+const PAGE_SIZE = 50;
 const fail = signal("");
 const SIGNS = {done: ["✓", "good"], failed: ["✗", "bad"], cancelled: ["–", "dim"]};
 
 /** @param {Record<string, string>} filter @param {Record<string, string|number>} [more] */
-function question(filter, more = {}) {
+function query(filter, more = {}) {
   const parts = Object.entries({...filter, ...more}).filter(([, value]) => value !== "");
   return new URLSearchParams(parts.map(([name, value]) => [name, String(value)])).toString();
 }
@@ -19,7 +19,7 @@ function question(filter, more = {}) {
 /** @param {Record<string, string>} filter */
 async function save(filter) {
   const link = document.createElement("a");
-  link.href = await picture(`api/farm/history.csv?${question(filter)}`);
+  link.href = await picture(`api/farm/history.csv?${query(filter)}`);
   link.download = "history.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
@@ -38,16 +38,16 @@ export function History() {
   const [known, setKnown] = useState(/** @type {any[]|null} */ (null));
   const [next, setNext] = useState(/** @type {number|null} */ (null));
   const load = async (/** @type {number|null} */ before) => {
-    const said = await get(`api/farm/history?${question(filter, {limit: PART, before: before ?? ""})}`);
-    const copies = said.copies ?? [];
+    const answer = await get(`api/farm/history?${query(filter, {limit: PAGE_SIZE, before: before ?? ""})}`);
+    const copies = answer.copies ?? [];
     setKnown(before === null ? copies : [...(known ?? []), ...copies]);
-    setNext(copies.length < PART ? null : copies.at(-1).ended);
+    setNext(copies.length < PAGE_SIZE ? null : copies.at(-1).ended);
   };
   useEffect(() => {
     const timer = setTimeout(() => load(null).then(() => (fail.value = ""), error => (fail.value = error.message)), known ? 300 : 0);
     return () => clearTimeout(timer);
   }, [filter]);
-  const put = (/** @type {string} */ name) => (/** @type {any} */ event) => setFilter({...filter, [name]: event.target.value});
+  const put = (/** @type {string} */ name) => onValue(value => setFilter({...filter, [name]: value}));
   return html`<section class="card"><h2>${t("view_history")}</h2>
     <div class="row"><label>${t("state")} <select value=${filter.state} onChange=${put("state")}><option value="">${t("every")}</option>
         ${Object.keys(SIGNS).map(each => html`<option key=${each} value=${each}>${t(`copy_${each}`)}</option>`)}</select></label>

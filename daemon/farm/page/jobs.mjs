@@ -1,21 +1,22 @@
-/** The list: what is printed, in its order; why a job waits; and what a person may change. */
+/** The view Jobs: the list in its order, why a job waits, its copies, and the form to change it. */
 
 import {address, get, patch, post, remove} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {countsOf, fieldsOf, localTime, movedBefore} from "./kinds.mjs";
+import {countsOf, fieldsOf, localTime, moveTarget} from "./kinds.mjs";
+import {JobFields} from "./job_fields.mjs";
 import {Orphans} from "./orphans.mjs";
+import {dropMark, Grip} from "./reorder.mjs";
 import {whyRead} from "./state.mjs";
 import {jobs, orphans} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {Wishes} from "./wishes.mjs";
-import {clock, duration, number, sentence, short, t, tn, typed, why, wishes} from "./farm_words.mjs";
+import {clock, duration, number, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
 
-const PART = 100; // jobs of one answer
-const COPIES = 50; // that are shown of a job
+const PAGE_SIZE = 100; // jobs in one answer
+const MAX_COPIES = 50; // that are shown of a job
 
 const fail = signal("");
-/** Those behind the ones that the stream tells of, as they were when somebody asked for them. */
-const behind = signal(/** @type {import("./kinds.mjs").FarmJob[]} */ ([]));
+/** Jobs after those that the stream sends, as of when they were loaded. */
+const furtherJobs = signal(/** @type {import("./kinds.mjs").FarmJob[]} */ ([]));
 
 /** @param {{job: import("./kinds.mjs").FarmJob}} props */
 function Counts({job}) {
@@ -31,7 +32,8 @@ function Copy({copy, name}) {
   const of = t("copy_of", {n: copy.number, name});
   const at = `api/farm/copies/${address(copy.id)}`;
   const isOver = ["done", "failed", "cancelled"].includes(copy.state);
-  const sure = () => ask({title: t("cancel_title", {name: of}), body: html`<p>${t(isOver || copy.state === "waiting" ? "cancel_copy_body" : "cancel_copy_printing")}</p>`, yes: t("cancel_yes"), no: t("cancel_no")});
+  const body = html`<p>${t(isOver || copy.state === "waiting" ? "cancel_copy_body" : "cancel_copy_printing")}</p>`;
+  const sure = () => ask({title: t("cancel_title", {name: of}), body, yes: t("cancel_yes"), no: t("cancel_no")});
   return html`<li class="past"><span class="what"><span>${t("copy_n", {n: number(copy.number)})}: <b>${t(`copy_${copy.orphan ? "orphan" : copy.state}`)}</b></span>
       <small>${[copy.printer && short(copy.printer, 40), clock(copy.since), copy.cancelling && t("cancelling")].filter(Boolean).join(" · ")}</small>
       ${copy.reason && html`<small class=${copy.state === "failed" ? "bad" : ""}>${short(why(copy.reason), 300)}</small>`}</span>
@@ -39,25 +41,27 @@ function Copy({copy, name}) {
       : html`<${Act} kind="danger" label=${t("cancel")} name=${`${t("cancel")}: ${of}`} sure=${sure} run=${() => post(`${at}/cancel`, {})} fail=${fail} />`}</li>`;
 }
 
-/** What is known of a job besides: why it waits, and each of its copies. @param {{job: import("./kinds.mjs").FarmJob}} props */
+/** The details of a job: why it waits, its notes, and its copies. @param {{job: import("./kinds.mjs").FarmJob}} props */
 function Details({job}) {
   const [known, setKnown] = useState(/** @type {any} */ (null));
-  const [wrong, setWrong] = useState("");
+  const [loadFail, setLoadFail] = useState("");
   useEffect(() => {
-    let isHere = true;
-    get(`api/farm/jobs/${address(job.id)}`).then(found => isHere && setKnown(found), error => isHere && setWrong(error.message));
+    let isMounted = true;
+    get(`api/farm/jobs/${address(job.id)}`).then(answer => isMounted && setKnown(answer), error => isMounted && setLoadFail(error.message));
     return () => {
-      isHere = false;
+      isMounted = false;
     };
   }, [job]);
-  if (!known) return html`<p class="empty">${wrong || t("loading")}</p>`;
+  if (!known) return html`<p class="empty">${loadFail || t("loading")}</p>`;
   const copies = known.copy_list ?? [];
   return html`<div class="details">
-    ${(known.why ?? []).length > 0 && html`<div><h3>${t("why_waiting")}</h3><ul>${known.why.map((/** @type {string} */ each) => html`<li key=${each}>${short(sentence(each), 400)}</li>`)}</ul></div>`}
+    ${(known.why ?? []).length > 0 && html`<div><h3>${t("why_waiting")}</h3>
+      <ul>${known.why.map((/** @type {string} */ each) => html`<li key=${each}>${short(sentence(each), 400)}</li>`)}</ul></div>`}
     ${job.notes && html`<p>${short(job.notes, 1000)}</p>`}
-    <p class="dim">${[job.seconds > 0 && t("one_takes", {time: duration(job.seconds)}), t("submitted", {time: clock(known.created), who: short(known.by || "–", 40)})].filter(Boolean).join(" · ")}</p>
-    <ul class="plainlist">${copies.slice(0, COPIES).map((/** @type {any} */ each) => html`<${Copy} key=${each.id} copy=${each} name=${short(job.name, 60)} />`)}</ul>
-    ${copies.length > COPIES && html`<p>${tn("and_more", copies.length - COPIES)}</p>`}</div>`;
+    <p class="dim">${[job.seconds > 0 && t("one_takes", {time: duration(job.seconds)}),
+      t("submitted", {time: clock(known.created), who: short(known.by || "–", 40)})].filter(Boolean).join(" · ")}</p>
+    <ul class="plainlist">${copies.slice(0, MAX_COPIES).map((/** @type {any} */ each) => html`<${Copy} key=${each.id} copy=${each} name=${short(job.name, 60)} />`)}</ul>
+    ${copies.length > MAX_COPIES && html`<p>${tn("and_more", copies.length - MAX_COPIES)}</p>`}</div>`;
 }
 
 /** @param {{job: import("./kinds.mjs").FarmJob, close: () => void}} props */
@@ -84,42 +88,14 @@ function Edit({job, close}) {
     }
   }
   return html`<form class="editing" onSubmit=${submit} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()}>
-    <${Wishes} form=${form} set=${setForm} />
+    <${JobFields} form=${form} set=${setForm} />
     <div class="row"><button type="submit" class="main" aria-busy=${pending}>${t("save")}</button><button type="button" onClick=${close}>${t("close")}</button></div></form>`;
 }
 
-/** What is dragged, and before which place it would come. */
-const drag = signal(/** @type {{id: string, before: number}|null} */ (null));
-
 /** @param {string} id @param {number} before */
 async function move(id, before) {
-  const to = movedBefore(jobs.value, id, before);
+  const to = moveTarget(jobs.value, id, before);
   if (to !== undefined) await post(`api/farm/jobs/${address(id)}/move`, {before: to});
-}
-
-/** A grip for mouse and finger; who uses a keyboard has the buttons. @param {{id: string, at: number}} props */
-function Grip({id, at}) {
-  const over = (/** @type {any} */ event) => {
-    if (drag.value?.id !== id) return;
-    const rows = [...event.target.closest("ol").children];
-    const below = rows.findIndex(row => event.clientY < row.getBoundingClientRect().top + row.offsetHeight / 2);
-    drag.value = {id, before: below < 0 ? rows.length : below};
-  };
-  const drop = () => {
-    const {before = at, id: dragged} = drag.value ?? {};
-    drag.value = null;
-    if (dragged !== id) return;
-    fail.value = "";
-    move(id, before).catch(error => (fail.value = error.message));
-  };
-  const take = (/** @type {any} */ event) => {
-    if (event.button !== 0) return;
-    event.preventDefault();
-    event.target.setPointerCapture(event.pointerId);
-    drag.value = {id, before: at};
-  };
-  return html`<span class="grip" aria-hidden="true" title=${t("drag")} onPointerDown=${take} onPointerMove=${over} onPointerUp=${drop}
-    onPointerCancel=${() => (drag.value = null)}>⠿</span>`;
 }
 
 /** @param {{job: import("./kinds.mjs").FarmJob, at: number, last: number, isLive: boolean}} props */
@@ -127,8 +103,6 @@ function Job({job, at, last, isLive}) {
   const [open, setOpen] = useState("");
   const name = short(job.name, 80);
   const path = `api/farm/jobs/${address(job.id)}`;
-  const {id, before} = drag.value ?? {};
-  const mark = !isLive ? "" : id === job.id ? "dragged" : before === at ? "over" : before === last + 1 && at === last ? "under" : "";
   const counts = countsOf(job);
   const details = t(counts.waiting ? "why_and_copies" : "details");
   const toggle = (/** @type {string} */ what) => () => setOpen(open === what ? "" : what);
@@ -139,9 +113,10 @@ function Job({job, at, last, isLive}) {
     no: t("cancel_no"),
   });
   const named = (/** @type {string} */ label) => `${label}: ${name}`;
-  return html`<li class=${`card job-row ${mark}`}><div class="job-top">${isLive && last > 0 && !whyRead.value && html`<${Grip} id=${job.id} at=${at} />`}
+  return html`<li class=${`card job-row ${isLive ? dropMark(job.id, at, last) : ""}`}><div class="job-top">${isLive && last > 0 && !whyRead.value && html`<${Grip} id=${job.id} at=${at}
+      title=${t("drag")} move=${(/** @type {number} */ before) => move(job.id, before)} fail=${fail} />`}
       <div class="what"><h2>${name} <small>#${job.number}${job.copies > 1 ? ` · ${tn("copies_n", job.copies)}` : ""}</small></h2>
-        <p class="dim">${[job.held && t("is_held", {who: short(job.held_by || "–", 40)}), job.site && t("at_site", {site: short(job.site, 40)}), wishes(job, short, number),
+        <p class="dim">${[job.held && t("is_held", {who: short(job.held_by || "–", 40)}), job.site && t("at_site", {site: short(job.site, 40)}), requirements(job),
           job.due && t("due_at", {time: clock(job.due)})].filter(Boolean).join(" · ")}</p><${Counts} job=${job} /></div></div>
     <div class="row"><button type="button" aria-expanded=${open === "details"} aria-label=${named(details)} onClick=${toggle("details")}>${details}</button>
       <button type="button" disabled=${Boolean(whyRead.value)} aria-expanded=${open === "edit"} aria-label=${named(t("edit"))} onClick=${toggle("edit")}>${t("edit")}</button>
@@ -155,22 +130,22 @@ function Job({job, at, last, isLive}) {
 
 export function Jobs() {
   const live = jobs.value;
-  const [ended, setEnded] = useState(false);
+  const [isEnd, setEnd] = useState(false);
   useEffect(() => () => {
-    behind.value = [];
+    furtherJobs.value = [];
   }, []);
   const shown = new Set(live.map(each => each.id));
-  const rest = behind.value.filter(each => !shown.has(each.id));
+  const further = furtherJobs.value.filter(each => !shown.has(each.id));
   const more = async () => {
-    const offset = live.length + rest.length;
-    const said = await get(`api/farm/jobs?state=open&limit=${PART}&offset=${offset}`);
-    behind.value = [...behind.value, ...said.jobs];
-    setEnded(said.jobs.length < PART);
+    const offset = live.length + further.length;
+    const answer = await get(`api/farm/jobs?state=open&limit=${PAGE_SIZE}&offset=${offset}`);
+    furtherJobs.value = [...furtherJobs.value, ...answer.jobs];
+    setEnd(answer.jobs.length < PAGE_SIZE);
   };
   return html`<h2 class="hidden">${t("view_jobs")}</h2><${Orphans} /><${Fail} of=${fail} />
     ${live.length === 0 && html`<section class="card"><h2>${t("no_jobs")}</h2><p>${t("no_jobs_what")} <a href="#submit">${t("view_submit")}</a></p></section>`}
     <ol class="plainlist">${live.map((job, at) => html`<${Job} key=${job.id} job=${job} at=${at} last=${live.length - 1} isLive=${true} />`)}</ol>
-    ${rest.length > 0 && html`<p class="dim">${t("behind_what")}</p><ol class="plainlist" start=${live.length + 1}>${rest.map(job => html`<${Job} key=${job.id} job=${job} at=${0} last=${0} isLive=${false} />`)}</ol>`}
-    ${live.length >= PART && !ended && html`<${Act} label=${t("show_more")} reads=${true} run=${more} fail=${fail} />`}
-`;
+    ${further.length > 0 && html`<p class="dim">${t("further_jobs")}</p><ol class="plainlist" start=${live.length + 1}>
+      ${further.map(job => html`<${Job} key=${job.id} job=${job} at=${0} last=${0} isLive=${false} />`)}</ol>`}
+    ${live.length >= PAGE_SIZE && !isEnd && html`<${Act} label=${t("show_more")} reads=${true} run=${more} fail=${fail} />`}`;
 }

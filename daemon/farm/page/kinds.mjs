@@ -1,5 +1,5 @@
 /**
- * What a printer is doing, and what a job is about, in kinds that have words and a sign. Pure: no browser, no signals.
+ * What the farm's API sends, as types, and pure functions on it: kinds of printers, counts of copies, forms. No browser, no signals.
  *
  * @typedef {{actual: number|null, target: number|null}} Heat
  * @typedef {{id: string, away: boolean, heard: number|null, ready: boolean, reason: string, state: string, name: string, url: string,
@@ -13,10 +13,10 @@
  *   since: number, begun: number|null, ended: number|null, seconds: number, cancelling: boolean, orphan: boolean, job_name: string}} FarmCopy
  */
 
-/** In the order in which a person looks: what wants somebody first. */
+/** The kinds of printers, those that need somebody first. */
 export const KINDS = /** @type {const} */ (["trouble", "bed", "paused", "printing", "ready", "held", "away"]);
 
-/** The sign and the colour of each kind. @type {Record<string, {icon: string, tone: string}>} */
+/** The icon and the colour of each kind. @type {Record<string, {icon: string, tone: string}>} */
 export const LOOKS = {
   trouble: {icon: "fault", tone: "bad"},
   bed: {icon: "bed", tone: "warn"},
@@ -39,18 +39,18 @@ export function kindOf(printer) {
   return "trouble";
 }
 
-/** @param {FarmPrinter} printer Whether something goes on there that can be cancelled. */
+/** Whether a printer has a print that can be cancelled. @param {FarmPrinter} printer */
 export function isBusy(printer) {
   return ["printing", "paused"].includes(kindOf(printer));
 }
 
-/** What a printer prints, as people call it: the job's name where it is one of the farm's. @param {FarmPrinter} printer @param {FarmJob[]} jobs */
-export function printed(printer, jobs) {
+/** The name of what a printer prints: the job's, or else the file's without its digest. @param {FarmPrinter} printer @param {FarmJob[]} jobs */
+export function printName(printer, jobs) {
   const job = printer.job && jobs.find(each => each.id === printer.job);
   return job ? job.name : (printer.file ?? "").replace(/^[0-9a-f]{12}-(?=.)/, "");
 }
 
-/** How many copies of a job are where; what there is none of is 0. @param {FarmJob} job @param {FarmCopy[]} [orphans] */
+/** How many copies of a job are in which state. @param {FarmJob} job @param {FarmCopy[]} [orphans] */
 export function countsOf(job, orphans = []) {
   const {waiting = 0, offered = 0, claimed = 0, printing = 0, done = 0, failed = 0, cancelled = 0} = job.counts ?? {};
   const all = waiting + offered + claimed + printing + done + failed + cancelled;
@@ -58,7 +58,7 @@ export function countsOf(job, orphans = []) {
   return {waiting: waiting + offered, printing: Math.max(0, claimed + printing - unknown), unknown, done, failed, cancelled, all: all || job.copies || 1};
 }
 
-/** Whether text is in what a printer is called, is loaded with, or prints. @param {FarmPrinter} printer @param {string} text */
+/** Whether a text occurs in a printer's name, group, file, materials or colours. @param {FarmPrinter} printer @param {string} text */
 export function matches(printer, text) {
   const wanted = text.trim().toLowerCase();
   if (!wanted) return true;
@@ -67,7 +67,7 @@ export function matches(printer, text) {
 }
 
 /**
- * What a form says, as the API takes it: what is empty is left to the file.
+ * The fields of a form as the API takes them; empty ones are left out, so that the file decides. `wrong` names an invalid field.
  * @param {Record<string, string>} form @param {(text: string) => number} typed @returns {{fields: Record<string, unknown>, wrong: string}}
  */
 export function fieldsOf(form, typed) {
@@ -94,26 +94,29 @@ export function fieldsOf(form, typed) {
   return {fields, wrong: ""};
 }
 
-/** A moment as <input type=datetime-local> has it. @param {number|null} seconds */
+/** A time for <input type=datetime-local>. @param {number|null} seconds Since 1970. */
 export function localTime(seconds) {
   if (!seconds) return "";
   const at = new Date(seconds * 1000);
   return new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
-/** Behind which job one comes that is moved: the id of what it is put before, null at the end. @param {{id: string}[]} jobs @param {string} id @param {number} before */
-export function movedBefore(jobs, id, before) {
+/**
+ * Where a job goes that is moved before the one at an index: the id of the job after it, null at the end, undefined if it stays.
+ * @param {{id: string}[]} jobs @param {string} id @param {number} before
+ */
+export function moveTarget(jobs, id, before) {
   const from = jobs.findIndex(each => each.id === id);
-  if (from < 0 || before === from || before === from + 1) return undefined; // it stays where it is
+  if (from < 0 || before === from || before === from + 1) return undefined;
   return jobs[before]?.id ?? null;
 }
 
 /**
- * Takes server-sent events out of a text that comes in pieces.
- * @param {(event: string, data: string) => void} hear
+ * A reader of server-sent events from a text that comes in pieces.
+ * @param {(event: string, data: string) => void} handle
  * @returns {(piece: string) => void}
  */
-export function eventReader(hear) {
+export function eventReader(handle) {
   let rest = "";
   return piece => {
     rest += piece;
@@ -126,7 +129,7 @@ export function eventReader(hear) {
         if (line.startsWith("event:")) event = line.slice(6).trim();
         else if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
       }
-      if (data.length) hear(event, data.join("\n"));
+      if (data.length) handle(event, data.join("\n"));
     }
   };
 }

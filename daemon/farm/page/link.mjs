@@ -1,38 +1,38 @@
-/** The connection to the farm's server: one stream of events, opened anew for ever; closed while nobody looks. */
+/** The connection to the farm's server: a stream of events, reopened whenever it ends, closed while the page is hidden. */
 
 import {Failure, forgetKey, get, key} from "./api.mjs";
 import {eventReader} from "./kinds.mjs";
-import {farm, heard, keepTicking, me, net, STALE, take} from "./store.mjs";
+import {applyEvent, farm, heardAt, keepTicking, me, net, STALE} from "./store.mjs";
 
-const LEAST = 500; // ms between two tries
-const MOST = 5000;
-const HIDDEN = 30000; // ms in a tab that nobody sees after which the stream is closed
+const MIN_RETRY = 500; // ms before the second try; doubled with each try
+const MAX_RETRY = 5000; // ms
+const HIDDEN = 30000; // ms in the background after which the stream is closed
 
 let end = new AbortController();
 let tries = 0;
 let timer = 0;
-let hiding = 0;
-let isOn = false;
+let hiddenTimer = 0;
+let isRunning = false;
 
 /** @param {string} state @param {Partial<typeof net.value>} [more] */
-function is(state, more = {}) {
+function setState(state, more = {}) {
   const since = net.value.state === state ? net.value.since : performance.now();
   net.value = {state, since, retryAt: 0, reason: "", ...more};
 }
 
-/** Begin, with the key that is kept. */
+/** Connect with the stored key. */
 export function start() {
-  isOn = true;
+  isRunning = true;
   tries = 0;
-  again();
+  connect();
 }
 
-/** @param {string} state Why nothing is asked any more: nokey, refused. @param {string} [reason] */
+/** Close the connection until `start`. @param {string} state nokey or refused @param {string} [reason] */
 export function stop(state, reason = "") {
-  isOn = false;
+  isRunning = false;
   end.abort();
   clearTimeout(timer);
-  is(state, {reason});
+  setState(state, {reason});
 }
 
 /** Forget the key, and ask for another one. */
@@ -41,64 +41,64 @@ export function leave() {
   stop("nokey");
 }
 
-/** Ask at once. */
-export function again() {
+/** Connect now. */
+export function connect() {
   end.abort();
   clearTimeout(timer);
   end = new AbortController();
   if (!key()) return stop("nokey");
   run(end.signal).catch(error => {
-    if (!end.signal.aborted) lost(error);
+    if (!end.signal.aborted) retry(error);
   });
 }
 
 /** @param {unknown} error */
-function lost(error) {
-  if (!isOn) return;
+function retry(error) {
+  if (!isRunning) return;
   if (error instanceof Failure && (error.status === 401 || error.status === 403)) return stop("refused", error.message);
-  const wait = Math.max(Math.min(MOST, LEAST * 2 ** tries) * (0.5 + Math.random() / 2), 1000 * (error instanceof Failure ? error.wait : 0));
+  const wait = Math.max(Math.min(MAX_RETRY, MIN_RETRY * 2 ** tries) * (0.5 + Math.random() / 2), 1000 * (error instanceof Failure ? error.wait : 0));
   tries += 1;
-  is("lost", {retryAt: performance.now() + wait, reason: error instanceof Failure && error.status ? error.message : ""});
-  timer = setTimeout(again, wait);
+  setState("lost", {retryAt: performance.now() + wait, reason: error instanceof Failure && error.status ? error.message : ""});
+  timer = setTimeout(connect, wait);
 }
 
 /** @param {AbortSignal} signal */
 async function run(signal) {
-  const said = await get("api/farm");
+  const answer = await get("api/farm");
   if (signal.aborted) return;
-  me.value = {name: said.who ?? "", scope: said.scope ?? "control"};
-  farm.value = {name: said.name ?? "", version: said.version ?? "", trouble: said.nats?.trouble ?? ""};
-  // it is aborted by hand when nothing comes: a stream has no end to wait for
+  me.value = {name: answer.who ?? "", scope: answer.scope ?? "control"};
+  farm.value = {name: answer.name ?? "", version: answer.version ?? "", trouble: answer.nats?.trouble ?? ""};
+  // not by `get`, whose timeout is for a whole answer: here a read that takes too long ends the stream
   const response = await fetch("api/farm/events", {headers: {"X-Api-Key": key()}, signal, cache: "no-store", credentials: "omit"});
   if (!response.ok || !response.body) throw new Failure(response.status, "", Number(response.headers.get("Retry-After")) || 0);
   let isFirst = true;
   const read = eventReader((event, data) => {
     if (event !== "farm") return;
-    take(JSON.parse(data), isFirst);
+    applyEvent(JSON.parse(data), isFirst);
     isFirst = false;
     tries = 0;
-    if (net.value.state !== "live") is("live");
+    if (net.value.state !== "live") setState("live");
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const watch = setTimeout(() => reader.cancel(), STALE * 2000);
     const {value, done} = await reader.read().finally(() => clearTimeout(watch));
     if (done) throw new Failure(0, "");
-    heard.value = performance.now();
+    heardAt.value = performance.now();
     read(value);
   }
 }
 
 document.addEventListener("visibilitychange", () => {
   keepTicking();
-  clearTimeout(hiding);
-  if (!isOn) return;
-  if (document.hidden) hiding = setTimeout(() => {
+  clearTimeout(hiddenTimer);
+  if (!isRunning) return;
+  if (document.hidden) hiddenTimer = setTimeout(() => {
     end.abort();
     clearTimeout(timer);
-    is("lost");
+    setState("lost");
   }, HIDDEN);
-  else if (net.value.state === "lost") again();
+  else if (net.value.state === "lost") connect();
 });
-addEventListener("online", () => isOn && net.value.state === "lost" && again());
-addEventListener("pageshow", event => isOn && event.persisted && again());
+addEventListener("online", () => isRunning && net.value.state === "lost" && connect());
+addEventListener("pageshow", event => isRunning && event.persisted && connect());

@@ -1,4 +1,4 @@
-/** Copies whose printer's word is missing: nothing is printed again by itself, a person says what became of them. */
+/** Copies whose printer does not answer: they are not printed again automatically; a user can enter their outcome. */
 
 import {address, post} from "./api.mjs";
 import {html, signal} from "./html.mjs";
@@ -6,9 +6,9 @@ import {orphans, printer} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, short, t, tn} from "./farm_words.mjs";
 
-const MOST = 20;
+const MAX_SHOWN = 20;
 const fail = signal("");
-/** Those that somebody here has had printed again: what became of them is still open. */
+/** The numbers of new copies that were ordered here, by the id of the orphan. */
 const printedAgain = signal(/** @type {Record<string, number>} */ ({}));
 
 /** @param {{copy: import("./kinds.mjs").FarmCopy}} props */
@@ -16,13 +16,13 @@ function Orphan({copy}) {
   const name = short(copy.job_name || copy.job, 80);
   const where = short(copy.printer, 40);
   const at = `api/farm/copies/${address(copy.id)}`;
-  const isHere = () => orphans.value.some(each => each.id === copy.id);
+  const isOrphan = () => orphans.value.some(each => each.id === copy.id);
   const sure = () => ask({
     title: t("again_title", {name}),
     body: html`<p>${t("again_body", {printer: where})}</p>`,
     yes: t("again_yes"),
     no: t("again_no"),
-    holds: isHere,
+    holds: isOrphan,
   });
   const again = async () => {
     const fresh = await post(`${at}/again`, {});
@@ -43,6 +43,6 @@ export function Orphans() {
   const all = orphans.value;
   if (!all.length) return null;
   return html`<section class="notice warn orphans" aria-labelledby="orphans"><h2 id="orphans">${tn("orphans", all.length)}</h2><p>${tn("orphans_what", all.length)}</p>
-    <${Fail} of=${fail} /><ul class="plainlist">${all.slice(0, MOST).map(each => html`<${Orphan} key=${each.id} copy=${each} />`)}</ul>
-    ${all.length > MOST && html`<p>${tn("and_more", all.length - MOST)}</p>`}</section>`;
+    <${Fail} of=${fail} /><ul class="plainlist">${all.slice(0, MAX_SHOWN).map(each => html`<${Orphan} key=${each.id} copy=${each} />`)}</ul>
+    ${all.length > MAX_SHOWN && html`<p>${tn("and_more", all.length - MAX_SHOWN)}</p>`}</section>`;
 }

@@ -1,67 +1,67 @@
-/** The printers as cards: what each is doing, why it is not ready, and what a person can tell it. */
+/** The view Printers: a card for each with its state, why it is not ready, and its buttons. */
 
 import {address, picture, post} from "./api.mjs";
-import {html, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
-import {isBusy, KINDS, kindOf, LOOKS, matches, printed} from "./kinds.mjs";
+import {html, onValue, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
+import {FarmIcon} from "./farm_icon.mjs";
+import {isBusy, KINDS, kindOf, LOOKS, matches, printName} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
-import {Sign} from "./sign.mjs";
 import {census, everyPrinter, ids, isStale, jobs, printer} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
 
-const EVERY = 15000; // ms from one picture of a printer to the next
-const AT_ONCE = 3; // pictures that are on their way
-const NEAR = "400px"; // from what is seen, where a card is drawn already
+const PICTURE_INTERVAL = 15000; // ms
+const MAX_REQUESTS = 3; // for pictures, at a time
+const NEAR = "400px"; // from the visible part of the page, where a card is drawn in full
 
 const kind = signal("");
-const wanted = signal("");
+const search = signal("");
 
-/** What is near to be seen, by its element. */
+/** What to call when an element comes near the visible part of the page, or leaves it. */
 const watchers = /** @type {WeakMap<Element, (isNear: boolean) => void>} */ (new WeakMap());
-const watch = new IntersectionObserver(seen => {
-  for (const each of seen) watchers.get(each.target)?.(each.isIntersecting);
+const watch = new IntersectionObserver(entries => {
+  for (const each of entries) watchers.get(each.target)?.(each.isIntersecting);
 }, {rootMargin: NEAR});
 
-let onTheWay = 0;
+let requests = 0;
 const waiting = /** @type {(() => void)[]} */ ([]);
 
-/** Fetch a picture when it is its turn; it is no error where there is none. @param {string} id @param {() => boolean} isWanted */
-async function fetched(id, isWanted) {
-  if (onTheWay >= AT_ONCE) await new Promise(resolve => waiting.push(() => resolve(null)));
+/** Fetch a picture when it is its turn; empty: there is none. @param {string} id @param {() => boolean} isWanted */
+async function fetchPicture(id, isWanted) {
+  if (requests >= MAX_REQUESTS) await new Promise(resolve => waiting.push(() => resolve(null)));
   if (!isWanted()) {
     waiting.shift()?.();
     return "";
   }
-  onTheWay += 1;
+  requests += 1;
   try {
     return await picture(`api/farm/printers/${address(id)}/picture`);
   } catch {
     return "";
   } finally {
-    onTheWay -= 1;
+    requests -= 1;
     waiting.shift()?.();
   }
 }
 
-/** Its camera's picture, now and then, for as long as this is there and the page is seen. @param {{id: string}} props */
+/** The camera's picture, renewed while the card is shown and the page is visible. @param {{id: string}} props */
 function Camera({id}) {
   const [source, setSource] = useState("");
   const last = useRef("");
   useEffect(() => {
-    let isHere = true;
-    const look = async () => {
+    let isMounted = true;
+    const load = async () => {
       if (document.hidden) return;
-      const found = await fetched(id, () => isHere && !document.hidden);
-      if (!isHere) return found && URL.revokeObjectURL(found);
-      if (!found) return;
+      const fresh = await fetchPicture(id, () => isMounted && !document.hidden);
+      if (!isMounted) return fresh && URL.revokeObjectURL(fresh);
+      if (!fresh) return;
       if (last.current) URL.revokeObjectURL(last.current);
-      last.current = found;
-      setSource(found);
+      last.current = fresh;
+      setSource(fresh);
     };
-    look();
-    const timer = setInterval(look, EVERY);
+    load();
+    const timer = setInterval(load, PICTURE_INTERVAL);
     return () => {
-      isHere = false;
+      isMounted = false;
       clearInterval(timer);
       if (last.current) URL.revokeObjectURL(last.current);
     };
@@ -74,8 +74,8 @@ function Buttons({id, fail}) {
   const of = /** @type {any} */ (printer(id));
   if (!of) return null;
   const what = kindOf(of);
-  const file = short(printed(of, jobs.value) || t("a_print"), 60);
-  const tell = (/** @type {string} */ verb) => () => post(`api/farm/printers/${address(id)}/${verb}`, {}, {patience: 15000});
+  const file = short(printName(of, jobs.value) || t("a_print"), 60);
+  const tell = (/** @type {string} */ verb) => () => post(`api/farm/printers/${address(id)}/${verb}`, {}, {timeout: 15000});
   const same = of.holds;
   const sure = () => ask({
     title: t("cancel_title", {name: file}),
@@ -97,13 +97,19 @@ function Buttons({id, fail}) {
   </div>`;
 }
 
-/** @param {{id: string, fail: any}} props */
-function Inside({id, fail}) {
+/** @param {string} name */
+function heaterLabel(name) {
+  const label = t(`heater_${name}`);
+  return short(label.startsWith("heater_") ? name : label, 20);
+}
+
+/** A card's contents but for its heading. @param {{id: string, fail: any}} props */
+function Contents({id, fail}) {
   const of = /** @type {any} */ (printer(id));
   if (!of) return null;
   const share = typeof of.progress === "number" ? Math.min(100, Math.max(0, of.progress)) : null;
   const loaded = (of.tools ?? []).map((/** @type {any} */ each) => [each.material, each.colour, each.nozzle_mm && `${number(each.nozzle_mm, 1)} mm`].filter(Boolean).join(" "));
-  const name = printed(of, jobs.value);
+  const name = printName(of, jobs.value);
   const heat = Object.entries(of.heaters ?? {});
   return html`
     ${of.camera && !of.away && html`<${Camera} id=${id} />`}
@@ -114,14 +120,14 @@ function Inside({id, fail}) {
     ${of.away ? html`<p class="dim">${of.heard ? t("away_since", {time: clock(of.heard)}) : t("away_always")}</p>`
       : of.reason && kindOf(of) !== "printing" && html`<p class=${LOOKS[kindOf(of)].tone}>${short(sentence(of.reason), 300)}</p>`}
     ${of.cancelling && html`<p class="warn">${t("is_cancelling")}</p>`}
-    ${heat.length > 0 && !of.away && html`<dl class="heaters">${heat.map(([name, each]) => html`<div key=${name}><dt>${short(t(`heater_${name}`) === `heater_${name}` ? name : t(`heater_${name}`), 20)}</dt>
+    ${heat.length > 0 && !of.away && html`<dl class="heaters">${heat.map(([name, each]) => html`<div key=${name}><dt>${heaterLabel(name)}</dt>
       <dd>${degrees(/** @type {any} */ (each))}</dd></div>`)}</dl>`}
     <p class="dim">${[of.group && t("in_group", {name: short(of.group, 40)}), ...loaded.map((/** @type {string} */ each) => short(each, 60))].filter(Boolean).join(" · ")}</p>
     <${Buttons} id=${id} fail=${fail} /><${Fail} of=${fail} />
     ${of.url && /^https?:\/\//.test(of.url) && html`<a href=${of.url} target="_blank" rel="noreferrer noopener" aria-label=${t("own_page_of", {name: short(id, 40)})}>${t("own_page")}</a>`}`;
 }
 
-/** A card: its name and state always, the rest while it is near to be seen. @param {{id: string}} props */
+/** A card: its name and state always, its contents while it is near the visible part of the page. @param {{id: string}} props */
 function Card({id}) {
   const [isNear, setNear] = useState(false);
   const box = useRef(/** @type {HTMLElement|null} */ (null));
@@ -142,21 +148,22 @@ function Card({id}) {
   const {icon, tone} = LOOKS[what];
   return html`<li class=${`card printer ${of.away || isStale.value ? "old" : ""}`} ref=${box} style=${isNear || !height.current ? undefined : {minHeight: `${height.current}px`}}>
     <div class="row apart"><h2>${id}${of.name && of.name !== id && html` <small>${short(of.name, 40)}</small>`}</h2>
-      <span class=${`state ${tone}`}><${Sign} name=${icon} /> ${t(`kind_${what}`)}</span></div>
-    ${isNear && html`<${Inside} id=${id} fail=${fail} />`}</li>`;
+      <span class=${`state ${tone}`}><${FarmIcon} name=${icon} /> ${t(`kind_${what}`)}</span></div>
+    ${isNear && html`<${Contents} id=${id} fail=${fail} />`}</li>`;
 }
 
 /** @param {{name: string, count: number}} props */
 function Kind({name, count}) {
   return html`<button type="button" class="chip" aria-pressed=${kind.value === name} onClick=${() => (kind.value = kind.value === name ? "" : name)}>
-    ${name ? html`<span class=${LOOKS[name].tone}><${Sign} name=${LOOKS[name].icon} /></span>` : ""}${t(name ? `kind_${name}` : "kind_all")} <b>${number(count)}</b></button>`;
+    ${name ? html`<span class=${LOOKS[name].tone}><${FarmIcon} name=${LOOKS[name].icon} /></span>` : ""}${t(name ? `kind_${name}` : "kind_all")} <b>${number(count)}</b></button>`;
 }
 
+/** The list that was shown before: a list with the same printers is the same value, so that it is not drawn again. */
 let before = /** @type {string[]} */ ([]);
 
 export function Printers() {
   const shown = useComputed(() => {
-    const found = everyPrinter().filter(each => (!kind.value || kindOf(each) === kind.value) && matches(each, wanted.value)).map(each => each.id);
+    const found = everyPrinter().filter(each => (!kind.value || kindOf(each) === kind.value) && matches(each, search.value)).map(each => each.id);
     if (found.length === before.length && found.every((each, at) => each === before[at])) return before;
     before = found;
     return found;
@@ -165,7 +172,7 @@ export function Printers() {
   return html`<h2 class="hidden">${t("view_printers")}</h2><${Orphans} />
     ${all > 0 && html`<div class="row kinds" role="group" aria-label=${t("kinds")}><${Kind} name="" count=${all} />
       ${KINDS.filter(each => census.value[each] > 0 || kind.value === each).map(each => html`<${Kind} key=${each} name=${each} count=${census.value[each]} />`)}
-      <label class="find">${t("find")} <input type="search" value=${wanted.value} onInput=${(/** @type {any} */ event) => (wanted.value = event.target.value)} /></label></div>`}
+      <label class="find">${t("find")} <input type="search" value=${search.value} onInput=${onValue(value => (search.value = value))} /></label></div>`}
     ${all === 0 && html`<section class="card"><h2>${t("no_printers")}</h2><p>${t("no_printers_what")}</p><p><code>nozzled farm enrol mk3-1</code></p></section>`}
     ${all > 0 && shown.value.length === 0 && html`<p class="empty">${t("none_found")}</p>`}
     <p class="hidden" role="status">${all > 0 && tn("printers_shown", shown.value.length)}</p>

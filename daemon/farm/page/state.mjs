@@ -1,10 +1,10 @@
-/** Why something cannot be done now. */
+/** What this browser may do, under the names that the modules of a printer's page import. */
 
 import {computed} from "./html.mjs";
 import {isStale, me, net} from "./store.mjs";
 import {t} from "./words.mjs";
 
-/** Why this browser may change nothing; empty: it may. */
+/** Why this browser cannot change anything now; empty: it can. */
 export const whyRead = computed(() => {
   if (me.value.scope === "read") return t("why_read");
   return net.value.state !== "live" || isStale.value ? t("why_no_link") : "";

@@ -3,32 +3,33 @@
 import {batch, computed, signal} from "./html.mjs";
 import {KINDS, kindOf} from "./kinds.mjs";
 
-/** Seconds after which what is shown is called old; after which a missing connection is said. */
+/** Seconds without an event after which the page calls its data old. */
 export const STALE = 6;
+/** Seconds without a connection after which the page says so. */
 export const GRACE = 2;
 
-/** The connection: boot, nokey, live, lost, refused. */
+/** The connection: boot, nokey, live, lost or refused; `since` and `retryAt` as performance.now(). */
 export const net = signal({state: "boot", since: performance.now(), retryAt: 0, reason: ""});
-/** When anything was heard last, by performance.now(); 0: never. */
-export const heard = signal(0);
-/** Ticks each second while the page is seen. */
+/** When the last data came, as performance.now(); 0: never. */
+export const heardAt = signal(0);
+/** Ticks each second while the page is visible. */
 export const now = signal(performance.now());
-/** Seconds that the server's clock is before ours: nobody tells here, and no request has an end. */
+/** For `api.mjs`: on a printer's page, by how many seconds the server's clock is ahead. The farm's server does not say. */
 export const clockOffset = signal(0);
-/** A printer's page has keys for a while; here a key is an admin's or not. */
-export const raised = signal({key: "", until: 0});
-/** Whose key this is. */
+/** For `api.mjs`: on a printer's page, a temporary admin's key. The farm has none. */
+export const adminKey = signal({key: "", until: 0});
+/** Whose key this browser has, and its scope. */
 export const me = signal({name: "", scope: ""});
 
-export const age = computed(() => (heard.value ? Math.max(0, Math.floor((now.value - heard.value) / 1000)) : null));
+export const age = computed(() => (heardAt.value ? Math.max(0, Math.floor((now.value - heardAt.value) / 1000)) : null));
 export const isStale = computed(() => age.value === null || age.value >= STALE);
 
-/** The farm: name, version, what is wrong with NATS. */
+/** The farm's name, the server's version, and what is wrong with NATS (empty: nothing). */
 export const farm = signal({name: "", version: "", trouble: ""});
 
-/** One signal for each printer: a card is drawn anew when its printer has changed. */
+/** One signal for each printer, so that only the card of a printer that has changed is drawn again. */
 const printers = /** @type {Map<string, import("./vendor/signals-core.mjs").Signal<import("./kinds.mjs").FarmPrinter>>} */ (new Map());
-/** Their names, in the order in which they are shown; nothing moves under a finger as a state changes. */
+/** Their names, in the order in which they are shown: sorted by name, so that no card moves when a state changes. */
 export const ids = signal(/** @type {string[]} */ ([]));
 const revision = signal(0);
 
@@ -42,7 +43,7 @@ export function printer(id) {
   return printers.get(id)?.value;
 }
 
-/** Every printer; who reads it is told of each change. */
+/** All printers; subscribes to every change. */
 export function everyPrinter() {
   void revision.value;
   return ids.value.map(id => /** @type {import("./kinds.mjs").FarmPrinter} */ (printers.get(id)?.peek()));
@@ -55,32 +56,32 @@ export const census = computed(() => {
   return found;
 });
 
-/** @param {any} said What changed, or, in the first event of a connection (`whole`), all there is. @param {boolean} whole */
-export function take(said, whole) {
+/** @param {any} event What has changed, or in the first event of a connection everything. @param {boolean} isWhole */
+export function applyEvent(event, isWhole) {
   batch(() => {
-    if (said.printers) takePrinters(said.printers, whole);
-    if (said.jobs) jobs.value = said.jobs;
-    if (said.orphans) orphans.value = said.orphans;
-    if (typeof said.trouble === "string") farm.value = {...farm.value, trouble: said.trouble};
+    if (event.printers) applyPrinters(event.printers, isWhole);
+    if (event.jobs) jobs.value = event.jobs;
+    if (event.orphans) orphans.value = event.orphans;
+    if (typeof event.trouble === "string") farm.value = {...farm.value, trouble: event.trouble};
   });
 }
 
-/** @param {Record<string, any>} said @param {boolean} whole */
-function takePrinters(said, whole) {
-  let isOther = false;
-  if (whole) {
-    for (const id of printers.keys()) if (!(id in said)) isOther = printers.delete(id) || isOther;
+/** @param {Record<string, any>} views @param {boolean} isWhole */
+function applyPrinters(views, isWhole) {
+  let hasOthers = false;
+  if (isWhole) {
+    for (const id of printers.keys()) if (!(id in views)) hasOthers = printers.delete(id) || hasOthers;
   }
-  for (const [id, view] of Object.entries(said)) {
+  for (const [id, view] of Object.entries(views)) {
     const known = printers.get(id);
-    if (view === null) isOther = printers.delete(id) || isOther;
+    if (view === null) hasOthers = printers.delete(id) || hasOthers;
     else if (known) known.value = {...view, id};
     else {
       printers.set(id, signal({...view, id}));
-      isOther = true;
+      hasOthers = true;
     }
   }
-  if (isOther) ids.value = [...printers.keys()].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+  if (hasOthers) ids.value = [...printers.keys()].sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   revision.value += 1;
 }
 

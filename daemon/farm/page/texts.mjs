@@ -153,7 +153,7 @@ export const texts = {
   in_group: "group {name}",
   on_printers: "only {names}",
   priority_of: "priority {n}",
-  behind_what: "Jobs ahead of it, as of when you looked:",
+  further_jobs: "Further jobs, as of when you loaded them:",
   show_more: "Show more",
 
   // submit

@@ -141,7 +141,7 @@ export const texts = {
   in_group: "Gruppe {name}",
   on_printers: "nur {names}",
   priority_of: "Priorität {n}",
-  behind_what: "Aufträge davor, als du nachgesehen hast:",
+  further_jobs: "Weitere Aufträge, Stand beim Laden:",
   show_more: "Mehr zeigen",
   submit_title: "Dateien drucken",
   submit_what: "Dateien auswählen oder hier ablegen. Aus jeder wird ein Auftrag.",

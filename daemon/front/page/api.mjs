@@ -1,22 +1,23 @@
-/** Requests to nozzled. The key is in localStorage; where that is forbidden, it lives as long as the tab. */
+/** Requests to nozzled, with this browser's API key. The key is in localStorage, or in the tab's memory where storage is forbidden. */
 
-import {clockOffset, heard, me, raised} from "./store.mjs";
+import {clockOffset, heardAt, me, adminKey} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";
-const PATIENCE = 10000; // ms for an answer
+const TIMEOUT = 10000; // ms to wait for an answer
 
-let kept = "";
+/** The key, once it has been read from the storage. */
+let currentKey = "";
 
 export function key() {
-  if (!kept) kept = read(localStorageOrNone()) || read(sessionStorageOrNone()) || "";
-  return kept;
+  if (!currentKey) currentKey = read(localStorageOrNone()) || read(sessionStorageOrNone()) || "";
+  return currentKey;
 }
 
-/** @param {string} value @param {boolean} stay Keep it when the browser is closed. */
+/** @param {string} value @param {boolean} stay Whether the key outlives the tab. */
 export function keepKey(value, stay = true) {
   forgetKey();
-  kept = value;
+  currentKey = value;
   try {
     (stay ? localStorageOrNone() : sessionStorageOrNone())?.setItem(KEY, value);
   } catch {
@@ -25,7 +26,7 @@ export function keepKey(value, stay = true) {
 }
 
 export function forgetKey() {
-  kept = "";
+  currentKey = "";
   for (const store of [localStorageOrNone(), sessionStorageOrNone()]) store?.removeItem(KEY);
 }
 
@@ -48,12 +49,12 @@ function read(store) {
   return store?.getItem(KEY) ?? null;
 }
 
-/** Keeps a small choice of this browser, like the theme. @param {string} name @param {string} value */
+/** Store a preference of this browser, like the theme. @param {string} name @param {string} value */
 export function keepChoice(name, value) {
   try {
     localStorage.setItem(`nozzled.${name}`, value);
   } catch {
-    // forbidden: asked for again next time
+    // storage is forbidden: the choice is lost with the tab
   }
 }
 /** @param {string} name */
@@ -65,9 +66,9 @@ export function choice(name) {
   }
 }
 
-/** A request that was refused, or that nobody has answered: `status` is 0 then. The message is meant for people. */
+/** A request that was refused, or got no answer (`status` is 0). The message is for the user. */
 export class Failure extends Error {
-  /** @param {number} status @param {string} message @param {number} wait seconds, where the server names them */
+  /** @param {number} status @param {string} message @param {number} wait Seconds until a retry makes sense (Retry-After); 0: not given. */
   constructor(status, message, wait = 0) {
     super(message);
     this.status = status;
@@ -75,18 +76,21 @@ export class Failure extends Error {
   }
 }
 
-/** @typedef {RequestInit & {patience?: number, withKey?: string|null, late?: boolean}} Options `late`: it is to be done also when nobody waits for it any more */
+/**
+ * @typedef {RequestInit & {timeout?: number, withKey?: string|null, late?: boolean}} Options `timeout` in ms; `withKey`: use
+ *   this key instead of this browser's, null for none; `late`: nozzled may act on it even after the timeout
+ */
 
 /** @param {string} path @param {Options} [options] */
-async function answer(path, options = {}) {
+async function request(path, options = {}) {
   const headers = new Headers(options.headers);
-  const used = options.withKey === undefined ? (raised.value.until > performance.now() && raised.value.key) || key() : options.withKey;
+  const used = options.withKey === undefined ? (adminKey.value.until > performance.now() && adminKey.value.key) || key() : options.withKey;
   if (used) headers.set("X-Api-Key", used);
-  const patience = options.patience ?? PATIENCE;
-  // a service that hung does not do later what somebody has given up by then
-  if (options.method && heard.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + patience / 1000).toFixed(3));
+  const timeout = options.timeout ?? TIMEOUT;
+  // a service that hung must not act later on a request that the user has given up by then
+  if (options.method && heardAt.value && !options.late) headers.set("Nozzled-Until", (Date.now() / 1000 + clockOffset.value + timeout / 1000).toFixed(3));
   const end = new AbortController();
-  const timer = setTimeout(() => end.abort(), patience);
+  const timer = setTimeout(() => end.abort(), timeout);
   try {
     const response = await fetch(path, {...options, headers, signal: end.signal, cache: "no-store", credentials: "omit"});
     if (!response.ok) throw await failure(response);
@@ -105,7 +109,7 @@ async function failure(response) {
   try {
     text = (await response.json()).error ?? "";
   } catch {
-    // no JSON: the status has to do
+    // no JSON: only the status is known
   }
   const wait = Number(response.headers.get("Retry-After")) || 0;
   return new Failure(response.status, text || t("refused_status", {status: response.status}), wait);
@@ -113,12 +117,12 @@ async function failure(response) {
 
 /** @param {string} path @param {object} [options] @returns {Promise<any>} */
 export async function get(path, options = {}) {
-  return (await answer(path, options)).json();
+  return (await request(path, options)).json();
 }
 
-/** @param {string} path @param {object} body @param {object} [options] @returns {Promise<any>} null where there is nothing */
+/** @param {string} path @param {object} body @param {object} [options] @returns {Promise<any>} The answer; null where it is empty. */
 export async function post(path, body, options = {}) {
-  const response = await answer(path, {
+  const response = await request(path, {
     method: "POST",
     ...options,
     headers: {"Content-Type": "application/json"},
@@ -128,35 +132,35 @@ export async function post(path, body, options = {}) {
   return text ? JSON.parse(text) : null;
 }
 
-/** Change a part of it. @param {string} path @param {object} body @returns {Promise<any>} */
+/** @param {string} path @param {object} body @returns {Promise<any>} */
 export function patch(path, body) {
   return post(path, body, {method: "PATCH"});
 }
 
 /** @param {string} path */
 export async function remove(path) {
-  await answer(path, {method: "DELETE"});
+  await request(path, {method: "DELETE"});
 }
 
-/** Do what an admin may for a while, for a key or a code of scope admin. @param {string} secret */
+/** Get an admin's rights for a while. @param {string} secret A key, or a pairing code, of scope admin. */
 export async function stepUp(secret) {
   const isCode = /^[0-9A-Za-z]{4}[\s-]*[0-9A-Za-z]{4}[\s-]*[0-9A-Za-z]{4}$/.test(secret);
-  const said = await post("api/stepup", {[isCode ? "code" : "key"]: secret});
-  raised.value = {key: said.key, until: performance.now() + said.expires * 1000};
+  const answer = await post("api/stepup", {[isCode ? "code" : "key"]: secret});
+  adminKey.value = {key: answer.key, until: performance.now() + answer.expires * 1000};
 }
 
 export async function stepDown() {
-  if (raised.value.until > performance.now()) await remove("api/stepup");
-  raised.value = {key: "", until: 0};
+  if (adminKey.value.until > performance.now()) await remove("api/stepup");
+  adminKey.value = {key: "", until: 0};
 }
 
-/** A picture that needs the key, as an address for <img>; give it back by URL.revokeObjectURL. @param {string} path */
+/** Fetch a picture that needs the key, as an address for <img>; release it with URL.revokeObjectURL. @param {string} path */
 export async function picture(path) {
-  return URL.createObjectURL(await (await answer(path)).blob());
+  return URL.createObjectURL(await (await request(path)).blob());
 }
 
 /**
- * Have the browser store a file, by an address that is good for a while: however large it is, it goes to the disk at once.
+ * Let the browser download a file by a signed address, so that a file of any size goes straight to the disk.
  * @param {string} path @param {string} name
  */
 export async function download(path, name) {
@@ -167,9 +171,9 @@ export async function download(path, name) {
   link.click();
 }
 
-/** Some bytes of a file as text, like `0-65535`, or `-65536` for the last ones. @param {string} path @param {string} bytes */
+/** Fetch part of a file as text: `0-65535`, or `-65536` for the last bytes. @param {string} path @param {string} bytes */
 export async function slice(path, bytes) {
-  return (await answer(path, {headers: {Range: `bytes=${bytes}`}})).text();
+  return (await request(path, {headers: {Range: `bytes=${bytes}`}})).text();
 }
 
 /** @param {string} name @param {string} parent */
@@ -177,10 +181,10 @@ export async function newFolder(name, parent) {
   const form = new FormData();
   form.append("foldername", name);
   if (parent) form.append("path", parent);
-  await answer("api/files/local", {method: "POST", body: form});
+  await request("api/files/local", {method: "POST", body: form});
 }
 
-/** The address of a file, part by part: a name may hold any character. @param {string} path */
+/** A path as part of a URL: each name in it may hold any character. @param {string} path */
 export function address(path) {
   return path.split("/").map(encodeURIComponent).join("/");
 }
@@ -191,39 +195,50 @@ export function gcode(command, options) {
 }
 
 /**
- * Upload a file; `progress` hears how much of it has gone, from 0 to 1.
- * @param {File} file @param {string} folder @param {boolean} overwrite @param {(part: number) => void} progress
- * @param {(stop: () => void) => void} stoppable
+ * Upload a file into a folder.
+ * @param {File} file @param {string} folder @param {boolean} overwrite @param {(share: number) => void} onProgress
+ * @param {(stop: () => void) => void} onStart
  * @returns {Promise<any>}
  */
-export function upload(file, folder, overwrite, progress, stoppable) {
+export function upload(file, folder, overwrite, onProgress, onStart) {
   const form = new FormData();
   if (folder) form.append("path", folder);
   if (!overwrite) form.append("noOverwrite", "true");
   form.append("size", String(file.size));
   form.append("file", file, file.name);
+  return sendForm("api/files/local", form, {}, onProgress, onStart);
+}
+
+/**
+ * Send a form with a file. `onProgress` is called with the share that has been sent, 0 to 1; `onStart` with a function that
+ * stops the upload. XMLHttpRequest, as fetch does not report the progress of an upload.
+ * @param {string} path @param {FormData} form @param {Record<string, string>} headers
+ * @param {(share: number) => void} onProgress @param {(stop: () => void) => void} onStart
+ * @returns {Promise<any>}
+ */
+export function sendForm(path, form, headers, onProgress, onStart) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "api/files/local");
-    request.setRequestHeader("X-Api-Key", key());
+    request.open("POST", path);
+    for (const [name, value] of Object.entries({"X-Api-Key": key(), ...headers})) request.setRequestHeader(name, value);
     request.responseType = "json";
-    request.upload.onprogress = event => progress(event.total ? event.loaded / event.total : 0);
+    request.upload.onprogress = event => onProgress(event.total ? event.loaded / event.total : 0);
     request.onload = () =>
       request.status < 300
         ? resolve(request.response)
         : reject(new Failure(request.status, request.response?.error || t("refused_status", {status: request.status})));
     request.onerror = () => reject(new Failure(0, t("upload_lost")));
     request.onabort = () => reject(new Failure(-1, t("upload_stopped")));
-    stoppable(() => request.abort());
+    onStart(() => request.abort());
     request.send(form);
   });
 }
 
-/** Tell who the key belongs to, and open a session for the socket. @param {string} [withKey] */
+/** Ask whose key this is, and open a session for the socket. @param {string} [withKey] */
 export async function login(withKey) {
-  const said = await post("api/login", {passive: true}, {patience: 5000, withKey: withKey ?? key()});
-  if (!said?.name || !said.session) throw new Failure(403, t("key_unknown"));
-  const permissions = /** @type {string[]} */ (said.permissions ?? []);
-  me.value = {name: said.name, admin: Boolean(said.admin), control: permissions.includes("PRINT")};
-  return said;
+  const answer = await post("api/login", {passive: true}, {timeout: 5000, withKey: withKey ?? key()});
+  if (!answer?.name || !answer.session) throw new Failure(403, t("key_unknown"));
+  const permissions = /** @type {string[]} */ (answer.permissions ?? []);
+  me.value = {name: answer.name, admin: Boolean(answer.admin), control: permissions.includes("PRINT")};
+  return answer;
 }

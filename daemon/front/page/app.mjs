@@ -1,18 +1,18 @@
-/** Where the page begins: its language and looks, the key, and which view is shown. Nothing imports this module. */
+/** The page's entry: language and theme, the pairing code of the address, and the view. No module imports this one. */
 
 import {choice, key} from "./api.mjs";
-import {answering, Frame} from "./frame.mjs";
+import {Frame, isAnsweringAccess} from "./frame.mjs";
 import {effect, html, render, signal, useEffect, useState} from "./html.mjs";
 import {start, stop} from "./link.mjs";
 import {Now} from "./now.mjs";
 import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
-import {asking, isAdmin, job, net, server, short} from "./store.mjs";
-import {dialogs, dress, Modal, overlay, Question, quiet} from "./widgets.mjs";
-import {more, speak, t} from "./words.mjs";
+import {accessRequests, isAdmin, job, net, server, short} from "./store.mjs";
+import {dialogs, applyTheme, Modal, overlay, Question, untilIdle} from "./widgets.mjs";
+import {loadMoreTexts, setLanguage, t} from "./words.mjs";
 
-/** The views besides Now come when they are wanted, or when there is nothing else to do. */
+/** Views that are loaded when they are opened, or when the browser is idle. */
 const LATER = {
   files: () => import("./files.mjs").then(module => module.Files),
   move: () => import("./move.mjs").then(module => module.Move),
@@ -21,68 +21,69 @@ const LATER = {
   settings: () => import("./settings.mjs").then(module => module.Settings),
   setup: () => import("./setup.mjs").then(module => module.Setup),
   health: () => import("./health.mjs").then(module => module.Health),
-  knock: () => import("./devices.mjs").then(module => module.Knock),
+  access: () => import("./devices.mjs").then(module => module.AccessDialog),
   pair: () => import("./pair.mjs").then(module => module.Pair),
 };
-const NO_VIEWS = ["knock", "pair"]; // they come by themselves
-const IDLE = 3000; // ms after the first picture
+const NOT_IN_ADDRESS = ["access", "pair"]; // shown by the page's state, not by the address
+const PRELOAD_DELAY = 3000; // ms after the first paint
 const views = signal(/** @type {Record<string, any>} */ ({now: Now}));
 
 /** @param {string} name */
-async function bring(name) {
+async function load(name) {
   if (views.value[name] || !(name in LATER)) return;
-  const [view] = await Promise.all([LATER[/** @type {keyof typeof LATER} */ (name)](), more()]);
+  const [view] = await Promise.all([LATER[/** @type {keyof typeof LATER} */ (name)](), loadMoreTexts()]);
   views.value = {...views.value, [name]: view};
 }
 
-/** A view, or a word until it is there. @param {{name: string, rest?: string}} props */
+/** A view, or a placeholder until it is loaded. @param {{name: string, rest?: string}} props `rest`: of the address, behind the name. */
 function View({name, rest = ""}) {
-  const [lost, setLost] = useState(false);
+  const [hasFailed, setFailed] = useState(false);
   useEffect(() => {
-    setLost(false);
-    bring(name).catch(() => setLost(true));
+    setFailed(false);
+    load(name).catch(() => setFailed(true));
   }, [name, net.value.state]);
-  const Shown = views.value[name];
-  return Shown ? html`<${Shown} rest=${rest} />` : html`<p class="empty">${t(lost ? "why_no_link" : "loading")}</p>`;
+  const Loaded = views.value[name];
+  return Loaded ? html`<${Loaded} rest=${rest} />` : html`<p class="empty">${t(hasFailed ? "why_no_link" : "loading")}</p>`;
 }
 
-const place = signal(location.hash.slice(1));
+/** The view and its rest, as the address has them: `files/parts`. */
+const route = signal(location.hash.slice(1));
 addEventListener("hashchange", () => {
   const code = codeInAddress();
   if (code) enter(code);
-  place.value = location.hash.slice(1);
+  route.value = location.hash.slice(1);
 });
 
-/** The title says what is going on, for who has the page in a tab behind. */
+/** The title shows the state, for a tab in the background. */
 effect(() => {
   const name = short(job.value.file?.name ?? "", 40).replace(/\.(gcode|gco|g)$/i, "");
-  const printer = short(server.value.name || "nozzled", 40); // two printers are told apart by it
+  const printer = short(server.value.name || "nozzled", 40); // tells the tabs of two printers apart
   document.title = isActive.value && percent.value !== null
     ? `${Math.floor(percent.value)} % ${name} – ${printer}`
     : `${state.value.word} – ${printer}`;
 });
 
 function App() {
-  const [over, setOver] = useState(false);
+  const [isDragging, setDragging] = useState(false);
   const {state: link} = net.value;
-  const [view, ...rest] = place.value.split("/");
-  const name = (view in LATER && !NO_VIEWS.includes(view) ? view : "now");
+  const [view, ...rest] = route.value.split("/");
+  const name = (view in LATER && !NOT_IN_ADDRESS.includes(view) ? view : "now");
   useEffect(() => {
-    const has = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+    const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
     const enterDrag = (/** @type {DragEvent} */ event) => {
-      if (!has(event)) return;
+      if (!hasFiles(event)) return;
       event.preventDefault();
-      setOver(true);
+      setDragging(true);
     };
-    const leave = (/** @type {DragEvent} */ event) => event.relatedTarget === null && setOver(false);
+    const leave = (/** @type {DragEvent} */ event) => event.relatedTarget === null && setDragging(false);
     const drop = (/** @type {DragEvent} */ event) => {
-      if (!has(event)) return;
+      if (!hasFiles(event)) return;
       event.preventDefault();
-      setOver(false);
-      const files = [...(event.dataTransfer?.files ?? [])]; // they are gone after this event
-      const [shown, ...path] = place.value.split("/");
+      setDragging(false);
+      const files = [...(event.dataTransfer?.files ?? [])]; // the browser clears them after this event
+      const [shown, ...path] = route.value.split("/");
       const into = shown === "files" ? path.map(decode).join("/") : "";
-      import("./files.mjs").then(module => module.take(files, into));
+      import("./files.mjs").then(module => module.addUploads(files, into));
       if (shown !== "files") location.hash = "#files";
     };
     addEventListener("dragover", enterDrag);
@@ -90,10 +91,10 @@ function App() {
     addEventListener("drop", drop);
   }, []);
   if (link === "nokey" || link === "refused") return html`<${View} name="pair" /><${Question} />`;
-  const isAsked = isAdmin.value && Object.keys(asking.value).length > 0;
+  const hasRequests = isAdmin.value && Object.keys(accessRequests.value).length > 0;
   return html`<${Frame} view=${name} /><main id="view" inert=${dialogs.value > 0}><${View} key=${name} name=${name} rest=${rest.map(decode).join("/")} /></main>
-    <${Question} /><${Refused} />${overlay.value?.()}${isAsked && answering.value && html`<${Modal} name="knock" close=${() => (answering.value = false)}><${View} name="knock" />
-      <//>`}${over && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
+    <${Question} /><${Refused} />${overlay.value?.()}${hasRequests && isAnsweringAccess.value && html`<${Modal} name="access" close=${() => (isAnsweringAccess.value = false)}>
+      <${View} name="access" /><//>`}${isDragging && html`<div class="drop"><p>${t("drop_now")}</p></div>`}`;
 }
 
 /** @param {string} text */
@@ -105,7 +106,7 @@ function decode(text) {
   }
 }
 
-/** Exchange a code; one that is no good leaves an old key in place. @param {string} code */
+/** Exchange a pairing code for a key; if the code is not valid, the old key stays. @param {string} code */
 async function enter(code) {
   try {
     await pair(code);
@@ -115,10 +116,10 @@ async function enter(code) {
   start();
 }
 
-dress(choice("theme"));
+applyTheme(choice("theme"));
 const code = codeInAddress();
-const spoken = speak(choice("language") || navigator.language || "en");
-if (!code) start(); // the answer is on its way while the first picture is made
+const spoken = setLanguage(choice("language") || navigator.language || "en");
+if (!code) start(); // the login runs while the page is painted for the first time
 await spoken;
 const root = /** @type {HTMLElement} */ (document.getElementById("page"));
 root.textContent = "";
@@ -126,7 +127,7 @@ render(html`<${App} />`, root);
 if (code) enter(code);
 setTimeout(async () => {
   for (const name of Object.keys(LATER)) {
-    await quiet();
-    await bring(name).catch(() => {}); // it comes when it is wanted
+    await untilIdle();
+    await load(name).catch(() => {}); // tried again when it is opened
   }
-}, IDLE);
+}, PRELOAD_DELAY);

@@ -1,31 +1,34 @@
-/** The picture of a camera, where one is configured: the live one, or a single one again and again. Nothing is loaded while nobody looks. */
+/** A camera's picture: the live stream, or single pictures one after the other. Nothing is loaded while the page is hidden. */
 
 import {choice, get, keepChoice, post} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
 import {t} from "./words.mjs";
 
-const AGAIN = 5000; // ms between two single pictures, and two tries
-const OWN = "/webcam/"; // pictures that come through nozzled
+const INTERVAL = 5000; // ms between two single pictures, and between two tries
+const OWN = "/webcam/"; // the path of pictures that come through nozzled
 
-/** @param {string} address With something in it that no cache knows. */
-function anew(address) {
+/** The address with a part that no cache knows. @param {string} address */
+function uncached(address) {
   return `${address}${address.includes("?") ? "&" : "?"}_=${Date.now()}`;
 }
 
-/** What this page may open: a page that came by https gets no picture by http. @param {string|undefined} told @param {string|undefined} own */
-function usable(told, own) {
-  return told && own && location.protocol === "https:" && told.startsWith("http:") ? own : told;
+/**
+ * The camera's address, or nozzled's own where browsers refuse the camera's: a page that came by https opens no picture by http.
+ * @param {string|undefined} configured @param {string|undefined} own
+ */
+function usable(configured, own) {
+  return configured && own && location.protocol === "https:" && configured.startsWith("http:") ? own : configured;
 }
 
-/** What an <img> can open: what needs the key is signed for a while. @param {string} address */
+/** An address that <img> can open: one that needs the key is signed for a while. @param {string} address */
 async function signed(address) {
   if (!address.startsWith(OWN)) return address;
   const {links} = await post("api/links", {paths: [address]});
   return links[address].replace(/^\//, "");
 }
 
-/** Pages of the camera's own program. @param {{of: any}} props */
+/** Links to the pages of the camera's own program. @param {{of: any}} props */
 function Elsewhere({of}) {
   const pages = [["WebRTC", of.webrtc], ["HLS", of.hls]].filter(([, url]) => /^https?:\/\//.test(url ?? ""));
   return pages.length > 0 && html`<span class="row">${pages.map(([name, url]) => html`<a key=${name} href=${url} target="_blank" rel="noopener noreferrer">${name}</a>`)}</span>`;
@@ -46,7 +49,7 @@ export function Camera() {
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
   }, []);
-  const [blocked, setBlocked] = useState(false); // this page was loaded when there was another camera, or none
+  const [blocked, setBlocked] = useState(false); // the page's Content-Security-Policy is from before this camera was configured
   useEffect(() => {
     const note = (/** @type {SecurityPolicyViolationEvent} */ event) => event.effectiveDirective === "img-src" && setBlocked(true);
     document.addEventListener("securitypolicyviolation", note);
@@ -62,14 +65,14 @@ export function Camera() {
   useEffect(() => {
     if (!seen || !address) return;
     let over = false;
-    signed(single || tick ? anew(address) : address).then(found => over || setSource(found), () => over || setFailed(true));
+    signed(single || tick ? uncached(address) : address).then(found => over || setSource(found), () => over || setFailed(true));
     return () => {
       over = true;
     };
   }, [address, tick, seen]);
   useEffect(() => {
     if (!seen || blocked || !(single || failed)) return;
-    const timer = setInterval(() => setTick(Date.now()), AGAIN);
+    const timer = setInterval(() => setTick(Date.now()), INTERVAL);
     return () => clearInterval(timer);
   }, [seen, single, failed, blocked]);
   if (!camera || !(address || extras.webrtc || extras.hls)) return null;

@@ -1,17 +1,17 @@
-/** The temperatures of the last half hour, drawn as lines; in words for who does not see them. */
+/** The temperatures of the last half hour as a line chart, with a summary in words for screen readers. */
 
 import {computed, html, useEffect, useRef, useState} from "./html.mjs";
-import {heaterName, place} from "./state.mjs";
+import {heaterName, heaterRank} from "./state.mjs";
 import {isStale, now, temperatures} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const SPAN = 1800; // s
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 36, 76, 12, 28];
-const MOST = 360; // points of a line
-/** Changes every two seconds, which is a third of a pixel. */
-const drawn = computed(() => Math.floor(now.value / 2000));
+const MAX_POINTS = 360; // of a line
+/** Changes every two seconds, in which the chart moves by a third of a pixel. */
+const redrawTick = computed(() => Math.floor(now.value / 2000));
 
-/** @param {number} top */
+/** Degrees between two rules of a chart that ends at `top`. @param {number} top */
 function step(top) {
   return top > 200 ? 100 : top > 80 ? 50 : 20;
 }
@@ -29,18 +29,18 @@ export function Chart() {
 
 /** @param {{width: number}} props */
 function Lines({width: WIDTH}) {
-  void drawn.value; // moves on with the time
+  void redrawTick.value; // moves on as time passes
   const end = Date.now() / 1000;
-  const known = temperatures.peek().length ? temperatures.peek() : temperatures.value; // the first one is shown at once
+  const known = temperatures.peek().length ? temperatures.peek() : temperatures.value; // subscribes only until the first point has come
   const rows = known.filter(([at]) => at > end - SPAN);
   if (!rows.length) return html`<p class="empty chart">${t("chart_empty")}</p>`;
-  const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => place(a) - place(b)).slice(0, 6);
+  const names = [...new Set(rows.flatMap(([, row]) => Object.keys(row)))].sort((a, b) => heaterRank(a) - heaterRank(b)).slice(0, 6);
   const colours = coloursOf(names);
   const top = Math.max(50, ...rows.flatMap(([, row]) => Object.values(row).flatMap(([actual, goal]) => [actual ?? 0, goal ?? 0])));
   const ceiling = Math.ceil((top * 1.05) / step(top)) * step(top);
   const x = (/** @type {number} */ at) => LEFT + ((at - (end - SPAN)) / SPAN) * (WIDTH - LEFT - RIGHT);
   const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - (value / ceiling) * (HEIGHT - TOP - BOTTOM);
-  const every = Math.ceil(rows.length / MOST);
+  const every = Math.ceil(rows.length / MAX_POINTS);
   const few = rows.filter((_, index) => index % every === 0 || index === rows.length - 1);
   /** @param {string} name @param {0|1} which */
   const path = (name, which) => {
@@ -76,14 +76,14 @@ function Lines({width: WIDTH}) {
   </figure>`;
 }
 
-/** The first nozzle and the bed have colours of their own, whatever else there is. @param {string[]} names */
+/** Colour numbers by heater: the first nozzle and the bed always have the same. @param {string[]} names */
 function coloursOf(names) {
   let next = 2;
   return names.map(name => (name === "tool0" ? 0 : name === "bed" ? 1 : next++));
 }
 
 /**
- * Where the names at the ends of the lines stand, one below the other where they would meet.
+ * Heights of the names at the ends of the lines, moved apart where they would overlap.
  * @param {string[]} names @param {any[]} rows @param {(value: number) => number} y
  */
 function labels(names, rows, y) {
@@ -101,7 +101,7 @@ function labels(names, rows, y) {
 
 /** @param {string[]} names @param {any[]} rows */
 function summary(names, rows) {
-  const said = names.map(name => {
+  const sentences = names.map(name => {
     const values = rows.map(([, row]) => row[name]?.[0]).filter(value => typeof value === "number");
     return t("chart_summary", {
       name: heaterName(name),
@@ -110,5 +110,5 @@ function summary(names, rows) {
       last: Math.round(values.at(-1) ?? NaN),
     });
   });
-  return `${t("chart_caption")} ${said.join(" ")}`;
+  return `${t("chart_caption")} ${sentences.join(" ")}`;
 }

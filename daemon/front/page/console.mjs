@@ -1,27 +1,28 @@
-/** The view Console: what is said over the line, and what a person says. */
+/** The view Console: the dialogue with the printer, and a field to send commands. */
 
 import {choice, gcode, keepChoice} from "./api.mjs";
-import {html, signal, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
-import {hearConsole} from "./link.mjs";
+import {html, onValue, signal, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
+import {subscribeConsole} from "./link.mjs";
 import {isActive, isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
 import {job, lines, short} from "./store.mjs";
 import {ask} from "./widgets.mjs";
 import {language, t, tn, why} from "./words.mjs";
 
-/** What may be left out, and by what it is known; the answers to a question for temperatures belong to it. */
+/** Tests for the lines that the user can hide; the answers to M105 count as temperatures. */
 const FILTERS = {
   temperatures: (/** @type {any} */ {text}) => /^(N\d+ )?M10?5\b|(^|ok )\s*T\d?:\s*-?\d|^\s*B:\s*-?\d/.test(text),
   ok: (/** @type {any} */ {way, text}) => way === "<" && /^ok\b(?!.*T\d?:)/.test(text),
   moves: (/** @type {any} */ {way, text}) => way === ">" && /^(N\d+ )?G[0123]\b/.test(text),
 };
-const KEPT = 100; // commands that can be had again
+const MAX_SENT = 100; // commands that arrow up brings back
 
 const hidden = signal(new Set(choice("console").split(",").filter(Boolean)));
 const command = signal("");
 const refusal = signal("");
-/** @type {string[]} */
-const said = [];
-let looking = -1;
+/** The commands that were sent, newest first. @type {string[]} */
+const sentCommands = [];
+/** Which of them is in the field; -1: none. */
+let recalled = -1;
 
 /** @param {string} name */
 function toggle(name) {
@@ -31,25 +32,25 @@ function toggle(name) {
   keepChoice("console", [...next].join(","));
 }
 
-/** What commands mean; a press puts one into the field, and sends nothing. @param {{word: string}} props */
+/** What commands mean; a press puts one into the field without sending it. @param {{word: string}} props */
 function Help({word}) {
   const [rows, setRows] = useState(/** @type {[string, string, string, string][]} */ ([]));
   useEffect(() => {
     import("./gcode_help.mjs").then(module => setRows(module.HELP), () => (refusal.value = t("why_no_link")));
   }, []);
-  const place = language.value === "de" ? 3 : 2;
-  const looked = word.trim().toUpperCase();
-  const shown = rows.filter(row => !looked || row[0].startsWith(looked.split(" ")[0]) || row[place].toUpperCase().includes(looked));
+  const column = language.value === "de" ? 3 : 2;
+  const search = word.trim().toUpperCase();
+  const shown = rows.filter(row => !search || row[0].startsWith(search.split(" ")[0]) || row[column].toUpperCase().includes(search));
   return html`<div class="help" role="region" aria-label=${t("gcode_help")} tabindex="0">${shown.length === 0 && rows.length > 0 && html`<p class="empty">${t("no_help")}</p>`}
     <ul class="plainlist">${shown.map(row => html`<li key=${row[0]}>
       <button type="button" class="small" aria-label=${t("help_take", {command: row[1]})}
-      onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[place]}</span></li>`)}</ul></div>`;
+      onClick=${() => (command.value = row[1])}>${row[1]}</button> <span>${row[column]}</span></li>`)}</ul></div>`;
 }
 
-/** Commands that move the head, change the tool, or let a heater or the motors go: in a print they spoil it. */
+/** Commands that spoil a print: moves, another tool, heaters or motors off. */
 const SPOILS = /^\s*(?:N\d+\s*)?(?:G(?:0|1|2|3|28|29|30|92)(?!\d)|T\d|M(?:18|84)(?!\d)|M(?:104|109|140|190)(?!\d)(?![^;]*[SR]\s*0*[1-9]))/i;
 
-/** Plain moves: who has paused a print may want to bring the head to the nozzle brush. */
+/** Plain moves without Z: in a paused print a user may want to bring the head to the nozzle brush. */
 const MOVES = /^\s*(?:N\d+\s*)?G[0123](?!\d)(?!.*Z)/i;
 
 /** @param {string} text */
@@ -67,27 +68,27 @@ function sureToSend(text) {
 export function Console() {
   const [helps, setHelps] = useState(false);
   const box = useRef(/** @type {HTMLElement|null} */ (null));
-  const [held, setHeld] = useState(0); // the last line that was seen when it was scrolled up; 0: at the end
-  const kept = useRef(lines.value); // what is shown meanwhile, however much comes
+  const [heldAt, setHeldAt] = useState(0); // the last line that was visible when the user scrolled up; 0: following the end
+  const shown = useRef(lines.value); // stays the same while the user has scrolled up
   const [pending, setPending] = useState(false);
   useEffect(() => {
-    hearConsole(true);
-    return () => hearConsole(false);
+    subscribeConsole(true);
+    return () => subscribeConsole(false);
   }, []);
   const active = Object.entries(FILTERS).filter(([name]) => hidden.value.has(name)).map(([, test]) => test);
   const filtered = (/** @type {typeof lines.value} */ all) => all.filter(line => line.way === "gap" || !active.some(test => test(line)));
-  if (!held) kept.current = lines.value;
-  const rows = filtered(kept.current);
+  if (!heldAt) shown.current = lines.value;
+  const rows = filtered(shown.current);
   useLayoutEffect(() => {
-    if (!held && box.current) box.current.scrollTop = box.current.scrollHeight;
-  }, [rows.at(-1)?.id, held]);
-  const fresh = held ? filtered(lines.value).filter(({id}) => id > held).length : 0;
+    if (!heldAt && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [rows.at(-1)?.id, heldAt]);
+  const fresh = heldAt ? filtered(lines.value).filter(({id}) => id > heldAt).length : 0;
   function scrolled() {
     if (!box.current) return;
     const {scrollTop, scrollHeight, clientHeight} = box.current;
     const atEnd = scrollHeight - scrollTop - clientHeight < 24;
-    if (atEnd && held) setHeld(0);
-    else if (!atEnd && !held) setHeld(rows.at(-1)?.id ?? 1);
+    if (atEnd && heldAt) setHeldAt(0);
+    else if (!atEnd && !heldAt) setHeldAt(rows.at(-1)?.id ?? 1);
   }
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
@@ -99,9 +100,9 @@ export function Console() {
     setPending(true);
     try {
       await gcode({command: text}, {late: /m112/i.test(text)});
-      if (said[0] !== text) said.unshift(text);
-      said.length = Math.min(said.length, KEPT);
-      looking = -1;
+      if (sentCommands[0] !== text) sentCommands.unshift(text);
+      sentCommands.length = Math.min(sentCommands.length, MAX_SENT);
+      recalled = -1;
       command.value = "";
     } catch (error) {
       refusal.value = /** @type {Error} */ (error).message; // the command stays in the field
@@ -110,10 +111,10 @@ export function Console() {
   }
   function keys(/** @type {KeyboardEvent} */ event) {
     const way = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
-    if (!way || !said.length) return;
+    if (!way || !sentCommands.length) return;
     event.preventDefault();
-    looking = Math.max(-1, Math.min(said.length - 1, looking + way));
-    command.value = looking < 0 ? "" : said[looking];
+    recalled = Math.max(-1, Math.min(sentCommands.length - 1, recalled + way));
+    command.value = recalled < 0 ? "" : sentCommands[recalled];
   }
   return html`<section class="card console" aria-label=${t("view_console")}>
     <div class="row tools"><span>${t("hide")}</span>${Object.keys(FILTERS).map(name => html`<label key=${name} class="check"><input type="checkbox"
@@ -126,10 +127,10 @@ export function Console() {
         ? html`<div key=${line.id} class="gap">${t("console_gap", {n: line.text})}</div>`
         : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
     </div>
-    <button type="button" class="small held" hidden=${!held} onClick=${() => setHeld(0)}>${tn("console_new", fresh)} ↓</button>
+    <button type="button" class="small held" hidden=${!heldAt} onClick=${() => setHeldAt(0)}>${tn("console_new", fresh)} ↓</button>
     <form class="row say" onSubmit=${submit}><p class="fail" role="alert">${why(refusal.value)}</p><label class="hidden" for="command">${t("command")}</label>
       <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="M115" enterkeyhint="send"
-        onInput=${(/** @type {any} */ event) => (command.value = event.target.value)} onKeyDown=${keys} />
+        onInput=${onValue(value => (command.value = value))} onKeyDown=${keys} />
       <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>
   </section>`;
 }

@@ -1,25 +1,25 @@
-/** Devices: who may come in, who asks to, and stepping up to decide about that. */
+/** Devices in Settings: paired browsers and apps, requests for access, and unlocking an admin's rights. */
 
 import {forgetKey, get, post, remove, stepDown, stepUp} from "./api.mjs";
-import {answering} from "./frame.mjs";
-import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {isAnsweringAccess} from "./frame.mjs";
+import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {stop} from "./link.mjs";
-import {asking, isAdmin, me, net, now, raised, short} from "./store.mjs";
+import {accessRequests, isAdmin, me, net, now, adminKey, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, t} from "./words.mjs";
 
-const LOOK = 5000; // ms between two looks at who asks: the socket tells those alone whose own key is an admin's
+const POLL = 5000; // ms; the socket sends requests for access only to those whose own key is an admin's
 
 const fail = signal("");
 const stepFail = signal("");
 
-function Requests() {
-  const entries = Object.entries(asking.value);
+function AccessRequests() {
+  const entries = Object.entries(accessRequests.value);
   const decide = (/** @type {string} */ token, /** @type {object} */ what) => async () => {
     await post(`plugin/appkeys/decision/${encodeURIComponent(token)}`, what);
-    const {[token]: gone, ...rest} = asking.value;
+    const {[token]: gone, ...rest} = accessRequests.value;
     void gone;
-    asking.value = rest;
+    accessRequests.value = rest;
   };
   return entries.map(([token, each]) => html`<div key=${token} class="notice warn"><p>
     <b>${short(each.app_id, 60)}</b> ${t("asks", {address: short(each.remote_address ?? "?", 60)})}
@@ -29,23 +29,23 @@ function Requests() {
       <${Act} label=${t("allow_control")} run=${decide(token, {decision: true, scope: "control"})} fail=${fail} /></div></div>`);
 }
 
-/** Who asks to be let in, on whatever view a person is who may decide. */
-export function Knock() {
+/** The dialog in which an admin decides about requests for access, over any view. */
+export function AccessDialog() {
   const later = useRef(/** @type {any} */ (null));
-  const isShown = isAdmin.value && Object.keys(asking.value).length > 0;
-  useEffect(() => later.current?.focus(), [isShown]); // who asks may be known only after the dialog is there
+  const isShown = isAdmin.value && Object.keys(accessRequests.value).length > 0;
+  useEffect(() => later.current?.focus(), [isShown]); // the requests may arrive after the dialog has opened
   if (!isShown) return null;
-  return html`<h2 id="knock">${t("access")}</h2><${Requests} /><${Fail} of=${fail} />
-    <div class="row"><button type="button" ref=${later} onClick=${() => (answering.value = false)}>${t("later")}</button></div>`;
+  return html`<h2 id="access">${t("access")}</h2><${AccessRequests} /><${Fail} of=${fail} />
+    <div class="row"><button type="button" ref=${later} onClick=${() => (isAnsweringAccess.value = false)}>${t("later")}</button></div>`;
 }
 
-/** Becoming an admin for a while; what is behind it takes that. */
+/** A field to get an admin's rights for a while. */
 export function StepUp() {
   const [secret, setSecret] = useState("");
   const [pending, setPending] = useState(false);
   if (me.value.admin) return null;
   if (isAdmin.value) {
-    const left = duration((raised.value.until - now.value) / 1000);
+    const left = duration((adminKey.value.until - now.value) / 1000);
     return html`<div class="row apart"><p class="dim">${t("stepped_up", {time: left})}</p>
       <${Act} kind="small" label=${t("step_down")} reads run=${stepDown} fail=${stepFail} /></div>`;
   }
@@ -64,13 +64,13 @@ export function StepUp() {
   }
   return html`<form onSubmit=${submit} class="stepup"><p class="dim">${t("devices_admin")}</p>
     <div class="row"><label for="stepup">${t("step_secret")}</label> <input id="stepup" type="password" autocomplete="off" value=${secret}
-      onInput=${(/** @type {any} */ event) => setSecret(event.target.value)} />
+      onInput=${onValue(setSecret)} />
       <button type="submit" aria-busy=${pending}>${t("step_up")}</button></div>
     <${Fail} of=${stepFail} /></form>`;
 }
 
-/** A link by which another device comes to itself. @param {string} link */
-function isOnlyHere(link) {
+/** Whether a link leads a device to itself, so that no other device can use it. @param {string} link */
+function isLocal(link) {
   return URL.canParse(link) && /^(localhost|127\..*|\[::1\])$/.test(new URL(link).hostname);
 }
 
@@ -78,8 +78,8 @@ function isOnlyHere(link) {
 function Code({code}) {
   const {size, path} = code.qr ?? {};
   return html`<div class="notice newcode"><p>${t("code_hint", {time: duration(code.expires ?? 600)})}</p>
-    ${isOnlyHere(code.link) && html`<p class="warn">${t("only_here")}</p>`}
-    ${size && !isOnlyHere(code.link) && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}>
+    ${isLocal(code.link) && html`<p class="warn">${t("only_here")}</p>`}
+    ${size && !isLocal(code.link) && html`<svg class="qr" viewBox=${`0 0 ${size} ${size}`} role="img" aria-label=${t("qr")}>
       <rect width=${size} height=${size} /><path d=${path} /></svg>`}
     <p class="code">${short(code.code, 40)}</p>
     <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`;
@@ -90,14 +90,14 @@ export function Devices() {
   const [code, setCode] = useState(/** @type {any} */ (null));
   const [scope, setScope] = useState("control");
   const admin = isAdmin.value;
-  const look = () => get("api/keys").then(said => setKeys(said.keys), error => (fail.value = error.message));
+  const load = () => get("api/keys").then(answer => setKeys(answer.keys), error => (fail.value = error.message));
   useEffect(() => {
-    look();
+    load();
     if (!admin) return setCode(null);
     if (me.value.admin) return;
-    const who = () => !document.hidden && net.value.state === "live" && get("api/plugin/appkeys").then(said => (asking.value = said.pending ?? {}), () => {});
-    who();
-    const timer = setInterval(who, LOOK);
+    const loadRequests = () => !document.hidden && net.value.state === "live" && get("api/plugin/appkeys").then(answer => (accessRequests.value = answer.pending ?? {}), () => {});
+    loadRequests();
+    const timer = setInterval(loadRequests, POLL);
     return () => clearInterval(timer);
   }, [admin]);
   const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
@@ -105,16 +105,16 @@ export function Devices() {
   const sureToForget = () => ask({title: t("leave_title", {name: ""}), body: t("leave_unlisted_body"), yes: t("leave"), no: t("keep_it")});
   const forget = async () => {
     forgetKey();
-    raised.value = {key: "", until: 0};
+    adminKey.value = {key: "", until: 0};
     stop("nokey");
   };
   const revoke = (/** @type {any} */ each) => async () => {
     await remove(`api/keys/${encodeURIComponent(each.name)}`);
     if (each.own) {
       forgetKey();
-      raised.value = {key: "", until: 0};
+      adminKey.value = {key: "", until: 0};
       stop("nokey");
-    } else await look();
+    } else await load();
   };
   const pair = async () => setCode(await post("api/pair/codes", {scope}));
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
@@ -127,7 +127,7 @@ export function Devices() {
       ${(admin || each.own) && html`<${Act} label=${t(each.own ? "leave" : "revoke")}
         name=${`${t(each.own ? "leave" : "revoke")} ${short(each.name, 60)}`} sure=${sureToRevoke(each)} reads run=${revoke(each)} fail=${fail} />`}</li>`)}</ul>
     <${StepUp} />
-    ${admin && html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${(/** @type {any} */ event) => setScope(event.target.value)}>
+    ${admin && html`<div class="row"><label>${t("new_device")} <select value=${scope} onChange=${onValue(setScope)}>
         ${["read", "control", "admin"].map(each => html`<option key=${each} value=${each}>${t(`scope_${each}`)}</option>`)}</select></label>
         <${Act} label=${t("make_code")} run=${pair} fail=${fail} /></div>
       ${code && html`<${Code} code=${code} />`}`}

@@ -1,7 +1,7 @@
-/** The view Files: what there is, uploads with what the checks say, printing and deleting. */
+/** The view Files: the list, uploads with the findings of the checks, printing and deleting. */
 
 import {address, Failure, get, post, remove, upload} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
 import {refused} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
@@ -13,48 +13,50 @@ import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, size, t, tn, why} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
-const LOOK = 1000; // ms between two looks at whether a file has been analysed, of which there are at most
-const LOOKS = 120;
+const POLL = 1000; // ms between two looks at whether a file has been analysed
+const MAX_POLLS = 120;
+const MAX_UPLOADS = 50; // in the list
+const MAX_FINDINGS = 30; // of one upload
 
 const list = signal(/** @type {{files: any[], free: number, total: number}|null} */ (null));
 const listFail = signal("");
 const folder = signal("");
 const order = signal("date");
-const wanted = signal("");
+const search = signal("");
 const fail = signal("");
-const open = signal("");
+/** The path of the file whose details are shown. */
+const openPath = signal("");
 /** @type {import("./vendor/signals-core.mjs").Signal<any[]>} */
 const uploads = signal([]);
 let uploadId = 0;
-let working = false;
+let isUploading = false;
+let requests = 0;
 
-let asked = 0;
-
-/** Ask for the list; an answer that comes behind a newer one is old. */
+/** Load the list; an answer that comes after a newer request is ignored. */
 export async function load() {
-  const number = ++asked;
+  const number = ++requests;
   try {
-    const said = await get("api/files?recursive=true");
-    if (number !== asked) return;
-    list.value = said;
+    const answer = await get("api/files?recursive=true");
+    if (number !== requests) return;
+    list.value = answer;
     listFail.value = "";
   } catch (error) {
-    if (number === asked) listFail.value = /** @type {Error} */ (error).message;
+    if (number === requests) listFail.value = /** @type {Error} */ (error).message;
   }
 }
 
 // -- uploads -----------------------------------------------------------------------------------------------
 
-/** @param {Iterable<File>} files @param {string} [into] The folder that is shown as they come: they go there, wherever one goes meanwhile. */
-export function take(files, into = folder.value) {
+/** @param {Iterable<File>} files @param {string} [into] The folder; by default the one that is shown now. */
+export function addUploads(files, into = folder.value) {
   if (whyRead.value) {
     fail.value = whyRead.value;
     return;
   }
   for (const file of files) {
-    uploads.value = [...uploads.value, {id: ++uploadId, file, into, name: file.name, part: 0, state: "waiting", text: ""}].slice(-50);
+    uploads.value = [...uploads.value, {id: ++uploadId, file, into, name: file.name, share: 0, state: "waiting", text: ""}].slice(-MAX_UPLOADS);
   }
-  work();
+  runUploads();
 }
 
 addEventListener("beforeunload", event => {
@@ -62,55 +64,55 @@ addEventListener("beforeunload", event => {
 });
 
 /** @param {number} id @param {object} what */
-function note(id, what) {
+function update(id, what) {
   uploads.value = uploads.value.map(each => (each.id === id ? {...each, ...what} : each));
 }
 
-async function work() {
-  if (working) return;
-  working = true;
+async function runUploads() {
+  if (isUploading) return;
+  isUploading = true;
   const next = () => uploads.value.find(each => each.state === "waiting");
-  for (let each = next(); each; each = next()) await one(each, false);
-  working = false;
+  for (let each = next(); each; each = next()) await uploadOne(each, false);
+  isUploading = false;
 }
 
 /** @param {any} entry @param {boolean} overwrite */
-async function one(entry, overwrite) {
-  note(entry.id, {state: "going", part: 0, text: ""});
+async function uploadOne(entry, overwrite) {
+  update(entry.id, {state: "going", share: 0, text: ""});
   try {
-    const said = await upload(entry.file, entry.into, overwrite, part => note(entry.id, {part}), stop => note(entry.id, {stop}));
-    const {path, name} = said.files.local;
-    note(entry.id, {state: "checking", path, name, file: null, stop: null});
+    const answer = await upload(entry.file, entry.into, overwrite, share => update(entry.id, {share}), stop => update(entry.id, {stop}));
+    const {path, name} = answer.files.local;
+    update(entry.id, {state: "checking", path, name, file: null, stop: null});
     load();
     check(entry.id, path);
   } catch (error) {
     const {status, message} = /** @type {Failure} */ (error);
-    if (status === 409 && !overwrite && (await replace(entry.name))) return one(entry, true);
-    note(entry.id, {state: "failed", text: message, file: status === 0 ? entry.file : null, stop: null});
+    if (status === 409 && !overwrite && (await sureToReplace(entry.name))) return uploadOne(entry, true);
+    update(entry.id, {state: "failed", text: message, file: status === 0 ? entry.file : null, stop: null});
   }
 }
 
 /** @param {string} name */
-function replace(name) {
+function sureToReplace(name) {
   return ask({title: t("replace_title", {name: short(name, 80)}), body: t("replace_body"), yes: t("replace_yes"), no: t("replace_no")});
 }
 
 /** @param {number} id @param {string} path */
 async function check(id, path) {
-  for (let look = 0; look < LOOKS; look += 1) {
+  for (let poll = 0; poll < MAX_POLLS; poll += 1) {
     try {
       const file = await get(`api/files/local/${address(path)}`);
       if (file.gcodeAnalysis?.errors) {
-        note(id, {state: "done", analysis: file.gcodeAnalysis});
+        update(id, {state: "done", analysis: file.gcodeAnalysis});
         load();
         return;
       }
     } catch (error) {
-      if (/** @type {Failure} */ (error).status === 404) return note(id, {state: "gone"});
+      if (/** @type {Failure} */ (error).status === 404) return update(id, {state: "gone"});
     }
-    await new Promise(resolve => setTimeout(resolve, LOOK));
+    await new Promise(resolve => setTimeout(resolve, POLL));
   }
-  note(id, {state: "unchecked"});
+  update(id, {state: "unchecked"});
 }
 
 /** @param {{entry: any}} props */
@@ -118,12 +120,12 @@ function Upload({entry}) {
   const {errors = [], warnings = [], estimatedPrintTime} = entry.analysis ?? {};
   const close = () => (uploads.value = uploads.value.filter(each => each.id !== entry.id));
   const again = () => {
-    note(entry.id, {state: "waiting"});
-    work();
+    update(entry.id, {state: "waiting"});
+    runUploads();
   };
   const words = {
     waiting: t("upload_waiting"),
-    going: t("upload_going", {part: Math.floor(entry.part * 100)}),
+    going: t("upload_going", {part: Math.floor(entry.share * 100)}),
     checking: t("upload_checking"),
     done: errors.length ? tn("refused_count", errors.length) : warnings.length ? tn("warnings", warnings.length) : t("upload_fine"),
     unchecked: t("upload_unchecked"),
@@ -136,9 +138,9 @@ function Upload({entry}) {
       ${entry.state === "going" && entry.stop
         ? html`<button type="button" class="small" onClick=${entry.stop}>${t("upload_stop")}</button>`
         : html`<button type="button" class="small" aria-label=${`${t("close")} ${short(entry.name, 80)}`} onClick=${close}>${t("close")}</button>`}</div>
-    ${entry.state === "going" && html`<progress max="1" value=${entry.part} aria-label=${short(entry.name, 80)}></progress>`}
+    ${entry.state === "going" && html`<progress max="1" value=${entry.share} aria-label=${short(entry.name, 80)}></progress>`}
     <p role="status">${words[/** @type {keyof typeof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
-    ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, 30).map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
+    ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, MAX_FINDINGS).map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
     ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name, gcodeAnalysis: entry.analysis}} /></div>`}
     ${entry.state === "failed" && entry.file && html`<button type="button" onClick=${again}>${t("try_again")}</button>`}
   </li>`;
@@ -159,7 +161,7 @@ async function print(file) {
   }
 }
 
-/** Asks, as a finger may stray in a list; a file that is refused has a question of its own. @param {any} file */
+/** Ask before a print; a file with errors has a question of its own (`refusal.mjs`). @param {any} file */
 function sureToPrint(file) {
   if (file.gcodeAnalysis?.errors?.length) return Promise.resolve(true);
   return sureToStart(file.name, isIdle, file.path);
@@ -192,7 +194,7 @@ async function erase(file) {
 /** @param {{file: any}} props */
 function Row({file}) {
   const known = file.gcodeAnalysis ?? {};
-  const isOpen = open.value === file.path;
+  const isOpen = openPath.value === file.path;
   if (file.type === "folder") {
     return html`<li class="file"><${Choose} file=${file} /><a class="what" href=${`#files/${address(file.path)}`}><b>${short(file.name, 100)}/</b>
       <small>${tn("files", (file.children ?? []).length)}</small></a>
@@ -201,7 +203,7 @@ function Row({file}) {
   const time = file.statistics?.averagePrintTime?._default ?? known.estimatedPrintTime;
   return html`<li class="file"><${Choose} file=${file} />
     <${Thumbnail} path=${file.thumbnail} />
-    <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (open.value = isOpen ? "" : file.path)}>
+    <button type="button" class="plain what" aria-expanded=${isOpen} onClick=${() => (openPath.value = isOpen ? "" : file.path)}>
       <b>${short(file.name, 100)}</b>
       <small>${[time && duration(time), size(file.size), clock(file.date), outcome(file)].filter(Boolean).join(" · ")}</small>
       ${known.errors?.length > 0 && html`<small class="bad">${tn("refused_count", known.errors.length)}</small>`}
@@ -230,12 +232,13 @@ function flat(entries) {
   return entries.flatMap(each => (each.type === "folder" ? flat(each.children ?? []) : [each]));
 }
 
-function shown() {
+/** The entries of the folder, or the files below it that match the search, in their order; folders come first. */
+function visibleEntries() {
   let entries = list.value?.files ?? [];
   for (const part of folder.value.split("/").filter(Boolean)) {
     entries = entries.find(each => each.type === "folder" && each.name === part)?.children ?? [];
   }
-  const word = wanted.value.trim().toLowerCase();
+  const word = search.value.trim().toLowerCase();
   if (word) entries = flat(entries).filter(each => each.path.toLowerCase().includes(word));
   const sorted = [...entries].sort(ORDERS[/** @type {keyof typeof ORDERS} */ (order.value)]);
   return [...sorted.filter(each => each.type === "folder"), ...sorted.filter(each => each.type !== "folder")];
@@ -250,21 +253,21 @@ export function Files({rest}) {
     chosen.value = null;
   }, [rest]);
   useEffect(() => void load(), [job.value.active, filesChanged.value, net.value.state]);
-  const rows = shown();
-  const look = (/** @type {any} */ event) => {
-    wanted.value = event.target.value;
-    if (chosen.value) chosen.value = new Set(); // nothing is chosen that nobody sees
+  const rows = visibleEntries();
+  const find = (/** @type {string} */ text) => {
+    search.value = text;
+    if (chosen.value) chosen.value = new Set(); // no file is chosen that is not visible
   };
   const choose = (/** @type {any} */ event) => {
-    take(event.target.files);
+    addUploads(event.target.files);
     event.target.value = "";
   };
   return html`<section class="card" aria-label=${t("view_files")}>
     <div class="row apart tools">
       <label class=${`button upload ${whyRead.value ? "" : "main"}`} title=${whyRead.value}>${t("upload")}<input type="file" class="hidden" multiple
         accept=${ENDINGS} disabled=${Boolean(whyRead.value)} onChange=${choose} /></label>
-      <label class="find"><span class="hidden">${t("search")}</span><input type="search" placeholder=${t("search")} value=${wanted.value} onInput=${look} /></label>
-      <label><span class="roomy">${t("sort")}</span><select value=${order.value} onChange=${(/** @type {any} */ event) => (order.value = event.target.value)}>
+      <label class="find"><span class="hidden">${t("search")}</span><input type="search" placeholder=${t("search")} value=${search.value} onInput=${onValue(find)} /></label>
+      <label><span class="roomy">${t("sort")}</span><select value=${order.value} onChange=${onValue(value => (order.value = value))}>
         ${Object.keys(ORDERS).map(name => html`<option key=${name} value=${name}>${t(`sort_${name}`)}</option>`)}</select></label>
       <span class="row"><button type="button" disabled=${Boolean(whyRead.value)} onClick=${() => setMaking(true)}>${t("new_folder")}</button>
       <button type="button" disabled=${Boolean(whyRead.value)} aria-pressed=${chosen.value !== null}
@@ -277,7 +280,7 @@ export function Files({rest}) {
     <${Several} rows=${rows} folders=${foldersIn(list.value?.files ?? [])} onDone=${load} />
     ${rest && html`<p><a href=${`#files/${address(rest.split("/").slice(0, -1).join("/"))}`}>← ${short(rest, 100)}</a></p>`}
     ${list.value === null && !listFail.value && html`<p class="empty">${t("loading_files")}</p>`}
-    ${list.value && rows.length === 0 && html`<p class="empty">${t(wanted.value ? "no_match" : "no_files", {address: location.origin})}</p>`}
+    ${list.value && rows.length === 0 && html`<p class="empty">${t(search.value ? "no_match" : "no_files", {address: location.origin})}</p>`}
     <ul class="plainlist">${rows.slice(0, most).map(file => html`<${Row} key=${file.path} file=${file} />`)}</ul>
     ${rows.length > most && html`<button type="button" onClick=${() => setMost(most + 200)}>${t("more", {n: rows.length - most})}</button>`}
   </section>`;

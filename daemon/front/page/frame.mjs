@@ -1,32 +1,32 @@
-/** What is in view always: state, freshness, heaters, progress, Stop; and the way to the views. */
+/** The frame around every view: Stop, state, heaters, progress, freshness, and the navigation. */
 
 import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
 import {degrees, ending, heatAge, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
-import {age, asking, GRACE, isAdmin, isGone, isStale, job, net, now, printer, server, short, updated} from "./store.mjs";
+import {age, accessRequests, GRACE, isAdmin, isGone, isStale, job, net, now, printer, server, short, newVersion} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {duration, t, tn} from "./words.mjs";
 
-const HOLD = 400; // ms that a finger has to stay on Stop
-const SHOWN = 3000; // ms that the hint is shown to who has let it go
+const HOLD = 400; // ms that a finger has to press Stop
+const HINT = 3000; // ms that the hint is shown after a finger was lifted too early
 const connectFail = signal("");
 
-/** What became of the last Stop: empty, sending, sent, or the sentence of a failure. */
+/** What is known of the last Stop, as a sentence; empty: none was pressed, or the printer has answered. */
 export const stopped = signal("");
 
 async function sendStop() {
   stopped.value = t("stop_sending");
   try {
-    await gcode({command: "M112"}, {late: true}); // whenever it comes, it is right
+    await gcode({command: "M112"}, {late: true}); // a stop is right however late it comes
     stopped.value = t("stop_sent");
   } catch (error) {
-    if (error instanceof Failure && error.status === 0) stopped.value = t("stop_unknown"); // it may be on its way
+    if (error instanceof Failure && error.status === 0) stopped.value = t("stop_unknown"); // it may have been sent
     else stopped.value = t("stop_failed", {text: error instanceof Failure ? error.message : String(error)});
   }
 }
 
-/** Stop: a finger has to hold it, a mouse or a key press it; nothing but a person can. */
+/** The button Stop: a finger has to hold it, a mouse or a key presses it. No script can (`isTrusted`). */
 export function Stop() {
   const [hint, setHint] = useState("");
   const [holding, setHolding] = useState(false);
@@ -50,11 +50,11 @@ export function Stop() {
     timer.current = 0;
     if (!event.isTrusted) return;
     setHint(t("stop_hold"));
-    setTimeout(() => setHint(""), SHOWN);
+    setTimeout(() => setHint(""), HINT);
   }
   function click(/** @type {MouseEvent} */ event) {
     if (!event.isTrusted) return;
-    if (finger.current && event.detail > 0) return; // what a finger does ends in `up`
+    if (finger.current && event.detail > 0) return; // a finger is handled in `up`
     setHint("");
     sendStop();
   }
@@ -65,29 +65,29 @@ export function Stop() {
   </div>`;
 }
 
-/** Somebody reads who asks to be let in. */
-export const answering = signal(false);
+/** Whether the dialog with the requests for access is open. */
+export const isAnsweringAccess = signal(false);
 
-/** Somebody asks to be let in: a word in a place that is always there, so that a stranger moves nothing under a finger. */
-function Knocking() {
-  const count = isAdmin.value ? Object.keys(asking.value).length : 0;
-  return html` <span role="status">${count > 0 && html`<button type="button" class="knock" onClick=${() => (answering.value = true)}>${tn("knocks", count)}</button>`}</span>`;
+/** A button for requests for access, in space that is always reserved: a stranger's request moves nothing under a finger. */
+function AccessBadge() {
+  const count = isAdmin.value ? Object.keys(accessRequests.value).length : 0;
+  return html` <span role="status">${count > 0 && html`<button type="button" class="access" onClick=${() => (isAnsweringAccess.value = true)}>${tn("access_badge", count)}</button>`}</span>`;
 }
 
-/** A button that is a sign where there is no room. @param {{label: string, run: () => void}} props */
+/** A button that shrinks to a sign on small screens. @param {{label: string, run: () => void}} props */
 function Again({label, run}) {
   return html`<button type="button" class="small again" aria-label=${label} title=${label} onClick=${run}><span>${label}</span></button>`;
 }
 
-/** One line that is always there, so that nothing moves when the connection is lost. */
+/** How fresh the values are. The line is always there, so that nothing moves when the connection is lost. */
 function Freshness() {
   const {state: link, since, retryAt, reason} = net.value;
   const gone = (now.value - since) / 1000;
   if (link === "live" && !isStale.value) {
-    return updated.value
+    return newVersion.value
       ? html`<p class="fresh warn">${t("updated")} <${Again} label=${t("reload")} run=${() => location.reload()} /></p>`
       : html`<p class="fresh">${server.value.name ? `${short(server.value.name, 40)} · ` : ""}${heatAge.value ? html`<span
-        class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${Knocking} /></p>`;
+        class="warn">${t("heat_old", {age: duration(heatAge.value)})}</span>` : t("fresh")}${whyRead.value && html`<span>${t("may_look")}</span>`}<${AccessBadge} /></p>`;
   }
   if (link === "boot" && !reason && gone < GRACE) return html`<p class="fresh">${t("state_boot")}</p>`;
   if (link === "lost" && gone < GRACE && !isStale.value) return html`<p class="fresh">${t("fresh_lost")}</p>`;
@@ -114,17 +114,17 @@ function Progress() {
     <p><b>${at}</b> <span>${ending.value}</span></p></div>`;
 }
 
-/** Says what has changed to who cannot see it: states, and each tenth of a print. */
-function Speaker() {
+/** Tells screen readers what changes: the state, and each tenth of a print. */
+function Announcer() {
   const share = isActive.value && percent.value !== null ? Math.floor(percent.value / 10) * 10 : null;
   return html`<p class="hidden" role="status">${state.value.word}${share ? `, ${share} %` : ""}</p>`;
 }
 
-/** After a Stop: whether the printer has confirmed it, and how to go on. */
+/** After a Stop: whether the printer confirmed it, and how to reconnect. */
 function StopResult() {
   const known = printer.value.stop;
   useEffect(() => {
-    if (known) stopped.value = ""; // the printer's answer is what counts, and it is over when that is
+    if (known) stopped.value = ""; // from here on the printer's answer counts, and disappears with it
   }, [known]);
   if (!stopped.value && !known) return null;
   const bad = known === "unconfirmed" || (!known && stopped.value !== t("stop_sent") && stopped.value !== t("stop_sending"));
@@ -135,8 +135,8 @@ function StopResult() {
     <button type="button" class="small" onClick=${() => (stopped.value = "")} hidden=${Boolean(known)}>${t("close")}</button></p>`;
 }
 
-/** Views that are reached from another one. */
-const WITHIN = {health: "settings", setup: "settings"};
+/** Views that are part of another one in the navigation. */
+const PARENTS = {health: "settings", setup: "settings"};
 const VIEWS = ["now", "files", "move", "console", "history", "settings"];
 
 /** @param {{view: string}} props */
@@ -150,9 +150,9 @@ export function Frame({view}) {
       <${Progress} />
     </div>
     <div class="news"><${Freshness} /><${StopResult} /></div>
-    <${Speaker} />
+    <${Announcer} />
   </header>
   <nav aria-label=${t("views")} inert=${dialogs.value > 0}>${VIEWS.map(name => html`<a key=${name}
-    href=${`#${name}`} aria-current=${name === (WITHIN[/** @type {keyof typeof WITHIN} */ (view)] ?? view) ? "page" : null}>
+    href=${`#${name}`} aria-current=${name === (PARENTS[/** @type {keyof typeof PARENTS} */ (view)] ?? view) ? "page" : null}>
     <${Icon} name=${name} /><span>${t(`view_${name}`)}</span></a>`)}</nav>`;
 }

@@ -1,4 +1,4 @@
-/** The view Health: how the line does, what was said before each fault, how service and machine do, what protects the heaters. */
+/** The view Health: the line to the printer, faults and recordings, what protects the heaters, and this computer. */
 
 import {address, download, get} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
@@ -6,14 +6,15 @@ import {isGone, lineFigures, net, printer, server, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, number, sentence, size, t, tn} from "./words.mjs";
 
-const EVERY = 10000; // ms between two looks
-const ROOM = 0.1; // part of a disk, or of the memory, that ought to be free
+const INTERVAL = 10000; // ms between two requests
+const LOW = 0.1; // share of a disk, or of the memory: less should not be free
+const MANY_RESENDS = 0.01; // share of the lines
 
 const known = signal(/** @type {any} */ (null));
 const fail = signal("");
 const fileFail = signal("");
 
-async function look() {
+async function load() {
   try {
     known.value = await get("api/health");
     fail.value = "";
@@ -22,10 +23,10 @@ async function look() {
   }
 }
 
-/** @param {{rows: [string, any][]}} props What nobody knows is left out. */
+/** @param {{rows: [string, any][]}} props Rows without a value are left out. */
 function Pairs({rows}) {
-  const told = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return html`<dl class="pairs">${told.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return html`<dl class="pairs">${shown.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 /** @param {number|null|undefined} value */
@@ -33,19 +34,18 @@ function ms(value) {
   return typeof value === "number" ? `${number(value, value < 10 ? 1 : 0)} ms` : null;
 }
 
-/** What the figures mean, in sentences. @param {any} link @returns {[string, string][]} tone and text */
+/** The figures of the line in sentences. @param {any} link @returns {[string, string][]} tone and text */
 function meaning(link) {
   const {sent, resends, badChecksums, wrongNumbers, timeouts, figures} = link;
   const share = resends / Math.max(1, sent);
-  const said = /** @type {[string, string][]} */ ([
-    [share > 0.01 ? "bad" : resends ? "warn" : "good", `${t("line_resends", {resends: number(resends), sent: number(sent)})} ${t(share > 0.01 ? "line_bad" : resends ? "line_some" : "line_good")}`],
-  ]);
-  if (resends) said.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
-  if (timeouts) said.push(["warn", tn("line_timeouts", timeouts)]);
-  if (!figures?.answers) return said;
-  const held = figures.late + figures.waits;
-  said.push(held ? ["warn", tn("line_waited", held)] : ["good", t("line_never_waited")]);
-  return said;
+  const [tone, verdict] = share > MANY_RESENDS ? ["bad", "line_bad"] : resends ? ["warn", "line_some"] : ["good", "line_good"];
+  const sentences = /** @type {[string, string][]} */ ([[tone, `${t("line_resends", {resends: number(resends), sent: number(sent)})} ${t(verdict)}`]]);
+  if (resends) sentences.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
+  if (timeouts) sentences.push(["warn", tn("line_timeouts", timeouts)]);
+  if (!figures?.answers) return sentences;
+  const waits = figures.late + figures.waits;
+  sentences.push(waits ? ["warn", tn("line_waited", waits)] : ["good", t("line_never_waited")]);
+  return sentences;
 }
 
 function Line() {
@@ -72,15 +72,16 @@ function Line() {
 
 /** @param {{kind: string, entry: any}} props */
 function Recording({kind, entry}) {
-  const [said, setSaid] = useState(/** @type {any} */ (null));
+  const [dialogue, setDialogue] = useState(/** @type {any} */ (null));
   const path = `api/recordings/${kind}/${address(entry.name)}`;
-  const show = async () => setSaid(said ? null : await get(`${path}/dialogue`));
+  const show = async () => setDialogue(dialogue ? null : await get(`${path}/dialogue`));
   return html`<li class="recording"><div class="row apart"><span class="what"><b>${clock(entry.date)}</b> <small>${size(entry.size)}</small></span>
-      <span class="row"><${Act} label=${t(said ? "close" : "show_dialogue")}
-        name=${`${t(said ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
+      <span class="row"><${Act} label=${t(dialogue ? "close" : "show_dialogue")}
+        name=${`${t(dialogue ? "close" : "show_dialogue")} ${clock(entry.date)}`} reads run=${show} fail=${fileFail} />
       <${Act} label=${t("download")} name=${`${t("download")} ${clock(entry.date)}`} reads run=${() => download(path, entry.name)} fail=${fileFail} /></span></div>
-    ${said && html`${said.more > 0 && html`<p class="dim">${t("console_gap", {n: number(said.more)})}</p>`}
-      <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${said.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
+    ${dialogue && html`${dialogue.more > 0 && html`<p class="dim">${t("console_gap", {n: number(dialogue.more)})}</p>`}
+      <div class="log" tabindex="0" role="region" aria-label=${t("dialogue")}>${dialogue.lines.map((/** @type {string} */ each, /** @type {number} */ index) => html`<div
+        key=${index} class=${each[0] === ">" ? "sent" : ""}>${short(each, 400)}</div>`)}</div>`}</li>`;
 }
 
 function Recordings() {
@@ -95,12 +96,14 @@ function Recordings() {
     <${Fail} of=${fileFail} /></section>`;
 }
 
-/** Why the heaters are safe, and where they are not. */
+/** What turns the heaters off, and what is wrong with that. */
 function Heaters() {
   const {protection, trouble} = printer.value;
   return html`<section class="card" aria-label=${t("heater_safety")}><h2>${t("heater_safety")}</h2>
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
-    <p class=${protection?.after ? "good" : protection ? "warn" : "dim"}>${!protection ? t("protection_unknown") : protection.after ? t("protected", {time: duration(protection.after)}) : t("unprotected", {reason: sentence(short(protection.reason))})}</p>
+    ${!protection ? html`<p class="dim">${t("protection_unknown")}</p>`
+      : protection.after ? html`<p class="good">${t("protected", {time: duration(protection.after)})}</p>`
+      : html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
     <p class="dim">${t("protected_always")}</p></section>`;
 }
 
@@ -113,9 +116,9 @@ function power(now, since) {
 
 function Machine() {
   const {machine = {}, memory = {}, recordTrouble} = known.value ?? {};
-  const few = (/** @type {any} */ each) => each?.total && each.free / each.total < ROOM;
+  const isLow = (/** @type {any} */ each) => each?.total && each.free / each.total < LOW;
   const room = (/** @type {any} */ each) => each?.total ? html`<span
-    class=${few(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
+    class=${isLow(each) ? "warn" : ""}>${t("free_of", {free: size(each.free), total: size(each.total)})}</span>` : null;
   return html`<section class="card" aria-label=${t("machine")}><h2>${t("machine")}</h2>
     ${recordTrouble && html`<p class="warn">${short(recordTrouble, 300)}</p>`}
     <${Pairs} rows=${[
@@ -133,8 +136,8 @@ function Machine() {
 
 export function Health() {
   useEffect(() => {
-    look();
-    const timer = setInterval(() => !document.hidden && net.value.state === "live" && look(), EVERY);
+    load();
+    const timer = setInterval(() => !document.hidden && net.value.state === "live" && load(), INTERVAL);
     return () => clearInterval(timer);
   }, [net.value.state]);
   return html`<p class="back"><a href="#settings">← ${t("view_settings")}</a></p><${Fail} of=${fail} />

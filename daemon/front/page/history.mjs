@@ -1,7 +1,7 @@
-/** The view of prints: the queue, and the last prints with how they ended, found again, counted and printed once more. */
+/** The view Prints: the queue, and earlier prints with their outcome, searched, summed up and printed again. */
 
 import {download, get, post} from "./api.mjs";
-import {html, signal, useEffect} from "./html.mjs";
+import {html, onValue, signal, useEffect} from "./html.mjs";
 import {Queue} from "./queue.mjs";
 import {Continue} from "./resume_at.mjs";
 import {sureToStart} from "./start.mjs";
@@ -11,12 +11,12 @@ import {Thumbnail} from "./thumbnail.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
-const MOST = 50;
-const SOON = 300; // ms after the last letter of a search
+const PAGE_SIZE = 50;
+const SEARCH_DELAY = 300; // ms after the last keystroke
 
 const next = signal(/** @type {number|null} */ (null));
 const totals = signal(/** @type {any} */ (null));
-/** What the sums are by; nothing is asked of the server for them before somebody wants them. */
+/** What the totals are grouped by: month or material. */
 const by = signal("month");
 const jobs = signal(/** @type {any[]|null} */ (null));
 const fail = signal("");
@@ -26,36 +26,36 @@ const word = signal("");
 const TONES = {completed: "good", failed: "bad", interrupted: "bad", cancelled: "warn"};
 const SIGNS = {completed: "✓", failed: "✕", interrupted: "✕", cancelled: "–"};
 
-/** What is looked for, as the API takes it. */
-function asked() {
+/** The search as parameters of the API. */
+function searchQuery() {
   const query = new URLSearchParams();
   if (word.value.trim()) query.set("q", word.value.trim().slice(0, 100));
   if (ending.value) query.set("state", ending.value);
   return query;
 }
 
-/** @param {number|null} before Go on behind this print. */
+/** @param {number|null} before The id of the last print that is shown: load older ones. */
 async function load(before = null) {
-  const query = asked();
-  query.set("limit", String(MOST));
+  const query = searchQuery();
+  query.set("limit", String(PAGE_SIZE));
   if (before) query.set("before", String(before));
   try {
-    const said = await get(`api/history?${query}`);
-    jobs.value = before ? [...(jobs.value ?? []), ...said.jobs] : said.jobs;
-    next.value = said.next ?? null;
-    if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${asked()}`);
+    const answer = await get(`api/history?${query}`);
+    jobs.value = before ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
+    next.value = answer.next ?? null;
+    if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
     fail.value = "";
   } catch (error) {
     fail.value = /** @type {Error} */ (error).message;
   }
 }
 
-/** @param {any} each */
-function key(each) {
+/** The outcome of a print, in lower case. @param {any} each */
+function outcomeOf(each) {
   return /** @type {keyof typeof TONES} */ (String(each.state).toLowerCase());
 }
 
-/** `2026-11` as a month, a material by its name. @param {string|null} name */
+/** `2026-11` as `November 2026`; a material's name as it is. @param {string|null} name */
 function rowName(name) {
   const month = by.value === "month" && /^(\d{4})-(\d\d)$/.exec(name ?? "");
   return month ? monthOf(Number(month[1]), Number(month[2])) : short(name || t("total_unknown"), 60);
@@ -70,17 +70,17 @@ function weight(grams) {
   return typeof grams === "number" ? `${number(grams)}\u00a0g` : "–";
 }
 
-/** What all of them come to, shown or not; by month or material on request; and all of them as a file. */
+/** Totals of all prints of the search, by month or material on request, and the prints as a file. */
 function Totals() {
   const {all = {}, totals: rows = [], by: of} = totals.value ?? {};
   const {prints = 0, completed = 0, printTime = 0, filamentWeight} = all;
   if (!prints) return null;
-  const save = (/** @type {string} */ kind) => () => download(`api/history.${kind}${String(asked()) ? `?${asked()}` : ""}`, `history.${kind}`);
+  const save = (/** @type {string} */ kind) => () => download(`api/history.${kind}${String(searchQuery()) ? `?${searchQuery()}` : ""}`, `history.${kind}`);
   const heads = ["prints_head", "completed_head", "time_head", "weight_head", "length_head"];
   return html`<p class="figures"><b>${tn("prints", prints)}</b> <span>${t("prints_good", {n: number(completed)})}</span> <span>${t("prints_time", {time: duration(printTime ?? 0)})}</span>
     ${filamentWeight ? html`<span>${number(filamentWeight)} g</span>` : ""}</p>
     <details><summary>${t("totals")}</summary>
-      <div class="row tools"><label>${t("totals_by")} <select value=${by.value} onChange=${(/** @type {any} */ event) => (by.value = event.target.value)}>
+      <div class="row tools"><label>${t("totals_by")} <select value=${by.value} onChange=${onValue(value => (by.value = value))}>
         ${["month", "material"].map(name => html`<option key=${name} value=${name}>${t(`by_${name}`)}</option>`)}</select></label>
         <span class="row">${["csv", "json"].map(kind => html`<${Act} key=${kind} label=${kind.toUpperCase()}
           name=${t("save_as", {kind: kind.toUpperCase()})} reads run=${save(kind)} fail=${fail} />`)}</span></div>
@@ -103,28 +103,30 @@ function Again({each}) {
 }
 
 export function History() {
-  const looked = word.value;
+  const search = word.value;
   useEffect(() => {
-    const timer = setTimeout(() => load(), looked ? SOON : 0);
+    const timer = setTimeout(() => load(), search ? SEARCH_DELAY : 0);
     return () => clearTimeout(timer);
-  }, [job.value.state, job.value.active, looked, ending.value, by.value]);
+  }, [job.value.state, job.value.active, search, ending.value, by.value]);
   const rows = jobs.value ?? [];
   return html`<${Queue} /><section class="card" aria-label=${t("history")}><h2>${t("history")}</h2>
-    <div class="row tools"><label>${t("search")} <input type="search" value=${word.value} onInput=${(/** @type {any} */ event) => (word.value = event.target.value)} /></label>
-      <label>${t("ended")} <select value=${ending.value} onChange=${(/** @type {any} */ event) => (ending.value = event.target.value)}><option value="">${t("ended_any")}</option>
+    <div class="row tools"><label>${t("search")} <input type="search" value=${word.value} onInput=${onValue(value => (word.value = value))} /></label>
+      <label>${t("ended")} <select value=${ending.value} onChange=${onValue(value => (ending.value = value))}><option value="">${t("ended_any")}</option>
         ${Object.keys(TONES).map(name => html`<option key=${name} value=${name}>${t(`ended_${name}`)}</option>`)}</select></label></div>
     <${Fail} of=${fail} /><${Totals} />
     ${jobs.value === null && !fail.value && html`<p class="empty">${t("loading")}</p>`}
-    ${jobs.value && rows.length === 0 && html`<p class="empty">${t(looked || ending.value ? "no_match_history" : "no_history")}</p>`}
+    ${jobs.value && rows.length === 0 && html`<p class="empty">${t(search || ending.value ? "no_match_history" : "no_history")}</p>`}
     <ul class="plainlist">${rows.map(each => {
-      const said = t(`ended_${key(each)}`);
-      return html`<li key=${each.id} class="past"><b class=${`sign ${TONES[key(each)] ?? ""}`} aria-hidden="true">${SIGNS[key(each)] ?? "…"}</b>
+      const outcome = t(`ended_${outcomeOf(each)}`);
+      return html`<li key=${each.id} class="past"><b class=${`sign ${TONES[outcomeOf(each)] ?? ""}`} aria-hidden="true">${SIGNS[outcomeOf(each)] ?? "…"}</b>
         <${Thumbnail} path=${each.thumbnail} /><span class="what"><b>${short(each.name ?? each.path, 120)}</b>
-          <small>${[said.startsWith("ended_") ? short(each.state, 40) : said, each.started && clock(each.started),
-            typeof each.printTime === "number" && duration(each.printTime), each.filamentWeight && `${number(each.filamentWeight)} g`, short(each.material ?? "", 40)].filter(Boolean).join(" · ")}</small>
+          <small>${[outcome.startsWith("ended_") ? short(each.state, 40) : outcome, each.started && clock(each.started),
+            typeof each.printTime === "number" && duration(each.printTime),
+            each.filamentWeight && `${number(each.filamentWeight)} g`, short(each.material ?? "", 40)].filter(Boolean).join(" · ")}</small>
           ${each.notes && html`<small>${short(each.notes, 300)}</small>`}
           ${each.reason && html`<small class="dim">${short(why(each.reason), 300)}</small>`}</span>
-        ${key(each) in TONES && html`<span class="row">${!looked && !ending.value && each === rows[0] && html`<${Continue} each=${each} />`}<${Again} each=${each} /></span>`}</li>`;
+        ${outcomeOf(each) in TONES && html`<span
+          class="row">${!search && !ending.value && each === rows[0] && html`<${Continue} each=${each} />`}<${Again} each=${each} /></span>`}</li>`;
     })}</ul>
     ${next.value !== null && html`<button type="button" onClick=${() => load(next.value)}>${t("earlier")}</button>`}</section>`;
 }

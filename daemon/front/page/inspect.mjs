@@ -1,15 +1,15 @@
-/** What is known of a file: what the checks say, layers, heights, temperatures, the slicer's settings; renaming and fetching it. */
+/** The details of a file: findings, layers, heights, temperatures, the slicer's settings; renaming and downloading. */
 
 import {address, download, get, post, slice} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {Queued} from "./several.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {clock, duration, number, t, tn, why} from "./words.mjs";
 
-const ENDS = 65536; // bytes at the beginning and end of a file in which slicers leave their settings
-const MOST = 1000; // settings that are shown
+const ENDS = 65536; // bytes at the beginning and end of a file in which slicers write their settings
+const MAX_SETTINGS = 1000;
 const fail = signal("");
 
 /** @param {any} known */
@@ -39,7 +39,7 @@ function heats(known) {
     .filter(([, value]) => value).map(([name, value]) => `${t(name)} ${value} °C`).join(", ");
 }
 
-/** @param {{known: any}} props Each with line and value, as the checks have them. */
+/** @param {{known: any}} props */
 function Findings({known}) {
   const rows = [...(known.errors ?? []).map((/** @type {string} */ each) => ["bad", t("error"), each]),
     ...(known.warnings ?? []).map((/** @type {string} */ each) => ["", t("warning"), each])];
@@ -54,7 +54,7 @@ export function outcome(file) {
   return t(last.success ? "outcome_good" : last.outcome === "cancelled" ? "outcome_cancelled" : "outcome_bad");
 }
 
-/** How long each layer takes, as a picture and in words. @param {{path: string}} props */
+/** The time of each layer, as a chart and in words. @param {{path: string}} props */
 function Layers({path}) {
   const [layers, setLayers] = useState(/** @type {any[]|null} */ (null));
   useEffect(() => {
@@ -69,15 +69,16 @@ function Layers({path}) {
   const bars = layers.map((each, index) => `M${((index + 0.5) * 600) / layers.length} 80v-${Math.max(1, (76 * each.duration_s) / longest).toFixed(1)}`).join("");
   return html`<figure class="chart bars"><svg viewBox="0 0 600 80" preserveAspectRatio="none" role="img" aria-label=${t("layers_chart")}>
     <path d=${bars} stroke-width=${Math.max(0.5, 480 / layers.length)} /></svg>
-    <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})} ${heights.length ? t(low === high ? "layers_even" : "layers_varied", {low: number(low, 2), high: number(high, 2)}) : ""}</figcaption></figure>`;
+    <figcaption>${t("layers_chart")}. ${t("layers_slowest", {n: slowest + 1, z: number(layers[slowest].z, 2), time: duration(longest)})}
+      ${heights.length ? t(low === high ? "layers_even" : "layers_varied", {low: number(low, 2), high: number(high, 2)}) : ""}</figcaption></figure>`;
 }
 
-/** What a slicer has written into the comments at either end. @param {string} text @returns {[string, string][]} */
+/** The settings that a slicer has written into the file's comments. @param {string} text @returns {[string, string][]} */
 export function settingsIn(text) {
   const found = new Map();
   for (const line of text.split("\n")) {
     const match = /^;\s*([A-Za-z][\w ()%/-]{0,59}?)\s*[=:]\s*(.+)$/.exec(line);
-    if (match && !/^(LAYER|TYPE|WIDTH|HEIGHT|TIME_ELAPSED|MESH|Z|LAYER_CHANGE)$/.test(match[1]) && found.size < MOST) found.set(match[1], match[2].trim());
+    if (match && !/^(LAYER|TYPE|WIDTH|HEIGHT|TIME_ELAPSED|MESH|Z|LAYER_CHANGE)$/.test(match[1]) && found.size < MAX_SETTINGS) found.set(match[1], match[2].trim());
   }
   return [...found].sort(([a], [b]) => a.localeCompare(b));
 }
@@ -98,7 +99,7 @@ function SlicerSettings({path}) {
   const shown = (rows ?? []).filter(([name, value]) => `${name} ${value}`.toLowerCase().includes(word.toLowerCase()));
   return html`<details onToggle=${open}><summary>${t("slicer_settings")}</summary>
     ${rows === null ? html`<p class="empty">${t("loading")}</p>` : rows.length === 0 ? html`<p class="empty">${t("no_slicer_settings")}</p>`
-      : html`<label>${t("search")} <input type="search" value=${word} onInput=${(/** @type {any} */ event) => setWord(event.target.value)} /></label>
+      : html`<label>${t("search")} <input type="search" value=${word} onInput=${onValue(setWord)} /></label>
         <div class="log" tabindex="0" role="region" aria-label=${t("slicer_settings")}>${shown.map(([name, value]) => html`<div
           key=${name}>${short(name, 60)} = ${short(value, 300)}</div>`)}</div>`}
   </details>`;
@@ -114,18 +115,18 @@ function Rename({file, onMoved}) {
     await post(`api/files/local/${address(file.path)}`, {command: "move", destination: folder + wanted});
     await onMoved();
   };
-  return html`<div class="row"><label>${t("name")} <input value=${name} maxlength="200" onInput=${(/** @type {any} */ event) => setName(event.target.value)} /></label>
+  return html`<div class="row"><label>${t("name")} <input value=${name} maxlength="200" onInput=${onValue(setName)} /></label>
     <${Act} label=${t("rename")} run=${rename} off=${name.trim() === file.name ? t("name_same") : ""} fail=${fail} /></div>`;
 }
 
-/** Where the nozzle goes, in pictures. @param {{path: string}} props */
-function Way({path}) {
+/** The toolpath, once its module is loaded. @param {{path: string}} props */
+function ToolpathView({path}) {
   const [Shown, setShown] = useState(/** @type {any} */ (null));
   useEffect(() => void import("./toolpath.mjs").then(module => setShown(() => module.Inspect), () => {}), []);
   return Shown ? html`<${Shown} path=${path} />` : null;
 }
 
-/** All of it. @param {{file: any, onMoved: () => Promise<unknown>}} props */
+/** @param {{file: any, onMoved: () => Promise<unknown>}} props */
 export function Details({file, onMoved}) {
   const known = file.gcodeAnalysis;
   const last = file.prints?.last;
@@ -134,12 +135,14 @@ export function Details({file, onMoved}) {
     ${file.thumbnail && html`<${Picture} path=${file.thumbnail} alt=${t("picture_of", {name: short(file.name, 80)})} />`}
     ${known ? html`<${Findings} known=${known} />
       <dl class="pairs">${figures(known).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${short(value, 120)}</dd></div>`)}</dl>
-      ${file.toolpath && html`<${Way} path=${file.toolpath} />`}
+      ${file.toolpath && html`<${ToolpathView} path=${file.toolpath} />`}
       <${Layers} path=${file.path} />` : html`<p class="dim">${t("not_analysed")}</p>`}
-    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))} ${outcome(file)}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
+    ${last && html`<p class="dim">${tn("printed_times", (file.prints.success ?? 0) + (file.prints.failure ?? 0))}
+      ${outcome(file)}, ${clock(last.date)}${last.printTime ? `, ${duration(last.printTime)}` : ""}</p>`}
     <${SlicerSettings} path=${file.path} />
     <${Rename} file=${file} onMoved=${onMoved} />
-    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} reads run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
+    <div class="row"><${Act} label=${t("download")} name=${`${t("download")} ${short(file.name, 80)}`} reads
+        run=${() => download(`downloads/files/local/${address(file.path)}`, file.name)} fail=${fail} />
       ${sections.value.queue && html`<${Act} label=${t("queue_verb")}
         name=${`${t("queue_verb")}: ${short(file.name, 80)}`} run=${() => post("api/queue", {command: "add", path: file.path}).then(() => setQueued(queued + 1))} fail=${fail} />`}</div>
     <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;

@@ -1,14 +1,17 @@
-/** The connection to nozzled: login, socket, snapshot, changes, heartbeat; again and again until a key is refused. */
+/**
+ * The connection to nozzled: login, then a socket that sends a snapshot, changes and a heartbeat. A lost connection is retried
+ * until a key is refused. Each `connect` is an attempt of its own; what a socket of an older attempt still receives is ignored.
+ */
 
 import {Failure, forgetKey, get, key, login} from "./api.mjs";
-import {addPoints, asking, clockOffset, filesChanged, heard, keepTicking, me, net, setHistory, STALE, takeAll, takeChanges, takeNotice, takeTalk, temperatures, tick}
+import {addPoints, accessRequests, clockOffset, filesChanged, heardAt, keepTicking, me, net, setHistory, STALE, applySnapshot, applyChanges, applyPluginMessage, addConsoleLines, temperatures, tick}
   from "./store.mjs";
 
-const FIRST = 500; // ms before the second try; doubled each time, up to
-const MOST = 5000;
-const SILENT = 2 * STALE * 1000; // ms without a word after which the socket is taken for dead
-const LOOK = 2000; // ms between two looks at the files
-const HIDDEN = 30000; // ms in the background after which it is closed
+const MIN_RETRY = 500; // ms before the second try; doubled with each try
+const MAX_RETRY = 5000; // ms
+const SILENT = 2 * STALE * 1000; // ms without a message after which the socket counts as dead
+const FILES_INTERVAL = 2000; // ms between two announcements of changed files
+const HIDDEN = 30000; // ms in the background after which the socket is closed
 
 /** @type {WebSocket|null} */
 let socket = null;
@@ -19,23 +22,24 @@ let running = false;
 let seq = 0;
 let wantsConsole = false;
 let attempt = 0;
-/** Begin, or begin anew after a key has been given. */
+
+/** Connect with the stored key, if there is one. */
 export function start() {
   tries = 0;
   running = Boolean(key());
   if (!running) {
-    say("nokey");
+    setState("nokey");
     return;
   }
   connect();
 }
 
-/** End for good, until `start`. @param {string} state @param {string} reason */
+/** Close the connection until `start`. @param {string} state @param {string} reason */
 export function stop(state, reason = "") {
   running = false;
   clearTimeout(timer);
   drop();
-  say(state, {reason});
+  setState(state, {reason});
 }
 
 export function tryNow() {
@@ -44,8 +48,8 @@ export function tryNow() {
   connect();
 }
 
-/** Hear the dialogue with the printer, or not; the socket is told. @param {boolean} wanted */
-export function hearConsole(wanted) {
+/** Have the server send the dialogue with the printer, or not. @param {boolean} wanted */
+export function subscribeConsole(wanted) {
   if (wanted === wantsConsole) return;
   wantsConsole = wanted;
   if (socket?.readyState === WebSocket.OPEN) subscribe();
@@ -57,13 +61,13 @@ function subscribe() {
 }
 
 /** @param {string} state @param {object} more */
-function say(state, more = {}) {
+function setState(state, more = {}) {
   const same = net.value.state === state;
   net.value = {state, since: same ? net.value.since : performance.now(), retryAt: 0, reason: "", ...more};
 }
 
 function drop() {
-  attempt += 1; // what an older attempt hears later counts for nothing
+  attempt += 1;
   const old = socket;
   socket = null;
   if (old) old.onclose = old.onmessage = old.onopen = null;
@@ -74,17 +78,17 @@ async function connect() {
   clearTimeout(timer);
   drop();
   const mine = attempt;
-  if (!["lost", "nokey"].includes(net.value.state)) say(heard.value ? "lost" : "boot");
+  if (!["lost", "nokey"].includes(net.value.state)) setState(heardAt.value ? "lost" : "boot");
   try {
     const who = await login();
     if (mine === attempt) open(who);
   } catch (error) {
     if (mine !== attempt) return;
     if (error instanceof Failure && error.status === 403) {
-      forgetKey(); // a wrong key that is sent again and again locks everybody out who comes from here
+      forgetKey(); // repeating a wrong key would lock out this whole address
       stop("refused", error.message);
-    } else if (error instanceof Failure && error.status === 429) again(Math.max(error.wait, 5) * 1000, error.message, heard.value ? "lost" : "nokey");
-    else again();
+    } else if (error instanceof Failure && error.status === 429) retry(Math.max(error.wait, 5) * 1000, error.message, heardAt.value ? "lost" : "nokey");
+    else retry();
   }
 }
 
@@ -95,131 +99,132 @@ function open(who) {
   const where = new URL("sockjs/websocket", document.baseURI);
   where.protocol = where.protocol.replace("http", "ws");
   socket = new WebSocket(where);
-  const dead = setTimeout(() => mine === attempt && again(), SILENT);
+  const dead = setTimeout(() => mine === attempt && retry(), SILENT);
   socket.onopen = () => {
-    subscribe(); // first, so that nothing is sent that is for others
+    subscribe(); // before the login, so that the server sends nothing that the page has no use for
     socket?.send(JSON.stringify({auth: `${who.name}:${who.session}`}));
   };
   socket.onmessage = event => {
     clearTimeout(dead);
-    if (mine === attempt) take(JSON.parse(event.data));
+    if (mine === attempt) handle(JSON.parse(event.data));
   };
   socket.onclose = () => {
     clearTimeout(dead);
-    if (mine === attempt) again();
+    if (mine === attempt) retry();
   };
 }
 
-/** Try again after a while. @param {number} [least] ms @param {string} [reason] @param {string} [shown] */
-function again(least = 0, reason = "", shown = heard.value ? "lost" : "boot") {
+/** Try again after a while. @param {number} [minWait] ms @param {string} [reason] @param {string} [state] */
+function retry(minWait = 0, reason = "", state = heardAt.value ? "lost" : "boot") {
   drop();
   if (!running) return;
-  const wait = Math.max(least, Math.min(MOST, FIRST * 2 ** tries) * (0.7 + 0.6 * Math.random()));
+  const wait = Math.max(minWait, Math.min(MAX_RETRY, MIN_RETRY * 2 ** tries) * (0.7 + 0.6 * Math.random()));
   tries += 1;
-  say(shown, {retryAt: performance.now() + wait, reason});
+  setState(state, {retryAt: performance.now() + wait, reason});
   clearTimeout(timer);
   timer = setTimeout(connect, wait);
 }
 
-let looking = 0;
-/** Files are others than they were, or more is known of them: said at once, then at most every two seconds. */
-function look() {
-  if (looking) {
-    looking = 2;
+let isPausing = false;
+let isPending = false;
+/** Announce that files have changed: at once, then at most every two seconds. */
+function announceFiles() {
+  if (isPausing) {
+    isPending = true;
     return;
   }
-  looking = 1;
+  isPausing = true;
+  isPending = false;
   filesChanged.value += 1;
   setTimeout(() => {
-    const again = looking === 2;
-    looking = 0;
-    if (again) look();
-  }, LOOK);
+    isPausing = false;
+    if (isPending) announceFiles();
+  }, FILES_INTERVAL);
 }
 
 /** @param {any} message */
-function take(message) {
-  if (message.page) takePage(message.page);
-  else if (message.plugin) takeNotice(message.plugin);
-  else if (["UpdatedFiles", "MetadataAnalysisFinished"].includes(message.event?.type)) look();
+function handle(message) {
+  if (message.page) handlePage(message.page);
+  else if (message.plugin) applyPluginMessage(message.plugin);
+  else if (["UpdatedFiles", "MetadataAnalysisFinished"].includes(message.event?.type)) announceFiles();
   else if (message.reauthRequired) {
     if (message.reauthRequired.reason === "removed") stop("refused");
-    else again();
+    else retry();
   }
 }
 
 /** @param {any} page */
-function takePage(page) {
+function handlePage(page) {
   if ("all" in page) {
-    takeAll(page.all);
+    applySnapshot(page.all);
     if (typeof page.all.server?.time === "number") clockOffset.value = page.all.server.time - Date.now() / 1000;
     tries = 0;
-    say("live");
-    fetchHistory();
-    fetchAsking();
+    setState("live");
+    fetchTemperatures();
+    fetchAccessRequests();
   } else if (typeof page.seq === "number" && page.seq !== seq + 1 && seq) {
     seq = 0;
-    subscribe(); // something is missing: a new snapshot is sent
+    subscribe(); // a message is missing: the server answers with a new snapshot
     return;
   }
   if (typeof page.seq === "number") seq = page.seq;
-  if (page.set) takeChanges(page.set);
+  if (page.set) applyChanges(page.set);
   if (typeof page.beat === "number") clockOffset.value = page.beat - Date.now() / 1000;
-  if (page.console) takeTalk(page.console);
-  heard.value = performance.now();
+  if (page.console) addConsoleLines(page.console);
+  heardAt.value = performance.now();
   tick();
 }
 
-/** Who has asked to be let in before this page was opened; who has asked meanwhile stays. */
-async function fetchAsking() {
+/** Fetch the requests for access from before this page was opened; those that came meanwhile stay. */
+async function fetchAccessRequests() {
   if (!me.value.admin) return;
-  const before = asking.value;
+  const before = accessRequests.value;
   try {
     const {pending} = await get("api/plugin/appkeys");
-    asking.value = asking.value === before ? (pending ?? {}) : {...pending, ...asking.value};
+    accessRequests.value = accessRequests.value === before ? (pending ?? {}) : {...pending, ...accessRequests.value};
   } catch {
-    // it is told when somebody asks again
+    // the socket sends the next request
   }
 }
 
-/** The half hour before this page was opened. */
-async function fetchHistory() {
+/** Fetch the temperatures of the half hour before this page was opened. */
+async function fetchTemperatures() {
   const [first, last] = [temperatures.value[0], temperatures.value.at(-1)];
-  const hole = last && Date.now() / 1000 - last[0] > 10;
-  if (first && temperatures.value.length > 5 && !hole) return;
+  const hasGap = last && Date.now() / 1000 - last[0] > 10;
+  if (first && temperatures.value.length > 5 && !hasGap) return;
   try {
-    const rows = (await get("api/printer/temperatures")).history ?? []; // also of a printer that is gone
+    const rows = (await get("api/printer/temperatures")).history ?? []; // there are some even if the printer is gone
     const points = rows.map((/** @type {any} */ {time, ...heaters}) => [
       time - clockOffset.value,
       Object.fromEntries(Object.entries(heaters).map(([name, each]) => [name, [each?.actual ?? null, each?.target ?? null]])),
     ]);
-    if (hole) addPoints(points);
+    if (hasGap) addPoints(points);
     else setHistory(points);
   } catch {
-    // the line begins with what comes from now on
+    // the chart starts now
   }
 }
 
-function onReturn() {
+function onVisibility() {
   keepTicking();
   clearTimeout(hiddenTimer);
   if (document.hidden) {
     hiddenTimer = setTimeout(() => {
       clearTimeout(timer);
       drop();
-      if (running) say("lost");
+      if (running) setState("lost");
     }, HIDDEN);
     return;
   }
   if (!running) return;
   if (net.value.state !== "live") tryNow();
-  else if (performance.now() - heard.value > SILENT / 2) connect();
+  else if (performance.now() - heardAt.value > SILENT / 2) connect();
 }
 
-addEventListener("online", onReturn);
-addEventListener("pageshow", event => event.persisted && onReturn()); // the first time `start` is on its way
-document.addEventListener("visibilitychange", onReturn);
+addEventListener("online", onVisibility);
+addEventListener("pageshow", event => event.persisted && onVisibility()); // not on the first load: then `start` connects
+document.addEventListener("visibilitychange", onVisibility);
 setInterval(() => {
-  if (running && net.value.state === "live" && performance.now() - heard.value > SILENT) again();
+  if (running && net.value.state === "live" && performance.now() - heardAt.value > SILENT) retry();
 }, 1000);
 keepTicking();

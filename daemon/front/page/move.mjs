@@ -1,18 +1,18 @@
-/** The view Move & heat: axes with their position, filament, heaters, fan and pace. */
+/** The view Control: axes with their position, filament, heaters, fan, speed and flow, macros. */
 
 import {gcode, get, post} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {heat, Presets} from "./presets.mjs";
 import {degrees, heaterName, heaters, isActive, isPrinting, target, thisPrint, whyNoMove, whyNoPrinter} from "./state.mjs";
 import {isGone, job, me, net, printer, profile, short} from "./store.mjs";
-import {Act, ask as question, Fail, NumberField} from "./widgets.mjs";
+import {Act, ask, Fail, NumberField} from "./widgets.mjs";
 import {number, t, tn, typed} from "./words.mjs";
 
 const STEPS = [0.1, 1, 10, 50];
 const SPEEDS = {x: 6000, y: 6000, z: 600}; // mm/min
-const HOMES = 180000; // ms in which the slowest printer has homed
-const TOLD = 1500; // ms in which the page hears that the head moves
-const WARM = 170; // °C: firmwares move no filament through a nozzle that is colder
+const HOMING_TIMEOUT = 180000; // ms: the slowest printers take minutes
+const MOVE_DELAY = 1500; // ms until the page knows that the head has begun to move
+const MIN_EXTRUSION = 170; // °C below which firmwares move no filament (Marlin's EXTRUDE_MINTEMP)
 const step = signal(10);
 const moveFail = signal("");
 const heatFail = signal("");
@@ -21,7 +21,7 @@ const paceFail = signal("");
 const macroFail = signal("");
 const amount = signal("10");
 
-/** @param {string} axis */
+/** Whether an axis is homed; null: unknown. @param {string} axis */
 function isHomed(axis) {
   const {homed} = printer.value;
   if (homed === null || homed === undefined) return null;
@@ -36,8 +36,8 @@ function whyNot(axis) {
   return whyNoMove.value || (isHomed(axis) === false ? t("why_not_homed", {axis: axis.toUpperCase()}) : "");
 }
 
-/** Why some of the axes are not moved. */
-function unhomed() {
+/** Which axes have to be homed first, as a sentence; empty: none. */
+function whyUnhomed() {
   const axes = ["x", "y", "z"].filter(axis => isHomed(axis) === false).map(axis => axis.toUpperCase());
   return axes.length ? tn("why_unhomed", axes.length, {axes: axes.join(", ")}) : "";
 }
@@ -50,8 +50,8 @@ function Jog({axis, sign, arrow}) {
     run=${() => jog(axis, sign)} />`;
 }
 
-/** @param {KeyboardEvent} event The arrows move while the pad has the focus; a held key moves once. */
-function arrows(event) {
+/** The arrow keys move while the pad has the focus; a key that is held moves once. @param {KeyboardEvent} event */
+function onPadKey(event) {
   const moves = {ArrowLeft: ["x", -1], ArrowRight: ["x", 1], ArrowUp: ["y", 1], ArrowDown: ["y", -1], PageUp: ["z", 1], PageDown: ["z", -1]};
   const move = moves[/** @type {keyof typeof moves} */ (event.key)];
   if (!move || event.target !== event.currentTarget) return;
@@ -65,24 +65,24 @@ function arrows(event) {
   }).catch(error => (moveFail.value = error.message));
 }
 
-/** A nozzle that goes down in the middle of a print may go into the part: that is asked. @param {boolean} isDown */
+/** Ask before the nozzle moves down in the middle of a print: it may hit the part. @param {boolean} isDown */
 function sureDown(isDown) {
   if (!isActive.value || !isDown) return Promise.resolve(true);
-  return question({title: t("down_title"), body: t("down_body", {name: thePrint()}), yes: t("down_yes"), no: t("down_no"), holds: thisPrint()});
+  return ask({title: t("down_title"), body: t("down_body", {name: thePrint()}), yes: t("down_yes"), no: t("down_no"), holds: thisPrint()});
 }
 
-/** Ask the printer where the head is: it says so only then. */
-function ask() {
+/** Have the printer report its position, which it does only on request. */
+function requestPosition() {
   return gcode({command: "M114"}).catch(() => {}); // the position stays unknown
 }
 
 /** @param {string} axis @param {number} sign */
 async function jog(axis, sign) {
   await post("api/printer/printhead", {command: "jog", [axis]: sign * step.value, speed: SPEEDS[/** @type {keyof typeof SPEEDS} */ (axis)]});
-  await ask();
+  await requestPosition();
 }
 
-/** Where the head was when somebody had it homed, and when: it is at home once the printer says a position after that. */
+/** The position when homing began, and when that was: homing is done once the printer reports a position after it. */
 let homing = {was: printer.value.position, at: 0};
 
 /** @param {string[]} axes */
@@ -90,42 +90,42 @@ function home(axes) {
   return async () => {
     homing = {was: printer.value.position, at: performance.now()};
     await post("api/printer/printhead", {command: "home", axes});
-    await ask();
+    await requestPosition();
   };
 }
 
-function isHome() {
+function isHomingDone() {
   const {position, state} = printer.value;
-  return state !== "ready" || Boolean(position) && (position !== homing.was || performance.now() - homing.at > TOLD);
+  return state !== "ready" || Boolean(position) && (position !== homing.was || performance.now() - homing.at > MOVE_DELAY);
 }
 
 function Pad() {
   const where = isGone.value ? null : printer.value.position;
   useEffect(() => {
-    if (!where && !whyNoMove.value && me.value.control) ask();
+    if (!where && !whyNoMove.value && me.value.control) requestPosition();
   }, [whyNoMove.value]);
   return html`<section class="card" aria-label=${t("move")}><h2>${t("move")}</h2>
     <dl class="position">${["x", "y", "z"].map(axis => html`<div key=${axis} class=${isHomed(axis) === false ? "old" : ""}><dt>${axis.toUpperCase()}</dt>
       <dd>${typeof where?.[axis] === "number" ? number(where[axis], axis === "z" ? 2 : 1) : "–"}</dd></div>`)}</dl>
     <fieldset class="steps"><legend>${t("step")}</legend>${STEPS.map(each => html`<label key=${each} class="chip"><input type="radio" name="step"
       checked=${step.value === each} onChange=${() => (step.value = each)} />${number(each, each < 1 ? 1 : 0)}</label>`)}</fieldset>
-    <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${arrows}>
+    <div class="pad" tabindex="0" role="group" aria-label=${t("pad")} onKeyDown=${onPadKey}>
       <${Jog} axis="y" sign=${1} arrow="↑" /><${Jog} axis="x" sign=${-1} arrow="←" />
-      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(true)}
+      <${Act} kind="jog jhome" label=${t("home")} name=${t("home_all")} busy=${t("homing")} patience=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(true)}
         run=${home(["x", "y", "z"])} off=${whyNoMove.value} fail=${moveFail} />
       <${Jog} axis="x" sign=${1} arrow="→" /><${Jog} axis="y" sign=${-1} arrow="↓" />
       <${Jog} axis="z" sign=${1} arrow="↑" /><${Jog} axis="z" sign=${-1} arrow="↓" />
     </div>
     <div class="row">${["x", "y", "z"].map(axis => html`<${Act} key=${axis} label=${t("home_axis", {axis: axis.toUpperCase()})}
-      busy=${t("homing")} patience=${HOMES} done=${isHome} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
+      busy=${t("homing")} patience=${HOMING_TIMEOUT} done=${isHomingDone} sure=${() => sureDown(axis === "z")} run=${home([axis])} off=${whyNoMove.value} fail=${moveFail} />`)}
       <${Act} label=${t("motors_off")} run=${() => gcode({command: "M84"})} off=${whyNoMove.value || (isActive.value ? t("why_printing") : "")} fail=${moveFail} /></div>
     <${Fail} of=${moveFail} />
-    <p class="dim">${whyNoMove.value || unhomed() || t("pad_hint")}</p>
+    <p class="dim">${whyNoMove.value || whyUnhomed() || t("pad_hint")}</p>
   </section>`;
 }
 
-/** @param {string} name */
-function most(name) {
+/** The highest target of a heater, °C. @param {string} name */
+function maxTarget(name) {
   const {maxHotend, maxBed, maxChamber} = profile.value;
   return name === "bed" ? maxBed ?? 120 : name === "chamber" ? maxChamber ?? 80 : maxHotend ?? 280;
 }
@@ -134,11 +134,11 @@ function thePrint() {
   return short(job.value.file?.name ?? t("this_print"), 80);
 }
 
-/** Cooling a heater that a print is using is asked, as it loses the print. @param {string} name @param {number} value */
+/** Ask before a heater that a print is using is cooled, as that loses the print. @param {string} name @param {number} value */
 function sureHeat(name, value) {
-  if (!isActive.value || (name.startsWith("tool") ? value >= WARM : value > 0)) return Promise.resolve(true);
+  if (!isActive.value || (name.startsWith("tool") ? value >= MIN_EXTRUSION : value > 0)) return Promise.resolve(true);
   const wanted = value > 0 ? `${Math.round(value)} °C` : t("off");
-  return question({title: t("cool_title", {heater: heaterName(name), wanted}), body: t(isPrinting.value ? "cool_body" : "cool_paused", {name: thePrint()}),
+  return ask({title: t("cool_title", {heater: heaterName(name), wanted}), body: t(isPrinting.value ? "cool_body" : "cool_paused", {name: thePrint()}),
     yes: t(value > 0 ? "cool_set" : "cool_yes"), no: t("cool_no"), holds: thisPrint()});
 }
 
@@ -148,19 +148,19 @@ function Heat() {
   return html`<section class="card" aria-label=${t("heat")}><h2>${t("heat")}</h2>
     <ul class="plainlist heat">${all.map(([name, each]) => html`<li key=${name}>
       <b>${heaterName(name)}</b><span class="reading">${degrees(each.actual)} <span class="dim">${target(each.target)}</span></span>
-      <${NumberField} id=${`target-${name}`} label=${heaterName(name)} unit="°C" value=${each.target} least=${0} most=${most(name)}
+      <${NumberField} id=${`target-${name}`} label=${heaterName(name)} unit="°C" value=${each.target} least=${0} most=${maxTarget(name)}
         send=${async (/** @type {number} */ value) => (await sureHeat(name, value)) && heat(name, value)} fail=${heatFail} off=${off} />
       <${Act} label=${t("off_verb")} name=${`${heaterName(name)}: ${t("off_verb")}`} sure=${() => sureHeat(name, 0)} run=${() => heat(name, 0)} off=${off} fail=${heatFail}
         done=${() => printer.value.heaters?.[name]?.target === 0} /></li>`)}</ul>
     <${Presets} />
     <${Fail} of=${heatFail} />
-    <p class="dim">${off || t("limits", {hotend: most("tool0"), bed: most("bed")})}</p>
+    <p class="dim">${off || t("limits", {hotend: maxTarget("tool0"), bed: maxTarget("bed")})}</p>
   </section>`;
 }
 
 function Filament() {
   const nozzle = printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.actual ?? null;
-  const cold = typeof nozzle === "number" && nozzle < WARM ? t("why_cold", {actual: Math.round(nozzle), least: WARM}) : "";
+  const cold = typeof nozzle === "number" && nozzle < MIN_EXTRUSION ? t("why_cold", {actual: Math.round(nozzle), least: MIN_EXTRUSION}) : "";
   const tool = printer.value.tool ?? 0;
   const count = Math.max(profile.value.extruders ?? 1, ...heaters.value.map(([name]) => (name.startsWith("tool") ? Number(name.slice(4)) + 1 : 1)));
   const off = whyNoMove.value || (nozzle === null ? t("why_no_temperature") : cold);
@@ -176,7 +176,7 @@ function Filament() {
       label=${String(n + 1)} name=${t(n === tool ? "tool_is" : "tool_take", {n: n + 1})} run=${() => post("api/printer/tool", {command: "select", tool: `tool${n}`})}
       done=${() => printer.value.tool === n} off=${whyNoMove.value} fail=${extrudeFail} />`)}</div>`}
     <div class="row"><label>${t("amount")} <input inputmode="decimal" size="4" value=${amount.value}
-      onInput=${(/** @type {any} */ event) => (amount.value = event.target.value)} /> mm</label>
+      onInput=${onValue(value => (amount.value = value))} /> mm</label>
       <${Act} label=${t("extrude")} run=${push(1)} off=${off} fail=${extrudeFail} />
       <${Act} label=${t("retract")} run=${push(-1)} off=${off} fail=${extrudeFail} /></div>
     <${Fail} of=${extrudeFail} /><p class="dim">${off || t("extrude_hint")}</p></section>`;
@@ -199,11 +199,11 @@ function Pace() {
     <${Fail} of=${paceFail} /></section>`;
 }
 
-/** Buttons of the configuration; nothing is shown where there are none. */
+/** The buttons of [macros] in the configuration, if there are any. */
 function Macros() {
   const [macros, setMacros] = useState(/** @type {any[]} */ ([]));
   useEffect(() => {
-    get("api/macros").then(said => setMacros(said.macros), () => {});
+    get("api/macros").then(answer => setMacros(answer.macros), () => {});
   }, [net.value.state]);
   if (!macros.length) return null;
   const off = (/** @type {any} */ each) => whyNoPrinter.value || (isPrinting.value && !each.whilePrinting ? t("why_printing") : "");

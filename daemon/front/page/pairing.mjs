@@ -1,8 +1,8 @@
-/** Codes that are changed for a key: what of the way in has to be there from the beginning. */
+/** Pairing codes, which are exchanged for a key: the part of pairing that the first load needs. */
 
 import {keepKey, post} from "./api.mjs";
 
-/** What this browser is called, where nobody says otherwise. */
+/** A name for this browser, unless the user enters another. */
 export function ownName() {
   const agent = navigator.userAgent;
   const browser = /Edg\//.test(agent) ? "Edge" : /Firefox\//.test(agent) ? "Firefox" : /Chrome\//.test(agent) ? "Chrome" : /Safari\//.test(agent) ? "Safari" : "Browser";
@@ -10,22 +10,22 @@ export function ownName() {
   return `${browser} on ${system}`;
 }
 
-/** A code as it was typed: case, spaces and dashes do not count. @param {string} text */
+/** A code in its canonical form: case, spaces and dashes do not matter in what was typed. @param {string} text */
 export function codeOf(text) {
   const letters = (text.split("#pair=").pop() ?? "").toUpperCase().replace(/[^0-9A-Z]/g, "");
   return letters.match(/.{1,4}/g)?.join("-") ?? "";
 }
 
-/** Change a code for a key of this browser's own. @param {string} code @param {string} [name] */
+/** Exchange a code for a key of this browser. @param {string} code @param {string} [name] */
 export async function pair(code, name = ownName()) {
-  const said = await post("api/pair", {code: codeOf(code), name}, {withKey: null});
-  keepKey(said.key);
+  const answer = await post("api/pair", {code: codeOf(code), name}, {withKey: null});
+  keepKey(answer.key);
 }
 
-/** The code in the address, which is taken out of it at once: an address stays in histories. */
+/** Take the pairing code out of the address, so that it does not stay in the browser's history; empty: there is none. */
 export function codeInAddress() {
   const found = /^#pair=(.+)$/.exec(location.hash);
   if (!found) return "";
   history.replaceState(null, "", `${location.pathname}${location.search}`);
-  return found[1]; // what is not of a code does not count
+  return found[1];
 }

@@ -1,4 +1,4 @@
-/** A picture of the slicer; the request needs the key, so the browser cannot load it by itself. */
+/** The slicer's picture of a file. The request needs the key, so an <img> cannot load it on its own. */
 
 import {picture} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
@@ -9,19 +9,19 @@ export function Picture({path, alt = ""}) {
   useEffect(() => {
     setSource("");
     if (!path) return;
-    let made = "";
-    let wanted = true;
+    let fetched = "";
+    let isMounted = true;
     picture(path.replace(/^\//, "")).then(
       address => {
-        made = address;
-        if (wanted) setSource(address);
+        fetched = address;
+        if (isMounted) setSource(address);
         else URL.revokeObjectURL(address);
       },
       () => {},
     );
     return () => {
-      wanted = false;
-      if (made) URL.revokeObjectURL(made);
+      isMounted = false;
+      if (fetched) URL.revokeObjectURL(fetched);
     };
   }, [path]);
   return html`<div class="picture">${source ? html`<img src=${source} alt=${alt} />` : ""}</div>`;

@@ -1,4 +1,4 @@
-/** Temperatures by the name of a material, and all of them off; on Control, and on Now as long as nothing is printed. */
+/** Buttons for temperature presets, and All off: on Control, and on Now while nothing is printed. */
 
 import {get, post} from "./api.mjs";
 import {html, signal, useEffect} from "./html.mjs";
@@ -9,8 +9,8 @@ import {t} from "./words.mjs";
 
 /** @typedef {{name: string, extruder: number|null, bed: number|null, chamber?: number|null}} Preset */
 
-/** What people heat for where nobody has said anything else, °C. @type {Preset[]} */
-const USUAL = [{name: "PLA", extruder: 215, bed: 60}, {name: "PETG", extruder: 240, bed: 80}, {name: "ABS", extruder: 250, bed: 100}, {name: "TPU", extruder: 225, bed: 50}];
+/** Presets while none are configured, °C. @type {Preset[]} */
+const DEFAULTS = [{name: "PLA", extruder: 215, bed: 60}, {name: "PETG", extruder: 240, bed: 80}, {name: "ABS", extruder: 250, bed: 100}, {name: "TPU", extruder: 225, bed: 50}];
 
 const presets = signal(/** @type {Preset[]|null} */ (null));
 const fail = signal("");
@@ -18,9 +18,9 @@ const fail = signal("");
 async function load() {
   try {
     const {profiles} = (await get("api/settings")).temperature;
-    presets.value = profiles.length ? profiles : USUAL;
+    presets.value = profiles.length ? profiles : DEFAULTS;
   } catch {
-    presets.value ??= USUAL; // the next look is at the next connection
+    presets.value ??= DEFAULTS; // loaded again with the next connection
   }
 }
 
@@ -30,14 +30,14 @@ export function heat(name, value) {
   return post("api/printer/tool", {command: "target", targets: {[name]: value}});
 }
 
-/** The names of the heaters that are there. */
-function there() {
+/** The names of the printer's heaters. */
+function heaterNames() {
   return heaters.value.map(([name]) => name).filter(name => /^tool\d+$|^bed$|^chamber$/.test(name));
 }
 
 /** The targets that a preset sets on this printer. @param {Preset} preset */
 function targetsOf(preset) {
-  const names = there();
+  const names = heaterNames();
   const tool = `tool${printer.value.tool ?? 0}`;
   const wanted = /** @type {[string, number|null|undefined][]} */ ([[names.includes(tool) ? tool : "tool0", preset.extruder], ["bed", preset.bed], ["chamber", preset.chamber]]);
   return /** @type {[string, number][]} */ (wanted.filter(([name, value]) => names.includes(name) && typeof value === "number"));
@@ -57,10 +57,10 @@ export function Presets() {
   const off = whyNoPrinter.value || (isActive.value ? t("why_printing") : "");
   useEffect(() => void load(), [net.value.state, sections.value.settings?.revision]);
   useEffect(() => {
-    fail.value = ""; // the reason is gone, or another one
+    fail.value = ""; // the reason has changed
   }, [off]);
-  const several = there().filter(name => name.startsWith("tool")).length > 1;
-  const cold = /** @type {[string, number][]} */ (there().map(name => [name, 0]));
+  const several = heaterNames().filter(name => name.startsWith("tool")).length > 1;
+  const cold = /** @type {[string, number][]} */ (heaterNames().map(name => [name, 0]));
   return html`<div class="row presets">${(presets.value ?? []).map(each => html`<${Act} key=${each.name}
     label=${html`${short(each.name, 40)} <small>${each.extruder ?? "–"}/${each.bed ?? "–"}</small>`}
       run=${() => set(targetsOf(each))} done=${() => areSet(targetsOf(each))} off=${off} fail=${fail} />`)}

@@ -1,17 +1,17 @@
-/** Why a file is not printed, each reason by itself; printing it all the same is behind having read them. */
+/** Why a file is refused; it can be printed anyway after the user has confirmed having read the reasons. */
 
 import {address, get, post} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onChecked, signal, useEffect, useState} from "./html.mjs";
 import {job, short} from "./store.mjs";
 import {whyNoPrinter} from "./state.mjs";
 import {Act, Fail, Modal} from "./widgets.mjs";
 import {t, tn, why} from "./words.mjs";
 
 const fail = signal("");
-/** The file that was not printed though somebody has just asked for that, or none. */
+/** The file that was just refused; null: none. */
 export const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
 
-/** Says why, over whatever view is shown. */
+/** The refusal as a dialog over any view. */
 export function Refused() {
   const close = () => (refused.value = null);
   if (!refused.value) return null;
@@ -37,7 +37,7 @@ export function Refusal({path, name, reasons, onDone}) {
     ${warnings.length > 0 && html`<p>${tn("warnings", warnings.length)}</p>
       <ul>${warnings.map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
     <label class="check"><input type="checkbox" checked=${read}
-      onChange=${(/** @type {any} */ event) => setRead(event.target.checked)} /> ${t("refused_read")}</label>
+      onChange=${onChecked(setRead)} /> ${t("refused_read")}</label>
     <div class="row apart">
       ${onDone && html`<button type="button" autofocus onClick=${onDone}>${t("refused_leave")}</button>`}
       ${read && html`<${Act} kind="danger" label=${tn("print_anyway", errors.length)} busy=${t("starting")} off=${whyNoPrinter.value}

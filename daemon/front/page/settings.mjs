@@ -1,16 +1,18 @@
-/** The view Settings: the connection, the printer, who may come in, how the line does, how the page looks. */
+/** The view Settings: connection, printer, health, scripts, appearance, devices, options, and what companions add. */
 
-import {choice, get, keepChoice, post} from "./api.mjs";
+import {get, post} from "./api.mjs";
 import {Devices} from "./devices.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
+import {Looks} from "./looks.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isAdmin, isGone, job, lineFigures, printer, profile, sections, server, short, updated} from "./store.mjs";
-import {Act, ask, dress, Fail} from "./widgets.mjs";
-import {language, LANGUAGES, number, sentence, speak, t, tn, why} from "./words.mjs";
+import {isAdmin, isGone, job, lineFigures, printer, profile, sections, server, short, newVersion} from "./store.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
+import {number, sentence, t, tn, why} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
+
 // -- connection --------------------------------------------------------------------------------------------
 
 function sureToDisconnect() {
@@ -30,14 +32,14 @@ function Connection() {
   const [options, setOptions] = useState(/** @type {any} */ (null));
   const [port, setPort] = useState("");
   const [rate, setRate] = useState("");
-  const look = () => get("api/connection").then(said => setOptions(said.options), error => (connectFail.value = error.message));
-  useEffect(() => void look(), [printer.value.state]);
+  const load = () => get("api/connection").then(answer => setOptions(answer.options), error => (connectFail.value = error.message));
+  useEffect(() => void load(), [printer.value.state]);
   const {state: line, address, baudrate, firmware, error} = printer.value;
-  const joined = line === "ready" || line === "opening" || line === "handshaking";
+  const isConnected = line === "ready" || line === "opening" || line === "handshaking";
   const ports = options?.ports ?? [];
   const connect = () => post("api/connection", {command: "connect", save: true, ...(port && {port}), ...(rate && (rate === "find" ? {find: true} : {baudrate: Number(rate)}))});
   return html`<section class="card" aria-label=${t("connection")}><h2>${t("connection")}</h2>
-    ${joined ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
+    ${isConnected ? html`<dl class="pairs"><div><dt>${t("port")}</dt><dd>${short(address ?? "–", 80)}</dd></div>
         <div><dt>${t("baudrate")}</dt><dd>${baudrate ?? "–"}</dd></div>
         <div><dt>${t("firmware")}</dt><dd>${short(firmware ?? "–", 120)}</dd></div></dl>
       <${Act} kind="danger" label=${t("disconnect")} busy=${t("disconnecting")} sure=${sureToDisconnect}
@@ -45,15 +47,16 @@ function Connection() {
         done=${() => printer.value.state === "offline" || printer.value.state === "fault"} />`
     : html`${error && html`<p>${short(why(error), 400)}</p>`}
       <p class="dim">${ports.length ? tn("ports_found", ports.length) : t("no_ports")}</p>
-      <div class="row"><label>${t("port")} <select value=${port} onChange=${(/** @type {any} */ event) => setPort(event.target.value)}>
+      <div class="row"><label>${t("port")} <select value=${port} onChange=${onValue(setPort)}>
         <option value="">${options?.portPreference ? short(options.portPreference, 60) : t("configured")}</option>
         ${ports.filter((/** @type {string} */ each) => each !== options?.portPreference).map((/** @type {string} */ each) => html`<option key=${each}
           value=${each}>${short(each, 60)}</option>`)}</select></label>
-      <label>${t("baudrate")} <select value=${rate} onChange=${(/** @type {any} */ event) => setRate(event.target.value)}>
-        <option value="">${t("configured")}</option><option value="find">${t("find_baudrate")}</option>${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
+      <label>${t("baudrate")} <select value=${rate} onChange=${onValue(setRate)}>
+        <option value="">${t("configured")}</option><option value="find">${t("find_baudrate")}</option>
+        ${(options?.baudrates ?? []).map((/** @type {number} */ each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label></div>
       <div class="row"><${Act} kind="main" label=${t("connect")} busy=${t("connecting")} run=${connect} fail=${connectFail}
         done=${() => printer.value.state === "ready" || printer.value.state === "fault"} />
-        <button type="button" onClick=${look}>${t("look_again")}</button></div><p><a href="#setup">${t("setup_again")}</a></p>`}
+        <button type="button" onClick=${load}>${t("look_again")}</button></div><p><a href="#setup">${t("setup_again")}</a></p>`}
     <${Fail} of=${connectFail} /></section>`;
 }
 
@@ -62,15 +65,15 @@ function Connection() {
 function PrinterCard() {
   const [known, setKnown] = useState(/** @type {any} */ (null));
   const [chosen, setChosen] = useState(/** @type {string|null} */ (null));
-  const look = () => get("api/printerpresets").then(setKnown, error => (printerFail.value = error.message));
-  useEffect(() => void look(), []);
+  const load = () => get("api/printerpresets").then(setKnown, error => (printerFail.value = error.message));
+  useEffect(() => void load(), []);
   const {name, width, depth, height, extruders, maxHotend, maxBed} = profile.value;
   const current = known?.current ?? "";
   const suggested = known?.presets?.find((/** @type {any} */ each) => each.id === known.suggested);
   const use = async (/** @type {string|null} */ preset) => {
     await post("api/printerpresets", {command: "use", preset});
-    setChosen(now => (now === (preset ?? "") ? null : now)); // somebody may have gone on choosing
-    await look();
+    setChosen(now => (now === (preset ?? "") ? null : now)); // the user may have chosen another one meanwhile
+    await load();
   };
   return html`<section class="card" aria-label=${t("printer")}><h2>${t("printer")}</h2>
     <dl class="pairs"><div><dt>${t("name")}</dt><dd>${short(name ?? "–", 80)}</dd></div>
@@ -79,7 +82,7 @@ function PrinterCard() {
       <div><dt>${t("limit")}</dt><dd>${maxHotend ?? "–"} / ${maxBed ?? "–"} °C</dd></div></dl>
     ${suggested && current !== suggested.id && html`<p>${t("suggested", {type: short(known.machineType, 60)})} <${Act} label=${t("use_preset", {name: short(suggested.name, 60)})}
       run=${() => use(suggested.id)} off=${isAdmin.value ? "" : t("why_no_admin")} fail=${printerFail} /></p>`}
-    <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
+    <div class="row"><label>${t("preset")} <select value=${chosen ?? current} onChange=${onValue(setChosen)}>
       <option value="">${t("no_preset")}</option>
       ${(known?.presets ?? []).map((/** @type {any} */ each) => html`<option key=${each.id} value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
       <${Act} label=${t("use")} run=${() => use(chosen || null)}
@@ -87,7 +90,7 @@ function PrinterCard() {
     <${Fail} of=${printerFail} /></section>`;
 }
 
-// -- health and looks --------------------------------------------------------------------------------------
+// -- health and appearance --------------------------------------------------------------------------------------
 
 function Health() {
   const {sent, resends} = lineFigures.value ?? {};
@@ -99,41 +102,26 @@ function Health() {
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
     <a class="button" href="#health">${t("health_more")}</a>
-    ${updated.value && html`<div class="row warn"><span>${t("updated")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button></div>`}
+    ${newVersion.value && html`<div class="row warn"><span>${t("updated")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button></div>`}
     <p class="dim">${short(server.value.name ?? "", 60)} nozzled ${short(server.value.version ?? "", 40)}</p></section>`;
 }
 
-/** What is sent around a print, by the configuration. */
+/** The G-code scripts of the configuration. */
 function Scripts() {
   const [scripts, setScripts] = useState(/** @type {Record<string, string[]>} */ ({}));
   useEffect(() => {
-    get("api/macros").then(said => setScripts(said.scripts), () => {});
+    get("api/macros").then(answer => setScripts(answer.scripts), () => {});
   }, []);
   return html`<section class="card" aria-label=${t("scripts")}><h2>${t("scripts")}</h2><p class="dim">${t("scripts_what")}</p>
     <dl class="scripts">${Object.entries(scripts).filter(([, lines]) => lines.length).map(([name, lines]) => html`<div key=${name}>
       <dt>${t(`script_${name}`)}</dt><dd><code>${lines.map(each => short(each, 120)).join("\n")}</code></dd></div>`)}</dl></section>`;
 }
 
-function Looks() {
-  const [theme, setTheme] = useState(choice("theme") || "system");
-  const wear = (/** @type {any} */ event) => {
-    setTheme(event.target.value);
-    keepChoice("theme", event.target.value);
-    dress(event.target.value);
-  };
-  const talk = (/** @type {any} */ event) => {
-    keepChoice("language", event.target.value);
-    speak(event.target.value);
-  };
-  return html`<section class="card" aria-label=${t("looks")}><h2>${t("looks")}</h2><div class="row">
-    <label>${t("theme")} <select value=${theme} onChange=${wear}>${["system", "light", "dark"].map(each => html`<option key=${each}
-      value=${each}>${t(`theme_${each}`)}</option>`)}</select></label>
-    <label>${t("language")} <select value=${language.value} onChange=${talk}>${Object.entries(LANGUAGES).map(([each, name]) => html`<option key=${each}
-      value=${each} lang=${each}>${name}</option>`)}</select></label>
-  </div></section>`;
+function Appearance() {
+  return html`<section class="card" aria-label=${t("looks")}><h2>${t("looks")}</h2><${Looks} /></section>`;
 }
 
-/** Parts of companions that are switched on. @type {Record<string, () => Promise<any>>} */
+/** The parts of Settings for companions. @type {Record<string, () => Promise<any>>} */
 const COMPANIONS = {
   notify: () => import("./notices.mjs").then(module => module.Notices),
   power: () => import("./power.mjs").then(module => module.Power),
@@ -141,13 +129,14 @@ const COMPANIONS = {
 };
 
 /** @param {{name: string}} props */
-function OfCompanion({name}) {
+function CompanionPart({name}) {
   const [Part, setPart] = useState(/** @type {any} */ (null));
   useEffect(() => void COMPANIONS[name]().then(part => setPart(() => part), () => {}), []);
   return Part && html`<${Part} />`;
 }
 
 export function Settings() {
-  const there = Object.keys(COMPANIONS).filter(name => sections.value.companions?.[name]);
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Looks} /></div><div><${Devices} /><${Options} />${there.map(name => html`<${OfCompanion} key=${name} name=${name} />`)}</div></div>`;
+  const companions = Object.keys(COMPANIONS).filter(name => sections.value.companions?.[name]);
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Appearance} /></div>
+    <div><${Devices} /><${Options} />${companions.map(name => html`<${CompanionPart} key=${name} name=${name} />`)}</div></div>`;
 }

@@ -1,36 +1,36 @@
-/** The first run: a walk from the port to the first print, each step with what is known so far. */
+/** The setup of a printer in steps: port, firmware, printer model, first test. */
 
 import {address, get, post, upload} from "./api.mjs";
-import {html, signal, useEffect, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
 import {isAdmin, isNew, job, printer, profile, short} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
 const VIRTUAL = "VIRTUAL";
-const PATIENCE = 60000; // ms in which a port has answered, at all baudrates that are usual
-const LOOK = 250;
+const TIMEOUT = 60000; // ms for trying all usual baudrates on a port
+const POLL = 250; // ms
 const SIDE = 40; // mm, of the square that the first test draws
 
 const portFail = signal("");
 const presetFail = signal("");
 const testFail = signal("");
-/** What is being tried. */
+/** The port that is being tried. */
 const trying = signal("");
 
-/** Try one port; true where a printer answers there. @param {string} port */
+/** Whether a printer answers on a port. @param {string} port */
 async function answers(port) {
   trying.value = port;
   await post("api/connection", {command: "connect", port, find: port !== VIRTUAL, save: port !== VIRTUAL});
-  const end = performance.now() + PATIENCE;
-  let began = false;
+  const end = performance.now() + TIMEOUT;
+  let hasBegun = false;
   while (performance.now() < end) {
-    await new Promise(resolve => setTimeout(resolve, LOOK));
+    await new Promise(resolve => setTimeout(resolve, POLL));
     const {state, error} = printer.value;
     if (state === "ready") return true;
-    began ||= state === "opening" || state === "handshaking";
-    if (began && (state === "fault" || state === "offline") && error) {
-      await new Promise(resolve => setTimeout(resolve, 4 * LOOK)); // the next baudrate may be on its way
+    hasBegun ||= state === "opening" || state === "handshaking";
+    if (hasBegun && (state === "fault" || state === "offline") && error) {
+      await new Promise(resolve => setTimeout(resolve, 4 * POLL)); // the next baudrate may follow
       if (["fault", "offline"].includes(printer.value.state)) return false;
     }
   }
@@ -56,8 +56,8 @@ function Step({number, name, done, children}) {
 function PortStep() {
   const [ports, setPorts] = useState(/** @type {string[]|null} */ (null));
   const [port, setPort] = useState("");
-  const look = () => get("api/connection").then(said => setPorts(said.options.ports), error => (portFail.value = error.message));
-  useEffect(() => void look(), []);
+  const load = () => get("api/connection").then(answer => setPorts(answer.options.ports), error => (portFail.value = error.message));
+  useEffect(() => void load(), []);
   const real = (ports ?? []).filter(each => each !== VIRTUAL);
   const chosen = port || real[0] || VIRTUAL;
   const {state, address: where, baudrate} = printer.value;
@@ -70,7 +70,7 @@ function PortStep() {
       ${each === VIRTUAL ? t("setup_simulated") : short(each, 80)}</label>`)}</fieldset>
     <div class="row"><${Act} kind="main" label=${t("setup_find")} busy=${t("setup_trying", {port: short(trying.value, 60)})} run=${() => find([chosen])} fail=${portFail} />
       ${real.length > 1 && html`<${Act} label=${t("setup_find_all")} busy=${t("setup_trying", {port: short(trying.value, 60)})} run=${() => find(real)} fail=${portFail} />`}
-      <button type="button" onClick=${look}>${t("look_again")}</button></div>
+      <button type="button" onClick=${load}>${t("look_again")}</button></div>
     <p class="dim">${t("setup_find_what")}</p><${Fail} of=${portFail} /><//>`;
 }
 
@@ -78,9 +78,9 @@ function PresetStep() {
   const [known, setKnown] = useState(/** @type {any} */ (null));
   const [chosen, setChosen] = useState("");
   const ready = printer.value.state === "ready";
-  const look = () => get("api/printerpresets").then(setKnown, error => (presetFail.value = error.message));
+  const load = () => get("api/printerpresets").then(setKnown, error => (presetFail.value = error.message));
   useEffect(() => {
-    if (ready) look();
+    if (ready) load();
   }, [ready]);
   const current = known?.current ?? "";
   const wanted = chosen || known?.suggested || current;
@@ -88,18 +88,19 @@ function PresetStep() {
   const use = async () => {
     await post("api/printerpresets", {command: "use", preset: wanted});
     setChosen("");
-    await look();
+    await load();
   };
   return html`<${Step} number=${3} name=${t("setup_preset")} done=${Boolean(width)}>
     ${width ? html`<p>${short(profile.value.name ?? "", 60)}: ${width} × ${depth} × ${height} mm</p>` : html`<p>${t("setup_preset_what")}</p>`}
-    ${ready && known && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${(/** @type {any} */ event) => setChosen(event.target.value)}>
+    ${ready && known && !configured && html`<div class="row"><label>${t("preset")} <select value=${wanted} onChange=${onValue(setChosen)}>
       <option value="">${t("no_preset")}</option>${known.presets.map((/** @type {any} */ each) => html`<option key=${each.id}
         value=${each.id}>${short(each.name, 60)}</option>`)}</select></label>
-      <${Act} label=${t("use")} run=${use} off=${!isAdmin.value ? t("why_no_admin") : !wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} fail=${presetFail} /></div>`}
+      <${Act} label=${t("use")} run=${use} fail=${presetFail}
+        off=${!isAdmin.value ? t("why_no_admin") : !wanted || wanted === current ? t("preset_same") : isActive.value ? t("why_printing") : ""} /></div>`}
     <${Fail} of=${presetFail} /><//>`;
 }
 
-/** A square in the air, without heat and filament: it shows that the axes go where they are told. */
+/** A square in the air, without heat and filament, to see the axes move. */
 function testFile() {
   const {width, depth, origin} = profile.value;
   const middle = (/** @type {number|null} */ size) => (origin === "center" ? 0 : (size || 100) / 2);
@@ -115,8 +116,8 @@ function TestStep() {
   const ready = printer.value.state === "ready";
   const done = job.value.file?.name === "first test.gcode" && job.value.state === "completed";
   const run = async () => {
-    const said = await upload(testFile(), "", true, () => {}, () => {});
-    await post(`api/files/local/${address(said.files.local.path)}`, {command: "select", print: true});
+    const answer = await upload(testFile(), "", true, () => {}, () => {});
+    await post(`api/files/local/${address(answer.files.local.path)}`, {command: "select", print: true});
   };
   return html`<${Step} number=${4} name=${t("setup_test")} done=${done}><p>${t(done ? "setup_test_done" : "setup_test_what")}</p>
     <div class="row"><${Act} label=${t("setup_test_run")} busy=${t("starting")} run=${run} done=${() => Boolean(job.value.active) || job.value.state === "completed"}

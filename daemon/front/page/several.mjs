@@ -1,14 +1,14 @@
-/** Several files at once: choosing them, moving, deleting and queueing them; and new folders. */
+/** Choosing several files to move, delete or queue them; and making folders. */
 
 import {address, newFolder, post, remove} from "./api.mjs";
-import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn} from "./words.mjs";
 
-const NAMED = 8; // files that a question names
+const MAX_NAMES = 8; // in a question
 
-/** The paths that are chosen; null: none can be, as nobody wants to. */
+/** The paths that are chosen; null: choosing is off. */
 export const chosen = signal(/** @type {Set<string>|null} */ (null));
 const fail = signal("");
 
@@ -27,10 +27,10 @@ export function Choose({file}) {
 }
 
 /**
- * Do it with each of them, one after the other; those with which it was done are chosen no more.
+ * Do something with each path, one after the other; those that succeed are no longer chosen.
  * @param {string[]} paths @param {(path: string) => Promise<unknown>} work @param {() => Promise<unknown>} after
  */
-async function each(paths, work, after) {
+async function forEach(paths, work, after) {
   const failed = /** @type {string[]} */ ([]);
   let reason = "";
   for (const path of paths) {
@@ -69,34 +69,38 @@ export function Several({rows, folders, onDone}) {
   };
   const sure = () => ask({
     title: tn("delete_several", paths.length),
-    body: html`<ul>${paths.slice(0, NAMED).map(path => html`<li key=${path}>${short(path, 100)}${inside(path)}</li>`)}</ul>
-      ${paths.length > NAMED && html`<p>${tn("and_more", paths.length - NAMED)}</p>`}<p>${t("delete_several_body")}</p>`,
+    body: html`<ul>${paths.slice(0, MAX_NAMES).map(path => html`<li key=${path}>${short(path, 100)}${inside(path)}</li>`)}</ul>
+      ${paths.length > MAX_NAMES && html`<p>${tn("and_more", paths.length - MAX_NAMES)}</p>`}<p>${t("delete_several_body")}</p>`,
     yes: t("delete_yes"),
     no: t("delete_no"),
   });
-  const move = () => each(paths, path => post(`api/files/local/${address(path)}`, {command: "move", destination: `${target ? `${target}/` : ""}${path.split("/").at(-1)}`}), onDone);
+  const move = () => forEach(paths, path => {
+    const destination = `${target ? `${target}/` : ""}${path.split("/").at(-1)}`;
+    return post(`api/files/local/${address(path)}`, {command: "move", destination});
+  }, onDone);
   const queue = () => {
     setQueued(0);
-    return each(paths.filter(path => rows.some(one => one.path === path && one.type !== "folder")), path => post("api/queue", {command: "add", path}).then(() => setQueued(count => count + 1)), async () => {});
+    const files = paths.filter(path => rows.some(one => one.path === path && one.type !== "folder"));
+    return forEach(files, path => post("api/queue", {command: "add", path}).then(() => setQueued(count => count + 1)), async () => {});
   };
   return html`<div class="notice several"><div class="row apart"><b role="status">${tn("chosen", paths.length)}</b>
       <span class="row"><button type="button" class="small" onClick=${() => (chosen.value = new Set(rows.map(one => one.path)))}>${t("choose_all")}</button>
       <button type="button" class="small" onClick=${() => (chosen.value = null)}>${t("choose_end")}</button></span></div>
-    <div class="row"><label>${t("move_to")} <select value=${target} onChange=${(/** @type {any} */ event) => setTarget(event.target.value)}>
+    <div class="row"><label>${t("move_to")} <select value=${target} onChange=${onValue(setTarget)}>
         <option value="">/</option>${folders.map(path => html`<option key=${path} value=${path}>${short(path, 60)}</option>`)}</select></label>
       <${Act} label=${t("move_verb")} busy=${t("moving")} run=${move} off=${none} fail=${fail} />
       ${sections.value.queue && html`<${Act} label=${t("queue_verb")} run=${queue} off=${none} fail=${fail} />`}</div>
     <div class="row"><${Act} kind="danger" label=${t("delete")} busy=${t("deleting")} sure=${sure}
-      run=${() => each(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
+      run=${() => forEach(paths, path => remove(`api/files/local/${address(path)}`), onDone)} off=${none} fail=${fail} /></div>
     <${Queued} count=${queued} /><${Fail} of=${fail} /></div>`;
 }
 
-/** How many have been put into the queue, and where it is. @param {{count: number}} props */
+/** How many files were added to the queue, with a link to it. @param {{count: number}} props */
 export function Queued({count}) {
   return html`<p class="good" role="status">${count > 0 && html`${tn("queued", count)} <a href="#history">${t("view_history")}</a>`}</p>`;
 }
 
-/** Asks for the name of a new folder. @param {{parent: string, close: () => void, onDone: () => Promise<unknown>}} props */
+/** A form for a new folder. @param {{parent: string, close: () => void, onDone: () => Promise<unknown>}} props */
 export function NewFolder({parent, close, onDone}) {
   const [name, setName] = useState("");
   const field = useRef(/** @type {HTMLInputElement|null} */ (null));
@@ -119,7 +123,7 @@ export function NewFolder({parent, close, onDone}) {
   }
   return html`<form class="notice several" aria-label=${t("new_folder")} onSubmit=${submit}><div class="row">
     <label>${t("new_folder")} <input ref=${field} maxlength="200" value=${name}
-      onInput=${(/** @type {any} */ event) => setName(event.target.value)} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()} /></label>
+      onInput=${onValue(setName)} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()} /></label>
       <button type="submit" class="main" aria-busy=${pending}>${t("create")}</button><button type="button" onClick=${close}>${t("no_folder")}</button></div>
     <${Fail} of=${fail} /></form>`;
 }

@@ -1,4 +1,4 @@
-/** The question before a print: a finger may stray in a list, and a printer that has stopped itself wants to be looked at. */
+/** The question before a print starts: a finger may slip in a list, and a printer that halted should be checked first. */
 
 import {html, useEffect, useState} from "./html.mjs";
 import {halted} from "./state.mjs";
@@ -6,10 +6,10 @@ import {sections, short} from "./store.mjs";
 import {ask} from "./widgets.mjs";
 import {t} from "./words.mjs";
 
-/** Whether the spools on the tools are enough, where somebody keeps books of them. @param {{path: string}} props */
+/** Warnings about the spools on the tools, where Spoolman tracks them. @param {{path: string}} props */
 function Spools({path}) {
   const [Part, setPart] = useState(/** @type {any} */ (null));
-  useEffect(() => void import("./notices.mjs").then(module => setPart(() => module.Enough), () => {}), []);
+  useEffect(() => void import("./notices.mjs").then(module => setPart(() => module.SpoolWarnings), () => {}), []);
   return Part && html`<${Part} path=${path} />`;
 }
 

@@ -8,24 +8,24 @@ const ICONS = {offline: "offline", opening: "busy", handshaking: "busy", ready: 
 const ACTIVE = {starting: "busy", printing: "printing", pausing: "busy", paused: "paused", resuming: "busy",
   finishing: "busy", cancelling: "busy", reattaching: "busy"};
 
-const ENDS = 60; // s before the end of a print from which its nozzle may be cold
+const END = 60; // s before the end of a print in which its nozzle may be cold
 
-/** The printer is gone, or says nothing, in the middle of a print, which waits for it and has not ended. */
+/** Whether a print waits for its printer, which is gone or silent. */
 export const waitsForPrinter = computed(() => Boolean(job.value.active) && !isGone.value && !printer.value.stop && ["fault", "offline", "opening", "handshaking"].includes(printer.value.state));
-/** It is there, but does not answer. */
+/** Whether the printer is connected but does not answer. */
 export const isSilent = computed(() => ["opening", "handshaking"].includes(printer.value.state));
 
-/** Why the firmware has stopped itself, as long as nobody has said to have seen it: the line may be back by now. */
+/** Why the firmware halted, until a user confirms having checked the printer; the connection may be back by then. */
 export const halted = computed(() => (isGone.value ? null : printer.value.fault ?? null));
 
-/** A print lays filament, and its nozzle is to be cold: it goes on in the air. At the end of a file that is as it should be. */
+/** Whether a print goes on with its nozzle off, extruding nothing. At the end of a file that is as it should be. */
 export const printsCold = computed(() => {
   const {state: key, progress} = job.value;
-  if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > ENDS)) return false;
+  if (!isActive.value || key !== "printing" || !(progress?.layer > 0) || !(progress.left > END)) return false;
   return printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.target === 0;
 });
 
-/** What is going on: `key` names it, `word` says it, `icon` and `tone` show it. */
+/** What the printer is doing: `key` for code, `word` for people, `icon` and `tone` for the looks. */
 export const state = computed(() => {
   if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
   if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
@@ -47,31 +47,31 @@ export const state = computed(() => {
   return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "dim"};
 });
 
-/** A print is going on, be it paused. */
+/** Whether a print is in progress, paused or not. */
 export const isActive = computed(() => Boolean(job.value.active) && !isGone.value);
-/** Commands are kept from the printer, as a print is using it. */
+/** Whether a print is using the printer, so that it takes no other commands. */
 export const isPrinting = computed(() => isActive.value && job.value.state !== "paused");
 
-/** Tells whether it is still the print of now that goes on. @returns {() => boolean} */
+/** A predicate: whether the print that is in progress now still is. @returns {() => boolean} */
 export function thisPrint() {
   const which = () => `${job.value.id} ${job.value.file?.path}`;
   const known = which();
   return () => isActive.value && which() === known;
 }
-/** Nothing is being printed. */
+/** Whether nothing is being printed. */
 export const isIdle = () => !isActive.value;
 
-/** Why this browser may change nothing; empty: it may. */
+/** Why this browser may not change anything; empty: it may. */
 export const whyRead = computed(() => (me.value.name && !me.value.control && !isAdmin.value ? t("why_read") : ""));
 
-/** Why the printer takes no command now; empty: it does. */
+/** Why the printer cannot take commands now; empty: it can. */
 export const whyNoPrinter = computed(() => {
   if (net.value.state !== "live") return t("why_no_link");
   if (whyRead.value) return whyRead.value;
   if (printer.value.state !== "ready") return t("why_no_printer");
   return "";
 });
-/** Why it cannot be moved now. */
+/** Why the axes cannot be moved now; empty: they can. */
 export const whyNoMove = computed(() => whyNoPrinter.value || (isPrinting.value ? t("why_printing") : ""));
 
 /** @param {string} name */
@@ -82,20 +82,20 @@ export function heaterName(name) {
   return name === "bed" || name === "chamber" ? t(name) : name;
 }
 
-/** Where a heater stands among others: nozzles first, then bed, chamber and the rest. @param {string} name */
-export function place(name) {
+/** The rank of a heater in lists: nozzles first, then bed, chamber and the rest. @param {string} name */
+export function heaterRank(name) {
   const tool = /^tool(\d+)$/.exec(name);
   return tool ? Number(tool[1]) : name === "bed" ? 100 : name === "chamber" ? 101 : 102;
 }
 
-/** The heaters that a person cares for, nozzles first. */
+/** The heaters in the order in which they are shown; nozzle and bed while none is known. */
 export const heaters = computed(() => {
-  const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each).sort(([a], [b]) => place(a) - place(b));
+  const all = Object.entries(printer.value.heaters ?? {}).filter(([, each]) => each).sort(([a], [b]) => heaterRank(a) - heaterRank(b));
   const unknown = {actual: null, target: null};
   return all.length ? all : /** @type {typeof all} */ ([["tool0", unknown], ["bed", unknown]]);
 });
 
-/** `215 °C`, or a dash where nobody knows. @param {number|null|undefined} value */
+/** `215 °C`, or a dash for an unknown value. @param {number|null|undefined} value */
 export function degrees(value) {
   return typeof value === "number" && !isGone.value ? `${Math.round(value)} °C` : "–";
 }
@@ -105,24 +105,24 @@ export function target(value) {
   return value > 0 ? `→ ${Math.round(value)}` : t("off");
 }
 
-const OLD = 10; // s after which temperatures are old, unless the printer is asked as seldom
+const OLD = 10; // s after which temperatures are old, unless the printer is polled less often
 
-/** Seconds since the printer has told temperatures; 0: it does. */
+/** Seconds since the printer last reported temperatures; 0: they are fresh. */
 export const heatAge = computed(() => {
   const {heatersAt: at, heatersEvery} = printer.value;
-  void now.value; // it grows with the time
+  void now.value; // recomputed as time passes
   const since = typeof at === "number" && !isGone.value ? Math.floor(Date.now() / 1000 + clockOffset.value - at) : 0;
   return since > Math.max(OLD, 2 * (heatersEvery ?? 0)) ? since : 0;
 });
 
-/** How much of the print is done, by time: 0 to 100, null where nobody knows. */
+/** How much of the print is done, by time: 0 to 100; null: unknown. */
 export const percent = computed(() => {
   const {timeShare, completion} = job.value.progress ?? {};
   const share = typeof timeShare === "number" ? 100 * timeShare : completion;
   return typeof share === "number" ? Math.min(100, Math.max(0, share)) : null;
 });
 
-/** About how much of its filament a print has used: by its time, and by weight where the slicer has told that. */
+/** About how much filament the print has used, estimated from its time: in g if the slicer says what it weighs, else in m. */
 export const material = computed(() => {
   const tools = /** @type {any[]} */ (Object.values(analysis.value?.filament ?? {}));
   const sum = (/** @type {string} */ name) => tools.reduce((all, each) => all + (each?.[name] ?? 0), 0);
@@ -132,7 +132,7 @@ export const material = computed(() => {
   return mm ? t("material_m", {used: number((share * mm) / 1000, 1), all: number(mm / 1000, 1)}) : "";
 });
 
-/** `1 h 20 min left, done 17:42`, or why that cannot be said yet. */
+/** `1 h 20 min left, done 17:42`, or what is shown instead while that is unknown. */
 export const ending = computed(() => {
   const {state: key, progress} = job.value;
   if (!isActive.value) return "";

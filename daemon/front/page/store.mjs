@@ -15,8 +15,9 @@ import {short} from "./words.mjs";
 
 export {short};
 
-/** Seconds after which what is shown is called old; after which a missing connection is; after which it is let go. */
+/** Seconds without a message after which the page calls its values old. */
 export const STALE = 5;
+/** Seconds without a connection after which the page says so. */
 export const GRACE = 2;
 
 const NO_PRINTER = {state: "unknown", text: "", error: null, heaters: {}, position: null, message: null, prompt: null};
@@ -33,71 +34,71 @@ export const analysis = computed(() => sections.value.analysis ?? null);
 export const thumbnail = computed(() => sections.value.thumbnail ?? null);
 export const toolpath = computed(() => sections.value.toolpath ?? null);
 
-/** Who this browser is, by the login: name, admin, may control. */
+/** Whose key this browser has, and what it allows. */
 export const me = signal({name: "", admin: false, control: false});
 
-/** A key that may do what an admin may, for a while; in memory alone. `until` by performance.now(). */
-export const raised = signal({key: "", until: 0});
-/** This browser may do what an admin may: by its key, or as somebody has just shown an admin's. */
-export const isAdmin = computed(() => me.value.admin || (raised.value.key !== "" && now.value < raised.value.until));
+/** A temporary admin's key, in memory only. `until` as performance.now(). */
+export const adminKey = signal({key: "", until: 0});
+/** Whether this browser has an admin's rights: by its own key, or by a temporary one. */
+export const isAdmin = computed(() => me.value.admin || (adminKey.value.key !== "" && now.value < adminKey.value.until));
 
-/** The connection to nozzled: boot, nokey, live, lost, refused, wait. */
+/** The connection to nozzled: boot, nokey, live, lost or refused; `since` and `retryAt` as performance.now(). */
 export const net = signal({state: "boot", since: performance.now(), retryAt: 0, reason: ""});
-/** When anything was heard last, by performance.now(); 0: never. */
-export const heard = signal(0);
-/** Ticks twice a second while the page is seen. */
+/** When the last message came, as performance.now(); 0: never. */
+export const heardAt = signal(0);
+/** Ticks twice a second while the page is visible. */
 export const now = signal(performance.now());
-/** Seconds that the server's clock is before ours. */
+/** Seconds by which the server's clock is ahead of this browser's. */
 export const clockOffset = signal(0);
-/** The version of a server whose page is not the one that runs here any more; empty: it is. */
-export const updated = signal("");
+/** The server's version if its page differs from the one that runs here; empty: they are the same. */
+export const newVersion = signal("");
 
-/** Whole seconds since anything was heard. */
-export const age = computed(() => (heard.value ? Math.max(0, Math.floor((now.value - heard.value) / 1000)) : null));
+/** Whole seconds since the last message; null: there was none. */
+export const age = computed(() => (heardAt.value ? Math.max(0, Math.floor((now.value - heardAt.value) / 1000)) : null));
 export const isStale = computed(() => age.value === null || age.value >= STALE);
-/** Nothing is known any more: the connection is gone, and has been for a while. */
+/** Whether the connection has been gone for so long that its values are not shown. */
 export const isGone = computed(() => net.value.state !== "live" && isStale.value);
 export const isReady = computed(() => printer.value.state === "ready");
 
-/** Nobody has named a printer yet, or the walk through that has not been closed. */
+/** Whether the setup is shown: no printer was known, and the setup has not been closed since. */
 export const isNew = signal(false);
 
-/** Counts how often files have come, gone or been moved. */
+/** Counts the changes to the files, so that views reload their lists. */
 export const filesChanged = signal(0);
-/** Apps that ask to be let in, by token; only who may decide is told of them. */
-export const asking = signal(/** @type {Record<string, any>} */ ({}));
+/** Devices and apps that ask for access, by token; the server sends them to admins only. */
+export const accessRequests = signal(/** @type {Record<string, any>} */ ({}));
 
-/** @param {{plugin: string, data: any}} notice */
-export function takeNotice({plugin, data}) {
+/** @param {{plugin: string, data: any}} message Of a plug-in: only requests for access are of interest here. */
+export function applyPluginMessage({plugin, data}) {
   if (plugin !== "appkeys" || !data) return;
-  const {[data.user_token]: gone, ...rest} = asking.value;
+  const {[data.user_token]: gone, ...rest} = accessRequests.value;
   void gone;
-  asking.value = data.type === "request_access" ? {...rest, [data.user_token]: {app_id: data.app_name, ...data}} : rest;
+  accessRequests.value = data.type === "request_access" ? {...rest, [data.user_token]: {app_id: data.app_name, ...data}} : rest;
 }
 
-/** Console: the last lines, newest at the end, and how many were ever added. */
-export const LINES = 1000;
+/** The last lines of the dialogue with the printer, newest at the end. */
+export const MAX_LINES = 1000;
 /** @type {import("./vendor/signals-core.mjs").Signal<{id: number, way: string, text: string}[]>} */
 export const lines = signal([]);
 let lineId = 0;
 
 /** Temperatures of the last half hour, oldest first: [seconds by our clock, {tool0: [actual, target], …}]. */
-export const POINTS = 1800;
+export const MAX_POINTS = 1800;
 /** @type {import("./vendor/signals-core.mjs").Signal<[number, Record<string, [number|null, number|null]>][]>} */
 export const temperatures = signal([]);
 
-/** @param {Record<string, any>} all A snapshot: it replaces everything. */
-export function takeAll(all) {
+/** @param {Record<string, any>} all A snapshot, which replaces everything. */
+export function applySnapshot(all) {
   const [old, fresh] = [sections.value.server?.page, all.server?.page];
-  if (old && fresh && old !== fresh) updated.value = all.server.version ?? "";
+  if (old && fresh && old !== fresh) newVersion.value = all.server.version ?? "";
   batch(() => {
     sections.value = all;
-    notePoint();
+    recordTemperatures();
   });
 }
 
-/** @param {Record<string, unknown>} set Changes by "section.key"; a key alone is a whole section. */
-export function takeChanges(set) {
+/** @param {Record<string, unknown>} set Changes by "section.key"; a name without a dot replaces a whole section. */
+export function applyChanges(set) {
   const next = {...sections.value};
   for (const [path, value] of Object.entries(set)) {
     const dot = path.indexOf(".");
@@ -109,11 +110,11 @@ export function takeChanges(set) {
   }
   batch(() => {
     sections.value = next;
-    if ("printer.heaters" in set || "printer" in set) notePoint();
+    if ("printer.heaters" in set || "printer" in set) recordTemperatures();
   });
 }
 
-function notePoint() {
+function recordTemperatures() {
   const heaters = printer.value.heaters ?? {};
   const row = /** @type {Record<string, [number|null, number|null]>} */ ({});
   for (const [name, each] of Object.entries(heaters)) {
@@ -126,24 +127,24 @@ function notePoint() {
 export function addPoints(points) {
   const last = temperatures.value.at(-1)?.[0] ?? 0;
   const fresh = points.filter(([at], index) => at > last + 0.9 || (index === points.length - 1 && at > last + 0.9));
-  if (fresh.length) temperatures.value = [...temperatures.value, ...fresh].slice(-POINTS);
+  if (fresh.length) temperatures.value = [...temperatures.value, ...fresh].slice(-MAX_POINTS);
 }
 
-/** @param {[number, Record<string, [number|null, number|null]>][]} points What the server has kept, before ours. */
+/** @param {[number, Record<string, [number|null, number|null]>][]} points From the server: they come before ours. */
 export function setHistory(points) {
   const first = temperatures.value[0]?.[0] ?? Infinity;
-  temperatures.value = [...points.filter(([at]) => at < first), ...temperatures.value].slice(-POINTS);
+  temperatures.value = [...points.filter(([at]) => at < first), ...temperatures.value].slice(-MAX_POINTS);
 }
 
-/** @param {{lines?: unknown[], dropped?: number}} talk */
-export function takeTalk(talk) {
+/** @param {{lines?: unknown[], dropped?: number}} dialogue Lines as [way, time, text]; `dropped` were left out before them. */
+export function addConsoleLines(dialogue) {
   const fresh = /** @type {{id: number, way: string, text: string}[]} */ ([]);
-  if (talk.dropped) fresh.push({id: ++lineId, way: "gap", text: String(talk.dropped)});
-  for (const each of talk.lines ?? []) {
+  if (dialogue.dropped) fresh.push({id: ++lineId, way: "gap", text: String(dialogue.dropped)});
+  for (const each of dialogue.lines ?? []) {
     const [way, , text] = Array.isArray(each) ? each : ["", 0, String(each)];
     fresh.push({id: ++lineId, way: String(way), text: short(text, 400)});
   }
-  if (fresh.length) lines.value = [...lines.value, ...fresh].slice(-LINES);
+  if (fresh.length) lines.value = [...lines.value, ...fresh].slice(-MAX_LINES);
 }
 
 let ticking = 0;

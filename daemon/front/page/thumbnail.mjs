@@ -1,12 +1,13 @@
-/** Small pictures of lists: the browser loads those that are seen, by addresses that are good for a while without a key. */
+/** Pictures in lists: the browser loads those in sight, by signed addresses that need no key for a while. */
 
 import {post} from "./api.mjs";
 import {html, useEffect, useState} from "./html.mjs";
 
-const MOST = 200; // addresses of one request
-const TRIES = 5;
-const AGAIN = 2000; // ms
-const GOOD = 9 * 60e3; // ms; the server says ten minutes
+const BATCH = 200; // addresses in one request
+const MAX_KNOWN = 2000; // addresses
+const MAX_TRIES = 5;
+const RETRY = 2000; // ms
+const LIFETIME = 9 * 60e3; // ms; the server's addresses expire after ten minutes
 
 /** @type {Map<string, {address: Promise<string>, until: number}>} */
 const known = new Map();
@@ -14,10 +15,10 @@ const known = new Map();
 let wanted = new Map();
 
 async function sign() {
-  const asked = [...wanted];
+  const batch = [...wanted];
   wanted = new Map();
-  for (let at = 0; at < asked.length; at += MOST) {
-    const some = asked.slice(at, at + MOST);
+  for (let at = 0; at < batch.length; at += BATCH) {
+    const some = batch.slice(at, at + BATCH);
     const {links} = await post("api/links", {paths: some.map(([path]) => path)}).catch(() => ({links: {}}));
     for (const [path, done] of some) {
       if (!links[path]) known.delete(path);
@@ -26,16 +27,16 @@ async function sign() {
   }
 }
 
-/** The address of a picture; all that are wanted at the same moment are asked for at once. @param {string} path @returns {Promise<string>} */
+/** The signed address of a picture; those that are wanted at the same moment share a request. @param {string} path @returns {Promise<string>} */
 function addressOf(path) {
   const old = known.get(path);
   if (old && performance.now() < old.until) return old.address;
-  if (known.size > 2000) known.clear();
+  if (known.size > MAX_KNOWN) known.clear();
   const address = new Promise(resolve => {
     if (!wanted.size) setTimeout(sign);
     wanted.set(path, resolve);
   });
-  known.set(path, {address, until: performance.now() + GOOD});
+  known.set(path, {address, until: performance.now() + LIFETIME});
   return address;
 }
 
@@ -45,17 +46,17 @@ export function Thumbnail({path}) {
   const [tries, setTries] = useState(0);
   useEffect(() => setTries(0), [path]);
   useEffect(() => {
-    let isWanted = true;
+    let isMounted = true;
     setSource("");
-    if (path) addressOf(path).then(address => isWanted && setSource(address));
+    if (path) addressOf(path).then(address => isMounted && setSource(address));
     return () => {
-      isWanted = false;
+      isMounted = false;
     };
   }, [path, tries]);
-  // one that is being looked at anew, as its file has been moved, is there a moment later
+  // the picture of a file that was moved exists again once the file has been analysed
   const again = () => {
     setSource("");
-    if (tries < TRIES) setTimeout(() => setTries(tries + 1), AGAIN);
+    if (tries < MAX_TRIES) setTimeout(() => setTries(tries + 1), RETRY);
   };
   return html`<div class="picture">${source ? html`<img src=${source} alt="" loading="lazy" onError=${again} />` : ""}</div>`;
 }

@@ -1,6 +1,6 @@
-/** Pictures of where the nozzle goes: the layer of a running print, and all layers of a file. Loaded when one is shown. */
+/** Toolpaths: the current layer of a print (`Live`), and all layers of a file (`Inspect`). Loaded when one is shown. */
 
-import {effect, html, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
+import {effect, html, onValue, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {isStale, job, profile, toolpath as toolpathPath} from "./store.mjs";
 import {bedOf, drawBed, drawLayer, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
 import {placeAt, reached, Toolpath, UNITS} from "./toolpath_data.mjs";
@@ -8,10 +8,10 @@ import {number, t} from "./words.mjs";
 
 /** @typedef {import("./toolpath_data.mjs").Layer} Layer */
 
-const LOOK = 500; // ms between two places of the nozzle
-const AHEAD = 3; // s that the nozzle is moved on without a word from the printer
+const INTERVAL = 500; // ms between two updates of the nozzle
+const AHEAD = 3; // s for which the nozzle moves on without news of the print
 
-/** The style sheet comes with the first picture, not with the page. */
+/** Load the style sheet with the first toolpath, not with the page. */
 function useStyle() {
   useEffect(() => {
     const href = new URL("toolpath.css", import.meta.url).href;
@@ -26,7 +26,7 @@ function useStyle() {
 }
 
 /**
- * A toolpath that is loaded as long as it is shown.
+ * Open a toolpath for as long as it is shown.
  * @param {string} path @returns {{toolpath: Toolpath|null, fail: string}}
  */
 function useToolpath(path) {
@@ -43,7 +43,7 @@ function useToolpath(path) {
   return found;
 }
 
-/** Counts how often a picture has to be drawn anew for its size or the colours. @param {any} box */
+/** A number that changes when a picture has to be redrawn: its size or the theme has changed. @param {any} box */
 function useRedraw(box) {
   const [count, setCount] = useState(0);
   useEffect(() => {
@@ -62,7 +62,7 @@ function useRedraw(box) {
   return count;
 }
 
-/** What is shown: the print with some room, or the bed as well. @param {Toolpath} toolpath @param {boolean} whole */
+/** The area that is shown, in mm: the print with a margin, or the whole bed as well. @param {Toolpath} toolpath @param {boolean} whole */
 function boxOf(toolpath, whole) {
   const [a, b, c, d] = toolpath.box.map(each => each / UNITS);
   const room = Math.max(2, 0.08 * Math.max(c - a, d - b));
@@ -71,32 +71,32 @@ function boxOf(toolpath, whole) {
 }
 
 /** @param {Toolpath} toolpath @param {number} index */
-function words(toolpath, index) {
+function layerLabel(toolpath, index) {
   return t("toolpath_layer", {n: index + 1, of: toolpath.layers, z: number(toolpath.height(index), 2)});
 }
 
-// -- the print that goes on --------------------------------------------------------------------------------
+// -- the current print --------------------------------------------------------------------------------------
 
-/** What the print has told of where it is, and when, by performance.now(). */
-const told = {progress: /** @type {any} */ ({}), at: 0};
+/** The latest progress of the print, and when it came, as performance.now(). */
+const latest = {progress: /** @type {any} */ ({}), at: 0};
 effect(() => {
   const {progress} = job.value;
-  if (progress && progress !== told.progress) Object.assign(told, {progress, at: performance.now()});
+  if (progress && progress !== latest.progress) Object.assign(latest, {progress, at: performance.now()});
 });
 
-/** Where the print is: by the plan, moved on by the time since that was told; else by the place in the file. */
-function spot() {
-  const {planned, pace, completion} = told.progress;
+/** How far the print is: in seconds of its plan, moved on by the time since the last report; without a plan by the byte of its file. */
+function progressOf() {
+  const {planned, pace, completion} = latest.progress;
   const {state, file} = job.peek();
   if (typeof planned === "number") {
-    const goes = state === "printing" && !isStale.peek();
-    const since = goes ? Math.min(AHEAD, (performance.now() - told.at) / 1000) / (pace || 1) : 0;
+    const isMoving = state === "printing" && !isStale.peek();
+    const since = isMoving ? Math.min(AHEAD, (performance.now() - latest.at) / 1000) / (pace || 1) : 0;
     return {which: /** @type {const} */ ("times"), value: planned + since};
   }
   return {which: /** @type {const} */ ("offsets"), value: typeof completion === "number" ? (completion / 100) * (file?.size ?? 0) : -1};
 }
 
-/** The layer that is being printed: what is done, what is to come, the layer below, the nozzle. */
+/** The layer that is being printed: what is done, what is left, the layer below, and the nozzle. */
 export function Live() {
   useStyle();
   const path = toolpathPath.value ?? "";
@@ -113,7 +113,7 @@ export function Live() {
     picture.current = new LivePicture(toolpath, /** @type {any} */ (sheet.current), /** @type {any} */ (nozzle.current),
       (layer, done) => setLabel(before => (before[0] === layer && before[1] === done ? before : [layer, done])));
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const timer = setInterval(() => document.hidden || picture.current?.draw(), still ? 4 * LOOK : LOOK);
+    const timer = setInterval(() => document.hidden || picture.current?.draw(), still ? 4 * INTERVAL : INTERVAL);
     return () => {
       clearInterval(timer);
       picture.current = null;
@@ -126,14 +126,14 @@ export function Live() {
       ${!toolpath && html`<p class="empty">${fail || t("loading")}</p>`}</div></section>`;
 }
 
-/** Draws what has changed: of a layer that goes on only the lines that are new. The nozzle is an element, so that it moves without a picture. */
+/** Draws what has changed: within a layer only the new lines. The nozzle is an element of its own, so that it moves without a redraw. */
 class LivePicture {
-  /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLElement} nozzle @param {(layer: string, done: string) => void} say */
-  constructor(toolpath, sheet, nozzle, say) {
+  /** @param {Toolpath} toolpath @param {HTMLCanvasElement} sheet @param {HTMLElement} nozzle @param {(layer: string, done: string) => void} setLabel */
+  constructor(toolpath, sheet, nozzle, setLabel) {
     this.toolpath = toolpath;
     this.sheet = sheet;
     this.nozzle = nozzle;
-    this.say = say;
+    this.setLabel = setLabel;
     this.index = -2;
     /** @type {Layer|null} */ this.layer = null;
     /** @type {Layer|null} */ this.below = null;
@@ -143,36 +143,36 @@ class LivePicture {
     this.done = this.percent = -1;
   }
 
-  /** @param {boolean} anew Draw all of it. */
-  draw(anew = false) {
-    const {which, value} = spot();
+  /** @param {boolean} redraw Draw everything, not only what is new. */
+  draw(redraw = false) {
+    const {which, value} = progressOf();
     const index = Math.max(0, which === "times" ? this.toolpath.layerAtTime(value) : this.toolpath.layerAtOffset(value));
-    if (index !== this.index) this.turn(index);
+    if (index !== this.index) this.load(index);
     const {layer} = this;
     if (!layer) return;
     const done = Math.max(0, Math.min(layer.count, reached(layer, value, which)));
-    const whole = anew || !this.view || done < this.done;
+    const whole = redraw || !this.view || done < this.done;
     if (!whole && done === this.done) return;
-    if (whole) this.all();
+    if (whole) this.drawRest();
     if (done > this.done) drawLayer(this.context, this.view, layer, {begin: this.done, end: done, colour: this.colours.done});
     this.done = done;
     const [x, y] = placeAt(layer, done);
     const {left, bottom, scale} = this.view;
     this.nozzle.style.transform = `translate(${(left + (x / UNITS) * scale).toFixed(1)}px,${(bottom - (y / UNITS) * scale).toFixed(1)}px)`;
-    this.tell(layer, value, which);
+    this.updateLabel(layer, value, which);
   }
 
   /** @param {Layer} layer @param {number} value @param {"times"|"offsets"} which */
-  tell(layer, value, which) {
+  updateLabel(layer, value, which) {
     const [begin, end] = [layer[which][0], layer[which][layer[which].length - 1]];
     const percent = Math.floor(100 * Math.max(0, Math.min(1, (value - begin) / Math.max(end - begin, 1e-9))));
     if (percent === this.percent) return;
     this.percent = percent;
-    this.say(words(this.toolpath, layer.number), t("toolpath_done", {done: percent}));
+    this.setLabel(layerLabel(this.toolpath, layer.number), t("toolpath_done", {done: percent}));
   }
 
-  /** Another layer: fetch it, and the one below. @param {number} index */
-  async turn(index) {
+  /** Load another layer and the one below. @param {number} index */
+  async load(index) {
     this.index = index;
     try {
       const [layer, below] = await Promise.all([this.toolpath.layer(index), index ? this.toolpath.layer(index - 1) : null]);
@@ -180,12 +180,12 @@ class LivePicture {
       [this.layer, this.below, this.view, this.percent] = [layer, below, null, -1];
       this.draw(true);
     } catch {
-      if (!this.toolpath.signal.aborted) this.index = -2; // with the next look it is tried again
+      if (!this.toolpath.signal.aborted) this.index = -2; // tried again with the next update
     }
   }
 
-  /** Draw all but what is done. */
-  all() {
+  /** Draw everything but the lines that are done. */
+  drawRest() {
     const {context, width, height} = fit(this.sheet);
     this.context = context;
     this.colours = palette(this.sheet);
@@ -200,7 +200,7 @@ class LivePicture {
 
 // -- a file ------------------------------------------------------------------------------------------------
 
-/** All layers of a file, one at a time; the whole part on request. @param {{path: string}} props */
+/** The layers of a file, one at a time, or the whole part in 3D. @param {{path: string}} props */
 export function Inspect({path}) {
   useStyle();
   const {toolpath, fail} = useToolpath(path);
@@ -209,28 +209,29 @@ export function Inspect({path}) {
   const [whole, setWhole] = useState(false);
   const [solid, setSolid] = useState(false);
   const [shown, setShown] = useState(/** @type {{layer: Layer, below: Layer|null}|null} */ (null));
-  const [lost, setLost] = useState("");
-  const [seen, setSeen] = useState(/** @type {number[]} */ ([]));
+  const [layerFail, setLayerFail] = useState("");
+  /** Kinds of lines that have been shown: the legend has these. */
+  const [kinds, setKinds] = useState(/** @type {number[]} */ ([]));
   useEffect(() => setIndex(toolpath ? Math.floor(toolpath.layers / 2) : 0), [toolpath]);
-  useLayoutEffect(() => { // before the next frame: a layer that is at hand is in it
-    let wanted = true;
+  useLayoutEffect(() => { // before the next frame, so that a layer that is loaded already appears in it
+    let isCurrent = true;
     if (!toolpath || index >= toolpath.layers) return;
     Promise.all([toolpath.layer(index), index ? toolpath.layer(index - 1) : null]).then(
       ([layer, below]) => {
-        if (!wanted) return;
+        if (!isCurrent) return;
         setShown({layer, below});
         toolpath.prepare(index);
-        setLost("");
-        setSeen(before => {
+        setLayerFail("");
+        setKinds(before => {
           const found = new Set(before);
           for (const kind of layer.kind) found.add(kind);
           return found.size === before.length ? before : [...found].sort((a, b) => a - b);
         });
       },
-      error => wanted && !toolpath.signal.aborted && setLost(error.message),
+      error => isCurrent && !toolpath.signal.aborted && setLayerFail(error.message),
     );
     return () => {
-      wanted = false;
+      isCurrent = false;
     };
   }, [toolpath, index]);
   const choose = (/** @type {number} */ kind) => {
@@ -238,22 +239,22 @@ export function Inspect({path}) {
     if (!next.delete(kind)) next.add(kind);
     setHidden(next);
   };
-  const turn = () => {
-    if (!solid && toolpath) setIndex(toolpath.layers - 1); // all of it
+  const toggleSolid = () => {
+    if (!solid && toolpath) setIndex(toolpath.layers - 1); // 3D starts with the whole part
     setSolid(!solid);
   };
-  const said = toolpath ? words(toolpath, Math.min(index, toolpath.layers - 1)) : "";
+  const label = toolpath ? layerLabel(toolpath, Math.min(index, toolpath.layers - 1)) : "";
   return html`<section class="toolpath" aria-label=${t("toolpath")}>
     ${solid && toolpath
-      ? html`<${Solid} toolpath=${toolpath} top=${index} hidden=${hidden} label=${said} setSeen=${setSeen} leave=${() => setSolid(false)} />`
-      : html`<${Sheet} toolpath=${toolpath} shown=${shown} hidden=${hidden} whole=${whole} label=${said} fail=${fail || lost} />`}
+      ? html`<${Solid} toolpath=${toolpath} top=${index} hidden=${hidden} label=${label} setKinds=${setKinds} leave=${() => setSolid(false)} />`
+      : html`<${Sheet} toolpath=${toolpath} shown=${shown} hidden=${hidden} whole=${whole} label=${label} fail=${fail || layerFail} />`}
     ${toolpath && html`<label class="layerslider">${t("toolpath_slider")}
-        <input type="range" min="1" max=${toolpath.layers} value=${index + 1} aria-valuetext=${said}
-          onInput=${(/** @type {any} */ event) => setIndex(Number(event.target.value) - 1)} /><output>${said}</output></label>
+        <input type="range" min="1" max=${toolpath.layers} value=${index + 1} aria-valuetext=${label}
+          onInput=${onValue(value => setIndex(Number(value) - 1))} /><output>${label}</output></label>
       <fieldset class="legend"><legend class="hidden">${t("toolpath_legend")}</legend>
-        ${seen.filter(Boolean).concat(0).map(kind => html`<label key=${kind}><input type="checkbox" checked=${!hidden.has(kind)} onChange=${() => choose(kind)} />
+        ${kinds.filter(Boolean).concat(0).map(kind => html`<label key=${kind}><input type="checkbox" checked=${!hidden.has(kind)} onChange=${() => choose(kind)} />
           <span class=${`swatch s${kind}`}></span>${t(`kind_${KINDS[kind]}`)}</label>`)}</fieldset>
-      <div class="row"><button type="button" aria-pressed=${solid} onClick=${turn}>${t(solid ? "toolpath_flat" : "toolpath_solid")}</button>
+      <div class="row"><button type="button" aria-pressed=${solid} onClick=${toggleSolid}>${t(solid ? "toolpath_flat" : "toolpath_solid")}</button>
         ${!solid && bedOf(profile.value) && html`<label class="check"><input type="checkbox" checked=${whole} onChange=${() => setWhole(!whole)} />${t("toolpath_bed")}</label>`}</div>`}
   </section>`;
 }
@@ -277,8 +278,8 @@ function Sheet({toolpath, shown, hidden, whole, label, fail}) {
     ${(fail || !shown) && html`<p class="empty">${fail || t("loading")}</p>`}</div>`;
 }
 
-/** The part as it stands, up to a layer. @param {{toolpath: Toolpath, top: number, hidden: Set<number>, label: string, setSeen: any, leave: () => void}} props */
-function Solid({toolpath, top, hidden, label, setSeen, leave}) {
+/** The part in 3D, from one layer to another. @param {{toolpath: Toolpath, top: number, hidden: Set<number>, label: string, setKinds: any, leave: () => void}} props */
+function Solid({toolpath, top, hidden, label, setKinds, leave}) {
   const box = useRef(null);
   const canvas = useRef(/** @type {HTMLCanvasElement|null} */ (null));
   const scene = useRef(/** @type {any} */ (null));
@@ -291,7 +292,7 @@ function Solid({toolpath, top, hidden, label, setSeen, leave}) {
       module => {
         if (end.signal.aborted) return;
         try {
-          scene.current = new module.Scene(canvas.current, toolpath, end.signal, setLoaded, (/** @type {number[]} */ kinds) => setSeen(kinds));
+          scene.current = new module.Scene(canvas.current, toolpath, end.signal, setLoaded, setKinds);
           scene.current.show({top, bottom, hidden, colours: palette(/** @type {any} */ (canvas.current)), profile: profile.value});
         } catch (error) {
           setLoaded({part: 1, step: 1, fail: /** @type {Error} */ (error).message});
@@ -318,5 +319,5 @@ function Solid({toolpath, top, hidden, label, setSeen, leave}) {
       ${loaded.step > 1 && html`<small>${t("toolpath_every", {n: loaded.step})}</small>`}
       ${loaded.fail && html`<button type="button" onClick=${leave}>${t("toolpath_flat")}</button>`}</div>
     <label class="layerslider">${t("toolpath_from")}<input type="range" min="1" max=${top + 1} value=${Math.min(bottom, top) + 1}
-      onInput=${(/** @type {any} */ event) => setBottom(Number(event.target.value) - 1)} /><output>${words(toolpath, Math.min(bottom, top))}</output></label>`;
+      onInput=${onValue(value => setBottom(Number(value) - 1))} /><output>${layerLabel(toolpath, Math.min(bottom, top))}</output></label>`;
 }

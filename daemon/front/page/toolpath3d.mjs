@@ -1,20 +1,23 @@
-/** A part in three dimensions, by WebGL2: lines, of each vertex 8 bytes. Drawn when something changes, never in a loop. */
+/**
+ * A part in 3D, as lines drawn by WebGL2; of each vertex 8 bytes are stored. It is drawn when something changes, never in a loop.
+ * A large part is drawn in full only while nothing moves: meanwhile, and on a device that takes too long, layers are left out.
+ */
 
 import {Failure} from "./api.mjs";
 import {bedOf, KINDS} from "./toolpath_draw.mjs";
 import {UNITS} from "./toolpath_data.mjs";
 import {t} from "./words.mjs";
 
-const MOST = 12e6; // vertices, of 8 bytes each
-const FEW = 250_000; // vertices that are drawn at once also while something moves
-const REST = 150; // ms without a move until all is drawn
-const PAUSE = 400; // ms between two pictures while it is loaded
-const SLOW = 900; // ms for one picture: then some layers are left out for good
-const WIDE = 32000;
+const MAX_VERTICES = 12e6; // of 8 bytes each
+const MAX_MOVING = 250_000; // vertices that are drawn while something moves
+const REST = 150; // ms without a movement until everything is drawn
+const LOAD_INTERVAL = 400; // ms between two pictures while the toolpath is being loaded
+const SLOW = 900; // ms for one picture, from which on layers are left out for good
+const MAX_COORDINATE = 32000; // in 16 bits
 
-/** What fits into the 16 bits of a place. @param {number} value */
-function cut(value) {
-  return Math.max(-WIDE, Math.min(WIDE, value));
+/** A coordinate clamped to 16 bits. @param {number} value */
+function clamped(value) {
+  return Math.max(-MAX_COORDINATE, Math.min(MAX_COORDINATE, value));
 }
 
 const VERTEX = `#version 300 es
@@ -32,20 +35,20 @@ void main() { if ((hidden >> kind & 1) == 1) discard; colour = vec4(mix(colours[
 export class Scene {
   /**
    * @param {any} canvas @param {import("./toolpath_data.mjs").Toolpath} toolpath @param {AbortSignal} signal
-   * @param {(loaded: {part: number, step: number, fail: string}) => void} tell @param {(kinds: number[]) => void} see
+   * @param {(loaded: {part: number, step: number, fail: string}) => void} report @param {(kinds: number[]) => void} setKinds
    */
-  constructor(canvas, toolpath, signal, tell, see) {
-    // smooth lines take a processor that draws by itself five times as long, and on a fine screen nobody sees them
-    const antialias = toolpath.vertices <= FEW && devicePixelRatio < 2;
+  constructor(canvas, toolpath, signal, report, setKinds) {
+    // antialiasing takes a processor without a graphics chip five times as long, and is not visible on a fine screen
+    const antialias = toolpath.vertices <= MAX_MOVING && devicePixelRatio < 2;
     const gl = /** @type {WebGL2RenderingContext|null} */ (canvas.getContext("webgl2", {antialias, alpha: false}));
     if (!gl) throw new Failure(0, t("toolpath_no_webgl"));
-    if (toolpath.vertices > MOST) throw new Failure(0, t("toolpath_too_large"));
+    if (toolpath.vertices > MAX_VERTICES) throw new Failure(0, t("toolpath_too_large"));
     Object.assign(canvas.dataset, {vertices: "0"});
     this.gl = gl;
     this.canvas = canvas;
     this.toolpath = toolpath;
     this.signal = signal;
-    this.tell = tell;
+    this.report = report;
     this.yaw = -0.6;
     this.pitch = 0.6;
     this.zoom = 1;
@@ -61,8 +64,8 @@ export class Scene {
     this.height = Math.max(1, ...toolpath.heights);
     this.middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, this.height / 2];
     this.radius = Math.hypot(box[2] - box[0], box[3] - box[1], this.height) / 2;
-    this.unit = Math.max(1, this.radius / (WIDE / 4)); // what is further away than four times that is cut off
-    this.program = this.linked();
+    this.unit = Math.max(1, this.radius / (MAX_COORDINATE / 4)); // coordinates beyond four times the radius are clamped
+    this.program = this.compile();
     this.places = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
     this.listen();
     let kinds = 0;
@@ -70,25 +73,25 @@ export class Scene {
       kinds |= this.add(chunk);
       this.canvas.dataset.vertices = String(chunk.first + chunk.count);
       const since = performance.now() - this.drawn;
-      if (since < PAUSE || this.fence) return;
+      if (since < LOAD_INTERVAL || this.fence) return;
       this.drawn = performance.now();
-      this.say((chunk.first + chunk.count) / toolpath.vertices);
+      this.reportLoaded((chunk.first + chunk.count) / toolpath.vertices);
       this.draw();
     }, signal).then(() => {
       this.loaded = true;
-      this.say(1);
+      this.reportLoaded(1);
       this.draw();
-      see(KINDS.map((_, kind) => kind).filter(kind => (kinds >> kind) & 1));
-    }, error => signal.aborted || this.tell({part: 1, step: 1, fail: error.message}));
+      setKinds(KINDS.map((_, kind) => kind).filter(kind => (kinds >> kind) & 1));
+    }, error => signal.aborted || this.report({part: 1, step: 1, fail: error.message}));
   }
 
-  /** @param {number} part */
-  say(part) {
+  /** @param {number} part The share that is loaded. */
+  reportLoaded(part) {
     this.part = part;
-    this.tell({part, step: this.step, fail: ""});
+    this.report({part, step: this.step, fail: ""});
   }
 
-  linked() {
+  compile() {
     const {gl} = this;
     const program = /** @type {WebGLProgram} */ (gl.createProgram());
     for (const [kind, source] of /** @type {[number, string][]} */ ([[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]])) {
@@ -102,26 +105,26 @@ export class Scene {
     return program;
   }
 
-  /** Keep a chunk; returns a bit for each kind in it. @param {import("./toolpath_data.mjs").Chunk} chunk */
+  /** Add a chunk; returns a bit for each kind in it. @param {import("./toolpath_data.mjs").Chunk} chunk */
   add({first, count, x, y, z, kind, begin}) {
     const {middle: [x0, y0, z0]} = this;
     const one = 1 / this.unit;
     const data = new Int16Array(4 * (count + 1));
-    data.set([cut((begin[0] - x0) * one), cut((begin[1] - y0) * one), cut((begin[2] - z0) * one), 0]);
+    data.set([clamped((begin[0] - x0) * one), clamped((begin[1] - y0) * one), clamped((begin[2] - z0) * one), 0]);
     let kinds = 0;
     for (let index = 0, at = 4; index < count; index += 1, at += 4) {
-      data[at] = cut((x[index] - x0) * one);
-      data[at + 1] = cut((y[index] - y0) * one);
-      data[at + 2] = cut((z[index] - z0) * one);
+      data[at] = clamped((x[index] - x0) * one);
+      data[at + 1] = clamped((y[index] - y0) * one);
+      data[at + 2] = clamped((z[index] - z0) * one);
       data[at + 3] = kind[index];
       kinds |= 1 << kind[index];
     }
-    this.keep(first, count, data);
+    this.store(first, count, data);
     return kinds;
   }
 
   /** @param {number} first @param {number} count @param {Int16Array} data */
-  keep(first, count, data) {
+  store(first, count, data) {
     const {gl} = this;
     const array = /** @type {WebGLVertexArrayObject} */ (gl.createVertexArray());
     const buffer = /** @type {WebGLBuffer} */ (gl.createBuffer());
@@ -133,7 +136,7 @@ export class Scene {
     this.parts.push({first, count, buffer, array});
   }
 
-  /** @param {any} what Layers from `bottom` to `top`, kinds that are `hidden`, `colours`, and the `profile`. */
+  /** @param {any} what `bottom` and `top` layer, the kinds that are `hidden`, `colours`, and the printer's `profile`. */
   show(what) {
     this.what = what;
     const rgb = (/** @type {string} */ colour) => [1, 3, 5].map(at => Number.parseInt((/^#[0-9a-f]{6}$/i.test(colour) ? colour : "#808080").slice(at, at + 2), 16) / 255);
@@ -144,7 +147,7 @@ export class Scene {
     this.move();
   }
 
-  /** Something moves: draw a part of it now, and all when it rests. */
+  /** Something moves: draw as much as is fast enough now, and everything when it rests. */
   move() {
     this.moving = true;
     clearTimeout(this.timer);
@@ -155,7 +158,7 @@ export class Scene {
     this.draw();
   }
 
-  /** Turn, and come nearer. @param {number} x @param {number} y @param {number} zoom */
+  /** Turn by angles in radians, and zoom by a factor. @param {number} x @param {number} y @param {number} zoom */
   turn(x, y, zoom = 1) {
     this.yaw += x;
     this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + y));
@@ -187,7 +190,7 @@ export class Scene {
     gl.uniform3fv(this.places.colours, /** @type {Float32Array} */ (this.colours));
     gl.uniform1i(this.places.hidden, this.hidden ?? 0);
     const [first, end] = [this.toolpath.firsts[what.bottom], this.toolpath.end(what.top)];
-    const step = this.slow || ((this.moving || !this.loaded) && end - first > FEW) ? Math.ceil((end - first) / FEW) : 1;
+    const step = this.slow || ((this.moving || !this.loaded) && end - first > MAX_MOVING) ? Math.ceil((end - first) / MAX_MOVING) : 1;
     if (step === 1) this.lines(first, end);
     else for (let layer = what.top; layer >= what.bottom; layer -= step) this.lines(this.toolpath.firsts[layer], this.toolpath.end(layer));
     this.bed();
@@ -195,11 +198,11 @@ export class Scene {
     const left = this.moving || !this.loaded ? this.step : step;
     if (left !== this.step) {
       this.step = left;
-      this.say(this.part ?? 0);
+      this.reportLoaded(this.part ?? 0);
     }
   }
 
-  /** Wait for the picture without keeping anybody else waiting. @param {number} began @param {number} step 0: of a part of it */
+  /** Measure how long the picture takes, without blocking. @param {number} began @param {number} step One layer in `step` is drawn; 0: it is not complete. */
   watch(began, step) {
     const {gl, canvas} = this;
     if (this.fence) gl.deleteSync(this.fence);
@@ -215,12 +218,12 @@ export class Scene {
       gl.deleteSync(fence);
       this.fence = null;
       this.slow ||= step === 1 && !document.hidden && performance.now() - began > SLOW;
-      if (step) canvas.dataset.whole = String(step); // 1: nothing is left out
+      if (step) canvas.dataset.whole = String(step); // 1: no layer is left out
     };
     setTimeout(look, 0);
   }
 
-  /** Draw the lines to these vertices, as far as they are there. @param {number} first @param {number} end */
+  /** Draw the lines to these vertices, as far as they are loaded. @param {number} first @param {number} end */
   lines(first, end) {
     const {gl} = this;
     for (const part of this.parts) {
@@ -241,26 +244,27 @@ export class Scene {
     const corners = circle
       ? Array.from({length: 65}, (_, index) => [x + (box[2] - x) * Math.cos(index * 0.098175), y + (box[3] - y) * Math.sin(index * 0.098175)])
       : [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]], [box[0], box[1]]];
-    const data = new Int16Array(corners.flatMap(corner => [cut((corner[0] * UNITS - middle[0]) / unit), cut((corner[1] * UNITS - middle[1]) / unit), cut(-middle[2] / unit), 1]));
+    const place = (/** @type {number} */ mm, /** @type {number} */ axis) => clamped((mm * UNITS - middle[axis]) / unit);
+    const data = new Int16Array(corners.flatMap(corner => [place(corner[0], 0), place(corner[1], 1), place(0, 2), 1]));
     const colours = new Float32Array(54);
     for (let index = 0; index < 18; index += 1) colours.set(this.bedColour ?? [], 3 * index);
     gl.uniform3fv(this.places.colours, colours);
     gl.uniform1i(this.places.hidden, 0);
-    this.keep(-1, 0, data);
+    this.store(-1, 0, data);
     const part = /** @type {Part} */ (this.parts.pop());
     gl.drawArrays(gl.LINE_STRIP, 0, corners.length);
     gl.deleteVertexArray(part.array);
     gl.deleteBuffer(part.buffer);
   }
 
-  /** The matrix that puts places, in units from the middle, on the screen. @param {number} aspect */
+  /** The matrix from coordinates, relative to the middle, to the screen. @param {number} aspect */
   camera(aspect) {
     const [cy, sy, cp, sp] = [Math.cos(this.yaw), Math.sin(this.yaw), Math.cos(this.pitch), Math.sin(this.pitch)];
     const away = (this.radius * 3.2) / this.zoom / Math.min(1, aspect);
     const [near, far] = [away / 50, away + 8 * this.radius];
     const f = 2.6;
     const [a, b] = [(far + near) / (near - far), (2 * far * near) / (near - far)];
-    // turned around Z, tilted, moved away; then in perspective
+    // turn around Z, tilt, move away, then apply the perspective
     const view = [[cy, -sy, 0], [sy * sp, cy * sp, cp], [-sy * cp, -cy * cp, sp]];
     const at = (/** @type {number} */ row, /** @type {number} */ column) => view[row][column];
     return new Float32Array([0, 1, 2].flatMap(column => [(f / aspect) * at(0, column), f * at(1, column), a * at(2, column), -at(2, column)])
@@ -282,9 +286,9 @@ export class Scene {
     canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
       const before = fingers.get(event.pointerId);
       if (!before) return;
-      const wide = apart();
+      const distance = apart();
       fingers.set(event.pointerId, [event.clientX, event.clientY]);
-      if (fingers.size > 1) this.turn(0, 0, wide ? apart() / wide : 1);
+      if (fingers.size > 1) this.turn(0, 0, distance ? apart() / distance : 1);
       else this.turn((event.clientX - before[0]) / 150, (event.clientY - before[1]) / 150);
     }, options);
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (/** @type {PointerEvent} */ event) => fingers.delete(event.pointerId), options);
@@ -301,7 +305,7 @@ export class Scene {
       event.preventDefault();
       this.turn(...key);
     }, options);
-    canvas.addEventListener("webglcontextlost", () => this.tell({part: 1, step: 1, fail: t("toolpath_no_webgl")}), options);
+    canvas.addEventListener("webglcontextlost", () => this.report({part: 1, step: 1, fail: t("toolpath_no_webgl")}), options);
   }
 
   end() {

@@ -1,15 +1,17 @@
-/** Toolpaths as nozzled sends them, read part by part: `docs/toolpath.md` describes the bytes. */
+/** Reads toolpaths from nozzled, part by part. `docs/toolpath.md` describes the format. */
 
 import {Failure, key} from "./api.mjs";
 import {t} from "./words.mjs";
 
-const FIRST = 65536; // bytes that are fetched at once: most files have their index and first layers in them
-const PIECE = 512 * 1024; // bytes that are fetched together where all is wanted
-const KEPT = 12; // chunks, of 200 KB each
-const HEADER = 64;
+const HEAD = 65536; // bytes of the first request, in which most files have their index and first layers
+const PIECE = 512 * 1024; // bytes of a request when everything is read
+const MAX_CHUNKS = 12; // in memory, of 16,384 vertices and 200 KB each
+const MAX_PREPARED = MAX_CHUNKS * 8192; // vertices that are loaded ahead: half of the chunks in memory
+const HEADER = 64; // bytes
 const FORMAT = 1;
-const AHEAD = 4; // chunks that are inflated at a time, besides the main thread
-const EVERY = 64; // vertices from one checkpoint to the next
+const MAGIC = 0x4e5a5450; // "NZTP"
+const AHEAD = 4; // chunks that the browser inflates at a time, beside the main thread
+const CHECKPOINT = 64; // vertices from one checkpoint to the next
 export const UNITS = 100; // in a millimetre
 const TICKS = 100; // in a second
 
@@ -18,20 +20,20 @@ const TICKS = 100; // in a second
  *   begin: number[], times: Int32Array, offsets: Int32Array}} Chunk
  * @typedef {{number: number, count: number, x: Int32Array, y: Int32Array, kind: Uint8Array, begin: number[],
  *   points: number[], times: number[], offsets: number[]}} Layer Of `points` each is a vertex of the layer (-1: where it
- *   begins); `times` and `offsets` have the second and the place in the file at which that is reached.
+ *   begins); `times` and `offsets` have the second of the plan and the byte of the file at which it is reached.
  */
 
-const SLICE = 8; // ms of work at a stretch: a finger is answered between two of them
+const SLICE = 8; // ms of work without a break, so that the page stays responsive
 let busySince = 0;
 
-/** Let the browser do what waits, where there was work for long enough. */
-export async function breathe() {
+/** After a slice of work, let the browser do what is waiting. */
+export async function yieldToBrowser() {
   const now = performance.now();
   if (now - busySince < SLICE) return;
   const scheduler = /** @type {any} */ (globalThis).scheduler;
   if (scheduler?.yield) await scheduler.yield();
   else await new Promise(resolve => {
-    const {port1, port2} = new MessageChannel(); // no timer: that waits for 4 ms at least
+    const {port1, port2} = new MessageChannel(); // a timer would wait for 4 ms at least
     port1.onmessage = () => resolve(port1.close());
     port2.postMessage(0);
   });
@@ -48,8 +50,8 @@ async function range(path, from, end, signal) {
     throw new Failure(0, t("no_answer"));
   }
   if (!response.ok) {
-    const said = await response.json().catch(() => ({}));
-    throw new Failure(response.status, said.error || t("refused_status", {status: response.status}));
+    const answer = await response.json().catch(() => ({}));
+    throw new Failure(response.status, answer.error || t("refused_status", {status: response.status}));
   }
   const bytes = new Uint8Array(await response.arrayBuffer());
   return response.status === 206 ? bytes : bytes.subarray(from, end);
@@ -60,12 +62,12 @@ async function inflated(bytes) {
   if (!("DecompressionStream" in globalThis)) throw new Failure(0, t("toolpath_old_browser"));
   const {readable, writable} = new DecompressionStream("deflate-raw");
   const writer = writable.getWriter();
-  writer.write(/** @type {any} */ (bytes)).catch(() => {}); // whoever reads is told
+  writer.write(/** @type {any} */ (bytes)).catch(() => {}); // the reader gets the error
   writer.close().catch(() => {});
   return new Uint8Array(await new Response(readable).arrayBuffer());
 }
 
-/** Takes columns out of bytes, one after the other. */
+/** Reads columns from bytes, one after the other. */
 export class Columns {
   /** @param {Uint8Array} bytes */
   constructor(bytes) {
@@ -80,14 +82,14 @@ export class Columns {
     return this.bytes.subarray(this.at - count, this.at);
   }
 
-  /** Rows of whole numbers that fit into 32 bits. @param {number} count @param {number[]} before @returns {Int32Array[]} */
+  /** Read rows of 32-bit integers. @param {number} count @param {number[]} before @returns {Int32Array[]} */
   ints(count, before) {
     const [width] = this.take(1);
     const rows = before.length;
     const planes = this.take(width * rows * count);
     return before.map((start, row) => {
       const found = new Int32Array(count);
-      for (let plane = 2; plane < width; plane += 1) { // hardly ever: steps of more than 327 mm
+      for (let plane = 2; plane < width; plane += 1) { // rare: steps of more than 327 mm
         const from = (plane * rows + row) * count;
         for (let index = 0; index < count; index += 1) found[index] |= planes[from + index] << (8 * plane);
       }
@@ -104,7 +106,7 @@ export class Columns {
     });
   }
 
-  /** One row of numbers of any size. @param {number} count @returns {number[]} */
+  /** Read one row of integers of any size. @param {number} count @returns {number[]} */
   numbers(count) {
     const [width] = this.take(1);
     const planes = this.take(width * count);
@@ -118,7 +120,7 @@ export class Columns {
   }
 }
 
-/** A file's toolpath. What is fetched is kept for a while; all of it ends with the signal. */
+/** The toolpath of a file. The last chunks stay in memory; the signal ends everything. */
 export class Toolpath {
   /** @param {string} path @param {AbortSignal} signal */
   static async open(path, signal) {
@@ -152,9 +154,9 @@ export class Toolpath {
   }
 
   async begin() {
-    this.head = await range(this.path, 0, FIRST, this.signal);
+    this.head = await range(this.path, 0, HEAD, this.signal);
     const view = new DataView(this.head.buffer, this.head.byteOffset, this.head.length);
-    if (this.head.length < HEADER || view.getUint32(0) !== 0x4e5a5450) throw new Failure(0, t("toolpath_damaged"));
+    if (this.head.length < HEADER || view.getUint32(0) !== MAGIC) throw new Failure(0, t("toolpath_damaged"));
     if (this.head[4] !== FORMAT) throw new Failure(0, t("toolpath_reload"));
     const begin = view.getUint16(6, true);
     const [packed, , layers, chunks] = [8, 12, 16, 20].map(at => view.getUint32(at, true));
@@ -176,17 +178,17 @@ export class Toolpath {
     return range(this.path, from, end, this.signal);
   }
 
-  /** Height of a layer in mm; the first one is 0. @param {number} number */
+  /** The height of a layer in mm. @param {number} number From 0. */
   height(number) {
     return this.heights[number] / UNITS;
   }
 
-  /** The vertex behind the last one of a layer. @param {number} number */
+  /** The vertex after the last one of a layer. @param {number} number */
   end(number) {
     return number + 1 < this.layers ? this.firsts[number + 1] : this.vertices;
   }
 
-  /** The last of these that is not greater. @param {number[]} values @param {number} value */
+  /** The index of the last value that is not greater than `value`; -1: there is none. @param {number[]} values @param {number} value */
   static last(values, value) {
     let [low, high] = [0, values.length];
     while (low < high) {
@@ -197,11 +199,12 @@ export class Toolpath {
     return low - 1;
   }
 
-  /** The layer at a second of the plan, or at a place in the file; -1 comes before the first. @param {number} seconds */
+  /** The layer at a second of the plan; -1: before the first. @param {number} seconds */
   layerAtTime(seconds) {
     return Toolpath.last(this.starts, seconds * TICKS);
   }
-  /** @param {number} offset */
+
+  /** The layer at a byte of the file; -1: before the first. @param {number} offset */
   layerAtOffset(offset) {
     return Toolpath.last(this.offsets, offset);
   }
@@ -214,9 +217,9 @@ export class Toolpath {
       found = this.bytes(this.data + this.places[index], this.data + this.places[index + 1]).then(inflated).then(plain => this.decoded(index, plain));
       found.catch(() => this.chunks.delete(index));
     }
-    this.chunks.set(index, found); // at the end: the one that was wanted longest ago is the first
+    this.chunks.set(index, found); // at the end: the least recently used one is the first
     for (const old of this.chunks.keys()) {
-      if (this.chunks.size <= KEPT) break;
+      if (this.chunks.size <= MAX_CHUNKS) break;
       this.chunks.delete(old);
     }
     return found;
@@ -233,14 +236,14 @@ export class Toolpath {
     const kind = columns.take(count);
     if (columns.take(1)[0]) columns.take(count);
     else columns.take(1);
-    const points = Math.ceil(count / EVERY) + 1;
+    const points = Math.ceil(count / CHECKPOINT) + 1;
     const [times] = columns.ints(points, [0]);
     const [offsets] = columns.ints(points, [0]);
     return {first, count, x, y, z, kind, begin, times, offsets};
   }
 
   /**
-   * All chunks in their order, each once: while one is taken, those that follow are inflated beside it.
+   * Hand on all chunks in order; while one is handled, the browser inflates those that follow.
    * @param {(chunk: Chunk) => void} take @param {AbortSignal} signal
    */
   async each(take, signal) {
@@ -250,7 +253,7 @@ export class Toolpath {
       const {from, until, bytes} = await next;
       if (signal.aborted) return;
       next = this.piece(until);
-      next.catch(() => {}); // whoever awaits it is told
+      next.catch(() => {}); // the one who awaits it gets the error
       const part = (/** @type {number} */ which) => {
         const found = inflated(bytes.subarray(this.places[which] - this.places[from], this.places[which + 1] - this.places[from]));
         found.catch(() => {});
@@ -260,7 +263,7 @@ export class Toolpath {
       for (let ahead = index; index < until; index += 1) {
         for (; ahead < until && ahead < index + AHEAD; ahead += 1) ready.push(part(ahead));
         const plain = await ready.shift();
-        await breathe();
+        await yieldToBrowser();
         if (signal.aborted) return;
         take(this.decoded(index, /** @type {Uint8Array} */ (plain)));
       }
@@ -282,13 +285,13 @@ export class Toolpath {
     return Promise.all(found);
   }
 
-  /** Have the layers beside this one at hand. @param {number} number */
+  /** Load the layers next to this one. @param {number} number */
   prepare(number) {
     const [from, until] = [Math.max(0, number - 3), Math.min(this.layers - 1, number + 3)];
-    if (this.end(until) - this.firsts[from] < KEPT * 8192) this.chunksOf(this.firsts[from], this.end(until)).catch(() => {}); // told when it is wanted
+    if (this.end(until) - this.firsts[from] < MAX_PREPARED) this.chunksOf(this.firsts[from], this.end(until)).catch(() => {}); // the error comes again when the layer is shown
   }
 
-  /** What is needed to draw a layer. @param {number} number @returns {Promise<Layer>} */
+  /** Load what is needed to draw a layer. @param {number} number @returns {Promise<Layer>} */
   async layer(number) {
     const [first, end] = [this.firsts[number], this.end(number)];
     const chunks = await this.chunksOf(first, end);
@@ -309,8 +312,8 @@ export class Toolpath {
       if (from >= until) continue;
       const at = chunk.first + from - first;
       for (const row of /** @type {("x"|"y"|"kind")[]} */ (["x", "y", "kind"])) found[row].set(chunk[row].subarray(from, until), at);
-      for (let each = Math.ceil(from / EVERY); each < chunk.times.length; each += 1) {
-        const vertex = Math.min(each * EVERY, chunk.count - 1);
+      for (let each = Math.ceil(from / CHECKPOINT); each < chunk.times.length; each += 1) {
+        const vertex = Math.min(each * CHECKPOINT, chunk.count - 1);
         if (vertex >= until) break;
         if (vertex >= from) point(chunk.first + vertex - first, chunk.times[each], chunk.offsets[each]);
       }
@@ -321,30 +324,31 @@ export class Toolpath {
 }
 
 /**
- * How far a layer is when the plan is at this second (`which` is `times`), or the file at this place (`offsets`): how many
- * vertices are reached, a part of the way to the next one included.
+ * How far a layer is at a second of the plan (`which` is `times`) or at a byte of the file (`offsets`): the number of vertices that
+ * are reached, with the way to the next one as a fraction.
  * @param {Layer} layer @param {number} value @param {"times"|"offsets"} which
  */
 export function reached(layer, value, which) {
   const {points, x, y, begin: start} = layer;
-  const told = layer[which];
-  const after = Toolpath.last(told, value) + 1;
+  const checkpoints = layer[which];
+  const after = Toolpath.last(checkpoints, value) + 1;
   if (after === 0) return 0;
   const from = points[after - 1] + 1;
   if (after === points.length) return from;
   const until = points[after];
+  const length = (/** @type {number} */ index) => index ? Math.hypot(x[index] - x[index - 1], y[index] - y[index - 1]) : Math.hypot(x[0] - start[0], y[0] - start[1]);
   let whole = 0;
-  for (let index = from; index <= until; index += 1) whole += index ? Math.hypot(x[index] - x[index - 1], y[index] - y[index - 1]) : Math.hypot(x[0] - start[0], y[0] - start[1]);
-  let way = (whole * (value - told[after - 1])) / Math.max(told[after] - told[after - 1], 1e-9);
+  for (let index = from; index <= until; index += 1) whole += length(index);
+  let way = (whole * (value - checkpoints[after - 1])) / Math.max(checkpoints[after] - checkpoints[after - 1], 1e-9);
   for (let index = from; index <= until; index += 1) {
-    const length = index ? Math.hypot(x[index] - x[index - 1], y[index] - y[index - 1]) : Math.hypot(x[0] - start[0], y[0] - start[1]);
-    if (way < length) return index + way / length;
-    way -= length;
+    const line = length(index);
+    if (way < line) return index + way / line;
+    way -= line;
   }
   return until + 1;
 }
 
-/** Where the nozzle is then, in units. @param {Layer} layer @param {number} done As `reached` tells. */
+/** The position of the nozzle, in units. @param {Layer} layer @param {number} done As `reached` returns it. */
 export function placeAt(layer, done) {
   const index = Math.min(Math.floor(done), layer.count - 1);
   const share = Math.min(1, done - index);

@@ -1,4 +1,4 @@
-/** Draws layers on a canvas, as seen from above. Colours come from toolpath.css. */
+/** Draws layers on a canvas, seen from above. The colours come from toolpath.css. */
 
 import {UNITS} from "./toolpath_data.mjs";
 
@@ -6,11 +6,11 @@ import {UNITS} from "./toolpath_data.mjs";
 
 export const KINDS = ["travel", "other", "outer", "inner", "overhang", "infill", "solid", "top", "bottom", "bridge", "gap",
   "ironing", "skirt", "raft", "support", "interface", "tower"];
-const WIDTH = 0.42; // mm of a line, as most nozzles lay it
-const FINE = 2; // px of a line up to which nobody sees how its ends are
-const MARGIN = 12; // px around what is shown
+const LINE_WIDTH = 0.42; // mm, as a nozzle of 0.4 mm lays it
+const FINE = 2; // px of width up to which the shape of a line's ends is not visible
+const MARGIN = 12; // px
 
-/** Colours of kinds, and of all else that is drawn. @param {Element} element */
+/** The colours of all that is drawn, by the element's style. @param {Element} element */
 export function palette(element) {
   const style = getComputedStyle(element);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
@@ -26,7 +26,7 @@ export function palette(element) {
 /** @typedef {ReturnType<typeof palette>} Palette */
 
 /**
- * Where things are on the canvas: the box, in mm, in the middle of it.
+ * The transformation from mm to the canvas, with a box in mm centred on it.
  * @param {number[]} box @param {number} width @param {number} height
  */
 export function viewOf(box, width, height) {
@@ -36,14 +36,14 @@ export function viewOf(box, width, height) {
 }
 /** @typedef {ReturnType<typeof viewOf>} View */
 
-/** The bed in mm as its profile says: least X and Y, most X and Y; null where nobody knows. @param {Record<string, any>} profile */
+/** The bed of a profile in mm: lowest X and Y, highest X and Y; null: unknown. @param {Record<string, any>} profile */
 export function bedOf(profile) {
   const {width, depth, origin} = profile;
   if (!width || !depth) return null;
   return origin === "center" ? [-width / 2, -depth / 2, width / 2, depth / 2] : [0, 0, width, depth];
 }
 
-/** Make a canvas as fine as the screen is; returns its context, in px of the page. @param {HTMLCanvasElement} canvas */
+/** Match a canvas to the screen's resolution; returns its context, in px of the page. @param {HTMLCanvasElement} canvas */
 export function fit(canvas) {
   const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, Math.min(3, devicePixelRatio || 1)];
   const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
@@ -69,8 +69,8 @@ export function drawBed(context, view, profile, colours) {
 }
 
 /**
- * Draw lines of a layer: those to the vertices from `begin` to before `end`, a part of the last one included. `colour` is that
- * of all kinds, or a list by kind.
+ * Draw the lines of a layer that lead to the vertices from `begin` up to `end`, whose fraction is part of one more line. `colour`
+ * is one for all kinds, or a list by kind.
  * @param {CanvasRenderingContext2D} context @param {View} view @param {Layer} layer
  * @param {{begin?: number, end?: number, colour: string|string[], hidden?: Set<number>, travel?: boolean}} how
  */
@@ -78,8 +78,8 @@ export function drawLayer(context, view, layer, {begin = 0, end = layer.count, c
   const {x: xs, y: ys, kind: kinds} = layer;
   const {scale, left, bottom} = view;
   const one = scale / UNITS;
-  const wide = Math.max(1, Math.min(WIDTH * scale, 6) * 0.8);
-  const paths = /** @type {Path2D[]} */ ([]); // one for all kinds is at 1
+  const wide = Math.max(1, Math.min(LINE_WIDTH * scale, 6) * 0.8);
+  const paths = /** @type {Path2D[]} */ ([]); // by kind; a colour for all kinds uses index 1
   const whole = Math.min(layer.count, Math.ceil(end));
   let index = Math.floor(begin);
   let x = index > 0 ? xs[index - 1] : layer.begin[0];

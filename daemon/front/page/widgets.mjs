@@ -1,49 +1,49 @@
-/** Buttons that say what is going on, the one dialog that asks, fields for numbers, icons. */
+/** Buttons that show what is pending, dialogs, the one question, fields for numbers, icons. */
 
 import {choice} from "./api.mjs";
-import {html, signal, useEffect, useRef, useState} from "./html.mjs";
+import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {whyRead} from "./state.mjs";
 import {plain, t, typed, why} from "./words.mjs";
 
-const PATIENCE = 10000; // ms that a change of the state may take before the button says so
-const REPLACED = 500; // ms after something has taken the place of something else in which a tap is not meant for it
-const CLOSE = 0.6; // how far off a value may be that a printer has rounded
-const WAKE = 400; // ms after the page is seen again in which a tap is not meant
+const PATIENCE = 10000; // ms in which the state has to change after an action
+const REPLACED = 500; // ms in which a tap is ignored after a button has changed under the finger
+const ROUNDING = 0.6; // by which a printer may round a value
+const WAKE = 400; // ms in which a tap is ignored after the screen has woken up
 
-let seenSince = -Infinity;
-document.addEventListener("visibilitychange", () => (seenSince = performance.now()));
+let visibleSince = -Infinity;
+document.addEventListener("visibilitychange", () => (visibleSince = performance.now()));
 
-/** @param {Event} event True where a person did it, looking at the page. */
+/** Whether a person looking at the page caused an event. @param {Event} event */
 export function isMeant(event) {
-  return event.isTrusted && performance.now() - seenSince > WAKE;
+  return event.isTrusted && performance.now() - visibleSince > WAKE;
 }
 
 /**
- * A button for one action. It says so while the action is pending; success is what the state says (`done`), a failure
- * goes to `fail`, a signal that `Fail` shows.
+ * A button for one action. It shows that the action is pending until `done` is true of the state; a failure goes to `fail`, a
+ * signal that `Fail` shows.
  * @param {{label: any, busy?: string, run: () => Promise<unknown>, sure?: () => Promise<boolean>, done?: () => boolean,
  *   off?: string, fail: any, kind?: string, name?: string, title?: string, patience?: number, reads?: boolean}} props `off`:
- *   why it cannot be done now; `sure` asks before; `patience`: ms that the state may take to follow; `reads`: it changes
- *   nothing, so that who may only look may do it
+ *   why the action is not possible now; `sure` asks before; `patience`: ms that the state may take to follow; `reads`: the
+ *   action changes nothing, so a browser that may only watch can do it
  */
 export function Act({label, busy, run, sure, done, off: not, fail, kind = "", name, title, patience = PATIENCE, reads = false}) {
   const off = not || (reads ? "" : whyRead.value);
   const [pending, setPending] = useState(false);
   const timer = useRef(0);
   const sent = useRef(false);
-  const reached = pending && sent.current && (!done || done());
+  const isDone = pending && sent.current && (!done || done());
   useEffect(() => {
-    if (!reached) return;
+    if (!isDone) return;
     clearTimeout(timer.current);
     setPending(false);
-  }, [reached]);
+  }, [isDone]);
   useEffect(() => () => clearTimeout(timer.current), []);
 
-  const means = useRef({label, since: -Infinity});
-  if (typeof label === "string" && means.current.label !== label) means.current = {label, since: performance.now()};
+  const shown = useRef({label, since: -Infinity});
+  if (typeof label === "string" && shown.current.label !== label) shown.current = {label, since: performance.now()};
 
   async function press(/** @type {Event} */ event) {
-    if (!isMeant(event) || pending || performance.now() - means.current.since < REPLACED) return; // meant for what it was before
+    if (!isMeant(event) || pending || performance.now() - shown.current.since < REPLACED) return; // the tap was meant for the button before
     if (off) {
       fail.value = off;
       return;
@@ -69,12 +69,12 @@ export function Act({label, busy, run, sure, done, off: not, fail, kind = "", na
     aria-label=${name} title=${off || title}>${pending && busy ? busy : label}</button>`;
 }
 
-/** Wait until what is to be seen first is seen, and there is nothing better to do; not for ever. @returns {Promise<unknown>} */
-export function quiet() {
+/** Wait until the browser is idle, but not for ever. @returns {Promise<unknown>} */
+export function untilIdle() {
   return new Promise(resolve => ("requestIdleCallback" in window ? requestIdleCallback(resolve, {timeout: 1000}) : setTimeout(resolve, 200)));
 }
 
-/** What has failed, until the next try. @param {{of: any}} props */
+/** The message of a failed action, until the next try. @param {{of: any}} props */
 export function Fail({of}) {
   return html`<p class="fail" role="alert">${why(of.value)}</p>`;
 }
@@ -86,8 +86,8 @@ const question = signal(null);
 let before = Promise.resolve(false);
 
 /**
- * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs. Where `holds` is true
- * no more, as what it is about is over, the answer is no. A question waits until the one before it is answered.
+ * Ask before something is lost: the title names the thing, the body the loss; the buttons are verbs. Once `holds` is false, the
+ * question's subject is over and the answer is no. A question waits until the one before it is answered.
  * @param {Asked} what
  * @returns {Promise<boolean>}
  */
@@ -105,14 +105,14 @@ export function ask(what) {
   return before;
 }
 
-/** A dialog that a view has opened, as what makes it: it stands beside the view, which is out of reach meanwhile. */
+/** A dialog that a view has opened, as a function that renders it: it stands beside the view, which is inert meanwhile. */
 export const overlay = signal(/** @type {(() => any)|null} */ (null));
 
-/** How many dialogs are open: what is under them is out of reach then, but for the frame with its Stop. */
+/** How many dialogs are open: meanwhile everything but the frame with its Stop is inert. */
 export const dialogs = signal(0);
 
 /**
- * A dialog over the view; Escape closes it. It is not modal for the browser, as that would take Stop away.
+ * A dialog over the view; Escape closes it. It is not modal for the browser, as that would make Stop inert, too.
  * @param {{close: () => void, name: string, children?: any}} props
  */
 export function Modal({close, name, children}) {
@@ -138,7 +138,7 @@ export function Modal({close, name, children}) {
   return html`<div class="shade"></div><dialog ref=${box} aria-labelledby=${name}>${children}</dialog>`;
 }
 
-/** The one question; the safe button comes first and has the focus, Escape is it. */
+/** The current question. The safe button comes first, has the focus, and is what Escape means. */
 export function Question() {
   const asked = question.value;
   const isOver = asked !== null && asked.holds?.() === false;
@@ -147,7 +147,7 @@ export function Question() {
   }, [isOver, asked]);
   const [read, setRead] = useState(/** @type {Asked|null} */ (null));
   useEffect(() => {
-    const timer = setTimeout(() => setRead(asked), REPLACED); // no finger that was meant for what was here before
+    const timer = setTimeout(() => setRead(asked), REPLACED); // ignores a tap that was meant for what was here before
     return () => clearTimeout(timer);
   }, [asked]);
   if (!asked || isOver) return null;
@@ -162,16 +162,16 @@ export function Question() {
 }
 
 /**
- * A field for a number with a button; what is being typed stays as it is, whatever the printer says meanwhile, and what
- * was sent stays until the printer says so.
+ * A field for a number with a button. The printer's reports do not overwrite what is being typed, nor what was sent until the
+ * printer reports it.
  * @param {{label: string, unit: string, value: number|null, least: number, most: number, send: (value: number) =>
- *   Promise<unknown>, fail: any, off?: string, id: string, verb?: string}} props `send` gives false where it was not sent
+ *   Promise<unknown>, fail: any, off?: string, id: string, verb?: string}} props `send` returns false if nothing was sent
  */
 export function NumberField({label, unit, value, least, most, send, fail, off, id, verb}) {
   const [text, setText] = useState(/** @type {string|null} */ (null));
   const [pending, setPending] = useState(false);
   const [sent, setSent] = useState(/** @type {number|null} */ (null));
-  const isReached = sent !== null && value !== null && Math.abs(value - sent) <= CLOSE;
+  const isReached = sent !== null && value !== null && Math.abs(value - sent) <= ROUNDING;
   useEffect(() => {
     if (sent === null) return;
     const end = (/** @type {string} */ failure) => {
@@ -207,7 +207,7 @@ export function NumberField({label, unit, value, least, most, send, fail, off, i
   return html`<form class="number" onSubmit=${submit}>
     <label for=${id} class="hidden">${label}</label>
     <input id=${id} inputmode="decimal" autocomplete="off" size="5" value=${shown} disabled=${Boolean(off)} readonly=${pending}
-      onInput=${(/** @type {any} */ event) => setText(event.target.value)}
+      onInput=${onValue(setText)}
       onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && setText(null)}
       onBlur=${() => text?.trim() === "" && setText(null)} />
     <span class="unit">${unit}</span>
@@ -237,9 +237,9 @@ export function Icon({name}) {
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => dress(choice("theme")));
+dark.addEventListener("change", () => applyTheme(choice("theme")));
 
-/** Wear what was chosen, or what the system wears. @param {string} theme */
-export function dress(theme) {
+/** Set the theme: light, dark, or anything else for the system's. @param {string} theme */
+export function applyTheme(theme) {
   document.documentElement.dataset.theme = theme === "light" || theme === "dark" ? theme : dark.matches ? "dark" : "light";
 }

@@ -1,14 +1,14 @@
-/** Texts in the language of this browser, and numbers, durations and times as people write them there. */
+/** Texts in the user's language; numbers, durations and times as they are written there. */
 
 import {signal} from "./html.mjs";
 import {texts as english} from "./texts.mjs";
 
-/** The locale of this browser, where it is one of the language: it knows how times are written there. */
+/** The browser's locale for the page's language, if it has one: `en-GB` writes times unlike `en-US`. */
 function locale() {
   return navigator.languages.find(each => each.startsWith(language.value)) ?? language.value;
 }
 
-/** By locale and form: to make one takes ms, to use it takes none. @type {Map<string, any>} */
+/** Formatters by locale and form: making one takes milliseconds. @type {Map<string, any>} */
 const formatters = new Map();
 
 /** @param {"NumberFormat"|"DateTimeFormat"} kind @param {any} form */
@@ -18,7 +18,7 @@ function formatter(kind, form) {
   return formatters.get(name);
 }
 
-/** Languages besides English, by the modules of the first view's words, of all others, and of what nozzled itself says. */
+/** Languages other than English: the modules with the texts of the first view, of all others, and with nozzled's messages. */
 const OTHERS = {de: ["./texts_de.mjs", "./texts_more_de.mjs", "./reasons_de.mjs"]};
 const MORE = "./texts_more.mjs";
 export const LANGUAGES = {en: "English", de: "Deutsch"};
@@ -29,10 +29,10 @@ export const language = signal("en");
 
 let wantsMore = false;
 /** @type {Promise<void>|null} */
-let coming = null;
+let loading = null;
 
-/** @param {string} wanted A code like `de`; what is not there is English. */
-export async function speak(wanted) {
+/** Switch the language. @param {string} wanted A code like `de`; English if there are no texts for it. */
+export async function setLanguage(wanted) {
   const code = wanted.slice(0, 2).toLowerCase();
   const [first, rest, whys] = OTHERS[/** @type {keyof typeof OTHERS} */ (code)] ?? [];
   const [known, ...modules] = await Promise.all([whys, wantsMore && MORE, first, wantsMore && rest].map(name => name && import(name)));
@@ -42,55 +42,55 @@ export async function speak(wanted) {
   document.documentElement.lang = language.value;
 }
 
-/** Have the words of what comes after the first view, too. */
-export function more() {
+/** Load the texts of the views after the first one. */
+export function loadMoreTexts() {
   wantsMore = true;
-  coming ??= speak(language.value);
-  coming.catch(() => (coming = null)); // it is tried again with the next view
-  return coming;
+  loading ??= setLanguage(language.value);
+  loading.catch(() => (loading = null)); // the next view tries again
+  return loading;
 }
 
 /**
- * The text of this name; `{thing}` in it is replaced. The result is plain text, whatever is put in.
- * @param {string} name @param {Record<string, unknown>} [things]
+ * The text of this name, with `{value}` replaced. The result is plain text, whatever the values contain.
+ * @param {string} name @param {Record<string, unknown>} [values]
  */
-export function t(name, things = {}) {
+export function t(name, values = {}) {
   const text = texts.value[name] ?? name;
-  return text.replace(/\{(\w+)\}/g, (whole, thing) => (thing in things ? String(things[thing]) : whole));
+  return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
 }
 
 /** @type {import("./vendor/signals-core.mjs").Signal<[RegExp, string][]>} */
 const reasons = signal([]);
 
-/** A sentence of nozzled's as a pattern, and what it is in another language. @param {[string, string]} pair @returns {[RegExp, string]} */
-function reason([said, other]) {
-  const pattern = said.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.*?)");
-  return [new RegExp(`^${pattern}$`, "s"), other];
+/** One of nozzled's messages as a pattern, with its translation. @param {[string, string]} pair @returns {[RegExp, string]} */
+function reason([english, translation]) {
+  const pattern = english.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.*?)");
+  return [new RegExp(`^${pattern}$`, "s"), translation];
 }
 
-/** What nozzled says of why, in the language of this browser where its words are known; else as it is. @param {unknown} text */
+/** One of nozzled's messages in the user's language, or unchanged if there is no translation. @param {unknown} text */
 export function why(text) {
-  const said = String(text ?? "");
-  for (const [pattern, other] of reasons.value) {
-    const found = pattern.exec(said);
-    if (found) return other.replace(/\{(\w+)\}/g, (_, thing) => found.groups?.[thing] ?? "");
+  const message = String(text ?? "");
+  for (const [pattern, translation] of reasons.value) {
+    const match = pattern.exec(message);
+    if (match) return translation.replace(/\{(\w+)\}/g, (_, key) => match.groups?.[key] ?? "");
   }
-  return said;
+  return message;
 }
 
 /**
- * Text of a printer, a file or an app, no longer than this and without what could turn it around.
+ * Text from a printer, a file or an app: cut to a length, and without control characters or marks that reverse its direction.
  * @param {unknown} text
  */
 export function short(text, most = 300) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are to be removed
   const clean = String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
 }
 
-/** As `t`, by number: `name_1` for one. @param {string} name @param {number} count @param {Record<string, unknown>} [things] */
-export function tn(name, count, things = {}) {
-  return t(count === 1 ? `${name}_1` : name, {n: number(count), ...things});
+/** As `t`, with a count: `name_1` is the text for one. @param {string} name @param {number} count @param {Record<string, unknown>} [values] */
+export function tn(name, count, values = {}) {
+  return t(count === 1 ? `${name}_1` : name, {n: number(count), ...values});
 }
 
 /** @param {number} value @param {number} digits */
@@ -98,13 +98,13 @@ export function number(value, digits = 0) {
   return formatter("NumberFormat", {minimumFractionDigits: digits, maximumFractionDigits: digits}).format(value);
 }
 
-/** A reason as a sentence of its own. @param {unknown} reason */
+/** A reason as a whole sentence: capitalised, with a full stop. @param {unknown} reason */
 export function sentence(reason) {
   const text = why(reason).slice(0, 300);
   return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
-/** `1 h 20 min`; `90 s` where a minute more or less matters. @param {number} seconds */
+/** `1 h 20 min`; below 100 s in seconds. @param {number} seconds */
 export function duration(seconds) {
   const minutes = Math.round(seconds / 60);
   if (seconds < 100) return `${Math.max(0, Math.round(seconds))}\u00a0s`;
@@ -114,7 +114,7 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`;
 }
 
-/** `17:42`, with the day where it is not today. @param {number} seconds since 1970 */
+/** `17:42`, with the day if it is not today. @param {number} seconds since 1970 */
 export function clock(seconds) {
   const at = new Date(seconds * 1000);
   const today = at.toDateString() === new Date().toDateString();
@@ -124,7 +124,7 @@ export function clock(seconds) {
   return formatter("DateTimeFormat", {hour: "2-digit", minute: "2-digit", ...day}).format(at);
 }
 
-/** A number as somebody types it there: `0,4`, and nothing where there is none. @param {unknown} value */
+/** A number as the user would type it: `0,4` in German; empty for anything else. @param {unknown} value */
 export function plain(value) {
   return typeof value === "number" ? String(value).replace(".", number(0.1, 1)[1]) : "";
 }
@@ -143,7 +143,7 @@ export function size(bytes) {
   return "";
 }
 
-/** A number that somebody has typed, with point or comma; NaN where it is none. @param {string} text */
+/** The number that a user typed, with point or comma; NaN if it is none. @param {string} text */
 export function typed(text) {
   const clean = text.trim().replace(",", ".");
   return /^-?\d+(\.\d+)?$|^-?\.\d+$/.test(clean) ? Number(clean) : NaN;

@@ -1,4 +1,4 @@
-/** Signs that a printer's page has no use for, besides its own. */
+/** The icons of a printer's page, and those that only the farm's page needs. */
 
 import {html} from "./html.mjs";
 import {Icon} from "./widgets.mjs";
@@ -11,7 +11,7 @@ const PATHS = {
 };
 
 /** @param {{name: string}} props */
-export function Sign({name}) {
+export function FarmIcon({name}) {
   if (!(name in PATHS)) return html`<${Icon} name=${name} />`;
   return html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
 }
