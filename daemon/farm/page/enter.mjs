@@ -4,7 +4,7 @@ import {get, keepKey} from "./api.mjs";
 import {html, onChecked, onValue, signal, useState} from "./html.mjs";
 import {start} from "./link.mjs";
 import {net} from "./store.mjs";
-import {Fail} from "./widgets.mjs";
+import {attempt, Fail} from "./widgets.mjs";
 import {short, t, why} from "./farm_words.mjs";
 
 const fail = signal("");
@@ -20,14 +20,11 @@ export function Enter() {
     fail.value = key.trim() ? "" : t("no_key");
     if (fail.value) return;
     setBusy(true);
-    try {
-      await get("api/farm", {withKey: key.trim()});
-      keepKey(key.trim(), stay);
-      start();
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-      setBusy(false);
-    }
+    const isValid = await attempt(fail, () => get("api/farm", {withKey: key.trim()}));
+    setBusy(false);
+    if (!isValid) return;
+    keepKey(key.trim(), stay);
+    start();
   }
   return html`<main class="pair"><h1>${t(state === "refused" ? "refused" : "welcome")}</h1><p>${t("welcome_what")}</p>
     ${reason && html`<p class="dim">${short(why(reason), 300)}</p>`}<${Fail} of=${fail} />

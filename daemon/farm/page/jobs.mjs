@@ -8,7 +8,7 @@ import {Orphans} from "./orphans.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
 import {whyRead} from "./state.mjs";
 import {jobs, orphans} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, number, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
 
 const PAGE_SIZE = 100; // jobs in one answer
@@ -78,14 +78,10 @@ function Edit({job, close}) {
     fail.value = wrong ? t("wrong_field", {field: t(`field_${wrong}`)}) : "";
     if (wrong) return;
     setPending(true);
-    try {
-      const none = {material: "", colour: "", nozzle_mm: 0, group: "", priority: 0, due: null, notes: ""};
-      await patch(`api/farm/jobs/${address(job.id)}`, {revision: job.revision, ...none, ...fields});
-      close();
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-      setPending(false);
-    }
+    const empty = {material: "", colour: "", nozzle_mm: 0, group: "", priority: 0, due: null, notes: ""};
+    const change = () => patch(`api/farm/jobs/${address(job.id)}`, {revision: job.revision, ...empty, ...fields});
+    if (await attempt(fail, change)) close();
+    else setPending(false);
   }
   return html`<form class="editing" onSubmit=${submit} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()}>
     <${JobFields} form=${form} set=${setForm} />

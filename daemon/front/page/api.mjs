@@ -1,4 +1,7 @@
-/** Requests to nozzled, with this browser's API key. The key is in localStorage, or in the tab's memory where storage is forbidden. */
+/**
+ * Requests to nozzled with this browser's API key. The key is in localStorage, or in sessionStorage if it is not to outlive the
+ * tab, or in memory where the browser forbids storage.
+ */
 
 import {clockOffset, heardAt, me, adminKey} from "./store.mjs";
 import {t} from "./words.mjs";

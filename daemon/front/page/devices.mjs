@@ -5,7 +5,7 @@ import {isAnsweringAccess} from "./frame.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {stop} from "./link.mjs";
 import {accessRequests, isAdmin, me, net, now, adminKey, short} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, t} from "./words.mjs";
 
 const POLL = 5000; // ms; the socket sends requests for access only to those whose own key is an admin's
@@ -54,12 +54,7 @@ export function StepUp() {
     if (!secret.trim() || pending) return;
     setPending(true);
     stepFail.value = "";
-    try {
-      await stepUp(secret.trim());
-      setSecret("");
-    } catch (error) {
-      stepFail.value = /** @type {Error} */ (error).message;
-    }
+    if (await attempt(stepFail, () => stepUp(secret.trim()))) setSecret("");
     setPending(false);
   }
   return html`<form onSubmit=${submit} class="stepup"><p class="dim">${t("devices_admin")}</p>
@@ -85,6 +80,12 @@ function Code({code}) {
     <input readonly class="wide" aria-label=${t("link")} value=${short(code.link, 300)} onFocus=${(/** @type {any} */ event) => event.target.select()} /></div>`;
 }
 
+async function signOut() {
+  forgetKey();
+  adminKey.value = {key: "", until: 0};
+  stop("nokey");
+}
+
 export function Devices() {
   const [keys, setKeys] = useState(/** @type {any[]} */ ([]));
   const [code, setCode] = useState(/** @type {any} */ (null));
@@ -100,27 +101,19 @@ export function Devices() {
     const timer = setInterval(loadRequests, POLL);
     return () => clearInterval(timer);
   }, [admin]);
-  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}), body: t(each.own ? "leave_body" : "revoke_body"),
+  const sureToRevoke = (/** @type {any} */ each) => () => ask({title: t(each.own ? "leave_title" : "revoke_title", {name: short(each.name, 60)}),
+    body: t(each.own ? "leave_body" : "revoke_body"),
     yes: t(each.own ? "leave" : "revoke"), no: t("keep_it")});
   const sureToForget = () => ask({title: t("leave_title", {name: ""}), body: t("leave_unlisted_body"), yes: t("leave"), no: t("keep_it")});
-  const forget = async () => {
-    forgetKey();
-    adminKey.value = {key: "", until: 0};
-    stop("nokey");
-  };
   const revoke = (/** @type {any} */ each) => async () => {
     await remove(`api/keys/${encodeURIComponent(each.name)}`);
-    if (each.own) {
-      forgetKey();
-      adminKey.value = {key: "", until: 0};
-      stop("nokey");
-    } else await load();
+    await (each.own ? signOut() : load());
   };
   const pair = async () => setCode(await post("api/pair/codes", {scope}));
   return html`<section class="card" aria-label=${t("devices")}><h2>${t("devices")}</h2>
     ${keys.length === 0 && html`<p class="empty">${t("no_devices")}</p>`}
     ${me.value.name && !keys.some(each => each.own) && html`<div class="row">
-      <${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${forget} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
+      <${Act} label=${t("leave_unlisted")} reads sure=${sureToForget} run=${signOut} fail=${fail} /><span class="dim">${t("leave_unlisted_what")}</span></div>`}
     <ul class="plainlist">${keys.map(each => html`<li key=${each.name} class="past"><span class="what">
       <b>${short(each.name, 60)}</b>${each.own && html` <em>${t("this_browser")}</em>`}
       <small>${[t(`scope_${each.scope}`), each.made && t("made", {clock: clock(each.made)}), each.used && t("used", {clock: clock(each.used)})].filter(Boolean).join(" · ")}</small></span>

@@ -1,9 +1,9 @@
 /** The view Files: the list, uploads with the findings of the checks, printing and deleting. */
 
-import {address, Failure, get, post, remove, upload} from "./api.mjs";
+import {address, get, post, remove, upload} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Details, outcome} from "./inspect.mjs";
-import {refused} from "./refusal.mjs";
+import {refused, showRefusal} from "./refusal.mjs";
 import {Choose, chosen, foldersIn, NewFolder, Several} from "./several.mjs";
 import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter, whyRead} from "./state.mjs";
@@ -86,7 +86,7 @@ async function uploadOne(entry, overwrite) {
     load();
     check(entry.id, path);
   } catch (error) {
-    const {status, message} = /** @type {Failure} */ (error);
+    const {status, message} = /** @type {import("./api.mjs").Failure} */ (error);
     if (status === 409 && !overwrite && (await sureToReplace(entry.name))) return uploadOne(entry, true);
     update(entry.id, {state: "failed", text: message, file: status === 0 ? entry.file : null, stop: null});
   }
@@ -108,7 +108,7 @@ async function check(id, path) {
         return;
       }
     } catch (error) {
-      if (/** @type {Failure} */ (error).status === 404) return update(id, {state: "gone"});
+      if (/** @type {import("./api.mjs").Failure} */ (error).status === 404) return update(id, {state: "gone"});
     }
     await new Promise(resolve => setTimeout(resolve, POLL));
   }
@@ -148,16 +148,14 @@ function Upload({entry}) {
 
 // -- the list ----------------------------------------------------------------------------------------------
 
-/** @param {{path: string, name: string}} file */
+/** @param {{path: string}} file */
 async function print(file) {
   refused.value = null;
   try {
     await post(`api/files/local/${address(file.path)}`, {command: "select", print: true});
     location.hash = "#now";
   } catch (error) {
-    const known = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(file.path)}`).catch(() => null) : null;
-    if (!known?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
-    refused.value = {...file, reasons: [/** @type {Error} */ (error).message]};
+    await showRefusal(error, file.path);
   }
 }
 

@@ -2,25 +2,22 @@
 
 import {address, download, get} from "./api.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
+import {lineQuality} from "./line_quality.mjs";
 import {isGone, lineFigures, net, printer, server, short} from "./store.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, number, sentence, size, t, tn} from "./words.mjs";
 
 const INTERVAL = 10000; // ms between two requests
 const LOW = 0.1; // share of a disk, or of the memory: less should not be free
-const MANY_RESENDS = 0.01; // share of the lines
 
 const known = signal(/** @type {any} */ (null));
 const fail = signal("");
 const fileFail = signal("");
 
-async function load() {
-  try {
+function load() {
+  return attempt(fail, async () => {
     known.value = await get("api/health");
-    fail.value = "";
-  } catch (error) {
-    fail.value = /** @type {Error} */ (error).message;
-  }
+  });
 }
 
 /** @param {{rows: [string, any][]}} props Rows without a value are left out. */
@@ -37,9 +34,7 @@ function ms(value) {
 /** The figures of the line in sentences. @param {any} link @returns {[string, string][]} tone and text */
 function meaning(link) {
   const {sent, resends, badChecksums, wrongNumbers, timeouts, figures} = link;
-  const share = resends / Math.max(1, sent);
-  const [tone, verdict] = share > MANY_RESENDS ? ["bad", "line_bad"] : resends ? ["warn", "line_some"] : ["good", "line_good"];
-  const sentences = /** @type {[string, string][]} */ ([[tone, `${t("line_resends", {resends: number(resends), sent: number(sent)})} ${t(verdict)}`]]);
+  const sentences = [lineQuality(sent, resends)];
   if (resends) sentences.push(["", t("resends_why", {wrong: number(badChecksums), missed: number(wrongNumbers), other: number(resends - badChecksums - wrongNumbers)})]);
   if (timeouts) sentences.push(["warn", tn("line_timeouts", timeouts)]);
   if (!figures?.answers) return sentences;

@@ -8,7 +8,7 @@ import {sureToStart} from "./start.mjs";
 import {isActive, isIdle, whyNoPrinter} from "./state.mjs";
 import {job, short} from "./store.mjs";
 import {Thumbnail} from "./thumbnail.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
 const PAGE_SIZE = 50;
@@ -35,19 +35,16 @@ function searchQuery() {
 }
 
 /** @param {number|null} before The id of the last print that is shown: load older ones. */
-async function load(before = null) {
+function load(before = null) {
   const query = searchQuery();
   query.set("limit", String(PAGE_SIZE));
   if (before) query.set("before", String(before));
-  try {
+  return attempt(fail, async () => {
     const answer = await get(`api/history?${query}`);
     jobs.value = before ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
     next.value = answer.next ?? null;
     if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
-    fail.value = "";
-  } catch (error) {
-    fail.value = /** @type {Error} */ (error).message;
-  }
+  });
 }
 
 /** The outcome of a print, in lower case. @param {any} each */

@@ -5,7 +5,7 @@ import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
 import {Queued} from "./several.mjs";
 import {sections, short} from "./store.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, number, t, tn, why} from "./words.mjs";
 
 const ENDS = 65536; // bytes at the beginning and end of a file in which slicers write their settings
@@ -90,11 +90,7 @@ function SlicerSettings({path}) {
   const open = async () => {
     if (rows) return;
     const where = `downloads/files/local/${address(path)}`;
-    try {
-      setRows(settingsIn(`${await slice(where, `0-${ENDS - 1}`)}\n${await slice(where, `-${ENDS}`)}`));
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-    }
+    await attempt(fail, async () => setRows(settingsIn(`${await slice(where, `0-${ENDS - 1}`)}\n${await slice(where, `-${ENDS}`)}`)));
   };
   const shown = (rows ?? []).filter(([name, value]) => `${name} ${value}`.toLowerCase().includes(word.toLowerCase()));
   return html`<details onToggle=${open}><summary>${t("slicer_settings")}</summary>

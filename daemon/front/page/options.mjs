@@ -4,22 +4,19 @@ import {get, patch, post} from "./api.mjs";
 import {html, onChecked, onValue, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
 import {isAdmin, printer, sections, short} from "./store.mjs";
-import {Act, Fail} from "./widgets.mjs";
+import {Act, attempt, Fail} from "./widgets.mjs";
 import {plain, t, typed} from "./words.mjs";
 
 const known = signal(/** @type {any} */ (null));
-const lookFail = signal("");
+const loadFail = signal("");
 const cameraFail = signal("");
 const presetFail = signal("");
 const profileFail = signal("");
 
-async function load() {
-  try {
+function load() {
+  return attempt(loadFail, async () => {
     known.value = await get("api/settings");
-    lookFail.value = "";
-  } catch (error) {
-    lookFail.value = /** @type {Error} */ (error).message;
-  }
+  });
 }
 
 function whyNoAdmin() {
@@ -48,7 +45,7 @@ function changed(list, at, fields) {
 
 const CAMERA_FIELDS = [["name", "camera_name"], ["streamUrl", "camera_stream"], ["snapshotUrl", "camera_snapshot"], ["webrtcUrl", "camera_webrtc"]];
 
-function Camera() {
+function CameraSettings() {
   const {appearance, nozzled} = known.value;
   const webcam = nozzled?.webcam ?? known.value.webcam; // with the addresses as configured, which only an admin gets
   const [changes, setChanges] = useState(/** @type {Record<string, any>} */ ({}));
@@ -86,7 +83,7 @@ function Camera() {
     <${Fail} of=${cameraFail} /></section>`;
 }
 
-function Presets() {
+function PresetSettings() {
   const {profiles} = known.value.temperature;
   const hasChamber = "chamber" in (printer.value.heaters ?? {}) || profiles.some((/** @type {any} */ each) => each.chamber);
   const [rows, setRows] = useState(/** @type {any[]|null} */ (null));
@@ -119,7 +116,7 @@ function profileLabel(group, key) {
   return t(`profile_${group === "maxTemperatures" ? "max_" : ""}${key}`);
 }
 
-function Profile() {
+function ProfileSettings() {
   const [profile, setProfile] = useState(/** @type {any} */ (null));
   const [changes, setChanges] = useState(/** @type {Record<string, any>} */ ({}));
   const load = () => get("api/printerprofiles/_default").then(setProfile, error => (profileFail.value = error.message));
@@ -159,6 +156,6 @@ function Profile() {
 
 export function Options() {
   useEffect(() => void load(), [sections.value.settings?.revision]);
-  if (!known.value) return html`<${Fail} of=${lookFail} />`;
-  return html`<${Profile} /><${Presets} /><${Camera} />`;
+  if (!known.value) return html`<${Fail} of=${loadFail} />`;
+  return html`<${ProfileSettings} /><${PresetSettings} /><${CameraSettings} />`;
 }

@@ -5,7 +5,7 @@ import {html, onChecked, onValue, signal, useEffect, useRef, useState} from "./h
 import {start} from "./link.mjs";
 import {ownName, pair} from "./pairing.mjs";
 import {net, short} from "./store.mjs";
-import {Fail} from "./widgets.mjs";
+import {attempt, Fail} from "./widgets.mjs";
 import {t, why} from "./words.mjs";
 
 const POLL = 2000; // ms; the server drops a request that is not polled for 15 s
@@ -31,11 +31,7 @@ export function Pair() {
     if (busy) return;
     fail.value = "";
     setBusy(what);
-    try {
-      await run();
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-    }
+    await attempt(fail, run);
     setBusy("");
   };
   const byCode = submit("code", async () => {

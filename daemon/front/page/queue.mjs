@@ -5,7 +5,7 @@ import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {isActive, isIdle, whyRead} from "./state.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
 import {sections, short} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {t, tn, typed, why} from "./words.mjs";
 
 const MAX_COPIES = 100;
@@ -14,13 +14,10 @@ const MAX_LENGTH = {notes: 1000, material: 60}; // characters
 const known = signal(/** @type {any} */ (null));
 const fail = signal("");
 
-async function load() {
-  try {
+function load() {
+  return attempt(fail, async () => {
     known.value = await get("api/queue");
-    fail.value = "";
-  } catch (error) {
-    fail.value = /** @type {Error} */ (error).message;
-  }
+  });
 }
 
 /** A function that sends a command to the queue. @param {object} body */
@@ -58,15 +55,10 @@ function Edit({entry, close}) {
       fail.value = t("number_range", {label: t("copies"), least, most: MAX_COPIES, unit: ""});
       return;
     }
-    fail.value = "";
     setPending(true);
-    try {
-      await command({command: "change", id: entry.id, copies, notes: wanted.notes.trim(), material: wanted.material.trim() || null})();
-      close();
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-      setPending(false);
-    }
+    const change = command({command: "change", id: entry.id, copies, notes: wanted.notes.trim(), material: wanted.material.trim() || null});
+    if (await attempt(fail, change)) close();
+    else setPending(false);
   }
   return html`<form class="row editing" onSubmit=${submit} onKeyDown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && close()}>
     <label class="field"><span>${t("copies")}</span><input inputmode="numeric" size="4" autofocus value=${wanted.copies} onInput=${put("copies")} /></label>

@@ -1,15 +1,25 @@
 /** Why a file is refused; it can be printed anyway after the user has confirmed having read the reasons. */
 
-import {address, get, post} from "./api.mjs";
+import {address, Failure, get, post} from "./api.mjs";
 import {html, onChecked, signal, useEffect, useState} from "./html.mjs";
 import {job, short} from "./store.mjs";
-import {whyNoPrinter} from "./state.mjs";
+import {isActive, whyNoPrinter} from "./state.mjs";
 import {Act, Fail, Modal} from "./widgets.mjs";
 import {t, tn, why} from "./words.mjs";
 
 const fail = signal("");
 /** The file that was just refused; null: none. */
 export const refused = signal(/** @type {{path: string, name: string, reasons: string[]}|null} */ (null));
+
+/**
+ * Show why a file was refused, if its own errors are the reason; otherwise throw the error.
+ * @param {unknown} error Of the request to print it. @param {string} path
+ */
+export async function showRefusal(error, path) {
+  const known = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(path)}`).catch(() => null) : null;
+  if (!known?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
+  refused.value = {path, name: known.name, reasons: [/** @type {Error} */ (error).message]};
+}
 
 /** The refusal as a dialog over any view. */
 export function Refused() {

@@ -1,11 +1,11 @@
 /** Continuing the last print, which ended early, at a layer of its file: the proposal, what to check, and the confirmation. */
 
-import {address, Failure, get, post} from "./api.mjs";
+import {get, post} from "./api.mjs";
 import {html, onChecked, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
-import {refused} from "./refusal.mjs";
+import {showRefusal} from "./refusal.mjs";
 import {degrees, heaterName, isActive, whyNoPrinter, whyRead} from "./state.mjs";
 import {job, short} from "./store.mjs";
-import {Act, Fail, Modal, overlay} from "./widgets.mjs";
+import {Act, attempt, Fail, Modal, overlay} from "./widgets.mjs";
 import {clock, number, sentence, t} from "./words.mjs";
 
 const TIMEOUT = 900000; // ms: a small computer reads a large file for minutes
@@ -48,11 +48,7 @@ function Dialog({each}) {
   const load = async (/** @type {object} */ place) => {
     setLoading(true);
     fail.value = "";
-    try {
-      setProposal(await post("api/resume-at", {command: "propose", print: each.id, ...place}, {timeout: TIMEOUT}));
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-    }
+    await attempt(fail, async () => setProposal(await post("api/resume-at", {command: "propose", print: each.id, ...place}, {timeout: TIMEOUT})));
     setLoading(false);
   };
   useEffect(() => void load({}), []);
@@ -116,9 +112,7 @@ async function start(proposal) {
   try {
     await post("api/resume-at", {command: "start", token: proposal.token}, {timeout: TIMEOUT});
   } catch (error) {
-    const known = error instanceof Failure && error.status === 409 ? await get(`api/files/local/${address(proposal.file)}`).catch(() => null) : null;
-    if (!known?.gcodeAnalysis?.errors?.length || whyNoPrinter.value || isActive.value) throw error;
-    refused.value = {path: proposal.file, name: known.name, reasons: [error instanceof Error ? error.message : ""]};
+    await showRefusal(error, proposal.file);
   }
   close();
   location.hash = "#now";

@@ -3,12 +3,13 @@
 import {get, post} from "./api.mjs";
 import {Devices} from "./devices.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
+import {lineQuality} from "./line_quality.mjs";
 import {Looks} from "./looks.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
 import {isAdmin, isGone, job, lineFigures, printer, profile, sections, server, short, newVersion} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {number, sentence, t, tn, why} from "./words.mjs";
+import {sentence, t, tn, why} from "./words.mjs";
 
 const connectFail = signal("");
 const printerFail = signal("");
@@ -92,12 +93,12 @@ function PrinterCard() {
 
 // -- health and appearance --------------------------------------------------------------------------------------
 
-function Health() {
+function HealthSummary() {
   const {sent, resends} = lineFigures.value ?? {};
   const {protection, trouble} = printer.value;
   return html`<section class="card" aria-label=${t("health")}><h2>${t("health")}</h2>
     ${typeof sent === "number" && !isGone.value
-      ? html`<p>${t("line_resends", {resends: number(resends ?? 0), sent: number(sent)})} ${t(!resends ? "line_good" : resends / Math.max(1, sent) > 0.01 ? "line_bad" : "line_some")}</p>`
+      ? html`<p>${lineQuality(sent, resends ?? 0)[1]}</p>`
       : html`<p class="empty">${t("no_line")}</p>`}
     ${trouble && html`<p class="bad">${short(trouble, 400)}</p>`}
     ${protection && !protection.after && html`<p class="warn">${t("unprotected", {reason: sentence(short(protection.reason))})}</p>`}
@@ -137,6 +138,6 @@ function CompanionPart({name}) {
 
 export function Settings() {
   const companions = Object.keys(COMPANIONS).filter(name => sections.value.companions?.[name]);
-  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${Health} /><${Scripts} /><${Appearance} /></div>
+  return html`<div class="grid two"><div><${Connection} /><${PrinterCard} /><${HealthSummary} /><${Scripts} /><${Appearance} /></div>
     <div><${Devices} /><${Options} />${companions.map(name => html`<${CompanionPart} key=${name} name=${name} />`)}</div></div>`;
 }

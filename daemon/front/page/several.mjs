@@ -3,7 +3,7 @@
 import {address, newFolder, post, remove} from "./api.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {sections, short} from "./store.mjs";
-import {Act, ask, Fail} from "./widgets.mjs";
+import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {t, tn} from "./words.mjs";
 
 const MAX_NAMES = 8; // in a question
@@ -112,13 +112,11 @@ export function NewFolder({parent, close, onDone}) {
     fail.value = name.trim() && !name.includes("/") ? "" : t("name_wrong");
     if (fail.value) return;
     setPending(true);
-    try {
+    await attempt(fail, async () => {
       await newFolder(name.trim(), parent);
       close();
       await onDone();
-    } catch (error) {
-      fail.value = /** @type {Error} */ (error).message;
-    }
+    });
     setPending(false);
   }
   return html`<form class="notice several" aria-label=${t("new_folder")} onSubmit=${submit}><div class="row">

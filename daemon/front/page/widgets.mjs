@@ -74,6 +74,21 @@ export function untilIdle() {
   return new Promise(resolve => ("requestIdleCallback" in window ? requestIdleCallback(resolve, {timeout: 1000}) : setTimeout(resolve, 200)));
 }
 
+/**
+ * Run something, and leave its error in a signal for `Fail`; the signal is cleared if it succeeds.
+ * @param {{value: string}} fail @param {() => Promise<unknown>} run @returns {Promise<boolean>} Whether it succeeded.
+ */
+export async function attempt(fail, run) {
+  try {
+    await run();
+    fail.value = "";
+    return true;
+  } catch (error) {
+    fail.value = /** @type {Error} */ (error).message;
+    return false;
+  }
+}
+
 /** The message of a failed action, until the next try. @param {{of: any}} props */
 export function Fail({of}) {
   return html`<p class="fail" role="alert">${why(of.value)}</p>`;
