@@ -1,4 +1,4 @@
-"""The page in a real browser: one Chromium and one service for a module, and a tab for each test."""
+"""A real browser for the page: one Chromium and one service for each module, tabs for each test."""
 
 import shutil
 import socket
@@ -18,11 +18,11 @@ CONFIG += '[[macros.buttons]]\nname = "Greet"\ncommands = ["M117 hello"]\n'
 
 @pytest.fixture(scope="module")
 def node_modules():
-    """The folder with the tools of npm, whose integrity npm has checked."""
+    """The folder of the npm tools, whose integrity npm has checked."""
     ready = Path(__file__).with_name("tools") / "node_modules" / ".ready"
     lock = ready.parents[1] / "package-lock.json"
     if not ready.exists() or ready.stat().st_mtime < lock.stat().st_mtime:
-        cannot_run("the tools of npm are not there, or old: make lint-page")
+        cannot_run("the npm tools are missing or old: run make lint-page")
     return ready.parent
 
 
@@ -43,7 +43,7 @@ def chromium():
 
 
 class Running:
-    """A service with a simulated printer, which is unplugged for a moment when its nozzle has 245 °C."""
+    """A service with a simulated printer that is unplugged for 6 s when its nozzle reaches 245 °C."""
 
     def __init__(self, folder, speed=60):
         self._config, scenario = folder / "page.toml", folder / "scenario.toml"
@@ -58,7 +58,7 @@ class Running:
         self.daemon.event("http.listening")
 
     def restart(self):
-        """End it as a crash does, and start it anew on its port."""
+        """Kill the service as a crash would, and start it again on the same port."""
         port = self.daemon.address[1]
         self.daemon.end()
         until(lambda: not _answers(port), "the front to end")
@@ -82,7 +82,7 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def service(running):
-    """The service with a printer that is ready, and no print going on."""
+    """The service, with a printer that is ready and no print in progress."""
     if running.get("/api/job")["state"] not in {"Operational", "Connecting", "Opening serial connection"}:
         running.post("/api/connection", {"command": "disconnect"})
         until(lambda: running.get("/api/connection")["current"]["state"] in {"Closed", "Offline"}, "no printer")
@@ -92,8 +92,8 @@ def service(running):
 
 
 @pytest.fixture
-def tab(chromium, service):
-    """Makes tabs; they are closed at the end, and must not have had errors."""
+def new_tab(chromium, service):
+    """A function that opens tabs. They are closed at the end, and must not have logged errors."""
     made = []
 
     def new(**options):
@@ -108,7 +108,7 @@ def tab(chromium, service):
 
 @pytest.fixture
 def part(tmp_path):
-    """Makes files of the first lines of the example, with an end."""
+    """A function that makes files of the first lines of the example, with an end."""
 
     def new(name, lines, *, without=(), instead=""):
         made = head(lines, tmp_path)

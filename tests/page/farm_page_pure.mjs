@@ -1,4 +1,4 @@
-// What the pure parts of the farm's page say, as JSON. The folder of the page is the first argument.
+// Prints results of the pure functions of the farm's page, and its texts, as JSON. The first argument is the page's folder.
 
 const at = name => new URL(name, `file://${process.argv[2]}/`);
 const {texts: en} = await import(at("texts.mjs"));

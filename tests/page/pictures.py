@@ -1,7 +1,7 @@
-"""`make pictures`: the pictures of both pages, a printer's and the farm's, in docs/, made anew.
+"""`make pictures`: takes the pictures of both pages, a printer's and the farm's, in docs/images.
 
-The service is real, its printer is simulated; what would be another number each time is laid over what they say, so
-that a picture changes with the page alone.
+The service is real and its printer is simulated. Values that differ from run to run are replaced by fixed ones, so
+that a picture changes only if the page does.
 """
 
 import json
@@ -19,8 +19,8 @@ from support.processes import EXAMPLE
 from support.stage import Stage
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
-MOST = 100_000  # bytes of a picture
-NOW = 1_795_880_520  # when all of them are taken
+MAX_BYTES = 100_000  # of a picture
+NOW = 1_795_880_520  # the time in every picture, seconds since 1970
 DESKTOP = {"viewport": {"width": 1100, "height": 700}}
 TALL = {"viewport": {"width": 1100, "height": 880}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -119,7 +119,7 @@ def files() -> list[dict[str, object]]:
 
 
 def history() -> list[dict[str, object]]:
-    """Return the temperatures of half an hour: cold, heated up, then steady."""
+    """Return the temperatures of half an hour: cold, heating up, then steady."""
     rows: list[dict[str, object]] = []
     for ago in range(1800, 0, -5):
         since = 1500 - ago
@@ -133,23 +133,23 @@ def history() -> list[dict[str, object]]:
 
 def take(browser: Browser, service: Running, name: str, view: str, options: dict[str, object]) -> None:
     """Take one picture."""
-    there = Stage(browser, service, **options)
-    there.page.clock.set_system_time(NOW)
-    there.answer("**/api/printer/temperatures", {"history": history()})
-    there.answer("**/api/files?*", {"files": files(), "free": 21 * 10**9, "total": 32 * 10**9})
-    there.answer("**/api/keys", {"keys": KEYS})
-    there.show(**STATE, server={"time": NOW})
-    there.open(view)
-    there.is_in_state("Printing")
-    there.talk([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
-    there.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
-    there.page.wait_for_timeout(500)  # for what is loaded by itself
-    keep(there.page, FOLDER / f"page-{name}.png")
-    there.context.close()
+    stage = Stage(browser, service, **options)
+    stage.page.clock.set_system_time(NOW)
+    stage.answer("**/api/printer/temperatures", {"history": history()})
+    stage.answer("**/api/files?*", {"files": files(), "free": 21 * 10**9, "total": 32 * 10**9})
+    stage.answer("**/api/keys", {"keys": KEYS})
+    stage.show(**STATE, server={"time": NOW})
+    stage.open(view)
+    stage.is_in_state("Printing")
+    stage.talk([[line[0], NOW, line[2:]] for line in TALK.splitlines()])
+    stage.page.locator(WAIT.get(view, "main .card")).first.wait_for(state="attached")
+    stage.page.wait_for_timeout(500)  # for what the page loads later
+    save(stage.page, FOLDER / f"page-{name}.png")
+    stage.context.close()
 
 
 def take_farm(browser: Browser) -> None:
-    """Take the one of a farm, whose API and list are real; its printers are data."""
+    """Take the picture of a farm; its server and list are real, its printers are data."""
     with tempfile.TemporaryDirectory() as folder:
         farm = furnished(Path(folder), NOW)
         try:
@@ -160,15 +160,15 @@ def take_farm(browser: Browser) -> None:
             page.clock.set_system_time(NOW)
             page.goto(f"http://127.0.0.1:{farm.port}/#printers")
             page.locator("li.printer img").wait_for()
-            page.wait_for_timeout(500)  # for what is loaded by itself
-            keep(page, FOLDER / "farm-light.png")
+            page.wait_for_timeout(500)  # for what the page loads later
+            save(page, FOLDER / "farm-light.png")
             context.close()
         finally:
             farm.close()
 
 
 def browser_drawn(browser: Browser) -> bytes:
-    """Return what the camera of a printer sees: a drawing."""
+    """Return a drawing as the picture of a printer's camera."""
     page = browser.new_page(viewport={"width": 640, "height": 360})
     page.set_content(CAMERA)
     data = page.screenshot(type="jpeg", quality=100)
@@ -176,16 +176,16 @@ def browser_drawn(browser: Browser) -> bytes:
     return data
 
 
-def keep(page: Page, path: Path) -> None:
-    """Write a picture, which must not be large."""
+def save(page: Page, path: Path) -> None:
+    """Write a picture, and check that it is small."""
     page.screenshot(path=path, animations="disabled")
     size = path.stat().st_size
     sys.stdout.write(f"{path.relative_to(Path.cwd())} {size // 1000} kB\n")
-    assert size < MOST, f"{path} has {size} bytes, at most {MOST} are wanted"
+    assert size < MAX_BYTES, f"{path} has {size} bytes, more than {MAX_BYTES}"
 
 
 def main(names: list[str]) -> int:
-    """Take those that are named, or all."""
+    """Take the named pictures, or all."""
     FOLDER.mkdir(exist_ok=True)
     wanted = names or [*PICTURES, "farm"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

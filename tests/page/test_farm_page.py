@@ -1,4 +1,4 @@
-"""The farm's page in a real browser, on its real API with a real list; the printers are data."""
+"""The farm's page in a real browser, with the real server and list of jobs; only the printers are simulated data."""
 
 import json
 import time
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real_time
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
-SETTLED = 0.55  # s after which a button is meant that has come where another one was
+GUARD = 0.55  # s in which a button that has replaced another one ignores taps
 
 
 class FarmTab(Tab):
@@ -29,8 +29,8 @@ class FarmTab(Tab):
         self.page.goto(f"{self.root}#{view}")
         return self
 
-    def settled(self):
-        self.page.wait_for_timeout(1000 * SETTLED)
+    def wait_for_guard(self):
+        self.page.wait_for_timeout(1000 * GUARD)
         return self
 
     def card(self, name):
@@ -45,7 +45,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture
-def tab(chromium, shared):
+def new_tab(chromium, shared):
     made = []
 
     def new(**options):
@@ -58,34 +58,34 @@ def tab(chromium, shared):
     assert [error for each in made for error in each.errors] == []
 
 
-def test_a_room_of_printers_is_run_from_the_page(tab, shared, axe):
-    there = tab(**DESKTOP).open(key=False)
-    page = there.page
+def test_a_room_of_printers_is_run_from_the_page(new_tab, shared, axe):
+    tab = new_tab(**DESKTOP).open(key=False)
+    page = tab.page
     page.get_by_label("Key").fill("not-the-key")
-    there.button("Sign in").click()
+    tab.button("Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("does not know this key")
     page.get_by_label("Key").fill(shared.key)
     with page.expect_request("**/printers/mk3-1/picture"):  # the only one with a camera
-        there.button("Sign in").click()
+        tab.button("Sign in").click()
     expect(page.locator("h1")).to_have_text("Print room")
     expect(page.locator(".sums")).to_contain_text("1 needs help")
-    expect(there.card("mk3-1")).to_contain_text("59 min left, done")
-    expect(there.card("mini-2")).to_contain_text("The firmware stopped: Heating failed.")
+    expect(tab.card("mk3-1")).to_contain_text("59 min left, done")
+    expect(tab.card("mini-2")).to_contain_text("The firmware stopped: Heating failed.")
     page.evaluate(axe)
-    assert found_in(there) == []
-    # the bed is clear: the printer says so before the button is done
-    there.card("mk3-4").get_by_role("button", name="Bed is clear").click()
-    expect(there.card("mk3-4")).to_contain_text("Ready")
-    there.card("mini-1").get_by_role("button", name="Resume").click()
-    expect(there.card("mini-1")).to_contain_text("Printing")
-    # cancelling asks, and takes no yes from a finger that was meant for what was there before
-    there.card("mk3-1").get_by_role("button", name="Cancel").click()
+    assert found_in(tab) == []
+    # the button is pending until the printer confirms that the bed is clear
+    tab.card("mk3-4").get_by_role("button", name="Bed is clear").click()
+    expect(tab.card("mk3-4")).to_contain_text("Ready")
+    tab.card("mini-1").get_by_role("button", name="Resume").click()
+    expect(tab.card("mini-1")).to_contain_text("Printing")
+    # cancelling asks, and ignores a tap that was meant for what was there before
+    tab.card("mk3-1").get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog", name="Cancel bracket left.gcode?")
     expect(dialog).to_contain_text("41 % are done")
     expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
     expect(dialog.get_by_role("button", name="Cancel it")).to_be_disabled()
-    assert found_in(there) == []
-    there.settled()
+    assert found_in(tab) == []
+    tab.wait_for_guard()
     dialog.get_by_role("button", name="Cancel it").click()
     expect(dialog).to_have_count(0)
     assert [(name, order.verb) for name, order in shared.printers.orders if order.verb != "picture"] == [
@@ -96,7 +96,7 @@ def test_a_room_of_printers_is_run_from_the_page(tab, shared, axe):
     page.get_by_role("button", name="Away 1").click()
     expect(page.locator("li.printer")).to_have_count(1)
     page.get_by_role("button", name="All 6").click()
-    # a person's word for what a printer cannot tell
+    # a user enters the outcome that the printer cannot report
     orphans = page.locator(".orphans")
     expect(orphans).to_contain_text("copy 3 on mk3-2. It was printing")
     orphans.get_by_role("button", name="It was finished").click()
@@ -104,73 +104,73 @@ def test_a_room_of_printers_is_run_from_the_page(tab, shared, axe):
     assert shared.do(lambda jobs: jobs.counts())["done"] == 2
 
 
-def test_jobs_are_put_in_order_held_changed_and_submitted(tab, shared, axe, tmp_path):
-    there = tab(**DESKTOP).open("jobs")
-    page = there.page
+def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, tmp_path):
+    tab = new_tab(**DESKTOP).open("jobs")
+    page = tab.page
     names = page.locator(".job-row h2")
     expect(names).to_have_count(3)
-    there.button("Why does it wait?: benchy.gcode").click()
+    tab.button("Why does it wait?: benchy.gcode").click()
     expect(page.locator(".details")).to_contain_text("has TPU loaded")
-    there.button("Move hinge.gcode up").click()
+    tab.button("Move hinge.gcode up").click()
     expect(names.nth(1)).to_contain_text("hinge.gcode")
-    there.button("Release: hinge.gcode").click()
-    expect(there.button("Hold: hinge.gcode")).to_be_visible()
-    there.button("Edit: benchy.gcode").click()
+    tab.button("Release: hinge.gcode").click()
+    expect(tab.button("Hold: hinge.gcode")).to_be_visible()
+    tab.button("Edit: benchy.gcode").click()
     page.evaluate(axe)
-    assert found_in(there) == []
+    assert found_in(tab) == []
     page.get_by_label("Material").fill("PLA")
     page.get_by_label("Nozzle, mm").fill("0,4")
-    there.button("Save").click()
+    tab.button("Save").click()
     expect(page.locator(".job-row", has_text="benchy")).to_contain_text("PLA · 0.4 mm nozzle")
-    there.button("Cancel: benchy.gcode").click()
+    tab.button("Cancel: benchy.gcode").click()
     dialog = page.get_by_role("dialog", name="Cancel benchy.gcode?")
     expect(dialog).to_contain_text("3 waiting copies will not be printed.")
-    there.settled()
+    tab.wait_for_guard()
     dialog.get_by_role("button", name="Cancel the job").click()
     expect(names).to_have_count(2)
 
-    there.go("submit")
+    tab.go("submit")
     good, empty = tmp_path / "<b>vase.gcode", tmp_path / "empty.gcode"
     good.write_text("G28\n")
     empty.write_text("")
     page.locator("#files").set_input_files([good, empty])
     page.get_by_label("Copies").fill("2")
     page.get_by_label("Group").fill("small")
-    there.button("Submit 2 files").click()
+    tab.button("Submit 2 files").click()
     row = page.locator(".submit li")
     expect(row.nth(1)).to_contain_text("the file is empty")
     expect(row.nth(0)).to_contain_text("is job 4")
-    assert found_in(there) == []
-    there.button("Try again: empty.gcode").click()
+    assert found_in(tab) == []
+    tab.button("Try again: empty.gcode").click()
     expect(row.nth(1)).to_contain_text("the file is empty")
     job = shared.do(lambda jobs: jobs.job("4"))
     assert (job.name, job.copies, job.group, job.material) == ("<b>vase.gcode", 2, "small", "PLA")
 
-    there.go("history")
+    tab.go("history")
     benchy = page.locator("main .past", has_text="benchy.gcode")
     expect(benchy).to_have_count(3)
     page.get_by_label("State").select_option("done")
     expect(benchy).to_have_count(0)
     expect(page.locator("main .past").first).to_contain_text("bracket left.gcode")
-    assert found_in(there) == []
+    assert found_in(tab) == []
     with page.expect_download() as saved:
-        there.button("Save as CSV").click()
+        tab.button("Save as CSV").click()
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
 
 
-def test_on_a_phone_in_german_and_when_the_server_is_away(tab, shared, axe):
+def test_on_a_phone_in_german_and_when_the_server_is_away(new_tab, shared, axe):
     evil = "<img src=x onerror=document.title=1>\u202e"
     shared.change("mini-2", name=evil, reason=evil, group=evil, url="javascript:alert(1)")
-    there = tab(**PHONE).open(language="de")
-    page = there.page
+    tab = new_tab(**PHONE).open(language="de")
+    page = tab.page
     expect(page.locator(".sums")).to_contain_text("braucht Hilfe")
     page.evaluate(axe)
     for view in ("printers", "jobs", "submit", "history", "settings"):
-        there.go(view)
+        tab.go(view)
         page.locator("main .card").first.wait_for()
-        assert found_in(there) == [], view
-    there.button("Schlüssel anlegen").wait_for()
-    there.go("printers")
+        assert found_in(tab) == [], view
+    tab.button("Schlüssel anlegen").wait_for()
+    tab.go("printers")
     expect(page.locator("main")).to_contain_text("<img src=x")
     assert page.locator("main img:not([src^=blob]), main a[href^=javascript], main b img").count() == 0
     page.get_by_label("Suchen").fill("mk3-1")
@@ -178,22 +178,22 @@ def test_on_a_phone_in_german_and_when_the_server_is_away(tab, shared, axe):
     assert page.title() != "1"
     shared.go_away()
     expect(page.locator("#banner")).to_contain_text("Keine Verbindung zum Server der Farm; Drucke laufen weiter")
-    expect(there.card("mk3-1")).to_have_class("card printer old")
+    expect(tab.card("mk3-1")).to_have_class("card printer old")
     shared.come_back()
     expect(page.locator(".fresh")).to_have_text("Live")
-    assert found_in(there) == []
+    assert found_in(tab) == []
 
 
-def test_hundreds_of_printers_are_drawn_where_they_are_seen(tab, shared):
+def test_hundreds_of_printers_are_drawn_where_they_are_seen(new_tab, shared):
     many = {f"x{number:03}": Presence(at=shared.printers.now, boot="b", state="Operational") for number in range(400)}
     shared.do(lambda _: shared.printers.presences.update(many))
-    there = tab(**DESKTOP).open()
-    expect(there.page.locator("li.printer")).to_have_count(406)
-    expect(there.card("x399")).to_contain_text("Bed to clear")
-    assert there.page.locator("li.printer", has=there.page.locator("button")).count() < 60
-    there.card("x399").scroll_into_view_if_needed()
-    there.card("x399").get_by_role("button", name="Hold: x399").click()
-    expect(there.card("x399")).to_contain_text("On hold")
-    there.page.get_by_label("Find").fill("x39")
-    expect(there.page.locator("li.printer")).to_have_count(10)
+    tab = new_tab(**DESKTOP).open()
+    expect(tab.page.locator("li.printer")).to_have_count(406)
+    expect(tab.card("x399")).to_contain_text("Bed to clear")
+    assert tab.page.locator("li.printer", has=tab.page.locator("button")).count() < 60
+    tab.card("x399").scroll_into_view_if_needed()
+    tab.card("x399").get_by_role("button", name="Hold: x399").click()
+    expect(tab.card("x399")).to_contain_text("On hold")
+    tab.page.get_by_label("Find").fill("x39")
+    expect(tab.page.locator("li.printer")).to_have_count(10)
     shared.do(lambda _: [shared.printers.presences.pop(name) for name in many])

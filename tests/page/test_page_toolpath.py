@@ -1,4 +1,4 @@
-"""Toolpaths in a real browser: they are read as they were written, and drawn where they are."""
+"""Toolpaths in a real browser: they are read as the analysis wrote them, and drawn in the right place."""
 
 import re
 import urllib.request
@@ -73,7 +73,7 @@ def small(tmp_path):
 
 
 def uploaded(service, path):
-    """Upload a file, and return the address of its toolpath once there is one."""
+    """Upload a file, wait for its analysis, and return the address of its toolpath."""
     data = path.read_bytes()
     assert service.upload(path.name, len(data), [data])[0] == 201
     return until(lambda: service.get(f"/api/files/local/{path.name}").get("toolpath"), "a toolpath")
@@ -86,12 +86,12 @@ def blob(service, address):
         return answer.read()
 
 
-def test_the_page_reads_what_the_analysis_has_written(tab, service, part):
+def test_the_page_reads_toolpaths_as_the_analysis_wrote_them(new_tab, service, part):
     path = part("whole.gcode", 4000)
     address = uploaded(service, path)
     told = read(blob(service, address))
-    there = tab().open()
-    found = there.page.evaluate(READ, address)
+    tab = new_tab().open()
+    found = tab.page.evaluate(READ, address)
     units = [[round(each.x * 100), round(each.y * 100), round(each.z * 100), each.kind] for each in told.vertices]
     assert found["vertices"] == units
     assert found["layers"] == [
@@ -108,11 +108,11 @@ def test_the_page_reads_what_the_analysis_has_written(tab, service, part):
     assert all(tuple(each[3]) in places for each in found["reached"])
 
 
-def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(tab, service, small):
+def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(new_tab, service, small):
     address = uploaded(service, small)
-    there = tab(**PHONE).open("files")
-    there.page.locator("button.what", has_text="small.gcode").click()
-    canvas = there.page.locator(".toolpath canvas")
+    tab = new_tab(**PHONE).open("files")
+    tab.page.locator("button.what", has_text="small.gcode").click()
+    canvas = tab.page.locator(".toolpath canvas")
     expect(canvas).to_have_attribute("data-layer", "2")
     assert canvas.get_attribute("aria-label") == "Layer 2 of 2, 0.40 mm"
     seen = canvas.evaluate(COLOURS)
@@ -121,35 +121,35 @@ def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(tab, service, small):
     assert min(seen["--ghost"]) > 0.5  # the square below
     assert seen["--k2"] == [0, 0]
 
-    slider = there.page.get_by_role("slider", name="Layer")
+    slider = tab.page.get_by_role("slider", name="Layer")
     slider.press("ArrowLeft")
     expect(canvas).to_have_attribute("aria-label", "Layer 1 of 2, 0.20 mm")
     expect(canvas).to_have_attribute("data-layer", "1")
     seen = canvas.evaluate(COLOURS)
     assert min(seen["--k2"]) > 0.5
     assert (seen["--k5"], seen["--ghost"]) == ([0, 0], [0, 0])
-    there.page.get_by_role("checkbox", name="Outer wall").uncheck()
+    tab.page.get_by_role("checkbox", name="Outer wall").uncheck()
     assert canvas.evaluate(COLOURS)["--k2"] == [0, 0]
-    assert there.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
 
-    there.button("Show in 3D").click()
-    solid = there.page.locator(".orbit canvas")
+    tab.button("Show in 3D").click()
+    solid = tab.page.locator(".orbit canvas")
     expect(solid).to_have_attribute("data-vertices", str(len(read(blob(service, address)).vertices)))
     solid.press("ArrowLeft")
-    there.button("Zoom in").click()
-    expect(there.page.get_by_role("slider", name="From layer")).to_be_visible()
-    there.button("Show one layer").first.click()
+    tab.button("Zoom in").click()
+    expect(tab.page.get_by_role("slider", name="From layer")).to_be_visible()
+    tab.button("Show one layer").first.click()
     expect(canvas).to_have_attribute("data-layer", "2")
 
 
 @pytest.mark.nightly  # a print in its own time, which takes 8 s
-def test_the_layer_that_is_printed_is_shown_with_what_is_done(tab, service, small):
+def test_the_current_layer_is_shown_with_what_is_done(new_tab, service, small):
     small.write_text(SMALL.replace("F60\n", "F6\n"))  # some seconds on this printer
     service.print_file(small)
-    there = tab().open()
-    canvas = there.page.locator(".toolpath canvas[role=img]")
+    tab = new_tab().open()
+    canvas = tab.page.locator(".toolpath canvas[role=img]")
     expect(canvas).to_have_attribute("aria-label", re.compile(r"Layer 1 of 2, 0.20 mm, [3-7]\d % of it done"))
-    expect(there.page.locator(".toolpath h2")).to_have_text("Layer 1 of 2, 0.20 mm")
+    expect(tab.page.locator(".toolpath h2")).to_have_text("Layer 1 of 2, 0.20 mm")
     seen = canvas.evaluate(COLOURS)
     assert seen["--done"][1] > 0.2  # the side in front
     assert seen["--rest"][0] > 0.2
