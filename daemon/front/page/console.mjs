@@ -5,7 +5,7 @@ import {html, onValue, signal, useEffect, useLayoutEffect, useRef, useState} fro
 import {subscribeConsole} from "./link.mjs";
 import {isActive, isPrinting, thisPrint, whyNoPrinter} from "./state.mjs";
 import {job, lines, short} from "./store.mjs";
-import {ask} from "./widgets.mjs";
+import {ask, attempt} from "./widgets.mjs";
 import {language, t, tn, why} from "./words.mjs";
 
 /** Tests for the lines that the user can hide; the answers to M105 count as temperatures. */
@@ -65,16 +65,11 @@ function sureToSend(text) {
     yes: t("send_yes"), no: t("send_no"), holds: thisPrint()});
 }
 
-export function Console() {
-  const [helps, setHelps] = useState(false);
+/** The lines of the dialogue; they stand still while the user has scrolled up. */
+function Dialogue() {
   const box = useRef(/** @type {HTMLElement|null} */ (null));
   const [heldAt, setHeldAt] = useState(0); // the last line that was visible when the user scrolled up; 0: following the end
   const shown = useRef(lines.value); // stays the same while the user has scrolled up
-  const [pending, setPending] = useState(false);
-  useEffect(() => {
-    subscribeConsole(true);
-    return () => subscribeConsole(false);
-  }, []);
   const active = Object.entries(FILTERS).filter(([name]) => hidden.value.has(name)).map(([, test]) => test);
   const filtered = (/** @type {typeof lines.value} */ all) => all.filter(line => line.way === "gap" || !active.some(test => test(line)));
   if (!heldAt) shown.current = lines.value;
@@ -83,13 +78,25 @@ export function Console() {
     if (!heldAt && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [rows.at(-1)?.id, heldAt]);
   const fresh = heldAt ? filtered(lines.value).filter(({id}) => id > heldAt).length : 0;
-  function scrolled() {
+  function onScroll() {
     if (!box.current) return;
     const {scrollTop, scrollHeight, clientHeight} = box.current;
-    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
-    if (atEnd && heldAt) setHeldAt(0);
-    else if (!atEnd && !heldAt) setHeldAt(rows.at(-1)?.id ?? 1);
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 24;
+    if (isAtEnd && heldAt) setHeldAt(0);
+    else if (!isAtEnd && !heldAt) setHeldAt(rows.at(-1)?.id ?? 1);
   }
+  return html`<div class="log" ref=${box} onScroll=${onScroll} tabindex="0" role="log" aria-live="off" aria-label=${t("dialogue")}>
+      ${rows.length === 0 && html`<p class="empty">${t("console_empty")}</p>`}
+      ${rows.map(line => line.way === "gap"
+        ? html`<div key=${line.id} class="gap">${t("console_gap", {n: line.text})}</div>`
+        : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
+    </div>
+    <button type="button" class="small held" hidden=${!heldAt} onClick=${() => setHeldAt(0)}>${tn("console_new", fresh)} ↓</button>`;
+}
+
+/** The field for commands; a refused command stays in it. */
+function CommandForm() {
+  const [pending, setPending] = useState(false);
   async function submit(/** @type {Event} */ event) {
     event.preventDefault();
     const text = command.value.trim();
@@ -98,39 +105,37 @@ export function Console() {
     if (refusal.value) return;
     if (spoils(text) && !(await sureToSend(text))) return;
     setPending(true);
-    try {
-      await gcode({command: text}, {late: /m112/i.test(text)});
+    if (await attempt(refusal, () => gcode({command: text}, {late: /m112/i.test(text)}))) {
       if (sentCommands[0] !== text) sentCommands.unshift(text);
       sentCommands.length = Math.min(sentCommands.length, MAX_SENT);
       recalled = -1;
       command.value = "";
-    } catch (error) {
-      refusal.value = /** @type {Error} */ (error).message; // the command stays in the field
     }
     setPending(false);
   }
-  function keys(/** @type {KeyboardEvent} */ event) {
-    const way = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
-    if (!way || !sentCommands.length) return;
+  function recall(/** @type {KeyboardEvent} */ event) {
+    const step = event.key === "ArrowUp" ? 1 : event.key === "ArrowDown" ? -1 : 0;
+    if (!step || !sentCommands.length) return;
     event.preventDefault();
-    recalled = Math.max(-1, Math.min(sentCommands.length - 1, recalled + way));
+    recalled = Math.max(-1, Math.min(sentCommands.length - 1, recalled + step));
     command.value = recalled < 0 ? "" : sentCommands[recalled];
   }
+  return html`<form class="row say" onSubmit=${submit}><p class="fail" role="alert">${why(refusal.value)}</p><label class="hidden" for="command">${t("command")}</label>
+      <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="M115" enterkeyhint="send"
+        onInput=${onValue(value => (command.value = value))} onKeyDown=${recall} />
+      <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>`;
+}
+
+export function Console() {
+  const [isHelpOpen, setHelpOpen] = useState(false);
+  useEffect(() => {
+    subscribeConsole(true);
+    return () => subscribeConsole(false);
+  }, []);
   return html`<section class="card console" aria-label=${t("view_console")}>
     <div class="row tools"><span>${t("hide")}</span>${Object.keys(FILTERS).map(name => html`<label key=${name} class="check"><input type="checkbox"
       checked=${hidden.value.has(name)} onChange=${() => toggle(name)} /> ${t(`filter_${name}`)}</label>`)}
-      <button type="button" class="small" aria-expanded=${helps} onClick=${() => setHelps(!helps)}>${t("gcode_help")}</button></div>
-    ${helps && html`<${Help} word=${command.value} />`}
-    <div class="log" ref=${box} onScroll=${scrolled} tabindex="0" role="log" aria-live="off" aria-label=${t("dialogue")}>
-      ${rows.length === 0 && html`<p class="empty">${t("console_empty")}</p>`}
-      ${rows.map(line => line.way === "gap"
-        ? html`<div key=${line.id} class="gap">${t("console_gap", {n: line.text})}</div>`
-        : html`<div key=${line.id} class=${line.way === ">" ? "sent" : "got"}>${line.way === ">" ? "> " : "  "}${line.text}</div>`)}
-    </div>
-    <button type="button" class="small held" hidden=${!heldAt} onClick=${() => setHeldAt(0)}>${tn("console_new", fresh)} ↓</button>
-    <form class="row say" onSubmit=${submit}><p class="fail" role="alert">${why(refusal.value)}</p><label class="hidden" for="command">${t("command")}</label>
-      <input id="command" value=${command.value} autocomplete="off" autocapitalize="characters" spellcheck=${false} placeholder="M115" enterkeyhint="send"
-        onInput=${onValue(value => (command.value = value))} onKeyDown=${keys} />
-      <button type="submit" class="main" aria-busy=${pending}>${t("send")}</button></form>
-  </section>`;
+      <button type="button" class="small" aria-expanded=${isHelpOpen} onClick=${() => setHelpOpen(!isHelpOpen)}>${t("gcode_help")}</button></div>
+    ${isHelpOpen && html`<${Help} word=${command.value} />`}
+    <${Dialogue} /><${CommandForm} /></section>`;
 }

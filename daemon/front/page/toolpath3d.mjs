@@ -68,6 +68,12 @@ export class Scene {
     this.program = this.compile();
     this.places = Object.fromEntries(["camera", "scale", "top", "colours", "hidden"].map(name => [name, gl.getUniformLocation(this.program, name)]));
     this.listen();
+    this.load(setKinds);
+  }
+
+  /** Read the toolpath, and draw what has been read now and then. @param {(kinds: number[]) => void} setKinds */
+  load(setKinds) {
+    const {toolpath, signal} = this;
     let kinds = 0;
     toolpath.each(chunk => {
       kinds |= this.add(chunk);
