@@ -33,7 +33,7 @@ function isHomed(axis) {
 
 /** @param {string} axis */
 function whyNot(axis) {
-  return whyNoMove.value || (isHomed(axis) === false ? t("why_not_homed", {axis: axis.toUpperCase()}) : "");
+  return whyNoMove.value || (isHomed(axis) === false ? t("why_unhomed_1", {axes: axis.toUpperCase()}) : "");
 }
 
 /** Which axes have to be homed first, as a sentence; empty: none. */

@@ -121,7 +121,6 @@ export const texts = {
   send_paused: "{name} ist pausiert und wird von dort fortgesetzt, wo der Druck war: Das kann ihn verderben.",
   send_yes: "Senden",
   send_no: "Nicht senden",
-  why_not_homed: "{axis} ist nicht referenziert: zuerst auf Home fahren.",
   why_cold: "Die Düse hat {actual} °C; Filament lässt sich erst ab {least} °C bewegen.",
   tool: "Werkzeug",
   tool_take: "Zu Werkzeug {n} wechseln",
