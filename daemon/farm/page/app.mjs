@@ -2,17 +2,17 @@
 
 import {choice} from "./api.mjs";
 import {Enter} from "./enter.mjs";
+import {FarmIcon} from "./farm_icon.mjs";
+import {number, setLanguage, short, t, tn, why} from "./farm_words.mjs";
 import {History} from "./history.mjs";
 import {effect, html, render, signal} from "./html.mjs";
 import {Jobs} from "./jobs.mjs";
-import {FarmIcon} from "./farm_icon.mjs";
 import {connect, start} from "./link.mjs";
 import {Printers} from "./printers.mjs";
 import {Settings} from "./settings.mjs";
 import {age, census, farm, GRACE, ids, isStale, jobs, keepTicking, me, net, now, orphans} from "./store.mjs";
 import {Submit} from "./submit.mjs";
-import {dialogs, applyTheme, Question} from "./widgets.mjs";
-import {number, short, setLanguage, t, tn, why} from "./farm_words.mjs";
+import {applyTheme, dialogs, Question} from "./widgets.mjs";
 
 const VIEWS = {printers: Printers, jobs: Jobs, submit: Submit, history: History, settings: Settings};
 const ICONS = {printers: "now", jobs: "list", submit: "add", history: "history", settings: "settings"};

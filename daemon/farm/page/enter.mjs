@@ -1,11 +1,11 @@
 /** The view for a browser that has no key, or one that is no longer valid. */
 
 import {get, keepKey} from "./api.mjs";
+import {short, t, why} from "./farm_words.mjs";
 import {html, onChecked, onValue, signal, useState} from "./html.mjs";
 import {start} from "./link.mjs";
 import {net} from "./store.mjs";
 import {attempt, Fail} from "./widgets.mjs";
-import {short, t, why} from "./farm_words.mjs";
 
 const fail = signal("");
 

@@ -1,10 +1,10 @@
 /** The view History: copies that are done, failed or cancelled, searched and saved as CSV. */
 
 import {get, picture} from "./api.mjs";
+import {clock, duration, short, t, why} from "./farm_words.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {ids} from "./store.mjs";
 import {Act, Fail} from "./widgets.mjs";
-import {clock, duration, short, t, why} from "./farm_words.mjs";
 
 const PAGE_SIZE = 50;
 const fail = signal("");

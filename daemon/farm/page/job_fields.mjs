@@ -1,8 +1,8 @@
 /** The form fields of a job: copies, requirements, priority, due time, notes. */
 
+import {t} from "./farm_words.mjs";
 import {html, onValue} from "./html.mjs";
 import {everyPrinter} from "./store.mjs";
-import {t} from "./farm_words.mjs";
 
 const MAX_LENGTH = {material: 60, colour: 60, group: 60, notes: 1000}; // characters
 

@@ -1,15 +1,15 @@
 /** The view Jobs: the list in its order, why a job waits, its copies, and the form to change it. */
 
 import {address, get, patch, post, remove} from "./api.mjs";
+import {clock, duration, number, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
 import {html, signal, useEffect, useState} from "./html.mjs";
-import {countsOf, fieldsOf, localTime, moveTarget} from "./kinds.mjs";
 import {JobFields} from "./job_fields.mjs";
+import {countsOf, fieldsOf, localTime, moveTarget} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
 import {whyRead} from "./state.mjs";
 import {jobs, orphans} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
-import {clock, duration, number, requirements, sentence, short, t, tn, typed, why} from "./farm_words.mjs";
 
 const PAGE_SIZE = 100; // jobs in one answer
 const MAX_COPIES = 50; // that are shown of a job

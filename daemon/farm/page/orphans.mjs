@@ -1,10 +1,10 @@
 /** Copies whose printer does not answer: they are not printed again automatically; a user can enter their outcome. */
 
 import {address, post} from "./api.mjs";
+import {clock, short, t, tn} from "./farm_words.mjs";
 import {html, signal} from "./html.mjs";
 import {orphans, printer} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, short, t, tn} from "./farm_words.mjs";
 
 const MAX_SHOWN = 20;
 const fail = signal("");

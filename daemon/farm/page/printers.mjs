@@ -1,13 +1,13 @@
 /** The view Printers: a card for each with its state, why it is not ready, and its buttons. */
 
 import {address, picture, post} from "./api.mjs";
-import {html, onValue, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
 import {FarmIcon} from "./farm_icon.mjs";
-import {isBusy, KINDS, kindOf, LOOKS, matches, printName} from "./kinds.mjs";
+import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
+import {html, onValue, signal, useComputed, useEffect, useRef, useState} from "./html.mjs";
+import {isBusy, kindOf, KINDS, LOOKS, matches, printName} from "./kinds.mjs";
 import {Orphans} from "./orphans.mjs";
 import {census, everyPrinter, ids, isStale, jobs, printer} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, degrees, duration, number, sentence, short, t, tn} from "./farm_words.mjs";
 
 const PICTURE_INTERVAL = 15000; // ms
 const MAX_REQUESTS = 3; // for pictures, at a time

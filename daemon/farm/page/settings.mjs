@@ -1,13 +1,13 @@
 /** The view Settings: this browser's theme, language and key, and for an admin all keys. */
 
 import {address, get, post, remove} from "./api.mjs";
+import {clock, short, t} from "./farm_words.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {leave} from "./link.mjs";
 import {Looks} from "./looks.mjs";
 import {isAdmin} from "./state.mjs";
 import {farm, me} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
-import {clock, short, t} from "./farm_words.mjs";
 
 const SCOPES = ["read", "control", "admin"];
 const fail = signal("");

@@ -1,7 +1,7 @@
 /** What the page knows of the farm, and how old it is. `link.mjs` writes it, the views read it. */
 
 import {batch, computed, signal} from "./html.mjs";
-import {KINDS, kindOf} from "./kinds.mjs";
+import {kindOf, KINDS} from "./kinds.mjs";
 
 /** Seconds without an event after which the page calls its data old. */
 export const STALE = 6;

@@ -1,12 +1,12 @@
 /** The view Submit: files become jobs, uploaded one after the other, with the answer beside each. */
 
 import {sendForm} from "./api.mjs";
+import {number, short, size, t, tn, typed, why} from "./farm_words.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {JobFields} from "./job_fields.mjs";
 import {fieldsOf} from "./kinds.mjs";
 import {whyRead} from "./state.mjs";
 import {Fail} from "./widgets.mjs";
-import {number, short, size, t, tn, typed, why} from "./farm_words.mjs";
 
 const MAX_ROWS = 200;
 const EMPTY = {copies: "1", material: "", colour: "", nozzle_mm: "", group: "", priority: "", due: "", notes: ""};

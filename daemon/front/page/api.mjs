@@ -3,7 +3,7 @@
  * tab, or in memory where the browser forbids storage.
  */
 
-import {clockOffset, heardAt, me, adminKey} from "./store.mjs";
+import {adminKey, clockOffset, heardAt, me} from "./store.mjs";
 import {t} from "./words.mjs";
 
 const KEY = "nozzled.key";

@@ -9,7 +9,7 @@ import {codeInAddress, pair} from "./pairing.mjs";
 import {Refused} from "./refusal.mjs";
 import {isActive, percent, state} from "./state.mjs";
 import {accessRequests, isAdmin, job, net, server, short} from "./store.mjs";
-import {dialogs, applyTheme, Modal, overlay, Question, untilIdle} from "./widgets.mjs";
+import {applyTheme, dialogs, Modal, overlay, Question, untilIdle} from "./widgets.mjs";
 import {loadMoreTexts, setLanguage, t} from "./words.mjs";
 
 /** Views that are loaded when they are opened, or when the browser is idle. */

@@ -4,7 +4,7 @@ import {forgetKey, get, post, remove, stepDown, stepUp} from "./api.mjs";
 import {isAnsweringAccess} from "./frame.mjs";
 import {html, onValue, signal, useEffect, useRef, useState} from "./html.mjs";
 import {stop} from "./link.mjs";
-import {accessRequests, isAdmin, me, net, now, adminKey, short} from "./store.mjs";
+import {accessRequests, adminKey, isAdmin, me, net, now, short} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {clock, duration, t} from "./words.mjs";
 

@@ -60,12 +60,12 @@ export function addUploads(files, into = folder.value) {
 }
 
 addEventListener("beforeunload", event => {
-  if (uploads.value.some(each => each.state === "waiting" || each.state === "going")) event.preventDefault();
+  if (uploads.value.some(each => each.state === "waiting" || each.state === "uploading")) event.preventDefault();
 });
 
-/** @param {number} id @param {object} what */
-function update(id, what) {
-  uploads.value = uploads.value.map(each => (each.id === id ? {...each, ...what} : each));
+/** @param {number} id @param {object} changes */
+function update(id, changes) {
+  uploads.value = uploads.value.map(each => (each.id === id ? {...each, ...changes} : each));
 }
 
 async function runUploads() {
@@ -78,7 +78,7 @@ async function runUploads() {
 
 /** @param {any} entry @param {boolean} overwrite */
 async function uploadOne(entry, overwrite) {
-  update(entry.id, {state: "going", share: 0, text: ""});
+  update(entry.id, {state: "uploading", share: 0, text: ""});
   try {
     const answer = await upload(entry.file, entry.into, overwrite, share => update(entry.id, {share}), stop => update(entry.id, {stop}));
     const {path, name} = answer.files.local;
@@ -125,7 +125,7 @@ function Upload({entry}) {
   };
   const words = {
     waiting: t("upload_waiting"),
-    going: t("upload_going", {part: Math.floor(entry.share * 100)}),
+    uploading: t("upload_going", {part: Math.floor(entry.share * 100)}),
     checking: t("upload_checking"),
     done: errors.length ? tn("refused_count", errors.length) : warnings.length ? tn("warnings", warnings.length) : t("upload_fine"),
     unchecked: t("upload_unchecked"),
@@ -135,10 +135,10 @@ function Upload({entry}) {
   const tone = entry.state === "failed" || errors.length ? "bad" : warnings.length ? "warn" : "";
   return html`<li class=${`card notice ${tone}`}>
     <div class="row apart"><b class="name">${short(entry.name, 80)}</b>
-      ${entry.state === "going" && entry.stop
+      ${entry.state === "uploading" && entry.stop
         ? html`<button type="button" class="small" onClick=${entry.stop}>${t("upload_stop")}</button>`
         : html`<button type="button" class="small" aria-label=${`${t("close")} ${short(entry.name, 80)}`} onClick=${close}>${t("close")}</button>`}</div>
-    ${entry.state === "going" && html`<progress max="1" value=${entry.share} aria-label=${short(entry.name, 80)}></progress>`}
+    ${entry.state === "uploading" && html`<progress max="1" value=${entry.share} aria-label=${short(entry.name, 80)}></progress>`}
     <p role="status">${words[/** @type {keyof typeof words} */ (entry.state)]}${estimatedPrintTime ? ` · ${duration(estimatedPrintTime)}` : ""}</p>
     ${[...errors, ...warnings].length > 0 && html`<ul>${[...errors, ...warnings].slice(0, MAX_FINDINGS).map((each, index) => html`<li key=${index}>${short(why(each), 400)}</li>`)}</ul>`}
     ${entry.path && entry.state !== "gone" && html`<div class="row"><${Print} file=${{path: entry.path, name: entry.name, gcodeAnalysis: entry.analysis}} /></div>`}

@@ -4,7 +4,7 @@ import {Failure, gcode, post} from "./api.mjs";
 import {html, signal, useEffect, useRef, useState} from "./html.mjs";
 import {tryNow} from "./link.mjs";
 import {degrees, ending, heatAge, heaterName, heaters, isActive, percent, state, target, whyRead} from "./state.mjs";
-import {age, accessRequests, GRACE, isAdmin, isGone, isStale, job, net, now, printer, server, short, newVersion} from "./store.mjs";
+import {accessRequests, age, GRACE, isAdmin, isGone, isStale, job, net, newVersion, now, printer, server, short} from "./store.mjs";
 import {Act, dialogs, Fail, Icon} from "./widgets.mjs";
 import {duration, t, tn} from "./words.mjs";
 

@@ -4,8 +4,8 @@
  */
 
 import {Failure, forgetKey, get, key, login} from "./api.mjs";
-import {addPoints, accessRequests, clockOffset, filesChanged, heardAt, keepTicking, me, net, setHistory, STALE, applySnapshot, applyChanges, applyPluginMessage, addConsoleLines, temperatures, tick}
-  from "./store.mjs";
+import {accessRequests, addConsoleLines, addPoints, applyChanges, applyPluginMessage, applySnapshot, clockOffset, filesChanged, heardAt,
+  keepTicking, me, net, setHistory, STALE, temperatures, tick} from "./store.mjs";
 
 const MIN_RETRY = 500; // ms before the second try; doubled with each try
 const MAX_RETRY = 5000; // ms
@@ -18,7 +18,7 @@ let socket = null;
 let tries = 0;
 let timer = 0;
 let hiddenTimer = 0;
-let running = false;
+let isRunning = false;
 let seq = 0;
 let wantsConsole = false;
 let attempt = 0;
@@ -26,8 +26,8 @@ let attempt = 0;
 /** Connect with the stored key, if there is one. */
 export function start() {
   tries = 0;
-  running = Boolean(key());
-  if (!running) {
+  isRunning = Boolean(key());
+  if (!isRunning) {
     setState("nokey");
     return;
   }
@@ -36,14 +36,14 @@ export function start() {
 
 /** Close the connection until `start`. @param {string} state @param {string} reason */
 export function stop(state, reason = "") {
-  running = false;
+  isRunning = false;
   clearTimeout(timer);
   drop();
   setState(state, {reason});
 }
 
 export function tryNow() {
-  if (!running || net.value.state === "live") return;
+  if (!isRunning || net.value.state === "live") return;
   tries = 0;
   connect();
 }
@@ -117,7 +117,7 @@ function open(who) {
 /** Try again after a while. @param {number} [minWait] ms @param {string} [reason] @param {string} [state] */
 function retry(minWait = 0, reason = "", state = heardAt.value ? "lost" : "boot") {
   drop();
-  if (!running) return;
+  if (!isRunning) return;
   const wait = Math.max(minWait, Math.min(MAX_RETRY, MIN_RETRY * 2 ** tries) * (0.7 + 0.6 * Math.random()));
   tries += 1;
   setState(state, {retryAt: performance.now() + wait, reason});
@@ -212,11 +212,11 @@ function onVisibility() {
     hiddenTimer = setTimeout(() => {
       clearTimeout(timer);
       drop();
-      if (running) setState("lost");
+      if (isRunning) setState("lost");
     }, HIDDEN);
     return;
   }
-  if (!running) return;
+  if (!isRunning) return;
   if (net.value.state !== "live") tryNow();
   else if (performance.now() - heardAt.value > SILENT / 2) connect();
 }
@@ -225,6 +225,6 @@ addEventListener("online", onVisibility);
 addEventListener("pageshow", event => event.persisted && onVisibility()); // not on the first load: then `start` connects
 document.addEventListener("visibilitychange", onVisibility);
 setInterval(() => {
-  if (running && net.value.state === "live" && performance.now() - heardAt.value > SILENT) retry();
+  if (isRunning && net.value.state === "live" && performance.now() - heardAt.value > SILENT) retry();
 }, 1000);
 keepTicking();

@@ -3,7 +3,7 @@
 import {choice, keepChoice} from "./api.mjs";
 import {html, onValue, useState} from "./html.mjs";
 import {applyTheme} from "./widgets.mjs";
-import {LANGUAGES, language, setLanguage, t} from "./words.mjs";
+import {language, LANGUAGES, setLanguage, t} from "./words.mjs";
 
 const THEMES = ["system", "light", "dark"];
 

@@ -4,11 +4,12 @@ import {choice, keepChoice, post} from "./api.mjs";
 import {Chart} from "./chart.mjs";
 import {computed, html, signal, useEffect, useState} from "./html.mjs";
 import {Picture} from "./picture.mjs";
-import {degrees, ending, halted, heaterName, heaters, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint, waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
-import {clockOffset, heardAt, isGone, isNew, job, printer, profile, sections, server, short, thumbnail, toolpath} from "./store.mjs";
-import {sureToStart} from "./start.mjs";
-import {Act, ask, Fail, untilIdle} from "./widgets.mjs";
 import {Refusal} from "./refusal.mjs";
+import {sureToStart} from "./start.mjs";
+import {degrees, ending, halted, heaterName, heaters, isActive, isIdle, isSilent, material, percent, printsCold, state, thisPrint,
+  waitsForPrinter, whyNoPrinter, whyRead} from "./state.mjs";
+import {clockOffset, heardAt, isGone, isNew, job, printer, profile, sections, server, short, thumbnail, toolpath} from "./store.mjs";
+import {Act, ask, Fail, untilIdle} from "./widgets.mjs";
 import {clock, duration, loadMoreTexts, sentence, t, why} from "./words.mjs";
 
 const fail = signal("");
@@ -151,21 +152,23 @@ function whatToDo(kind) {
   return text.startsWith("halt_") ? t("halt_null") : text;
 }
 
-/** What printer and print report, each with what it means; and the printer's questions. */
-function Notices() {
-  const {message, prompt, trouble, error, stop, state: line} = printer.value;
-  const {pauseReason, warning, error: failed, refused} = job.value;
-  if (isGone.value) return null;
-  const asked = prompt?.text ?? "";
-  if (asked !== shownPrompt.text) shownPrompt = {text: asked, at: shownPrompt.text && asked ? performance.now() : -Infinity};
+/**
+ * What printer and print report: `tone`, `head`, the reported `text`, and `what` it means or takes; `connects`, `seen` and
+ * `choose` are for notices with a button.
+ * @returns {any[]}
+ */
+function noticeRows() {
+  const {message, trouble, error, stop, state: line} = printer.value;
+  const {pauseReason, warning, error: failed} = job.value;
+  const power = server.value.power ?? [];
   const waits = waitsForPrinter.value;
   const halt = halted.value;
-  const rows = [
+  return [
     waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t(isCancelledAway() ? "away_given_up" : "away_what")},
-    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what")},
-    line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what")},
+    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what"), connects: true},
+    line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what"), connects: true},
     halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
-    server.value.power?.length > 0 && {tone: "warn", head: t("power_low"), text: server.value.power.map((/** @type {string} */ each) => t(`power_${each}`)).join(", "), what: t("power_low_what")},
+    power.length > 0 && {tone: "warn", head: t("power_low"), text: power.map((/** @type {string} */ each) => t(`power_${each}`)).join(", "), what: t("power_low_what")},
     printsCold.value && {tone: "bad", head: t("cold"), what: t("cold_what")},
     trouble && {tone: "bad", head: t("trouble"), text: trouble},
     isActive.value && pauseReason && {tone: "warn", head: t("pause_reason"), text: pauseReason},
@@ -173,17 +176,36 @@ function Notices() {
     isUnknown() && !isNew.value && !isUnknownHidden.value && {tone: "warn", head: t("no_kind"), what: t("no_kind_what"), choose: true},
     message?.text && isFresh(message.at) && {tone: "", head: message.at ? t("message_at", {clock: clock(message.at)}) : t("message"), text: message.text},
   ].filter(Boolean);
-  return html`${prompt && html`<section key=${prompt.text} class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
-      <div class="row">${(prompt.choices ?? []).map((each, index) => html`<${Act} key=${index} label=${short(each, 60)}
-        run=${() => answerTo(prompt, index)}
-        done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`}
+}
+
+/** @param {{row: any}} props */
+function Notice({row}) {
+  const {tone, head, text, what, connects, seen, choose} = row;
+  return html`<section class=${`card notice ${tone}`}>
+    <h2>${head}</h2>${text && html`<p>${short(why(text), 600)}</p>`}${what && html`<p class=${tone === "bad" ? "" : "dim"}>${what}</p>`}
+    ${seen && html`<div class="row"><${Act} label=${t("halt_seen")} run=${() => post("api/connection", {command: "seen"})} done=${() => !halted.value} fail=${haltFail} />
+      <a class="button" href="#health">${t("halt_lines")}</a></div><${Fail} of=${haltFail} />`}
+    ${choose && html`<div class="row"><a class="button" href="#setup">${t("no_kind_choose")}</a><button type="button" onClick=${hideUnknown}>${t("close")}</button></div>`}
+    ${connects && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`;
+}
+
+/** A question of the printer. @param {{prompt: {text: string, choices: string[]}}} props */
+function Prompt({prompt}) {
+  return html`<section class="card notice warn" role="alert"><h2>${t("prompt")}</h2><p>${short(prompt.text, 500)}</p>
+    <div class="row">${(prompt.choices ?? []).map((each, index) => html`<${Act} key=${index} label=${short(each, 60)} run=${() => answerTo(prompt, index)}
+      done=${() => !printer.value.prompt} fail=${answerFail} />`)}</div><${Fail} of=${answerFail} /></section>`;
+}
+
+/** The printer's question, why a file was refused, and all notices. */
+function Notices() {
+  const {prompt} = printer.value;
+  const {refused} = job.value;
+  if (isGone.value) return null;
+  const asked = prompt?.text ?? "";
+  if (asked !== shownPrompt.text) shownPrompt = {text: asked, at: shownPrompt.text && asked ? performance.now() : -Infinity};
+  return html`${prompt && html`<${Prompt} key=${prompt.text} prompt=${prompt} />`}
     ${refused && !isActive.value && html`<${Refusal} path=${refused.path} name=${refused.name} reasons=${refused.reasons} />`}
-    ${rows.map((/** @type {any} */ each, index) => html`<section key=${index} class=${`card notice ${each.tone}`}>
-      <h2>${each.head}</h2>${each.text && html`<p>${short(why(each.text), 600)}</p>`}${each.what && html`<p class=${each.tone === "bad" ? "" : "dim"}>${each.what}</p>`}
-      ${each.seen && html`<div class="row"><${Act} label=${t("halt_seen")} run=${() => post("api/connection", {command: "seen"})} done=${() => !halted.value} fail=${haltFail} />
-        <a class="button" href="#health">${t("halt_lines")}</a></div><${Fail} of=${haltFail} />`}
-      ${each.choose && html`<div class="row"><a class="button" href="#setup">${t("no_kind_choose")}</a><button type="button" onClick=${hideUnknown}>${t("close")}</button></div>`}
-      ${(line === "fault" || line === "offline") && !waits && each.what && html`<a class="button" href="#settings">${t("go_connect")}</a>`}</section>`)}`;
+    ${noticeRows().map((row, index) => html`<${Notice} key=${index} row=${row} />`)}`;
 }
 
 /** A part that is loaded when it is shown for the first time. @param {{when: boolean, load: () => Promise<any>}} props */

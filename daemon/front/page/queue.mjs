@@ -2,8 +2,8 @@
 
 import {get, post} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
-import {isActive, isIdle, whyRead} from "./state.mjs";
 import {dropMark, Grip} from "./reorder.mjs";
+import {isActive, isIdle, whyRead} from "./state.mjs";
 import {sections, short} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {t, tn, typed, why} from "./words.mjs";

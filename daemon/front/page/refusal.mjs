@@ -2,8 +2,8 @@
 
 import {address, Failure, get, post} from "./api.mjs";
 import {html, onChecked, signal, useEffect, useState} from "./html.mjs";
-import {job, short} from "./store.mjs";
 import {isActive, whyNoPrinter} from "./state.mjs";
+import {job, short} from "./store.mjs";
 import {Act, Fail, Modal} from "./widgets.mjs";
 import {t, tn, why} from "./words.mjs";
 

@@ -7,7 +7,7 @@ import {lineQuality} from "./line_quality.mjs";
 import {Looks} from "./looks.mjs";
 import {Options} from "./options.mjs";
 import {isActive, isIdle, percent, thisPrint} from "./state.mjs";
-import {isAdmin, isGone, job, lineFigures, printer, profile, sections, server, short, newVersion} from "./store.mjs";
+import {isAdmin, isGone, job, lineFigures, newVersion, printer, profile, sections, server, short} from "./store.mjs";
 import {Act, ask, Fail} from "./widgets.mjs";
 import {sentence, t, tn, why} from "./words.mjs";
 

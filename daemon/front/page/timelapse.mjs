@@ -4,7 +4,7 @@ import {get, post, remove} from "./api.mjs";
 import {html, onValue, signal, useEffect, useState} from "./html.mjs";
 import {isActive} from "./state.mjs";
 import {sections, short} from "./store.mjs";
-import {Act, Fail, ask} from "./widgets.mjs";
+import {Act, ask, Fail} from "./widgets.mjs";
 import {t, tn, typed} from "./words.mjs";
 
 const PAUSE = 2000; // ms between two requests while a print is recorded

@@ -2,8 +2,8 @@
 
 import {effect, html, onValue, useEffect, useLayoutEffect, useRef, useState} from "./html.mjs";
 import {isStale, job, profile, toolpath as toolpathPath} from "./store.mjs";
-import {bedOf, drawBed, drawLayer, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
 import {placeAt, reached, Toolpath, UNITS} from "./toolpath_data.mjs";
+import {bedOf, drawBed, drawLayer, fit, KINDS, palette, viewOf} from "./toolpath_draw.mjs";
 import {number, t} from "./words.mjs";
 
 /** @typedef {import("./toolpath_data.mjs").Layer} Layer */

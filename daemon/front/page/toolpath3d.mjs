@@ -4,8 +4,8 @@
  */
 
 import {Failure} from "./api.mjs";
-import {bedOf, KINDS} from "./toolpath_draw.mjs";
 import {UNITS} from "./toolpath_data.mjs";
+import {bedOf, KINDS} from "./toolpath_draw.mjs";
 import {t} from "./words.mjs";
 
 const MAX_VERTICES = 12e6; // of 8 bytes each
