@@ -13,6 +13,7 @@ import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
 const PAGE_SIZE = 50;
 const SEARCH_DELAY = 300; // ms after the last keystroke
+const RELOAD = 2000; // ms until the list is loaded again that does not have the end of a print yet
 
 const next = signal(/** @type {number|null} */ (null));
 const totals = signal(/** @type {any} */ (null));
@@ -34,13 +35,17 @@ function searchQuery() {
   return query;
 }
 
+let requests = 0;
+
 /** @param {number|null} before The id of the last print that is shown: load older ones. */
 function load(before = null) {
   const query = searchQuery();
   query.set("limit", String(PAGE_SIZE));
   if (before) query.set("before", String(before));
+  const number = ++requests;
   return attempt(fail, async () => {
     const answer = await get(`api/history?${query}`);
+    if (number !== requests) return; // there is a newer request
     jobs.value = before ? [...(jobs.value ?? []), ...answer.jobs] : answer.jobs;
     next.value = answer.next ?? null;
     if (!before) totals.value = await get(`api/history/totals?by=${by.value}&${searchQuery()}`);
@@ -106,6 +111,11 @@ export function History() {
     return () => clearTimeout(timer);
   }, [job.value.state, job.value.active, search, ending.value, by.value]);
   const rows = jobs.value ?? [];
+  const isBehind = rows.length > 0 && !job.value.active && !(outcomeOf(rows[0]) in TONES); // the answer was on its way when the print ended
+  useEffect(() => {
+    const timer = isBehind ? setTimeout(() => load(), RELOAD) : 0;
+    return () => clearTimeout(timer);
+  }, [isBehind, jobs.value]);
   return html`<${Queue} /><section class="card" aria-label=${t("history")}><h2>${t("history")}</h2>
     <div class="row tools"><label>${t("search")} <input type="search" value=${word.value} onInput=${onValue(value => (word.value = value))} /></label>
       <label>${t("ended")} <select value=${ending.value} onChange=${onValue(value => (ending.value = value))}><option value="">${t("ended_any")}</option>
