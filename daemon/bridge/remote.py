@@ -28,6 +28,9 @@ from hal.printer import ConnectionState, Event, PanelPrint, Prompt
 
 MOST_HISTORIES = 20_000
 
+_RESUMABLE = (JobState.PAUSED, JobState.REATTACHING)
+"""The states in which a toggle may resume; a job that is reattached may have been paused before."""
+
 
 class Channel(Protocol):
     """One end of the bridge, in memory or on a socket."""
@@ -411,8 +414,12 @@ class RemoteJobs:
             await self._channel.ask(ask.Resume())
 
     async def toggle(self) -> None:
-        """Pause a running job, go on with a paused one."""
-        await self._channel.ask(ask.Toggle())
+        """Pause a running job, resume a paused one."""
+        if self.holds() is None or self.state in _RESUMABLE:
+            with self._begins():
+                await self._channel.ask(ask.Toggle())
+        else:
+            await self.pause()  # whatever the job's state is by then, this resumes nothing
 
     async def cancel(self) -> None:
         """End the job and turn the heaters off; does nothing to one that is being cancelled."""
