@@ -1,4 +1,4 @@
-"""Allowance: a share of the loop's time, and a little that may be spent in advance."""
+"""Allowance: limits what the bridge may cost the core's loop: a share of its time, with a little saved up."""
 
 import asyncio
 import types
@@ -6,17 +6,18 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 SHARE = 0.1
-SAVED = 0.02  # s that are at hand after a while of rest
-MOST_REST = 0.25  # s at a stretch
-MOST_DEBT = 0.3
-"""s that can be owed: 3 s of rest at the share above. A first connect, which imports what the printer needs, takes a
-small computer seconds in one go; a front that is not read for as long as that comes to would count as hung."""
+SAVED = 0.02  # s saved up after a while without spending
+MAX_PAUSE = 0.25  # s of one pause within a piece of work
+MAX_DEBT = 0.3
+"""s of debt, which take 3 s to pay off at the share above. A first connect imports what the printer needs, and takes a
+small computer seconds at a stretch. If all of that were debt, the front would be unread for so long that it counts as
+hung."""
 
 T = TypeVar("T")
 
 
 class Allowance:
-    """Counts what was spent. Times are the loop's, in s."""
+    """Counts the time spent. Times are the loop's, in s."""
 
     def __init__(self, share: float = SHARE, saved: float = SAVED) -> None:
         """Allow `share` of all time, and `saved` at once."""
@@ -25,9 +26,9 @@ class Allowance:
         self._at = 0.0
 
     def spend(self, seconds: float, now: float) -> float:
-        """Spend time; return for how long nothing more may be spent, 0: there is some left."""
+        """Spend time; return for how long nothing more may be spent; 0: some is left."""
         left = min(self._saved, self._left + max(0.0, now - self._at) * self._share) - seconds
-        self._left = max(left, -MOST_DEBT)
+        self._left = max(left, -MAX_DEBT)
         self._at = now
         return max(0.0, -self._left / self._share)
 
@@ -38,7 +39,7 @@ class Allowance:
 
 @types.coroutine
 def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[Any, Any, T]:
-    """Await something; `spend` is told of the time that each of its turns takes, and says how long it has to rest."""
+    """Await `work`. Each of its turns is charged to `spend`, and followed by the pause that `spend` returns."""
     steps, clock = work.__await__(), asyncio.get_running_loop().time
     step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of three
     while True:
@@ -53,8 +54,8 @@ def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[An
         try:
             value = yield waits_for
             if rest:
-                yield from asyncio.sleep(min(rest, MOST_REST)).__await__()
+                yield from asyncio.sleep(min(rest, MAX_PAUSE)).__await__()
             step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
-        except BaseException as error:  # noqa: BLE001 - it is the work's: a cancellation, for instance
+        except BaseException as error:  # noqa: BLE001 - thrown into the work, such as a cancellation
             thrown = error
             step = lambda: steps.throw(thrown)  # noqa: E731, B023 - as above

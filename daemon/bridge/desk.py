@@ -1,4 +1,4 @@
-"""What the bridge needs of the core, and how a question becomes an answer."""
+"""What the bridge needs from the core, and how a question becomes an answer."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -16,13 +16,12 @@ from gcode.errors import NozzledError
 from hal.printer import Event
 
 Listener = Callable[[Event | None], None]
-"""Is told of each event, and with None of what has changed without one."""
+"""Called with each event, and with None for a change without one."""
 
 
 NOT_UNDERSTOOD = "the core does not understand the question"
-MOST_ANSWER = MAX_FRAME - 1024
-MOST_TEXT = 2000
-"""Bytes of an answer, and characters of a refusal, that may quote what was message."""
+MAX_ANSWER = MAX_FRAME - 1024  # bytes
+MAX_REFUSAL = 2000  # characters: a refusal may quote its question
 
 log = structlog.get_logger()
 
@@ -32,33 +31,33 @@ def _log(error: Exception) -> None:
 
 
 class AnyDesk(Protocol):
-    """What tells and does: `daemon.core.desk.Desk`."""
+    """The core, as the bridge uses it: `daemon.core.desk.Desk`."""
 
     @property
     def printing(self) -> bool:
-        """Something is printed, so that the next snapshot differs though nothing happens."""
+        """Something is printed, so the next snapshot differs even without an event."""
 
     def snapshot(self) -> Snapshot:
-        """Return all that there is to tell now."""
+        """Return the core's present state."""
 
     def answer(self, question: Question) -> object | Awaitable[object]:
-        """Do what is asked; return the answer, or what has to be awaited for it. Either raises NozzledError."""
+        """Return the answer, or an awaitable for it. Either raises NozzledError."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with what happens; returns the function that ends it."""
+        """Call `listener` with each event, and with None for a change without one; return what unsubscribes it."""
 
 
 def answer(
     desk: AnyDesk, message: QuestionMessage, on_bug: Callable[[Exception], None] = _log
 ) -> bytes | Awaitable[bytes]:
-    """Return the desk's answer to a question, or its refusal, as it crosses; or what has to be awaited for it.
+    """Return the desk's answer to a question, or its refusal, encoded; or an awaitable for it.
 
-    A question that nobody here understands is refused: it comes from a front of another version.
+    An unknown question is refused: it comes from a front of another version.
 
     Args:
         desk: answers.
         message: the question.
-        on_bug: is told of an error that is none of the tree's.
+        on_bug: called with an error that is not a NozzledError.
     """
     try:
         question: Question = decode(message.question, AnyQuestion)
@@ -66,7 +65,7 @@ def answer(
         return refused(message, OtherVersion(f"{NOT_UNDERSTOOD}: {error}"))
     try:
         result = desk.answer(question)
-    except Exception as error:  # noqa: BLE001 - the one funnel: `_failed` has what is a bug told
+    except Exception as error:  # noqa: BLE001 - `_failed` reports bugs
         return _failed(message, error, on_bug)
     return _awaited(message, result, on_bug) if isinstance(result, Awaitable) else _encode_answer(message, result)
 
@@ -79,10 +78,10 @@ async def _awaited(message: QuestionMessage, result: Awaitable[object], on_bug: 
 
 
 def _encode_answer(message: QuestionMessage, result: object) -> bytes:
-    told = encode(result)
-    if len(told) > MOST_ANSWER:
-        return refused(message, ServiceError(f"the answer has {len(told)} bytes; the longest may have {MOST_ANSWER}"))
-    return encode(AnswerMessage(id=message.id, answer=msgspec.Raw(told)))
+    data = encode(result)
+    if len(data) > MAX_ANSWER:
+        return refused(message, ServiceError(f"the answer has {len(data)} bytes; at most {MAX_ANSWER} are allowed"))
+    return encode(AnswerMessage(id=message.id, answer=msgspec.Raw(data)))
 
 
 def _failed(message: QuestionMessage, error: Exception, on_bug: Callable[[Exception], None]) -> bytes:
@@ -93,8 +92,8 @@ def _failed(message: QuestionMessage, error: Exception, on_bug: Callable[[Except
 
 
 def refused(message: QuestionMessage, error: NozzledError) -> bytes:
-    """Return a refusal as it crosses; of a very long text the beginning."""
+    """Return a refusal, encoded; its text is cut to MAX_REFUSAL."""
     name, text = error_pair(error)
     return encode(
-        RefusalMessage(id=message.id, error=name, text=text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…")
+        RefusalMessage(id=message.id, error=name, text=text if len(text) <= MAX_REFUSAL else f"{text[:MAX_REFUSAL]}…")
     )

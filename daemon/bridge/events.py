@@ -1,4 +1,4 @@
-"""What happens at the printer and to the job, as it crosses the bridge."""
+"""Events of the printer and the job, and errors, as they cross the bridge."""
 
 from dataclasses import fields
 from typing import Any
@@ -35,7 +35,7 @@ class JobChanged(Event):
 
 @frozen
 class SafetyBroken(Event):
-    """A rule of safety is broken; says which."""
+    """A safety rule is broken; `trouble` says which, in a sentence."""
 
     trouble: str
 
@@ -56,11 +56,11 @@ _KINDS: dict[str, type[Event]] = {
     )
 }
 
-_TREES = (_service, _hal, _gcode)  # where the tree of errors is written down
+_ERROR_MODULES = (_service, _hal, _gcode)
 
 
 def event_message(event: Event, dropped: int = 0) -> EventMessage | None:
-    """Return an event as it crosses; None: it is nothing for the front."""
+    """Return the message for an event; None: the event is not for the front."""
     name = type(event).__name__
     if name not in _KINDS:
         return None
@@ -69,7 +69,7 @@ def event_message(event: Event, dropped: int = 0) -> EventMessage | None:
 
 
 def event_of(message: EventMessage) -> Event | None:
-    """Return the event that crossed; None: a core of another version tells of something that is not known here."""
+    """Return the event of a message; None: an event of another version, unknown here."""
     kind = _KINDS.get(message.name)
     if kind is None:
         return None
@@ -98,22 +98,22 @@ def _crossing(value: object) -> object:
 
 
 def error_pair(error: NozzledError) -> tuple[str, str]:
-    """Return an error as it crosses: the name of its class, and its sentence."""
+    """Return an error as it crosses the bridge: the name of its class, and its text."""
     return type(error).__name__, str(error)
 
 
 def error_of(name: str, text: str) -> NozzledError:
-    """Return the error that crossed; where its class is not known here, one of the service."""
+    """Return the error of a pair; a ServiceError if its class is unknown here."""
     kind = _named(name) or _service.ServiceError
     try:
         return kind(text)
-    except TypeError:  # one of the front's own, that says more than a sentence
+    except TypeError:  # a class of the front's, which takes more than a text
         return _service.ServiceError(text)
 
 
 def _named(name: str) -> type[NozzledError] | None:
-    """Return the class of this name; the client library has one of the same name as a printer's."""
-    for module in _TREES:
+    """Return the error class of this name; None: there is none."""
+    for module in _ERROR_MODULES:
         kind = vars(module).get(name)
         if isinstance(kind, type) and issubclass(kind, NozzledError):
             return kind

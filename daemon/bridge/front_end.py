@@ -1,4 +1,4 @@
-"""FrontEnd: the front's end of the bridge. It comes back by itself, and knows what it knew until then."""
+"""FrontEnd: the front's end of the bridge. It reconnects by itself, and keeps the last snapshot for some seconds."""
 
 import asyncio
 import socket
@@ -23,47 +23,47 @@ from daemon.errors import CoreAway
 from gcode.errors import NozzledError
 from hal.printer import Event
 
-PATIENCE = 30.0  # s for an answer; making a printer cold before it is disconnected takes 3
+PATIENCE = 30.0  # s for an answer; a disconnect, which turns heaters off first, takes 3
 patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", default=None)
-"""Seconds for which whoever is served now waits for what it asks for; None: nobody knows."""
+"""Seconds for which the client of the present request waits for its answer; None: unknown."""
 
-AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core, and where it has been away for longer
-RETURN = 5.0  # s that what was known last is told of a core that is away: its restart takes half a second
+AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core: at first, and after RETURN
+RETURN = 5.0  # s for which the last snapshot of a lost core is shown; a restart of the core takes half a second
 BEAT = 1.0  # s between two signs of life
-AWAY = "the part of nozzled that has the printer is not there; it is waited for"
+AWAY = "the process that controls the printer (nozzled core) is not running; waiting for it"
 
 log = structlog.get_logger()
 
 
 class FrontEnd:
-    """The way to the core, over a socket; a `Channel`."""
+    """A `Channel` to the core, over a socket."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._snapshot = Snapshot(printer=PrinterSummary(error=AWAY))
-        self._seen = asyncio.Event()
+        self._has_snapshot = asyncio.Event()
         self._works = False
-        self._asked = 0
+        self._number = 0  # of the last question
         self._open: dict[int, tuple[Question, asyncio.Future[Any]]] = {}
         self._listeners: list[Listener] = []
-        self._leaving: asyncio.TimerHandle | None = None
-        self._beating: asyncio.TimerHandle | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._away_timer: asyncio.TimerHandle | None = None
+        self._beat_timer: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._closed = False
 
-    # -- coming and going ----------------------------------------------------------------------------------
+    # -- connecting ----------------------------------------------------------------------------------------
 
     async def use(self, connected: socket.socket, on_end: Callable[[], None]) -> None:
-        """Talk to the core at the other end of a pair of sockets; `on_end` is called when it is gone."""
+        """Use the core at the other end of a pair of sockets; `on_end` is called when the connection ends."""
         await self._loop.create_connection(lambda: _Wire(self, on_end), sock=connected)
 
     def keep_connected(self, path: Path) -> None:
-        """Connect to the core's socket, and again whenever it is lost; a core that never comes is told of too."""
-        self._leaving = self._loop.call_later(RETURN, self._on_away)
-        self._keeping = self._loop.create_task(self._keep(path))
+        """Connect to the core's socket, and again whenever the connection is lost."""
+        self._away_timer = self._loop.call_later(RETURN, self._on_away)
+        self._connecting = self._loop.create_task(self._reconnect(path))
 
-    async def _keep(self, path: Path) -> None:
+    async def _reconnect(self, path: Path) -> None:
         soon = self._loop.time() + RETURN
         while True:
             lost = asyncio.Event()
@@ -74,38 +74,38 @@ class FrontEnd:
             else:
                 await lost.wait()
                 soon = self._loop.time() + RETURN
-                await asyncio.sleep(AGAIN)  # one that hangs up at once must not be met in a circle
+                await asyncio.sleep(AGAIN)  # a core that hangs up at once must not make this spin
 
     async def close(self) -> None:
         """Hang up."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
-        for timer in (self._beating, self._leaving):
+        for timer in (self._beat_timer, self._away_timer):
             if timer is not None:
                 timer.cancel()
         self._closed = True
 
     async def first(self) -> None:
         """Wait for the first snapshot."""
-        await self._seen.wait()
+        await self._has_snapshot.wait()
 
-    # -- what is known -------------------------------------------------------------------------------------
+    # -- the channel ---------------------------------------------------------------------------------------
 
     @property
     def connected(self) -> bool:
-        """There is a core at the other end."""
+        """The core is connected."""
         return self._transport is not None
 
     def latest(self) -> Snapshot:
-        """Return the newest snapshot that there is."""
+        """Return the newest snapshot."""
         return self._snapshot
 
     def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with what happens."""
+        """Call `listener` with each event, and with None for a change without one."""
         self._listeners.append(listener)
 
     async def ask(self, question: Question) -> Any:
@@ -113,14 +113,14 @@ class FrontEnd:
 
         Raises:
             NozzledError: what the core raises.
-            CommandError: it is too long for a question.
-            CoreAway: there is no core now, or it does not answer.
+            CommandError: the question is too long.
+            CoreAway: the core is not connected, or does not answer.
         """
         if self._transport is None:
             raise CoreAway(AWAY)
-        self._asked += 1
-        number = self._asked
-        patience = PATIENCE if (given := patience_of_client.get()) is None else min(PATIENCE, max(0.0, given))
+        self._number += 1
+        number = self._number
+        patience = PATIENCE if (limit := patience_of_client.get()) is None else min(PATIENCE, max(0.0, limit))
         before = None if question.is_never_too_late else self._loop.time() + patience
         message = encode_question(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -131,62 +131,62 @@ class FrontEnd:
                 return await answer
         except TimeoutError:
             raise CoreAway(
-                f"the part of nozzled that has the printer has not answered within {patience:.3g} s"
+                f"the process that controls the printer (nozzled core) has not answered within {patience:.3g} s"
             ) from None
         finally:
             self._open.pop(number, None)
 
-    # -- what comes ----------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------------
 
     def on_connected(self, transport: asyncio.Transport) -> None:
-        """Begin to talk."""
+        """Use this connection."""
         self._transport = transport
         if self._works:
             self.say_hello()
 
     def say_hello(self) -> None:
-        """Tell the core that the front works, now, whenever the core is another one, and from time to time."""
+        """Send the core a sign of life: now, at each new connection, and every BEAT."""
         self._works = True
-        if self._beating is not None:
-            self._beating.cancel()
-        self._beating = self._loop.call_later(BEAT, self.say_hello)
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        self._beat_timer = self._loop.call_later(BEAT, self.say_hello)
         if self._transport is not None:
             self._transport.write(frame(encode(Hello(version=__version__))))
 
     def on_message(self, message: bytes) -> None:
-        """Take what the core says; raises msgspec.DecodeError."""
-        said = decode_from_core(message)
-        match said:
+        """Take a message of the core; raises msgspec.DecodeError."""
+        received = decode_from_core(message)
+        match received:
             case SnapshotMessage():
-                if self._leaving is not None:
-                    self._leaving.cancel()
-                    self._leaving = None
-                self._snapshot = said.snapshot
-                self._seen.set()
+                if self._away_timer is not None:
+                    self._away_timer.cancel()
+                    self._away_timer = None
+                self._snapshot = received.snapshot
+                self._has_snapshot.set()
                 self._tell(None)
             case EventMessage():
-                if (event := event_of(said)) is not None:
+                if (event := event_of(received)) is not None:
                     self._tell(event)
             case AnswerMessage() | RefusalMessage():
-                self._on_answer(said)
+                self._on_answer(received)
 
-    def _on_answer(self, said: AnswerMessage | RefusalMessage) -> None:
-        question, answer = self._open.get(said.id, (None, None))
+    def _on_answer(self, reply: AnswerMessage | RefusalMessage) -> None:
+        question, answer = self._open.get(reply.id, (None, None))
         if question is None or answer is None or answer.done():
             return
         try:
-            answer.set_result(answer_of(said, question))
+            answer.set_result(answer_of(reply, question))
         except NozzledError as error:
             answer.set_exception(error)
 
     def on_lost(self) -> None:
-        """Tell those who wait; what is known holds for a while."""
+        """Refuse the open questions; the last snapshot is shown for RETURN seconds more."""
         self._transport = None
         for _, answer in self._open.values():
             if not answer.done():
                 answer.set_exception(CoreAway(AWAY))
-        if self._leaving is None and not self._closed:
-            self._leaving = self._loop.call_later(RETURN, self._on_away)
+        if self._away_timer is None and not self._closed:
+            self._away_timer = self._loop.call_later(RETURN, self._on_away)
 
     def _on_away(self) -> None:
         self._snapshot = Snapshot(
@@ -213,23 +213,23 @@ class _Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Use this connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._end.on_connected(self._transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what the core says; one that makes no sense is of another version, and waited for."""
+        """Take bytes of the core; hang up if they cannot be decoded: then the core is of another version."""
         self._frames.add(data)
         try:
             while (message := self._frames.next()) is not None:
                 self._end.on_message(message)
         except (msgspec.DecodeError, ValueError) as error:
-            log.warning("core.not_understood", reason=str(error), consequence="the core is connected to anew")
+            log.warning("core.not_understood", reason=str(error), consequence="connecting to the core again")
             if self._transport is not None:
                 self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Tell the end that this connection is lost."""
         del exc
         self._end.on_lost()
         self._on_end()

@@ -1,4 +1,4 @@
-"""The bridge within one process, for tests and the virtual clock: what crosses is encoded and decoded all the same."""
+"""The bridge within one process, for tests on the virtual clock. Messages are encoded and decoded as on a socket."""
 
 from typing import Any
 
@@ -22,34 +22,34 @@ from hal.printer import Event
 
 
 class InMemory:
-    """A channel whose core is in the same process: what it sees is never old."""
+    """A channel to a core in the same process; its snapshots are never old."""
 
     def __init__(self, desk: AnyDesk) -> None:
         self._desk = desk
-        self._asked = 0
+        self._number = 0  # of the last question
         self._listeners: list[Listener] = []
-        self._telling = False
-        self._told: Snapshot | None = None  # while it tells of something: what is then, which each listener asks for
+        self._notifying = False
+        self._snapshot: Snapshot | None = None  # while listeners are called: the one that each of them gets
         desk.subscribe(self._on_event)
 
     def latest(self) -> Snapshot:
-        """Return what is now."""
-        if self._told is not None:
-            return self._told
-        seen: SnapshotMessage = decode(encode(SnapshotMessage(snapshot=self._desk.snapshot())), FromCore)
-        if self._telling:
-            self._told = seen.snapshot
-        return seen.snapshot
+        """Return the core's present state."""
+        if self._snapshot is not None:
+            return self._snapshot
+        message: SnapshotMessage = decode(encode(SnapshotMessage(snapshot=self._desk.snapshot())), FromCore)
+        if self._notifying:
+            self._snapshot = message.snapshot
+        return message.snapshot
 
     def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with what happens."""
+        """Call `listener` with each event, and with None for a change without one."""
         self._listeners.append(listener)
 
     async def ask(self, question: Question) -> Any:
         """Return the core's answer."""
-        self._asked += 1
-        self._telling, self._told = False, None  # the answer may change what is
-        sent: QuestionMessage = decode(encode_question(self._asked, question), FromFront)
+        self._number += 1
+        self._notifying, self._snapshot = False, None  # answering may change the state
+        sent: QuestionMessage = decode(encode_question(self._number, question), FromFront)
         answering = answer(self._desk, sent)
         reply = decode_from_core(answering if isinstance(answering, bytes) else await answering)
         if not isinstance(reply, AnswerMessage | RefusalMessage):
@@ -58,14 +58,14 @@ class InMemory:
 
     def _on_event(self, event: Event | None) -> None:
         if event is None:
-            told = None
+            decoded = None
         else:
             message = event_message(event)
             crossed: EventMessage | None = decode(encode(message), FromCore) if message is not None else None
-            told = event_of(crossed) if crossed is not None else None
-        self._telling, self._told = True, None
+            decoded = event_of(crossed) if crossed is not None else None
+        self._notifying, self._snapshot = True, None
         try:
             for listener in tuple(self._listeners):
-                listener(told)
+                listener(decoded)
         finally:
-            self._telling, self._told = False, None
+            self._notifying, self._snapshot = False, None

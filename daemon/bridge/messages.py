@@ -1,12 +1,12 @@
-"""What core and front say to each other.
+"""The messages between core and front, and their encoding.
 
-The core tells what is (`SnapshotMessage`) and what happens (`EventMessage`), the front asks (`QuestionMessage`), and
-each question has one answer (`AnswerMessage` or `RefusalMessage`). On the wire each is MessagePack by msgspec, in a
-frame of four bytes of length, highest first, and so many bytes: it checks types as it decodes, takes the dataclasses
-that there are, and costs some 10 µs for all that is known, a tenth of what JSON and a check by hand would.
+The core sends snapshots (`SnapshotMessage`) and events (`EventMessage`). The front sends questions (`QuestionMessage`),
+and each gets one answer (`AnswerMessage` or `RefusalMessage`). Messages are MessagePack, by msgspec, in `frames`.
+msgspec checks types as it decodes, knows dataclasses, and takes some 10 µs for a snapshot, a tenth of what JSON with
+checks of our own takes.
 
-Neighbours of other versions understand each other: fields that are not known are ignored, and each field that comes
-new has a default. A question or an event that the other end has never heard of is one of no consequence.
+Versions mix: unknown fields are ignored, and every new field has a default. An unknown event is ignored, an unknown
+question is refused.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ from daemon.bridge.snapshot import Snapshot, Struct
 
 
 class SnapshotMessage(Struct, tag="seen", frozen=True):
-    """What is now."""
+    """The state of the core."""
 
     snapshot: Snapshot
 
 
 class EventMessage(Struct, tag="happened", frozen=True):
-    """Something that happened since the last snapshot, by the name of its class in `hal.printer` or `bridge.events`."""
+    """An event since the last snapshot; `name` is its class in `hal.printer` or `bridge.events`."""
 
     name: str
     payload: msgspec.Raw
-    dropped: int = 0  # events before this one that the front was too slow for
+    dropped: int = 0  # events dropped just before this one
 
 
 class AnswerMessage(Struct, tag="answered", frozen=True):
@@ -40,7 +40,7 @@ class AnswerMessage(Struct, tag="answered", frozen=True):
 
 
 class RefusalMessage(Struct, tag="refused", frozen=True):
-    """A question that was refused: by which error, and its sentence for the user."""
+    """The refusal of a question: the name of the error's class, and its text for the user."""
 
     id: int
     error: str
@@ -48,11 +48,10 @@ class RefusalMessage(Struct, tag="refused", frozen=True):
 
 
 class QuestionMessage(Struct, tag="asked", frozen=True):
-    """A question, and the number by which its answer is known again.
+    """A question; its answer carries the same `id`.
 
     Attributes:
-        before: of the clock that all processes of a machine share (CLOCK_MONOTONIC), in s: later it is refused, as
-            nobody waits for it any more; None: it is never too late.
+        before: when the question expires, in s of CLOCK_MONOTONIC, which all processes of a machine share; None: never.
     """
 
     id: int
@@ -61,7 +60,7 @@ class QuestionMessage(Struct, tag="asked", frozen=True):
 
 
 class Hello(Struct, tag="hello", frozen=True):
-    """The first words of a front."""
+    """A sign of life of the front."""
 
     version: str = ""
 
@@ -77,22 +76,22 @@ def _decoder(kind: Any) -> "msgspec.msgpack.Decoder[Any]":
 
 _encoder = msgspec.msgpack.Encoder()
 
-_SMALLEST, _LARGEST = -(2**63), 2**63 - 1  # whole numbers that cross, and that a database takes
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1  # those of MessagePack and of SQLite
 
 
 def encode(message: object) -> bytes:
-    """Return a message as it crosses; text that is no Unicode, and endless numbers, are mended: it never fails."""
+    """Return a message, encoded. It never fails: invalid Unicode and integers out of range are replaced."""
     try:
         return _encoder.encode(message)
     except (UnicodeEncodeError, OverflowError):
-        return _encoder.encode(_mended(msgspec.to_builtins(message)))
+        return _encoder.encode(_encodable(msgspec.to_builtins(message)))
 
 
 def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
-    """Return what was said.
+    """Return a decoded value.
 
     Raises:
-        msgspec.DecodeError: it is no message of this kind.
+        msgspec.DecodeError: the bytes are not of this type.
     """
     try:
         return _decoder(kind).decode(data)
@@ -101,10 +100,10 @@ def decode(data: bytes | msgspec.Raw, kind: Any) -> Any:
 
 
 def decode_known(data: bytes, kind: Any) -> Any:
-    """Return what was said; None: a neighbour of another version says something that nobody here has heard of.
+    """Return a decoded message; None: a message of another version, unknown here.
 
     Raises:
-        msgspec.DecodeError: it makes no sense.
+        msgspec.DecodeError: the bytes are not a message.
     """
     try:
         return decode(data, kind)
@@ -122,13 +121,13 @@ def _tags(kind: Any) -> set[object]:
     return {each.__struct_config__.tag for each in get_args(kind)}
 
 
-def _mended(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not isinstance(value, bool):
-        return min(max(value, _SMALLEST), _LARGEST)
+        return min(max(value, _MIN_INTEGER), _MAX_INTEGER)
     if isinstance(value, Mapping):
-        return {_mended(key): _mended(each) for key, each in value.items()}
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_mended(each) for each in value]
+        return [_encodable(each) for each in value]
     return value

@@ -1,7 +1,7 @@
-"""What a core of another version tells, as far as this version understands it.
+"""Decodes the messages of a core of another version, as far as this version understands them.
 
-A field that makes no sense here counts as one that was not sent: the default stands in for it. So a state that is new,
-or a number that has become a text, costs the front that field, and not the bridge.
+A field of an unknown value or type counts as not sent, and has its default. So a new state, or a number that has become
+a text, costs the front that field and not its connection.
 """
 
 import dataclasses
@@ -30,54 +30,53 @@ from hal.printer import ConnectionState
 
 T = TypeVar("T")
 
-_INSTEAD: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionState: ConnectionState.HANDSHAKING}
-"""What a new state is taken for: a job that goes on, a line that is not to be used yet."""
+_SUBSTITUTES: Mapping[type[Enum], Enum] = {JobState: JobState.PRINTING, ConnectionState: ConnectionState.HANDSHAKING}
+"""The states that stand for an unknown one: a job in progress, a line that cannot be used yet."""
 
 
 def decode_from_core(data: bytes) -> SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None:
-    """Return what the core has said; None: nobody here has heard of such a thing.
+    """Return a message of the core; None: it is unknown here.
 
     Raises:
-        msgspec.DecodeError: it makes no sense.
+        msgspec.DecodeError: it is not a message.
     """
     try:
-        said: SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None = decode_known(data, FromCore)
+        message: SnapshotMessage | EventMessage | AnswerMessage | RefusalMessage | None = decode_known(data, FromCore)
     except msgspec.ValidationError:
-        told = decode(data, dict[str, Any])
-        if told.get("type") != "seen":
+        plain = decode(data, dict[str, Any])
+        if plain.get("type") != "seen":  # the tag of SnapshotMessage
             raise
-        return SnapshotMessage(snapshot=understood(told.get("snapshot"), Snapshot))
-    return said
+        return SnapshotMessage(snapshot=understood(plain.get("snapshot"), Snapshot))
+    return message
 
 
-def answer_of(said: AnswerMessage | RefusalMessage, question: Question) -> Any:
+def answer_of(reply: AnswerMessage | RefusalMessage, question: Question) -> Any:
     """Return the answer to a question.
 
     Raises:
-        NozzledError: it was refused; or what was answered is not what was asked for.
+        NozzledError: the question was refused, or its answer is of another type.
     """
-    if isinstance(said, RefusalMessage):
-        if said.text.startswith(NOT_UNDERSTOOD):  # its first versions had no class for it
-            raise OtherVersion(said.text)
-        raise error_of(said.error, said.text)
-    wanted = type(question).answer
+    if isinstance(reply, RefusalMessage):
+        if reply.text.startswith(NOT_UNDERSTOOD):  # early versions had no class for this refusal
+            raise OtherVersion(reply.text)
+        raise error_of(reply.error, reply.text)
     try:
-        return decode(said.answer, wanted)
+        return decode(reply.answer, type(question).answer)
     except msgspec.DecodeError as error:
-        raise OtherVersion(f"the core answers something else, it is of another version: {error}") from error
+        raise OtherVersion(f"the core is of another version, its answer has another type: {error}") from error
 
 
 def understood(value: Any, kind: type[T]) -> T:
-    """Return a value of a type, without those of its fields that are none of theirs.
+    """Return a value converted to a type, without those of its fields that do not fit.
 
     Raises:
-        msgspec.ValidationError: there is nothing left of it.
+        msgspec.ValidationError: nothing of it fits.
     """
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
-        if kind in _INSTEAD:
-            return _INSTEAD[kind]  # type: ignore[index,return-value]  # it is an Enum then
+        if kind in _SUBSTITUTES:
+            return _SUBSTITUTES[kind]  # type: ignore[index,return-value]  # it is an Enum then
         if isinstance(value, Mapping) and _has_fields(kind):
             return _of_fields(value, kind)
         if choices := [each for each in get_args(kind) if each is not type(None)]:
@@ -100,5 +99,5 @@ def _of_fields(value: Mapping[str, Any], kind: type[T]) -> T:
                 continue
     try:
         return kind(**fields)
-    except TypeError as error:  # one is missing that every version has
+    except TypeError as error:  # a field without a default is missing
         raise msgspec.ValidationError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What the front asks of the core; each question has one answer, or is refused."""
+"""The questions that the front asks the core. Each has one answer, or is refused."""
 
 from typing import Any, ClassVar
 
@@ -12,21 +12,26 @@ from gcode.errors import CommandError
 from gcode.outgoing import is_stop
 
 
-class Talk(Struct, frozen=True):
-    """Lines of the conversation with the printer, oldest first, and the core's time of the last of them, in s."""
+class ConversationLines(Struct, frozen=True):
+    """Lines of the conversation with the printer, oldest first.
+
+    Attributes:
+        until: the core's time now, in s: ask with it the next time.
+    """
 
     lines: list[str]
     until: float
 
 
-class Overheard(Struct, frozen=True):
+class LineTraffic(Struct, frozen=True):
     """Lines between host and printer.
 
     Attributes:
-        lines: of each `>` (from the host) or `<`, the core's time in s at which it was complete, and its text.
-        gap: there were more before them, which are not kept.
-        sent: how many lines of prints and commands the host has sent until now.
-        until: the core's time now.
+        lines: of each its direction (`>` is from the host, `<` from the printer), the core's time in s at which it was
+            complete, and its text.
+        gap: earlier lines are missing.
+        sent: how many lines of prints and commands the host has sent so far.
+        until: the core's time now, in s: ask with it the next time.
     """
 
     lines: list[tuple[str, float, str]]
@@ -36,12 +41,12 @@ class Overheard(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What the printer says of itself.
+    """The printer's limits of motion, as it reports them.
 
     Attributes:
-        settings: the commands (M201, M203, M204, M205) that would make it what it is.
-        firmware: its name; empty: none has been asked.
-        area: how far it goes: `min` and `max` of X, Y and Z, in mm; None: it does not say.
+        settings: the commands (M201, M203, M204, M205) that would set them.
+        firmware: its name; empty: no printer has been asked.
+        area: its reach: `min` and `max` of X, Y and Z, in mm; None: not reported.
     """
 
     settings: tuple[str, ...] = ()
@@ -50,17 +55,17 @@ class Limits(Struct, frozen=True):
 
 
 class LineFigures(Struct, frozen=True):
-    """How the line does since it was opened, and the process that serves it; times in s, None where nobody knows.
+    """Figures of the line since it was opened, and of the core; times in s, None: not known.
 
     Attributes:
-        answers: lines of the printer that were answered with lines, which the next three are about.
-        p50: half of them were answered in so short a time; `p99`: nearly all.
-        late: of them, those that took longer than 20 ms.
+        answers: how many of the printer's lines were answered with lines; the next four are about these.
+        p50: the median time from the printer's line to our answer; `p99`: the 99th percentile.
+        late: how many took longer than 20 ms.
         longest: the longest time.
-        stall: for which the core was busy with something else, at the longest, since the end of the last print.
-        waits: times that lines of the last print were not read from the disk in time.
-        planner_empty: moves that found nothing planned before them; None: the firmware does not tell.
-        window_lines, window_bytes: what may be unanswered; 0: no limit.
+        stall: the longest time for which the loop was busy, since the end of the last print.
+        waits: how often lines of the last print had not been read from the disk in time.
+        planner_empty: moves that found the planner empty; None: the firmware does not report that.
+        window_lines, window_bytes: the most that may be in flight; 0: no limit.
         memory: of the core, in bytes.
     """
 
@@ -78,23 +83,26 @@ class LineFigures(Struct, frozen=True):
 
 
 TURNAROUNDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02)
-"""Seconds by which the times are counted in which the printer was answered; longer ones are not told apart."""
+"""Upper bounds, in s, of the intervals in which turnarounds are counted; the last interval has no bound."""
 
 
 class CoreTally(Struct, frozen=True):
-    """What the core has counted, since it began or since the line was opened; times in s.
+    """The core's counters, since its start or since the line was opened; times in s.
 
     Attributes:
-        began: when the core did: a date.
-        processor: time of it that the core has used.
+        began: the date of the core's start.
+        processor: the processor time that the core has used.
         memory: of the core, in bytes.
-        underruns: times that the printer had room for lines that were not read from the disk yet.
-        starved: for which it waited for them, in all.
-        reattachments: prints whose line or host was gone, by what was gone and how it ended: `line_resumed` and so on.
-        stall_bounds, stalls, stalled: times that the loop did not look for events: how many were no longer than each
-            bound, those of earlier ones not counted, and behind the last what was longer; and their sum.
-        turnarounds: in which the printer was answered: how many by TURNAROUNDS, in the same way.
-        window_lines: that may be unanswered at once; 0: no limit; None: there is no printer.
+        underruns: how often the printer had room for lines that had not been read from the disk.
+        starved: how long it waited for them in all.
+        reattachments: prints that lost their line or host, by what they lost and how it ended: `line_resumed` and so
+            on.
+        stall_bounds: upper bounds of the intervals in which stalls of the loop are counted.
+        stalls: how many stalls lie in each interval; the last one has no bound.
+        stalled: the sum of all stalls.
+        turnarounds: how many answers to the printer took a time in each interval of TURNAROUNDS; the last one has no
+            bound.
+        window_lines: the most lines that may be in flight; 0: no limit; None: there is no printer.
     """
 
     began: float = 0.0
@@ -111,13 +119,13 @@ class CoreTally(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True, tag_field="ask"):
-    """Base of what the front asks; `answer` is the type of what comes back."""
+    """Base of the questions; `answer` is the type of the answer."""
 
     answer: ClassVar[Any] = type(None)
 
     @property
     def is_never_too_late(self) -> bool:
-        """Tell whether it is to be done also when whoever asked has given up."""
+        """Tell whether the question is carried out even after its client has given up."""
         return False
 
 
@@ -125,8 +133,8 @@ class Connect(Question, tag="connect", frozen=True):
     """Connect in the background; None: as configured.
 
     Attributes:
-        find: the baudrate, by trying the usual ones.
-        save: it is the given printer from there on, if it answers and none is configured.
+        find: find the baudrate, by trying the usual ones.
+        save: make it the printer of later starts, if it answers and none is configured.
     """
 
     port: str | None = None
@@ -136,17 +144,17 @@ class Connect(Question, tag="connect", frozen=True):
 
 
 class Disconnect(Question, tag="disconnect", frozen=True):
-    """Close the line; a running job is ended before."""
+    """Close the line, after ending a running job."""
 
 
 class ListPorts(Question, tag="ports", frozen=True):
-    """What may be connected to."""
+    """What a client may connect to."""
 
     answer: ClassVar[Any] = PortOptions
 
 
-MOST_COMMANDS = 256
-"""Commands of one `Send`: more would not find room at the printer's."""
+MAX_COMMANDS = 256
+"""Commands of one `Send`: the printer's queue takes no more."""
 
 
 class Send(Question, tag="send", frozen=True):
@@ -156,7 +164,7 @@ class Send(Question, tag="send", frozen=True):
 
     @property
     def is_never_too_late(self) -> bool:
-        """An emergency stop is done whenever it arrives."""
+        """An emergency stop is carried out however late it arrives."""
         return any(is_stop(each) for each in self.commands)
 
 
@@ -166,21 +174,21 @@ class AnswerPrompt(Question, tag="answer_prompt", frozen=True):
     choice: int
 
 
-class ConversationSince(Question, tag="conversation", frozen=True):
-    """What went over the line since an earlier question: each answer says what to ask with the next time."""
+class AskConversation(Question, tag="conversation", frozen=True):
+    """The lines since `until` of an earlier answer; 0: all that are kept."""
 
     since: float
-    answer: ClassVar[Any] = Talk
+    answer: ClassVar[Any] = ConversationLines
 
 
 class AskLimits(Question, tag="limits", frozen=True):
-    """What the printer itself says of its limits of motion."""
+    """The printer's limits of motion, as it reports them."""
 
     answer: ClassVar[Any] = Limits
 
 
 class Select(Question, tag="select", frozen=True):
-    """Choose the file that `Start` prints; None: none."""
+    """Select the file that `Start` prints; None: unselect it."""
 
     file: Selection | None
 
@@ -190,10 +198,10 @@ class Start(Question, tag="start", frozen=True):
 
 
 class Begin(Question, tag="begin", frozen=True):
-    """Print a file, None: the selected one, unless that was asked for with this key before.
+    """Print a file (None: the selected one), unless a print with this key has begun before.
 
-    A core that has never heard of keys refuses it, as it could begin a print twice. With `bed` it begins only if
-    nothing has come onto the bed since `Snapshot.bed` was this.
+    A question of its own, so that a core too old for keys refuses it instead of beginning a print twice. With `bed` the
+    print begins only while `Snapshot.bed` has that value.
     """
 
     file: Selection | None
@@ -205,14 +213,14 @@ class Begin(Question, tag="begin", frozen=True):
 
 
 class AskKey(Question, tag="key", frozen=True):
-    """What became of the print that was asked for with this key; None: there was none."""
+    """The job of the print with this key; None: there is none."""
 
     key: str
     answer: ClassVar[Any] = KeyedPrint | None
 
 
 class AskRecord(Question, tag="record", frozen=True):
-    """The jobs behind this one, oldest first, at most so many."""
+    """The recorded jobs after job `after`, oldest first, `limit` at most."""
 
     after: int
     limit: int
@@ -228,11 +236,11 @@ class Pause(Question, tag="pause", frozen=True):
 
 
 class Resume(Question, tag="resume", frozen=True):
-    """Go on with a paused job."""
+    """Resume a paused job."""
 
 
 class Toggle(Question, tag="toggle", frozen=True):
-    """Pause a running job, go on with a paused one."""
+    """Pause a running job, resume a paused one."""
 
 
 class Cancel(Question, tag="cancel", frozen=True):
@@ -240,20 +248,20 @@ class Cancel(Question, tag="cancel", frozen=True):
 
 
 class SetOffset(Question, tag="offset", frozen=True):
-    """Have so many °C added to the targets that files set for a heater."""
+    """Add `offset` °C to the targets that files set for a heater."""
 
     heater: str
     offset: float
 
 
 class UsePreset(Question, tag="use_preset", frozen=True):
-    """Take the printer for one that is known by this name; None: for none."""
+    """Use the profile of a preset; None: the default profile."""
 
     preset: str | None
 
 
 class ChangeProfile(Question, tag="change_profile", frozen=True):
-    """Take these values for what the printer is, by their keys in the section `profile` of the configuration."""
+    """Change values of the profile, by their keys in the section `profile` of the configuration."""
 
     values: dict[str, bool | int | float | str]
 
@@ -266,53 +274,53 @@ class AskStatistics(Question, tag="statistics", frozen=True):
 
 
 class AskHistories(Question, tag="histories", frozen=True):
-    """How earlier prints of the files went whose paths come after this one: of some, by path; none behind the last."""
+    """How earlier prints of some files went, by path: the next ones whose paths come after this one."""
 
     after: str = ""
     answer: ClassVar[Any] = dict[str, FileStatistics]
 
 
 class AskHistory(Question, tag="history", frozen=True):
-    """The last jobs, newest first, at most so many."""
+    """The last jobs, newest first, `limit` at most."""
 
     limit: int
     answer: ClassVar[Any] = list[PastPrint]
 
 
-class Listen(Question, tag="listen", frozen=True):
-    """The lines that were complete on the line to the printer since an earlier answer said `until`."""
+class AskTraffic(Question, tag="listen", frozen=True):
+    """The lines between host and printer, complete ones only, since `until` of an earlier answer."""
 
     since: float
-    answer: ClassVar[Any] = Overheard
+    answer: ClassVar[Any] = LineTraffic
 
 
 class AskLine(Question, tag="line", frozen=True):
-    """How the line does."""
+    """The figures of the line."""
 
     answer: ClassVar[Any] = LineFigures
 
 
-class AskTallied(Question, tag="tallied", frozen=True):
-    """What the core has counted."""
+class AskTally(Question, tag="tallied", frozen=True):
+    """The core's counters."""
 
     answer: ClassVar[Any] = CoreTally
 
 
 AnyQuestion = (
-    Connect | Disconnect | ListPorts | Send | AnswerPrompt | ConversationSince | AskLimits | Select | Start
+    Connect | Disconnect | ListPorts | Send | AnswerPrompt | AskConversation | AskLimits | Select | Start
     | Restart | Pause
     | Resume | Toggle | Cancel | SetOffset | UsePreset | ChangeProfile | AskStatistics | AskHistories | AskHistory
-    | Listen | AskLine | Begin | AskKey | AskRecord | AskTallied
+    | AskTraffic | AskLine | Begin | AskKey | AskRecord | AskTally
 )  # fmt: skip
 
 
 def encode_question(number: int, question: Question, before: float | None = None) -> bytes:
-    """Return a question as it crosses, for a core that gets to it `before` it is too late.
+    """Return a question, encoded; the core refuses it later than `before`.
 
     Raises:
-        CommandError: it is too long.
+        CommandError: the question is too long.
     """
     message = encode(QuestionMessage(id=number, question=msgspec.Raw(encode(question)), before=before))
     if len(message) > MAX_QUESTION:
-        raise CommandError(f"the request has {len(message)} bytes; {MAX_QUESTION} may be sent at once")
+        raise CommandError(f"the request has {len(message)} bytes; at most {MAX_QUESTION} are allowed")
     return message

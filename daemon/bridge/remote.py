@@ -1,4 +1,4 @@
-"""What the front sees of the core: the printer and the job. Asking takes a moment, seeing takes none."""
+"""RemoteCore: printer and job, as the front sees them. Properties read the newest snapshot; methods ask the core."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from gcode.outgoing import is_stop
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, PanelPrint, Prompt
 
-MOST_HISTORIES = 20_000
+MAX_HISTORIES = 20_000  # files
 
 _RESUMABLE = (JobState.PAUSED, JobState.REATTACHING)
 """The states in which a toggle may resume; a job that is reattached may have been paused before."""
@@ -36,25 +36,25 @@ class Channel(Protocol):
     """One end of the bridge, in memory or on a socket."""
 
     def latest(self) -> Snapshot:
-        """Return the newest snapshot that there is."""
+        """Return the newest snapshot."""
 
     async def ask(self, question: ask.Question) -> Any:
         """Return the core's answer.
 
         Raises:
             NozzledError: what the core raises.
-            CoreAway: there is no core now.
+            CoreAway: the core is not connected.
         """
 
     def subscribe(self, listener: Callable[[Event | None], None]) -> None:
-        """Call `listener` with each event, and with None where only the snapshot is another one."""
+        """Call `listener` with each event, and with None for a new snapshot without one."""
 
 
 class RemoteCore:
-    """The core, seen from the front.
+    """The core, as the front sees it.
 
     Attributes:
-        connection: the printer's.
+        connection: to the printer.
         jobs: the job.
     """
 
@@ -65,12 +65,12 @@ class RemoteCore:
 
     @property
     def is_known(self) -> bool:
-        """The core has told of itself; until then all that is seen is a printer that is offline."""
+        """A snapshot has come; until then the printer is shown as offline."""
         return self._channel.latest().revision > 0
 
     @property
     def trouble(self) -> str | None:
-        """The rule of safety that is broken, in a sentence."""
+        """The safety rule that is broken, in a sentence."""
         return self._channel.latest().trouble
 
     @property
@@ -80,60 +80,60 @@ class RemoteCore:
 
     @property
     def records(self) -> int:
-        """Another number whenever the end of a job has been recorded."""
+        """A number that changes whenever the end of a job has been recorded."""
         return self._channel.latest().records
 
     @property
     def bed(self) -> int:
-        """Another number whenever something may have been put on the bed."""
+        """A number that changes whenever something may have been put on the bed."""
         return self._channel.latest().bed
 
     @property
     def profile(self) -> ProfileConfig:
-        """What the printer is taken to be."""
+        """The printer's profile."""
         return self._channel.latest().profile
 
     @property
     def profile_is_configured(self) -> bool:
-        """The configuration file says it, and not a choice over the API."""
+        """The profile is from the configuration file, not chosen over the API."""
         return self._channel.latest().profile_is_configured
 
     def on_trouble(self, listener: Callable[[str], None]) -> None:
-        """Call `listener` with each rule of safety that is broken, in a sentence."""
+        """Call `listener` with each safety rule that is broken, in a sentence."""
 
-        def tell(event: Event | None) -> None:
+        def forward(event: Event | None) -> None:
             if isinstance(event, SafetyBroken):
                 listener(event.trouble)
 
-        self._channel.subscribe(tell)
+        self._channel.subscribe(forward)
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
-        """Call `listener` with all that happens, to the printer and to the job."""
+        """Call `listener` with every event, of the printer and of the job."""
 
-        def tell(event: Event | None) -> None:
+        def forward(event: Event | None) -> None:
             if event is not None:
                 listener(event)
 
-        self._channel.subscribe(tell)
+        self._channel.subscribe(forward)
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever anything may be another than it was."""
+        """Call `listener` whenever anything may have changed."""
         self._channel.subscribe(lambda _event: listener())
 
     async def use_preset(self, name: str | None) -> None:
-        """Take the printer for one that is known by this name; None: for none.
+        """Use the profile of a preset; None: the default profile.
 
         Raises:
-            ConfigError: nobody has the name.
+            ConfigError: there is no preset of this name.
             JobConflict: a print is in progress, or the configuration describes the printer.
         """
         await self._channel.ask(ask.UsePreset(preset=name))
 
     async def change_profile(self, values: dict[str, bool | int | float | str]) -> None:
-        """Take these values for what the printer is, by their keys in the section `profile` of the configuration.
+        """Change values of the profile, by their keys in the section `profile` of the configuration.
 
         Raises:
-            ConfigError: one of them cannot be changed, or is of the wrong type or out of range.
+            ConfigError: a value cannot be changed, or is of the wrong type or out of range.
             JobConflict: a print is in progress, or the configuration describes the printer.
         """
         await self._channel.ask(ask.ChangeProfile(values=values))
@@ -147,7 +147,7 @@ class RemoteConnection:
 
     @property
     def summary(self) -> PrinterSummary:
-        """All that is known."""
+        """The connection's part of the newest snapshot."""
         return self._channel.latest().printer
 
     @property
@@ -157,7 +157,7 @@ class RemoteConnection:
 
     @property
     def ready(self) -> bool:
-        """A printer is there and listens."""
+        """A printer is connected and takes commands."""
         return self.state is ConnectionState.READY
 
     @property
@@ -182,12 +182,12 @@ class RemoteConnection:
 
     @property
     def panel_print(self) -> PanelPrint | None:
-        """What the printer prints by itself, from its SD card."""
+        """The print from the printer's own SD card, if any."""
         return self.summary.panel_print
 
     @property
     def message(self) -> str | None:
-        """The last text that the printer had for the user; not to be trusted."""
+        """The printer's last text for the user; not to be trusted."""
         return self.summary.message
 
     @property
@@ -197,87 +197,87 @@ class RemoteConnection:
 
     @property
     def counters(self) -> dict[str, int]:
-        """What went over the line since it was opened."""
+        """The line's counters since it was opened."""
         return asdict(self.summary.counters)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event of the printer."""
 
-        def tell(event: Event | None) -> None:
+        def forward(event: Event | None) -> None:
             if event is not None and not isinstance(event, JobChanged | SafetyBroken):
                 listener(event)
 
-        self._channel.subscribe(tell)
+        self._channel.subscribe(forward)
 
     async def options(self) -> PortOptions:
-        """List what may be connected to; opens nothing."""
+        """List what a client may connect to; opens nothing."""
         options: PortOptions = await self._channel.ask(ask.ListPorts())
         return options
 
     async def limits(self) -> ask.Limits:
-        """Ask what the printer says of its limits."""
+        """Return the printer's limits of motion, as it reports them."""
         limits: ask.Limits = await self._channel.ask(ask.AskLimits())
         return limits
 
-    async def conversation(self, since: float) -> ask.Talk:
-        """Return what went over the line since an earlier answer said `until`; 0: all that is kept."""
-        talk: ask.Talk = await self._channel.ask(ask.ConversationSince(since=since))
-        return talk
+    async def conversation(self, since: float) -> ask.ConversationLines:
+        """Return the conversation since `until` of an earlier answer; 0: all that is kept."""
+        conversation: ask.ConversationLines = await self._channel.ask(ask.AskConversation(since=since))
+        return conversation
 
-    async def overhear(self, since: float) -> ask.Overheard:
-        """Return the lines that were complete since an earlier answer said `until`; 0: all that are kept."""
-        heard: ask.Overheard = await self._channel.ask(ask.Listen(since=since))
-        return heard
+    async def traffic(self, since: float) -> ask.LineTraffic:
+        """Return the lines between host and printer since `until` of an earlier answer; 0: all that are kept."""
+        traffic: ask.LineTraffic = await self._channel.ask(ask.AskTraffic(since=since))
+        return traffic
 
     async def line(self) -> ask.LineFigures:
-        """Ask how the line does."""
+        """Return the figures of the line."""
         figures: ask.LineFigures = await self._channel.ask(ask.AskLine())
         return figures
 
     async def core_tally(self) -> ask.CoreTally:
-        """Ask what the core has counted."""
-        numbers: ask.CoreTally = await self._channel.ask(ask.AskTallied())
-        return numbers
+        """Return the core's counters."""
+        tally: ask.CoreTally = await self._channel.ask(ask.AskTally())
+        return tally
 
     async def connect(
         self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
     ) -> None:
-        """Connect in the background; None: as configured. `ask.Connect` has what the others mean.
+        """Connect in the background; None: as configured. For `find` and `save` see `ask.Connect`.
 
         Raises:
-            PortNotAllowed: clients may not connect to that port, or none is named.
-            AddressError: the port's address means nothing.
+            PortNotAllowed: clients may not connect to that port, or no port is named.
+            AddressError: the port's address is invalid.
         """
         await self._channel.ask(ask.Connect(port=port, baudrate=baudrate, find=find, save=save))
 
     async def disconnect(self) -> None:
-        """Close the line; a running job is ended and its heaters are turned off before."""
+        """Close the line, after ending a running job and turning its heaters off."""
         await self._channel.ask(ask.Disconnect())
 
     async def send(self, commands: Sequence[str]) -> None:
         """Queue a client's commands, all or none. M112 among them stops the printer at once.
 
         Raises:
-            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
-            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much.
-            QueueFull: too many wait already.
+            NotConnected: no printer is connected, or it is not ready; M112 needs a connected printer only.
+            CommandError, ForbiddenCommand: a command must not be sent, or asks for too much heat.
+            QueueFull: too many commands are waiting.
         """
         stops = [command for command in commands if is_stop(command)]
-        if stops and len(commands) > ask.MOST_COMMANDS:
-            commands = stops[:1]  # what stands beside it is dropped anyway
+        if stops and len(commands) > ask.MAX_COMMANDS:
+            commands = stops[:1]  # the stop drops the others anyway
         await self._channel.ask(ask.Send(commands=[*commands]))
 
     async def answer_prompt(self, choice: int) -> None:
-        """Have the question that the printer shows answered, by number from 0; does not wait for the printer."""
+        """Answer the question that the printer shows, by number from 0; does not wait for the printer."""
         await self._channel.ask(ask.AnswerPrompt(choice=choice))
 
 
 class RemoteJobs:
-    """The one job. What is asked of it raises JobConflict where it does not fit the job's state.
+    """The one job. A request that does not fit the job's state raises JobConflict.
 
     Attributes:
-        holds: returns why no print may begin or be resumed now; None: nothing speaks against it.
-        beginning: prints that the core is asked to begin or resume at this moment.
+        holds: returns why no print may begin or resume now; None: one may.
+        beginning: how many requests to begin or resume a print the core is being asked at this moment.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -287,7 +287,7 @@ class RemoteJobs:
 
     @property
     def summary(self) -> JobSummary:
-        """All that is known."""
+        """The job's part of the newest snapshot."""
         return self._channel.latest().job
 
     @property
@@ -312,22 +312,22 @@ class RemoteJobs:
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with a print that goes on all the same."""
+        """What is wrong with a print that goes on nevertheless."""
         return self.summary.warning
 
     @property
     def pause_reason(self) -> str | None:
-        """Why the job pauses, or is paused, as far as that is known: the file, the printer, an error."""
+        """Why the job pauses, if known: the file, the printer, an error."""
         return self.summary.pause_reason
 
     @property
     def progress(self) -> JobProgress:
-        """How far the job is, or was at its end; of the file that is selected now."""
+        """How far the job is, or was at its end; empty if another file is selected now."""
         return self.summary.progress
 
     @property
     def place(self) -> dict[str, float] | None:
-        """Where a pause has left the print: mm by axis letter; None where nobody knows, or it has gone on."""
+        """The position at which the print paused, in mm by axis letter; None: not known, or resumed since."""
         return self.summary.place
 
     @property
@@ -337,7 +337,7 @@ class RemoteJobs:
 
     @property
     def protection(self) -> Protection | None:
-        """What becomes of the heaters when the host dies."""
+        """What happens to the heaters if the host dies."""
         return self.summary.protection
 
     def uses(self, path: str) -> bool:
@@ -349,74 +349,74 @@ class RemoteJobs:
     def subscribe(self, listener: Callable[[JobState], None]) -> None:
         """Call `listener` with each new state of each job."""
 
-        def tell(event: Event | None) -> None:
+        def forward(event: Event | None) -> None:
             if isinstance(event, JobChanged):
                 listener(event.state)
 
-        self._channel.subscribe(tell)
+        self._channel.subscribe(forward)
 
     async def select(self, selection: Selection) -> None:
-        """Choose the file that `start` prints."""
+        """Select the file that `start` prints."""
         await self._channel.ask(ask.Select(file=selection))
 
     async def unselect(self) -> None:
-        """Choose no file."""
+        """Unselect the file."""
         await self._channel.ask(ask.Select(file=None))
 
     async def start(self) -> None:
         """Print the selected file."""
-        with self._begins():
+        with self._beginning():
             await self._channel.ask(ask.Start())
 
     async def begin(
         self, file: Selection | None, key: str, mark: str, *, eject: bool = False, bed: int | None = None
     ) -> KeyedPrint:
-        """Print a file, None: the selected one, unless that was asked for with this key before; return its job.
+        """Print a file (None: the selected one), unless a print with this key has begun before; return its job.
 
         Args:
             file: becomes the selected one.
             key: of this print.
-            mark: of what is asked for.
-            eject: a print that completes is to clear the bed.
-            bed: what `RemoteCore.bed` was when somebody has seen the bed clear; None: whatever is on it.
+            mark: identifies what the request asks for.
+            eject: run the script that clears the bed when the print completes.
+            bed: `RemoteCore.bed` at the time when the user saw that the bed is clear; None: print in any case.
 
         Raises:
-            JobConflict: it does not fit the state, or something may be on the bed.
-            KeyReused: with another mark.
-            NeverBegan: it was recorded, and its host died before it began.
+            JobConflict: the request does not fit the state, or something may be on the bed.
+            KeyReused: the key belongs to a request with another mark.
+            NeverBegan: the print was recorded, but its host died before it began.
         """
-        with self._begins():
+        with self._beginning():
             begun: KeyedPrint = await self._channel.ask(ask.Begin(file=file, key=key, mark=mark, eject=eject, bed=bed))
         return begun
 
     async def of_key(self, key: str) -> KeyedPrint | None:
-        """Return what became of the print that was asked for with this key; None: there was none."""
+        """Return the job of the print with this key; None: there is none."""
         begun: KeyedPrint | None = await self._channel.ask(ask.AskKey(key=key))
         return begun
 
     async def recorded(self, after: int, limit: int) -> list[PrintRecord]:
-        """Return the jobs of the record behind one, oldest first, at most so many; raises StoreError."""
+        """Return the recorded jobs after job `after`, oldest first, `limit` at most; raises StoreError."""
         jobs: list[PrintRecord] = await self._channel.ask(ask.AskRecord(after=after, limit=limit))
         return jobs
 
     async def restart(self) -> None:
         """Drop the paused job and print its file from the beginning."""
-        with self._begins():
+        with self._beginning():
             await self._channel.ask(ask.Restart())
 
     async def pause(self) -> None:
-        """Pause; does nothing to a job that is pausing, paused or on its way to its end, but forget a resume."""
+        """Pause the job. A pausing job forgets a request to resume; a paused or ending one stays as it is."""
         await self._channel.ask(ask.Pause())
 
     async def resume(self) -> None:
-        """Go on with a paused job, or as soon as it is paused; does nothing to any other."""
-        with self._begins():
+        """Resume a paused job; a pausing one as soon as it is paused. Does nothing to any other."""
+        with self._beginning():
             await self._channel.ask(ask.Resume())
 
     async def toggle(self) -> None:
         """Pause a running job, resume a paused one."""
         if self.holds() is None or self.state in _RESUMABLE:
-            with self._begins():
+            with self._beginning():
                 await self._channel.ask(ask.Toggle())
         else:
             await self.pause()  # whatever the job's state is by then, this resumes nothing
@@ -426,17 +426,17 @@ class RemoteJobs:
         await self._channel.ask(ask.Cancel())
 
     async def set_offset(self, heater: str, offset: float) -> None:
-        """Have `offset` °C added to the targets that files set for `heater` from now on."""
+        """Add `offset` °C to the targets that files set for `heater` from now on."""
         await self._channel.ask(ask.SetOffset(heater=heater, offset=offset))
 
     async def history(self, limit: int) -> list[PastPrint]:
-        """Return the last jobs, newest first, at most so many.
+        """Return the last jobs, newest first, `limit` at most.
 
         Raises:
             StoreError: the record cannot be read.
         """
-        printed: list[PastPrint] = await self._channel.ask(ask.AskHistory(limit=limit))
-        return printed
+        prints: list[PastPrint] = await self._channel.ask(ask.AskHistory(limit=limit))
+        return prints
 
     async def statistics(self, path: str) -> FileStatistics:
         """Return how earlier prints of a file went.
@@ -448,23 +448,23 @@ class RemoteJobs:
         return statistics
 
     async def histories(self) -> dict[str, FileStatistics]:
-        """Return how earlier prints went, by file: of all that were ever printed, up to MOST_HISTORIES.
+        """Return how earlier prints went, by file: of all files ever printed, some MAX_HISTORIES at most.
 
         Raises:
             NozzledError: the record cannot be read, or not now.
         """
-        found: dict[str, FileStatistics] = {}
+        histories: dict[str, FileStatistics] = {}
         after = ""
-        while len(found) < MOST_HISTORIES:
-            some: dict[str, FileStatistics] = await self._channel.ask(ask.AskHistories(after=after))
-            if not some:
+        while len(histories) < MAX_HISTORIES:
+            page: dict[str, FileStatistics] = await self._channel.ask(ask.AskHistories(after=after))
+            if not page:
                 break
-            found |= some
-            after = max(some, key=str.encode)  # as SQLite compares
-        return found
+            histories |= page
+            after = max(page, key=str.encode)  # as SQLite compares
+        return histories
 
     @contextmanager
-    def _begins(self) -> Iterator[None]:
+    def _beginning(self) -> Iterator[None]:
         if (reason := self.holds()) is not None:
             raise JobConflict(reason)
         self.beginning += 1

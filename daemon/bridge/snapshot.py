@@ -1,4 +1,4 @@
-"""What the front knows of the core: one snapshot of all that there is to tell, some 2 kB."""
+"""Snapshot: all that the front knows of the core, some 2 kB."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrinterSummary(Struct, frozen=True):
-    """The connection to the printer, and what the printer has told.
+    """The connection to the printer, and what the printer has reported.
 
     Attributes:
         state: of the connection.
@@ -23,20 +23,20 @@ class PrinterSummary(Struct, frozen=True):
         address: of the open, or last tried, connection.
         port: that address as clients name it: a path, or VIRTUAL.
         baudrate: of the open connection, in bits per second.
-        connected: there is a printer, READY or on its way.
+        connected: there is a printer, READY or about to be.
         heaters: the last temperature report, in °C.
         modes: how the next coordinates will be read.
-        panel_print: what the printer prints by itself.
+        panel_print: the print from the printer's own SD card, if any.
         message: its last text for the user; not to be trusted.
-        message_at: when that came: a date in s.
+        message_at: the date of that, in s.
         prompt: the question that it shows; not to be trusted.
-        firmware: its name, by M115.
-        fields: what else M115 said.
-        counters: what went over the line.
-        position: where the head is, in mm by axis letter; None: it has moved since somebody has asked.
-        stop_confirmed: the last emergency stop was; False: nobody knows whether it has worked; None: there was none
-            since a printer was READY, or its answer is waited for.
-        commanded_at: when a client has sent a command last, by the clock of the loop.
+        firmware: its name, from M115.
+        fields: the other fields of M115.
+        counters: of the line.
+        position: of the nozzle, in mm by axis letter; None: it has moved since the last M114.
+        stop_confirmed: whether the printer confirmed the last emergency stop; None: there was none since a printer was
+            READY, or its answer has not come yet.
+        commanded_at: when a client last sent a command, in s of the loop's clock.
     """
 
     state: ConnectionState = ConnectionState.OFFLINE
@@ -66,15 +66,15 @@ class JobSummary(Struct, frozen=True):
         state: of the last job, also after its end; None before the first.
         active: there is a job that has not ended.
         id: its number in the record.
-        key: by which it was asked for, if by any.
+        key: its idempotency key, if any.
         selected: the file that `Start` prints.
         error: why the last job failed.
-        warning: what is wrong with a print that goes on all the same.
-        pause_reason: why it pauses, as far as that is known.
+        warning: what is wrong with a print that goes on nevertheless.
+        pause_reason: why it pauses, if known.
         progress: how far it is.
-        place: where a pause has left the print, in mm by axis letter.
+        place: the position at which the print paused, in mm by axis letter.
         offsets: °C that are added to the targets of files, by heater.
-        protection: what becomes of the heaters when the host dies; None: not known yet.
+        protection: what happens to the heaters if the host dies; None: not known yet.
     """
 
     state: JobState | None = None
@@ -92,20 +92,20 @@ class JobSummary(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """All that the core tells of itself.
+    """The state of the core.
 
     Attributes:
         revision: grows with each snapshot of one core.
         version: of the core.
         printer: the connection.
         job: the job.
-        trouble: the rule of safety that is broken.
+        trouble: the safety rule that is broken.
         record_trouble: why jobs are not recorded, if they are not.
-        records: another number whenever the end of a job has been recorded.
-        bed: another number whenever something may have been put on the bed: by a print of whoever, or while the line
-            was closed; and in each run of the core.
-        profile: what the printer is taken to be.
-        profile_is_configured: the configuration file says so, and not a choice over the API.
+        records: changes whenever the end of a job has been recorded.
+        bed: changes whenever something may have been put on the bed: with each print, whenever the line was closed,
+            and with each run of the core.
+        profile: the printer's.
+        profile_is_configured: the profile is from the configuration file, not chosen over the API.
     """
 
     revision: int = 0

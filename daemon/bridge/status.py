@@ -1,6 +1,6 @@
-"""What clients see of the two machines, connection and job: OctoPrint's text and flags. Pure.
+"""Derives OctoPrint's status text and flags from our two state machines, connection and job. Pure.
 
-The names are those of OctoPrint 1.11; its one machine of 27 states is derived here from our two.
+The names are those of OctoPrint 1.11, which has one machine of 27 states.
 """
 
 from daemon.bridge.words import JobState
@@ -11,7 +11,7 @@ FLAGS = (
     "operational", "printing", "cancelling", "pausing", "resuming", "finishing",
     "closedOrError", "error", "paused", "ready", "sdReady",
 )  # fmt: skip
-"""All of them are always there: clients fail on a missing one."""
+"""Always all of them: clients fail on a missing flag."""
 
 # Job → (text, flags besides `operational`).
 _JOBS: dict[JobState, tuple[str, tuple[str, ...]]] = {
@@ -27,7 +27,7 @@ _JOBS: dict[JobState, tuple[str, tuple[str, ...]]] = {
 
 _PANEL_PRINT = ("Printing from SD", ("operational", "printing"))
 
-# Connection without a job that could be seen → (text, flags).
+# Connection, while no job is shown → (text, flags).
 _CONNECTIONS: dict[ConnectionState, tuple[str, tuple[str, ...]]] = {
     ConnectionState.OFFLINE: ("Offline", ("closedOrError",)),
     ConnectionState.OPENING: ("Opening serial connection", ()),
@@ -39,7 +39,7 @@ _CONNECTIONS: dict[ConnectionState, tuple[str, tuple[str, ...]]] = {
 
 @frozen
 class Status:
-    """What clients are told.
+    """The status that clients see.
 
     Attributes:
         text: the state, in words.
@@ -57,16 +57,16 @@ class Status:
 def describe(
     connection: ConnectionState, job: JobState | None, error: str | None, *, panel_print: bool = False
 ) -> Status:
-    """Return what clients see.
+    """Return the status that clients see.
 
     Args:
         connection: its state.
         job: the state of the last job.
-        error: why the connection is in FAULT, or the last job did not end well.
-        panel_print: the printer prints from its own SD card; a job of ours that goes on comes first.
+        error: why the connection is in FAULT, or the last job failed or was interrupted.
+        panel_print: the printer prints from its own SD card; an active job of ours is shown first.
     """
-    going_on = job is not None and not job.ended
-    if job is not None and going_on and (connection is ConnectionState.READY or job is JobState.REATTACHING):
+    is_active = job is not None and not job.ended
+    if job is not None and is_active and (connection is ConnectionState.READY or job is JobState.REATTACHING):
         text, flags = _JOBS[job]
         return Status(text, text, _flags("operational", *flags), None)
     if panel_print and connection is ConnectionState.READY:

@@ -1,7 +1,6 @@
-"""The words that core and front share: what is told of a job, of its file and of the ports.
+"""The values that core and front share: of a job, its file and the ports.
 
-They cross the bridge as they are here, so a field that is added needs a default: a neighbour of another version does
-not send it.
+They cross the bridge as they are, so every field that is added needs a default: another version does not send it.
 """
 
 from dataclasses import field
@@ -12,7 +11,7 @@ from gcode.frozen import frozen
 
 
 class JobState(Enum):
-    """Where a job is. The last four are ends, with no way out."""
+    """The state of a job. The last four are final."""
 
     STARTING = "starting"
     PRINTING = "printing"
@@ -29,7 +28,7 @@ class JobState(Enum):
 
     @property
     def ended(self) -> bool:
-        """No way leads out of this state."""
+        """The state is final."""
         return self in ENDED
 
 
@@ -39,10 +38,10 @@ ACTIVE = tuple(state for state in JobState if state not in ENDED)
 
 @frozen
 class Selection:
-    """The file to print: its path among the uploads, and what is known of it (size in bytes, date in s).
+    """The file to print: its path among the uploads, its size in bytes and its date in s.
 
     Attributes:
-        sha1: of the upload, as long as size and `mtime_ns` are what they were; None: it is not known.
+        sha1: of the upload, valid while size and `mtime_ns` stay the same; None: not known.
     """
 
     path: str
@@ -55,12 +54,12 @@ class Selection:
 
 
 TimeLeftOrigin = Literal["linear", "analysis", "mixed-analysis"]
-"""What the time left is an estimate by, in OctoPrint's words."""
+"""What the time left is estimated from, in OctoPrint's words."""
 
 
 @frozen
 class JobProgress:
-    """How far the job is; None where there is nothing to tell. Times in s, completion in percent."""
+    """How far the job is; None: not known. Times in s, completion in percent, `offset` in bytes."""
 
     completion: float | None = None
     offset: int | None = None
@@ -72,11 +71,11 @@ class JobProgress:
 
 @frozen
 class Protection:
-    """What becomes of the heaters when the host dies.
+    """What happens to the heaters if the host dies.
 
     Attributes:
-        after_s: seconds until the firmware has turned them off; None: it never does.
-        reason: why not, in a sentence.
+        after_s: seconds until the firmware turns them off; None: it never does.
+        reason: why it does not, in a sentence.
     """
 
     after_s: float | None
@@ -85,7 +84,7 @@ class Protection:
 
 @frozen
 class PortOptions:
-    """What a client may choose from, and what is chosen."""
+    """What a client may connect to, and the present choice."""
 
     ports: list[str]
     baudrates: list[int]
@@ -97,7 +96,7 @@ class PortOptions:
 
 @frozen
 class LastPrint:
-    """How the last print of a file ended; `state` is the job's last one, empty from a core of another version."""
+    """How the last print of a file ended; `state` is the job's, empty from a core that does not send it."""
 
     date: float
     success: bool
@@ -107,7 +106,7 @@ class LastPrint:
 
 @frozen
 class PastPrint:
-    """A job of the record: `started` and `ended` are dates in s, `state` is the last one that is recorded."""
+    """A recorded job: `started` and `ended` are dates in s, `state` is the last one recorded."""
 
     id: int
     path: str
@@ -121,7 +120,7 @@ class PastPrint:
 
 @frozen
 class PrintRecord:
-    """A job of the record, with all that is known there; `print_time` and dates in s, `offset` and `size` in bytes."""
+    """A recorded job in full; `print_time` and dates in s, `offset` and `size` in bytes."""
 
     id: int
     path: str
@@ -144,15 +143,15 @@ class PrintRecord:
 
 @frozen
 class KeyedPrint:
-    """The job of a print that was asked for with a key.
+    """The job of a print with an idempotency key.
 
     Attributes:
-        mark: of what was asked for.
-        state: the last one that is known.
+        mark: identifies what the request asked for.
+        state: the last one known.
         began: something may have been sent for it.
-        ejected: it has cleared the bed by the script for it.
-        again: it had begun before it was asked for this time.
-        bed: what `Snapshot.bed` is as long as nothing was put on the bed but this print; None: nobody knows.
+        ejected: the script that clears the bed has run.
+        again: the request is a repeated one; the job had begun before.
+        bed: the value of `Snapshot.bed` as long as nothing but this print was put on the bed; None: not known.
     """
 
     job: int
@@ -169,7 +168,7 @@ class KeyedPrint:
 
 @frozen
 class FileStatistics:
-    """How the prints of a file ended; what did not complete is a failure."""
+    """How the prints of a file ended; every print that did not complete is a failure."""
 
     success: int = 0
     failure: int = 0

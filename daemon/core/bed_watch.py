@@ -1,4 +1,4 @@
-"""Counts what may have put something on the bed: a word that it is clear holds as long as that is certain."""
+"""BedWatch: counts what may have put something on the bed. "The bed is clear" holds while the count stays the same."""
 
 import os
 
@@ -9,39 +9,39 @@ from hal.printer import Event, PanelPrintChanged, StateChanged
 
 
 class BedWatch:
-    """The count.
+    """Keeps the count.
 
     Attributes:
-        count: another number after each print of whoever, and after each time that the line was not there, as nobody
-            knows what the printer does then. It begins anywhere: another run of the core has seen nothing of this one.
+        count: changes with each print, whoever began it, and whenever the connection changes its state, as an
+            unwatched printer may print. It begins at a random number, so that no count of an earlier core fits.
     """
 
     def __init__(self, core: Core) -> None:
         self.count = int.from_bytes(os.urandom(4)) >> 1
         self._core = core
-        self._job: tuple[int | None, int] = (None, 0)  # the last one, and the count since it began
+        self._job: tuple[int | None, int] = (None, 0)  # id of the last job, and the count since it began
         core.connection.subscribe(self._on_printer)
         core.jobs.subscribe(self._on_job)
 
-    def touched(self) -> None:
-        """Take note that something may be on the bed."""
+    def mark_used(self) -> None:
+        """Note that something may be on the bed."""
         self.count += 1
 
     def _on_printer(self, event: Event) -> None:
         if isinstance(event, StateChanged) or (isinstance(event, PanelPrintChanged) and event.print is not None):
-            self.touched()
+            self.mark_used()
 
     def _on_job(self, state: JobState) -> None:
         if state is JobState.STARTING:
-            self.touched()
+            self.mark_used()
             self._job = (self._core.jobs.job_id, self.count)
 
-    def of_job(self, job: int) -> int | None:
-        """Return the count as it is as long as nothing came behind this job; None: it is not the last one."""
-        number, count = self._job
-        return count if number == job else None
+    def count_after(self, job: int) -> int | None:
+        """Return the count that this job left; None: it was not the last job."""
+        last, count = self._job
+        return count if last == job else None
 
     def require(self, count: int | None) -> None:
-        """Refuse what wants the bed as it was at this count, None: as it is; raises JobConflict."""
+        """Raise JobConflict unless the count is still this one; None accepts any."""
         if count not in (None, self.count):
-            raise JobConflict("something may have been put on the bed since it was said to be clear")
+            raise JobConflict("something may have been put on the bed since it was marked clear")

@@ -1,4 +1,4 @@
-"""Core: the process that owns the printer. Its parts are made here, in the order of need, and ended in reverse."""
+"""Core: makes the parts of the process that owns the printer, in the order of need, and ends them in reverse."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 @mutable
 class Core:
-    """What the parts of the core reach each other by."""
+    """The parts of the core, for those that need each other."""
 
     config: Config
     connection: Connection
@@ -58,15 +58,15 @@ async def begin(
     extra_ports: Sequence[str] = (),
     descriptors: DescriptorStore | None = None,
 ) -> Core:
-    """Make all of it and begin to connect; `stack` ends it, the running job first.
+    """Make the parts and begin to connect; `stack` ends them, the running job first.
 
     Args:
-        stack: ends it.
+        stack: ends the parts.
         config: what is configured.
         environ: of this process.
         wall: the date, in s.
-        extra_ports: globs of ports that clients may connect to besides those that are listed.
-        descriptors: what systemd has handed in.
+        extra_ports: globs of further ports that clients may connect to.
+        descriptors: file descriptors that systemd kept for this process.
 
     Raises:
         ServiceError: the state directory cannot be used.
@@ -86,7 +86,7 @@ async def begin(
     stack.callback(logbook.close)
     recordings = Recordings(config.link, wall, folder)
     connection = Connection(config, extra_ports, recordings, logbook=logbook, descriptors=descriptors)
-    connection.on_chosen = partial(_keep_choice, folder)
+    connection.on_chosen = partial(_save_choice, folder)
     stack.push_async_callback(connection.disconnect)
     LineNote(connection, folder).follow()
     disk = PlaceFile(folder / PLACE)
@@ -108,34 +108,36 @@ async def begin(
     guard = Guard(config, connection, jobs)
     settings = PrinterSettings(connection, lambda: jobs.active)
     await jobs.recover()
-    if not jobs.active:  # else it takes its own line over
+    if not jobs.active:  # a recovered job reattaches to its printer itself
         connection.keep_connected()
     return Core(config, connection, jobs, guard, store, settings, descriptors, folder, configured, wall)
 
 
 def _logbook(environ: Mapping[str, str]) -> tuple[Logbook, str]:
-    """Return what a print is taken over from, and what tells this boot from another."""
+    """Return the logbook that a print is reattached from, and the id of this boot."""
     path = runtime_file(environ)
     if path is not None:
-        make_way(path, "a print that was under way does not go on")
+        make_way(path, "an unfinished print cannot be reattached")
     try:
         return Logbook(path), boot_id(environ)
     except OSError as error:
-        log.warning("logbook.missing", reason=str(error), consequence="a print does not survive this process")
+        log.warning("logbook.missing", reason=str(error), consequence="a print will not survive this process")
         return Logbook(), ""
 
 
-def _keep_choice(folder: Path, address: str) -> None:
-    """Have the chosen printer kept, in a thread."""
-    asyncio.get_running_loop().run_in_executor(None, _keep, folder, address)
+def _save_choice(folder: Path, address: str) -> None:
+    """Save the chosen printer, in a thread."""
+    asyncio.get_running_loop().run_in_executor(None, _save, folder, address)
 
 
-def _keep(folder: Path, address: str) -> None:
+def _save(folder: Path, address: str) -> None:
     try:
         chosen_port.keep(address, folder)
     except OSError as error:
-        log.warning("printer.choice_not_kept", reason=str(error), consequence="the next start does not know it")
+        log.warning(
+            "printer.choice_not_kept", reason=str(error), consequence="the next start will not know the printer"
+        )
 
 
 def _store_trouble(error: Exception) -> None:
-    log.error("store.trouble", reason=str(error), consequence="the print goes on, its record may be lost")
+    log.error("store.trouble", reason=str(error), consequence="the print goes on, but its record may be lost")

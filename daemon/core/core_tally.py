@@ -1,4 +1,4 @@
-"""What the core has counted, for whoever keeps a record of it: plain numbers, handed over when they are asked for."""
+"""The core's counters for the metrics: read off when a question asks for them."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from hal.printer import Conversation
 
 
 def core_tally(printer: Conversation | None, tally: Tally, began: float) -> CoreTally:
-    """Return the numbers; `began` is when this process did, as a date in s."""
+    """Return the counters; `began` is the date at which this process began, in s."""
     loop = asyncio.get_running_loop()
     watch = loop.watch if isinstance(loop, WatchedLoop) else None
     used = os.times()
@@ -33,10 +33,10 @@ def core_tally(printer: Conversation | None, tally: Tally, began: float) -> Core
 
 
 def _by_bounds(histogram: Histogram) -> list[int]:
-    """Return how many durations did not exceed each of TURNAROUNDS, and no earlier one; behind them those that did."""
+    """Return how many durations lie in each interval that TURNAROUNDS bound, and at the end how many are longer."""
     counts = [0] * (len(TURNAROUNDS) + 1)
-    *known, late = histogram.counts
-    for bucket, count in enumerate(known, 1):
+    *buckets, late = histogram.counts
+    for bucket, count in enumerate(buckets, 1):
         counts[bisect_left(TURNAROUNDS, bucket * WIDTH - WIDTH / 2)] += count
     counts[-1] += late
     return counts

@@ -1,4 +1,4 @@
-"""Desk: where the front gets its answers. What it asks is done as if a person had asked for it, and nothing else is."""
+"""Desk: answers the front's questions. The core does for the front what it would do for a user, and nothing more."""
 
 import asyncio
 import errno
@@ -32,12 +32,12 @@ from gcode.outgoing import Counters, is_stop
 from hal.errors import NotConnected
 from hal.printer import ActionRequested, Commanded, Event, PositionRead, StateChanged
 
-MOST_LINES = 1000  # of the conversation in one answer
-MOST_ANSWERS = 4  # to questions of the printer, that are on their way
-MOST_PRINTED = 100  # jobs in one answer
-LONGEST_REASON = 500  # characters of why one of them ended
-AT_ONCE = 4  # commands that are looked at in one turn of the loop
-LOOK = 0.1  # s from one look at the system to the next: a thread takes some milliseconds for each
+MAX_LINES = 1000  # of the conversation in one answer
+MAX_CHOICES = 4  # answers to the printer's prompts that may be in flight at once
+MAX_JOBS = 100  # in one answer
+MAX_REASON = 500  # characters of why a job ended
+COMMANDS_A_TURN = 4  # that are checked in one turn of the loop
+SCAN_INTERVAL = 0.1  # s between two scans of the system (ports, presets), which cost a thread some milliseconds each
 
 if TYPE_CHECKING:
     from daemon.config.presets import Preset
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOVE = re.compile(r"\s*(?:G0*(?:[0-3]|28|29|92)(?![\d.])|T\d|M(?:18|84)(?!\d))", re.IGNORECASE | re.ASCII)
-"""What puts the head elsewhere, or its coordinates."""
+"""Commands that change the head's position or its coordinates."""
 
 _EXTRUDES = re.compile(r"\s*G0*[0-3](?![\d.]).*E", re.IGNORECASE | re.ASCII)
 
@@ -53,24 +53,24 @@ log = structlog.get_logger()
 
 
 class Desk:
-    """Tells what is, and does what is asked."""
+    """Gives snapshots of the core, and answers questions."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._revision = 0
         self._began = core.wall()
         self._message_at: int | None = None
-        self._position: dict[str, float] | None = None  # as it was told last; None: the head has moved since
+        self._position: dict[str, float] | None = None  # the last one that M114 gave; None: the head has moved since
         self._listeners: list[Listener] = []
-        self._answering: set[asyncio.Task[None]] = set()
-        self._sending = 0  # lists of commands that are looked at; those of later questions wait for them
-        self._looking = asyncio.Lock()
-        self._choosing = asyncio.Lock()
-        self._looked_at = -LOOK
+        self._choices: set[asyncio.Task[None]] = set()  # answers to prompts in flight
+        self._long_sends = 0  # long lists of commands being checked: later lists queue behind them, to keep the order
+        self._scan_lock = asyncio.Lock()
+        self._profile_lock = asyncio.Lock()
+        self._scanned_at = -SCAN_INTERVAL
         self._keyed = KeyedPrints(core.jobs, core.store, lambda: core.connection.address)
         self._bed = BedWatch(core)
         jobs = core.jobs
-        self._plain: dict[type[ask.Question], Callable[[], None]] = {
+        self._job_requests: dict[type[ask.Question], Callable[[], None]] = {
             ask.Start: jobs.start,
             ask.Restart: jobs.restart,
             ask.Pause: jobs.pause,
@@ -84,13 +84,13 @@ class Desk:
         core.guard.subscribe(lambda trouble: self._tell(SafetyBroken(trouble)))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with what happens; returns the function that ends it."""
+        """Call `listener` with each event, and with None for a change without one; return what unsubscribes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     @property
     def printing(self) -> bool:
-        """Something is printed, so that the next snapshot differs though nothing happens."""
+        """Something is printed, so the next snapshot differs even without an event."""
         return self._core.jobs.active or self._core.connection.panel_print is not None
 
     def _on_printer(self, event: Event) -> None:
@@ -103,17 +103,17 @@ class Desk:
         self._tell(event)
 
     def _on_job(self, state: JobState) -> None:
-        self._position = None  # a job moves it
+        self._position = None  # a job moves the head
         self._tell(JobChanged(state))
 
     def _tell(self, event: Event | None) -> None:
         for listener in tuple(self._listeners):
             listener(event)
 
-    # -- what is -------------------------------------------------------------------------------------------
+    # -- snapshots -----------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """Return all that there is to tell now."""
+        """Return the core's present state."""
         core = self._core
         self._revision += 1
         return Snapshot(
@@ -170,29 +170,29 @@ class Desk:
             protection=jobs.dead_man.protection,
         )
 
-    # -- what is asked -------------------------------------------------------------------------------------
+    # -- questions -----------------------------------------------------------------------------------------
 
     def answer(self, question: ask.Question) -> object | Awaitable[object]:
-        """Do what is asked; return the answer, of the type that the question names, or what to await for it.
+        """Return the answer, of the type that the question names; or, if it takes longer, an awaitable for it.
 
         Raises:
-            NozzledError: it cannot be done; says why.
+            NozzledError: why the question is refused.
         """
-        if (at_once := self._at_once(question)) is None:
-            return self._awaited(self._in_time(question))
-        result = at_once()
+        if (immediate := self._immediate(question)) is None:
+            return self._announced(self._deferred(question))
+        result = immediate()
         self._tell(None)
         return result
 
-    async def _awaited(self, answering: Awaitable[object]) -> object:
+    async def _announced(self, answering: Awaitable[object]) -> object:
         result = await answering
         self._tell(None)
         return result
 
-    def _at_once(self, question: ask.Question) -> Callable[[], object] | None:
-        """Return what does it in this turn of the loop; None: it takes longer."""
-        if (plain := self._plain.get(type(question))) is not None:
-            return plain
+    def _immediate(self, question: ask.Question) -> Callable[[], object] | None:
+        """Return the function that answers within this turn of the loop; None: answering takes longer."""
+        if (request := self._job_requests.get(type(question))) is not None:
+            return request
         jobs = self._core.jobs
         match question:
             case ask.Select(file=file):
@@ -200,23 +200,23 @@ class Desk:
             case ask.SetOffset(heater=heater, offset=offset):
                 return partial(jobs.set_offset, checked.heater(heater), checked.offset(offset))
             case ask.Send(commands=commands):
-                return self._sent_at_once(checked.commands(commands))
+                return self._immediate_send(checked.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
-            case ask.ConversationSince():
+            case ask.AskConversation():
                 return partial(self._conversation, question.since)
             case ask.AskLine():
                 return partial(line_figures, self._core.connection.printer, self._core.jobs.waits)
-            case ask.AskTallied():
+            case ask.AskTally():
                 return partial(core_tally, self._core.connection.printer, jobs.tally, self._began)
-            case ask.Listen():
-                return partial(self._overheard, question.since)
+            case ask.AskTraffic():
+                return partial(self._traffic, question.since)
         return None
 
-    def _sent_at_once(self, commands: list[str]) -> Callable[[], None] | None:
-        """Return what sends a few commands, or stops the printer; None: it takes longer to look at them."""
-        few = len(commands) <= AT_ONCE and sum(map(len, commands)) <= LONG
-        if any(map(is_stop, commands)) or (few and not self._sending):
+    def _immediate_send(self, commands: list[str]) -> Callable[[], None] | None:
+        """Return the function that sends a few commands, or an emergency stop; None: checking them takes longer."""
+        few = len(commands) <= COMMANDS_A_TURN and sum(map(len, commands)) <= LONG
+        if any(map(is_stop, commands)) or (few and not self._long_sends):
             return partial(self._submit, commands)
         return None
 
@@ -229,41 +229,41 @@ class Desk:
             await self._core.connection.commands.send(commands)
             self._note_moves(commands)
         finally:
-            self._sending -= 1
+            self._long_sends -= 1
 
     def _note_moves(self, commands: list[str]) -> None:
-        """Forget where the head is, once somebody has moved it, and that the bed is clear once he has extruded."""
+        """Forget the position after a move; after an extrusion, that the bed is clear."""
         if any(map(_MOVE.match, commands)):
             self._position = None
         if any(map(_EXTRUDES.match, commands)):
-            self._bed.touched()
+            self._bed.mark_used()
 
-    def _in_time(self, question: ask.Question) -> Awaitable[object]:
+    def _deferred(self, question: ask.Question) -> Awaitable[object]:
         core = self._core
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
                 connect = partial(core.connection.connect, find=question.find, save=question.save)
-                return self._in_turn(connect, checked.port(port), baudrate)
+                return self._scan(connect, checked.port(port), baudrate)
             case ask.Send(commands=commands):
-                self._sending += 1
+                self._long_sends += 1
                 return self._send(commands)
             case ask.Disconnect():
                 return self._disconnect()
             case ask.ListPorts():
-                return self._in_turn(core.connection.options)
+                return self._scan(core.connection.options)
             case ask.AskLimits():
                 return self._limits()
             case ask.UsePreset() | ask.ChangeProfile():
                 return self._choose(question)
-        if (asked := self._of_record(question)) is not None:
-            return asked
+        if (answering := self._from_record(question)) is not None:
+            return answering
         raise NozzledError(f"the core has no answer to {type(question).__name__}")
 
     async def _disconnect(self) -> None:
         await self._core.connection.disconnect()
         self._core.jobs.let_go()
 
-    def _of_record(self, question: ask.Question) -> Awaitable[object] | None:
+    def _from_record(self, question: ask.Question) -> Awaitable[object] | None:
         store = self._core.store
         match question:
             case ask.AskStatistics(path=path):
@@ -280,91 +280,96 @@ class Desk:
                 return self._find(checked.job_key(key))
         return None
 
-    def _begin(self, asked: ask.Begin) -> Awaitable[object]:
-        file = checked.selection(asked.file) if asked.file is not None else None
-        key, mark = checked.job_key(asked.key), checked.job_key(asked.mark)
-        return self._keyed.begin(file, key, mark, eject=asked.eject, fits=partial(self._bed.require, asked.bed))
+    def _begin(self, question: ask.Begin) -> Awaitable[object]:
+        file = checked.selection(question.file) if question.file is not None else None
+        key, mark = checked.job_key(question.key), checked.job_key(question.mark)
+        require_bed = partial(self._bed.require, question.bed)
+        return self._keyed.begin(file, key, mark, eject=question.eject, fits=require_bed)
 
     async def _find(self, key: str) -> KeyedPrint | None:
         begun = await self._keyed.find(key)
-        return replace(begun, bed=self._bed.of_job(begun.job)) if begun is not None else None
+        return replace(begun, bed=self._bed.count_after(begun.job)) if begun is not None else None
 
-    def _conversation(self, since: float) -> ask.Talk:
+    def _conversation(self, since: float) -> ask.ConversationLines:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
-        return ask.Talk(lines=printer.flight_recorder.tail_since(since)[-MOST_LINES:] if printer else [], until=now)
+        return ask.ConversationLines(
+            lines=printer.flight_recorder.tail_since(since)[-MAX_LINES:] if printer else [], until=now
+        )
 
-    def _overheard(self, since: float) -> ask.Overheard:
+    def _traffic(self, since: float) -> ask.LineTraffic:
         printer = self._core.connection.printer
         now = asyncio.get_running_loop().time()
         if printer is None:
-            return ask.Overheard(lines=[], gap=False, sent=0, until=now)
-        heard, sent = printer.flight_recorder.lines_since(since), printer.counters.lines_sent
-        lines = heard.lines[-MOST_LINES:]
-        return ask.Overheard(lines=lines, gap=heard.gap or len(lines) < len(heard.lines), sent=sent, until=now)
+            return ask.LineTraffic(lines=[], gap=False, sent=0, until=now)
+        recorded, sent = printer.flight_recorder.lines_since(since), printer.counters.lines_sent
+        lines = recorded.lines[-MAX_LINES:]
+        return ask.LineTraffic(lines=lines, gap=recorded.gap or len(lines) < len(recorded.lines), sent=sent, until=now)
 
     async def _history(self, limit: int) -> list[PastPrint]:
-        jobs = await self._core.store.jobs(max(1, min(limit, MOST_PRINTED)))
+        jobs = await self._core.store.jobs(max(1, min(limit, MAX_JOBS)))
         return [_past_print(job) for job in jobs]
 
     async def _recorded(self, after: int, limit: int) -> list[PrintRecord]:
-        jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MOST_PRINTED)))
-        return [_record_of(job) for job in jobs]
+        jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MAX_JOBS)))
+        return [_print_record(job) for job in jobs]
 
-    async def _in_turn(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
-        """Do what has a thread look through the system, one after the other and a few times a second."""
+    async def _scan(self, work: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Do work that scans the system in a thread: one scan at a time, and one per SCAN_INTERVAL at most."""
         loop = asyncio.get_running_loop()
-        async with self._looking:
-            await asyncio.sleep(self._looked_at + LOOK - loop.time())
-            self._looked_at = loop.time()
+        async with self._scan_lock:
+            await asyncio.sleep(self._scanned_at + SCAN_INTERVAL - loop.time())
+            self._scanned_at = loop.time()
             return await work(*args)
 
     async def _limits(self) -> ask.Limits:
         settings = self._core.settings
-        known = await settings.ask()
-        return ask.Limits(settings=known, firmware=settings.firmware, area=settings.area)
+        commands = await settings.ask()
+        return ask.Limits(settings=commands, firmware=settings.firmware, area=settings.area)
 
     async def _choose(self, question: ask.UsePreset | ask.ChangeProfile) -> None:
-        """Take the printer for another one, from here on."""
+        """Change the printer's profile: to a preset, or in some of its values."""
         if isinstance(question, ask.ChangeProfile):
             values = question.values
             change = partial(chosen_preset.changed, values=values)
-            await self._take(change, partial(chosen_preset.keep_changes, values))
+            await self._change_profile(change, partial(chosen_preset.keep_changes, values))
             return
         name = checked.preset(question.preset)
-        preset = await self._in_turn(asyncio.to_thread, _preset, name) if name else None
+        preset = await self._scan(asyncio.to_thread, _preset, name) if name else None
         profile = preset.profile if preset is not None else ProfileConfig()
-        await self._take(lambda _: profile, partial(chosen_preset.keep, preset))
+        await self._change_profile(lambda _: profile, partial(chosen_preset.keep, preset))
 
-    async def _take(self, make: Callable[[ProfileConfig], ProfileConfig], keep: Callable[[Path], None]) -> None:
-        """Take the profile that `make` makes of this one, and have it kept; one after the other."""
+    async def _change_profile(
+        self, make: Callable[[ProfileConfig], ProfileConfig], save: Callable[[Path], None]
+    ) -> None:
+        """Use the profile that `make` returns for the present one, and save it; one change at a time."""
         core = self._core
-        async with self._choosing:
+        async with self._profile_lock:
             if core.jobs.active:
                 raise JobConflict("a print is in progress: choose the printer when it has ended")
             if core.profile_is_configured:
                 raise JobConflict("the printer is described in the configuration file, [profile]; choose it there")
             before = core.connection.profile
-            # in the turn in which no print goes on: none may begin by one profile and go on by another
+            # no await since `active` was read: no print may begin with one profile and go on with another
             core.connection.use(make(before))
             try:
-                await asyncio.to_thread(keep, core.folder)
+                await asyncio.to_thread(save, core.folder)
             except OSError as error:
                 if not core.jobs.active:
                     core.connection.use(before)
                 raise unwritable(error) from error
 
     def _answer_prompt(self, choice: int) -> None:
-        """Begin to answer; nobody waits for the printer."""
+        """Begin to answer the printer's prompt; does not wait for the printer."""
         printer = self._core.connection.printer
         if printer is None:
             raise NotConnected("the printer is not connected")
         checked.choice(choice, printer.prompt)
-        if len(self._answering) >= MOST_ANSWERS:
-            raise QueueFull(f"{MOST_ANSWERS} answers are already waiting for the printer; try again later")
+        if len(self._choices) >= MAX_CHOICES:
+            raise QueueFull(f"{MAX_CHOICES} answers are already waiting for the printer; try again later")
         task = asyncio.create_task(_answer(printer, choice))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._choices.add(task)
+        task.add_done_callback(self._choices.discard)
 
 
 def _preset(name: str) -> "Preset":
@@ -374,14 +379,14 @@ def _preset(name: str) -> "Preset":
 
 
 def _past_print(job: JobRecord) -> PastPrint:
-    """Return what is told of a job of the record."""
-    reason = job.reason and job.reason[:LONGEST_REASON]
+    """Return a recorded job as the list of past prints shows it."""
+    reason = job.reason and job.reason[:MAX_REASON]
     state = job.state.lower()
     return PastPrint(job.id, job.path, job.name, state, job.started_at, job.ended_at, job.print_time, reason)
 
 
-def _record_of(job: JobRecord) -> PrintRecord:
-    """Return all that is told of a job of the record."""
+def _print_record(job: JobRecord) -> PrintRecord:
+    """Return a recorded job in full."""
     return PrintRecord(
         job.id,
         job.path,
@@ -393,7 +398,7 @@ def _record_of(job: JobRecord) -> PrintRecord:
         job.printer,
         job.ended_at,
         job.print_time,
-        job.reason and job.reason[:LONGEST_REASON],
+        job.reason and job.reason[:MAX_REASON],
         job.user,
         job.lines,
         job.offset,
@@ -404,7 +409,7 @@ def _record_of(job: JobRecord) -> PrintRecord:
 
 
 def unwritable(error: OSError) -> FileError:
-    """Return why a choice could not be kept."""
+    """Return the error for a choice of the printer that could not be saved."""
     kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else FileError
     return kind(f"the choice of the printer cannot be kept in the state directory: {error.strerror or error}")
 

@@ -1,4 +1,4 @@
-"""FrontProcess: the front as a child of the core, begun again whenever it ends."""
+"""FrontProcess: runs the front as a child of the core, and restarts it whenever it ends."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ import structlog
 from daemon.bridge.core_end import CoreEnd, pair
 from daemon.in_time import CLOSING
 
-PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s until it is begun again; twice as long each time
-SHORT_PAUSE = 0.2  # s at most for one that has worked: whatever ends it, clients have their answers again soon
-STEADY = 30.0  # s after which one that ends is no better or worse than the first
-LOOK = 1.0  # s between two looks at one that works: it gives a sign of life every second
-SILENT = 6  # looks in a row without one: it hangs
-BEGINS = 90  # looks at one that has not given any yet; a small computer with much to do needs its time
+PAUSE, MAX_PAUSE = 0.1, 5.0  # s before a restart: the first, and at most; each is twice as long as the one before
+SHORT_PAUSE = 0.2  # s at most after a front that had worked, so that clients soon get answers again
+STEADY = 30.0  # s that a front has to run for the pause to start over at PAUSE
+CHECK_INTERVAL = 1.0  # s; a front gives a sign of life every second
+MAX_SILENT = 6  # checks in a row without a sign of life: the front hangs
+MAX_STARTING = 90  # the same before its first sign of life: a busy small computer needs that long
 BRIDGE = "--bridge"
 LEASH = "--leash"
 LISTENING = "--listening"
-"""Options of `nozzled front`: the descriptors that it is given. The leash is a pipe that ends with this process."""
+"""Options of `nozzled front`: descriptors that it inherits. The leash is a pipe that closes when this process ends."""
 
 log = structlog.get_logger()
 
@@ -32,9 +32,9 @@ class FrontProcess:
     """Keeps one front running.
 
     Attributes:
-        failed: the exit status of a front that could not even begin: its configuration cannot be used, and that is
-            what the whole service ends with. 0: there was none.
-        works: one of them has said that it does.
+        failed: the exit status of a front that could not start, such as for its configuration; the whole service ends
+            with it. 0: every front has started.
+        works: some front has given a sign of life.
     """
 
     def __init__(
@@ -49,36 +49,36 @@ class FrontProcess:
         """Prepare.
 
         Args:
-            end: talks to it.
+            end: the core's end of the bridge to it.
             command: its command line.
             environ: of this process.
             listening: sockets for HTTP that systemd has handed in.
-            busy: tells whether something is printed, or is being ended; nothing that becomes of a front ends the core
-                then.
+            busy: tells whether a print is in progress, or the core is stopping; then no failure of a front ends the
+                core.
             give_up: ends the core.
         """
         self.failed = 0
         self.works = asyncio.Event()
-        self._lives = False  # the one that there is now
+        self._lives = False  # the present front has given a sign of life
         self._reload_due = False
-        self._silent = 0  # looks without a sign of life
+        self._silent = 0  # checks in a row without a sign of life
         self._end = end
         self._command = command
-        self._environ = {name: value for name, value in environ.items() if name not in _OF_SYSTEMD}
+        self._environ = {name: value for name, value in environ.items() if name not in _SYSTEMD_VARIABLES}
         self._listening = listening
         self._busy = busy
         self._give_up = give_up
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
         self._leash: int | None = None
 
     def begin(self) -> None:
-        """Begin it, and again whenever it ends."""
-        self._keeping = self._loop.create_task(self._keep())
+        """Start the front, and again whenever it ends."""
+        self._restarting = self._loop.create_task(self._keep_running())
 
     def on_sign_of_life(self) -> None:
-        """Take a sign of life from the front."""
+        """Note a sign of life from the front."""
         self.works.set()
         self._lives = True
         self._silent = 0
@@ -86,19 +86,19 @@ class FrontProcess:
             self.reload()
 
     def reload(self) -> None:
-        """Have it read its configuration again, as soon as it listens to that: SIGHUP ends one that does not yet."""
+        """Have the front read its configuration again, once it lives: before, SIGHUP would end it."""
         self._reload_due = not self._lives
         if self._process is not None and self._lives:
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGHUP)
 
     async def stop(self) -> None:
-        """End it, in order if it can."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait([self._keeping])
+        """End the front: by SIGTERM, and by SIGKILL if that takes too long."""
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.wait([self._restarting])
         if (process := self._process) is None or process.returncode is not None:
-            self._let_go()
+            self._close_leash()
             return
         with suppress(ProcessLookupError):
             process.terminate()
@@ -109,9 +109,9 @@ class FrontProcess:
             log.warning("front.hangs", consequence="it was killed")
             process.kill()
         finally:
-            self._let_go()
+            self._close_leash()
 
-    async def _keep(self) -> None:
+    async def _keep_running(self) -> None:
         pause = PAUSE
         while True:
             began = self._loop.time()
@@ -126,7 +126,7 @@ class FrontProcess:
                 pause = min(pause, SHORT_PAUSE)
             log.warning("front.ended", status=status, again_in=pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE)
 
     async def _run(self) -> int:
         """Run a front to its end; return the exit status, negative for a signal."""
@@ -139,45 +139,45 @@ class FrontProcess:
                 return -1
         process = cast("asyncio.subprocess.Process", self._process)
         log.info("front.started", pid=process.pid)
-        return await self._ended(process)
+        return await self._watch(process)
 
     async def _begin(self, theirs: ExitStack) -> None:
-        """Start a front; `theirs` closes what it alone is to have. Raises OSError."""
+        """Start a front; `theirs` closes this process's copies of the front's descriptors. Raises OSError."""
         ours, bridge = pair()
         theirs.callback(bridge.close)
         try:
-            self._let_go()
+            self._close_leash()
             leash, self._leash = os.pipe()
             theirs.callback(os.close, leash)
-            given = [(BRIDGE, bridge.fileno()), (LEASH, leash)]
-            given += [(LISTENING, each.fileno()) for each in self._listening]
-            options = [word for option, fd in given for word in (option, str(fd))]
+            inherited = [(BRIDGE, bridge.fileno()), (LEASH, leash)]
+            inherited += [(LISTENING, each.fileno()) for each in self._listening]
+            options = [word for option, fd in inherited for word in (option, str(fd))]
             await self._end.serve(ours)
             self._process = await asyncio.create_subprocess_exec(
-                *self._command, *options, pass_fds=[fd for _, fd in given], env=self._environ, stdin=DEVNULL
+                *self._command, *options, pass_fds=[fd for _, fd in inherited], env=self._environ, stdin=DEVNULL
             )
         except OSError:
             ours.close()
             raise
 
-    def _let_go(self) -> None:
-        """End the leash: a front that is still there is killed by the kernel, also one that hangs."""
+    def _close_leash(self) -> None:
+        """Close the leash: the kernel kills a front that still runs, even if it hangs."""
         if self._leash is not None:
             os.close(self._leash)
             self._leash = None
 
-    async def _ended(self, process: asyncio.subprocess.Process) -> int:
-        """Wait for the end of a front; one that gives no sign of life, or none any more, is killed."""
+    async def _watch(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the front to end, and return its exit status; kill it if it gives no sign of life."""
         self._lives, self._silent = False, 0
         while True:
             try:
-                async with asyncio.timeout(LOOK):
+                async with asyncio.timeout(CHECK_INTERVAL):
                     return await process.wait()
             except TimeoutError:
                 self._silent += 1
-            if self._silent >= (SILENT if self._lives else BEGINS):
-                log.warning("front.hangs", pid=process.pid, consequence="it is killed, and begun again")
+            if self._silent >= (MAX_SILENT if self._lives else MAX_STARTING):
+                log.warning("front.hangs", pid=process.pid, consequence="it is killed and restarted")
                 process.kill()
 
 
-_OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+_SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")

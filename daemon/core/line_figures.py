@@ -1,4 +1,4 @@
-"""How the line does, for people to see: from what is counted anyway, whenever somebody asks."""
+"""The figures about the line that users see: read off the counters when a question asks for them."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from hal.printer import Conversation
 
 
 def line_figures(printer: Conversation | None, waits: int) -> LineFigures:
-    """Return the figures; `waits` of the last print are those of its file."""
+    """Return the figures; `waits` is how often the last print waited for its file."""
     loop = asyncio.get_running_loop()
     stall = loop.watch.longest if isinstance(loop, WatchedLoop) else None
     figures = LineFigures(stall=stall, waits=waits, memory=memory())

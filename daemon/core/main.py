@@ -1,4 +1,4 @@
-"""The core as a process: begun, supervised, stopped. Whatever becomes of the front, it goes on."""
+"""The core as a process: its start, its supervision, its end. It outlives its fronts."""
 
 import asyncio
 import gc
@@ -25,12 +25,12 @@ from daemon.systemd.descriptors import DescriptorStore
 from daemon.systemd.directories import of_systemd
 
 SECTIONS = ("log", "appearance", "webcam", "macros")
-"""Those of the configuration that can change under a running print; the core needs the first of them."""
+"""Sections of the configuration that can change during a print; of these the core uses the first."""
 
-LOOK = 5.0  # s between two looks whether the socket for fronts is there
-FRONT = 10.0  # s that a start counts as under way while the front does not listen
-COLLECT = (10_000, 20, 20)  # a line makes a few tuples and no cycles: Python's 700 would look for them every second
-SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
+SOCKET_CHECK = 5.0  # s between two checks that the socket for fronts exists
+FRONT_START = 10.0  # s at most for which the start waits for the front to listen
+GC_THRESHOLD = (10_000, 20, 20)  # a line makes a few tuples and no cycles; Python's 700 means a collection every second
+SWITCH_INTERVAL = 0.0005  # s; a computing thread delays the loop by 0.1 ms, and by 5 ms at Python's default
 
 log = structlog.get_logger()
 
@@ -50,15 +50,15 @@ async def run(
         config: what is configured.
         environ: of this process.
         wall: the date, in s.
-        extra_ports: globs of ports that clients may connect to besides those that are listed.
-        descriptors: what systemd has handed in.
+        extra_ports: globs of further ports that clients may connect to.
+        descriptors: file descriptors that systemd kept for this process.
         reread: reads the configuration again, at SIGHUP; blocks.
-        front: the command line of the front, which is run as a child; None: somebody else runs it, and it comes to
-            the socket in the runtime directory.
+        front: the command line of the front, which is run as a child; None: the front is started elsewhere, and
+            connects to the socket in the runtime directory.
 
     Raises:
         ServiceError: the state directory or the socket cannot be used.
-        KeepsCrashing: those before this one have ended too often.
+        KeepsCrashing: earlier processes of the service have crashed too often.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,27 +90,27 @@ async def run(
             hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
             loop.add_signal_handler(signal.SIGHUP, hang_up.begin)
         if child is None:
-            path = _where(environ)
+            path = _socket_path(environ)
             await listen(end, path)
             stack.callback(asyncio.create_task(keep_listening(end, path)).cancel)
         else:
             stack.push_async_callback(child.stop)
             child.begin()
-            await _first_of(child.works, stop)
-        gc.freeze()  # what lives now lives on: later collections need not look at it
-        gc.set_threshold(*COLLECT)
+            await _wait_for_front(child.works, stop)
+        gc.freeze()  # what exists now stays: later collections need not visit it
+        gc.set_threshold(*GC_THRESHOLD)
         notify.ready()
         await stop.wait()
         crashes.end()
         if not await _hand_over(core, environ):
-            # before anything that may wait for a client or a disk
+            # heaters first, before anything that may wait for a client or a disk
             await core.jobs.abandon("the service was stopped")
         log.info("service.stopping", systemd_job=job_type(environ))
         notify.stopping()
         return child.failed if child else 0
 
 
-def _where(environ: Mapping[str, str]) -> Path:
+def _socket_path(environ: Mapping[str, str]) -> Path:
     path = core_socket(environ)
     if path is None:
         raise ServiceError("the core needs a runtime directory for its socket: $RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR")
@@ -118,39 +118,39 @@ def _where(environ: Mapping[str, str]) -> Path:
 
 
 async def listen(end: CoreEnd, path: Path) -> None:
-    """Wait for fronts at this socket. Where that is not possible it is told, and ends no print."""
+    """Listen for fronts at this socket. A failure is logged; it must not end a print."""
     try:
         await end.listen(path)
     except OSError as error:
         reason = f"{path}: {error.strerror or error}"
-        log.error("bridge.no_socket", reason=reason, consequence="no front finds the core")  # noqa: TRY400 - no bug
+        log.error("bridge.no_socket", reason=reason, consequence="no front can reach the core")  # noqa: TRY400 - no bug
 
 
 async def keep_listening(end: CoreEnd, path: Path) -> None:
-    """Do so again where the socket could not be made, or is gone."""
+    """Make the socket again whenever it is missing: it could not be made, or was deleted."""
     while True:
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(SOCKET_CHECK)
         if not path.is_socket():  # noqa: ASYNC240 - a tmpfs
             await listen(end, path)
 
 
-async def _first_of(*events: asyncio.Event) -> None:
-    """Wait until one of them has happened; HTTP that does not come holds up a start for no longer than FRONT."""
+async def _wait_for_front(*events: asyncio.Event) -> None:
+    """Wait for one of the events, at most FRONT_START: a front that fails to listen must not hold up the start."""
     waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=FRONT, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(waiting, timeout=FRONT_START, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
 
 
 def _slow_crashes(environ: Mapping[str, str]) -> SlowCrashes:
-    """Count only where somebody turns the heaters off when the service gives up: below systemd."""
-    # by a clock that no NTP puts forward; the marks end with the boot, as it does
+    """Return the count of crashes. It counts only under systemd, which turns heaters off after the last one."""
+    # the loop's clock, which NTP never sets; it starts over at a boot, and so do the marks, which are on a tmpfs
     clock = asyncio.get_running_loop().time
     return SlowCrashes(of_systemd(environ, "RUNTIME_DIRECTORY") if notify.is_there(environ) else None, clock)
 
 
 async def _hand_over(core: Core, environ: Mapping[str, str]) -> bool:
-    """Leave a print to the process that systemd starts next; False: it is to end with this one."""
+    """Leave a print to the process that systemd starts next; False: the print has to end with this process."""
     wanted = core.config.job.on_stop == "hand-over" and core.descriptors.available
     if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await core.jobs.hand_over():
         return False

@@ -1,8 +1,8 @@
-"""SlowCrashes: a daemon that keeps ending before its printer hears from it gives up, so that heaters go off.
+"""SlowCrashes: a service that keeps crashing before its printer answers gives up, so that its heaters are turned off.
 
-systemd's own brake counts starts in half a minute. A daemon that needs four seconds until it dies, or hangs until the
-watchdog's ten, never meets it, and what it has left hot stays hot. So each start leaves a mark in the runtime
-directory, and an acknowledged line or an orderly end takes the marks away.
+systemd counts starts within half a minute (StartLimitBurst=). A process that dies after four seconds, or hangs until
+the watchdog ends it after ten, never reaches that limit, and its heaters stay on. So each start leaves a mark in the
+runtime directory. An acknowledged line or an orderly end removes the marks; too many of them make the service give up.
 """
 
 import json
@@ -15,16 +15,16 @@ from daemon.set_aside import make_way
 from hal.printer import ConnectionState, Event, StateChanged
 
 FILE = "starts"
-MOST = 5
+MAX_CRASHES = 5
 WITHIN = 600.0
-"""So many ends without an acknowledged line, in so many seconds, are the last."""
+"""After so many crashes within so many seconds the service gives up."""
 
 
 class SlowCrashes:
-    """The marks. Reading and writing them is a few bytes in memory: the runtime directory is a tmpfs."""
+    """The marks of recent starts: a few bytes in memory, as the runtime directory is a tmpfs."""
 
     def __init__(self, folder: Path | None, clock: Callable[[], float]) -> None:
-        """Count in this folder, by a clock that begins with the boot, in s; None: not at all."""
+        """Keep the marks in `folder`; None: count nothing. `clock` counts seconds since the boot."""
         self._path = folder / FILE if folder is not None else None
         self._clock = clock
 
@@ -32,36 +32,36 @@ class SlowCrashes:
         """Leave the mark of this start.
 
         Raises:
-            KeepsCrashing: there are too many from those before.
+            KeepsCrashing: earlier starts have left too many.
         """
         if self._path is None:
             return
-        make_way(self._path, "starts are counted anew")
+        make_way(self._path, "the count of starts begins again")
         now = self._clock()
         marks = [mark for mark in self._read(self._path) if 0 <= now - mark < WITHIN]
-        if len(marks) >= MOST:
+        if len(marks) >= MAX_CRASHES:
             raise KeepsCrashing(
-                f"the service has ended {len(marks)} times within {WITHIN / 60:g} min before the printer answered it: "
+                f"the service has ended {len(marks)} times within {WITHIN / 60:g} min before the printer answered: "
                 "it gives up, and the heaters are turned off"
             )
-        with suppress(OSError):  # a full tmpfs: then systemd's brake is the only one
+        with suppress(OSError):  # the tmpfs is full: only systemd's limit remains
             self._path.write_text(json.dumps([*marks, now]))
 
     def end(self) -> None:
-        """Take the marks away: this process has ended in order, or the printer has answered it."""
+        """Remove the marks: the printer has answered, or this process ends in order."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
     def on_event(self, event: Event) -> None:
-        """Take the marks away as soon as a line was acknowledged: no printer is ready before."""
+        """Remove the marks when the printer is ready: it has acknowledged a line."""
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
             self.end()
 
     @staticmethod
     def _read(path: Path) -> list[float]:
         try:
-            found = json.loads(path.read_text())
+            content = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError):
             return []
-        return [mark for mark in found if isinstance(mark, int | float)] if isinstance(found, list) else []
+        return [mark for mark in content if isinstance(mark, int | float)] if isinstance(content, list) else []

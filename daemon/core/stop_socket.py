@@ -1,7 +1,7 @@
-"""StopSocket: an emergency stop by a Unix socket of the core, for a button: the front may hang, or be restarted.
+"""StopSocket: an emergency stop through a Unix socket of the core, for a button. It works while the front hangs.
 
-Whoever writes `stop` and a line break has the printer stopped in the same turn of the loop, and reads `taken`, then
-`confirmed` or `unconfirmed`; or `refused` and why. It is for this user alone, as the front's socket is.
+A caller writes `stop` and a line break. The core sends the emergency stop in the same turn of its loop and answers
+`taken`, then `confirmed` or `unconfirmed`; or it answers `refused` with the reason. Only this user and root may call.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from gcode.errors import NozzledError
 from hal.printer import Event, StopEnded
 
 WORD = b"stop"
-MOST = 4  # callers at once
-PATIENCE = 30.0  # s until one is forgotten, whatever has come of it
+MAX_CALLERS = 4  # at once
+PATIENCE = 30.0  # s after which the core hangs up on a caller
 
 log = structlog.get_logger()
 
 
 class StopSocket:
-    """Waits for callers."""
+    """Listens for callers."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -36,16 +36,16 @@ class StopSocket:
         connection.subscribe(self._on_event)
 
     async def listen(self, path: Path) -> None:
-        """Wait for callers; where that is not possible it is told, and the front's way remains."""
+        """Listen for callers. A failure is logged; the emergency stop over HTTP remains."""
         try:
             if _is_taken(path):
-                raise OSError(errno.EADDRINUSE, "another daemon of this user waits there")  # noqa: TRY301 - as the rest
+                raise OSError(errno.EADDRINUSE, "another daemon of this user listens there")  # noqa: TRY301 - as the rest
             self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Caller(self), path)
         except OSError as error:
             log.warning("stop_socket.none", path=str(path), reason=str(error))
 
     def close(self) -> None:
-        """Wait no longer."""
+        """Stop listening, and hang up on every caller."""
         if self._server is not None:
             self._server.close()
         for caller in [*self.callers]:
@@ -58,10 +58,10 @@ class StopSocket:
 
 
 def _is_taken(path: Path) -> bool:
-    """Tell whether somebody waits there; that is known at once."""
-    with closing(socket.socket(socket.AF_UNIX)) as knocking:
-        knocking.setblocking(False)  # noqa: FBT003 - the library's own
-        return knocking.connect_ex(os.fsencode(path)) == 0
+    """Tell whether another process listens at this path; does not block."""
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.setblocking(False)  # noqa: FBT003 - the library's own
+        return probe.connect_ex(os.fsencode(path)) == 0
 
 
 class _Caller(asyncio.Protocol):
@@ -69,32 +69,32 @@ class _Caller(asyncio.Protocol):
 
     def __init__(self, stop: StopSocket) -> None:
         self._stop = stop
-        self._said = b""
-        self._waits = False
+        self._received = b""
+        self._waits = False  # for the outcome of its stop
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let it in, if it is one of ours and there are few."""
+        """Accept this user and root, up to MAX_CALLERS."""
         self._transport = cast("asyncio.Transport", transport)
         connected = cast("socket.socket", transport.get_extra_info("socket"))
-        if len(self._stop.callers) >= MOST or user_of(connected) not in (os.geteuid(), 0):
+        if len(self._stop.callers) >= MAX_CALLERS or user_of(connected) not in (os.geteuid(), 0):
             self._transport.abort()
             return
         self._stop.callers.add(self)
         self._timer = asyncio.get_running_loop().call_later(PATIENCE, self.hang_up)
 
     def data_received(self, data: bytes) -> None:
-        """Stop the printer, if that is what it says."""
-        if self not in self._stop.callers or len(self._said) > len(WORD):
+        """Stop the printer if the caller writes WORD; hang up on anything else."""
+        if self not in self._stop.callers or len(self._received) > len(WORD):
             return
-        self._said += data[: len(WORD) + 1]
-        if self._said == WORD + b"\n":
-            self._do()
-        elif not (WORD + b"\n").startswith(self._said):
+        self._received += data[: len(WORD) + 1]
+        if self._received == WORD + b"\n":
+            self._stop_printer()
+        elif not (WORD + b"\n").startswith(self._received):
             self.hang_up()
 
-    def _do(self) -> None:
+    def _stop_printer(self) -> None:
         connection = self._stop.connection
         log.warning("printer.emergency_stop", reason="the stop button")
         self._waits = True
@@ -107,7 +107,7 @@ class _Caller(asyncio.Protocol):
             self._tell("taken")
 
     def end(self, *, confirmed: bool) -> None:
-        """Tell what has come of the stop, if it has asked for one."""
+        """Answer with the outcome of the stop, if the caller has asked for one."""
         if self._waits:
             self._tell("confirmed" if confirmed else "unconfirmed")
             self.hang_up()
@@ -117,7 +117,7 @@ class _Caller(asyncio.Protocol):
             self._transport.write(f"{text}\n".encode())
 
     def hang_up(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
@@ -125,5 +125,5 @@ class _Caller(asyncio.Protocol):
         self._stop.callers.discard(self)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """It has gone."""
+        """Forget a caller that has hung up."""
         self.hang_up()

@@ -1,4 +1,4 @@
-"""Supervision: systemd is told, from the loop that serves the wire, that the service lives and what it does."""
+"""Supervision: reports to systemd, from the loop that serves the wire, that the service lives and what it does."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from daemon.core.core import Core
 
 JOB_TYPE = "job-type"
-"""File in the runtime directory where the unit's ExecStop= leaves why it is stopped."""
+"""File in the runtime directory in which the unit's ExecStop= notes why the service is stopped."""
 
 _JOB_TYPES = ("stop", "restart")
-_LONGEST_TYPE = 32
+_MAX_TYPE = 32  # characters
 
 
 class Supervision(Heartbeat):
@@ -40,12 +40,12 @@ class Supervision(Heartbeat):
         self._end_context: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Begin to report."""
         self._end_context = journal.use_context(self._fields)
         super().start()
 
     def stop(self) -> None:
-        """End it."""
+        """Report no more."""
         self._end_context()
         super().stop()
 
@@ -53,7 +53,7 @@ class Supervision(Heartbeat):
         return {"JOB_ID": self._core.jobs.job_id, "PRINTER": self._core.connection.address}
 
     def _wire_is_served(self) -> bool:
-        """Tell whether no driver has slept through its deadline: that is a hang too."""
+        """Tell whether the driver keeps its deadlines: one that misses them hangs, though the loop runs."""
         printer = self._core.connection.printer
         return printer is None or not printer.hangs
 
@@ -71,25 +71,25 @@ def summary(core: "Core") -> str:
 
 
 def job_type(environ: Mapping[str, str]) -> str | None:
-    """Return why systemd stops this service, "stop" or "restart"; None where that cannot be told.
+    """Return why systemd stops this service, "stop" or "restart"; None: not known.
 
-    Both are SIGTERM, and the service's own user may not ask; the unit's ExecStop= does, before the signal comes.
+    Both come as SIGTERM, and the service's user may not ask systemd. The unit's ExecStop= asks before the signal comes.
     """
     path = _job_type_file(environ)
     if path is None:
         return None
     try:
         with path.open() as file:
-            said = file.read(_LONGEST_TYPE).strip()
+            text = file.read(_MAX_TYPE).strip()
     except (OSError, ValueError):
         return None
-    return said if said in _JOB_TYPES else None
+    return text if text in _JOB_TYPES else None
 
 
 def forget_job_type(environ: Mapping[str, str]) -> None:
-    """Remove what an earlier stop has left: a restart keeps the runtime directory."""
+    """Remove the note of an earlier stop: a restart keeps the runtime directory."""
     if path := _job_type_file(environ):
-        make_way(path, "why the service is stopped is asked anew", os.R_OK)
+        make_way(path, "the type of the next stop is written there", os.R_OK)
         with suppress(OSError):
             path.unlink(missing_ok=True)
 

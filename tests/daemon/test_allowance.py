@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.bridge.allowance import MOST_DEBT, MOST_REST, SHARE, Allowance, counted
-from daemon.core.front_process import LOOK, SILENT
+from daemon.bridge.allowance import MAX_DEBT, MAX_PAUSE, SHARE, Allowance, counted
+from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 
 
-@given(st.lists(st.tuples(st.floats(0, MOST_DEBT), st.floats(0, 2)), max_size=30))
+@given(st.lists(st.tuples(st.floats(0, MAX_DEBT), st.floats(0, 2)), max_size=30))
 def test_who_rests_as_told_spends_no_more_than_the_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
@@ -52,7 +52,7 @@ async def test_what_has_spent_too_much_rests_before_it_goes_on():
 
     began = loop.time()
     await counted(work(), lambda _: 7.0)
-    assert loop.time() - began == pytest.approx(10 * MOST_REST)
+    assert loop.time() - began == pytest.approx(10 * MAX_PAUSE)
 
 
 async def test_errors_and_cancellations_reach_what_is_awaited():
@@ -88,5 +88,5 @@ async def test_errors_and_cancellations_reach_what_is_awaited():
 
 def test_whoever_has_spent_very_much_in_one_go_is_listened_to_again_before_it_counts_as_hung():
     allowance = Allowance()
-    assert allowance.spend(5.0, 1000.0) == pytest.approx(MOST_DEBT / SHARE)
-    assert MOST_DEBT / SHARE < SILENT * LOOK / 2
+    assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT / SHARE)
+    assert MAX_DEBT / SHARE < MAX_SILENT * CHECK_INTERVAL / 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import gcode.bgcode  # noqa: F401 - an error of its own
 from daemon import errors as service
 from daemon.bridge import questions as ask
-from daemon.bridge.desk import MOST_ANSWER, MOST_TEXT, NOT_UNDERSTOOD, answer
+from daemon.bridge.desk import MAX_ANSWER, MAX_REFUSAL, NOT_UNDERSTOOD, answer
 from daemon.bridge.events import JobChanged, error_of, error_pair, event_message, event_of
 from daemon.bridge.frames import LENGTH, MAX_FRAME, Frames, frame
 from daemon.bridge.messages import (
@@ -81,7 +81,7 @@ def test_a_frame_of_any_size_that_may_be_comes_through(size):
 def test_a_frame_that_is_too_long_is_refused_before_it_has_come(size):
     frames = Frames(100)
     frames.add(size.to_bytes(LENGTH, "big"))
-    with pytest.raises(ValueError, match=f"a message of {size} bytes; the longest may have 100"):
+    with pytest.raises(ValueError, match=f"a message has {size} bytes; at most 100 are allowed"):
         frames.next()
 
 
@@ -301,12 +301,12 @@ def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(
     """The first cores had no class for it."""
     refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
-        answer_of(refusal, ask.ConversationSince(since=0))
+        answer_of(refusal, ask.AskConversation(since=0))
 
 
 def test_an_answer_that_is_not_understood_is_an_error():
     with pytest.raises(service.ServiceError, match="answers something else"):
-        answer_of(AnswerMessage(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.ConversationSince(since=0))
+        answer_of(AnswerMessage(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.AskConversation(since=0))
 
 
 SAMPLES = {"limit": 5,
@@ -327,16 +327,16 @@ def test_every_question_crosses_with_its_defaults_alone(kind):
 
 
 def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
-    with pytest.raises(CommandError, match="66560 may be sent at once"):
+    with pytest.raises(CommandError, match="at most 66560 are allowed"):
         ask.encode_question(1, ask.Send(commands=["x" * 70_000]))
 
 
 def test_an_answer_that_is_too_long_is_a_refusal():
     desk = MadeUpDesk()
-    desk.answers = lambda _: ask.Talk(lines=["x" * MOST_ANSWER], until=1.0)
-    reply = decode_from_core(answer(desk, question_message(1, ask.ConversationSince(since=0))))
+    desk.answers = lambda _: ask.ConversationLines(lines=["x" * MAX_ANSWER], until=1.0)
+    reply = decode_from_core(answer(desk, question_message(1, ask.AskConversation(since=0))))
     assert isinstance(reply, RefusalMessage)
-    assert "the longest may have" in reply.text
+    assert "bytes; at most" in reply.text
 
 
 def test_a_refusal_quotes_no_more_than_the_beginning():
@@ -347,7 +347,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning():
 
     desk.answers = refuse
     reply = decode_from_core(answer(desk, question_message(1, ask.Start())))
-    assert (reply.error, len(reply.text)) == ("CommandError", MOST_TEXT + 1)
+    assert (reply.error, len(reply.text)) == ("CommandError", MAX_REFUSAL + 1)
 
 
 def test_a_mistake_of_ours_is_told_to_the_log_alone():

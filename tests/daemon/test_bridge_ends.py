@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import MOST_OPEN, MOST_UNREAD, STALLED, CoreEnd, pair, user_of
+from daemon.bridge.core_end import MAX_OPEN, MAX_UNREAD, STALLED, CoreEnd, pair, user_of
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
 from daemon.bridge.front_end import AWAY, BEAT, PATIENCE, RETURN, FrontEnd
@@ -91,10 +91,10 @@ async def test_answers_find_their_questions_in_whatever_order_they_come(desk):
 
     async def later(question):
         await asyncio.sleep(5 - question.since)
-        return ask.Talk(lines=[f"{question.since:g}"], until=0.0)
+        return ask.ConversationLines(lines=[f"{question.since:g}"], until=0.0)
 
     desk.answers = later
-    talks = await asyncio.gather(*(front.ask(ask.ConversationSince(since=float(n))) for n in range(5)))
+    talks = await asyncio.gather(*(front.ask(ask.AskConversation(since=float(n))) for n in range(5)))
     assert [talk.lines for talk in talks] == [["0"], ["1"], ["2"], ["3"], ["4"]]
 
 
@@ -181,7 +181,7 @@ async def test_what_is_not_read_is_counted_and_told_later(desk):
     front.line.pause_reading()
     for _ in range(100):
         desk.tell(JobChanged(JobState.PRINTING))
-    assert core_line.most <= MOST_UNREAD + 60_000
+    assert core_line.most <= MAX_UNREAD + 60_000
     desk.more["printer"] = PrinterSummary(message="the newest")
     await asyncio.sleep(STALLED / 2)
     front.line.resume_reading()
@@ -209,19 +209,17 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
         await asyncio.sleep(0.2)
     assert front.lost
     assert not desk.listeners
-    assert [each["reason"] for each in logs if each["event"] == "bridge.cut_off"] == [
-        "the front does not read what it is told"
-    ]
+    assert [each["reason"] for each in logs if each["event"] == "bridge.cut_off"] == ["the front does not read"]
 
 
 async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
-    desk.answers = lambda _: ask.Talk(lines=["x" * 100_000], until=0.0)
+    desk.answers = lambda _: ask.ConversationLines(lines=["x" * 100_000], until=0.0)
     front = met(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
-    front.say(*(question_message(n, ask.ConversationSince(since=0)) for n in range(1000)))
+    front.say(*(question_message(n, ask.AskConversation(since=0)) for n in range(1000)))
     await asyncio.sleep(STALLED - 1)
-    assert core_line.most < MOST_UNREAD + 16 * 110_000
+    assert core_line.most < MAX_UNREAD + 16 * 110_000
     assert len(desk.asked) < 40
     assert not core_line.reading, "and is not read either"
     front.line.resume_reading()
@@ -291,7 +289,7 @@ async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
 
     desk.answers = lambda _: later()
     front = met(end)
-    front.say(*(question_message(n, ask.Connect()) for n in range(MOST_OPEN - 2)))
+    front.say(*(question_message(n, ask.Connect()) for n in range(MAX_OPEN - 2)))
     await asyncio.sleep(5)
     other = met(end)
     other.say(*(question_message(n, ask.Connect()) for n in range(5)))
@@ -426,7 +424,7 @@ async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tm
 
 
 async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr(main, "LOOK", 0.05)
+    monkeypatch.setattr(main, "SOCKET_CHECK", 0.05)
     end, path = CoreEnd(desk), tmp_path / "run/core.sock"
     with capture_logs() as logs:
         await listen(end, path)
@@ -578,7 +576,7 @@ async def test_an_answer_of_another_version_is_an_error_and_the_line_stays(desk)
     _, front = await both(desk)
     desk.answers = lambda _: {"lines": 4}
     with pytest.raises(ServiceError, match="of another version"):
-        await front.ask(ask.ConversationSince(since=0))
+        await front.ask(ask.AskConversation(since=0))
     desk.answers = lambda _: None
     await front.ask(ask.Start())
 

@@ -79,7 +79,7 @@ async def flooded(desk, data, folder):
 HEAT = "M104 S{190+" + "1+" * 30 + "1}"
 KINDS = {
     "all": [
-        ask.Start(), ask.Select(file=Selection("part.gcode", "part.gcode", 1, 2)), ask.ConversationSince(since=0.0),
+        ask.Start(), ask.Select(file=Selection("part.gcode", "part.gcode", 1, 2)), ask.AskConversation(since=0.0),
         ask.SetOffset(heater="bed", offset=1.0), ask.ListPorts(), ask.AskLimits(), ask.UsePreset(preset="nobody"),
         ask.AskStatistics(path="part.gcode"), ask.AskHistories(), ask.Connect(port="foo:bar"), ask.Resume(),
         ask.Send(commands=["x"] * 20_000), ask.Send(commands=[HEAT] * 256), ask.AnswerPrompt(choice=0),

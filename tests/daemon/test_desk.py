@@ -72,16 +72,16 @@ async def house(folder, form="memory", address="sim?oracle={}", **sections):
 # -- both forms say the same -----------------------------------------------------------------------------------
 
 TIMED = (
-    "ConversationSince",
-    "Listen",
+    "AskConversation",
+    "AskTraffic",
     "AskHistory",
     "AskRecord",
     "AskLine",
-    "AskTallied",
+    "AskTally",
 )  # a time, path or size differs
 QUESTIONS = [
     ask.ListPorts(), ask.AskLimits(), ask.AskStatistics(path="part.gcode"), ask.AskHistories(),
-    ask.ConversationSince(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
+    ask.AskConversation(since=math.inf), ask.Send(commands=["M117 hello"]), ask.Send(commands=["M105"] * 20),
     ask.Send(commands=["M110 N0"]), ask.Send(commands=[""]), ask.Send(commands=["M104 S900"]),
     ask.Send(commands=["M117 a\nM104 S900"]), ask.Send(commands=["M105"] * 300), ask.AnswerPrompt(choice=0),
     ask.AnswerPrompt(choice=-1), ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.Restart(), ask.Pause(),
@@ -89,7 +89,8 @@ QUESTIONS = [
     ask.SetOffset(heater="engine", offset=5.0), ask.UsePreset(preset=None), ask.UsePreset(preset="nothing of the kind"),
     ask.ChangeProfile(values={"name": "Cube", "extruders": 2}), ask.ChangeProfile(values={"width_mm": -1}),
     ask.ChangeProfile(values={"motion": "G28"}),
-    ask.AskHistory(limit=5), ask.Listen(since=math.inf), ask.AskLine(), ask.AskTallied(), ask.Connect(port="/dev/null"),
+    ask.AskHistory(limit=5), ask.AskTraffic(since=math.inf), ask.AskLine(), ask.AskTally(),
+    ask.Connect(port="/dev/null"),
     ask.Connect(port="seril:x"),
     ask.AskRecord(after=0, limit=1000),
     ask.AskKey(key="none"), ask.AskKey(key="\N{SNOWMAN}"), ask.Begin(file=PART, key="k" * 300, mark="m"),
@@ -262,7 +263,7 @@ async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
             with pytest.raises(CommandError) as refused:
                 await there.ask(ask.Send(commands=["M105", command]))
             assert len(str(refused.value)) < 3000
-        with pytest.raises(QueueFull, match="16000 commands were sent at once"):
+        with pytest.raises(QueueFull, match="cannot queue 16000 commands"):
             await there.ask(ask.Send(commands=["M1"] * 16_000))
         await there.ask(ask.Send(commands=["M105\0"]))  # is left out of the line, as everywhere
 
@@ -330,10 +331,10 @@ async def test_a_conversation_is_not_told_at_any_length(tmp_path):
         now = asyncio.get_running_loop().time()
         ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
         for since in (-1e308, 0.0, now - 1):
-            talk = await there.ask(ask.ConversationSince(since=since))
+            talk = await there.ask(ask.AskConversation(since=since))
             assert sum(map(len, talk.lines)) < 40_000
-        assert (await there.ask(ask.ConversationSince(since=math.nan))).lines == []
-        assert (await there.ask(ask.ConversationSince(since=1e308))).lines == []
+        assert (await there.ask(ask.AskConversation(since=math.nan))).lines == []
+        assert (await there.ask(ask.AskConversation(since=1e308))).lines == []
 
 
 async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):

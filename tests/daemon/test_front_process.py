@@ -100,7 +100,7 @@ async def test_a_command_that_is_not_there_is_tried_again(tmp_path):
 
 
 async def test_one_that_gives_no_sign_of_life_any_more_is_killed(monkeypatch):
-    monkeypatch.setattr(front_process, "LOOK", 0.1)
+    monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.1)
     with capture_logs() as logs:
         async with running(WORKS + "os.kill(os.getpid(), 19)"):  # SIGSTOP
             await until(lambda: ended(logs))
@@ -109,8 +109,8 @@ async def test_one_that_gives_no_sign_of_life_any_more_is_killed(monkeypatch):
 
 
 async def test_one_that_does_not_even_begin_is_killed_too(monkeypatch):
-    monkeypatch.setattr(front_process, "LOOK", 0.02)
-    monkeypatch.setattr(front_process, "BEGINS", 10)
+    monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(front_process, "MAX_STARTING", 10)
     with capture_logs() as logs:
         async with running("time.sleep(60)"):
             await until(lambda: ended(logs))
@@ -118,7 +118,7 @@ async def test_one_that_does_not_even_begin_is_killed_too(monkeypatch):
 
 
 async def test_one_that_gives_signs_of_life_is_left_alone_and_so_is_one_that_has_not_begun(monkeypatch):
-    monkeypatch.setattr(front_process, "LOOK", 0.05)
+    monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.05)
     with capture_logs() as logs:
         async with running("time.sleep(0.4)\nwhile True:\n bridge.sendall(HELLO)\n time.sleep(0.05)\n"):
             await asyncio.sleep(1)

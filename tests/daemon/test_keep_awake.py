@@ -47,7 +47,7 @@ async def test_a_long_pause_keeps_heat_and_place_on_klipper(tmp_path, seconds):
 async def test_the_time_runs_out_where_nobody_says_anything(tmp_path):
     async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as it:
         await paused(it)
-        it.jobs._keep_awake._saying.cancel()
+        it.jobs._keep_awake._repeating.cancel()
         await asyncio.sleep(700)
         assert (it.board.hotend.target, it.board.bed.target) == (0, 0)
         assert not it.board.modal.homed

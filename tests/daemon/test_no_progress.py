@@ -19,7 +19,7 @@ class Printer:
 
 def looked_at(printer, state=S.PRINTING, *, patience=900.0, until=3600):
     watch = NoProgress(patience)
-    return [(now, watch.trouble) for now in range(0, until, 5) if watch.look(state, printer, float(now))]
+    return [(now, watch.trouble) for now in range(0, until, 5) if watch.check(state, printer, float(now))]
 
 
 def test_it_is_told_once_and_in_time():
@@ -55,8 +55,8 @@ def test_it_can_be_left_out():
 
 def test_a_line_that_is_acknowledged_ends_it():
     printer, watch = Printer(), NoProgress(60.0)
-    assert not watch.look(S.PRINTING, printer, 0.0)
-    assert watch.look(S.PRINTING, printer, 100.0)
+    assert not watch.check(S.PRINTING, printer, 0.0)
+    assert watch.check(S.PRINTING, printer, 100.0)
     printer.position = JobPosition(8, 80)
-    assert watch.look(S.PRINTING, printer, 105.0)
+    assert watch.check(S.PRINTING, printer, 105.0)
     assert watch.trouble is None

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.core.job.after_reboot import PlaceFound, _put_filament_right, head
+from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, head
 from daemon.core.job.places import Places, StoredPlace
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import LinkEstimate
@@ -76,7 +76,9 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
     fd = os.open(path, os.O_RDONLY)
     try:
         before = text.rstrip("\n").rfind("\n") + 1
-        assert head(fd, PlaceFound(JobPosition(1, before), Modes(relative_e="M83" in text))) == pytest.approx(expected)
+        assert head(fd, ReattachedPlace(JobPosition(1, before), Modes(relative_e="M83" in text))) == pytest.approx(
+            expected
+        )
     finally:
         os.close(fd)
 
@@ -88,9 +90,9 @@ async def test_filament_is_put_right_in_the_units_of_the_file(inches, sent):
     async def send(command):
         commands.append(command)
 
-    await _put_filament_right(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 55.4})
+    await _correct_filament(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 55.4})
     assert commands == sent
-    await _put_filament_right(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 25.45})
+    await _correct_filament(SimpleNamespace(send=send), Modes(inches=inches), {"E": 25.4}, {"E": 25.45})
     assert commands == sent, "as many decimals as the printer tells"
 
 

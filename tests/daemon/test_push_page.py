@@ -483,13 +483,13 @@ async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monk
         page, late = Page(server), Page(server)
         await page.open()
         await server.settle(5)
-        answering, lives = RemoteConnection.overhear, asyncio.Event()
+        answering, lives = RemoteConnection.traffic, asyncio.Event()
 
-        async def overhear(connection, since):
+        async def traffic(connection, since):
             await lives.wait()
             return await answering(connection, since)
 
-        monkeypatch.setattr(RemoteConnection, "overhear", overhear)
+        monkeypatch.setattr(RemoteConnection, "traffic", traffic)
         await server.settle(BEAT + HANGS)
         heard = len(page.beats())
         await late.open()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from daemon.core.stop_socket import MOST, StopSocket
+from daemon.core.stop_socket import MAX_CALLERS, StopSocket
 from daemon.front.events import Notice
 from gcode.errors import FirmwareHalted
 from hal.printer import StopEnded
@@ -71,7 +71,7 @@ async def test_nothing_else_stops_it_and_nobody_crowds_it(tmp_path):
         assert await answer_to(path, said) == b""
     assert not line.stopped
     assert await answer_to(path, b"stop\n") == b"refused: the printer is not connected\n"
-    idle = [await ask(path, b"") for _ in range(MOST)]
+    idle = [await ask(path, b"") for _ in range(MAX_CALLERS)]
     await asyncio.sleep(0.01)
     assert await answer_to(path, b"stop\n") == b""
     for _, each in idle:

@@ -21,9 +21,9 @@ def test_a_print_whose_line_was_lost_is_counted_by_how_that_ended():
 
 def test_one_that_another_host_had_begun_is_told_apart():
     tally = Tally()
-    tally.is_away("restart")
+    tally.note_loss("restart")
     tally.on_job(JobState.PRINTING)
-    tally.is_away("restart")
+    tally.note_loss("restart")
     tally.on_job(JobState.CANCELLING)
     tally.on_job(JobState.CANCELLED)
     assert tally.reattachments == {"restart_resumed": 1, "restart_ended": 1}

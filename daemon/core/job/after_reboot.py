@@ -1,9 +1,9 @@
-"""After a reboot: finds the place of a print by the number that its printer wants next, and checks the printer's state.
+"""After a reboot: finds the place of a print by the line number that its printer wants, and checks the printer's state.
 
-The disk says behind which number the file went on (`daemon.core.job.places`), and the printer says which number it
-wants: the lines in between are counted off in the file, by the same code that sent them. Then the printer is asked for
-its temperatures and, at rest, for its position, which has to be where the last line that it accepted leads. Whatever
-does not fit ends the print.
+Theory of operation. The disk says after which number the file's lines came (`daemon.core.job.places`), and the printer
+says which number it wants. The lines in between are counted off in the file, by the same code that sent them. Then the
+printer is asked for its temperatures and, at rest, for its position. That has to be where the last accepted line leads.
+Whatever does not fit ends the print.
 """
 
 import asyncio
@@ -29,24 +29,23 @@ from gcode.outgoing import JobPosition
 from gcode.reader import Reader
 from hal.printer import Printer
 
-MOST = 20_000
-"""More lines cannot have been sent since the place was written: that is done every few seconds, and no wire carries
-1000 lines/s."""
+MAX_LINES = 20_000
+"""More lines cannot have been sent since the place was written, 5 s ago at most: no wire carries 1000 lines/s."""
 
 BACK = 1024 * 1024
-FURTHER = 8
-"""Bytes of the file before the place that are read to find out where the head has to be; FURTHER times as many each
-time that they do not tell, as a layer may have any size."""
+BACK_FACTOR = 8
+"""Bytes of the file before the place that are read to find where the head has to be. If they do not say, BACK_FACTOR
+times as many are read, and so on, as a layer may have any size."""
 
 NEAR = 0.03
-"""mm by which the reported position, which has two decimals, may differ from that."""
+"""mm by which the reported position may differ from that; firmwares report two decimals."""
 
-MOVED = 0.1  # mm of filament
-RETARGETED = 1.0  # °C by which two equal targets may differ, as some firmwares report whole degrees
+MOVED = 0.1  # mm of filament from which on the user must have moved it
+RETARGETED = 1.0  # °C by which equal targets may differ, as some firmwares report whole degrees
 COOLED = 15.0
 """°C by which a heater may have cooled since the place was written."""
 
-_AHEAD = 4096  # bytes in which a command ends
+_MAX_COMMAND = 4096  # bytes within which a command ends
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
 _STAY = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
 _MOVE_TOO = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701", "M702", "M703"})
@@ -55,13 +54,13 @@ log = structlog.get_logger()
 
 
 @mutable
-class PlaceFound:
-    """Where a print goes on.
+class ReattachedPlace:
+    """Where a print continues.
 
     Attributes:
         fed: the last line of the file that the printer has accepted.
-        modes: those that hold behind that line.
-        heated: the targets in °C that lines after the place on the disk have set; `tool` is the active one.
+        modes: those that hold after that line.
+        heated: the targets in °C, by heater, that lines after the place on the disk have set; `tool` is the active one.
     """
 
     fed: JobPosition
@@ -69,27 +68,27 @@ class PlaceFound:
     heated: dict[str, float] = field(default_factory=dict)
 
 
-async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -> PlaceFound:
-    """Return where the print goes on; the stream goes on there.
+async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -> ReattachedPlace:
+    """Return where the print continues; afterwards the stream is there.
 
     Args:
-        job: that goes on.
-        stream: opened behind the place that is on the disk.
-        stored: what is on the disk.
-        wanted: the line that the printer wants next.
+        job: the job.
+        stream: the file, opened after the place on the disk.
+        stored: the content of the disk.
+        wanted: the number of the line that the printer wants.
 
     Raises:
         CannotGoOn: that number does not fit.
-        OSError, CommandError: of the file.
+        OSError, CommandError: the file cannot be read.
     """
     if wanted <= stored.least:
         raise CannotGoOn(f"the printer wants line {wanted}, but had accepted line {stored.least}: its board was reset")
     count = stored.lines_before(wanted)
-    if count > MOST:
+    if count > MAX_LINES:
         raise CannotGoOn(
             f"the printer wants line {wanted}, which cannot have been sent: the last one noted is {stored.number}"
         )
-    found = PlaceFound(stored.fed, modes_of(stored.modes))
+    found = ReattachedPlace(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
     for _ in range(count):
         offset, command, _checksum, changes = await _next(job, stream, found)
@@ -101,8 +100,8 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -
     return found
 
 
-async def _next(job: Job, stream: FileStream, found: PlaceFound) -> tuple[int, bytes, int, bool]:
-    """Return the next line of the file that was sent; barriers on the way to it were dealt with before the reboot."""
+async def _next(job: Job, stream: FileStream, found: ReattachedPlace) -> tuple[int, bytes, int, bool]:
+    """Return the next line of the file that was sent; barriers before it were dealt with before the reboot."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
             raise stream.error
@@ -119,22 +118,22 @@ async def _next(job: Job, stream: FileStream, found: PlaceFound) -> tuple[int, b
 
 
 def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
-    """Return what these commands set, °C by heater; `tool` is the active one."""
+    """Return the targets that these commands set, in °C by heater; `tool` is the active one."""
     found: dict[str, float] = {}
     for command in commands:
         try:
-            asked = parse(command)
+            parsed = parse(command)
         except CommandError:
             continue
-        heater, value = SETS_TARGET.get(asked.code), asked.get("S", asked.get("R"))
+        heater, value = SETS_TARGET.get(parsed.code), parsed.get("S", parsed.get("R"))
         if heater is not None and value is not None:
-            tool = asked.number("T", modes.tool or 0)
+            tool = parsed.number("T", modes.tool or 0)
             found[f"tool{tool:.0f}" if heater == "tool" else heater] = value
     return found
 
 
-async def check(job: Job, stream: FileStream, stored: StoredPlace, found: PlaceFound, executor: Executor) -> None:
-    """See whether the printer is as it was left.
+async def check(job: Job, stream: FileStream, stored: StoredPlace, found: ReattachedPlace, executor: Executor) -> None:
+    """Check that the printer is in the state in which the previous host left it.
 
     Raises:
         CannotGoOn: it is not.
@@ -149,22 +148,22 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, found: PlaceF
         await loop.run_in_executor(executor, os.close, fd)
     await printer.send("M105")
     _check_heat(printer, stored, found, next_)
-    told = await printer.finished()
-    if told is None:
+    reported = await printer.finished()
+    if reported is None:
         raise CannotGoOn("the printer does not report its position")
-    _check_place(wanted, told)
-    await _put_filament_right(printer, found.modes, wanted, told)
-    log.info("job.place_found", wanted=wanted, told=told, lines=found.fed.lines, offset=found.fed.offset)
+    _check_position(wanted, reported)
+    await _correct_filament(printer, found.modes, wanted, reported)
+    log.info("job.place_found", wanted=wanted, told=reported, lines=found.fed.lines, offset=found.fed.offset)
 
 
-def _check_heat(printer: Printer, stored: StoredPlace, found: PlaceFound, behind: Mapping[str, float]) -> None:
-    """See whether each heater aims at what it has to, and has not cooled much.
+def _check_heat(printer: Printer, stored: StoredPlace, found: ReattachedPlace, behind: Mapping[str, float]) -> None:
+    """Check that each heater has its target and has not cooled much.
 
     Args:
-        printer: has just told its heat.
-        stored: what the disk knows, with the heat.
-        found: what lines have set since.
-        behind: what the line sets behind which nothing was accepted; a host that waits for heat has set that already.
+        printer: has just reported its temperatures.
+        stored: the content of the disk, with the heat at that time.
+        found: the targets that lines have set since.
+        behind: the targets that the next line sets: a host that waits for heat itself may have set them already.
     """
     since = {_heater(printer, name): target for name, target in found.heated.items()}
     soon = {_heater(printer, name): target for name, target in behind.items()}
@@ -172,7 +171,7 @@ def _check_heat(printer: Printer, stored: StoredPlace, found: PlaceFound, behind
         before, target = stored.heat.get(name, (0.0, 0.0))
         target, now = since.get(name, target), printer.heaters.get(name)
         if now is None and name not in stored.heat:
-            continue  # a heater that the printer does not tell of
+            continue  # the printer does not report this heater
         aim = None if now is None else now.target or 0.0
         if (
             now is not None
@@ -188,43 +187,44 @@ def _check_heat(printer: Printer, stored: StoredPlace, found: PlaceFound, behind
 
 
 def _heater(printer: Printer, name: str) -> str:
-    """Return the name by which a printer tells of a heater that a command has set."""
+    """Return the name under which the printer reports a heater that a command has set."""
     if name == "tool":
         return printer.hotend(printer.modes.tool or 0)
     return printer.hotend(int(name[4:])) if name.startswith("tool") else name
 
 
-def _targets_behind(fd: int, found: PlaceFound) -> dict[str, float]:
-    """Return what the next command of the file sets. Blocks."""
+def _targets_behind(fd: int, found: ReattachedPlace) -> dict[str, float]:
+    """Return the targets that the next command of the file sets. Blocks."""
     reader = Reader(found.fed.offset)
-    reader.feed(os.pread(fd, _AHEAD, found.fed.offset))
+    reader.feed(os.pread(fd, _MAX_COMMAND, found.fed.offset))
     commands = [command for at, command in reader if at > found.fed.offset or not found.fed.lines]
     return targets(commands[:1], found.modes)
 
 
-def _check_place(wanted: dict[str, float], told: dict[str, float]) -> None:
+def _check_position(wanted: dict[str, float], reported: dict[str, float]) -> None:
     for axis, at in wanted.items():
-        if axis != "E" and axis in told and abs(told[axis] - at) > NEAR:
+        if axis != "E" and axis in reported and abs(reported[axis] - at) > NEAR:
             raise CannotGoOn(
-                f"the head is at {axis}{told[axis]:.2f}, but the last accepted line of the file leads to {axis}{at:.2f}"
+                f"the head is at {axis}{reported[axis]:.2f}, "
+                f"but the last accepted line of the file leads to {axis}{at:.2f}"
             )
 
 
-async def _put_filament_right(
-    printer: Printer, modes: Modes, wanted: Mapping[str, float], told: Mapping[str, float]
+async def _correct_filament(
+    printer: Printer, modes: Modes, wanted: Mapping[str, float], reported: Mapping[str, float]
 ) -> None:
-    """Have the firmware count filament as the file does, where somebody has moved some meanwhile.
+    """Set the firmware's E to the file's if the user has moved filament meanwhile.
 
-    The next line would move it back, by as much.
+    Otherwise the next line would move it back by as much.
     """
-    at, counted = wanted.get("E"), told.get("E")
+    at, counted = wanted.get("E"), reported.get("E")
     if at is not None and counted is not None and abs(at - counted) > MOVED:
         log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
         await printer.send(f"G92 E{at / modes.unit:.5f}")
 
 
-def head(fd: int, found: PlaceFound) -> dict[str, float]:
-    """Return where the file has led the head by then, in mm, as far as that can be known; E if it is absolute. Blocks.
+def head(fd: int, found: ReattachedPlace) -> dict[str, float]:
+    """Return where the file has led the head by then: mm by axis, as far as known; E only if absolute. Blocks.
 
     Args:
         fd: of the file.
@@ -232,19 +232,19 @@ def head(fd: int, found: PlaceFound) -> dict[str, float]:
     """
     back = BACK
     while None in [(axes := _followed(fd, found, back))[axis] for axis in "XYZ"] and back < found.fed.offset:
-        back *= FURTHER
+        back *= BACK_FACTOR
     if found.modes.relative_e:
         axes["E"] = None
     return {axis: at for axis, at in axes.items() if at is not None}
 
 
-def _followed(fd: int, found: PlaceFound, back: int) -> dict[str, float | None]:
-    """Return where so many bytes of the file have led the head."""
+def _followed(fd: int, found: ReattachedPlace, back: int) -> dict[str, float | None]:
+    """Return where the last `back` bytes before the place have led the head."""
     start = max(0, found.fed.offset - back)
     track, reader = _Track(start > 0, found.modes), Reader(start)
-    for at in range(start, found.fed.offset + _AHEAD, BACK):
-        content = os.pread(fd, min(BACK, found.fed.offset + _AHEAD - at), at)
-        if at == start and start:  # its first line is not whole
+    for at in range(start, found.fed.offset + _MAX_COMMAND, BACK):
+        content = os.pread(fd, min(BACK, found.fed.offset + _MAX_COMMAND - at), at)
+        if at == start and start:  # the first line is cut off
             skipped = content.index(b"\n") + 1 if b"\n" in content else len(content)
             reader = Reader(start + skipped)
             content = content[skipped:]
@@ -254,45 +254,45 @@ def _followed(fd: int, found: PlaceFound, back: int) -> dict[str, float | None]:
 
 
 class _Track:
-    """Follows the axes; None: not known."""
+    """Follows the axes; None: unknown."""
 
     def __init__(self, in_the_middle: bool, modes: Modes) -> None:
         self.axes: dict[str, float | None] = dict.fromkeys("XYZE")
-        # in the middle of a file they are most likely what they are in the end
+        # in the middle of a file, most likely those at the place
         self._modes = replace(modes) if in_the_middle else Modes(e_mode=modes.e_mode)
 
     def follow(self, commands: Iterable[bytes]) -> None:
         for command in commands:
             try:
-                asked = parse(command)
+                parsed = parse(command)
             except CommandError:
-                self._forget("XYZE")  # a macro's line may do anything
+                self._forget("XYZE")  # a macro may move anything
                 continue
             self._modes.note(command)
-            self._note(asked)
+            self._note(parsed)
 
-    def _note(self, asked: Command) -> None:
-        code = asked.code
+    def _note(self, command: Command) -> None:
+        code = command.code
         if code in _MOVES:
-            self._move(asked)
+            self._move(command)
         elif code == "G92":
-            self._set(asked)
+            self._set(command)
         elif code == "G28":
-            self._forget([axis for axis in "XYZ" if axis in asked] or "XYZ")
+            self._forget([axis for axis in "XYZ" if axis in command] or "XYZ")
         elif (code[0] == "G" and code not in _STAY) or code in _MOVE_TOO or code[0] == "T":
             self._forget("XYZE")
 
-    def _move(self, asked: Command) -> None:
+    def _move(self, command: Command) -> None:
         modes = self._modes
         for axis in "XYZE":
-            if (value := asked.get(axis)) is not None:
+            if (value := command.get(axis)) is not None:
                 relative = modes.relative_e if axis == "E" else modes.relative
                 before = self.axes[axis] if relative else 0.0
                 self.axes[axis] = None if before is None else before + value * self._unit
 
-    def _set(self, asked: Command) -> None:
+    def _set(self, command: Command) -> None:
         for axis in "XYZE":
-            if (value := asked.get(axis)) is not None:
+            if (value := command.get(axis)) is not None:
                 self.axes[axis] = value * self._unit
 
     @property

@@ -1,7 +1,7 @@
 """Calling off a print: turn the heaters off at once, then wait for the moves in the planner, however long they take.
 
-Only silence counts against a printer, not the time that it needs: one that says anything (that it is busy, cools down
-or has made a move) is alive. Only one that is deaf gets an emergency stop.
+Only silence counts against a printer, not the time that it needs: while it says anything (that it is busy, cools down
+or has made a move), it is alive. A deaf printer gets an emergency stop.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 KNOB = 300.0
-"""Seconds that a printer may wait for somebody to press its knob; meanwhile it does not read that heaters go off."""
+"""Seconds for which a printer may wait for its user to press the knob; meanwhile it does not read heaters off."""
 
 MOVES = 300.0
 """Seconds that moves may take once the heaters are off: during M400 a firmware that does not say `busy` is silent
 (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 moves."""
 
-LOOK = 0.5  # s between two checks whether the printer has said anything
+CHECK_INTERVAL = 0.5  # s between two checks whether the printer has said anything
 
-_SEARCHES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
+_HOMES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
 async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
@@ -34,8 +34,8 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
         TimeoutError: the printer is deaf (see `while_it_lives`).
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
-    knows = printer.dialect.ok_at == "execution"  # elsewhere an `ok` only says that the command was received
-    await while_it_lives(printer, printer.finished(), max(silence, MOVES if knows else 0.0))
+    blocks = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
+    await while_it_lives(printer, printer.finished(), max(silence, MOVES if blocks else 0.0))
 
 
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
@@ -47,36 +47,36 @@ async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
 
 
 def interrupts(printer: Printer) -> list[str]:
-    """Return the commands that end a wait for heat (M108) and throw moves away (M410), if they act on arrival.
+    """Return the commands that end a wait for heat (M108) and drop planned moves (M410), if they act on arrival.
 
-    No M410 while the printer homes or probes: Marlin would not find what it looks for, and halt.
+    No M410 while the printer homes or probes: Marlin would miss its endstop, and halt.
     """
-    known = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
-    searches = any(map(_SEARCHES.match, printer.flight_recorder.tail()))
-    return [word for word in known if word != "M410" or not searches]
+    words = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
+    homes = any(map(_HOMES.match, printer.flight_recorder.tail()))
+    return [word for word in words if word != "M410" or not homes]
 
 
 def acts_at_once(printer: Printer, word: str) -> bool:
-    """Tell whether the firmware acts upon a command as it arrives, whatever it is doing."""
+    """Tell whether the firmware acts on a command as it arrives, whatever it is doing."""
     dialect = printer.dialect
     parses = printer.identity.can("EMERGENCY_PARSER")
     return word in dialect.urgent or (parses and word in dialect.urgent_if_parser)
 
 
 class _Life:
-    """When a printer last showed that it is alive and does as it was told."""
+    """When a printer last showed that it is alive and obeys."""
 
     def __init__(self, printer: Printer) -> None:
         self.at = asyncio.get_running_loop().time()
         self._printer = printer
         self._began = self.at
-        self._hotter_at = 0.0  # when it last reported that it still heats: in M109 it does not read that it should not
+        self._hotter_at = 0.0  # when it last reported that it heats: in M109 it does not read heaters off
 
     def on_event(self, event: Event) -> None:
         if isinstance(event, TemperaturesRead) and any(map(_heats_up, event.heaters.values())):
             self._hotter_at = self._printer.heard_at
 
-    def look(self) -> None:
+    def update(self) -> None:
         if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB:
             return
         if self._printer.heard_at > max(self.at, self._hotter_at):
@@ -99,14 +99,14 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
     task = asyncio.ensure_future(work)
     try:
         while not task.done():
-            life.look()
+            life.update()
             quiet = asyncio.get_running_loop().time() - life.at
             if quiet >= silence:
                 raise TimeoutError
             if quiet >= silence / 2 and asked_at < life.at:
                 printer.hurry()
                 asked_at = life.at + quiet
-            await asyncio.wait([task], timeout=LOOK)
+            await asyncio.wait([task], timeout=CHECK_INTERVAL)
         task.result()
     finally:
         unsubscribe()

@@ -79,8 +79,8 @@ class JobController:
             survival=self._survival,
         )
         self._leftovers = Leftovers(self._survival, store, uploads)
-        self._looked_at = False  # a file was chosen or unselected since the last job: its error is not shown any more
-        self._left_over: tuple[JobState, str | None] | None = None  # how the job of an earlier run ended, and why
+        self._error_is_seen = False  # a file was selected or unselected since the last job
+        self._left_over: tuple[JobState, str | None] | None = None  # how the job of the previous host ended, and why
         self._heaters_off = HeatersOff(lambda: connection.profile, self._on_heaters_off)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._keep_awake = KeepAwake(connection, lambda: self.state)
@@ -92,7 +92,7 @@ class JobController:
         connection.before_close(self._leave)
         connection.persist_while(lambda: self._heaters_off.due)
 
-    # -- what is known -------------------------------------------------------------------------------------
+    # -- what clients see ----------------------------------------------------------------------------------
 
     @property
     def _job(self) -> Job | None:
@@ -134,7 +134,7 @@ class JobController:
     @property
     def error(self) -> str | None:
         """Why the last job failed or was interrupted, if it was, until another file is chosen."""
-        if self._looked_at:
+        if self._error_is_seen:
             return None
         if self._job and self._job.state in (JobState.FAILED, JobState.INTERRUPTED):
             return self._job.reason
@@ -176,31 +176,31 @@ class JobController:
         printed = self._job.snapshot.selection.path
         return printed == path or printed.startswith(f"{path}/")
 
-    # -- what people ask for -------------------------------------------------------------------------------
+    # -- requests ------------------------------------------------------------------------------------------
 
     def select(self, selection: Selection) -> None:
-        """Choose the file that `start` prints.
+        """Select the file that `start` prints.
 
         Raises:
-            JobConflict: a job is going on.
+            JobConflict: a print is in progress.
         """
         if self.active:
             raise JobConflict("a print is in progress: no other file can be selected")
         self.selected = selection
-        self._looked_at = True
+        self._error_is_seen = True
 
     def unselect(self) -> None:
-        """Choose no file.
+        """Unselect the file.
 
         Raises:
-            JobConflict: none is chosen, or a job is going on.
+            JobConflict: no file is selected, or a print is in progress.
         """
         if self.active:
             raise JobConflict("a print is in progress: its file cannot be unselected")
         if self.selected is None:
             raise JobConflict("no file is selected")
         self.selected = None
-        self._looked_at = True
+        self._error_is_seen = True
 
     def printable(self, file: Selection | None = None) -> Selection:
         """Return the file that `start` would print.
@@ -223,7 +223,7 @@ class JobController:
 
         Args:
             file: becomes the selected one.
-            claim: it was asked for with a key.
+            claim: the record of a print with a key.
 
         Raises:
             JobConflict: no printer, no file, or a print is in progress, be it the printer's own.
@@ -242,12 +242,12 @@ class JobController:
         if job is None or not job.machine.can("restart"):
             raise JobConflict("Printer does not have an active print job or is not paused")
         self._refuse_beside_panel_print()
-        self._begin(job.snapshot.selection)  # first, so that nobody sees a moment without a job
+        self._begin(job.snapshot.selection)  # first, so that `active` never reads False in between
         job.move("restart")
         self._announce(JobState.STARTING)
 
     def pause(self) -> None:
-        """Pause. A job that is pausing forgets that it was asked to resume; one that is paused or ends stays as it is.
+        """Pause. A pausing job forgets a request to resume; a paused or ending one stays as it is.
 
         Raises:
             JobConflict: there is no job.
@@ -305,13 +305,13 @@ class JobController:
             job.move("cancel")
 
     def set_offset(self, heater: str, offset: float) -> None:
-        """Have `offset` °C added to the targets that files set for `heater` from now on, as long as it is connected."""
+        """Add `offset` °C to the targets that files set for `heater`, until the printer is disconnected."""
         self.offsets[heater] = offset
         if self._job is not None and self.active:
             self._survival.keep(self._job)
 
     def _want(self, job: Job, wanted: Wish) -> None:
-        """Remember what to do as soon as the printer is back; nothing comes after a cancel."""
+        """Remember a request that has to wait, for the printer or for the pause; nothing replaces a cancel."""
         if job.snapshot.wanted != "cancel":
             job.snapshot.wanted = wanted
             self._survival.keep(job)
@@ -347,7 +347,7 @@ class JobController:
             claim=claim,
         )
         before, self.runner = self.runner, Runner(self._kit, snapshot, printer)
-        self._looked_at = False
+        self._error_is_seen = False
         if before is not None:
             before.replaced = True
         # a job that failed may still be turning heaters off: not in the middle of the new one
@@ -384,7 +384,7 @@ class JobController:
             await runner.over(PATIENCE)
 
     async def _leave(self) -> None:
-        """End the job because somebody closes the line, and unselect the file, as OctoPrint does."""
+        """End the job because a client disconnects the printer, and unselect the file, as OctoPrint does."""
         await self.abandon()
         self.let_go()
 
@@ -401,19 +401,19 @@ class JobController:
 
     async def recover(self) -> None:
         """Reattach to the job that the previous host left; or record how that ended, and select its file."""
-        found = await self._leftovers.settle(self._from)
-        self._left_over, self.selected = found.outcome, found.selection
-        self._heaters_off.due = found.hot
-        if found.runner is not None:
-            self._go_on(found.runner)
-        elif found.printer is not None:
-            self._connection.return_to(found.printer)
+        leftover = await self._leftovers.settle(self._runner_from)
+        self._left_over, self.selected = leftover.outcome, leftover.selection
+        self._heaters_off.due = leftover.hot
+        if leftover.runner is not None:
+            self._reattach(leftover.runner)
+        elif leftover.printer is not None:
+            self._connection.return_to(leftover.printer)
 
-    def _from(self, snapshot: JobSnapshot) -> Runner:
+    def _runner_from(self, snapshot: JobSnapshot) -> Runner:
         """Return the runner for the job that the previous host left.
 
         Raises:
-            CannotGoOn: its snapshot names a printer that this version does not know.
+            CannotGoOn: its snapshot has an address that this version does not understand.
         """
         try:
             printer = self._connection.absent(snapshot.address)
@@ -423,13 +423,13 @@ class JobController:
         snapshot.offsets = self.offsets
         return Runner(self._kit, snapshot, printer, JobState.REATTACHING)
 
-    def _go_on(self, runner: Runner) -> None:
-        """Start the runner of a job that was left; it reattaches to the printer in the background."""
+    def _reattach(self, runner: Runner) -> None:
+        """Start the runner of the previous host's job; it reattaches to the printer in the background."""
         snapshot = runner.job.snapshot
         self.runner, self.selected = runner, snapshot.selection
-        self._heaters_off.due = False  # the heat belongs to this job, whatever other unfinished ones the store has
+        self._heaters_off.due = False  # the heat belongs to this job, whatever other unfinished jobs the store has
         log.warning(
             "job.reattaching", file=snapshot.selection.path, state=snapshot.state.name, printer=snapshot.address
         )
-        self.tally.is_away("restart")
+        self.tally.note_loss("restart")
         runner.start()

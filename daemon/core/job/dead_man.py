@@ -1,13 +1,12 @@
-"""DeadMan: has the firmware turn everything off by itself when its host is dead.
+"""DeadMan: sets the firmware's own timer, which turns everything off when the host is dead.
 
-A host that is dead turns no heater off, so the firmware has to be told in advance. M85 makes Marlin halt when nothing
-has moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves while the host
-waits for heat, nor in a pause, so M85 is sent again and again, which restarts the timer too. A host that ends turns the
-timer off.
+A dead host cannot turn heaters off, so the firmware needs its orders in advance. M85 makes Marlin halt when nothing
+has moved for a given time. Homing and the firmware's own waits for heat count as moves. Nothing moves in a pause or
+while the host waits for heat, so M85 is repeated, which restarts the timer. A host that ends in order turns it off.
 
 Repetier restarts its timer at any G command and at no M command, so a G command that changes nothing goes before each
-M85. Some firmwares turn their heaters off by themselves (Prusa, Klipper) and are sent nothing. One that answers that it
-does not know M85 does not protect, whatever its kind.
+M85 (its Commands.cpp). Prusa's firmware and Klipper turn their heaters off by themselves, and are sent nothing. A build
+that does not know M85 does not protect the printer, whatever its firmware's name.
 """
 
 import asyncio
@@ -26,14 +25,14 @@ from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, FirmwareIdentity, Printer, StateChanged, TemperaturesRead
 from hal.registry import pace
 
-OFTEN = 4
-"""Times that M85 is sent within the time that it sets: three of them may be late behind a slow command."""
+TIMES = 4
+"""How often M85 is sent within the time that it sets: three may be late behind a slow command."""
 
 LEAVING = 1.0
 """Seconds in which the printer has to acknowledge that the timer is off before the line is closed."""
 
-# Marlin 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, 1.1.9 at once when M85
-# follows a long rest.
+# Not Marlin 1: with M85, 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, and 1.1.9
+# at once when M85 follows a long rest.
 _KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
 
 _KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
@@ -50,15 +49,15 @@ class DeadMan:
         Args:
             config: how long the times are.
             connection: where the printer is.
-            state: tells the state of the job.
+            state: returns the state of the job.
         """
         self._config = config
         self._connection = connection
         self._state = state
-        self._printer: Printer | None = None  # the printer that the following attributes are about
+        self._printer: Printer | None = None  # the one that the following attributes are about
         self._set: int | None = None  # the seconds set last; None: those of the previous host, if any
-        self._refused = False  # it has said that it does not know M85
-        self._saying: asyncio.Task[None] | None = None
+        self._refused = False  # the firmware has answered that it does not know M85
+        self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         connection.subscribe(self._on_event)
 
@@ -81,7 +80,7 @@ class DeadMan:
         return Protection(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
 
     def on_job(self, _state: JobState) -> None:
-        """Take note of a job's new state."""
+        """Adjust the timer to the job's new state."""
         self._adjust()
 
     def _on_event(self, event: Event) -> None:
@@ -105,16 +104,16 @@ class DeadMan:
                 "printer.not_protected", reason=found.reason, consequence="if this computer dies, heaters stay on"
             )
 
-    # -- what is to be set ---------------------------------------------------------------------------------
+    # -- setting the timer ---------------------------------------------------------------------------------
 
     def _adjust(self) -> None:
-        """Send M85 if another time is needed than was set last."""
+        """Send M85 if the time needed differs from the one set last."""
         if self._usable() and self._right_seconds() != self._set:
-            self._say()
+            self._send()
 
     def _usable(self) -> bool:
         printer = self._printer
-        ready = printer is not None and printer.state is ConnectionState.READY and self._saying is None
+        ready = printer is not None and printer.state is ConnectionState.READY and self._sending is None
         return (
             ready
             and not self._refused
@@ -132,36 +131,36 @@ class DeadMan:
         paused = state in (JobState.PAUSED, JobState.PAUSING)
         return round(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
 
-    def _say(self) -> None:
+    def _send(self) -> None:
         printer, seconds = self._printer, self._right_seconds()
         if printer is not None:
             self._set = seconds
             self._stop_timer()
-            self._saying = asyncio.create_task(self._tell(printer, seconds))
-            self._saying.add_done_callback(self._on_sent)
+            self._sending = asyncio.create_task(self._set_timer(printer, seconds))
+            self._sending.add_done_callback(self._on_sent)
 
-    async def _tell(self, printer: Printer, seconds: int) -> None:
+    async def _set_timer(self, printer: Printer, seconds: int) -> None:
         try:
             if _KNOWS_G.match(printer.identity.name):
-                await printer.send("G20" if printer.modes.inches else "G21")  # as it is
+                await printer.send("G20" if printer.modes.inches else "G21")  # sets the units that hold already
             answer = await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
         except NozzledError as error:
-            log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone: the next one is told anew
+            log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone; the next one gets its own
             return
         if printer is self._printer and any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
             self._refused, self._set = True, None
             self._warn()
 
     def _on_sent(self, _task: asyncio.Task[None]) -> None:
-        self._saying = None
+        self._sending = None
         if self._usable():
             if self._set:
-                self._timer = asyncio.get_running_loop().call_later(self._set / OFTEN, self._say_again)
+                self._timer = asyncio.get_running_loop().call_later(self._set / TIMES, self._repeat)
             self._adjust()
 
-    def _say_again(self) -> None:
+    def _repeat(self) -> None:
         if self._usable():
-            self._say()
+            self._send()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -179,7 +178,7 @@ class DeadMan:
             return
         try:
             async with asyncio.timeout(LEAVING):
-                await self._tell(printer, 0)
+                await self._set_timer(printer, 0)
         except TimeoutError:
             log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")
 

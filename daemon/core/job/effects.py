@@ -4,18 +4,18 @@ Theory of operation. The table (`daemon.core.job.states`) says which state follo
 the end of an effect fires a trigger. That cancels the coroutine of the old state, and the runner starts that of the
 new one. So exactly one effect runs at any time, and these rules make that safe:
 
-* An effect ends by firing a trigger, or is cancelled because somebody else fired one. It cleans nothing up when it is
-  cancelled: cancelling a job is a state of its own, whose effect nobody cancels by accident.
+* An effect ends by firing a trigger, or is cancelled because a request or an event fired one. It cleans nothing up when
+  it is cancelled: calling off a print is a state of its own (cancelling), with an effect of its own.
 * An effect can begin again. After a pause in the middle of a wait for heat, that wait begins again, and the next host
   begins the effect from its first line. So nothing that matters is kept in local variables: it is in the snapshot
   (`rest`, `script`, `passed`, `standing_by`), which is written before anything is done that must not be done twice.
-* Commands of the job's own that must be sent only once pass through `job.steps`, which sees to that, whichever host
-  runs the effect. Commands that set a value (M104) need not.
+* Commands of the job that must be sent exactly once go through `job.steps`, which ensures that across hosts. Commands
+  that set a value (M104) need not.
 * The link pulls the lines of the file from the stream; the effect does not send them. `_printing` lets them go and
   waits until the stream calls: at its end, at an error, or at a barrier, which is a line that the host has to act upon.
-  The stream hands out no line behind a barrier before `proceed`.
+  The stream hands out no line after a barrier before `proceed`.
 * An `ok` does not mean that a move is made, only that it is planned. Wherever the next step needs the head at rest,
-  the effect awaits `printer.finished()`, which asks for the position behind an M400.
+  the effect awaits `printer.finished()`, which asks for the position after an M400.
 """
 
 import asyncio
@@ -97,13 +97,13 @@ class Effects:
         """Prepare.
 
         Args:
-            config: tells the scripts, and what the printer is like now.
+            config: returns the present configuration: scripts, profile.
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
             executor: whose threads read files.
-            pause: what to call when a file asks for a pause.
-            cancel: what to call when a file asks for its end.
-            resume: what to call when a resume was asked for before the job was paused.
+            pause: called when the file asks for a pause.
+            cancel: called when the file asks for its end.
+            resume: called when a resume was requested before the job was paused.
             survival: what the next host reattaches by.
         """
         self._config_now = config
@@ -142,7 +142,7 @@ class Effects:
 
         Raises:
             OSError: the file cannot be opened or read.
-            StoreError: it was asked for with a key, and that it begins cannot be recorded.
+            StoreError: the print has a key, and its start cannot be recorded.
         """
         chosen = job.snapshot.selection
         stream = job.stream = self._stream(job, self._uploads / chosen.path, self._survival.kept.beneath)
@@ -159,14 +159,14 @@ class Effects:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     async def let_go(self) -> None:
-        """Let go of what the next host would reattach by: the job has ended."""
+        """Drop the kept file: the job has ended."""
         await self._on_disk(self._survival.kept.drop)
 
     def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
         stream = FileStream(
             partial(opened, path, beneath),
             self._executor,
-            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - of the printer that it has then
+            on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - the printer may be another by then
             on_skipped=_log_skipped,
             understand=partial(
                 meaning,
@@ -198,7 +198,7 @@ class Effects:
         return command
 
     async def _reattaching(self, job: Job) -> None:
-        """Reattach to the printer, find the place in the file, and return to the state that was left."""
+        """Reattach to the printer, find the place in the file, and return to the state before."""
         link, stored = await self._survival.reattach(job), self._survival.stored_place
         job.feeding, job.reattached = False, True
         file = job.snapshot.file
@@ -220,7 +220,7 @@ class Effects:
         self._return_to_state(job, asks=stored is not None)
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
-        """Return to the state that was left, or to the one that somebody has asked for since; or ask the user first."""
+        """Return to the state before, or to the one requested since; after a reboot, ask the user first."""
         wanted, job.snapshot.wanted = job.snapshot.wanted, None
         printed = job.snapshot.state is JobState.PRINTING
         asks = asks and wanted is None and printed and self._config.job.after_reboot == "ask"
@@ -234,8 +234,8 @@ class Effects:
             self._resume_after_all()
 
     async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPosition:
-        """Find out where the printer is in the file, and see whether it is as it was left."""
-        from daemon.core.job import after_reboot  # noqa: PLC0415 - a start that finds no power cut does without
+        """Find the printer's place in the file, and check that the printer is in the state it was in."""
+        from daemon.core.job import after_reboot  # noqa: PLC0415 - needed only after a power cut
 
         found = await after_reboot.find(job, stream, stored, job.printer.first_number)
         self._survival.continue_from(job, found.fed, found.modes)
@@ -244,7 +244,7 @@ class Effects:
         return found.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
-        """Have the file read in the background, and the job end if it is not what was uploaded."""
+        """Check the file in the background; the job ends if it is not what was uploaded."""
         self.end_check(job)
         if sha1 is not None:
             fd = stream.duplicate()
@@ -253,7 +253,7 @@ class Effects:
 
     @staticmethod
     def end_check(job: Job) -> None:
-        """Read the file no further."""
+        """Stop the check."""
         if job.checking is not None:
             job.checking.cancel()
 
@@ -261,7 +261,7 @@ class Effects:
         try:
             found = await sha1_of(fd, self._executor)
         except OSError as error:
-            # if the print itself needs these bytes, it will end for the same reason
+            # if the print needs the unreadable bytes, it fails by itself
             log.warning("job.file_unchecked", file=job.snapshot.selection.path, reason=str(error))
             return
         if found == sha1:
@@ -277,7 +277,7 @@ class Effects:
         return choice == "host" or (choice == "auto" and deaf)
 
     async def _finish_script(self, job: Job) -> None:
-        """Run what is left of the script: a pause may have come in the middle of it."""
+        """Run the rest of the script: a pause may have interrupted it."""
         await job.steps.finish(job.printer)
         while job.snapshot.script:
             await job.steps.once(job.printer, self._safe(job.snapshot.script.pop(0)))
@@ -301,7 +301,7 @@ class Effects:
         job.machine.fire("file_ended")
 
     async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
-        """Do what the file asks of the host, then let it go on; a pause meanwhile comes back to here."""
+        """Do what the file asks of the host, then let the stream proceed; after a pause meanwhile, this runs again."""
         match barrier:
             case HeatAndWait():
                 await job.printer.drained()
@@ -310,14 +310,14 @@ class Effects:
                 await job.printer.drained()
                 await self._wait_for_all(job, barrier)
             case PauseJob(reason=reason):
-                self._pause_for(job, reason)  # first, so that the gate is closed when the file may go on
-            case PrinterPauses():  # Prusa's M601 parks by itself and keeps heat and place (Marlin_main.cpp)
+                self._pause_for(job, reason)  # first, so that the gate is closed when the stream proceeds
+            case PrinterPauses():  # Prusa's M601 parks, and keeps heat and position (Marlin_main.cpp)
                 job.snapshot.printer_paused = True
                 self._pause_for(job, f"the file asks for it: {barrier.command.decode()}")
             case PauseUnlessKnown():
                 await job.printer.finished()
                 if barrier.word in job.unknown:
-                    self._pause_for(job, f"the firmware does not know it: {barrier.command.decode()}")
+                    self._pause_for(job, f"the firmware does not know {barrier.command.decode()}")
             case DwellUnlessKnown():
                 await job.printer.finished()
                 if barrier.word in job.unknown:
@@ -342,7 +342,7 @@ class Effects:
             await job.printer.send(barrier.whole.decode())  # only the firmware knows the temperature of this heater
 
     async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
-        await job.printer.send("M105")  # the last report may be from before the targets
+        await job.printer.send("M105")  # the last report may be older than the targets
         wanted = [Goal(name, reading.target) for name, reading in job.printer.heaters.items() if reading.target]
         for goal in wanted:
             await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn)
@@ -350,7 +350,7 @@ class Effects:
             await job.printer.send(barrier.whole.decode())
 
     async def _pausing(self, job: Job) -> None:
-        """Come to rest. A resume that has begun to move is finished first: the head must not be left half-way back."""
+        """Come to rest. A resume that has begun to move is finished first: the head must not stop half-way back."""
         if job.snapshot.rest is not None:
             job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
@@ -369,7 +369,7 @@ class Effects:
             self._resume_after_all()
 
     def _resume_after_all(self) -> None:
-        """Resume, as was asked for before the job was paused."""
+        """Resume, as requested before the job was paused."""
         try:
             self._resume()
         except JobConflict as error:
@@ -383,7 +383,7 @@ class Effects:
         if not job.snapshot.asks:
             await self._stand_by_in_time(job)
             return
-        both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_word(job))}
+        both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_user(job))}
         try:
             done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             done.pop().result()  # raises: neither of the two returns
@@ -391,11 +391,11 @@ class Effects:
             for each in both:
                 each.cancel()
 
-    async def _wait_for_word(self, job: Job) -> None:
-        """Wait for as long as the user may answer. The time used up is kept on the disk, so a reboot does not reset it.
+    async def _wait_for_user(self, job: Job) -> None:
+        """Wait for as long as the user may answer. The snapshot keeps the time used up, so a reboot does not reset it.
 
         Raises:
-            CannotGoOn: nobody has answered.
+            CannotGoOn: the user has not answered.
         """
         minutes = self._config.job.after_reboot_min
         while (left := 60 * minutes - job.snapshot.asked_s) > 0:
@@ -454,7 +454,7 @@ class Effects:
         job.machine.fire("finished")
 
     async def _cancelling(self, job: Job) -> None:
-        """Turn the heaters off and come to rest; a printer that is deaf gets an emergency stop."""
+        """Turn the heaters off and come to rest; send an emergency stop to a printer that does not react."""
         job.steps.drop()
         silence = self._config.job.cancel_deadline_s
         try:

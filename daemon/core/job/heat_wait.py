@@ -1,8 +1,8 @@
 """The host's own wait for a temperature, in place of the firmware's M109, so that pause and cancel work meanwhile.
 
-The target that the firmware reports is the one that counts: it lowers targets to its own maximum, and may report whole
-degrees. For a heater that it does not report, the firmware itself has to wait. Each wait has an end, and the user is
-told if it ends for another reason than the temperature.
+The target that the firmware reports counts: the firmware lowers targets to its own maximum, and may report whole
+degrees. For a heater that it does not report, the firmware itself has to wait. Every wait ends, and if it ends for
+another reason than the temperature, the user is told.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
 UNSEEN = 2
-"""Reports without a heater that show that this firmware does not report it."""
+"""So many reports without a heater show that the firmware does not report it."""
 
 SETTLED = 10.0
-"""Seconds for which reports may still show the old target: by then a command that was acknowledged is executed."""
+"""Seconds after which an acknowledged command is executed; until then reports may show the old target."""
 
 ROUNDED = 1.0
 """°C by which a reported target may differ from the one that was set, as it may be rounded."""
@@ -29,15 +29,15 @@ COOLS = (1.5, 60.0)
 """A heater that cools by less than so many °C in so many seconds is at room temperature (Marlin's values)."""
 
 WARMS = (1.0, 900.0)
-"""The same for warming: a chamber that only the bed heats warms by 1 °C in some minutes."""
+"""A heater that warms by less than that gets no warmer: a chamber heated by the bed gains 1 °C in some minutes."""
 
 NEAR = 10.0
-"""°C that may be missing when a heater gets no warmer: with no more than these, the print goes on."""
+"""°C below the target at which the print goes on although the heater gets no warmer."""
 
 
 @frozen
 class Goal:
-    """What is waited for.
+    """The target of a wait.
 
     Attributes:
         heater: `bed`, `chamber`, `tool0`, …, or `tool` for the active one.
@@ -53,20 +53,20 @@ class Goal:
 async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Callable[[str], None]) -> bool:
     """Wait until the heater has settled at its target; False: this firmware does not report the heater.
 
-    As in Marlin, a target that somebody changes meanwhile becomes the goal, and turning the heater off ends the wait.
+    As in Marlin, a target that is changed meanwhile becomes the goal, and turning the heater off ends the wait.
 
     Args:
         printer: where the heater is.
-        goal: of the wait.
-        silence: seconds without a reading of this heater that are too many.
-        tell: takes what the user should know, in a sentence.
+        goal: the heater and its target.
+        silence: seconds without a reading of this heater after which the wait fails.
+        tell: called with a warning for the user, in a sentence.
 
     Raises:
         PrinterSilent: no reading came for `silence` seconds.
         NoHeat: the heater is off, or gets no warmer far below its target.
     """
     if not goal.target and not goal.cool:
-        return True  # the heater is turned off, and nobody waits for it to cool
+        return True  # the heater is turned off, and the file does not wait for it to cool
     wait = _Wait(printer, goal, tell)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
@@ -81,7 +81,7 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Call
                 if wait.name not in printer.heaters:
                     return False
                 raise PrinterSilent(
-                    f"no temperature of {wait.name} was reported for {silence:g} s, so a wait for it cannot end"
+                    f"no temperature of {wait.name} was reported for {silence:g} s, so the wait for it cannot end"
                 ) from None
     finally:
         unsubscribe()
@@ -138,7 +138,7 @@ class _Wait:
                 self.over.set()
             return
         if event.names and self.name not in event.names:
-            return  # an older reading says nothing: the firmware may not be able to read the sensor any more
+            return  # an older reading proves nothing: the firmware may have lost the sensor
         self.heard = True
         if self._over(reading):
             self.over.set()
@@ -155,7 +155,7 @@ class _Wait:
         return self._residency.reached(reading.actual, now) or self._given_up(reading.actual, now)
 
     def _refused(self, target: float, now: float) -> bool:
-        """Tell whether the firmware aims at something else for good, and what that means."""
+        """Tell whether the firmware keeps another target; set what follows: `trouble`, `unseen`, or a warning."""
         if now - self._began < SETTLED:
             return False
         asked = f"{self._goal.target:g} °C were asked for"
@@ -164,7 +164,7 @@ class _Wait:
             and f"tool{self._tool}" != self.name
             and self._tool != (self._printer.modes.tool or 0)
         ):
-            self.unseen = True  # what is told is of the tool in use, and this is another one
+            self.unseen = True  # the report is about the tool in use, and the wait is for another one
         elif target == 0:
             self.trouble = NoHeat(f"the firmware keeps {self.name} off, though {asked}: that may be above its limit")
         else:
@@ -172,7 +172,7 @@ class _Wait:
         return True
 
     def _given_up(self, actual: float, now: float) -> bool:
-        """Tell whether it is no use to wait any longer."""
+        """Tell whether waiting longer is useless."""
         target = self._residency.target
         if actual > target:
             if not self._residency.cool or not self._cooling.stalled(actual - target, now):

@@ -1,4 +1,4 @@
-"""HeatersOff: the heaters of a printer that a job left hot are turned off, at once or as soon as it is there again."""
+"""HeatersOff: turns off the heaters that a job left on, at once or as soon as the printer is connected again."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,23 +17,23 @@ log = structlog.get_logger()
 
 
 class HeatersOff:
-    """Turns off the heaters of a printer, and remembers if that has still to be done."""
+    """Turns off a printer's heaters, and remembers while that is still due."""
 
     def __init__(self, profile: Callable[[], ProfileConfig], on_done: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
-            profile: tells which heaters there are now.
-            on_done: called when the heaters of a printer are off.
+            profile: returns the printer's profile, which names its heaters.
+            on_done: called when a printer's heaters are off.
         """
-        self.due = False  # some printer was left hot: its heaters are to be turned off when it is READY
+        self.due = False  # heaters may be on: turn them off when a printer is READY
         self._profile = profile
         self._on_done = on_done
         self._left: Printer | None = None  # the last one whose heaters were turned off before it was left
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, printer: Printer, reason: str = LEFT_HOT) -> None:
-        """Turn its heaters off in the background; the commands are on the wire in this turn of the loop."""
+        """Turn its heaters off in the background; the commands are written as soon as the task runs."""
         self._task = asyncio.create_task(self.now(printer, reason))
 
     async def now(self, printer: Printer, reason: str = LEFT_HOT) -> None:
@@ -50,7 +50,7 @@ class HeatersOff:
             self._on_done()
 
     async def at_rest(self, printer: Printer, reason: str, silence: float) -> None:
-        """Turn its heaters off, and wait for its last move; one that is deaf for `silence` s gets an emergency stop."""
+        """Turn its heaters off, and wait for its last move; after `silence` seconds of deafness, an emergency stop."""
         self.due = False
         log.warning("printer.heaters_off", reason=reason)
         off = False
@@ -66,7 +66,7 @@ class HeatersOff:
             self._on_done()
 
     async def before_leaving(self, printer: Printer) -> None:
-        """Turn its heaters off before its line is closed, once."""
+        """Turn its heaters off before its line is closed; does nothing the second time."""
         if printer.state is not ConnectionState.READY or printer is self._left:
             return
         self._left = printer  # its last report may still show the old targets

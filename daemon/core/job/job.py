@@ -17,7 +17,7 @@ from gcode.replies import Heaters
 from hal.printer import Printer
 
 JUST_NOW = 60.0
-"""Seconds before a printer reports a pause of its own in which it may have turned heaters off: it parks first."""
+"""Seconds: a printer that pauses by itself may turn its heaters off and park first, before it reports the pause."""
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Job:
     steps: Steps
     stream: FileStream | None = None
     feeding: bool = False
-    reattached: bool = False  # it has been reattached since it began
+    reattached: bool = False  # at least once since it began
     effect: asyncio.Task[None] | None = None  # of the state that it is in
     checking: asyncio.Task[None] | None = None  # checks that its file is still what was uploaded
     lines: int = 0
@@ -42,10 +42,10 @@ class Job:
     bad_line: str | None = None  # the warning that the line damages many bytes
     stalled: str | None = None  # the warning that the print makes no progress
     notice: str | None = None  # the last of the other warnings
-    unknown: set[str] = field(default_factory=set)  # code words that the firmware has said it does not know
-    warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and when seen
-    trouble: ServiceError | None = None  # the reason for which the runner has to end it, whatever it is doing
-    counted: tuple[Printer, int] | None = None  # resends of its printer that are in the snapshot already
+    unknown: set[str] = field(default_factory=set)  # code words that the firmware has reported as unknown
+    warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and its time
+    trouble: ServiceError | None = None  # why the runner has to end it, whatever it is doing
+    counted: tuple[Printer, int] | None = None  # resends of this printer that are in the snapshot already
 
     def warn(self, reason: str) -> None:
         """Warn the user of something that does not end the print."""
@@ -65,7 +65,7 @@ class Job:
             self.effect.cancel()
 
     def end(self, trigger: Trigger, reason: str) -> None:
-        """End for this reason, whatever it is doing."""
+        """End for this reason, whatever the job is doing."""
         self.reason = reason
         self.move(trigger)
 
@@ -79,13 +79,13 @@ class Job:
                 self.effect.cancel()
 
     def note_heat(self, heaters: Heaters, now: float) -> None:
-        """Note the targets while it prints: a printer that pauses by itself turns its heaters off first."""
+        """Note the targets while the job prints: a printer that pauses by itself turns its heaters off first."""
         if self.state not in (JobState.PAUSING, JobState.PAUSED):
             self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
 
     def targets(self, now: float) -> dict[str, float]:
-        """Return the targets in °C of the last JUST_NOW seconds, also of heaters that are off by now."""
-        return {name: target for name, (target, seen) in self.warm.items() if now - seen <= JUST_NOW}
+        """Return the targets in °C of the last JUST_NOW seconds, including those of heaters that are off by now."""
+        return {name: target for name, (target, at) in self.warm.items() if now - at <= JUST_NOW}
 
     def note_position(self) -> None:
         """Note how far the printer has got, if it is fed from this job."""

@@ -1,12 +1,12 @@
-"""JobSnapshot: all that a job has to remember. It is written into the logbook, and the next host reattaches by it.
+"""JobSnapshot: all that a job has to remember. The host writes it to the logbook, and the next host reattaches by it.
 
-It is written at each change of state and each step of a script, which costs a copy in memory. It is only valid on the
-same boot of the same machine: times are the monotonic clock's, and a reboot loses the line. The snapshot of a job that
-has ended says how it ended, as the store may not have been told in time.
+It is written at each change of state and each step of a script, which costs a copy in memory. It is valid on the same
+boot only: its times are the monotonic clock's, and a reboot loses the line. The snapshot of a job that has ended says
+how it ended, as the store may not have recorded the end in time.
 
-A print outlives an upgrade and a downgrade, so pages of other versions are read: what this version does not know is
-left out at every level, and what is missing has its default. A field is never renamed and never means something else;
-a version whose prints an older one must not carry on says so in the snapshot (`READERS`).
+A print outlives an upgrade and a downgrade, so snapshots of other versions are read: unknown fields are ignored at
+every level, and missing ones have their defaults. A field is never renamed and never changes its meaning. A version
+whose prints an older one must not continue says so in the snapshot (`READERS`).
 """
 
 from dataclasses import asdict, field
@@ -22,16 +22,16 @@ from gcode.frozen import frozen, mutable
 from hal.printer import FirmwareIdentity
 
 VERSION = 4
-"""Of pages as they are written here; 0.1.0 named none, which counts as 1. A new field makes it one more."""
+"""Version of the snapshots written here. 0.1.0 wrote none, which counts as 1. A new field raises it by one."""
 
 READERS = 1
-"""The oldest version that may go on with these prints; to be raised where ignoring a new field could spoil one."""
+"""The oldest version that may continue these prints. Raise it if a print could be spoilt by ignoring a new field."""
 
 Wish = Literal["pause", "resume", "cancel"]
-"""What somebody asks of a job."""
+"""A request to a job that may have to wait until it can be carried out."""
 
 NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "step")
-"""Without these nobody can tell where the print was: going on in a wrong place is worse than to stop."""
+"""Fields without which the place of the print is unknown; printing on at a wrong place is worse than stopping."""
 
 _ENDED = {"reason": None, "lines": 0, "offset": 0, "print_time": 0.0, "hot": True}
 
@@ -41,7 +41,7 @@ class Ending:
     """How a job ended.
 
     Attributes:
-        lines: acknowledged, as is `offset` in bytes.
+        lines: acknowledged; `offset`: the bytes of the file up to there.
         print_time: s.
         hot: its heaters may still be on.
     """
@@ -55,10 +55,10 @@ class Ending:
 
 @frozen
 class ClaimedJob:
-    """A job that was recorded before it began: its number there, and by what it is known when it is asked for again.
+    """A job that was recorded before it began: its number in the store, and the key and mark of its request.
 
     Attributes:
-        eject: a print that completes is to clear the bed by the script for it.
+        eject: run the script that clears the bed when the print completes.
     """
 
     job: int
@@ -72,29 +72,31 @@ class JobSnapshot:
     """What the next host has to know.
 
     Attributes:
-        boot: of the machine that prints.
-        address: of the printer, also where that is gone; `name` and `uuid` are what it is known by.
+        started: when the print began, in s of the loop's clock, as is `paused_at`.
+        boot: id of the boot.
+        address: of the printer, kept while it is not connected; `name` and `uuid` are its firmware's.
         job: its number in the store.
-        state: the one to be in, also while the printer is got back.
-        first_line: the number of the first line that can be of this job.
-        script: what is left of the script before the next line of the file.
-        step: number of the step begun last; `begun` is it, with its place, as long as it is not answered.
-        said: commands sent in this state, and their answers.
-        rest: where a pause left it, until it has gone back.
+        state: the job's state; while it reattaches, the state that it returns to.
+        first_line: the number of the first line that can belong to this job.
+        script: the commands still to be sent before the next line of the file.
+        step: the number of the last step begun.
+        begun: that step's command and its index in the state, until it is answered (`daemon.core.job.steps`).
+        said: the commands sent in this state, and their answers.
+        rest: the parked place of a pause, until the head has returned.
         standing_by: the hotends have been let cool in a pause.
-        unpacks: the firmware has said that it unpacks lines, or that it does not; None: nothing of that.
-        printer_paused: the firmware has paused by itself: it parks, and it goes back.
-        passed: offset of the last line that was the host's and is done with.
-        wanted: what was asked for and could not be done at once.
+        unpacks: whether the firmware unpacks MeatPack; None: it has not said.
+        printer_paused: the firmware paused by itself; it parks, and it returns.
+        passed: offset of the last line for the host that has been dealt with.
+        wanted: a request that waits until it can be carried out.
         offsets: °C that are added to the file's targets, by heater.
-        ending: None: it goes on.
-        why: it pauses, or is paused, as far as that is known.
+        ending: how the job ended; None: it has not.
+        why: the reason of a pause, as far as it is known.
         gone_on: the firmware has ended a pause that it had begun.
-        claim: it was asked for with a key.
-        resends: lines that the printer asked for again.
-        ejected: the script that clears the bed was run to its end.
-        asks: it is paused until somebody says whether it goes on after a reboot; `asked_s` of the seconds for that
-            are used up.
+        claim: the record of a print with a key.
+        resends: the number of resend requests.
+        ejected: the script that clears the bed has run to its end.
+        asks: the job is paused until the user says whether it continues after a reboot.
+        asked_s: how much of the user's time for that is used up, in s.
     """
 
     selection: Selection
@@ -131,12 +133,12 @@ class JobSnapshot:
 
     @property
     def identity(self) -> FirmwareIdentity:
-        """Who was printing."""
-        told = {} if self.unpacks is None else {"MEATPACK": self.unpacks}
-        return FirmwareIdentity(name=self.name, uuid=self.uuid, capabilities=told)
+        """The firmware of the printer, as far as reattaching compares it."""
+        capabilities = {} if self.unpacks is None else {"MEATPACK": self.unpacks}
+        return FirmwareIdentity(name=self.name, uuid=self.uuid, capabilities=capabilities)
 
     def record(self, file: FileMark) -> NewJob:
-        """Return what the store gets to know of it; `file` is what it prints."""
+        """Return the job as the store records it; `file` is the file that it prints."""
         chosen, claim = self.selection, self.claim
         return NewJob(
             chosen.path,
@@ -152,7 +154,7 @@ class JobSnapshot:
         )
 
     def count_pause(self, now: float, *, paused: bool) -> None:
-        """Begin or end to count time as paused."""
+        """Start or stop counting time as paused."""
         if paused and self.paused_at is None:
             self.paused_at = now
         elif not paused and self.paused_at is not None:
@@ -160,7 +162,7 @@ class JobSnapshot:
             self.paused_at = None
 
     def print_time(self, end: float) -> float:
-        """Return the seconds that the job has been printing until then: without pauses."""
+        """Return the seconds from the start to `end`, without pauses."""
         pausing = end - self.paused_at if self.paused_at is not None else 0.0
         return end - self.started - self.paused_for - pausing
 
@@ -175,7 +177,7 @@ def dump(snapshot: JobSnapshot) -> dict[str, Any]:
 
 
 def load(plain: dict[str, Any]) -> JobSnapshot | None:
-    """Return the snapshot that was written, by whichever version; None where it cannot be understood."""
+    """Return a dumped snapshot, of any version; None: it cannot be read."""
     try:
         return _load(plain)
     except (AttributeError, LookupError, TypeError, ValueError):  # msgspec's own is a ValueError
@@ -188,7 +190,7 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
     chosen, ending, rest = plain["selection"], plain.get("ending"), plain.get("rest")
     plain = plain | {
         "state": JobState[plain["state"]].value,
-        "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # these are only told
+        "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # for display only
         "file": plain.get("file") or None,
         "wanted": wanted if (wanted := plain.get("wanted")) in get_args(Wish) else None,
         "ending": _ENDED | ending if ending else None,
@@ -198,6 +200,6 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
 
 
 def with_heaters_off(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return a dumped snapshot once the heaters are off; empty where the job had not ended: it cannot be resumed."""
+    """Return a dumped snapshot with heaters off; an empty one if the job had not ended, as it cannot continue."""
     ending = plain.get("ending")
     return plain | {"ending": ending | {"hot": False}} if ending and isinstance(ending, dict) else {}

@@ -1,9 +1,8 @@
-"""KeepAwake: a firmware's own timer does not end a print that is waiting.
+"""KeepAwake: keeps a firmware's idle timer from ending a print that waits.
 
-Klipper turns heaters and motors off when nothing has moved for its `idle_timeout`, also in a pause of the host's and in
-its waits for heat; what was printed cannot be gone on with then, as the place is lost. So while there is a job, the
-command is said again and again that begins the time anew and changes nothing. A host that is dead says nothing more:
-then the timer does what it is for.
+Klipper turns heaters and motors off when nothing has moved for its `idle_timeout`, even while the host pauses or waits
+for heat. The position is lost then, and the print with it. So during a job the host repeats a command that restarts the
+timer and changes nothing. A dead host sends nothing, and the timer does what it is for.
 """
 
 import asyncio
@@ -20,14 +19,14 @@ from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 from hal.registry import pace
 
-OFTEN = 4
-"""Times that it is said within the timer: three may be late behind a slow command."""
+TIMES = 4
+"""How often the command is sent within the timer's time: three may be late behind a slow command."""
 
 FIRST = 60.0
-"""Seconds of a job before it is said: nobody makes the timer shorter, and most jobs begin with moves."""
+"""Seconds from the job's start to the first command: timers are longer than that, and most jobs begin with moves."""
 
-MORE_OFTEN = 1.0
-"""Seconds between two of them at least, however short somebody has made the timer."""
+MIN_INTERVAL = 1.0
+"""Seconds between two commands at least, however short the timer is configured."""
 
 _SET_TO = re.compile(r"Timeout set to (\d{1,9}(?:\.\d{1,9})?)")
 
@@ -35,17 +34,17 @@ log = structlog.get_logger()
 
 
 class KeepAwake:
-    """Says it while a job is going on."""
+    """Sends the command during a job."""
 
     def __init__(self, connection: Connection, state: Callable[[], JobState | None]) -> None:
-        """Watch the connection; `state` tells that of the job."""
+        """Watch the connection; `state` returns the job's."""
         self._connection = connection
         self._state = state
-        self._saying: asyncio.Task[None] | None = None
+        self._repeating: asyncio.Task[None] | None = None
         connection.subscribe(self._on_event)
 
     def on_job(self, _state: JobState) -> None:
-        """Take note of a job's new state."""
+        """Start or stop, by the job's new state."""
         self._adjust()
 
     def _on_event(self, event: Event) -> None:
@@ -61,30 +60,30 @@ class KeepAwake:
             and printer.state is ConnectionState.READY
             and printer.dialect.idle.awake_by is not None
         )
-        if not wanted and self._saying is not None:
-            self._saying.cancel()
-            self._saying = None
-        elif wanted and printer is not None and (self._saying is None or self._saying.done()):
-            self._saying = asyncio.create_task(self._say(printer))
+        if not wanted and self._repeating is not None:
+            self._repeating.cancel()
+            self._repeating = None
+        elif wanted and printer is not None and (self._repeating is None or self._repeating.done()):
+            self._repeating = asyncio.create_task(self._repeat(printer))
 
-    async def _say(self, printer: Printer) -> None:
-        """Say it until the job is over, or the firmware does not know it."""
+    async def _repeat(self, printer: Printer) -> None:
+        """Repeat the command until the job is over, or the firmware does not know it."""
         command = (printer.dialect.idle.awake_by or b"").decode()
         try:
             await asyncio.sleep(FIRST / pace(printer.address))
             seconds = _set_to(await printer.send(command), printer.dialect)
             while seconds:
-                await asyncio.sleep(max(MORE_OFTEN, seconds / OFTEN / pace(printer.address)))
+                await asyncio.sleep(max(MIN_INTERVAL, seconds / TIMES / pace(printer.address)))
                 seconds = _set_to(await printer.send(command), printer.dialect)
         except NozzledError as error:
-            log.debug("printer.not_kept_awake", reason=str(error))  # the line is gone: the next one is told anew
+            log.debug("printer.not_kept_awake", reason=str(error))  # the line is gone; the next one starts over
         else:
             log.warning("printer.not_kept_awake", reason=f"the firmware does not know {command}")
-            await asyncio.get_running_loop().create_future()  # it is not asked again for this job
+            await asyncio.get_running_loop().create_future()  # so that `_adjust` does not start over for this job
 
 
 def _set_to(answer: Sequence[str], dialect: Dialect) -> float | None:
-    """Return the seconds of the timer, as the firmware tells them or by default; None: it does not know the command."""
+    """Return the timer's seconds, as answered or by default; None: the firmware does not know the command."""
     if any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
         return None
     return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), dialect.idle.safety_timer)

@@ -1,6 +1,6 @@
-"""KeptFile: the file of the running job under a name of its own, so that the next host finds the very same one.
+"""KeptFile: a hard link to the file of the running job, so that the next host finds the very same file.
 
-A hard link: whatever becomes of the upload, replaced or deleted, this is what was being printed.
+The upload may be replaced or deleted meanwhile; the link still leads to the file that is being printed.
 """
 
 import os
@@ -14,7 +14,7 @@ NAME = "printing"
 
 
 class KeptFile:
-    """At most one file is kept. To be called where a disk may be waited for."""
+    """Keeps one file at most. Its methods block."""
 
     def __init__(self, uploads: Path, folder: Path) -> None:
         """Prepare.
@@ -28,20 +28,20 @@ class KeptFile:
         self._link = folder / NAME
 
     def keep(self, path: str, stream: FileStream) -> FileMark:
-        """Keep the file that is open in `stream`; return by what it is known again."""
+        """Keep the file that is open in `stream`; return what identifies it."""
         self.drop()
-        with suppress(OSError):  # no hard links here (FAT): then the upload itself has to do
+        with suppress(OSError):  # no hard links (FAT): `find` falls back to the upload itself
             os.link(self._uploads / path, self._link)
         return FileMark(path, stream.size, stream.mtime_ns, stream.inode)
 
     def find(self, mark: FileMark) -> Path:
-        """Return where the file is."""
+        """Return the path of the kept file, or of the upload where there is none."""
         with suppress(OSError):
             if self._link.stat().st_ino == mark.inode:
                 return self._link
         return self._uploads / mark.path
 
     def drop(self) -> None:
-        """Keep it no longer."""
+        """Remove the link."""
         with suppress(OSError):
             self._link.unlink()

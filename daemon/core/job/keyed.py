@@ -1,7 +1,7 @@
-"""Prints that are asked for with a key: each begins at most once, even if a request is repeated or the host dies.
+"""Prints with an idempotency key: each begins at most once, even if a request is repeated or the host dies.
 
-The key is recorded before anything is sent to the printer, and stays recorded. So it is also used up by a print that
-was recorded but never began, because the host died in between; such a request gets `NeverBegan`.
+The key is recorded before anything is sent to the printer, and stays recorded. So a print that was recorded but never
+began, because the host died in between, uses its key up too; a repeated request gets `NeverBegan`.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ class KeyedPrints:
         """Prepare.
 
         Args:
-            jobs: begins them.
-            store: knows them.
-            address: tells which printer is connected.
+            jobs: begins the prints.
+            store: records them.
+            address: returns the address of the connected printer.
         """
         self._jobs = jobs
         self._address = address
@@ -44,14 +44,14 @@ class KeyedPrints:
         Args:
             file: becomes the selected one.
             key: of this print.
-            mark: of what is asked for; it has to be the same each time.
-            eject: a print that completes is to clear the bed by the script for it.
-            fits: raises JobConflict where it is not to begin for another reason; asked as it begins.
+            mark: identifies what the request asks for; it has to be the same each time.
+            eject: run the script that clears the bed when the print completes.
+            fits: raises JobConflict if the print must not begin for another reason; called as it begins.
 
         Raises:
             JobConflict: it cannot begin now; the key stays unused.
-            KeyReused: the key belongs to something else that was asked for.
-            NeverBegan: it was written down, and then the host died.
+            KeyReused: the key belongs to another request.
+            NeverBegan: the print was recorded, but the host died before it began.
             StoreError: it cannot be recorded.
         """
         async with self._turn:
@@ -68,8 +68,8 @@ class KeyedPrints:
             return KeyedPrint(claimed, key, mark, JobState.STARTING.value)
 
     async def find(self, key: str) -> KeyedPrint | None:
-        """Return the job of a key; None: nothing was ever begun with it, nor is it now."""
-        async with self._turn:  # one that is about to begin has begun by then, or has not
+        """Return the job of a key; None: there is none."""
+        async with self._turn:  # a print that is about to begin is settled first
             known = await self._store.job_of_key(key)
         return keyed_print(known) if known is not None else None
 
@@ -101,7 +101,7 @@ def _again(known: JobRecord, mark: str) -> KeyedPrint:
 
 
 def keyed_print(known: JobRecord, *, again: bool = False) -> KeyedPrint:
-    """Return what is told of a job of the record."""
+    """Return a recorded job as the answer to its request."""
     return KeyedPrint(
         known.id,
         known.key or "",

@@ -1,4 +1,4 @@
-"""Leftovers: what an earlier run of the daemon has left: a job to go on with, or one whose end is not recorded yet."""
+"""Leftovers: the jobs that the previous host left: one to reattach to, and those whose end is not recorded yet."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,11 +22,11 @@ log = structlog.get_logger()
 
 @frozen
 class Leftover:
-    """What there was.
+    """What the previous host left.
 
     Attributes:
-        runner: of a job to go on with.
-        outcome: how a job ended that nobody had recorded, and why; with it goes `selection`, if its file is there.
+        runner: of the job to reattach to.
+        outcome: how a job with an unrecorded end ended, and why; `selection` is its file, if that still exists.
         hot: the heaters of `printer`, an address, may still be on.
     """
 
@@ -38,7 +38,7 @@ class Leftover:
 
 
 class Leftovers:
-    """Looks into the logbook and the store, once at the start."""
+    """Reads the logbook and the store, once at the start."""
 
     def __init__(self, survival: Survival, store: Store, uploads: Path) -> None:
         """Prepare; `uploads` is the folder that selections are relative to."""
@@ -47,10 +47,10 @@ class Leftovers:
         self._uploads = uploads
 
     async def settle(self, revive: Callable[[JobSnapshot], Runner]) -> Leftover:
-        """Record how the jobs ended that nobody goes on with; return what there was.
+        """Record the end of every job that cannot be reattached; return what the previous host left.
 
         Args:
-            revive: returns what goes on with the job of a snapshot; CannotGoOn where it cannot.
+            revive: returns the runner for the job of a snapshot; raises CannotGoOn.
         """
         snapshot, runner, obstacle = None, None, None
         try:
@@ -64,18 +64,19 @@ class Leftovers:
             )
         if runner is None:
             self._survival.places.forget()
-        found = Leftover(runner, hot=obstacle is not None)  # also where the store knows nothing of it
+        leftover = Leftover(runner, hot=obstacle is not None)  # even if the store has no record of the job
         unfinished = await self._unfinished()
-        going_on = snapshot if runner is not None else None
-        if going_on is not None and going_on.file and all(record.id != going_on.job for record in unfinished):
-            going_on.job = await self._store.begin_job(going_on.record(going_on.file))  # the disk was full, or forgets
+        revived = snapshot if runner is not None else None
+        if revived is not None and revived.file and all(record.id != revived.job for record in unfinished):
+            # its record was lost: the disk was full, or the database was damaged
+            revived.job = await self._store.begin_job(revived.record(revived.file))
         for record in unfinished:
-            if going_on is None or record.id != going_on.job:
+            if revived is None or record.id != revived.job:
                 state, ending = _end(record, snapshot, obstacle)
-                found = await self._record(record, state, ending, runner)
+                leftover = await self._record(record, state, ending, runner)
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:
-            found = replace(found, hot=True, printer=snapshot.address)
-        return found
+            leftover = replace(leftover, hot=True, printer=snapshot.address)
+        return leftover
 
     async def _unfinished(self) -> list[JobRecord]:
         try:
@@ -92,20 +93,20 @@ class Leftovers:
 
     def _select_again(self, record: JobRecord) -> Selection | None:
         try:
-            found = (self._uploads / record.path).stat()
+            status = (self._uploads / record.path).stat()
         except (OSError, ValueError):  # a name with a null byte
             return None
-        known = record.sha1 if (record.size, record.mtime_ns) == (found.st_size, found.st_mtime_ns) else None
+        sha1 = record.sha1 if (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
         return Selection(
-            record.path, record.name, found.st_size, int(found.st_mtime), record.user, found.st_mtime_ns, known
+            record.path, record.name, status.st_size, int(status.st_mtime), record.user, status.st_mtime_ns, sha1
         )
 
 
 def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) -> tuple[JobState, Ending]:
-    """Return how a job ended: as its snapshot says, else its host died with it, and its heaters may still be on."""
+    """Return how a job ended: as its snapshot says, else interrupted by the end of its host, heaters perhaps on."""
     if snapshot is not None and snapshot.ending is not None and snapshot.job == record.id:
         return snapshot.state, snapshot.ending
-    machine = JobMachine(_unheard, JobState.REATTACHING)
+    machine = JobMachine(_ignore, JobState.REATTACHING)
     machine.fire("interrupt")
     if not record.began:
         return machine.state, Ending("the service ended before the print began; nothing was sent", 0, 0, 0.0, hot=True)
@@ -115,5 +116,5 @@ def _end(record: JobRecord, snapshot: JobSnapshot | None, obstacle: str | None) 
     return machine.state, Ending(reason, record.lines, record.offset, record.print_time or 0.0, hot=True)
 
 
-def _unheard(trigger: Trigger, old: JobState, new: JobState) -> None:
-    """Take a step of a job that nobody watches any more."""
+def _ignore(trigger: Trigger, old: JobState, new: JobState) -> None:
+    """Ignore a step of a job that is only settled."""

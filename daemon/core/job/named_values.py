@@ -1,10 +1,10 @@
-"""What a script may name of the job that it belongs to; the names stand in `daemon.config.named_values`."""
+"""The values of a job that its scripts may name; `daemon.config.named_values` lists the names."""
 
 from daemon.core.job.job import Job
 
 
 def values(job: Job) -> dict[str, str]:
-    """Return what is known now, as it is written in a command."""
+    """Return the known values, by name, as they are written in a command."""
     rest = job.snapshot.rest
     modes = rest.modes if rest else job.printer.modes
     known: dict[str, float | str | None] = {"tool": modes.tool or 0, "fan": modes.fan, "lines": job.lines}

@@ -1,34 +1,34 @@
-"""NoProgress: finding a print that makes no progress though the line is alive, and nothing explains it.
+"""NoProgress: detects a print that makes no progress although the line is alive, and nothing explains it.
 
-Temperature reports may come all the time, and every question be answered: what counts is the job's own lines.
+What counts is the job's own lines: temperature reports and answers to other commands may still come.
 """
 
 from daemon.bridge.words import JobState
 from gcode.heating import HYSTERESIS
 from hal.printer import ConnectionState, Printer
 
-_WORKS = (JobState.STARTING, JobState.PRINTING, JobState.RESUMING)
+_WORKING = (JobState.STARTING, JobState.PRINTING, JobState.RESUMING)
 
 
 class NoProgress:
-    """Looks at one job now and then.
+    """Checks one job, every few seconds.
 
     Attributes:
-        trouble: what is wrong, in a sentence; None while nothing is.
+        trouble: what is wrong, in a sentence; None: nothing is.
     """
 
     def __init__(self, patience: float) -> None:
-        """Begin; `patience` is how many seconds without progress are too many, 0: none are."""
+        """Begin; `patience`: seconds without progress that are too many; 0: never."""
         self.trouble: str | None = None
         self._patience = patience
-        self._seen: tuple[JobState, int] | None = None
+        self._latest: tuple[JobState, int] | None = None  # state and acknowledged lines
         self._since = 0.0
 
-    def look(self, state: JobState, printer: Printer, now: float) -> bool:
-        """Take a look; tell whether `trouble` is news."""
-        seen = (state, printer.position.lines)
-        if seen != self._seen or _explained(state, printer):
-            self._seen, self._since = seen, now
+    def check(self, state: JobState, printer: Printer, now: float) -> bool:
+        """Update `trouble`; tell whether it has appeared or gone."""
+        latest = (state, printer.position.lines)
+        if latest != self._latest or _explained(state, printer):
+            self._latest, self._since = latest, now
         before = self.trouble
         if not self._patience or now - self._since < self._patience:
             self.trouble = None
@@ -43,7 +43,7 @@ class NoProgress:
 def _explained(state: JobState, printer: Printer) -> bool:
     """Tell whether there is a reason to wait."""
     return (
-        state not in _WORKS
+        state not in _WORKING
         or printer.state is not ConnectionState.READY
         or printer.busy
         or printer.prompt is not None

@@ -1,4 +1,4 @@
-"""Opening the file of a print, and no other one: who talks to the network writes to the folder of uploads."""
+"""Opens the file of a print, and nothing else: the front, which talks to the network, can write to the uploads."""
 
 import errno
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 def opened(path: Path, beneath: Path | None = None) -> int:
     """Return a descriptor for reading a file. Blocks.
 
-    It is looked at before it is opened, through a descriptor that cannot be turned to another file in between: opening
-    a serial port resets a board, opening a pipe waits for ever.
+    The file is checked before it is opened, as opening a serial port resets a board and opening a pipe waits for ever.
+    The check is on an O_PATH descriptor, so the path cannot be exchanged for another file in between.
 
     Args:
         path: of the file.
-        beneath: the folder that it has to be in, also behind symbolic links; None: wherever it likes.
+        beneath: the folder that it has to be in, symbolic links resolved; None: any folder.
 
     Raises:
-        OSError: it cannot be opened, is no file, or is elsewhere.
+        OSError: it cannot be opened, is not a regular file, or is elsewhere.
     """
     place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:

@@ -1,6 +1,6 @@
-"""Leaving a print for a while and coming back to the very place: lift, perhaps move aside, and the way back.
+"""Parking the head in a pause: lift it and perhaps move it aside, and later return to the very same position.
 
-Pure: positions in, commands out. All positions are mm, as M114 told them.
+Pure: positions in, commands out. Positions are in mm, as M114 reports them.
 """
 
 import math
@@ -19,17 +19,16 @@ TRAVEL = "F6000"  # mm/min
 LIFT = "F600"
 EXTRUDE = "F2100"
 SOFT = 160.0  # °C; a hotend colder than that holds filament that cannot be moved
-NEAR = 3.0  # °C above the firmware's own limit: one retraction that is made and one that is refused are a blob or a gap
+MARGIN = 3.0  # °C above the firmware's own limit, so that it refuses neither the retraction nor its reversal
 
 
 @frozen
 class ParkedPlace:
-    """Where a print was left, and how it is gone back to.
+    """Where a print paused, and what to restore before it continues.
 
     Attributes:
-        axes: X, Y, Z in mm, and E where it is told; None where nothing is to be moved: not wanted, or the firmware
-            does not tell.
-        modes: how lines were read.
+        axes: X, Y, Z in mm, and E if reported; None: nothing is moved, as configured or as the position is unknown.
+        modes: those in which the file's lines are read.
         retracted: mm of filament pulled back.
         targets: °C by heater name, of the heaters that were on.
     """
@@ -41,13 +40,13 @@ class ParkedPlace:
 
 
 def park(rest: ParkedPlace, config: PauseConfig, profile: ProfileConfig) -> list[str]:
-    """Return the commands that leave the part alone, and then read lines as the file did.
+    """Return the commands that move the head off the part and then restore the file's modes.
 
-    Whatever follows, a script or another job, finds the file's modes, not those of our moves.
+    So whatever follows, such as a script, finds the file's modes, not those of these moves.
     """
     if rest.axes is None:
         return []
-    top = profile.z_max_mm or profile.height_mm or math.inf  # 0: nobody knows
+    top = profile.z_max_mm or profile.height_mm or math.inf  # 0: unknown
     lift = max(0.0, min(config.lift_mm, top - rest.axes["Z"]))
     commands = ["G91", "M83"]
     if rest.retracted:
@@ -60,21 +59,21 @@ def park(rest: ParkedPlace, config: PauseConfig, profile: ProfileConfig) -> list
 
 
 def unpark(rest: ParkedPlace) -> list[str]:
-    """Return the commands that go back and restore every mode: XY first, then down, then the filament."""
+    """Return the commands that move back and restore every mode: XY first, then down, then the filament."""
     if rest.axes is None:
         return rest.modes.restore_all()
     at = rest.axes
     commands = ["G90", "M83", f"G1 X{at['X']:g} Y{at['Y']:g} {TRAVEL}", f"G1 Z{at['Z']:g} {LIFT}"]
     if rest.retracted:
         commands.append(f"G1 E{rest.retracted:g} {EXTRUDE}")
-    if "E" in at:  # it has come back by as much as it went, but for rounding
+    if "E" in at:  # retraction and return cancel out except for rounding
         commands.append(f"G92 E{at['E']:g}")
     return [*commands, *rest.modes.restore_all()]
 
 
 def is_soft(hotend: Reading, dialect: Dialect) -> bool:
-    """Tell whether the firmware extrudes with this hotend, now and when it has come back to its target."""
-    least = max(SOFT, (dialect.heat.min_extrude or 0.0) + NEAR)
+    """Tell whether the firmware extrudes with this hotend, now and once it is back at its target."""
+    least = max(SOFT, (dialect.heat.min_extrude or 0.0) + MARGIN)
     return min(hotend.actual, hotend.target or hotend.actual) > least
 
 
@@ -84,6 +83,6 @@ def plain_modes(modes: Modes) -> dict[str, Any]:
 
 
 def modes_of(plain: dict[str, Any]) -> Modes:
-    """Return the modes that `plain_modes` took apart, in whichever version; before 0.2 they had no m83."""
+    """Return the modes that `plain_modes` of any version returned; before 0.2 they had no m83."""
     known = {"m83": plain["relative_e"]} | plain | {"feedrate": plain["feedrate"].encode()}
     return msgspec.convert(known, Modes, builtin_types=(bytes,))

@@ -1,4 +1,4 @@
-"""Why a printer pauses by itself: what it said just before, in its own words."""
+"""Finds why a printer paused by itself: the last text that it sent before."""
 
 import asyncio
 import re
@@ -9,13 +9,13 @@ from gcode.replies import BoardStarted, FirmwareError, Resend, Text, acknowledge
 from hal.printer import Printer
 
 WITHIN = 5.0
-"""Seconds before the pause in which it may have said so."""
+"""Seconds before the pause in which a text counts as its reason."""
 
 LOOK_BACK = 60.0
-"""Seconds of the conversation that tell which command it was answering then."""
+"""Seconds of the conversation that show which command the printer was answering."""
 
-LONGEST = 200
-"""Characters of it that are kept."""
+MAX_REASON = 200
+"""Characters of a reason."""
 
 _HELLO = HELLO.decode().strip()
 
@@ -23,13 +23,13 @@ _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extr
 
 _SENT = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
 
-# A text behind one of these, or behind any G or T, is what happened while it was carried out. Behind any other it is
-# the answer: M503 lists what is set.
+# A text after one of these, or after any G or T, tells what happened while it was carried out. After any other command
+# it is the answer: M503 lists settings.
 _CARRIED_OUT = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3]|70[12])")
 
 
 def said_before(printer: Printer) -> str | None:
-    """Return the last text of the printer's own, if it has just said one and was not asked for it."""
+    """Return the last text that the printer sent of its own accord within WITHIN; None: there is none."""
     now = asyncio.get_running_loop().time()
     lines = printer.flight_recorder.tail_since(now - LOOK_BACK)
     recent = len(lines) - len(printer.flight_recorder.tail_since(now - WITHIN))
@@ -38,29 +38,29 @@ def said_before(printer: Printer) -> str | None:
     for place, line in enumerate(lines):
         solicited = conversation.answers(line)
         if conversation.begins:
-            found = None  # what came before is of the banner, or of another life
+            found = None  # earlier texts belong to the banner, or to the time before a reset
         if place >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
             found = reason if reason not in sent else found
-    return found[:LONGEST] if found is not None else None
+    return found[:MAX_REASON] if found is not None else None
 
 
 class _Conversation:
-    """Which command is being answered, as far as what went over the line tells.
+    """Which command is being answered, as far as the lines show.
 
     Attributes:
-        begins: the last line was the board's first, or the greeting.
+        begins: the last line was the first of the board's banner, or the host's greeting.
     """
 
     def __init__(self, *, at_receipt: bool) -> None:
-        """Begin in the middle; `at_receipt`: what a command has to say comes behind its `ok`."""
+        """Begin in the middle of a conversation; `at_receipt`: a command's output follows its `ok`."""
         self.begins = False
         self._at_receipt = at_receipt
         self._unanswered: deque[tuple[str, str]] = deque()  # number and word
-        self._last = ""  # whose ok came last
-        self._repeats = False  # the next ok belongs to a request to send a line again
+        self._last = ""  # the word acknowledged last
+        self._repeats = False  # the next ok belongs to a resend request
 
     def answers(self, line: str) -> bool:
-        """Take a line; tell whether it belongs to a command that was sent to be answered."""
+        """Take a line; tell whether it belongs to the answer of a command that asks for one."""
         self.begins = line[2:] == _HELLO
         if line.startswith("> "):
             self._note_sent(line[2:])
@@ -69,7 +69,7 @@ class _Conversation:
         if isinstance(reply, BoardStarted):
             self.begins = True
             self._unanswered.clear()
-            self._note_sent(_HELLO)  # if not yet, then soon: the banner ends with its answer
+            self._note_sent(_HELLO)  # sent now or soon: the answer to the greeting follows the banner
         elif isinstance(reply, Resend):
             self._repeats = True
         elif acknowledges(reply):
@@ -88,8 +88,8 @@ class _Conversation:
 
 
 def _reason(line: str) -> str | None:
-    """Return a line as a reason; None: it is an answer, a report, or a remark."""
+    """Return a line as a reason; None: it is an answer, a report, or chatter."""
     if line.lower().startswith(_NO_REASON) or not isinstance(parse(line.encode()), Text | FirmwareError):
         return None
-    said = line.removeprefix("echo:").removeprefix("//").strip()
-    return said if any(map(str.isalnum, said)) else None
+    text = line.removeprefix("echo:").removeprefix("//").strip()
+    return text if any(map(str.isalnum, text)) else None

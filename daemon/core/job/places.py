@@ -1,19 +1,20 @@
-"""Places: what is kept of a print on the disk, so that the print outlives a computer that is switched off.
+"""Places: keeps the place of a print on the disk, so that the print outlives a power cut of the computer.
 
-The printer counts the lines that it accepts, and keeps the number as long as it has power. What is kept here turns that
-number into a place in the file: *behind the line of this number goes the file, line by line, and nothing else*. That is
-written every few seconds, and stays true however many lines follow; no line costs anything.
+Theory of operation. The printer counts the lines that it accepts, and keeps the number as long as it has power. The
+disk turns that number into a place in the file, by a statement: *after the line of this number come the file's lines,
+one by one, and nothing else*. It is written every few seconds and stays true however many lines follow, so a line costs
+nothing.
 
-A command between two lines of the file takes a number too, which would make this statement false. So a command that has
-to go gets a number a little ahead, and that is on the disk before the command goes (`may_go`); meanwhile the file's
-lines go on up to there. So the disk never says anything that is not true:
+A command between two lines of the file takes a number too, which would make the statement false. So such a command is
+given a number a little ahead of the present one. The disk has that number before the command may go (`may_go`), and
+meanwhile the file's lines go on up to it. So what the disk says is true at every moment:
 
-    "behind line 812 goes the file, from byte 30,112 on; but 840 is none of its lines"
+    "after line 812 come the file's lines, from byte 30,112 on; but 840 is not one of them"
 
-When this is not possible (heaters are turned off, numbers start over, the job does something else than print), the
-disk says that the place is unknown, and why. Turning heaters off waits for nothing.
+Where this is not possible (heaters off, line numbers that start over, a job that does something else than print), the
+disk says that the place is unknown, and why. Heaters off never waits for the disk.
 
-In a pause no line of the file goes at all, so the place holds whatever is sent.
+In a pause no line of the file is sent, so the place stays true whatever else is sent.
 """
 
 import asyncio
@@ -37,54 +38,54 @@ from hal.logbook import Logbook
 from hal.printer import Printer
 
 AHEAD = 0.15
-"""Seconds that the disk has to write before the file reaches the number that is left to a command, and waits there. A
-disk that needed more than half of that last time gets twice as long as it needed."""
+"""Seconds that the disk has to write before the file's lines reach the number reserved for a command, and wait there.
+A disk that took more than half of that for the last write gets twice the time that it took."""
 
-LONGEST_AHEAD = 3.0
-"""The same at most, for a slow disk: a client waits so long for its command."""
+MAX_AHEAD = 3.0
+"""The same at most, for a slow disk: so long a client waits for its command."""
 
-FURTHEST = 1000
-"""Lines that such a number may be ahead at most."""
+MAX_LINES_AHEAD = 1000
+"""How far such a number may be ahead, in lines."""
 
 STANDS = 0.1
-"""Seconds without a line of the file after which a command does not wait for the lines before its number any more."""
+"""Seconds without a line of the file after which a command no longer waits for the lines before its number."""
 
 AGAIN = 5.0  # s until a disk that has failed is tried again
 HANGS = 10.0
-"""Seconds for which a disk that does not answer keeps a command waiting."""
+"""Seconds after which a command waits no longer for a disk that does not answer."""
 
 REACH = 64
-"""Lines before the last one sent that the printer may not have accepted yet. A board that was reset wants line 1."""
+"""The last lines sent that the printer perhaps has not accepted yet. A board that was reset wants line 1."""
 
 log = structlog.get_logger()
 
 
 class Disk(Protocol):
-    """Where it is kept."""
+    """Where the place is written."""
 
     def get(self) -> Awaitable[bytes | None]:
-        """Return what was put last."""
+        """Return the text that was put last; None: there is none."""
 
     def put(self, text: bytes) -> Awaitable[None]:
-        """Replace it; raises OSError."""
+        """Replace the text; raises OSError."""
 
 
 @frozen
 class StoredPlace:
-    """What is on the disk. Numbers are those on the wire.
+    """The content of the disk. Numbers are those on the wire. The fields' names are those of the file.
 
     Attributes:
-        page: of the job, as JSON has it; none: no job goes on.
-        why: the place is unknown, because of this; None: it is known.
-        number: behind the line of this number the file goes on; if the printer has not accepted that line, behind the
-            last one that it has, which is `least` or a later one.
-        lines: how many lines of the file have gone out by then, the last of them at `offset`.
+        page: the job's snapshot, as JSON has it; empty: there is no unfinished job.
+        why: why the place is unknown; None: it is known.
+        number: after the line of this number come the file's lines. If the printer has not accepted that line, they
+            come after the last one that it has accepted, which is `least` or later.
+        lines: how many lines of the file have been sent by then, the last of them at `offset`.
         least: the printer has accepted the line of this number.
-        gaps: (number, count): so many numbers from there on that are not the file's.
-        until: no line of the file has gone out with this number or a later one; None: they go on.
-        modes: those that hold behind line `number`, as JSON has them.
-        heat: actual temperature and target of each heater that is on.
-        clock: when it was written, in s of that boot.
+        gaps: (number, count): `count` numbers from `number` on are not the file's.
+        until: no line of the file has been sent with this number or a later one; None: there is no such limit.
+        modes: those that hold after line `number`, as JSON has them.
+        heat: actual temperature and target of each heater that is on, in °C.
+        clock: when it was written, in s of that boot's clock.
     """
 
     page: dict[str, Any] = field(default_factory=dict)
@@ -101,41 +102,41 @@ class StoredPlace:
 
     @property
     def claims(self) -> bool:
-        """It says where the print is: nothing may be sent that would make it wrong."""
+        """It says where the print is, so nothing may be sent that would make it wrong."""
         return bool(self.page) and self.why is None
 
     @property
     def fed(self) -> JobPosition:
-        """How far the file has gone out."""
+        """How far the file has been sent."""
         return JobPosition(self.lines, self.offset)
 
     def lines_before(self, wanted: int) -> int:
-        """Return how many lines of the file that are not in `lines` come before this number."""
+        """Return how many lines of the file, not counted in `lines`, have a number before `wanted`."""
         end = self.until or wanted
         others = sum(max(0, min(end, at + count) - at) for at, count in self.gaps)
         return max(0, end - 1 - self.number - others)
 
 
 class Places:
-    """Keeps it for one job after the other."""
+    """Keeps the place on the disk, for one job after the other."""
 
     def __init__(self, disk: Disk | None, connection: Connection, logbook: Logbook) -> None:
-        """Prepare; `disk` None keeps nothing."""
+        """Prepare; without a disk nothing is kept."""
         self.bytes_written = 0
         self._disk = disk
         self._connection = connection
         self._logbook = logbook
         self._job: Job | None = None
-        self._found: StoredPlace | None = None  # by the host after a power cut, before it has sent anything
+        self._found: StoredPlace | None = None  # read after a power cut, until something is sent
         self._wanted = self._written = StoredPlace()
         self._writing: StoredPlace | None = None
         self._task: asyncio.Task[None] | None = None
         self._hangs: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._plan = 0, 0  # (number, count): the numbers left to commands last, as the link counts
-        self._base: int | None = None  # what such a number is reduced by on the wire
-        self._paces = 0.0, 0  # (time, number): when that number was the next; for the pace
-        self._took = self._began = 0.0  # s that the disk took last, and when it began
+        self._reserved = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
+        self._base: int | None = None  # the link's number minus the number on the wire
+        self._pace_from = 0.0, 0  # (time, number): when that number was the next one; for the pace
+        self._took = self._began = 0.0  # s that the last write took, and when the present one began
         self._gave_up = False
         self._retracting: asyncio.Task[None] | None = None
         logbook.ask_before_commands(self.may_go)
@@ -143,7 +144,7 @@ class Places:
     # -- what the previous host left ------------------------------------------------------------------------
 
     async def snapshot(self) -> StoredPlace | None:
-        """Return what is on the disk; None: there is nothing of a job, or it cannot be read."""
+        """Return the content of the disk; None: it has no job, or cannot be read."""
         if self._disk is None or not (text := await self._disk.get()):
             return None
         try:
@@ -156,52 +157,52 @@ class Places:
         return stored if stored.page else None
 
     def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
-        """Keep it for a job that the previous host began; `stored` is what it goes on from, if from the disk."""
+        """Keep the place of the previous host's job; `stored`: the disk's content, if the job continues from that."""
         self._job, self._found = job, stored
         if self._wanted.page.get("job") != job.snapshot.job:
-            self._unknown("the disk did not know of it")  # what is there is of another print
+            self._unknown("the disk did not know of it")  # its content is of another print
 
     def forget(self) -> None:
-        """Say that no job goes on."""
+        """Note on the disk that there is no unfinished job."""
         self._end()
 
     # -- what is on the disk ---------------------------------------------------------------------------------
 
     def begin(self, job: Job) -> None:
-        """Keep it for a new job."""
+        """Keep the place of a new job."""
         self._job, self._found, self._gave_up = job, None, False
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
-            self._end()  # it cannot be asked for a line
+            self._end()  # this printer cannot be asked which line it wants
         elif self._written.page or self._wanted.page:
-            self._unknown(_BUSY[JobState.STARTING])  # what the disk says of the job before is not true any more
+            self._unknown(_BUSY[JobState.STARTING])  # the disk's content is of the previous job
 
     def on_state(self, job: Job) -> None:
-        """Write what follows from a job's new state; `keep` does so in a pause."""
+        """Write what follows from a job's new state; in a pause `keep` does."""
         state = job.state
         if job is not self._job or state is JobState.PRINTING:
-            return  # `feed` is told when the file goes on
+            return  # `feed` writes when the file's lines go on
         if state is JobState.REATTACHING:
-            self._drop_plan()  # lines that were lost go out again as they were, but the next ones wait for `feed`
+            self._drop_reservation()  # lost lines are sent again under their numbers; the next ones wait for `feed`
         elif state.ended:
             self._end()
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
             self._unknown(_BUSY.get(state, "the printer was in a pause of its own"))
 
     def keep(self, job: Job) -> None:
-        """Write the job's snapshot again, where it matters: in a pause the place stays as it is."""
+        """Write the job's snapshot again, in a pause only: there the place stays the same."""
         if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
             fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
             self._want(self._make_place(number=number, until=number + 1, fed=fed, modes=modes))
 
     async def feed(self, job: Job) -> None:
-        """Say that the file goes on with the next number, before it does."""
+        """Note on the disk that the file's lines go on with the next number, before they do."""
         if job is not self._job or not self._works:
             return
-        self._drop_plan()
+        self._drop_reservation()
         number, modes = job.printer.next_on_wire - 1, plain_modes(job.printer.modes)
         self._base = job.printer.next_number - job.printer.next_on_wire
-        self._paces = asyncio.get_running_loop().time(), job.printer.next_number
+        self._pace_from = asyncio.get_running_loop().time(), job.printer.next_number
         self._want(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
         while self._writing is not None and not self._gave_up:
             if self._task is not None:
@@ -209,37 +210,37 @@ class Places:
             await asyncio.sleep(0)
 
     def checkpoint(self) -> None:
-        """Write where the print is now, if that is known; what is on the disk stays true if not."""
+        """Write the present place, if it is known; the content of the disk stays true in any case."""
         job = self._job
         if job is None or not self._works or job.state is not JobState.PRINTING or not job.feeding:
             return
         printer = job.printer
-        self._paces = asyncio.get_running_loop().time(), printer.next_number
+        self._pace_from = asyncio.get_running_loop().time(), printer.next_number
         anchor = self._logbook.anchor(printer.answered)
-        if anchor is None or job.snapshot.begun is not None or self._planned:
+        if anchor is None or job.snapshot.begun is not None or self._is_reserved:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
         self._want(self._make_place(number=number, least=number, fed=fed, modes=modes))
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
-        """Tell whether a command may go between the lines; if not, the printer is waked when it may."""
+        """Tell whether a command may be sent between the lines now; if not, the printer is woken when it may."""
         job, printer = self._job, self._connection.printer
         if job is None or printer is None or not self._works or not self._claims:
             return True
         if self._found is not None:
-            self._reattach_from(self._found, printer)
+            self._hold_lines(self._found, printer)
         if self._holds:
             return True
         if ticket.urgent and not ticket.foreign:
             if self._wanted.claims:
                 self._unknown("heaters were being turned off")
             return True
-        if self._planned:
-            at, count = self._plan
+        if self._is_reserved:
+            at, count = self._reserved
             return self._written is self._wanted and at <= printer.next_number < at + count
         if self._wanted.claims and self._wanted.until is None:
-            self._make_way(ticket, printer, waiting)
+            self._reserve_ahead(ticket, printer, waiting)
         return False
 
     @property
@@ -248,59 +249,59 @@ class Places:
 
     @property
     def _claims(self) -> bool:
-        """What is on the disk, or may be, says where the print is."""
+        """The disk says where the print is, or may say so once a write has ended."""
         return any(stored is not None and stored.claims for stored in (self._written, self._writing, self._wanted))
 
     @property
     def _holds(self) -> bool:
-        """What is on the disk stays true whatever is sent between the lines."""
+        """The content of the disk stays true whatever is sent between the lines."""
         return self._written is self._wanted and self._writing is None and self._written.until is not None
 
     @property
-    def _planned(self) -> bool:
-        """Some number is left to a command that has not gone yet."""
+    def _is_reserved(self) -> bool:
+        """A number is reserved for a command that has not been sent yet."""
         printer = self._connection.printer
-        return printer is not None and sum(self._plan) > printer.next_number
+        return printer is not None and sum(self._reserved) > printer.next_number
 
-    def _reattach_from(self, found: StoredPlace, printer: Printer) -> None:
-        """Have the disk say that no line of the file goes out for now."""
+    def _hold_lines(self, found: StoredPlace, printer: Printer) -> None:
+        """Note on the disk that no line of the file is sent for now."""
         self._found = None
         if found.until is None:
             self._want(replace(found, until=printer.first_number))
 
-    def _make_way(self, ticket: Ticket, printer: Printer, waiting: int) -> None:
-        """Leave some numbers to commands that wait, and have the disk know that."""
+    def _reserve_ahead(self, ticket: Ticket, printer: Printer, waiting: int) -> None:
+        """Reserve numbers for the waiting commands, and note them on the disk."""
         base = printer.next_number - printer.next_on_wire
         if self._base not in (None, base) or ticket.command.startswith(b"M110"):
             self._unknown("the numbers of the lines started over")
             return
         self._base = base
-        self._leave_out(printer, self._ahead(printer), max(1, waiting))
+        self._reserve(printer, self._ahead(printer), max(1, waiting))
         self._look_again(printer.next_number)
 
-    def _leave_out(self, printer: Printer, at: int, count: int) -> None:
-        self._plan = at, count
+    def _reserve(self, printer: Printer, at: int, count: int) -> None:
+        self._reserved = at, count
         printer.leave_out(at, count)
         number = at - (self._base or 0)
         self._want(replace(self._wanted, gaps=[*self._gaps_before(number), (number, count)]))
 
     def _gaps_before(self, number: int) -> list[tuple[int, int]]:
-        """Return what of the gaps is before this number; what was planned behind it has not come to be."""
+        """Return the gaps before this number; those reserved after it were not used."""
         return [(at, min(count, number - at)) for at, count in self._wanted.gaps if at < number]
 
-    def _drop_plan(self) -> None:
-        """Leave no numbers to commands; the disk has to be corrected before the file goes on."""
-        self._plan = 0, 0
+    def _drop_reservation(self) -> None:
+        """Reserve no numbers; the disk has to be corrected before the file's lines go on."""
+        self._reserved = 0, 0
         if (printer := self._connection.printer) is not None:
             printer.leave_out(0, 0)
 
     def _ahead(self, printer: Printer) -> int:
-        """Return the number that the file's lines will have reached when the disk has written."""
-        now, (then, number) = asyncio.get_running_loop().time(), self._paces
+        """Return the number that the file's lines will have reached once the disk has written."""
+        now, (then, number) = asyncio.get_running_loop().time(), self._pace_from
         flows = self._job is not None and self._job.state is JobState.PRINTING and now > then
         pace = (printer.next_number - number) / (now - then) if flows else 0.0
-        seconds = min(max(AHEAD, 2 * self._took), LONGEST_AHEAD)
-        return printer.next_number + min(int(pace * seconds), FURTHEST)
+        seconds = min(max(AHEAD, 2 * self._took), MAX_AHEAD)
+        return printer.next_number + min(int(pace * seconds), MAX_LINES_AHEAD)
 
     def _look_again(self, number: int) -> None:
         if self._look is not None:
@@ -308,23 +309,23 @@ class Places:
         self._look = asyncio.get_running_loop().call_later(STANDS, self._on_look, number)
 
     def _on_look(self, before: int) -> None:
-        """See whether the file's lines still come to the number that was left out; if not, leave out the next one."""
+        """Check that the file's lines approach the reserved number; if they stand, reserve the next one instead."""
         self._look = None
         printer = self._connection.printer
-        if self._job is None or printer is None or not self._planned or not self._wanted.claims:
+        if self._job is None or printer is None or not self._is_reserved or not self._wanted.claims:
             return
-        (at, count), number = self._plan, printer.next_number
+        (at, count), number = self._reserved, printer.next_number
         if number == before < at and self._writing is None:
-            self._leave_out(printer, number, count)
+            self._reserve(printer, number, count)
         self._look_again(number)
 
     def _unknown(self, why: str) -> None:
-        self._drop_plan()
+        self._drop_reservation()
         self._want(self._make_place(why=why))
 
     def _end(self) -> None:
         self._job = self._found = None
-        self._drop_plan()
+        self._drop_reservation()
         if self._look is not None:
             self._look.cancel()
             self._look = None
@@ -362,7 +363,7 @@ class Places:
     # -- writing -------------------------------------------------------------------------------------------
 
     def _want(self, stored: StoredPlace) -> None:
-        """Have this written to the disk; if several wait, only the newest is written."""
+        """Have `stored` written to the disk; if several wait, only the newest is written."""
         self._wanted = stored
         self._write()
 
@@ -397,17 +398,17 @@ class Places:
         self._wake()
 
     def _give_up(self, reason: str) -> None:
-        """Keep no command waiting for a disk that does not work; the print goes on."""
+        """Keep no command waiting for a disk that fails; the print goes on without it."""
         if self._gave_up or self._disk is None:
             return
         self._gave_up = True
-        self._drop_plan()
-        log.warning("job.place_not_kept", reason=reason, consequence="it does not outlive a power cut")
+        self._drop_reservation()
+        log.warning("job.place_not_kept", reason=reason, consequence="the print will not survive a power cut")
         self._retracting = asyncio.create_task(self._retract(self._disk))
         self._wake()
 
     async def _retract(self, disk: Disk) -> None:
-        """Replace what is on the disk as soon as it can be written again: it would lead to a wrong place."""
+        """Replace the content of the disk as soon as it can be written again: it would lead to a wrong place."""
         while self._gave_up:
             stored = StoredPlace() if self._job is None else self._make_place(why="the disk had failed by then")
             try:
@@ -423,7 +424,7 @@ class Places:
             printer.wake()
 
     async def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait for the write in progress."""
         if self._retracting is not None:
             self._retracting.cancel()
         while self._writing is not None and self._task is not None:

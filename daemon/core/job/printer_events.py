@@ -31,13 +31,13 @@ log = structlog.get_logger()
 
 
 class PrinterEvents:
-    """Moves the job as the printer and its line do."""
+    """Changes the job's state as the printer and its line change theirs."""
 
     def __init__(self, kit: Kit, jobs: "JobController") -> None:
-        """Watch the connection; what the firmware asks for is asked of `jobs`, as people do."""
+        """Watch the connection; a request of the firmware goes to `jobs`, as a user's does."""
         self._kit = kit
         self._jobs = jobs
-        self._telling = Limiter()
+        self._log_limit = Limiter()
         kit.connection.subscribe(self._on_event)
 
     def _on_event(self, event: Event) -> None:
@@ -51,11 +51,11 @@ class PrinterEvents:
             return
         elif isinstance(event, TemperaturesRead):
             job.note_heat(event.heaters, asyncio.get_running_loop().time())
-        elif isinstance(event, FirmwareSaid) and isinstance(told := parse(event.text.encode()), UnknownCommand):
-            job.unknown.add(told.word)
+        elif isinstance(event, FirmwareSaid) and isinstance(reply := parse(event.text.encode()), UnknownCommand):
+            job.unknown.add(reply.word)
 
     def _on_refusal(self, event: LineRefused) -> None:
-        """Do what is configured for an error that answers a line of the job; the firmware itself goes on."""
+        """Do what is configured for a line of the job that the firmware refused; the firmware itself continues."""
         job = self._job
         if job is None or not job.feeding or job.state in (JobState.CANCELLING, JobState.REATTACHING):
             return
@@ -73,9 +73,9 @@ class PrinterEvents:
                 job.stop(PrinterRefused(text))
 
     def _on_action(self, event: ActionRequested) -> None:
-        """Do what the firmware asks for; `paused` and `resumed` tell that it has done so already."""
-        if self._telling.admits(asyncio.get_running_loop().time()):
-            suppressed = self._telling.take_suppressed()
+        """Do what the firmware asks for; with `paused` and `resumed` it reports what it has done already."""
+        if self._log_limit.admits(asyncio.get_running_loop().time()):
+            suppressed = self._log_limit.take_suppressed()
             more = {"suppressed_before": suppressed} if suppressed else {}
             log.info("printer.action", action=event.name, argument=event.argument, **more)
         try:
@@ -99,19 +99,19 @@ class PrinterEvents:
                 job.snapshot.gone_on = event.name == "resumed"
                 jobs.resume()
             case "pause" | "resume" | "resumed" if job.state is JobState.PAUSING:
-                # M600 is answered when the filament is in, and until then the job is on its way to a rest; `paused`
-                # only tells that the printer has come to its own, and takes nobody's resume back
+                # the firmware answers M600 once the filament is changed; until then the job is PAUSING. `paused` is no
+                # case here: it only reports that the printer has parked, and must not cancel a resume
                 job.snapshot.wanted = "resume" if event.name.startswith("resume") else None
                 job.snapshot.gone_on = event.name == "resumed"
             case "paused" if job.state is JobState.PAUSING and job.snapshot.gone_on:
-                # it had gone on by itself, and has stopped again
+                # the firmware had resumed by itself, and has paused again
                 job.snapshot.wanted, job.snapshot.gone_on = None, False
             case "cancel" if job.machine.can("cancel"):
                 jobs.cancel()
 
     @property
     def _job(self) -> "Job | None":
-        """The job, if it goes on."""
+        """The job, if it has not ended."""
         runner = self._jobs.runner
         return runner.job if runner is not None and runner.active else None
 
@@ -122,13 +122,13 @@ class PrinterEvents:
         if event.new is ConnectionState.FAULT and event.error is not None and job is not None:
             if isinstance(event.error, PortLost | PrinterSilent) and self._wait_for_line(job):
                 return
-            heaters_off.due = True  # a board with a power supply of its own goes on heating without its cable
+            heaters_off.due = True  # a board with a power supply of its own heats on without its cable
             job.end(verdict(event.error), str(event.error))
         elif event.new is ConnectionState.READY and heaters_off.due and self._kit.connection.printer is not None:
             heaters_off.begin(self._kit.connection.printer)
 
     def _wait_for_line(self, job: "Job") -> bool:
-        """Go on as soon as the line is back, if the job can; tell whether it can."""
+        """Have the job reattach when its line is back; False: it cannot."""
         waiting = self._kit.config.printer.reattach_s
         if not waiting or self._kit.survival.obstacle(job):
             return False

@@ -1,4 +1,4 @@
-"""Coming to rest in a pause, and returning from it: the commands to the printer for what `parking` works out."""
+"""Coming to rest in a pause, and returning from it: sends the commands that `parking` computes."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -21,16 +21,16 @@ _OTHERS = {"bed": "M140", "chamber": "M141"}  # the commands that set targets of
 
 _WAITS = {"M104": "M109", "M140": "M190", "M141": "M191"}
 
-_UNSEEN = 0.01  # mm; a move that is too short to be seen
+_TINY = 0.01  # mm; a move too short to leave a mark
 
 
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
-    """Wait for the last move, note the place and every mode, and park; returns how to go back."""
+    """Wait for the last move, note the position and every mode, and park; return the parked place."""
     await printer.drained()
     known = steps.recall(lambda: _before_parking(printer, config))
     modes = modes_of(known["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
-    # M114 tells nothing useful before homing, and perhaps inches after G20
+    # before homing M114 reports no real position, and after G20 perhaps inches
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = at if moves else None
     rest = ParkedPlace(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
@@ -42,7 +42,7 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
 
 
 def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
-    """Return the state that the way back has to restore, and how much parking retracts, as JSON has it."""
+    """Return what `unpark` has to restore, and how much parking retracts, as JSON has it."""
     hotend = printer.heaters.get(printer.hotend(printer.modes.tool or 0))
     soft = hotend is not None and is_soft(hotend, printer.dialect)
     return {
@@ -53,21 +53,21 @@ def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
 
 
 def continue_at_printer(printer: Printer) -> None:
-    """End a firmware's wait for its user in the user's place, by a command that acts on arrival: M108, say."""
+    """End a firmware's wait for its user in the user's place, by a command that acts on arrival, such as M108."""
     known = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
     if printer.waits_for_user and (command := next(known, None)) is not None:
         log.info("job.continue_at_printer", command=command)
-        with suppress(QueueFull):  # several such commands are on their way already
+        with suppress(QueueFull):  # several such commands are queued already
             printer.submit(command)
 
 
 def left_by_itself(printer: Printer, targets: dict[str, float]) -> ParkedPlace:
-    """Return what to restore after a pause of the printer's own: it parks and returns, but it may not heat again."""
+    """Return what to restore after a pause of the printer's own: it parks and returns, but perhaps does not heat."""
     return ParkedPlace(None, replace(printer.modes), 0.0, targets)
 
 
 async def _position_at_rest(printer: Printer) -> dict[str, float] | None:
-    """Wait for the last move; return the position, X, Y, Z, and E where it is told; None where it is not."""
+    """Wait for the last move; return the position: X, Y, Z, and E if reported; None: not reported."""
     axes = await printer.finished()
     return axes if axes and {"X", "Y", "Z"} <= axes.keys() else None
 
@@ -81,23 +81,23 @@ async def stand_by(printer: Printer, rest: ParkedPlace, config: Config) -> None:
 
 
 async def has_gone_cold(printer: Printer, rest: ParkedPlace) -> bool:
-    """Tell whether heaters that were on are off or set too low to print: a firmware may turn them off in a pause."""
+    """Tell whether heaters that were on are off, or too cold to print: a firmware may turn them off in a pause."""
     if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
         await printer.send("M105")  # the last report may be too old, or there is none yet
     return bool(_cold(printer, rest))
 
 
 def timer_has_run_out(printer: Printer, rest: ParkedPlace) -> bool:
-    """Tell whether all that was hot is off, on a firmware whose own timer turns its motors off together with it."""
+    """Tell whether the firmware's idle timer has run out: every heater is off, and the motors are too."""
     targets = [printer.heaters[name].target for name in rest.targets if name in printer.heaters]
     return rest.axes is not None and printer.dialect.idle.unhomed is not None and bool(targets) and not any(targets)
 
 
 async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
-    """Find out by a tiny move whether the firmware still knows where the head is; return the reason if not."""
+    """Find out by a tiny move whether the firmware still knows its position; return the reason if not."""
     refused: list[str] = []
     words = printer.dialect.idle.unhomed or ""
-    for command in ("G91", f"G1 Z{_UNSEEN:g} F600", f"G1 Z-{_UNSEEN:g} F600", *rest.modes.restore()):
+    for command in ("G91", f"G1 Z{_TINY:g} F600", f"G1 Z-{_TINY:g} F600", *rest.modes.restore()):
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
     return [
@@ -118,9 +118,9 @@ def _cold(printer: Printer, rest: ParkedPlace) -> list[str]:
 
 
 async def heat_again(printer: Printer, rest: ParkedPlace, config: Config) -> None:
-    """Bring back the hotends from standby, and whatever is off, and wait for them before anything moves.
+    """Heat the hotends that are in standby and all heaters that are off, and wait for them before anything moves.
 
-    What the firmware does not tell of, or not any more, may be off as well; it is waited for by the firmware itself.
+    A heater that the firmware does not report may be off as well; for that one the firmware itself has to wait.
     """
     cold = [*_cold(printer, rest), *(rest.targets.keys() - printer.heaters.keys())]
     wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
@@ -138,7 +138,7 @@ def _warn(reason: str) -> None:
 def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
     if heater in _OTHERS:
         return f"{_OTHERS[heater]} S{target:g}"
-    # the hotend of the tool in use may be reported as tool0 though the tool is another one; without T it is the one set
+    # the hotend of the tool in use may be reported as tool0 although another tool is active; without T it is that one
     in_use = heater == printer.hotend(printer.modes.tool or 0)
     number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""
     return f"M104{number} S{target:g}"

@@ -1,4 +1,4 @@
-"""Runner: carries one job to its end: runs the effect of each state in turn, then lets go of all that the job held."""
+"""Runner: carries one job to its end. It runs the effect of each state in turn, then releases what the job held."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,20 +29,16 @@ from hal.errors import NotConnected, PortError
 from hal.loop import WatchedLoop
 from hal.printer import ConnectionState, Printer
 
-BAD_SHARE = 0.1  # the share of lines that the printer has asked for again above which the user is warned
-MANY_LINES = 100  # lines that have to be sent before that share says anything
-CHECKPOINT = 5.0  # seconds between two notes of the place in the store
+BAD_SHARE = 0.1  # share of lines with a resend request from which on the user is warned
+MIN_LINES = 100  # lines sent before that share means anything
+CHECKPOINT = 5.0  # s between two notes of the place in the store
 
 log = structlog.get_logger()
 
 
 @frozen
 class Kit:
-    """What every job needs.
-
-    Attributes:
-        announce: tells the world of each new state.
-    """
+    """What every job needs; `announce` is called with each new state of a job."""
 
     config: Config
     connection: Connection
@@ -60,8 +56,8 @@ class Runner:
         """Make the job of this snapshot; nothing happens before `run`."""
         self._kit = kit
         self.job = Job(snapshot, printer, JobMachine(self._recorded, state), Steps(snapshot, self.keep))
-        self.replaced = False  # another job has taken its place: printer, snapshot and kept file are that one's
-        self.handed_over = False  # the next host goes on with it
+        self.replaced = False  # another job has begun: printer, logbook and kept file belong to that one
+        self.handed_over = False  # the next host continues the job
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -74,16 +70,16 @@ class Runner:
         if not self.replaced:
             self._kit.survival.keep(self.job)
 
-    # -- its course ----------------------------------------------------------------------------------------
+    # -- course --------------------------------------------------------------------------------------------
 
     def start(self, after: "Runner | None" = None) -> None:
-        """Begin with its first state, as soon as the runner before (`after`) has let go of the printer."""
+        """Begin with the first state, once the previous runner (`after`) has released the printer."""
         self._task = asyncio.create_task(self._run(after))
         if self.job.snapshot.wanted == "cancel":
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
-        """Wait for the printer of a job that is to be cancelled for `cancel_deadline_s` seconds at most."""
+        """End a job that is to be cancelled if its printer does not come back within `cancel_deadline_s` seconds."""
         deadline = self._kit.config.job.cancel_deadline_s
         reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
         asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
@@ -101,12 +97,12 @@ class Runner:
         self.start(after)
 
     async def over(self, within: float | None = None) -> None:
-        """Wait until it has let go of everything; a job that has ended may still be writing its record."""
+        """Wait until the job has released everything; after its end it may still be writing its record."""
         if self._task is not None:
             await asyncio.wait([self._task], timeout=within)
 
     async def _run(self, after: "Runner | None") -> None:
-        """Run the effect of each state in turn until the job has ended; then let go of what it held."""
+        """Run the effect of each state in turn until the job has ended; then release what it held."""
         if after is not None:
             await after.over()
         ticking = asyncio.create_task(self._tick())
@@ -121,7 +117,7 @@ class Runner:
             await self._close()
 
     async def _open_file(self) -> None:
-        """Open the file; a request that comes meanwhile does not interrupt this, so no record is left half written."""
+        """Open the file. A request meanwhile does not interrupt this, so no record is left half written."""
         try:
             await self._kit.effects.open_file(self.job)
         except Exception as error:  # noqa: BLE001 - a bug fails the job too, as it does in an effect
@@ -140,15 +136,15 @@ class Runner:
             await self._take_error(error)
 
     async def _tick(self) -> None:
-        """Note the place every CHECKPOINT seconds, for the case that the host dies; look for stalls and a bad line."""
+        """Note the place every CHECKPOINT seconds, in case the host dies; look for a stalled print and a bad line."""
         job = self.job
         progress = NoProgress(60 * self._kit.config.safety.no_progress_min)
         while True:
             await asyncio.sleep(CHECKPOINT)
             self._checkpoint()
-            if progress.look(job.state, job.printer, asyncio.get_running_loop().time()):
+            if progress.check(job.state, job.printer, asyncio.get_running_loop().time()):
                 job.stalled = progress.trouble
-                log.warning("job.progress", reason=progress.trouble or "it goes on", lines=job.lines)
+                log.warning("job.progress", reason=progress.trouble or "it makes progress again", lines=job.lines)
             if job.bad_line is None and (bad := _bad_line(job.printer.counters)):
                 job.bad_line = bad
                 log.warning("printer.bad_line", reason=bad)
@@ -173,7 +169,7 @@ class Runner:
         log.info("job.state", trigger=trigger, old=old.name, new=new.name)
         self._kit.announce(new)
 
-    # -- its end -------------------------------------------------------------------------------------------
+    # -- end -----------------------------------------------------------------------------------------------
 
     async def _take_error(self, error: BaseException) -> None:
         job, kit = self.job, self._kit
@@ -192,7 +188,7 @@ class Runner:
             await self._after_failure(in_danger=isinstance(error, Unsafe))
 
     async def _after_failure(self, *, in_danger: bool) -> None:
-        """Turn the heaters off, then run the script; the job has failed already whatever becomes of it."""
+        """Turn the heaters off, then run the script `after_failure`; the job has failed already."""
         job, kit = self.job, self._kit
         reason, silence = job.reason or "the print failed", kit.config.job.cancel_deadline_s
         if in_danger:
@@ -241,7 +237,7 @@ class Runner:
         )
 
     async def hand_over(self) -> bool:
-        """Leave the job as it is to the next host; False: there is none that could go on."""
+        """Leave the job as it is to the next host; False: it could not be reattached."""
         job = self.job
         if not self.active or self._kit.survival.obstacle(job):
             return False
@@ -258,23 +254,23 @@ class Runner:
 
 
 def verdict(error: BaseException) -> Trigger:
-    """Return the trigger: the line or the board gone interrupts a job, anything else fails it."""
-    lost = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
-    return "interrupt" if isinstance(error, lost) else "fail"
+    """Return the trigger for an error: a lost line or board interrupts a job, anything else fails it."""
+    interrupting = PortError | PrinterReset | NotConnected | StepsDiffer | CannotGoOn
+    return "interrupt" if isinstance(error, interrupting) else "fail"
 
 
 def _bad_line(counters: Counters) -> str | None:
-    """Return a warning if the printer asks for many lines again; None if it does not."""
-    if counters.lines_sent < MANY_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
+    """Return a warning if the printer sends many resend requests; None if it does not."""
+    if counters.lines_sent < MIN_LINES or counters.resends < BAD_SHARE * counters.lines_sent:
         return None
     return (
         f"the printer asked again for {counters.resends} of {counters.lines_sent} lines: "
-        "look at the cable, and for interference"
+        "check the cable, and look for interference"
     )
 
 
 def _wire_delays(job: Job) -> dict[str, float]:
-    """Return how long answers took, and the loop's longest stall since the last job, in ms."""
+    """Return how soon answers were answered (turnaround), and the loop's longest stall since the last job, in ms."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, WatchedLoop):
         return {}

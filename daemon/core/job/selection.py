@@ -1,4 +1,4 @@
-"""By which the file of a print is known again."""
+"""FileMark: what identifies the file of a print."""
 
 from dataclasses import field
 
@@ -7,10 +7,10 @@ from gcode.frozen import frozen
 
 @frozen
 class FileMark:
-    """By which a file is known again: nothing was written to it, and it is no other one of the same name.
+    """What identifies a file: equal marks mean the same file, with nothing written to it since.
 
     Attributes:
-        sha1: of the upload; None: it did not come as one. Too slow to compare by, `daemon.core.job.file_check` does so.
+        sha1: of the upload; None: the file was not uploaded. `daemon.core.job.file_check` compares it, slowly.
     """
 
     path: str

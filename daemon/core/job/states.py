@@ -1,4 +1,4 @@
-"""The job's states and the table of its transitions: the only place where either is written down.
+"""The table of a job's transitions, the only place where they are written down.
 
 A job that has ended stays ended; the next print is another job. The connection has states of its own
 (`hal.printer.ConnectionState`); what clients see is derived from both (`daemon.bridge.status`).
@@ -17,7 +17,7 @@ Trigger = Literal[
     "back_to_starting", "back_to_printing", "back_to_pausing", "back_to_paused", "back_to_resuming",
     "back_to_finishing", "back_to_cancelling",
 ]  # fmt: skip
-"""The names of what makes a job change its state."""
+"""What makes a job change its state."""
 
 # (trigger, from any of, to)
 TRANSITIONS: tuple[tuple[Trigger, tuple[JobState, ...], JobState], ...] = (

@@ -1,8 +1,8 @@
 """FileStream: a file's commands for the link, read ahead by a thread.
 
-The loop never touches the disk: a thread reads blocks of bytes well ahead of the wire (SD cards stall for seconds
-during uploads), and the loop splits them into lines, some at a time, while the printer waits for none: in a batch, a
-line costs a third of what it costs when each is made at its `ok`.
+The loop never touches the disk: a thread reads blocks well ahead of the wire, as SD cards stall for seconds during
+uploads. The loop splits blocks into lines, a batch at a time, while the printer does not wait for a line. In a batch a
+line costs a third of what it costs alone, at its `ok`.
 """
 
 import asyncio
@@ -23,29 +23,29 @@ from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 from gcode.too_hot import PLAIN
 
-BLOCK = 16 * 1024  # bytes; a block that holds nothing but comments must not keep the loop for long
-AHEAD = 64  # blocks that are read ahead: 1 MiB lasts 40 s at 250,000 baud
-LINES_A_TURN = 32  # lines that are made ready at once
-BLOCKS_A_TURN = 2  # blocks that are searched for a line before the loop may do something else
-TOLD = 10  # lines left out that are logged one by one; further ones are only counted
+BLOCK = 16 * 1024  # bytes; a block of nothing but comments must not stall the loop
+AHEAD = 64  # blocks read ahead: 1 MiB lasts 40 s at 250,000 baud
+LINES_A_TURN = 32  # lines made ready at once
+BLOCKS_A_TURN = 2  # blocks searched for a line before the loop gets its turn
+MAX_LOGGED = 10  # lines left out that are logged one by one; further ones are only counted
 
-WAITS_ITSELF = partial(meaning, host_waits=False)
+FIRMWARE_WAITS = partial(meaning, host_waits=False)
 """What a line means where the firmware waits for temperatures."""
 
 
 class LineTarget(Protocol):
-    """What a line has to fit: a printer."""
+    """The printer, as far as a line has to fit it."""
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that it reads now."""
+        """The longest command that it reads, in bytes."""
 
     @property
     def compact(self) -> Compact | None:
-        """What makes a line shorter for it."""
+        """Shortens lines for it; None: lines are sent as they are."""
 
     def fitting(self, command: bytes) -> bytes | None:
-        """Return a command as it can read it; None: it had better not be sent."""
+        """Return a command, cut to what it can read; None: the command must not be sent."""
 
 
 class Anyone:
@@ -62,7 +62,7 @@ class Anyone:
 class FileStream:
     """A `hal.printer.LineSource` over one open file.
 
-    A line that means something to the host stops the stream: `barrier` says what, `proceed` goes on behind it.
+    A line that means something to the host stops the stream: `barrier` is its meaning, `proceed` continues after it.
     The file stays open from `open` to `close`, so replacing or deleting it changes nothing for this print.
     """
 
@@ -73,7 +73,7 @@ class FileStream:
         *,
         on_more: Callable[[], None],
         on_skipped: Callable[[int, str, str], None],
-        understand: Callable[[bytes], Meaning | None] = WAITS_ITSELF,
+        understand: Callable[[bytes], Meaning | None] = FIRMWARE_WAITS,
         receiver: Callable[[], LineTarget] | None = None,
         check: Callable[[bytes], str | None] = lambda _: None,
         alter: Callable[[bytes], bytes] = lambda command: command,
@@ -85,10 +85,10 @@ class FileStream:
             executor: whose threads read.
             on_more: called when `next_line` has lines again after it had none.
             on_skipped: called with (offset, command, reason) for a line that is not sent.
-            understand: tells what a line means to the host, such as a barrier instead of M109.
-            receiver: tells who gets the lines; a command that is too long for it fails the job.
-            check: tells what speaks against sending a command other than a move, which fails the job.
-            alter: makes of such a command what is sent instead.
+            understand: returns what a line means to the host, such as a wait for heat (M109); None: nothing.
+            receiver: returns the printer that gets the lines; a command that is too long for it fails the job.
+            check: returns why a command other than a move must not be sent, which fails the job; None: it may.
+            alter: returns what is sent instead of such a command.
         """
         self.size = self.mtime_ns = self.inode = 0
         self.attention = asyncio.Event()  # `ended`, or a `barrier` is reached, or `error` is set
@@ -96,9 +96,9 @@ class FileStream:
         self.barrier: Meaning | None = None
         self.barrier_offset = -1
         self.error: OSError | CommandError | None = None
-        self.is_rest = False  # it begins with the rest of a print that was lost
+        self.is_rest = False  # the file is the rest of a lost print (`daemon.rest_of_print`)
         self.skipped = 0  # lines that were not sent
-        self.waits = 0  # times that the next lines were not read from the disk when the printer had room for them
+        self.waits = 0  # times that the printer had room for lines that had not been read from the disk
         self._open_file = open_file
         self._executor = executor
         self._on_more = on_more
@@ -113,26 +113,26 @@ class FileStream:
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
         self._ready: deque[Line] = deque()
-        self._behind_ready: tuple[int, bytes] | None = None  # the line behind those, which needs a closer look
+        self._behind_ready: tuple[int, bytes] | None = None  # the line after those, which is not plain
         self._fd = -1
         self._at = 0
         self._read_all = False
         self._finished = False
         self._starved = False
-        self._starved_at = 0.0  # since when; in loop time
-        self.tally = Tally()  # of all prints of this process, where there is one
+        self._starved_at = 0.0  # s of the loop's clock
+        self.tally = Tally()  # counts underruns; the caller may set one for all prints
         self._reading: asyncio.Future[bytes] | None = None
 
     async def open(self, behind: int = -1, passed: int = -1) -> None:
         """Open the file and read the first block.
 
         Args:
-            behind: offset of a line; begin with the one behind it.
-            passed: offset of the last line that was the host's and is done with.
+            behind: offset of the last line sent; the stream begins after it.
+            passed: offset of the last line for the host that has been dealt with.
 
         Raises:
             OSError: it cannot be opened or read.
-            CommandError: it is no text.
+            CommandError: it is not text.
         """
         start = max(behind, passed)
         self._reader = Reader(max(start, 0))
@@ -152,12 +152,12 @@ class FileStream:
             await self._skip_first(done=passed >= start)
 
     async def _skip_first(self, *, done: bool) -> None:
-        """Leave out the first line, which was sent; what it asks of the host remains, unless that is done too."""
+        """Leave out the first line, which was sent; its meaning for the host remains, unless `done`."""
         while self._next_block() or await self._more():
             for offset, command in self._reader:
-                found = self._understand(self._alter(command))
-                if not done and isinstance(found, Sent):
-                    self._stop_at(offset, found)
+                meant = self._understand(self._alter(command))
+                if not done and isinstance(meant, Sent):
+                    self._stop_at(offset, meant)
                 return
 
     async def _more(self) -> bool:
@@ -168,11 +168,11 @@ class FileStream:
         return True
 
     def duplicate(self) -> int:
-        """Return another descriptor of the file, for `os.pread`; whoever asks closes it."""
+        """Return another descriptor of the file, for `os.pread`; the caller closes it."""
         return os.dup(self._fd)
 
     async def close(self) -> None:
-        """Close the file, after a read that is going on; idempotent."""
+        """Close the file, once no read is in progress; idempotent."""
         fd, self._fd = self._fd, -1
         if self._reading is not None:
             await asyncio.wait([self._reading])
@@ -180,7 +180,7 @@ class FileStream:
             await self._loop.run_in_executor(self._executor, os.close, fd)
 
     def next_line(self) -> Line | None:
-        """Return the next line; None: there is none yet, or, if `attention` is set, none until that is dealt with."""
+        """Return the next line; None: none is read yet, or `attention` is set and has to be dealt with first."""
         ready = self._ready
         if not (ready or self._prepare()):
             return None
@@ -190,21 +190,21 @@ class FileStream:
         return line
 
     def _take_ahead(self) -> None:
-        """Make the next lines ready while the printer waits for none, which saves 0.25 ms when it does.
+        """Make the next lines ready before the printer needs them, which saves 0.25 ms when it does.
 
-        A line that needs a closer look gets it when its turn has come, and lines that are not read yet are no underrun.
+        A line that is not plain waits for its turn. Lines that have not been read yet do not count as an underrun here.
         """
         if not (self._ready or self._stopped or self._behind_ready or self._fd < 0):
             self._take_lines(ahead=True)
 
     def _prepare(self) -> bool:
-        """Make the next lines ready; False: there is none now."""
+        """Make the next lines ready; False: there are none now."""
         for _ in range(BLOCKS_A_TURN):
             if self._stopped or self._take_lines():
                 return bool(self._ready)
             if not self._next_block():
                 return False
-        self._loop.call_soon(self._on_more)  # blocks without a line to send: let others have their turn
+        self._loop.call_soon(self._on_more)  # no line in these blocks: let the loop have its turn
         return False
 
     @property
@@ -212,14 +212,14 @@ class FileStream:
         return self.barrier is not None or self.error is not None
 
     def _take_lines(self, *, ahead: bool = False) -> bool:
-        """Make lines ready, up to a line that needs a closer look; False: no line of the block is left.
+        """Make lines ready, up to one that is not plain; False: no line of the block is left.
 
         Args:
-            ahead: the turn of the next line has not come yet.
+            ahead: it is not the next line's turn yet.
         """
         receiver = self._receiver()
         self._longest, self._compact = receiver.longest_command, receiver.compact
-        if self._behind_ready is not None and self._look_closer(*self._behind_ready):
+        if self._behind_ready is not None and self._take_special(*self._behind_ready):
             return True
         for offset, command in self._reader:
             if PLAIN(command) and len(command) <= self._longest:
@@ -229,45 +229,45 @@ class FileStream:
             elif self._ready or ahead:
                 self._behind_ready = offset, command
                 return True
-            elif self._look_closer(offset, command):
+            elif self._take_special(offset, command):
                 return True
         return bool(self._ready)
 
-    def _look_closer(self, offset: int, command: bytes) -> bool:
-        """Deal with a line whose turn has come; False: nothing of it is sent, and it does not stop the stream."""
+    def _take_special(self, offset: int, command: bytes) -> bool:
+        """Deal with a line that is not plain; False: nothing is sent for it, and it does not stop the stream."""
         self._behind_ready = None
-        if found := self._special(offset, command):
-            self._ready.append(job_line(*found, self._compact))
+        if sent := self._special(offset, command):
+            self._ready.append(job_line(*sent, self._compact))
         return bool(self._ready) or self._stopped
 
     def proceed(self) -> None:
-        """Go on behind the barrier."""
+        """Continue after the barrier."""
         self.barrier = None
         self.attention.clear()
 
     def _special(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Look at a line that may be the host's, or too long; return what of it goes to the printer."""
+        """Interpret a line that may be meant for the host, or too long; return what the printer gets, None: nothing."""
         if problem := self._check(command):
             self._fail(f"the line at byte {offset}: {problem}")
             return None
         command = self._alter(command)
-        found = self._understand(command)
-        if found is None:
+        meant = self._understand(command)
+        if meant is None:
             return self._fitting(offset, command)
-        if isinstance(found, Skip):
-            self._skip(offset, command, found.reason)
+        if isinstance(meant, Skip):
+            self._skip(offset, command, meant.reason)
             return None
-        if isinstance(found, Instead):
-            return self._fitting(offset, found.command)
-        self._stop_at(offset, found)
-        return self._fitting(offset, found.command) if isinstance(found, Sent) else None
+        if isinstance(meant, Instead):
+            return self._fitting(offset, meant.command)
+        self._stop_at(offset, meant)
+        return self._fitting(offset, meant.command) if isinstance(meant, Sent) else None
 
-    def _stop_at(self, offset: int, found: Meaning) -> None:
-        self.barrier, self.barrier_offset = found, offset
+    def _stop_at(self, offset: int, barrier: Meaning) -> None:
+        self.barrier, self.barrier_offset = barrier, offset
         self.attention.set()
 
     def _fitting(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
-        """Return the line as the firmware can read it; one that it would cut could never be acknowledged."""
+        """Return the line, cut to what the firmware reads: one that the firmware cuts can never be acknowledged."""
         fitted = self._receiver().fitting(command)
         if fitted is None:
             self._skip(offset, command, "this firmware would take the text for a command")
@@ -282,7 +282,7 @@ class FileStream:
 
     def _skip(self, offset: int, command: bytes, reason: str) -> None:
         self.skipped += 1
-        if self.skipped <= TOLD:
+        if self.skipped <= MAX_LOGGED:
             self._on_skipped(offset, command.decode(), reason)
 
     def _fail(self, reason: str) -> None:
@@ -290,7 +290,7 @@ class FileStream:
         self.attention.set()
 
     def _next_block(self) -> bool:
-        """Give the reader the next block; False: none is read yet, or the file has ended."""
+        """Give the reader the next block; False: none has been read yet, or the file has ended."""
         if self._blocks:
             self._reader.feed(self._blocks.popleft())
             self._read_ahead()

@@ -1,35 +1,35 @@
-"""Tally: what this process has counted in all of its prints, as plain numbers that are handed over when asked for."""
+"""Tally: the counters of all prints of this process."""
 
 from daemon.bridge.words import JobState
 
 
 class Tally:
-    """Counts.
+    """The counters.
 
     Attributes:
-        underruns: times that the printer had room for lines that were not read from the disk yet.
-        starved: s that it waited for them.
-        reattachments: prints whose line or host was gone, by what was gone and how it ended: `line_resumed`,
-            `line_ended`, `restart_resumed`, `restart_ended`.
+        underruns: how often the printer had room for lines that had not been read from the disk.
+        starved: how long it waited for them, in s.
+        reattachments: the number of prints that lost their line or host, by what they lost and how it ended:
+            `line_resumed`, `line_ended`, `restart_resumed`, `restart_ended`.
     """
 
-    __slots__ = ("_gone", "reattachments", "starved", "underruns")
+    __slots__ = ("_lost", "reattachments", "starved", "underruns")
 
     def __init__(self) -> None:
         self.underruns = 0
         self.starved = 0.0
         self.reattachments: dict[str, int] = {}
-        self._gone: str | None = None  # what is gone now
+        self._lost: str | None = None  # what the present print has lost: "line" or "restart"
 
-    def is_away(self, gone: str) -> None:
-        """Take note that a print waits for its printer, as its `line` was lost, or its host by a `restart`."""
-        self._gone = gone
+    def note_loss(self, lost: str) -> None:
+        """Note that a print waits for its printer after it lost its "line", or its host in a "restart"."""
+        self._lost = lost
 
     def on_job(self, state: JobState) -> None:
-        """Take note of a job's new state."""
+        """Count, by the job's new state."""
         if state is JobState.REATTACHING:
-            self._gone = self._gone or "line"
-        elif self._gone is not None:
-            outcome = f"{self._gone}_{'ended' if state.ended or state is JobState.CANCELLING else 'resumed'}"
+            self._lost = self._lost or "line"
+        elif self._lost is not None:
+            outcome = f"{self._lost}_{'ended' if state.ended or state is JobState.CANCELLING else 'resumed'}"
             self.reattachments[outcome] = self.reattachments.get(outcome, 0) + 1
-            self._gone = None
+            self._lost = None

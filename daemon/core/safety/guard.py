@@ -1,4 +1,4 @@
-"""Guard: watches the printer's heaters by the rules in `rules`, and acts if one is broken."""
+"""Guard: watches the printer's heaters by the rules in `rules`, and acts when one is broken."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
 AGAIN = 60.0
-"""Seconds after heaters were turned off in which no rule counts; one that is broken later means an emergency stop."""
+"""Seconds after heaters off in which no rule counts. A rule broken after that means an emergency stop."""
 
-LOOK_AT_LEAST, LOOK_AT_MOST = 5.0, 30.0
-"""Seconds between two checks whether reports still come, at least and at most."""
+MIN_CHECK, MAX_CHECK = 5.0, 30.0
+"""Seconds between two checks that reports still come: at least, and at most."""
 
 log = structlog.get_logger()
 
 
 class Guard:
-    """Watches over the printer that is connected, whichever it is.
+    """Watches the connected printer.
 
     Attributes:
         trouble: the rule that was broken last, in a sentence; None once a print has started or a target was raised.
@@ -40,21 +40,21 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self._watches: dict[str, HeaterWatch] = {}
         self._targets: dict[str, float] = {}
-        self._used_at = 0.0  # when a job or a changed target last showed that somebody uses the heat
+        self._used_at = 0.0  # when a job or a changed target last showed that the heat is in use
         self._read_at = 0.0  # when the last report came
         self._acted_at: float | None = None  # when heaters were turned off because of a broken rule
         self._timer: asyncio.TimerHandle | None = None
-        self._asking: asyncio.Task[None] | None = None  # asks whether the printer works for somebody else
+        self._asking: asyncio.Task[None] | None = None  # asks whether the printer is in use from elsewhere
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
-        connection.on_profile(self._watches.clear)  # each begins anew, by the new limits
+        connection.on_profile(self._watches.clear)  # the watches start over with the new limits
         jobs.subscribe(self._on_job)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with each broken rule, in a sentence."""
         self._listeners.append(listener)
 
-    # -- what it sees --------------------------------------------------------------------------------------
+    # -- reports -------------------------------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TemperaturesRead):
@@ -63,7 +63,7 @@ class Guard:
             self._begin(ready=event.new is ConnectionState.READY)
 
     def _begin(self, *, ready: bool) -> None:
-        """Look at another connection, of which nothing is known."""
+        """Start over with a new connection."""
         self._stop_timer()
         self._watches.clear()
         self._targets.clear()
@@ -100,7 +100,7 @@ class Guard:
         targets = {name: reading.target or 0.0 for name, reading in heaters.items()}
         if targets != self._targets:
             if any(target > self._targets.get(name, 0.0) for name, target in targets.items()):
-                self.trouble = self._acted_at = None  # somebody heats again
+                self.trouble = self._acted_at = None  # the user heats again
             self._targets, self._used_at = targets, now
 
     def _look_for_left_on(self, now: float) -> None:
@@ -128,15 +128,15 @@ class Guard:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("safety.bug", exc_info=error)
 
-    # -- the report that does not come ---------------------------------------------------------------------
+    # -- missing reports -----------------------------------------------------------------------------------
 
     def _look_later(self) -> None:
         now = self._loop.time()
-        due = min(self._read_at + self._silence(), now + LOOK_AT_MOST)  # the limit may be shorter by then
-        self._timer = self._loop.call_at(max(due, now + LOOK_AT_LEAST), self._look)
+        due = min(self._read_at + self._silence(), now + MAX_CHECK)  # the limit may be shorter by then
+        self._timer = self._loop.call_at(max(due, now + MIN_CHECK), self._look)
 
     def _look(self) -> None:
-        """Act if no report has come for too long. The timer is not set anew for each report."""
+        """Act if no report has come for too long. Reports do not restart the timer, which would cost more."""
         printer = self._connection.printer
         late = self._loop.time() - self._read_at >= self._silence()
         if late and printer is not None and is_hot(printer):
@@ -147,7 +147,7 @@ class Guard:
 
     def _silence(self) -> float:
         printer = self._connection.printer
-        # a long interval of reports may be configured: then twice that
+        # at least twice the configured interval of reports, which may be long
         if printer is None:
             return AGAIN
         return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
@@ -157,10 +157,10 @@ class Guard:
             self._timer.cancel()
             self._timer = None
 
-    # -- what it does --------------------------------------------------------------------------------------
+    # -- acting --------------------------------------------------------------------------------------------
 
     def _act(self, trouble: str) -> None:
-        """Turn the heaters off, and tell the user; if they have been turned off in vain, send an emergency stop."""
+        """Turn the heaters off and tell the user; the second time, when that was in vain, send an emergency stop."""
         printer = self._connection.printer
         in_vain = self._acted_at is not None and printer is not None and not is_hot(printer)
         self._acted_at = self._loop.time()

@@ -1,7 +1,7 @@
-"""LineNote: a note of the line that the printer is on, for the helper that turns heaters off if the daemon stays dead.
+"""LineNote: notes which line the printer is on, for the helper that turns heaters off if the daemon stays dead.
 
-The helper (`systemd/safe_off.py`) runs without the daemon's Python environment, which may be what is broken. The next
-daemon reads here which board was connected, and at which baudrate.
+The helper (`systemd/safe_off.py`) runs without the daemon's Python environment, as that may be what is broken. The next
+daemon reads from the note which board was connected, and at which baudrate.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from hal.registry import parse
 
 FILE = "line.json"
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading the note may raise: it may hold anything, as the front could write there."""
+"""What reading the note may raise: the front can write to its folder, so it may hold anything."""
 
 
 class LineNote:
-    """Writes the note when a serial printer is connected, and when it gets another profile; in a thread."""
+    """Writes the note, in a thread, when a serial printer is connected or its profile changes."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         """Prepare; the note is in `folder`, the state directory."""
@@ -32,17 +32,17 @@ class LineNote:
         self._writing: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
-        """Tell the connection what the note says, and write a new one whenever a printer is connected."""
+        """Tell the connection what the note says, and from now on write new ones."""
         connection = self._connection
         connection.subscribe(self._on_event)
         connection.on_profile(self._note_again)
-        make_way(self._path, "which line the printer was on is not known", os.R_OK)
-        with suppress(*UNREADABLE):  # there is none, or another version has written it
+        make_way(self._path, "which line the printer was on is unknown", os.R_OK)
+        with suppress(*UNREADABLE):  # there is none, or it is of another version
             if not self._path.is_file():  # reading a pipe would block the start
                 return
-            found = json.loads(self._path.read_text())
-            device = UsbDevice(**found["device"]) if found.get("device") else None
-            connection.remember(str(found["means"]), int(found["baudrate"]), device)
+            note = json.loads(self._path.read_text())
+            device = UsbDevice(**note["device"]) if note.get("device") else None
+            connection.remember(str(note["means"]), int(note["baudrate"]), device)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
@@ -70,11 +70,11 @@ class LineNote:
             "extruders": profile.hotends,
             "chamber": profile.heated_chamber,
         }
-        with suppress(OSError):  # a full disk: the helper goes by the configuration then
+        with suppress(OSError):  # the disk is full: the helper falls back to the configuration
             await asyncio.to_thread(self._write, json.dumps(content))
 
     def _write(self, text: str) -> None:
         temporary = self._path.with_suffix(".new")
-        make_way(temporary, "the line is noted anew", os.W_OK)
+        make_way(temporary, "the line is noted again", os.W_OK)
         temporary.write_text(text)
         temporary.replace(self._path)  # whole or not at all

@@ -1,7 +1,7 @@
 """Safety: the rules that a heater must not break, and turning the heaters off.
 
-Whichever rule is broken, the same is done: the job fails, every heater is turned off, the user is told (`guard`).
-Turning the heaters off never waits for a lock, a disk or a queue.
+When any rule is broken, the job fails, every heater is turned off, and the user is told (`guard`). Turning the heaters
+off never waits for a lock, a disk or a queue.
 
 The firmware's own protections are quicker and stricter; these rules are for one that has none, or has them turned off.
 So each leaves room for every healthy printer: a false alarm costs a print.
@@ -10,10 +10,10 @@ Rule             | broken when                                                  
 not rising       | far below its target, and no warmer than it was                             | the reports
 drifting         | away from a target that had been reached, or ever hotter on its way down    | the reports
 above maximum    | hotter than the profile allows, overshoot included                          | the reports
-no report        | a heater is on, and nobody knows how hot it is                              | their absence
+no report        | a heater is on, and no temperature is reported                              | their absence
 too hot a target | a file or a client asks for more than the profile allows: never sent        | `gcode.too_hot.excess`
-reply stall      | the printer answers nothing any more: `gcode.errors.PrinterSilent`          | the link
-left on          | a heater is on, and for long there was neither a job nor a command          | `guard`
+reply stall      | the printer has stopped answering: `gcode.errors.PrinterSilent`             | the link
+left on          | a heater is on, and there has been no job and no command for a long time    | `guard`
 """
 
 import asyncio
@@ -39,10 +39,10 @@ CONFIRMED = 3.0
 """Seconds for which readings have to be above the maximum: reports carry no checksum, and a digit may be damaged."""
 
 NO_REPORT = 60.0
-"""Seconds without a report that are too many for a firmware that reports by itself, whatever it is doing."""
+"""Seconds without a report that are too many for a firmware that reports unasked, whatever it is doing."""
 
 NO_REPORT_ASKED = 900.0
-"""The same for one that has to be asked, or is busy: it answers nothing while it homes, levels the bed or dwells."""
+"""The same for a firmware that has to be asked, or is busy: it does not answer while it homes, probes or dwells."""
 
 
 @frozen
@@ -50,11 +50,10 @@ class HeaterBounds:
     """What is normal for one kind of heater: °C and s.
 
     Attributes:
-        far: a heater that is farther than this below its target has to rise; nearer to it even a healthy one is slow.
-        rise: by how much it has to rise within `rise_within`.
-        rise_within: the time for that.
-        drift: how far it may be from a target that it has reached: the part fan costs some 10 °C at first.
-        drift_within: how long it may be farther away.
+        far: how far below its target a heater has to be for the rule "not rising"; nearer, even a healthy one is slow.
+        rise: by how much it has to rise within `rise_within` seconds.
+        drift: how far it may be from a target that it has reached; the part fan costs some 10 °C at first.
+        drift_within: for how long it may be farther away.
     """
 
     far: float
@@ -71,18 +70,18 @@ BED = HeaterBounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_with
 """A big bed heats by 1 °C in 30 s, at the end a third of that. Marlin's limits: 2 °C in 60 s; away by 2 °C for 20 s."""
 
 CHAMBER = HeaterBounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
-"""A chamber that only the bed heats warms by 1 °C in some minutes, and somebody may leave its door open."""
+"""A chamber that only the bed heats warms by 1 °C in some minutes, and its door may be left open."""
 
 
 class HeaterWatch:
     """The rules for the readings of one heater. Times are the loop's, in s, and never go back."""
 
     def __init__(self, name: str, profile: ProfileConfig) -> None:
-        """Begin to watch; earlier readings are not known.
+        """Begin to watch, without earlier readings.
 
         Args:
             name: `tool0`, `bed` or `chamber`.
-            profile: has the maximum.
+            profile: has the maximum temperatures.
         """
         self._name = name
         self._bounds = {"bed": BED, "chamber": CHAMBER}.get(name, HOTEND)
@@ -95,10 +94,10 @@ class HeaterWatch:
         self._away_since = self._hot_since = math.inf
 
     def broken(self, reading: Reading, now: float) -> str | None:
-        """Take a reading; return which rule is broken, in a sentence."""
+        """Take a reading; return the broken rule, in a sentence; None: no rule is broken."""
         if trouble := self._above_maximum(reading.actual, now):
             return trouble
-        target = reading.target or 0.0  # a firmware that tells no targets leaves nothing to compare with
+        target = reading.target or 0.0  # without reported targets there is nothing to compare with
         if target != self._target:
             self._target, self._reached = target, False
             self._coolest, self._away_since = math.inf, math.inf
@@ -118,7 +117,7 @@ class HeaterWatch:
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
     def _not_rising(self, actual: float, now: float) -> str | None:
-        """Look whether it rises. This rule counts until the target has been reached; then `_drifting` does."""
+        """Check that the heater rises. This rule counts until the target is reached; after that `_drifting` does."""
         bounds = self._bounds
         if self._reached or actual >= self._target - bounds.far or actual >= self._mark + bounds.rise:
             self._mark, self._marked_at = actual, now
@@ -150,19 +149,19 @@ class HeaterWatch:
 def longest_silence(printer: PrinterStatus) -> float:
     """Return the seconds without a temperature report that are too many while a heater is on.
 
-    A firmware that is busy may have been told not to report by itself (M155 S0), and answers nothing meanwhile.
+    A firmware that is busy may have been told not to report unasked (M155 S0), and does not answer meanwhile.
     """
     reports = printer.identity.can("AUTOREPORT_TEMP")
     return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
 
 
-def heaters_off_commands(profile: ProfileConfig, told: Heaters | None = None) -> list[str]:
+def heaters_off_commands(profile: ProfileConfig, reported: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
-    return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=told)
+    return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=reported)
 
 
 def is_hot(printer: PrinterStatus) -> bool:
-    """Tell whether some heater has a target."""
+    """Tell whether any heater has a target."""
     return any(reading.target for reading in printer.heaters.values())
 
 
@@ -178,7 +177,7 @@ async def turn_heaters_off(
     printer.feed(None)
     commands = heaters_off_commands(profile, printer.heaters)
     if printer.identity.can("EMERGENCY_PARSER"):
-        commands.insert(0, "M108")  # ends a wait for temperature; read even while the firmware waits
+        commands.insert(0, "M108")  # ends a wait for heat, and is read even during one
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     try:
         async with asyncio.timeout(PATIENCE):

@@ -302,7 +302,7 @@ class Pages:
         """
         try:
             async with asyncio.timeout(HANGS):
-                await self._service.connection.overhear(float("inf"))
+                await self._service.connection.traffic(float("inf"))
         except CoreAway:
             return True
         except TimeoutError:
@@ -360,7 +360,7 @@ class Pages:
         new = any(feed.is_new for feed in self._feeds)
         since = self._since
         try:
-            heard = await self._service.connection.overhear(0.0 if new else since)
+            heard = await self._service.connection.traffic(0.0 if new else since)
         except CoreAway:
             return
         ahead = self._service.wall() - heard.until
