@@ -46,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _config(options: argparse.Namespace) -> FirmwareConfig:
-    """Return what the options make of the firmware that they name.
+    """Return the configuration of the firmware that the options name, changed by the other options.
 
     Raises:
-        ScenarioError: the scenario makes no sense.
+        ScenarioError: the scenario is invalid.
         OSError: the files of the SD card cannot be read.
     """
     config = replace(
@@ -79,8 +79,8 @@ async def _serve(options: argparse.Namespace, firmware: Firmware, stack: context
     printer = _printer(options, firmware, _writer(options, firmware, stack))
     where = await printer.start()
     try:
-        told = where if isinstance(where, str) else f"{where[0]}:{where[1]}"
-        sys.stdout.write(f"{options.pty} -> {told}\n" if options.pty else f"tcp -> {told}\n")
+        address = where if isinstance(where, str) else f"{where[0]}:{where[1]}"
+        sys.stdout.write(f"{options.pty} -> {address}\n" if options.pty else f"tcp -> {address}\n")
         sys.stdout.flush()
         await ended.wait()
     finally:
@@ -117,21 +117,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--pty", type=Path, metavar="PATH", help="where the link to the port shall be")
+    where.add_argument("--pty", type=Path, metavar="PATH", help="where to make the link to the port")
     where.add_argument("--tcp", type=_host_and_port, metavar="HOST:PORT", help="where to listen; port 0: any free one")
     add = parser.add_argument
     add("--firmware", choices=FIRMWARES, default="marlin", metavar="NAME", help=f"{', '.join(FIRMWARES)} (marlin)")
     add("--scenario", type=Path, metavar="FILE", help="what goes wrong, and when (docs/simulator.md)")
     add("--seed", type=int, default=0, metavar="N", help="of everything random (0)")
     add("--speed", type=_positive, default=1.0, metavar="X", help="times faster than life (1)")
-    add("--record", type=Path, metavar="FILE", help="keep the session, for `nozzled replay`")
+    add("--record", type=Path, metavar="FILE", help="record the session, for `nozzled replay`")
     add("--oracle", type=Path, metavar="FILE", help="write accepted commands as lines of JSON")
-    add("--baudrate", type=_natural, metavar="B", help="let bytes take their time on the wire")
+    add("--baudrate", type=_natural, metavar="B", help="speed of the wire; without it bytes take no time")
     for name, each in OPTIONS.items():
         add(f"--{name.replace('_', '-')}", type=each.read, metavar="X", help=f"{each.meaning}; {each.allowed}")
-    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="what each way may take besides, at random (0)")
-    add("--sd", type=Path, metavar="FOLDER", help="what is on the printer's SD card")
-    add("--no-reset-on-open", action="store_true", help="a board that opening the port does not reset")
+    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="random delay of each packet, at most (0)")
+    add("--sd", type=Path, metavar="FOLDER", help="the content of the printer's SD card")
+    add("--no-reset-on-open", action="store_true", help="opening the port does not reset the board")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a firmware says about the lines that it gets, made of its `Speech`: acknowledgements and refusals."""
+"""A firmware's answers to lines, made from its `Speech`: acknowledgements and refusals."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from hal.simulated.speech import Speech
 
 
 def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> Iterator[str]:
-    """Yield what asks for the next line again; `refused` is the line that was wrong, None where none was."""
+    """Yield a resend request; `refused` is the line that was wrong, None: none was."""
     last = receiver.last_number
     values = {"last": last, "next": last + 1, "checksum": refused.checksum if refused else 0}
     reason = speech.lines.reasons.get(refused.reason, refused.reason) if refused else ""
@@ -19,11 +19,11 @@ def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> 
         yield from template.format(reason=reason, **values).split("\n")
 
 
-def ok(config: FirmwareConfig, number: int | None, seen: int, free: int, places: int) -> str:
-    """Return the acknowledgement of a line: `free` moves fit the planner, `places` lines the queue."""
+def ok(config: FirmwareConfig, number: int | None, last: int, free: int, places: int) -> str:
+    """Return the acknowledgement of a line: the planner has room for `free` moves, the queue for `places` lines."""
     if not config.advanced_ok:
         template = config.speech.ok
-        known = {"number": "" if number is None else number, "last": seen, "number_or_0": number or 0}
-        return template if template == "ok" else template.format(**known).rstrip()
-    told = f"P{free} B{places}"
-    return f"ok {told}" if number is None else f"ok N{number} {told}"
+        values = {"number": "" if number is None else number, "last": last, "number_or_0": number or 0}
+        return template if template == "ok" else template.format(**values).rstrip()
+    room = f"P{free} B{places}"
+    return f"ok {room}" if number is None else f"ok N{number} {room}"

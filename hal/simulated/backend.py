@@ -1,4 +1,4 @@
-"""What `sim` means as a printer address: `sim?firmware=prusa&scenario=/tmp/bad-cable.toml&seed=1&speed=20`."""
+"""The backend for addresses of the scheme `sim`: `sim?firmware=prusa&scenario=/tmp/bad-cable.toml&seed=1&speed=20`."""
 
 import asyncio
 import weakref
@@ -21,17 +21,17 @@ _powered: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Power
 
 
 def create_transport(address: Address) -> SimulatedTransport:
-    """Return the transport to a simulated printer, not switched on yet.
+    """Return the transport to a simulated printer, which is off until it is opened.
 
-    Options: `firmware`, one of `FIRMWARES`; `scenario`, a file that says what goes wrong; `speed`, how many times
+    Options: `firmware`, one of `FIRMWARES`; `scenario`, a file with what goes wrong; `speed`, how many times
     faster than real; `seed` of its random numbers; `baudrate` of its wire, whose bytes take no time by default;
-    `oracle`, a file that takes each accepted command as a line of JSON; and those of `hal.simulated.options`.
+    `oracle`, a file to which each accepted command is written as a line of JSON; and those of `hal.simulated.options`.
 
-    Each transport has a printer of its own. With a scenario an address is one printer for as long as the loop runs:
-    what has happened to it does not happen again when the host comes back.
+    Each transport has a printer of its own. With a scenario, though, an address is one printer for as long as the loop
+    runs, so that a fault that has happened does not happen again when the host reattaches.
 
     Raises:
-        AddressError: there is a target, or an option is unknown or wrong.
+        AddressError: the address has a target, or an option is unknown or wrong.
     """
     address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle", *OPTIONS)
     if address.target:
@@ -44,7 +44,7 @@ def create_transport(address: Address) -> SimulatedTransport:
 
 
 def config_of(address: Address) -> FirmwareConfig:
-    """Return what the address says about the printer; raises AddressError."""
+    """Return the printer's configuration from its address; raises AddressError."""
     config = address.option("firmware", _firmware, ", ".join(FIRMWARES)) or FirmwareConfig()
     seed = address.option("seed", natural_int, "a whole number, 0 or more")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
@@ -81,7 +81,7 @@ def _oracle(address: Address) -> Oracle | None:
 
 
 class _LastingTransport(SimulatedTransport):
-    """To the printer that was made for this address first, on this loop."""
+    """A transport to the printer that was first made for this address on this loop."""
 
     def __init__(self, address: Address, firmware: Firmware, speed: float) -> None:
         super().__init__(firmware, str(address), speed)

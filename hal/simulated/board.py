@@ -1,4 +1,4 @@
-"""The board as its commands see it: the machine's state, the clock, and a way to say something."""
+"""Board: what commands work on: the machine's state, the clock, and a way to send messages."""
 
 import copy
 import math
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from hal.simulated.eeprom import Eeprom
 
 Wait = Iterator[float]
-"""A command that takes time: yields each time until which nothing is to be done. It may be resumed earlier."""
+"""A command that takes time: it yields the time at which it wants to continue, and may be resumed earlier."""
 
 
 @mutable
 class ModalState:
-    """What G-code sets once for all lines that follow."""
+    """The state that G-code sets for all lines that follow."""
 
     relative: bool = False
     relative_e: bool = False
@@ -33,90 +33,90 @@ class ModalState:
     unit: float = 1.0  # mm
     feedrate: float = 25.0  # mm/s
     speed_percent: float = 100.0
-    kept_speed_percent: float = 100.0  # by M220 B
+    saved_speed_percent: float = 100.0  # by M220 B
     flow_percent: float = 100.0
     cold_extrusion: bool = False
-    coldest: float = 170.0  # °C at which anything is extruded
+    min_extrude: float = 170.0  # °C; a colder hotend does not extrude
     soft_endstops: bool = True
     tool: int = 0
     tool_offsets: dict[int, tuple[float, float, float]] = field(default_factory=dict)  # of M218
-    position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E where all moves will end
-    offset: list[float] = field(default_factory=lambda: [0.0] * 4)  # of G92: logical is position + offset
+    position: list[float] = field(default_factory=lambda: [0.0] * 4)  # X, Y, Z, E at which all moves will end
+    offset: list[float] = field(default_factory=lambda: [0.0] * 4)  # set by G92: logical is position + offset
     homed: set[int] = field(default_factory=set)
     retracted: bool = False  # by G10
     retraction: float = 3.0  # mm of G10 (RETRACT_LENGTH)
     retract_feedrate: float = 45.0  # mm/s
     retract_lift: float = 0.0  # mm
-    recover_extra: float = 0.0  # mm of G11 besides
+    recover_extra: float = 0.0  # mm that G11 adds
     recover_feedrate: float = 8.0  # mm/s
     steps: list[float] = field(default_factory=lambda: [80.0, 80.0, 400.0, 93.0])  # per mm
 
     def tool_offset(self, tool: int) -> tuple[float, float, float]:
-        """Return where a tool's nozzle is beside the first one's, in mm."""
+        """Return the offset of a tool's nozzle from the first tool's, in mm."""
         return self.tool_offsets.get(tool, (0.0, 0.0, 0.0))
 
 
 class CommandRunner(Protocol):
-    """What runs the commands and says what comes of them: `hal.simulated.firmware.Firmware`."""
+    """What runs the commands: `hal.simulated.firmware.Firmware`."""
 
     def say(self, line: str) -> None:
-        """Say a line to the host."""
+        """Send a line to the host."""
 
     def kill(self, *reasons: str) -> None:
-        """Stop everything for an error of the firmware's own."""
+        """Stop everything, for an error that the firmware detects."""
 
     def halt(self, text: str) -> None:
-        """Stop the machine, but not the firmware."""
+        """Stop the machine; the firmware goes on to answer."""
 
     def end_halt(self) -> None:
-        """End that, as M999 does."""
+        """End a halt, as M999 does."""
 
     def set_line_number(self, number: int) -> None:
         """Count lines from here (M110)."""
 
     def resend(self) -> None:
-        """Ask for the next line again, as after an error."""
+        """Send a resend request for the next line, as after an error."""
 
     def acknowledge(self) -> None:
-        """Say the `ok` of the running command, which goes on."""
+        """Send the `ok` of the running command, which continues."""
 
     def forget_lines(self) -> None:
-        """Forget the lines behind it, and moves."""
+        """Forget the lines after the running command, and all moves."""
 
     def resend_forgotten(self) -> None:
-        """Ask for them again."""
+        """Send a resend request for the forgotten lines."""
 
 
 class Board:
-    """Everything that a reset forgets, but the serial side.
+    """Everything that a reset forgets, except the serial side.
 
     Attributes:
         now: the device's time in seconds.
-        kept_awake: a command goes on that counts as a move for M85, though nothing moves.
-        waiting: a command may wait for a temperature or the user; M108 takes it away.
-        busy_reason: what the busy lines say.
-        answer_line: what the running command wants said in place of its `ok`.
+        kept_awake: the running command counts as a move for M85, although nothing moves.
+        waiting: the running command may wait for a temperature or the user; M108 clears this.
+        busy_reason: the text of the busy lines.
+        answer_line: the running command's answer in place of its `ok`.
         restarts: the firmware restarts once the running command is answered.
-        report_interval: of M155, in s; 0 is none.
+        report_interval: of M155, in s; 0: no reports.
         report_at: when the next report is due.
-        position_interval: of M154, in s; 0 is none.
+        position_interval: of M154, in s; 0: no reports.
         position_at: when the next position is due.
-        user_after: seconds until somebody at the printer answers what it asks; infinite where nobody is there.
-        resume_at: when somebody at the printer chooses Resume.
+        user_after: seconds until the user answers the printer's question; infinite: there is no user.
+        resume_at: when the user chooses Resume at the printer.
         heat_first: the next move waits until all is hot (Teacup).
-        runout_sensor: looks whether there is filament.
-        shown: the text on the display, as far as somebody has set it.
-        message: the one of M117.
-        progress: of M73, by the letter of the parameter.
-        saved: place and target of a print that the firmware has paused itself (Prusa).
+        runout_sensor: the filament sensor is on.
+        shown: the text on the display.
+        message: the text of M117.
+        progress: of M73, by parameter letter.
+        saved: position and target of a print that the firmware has paused by itself (Prusa).
         broken_endstops: axes whose endstop does not trigger.
-        line: number of the line whose command is running, None where it has none.
-        command: the text of the last one that was begun.
+        line: the number of the line whose command is running; None: it has none.
+        command: the text of the last command begun.
         stops: how often all moves were dropped.
-        moved_at: when the last move ended that is over.
+        moved_at: when the last finished move ended.
         heat: heaters and fans; they outlive a reset.
         runner: runs the commands.
-        inactivity: what happens when nothing does.
+        inactivity: the timers M85, M86 and `idle_timeout`.
     """
 
     def __init__(self, config: FirmwareConfig, runner: CommandRunner, oracle: Oracle, heat: Heating) -> None:
@@ -127,7 +127,7 @@ class Board:
         self.command = ""
         self.say = runner.say
         self.now = 0.0
-        self.modal = ModalState(coldest=config.speech.reports.coldest)
+        self.modal = ModalState(min_extrude=config.speech.reports.min_extrude)
         self.limits = copy.deepcopy(config.limits)
         self.planner = Planner(self.limits, self.moved, self._starved)
         self.heat = heat
@@ -190,7 +190,7 @@ class Board:
             self.say(self.temperatures())
             self.report_at += self.report_interval
         if self.position_at <= self.now:
-            self.tell_position()
+            self.report_position()
             self.position_at += self.position_interval
         if self.sd.due <= self.now:
             self.sd.advance(self.now)
@@ -199,7 +199,7 @@ class Board:
             self.act("resume")
 
     def _check_inactivity(self) -> None:
-        """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, where nothing has happened for too long."""
+        """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, after too long without a move."""
         if self.kept_awake:
             self.inactivity.note(self.now)
         moves_end = self.planner.idle_at(self.now)
@@ -214,22 +214,22 @@ class Board:
             self.heat.cool_to(self.inactivity.hotend_idle.hotend, self.inactivity.hotend_idle.bed, self.now)
 
     def answer(self, text: str) -> None:
-        """Have the command answered by this line instead of a mere `ok`."""
+        """Answer the command by this line instead of a plain `ok`."""
         self.answer_line = text
 
     def heaters_off(self) -> None:
-        """Turn all heaters off: the firmware has stopped."""
+        """Turn all heaters off, as the firmware has stopped."""
         self.heat.halt(self.now)
         self.inactivity = Inactivity(self.config.speech.idle_timeout)
 
     def act(self, text: str) -> None:
-        """Tell the host to do something, where this firmware does."""
+        """Send an `//action:` line, if this firmware does."""
         speech = self.config.speech
         if self.config.host_actions and (not speech.actions or text.partition(" ")[0] in speech.actions):
             self.say(speech.action.format(text=text))
 
     def show(self, text: str) -> None:
-        """Show a text on the display, of which some firmwares tell the host."""
+        """Show a text on the display; some firmwares report that to the host."""
         self.shown = text
         if self.config.speech.status:
             self.say(self.config.speech.status)
@@ -249,7 +249,7 @@ class Board:
             self.modal.position[:3] = stopped[:3]
 
     def forget_moves(self) -> int:
-        """Drop all moves, those of the extruder too; return how many they were."""
+        """Drop all moves, including the extruder's; return their number."""
         count = PLACES - self.planner.free(self.now)
         stopped = self.planner.stop(self.now)
         self.stops += 1
@@ -258,7 +258,7 @@ class Board:
         return count
 
     def moved(self, move: Block, began: float) -> None:
-        """Tell the oracle of a move that was driven."""
+        """Record a finished move with the oracle."""
         self.moved_at = began + move.seconds
         self.oracle.moved(move, began, self.modal.tool)
 
@@ -271,7 +271,7 @@ class Board:
         return axis in modal.homed and modal.position[axis] == 0 and axis not in self.broken_endstops
 
     def place(self) -> Vector:
-        """Return where all moves will end, in mm from the endstops."""
+        """Return the position at which all moves will end, in mm from the endstops."""
         x, y, z, e = self.modal.position
         return x, y, z, e
 
@@ -282,7 +282,7 @@ class Board:
         return self.heat.report(self.modal.tool, self.now)
 
     def _other_temperatures(self, template: str) -> str:
-        """Return the report of a firmware that is not Marlin: the active hotend and the bed."""
+        """Return the report of a firmware other than Marlin: the active hotend and the bed."""
         return template.format(**self._readings())
 
     def _readings(self) -> dict[str, float]:
@@ -293,22 +293,22 @@ class Board:
         return values
 
     def answer_temperatures(self) -> None:
-        """Answer M105: in Marlin and others the ok stands on the data line, also with ADVANCED_OK."""
+        """Answer M105: in Marlin and others the data follow the ok on one line, with ADVANCED_OK too."""
         if self.config.speech.reports.temperatures_on_ok:
             ok = self.config.speech.ok_with_data.format(number_or_0=self.line or 0)
             self.answer(f"{ok} {self.temperatures().lstrip()}")
         else:
             self.say(self.temperatures())
 
-    def tell_waiting(self, left: int | str) -> None:
-        """Report while a command waits for heat that is to last for `left` seconds more; `?` where nobody knows."""
+    def report_wait(self, left: int | str) -> None:
+        """Send the report of a wait for heat that lasts for `left` seconds more; `?`: not known."""
         self.say(self.config.speech.reports.waiting.format(report=self.temperatures(), left=left, **self._readings()))
 
-    def tell_position(self, *, real: bool = False) -> None:
-        """Say the position as M114 does: where all moves will end, or where the machine is now."""
+    def report_position(self, *, real: bool = False) -> None:
+        """Send the position as M114 does: where all moves will end, or (`real`) where the machine is now."""
         modal, now = self.modal, self.planner.place(self.now) or self.place()
-        told = now if real else modal.position
-        x, y, z, e = (at + shift + 0.0 for at, shift in zip(told, modal.offset, strict=True))
+        reported = now if real else modal.position
+        x, y, z, e = (at + shift + 0.0 for at, shift in zip(reported, modal.offset, strict=True))
         steps = [round(at * per) for at, per in zip(now[:3], modal.steps[:3], strict=True)]
         counts = {"steps_x": steps[0], "steps_y": steps[1], "steps_z": steps[2]}
         self.say(self.config.speech.reports.position.format(x=x, y=y, z=z, e=e, f=modal.feedrate * 60, **counts))

@@ -1,4 +1,4 @@
-"""What can be chosen about a simulated printer, as data."""
+"""FirmwareConfig: everything that can be configured about a simulated printer."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -13,46 +13,46 @@ from hal.simulated.speech import Speech
 
 @frozen
 class FirmwareConfig:
-    """A printer with Marlin 2.0.x, as built without options.
+    """A printer; the defaults are those of Marlin 2.0.x, built without options.
 
     Attributes:
         emergency_parser: M108, M112, M410 and M876 act when their bytes arrive, whatever is queued before.
         advanced_ok: `ok N10 P15 B3` instead of `ok`.
         host_actions: `//action:` lines, prompts and M0.
-        busy: `echo:busy: processing` each `busy_interval` seconds of a long command.
+        busy: `echo:busy: processing` every `busy_interval` seconds of a long command.
         autoreport: M155 is understood.
-        eeprom: M500 and M501 keep settings over a reset.
+        eeprom: M500 and M501 preserve settings over a reset.
         progress: M73 is understood.
-        sd_card: M20 and its kin are understood; with `autoreport` M27 reports by itself too.
-        meatpack: lines are unpacked where the host says so (MEATPACK).
+        sd_card: M20 and its kin are understood; with `autoreport`, M27 S too.
+        meatpack: lines are unpacked once the host switches that on (MEATPACK).
         marlin21: a repeat of the last line or the one before is dropped without an answer.
-        rx_buffer: bytes that wait on the device while the command queue is full.
-        queue: commands that wait to be executed, the running one included.
+        rx_buffer: size of the receive buffer in bytes.
+        queue: size of the command queue in lines, the running one included.
         flow_control: bytes beyond the receive buffer wait on the host's side (native USB) instead of
             vanishing (UART).
         baudrate: speed of the wire in both directions; None where bytes take no time.
         latency: seconds that a packet of up to 64 bytes takes through USB or a network, each way.
-        jitter: seconds that it may take besides, at random.
-        execution_time: seconds that each command costs the device's processor.
+        jitter: seconds of random delay on top, at most.
+        execution_time: seconds of the device's processor for each command.
         boot_time: seconds from a reset to `start`; what arrives meanwhile is lost.
         restart_time: seconds from a restart by command until it is ready.
         noise: standard deviation of a temperature reading, °C.
         seed: of everything random; the same seed and input give the same bytes.
         e_mode: what makes coordinates of E relative.
-        speech: how it speaks where it does otherwise than Marlin.
+        speech: its messages, where they differ from Marlin's.
         scenario: what goes wrong.
         sd_files: what is on the SD card: names as M20 lists them, and contents.
-        extruders: how many tools there are, T0 and so on.
-        shared_nozzle: they share one hotend, which is the only one in reports.
+        extruders: the number of tools, T0 and so on.
+        shared_nozzle: the tools share one hotend, the only one in reports.
         whole_degrees: targets are whole degrees, and so are Marlin's reports.
         fw_retract: G10 and G11 retract (FWRETRACT).
         runout_sensor: M412 is understood.
-        volume: how far X, Y and Z can go, in mm from where they are 0.
-        lowest: how far down, which is below 0 where that is the middle of the bed, or the nozzle gets beyond it.
+        volume: the highest X, Y and Z, in mm.
+        lowest: the lowest X, Y and Z, in mm; below 0 if 0 is the middle of the bed, or the nozzle reaches beyond it.
         chamber: the heater of a heated chamber; None: there is none.
-        fans: how many there are; the first one blows on the part.
+        fans: the number of fans; the first one blows on the part.
         hotend_idle_timeout: M86 and M87 are understood.
-        park: where the machine stands at power-on, mm from its endstops; it decides what the first G28 takes.
+        park: where the machine stands at power-on, in mm from its endstops; decides how long the first G28 takes.
     """
 
     emergency_parser: bool = False

@@ -1,4 +1,4 @@
-"""Settings that outlive a reset: M500 stores them, M501 and a boot bring them back, M502 forgets changes."""
+"""Eeprom: settings that outlive a reset. M500 stores them, M501 and a boot load them, M502 loads the defaults."""
 
 import copy
 from typing import TYPE_CHECKING
@@ -9,22 +9,22 @@ if TYPE_CHECKING:
 
 
 class Eeprom:
-    """What M500 has stored: limits and steps."""
+    """The settings stored by M500: limits and steps."""
 
     def __init__(self) -> None:
         self._stored: tuple[MotionLimits, list[float]] | None = None
 
     def store(self, board: "Board") -> None:
-        """Keep the board's settings as they are now."""
+        """Store the board's present settings."""
         self._stored = copy.deepcopy((board.limits, board.modal.steps))
 
     def load(self, board: "Board") -> None:
-        """Give the board the stored settings; none are stored: its own."""
+        """Give the board the stored settings, if there are any."""
         if self._stored is not None:
             self._give(board, *copy.deepcopy(self._stored))
 
     def load_defaults(self, board: "Board") -> None:
-        """Give the board the settings that it was made with; what is stored stays."""
+        """Give the board its default settings; the stored ones stay."""
         self._give(board, copy.deepcopy(board.config.limits), list(DEFAULT_STEPS))
 
     def _give(self, board: "Board", limits: "MotionLimits", steps: list[float]) -> None:

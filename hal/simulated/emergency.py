@@ -1,20 +1,20 @@
-"""EMERGENCY_PARSER: a few commands are understood while their bytes arrive, before anything queued."""
+"""EMERGENCY_PARSER: a few commands act when their bytes arrive, before anything that is queued."""
 
 import re
 
 _EMERGENCY = re.compile(rb" *(?:N[-\d ]*)?(M108|M112|M410|M876)")
-_LONGEST = 32  # bytes of a line that matter: number and code
+_PREFIX = 32  # bytes of a line that matter: its number and code
 
 
 class EmergencyParser:
-    """Watches the bytes from the wire, also those that the receive buffer then loses."""
+    """Watches the bytes from the wire, including those that find the receive buffer full."""
 
     def __init__(self) -> None:
-        self._begun = b""
+        self._partial = b""
 
     def feed(self, data: bytes) -> list[str]:
         """Return the emergency commands whose line ended in these bytes, in order."""
-        *lines, rest = (self._begun + data).replace(b"\r", b"\n").split(b"\n")
-        self._begun = rest[:_LONGEST]
-        found = (_EMERGENCY.match(line[:_LONGEST]) for line in lines)
-        return [match[1].decode() for match in found if match]
+        *lines, rest = (self._partial + data).replace(b"\r", b"\n").split(b"\n")
+        self._partial = rest[:_PREFIX]
+        matches = (_EMERGENCY.match(line[:_PREFIX]) for line in lines)
+        return [match[1].decode() for match in matches if match]

@@ -4,29 +4,29 @@
                                                                      └→ `ok` → wire
 
 Theory of operation. This is a discrete-event simulation: everything that happens has a computed time, `next_event`
-tells the earliest, and `advance` works through all that is due. There is no clock and no task, so a print of an hour
+returns the earliest, and `advance` works through all that is due. There is no clock and no task, so a print of an hour
 takes seconds, and the same seed gives the same print, byte for byte.
 
 The chain above is Marlin's main loop (MarlinCore.cpp `idle`, queue.cpp `get_available_commands` and `advance`), and
-most of what troubles a host follows from its sizes:
+most of a host's troubles follow from its sizes:
 
-* A byte that finds the receive buffer full is lost without a word (marlin-plain-overflow.txt). Lines move on to the
-  command queue as long as that has room, also while a command runs. So a host that keeps within 127 bytes and 4 lines
+* A byte that finds the receive buffer full is lost without an error (marlin-plain-overflow.txt). Lines move on to the
+  command queue while that has room, even during a command. So a host that keeps within 127 bytes and 4 lines
   loses nothing.
 * A line is accepted when it is read: number first, then checksum. A refusal flushes the receive buffer, even in the
-  middle of a line that is arriving; the tail of that line is then a line of its own, mostly an unknown command
+  middle of a line that is arriving; the rest of that line then counts as a line, mostly an unknown command
   (marlin-plain-lines.txt, "12 short lines at once").
 * An accepted line is answered when it has been executed; a move, when it has its place in the planner. While a command
-  takes time (`Wait` yields when it wants to go on), later lines wait, and `busy` is said each 2 s.
-* What the EMERGENCY_PARSER hears skips the queue. Without it, M108, M112 and M410 are seen when their line leaves the
+  takes time (its `Wait` yields the time at which it continues), later lines wait, and `busy` is sent every 2 s.
+* The EMERGENCY_PARSER's commands skip the queue. Without it, M108, M112 and M410 are seen when their line leaves the
   receive buffer (queue.cpp), so they come too late behind a full queue.
 
-Other firmwares are data: a `Speech` says what they say and when, and `Receiver` has a subclass where lines are read
-in another way (Repetier). The sources of each are in docs/firmware.md, the dialogues in tests/data/transcripts/.
-Faults (`faults`) act at fixed points of the chain: on the bytes of the wire, on the verdict of a line, on an answer.
-Where no scenario is given they cost nothing. The `oracle` sees what was accepted and executed, and is the judge of a
-test. Of the host's own code the firmware uses `gcode.framing`, `gcode.command` and the arithmetic of moves
-(`planner`, `arcs`); the recorded dialogues keep an error in these from hiding.
+Other firmwares are data: a `Speech` has their messages and when they are sent, and `Receiver` has a subclass for a
+firmware that reads lines in another way (Repetier). The sources of each are in docs/firmware.md, the dialogues in
+tests/data/transcripts/. Faults (`faults`) act at fixed points of the chain: on the bytes of the wire, on the verdict
+about a line, on an answer. Without a scenario they cost nothing. The `oracle` records what was accepted and executed;
+tests judge by it. Of the host's own code the firmware uses `gcode.framing`, `gcode.command` and the arithmetic of moves
+(`planner`, `arcs`); the recorded dialogues keep an error in a shared part from hiding.
 """
 
 import math
@@ -54,7 +54,7 @@ from hal.simulated.wire import wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_AT_ONCE = {"M108", "M112", "M410"}  # without EMERGENCY_PARSER: when the line is read into the queue
+_URGENT = {"M108", "M112", "M410"}  # act when the line enters the queue, without EMERGENCY_PARSER (queue.cpp)
 
 
 class Firmware:
@@ -63,9 +63,9 @@ class Firmware:
     It is off until the first `reset`.
 
     Attributes:
-        plugged_at: until then the cable is pulled.
-        on_unplug: called when it is.
-        broken_endstops: axes whose endstop does not trigger; as the heat, they outlive a reset.
+        plugged_at: when a pulled cable is plugged in again.
+        on_unplug: called when the cable is pulled.
+        broken_endstops: axes whose endstop does not trigger; these outlive a reset, as the heat does.
     """
 
     def __init__(self, config: FirmwareConfig | None = None, oracle: Oracle | None = None) -> None:
@@ -81,7 +81,7 @@ class Firmware:
         speech = config.speech
         self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
         self._at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
-        self._at_once_codes = _AT_ONCE - speech.lacks
+        self._urgent_codes = _URGENT - speech.lacks
         self._watches_silence = min(speech.lines.asks_after, speech.lines.drops_after) < math.inf
         self._commands = CommandSet(config)
         self.heat = Heating(config)
@@ -93,7 +93,7 @@ class Firmware:
         self.halted = True
 
     def _power_up(self, boot_at: float) -> None:
-        """Forget everything but the time."""
+        """Forget everything but the time and the machine."""
         config = self.config
         self.halted = False
         self.heat.restart(self.now)
@@ -111,11 +111,11 @@ class Firmware:
         self._idle_at = math.inf  # when the next `wait` is due
         self._hung_until: float | None = None
         self._boot_at = boot_at
-        self._shut_down = ""  # why it answers but does nothing any more
+        self._shut_down = ""  # why it only answers: the text of a halt after which it goes on to talk
         self._late_banner: deque[tuple[float, str]] = deque()
         self._visitor: Visitor | None = None
-        self._forgotten = 0  # number of the last line before those that a pause of its own has dropped
-        self._silent_since = 0.0  # on the wire from the host
+        self._forgotten = 0  # the last line before those that a pause of the firmware's own dropped
+        self._silent_since = 0.0  # when the host last sent a byte
         if self._faults is not None:
             self._faults.forget()
 
@@ -124,7 +124,7 @@ class Firmware:
             return PackedReceiver(self.config, self.say)
         return RepetierReceiver(self.config) if self.config.speech.lines.numbers == "modulo" else Receiver(self.config)
 
-    # ── what a transport calls ──────────────────────────────────────────────────────────────────────────────
+    # ── for transports ──────────────────────────────────────────────────────────────────────────────────────
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes that the host puts on the wire at `now`."""
@@ -140,7 +140,7 @@ class Firmware:
         return self.output()
 
     def proceed(self, now: float) -> float:
-        """Do everything that is due up to `now`; return when there is more to do. What is said waits for `output`."""
+        """Do everything that is due up to `now`; return when there is more to do. Messages wait for `output`."""
         while (due := self._next()) <= now:
             if due > self.now:
                 self.now = self.board.now = due
@@ -156,11 +156,11 @@ class Firmware:
 
     @property
     def heard_at(self) -> float:
-        """When the host hears the next line; infinite where nothing was said."""
+        """When the next line reaches the host; infinite: there is none."""
         return self._to_host.due
 
     def next_event(self) -> float | None:
-        """Return when `advance` has something to do again; None: when bytes come."""
+        """Return when `advance` has something to do next; None: not before bytes come."""
         due = min(self._next(), self.heard_at)
         return None if due == math.inf else due
 
@@ -177,30 +177,30 @@ class Firmware:
             self.reset(now)
 
     def advance_silently(self, now: float) -> None:
-        """As `advance`, while nobody listens: what the firmware says is lost."""
+        """As `advance`, without a host: messages are lost."""
         self.advance(now)
         self._to_host.clear()
 
     def start_panel_print(self, name: str, size: int) -> None:
-        """Begin a print from the SD card, as somebody at the panel does."""
+        """Begin a print from the SD card, as a user at the panel does."""
         self.board.sd.start(name, size, self.now)
 
     @property
     def asks_user(self) -> bool:
-        """It waits for somebody at the printer (M0, M600)."""
+        """It waits for its user (M0, M600)."""
         return self.board.waiting and self.board.busy_reason == PAUSED_FOR_USER
 
     def press_knob(self) -> None:
-        """Answer what it asks, as somebody at the printer does."""
+        """Press the knob, which ends a wait for the user."""
         if self.asks_user:
-            self._at_once("M108")
+            self._act_now("M108")
 
     @property
     def happened(self) -> Sequence[FaultRecord]:
-        """What has gone wrong by the scenario, the first of it."""
+        """The faults that the scenario has caused, up to a limit."""
         return self._faults.happened if self._faults is not None else ()
 
-    # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────
+    # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def kill(self, *reasons: str) -> None:
         """Stop everything for an error of the firmware's own: heaters off, no more moves, often silence until reset."""
@@ -223,7 +223,7 @@ class Firmware:
             self.boot(self.config.speech.stop.reboots_after, heard=True)
 
     def halt(self, text: str) -> None:
-        """Stop everything as this firmware does where it goes on to answer."""
+        """Stop everything as a firmware does that goes on to answer."""
         if self.halted or self._shut_down:
             return
         for line in self.config.speech.stop.halt.said:
@@ -243,7 +243,7 @@ class Firmware:
         self.heat.restart(self.now)
 
     def stop_print(self) -> None:
-        """Stop the print at the panel: what is queued is forgotten, and nobody hears an ok for it."""
+        """Stop the print at the panel: queued lines are dropped without an ok."""
         self._queue.clear()
         self._running = None
         self._resume_at = self._busy_at = math.inf
@@ -253,7 +253,7 @@ class Firmware:
         self._note_idle()
 
     def boot(self, after: float, *, heard: bool = False) -> None:
-        """Boot by itself after so many seconds; what was said before is lost unless it is `heard`."""
+        """Boot in `after` seconds; earlier messages are lost unless they are `heard`."""
         self._to_device.clear()
         if not heard:
             self._to_host.clear()
@@ -261,11 +261,11 @@ class Firmware:
         self._power_up(self.now + after + self.config.boot_time)
 
     def hang(self, seconds: float) -> None:
-        """Do nothing for so long."""
+        """Do nothing for so many seconds."""
         self._hung_until = self.now + seconds
 
     def unplug(self, seconds: float) -> None:
-        """Pull the cable, and plug it in again after so long."""
+        """Pull the cable, and plug it in again after so many seconds."""
         self.plugged_at = self.now + seconds
         self._to_device.clear()
         self._to_host.clear()
@@ -273,14 +273,14 @@ class Firmware:
             self.on_unplug()
 
     def visit(self, seconds: float) -> None:
-        """Have another host print for so long, by a port of its own."""
+        """Have another host print for so many seconds, through a port of its own."""
         self._visitor = Visitor(self.now + seconds)
         self._work()
 
     def pause(self, seconds: float) -> None:
-        """Pause the print as the firmware does it by itself: nobody hears an ok for what is queued.
+        """Pause the print as the firmware does by itself: queued lines are dropped without an ok.
 
-        After so many seconds somebody chooses Resume, which asks the host.
+        After so many seconds the user chooses Resume at the panel, and the firmware asks the host.
         """
         how = self.config.speech.pause
         self.board.resume_at = self.now + seconds
@@ -296,11 +296,11 @@ class Firmware:
             self._receiver.last_number += numbered
 
     def inject(self, command: str) -> None:
-        """Run a command of the firmware's own next."""
+        """Run a command of the firmware's own after the present one."""
         self._queue.insert(min(1, len(self._queue)), ReceivedLine(None, command, quiet=True))
         self._work()
 
-    # ── the clockwork ───────────────────────────────────────────────────────────────────────────────────────
+    # ── events ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _next(self) -> float:
         arrival = self._to_device.due
@@ -316,7 +316,7 @@ class Firmware:
         return min(due if self._hung_until is None else self._hung_until, self._faults.due)
 
     def _silence_ends(self) -> float:
-        """Return when the host has been silent for too long with a line that is not there yet."""
+        """Return when the host will have been silent for too long in the middle of a line."""
         if len(self._queue) >= self._places or not self._receiver.incomplete:
             return math.inf
         speech = self.config.speech
@@ -329,18 +329,18 @@ class Firmware:
         if self.config.speech.lines.asks_after < math.inf:
             self.resend()
         else:
-            self._receiver.forget_begun()
+            self._receiver.forget_partial()
             self.say("RX timeout")
 
     def _step(self) -> None:
-        """Do what is due now, in the order in which Marlin's main loop does."""
+        """Do what is due now, in the order of Marlin's main loop."""
         now = self.now
         if self._faults is not None:
             self._faults.advance()
             if self._hung_until is not None and self._hung_until > now:
                 return
             self._hung_until = None
-        self._go_on_booting()
+        self._continue_boot()
         if self.board.due <= now:
             self.board.advance()
         self._work()
@@ -357,7 +357,7 @@ class Firmware:
                 self.say("wait")
             self._idle_at = now + self.config.speech.idle_wait
 
-    def _go_on_booting(self) -> None:
+    def _continue_boot(self) -> None:
         if self._boot_at <= self.now:
             self._boot()
         while self._late_banner and self._late_banner[0][0] <= self.now:
@@ -376,7 +376,7 @@ class Firmware:
         """Read and execute until there is nothing to read or a command takes time."""
         wire, now = self._to_device, self.now
         while (
-            (wire.begins <= now and self._hear())
+            (wire.begins <= now and self._take_bytes())
             | (len(self._queue) < self._places and self._has_more and self._read())
             | (self._running is None and bool(self._queue) and self._begin())
         ):
@@ -384,12 +384,12 @@ class Firmware:
 
     @property
     def _has_more(self) -> bool:
-        """There may be a line to be read."""
+        """There may be a line to read."""
         if self._late_banner:
             return False
         return self._receiver.holds or self.board.sd.printing or self._visitor is not None
 
-    def _hear(self) -> bool:
+    def _take_bytes(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
         data = self._to_device.arrived(self.now, self._receiver.room if self._flow_control else None)
         if not data or self.halted or self._boot_at < math.inf:
@@ -397,11 +397,11 @@ class Firmware:
         self._silent_since = self.now
         self.oracle.counters.overruns += self._receiver.store(data)
         for code in self._emergency.feed(data) if self._emergency else ():
-            self._at_once(code)
+            self._act_now(code)
         return not self.halted
 
     def _read(self) -> bool:
-        """Fill the command queue from the receive buffer; stop at a line that must come again."""
+        """Fill the command queue from the receive buffer; stop at a refused line."""
         read = False
         while len(self._queue) < self._places and not self.halted:
             if self._faults is not None and self._faults.pending:
@@ -426,7 +426,7 @@ class Firmware:
         return read
 
     def _read_elsewhere(self) -> bool:
-        """Take a line of the SD card or of another host."""
+        """Take a line from the SD card or from another host."""
         command = self.board.sd.take_line() if self.board.sd.printing else None
         if command is None and self._visitor is not None:
             command = self._visitor.next_line(self.now)
@@ -445,13 +445,13 @@ class Firmware:
             self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
         elif self._early_moves and not line.quiet and is_early(line.command):
             self._answer(line.number, self._ok(line.number))
-        if self._emergency is None and line.command[:4] in self._at_once_codes:
-            self._at_once(line.command[:4])
+        if self._emergency is None and line.command[:4] in self._urgent_codes:
+            self._act_now(line.command[:4])
         if self._faults is not None:
             self._faults.accepted(line.number)
 
-    def _at_once(self, code: str) -> None:
-        """Do what does not wait for its turn."""
+    def _act_now(self, code: str) -> None:
+        """Act on a command that does not wait in the queue."""
         if code == "M112":
             self._emergency_stop()
         elif code == "M410":
@@ -459,13 +459,13 @@ class Firmware:
         else:
             self.board.waiting = False
         if self._running is not None:
-            self._resume_at = self.now  # let it see that
+            self._resume_at = self.now  # the running command notices
 
     def _emergency_stop(self) -> None:
         speech = self.config.speech
         if speech.stop.m112_reboots:
             self.boot(0.0, heard=True)
-        elif not speech.stop.halt.by_m112:  # else it is a command like others
+        elif not speech.stop.halt.by_m112:  # otherwise M112 waits in the queue
             self._stop(speech.stop.stopped)
 
     def _answer_at_once(self, *lines: str) -> None:
@@ -582,7 +582,7 @@ class Firmware:
         return answers.ok(self.config, number, self._receiver.seen, free, self._places - len(self._queue))
 
     def _restart(self) -> None:
-        """Come back from a shut-down by the firmware's own command."""
+        """Restart by the firmware's own command, after a shutdown."""
         self._power_up(self.now + self.config.restart_time)
         for line in self.config.speech.boot.restarted:
             self.say(line)
@@ -592,7 +592,7 @@ class Firmware:
             self._idle_at = self.now + self.config.speech.idle_wait
 
     def say(self, text: str) -> None:
-        """Say a line."""
+        """Send a line to the host."""
         if self.halted:
             return
         data = text.encode() + self._line_end

@@ -31,7 +31,7 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
     report_at = board.now
     while board.waiting:
         if board.now >= report_at:
-            board.tell_waiting(wait.seconds_left(board.now))
+            board.report_wait(wait.seconds_left(board.now))
             report_at += 1.0
         board.inactivity.note(board.now)
         if wait.over(board.now):

@@ -19,7 +19,7 @@ def _home(board: Board, command: Command) -> Wait:
     for axis in [i for i in range(3) if AXES[i] in command] or range(3):
         yield from _home_axis(board, axis)
     if board.config.speech.reports.homed:
-        board.tell_position()
+        board.report_position()
 
 
 def _home_axis(board: Board, axis: int) -> Wait:

@@ -35,9 +35,9 @@ def _speed(board: Board, command: Command) -> None:
     if not command.params:
         board.say(f"FR:{modal.speed_percent:.0f}%")
     if "B" in command:
-        modal.kept_speed_percent = modal.speed_percent
+        modal.saved_speed_percent = modal.speed_percent
     if "R" in command:
-        modal.speed_percent = modal.kept_speed_percent
+        modal.speed_percent = modal.saved_speed_percent
     modal.speed_percent = min(_SPEEDS[1], max(_SPEEDS[0], command.number("S", modal.speed_percent)))
 
 
@@ -52,13 +52,13 @@ def _cold_extrusion(board: Board, command: Command) -> None:
     """M302: P1 allows it, S sets the temperature below which it counts as cold; alone it tells."""
     modal = board.modal
     if "S" in command:
-        modal.coldest = command.number("S", modal.coldest)
-        modal.cold_extrusion = modal.coldest <= 0
+        modal.min_extrude = command.number("S", modal.min_extrude)
+        modal.cold_extrusion = modal.min_extrude <= 0
     if "P" in command:
-        modal.cold_extrusion = modal.coldest <= 0 or command.number("P", 0.0) > 0
+        modal.cold_extrusion = modal.min_extrude <= 0 or command.number("P", 0.0) > 0
     if not command.params:
         state = "en" if modal.cold_extrusion else "dis"
-        board.say(f"echo:Cold extrudes are {state}abled (min temp {modal.coldest:.0f}C)")
+        board.say(f"echo:Cold extrudes are {state}abled (min temp {modal.min_extrude:.0f}C)")
 
 
 TABLE = {

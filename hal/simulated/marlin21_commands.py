@@ -70,7 +70,7 @@ def _soft_endstops(board: Board, command: Command) -> None:
 def _set_position(board: Board, command: Command) -> None:
     """G92: tells where it is then."""
     motion_commands.TABLE["G92"](board, command)
-    board.tell_position()
+    board.report_position()
 
 
 def _print_time(board: Board, command: Command) -> None:

@@ -116,7 +116,7 @@ def _not_extruded(board: Board, wanted: float, *, lays: bool) -> float:
 def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
     """Return how far the extruder's motor turns: not at all when cold, else by the flow."""
     modal = board.modal
-    if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.coldest:
+    if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
         for line in board.config.speech.reports.cold:
             board.say(line)
         return _not_extruded(board, wanted, lays=lays)
@@ -208,7 +208,7 @@ def _quick_stop(board: Board, _command: Command) -> Wait:
 
 def _position(board: Board, command: Command) -> None:
     """M114: where all moves will end; R: where the machine is now."""
-    board.tell_position(real="R" in command)
+    board.report_position(real="R" in command)
 
 
 TABLE = {

@@ -32,7 +32,7 @@ def echo(board: Board, command: Command) -> None:
 
 def cold_extrusion(board: Board, command: Command) -> None:
     """M302: S is the least temperature, which is 0 without it."""
-    board.modal.coldest = command.number("S", 0.0)
+    board.modal.min_extrude = command.number("S", 0.0)
 
 
 def print_time(board: Board, _command: Command) -> None:

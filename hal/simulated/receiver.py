@@ -83,7 +83,7 @@ class Receiver:
     def requested(self) -> None:
         """A line was asked for again."""
 
-    def forget_begun(self) -> None:
+    def forget_partial(self) -> None:
         """Lose the line whose end has not come."""
         self._begun = b""
 

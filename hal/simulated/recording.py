@@ -7,9 +7,9 @@ from hal.session_file import Record, SessionEncoder, SessionHeader
 
 
 class SessionWriter:
-    """Takes the pieces of a conversation for `hal.recorder.RecordingTransport`; a cable pulled and back is one session.
+    """Writes what `hal.recorder.RecordingTransport` hands it. A pulled cable does not end the session.
 
-    It writes at once: for a simulator in a process of its own, never for the daemon's loop.
+    It blocks: it is for a simulator in a process of its own, never for the daemon's loop.
     """
 
     def __init__(self, file: BinaryIO, header: SessionHeader, now: Callable[[], float]) -> None:
@@ -19,14 +19,14 @@ class SessionWriter:
         file.write(self._encoder.header(header))
 
     def start(self) -> None:
-        """The line is open: nothing to do."""
+        """Do nothing: the line is open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
         """Write one piece, at the device's time."""
         self._file.write(self._encoder.records([Record(self._now(), kind, data)]))
 
     def close(self) -> None:
-        """The line is closed, and may be opened again."""
+        """Do nothing: the line is closed, and may be opened again."""
 
     def end(self) -> None:
         """End the file."""

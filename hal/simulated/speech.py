@@ -129,7 +129,7 @@ class ReportSpeech:
         temperatures_on_ok: M105 is answered on the line of the `ok`.
         residency: s for which a reading has to stay near the target until a wait for it ends.
         waits_for_cooling: so does a wait by S.
-        coldest: °C below which nothing is extruded.
+        min_extrude: °C below which nothing is extruded.
         waiting: a line of a wait for heat; takes `report`, `left`, the seconds, and what `temperatures` takes.
         position: the answer to M114; takes `x` `y` `z` `e`, `steps_x` `steps_y` `steps_z`, and `f` in mm/min.
         homed: a G28 tells the position.
@@ -142,7 +142,7 @@ class ReportSpeech:
     temperatures_on_ok: bool = True
     residency: float = 10.0  # TEMP_RESIDENCY_TIME
     waits_for_cooling: bool = False
-    coldest: float = 170.0  # EXTRUDE_MINTEMP
+    min_extrude: float = 170.0  # EXTRUDE_MINTEMP
     waiting: str = "{report} W:{left}"
     position: str = "X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}"
     homed: bool = True

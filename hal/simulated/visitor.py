@@ -1,4 +1,4 @@
-"""Another host of the printer, at a port of its own: a touch screen that prints. This port sees its heat only."""
+"""Visitor: another host at another port of the printer, such as a touch screen that prints. This port sees its heat."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -18,12 +18,12 @@ def _print() -> Iterator[str]:
 
 
 class Visitor:
-    """A print that goes on until its time, and ends as prints do."""
+    """A print that goes on until its time is over, and then ends properly."""
 
     def __init__(self, ends_at: float) -> None:
         self._ends_at = ends_at
         self._print, self._afterwards = _print(), iter(_AFTERWARDS)
 
     def next_line(self, now: float) -> str | None:
-        """Return the next command; None when its print is over."""
+        """Return the next command; None: the print is over."""
         return next(self._print if now < self._ends_at else self._afterwards, None)

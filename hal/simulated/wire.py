@@ -1,4 +1,4 @@
-"""The wire: bytes on their way, which may take time."""
+"""The wire between host and device, in one direction: bytes that may take time."""
 
 import math
 import random
@@ -11,29 +11,29 @@ _BITS_PER_BYTE = 10  # start bit, eight data bits, stop bit
 
 
 class SimulatedWire:
-    """One direction of a serial line. At a baudrate of None bytes arrive when they are sent.
+    """One direction of a serial line. Without a baudrate, bytes arrive when they are sent.
 
     Attributes:
-        begins: when the next byte is on its way; infinite where none is.
-        due: when the next line end, or the last byte of what was sent at once, arrives.
+        begins: when the next byte begins to arrive; infinite: there is none.
+        due: when the next line end arrives, or the last byte of a piece without one.
     """
 
     def __init__(self, baudrate: int | None = None) -> None:
         self.begins = self.due = math.inf
         self._byte_time = _BITS_PER_BYTE / baudrate if baudrate else 0.0
-        self._pieces: deque[tuple[float, bytes]] = deque()  # when it begins to arrive, what
-        self._free = 0.0  # when all that was sent has arrived
+        self._pieces: deque[tuple[float, bytes]] = deque()  # when each begins to arrive, and its bytes
+        self._free = 0.0  # when everything sent has arrived
 
     def send(self, data: bytes, now: float) -> None:
-        """Put bytes on the wire behind what is there."""
+        """Put bytes on the wire, after those that are on it."""
         begins = max(now, self._free)
         self._pieces.append((begins, data))
         self._free = begins + len(data) * self._byte_time
         if len(self._pieces) == 1:
-            self._look()
+            self._update()
 
-    def _look(self) -> None:
-        """Set when the first piece comes."""
+    def _update(self) -> None:
+        """Set `begins` and `due` for the first piece."""
         if not self._pieces:
             self.begins = self.due = math.inf
             return
@@ -57,37 +57,37 @@ class SimulatedWire:
             if count < len(data):
                 self._pieces.appendleft((begins + count * self._byte_time, data[count:]))
                 break
-        self._look()
+        self._update()
         return b"".join(taken)
 
     def _count(self, elapsed: float, length: int) -> int:
         if not self._byte_time:
             return length
-        return min(length, int(elapsed / self._byte_time + 1e-6))  # the end of a byte itself counts
+        return min(length, int(elapsed / self._byte_time + 1e-6))  # a byte that ends now has arrived
 
     def clear(self) -> None:
-        """Lose what is on its way."""
+        """Lose the bytes on the wire."""
         self._pieces.clear()
         self._free = 0.0
-        self._look()
+        self._update()
 
 
 class UsbWire(SimulatedWire):
-    """A wire behind a USB adapter: bytes travel in packets, each of which takes its time; none overtakes another."""
+    """A wire behind a USB adapter: bytes travel in packets, each with its own delay; none overtakes another."""
 
     def __init__(self, baudrate: int | None, latency: float, jitter: float, seed: str) -> None:
         super().__init__(baudrate)
         self._latency = latency
         self._jitter = jitter
-        self._random = random.Random(seed)  # noqa: S311 - to be repeated at will
+        self._random = random.Random(seed)  # noqa: S311 - reproducible, not secret
 
     def send(self, data: bytes, now: float) -> None:
-        """Put bytes into packets behind what is there."""
+        """Put bytes on the wire, in packets."""
         for at in range(0, len(data), USB_PACKET):
-            taken = self._latency + self._random.random() * self._jitter
-            super().send(data[at : at + USB_PACKET], now + taken)
+            delay = self._latency + self._random.random() * self._jitter
+            super().send(data[at : at + USB_PACKET], now + delay)
 
 
 def wire(baudrate: int | None, latency: float, jitter: float, seed: str) -> SimulatedWire:
-    """Return the plainest wire that does."""
+    """Return the simplest wire with these properties."""
     return UsbWire(baudrate, latency, jitter, seed) if latency or jitter else SimulatedWire(baudrate)

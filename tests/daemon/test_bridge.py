@@ -305,7 +305,7 @@ def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(
 
 
 def test_an_answer_that_is_not_understood_is_an_error():
-    with pytest.raises(service.ServiceError, match="answers something else"):
+    with pytest.raises(service.ServiceError, match="its answer has another type"):
         answer_of(AnswerMessage(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.AskConversation(since=0))
 
 

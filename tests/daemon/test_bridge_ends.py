@@ -325,7 +325,7 @@ async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
         await asyncio.sleep(1)
     assert front.lost
     assert [each["reason"][:32] for each in logs if each["event"] == "bridge.cut_off"] == [
-        "the front says what makes no sen"
+        "the front's message cannot be de"
     ]
     again = met(end)
     again.say(question_message(1, ask.Start()))
@@ -491,7 +491,7 @@ async def test_the_front_knows_nothing_of_a_core_that_never_was():
     front = FrontEnd()
     assert front.latest().printer.state is ConnectionState.OFFLINE
     assert front.latest().printer.error == AWAY
-    with pytest.raises(CoreAway, match="is not there"):
+    with pytest.raises(CoreAway, match="is not running"):
         await front.ask(ask.Start())
 
 

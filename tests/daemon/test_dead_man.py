@@ -7,7 +7,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from daemon.config import Config, SafetyConfig
-from daemon.core.job.dead_man import OFTEN
+from daemon.core.job.dead_man import TIMES
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN, house
 from support.http import api
@@ -63,7 +63,7 @@ async def test_a_pause_of_hours_is_not_ended(tmp_path):
         await asyncio.sleep(2 * 3600)
         assert it.connection.ready
         assert it.jobs.state is S.PAUSED
-        assert said(it).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / OFTEN), abs=2)
+        assert said(it).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / TIMES), abs=2)
         it.jobs.resume()
         await it.until(S.COMPLETED)
 

@@ -145,13 +145,13 @@ class MadeUpDesk:
 def met(end: CoreEnd) -> Stranger:
     """Return a front of which nothing is known, at the other end of the core's."""
     front = Stranger()
-    joined(end._meet(), front)
+    joined(end._new_front(), front)
     return front
 
 
 def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
     """Connect both ends; return the core's end of the line, and the front's."""
-    return joined(end._meet(), _Wire(front, on_end))
+    return joined(end._new_front(), _Wire(front, on_end))
 
 
 def decoded(data: bytes, kind: Any) -> Any:

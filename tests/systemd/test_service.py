@@ -162,7 +162,7 @@ def a_stop_leaves_a_cold_printer(box, daemon, printer):
 def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
     box.run("systemctl", "start", "nozzled.socket")
     seen = daemon.get("/api/job")
-    assert (seen["state"], "is not there" in seen["error"]) == ("Offline", True)
+    assert (seen["state"], "is not running" in seen["error"]) == ("Offline", True)
     assert box.show(CORE, "ActiveState") == "inactive", "a request does not take a port that was let go of"
     box.run("systemctl", "start", "nozzled.service")
     box.until(lambda: daemon.state == "Operational", "the core that has come")

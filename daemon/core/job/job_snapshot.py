@@ -169,7 +169,8 @@ class JobSnapshot:
 
 def dump(snapshot: JobSnapshot) -> dict[str, Any]:
     """Return the snapshot as JSON has it."""
-    plain: dict[str, Any] = msgspec.to_builtins(snapshot, builtin_types=(bytes,)) | {"version": VERSION, "readers": READERS}
+    plain: dict[str, Any] = msgspec.to_builtins(snapshot, builtin_types=(bytes,))
+    plain |= {"version": VERSION, "readers": READERS}
     plain["state"], plain["file"] = snapshot.state.name, plain["file"] or {}
     if snapshot.rest is not None:
         plain["rest"]["modes"] = plain_modes(snapshot.rest.modes)
