@@ -1,4 +1,4 @@
-"""G2 and G3 as Marlin drives them: chords of at most about a millimetre, each a move of its own."""
+"""Splits G2 and G3 as Marlin does (gcode/motion/G2_G3.cpp): into chords of about a millimetre, each a move."""
 
 import math
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from gcode.planner import Vector
 
 CHORD = 1.0  # mm, MM_PER_ARC_SEGMENT
-LEAST_CHORDS = 24  # of a full circle, MIN_ARC_SEGMENTS
-MOST_CHORDS = 65_535  # Marlin counts them in 16 bits
+MIN_CHORDS = 24  # of a full circle, MIN_ARC_SEGMENTS
+MAX_CHORDS = 65_535  # Marlin counts them in 16 bits
 
 _TINY = 1e-6  # mm
-_WIDEST = 1e6  # mm of radius, beyond which an arc is a straight line
+_MAX_RADIUS = 1e6  # mm; an arc with a larger one is a straight line
 
 
 def centre_by_radius(start: Vector, end: Vector, radius: float, *, clockwise: bool) -> tuple[float, float] | None:
-    """Return the centre for the R form; a negative radius goes the longer way round. None where there is none."""
+    """Return the centre for the R form, where a negative radius takes the longer way; None: start and end are one."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     chord = math.hypot(dx, dy)
     if chord < _TINY:
@@ -26,7 +26,7 @@ def centre_by_radius(start: Vector, end: Vector, radius: float, *, clockwise: bo
 
 
 def turn(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> float:
-    """Return the angle from start to end around the centre, negative if clockwise; a full circle where both are one."""
+    """Return the angle from start to end around the centre, negative if clockwise; a full circle if both are one."""
     begins = math.atan2(start[1] - centre[1], start[0] - centre[0])
     ends = math.atan2(end[1] - centre[1], end[0] - centre[0])
     sign = -1.0 if clockwise else 1.0
@@ -36,11 +36,11 @@ def turn(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: 
 
 
 def chords(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise: bool) -> Iterator[Vector]:
-    """Yield the ends of the moves that make up the arc in the XY plane; Z and E change evenly with the angle."""
+    """Yield the ends of the moves that make up an arc in the XY plane; Z and E change evenly with the angle."""
     x, y = start[0] - centre[0], start[1] - centre[1]
     radius, angle = math.hypot(x, y), turn(start, end, centre, clockwise=clockwise)
     begins = math.atan2(y, x)
-    count = _count(math.hypot(radius * angle, end[2] - start[2]), angle) if _TINY < radius < _WIDEST else 1
+    count = _count(math.hypot(radius * angle, end[2] - start[2]), angle) if _TINY < radius < _MAX_RADIUS else 1
     for n in range(1, count):
         share = n / count
         at = begins + angle * share
@@ -54,5 +54,5 @@ def chords(start: Vector, end: Vector, centre: tuple[float, float], *, clockwise
 
 
 def _count(length: float, angle: float) -> int:
-    fine = min(length / CHORD, MOST_CHORDS)
-    return max(1, int(fine), math.ceil(LEAST_CHORDS * abs(angle) / math.tau - _TINY))
+    fine = min(length / CHORD, MAX_CHORDS)
+    return max(1, int(fine), math.ceil(MIN_CHORDS * abs(angle) / math.tau - _TINY))

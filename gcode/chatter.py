@@ -1,36 +1,36 @@
-"""Chatter: what a firmware says by itself, again and again, is no sign that the command in flight is alive."""
+"""Chatter: lines that a firmware sends again and again, unasked, are no sign of life of the command in flight."""
 
 import re
 
-OFTEN = 3
-"""Times that the same kind of line comes between two answers before it counts as chatter."""
+MAX_REPEATS = 3
+"""Lines of one kind between two answers that are not chatter yet."""
 
-MOST_KINDS = 32
-"""Kinds that are told apart; lines beyond them are signs of life."""
+MAX_KINDS = 32
+"""Kinds of lines that are counted; lines of further kinds are signs of life."""
 
 _VALUES = re.compile(r"[-+]?\d+(?:\.\d*)?")
-_LONGEST = 60  # characters by which a kind is told
+_KIND_SIZE = 60  # characters of a line that make its kind
 
 
 class Chatter:
-    """Counts kinds of lines: the same text with other numbers is the same kind (M154's places, speeds of fans)."""
+    """Counts lines by kind: the same text with other numbers is the same kind (M154's positions, speeds of fans)."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._answers = 0
 
     def is_chatter(self, line: str, answers: int) -> bool:
-        """Tell whether a line has come so often since the last answer that it comes by itself.
+        """Tell whether lines of this kind have come too often since the last answer to be signs of life.
 
         Args:
             line: that has come.
-            answers: that have come so far.
+            answers: how many have come so far in the conversation.
         """
         if answers != self._answers:
             self._answers = answers
-            self._seen.clear()
-        kind = _VALUES.sub("", line[: 2 * _LONGEST])[:_LONGEST]
-        times = self._seen.get(kind, 0) + 1
-        if times > 1 or len(self._seen) < MOST_KINDS:
-            self._seen[kind] = times
-        return times > OFTEN
+            self._counts.clear()
+        kind = _VALUES.sub("", line[: 2 * _KIND_SIZE])[:_KIND_SIZE]
+        count = self._counts.get(kind, 0) + 1
+        if count > 1 or len(self._counts) < MAX_KINDS:
+            self._counts[kind] = count
+        return count > MAX_REPEATS

@@ -1,7 +1,7 @@
 """One G-code command, parsed: `G1X10Y-.5` → letter G, number 1, X 10.0, Y -0.5.
 
-Dialect of Marlin and its kin: letters in either case, blanks between words optional, one command a line.
-Commands whose rest is free text (M117, M118, …) keep it as text.
+The syntax is Marlin's: letters in either case, optional blanks between words, one command a line. Commands with free
+text (M117, M118, …) keep it as text.
 """
 
 import re
@@ -10,22 +10,22 @@ from dataclasses import field
 from gcode.errors import CommandError
 from gcode.frozen import frozen
 
-# Rest of line is text: LCD message, echo, SD file names, custom host commands
+# The rest of the line is text: display messages, echoes, names of SD files, host commands
 # (https://marlinfw.org/docs/gcode/M117.html and siblings).
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
-_MOST_DIGITS = 9  # of a code; Python reads no number of thousands
+_MAX_DIGITS = 9  # of a code; int() refuses thousands of them
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
 
 
 def m_code(*numbers: int) -> "re.Pattern[bytes]":
-    """Return what matches a command that begins with one of these M-codes, however it is written: `m 0104S200`."""
+    """Return a pattern for commands with one of these M-codes, in any notation: `m 0104S200`."""
     return re.compile(rb"M\s*0*(?:%s)(?!\d)" % b"|".join(b"%d" % each for each in numbers), re.IGNORECASE)
 
 
 STOP = m_code(112)
-"""What an emergency stop begins with."""
+"""Matches an emergency stop."""
 
 
 @frozen
@@ -33,9 +33,9 @@ class Command:
     """A parsed command.
 
     Attributes:
-        code: letter and number, upper case, with a subcode where there is one: `G1`, `M104`, `T0`, `G92.1`.
-        params: value of each word; None for a flag (`G28 X`). Units are the file's (mm or inch, mm/min, °C, s).
-        text: the rest of a text command, and of a line that is no word command from where it stops being one.
+        code: letter and number in upper case, with the subcode if there is one: `G1`, `M104`, `T0`, `G92.1`.
+        params: value of each parameter; None for a flag (`G28 X`). Units are the file's (mm or inch, mm/min, °C, s).
+        text: the text of a text command; of another command, the rest that holds no more parameters.
     """
 
     code: str
@@ -46,12 +46,12 @@ class Command:
         return letter in self.params
 
     def get(self, letter: str, default: float | None = None) -> float | None:
-        """Return the value of a word; `default` where it is absent or a mere flag."""
+        """Return the value of a parameter; `default` if it is absent or a flag."""
         value = self.params.get(letter)
         return default if value is None else value
 
     def number(self, letter: str, default: float) -> float:
-        """Return the value of a word as a number, never None."""
+        """Return the value of a parameter, which is never None."""
         value = self.params.get(letter)
         return default if value is None else value
 
@@ -59,7 +59,7 @@ class Command:
 def parse(line: str | bytes) -> Command:
     """Parse one command, without line number, checksum and comment.
 
-    A letter that comes twice keeps its first value, as in Marlin's parser. A `(comment)` between words is passed over.
+    A letter that comes twice keeps its first value, as in Marlin's parser. A `(comment)` between words is ignored.
 
     Raises:
         CommandError: the line does not begin with G, M, T or D and a number, or holds a line break.
@@ -68,7 +68,7 @@ def parse(line: str | bytes) -> Command:
     if "\n" in text or "\r" in text:
         raise CommandError(f"a command must be one line, but this holds a line break: {text!r}")
     head = _CODE.match(text)
-    if head is None or len(head[2]) > _MOST_DIGITS:
+    if head is None or len(head[2]) > _MAX_DIGITS:
         raise CommandError(f"not a G-code command: {text!r}")
     letter, number, sub = head.groups()
     code = f"{letter.upper()}{int(number)}" + (f".{sub}" if sub else "")

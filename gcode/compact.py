@@ -1,9 +1,8 @@
-"""Compact lines: a move without what carries no meaning, `G1 X10.500 Y-0.250 E0.01200` → `G1X10.5Y-.25E.012`.
+"""Compact moves: without characters that carry no meaning, `G1 X10.500 Y-0.250 E0.01200` → `G1X10.5Y-.25E.012`.
 
-Blanks, zeros behind the last digit of a fraction and before its point, the sign of a plus and of nothing: each number
-stays the same decimal. Only lines that are plainly moves (G0 to G3, G92) are touched; everything else, and with it
-every text, name and flag, stays byte for byte. What a firmware needs all the same is data: `Dialect.compact` names the
-letters that keep the blank before them.
+These are blanks, zeros at the end of a fraction, a zero in front of a decimal point, plus signs and the minus of a
+zero; each number keeps its exact value. Only plain moves (G0 to G3, G92) are changed; everything else, including every
+text, name and flag, stays byte for byte. `Dialect.compact` names the letters that keep the blank before them.
 """
 
 import re
@@ -16,8 +15,8 @@ _MOVE = re.compile(rb"G(?:[0-3]|92)(?: ++[XYZEFIJKRSP][+-]?(?:\d++(?:\.\d*+)?|\.
 
 _FRACTION = b"|".join(rb"(?<=\.\d{%d}0)" % digits for digits in range(1, 7))
 
-# To be dropped, once the blanks are: a fraction of zeros behind a digit; one zero before a point with a fraction that
-# is not nothing; the zeros at the end of such a fraction; a minus before nothing; a plus.
+# Dropped after the blanks: a fraction of zeros after a digit; a zero in front of the point of another fraction; the
+# zeros at the end of such a fraction; the minus of a zero; a plus.
 _IDLE = re.compile(
     rb"\.(?<=\d\.)0*+(?!\d)"
     rb"|0(?:(?<=[A-Z+-]0)(?=\.\d*[1-9])|(?:" + _FRACTION + rb")0*+(?!\d))"
@@ -36,11 +35,11 @@ def compactor(keep: str) -> Compact:
     kept = [(letter.encode(), b" " + letter.encode()) for letter in keep]
 
     def compact(command: bytes) -> bytes:
-        """Return the command with fewer bytes and the same meaning; one that is no plain move as it is."""
+        """Return a move with fewer bytes and the same meaning; any other command unchanged."""
         if _MOVE(command) is None:
             return command
         dense = _IDLE(b"", command.replace(b" ", b""))
-        if b"0X" in dense:  # newlib's strtof takes `G0X10` and `Y0X10` for hexadecimal numbers
+        if b"0X" in dense:  # newlib's strtof reads `0X10` in `G0X10` and `Y0X10` as a hexadecimal number
             dense = dense.replace(b"0X", b"0 X")
         for letter, apart in kept:
             dense = dense.replace(letter, apart)
@@ -54,8 +53,8 @@ _WORD = re.compile(rb"(?<! ) *+([XYZEFIJKRSP])").sub
 
 
 def in_full(command: bytes) -> bytes:
-    """Return a command in the one form that all ways to write the same move have; any other command as it is.
+    """Return a move in its canonical form, to compare the lines that a firmware received with a file.
 
-    For whoever compares what a firmware took in with a file.
+    Any other command is returned unchanged.
     """
     return command if _WORDS(command) is None else _WORD(rb" \1", compactor("")(_WORD(rb" \1", command).rstrip()))

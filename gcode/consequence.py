@@ -1,4 +1,4 @@
-"""Consequence: what a reply means for the conversation, by the dialect's data: success is a state, not a word."""
+"""Consequence: what a reply means for the conversation, by the dialect's data."""
 
 from typing import Literal
 
@@ -6,20 +6,20 @@ from gcode.dialect import Dialect
 from gcode.replies import BoardStarted, FirmwareError, Ok, Reply, Text
 
 Consequence = Literal["none", "warning", "communication", "harmless", "refusal", "halt"]
-"""`none`: no error. `warning`: a text that the user should see. `communication`: a line is asked for again.
-`harmless`: an error, and the firmware goes on. `refusal`: what it was told was not done, and it goes on. `halt`: it
-does nothing more until it is reset or revived."""
+"""`none`: no error. `warning`: a text that the user should see. `communication`: a damaged line, which the firmware
+requests again. `harmless`: an error after which the firmware continues. `refusal`: the command was not executed, and
+the firmware continues. `halt`: the firmware executes nothing until it is reset or revived."""
 
 
 def consequence(dialect: Dialect, reply: Reply) -> Consequence:
-    """Return what follows from a reply; errors that the dialect does not know are refusals."""
+    """Return the consequence of a reply; errors unknown to the dialect are refusals."""
     if isinstance(reply, FirmwareError):
         return _of_error(dialect, reply)
     if not isinstance(reply, Text | Ok):
         return "none"
-    if _has(reply.line, dialect.errors.halts_said):
+    if _has(reply.line, dialect.errors.halting_lines):
         return "halt"
-    if isinstance(reply, Text) and _has(reply.line, dialect.errors.refused_said):
+    if isinstance(reply, Text) and _has(reply.line, dialect.errors.refusing_lines):
         return "refusal"
     return "warning" if _has(reply.line, dialect.errors.warns) else "none"
 
@@ -30,7 +30,7 @@ def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
         return "communication"
     if (
         (errors.bare and error.line.strip() == "!!")
-        or _has(error.line, errors.halts_said)
+        or _has(error.line, errors.halting_lines)
         or _has(error.text, errors.halts)
     ):
         return "halt"
@@ -40,7 +40,7 @@ def _of_error(dialect: Dialect, error: FirmwareError) -> Consequence:
 
 
 def stopped(dialect: Dialect, reply: Reply) -> bool:
-    """Tell whether a reply confirms that an emergency stop has worked: the board says so, or has booted."""
+    """Tell whether a reply confirms an emergency stop: the board says so, or has booted."""
     return isinstance(reply, BoardStarted) or _has(reply.line, dialect.stopped_by)
 
 

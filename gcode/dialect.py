@@ -1,8 +1,9 @@
-"""What differs from firmware to firmware, as data: nothing here or elsewhere branches by a firmware's name.
+"""The dialects: what differs from firmware to firmware, as data. No code branches on a firmware's name.
 
-Sources: the recorded dialogues in `tests/data/transcripts/`, and the firmwares' own source files; docs/firmware.md
-names them fact by fact. What the fields mean is in `gcode/firmware_traits.py`; what follows from them for an
-error, a text or a file is told by `gcode/consequence.py`, `gcode/fitting.py` and `gcode/unknown.py`.
+The facts come from the recorded dialogues in `tests/data/transcripts/` and from the firmwares' source files;
+docs/firmware.md names the source of each. `gcode/firmware_traits.py` explains the fields. `gcode/consequence.py`,
+`gcode/fitting.py` and `gcode/unknown.py` derive from them what an error means, which text fits and which commands of a
+file are lost.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from gcode.firmware_traits import Counting, Dialect, Errors, HeatTraits, IdleTraits, Texts
 
-__all__ = ["Dialect"]  # besides what is defined here
+__all__ = ["Dialect"]  # and the definitions below
 
 _KILLED = ("printer halted", "kill() called", "system stopped", "thermal runaway", "heating failed", "mintemp",
            "maxtemp", "switched off", "no thermistors", "kill caused by", "stop called because")  # fmt: skip
@@ -24,7 +25,7 @@ _MARLIN_HARMLESS = (
 
 _NOT_HOMED = ("echo:home x", "echo:home y", "echo:home z")  # `Home XYZ First`: module/motion.cpp, homing_needed_error
 
-_CHECKS = frozenset({"M862", *(f"M862.{number}" for number in range(1, 7))})  # of nozzle and model, Prusa's
+_CHECKS = frozenset({"M862", *(f"M862.{number}" for number in range(1, 7))})  # Prusa's checks of nozzle and model
 
 _KEEP_MOTORS = b"M84 S43200"  # without S it would turn them off
 
@@ -35,19 +36,19 @@ MARLIN = Dialect(
     texts=Texts(breaks=";\\("),
     errors=Errors(
         halts=_KILLED + _STOPPED,
-        halts_said=_STOPPED,
+        halting_lines=_STOPPED,
         harmless=_MARLIN_HARMLESS,
-        refused_said=_NOT_HOMED,
-        revived_by=b"M999",
-        says_ok=True,
+        refusing_lines=_NOT_HOMED,
+        revival=b"M999",
+        acknowledges_halted=True,
     ),
     stopped_by=("halted", "m112 shutdown"),
     urgent_if_parser=frozenset({"M108", "M112", "M410", "M524", "M876"}),
     idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
     heat=HeatTraits(cooling_gives_up=(1.5, 60.0)),
     continues_by=(b"M108", b"M876 S0"),
-    compact="E",  # gcode/parser.h, value_float, ends a number at an E; what reads by strtod, in forks, does not
-    packing="told",  # gcode/host/M115.cpp: Cap:MEATPACK
+    compact="E",  # gcode/parser.h, value_float ends a number at an E; forks that read it with strtod do not
+    packing="reported",  # gcode/host/M115.cpp: Cap:MEATPACK
     unknown=_CHECKS | {"M566", "M572", "M601", "M602", "M703"},
 )
 MARLIN_1_1 = replace(
@@ -89,7 +90,7 @@ PRUSA = Dialect(
     resumes_by=b"M602",
     continues_by=(),
     compact="E",  # cmdqueue.h, code_value: strtod before 3.13, which reads `X1E2` as 100
-    packing="asked",  # cmdqueue.cpp, get_command: characters above 127 are left out
+    packing="unreported",  # cmdqueue.cpp, get_command: characters above 127 are left out
     unknown=frozenset({"M108", "M141", "M191", "M211", "M410", "M412", "M486", "M566", "M572", "M593", "M703", "M876"}),
 )
 PRUSA_BUDDY = replace(
@@ -98,7 +99,7 @@ PRUSA_BUDDY = replace(
     e_mode="last",
     alone=frozenset(),
     texts=MARLIN.texts,
-    errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED, refused_said=_NOT_HOMED),
+    errors=replace(PRUSA.errors, halts=_KILLED + _STOPPED, refusing_lines=_NOT_HOMED),
     silent_stop=True,
     heat=replace(
         PRUSA.heat, min_extrude=170.0, by_s_cools=False, residency=5.0, cooling_gives_up=MARLIN.heat.cooling_gives_up
@@ -116,11 +117,11 @@ REPETIER = Dialect(
     counting=Counting(modulo=65536, repeats=40),
     texts=Texts(breaks="*;(%"),
     errors=Errors(
-        halts_said=("fatal:",),
+        halting_lines=("fatal:",),
         halts=("printer stopped and heaters disabled", "fail mode active", "dry run mode", "restart with m999"),
         harmless=("no eeprom support", "sd ", "illegal s value", "marked decoupled", "autotune failed"),
-        revived_by=b"M999",
-        says_ok=True,
+        revival=b"M999",
+        acknowledges_halted=True,
     ),
     stopped_by=("stopped by m112",),
     urgent_if_parser=frozenset({"M108", "M112"}),
@@ -142,9 +143,9 @@ SMOOTHIE = Dialect(
     errors=Errors(
         halts=("m999", "halt", "turn power off"),
         bare=True,
-        halts_said=("m999 required", "entering alarm/halt state", "halt asserted", "halted, m999", "to clear halt"),
-        revived_by=b"M999",
-        refuses=b"M113",  # GcodeDispatch.cpp: all but a few codes are answered `!!`
+        halting_lines=("m999 required", "entering alarm/halt state", "halt asserted", "halted, m999", "to clear halt"),
+        revival=b"M999",
+        halt_test=b"M113",  # GcodeDispatch.cpp: all but a few codes are answered `!!`
     ),
     stopped_by=("emergency stop requested", "halted", "halt state"),
     heat=HeatTraits(min_extrude=None, by_r=False, residency=0.0),
@@ -160,7 +161,7 @@ REPRAPFIRMWARE = Dialect(
     enforces_order=False,
     max_line=255,
     texts=Texts(breaks="*;"),
-    errors=Errors(halts=("machine is halted",), revived_by=b"M999", says_ok=True),
+    errors=Errors(halts=("machine is halted",), revival=b"M999", acknowledges_halted=True),
     stopped_by=("halted",),
     urgent=frozenset({"M112"}),
     heat=HeatTraits(min_extrude=160.0, residency=0.0),
@@ -194,11 +195,13 @@ KLIPPER = Dialect(
     texts=Texts(breaks=";"),
     errors=Errors(
         halts=("shutdown", "lost communication"),
-        halts_said=("klipper state: shutdown", "klipper state: disconnect", "printer is shutdown", "printer is halted"),
-        revived_by=b"FIRMWARE_RESTART",
-        refuses=b"STATUS",
-        says_ok=True,
-        asked_by=b"STATUS",  # klippy/gcode.py, cmd_STATUS: an error with the reason
+        halting_lines=(
+            "klipper state: shutdown", "klipper state: disconnect", "printer is shutdown", "printer is halted",
+        ),
+        revival=b"FIRMWARE_RESTART",
+        halt_test=b"STATUS",
+        acknowledges_halted=True,
+        reason_query=b"STATUS",  # klippy/gcode.py, cmd_STATUS: an error with the reason
     ),
     stopped_by=("state: shutdown", "shutdown due to m112", "is shutdown"),
     urgent=frozenset({"M112"}),
@@ -233,9 +236,11 @@ UNKNOWN = Dialect(
     texts=Texts(breaks="*:;(%\\", commands="G"),
     errors=Errors(
         halts=_KILLED + REPETIER.errors.halts + REPRAPFIRMWARE.errors.halts + KLIPPER.errors.halts,
-        halts_said=(_STOPPED + REPETIER.errors.halts_said + SMOOTHIE.errors.halts_said + KLIPPER.errors.halts_said),
+        halting_lines=(
+            _STOPPED + REPETIER.errors.halting_lines + SMOOTHIE.errors.halting_lines + KLIPPER.errors.halting_lines
+        ),
         harmless=_MARLIN_HARMLESS,
-        refused_said=_NOT_HOMED,
+        refusing_lines=_NOT_HOMED,
         bare=True,
     ),
     stopped_by=tuple(dict.fromkeys(piece for dialect in KNOWN for piece in dialect.stopped_by)),
@@ -243,9 +248,9 @@ UNKNOWN = Dialect(
     continues_by=(),
 )
 
-_REVIVALS = frozenset(each.errors.revived_by for each in KNOWN if each.errors.revived_by is not None)
+_REVIVALS = frozenset(each.errors.revival for each in KNOWN if each.errors.revival is not None)
 
-# Part of FIRMWARE_NAME in lower case → dialect; the first that fits wins.
+# Part of FIRMWARE_NAME in lower case → dialect; the first match wins.
 _NAMES = (
     ("prusa-firmware-buddy", PRUSA_BUDDY),
     ("prusa-firmware", PRUSA),
@@ -265,7 +270,7 @@ _NAMES = (
     ("malyan", MALYAN),
 )
 
-# What a line of the banner begins with → dialect. Teacup's banner says nothing of it.
+# Beginning of a line of the banner → dialect. Teacup's banner does not name the firmware.
 _BANNERS = (
     (re.compile(r"echo:\s*\d+\.\d+\.\d+\S*-\d+\s*\Z"), PRUSA),  # its version alone: `echo: 3.9.0-3421`
     (re.compile(r"(?:echo:\s*)?Marlin 1\.0"), MARLIN_1_0),
@@ -279,9 +284,9 @@ _BANNERS = (
 
 
 def recognise(firmware_name: str, banner: Iterable[str] = ()) -> Dialect:
-    """Return the dialect for M115's FIRMWARE_NAME; where that says nothing, for what the board said as it booted.
+    """Return the dialect for M115's FIRMWARE_NAME, or else for the banner of the board as it booted.
 
-    Neither is known: UNKNOWN, which is safe everywhere.
+    If neither is known, that is UNKNOWN, which is safe everywhere.
     """
     lowered = firmware_name.lower()
     for part, dialect in _NAMES:

@@ -1,17 +1,17 @@
 """The error tree. `hal.errors` and `daemon.errors` grow their branches on it.
 
 NozzledError
-├── CommandError                 what a person or a file wrote is no command ("M104 S" CR "G28")
+├── CommandError                 a text of a user or a file is no command ("M104 S" CR "G28")
 ├── LinkError                    the conversation with the printer went wrong
-│   ├── LocalProtocolError       our fault or the caller's: the link was asked for what it may not do
-│   │   ├── ForbiddenCommand     a command that would take the link's line counter away (M110, M28, …)
-│   │   └── QueueFull            clients send commands faster than the printer takes them
+│   ├── LocalProtocolError       the host's or a client's fault: the link cannot do what it was asked
+│   │   ├── ForbiddenCommand     a command that only the link may send (M110, M28, …)
+│   │   └── QueueFull            clients send commands faster than the printer executes them
 │   └── RemoteProtocolError      the printer's fault
-│       ├── ResendLoop           the same line asked for again and again
-│       ├── ResendOutOfReach     a line asked for that was never sent, or is no longer held
-│       ├── PrinterSilent        no answer, nor a sign of life, for too long
-│       ├── PrinterReset         the board said `start` in the middle: it has forgotten everything
-│       └── FirmwareHalted       the firmware has stopped (kill, MINTEMP, thermal runaway), or was stopped by M112
+│       ├── ResendLoop           the same line requested again and again
+│       ├── ResendOutOfReach     a line requested that was never sent, or is no longer held
+│       ├── PrinterSilent        no answer and no sign of life for too long
+│       ├── PrinterReset         the board restarted: it has forgotten everything
+│       └── FirmwareHalted       the firmware halted (kill, MINTEMP, thermal runaway), or was stopped by M112
 ├── hal.errors.PortError         the line to the printer: no such port, no permission, busy, gone
 └── daemon.errors.ServiceError   configuration, files, store, jobs
 """
@@ -22,7 +22,7 @@ class NozzledError(Exception):
 
 
 class CommandError(NozzledError):
-    """Text that is no G-code command; says what is wrong with it."""
+    """A text that is no G-code command; says what is wrong with it."""
 
 
 class LinkError(NozzledError):
@@ -30,15 +30,15 @@ class LinkError(NozzledError):
 
 
 class LocalProtocolError(LinkError):
-    """The link was asked for something that it may not do."""
+    """The link cannot do what it was asked."""
 
 
 class ForbiddenCommand(LocalProtocolError):
-    """A command that belongs to the link: sent by anyone else it would take the line counter away."""
+    """A command that only the link may send; says why."""
 
 
 class QueueFull(LocalProtocolError):
-    """As many commands of clients wait for the printer as may wait; says how many."""
+    """Too many commands of clients wait for the printer; says how many may."""
 
 
 class RemoteProtocolError(LinkError):
@@ -46,11 +46,11 @@ class RemoteProtocolError(LinkError):
 
 
 class ResendLoop(RemoteProtocolError):
-    """The printer asks for the same line again and again, as with a line that it always cuts."""
+    """The printer requests the same line again and again, as one that it always cuts."""
 
 
 class ResendOutOfReach(RemoteProtocolError):
-    """The printer asks for a line that was never sent or is no longer held."""
+    """The printer requests a line that was never sent or is no longer held."""
 
 
 class PrinterSilent(RemoteProtocolError):
@@ -62,4 +62,4 @@ class PrinterReset(RemoteProtocolError):
 
 
 class FirmwareHalted(RemoteProtocolError):
-    """The firmware stopped itself and will not answer until it is reset."""
+    """The firmware halted, and obeys nothing until it is reset or revived."""

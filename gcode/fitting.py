@@ -1,9 +1,8 @@
-"""Texts in commands (M117, M118, M0, M486 A) as a firmware can read them: cut to its line, without what would end it.
+"""Fits the texts of commands (M117, M118, M0, M486 A) to a firmware: shorter, and without characters that it misreads.
 
-A text that is not read as it was meant may never be acknowledged: `:` ends a line of Marlin 1.0, `*` begins the
-checksum of many, and Marlin takes a backslash out before it compares the checksum. With some it is worse, as they
-look for commands anywhere in a line: `M117 Going` is a G0 for Marlin 1.0, and an object's name moves the head of a
-Repetier. Nobody needs the text as much as the print.
+A misread text may never be acknowledged: `:` ends a line in Marlin 1.0, `*` begins the checksum in many firmwares, and
+Marlin removes a backslash before it compares the checksum. Some even look for commands anywhere in a line: `M117 Going`
+is a G0 to Marlin 1.0, and the name of an object moves the head of a Repetier. A print needs no text that much.
 """
 
 import re
@@ -14,26 +13,26 @@ from gcode.dialect import Dialect
 _CODE = re.compile(rb"M\s*+(\d{1,9}+)(?!\.)", re.IGNORECASE)
 _TEXTS = frozenset({0, 1, 16, 117, 118, 486})
 _OBJECTS = 486
-_NAME = re.compile(rb"\s*+A", re.IGNORECASE)  # M486 A<name>; its other words are numbers
+_NAME = re.compile(rb"\s*+A", re.IGNORECASE)  # M486 A<name>; its other parameters are numbers
 _PARENTHESES = re.compile(rb"\([^()]*\)")
 _INSTEAD = {":": ".", "*": "+", ";": ",", "(": "[", ")": "]", "%": " ", "\\": "/"}
 
 
 def is_text(command: bytes) -> bool:
-    """Tell whether a command holds words for people, which matter less than the print."""
+    """Tell whether a command contains a text for the user, which matters less than the print."""
     return _split(command) is not None
 
 
 def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | None:
-    """Return a command as the firmware reads it as line `number`; None: it is better not sent.
+    """Return a command that the firmware can read as line `number`; None: a text that is better not sent.
 
-    Only texts are changed, and `(comments)` left out of what is too long; any other command is returned as it is.
+    Only texts are changed; other commands lose their `(comments)` if they are too long.
     """
-    found = _split(command)
-    if found is None:
+    parts = _split(command)
+    if parts is None:
         too_long = b"(" in command and len(command) > dialect.room(number)
         return _PARENTHESES.sub(b"", command).strip() if too_long else command
-    word, at = found
+    word, at = parts
     if dialect.texts.dropped or word in dialect.unknown:
         return None
     text = command[at:].translate(_table(dialect.texts.breaks, dialect.texts.commands))
@@ -41,7 +40,7 @@ def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | 
 
 
 def _split(command: bytes) -> tuple[str, int] | None:
-    """Return the code word and where the text begins; None where there is no text."""
+    """Return the code word and the index of the text; None: there is no text."""
     match = _CODE.match(command)
     if match is None or int(match[1]) not in _TEXTS or match.end() == len(command):
         return None
@@ -53,7 +52,7 @@ def _split(command: bytes) -> tuple[str, int] | None:
 
 @lru_cache(maxsize=32)
 def _table(breaks: str, commands: str) -> bytes:
-    """Return the translation of a text: what would break it becomes something like it, letters of commands small."""
+    """Return the translation table: similar characters for `breaks`, lower case for `commands`."""
     table = bytearray(range(256))
     for sign in breaks:
         table[ord(sign)] = ord(_INSTEAD[sign])

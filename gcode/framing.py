@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 
 _FRAME = re.compile(rb"\s*N\s*(-?\d+)\s*(.*)\Z", re.DOTALL)
 _HEAD = re.compile(rb"N(\d+)(?: |(?=G))")
-_MOST_DIGITS = 18  # of a number that is read; Python reads none of thousands
+_MAX_DIGITS = 18  # of a number that is read; int() refuses thousands of them
 
 
 def checksum(data: bytes) -> int:
@@ -26,38 +26,38 @@ def frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
     Args:
         number: of the line.
         command: without a line end.
-        of_command: its checksum, where that is known already.
+        of_command: the checksum of the command, if it is known.
     """
     head = b"N%d " % number
     return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
 
 
 def dense_frame(number: int, command: bytes, of_command: int | None = None) -> bytes:
-    """Return the same without the blank behind the number, where a compact move follows: `N12G1X1`."""
+    """Return the same line without the blank after the number if a compact move follows: `N12G1X1`."""
     head = (b"N%d" if command[2:3].isalpha() and command[:1] == b"G" else b"N%d ") % number
     return b"%s%s*%d\n" % (head, command, reduce(xor, head, checksum(command) if of_command is None else of_command))
 
 
 def bare_frame(_number: int, command: bytes, _of_command: int | None = None) -> bytes:
-    """Return the line for a firmware that counts none: the command and a line feed."""
+    """Return the line for a firmware that does not count lines: the command and a line feed."""
     return command + b"\n"
 
 
 def number_of(raw: bytes) -> int | None:
-    """Return the number in a line that `frame` or `dense_frame` has made; None where it has none."""
+    """Return the number of a line made by `frame` or `dense_frame`; None: it has none."""
     head = _HEAD.match(raw)
     return int(head[1]) if head is not None else None
 
 
 def numberless(raw: bytes) -> bytes:
-    """Return such a line without its number."""
+    """Return a line made by `frame` or `dense_frame` without its number."""
     head = _HEAD.match(raw)
     return raw if head is None else raw[head.end() :]
 
 
 @frozen
 class Frame:
-    """A received line taken apart. `valid` is None where there was no checksum."""
+    """The parts of a received line; `valid` is None if it has no checksum."""
 
     number: int | None
     command: bytes
@@ -65,16 +65,16 @@ class Frame:
 
 
 def unframe(line: bytes) -> Frame:
-    """Take a line without its line end apart; never raises.
+    """Split a line without its line end into its parts; never raises.
 
-    A checksum counts with and without a line number, as real firmware reads both.
+    A checksum is read with and without a line number, as in real firmware.
     """
     body, star, digits = line.rpartition(b"*")
     if not star:
         body, valid = line, None
     else:
-        valid = digits.strip().isdigit() and int(digits.strip()[:_MOST_DIGITS]) == checksum(body)
+        valid = digits.strip().isdigit() and int(digits.strip()[:_MAX_DIGITS]) == checksum(body)
     match = _FRAME.match(body)
     if match is None:
         return Frame(None, body.strip(), valid)
-    return Frame(int(match[1][:_MOST_DIGITS]), match[2].strip(), valid)
+    return Frame(int(match[1][:_MAX_DIGITS]), match[2].strip(), valid)

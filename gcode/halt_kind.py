@@ -1,6 +1,6 @@
-"""Why a firmware has halted, as far as its words tell: one of a few kinds, for which a person can be told what to do.
+"""Classifies the reason of a halt by its text, so that the user can be told what to do.
 
-The words are those of Marlin, Prusa's firmware, Repetier, RepRapFirmware and Klipper (`tests/gcode/test_halt_kind.py`).
+The texts are those of Marlin, Prusa-Firmware, Repetier, RepRapFirmware and Klipper (`tests/gcode/test_halt_kind.py`).
 """
 
 _KINDS = (
@@ -14,6 +14,6 @@ _KINDS = (
 
 
 def halt_kind(text: str) -> str | None:
-    """Return the kind of what a firmware has said as it halted; None: it is of none that is known."""
+    """Return the kind of halt that a text of the firmware reports; None: it is of no known kind."""
     lowered = text.lower()
     return next((kind for kind, words in _KINDS if any(word in lowered for word in words)), None)

@@ -1,7 +1,7 @@
-"""Heat: turning it off, and waiting for it as the firmware would: near the target, and for a while.
+"""Heaters: turning them off, and waiting for a target as the firmware would.
 
-Marlin's rule and constants (Configuration.h: TEMP_RESIDENCY_TIME 10 s, TEMP_WINDOW 1 °C, TEMP_HYSTERESIS 3 °C):
-the time runs from the first reading within the window, and begins anew when one leaves the hysteresis.
+The wait follows Marlin (Configuration.h: TEMP_RESIDENCY_TIME 10 s, TEMP_WINDOW 1 °C, TEMP_HYSTERESIS 3 °C): the time
+runs from the first reading within the window, and starts again when a reading leaves the hysteresis.
 """
 
 import math
@@ -16,7 +16,7 @@ RESIDENCY = 10.0  # s
 WINDOW = 1.0  # °C
 HYSTERESIS = 3.0  # °C
 
-# The commands that set a target, by what is heated: `tool` is the one of the T word, else the active one.
+# Commands that set a target → what they heat; `tool` is that of the T parameter, or else the active one.
 SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
@@ -28,9 +28,9 @@ class Residency:
     """The wait of M109, M190 and M191.
 
     Attributes:
-        target: °C.
-        cool: wait for cooling too (the R word); with S a heater that is too hot is hot enough.
-        seconds: that it has to stay near the target.
+        target: in °C.
+        cool: wait for cooling too (R); with S a hotter heater ends the wait.
+        seconds: that the heater has to stay near the target.
     """
 
     target: float
@@ -41,7 +41,7 @@ class Residency:
     def reached(self, actual: float, now: float) -> bool:
         """Tell whether a reading in °C at this time, in s, ends the wait."""
         if not self.cool and actual > self.target + HYSTERESIS:
-            return True  # S waits for heating only
+            return True
         distance = abs(actual - self.target)
         if distance <= WINDOW and self._since == math.inf:
             self._since = now
@@ -52,7 +52,12 @@ class Residency:
 
 @mutable
 class Nearing:
-    """Whether something comes nearer: by so many °C in so many seconds."""
+    """Watches a temperature approach its target.
+
+    Attributes:
+        step: °C that it has to come nearer.
+        within: seconds in which it has to.
+    """
 
     step: float
     within: float
@@ -60,7 +65,7 @@ class Nearing:
     _since: float = 0.0
 
     def stalled(self, distance: float, now: float) -> bool:
-        """Take how far it is, in °C; tell whether it has come no nearer for too long."""
+        """Take the distance to the target, in °C; tell whether it has not shrunk for too long."""
         if distance <= self._nearest - self.step:
             self._nearest, self._since = distance, now
         return now - self._since >= self.within
@@ -69,7 +74,7 @@ class Nearing:
 def reading_of(tool: int, heaters: Container[str]) -> str:
     """Return the name under which a tool's temperature is reported.
 
-    Where only one hotend is, it is that of the tool in use, or the nozzle that all tools share.
+    If only one hotend is reported, it is that of the active tool, or the one that all tools share.
     """
     name = f"tool{tool}"
     return "tool0" if name not in heaters and "tool0" in heaters and "tool1" not in heaters else name
@@ -79,9 +84,9 @@ def heaters_off(extruders: int, *, chamber: bool, told: Heaters | None = None) -
     """Return the commands that turn every heater off, hotends first.
 
     Args:
-        extruders: hotends that there are.
-        chamber: there is a chamber that can be heated.
-        told: the last temperature report: what is on there is turned off too, whatever the printer is said to have.
+        extruders: the number of hotends.
+        chamber: the printer has a heated chamber.
+        told: the last temperature report: every heater that is on there is turned off too.
     """
     on = [name for name, reading in (told or {}).items() if reading.target]
     numbers = [int(name.removeprefix("tool")) for name in on if re.fullmatch("tool[0-9]{1,2}", name)]
@@ -92,27 +97,27 @@ def heaters_off(extruders: int, *, chamber: bool, told: Heaters | None = None) -
 
 
 def shifted(command: bytes, offsets: Mapping[str, float], tool: int, hotend: float, bed: float) -> bytes:
-    """Return a command with the offset of its heater added to the target; other commands, and 0, stay as they are.
+    """Return a command with the offset of its heater added to its target; other commands, and a target of 0, unchanged.
 
-    A target is not brought above the highest one, nor below 0.
+    The offset moves no target above the highest one or below 0.
 
     Args:
         command: one clean line.
         offsets: °C by heater: `tool0`, `bed`, `chamber`.
         tool: the active one.
         hotend: the highest target of a hotend, in °C.
-        bed: that of the bed, and of the chamber.
+        bed: the highest target of bed and chamber, in °C.
     """
     if command[:1] not in b"Mm" or not _HEATS.match(command):
         return command
-    asked = parse(command)
-    heater = SETS_TARGET.get(asked.code.partition(".")[0])
-    letter = "S" if asked.get("S") is not None else "R"
-    target = asked.number(letter, 0.0)
+    parsed = parse(command)
+    heater = SETS_TARGET.get(parsed.code.partition(".")[0])
+    letter = "S" if parsed.get("S") is not None else "R"
+    target = parsed.number(letter, 0.0)
     if heater is None or target <= 0:
         return command
     limit = hotend if heater == "tool" else bed
-    name = f"tool{asked.number('T', tool):.0f}" if heater == "tool" else heater
+    name = f"tool{parsed.number('T', tool):.0f}" if heater == "tool" else heater
     offset = offsets.get(name, 0.0)
-    wanted = max(0.0, min(target + offset, max(limit, target)))
-    return command if not offset else _TARGET[ord(letter)].sub(f"{letter}{wanted:g}".encode(), command, count=1)
+    shifted_target = max(0.0, min(target + offset, max(limit, target)))
+    return command if not offset else _TARGET[ord(letter)].sub(f"{letter}{shifted_target:g}".encode(), command, count=1)

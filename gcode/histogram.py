@@ -1,4 +1,4 @@
-"""Histogram: how long something took, hundreds of times a second, for a list access each."""
+"""Histogram: counts durations hundreds of times a second, at the cost of a list access each."""
 
 from dataclasses import field
 
@@ -6,7 +6,7 @@ from gcode.frozen import mutable
 
 WIDTH = 50e-6  # s
 PER_SECOND = 1 / WIDTH
-BUCKETS = 400  # up to 20 ms; the last one takes what is longer
+BUCKETS = 400  # up to 20 ms; the last one counts longer durations
 
 
 @mutable
@@ -27,11 +27,11 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many durations were counted."""
+        """The number of durations counted."""
         return sum(self.counts)
 
     def quantile(self, share: float) -> float:
-        """Return a duration, in s, that this share of all did not exceed; 0 where nothing was counted."""
+        """Return the duration, in s, that this share of all durations did not exceed; 0 if none was counted."""
         wanted, seen = max(1.0, share * self.total), 0
         for bucket, count in enumerate(self.counts[:-1]):
             seen += count

@@ -1,12 +1,12 @@
-"""What a line of a file means to the host: most go to the printer, some are for the host, some may not be sent.
+"""What a line of a file means to the host: most go to the printer, the host executes some, and some are left out.
 
 * `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
-  sends their non-waiting kin and waits itself, and does the same for `M116`, which has none.
-* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` is nothing, `@cancel` and `@abort` end it. With a time
-  (`M0 S2`) or a pin (`M226 P30`) they are waits of the firmware's, which end by themselves.
-* `M600` and `M601` are the firmware's pauses; the host's, where the firmware does not know them.
-* `M113` and `M155` are the host's: it has the firmware tell it what it needs, and as often.
-* `M110`, `M28`, `M29`, `M575`, `M999` would take the link's counter away; `M112` is no command for a file.
+  sends the command that sets the target without waiting, and waits itself; so it does for `M116`, which sets none.
+* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` does nothing, `@cancel` and `@abort` end the job. With
+  a time (`M0 S2`) or a pin (`M226 P30`), the firmware executes the wait, which ends by itself.
+* `M600` and `M601` pause the firmware, or the job if the firmware does not know them.
+* `M113` and `M155` are left out, as the host has set how often the firmware reports.
+* `M110`, `M28`, `M29`, `M575` and `M999` are left out, as only the link may send them; so is `M112`.
 """
 
 import re
@@ -21,7 +21,7 @@ _WAITS = {"M109": ("M104", "tool"), "M190": ("M140", "bed"), "M191": ("M141", "c
 _PAUSES = frozenset({b"M0", b"M1", b"M25", b"M226", b"@pause"})
 _TIMED = re.compile(rb"M\s*0*[01]\s+([SP])\s*(\d+\.?\d*|\.\d+)", re.IGNORECASE)
 _PIN = re.compile(rb"M\s*0*226\s(?:\s*+S\s*+-?\d++)?+\s*+P\s*+\d", re.IGNORECASE)  # words in any order
-_HOST_S = frozenset({b"M113", b"M155"})  # how often the firmware says that it is busy, and how hot it is
+_REPORTS = frozenset({b"M113", b"M155"})  # set how often the firmware reports that it is busy, and temperatures
 _CANCELS = frozenset({b"@cancel", b"@abort"})
 _CODE = re.compile(rb"\s*(?:(@\w*)|([GMT])\s*0*(\d+))", re.IGNORECASE)
 
@@ -31,11 +31,11 @@ class HeatAndWait:
     """Send `command`, then wait for `heater` (`bed`, `chamber`, `tool0`; `tool` for the active one).
 
     Attributes:
-        command: sets the target, and has every other word of the file's.
-        heater: that is waited for.
-        target: °C.
+        command: sets the target, with all other parameters of the file's command.
+        heater: to wait for.
+        target: in °C.
         cool: wait for cooling too.
-        whole: the file's own command, for a firmware that alone sees this heater.
+        whole: the file's command, to send instead if the firmware does not report this heater.
     """
 
     command: bytes
@@ -47,7 +47,7 @@ class HeatAndWait:
 
 @frozen
 class WaitForAll:
-    """Wait for every heater that is on; `whole` is the file's own command, where no heater is seen."""
+    """Wait for every heater that is on; `whole` is the file's command, to send instead if no heater is reported."""
 
     whole: bytes
 
@@ -68,7 +68,7 @@ class CancelJob:
 
 @frozen
 class Skip:
-    """Send nothing, and say why."""
+    """Leave the line out, and report why."""
 
     reason: str
 
@@ -82,7 +82,7 @@ class PrinterPauses:
 
 @frozen
 class PauseUnlessKnown:
-    """Send `command`, and pause the job where the firmware says that it does not know it."""
+    """Send `command`, and pause the job if the firmware reports that it does not know it."""
 
     command: bytes
 
@@ -94,7 +94,7 @@ class PauseUnlessKnown:
 
 @frozen
 class DwellUnlessKnown:
-    """Send `command`, a stop with a time, and `instead` where the firmware says that it does not know it."""
+    """Send `command`, a stop with a time, and `instead` if the firmware reports that it does not know it."""
 
     command: bytes
     instead: bytes
@@ -113,7 +113,7 @@ class Instead:
 
 
 Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown | DwellUnlessKnown
-"""Of these the printer gets a command, before the host does its part."""
+"""Meanings for which the printer gets a command before the host acts."""
 
 Meaning = Sent | WaitForAll | PauseJob | CancelJob | Skip | Instead
 
@@ -129,11 +129,11 @@ def meaning(
     """Return what a clean line of a file means to the host; None: it goes to the printer as it is.
 
     Args:
-        command: one line, as `gcode.reader` gives it.
-        host_waits: waits for temperatures are the host's.
-        reads_r: the firmware knows `M109 R200`; else it would heat nothing, or turn the heater off.
+        command: one line, as `gcode.reader` returns it.
+        host_waits: the host waits for temperatures, not the firmware.
+        reads_r: the firmware knows `M109 R200`; otherwise it would heat nothing, or turn the heater off.
         unknown: code words that the firmware does not know.
-        resumes: it has a command that ends its own pause (Prusa's M602).
+        resumes: the firmware has a command that ends its own pause (Prusa's M602).
     """
     if forbidden(command) or STOP.match(command):
         return Skip("a file may not send this")
@@ -145,10 +145,10 @@ def meaning(
     if name in _PAUSES:
         return _pause(command, name.decode(), unknown)
     if name in (b"M600", b"M601"):
-        return _firmware_s_pause(command, name.decode(), unknown, resumes=resumes)
+        return _pause_of_firmware(command, name.decode(), unknown, resumes=resumes)
     if name == b"M116" and host_waits:
         return WaitForAll(command)
-    if name in _HOST_S:
+    if name in _REPORTS:
         return Skip("the host sets how often the firmware reports")
     if name in _CANCELS:
         return CancelJob(f"the file asks for it: {command.decode()}")
@@ -160,7 +160,7 @@ def meaning(
 
 
 def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | DwellUnlessKnown | Instead | None:
-    """Return what a stop of a file is: the user's, or a wait that ends by itself."""
+    """Return the meaning of a stop: a pause for the user, or a wait that ends by itself."""
     if (timed := _TIMED.match(command)) and float(timed[2]):
         dwell = _dwell(timed)
         return Instead(dwell) if word in unknown else DwellUnlessKnown(command, dwell)
@@ -170,12 +170,12 @@ def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | Dwe
 
 
 def _dwell(timed: re.Match[bytes]) -> bytes:
-    """Return the same time as a G4; in milliseconds, as Klipper and Teacup read no S."""
+    """Return a G4 of the same time, in milliseconds, as Klipper and Teacup do not read S."""
     ms = float(timed[2]) * (1000 if timed[1] in b"Ss" else 1)
     return f"G4 P{ms:.0f}".encode()
 
 
-def _firmware_s_pause(
+def _pause_of_firmware(
     command: bytes, word: str, unknown: Container[str], *, resumes: bool
 ) -> PauseJob | PrinterPauses | PauseUnlessKnown:
     if word in unknown:

@@ -1,24 +1,25 @@
 """HostLink: the host's end of the line protocol, without the line.
 
-Bytes in by `receive`, bytes out by `data_to_send`, time as an argument, in the manner of h11. The link numbers and
-frames lines, keeps as many in flight as the dialect allows, counts answers, and rewinds when the printer
-asks for a line again. Nothing here waits: `deadline` says when `tick` has to be called. `gcode/outbox.py` holds what is
-to be sent and frames it, `gcode/flight.py` holds the lines in flight, and `gcode/recovery.py` decides what to do about
-resend requests and silence. This module reads the replies and tells each of them what they mean.
+As in h11, bytes come in by `receive` and go out by `data_to_send`, and time is an argument. The link numbers and frames
+lines, keeps as many in flight as the dialect allows, counts answers, and rewinds on a resend request. Nothing here
+waits: `deadline` says when to call `tick`. `gcode/outbox.py` holds what has to be sent and frames it, `gcode/flight.py`
+holds the lines in flight, and `gcode/recovery.py` decides what to do about resend requests and silence. This module
+reads the replies and passes on what they mean.
 
     source.next_line ─┐
                       ├─▶ number, frame ─▶ flight (sent, unanswered) ─▶ acknowledged
     send(command) ────┘         ▲                 │
                                 └── history ◀─────┘ Resend: n
 
-What the rules rest on (recorded from real firmware, see `tests/data/transcripts/`):
+The rules rest on dialogues with real firmware (`tests/data/transcripts/`):
 
-* Each accepted line gives one `ok`, in order, when it has been executed.
+* Each accepted line gets one `ok`, in order, when it has been executed (marlin-plain-lines.txt). Repetier acknowledges
+  at receipt: `gcode/answers.py`.
 * `Resend: n` is followed at once by an `ok` of its own; the `ok`s of lines accepted earlier come after that.
-* A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each gives another `Resend: n`;
-  so the link stops, waits until all are answered or the line is quiet, and then sends from n on.
-* To a line with an impossible number (the probe) Marlin answers with the number that it expects. So the link learns
-  whether an `ok` was lost; repeating a line would not tell, as Marlin 2.1 drops a repeat without a word.
+* A bad line makes Marlin flush its receive buffer. Lines behind it vanish, or each causes another `Resend: n`. So the
+  link stops, waits until all are answered or the line is quiet, and then sends from n on.
+* Marlin answers a line with an impossible number (the probe) with the number that it expects. So the link learns
+  whether an `ok` was lost. Repeating a line would not show that, as Marlin 2.1 drops a repeat without a word.
 """
 
 import re
@@ -27,14 +28,14 @@ from dataclasses import replace
 
 from gcode.answers import Answers, code_word, fits
 from gcode.chatter import Chatter
-from gcode.complaints import Complaints
 from gcode.dialect import UNKNOWN, Dialect
+from gcode.error_tracker import ErrorTracker
 from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, bare, command_of
 from gcode.modes import Modes
 from gcode.outbox import Journal, Outbox, Permits, Pull
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
-from gcode.packing import RESET, DecoderSaid, Packer, decoder_said
+from gcode.packing import RESET, DecoderState, Packer, decoder_state
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
 from gcode.replies import (
@@ -54,7 +55,7 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # besides what is defined here
+__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # and the definitions below
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""
@@ -63,31 +64,31 @@ MAX_REPLY = 4096
 """Bytes of one reply line that are kept; real lines stay under 600."""
 
 WAIT_AGE = 1.0
-"""Seconds after which a `wait` from the firmware cannot have crossed with the line that was sent last."""
+"""Seconds after which a `wait` from the firmware cannot have crossed with the last line sent."""
 
 MAX_REFUSALS = 3
-"""Times that the firmware refuses one of the lines of TEXTS before that line is left out."""
+"""Times that the firmware refuses a line with one of the TEXTS before the line is left out."""
 
 TEXTS = frozenset({"M73", "M117", "M118", "M486"})
 """Code words of lines that a print can do without."""
 
-_TELLS_BY_OKS = frozenset({"M303"})
+_REPORTS_BY_OKS = frozenset({"M303"})
 """Code words of commands that report temperatures in lines that begin with `ok` but acknowledge nothing (PID_autotune
 of Marlin 1.0)."""
 
 _MOVES = (b"G0", b"G1")
 
-_SIGN = 8  # a line about the decoder has `[MP]` within its first 8 bytes: Prusa puts blanks before it
+_DECODER_HEAD = 8  # bytes; a line about the decoder has `[MP]` within them, as Prusa puts blanks in front
 
 _SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
-LinkEvent = Reply | Ticket | RefusedLine | LinkNotice | DecoderSaid
+LinkEvent = Reply | Ticket | RefusedLine | LinkNotice | DecoderState
 
 
 class HostLink:
-    """The host's end of the line. After `error` is set it is inert: first cause wins."""
+    """The host's end of the line. Once `error` is set it does nothing more; the first error stays."""
 
     def __init__(
         self,
@@ -99,15 +100,15 @@ class HostLink:
         """Start with line 1.
 
         Args:
-            dialect: how the firmware wants to be spoken to; it may be replaced while nothing is in flight.
-            byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0 where it takes none.
-            journal: told of each frame before it is sent, so that the next host can reattach.
-            permits: asked for permission before a command goes out; the job's lines need none.
+            dialect: of the firmware; it may be replaced while nothing is in flight.
+            byte_time: seconds that one byte takes on the wire, 10 / baudrate; 0: none.
+            journal: called with each frame before it is sent, so that the next host can reattach.
+            permits: called before a command goes out between the job's lines, which need no permission.
         """
         self.error: LinkError | None = None
         self._counters = Counters()
         self.position = JobPosition()
-        self.first_number = 1  # of this link's own lines
+        self.first_number = 1  # of the lines that this link itself sent
         self._wire = Wire(byte_time)
         self._flight = Flight()
         self._recovery = Recovery()
@@ -115,17 +116,17 @@ class HostLink:
         self._outbox = Outbox(self._flight, self._recovery, self._patience, self._wire, journal, permits)
         self._chatter = Chatter()
         self._answers = Answers()
-        self._complaints = Complaints()
+        self._errors = ErrorTracker()
         self._alive = 0.0  # when the printer gave its last sign of life
-        self._partial = b""
-        self._plain = True  # no part of a line is held, and the next `ok` is plain: see `_ok_is_plain`
-        self._why = ""  # the firmware's last communication error: the reason for the resend request that follows
-        self._planner = 0  # the most free places in its planner that the firmware has reported
+        self._partial = b""  # a reply line that is not complete
+        self._plain = True  # `_partial` is empty and `_ok_is_plain` holds
+        self._reason = ""  # the firmware's last communication error: the reason for the resend request that follows
+        self._planner = 0  # the largest number of free planner blocks that the firmware has reported
         self.dialect = dialect
 
     @property
     def dialect(self) -> Dialect:
-        """How the firmware wants to be spoken to."""
+        """The firmware's dialect."""
         return self._dialect
 
     @dialect.setter
@@ -134,52 +135,52 @@ class HostLink:
 
     @property
     def counters(self) -> Counters:
-        """What went over the line since it was opened."""
+        """The counts of this conversation."""
         self._counters.lines_sent = self._flight.next - self.first_number
         return self._counters
 
     @property
     def modes(self) -> Modes:
-        """How coordinates behind the last line sent will be read."""
+        """The modes in force after the last line sent."""
         return self._outbox.modes
 
     # -- packing (gcode/packing.py) ------------------------------------------------------------------------
 
     def pack(self) -> None:
-        """Send packed lines from here on; the firmware has just said that its decoder is ready for them."""
+        """Send packed lines from now on; the firmware has just reported that its decoder is ready for them."""
         self._outbox.packer = Packer(on=True)
 
     def may_be_packing(self) -> None:
-        """Take note that the decoder may be waiting for packed bytes: the previous host or a lost order left it so."""
+        """Note that the decoder may be waiting for packed bytes because of the previous host or a lost order."""
         self._outbox.packer = Packer(on=False)
 
     @property
     def unpacks(self) -> bytes:
-        """What has to precede bytes written past the link: a decoder may await packed ones; empty if there is none."""
+        """The bytes that have to precede any written past the link, as a decoder may expect packed ones."""
         return RESET if self._outbox.packer.used else b""
 
-    # -- what the owner asks for ---------------------------------------------------------------------------
+    # -- the job and commands ------------------------------------------------------------------------------
 
     def feed(self, pull: Pull | None, *, keep_position: bool = False) -> None:
         """Take the lines of a job from `pull` from now on; None ends the job.
 
         Args:
             pull: returns the next line, or None if there is none yet.
-            keep_position: the lines follow those sent last; otherwise `position` counts from zero.
+            keep_position: the job continues after the last line sent; otherwise `position` counts from zero.
         """
         self._outbox.feed(pull)
         if pull is not None and not keep_position:
-            self._flight.renew_soon()
+            self._flight.renumber_soon()
             self._outbox.fed = 0
             self.position = JobPosition()
 
     def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
         """Reattach to the conversation of an earlier link; this one must not have sent anything yet.
 
-        If that link has sent packed lines, `may_be_packing` has to be called first.
+        If that link has sent packed lines, call `may_be_packing` first.
 
-        The printer is asked for the line that it wants next, and for an echo behind whatever it still has to do.
-        That is done when the link is `idle`; `error` is set if the answer fits none of the lines.
+        The link probes for the line that the printer wants next, and awaits an echo after all that the printer still
+        has to do. That is done when the link is `idle`; `error` is set if the answer fits none of the lines.
         """
         self._flight.reattach(snapshot)
         self.first_number = self._flight.next
@@ -199,14 +200,14 @@ class HostLink:
         self._outbox.held = False
 
     def hurry(self) -> None:
-        """Probe after a shorter silence than usual, once: somebody waits for the lines in flight to be answered."""
+        """Probe after a shorter silence, once: a user waits for the lines in flight to be answered."""
         self._patience.hurried = True
 
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
 
-        An urgent one goes before the others and beyond the window, but never beyond the receive buffer: lines
-        that are unanswered for SETTLED seconds have moved from there to the command queue, younger ones may not.
+        An urgent command goes before the others and beyond the window, but never beyond the receive buffer. A line
+        sent less than SETTLED seconds ago may still be in that buffer; older ones have moved to the command queue.
         """
         (self._outbox.urgent if ticket.urgent else self._outbox.queue).append(ticket)
 
@@ -219,13 +220,13 @@ class HostLink:
         waiting = sum(ticket.foreign for ticket in self._outbox.queue)
         if waiting + len(tickets) > MAX_QUEUED:
             raise QueueFull(
-                f"cannot queue {len(tickets)} more commands: {waiting} are waiting, and at most {MAX_QUEUED} may; "
+                f"cannot queue {len(tickets)} more commands: {waiting} are waiting, and at most {MAX_QUEUED} may wait; "
                 "try again later"
             )
         self._outbox.queue.extend(tickets)
 
     def discard(self) -> list[Ticket]:
-        """Drop whatever has not been sent yet; return the commands among it."""
+        """Drop everything not sent yet; return the dropped commands."""
         dropped = self._outbox.discard()
         self._recovery.echoed()
         return dropped
@@ -234,27 +235,27 @@ class HostLink:
     def idle(self) -> bool:
         """Every line sent has been answered, and no command waits."""
         flight, outbox = self._flight, self._outbox
-        waits = flight.lines or outbox.urgent or outbox.queue or self._answers or flight.replaying
-        return not waits and self._recovery.settled
+        busy = flight.lines or outbox.urgent or outbox.queue or self._answers or flight.replaying
+        return not busy and self._recovery.settled
 
     @property
     def answered(self) -> int:
         """The number up to which every line has been answered."""
         return self._flight.first_unanswered - 1
 
-    def be_at(self, fed: JobPosition, modes: Modes) -> None:
-        """Set how far the job has gone out and which modes hold, where the snapshot for `reattach` did not say."""
+    def set_place(self, fed: JobPosition, modes: Modes) -> None:
+        """Set the job's place and the modes at the last line sent, if the snapshot for `reattach` did not have them."""
         self._outbox.fed = fed.lines
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.position = replace(fed)
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give the job's lines none of the `count` numbers from `number` on: those are for commands that wait."""
+        """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
         self._outbox.leave_out(number, count)
 
     @property
     def job_in_flight(self) -> bool:
-        """Some line of the job is in flight, or lines are to be sent again."""
+        """A line of the job is in flight, or lines have to be sent again."""
         return self._flight.replaying or any(ticket is None for _, _, _, _, ticket in self._flight.lines)
 
     @property
@@ -264,23 +265,23 @@ class HostLink:
 
     @property
     def next_on_wire(self) -> int:
-        """The same number as the firmware counts it."""
+        """The same number on the wire."""
         return self._flight.next_on_wire
 
     # -- bytes out -----------------------------------------------------------------------------------------
 
     def data_to_send(self, now: float) -> bytes:
-        """Return what may go on the wire now; it counts as sent."""
+        """Return the bytes that may go on the wire now; they count as sent."""
         return self._outbox.take(now) if self.error is None else b""
 
     # -- bytes in ------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
-        """Take bytes from the printer; return all replies but plain oks, and the tickets that they have answered."""
+        """Take bytes from the printer; return all replies but plain oks, and the tickets that they answered."""
         if self.error is not None:
             return []
         events: list[LinkEvent] = []
-        if self._plain:  # the hot path: of a hundred replies of a print all but one end here
+        if self._plain:  # the hot path: 99 of a hundred replies in a print end here
             if data == b"ok\n":
                 return self._acknowledge("ok", now, events)
             if data in _OKS:
@@ -294,7 +295,7 @@ class HostLink:
                 if line == b"ok" and self._ok_is_plain:
                     self._acknowledge("ok", now, events)
                 elif (line := line.strip(b"\r\0")) and not self._is_of_decoder(line, now, events):
-                    self._handle(self._complaints.parse(line[:MAX_REPLY]), now, events)
+                    self._handle(self._errors.parse(line[:MAX_REPLY]), now, events)
         except LinkError as error:
             self.fail(error)
         self._plain = self._ok_is_plain and not self._partial
@@ -302,17 +303,17 @@ class HostLink:
 
     @property
     def _ok_is_plain(self) -> bool:
-        """The next `ok` answers the oldest line, and nothing else depends on it."""
-        return not (self._recovery.owed_ok or self._recovery.foreign_ok or self._complaints.refusal)
+        """The next `ok` answers the oldest line and does nothing else."""
+        return not (self._recovery.owed_ok or self._recovery.foreign_ok or self._errors.refusal)
 
     def _handle(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
-        if (refusal := self._complaints.settle(reply)) is not None:
+        if (refusal := self._errors.settle(reply)) is not None:
             events.append(refusal)
         events.append(reply)
         if self._may_be_echo(reply) and self._is_echo(reply):
             reply = Text(reply.line)
-        elif asked_by := self._complaints.note(reply, self._dialect, self._answered_line(reply), now):
-            self._outbox.send_only(Ticket(asked_by, urgent=True))
+        elif query := self._errors.note(reply, self._dialect, self._answered_line(reply), now):
+            self._outbox.send_only(Ticket(query, urgent=True))
         match reply:
             case _ if acknowledges(reply):
                 self._on_ok(reply, now, events)
@@ -321,7 +322,7 @@ class HostLink:
                 self._on_resend(number, now, events)
                 return
             case Temperatures(waiting=False) | SdProgress() | SdIdle():
-                pass  # the firmware reports these by itself: no sign that it works on a command
+                pass  # the firmware reports these unasked: no sign that it works on a command
             case BoardStarted():
                 raise PrinterReset("the board restarted: position, temperatures and line number are gone")
             case Wait():
@@ -334,11 +335,11 @@ class HostLink:
         self._collect(reply, now, events)
 
     def _is_of_decoder(self, line: bytes, now: float, events: list[LinkEvent]) -> bool:
-        """Take note of what the firmware says of its decoder, which is no answer to any line."""
-        if b"[MP]" not in line[:_SIGN] or (said := decoder_said(line)) is None:
+        """Note a report on the firmware's decoder, which answers no line; tell whether it was one."""
+        if b"[MP]" not in line[:_DECODER_HEAD] or (state := decoder_state(line)) is None:
             return False
-        events.append(said)
-        self._outbox.packer.note(said, now)
+        events.append(state)
+        self._outbox.packer.note(state, now)
         return True
 
     def _on_text(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
@@ -347,13 +348,13 @@ class HostLink:
         ):
             self._signs_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
-            self._why = reply.text.lower()
-            self._patience.hurried = True  # if a line has lost its number, Marlin 1.0 sends no resend request
+            self._reason = reply.text.lower()
+            self._patience.hurried = True  # Marlin 1.0 sends no resend request for a line without its number
             self._recovery.refused = True
         self._note_answer(reply, now, events)
 
     def _answered_line(self, reply: Reply) -> tuple[bytes, int] | None:
-        """Return the line of the job that an error or text is about, and its offset in the file, if it is about one."""
+        """Return command and file offset of the job's line that an error or text refers to; None: it refers to none."""
         if not isinstance(reply, FirmwareError | Text):
             return None
         flight = self._flight
@@ -371,7 +372,7 @@ class HostLink:
         )
 
     def _is_echo(self, reply: Reply) -> bool:
-        """Tell whether the firmware only repeats the text of an M118: then it is no reset, error or `ok`."""
+        """Tell whether a reply only echoes the text of an M118, and so is no reset, error or `ok`."""
         if self._answers.repeats(reply.line):
             return True
         if not self._flight.lines:
@@ -400,29 +401,30 @@ class HostLink:
                 self._acknowledge("ok", now, events)
             self._recovery.echoed()
         elif isinstance(reply, UnknownCommand):
-            # a flush has cut a line, and the firmware took its tail for a command: the ok for that answers no line
-            # (without numbers nothing is flushed, and Teacup quotes M400 as M144; at receipt, its ok has come before)
+            # A flush has cut a line, and the firmware took the tail for a command: the ok for that answers no line.
+            # Not without numbers, where nothing is flushed and Teacup quotes M400 as M144; nor at
+            # receipt, where that ok has already come.
             flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
             self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
         elif match := _SKIPPED.match(reply.line):
-            # Repetier skips a line that it has already, or one behind the line that it waits for
+            # repetier-1.0.4-lines.txt: it skips a line that it already has, or one after the line that it waits for
             number = self._flight.near(int(match[1]), self._dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
     def _note_planner(self, free: int) -> None:
-        """Count a move that has found the planner empty: all of it but the place of this move is free."""
+        """Count a move, and whether it found the planner empty: then every block but its own is free."""
         self._planner = max(self._planner, free)
-        self._counters.planner_told += 1
+        self._counters.planner_reports += 1
         self._counters.planner_empty += free == self._planner
 
     def _on_ok(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         recovery, lines = self._recovery, self._flight.lines
         number = self._answered(reply) if isinstance(reply, Ok) else None
         if isinstance(reply, Ok) and reply.buffer is not None and len(lines) == 1 and self._dialect.learns:
-            self._outbox.slots = reply.buffer + 1  # all are free but the one of the line that is answered
+            self._outbox.slots = reply.buffer + 1  # all but the one of the answered line are free
         if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
             self._note_planner(reply.planner)
-        if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _TELLS_BY_OKS:
+        if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _REPORTS_BY_OKS:
             self._signs_of_life(now)
         elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
             self._on_probe_executed(now)
@@ -432,21 +434,21 @@ class HostLink:
             recovery.resume_if_answered()
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
-            # if that was the tail of the only line in flight, no resend request will come: the host has to probe
+            # if that was the tail of the only line in flight, no resend request will come: the link has to probe
             self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.probing)
         elif number is not None and lines:
-            # ADVANCED_OK names the line that it answers: lines before that have lost their oks, and an ok for a line
-            # that is answered already changes nothing
+            # ADVANCED_OK names the answered line: lines before it have lost their oks, and an ok for a line that was
+            # already answered changes nothing
             while lines and lines[0][0] <= number:
                 self._acknowledge(reply.line, now, events)
         else:
             twice = bool(lines and lines[0][0] == self._outbox.alone)
             self._acknowledge(reply.line, now, events)
             if twice and lines:
-                recovery.foreign_ok = True  # an urgent line went out behind it all the same, so it is answered twice
+                recovery.foreign_ok = True  # only an urgent line can have gone out behind it: it is answered twice
 
     def _answered(self, ok: Ok) -> int | None:
-        """Return the line that an ok names; None if it names none, or one that was never sent (Malyan: N0)."""
+        """Return the number of the line that an ok names; None: it names none, or one never sent (Malyan: N0)."""
         on_wire = ok.number if ok.number is not None else ok.last
         if not on_wire:
             return None
@@ -454,16 +456,16 @@ class HostLink:
         return number if number < self._flight.next else None
 
     def _on_probe_executed(self, now: float) -> None:
-        """A firmware that does not count lines (RepRapFirmware) takes the probe for a command and answers that."""
+        """Act on the answer to a probe that a firmware without line counting (RepRapFirmware) took for an M105."""
         self._recovery.executed(self._flight)
         self._signs_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(
-                f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it has read that"
+                f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it has read that command"
             )
 
     def _acknowledge(self, line: str, now: float, events: list[LinkEvent]) -> list[LinkEvent]:
-        """Take the oldest line out of the flight; return `events`, to which its ticket is added if it had one."""
+        """Take the oldest line out of the flight; return `events`, with its ticket added if it has one."""
         flight = self._flight
         lines = flight.lines
         self._alive = now
@@ -480,7 +482,7 @@ class HostLink:
             self.position.lines = ordinal
             self.position.offset = offset
         elif ticket is self._recovery.echo:
-            self._recovery.echoed()  # the echo was lost, but its ok says that all lines before it are answered
+            self._recovery.echoed()  # the echo was lost, but this ok shows that all lines before it are answered
         elif not ticket.done:
             self._patience.answered(ticket.command)
             if self._dialect.ok_at == "receipt":
@@ -492,21 +494,21 @@ class HostLink:
         return events
 
     def _on_receipt(self, ticket: Ticket, ok: str, now: float, events: list[LinkEvent]) -> None:
-        """Await the answer to a command that was received; behind a long one, which may have none, await an echo."""
+        """Await the answer to a command that was received; a long one may have none, so an echo follows it."""
         usual = self._dialect.answer_timeout
         lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
         events += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
-            self._outbox.queue.append(self._recovery.echo_in_a_word())
+            self._outbox.queue.append(self._recovery.one_word_echo())
 
     def _on_wait(self, now: float, events: list[LinkEvent]) -> None:
-        """`wait` says that the firmware has nothing to do: what is still unanswered lost its ok.
+        """Act on `wait`: the firmware has nothing to do, so lines in flight have lost their oks.
 
-        Anycubic's Marlin says it also while it heats. So a firmware that can be probed is probed.
+        Anycubic's Marlin says `wait` even while it heats. So a firmware that counts lines is probed.
         """
         if now - self._silent_since <= WAIT_AGE:
             return
-        events += self._answers.all_over()
+        events += self._answers.end_all()
         if not self._dialect.numbered:
             while self._flight.lines:
                 self._acknowledge("ok", now, events)
@@ -524,11 +526,11 @@ class HostLink:
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
         for _ in range(self._recovery.answered_early):
             self._acknowledge("ok", now, events)
-        if self._dialect.ok_at == "receipt":  # a request for this line says that all before it were received
+        if self._dialect.ok_at == "receipt":  # a request for this line shows that all before it were received
             while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
                 self._acknowledge("ok", now, events)
         if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
-            self._outbox.queue.append(Ticket(HARMLESS))  # it repeats the request until a line comes, and none waits
+            self._outbox.queue.append(Ticket(HARMLESS))  # it repeats the request until a line comes, but none waits
         packer = self._outbox.packer
         if packer.on:
             packer.requested(self._recovery.refusals, self._counters.lines_acknowledged)
@@ -540,18 +542,18 @@ class HostLink:
 
     def _count_resend(self) -> None:
         """Count a resend request, by the reason that the firmware gave before it."""
-        counters, why, self._why = self._counters, self._why, ""
+        counters, reason, self._reason = self._counters, self._reason, ""
         counters.resends += 1
-        if "checksum" in why:
+        if "checksum" in reason:
             counters.bad_checksums += 1
-        elif "number" in why:
+        elif "number" in reason:
             counters.wrong_numbers += 1
 
     def _resumes(self, number: int) -> bool:
         """Tell whether this request ends a pause that the firmware began itself (Prusa's M602).
 
-        It asks again for the lines that it dropped at the pause. The command that ended the pause is one of them, and
-        gets an ok all the same.
+        The firmware requests the lines that it dropped at the pause. The command that ended the pause is one of them,
+        yet it also gets an ok.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
         return (
@@ -577,17 +579,17 @@ class HostLink:
 
     @property
     def urgent(self) -> bool:
-        """`deadline` is nearer than it was for the last line: a timer may have to be set anew."""
+        """`deadline` may have become earlier than the timer that is set."""
         return (
             self._recovery.rewinding
             or bool(self._outbox.urgent or self._answers)
             or self._outbox.packer.doubt_at is not None
-            or self._complaints.halted_until is not None
+            or self._errors.halted_until is not None
         )
 
     @property
     def deadline(self) -> float | None:
-        """When `tick` has to be called, if nothing arrives before; None while nothing is awaited."""
+        """When to call `tick` if nothing arrives before; None: nothing is awaited."""
         deadline = self._answer_deadline()
         waits = self._outbox.urgent and not (self._recovery.rewinding or self._flight.replaying)
         if waits and deadline is not None and self._wire.room_at is not None:
@@ -599,11 +601,11 @@ class HostLink:
         return deadline
 
     def _answer_deadline(self) -> float | None:
-        """When the printer has been silent for too long."""
+        """When the printer will have been silent for too long; None: no answer is due."""
         if self.error is not None:
             return None
-        if self._complaints.halted_until is not None:
-            return self._complaints.halted_until
+        if self._errors.halted_until is not None:
+            return self._errors.halted_until
         if self._recovery.rewinding:
             return self._recovery.quiet_at
         if self._flight.lines or self._recovery.probing:
@@ -612,21 +614,21 @@ class HostLink:
 
     @property
     def _silent_since(self) -> float:
-        """Since when the printer has given no sign of life that was due."""
+        """The time since which a sign of life is due."""
         return max(self._alive, self._flight.idle_until)
 
     def tick(self, now: float) -> list[LinkEvent]:
-        """Act on a deadline that has passed; return events as `receive` does. To call it too early is harmless."""
+        """Act on a deadline that has passed; return events as `receive` does. An early call is harmless."""
         events: list[LinkEvent] = []
         if self._answers and self.error is None:
             events += self._answers.tick(now)
         if self.error is None:
-            self._look_at_decoder(now, events)
+            self._check_decoder(now, events)
         deadline = self._answer_deadline()
         if deadline is None or now < deadline:
             return events
-        if self._complaints.halted_until is not None:
-            self.fail(self._complaints.no_reason(self._dialect))
+        if self._errors.halted_until is not None:
+            self.fail(self._errors.no_reason(self._dialect))
         elif self._recovery.rewinding:
             self._recovery.quiet(self._flight, self._dialect)
             self._patience.hurried = self._patience.hurried or self._recovery.probing
@@ -635,11 +637,11 @@ class HostLink:
         self._plain = self._ok_is_plain and not self._partial
         return events
 
-    def _look_at_decoder(self, now: float, events: list[LinkEvent]) -> None:
-        """Probe for what became of the lines in flight if the decoder has been in the wrong state for too long."""
+    def _check_decoder(self, now: float, events: list[LinkEvent]) -> None:
+        """Probe if the decoder has been in the wrong state for too long: lines in flight may be lost."""
         flight, packer = self._flight, self._outbox.packer
         runs_long = bool(flight.lines) and self._patience.may_be_silent(flight, self._dialect)
-        if not packer.look(now, may_be_silent=runs_long):
+        if not packer.has_lost_step(now, may_be_silent=runs_long):
             return
         events += packer.notices()
         if flight.lines and self._recovery.clear:
@@ -658,6 +660,6 @@ class HostLink:
         self._alive = now
 
     def fail(self, error: LinkError) -> None:
-        """End the conversation; the first cause stays."""
+        """End the conversation; the first error stays."""
         if self.error is None:
             self.error = error

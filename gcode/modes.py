@@ -1,6 +1,6 @@
-"""Modes: what a firmware remembers from one command to the next, and a host must put back after moves of its own.
+"""Modes: what a firmware remembers from one command to the next, and a host must restore after moves of its own.
 
-G90 and G91 are about E too or not, by the firmware (`EMode`); docs/firmware.md has the sources.
+Whether G90 and G91 also affect E depends on the firmware (`EMode`); docs/firmware.md has the sources.
 """
 
 import re
@@ -15,7 +15,7 @@ _FEEDRATE = re.compile(rb"F\s*(\d+\.?\d*|\.\d+)")
 _FAN = re.compile(rb"M106(?!\d)(?!.*P\s*0*[1-9])(?:.*S\s*(\d+))?")
 _FAN_OFF = re.compile(rb"M107(?!\d)(?!.*P\s*0*[1-9])")
 _FACTOR = re.compile(rb"M22([01])(?!\d)(?:.*?\bS\s*(\d{1,4}))?")
-_PUT_BACK = re.compile(rb"M220(?!\d).*R")
+_RESTORES_FEED = re.compile(rb"M220(?!\d).*R")
 _TOOL = re.compile(rb"T(\d{1,2})(?!\d)")
 _CODE_G = re.compile(rb"G0*(\d+)(?![\d.])")
 _MOVE_CODES = frozenset({b"0", b"1", b"2", b"3"})
@@ -25,25 +25,26 @@ _SMALL = ord("a")
 
 
 def may_change_modes(command: bytes) -> bool:
-    """Tell whether `Modes.note` has to see this command; nearly all lines of a print are moves that it need not see."""
+    """Tell whether `Modes.note` has to see this command; it can ignore nearly all lines of a print, which are moves."""
     return command[:3] not in _MOVES or b"F" in command or b"f" in command
 
 
 @mutable
 class Modes:
-    """How the next line will be read; None where no line has said anything yet.
+    """How the firmware will read the next line; None: no line has set it yet.
 
     Attributes:
         relative: coordinates of X, Y and Z are relative (G91).
         relative_e: coordinates of E are relative.
-        m83: M83 was the last word about E alone.
-        e_mode: what makes coordinates of E relative.
+        m83: the last of M82 and M83 was M83.
+        e_mode: which commands make coordinates of E relative.
         inches: lengths are in inches (G20).
-        feedrate: last F word, in mm/min (or inches/min), as it was written; empty before the first.
+        feedrate: the last F, in mm/min (or inches/min), as it was written; empty before the first.
         tool: the active extruder.
         fan: speed of the part fan, 0 to 255.
         homed: the axes have been homed since the motors were last off.
-        feed, flow: percent of the speeds (M220) and of the filament (M221) that lines ask for.
+        feed: speed factor in percent (M220).
+        flow: flow factor in percent (M221).
     """
 
     relative: bool = False
@@ -60,7 +61,7 @@ class Modes:
 
     @property
     def unit(self) -> float:
-        """What lengths are in, in mm."""
+        """The unit of lengths, in mm."""
         return INCH if self.inches else 1.0
 
     def note(self, command: bytes) -> None:
@@ -104,8 +105,8 @@ class Modes:
     def _note_m(self, command: bytes) -> None:
         if command[:3] in (b"M82", b"M83", b"M84", b"M18") and not command[3:4].isdigit():
             if command[:3] in (b"M84", b"M18"):
-                if b"S" not in command:  # which is a time after which they go off
-                    self.homed = False  # what is not held may be moved by hand
+                if b"S" not in command:  # S only sets the time after which motors go off
+                    self.homed = False  # an axis that is not held may be moved by hand
             else:
                 self.m83 = command[:3] == b"M83"
                 self.relative_e = self.m83 or (self.e_mode == "either" and self.relative)
@@ -113,8 +114,8 @@ class Modes:
             self.fan = 0
         elif match := _FAN.match(command):
             self.fan = min(255, int((match[1] or b"255")[:9]))
-        elif _PUT_BACK.match(command):
-            self.feed = None  # what M220 B has put aside is not remembered here
+        elif _RESTORES_FEED.match(command):
+            self.feed = None  # the factor that M220 B saved is not remembered here
         elif (match := _FACTOR.match(command)) and match[2]:
             if match[1] == b"0":
                 self.feed = int(match[2])
@@ -122,14 +123,14 @@ class Modes:
                 self.flow = int(match[2])
 
     def restore(self) -> list[str]:
-        """Return the commands that set positioning and speed again, as after a move of the host's own."""
+        """Return the commands that restore positioning and speed, as after a move of the host's own."""
         axes = "G91" if self.relative else "G90"
         extruder = "M83" if (self.relative_e if self.e_mode == "last" else self.m83) else "M82"
         speed = [f"G1 F{self.feedrate.decode()}"] if self.feedrate else []
-        return [axes, extruder, *speed]  # in this order: the first sets the extruder's too
+        return [axes, extruder, *speed]  # in this order, as G90 and G91 may set E too
 
     def restore_all(self) -> list[str]:
-        """Return the commands that set everything again that a line has set, tool first: changing it may move."""
+        """Return the commands that restore every mode that was set; the tool comes first, as its change may move."""
         tool = [f"T{self.tool}"] if self.tool is not None else []
         units = [] if self.inches is None else ["G20" if self.inches else "G21"]
         fan = [] if self.fan is None else [f"M106 S{self.fan}" if self.fan else "M107"]

@@ -1,7 +1,12 @@
-"""Outbox: what goes to the firmware next, and in which form.
+"""Outbox: which line goes to the firmware next, and in which form.
 
-As far as the firmware has room, the outbox takes what is to be sent in this order: urgent commands, lines that are
-asked for again, the line by which numbers start over, commands, lines of the job.
+While the firmware has room, lines go out in this order: urgent commands, lines that were requested again, the line with
+which numbers start over, other commands, lines of the job.
+
+The firmware has room for `window_lines` lines in its command queue (or as many as ADVANCED_OK reports) and for
+`window_bytes` bytes in its receive buffer (`gcode/dialect.py`): Marlin's BUFSIZE and RX_BUFFER_SIZE. Lines count from
+the moment they are sent until they are answered. An urgent command needs room in the receive buffer only
+(`gcode/wire.py`). An overrun buffer loses bytes silently, see marlin-plain-overflow.txt in tests/data/transcripts/.
 """
 
 from collections import deque
@@ -10,7 +15,7 @@ from sys import maxsize
 
 from gcode.answers import code_word
 from gcode.dialect import Dialect
-from gcode.flight import HARMLESS, HISTORY, RENEWAL, Flight, Sent, command_of
+from gcode.flight import HARMLESS, HISTORY, RENUMBER, Flight, Sent, command_of
 from gcode.framing import bare_frame, dense_frame, frame
 from gcode.modes import Modes
 from gcode.outgoing import Line, Ticket
@@ -23,28 +28,27 @@ Pull = Callable[[], Line | None]
 """Returns the next line of the job, or None if there is none yet."""
 
 Permits = Callable[[Ticket, int], bool]
-"""The permission to go out: takes a command and how many commands wait; tells whether that command may go between the
-lines of a job now. If not, whoever refused calls `data_to_send` as soon as it may, or `leave_out` to reserve numbers
-for commands."""
+"""Takes a command and the number of waiting commands; tells whether that command may go between the lines of a job now.
+If it says no, it has to cause a call of `data_to_send` once it would say yes, or reserve numbers with `leave_out`."""
 
 Journal = Callable[[Sent, int, Modes | None], None]
-"""Writes down a frame before it is on the wire, the number of the last line answered, and the modes that hold behind
-the frame; None: the modes have not changed."""
+"""Records a line before it is on the wire, the number of the last line answered, and the modes in force after the line;
+None: the modes have not changed."""
 
 
 class Outbox:
-    """What is to be sent, and how it becomes frames.
+    """The lines to send, and their way into frames.
 
     Attributes:
-        dialect: how the firmware wants to be spoken to.
+        dialect: of the firmware.
         packer: the form of frames on the wire.
-        queue: commands that wait.
-        urgent: commands that wait and go first.
-        modes: those that hold behind the last line sent.
+        queue: waiting commands.
+        urgent: waiting commands that go first.
+        modes: those in force after the last line sent.
         fed: how many lines of the job were sent.
         held: no lines of the job are sent for now.
-        alone: the number of a line behind which nothing is sent until it is answered; 0: there is none.
-        slots: how many lines the firmware's command queue holds, by ADVANCED_OK; 0: it has not said.
+        alone: the number of a line after which nothing is sent until it is answered; 0: none.
+        slots: how many lines the firmware's command queue holds, by ADVANCED_OK; 0: it has not reported that.
     """
 
     def __init__(
@@ -72,11 +76,11 @@ class Outbox:
         self._permits = permits
         self._pull: Pull | None = None
         self._peeked: Line | None = None
-        self._gap = self._gap_end = maxsize  # numbers from `_gap` on, below `_gap_end`, that no line of the job gets
+        self._gap = self._gap_end = maxsize  # no line of the job gets a number from `_gap` on, below `_gap_end`
 
     @property
     def dialect(self) -> Dialect:
-        """How the firmware wants to be spoken to."""
+        """The firmware's dialect."""
         return self._dialect
 
     @dialect.setter
@@ -86,7 +90,7 @@ class Outbox:
         dense = frame if dialect.compact is None else dense_frame
         self._make_frame = dense if dialect.numbered else bare_frame
 
-    # -- what is to be sent --------------------------------------------------------------------------------
+    # -- what waits ----------------------------------------------------------------------------------------
 
     def feed(self, pull: Pull | None) -> None:
         """Take the lines of a job from `pull` from now on; None ends the job."""
@@ -94,11 +98,11 @@ class Outbox:
         self._peeked = None
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give the job's lines none of the `count` numbers from `number` on."""
+        """Reserve `count` numbers from `number` on for commands: no line of the job gets one."""
         self._gap, self._gap_end = number, number + count
 
     def discard(self) -> list[Ticket]:
-        """Drop whatever has not been sent yet; return the commands among it."""
+        """Drop everything not sent yet; return the dropped commands."""
         dropped = [*self.urgent, *self.queue]
         self.urgent.clear()
         self.queue.clear()
@@ -106,13 +110,13 @@ class Outbox:
         return dropped
 
     def send_only(self, ticket: Ticket) -> None:
-        """Send this command first, and behind it only urgent ones: no line of the job and no command that waits."""
+        """Send this command first, and after it only urgent ones; drop the job and all waiting commands."""
         self.feed(None)
         self.queue.clear()
         self.urgent.appendleft(ticket)
 
     def send_instead(self, sent: Sent, command: bytes) -> None:
-        """Replace a line in the history: when its number is sent again, this command goes out under it."""
+        """Replace a line in the history by this command, which goes out when that number is sent again."""
         number, _, ordinal, offset, ticket = sent
         sent = (number, frame(number - self._flight.base, command), ordinal, offset, ticket)
         self._flight.history[number % HISTORY] = sent
@@ -127,14 +131,20 @@ class Outbox:
             return bool(self.queue) or self._peeked is not None
         return bool(self.queue)
 
-    # -- what is sent now ----------------------------------------------------------------------------------
+    # -- what goes out -------------------------------------------------------------------------------------
 
     def take(self, now: float) -> bytes:
-        """Return what may go on the wire now; it counts as sent."""
+        """Return the bytes that may go on the wire now; they count as sent."""
         flight = self._flight
         was_idle, number = not flight.lines, flight.next
-        if self.urgent or self.queue or not self._recovery.clear or flight.replay < number or number >= flight.renew_at:
-            was_idle = was_idle and not flight.replaying  # an answer may be to the first copy, so it measures nothing
+        if (
+            self.urgent
+            or self.queue
+            or not self._recovery.clear
+            or flight.replay < number
+            or number >= flight.next_renumbering
+        ):
+            was_idle = was_idle and not flight.replaying  # no turnaround: an answer may be to a line's first copy
             out = self._take_all(now)
         elif self._pull is not None and not self.held:
             out = self._take_lines(self._pull)
@@ -151,7 +161,7 @@ class Outbox:
         return out
 
     def _take_all(self, now: float) -> bytes:
-        """Return what may go now if there is anything besides the job's lines."""
+        """Return what may go now if more than the job's lines wait, or something is in doubt."""
         flight, recovery = self._flight, self._recovery
         out = self._probe() if recovery.raw else b""
         if self.urgent:
@@ -163,14 +173,14 @@ class Outbox:
             flight.add(sent)
             _, raw, _, _, _ = sent
             out += raw
-        if recovery.raw:  # `_take` has asked for a probe: nothing may follow it
+        if recovery.raw:  # `_take` has begun a probe: nothing may follow it
             out += self._probe()
-        waits = flight.replaying or recovery.probing or flight.next >= flight.renew_at or self._waits_for_room
+        waits = flight.replaying or recovery.probing or flight.next >= flight.next_renumbering or self._waits_for_room
         return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
 
     @property
     def _waits_for_room(self) -> bool:
-        """A command may go as soon as there is room, so the job waits for it; it does not wait for permission."""
+        """A command only waits for room, so the job waits for it; the job does not wait for a command's permission."""
         first = self.urgent or self.queue
         return bool(first) and self._may_go(first[0])
 
@@ -182,55 +192,55 @@ class Outbox:
         return self.packer.probe(raw)
 
     def _take(self) -> Sent | None:
-        """Return the next frame that goes before the job's lines: urgent, repeated, then commands."""
+        """Return the next line that goes before the job's: urgent, requested again, renumbering, or a command."""
         flight, recovery = self._flight, self._recovery
         if self.urgent and not flight.replaying and self._may_go(self.urgent[0]):
             return self._take_urgent()
         if self.alone and self._goes_alone():
             return None
         if recovery.probing:
-            return None  # the firmware refuses the probe and flushes its buffer: a line behind it would be cut
+            return None  # the firmware refuses the probe and flushes its buffer, and with it any line behind the probe
         if flight.replaying and recovery.echo is not None:
-            return self._repeat()  # only oks are missing: the firmware has read the lines in flight, so there is room
+            return self._repeat()  # only oks are missing: the firmware has read the lines in flight, so it has room
         if len(flight.lines) >= (self.slots or self._dialect.window_lines):
             return None
         if flight.replaying:
             return self._repeat()
-        if flight.next >= flight.renew_at and self._renumbers():
+        if flight.next >= flight.next_renumbering and self._renumbers():
             return self._take_renumbering()
         return self._take_queued()
 
     def _renumbers(self) -> bool:
-        """Tell whether this firmware has to be told that its numbers start over."""
+        """Tell whether a line has to go out for numbers to start over; not so for a firmware that counts modulo."""
         counting = self._dialect.counting
         if self._dialect.numbered and counting.modulo is None:
-            return self._flight.renews
+            return self._flight.is_renumbering_due()
         self._flight.wrap(counting.modulo if self._dialect.numbered else None)
         return False
 
     def _take_renumbering(self) -> Sent | None:
-        """Return the line by which numbers start over (RENEWAL), or a harmless one behind it.
+        """Return RENUMBER, with which numbers start over, or one of the harmless lines after it.
 
-        No other line is in flight then: the firmware may act upon RENEWAL late, and would accept lines behind it twice.
-        It accepts RENEWAL even if it misses lines before that, so the link probes first whether it has them all.
+        Each goes out alone, as the firmware may act on RENUMBER late and then accepts lines after it twice. It accepts
+        RENUMBER even if it misses lines before it, so the link first probes whether it has them all.
         """
         flight, recovery = self._flight, self._recovery
         if flight.lines:
             return None
-        if not flight.fills and recovery.all_here != flight.next:
+        if not flight.just_renumbered and recovery.all_here != flight.next:
             recovery.probe(flight, self._dialect)
             self._patience.hurried = True
             return None
-        ticket = Ticket(HARMLESS if flight.fills else RENEWAL)
+        ticket = Ticket(HARMLESS if flight.just_renumbered else RENUMBER)
         if not self._may_go(ticket):
             return None
-        if not flight.fills:
-            flight.renew()
+        if not flight.just_renumbered:
+            flight.renumber()
             self._patience.hurried = False
         return self._frame(ticket, changes_modes=False)
 
     def _take_urgent(self) -> Sent | None:
-        """Return the next urgent line if the receive buffer has room for it, however many lines are in flight."""
+        """Return the next urgent command if the receive buffer has room, however many lines are in flight."""
         if not self._wire.takes(
             self.packer.size_plain(self.urgent[0].command), self._flight, self._dialect.window_bytes
         ):
@@ -239,7 +249,7 @@ class Outbox:
         return self._frame(ticket, changes_modes=True)
 
     def _take_queued(self) -> Sent | None:
-        """Return the next command that waits, if it fits."""
+        """Return the next waiting command if it fits and may go."""
         if not self.queue or not self._fits(self.packer.size(self.queue[0].command)):
             return None
         if not self._may_go(self.queue[0]):
@@ -248,9 +258,9 @@ class Outbox:
         return self._frame(ticket, changes_modes=True)
 
     def _take_lines(self, pull: Pull) -> bytes:
-        """Return as many lines of the job as fit. This is the hot path: it runs once for each `ok` of a print.
+        """Return as many lines of the job as fit.
 
-        So it repeats what `_frame` does, instead of calling it.
+        This is the hot path, as it runs for each `ok` of a print; so it repeats the code of `_frame`.
         """
         if self.alone and self._goes_alone():
             return b""
@@ -289,7 +299,7 @@ class Outbox:
         return out
 
     def _up_to_gap(self, most: int) -> int:
-        """Return how many lines may be in flight before the next one would get a number that is left out."""
+        """Return how many lines may be in flight before the next one gets a reserved number."""
         flight = self._flight
         if flight.next >= self._gap_end:
             self._gap = self._gap_end = maxsize
@@ -308,7 +318,7 @@ class Outbox:
         return not flight.lines or flight.bytes + size <= self._dialect.window_bytes
 
     def _frame(self, ticket: Ticket, *, changes_modes: bool) -> Sent:
-        """Return a command as a line; it counts as sent."""
+        """Return a command as a line, which counts as sent."""
         flight, command = self._flight, ticket.command
         number = flight.next
         sent: Sent = (number, self._make_frame(number - flight.base, command), -1, -1, ticket)
@@ -324,17 +334,18 @@ class Outbox:
         return sent
 
     def _follow(self, number: int, command: bytes) -> None:
-        """Take note of the modes that a line changes, and whether it has to go alone."""
+        """Note the modes that a line changes, and whether it has to go alone."""
         self.modes.note(command)
         if self._dialect.alone and code_word(command) in self._dialect.alone:
             self.alone = number
 
     def _on_wire(self, sent: Sent) -> Sent:
-        """Return a line as it goes on the wire now."""
+        """Return a line in its form on the wire."""
         number, raw, ordinal, offset, ticket = sent
         text = text_of(raw)
-        past = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
-        return number, self.packer.plain(text) if past else self.packer.frame(text), ordinal, offset, ticket
+        # EMERGENCY_PARSER sees only unpacked bytes
+        plain = ticket is not None and ticket.urgent and code_word(ticket.command) in self._dialect.urgent_if_parser
+        return number, self.packer.plain(text) if plain else self.packer.frame(text), ordinal, offset, ticket
 
     def _repeat(self) -> Sent | None:
         number = self._flight.replay

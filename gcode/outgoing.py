@@ -1,4 +1,4 @@
-"""What goes to a printer: the lines of a job, and commands between them, each with a ticket that follows it."""
+"""What goes to a printer: the lines of a job, and the commands between them, each followed by a ticket."""
 
 import re
 
@@ -13,12 +13,21 @@ from gcode.reader import clean
 Line = tuple[int, bytes, int, bool]
 """A line of a job: byte offset in the file, command, the command's checksum, and whether it may change the modes."""
 
-_FORBIDDEN = m_code(110, 28, 29, 575, 999)
+_LINK_ONLY = {
+    110: "it would change the line number that the host counts on",
+    28: "it would make the printer write the lines after it to the SD card",
+    29: "it would end a file on the SD card, and only M28 begins one",
+    575: "it would change the baudrate of the printer, but not of the host",
+    999: "it would make the firmware discard lines, or reset the board",
+}
+"""M-codes that only the link may send, and why nothing else may."""
+
+_FORBIDDEN = m_code(*_LINK_ONLY)
 _NUMBER = re.compile(r"\AN\s*\d+\s*", re.IGNORECASE)
 
 
 def job_line(offset: int, command: bytes, compact: Compact | None = None) -> Line:
-    """Return a job's line with all that is known before it gets its number; `compact` makes it shorter."""
+    """Return a job's line with all that is known before it gets its number; `compact` shortens the command."""
     changes_modes = may_change_modes(command)
     if compact is not None:
         command = compact(command)
@@ -34,8 +43,8 @@ def check_command(command: str | bytes) -> bytes:
     """Return a user's command as it goes on the wire.
 
     Raises:
-        CommandError: it is empty, or holds a line break, behind which a second command would hide.
-        ForbiddenCommand: it belongs to the link.
+        CommandError: it is empty, or holds a line break, which would hide a second command.
+        ForbiddenCommand: only the link may send it.
     """
     raw = command.encode("utf-8", "replace") if isinstance(command, str) else command
     if b"\n" in raw or b"\r" in raw:
@@ -44,52 +53,53 @@ def check_command(command: str | bytes) -> bytes:
     if not cleaned:
         raise CommandError(f"there is no command in {command!r}")
     if forbidden(cleaned):
-        raise ForbiddenCommand(f"{cleaned.decode()} would take the line counter away from the link")
+        why = next(reason for number, reason in _LINK_ONLY.items() if m_code(number).match(cleaned))
+        raise ForbiddenCommand(f"cannot send {cleaned.decode()}: {why}")
     return cleaned
 
 
 def forbidden(command: bytes) -> bool:
-    """Tell whether the command belongs to the link: M110, M28, M29, M575 and M999."""
+    """Tell whether only the link may send the command: M110, M28, M29, M575 and M999."""
     return _FORBIDDEN.match(command) is not None
 
 
 class Ticket:
-    """A command sent between the lines of a job, and what the printer answered to it."""
+    """A command sent between the lines of a job, and the printer's answer."""
 
     __slots__ = ("command", "done", "foreign", "replies", "step", "urgent")
 
-    MOST = 1000
-    """Lines of an answer that are kept: a firmware that never stops talking fills no memory."""
+    MAX_REPLIES = 1000
+    """Lines of an answer that are kept, as a firmware may never stop talking."""
 
     def __init__(self, command: bytes, *, urgent: bool = False, foreign: bool = False, step: int = 0) -> None:
         self.command = command
-        self.step = step  # its number among a job's own commands, by which the next host knows it; 0: none of those
+        self.step = step  # its number among the job's own commands, by which the next host identifies it; 0: none
         self.urgent = urgent  # goes out at once, before other commands and beyond the window
-        self.foreign = foreign  # sent by a client, which does not wait for the answer: bounded by MAX_QUEUED
+        self.foreign = foreign  # from a client that does not wait for the answer: MAX_QUEUED limits these
         self.replies: list[str] = []
         self.done = False
 
     def answer(self, line: str) -> None:
-        """Take a line of the answer; only the first MOST lines are kept."""
-        if len(self.replies) < self.MOST:
+        """Add a line to the answer; those beyond MAX_REPLIES are dropped."""
+        if len(self.replies) < self.MAX_REPLIES:
             self.replies.append(line)
 
 
 @frozen
 class LinkNotice:
-    """Something about the conversation that its user should know; a sentence."""
+    """A sentence about the conversation that the user should read."""
 
     text: str
 
 
 @frozen
 class RefusedLine:
-    """A line of the job that the firmware has answered with an error, and will not carry out.
+    """A line of the job that the firmware answered with an error and did not execute.
 
     Attributes:
         text: what the firmware said.
         command: the line, without number and checksum.
-        offset: of the line in the file, in bytes.
+        offset: byte offset of the line in the file.
     """
 
     text: str
@@ -99,13 +109,16 @@ class RefusedLine:
 
 @mutable
 class Counters:
-    """What went over the line since it was opened.
+    """Counts of one conversation.
 
     Attributes:
-        bad_checksums: how many of `resends` the printer explained by a bad checksum.
-        wrong_numbers: how many of `resends` it explained by a wrong line number.
-        planner_empty: moves that found the planner empty, if the firmware reports that (ADVANCED_OK).
-        planner_told: moves for which it has reported how full the planner was.
+        resends: resend requests.
+        timeouts: silences after which the link probed.
+        stray_oks: `ok`s while no line was in flight.
+        bad_checksums: resend requests with a bad checksum as the reason.
+        wrong_numbers: resend requests with a wrong line number as the reason.
+        planner_empty: moves that found the planner empty, of those in `planner_reports`.
+        planner_reports: moves for which the firmware reported how full the planner was (ADVANCED_OK).
     """
 
     lines_sent: int = 0
@@ -116,12 +129,12 @@ class Counters:
     bad_checksums: int = 0
     wrong_numbers: int = 0
     planner_empty: int = 0
-    planner_told: int = 0
+    planner_reports: int = 0
 
 
 @mutable
 class JobPosition:
-    """How far the job has got: its lines acknowledged, and the byte offset in the file of the last of them."""
+    """A place in the job: the number of its lines so far, and the byte offset of the last one in the file."""
 
     lines: int = 0
     offset: int = 0

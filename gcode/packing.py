@@ -1,9 +1,9 @@
-"""Packing: the form of the link's frames on the wire if the firmware has a decoder that unpacks them (MeatPack).
+"""Packing: the form of frames on the wire for a firmware with a decoder that unpacks them (MeatPack).
 
-The link knows only the frames. Here they are packed, and the orders are added that put the decoder into the state in
-which they will be read. A lost or damaged byte, or a flush of the receive buffer, may put the decoder out of step, and
-nobody can see whether it has. So whatever goes out behind a resend request or a probe begins with RESET. The firmware
-reports the state of its decoder, which is compared with the state that it should be in.
+The link knows only frames. A `Packer` packs them, and adds the orders that put the decoder into the right state. A lost
+or damaged byte, or a flush of the receive buffer, may put the decoder out of step, which the host cannot see. So the
+first frame after a resend request or a probe begins with RESET. The firmware reports the state of its decoder after
+each order, and the packer compares it with the state that the decoder should be in.
 
      in step ── resend request, probe, wrong state ───────▶ out of step
         ▲                                                       │
@@ -18,79 +18,85 @@ from gcode.meatpack import Decoder, PackOrder, literals, order, pack
 from gcode.outgoing import LinkNotice
 
 RESET: Final = order(PackOrder.RESET)
-"""Puts the decoder back into its first state, in which it unpacks nothing; no line is executed by it. To a firmware
-without a decoder it is noise of three bytes before the next line feed."""
+"""Puts the decoder into its initial state, in which it unpacks nothing; executes no line. To a firmware without a
+decoder these are three bytes of noise before the next line feed."""
 
 BEGIN: Final = RESET + order(PackOrder.BLANKS) + order(PackOrder.PACK)
-"""The same, and then turns unpacking on. BLANKS is repeated, as Marlin's reset forgets how blanks are packed."""
+"""Resets the decoder and turns unpacking on. BLANKS comes every time, as Marlin's reset forgets how blanks are packed
+(feature/meatpack.cpp, `reset_state`)."""
 
 FRAMING = 14
-"""Bytes of a frame besides its command: N, number, blank, *, checksum and line feed."""
+"""Bytes of a frame without its command: N, number, blank, *, checksum and line feed."""
 
-PLAIN_WAY = len(RESET) + 1 + len(BEGIN)
-"""Bytes of the orders around a line that goes unpacked between packed ones."""
+PLAIN_ORDERS = len(RESET) + 1 + len(BEGIN)
+"""Bytes of the orders around an unpacked line between packed ones."""
 
 LONG_DOUBT = 2.0
-"""Seconds until a wrong state of the decoder is looked at again, while a long command runs."""
+"""Seconds until a wrong state of the decoder is checked again while a long command runs."""
 
 DOUBT = 0.5
-"""Seconds for which the decoder may report a wrong state: orders on the wire may still put it right."""
+"""Seconds for which the decoder may report a wrong state, as orders on the wire may still correct it."""
 
-MOST_REFUSALS = 3
-"""Times that one line is refused before lines go unpacked."""
+MAX_REFUSALS = 3
+"""Refusals of one line that turn packing off."""
 
-MOST_DOUBTS = 3
-"""Times that the decoder is in a wrong state for too long before lines go unpacked."""
+MAX_DOUBTS = 3
+"""Times that the decoder stays in a wrong state for too long that turn packing off."""
 
-MOST_TROUBLE = 5
-"""Resend requests, each less than CALM answered lines behind the one before, until lines go unpacked. A damaged line
-passes the checksum more often if it is packed, so packing is only for a line with few errors."""
+MAX_TROUBLE = 5
+"""Resend requests, each less than CALM answered lines after the one before, that turn packing off. A damaged line is
+more likely to pass the checksum if it is packed, so packing is only for a wire with few errors."""
 
 CALM = 1000
-"""Lines answered since the last resend request that make the line count as clean again."""
+"""Lines answered since the last resend request after which the wire counts as clean again."""
 
-_TOLD = re.compile(rb" *\[MP\] *PV\d+ +(ON|OFF) +(ESP|NSP) *\Z")
+_STATE = re.compile(rb" *\[MP\] *PV\d+ +(ON|OFF) +(ESP|NSP) *\Z")
 
 
 @frozen
-class DecoderSaid:
-    """The state of its decoder, which a firmware reports after each order: it unpacks; blanks are kept (ESP)."""
+class DecoderState:
+    """The state of its decoder, as a firmware reports it after each order.
+
+    Attributes:
+        unpacks: it unpacks lines (`ON`).
+        blanks: packed lines have blanks (`ESP`).
+    """
 
     unpacks: bool
     blanks: bool
 
 
-def decoder_said(line: bytes) -> DecoderSaid | None:
-    """Return what a line says of the decoder; None: nothing."""
-    match = _TOLD.match(line)
-    return DecoderSaid(match[1] == b"ON", match[2] == b"ESP") if match is not None else None
+def decoder_state(line: bytes) -> DecoderState | None:
+    """Return the state that a line reports; None: it reports none."""
+    match = _STATE.match(line)
+    return DecoderState(match[1] == b"ON", match[2] == b"ESP") if match is not None else None
 
 
 class Packed(bytes):
-    """A frame as it goes on the wire; `text` is the frame."""
+    """The bytes on the wire of a packed frame; `text` is the frame."""
 
     text: bytes
 
 
 def packed(text: bytes, wire: bytes) -> Packed:
-    """Return a frame together with the bytes that go on the wire for it."""
-    made = Packed(wire)
-    made.text = text
-    return made
+    """Return a frame together with its bytes on the wire."""
+    result = Packed(wire)
+    result.text = text
+    return result
 
 
 def text_of(raw: bytes) -> bytes:
-    """Return the frame as text, whether it was packed or not."""
+    """Return a frame as text, packed or not."""
     return raw.text if isinstance(raw, Packed) else raw
 
 
 def text_on_wire(wire: bytes) -> bytes:
-    """Return the text in what one write has put on the wire: orders are left out, packed lines unpacked.
+    """Return the text of one write to the wire: without orders, and with packed lines unpacked.
 
-    A write begins with an order or a line. Packed lines have a number, so they begin with a byte for an N to follow;
-    no unpacked line does.
+    A write begins with an order or a line. A packed line has a number, so its first byte says that an unpacked N
+    follows; no unpacked line begins with such a byte.
     """
-    if wire.isascii() and wire[:1] != b"\xff" and (wire[1:2] != b"N" or wire[0] & 15 != 15):  # noqa: PLR2004 - what says that the N follows as it is
+    if wire.isascii() and wire[:1] != b"\xff" and (wire[1:2] != b"N" or wire[0] & 15 != 15):  # noqa: PLR2004 - the half byte for an unpacked character
         return wire
     decoder = Decoder()
     decoder.packing = wire[0] & 15 == 15 and wire[1:2] == b"N"  # noqa: PLR2004 - as above
@@ -98,31 +104,31 @@ def text_on_wire(wire: bytes) -> bytes:
 
 
 class Packer:
-    """The form of the frames of one conversation: text, until the firmware has a decoder that is in use.
+    """The form of the frames of one conversation: text, or packed for a decoder.
 
     Attributes:
-        used: the firmware has a decoder. Even if lines go unpacked, it may be waiting for packed bytes, as the previous
-            host left it so, or an order was lost: so it is reset whenever something is wrong.
+        used: the firmware has a decoder. Even if lines go unpacked, it may be waiting for packed bytes because of the
+            previous host or a lost order, so it is reset whenever something is wrong.
         on: lines go packed.
-        in_step: as far as can be known, the decoder is in the state that it should be in.
-        doubt_at: when a wrong state that it has reported will have lasted too long; None: its state is right.
+        in_step: the decoder is in the right state, as far as the host can know.
+        doubt_at: when a wrong state that the decoder has reported will have lasted too long; None: its state is right.
     """
 
-    __slots__ = ("_calm_from", "_doubts", "_trouble", "_why", "doubt_at", "in_step", "on", "used")
+    __slots__ = ("_calm_from", "_doubts", "_reason", "_trouble", "doubt_at", "in_step", "on", "used")
 
     def __init__(self, *, on: bool | None = None) -> None:
-        """Begin; `on` says that the decoder has just confirmed BEGIN, None that there is none."""
+        """Begin; `on` means that the decoder has just confirmed BEGIN, None that there is no decoder."""
         self.used = on is not None
         self.on = self.in_step = bool(on)
         self.doubt_at: float | None = None
-        self._why = ""  # the reason why lines go unpacked; empty once the user was told
+        self._reason = ""  # why packing was turned off; empty once the user was told
         self._doubts = self._trouble = 0
         self._calm_from = 0
 
     # -- what is sent --------------------------------------------------------------------------------------
 
     def size(self, command: bytes) -> int:
-        """Return the most bytes that the frame of a command takes in the receive buffer."""
+        """Return the most bytes that a command takes as a frame in the receive buffer."""
         if not self.used:
             return len(command) + FRAMING
         lead = 0 if self.in_step else len(BEGIN)
@@ -131,19 +137,19 @@ class Packer:
         return (len(command) + FRAMING + 1) // 2 + literals(command) + 2 + lead
 
     def size_plain(self, command: bytes) -> int:
-        """Return the most bytes that it takes if it goes unpacked between packed ones."""
-        return len(command) + FRAMING + (PLAIN_WAY if self.used else 0)
+        """Return the most bytes that a command takes as an unpacked frame between packed ones."""
+        return len(command) + FRAMING + (PLAIN_ORDERS if self.used else 0)
 
     def fits(self, command: bytes, taken: int, most: int) -> bool:
-        """Tell whether the frame of a command fits into `most` bytes of which `taken` are taken."""
+        """Tell whether a command fits as a frame into `most` bytes of which `taken` are taken."""
         length = len(command)
-        # two thirds of a compact move at most are letters and signs, so it packs into 1/2 + 2/3 of its length at most
+        # at most two thirds of a compact move are unpacked characters, so it takes at most 1/2 + 2/3 of its length
         if command[:3] == b"G1X" and self.in_step and taken + length + (length >> 2) + FRAMING <= most:
             return True
         return taken + self.size(command) <= most
 
     def frame(self, text: bytes) -> bytes:
-        """Return a frame as it goes now."""
+        """Return a frame as it has to go on the wire now."""
         if self.in_step:
             return packed(text, pack(text)) if self.on else text
         self.in_step = True
@@ -151,10 +157,10 @@ class Packer:
         return packed(text, BEGIN + pack(text) if self.on else RESET + b"\n" + text)
 
     def plain(self, text: bytes) -> Packed:
-        """Return a frame that goes unpacked between others.
+        """Return a frame that goes unpacked between packed ones.
 
-        EMERGENCY_PARSER sees the bytes before the decoder does, and takes the orders for the beginning of a line: the
-        line feed ends that.
+        EMERGENCY_PARSER reads the bytes before the decoder does, and takes the orders for the beginning of a line: the
+        line feed ends that line.
         """
         wire = RESET + b"\n" + text
         if self.on:
@@ -163,7 +169,7 @@ class Packer:
         return packed(text, wire)
 
     def probe(self, raw: bytes) -> bytes:
-        """Return a probe, which begins with a line feed, as it goes: unpacked."""
+        """Return a probe, which begins with a line feed, as it goes on the wire: unpacked."""
         if not self.used:
             return raw
         self.lose_step()
@@ -172,25 +178,25 @@ class Packer:
     # -- doubts --------------------------------------------------------------------------------------------
 
     def lose_step(self) -> None:
-        """Take note that nobody knows which state the decoder is in: the next frame resets it."""
+        """Note that the decoder may be in any state: the next frame resets it."""
         self.in_step = False
         self.doubt_at = None
 
-    def note(self, said: DecoderSaid, now: float) -> None:
-        """Take note of the state that the firmware reports after each order."""
+    def note(self, state: DecoderState, now: float) -> None:
+        """Note the state that the firmware reports."""
         if not self.used:
             return
-        if not self.in_step or (said.unpacks == self.on and said.blanks):
+        if not self.in_step or (state.unpacks == self.on and state.blanks):
             self.doubt_at = None
         elif self.doubt_at is None:
             self.doubt_at = now + DOUBT
 
-    def look(self, now: float, *, may_be_silent: bool) -> bool:
-        """Tell whether its state has been wrong for too long: then the link has to probe for the lines in flight.
+    def has_lost_step(self, now: float, *, may_be_silent: bool) -> bool:
+        """Tell whether the decoder's state has been wrong for too long; if so, the link has to probe.
 
         Args:
             now: the time.
-            may_be_silent: a long command runs; the firmware may not have read yet the order that puts it right.
+            may_be_silent: a long command runs, so the firmware may not have read the order that corrects the state.
         """
         if self.doubt_at is None or now < self.doubt_at:
             return False
@@ -199,32 +205,32 @@ class Packer:
             return False
         self.lose_step()
         self._doubts += 1
-        if self._doubts >= MOST_DOUBTS:
-            self.give_up("its decoder keeps leaving the state that was asked for")
+        if self._doubts >= MAX_DOUBTS:
+            self.give_up("the decoder keeps leaving the state that it was set to")
         return True
 
     def requested(self, refusals: int, acknowledged: int) -> None:
-        """Take note of a resend request for a line that was refused `refusals` times.
+        """Note a resend request.
 
         Args:
-            refusals: of this line.
+            refusals: how often the firmware has refused the requested line.
             acknowledged: lines of the conversation so far.
         """
         self.lose_step()
         calm, self._calm_from = acknowledged - self._calm_from, acknowledged
         self._trouble = self._trouble + 1 if calm < CALM else 1
-        if refusals >= MOST_REFUSALS:
-            self.give_up("it keeps refusing a line")
-        elif self._trouble >= MOST_TROUBLE:
-            self.give_up("it asks for too many lines again")
+        if refusals >= MAX_REFUSALS:
+            self.give_up("the firmware keeps refusing a line")
+        elif self._trouble >= MAX_TROUBLE:
+            self.give_up("the firmware requests too many lines again")
 
-    def give_up(self, why: str) -> None:
+    def give_up(self, reason: str) -> None:
         """Send lines unpacked for the rest of the conversation."""
         if self.on:
-            self.on, self._why = False, why
+            self.on, self._reason = False, reason
             self.lose_step()
 
     def notices(self) -> list[LinkNotice]:
-        """Return what the user has to know, once."""
-        why, self._why = self._why, ""
-        return [LinkNotice(f"lines go unpacked from here on (MeatPack is off): {why}")] if why else []
+        """Return the notice that packing was turned off, once."""
+        reason, self._reason = self._reason, ""
+        return [LinkNotice(f"MeatPack was turned off, and lines now go unpacked: {reason}")] if reason else []

@@ -1,4 +1,9 @@
-"""Patience: how long a firmware may be silent while it executes a command before the link probes."""
+"""Patience: how long a firmware may be silent while it executes a command before the link probes.
+
+Firmware that says `busy` (Marlin's HOST_KEEPALIVE_FEATURE, every 2 s by DEFAULT_KEEPALIVE_INTERVAL; M113 changes that)
+soon betrays a lost `ok`. For any other firmware the command decides: one that heats, homes or waits gets LONG seconds,
+each other one the dialect's `answer_timeout`.
+"""
 
 import re
 
@@ -9,35 +14,35 @@ from gcode.flight import Flight, command_of
 from gcode.replies import Busy, Temperatures
 
 LONG = 600.0
-"""Seconds that a long command may be silent where the firmware never says `busy`."""
+"""Seconds that a firmware which never says `busy` may be silent during a long command."""
 
 BUSY_TIMEOUT = 10.0
-"""Seconds of silence after which to probe a firmware that says `busy` every 2 s while it works."""
+"""Seconds of silence after which the link probes a firmware that says `busy` every 2 s while it works."""
 
-MISSED = 3
-"""Busy messages that have to be missing before the link probes, if a client has asked for them less often (M113)."""
+MISSING_BUSY = 3
+"""Busy messages in a row that have to be missing before the link probes, if M113 has made them rarer."""
 
 HURRY = 2.0
-"""Seconds of silence before the next probe, if somebody waits for the lines in flight."""
+"""Seconds of silence before the next probe if a user waits for the lines in flight."""
 
-# Commands that heat, home, probe, wait or ask the user: those that other hosts know, further ones of Marlin, and
-# Prusa's G76 and G80.
+# Commands that heat, home, probe, wait or ask the user: OctoPrint's list of long running commands, further ones of
+# Marlin, and Prusa's G76 and G80.
 _LONG = re.compile(
     rb"(?:G(?:4|12|26|28|29|30|32|33|34|35|76|80|425)"
     rb"|M(?:0|1|48|109|116|190|191|192|193|226|303|306|400|600|601|602|701|702))(?!\d)",
     re.IGNORECASE,
 )
 _DWELL = re.compile(rb"G4(?!\d)", re.IGNORECASE)
-_LONGEST_DWELL = 24 * 3600.0  # s; a longer one is a mistake in the file
+_MAX_DWELL = 24 * 3600.0  # s; a longer one is a mistake in the file
 
 
 def patience(command: bytes, usual: float, long_commands: frozenset[bytes] = frozenset()) -> float:
-    """Return the seconds of silence that mean nothing while a command is carried out.
+    """Return the seconds for which a firmware may be silent during a command.
 
     Args:
         command: as it was sent, without its number.
-        usual: for a command that is not long.
-        long_commands: first words, in upper case, of further ones: `G425`, `PRINT_START`.
+        usual: seconds for a command that is not long.
+        long_commands: first words, in upper case, of further long commands: `G425`, `PRINT_START`.
     """
     if _LONG.match(command):
         return LONG + (_dwell(command) if _DWELL.match(command) else 0.0)
@@ -51,17 +56,17 @@ def _bare(command: bytes) -> bytes:
 
 
 def _dwell(command: bytes) -> float:
-    """Return the seconds of a G4: of its S, else the milliseconds of its P."""
-    asked = parse(_bare(command))
-    seconds = asked.number("S", 0.0) or asked.number("P", 0.0) / 1000
-    return min(max(seconds, 0.0), _LONGEST_DWELL)
+    """Return the seconds of a G4, from S in seconds or else P in milliseconds."""
+    dwell = parse(_bare(command))
+    seconds = dwell.number("S", 0.0) or dwell.number("P", 0.0) / 1000
+    return min(max(seconds, 0.0), _MAX_DWELL)
 
 
 class Patience:
-    """How long silence means nothing, by what the firmware carries out, and whether it says that it is busy.
+    """The patience with one firmware, by the command it executes and the busy messages it sends.
 
     Attributes:
-        hurried: the next probe comes after HURRY.
+        hurried: the next probe comes after HURRY seconds.
     """
 
     __slots__ = ("_busy_timeout", "_says_busy", "hurried")
@@ -72,36 +77,36 @@ class Patience:
         self._busy_timeout = BUSY_TIMEOUT
 
     def note(self, reply: Busy | Temperatures) -> None:
-        """Take note of a message that says that the firmware works on a command."""
+        """Note a message that shows that the firmware works on a command."""
         self._says_busy = self._says_busy or (isinstance(reply, Busy) and reply.always)
 
     def answered(self, command: bytes) -> None:
-        """Take note of a command that was answered: M113 changes how often it says that it is busy."""
+        """Note an answered command: M113 sets the interval of the busy messages."""
         if code_word(command) == "M113":
             self._says_busy = False  # M113 S0 turns the messages off
-            self._busy_timeout = max(BUSY_TIMEOUT, MISSED * min(parse(command).number("S", 0.0), LONG))
+            self._busy_timeout = max(BUSY_TIMEOUT, MISSING_BUSY * min(parse(command).number("S", 0.0), LONG))
 
     def seconds(self, flight: Flight, dialect: Dialect) -> float:
-        """Return the seconds of silence after which to ask."""
+        """Return the seconds of silence after which to probe."""
         if self.hurried:
             return HURRY
         if self._says_busy:
             return self._busy_timeout
-        return self._longest(flight, dialect, dialect.answer_timeout)
+        return self._timeout(flight, dialect, dialect.answer_timeout)
 
     def may_be_silent(self, flight: Flight, dialect: Dialect) -> bool:
-        """Tell whether what the printer does may take minutes."""
-        return self._longest(flight, dialect, 0.0) > 0.0
+        """Tell whether the printer may be silent for minutes."""
+        return self._timeout(flight, dialect, 0.0) > 0.0
 
-    def _longest(self, flight: Flight, dialect: Dialect, usual: float) -> float:
-        """Return the seconds of silence that mean nothing while the oldest line waits for its answer.
+    def _timeout(self, flight: Flight, dialect: Dialect, usual: float) -> float:
+        """Return the seconds for which the firmware may be silent until it answers the oldest line.
 
-        A firmware that answers at receipt may still be executing the line before, so that one counts as well.
+        A firmware that answers at receipt may still be executing the line before, so that line counts too.
         """
         if not flight.lines:
             return usual
-        found = patience(command_of(flight.lines[0]), usual, dialect.long_commands)
+        longest = patience(command_of(flight.lines[0]), usual, dialect.long_commands)
         before = flight.find(flight.first_unanswered - 1) if dialect.ok_at == "receipt" else None
         if before is not None:
-            found = max(found, patience(command_of(before), usual, dialect.long_commands))
-        return found
+            longest = max(longest, patience(command_of(before), usual, dialect.long_commands))
+        return longest

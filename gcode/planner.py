@@ -1,14 +1,16 @@
-"""Marlin's motion planner as arithmetic: what a move takes, and how fast it may be left for the next one.
+"""Marlin's motion planner as arithmetic: how long a move takes, and at which speed the next one follows.
 
-A block is one straight move with a trapezoid of speeds: speed up, cruise, slow down. Where two of them meet, the
-corner has a highest speed, by junction deviation or by classic jerk. The look-ahead finds the highest speeds with
-which all moves that are known can still stop at their end; when a block is fetched for execution its exit speed is
-fixed, and with it the next one's entry.
+Theory of operation. A block is one straight move: it accelerates, cruises and brakes. The corner between two blocks has
+a maximum speed, by junction deviation or by classic jerk. The look-ahead finds the highest corner speeds from which the
+printer can still stop at the end of the last known move. When a block is fetched for execution, its exit speed becomes
+final, and with it the next block's entry speed. The rules are those of Marlin 2.1's planner.cpp (`_populate_block`,
+`recalculate_trapezoids`), and of Klipper's toolhead.py where `square_corner` is set.
 
-Simplified: lengths are not rounded to motor steps, moves of a few steps only are not left out, and to stop means
-speed 0, where Marlin has 0.05 mm/s.
+Simplified: lengths are not rounded to motor steps, moves of only a few steps are not left out, and a stop means
+0 mm/s, where Marlin has 0.05 mm/s (MINIMUM_PLANNER_SPEED).
 
-mm, mm/s, mm/s², s. Speeds at a block's ends are kept as squares, in which all of this is sums and minima.
+Units are mm, mm/s, mm/s² and s. Speeds at the ends of a block are squared (mm²/s²): v² = v0² + 2·a·s turns the
+look-ahead into sums and minima.
 """
 
 import math
@@ -21,20 +23,21 @@ from gcode.frozen import mutable
 
 AXES = "XYZE"
 BLOCKS = 16  # Marlin's BLOCK_BUFFER_SIZE
-PLACES = BLOCKS - 1  # one block stays empty, to tell full from empty
-SLOWEST = 0.05  # mm/s that a move aims at, so that every move ends
+PLACES = BLOCKS - 1  # moves that fit: one block stays empty, to tell full from empty
+MIN_SPEED = 0.05  # mm/s; every move is at least so fast, so that it ends
 
 EXTRUDE_SHARE = 0.64 / (math.pi * 1.75**2 / 4)
-"""Of the highest speed and acceleration, what Klipper allows the extruder alone, by default, with a 0.4 mm nozzle."""
+"""Share of the maximum speed and acceleration that Klipper allows the extruder alone by default with a 0.4 mm nozzle:
+4 · nozzle² over the filament's cross-section (extruder.py, `max_extrude_only_velocity`)."""
 
 _TINY = 1e-6  # mm, far below a motor step
-FARTHEST = 1e6  # mm that a move may go; beyond it is a mistake
-_LEAST_LIMIT, _HIGHEST_LIMIT = 1e-3, 1e9  # beyond them a limit is a mistake, and is passed over
-_STRAIGHT = 0.999999  # cosine of an angle that counts as none
-_SHORT = 1.0  # mm; below it a slight corner is taken for a piece of a circle
-_SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest turn that is one: just under 45°, where no rounding decides
-_ALIKE = 0.99 + 1e-9  # of both safe speeds: a corner that is slower is taken at these; no rounding decides
-_FEW = range(2, BLOCKS // 2)  # moves in the queue with which short ones are slowed down
+MAX_LENGTH = 1e6  # mm; a longer move is a mistake
+_MIN_LIMIT, _MAX_LIMIT = 1e-3, 1e9  # a limit outside this range is a mistake, and ignored
+_STRAIGHT = 0.999999  # cosine of a turn that counts as none
+_SHORT = 1.0  # mm; a slight corner before a shorter move is treated as part of a circle
+_SLIGHT = math.sqrt(0.5) + 1e-9  # cosine of the largest slight turn: just under 45°, so that rounding decides nothing
+_ALIKE = 0.99 + 1e-9  # a corner slower than this share of both safe speeds is taken at the safe speed
+_FEW = range(2, BLOCKS // 2)  # waiting moves with which short moves are slowed down
 
 Vector = tuple[float, float, float, float]
 """X, Y, Z and E in mm, or a direction of them."""
@@ -42,24 +45,24 @@ Vector = tuple[float, float, float, float]
 
 @mutable
 class MotionLimits:
-    """What M201, M203, M204 and M205 set; lists are X, Y, Z, E.
+    """The limits that M201, M203, M204 and M205 set; lists are X, Y, Z, E.
 
     Attributes:
-        feedrates: the highest of each axis (M203).
-        accelerations: the highest of each axis (M201).
-        printing: acceleration of a move that extrudes (M204 P).
-        retract: acceleration of a move of the extruder alone (M204 R).
-        travel: acceleration of a move that does not extrude (M204 T).
-        jerk: change of speed that each axis may make at once (M205 X Y Z E), used with `classic_jerk`.
-        junction_deviation: how far a corner may be cut in thought (M205 J), used without `classic_jerk`.
-        classic_jerk: which of the two the firmware was built with.
-        min_feedrate: of moves that extrude (M205 S).
-        min_travel_feedrate: of moves that do not (M205 T).
-        min_segment_time: to which a short move is slowed down where few are queued (M205 B); 0: never.
-        square_corner: Klipper's square_corner_velocity; 0: the planner is not Klipper's.
+        feedrates: maximum of each axis (M203), in mm/s.
+        accelerations: maximum of each axis (M201), in mm/s².
+        printing: acceleration of a move that extrudes (M204 P), in mm/s².
+        retract: acceleration of a move of the extruder alone (M204 R), in mm/s².
+        travel: acceleration of a move that does not extrude (M204 T), in mm/s².
+        jerk: instant change of speed allowed to each axis (M205 X Y Z E), in mm/s; used with `classic_jerk`.
+        junction_deviation: virtual distance by which a corner may be cut (M205 J), in mm; used without `classic_jerk`.
+        classic_jerk: the firmware was built with CLASSIC_JERK.
+        min_feedrate: of moves that extrude (M205 S), in mm/s.
+        min_travel_feedrate: of moves that do not (M205 T), in mm/s.
+        min_segment_time: duration to which a short move is slowed down if few moves wait (M205 B), in s; 0: never.
+        square_corner: Klipper's square_corner_velocity, in mm/s; 0: the planner is not Klipper's.
         cruise_ratio: Klipper's minimum_cruise_ratio.
-        to_decel: its max_accel_to_decel, as older versions have it; 0: by the ratio.
-        loose: nobody has told them: what a file asks for is not limited by them.
+        to_decel: max_accel_to_decel of older Klippers, in mm/s²; 0: it follows from `cruise_ratio`.
+        loose: they are guesses, and do not restrict what a file sets.
     """
 
     feedrates: list[float] = field(default_factory=lambda: [300.0, 300.0, 5.0, 25.0])
@@ -79,14 +82,14 @@ class MotionLimits:
     loose: bool = False
 
     def note(self, command: Command, unit: float = 1.0) -> bool:
-        """Take over what M201, M203, M204 or M205 sets; return whether it is one of them.
+        """Apply M201, M203, M204 or M205; return whether the command is one of them.
 
         Args:
             command: any command.
             unit: mm in the command's unit of length (25.4 after G20).
         """
         if self.square_corner and command.code in ("M201", "M203", "M205"):
-            return True  # Klipper does not know them
+            return True  # unknown to Klipper
         if command.code == "M201":
             _set_axes(self.accelerations, command, unit)
         elif command.code == "M203":
@@ -100,7 +103,7 @@ class MotionLimits:
         return True
 
     def note_words(self, words: Mapping[str, float]) -> None:
-        """Take over what SET_VELOCITY_LIMIT sets: its words, in upper case, with their values."""
+        """Apply Klipper's SET_VELOCITY_LIMIT, given its parameters by name in upper case."""
         if not self.square_corner:
             return
         if velocity := words.get("VELOCITY"):
@@ -112,19 +115,19 @@ class MotionLimits:
             self.cruise_ratio, self.to_decel = min(words["MINIMUM_CRUISE_RATIO"], 0.99), 0.0
         self.to_decel = words.get("ACCEL_TO_DECEL") or self.to_decel
 
-    def accelerate(self, most: float) -> None:
-        """Set the one acceleration that Klipper has for all moves of the tool."""
-        self.printing = self.travel = most
-        if self.loose:  # its configuration is not known, and allows at least what a file asks for
-            self.retract = max(self.retract, EXTRUDE_SHARE * most)
+    def accelerate(self, acceleration: float) -> None:
+        """Set the one acceleration that Klipper has for all moves of the tool, in mm/s²."""
+        self.printing = self.travel = acceleration
+        if self.loose:  # the printer's configuration is unknown, and allows at least what a file sets
+            self.retract = max(self.retract, EXTRUDE_SHARE * acceleration)
 
     def configure_extruder(self) -> None:
-        """Set what Klipper allows the extruder alone, by its configuration: a file that moves slower leaves it so."""
+        """Set the limits of the extruder alone by those of Klipper's configuration, which a file does not change."""
         self.feedrates[3] = EXTRUDE_SHARE * self.feedrates[0]
         self.retract = EXTRUDE_SHARE * self.printing
 
     def _note_accelerations(self, command: Command, unit: float) -> None:
-        """M204; S is printing and travel, as in older files."""
+        """Apply M204, whose S is both P and T, as in older files."""
         both = _limit(command, "S", unit)
         if self.square_corner:
             parts = [each for each in (_limit(command, "P", unit), _limit(command, "T", unit)) if each]
@@ -135,8 +138,8 @@ class MotionLimits:
         self.travel = _limit(command, "T", unit) or both or self.travel
         self.retract = _limit(command, "R", unit) or self.retract
         if self.loose:
-            asked = max(self.printing, self.travel)
-            self.accelerations[:2] = [max(each, asked) for each in self.accelerations[:2]]
+            fastest = max(self.printing, self.travel)
+            self.accelerations[:2] = [max(each, fastest) for each in self.accelerations[:2]]
 
     def _note_advanced(self, command: Command, unit: float) -> None:
         _set_axes(self.jerk, command, unit)
@@ -147,21 +150,21 @@ class MotionLimits:
 
 
 def loose(limits: MotionLimits) -> MotionLimits:
-    """Return limits of which nobody knows whether they are the printer's: they do not limit what a file asks for."""
-    return replace(limits, feedrates=[_HIGHEST_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
+    """Return limits that may not be the printer's, and so do not restrict what a file sets."""
+    return replace(limits, feedrates=[_MAX_LIMIT] * 4, accelerations=[*limits.accelerations], loose=True)
 
 
 def klipper(limits: MotionLimits) -> MotionLimits:
-    """Return limits as Klipper has them: one speed and one acceleration along the path, Z apart, and no jerk."""
-    found = replace(
+    """Return limits in Klipper's form: one speed and one acceleration along the path, others for Z, and no jerk."""
+    result = replace(
         limits,
         feedrates=[*limits.feedrates],
-        accelerations=[_HIGHEST_LIMIT, _HIGHEST_LIMIT, limits.accelerations[2], _HIGHEST_LIMIT],
+        accelerations=[_MAX_LIMIT, _MAX_LIMIT, limits.accelerations[2], _MAX_LIMIT],
         square_corner=5.0,
     )
-    found.accelerate(limits.printing)
-    found.configure_extruder()
-    return found
+    result.accelerate(limits.printing)
+    result.configure_extruder()
+    return result
 
 
 def _set_axes(values: list[float], command: Command, unit: float) -> None:
@@ -170,14 +173,14 @@ def _set_axes(values: list[float], command: Command, unit: float) -> None:
 
 
 def _limit(command: Command, letter: str, unit: float) -> float | None:
-    """Return a word's value if a machine can have it as a limit."""
+    """Return a parameter's value if it is a plausible limit."""
     value = command.number(letter, 0.0) * unit
-    return value if _LEAST_LIMIT <= value <= _HIGHEST_LIMIT else None
+    return value if _MIN_LIMIT <= value <= _MAX_LIMIT else None
 
 
 def _not_negative(command: Command, letter: str, default: float, unit: float) -> float:
     value = command.number(letter, -1.0) * unit
-    return value if 0.0 <= value <= _HIGHEST_LIMIT else default
+    return value if 0.0 <= value <= _MAX_LIMIT else default
 
 
 @mutable
@@ -185,18 +188,18 @@ class Block:
     """One straight move in the planner.
 
     Attributes:
-        delta: mm that each axis goes.
-        end: where it ends, in mm from the endstops.
-        length: mm of its path; of the extruder's turn where nothing else moves.
-        direction: speed of each axis, as a share of the speed.
-        nominal: the speed that it aims at.
-        acceleration: along the path.
-        reach: by how much the square of the speed can change on the way.
-        safe: the speed to which it may jump from rest (classic jerk).
-        max_entry: square of the corner's highest speed.
-        entry: square of the speed at its start, once fetched.
-        exit: square of the speed at its end, once fetched.
-        seconds: how long it takes, once fetched.
+        delta: travel of each axis, in mm.
+        end: position at its end, in mm.
+        length: of its path in mm; of the filament if only the extruder moves.
+        direction: speed of each axis as a share of the speed along the path.
+        nominal: cruising speed, in mm/s.
+        acceleration: along the path, in mm/s².
+        reach: maximum change of the squared speed from start to end, in mm²/s².
+        safe: speed to which it may jump from rest (classic jerk), in mm/s.
+        max_entry: squared maximum speed of the corner at its start, in mm²/s².
+        entry: squared speed at its start, in mm²/s², once fetched.
+        exit: squared speed at its end, in mm²/s², once fetched.
+        seconds: duration, once fetched.
     """
 
     delta: Vector
@@ -214,13 +217,13 @@ class Block:
 
 
 def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, queued: int = PLACES) -> Block | None:
-    """Return the move at `feedrate`, within the limits of each axis; None where nothing moves, or over a kilometre.
+    """Return a move as a block within the limits of each axis; None: nothing moves, or more than MAX_LENGTH.
 
     Args:
-        start: where it starts.
-        end: where it ends.
-        feedrate: along its path.
-        limits: the machine's.
+        start: position at its start.
+        end: position at its end.
+        feedrate: along its path, in mm/s.
+        limits: of the printer.
         queued: moves that wait in the planner.
     """
     delta = dx, dy, dz, de = end[0] - start[0], end[1] - start[1], end[2] - start[2], end[3] - start[3]
@@ -232,10 +235,10 @@ def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, que
         acceleration, lowest = limits.travel, limits.min_travel_feedrate
     else:
         acceleration, lowest = limits.printing, limits.min_feedrate
-    if not (_TINY <= length <= FARTHEST and extruded <= FARTHEST):
+    if not (_TINY <= length <= MAX_LENGTH and extruded <= MAX_LENGTH):
         return None
     direction = (dx / length, dy / length, dz / length, de / length)
-    nominal = _slowed(length, max(feedrate, lowest, SLOWEST), queued, limits.min_segment_time)
+    nominal = _slowed(length, max(feedrate, lowest, MIN_SPEED), queued, limits.min_segment_time)
     for share, top, rate in zip(direction, limits.feedrates, limits.accelerations, strict=True):
         part = abs(share)
         if nominal * part > top:
@@ -246,7 +249,7 @@ def block(start: Vector, end: Vector, feedrate: float, limits: MotionLimits, que
 
 
 def _slowed(length: float, speed: float, queued: int, min_segment_time: float) -> float:
-    """Return the speed of a move that may be too short for a planner that is running dry (SLOWDOWN)."""
+    """Return the speed of a move that may be too short for a planner with few moves (Marlin's SLOWDOWN)."""
     missing = min_segment_time - length / speed
     if missing <= 0 or queued not in _FEW:
         return speed
@@ -254,50 +257,51 @@ def _slowed(length: float, speed: float, queued: int, min_segment_time: float) -
 
 
 def corner(before: Block, after: Block, limits: MotionLimits) -> float:
-    """Return the square of the speed at which the corner between two moves may be taken."""
+    """Return the squared maximum speed of the corner between two moves."""
     if limits.classic_jerk:
         return _corner_by_jerk(before, after, limits.jerk) ** 2
     slower = min(before.nominal, after.nominal)
-    return min(slower**2, _corner_by_deviation(before, after, limits))
+    return min(slower**2, _squared_by_deviation(before, after, limits))
 
 
 def safe_speed(move: Block, jerk: Sequence[float]) -> float:
-    """Return the highest speed to which a move may jump from rest by classic jerk."""
+    """Return the maximum speed to which a move may jump from rest by classic jerk, in mm/s."""
     speed = move.nominal
-    for share, most in zip(move.direction, jerk, strict=True):
-        if speed * abs(share) > most:
-            speed = most / abs(share)
+    for share, limit in zip(move.direction, jerk, strict=True):
+        if speed * abs(share) > limit:
+            speed = limit / abs(share)
     return speed
 
 
 def _corner_by_jerk(before: Block, after: Block, jerk: Sequence[float]) -> float:
-    """Return the speed at which no axis changes its own by more than its jerk.
+    """Return the maximum speed, in mm/s, at which no axis changes its own by more than its jerk.
 
-    As Marlin has it, the second move is compared at its full speed, even if the first one is slower, and an axis
-    that turns back changes by the larger of its two speeds, not by their sum.
+    As in planner.cpp (CLASSIC_JERK), the second move counts at its full speed, even if the first one is slower, and an
+    axis that reverses changes by the larger of its two speeds, not by their sum.
     """
     slower, share = min(before.nominal, after.nominal), 1.0
-    for leaving, entering, most in zip(before.direction, after.direction, jerk, strict=True):
+    for leaving, entering, limit in zip(before.direction, after.direction, jerk, strict=True):
         speed, next_speed = leaving * slower, entering * after.nominal
         change = abs(next_speed - speed) if speed * next_speed > 0 else max(abs(speed), abs(next_speed))
-        if change * share > most:
-            share = most / change
+        if change * share > limit:
+            share = limit / change
     if min(before.safe, after.safe) > _ALIKE * share * slower:
         return min(after.safe, slower)
     return slower * share
 
 
-def _corner_by_deviation(before: Block, after: Block, limits: MotionLimits) -> float:
-    """Return the square of the speed at which a circle that leaves the corner by the deviation can be driven.
+def _squared_by_deviation(before: Block, after: Block, limits: MotionLimits) -> float:
+    """Return the squared maximum speed of a corner by junction deviation.
 
-    https://onehossshay.wordpress.com/2011/09/24/improving_grbl_cornering_algorithm/
+    The corner is replaced by a circle that touches both moves and passes the corner at the deviation; its centripetal
+    acceleration is the limit (https://onehossshay.wordpress.com/2011/09/24/improving_grbl_cornering_algorithm/).
     """
     one, two = _unit(before.direction), _unit(after.direction)
     cosine = one[0] * two[0] + one[1] * two[1] + one[2] * two[2] + one[3] * two[3]  # of the turn; 1 is straight on
     if cosine > _STRAIGHT:
         return math.inf
     if cosine < -_STRAIGHT:
-        return 0.0  # straight back
+        return 0.0  # a full reversal
     turned = (two[0] - one[0], two[1] - one[1], two[2] - one[2], two[3] - one[3])
     size = math.hypot(*turned)
     acceleration = after.acceleration
@@ -305,14 +309,14 @@ def _corner_by_deviation(before: Block, after: Block, limits: MotionLimits) -> f
         if acceleration * abs(part) > rate * size:
             acceleration = rate * size / abs(part)
     half = math.sqrt((1 + cosine) / 2)  # sine of half the angle between the two
-    speed = acceleration * limits.junction_deviation * half / (1 - half)
-    if after.length < _SHORT and cosine > _SLIGHT:
-        speed = min(speed, acceleration * after.length / math.acos(cosine))
-    return speed
+    squared = acceleration * limits.junction_deviation * half / (1 - half)
+    if after.length < _SHORT and cosine > _SLIGHT:  # radius = length / angle
+        squared = min(squared, acceleration * after.length / math.acos(cosine))
+    return squared
 
 
 def _unit(direction: Vector) -> Vector:
-    """Return a direction with the extruder counted in, as Marlin does where there is an angle to it."""
+    """Return a direction normalised over all four axes, as Marlin does for the angle of a corner."""
     x, y, z, e = direction
     if not e:
         return direction
@@ -321,17 +325,17 @@ def _unit(direction: Vector) -> Vector:
 
 
 class LookAhead:
-    """The moves that wait, in their order; the first one's speeds are fixed when it is fetched."""
+    """The waiting moves, in order; a move's speeds become final when it is fetched."""
 
     __slots__ = ("_leaving", "limits", "waiting")
 
     def __init__(self, limits: MotionLimits) -> None:
         self.limits = limits
         self.waiting: deque[Block] = deque()
-        self._leaving = 0.0  # square of the speed at which the last move fetched ends
+        self._leaving = 0.0  # squared speed at the end of the last move fetched, in mm²/s²
 
     def add(self, start: Vector, end: Vector, feedrate: float) -> Block | None:
-        """Take a move; return it, None where nothing moves."""
+        """Append a move; return its block, None if nothing moves."""
         new = block(start, end, feedrate, self.limits, len(self.waiting))
         if new is None:
             return None
@@ -343,7 +347,7 @@ class LookAhead:
         return new
 
     def fetch(self) -> Block:
-        """Take out the first move: it begins, and how it ends no longer changes."""
+        """Remove the first move and return its block, with final speeds."""
         first = self.waiting.popleft()
         first.entry = self._leaving
         first.exit = min(self._highest_exit(), first.entry + first.reach)
@@ -352,9 +356,9 @@ class LookAhead:
         return first
 
     def _highest_exit(self) -> float:
-        """Return the highest square of speed from which all corners ahead, and the end, can be met.
+        """Return the squared maximum speed from which all corner speeds, and the stop at the end, can be reached.
 
-        Looks no further than it takes to stop.
+        It looks no further ahead than the braking distance.
         """
         highest, reach = math.inf, 0.0
         for each in self.waiting:
@@ -365,12 +369,12 @@ class LookAhead:
         return min(highest, reach)
 
     def clear(self) -> None:
-        """Forget all moves: the machine stands."""
+        """Drop all moves: the printer stands still."""
         self.waiting.clear()
         self._leaving = 0.0
 
     def copy(self) -> "LookAhead":
-        """Return the same moves, to see how they would go on."""
+        """Return a copy, to look into the future without changing it."""
         other = LookAhead(self.limits)
         other.waiting = deque(replace(each) for each in self.waiting)
         other._leaving = self._leaving
@@ -378,13 +382,13 @@ class LookAhead:
 
 
 def _peak(move: Block) -> float:
-    """Return the highest speed that a fetched move reaches."""
+    """Return the maximum speed that a fetched move reaches, in mm/s."""
     reached = (move.reach + move.entry + move.exit) / 2
     return min(move.nominal, math.sqrt(reached))
 
 
 def duration(move: Block) -> float:
-    """Return the seconds of a fetched move: speed up, cruise, slow down."""
+    """Return the seconds that a fetched move takes to accelerate, cruise and brake."""
     peak = _peak(move)
     ramps = (2 * peak - math.sqrt(move.entry) - math.sqrt(move.exit)) / move.acceleration
     cruise = (move.reach + move.entry + move.exit - 2 * peak * peak) / (2 * move.acceleration * peak)
@@ -392,27 +396,27 @@ def duration(move: Block) -> float:
 
 
 def travelled(move: Block, elapsed: float) -> float:
-    """Return the share of its way that a fetched move has behind it after `elapsed` seconds."""
+    """Return the share of its path that a fetched move has covered after `elapsed` seconds."""
     if elapsed >= move.seconds:
         return 1.0
     rate, peak = move.acceleration, _peak(move)
     entry, leave = math.sqrt(move.entry), math.sqrt(move.exit)
-    speeding, left = (peak - entry) / rate, move.seconds - elapsed
-    if elapsed < speeding:
-        way = entry * elapsed + rate * elapsed**2 / 2
-    elif left < (peak - leave) / rate:
-        way = move.length - (leave * left + rate * left**2 / 2)
+    ramp, remaining = (peak - entry) / rate, move.seconds - elapsed
+    if elapsed < ramp:
+        distance = entry * elapsed + rate * elapsed**2 / 2
+    elif remaining < (peak - leave) / rate:
+        distance = move.length - (leave * remaining + rate * remaining**2 / 2)
     else:
-        way = (peak**2 - move.entry) / (2 * rate) + peak * (elapsed - speeding)
-    return min(1.0, max(0.0, way / move.length))
+        distance = (peak**2 - move.entry) / (2 * rate) + peak * (elapsed - ramp)
+    return min(1.0, max(0.0, distance / move.length))
 
 
 def fetched(moves: Iterable[tuple[Vector, Vector, float]], limits: MotionLimits) -> Iterator[Block]:
-    """Yield the moves as they are driven one after the other, by a planner that is always full.
+    """Yield the blocks of moves that pass through a planner which is always full.
 
     Args:
-        moves: start, end and feedrate of each.
-        limits: the machine's.
+        moves: start, end and feedrate (mm/s) of each.
+        limits: of the printer.
     """
     planner = LookAhead(limits)
     for start, end, feedrate in moves:

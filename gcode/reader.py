@@ -1,7 +1,7 @@
-"""The bytes of a file → (byte offset, command): what a printer is to be sent, and where it stands.
+"""Reads the bytes of a file into its commands, each with its byte offset.
 
 Comments, blank lines, a byte order mark, control characters and the file's own line numbers are dropped.
-Lines may end in LF, CRLF or CR. No byte and no length makes it raise.
+Lines may end in LF, CRLF or CR. Nothing here raises, whatever the bytes.
 """
 
 import re
@@ -10,33 +10,33 @@ from collections.abc import Iterator
 from gcode.firmware_traits import NO_LIMIT
 
 MAX_LINE = NO_LIMIT + 1
-"""Bytes of one line that are kept: one more than goes to any firmware, so that a longer one is refused by name."""
+"""Bytes of a line that are kept: one more than any firmware gets, so that a longer line is found and refused."""
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBERED = re.compile(rb"N\s*\d+\s*", re.IGNORECASE)
 _COMMENT = re.compile(rb"(?<!\\);")
-_NOT_TEXT = bytes([*range(9), *range(11, 32), 127])  # control characters but tab and line feed
+_NOT_TEXT = bytes([*range(9), *range(11, 32), 127])  # control characters except tab and line feed
 _TO_ASCII = bytes(range(128)) + b"?" * 128
 
 
 class Reader:
-    """Incremental: `feed` blocks of the file as they come, take commands by iterating, `finish` at the end.
+    """Incremental reader: `feed` it blocks of the file, iterate over the commands, and `finish` at the end.
 
-    Iterating yields what is complete so far, and may go on after the next `feed`. Offsets are bytes from the
-    start of the file to the start of the line. Splitting the file elsewhere changes nothing.
+    Iterating yields the commands that are complete so far, and continues after the next `feed`. An offset is that of
+    the line's first byte in the file. The size of the blocks does not matter.
     """
 
     def __init__(self, offset: int = 0) -> None:
         """Start at this byte of the file, which must be the start of a line."""
         self._lines: Iterator[bytes] = iter(())
-        self._rest = b""  # the line that is not complete yet, at most MAX_LINE of it
+        self._rest = b""  # the incomplete last line, up to MAX_LINE bytes
         self._dropped = 0  # bytes of it beyond that
-        self._overhang = 0  # of the next line from _lines: what was dropped of it
+        self._overhang = 0  # bytes dropped of the next line in `_lines`
         self._offset = offset  # of the next line from _lines, or of _rest
 
     @property
     def offset(self) -> int:
-        """Byte offset of the first line not handed out yet."""
+        """Byte offset of the next line."""
         return self._offset
 
     def feed(self, block: bytes) -> None:
@@ -50,7 +50,7 @@ class Reader:
         self._rest = b""
         lines = block.splitlines(keepends=True)  # bytes split at LF, CRLF and CR only
         if lines and not lines[-1].endswith(b"\n"):
-            # a CR at the very end may be half of a CRLF: it is decided with the next block
+            # a CR at the very end may be half of a CRLF, which only the next block shows
             self._rest = lines.pop()
             if len(self._rest) > MAX_LINE and not self._rest.endswith(b"\r"):
                 self._dropped = len(self._rest) - MAX_LINE
@@ -58,7 +58,7 @@ class Reader:
         self._lines = iter(lines)
 
     def _skip_overlong(self, block: bytes) -> bytes:
-        """Drop bytes of an over-long line; it goes on as its kept head plus its line end."""
+        """Drop the rest of an over-long line; return its head and what follows it in the block."""
         ends = [at for at in (block.find(b"\n"), block.find(b"\r")) if at >= 0]
         end = min(ends, default=len(block))
         self._dropped += end
@@ -68,7 +68,7 @@ class Reader:
         return self._rest + block[end:]
 
     def finish(self) -> None:
-        """Say that the file ends here, so that a last line without an end counts too."""
+        """Mark the end of the file: a last line without a line end counts too."""
         self._lines = iter([self._rest]) if self._rest else iter(())
         self._overhang, self._dropped = self._dropped, 0
         self._rest = b""
@@ -88,7 +88,7 @@ class Reader:
 
 
 def clean(line: bytes) -> bytes:
-    r"""Return the command of one raw line: ASCII, without comment, line number and checksum; maybe empty.
+    r"""Return the command of one raw line: ASCII, without comment, line number and checksum; it may be empty.
 
     `\;` is a literal semicolon, as slicers write it into M117 texts.
     """

@@ -1,28 +1,29 @@
-"""Recovery: what the host does when the printer asks for a line again, or says nothing at all.
+"""Recovery: what the host does when the printer requests a line again, or says nothing at all.
 
-Nothing here sends: the outbox sends `raw`, and the link sends `echo` when it is due. An error raised here ends the
-conversation.
+Nothing here sends: the outbox sends `raw`, and the link sends `echo` when `echo_due` is set. An error raised here ends
+the conversation.
 
 Theory of operation. The firmware accepts each line number once, and in order. So it always knows which line it wants
-next, and the host never guesses: whenever it is in doubt, it finds out. There are three things to find out.
+next, and the host never guesses: in doubt, it finds out. There are three questions.
 
 * Which line does the firmware want? (PROBING; REATTACHING if the previous host sent the lines; DOUBTING if the answer
   made no sense.) The probe is an M105 under a number that no print reaches. The firmware refuses it and names the line
-  that it expects. Sending the last line again would be a guess, and Marlin 2.1 drops a repeat without a word.
-* Have all lines in flight been answered, or vanished? (REWINDING.) Behind a refused line there may be others on the
-  wire. Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would
-  vanish with them, or a late resend request would be taken for a new one. So nothing is sent until all of them are
-  answered, or the line has been quiet for longer than the shortest turnaround seen. Then the link sends from the
-  requested line on.
-* Is the `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. An M118
-  goes out behind them. Its echo comes behind every answer that is still to come, so when it arrives, the lines before
-  it that have no answer have lost theirs.
+  that it expects. Sending the last line again would be a guess, as Marlin 2.1 drops a repeat without a word
+  (marlin-2.1-plain-lines.txt).
+* Have all lines in flight been answered, or vanished? (REWINDING.) More lines may be on the wire behind a refused one.
+  Each is refused in turn, or vanishes when the firmware flushes its receive buffer. A line sent too early would vanish
+  with them, and a late resend request would look like a new one. So nothing is sent until all of them are answered, or
+  the line has been quiet for longer than the shortest turnaround so far. Then the link sends from the requested line
+  on.
+* Is the `ok` lost, or is the command still running? (ECHOING.) Lines were accepted, but their oks are missing. The link
+  sends an M118 after them. Its echo follows all earlier answers, so once it has come, a line that still has no answer
+  has lost it.
 
-Not every resend request counts as a failure. One that comes before anything was sent again repeats the last. One that
-comes too soon to answer the line that was sent again has crossed with that line, and the next wait is longer. Only one
-that answers a line sent again counts towards MAX_REPEATS.
+Not every resend request is a failure. One that comes before anything was sent again repeats the last. One that comes
+too soon to answer the line that was sent again has crossed with it; the next wait is longer. Only a request that
+answers a line sent again counts towards MAX_REPEATS.
 
-In this module, a request is always a resend request.
+In this module a request is always a resend request. Times are in s, on the clock of the caller.
 
 The dialogues that these rules rest on are in tests/data/transcripts/; docs/link.md lists fault by fault what happens.
 """
@@ -39,49 +40,48 @@ from gcode.frozen import mutable
 from gcode.outgoing import Ticket
 
 MAX_REPEATS = 10
-"""Times that the same line is asked for without any progress before this counts as a storm."""
+"""Requests for one line without any progress that end the conversation."""
 
-ANSWERED = 16
-"""Once so many lines have been answered, a request for line 1 means that the board was reset: doubled oks alone do not
-add up to so many."""
+MAX_DOUBLED_OKS = 16
+"""Answered lines that doubled oks alone cannot explain. After more of them, a request for line 1 means that the board
+was reset."""
 
 MAX_PROBES = 3
-"""Probes without any answer before the printer counts as silent."""
+"""Unanswered probes after which the printer counts as silent."""
 
 MAX_DOUBTS = 3
-"""Requests for lines out of reach, each for another line, before the conversation ends."""
+"""Requests for lines out of reach, each for another line, that end the conversation."""
 
-MAX_STALE = 200
-"""Requests in a row that came too soon to answer the line that was sent again, before they count as a storm after
-all."""
+MAX_CROSSED = 200
+"""Requests in a row that end the conversation although each came too soon to answer the line that was sent again."""
 
 RESEND_OK_TIMEOUT = 0.5
 """Seconds to wait for the `ok` that belongs to a `Resend`."""
 
-LONGEST_WAIT = 2.0
-"""Seconds after which the link sends again although the request is still repeated."""
+MAX_WAIT = 2.0
+"""Seconds after which the link sends again even while the request is repeated."""
 
-LONGEST_TURNAROUND = 1.0
-"""Seconds from a line to its answer that can be the time on the wire; a longer time is the printer's work."""
+MAX_TURNAROUND = 1.0
+"""Seconds from a line to its answer that the wire alone may take; a longer time is the printer's work."""
 
 MARGIN = 1.25
-"""The factor for the shortest turnaround: within the product, all answers to what was sent have come."""
+"""Factor for the shortest turnaround: after that time, all answers to what was sent have come."""
 
 
 class Phase(Enum):
-    """What has to be found out before lines go on as usual."""
+    """What has to be found out before new lines may go out."""
 
-    CLEAR = "all is well"
-    REATTACHING = "the conversation is the previous host's, and the printer is asked which line it wants"
-    PROBING = "the printer is asked which line it wants"
-    DOUBTING = "the printer wants a line that makes no sense, and is asked again"
-    REWINDING = "a line is asked for again, and the link waits for what was sent behind it"
-    ECHOING = "lines were accepted and not answered; an echo shows whether answers are still to come"
+    CLEAR = "nothing is in doubt"
+    REATTACHING = "the conversation is the previous host's, and the printer is probed for the line that it wants"
+    PROBING = "the printer is probed for the line that it wants"
+    DOUBTING = "the printer wants a line that makes no sense, and is probed again"
+    REWINDING = "a line was requested again, and the link waits for the answers to the lines after it"
+    ECHOING = "lines were accepted and not answered; an echo shows whether their answers are lost"
 
 
 P = Phase
 
-# (what happens, in which phases, the phase that follows); what has no row here changes no phase.
+# (trigger, phases in which it counts, the next phase); elsewhere a trigger changes no phase.
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("reattached", (P.CLEAR,), P.REATTACHING),
     ("silence", (P.CLEAR, P.PROBING, P.ECHOING), P.PROBING),
@@ -99,33 +99,34 @@ _NEXT = {(phase, trigger): target for trigger, phases, target in TRANSITIONS for
 
 @mutable
 class _Request:
-    """A line that is asked for again."""
+    """The resend request that the link acts on."""
 
-    target: int = 0  # its number
-    unanswered: int = 0  # lines behind it that may still cause a request of their own
-    until: float = 0.0  # when they count as vanished
-    begun: float = 0.0  # when the request came first
-    end: int = 0  # one more than the highest number that had been sent by then
+    target: int = 0  # the number of the requested line
+    unanswered: int = 0  # lines after it that may still cause a request of their own
+    until: float = 0.0  # when those count as vanished
+    begun: float = 0.0  # when the request first came
+    end: int = 0  # one more than the highest number sent by then
     early: int = 0  # oks that found no line in flight: some lines from `target` to `end` were accepted after all
 
 
 @mutable
 class Recovery:
-    """The state of a conversation in which something went wrong, and the rules by which it is put right.
+    """The state of a conversation in which something went wrong, and the rules that set it right.
 
     Attributes:
         phase: what has to be found out; CLEAR: nothing.
         clear: the phase is CLEAR. This attribute and the next two follow from `phase`, and are faster to read.
-        probing: a probe with an impossible number is out, or about to go.
-        rewinding: a request was made, and nothing is sent until all lines behind the requested one are dealt with.
-        raw: a probe, to go out before anything else.
-        echo: the command whose echo is waited for.
-        echo_due: that command has to be sent, before everything but `raw`.
+        probing: a probe was sent, or is about to be.
+        rewinding: a line was requested, and nothing is sent until all lines after it are answered or have vanished.
+        raw: a probe to send before anything else.
+        echo: the M118 whose echo the link awaits.
+        echo_due: that M118 has to be sent, before everything but `raw`.
         owed_ok: the `ok` that belongs to a request has not come yet.
-        foreign_ok: the next `ok` answers no line of ours: a blank one, or a cut tail that was taken for a command.
+        foreign_ok: the next `ok` answers none of our lines, but an empty line, or the tail of a cut line that the
+            firmware took for a command.
         all_here: the next new number, once the printer has said that it wants that line (or cannot say); else 0.
         turnaround: the shortest time from a line to its answer so far, in s.
-        refused: an error has said that a line was not understood; see `_crossed`.
+        refused: the firmware has reported a line that it did not understand; see `_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
     """
 
@@ -139,13 +140,14 @@ class Recovery:
     owed_ok: bool = False
     foreign_ok: bool = False
     all_here: int = 0
-    turnaround: float = LONGEST_TURNAROUND
+    turnaround: float = MAX_TURNAROUND
     refused: bool = False
     answered_early: int = 0
-    _came_from: int | None = None  # while reattaching: the last line that the previous host knew to be answered
+    _reattached_at: int | None = None  # while reattaching: the last line that the previous host knew to be answered
     _request: _Request = field(default_factory=_Request)
-    _repeats: tuple[int, int] = (0, 0)  # the highest line asked for, and how often since then it or an earlier one was
-    _stale: int = 0  # requests in a row that came too soon
+    _requested: int = 0  # the highest line requested
+    _repeats: int = 0  # requests since then for that line or an earlier one
+    _crossings: int = 0  # requests in a row that came too soon
     _wait: float = 0.0  # s to wait at least before sending again: answers take longer than the shortest turnaround
     _doubted: int | None = None  # the number in the last request that made no sense
     _doubts: int = 0
@@ -162,13 +164,13 @@ class Recovery:
     @property
     def settled(self) -> bool:
         """No rewind, no probe and no reattaching is under way."""
-        return not (self.phase is Phase.REWINDING or self.raw or self._came_from is not None)
+        return not (self.phase is Phase.REWINDING or self.raw or self._reattached_at is not None)
 
     # -- requests ------------------------------------------------------------------------------------------
 
     def reattach(self, answered: int, flight: Flight, dialect: Dialect) -> None:
-        """Probe for what became of the lines behind `answered`, the last one that was."""
-        self._came_from = answered
+        """Probe for what became of the lines after `answered`, the last one known to be answered."""
+        self._reattached_at = answered
         self._enter("reattached")
         self._probe(flight, dialect)
 
@@ -176,7 +178,7 @@ class Recovery:
         """Act on a request for a line.
 
         Args:
-            number: of the line that the printer wants.
+            number: of the requested line.
             flight: the lines in flight.
             dialect: of the firmware.
             now: the time.
@@ -187,13 +189,13 @@ class Recovery:
         """
         self.owed_ok = dialect.ok_after_resend  # `Resend: 3`, `ok`: this ok answers no line (marlin-plain-lines.txt)
         self.answered_early = 0
-        if self._came_from is not None and number <= self._came_from:
+        if self._reattached_at is not None and number <= self._reattached_at:
             raise PrinterReset(
-                f"the printer asks for line {number - flight.base}, but it has already answered line "
-                f"{self._came_from - flight.base}: its board was reset"
+                f"the printer requests line {number - flight.base}, but it has already answered line "
+                f"{self._reattached_at - flight.base}: its board was reset"
             )
-        # a board that was reset asks for line 1; a damaged `Resend: 123` may read the same
-        first_again = number - flight.base == 1 and flight.first_unanswered > ANSWERED
+        # a board that was reset requests line 1; a damaged `Resend: 123` may read the same
+        first_again = number - flight.base == 1 and flight.first_unanswered > MAX_DOUBLED_OKS
         if first_again or not flight.first_held <= number <= flight.next:
             self._doubt(number, flight, dialect)
             return
@@ -202,29 +204,29 @@ class Recovery:
         if self.rewinding and self._request.target == number:
             self._request.unanswered -= 1
             self._request.early = 0  # so those oks answered no lines from `target` on
-            self._request.until = min(max(self._request.until, quiet_at), self._request.begun + LONGEST_WAIT)
+            self._request.until = min(max(self._request.until, quiet_at), self._request.begun + MAX_WAIT)
         else:
             self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
             self._rewind(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
         self.resume_if_answered()
 
     def _quiet_at(self, dialect: Dialect, now: float, wire_free: float) -> float:
-        """Return when everything that was sent has been answered, or has vanished."""
-        way = self.turnaround if self.turnaround < LONGEST_TURNAROUND else 0.0
-        return max(now, wire_free + MARGIN * way) + dialect.settle
+        """Return the time after which no answer to what was sent is to be expected."""
+        turnaround = self.turnaround if self.turnaround < MAX_TURNAROUND else 0.0
+        return max(now, wire_free + MARGIN * turnaround) + dialect.settle
 
     def _doubt(self, number: int, flight: Flight, dialect: Dialect) -> None:
-        """Probe before the conversation is ended: `Resend: 1` may be what is left of `Resend: 123`."""
-        asked = self.phase is Phase.DOUBTING and not self.raw
-        if asked and (number == self._doubted or self._doubts >= MAX_DOUBTS):
-            asked_for, last = number - flight.base, flight.next_on_wire - 1
-            if asked_for == 1:
-                raise PrinterReset(f"the printer asks for line 1 after line {last}: its board was reset")
+        """Probe before ending the conversation: `Resend: 1` may be a damaged `Resend: 123`."""
+        probed = self.phase is Phase.DOUBTING and not self.raw
+        if probed and (number == self._doubted or self._doubts >= MAX_DOUBTS):
+            on_wire, last = number - flight.base, flight.next_on_wire - 1
+            if on_wire == 1:
+                raise PrinterReset(f"the printer requests line 1 after line {last}: its board was reset")
             raise ResendOutOfReach(
-                f"the printer asks for line {asked_for}, but only lines {flight.first_held - flight.base} to {last} "
+                f"the printer requests line {on_wire}, but only lines {flight.first_held - flight.base} to {last} "
                 "can be sent again"
             )
-        self._doubts += asked or self._doubted is None
+        self._doubts += probed or self._doubted is None
         self._doubted = number
         self._enter("odd request")
         self._probe(flight, dialect)
@@ -232,44 +234,44 @@ class Recovery:
     def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
         """Tell whether a request for the line that was sent again came too soon to answer it.
 
-        A firmware that repeats its requests by itself says an error before the request if it has refused the line once
-        more. A request without an error may be a late repeat.
+        A firmware that repeats its requests by itself (Repetier) reports an error first if it has refused the line once
+        more. A request without an error may be a late repeat (repetier-1.0.4-lines.txt).
         """
         refused, self.refused = self.refused, False
-        soon = now < wire_free + self.turnaround and self.turnaround < LONGEST_TURNAROUND
+        soon = now < wire_free + self.turnaround and self.turnaround < MAX_TURNAROUND
         return same and (soon or (repeats and not refused))
 
     def _count(self, number: int, flight: Flight, now: float, wire_free: float, *, repeats: bool) -> None:
         """Count how often the line was sent again in vain; a request that only repeats the last one does not count.
 
         Raises:
-            ResendLoop: the printer asks for it again and again.
+            ResendLoop: the printer requests it again and again.
         """
-        asked, times = self._repeats
-        if number > asked:
-            self._repeats = (number, 1)
-            self._stale, self._wait = 0, 0.0
+        if number > self._requested:
+            self._requested, self._repeats = number, 1
+            self._crossings, self._wait = 0, 0.0
         elif flight.replay == number:
             return  # nothing was sent in between: a repeat (every 200 ms in repetier-1.0.4-lines.txt)
-        elif self._crossed(number == asked, now, wire_free, repeats=repeats):
-            self._stale += 1  # it has crossed with the line, or answers take longer than they did before
-            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), LONGEST_TURNAROUND)
+        elif self._crossed(number == self._requested, now, wire_free, repeats=repeats):
+            self._crossings += 1  # it crossed with the line, or answers now take longer
+            self._wait = min(max(2 * self._wait, self.turnaround, 0.01), MAX_TURNAROUND)
         else:
-            self._repeats = (asked, times + 1)
-        if self._repeats[1] >= MAX_REPEATS or self._stale >= MAX_STALE:
-            raise ResendLoop(f"the printer asked for line {number - flight.base} {MAX_REPEATS} times in a row")
+            self._repeats += 1
+        if self._repeats >= MAX_REPEATS or self._crossings >= MAX_CROSSED:
+            times = self._repeats if self._repeats >= MAX_REPEATS else self._crossings
+            raise ResendLoop(f"the printer requested line {number - flight.base} {times} times in a row")
 
     def _rewind(self, number: int, flight: Flight, now: float, until: float, *, executes: bool) -> None:
         """Take the lines from `number` on out of the flight; those before it were accepted and stay.
 
         Args:
-            number: of the line that is asked for.
+            number: of the requested line.
             flight: the lines in flight.
             now: the time.
-            until: when the lines in flight behind it count as vanished.
-            executes: lines are answered when they are executed, so accepted ones may still have to wait for their oks.
+            until: when the lines in flight after it count as vanished.
+            executes: lines are answered when they are executed, so the oks of accepted lines may still come.
         """
-        self._came_from = self._doubted = None
+        self._reattached_at = self._doubted = None
         self._doubts = 0
         before, end = self._request, max(self._request.end, flight.replay)
         lost = flight.rewind(number)  # each but the first may be refused too (marlin-plain-lines.txt, 12 lines at once)
@@ -282,12 +284,11 @@ class Recovery:
 
     @property
     def refusals(self) -> int:
-        """How often the line that is asked for was sent in vain."""
-        asked, times = self._repeats
-        return times if self._request.target == asked and self._doubted is None else 0
+        """How often the requested line was sent in vain."""
+        return self._repeats if self._request.target == self._requested and self._doubted is None else 0
 
     def resume_if_answered(self) -> None:
-        """End the rewind if every line behind the requested one has been answered."""
+        """End the rewind if every line after the requested one has been answered."""
         if self.rewinding and self._request.unanswered <= 0 and not self.owed_ok:
             self._resume()
 
@@ -298,11 +299,11 @@ class Recovery:
 
     @property
     def quiet_at(self) -> float:
-        """When the lines behind the requested one count as vanished."""
+        """When the lines after the requested one count as vanished."""
         return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
 
     def quiet(self, flight: Flight, dialect: Dialect) -> None:
-        """End the rewind: nothing has come until `quiet_at`."""
+        """End the rewind: nothing came before `quiet_at`."""
         self.owed_ok = False
         if self._request.early:  # the request had crossed with lines sent again, so the firmware may want a later one
             self._enter("quiet, but answered")
@@ -311,16 +312,16 @@ class Recovery:
             self._resume()
 
     def stray(self, flight: Flight) -> None:
-        """Take note of an `ok` for which no line is in flight."""
+        """Note an `ok` while no line is in flight."""
         self._request.early += flight.replaying
 
     def probe(self, flight: Flight, dialect: Dialect) -> None:
-        """Probe without a silence: the firmware says that it has nothing to do, or the link has to be sure."""
+        """Probe before any silence: the firmware says that it has nothing to do, or the link has to be sure."""
         self._enter("nothing to do")
         self._probe(flight, dialect)
 
     def lives(self) -> None:
-        """Take note of a sign of life."""
+        """Note a sign of life."""
         self._probes = 0
         self._probed_at = -1.0
 
@@ -328,14 +329,14 @@ class Recovery:
         """Probe after a silence.
 
         Args:
-            oldest: the oldest command in flight, for the message.
+            oldest: the oldest command in flight, for the error message.
             alive: when the silence began: at the last sign of life, or with the last probe.
             now: the time.
             flight: the lines in flight.
             dialect: of the firmware; one that does not count lines cannot be probed.
 
         Raises:
-            PrinterSilent: MAX_PROBES probes were not answered.
+            PrinterSilent: the printer answered none of MAX_PROBES probes.
         """
         self._probes = self._probes + 1 if alive == self._probed_at else 1
         self._probed_at = now
@@ -346,7 +347,7 @@ class Recovery:
             self._probe(flight, dialect)
 
     def _probe(self, flight: Flight, dialect: Dialect) -> None:
-        """Have a probe sent; its line feed ends whatever noise stands in the firmware's buffer.
+        """Set a probe to be sent; its line feed ends any noise in the firmware's buffer.
 
         Recorded under "impossible number" in *-lines.txt: Marlin and Prusa-Firmware refuse the probe and request the
         next line at once. Repetier says `skip` and requests it 1.3 s later. Smoothieware answers the empty line with an
@@ -356,7 +357,7 @@ class Recovery:
         self.foreign_ok = dialect.answers_blank
 
     def executed(self, flight: Flight) -> None:
-        """Take note that the firmware has executed the probe as a command, as it does not count lines.
+        """Note that the firmware has executed the probe as a command, as it does not count lines.
 
         RepRapFirmware is one: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
@@ -366,34 +367,33 @@ class Recovery:
     # -- echoes --------------------------------------------------------------------------------------------
 
     def _ask_for_echo(self) -> None:
-        """Have an M118 sent behind lines that were accepted but have no ok: is it lost, or are they not executed yet?
+        """Set an M118 to be sent after lines that were accepted but have no `ok`, which may be lost or still to come.
 
-        The echo comes behind all answers, so a line without an answer by then has lost its ok. A firmware that does not
-        know M118 quotes it in an error, which serves as well.
+        A firmware that does not know M118 quotes it in an error, which serves as well.
         """
         self._echoes += 1
         self.echo = Ticket(b"M118 nozzled sync %d" % self._echoes)
         self.echo_due = True
 
-    def echo_in_a_word(self) -> Ticket:
-        """Return an M118 of a single word: Repetier, which acknowledges at receipt, echoes no more than one."""
+    def one_word_echo(self) -> Ticket:
+        """Return an M118 of a single word: Repetier, which acknowledges at receipt, echoes only the first word."""
         self._echoes += 1
         return Ticket(b"M118 nozzled-%d" % self._echoes)
 
     def _echo_is_to_come(self, flight: Flight) -> bool:
-        """Tell whether the M118 is still to be sent; if it is in flight, it was accepted, and a new one is needed."""
+        """Tell whether the M118 has not been sent yet; one in flight was accepted already, and a new one is needed."""
         return self.echo is not None and all(ticket is not self.echo for _, _, _, _, ticket in flight.lines)
 
     def is_echo(self, line: str) -> bool:
-        """Tell whether this is the echo that is waited for."""
+        """Tell whether this line is the awaited echo."""
         return self.echo is not None and self.echo.command[5:].decode() in line
 
     def unanswered(self, lines: deque[Sent]) -> int:
-        """Return how many lines before the echo have lost their answers."""
+        """Return how many lines before the M118 are without an answer, which is lost once its echo has come."""
         return next((at for at, (_, _, _, _, ticket) in enumerate(lines) if ticket is self.echo), len(lines))
 
     def echoed(self) -> None:
-        """Take note that nothing before the echo waits for an answer any more."""
+        """Note that no line before the M118 waits for an answer."""
         self.echo = None
         self.echo_due = False
         self._enter("echo")

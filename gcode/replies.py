@@ -1,7 +1,7 @@
-"""One line from the printer → a typed reply.
+"""Parses one line from the printer into a typed reply.
 
-What real firmware answers (Marlin, Prusa, Repetier, Smoothieware, Teacup, RepRapFirmware, Klipper) was recorded
-in the dialogues of `tests/data/transcripts/`. A line that fits nothing is `Text`; nothing here raises.
+The forms are those of Marlin, Prusa-Firmware, Repetier, Smoothieware, Teacup, RepRapFirmware and Klipper, most of them
+recorded in `tests/data/transcripts/`. A line that fits none of them is a `Text`; nothing here raises.
 """
 
 import re
@@ -24,31 +24,31 @@ from gcode.reply_fields import (
     mended,
 )
 
-__all__ = ["Heaters", "Reading", "decode", "heaters"]  # besides what is defined here
+__all__ = ["Heaters", "Reading", "decode", "heaters"]  # and the definitions below
 
 MAX_LINE = 8192
-"""Bytes of one line that are read, so that no line costs more than these; real ones stay under 600."""
+"""Bytes of a line that are parsed, so that the cost has a bound; real lines stay under 600."""
 
 
 @frozen
 class Reply:
-    """Base: `line` is what the printer said, decoded, without its line end."""
+    """Base: `line` is the decoded line without its line end."""
 
     line: str
 
 
 @frozen
 class Ok(Reply):
-    """A command was taken in. ADVANCED_OK adds line number, free planner blocks and free command slots.
+    """An `ok`. ADVANCED_OK adds line number, free planner blocks and free command slots.
 
     Attributes:
-        number: of the line that is answered, as `N12`; None for `N0`, which a Malyan says to all.
-        planner: free blocks, as `P15`.
+        number: of the answered line, as `N12`; None for `N0`, which a Malyan adds to every ok.
+        planner: free planner blocks, as `P15`.
         buffer: free command slots, as `B3`.
         heaters: a temperature report on the same line.
-        last: the bare number of Repetier's `ok 12`: the last line that it took in, which need not be the one that
-            is answered (lines without a number are answered with it too).
-        glued: it ends a line that is something else, as no line end came before it.
+        last: the bare number of Repetier's `ok 12`: the last line that it received. It may not be the answered one, as
+            oks to lines without a number carry it too.
+        glued: it follows other text on its line, as a line end was lost.
     """
 
     number: int | None = None
@@ -61,14 +61,14 @@ class Ok(Reply):
 
 @frozen
 class Resend(Reply):
-    """The printer asks for this line number and all that follow."""
+    """The printer requests this line and all after it again."""
 
     number: int
 
 
 @frozen
 class LineSkipped(Reply):
-    """The firmware has this line already; its `ok` follows all the same (Repetier)."""
+    """The firmware already has this line; its `ok` follows (Repetier)."""
 
     number: int
 
@@ -80,14 +80,16 @@ class BoardStarted(Reply):
 
 @frozen
 class Wait(Reply):
-    """The firmware is idle and waits for commands (Repetier, Marlin with NO_TIMEOUTS)."""
+    """The firmware is idle and waits for commands (Repetier; Marlin with NO_TIMEOUTS)."""
 
 
 @frozen
 class Busy(Reply):
-    """A sign of life during a long command; `reason` is `processing`, `paused for user` or `paused for input`.
+    """A sign of life during a long command.
 
-    `always`: this firmware says so in every long command, so its silence means something.
+    Attributes:
+        reason: `processing`, `paused for user` or `paused for input`.
+        always: the firmware reports it during every long command, so its silence means something.
     """
 
     reason: str
@@ -96,7 +98,7 @@ class Busy(Reply):
 
 @frozen
 class Temperatures(Reply):
-    """A temperature report without an `ok`; `waiting` during M109, M190 and their like."""
+    """A temperature report without an `ok`; `waiting` during M109, M190 and the like."""
 
     heaters: Heaters
     waiting: bool = False
@@ -104,7 +106,7 @@ class Temperatures(Reply):
 
 @frozen
 class Targets(Reply):
-    """Targets in °C without their temperatures, by canonical name (Repetier, once they change)."""
+    """Changed targets without temperatures, in °C by canonical name (Repetier)."""
 
     targets: dict[str, float]
 
@@ -135,7 +137,7 @@ class Capability(Reply):
 
 @frozen
 class HostAction(Reply):
-    """`//action:<name> <argument>`, `RequestPause:<argument>`: the firmware asks the host to do something."""
+    """`//action:<name> <argument>` or `RequestPause:<argument>`: the firmware asks the host to do something."""
 
     name: str
     argument: str = ""
@@ -151,12 +153,12 @@ class SdOpened(Reply):
 
 @frozen
 class SdSelected(Reply):
-    """The file that was opened is the one to print."""
+    """The opened file was selected for printing."""
 
 
 @frozen
 class SdProgress(Reply):
-    """The printer prints from its SD card: bytes read, of so many."""
+    """The printer prints from its SD card; `position` and `total` in bytes of the file."""
 
     position: int
     total: int
@@ -164,23 +166,23 @@ class SdProgress(Reply):
 
 @frozen
 class SdIdle(Reply):
-    """The printer does not print from its SD card, at this moment."""
+    """The printer is not printing from its SD card at the moment."""
 
 
 @frozen
 class SdDone(Reply):
-    """A print from the SD card has come to its end."""
+    """A print from the SD card has ended."""
 
 
 @frozen
 class UnknownCommand(Reply):
-    """The firmware did not know `command`, which is told without number and checksum; its `ok` follows all the same."""
+    """The firmware does not know `command` (without line number and checksum); its `ok` follows."""
 
     command: str
 
     @property
     def word(self) -> str:
-        """The code word alone, in upper case: `M73` of `M73 P10`; empty where there is none."""
+        """The code word in upper case: `M73` of `M73 P10`; empty if there is none."""
         match = _WORD.match(self.command)
         return match[0].upper() if match else ""
 
@@ -194,7 +196,7 @@ class FirmwareError(Reply):
 
     Attributes:
         text: the error without its prefix.
-        kind: `communication` (number or checksum, a resend follows), `sd`, `recoverable`, `fatal`.
+        kind: `communication` (line number or checksum; a resend request follows), `sd`, `recoverable` or `fatal`.
     """
 
     text: str
@@ -208,20 +210,20 @@ class Text(Reply):
 
 _OK = re.compile(r"ok(?=\s|\Z|[A-Z]\d{0,2}:|[NPB]\d|ok\b|\ufffd)")  # `ok.gcode` is a file
 _PLAIN_OK = re.compile(r"ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z")
-_SPOILT_OK = re.compile(r"\S{1,2}+ N(\d{1,10}+) P(\d{1,5}+) B(\d{1,5}+)\Z")  # `o3 N5 P63 B7`: the rest leaves no doubt
+_DAMAGED_OK = re.compile(r"\S{1,2}+ N(\d{1,10}+) P(\d{1,5}+) B(\d{1,5}+)\Z")  # `o3 N5 P63 B7` can only be an ok
 _ADVANCED = re.compile(r"(?<!\S)([NPB])(?:(?<=N):)?(\d{1,10}+)(?!\S)")  # Anycubic has `ok N:12`
-_OK_BEHIND = re.compile(
+_OK_AT_END = re.compile(
     r"(?<![A-Za-z])ok(?: N(\d{1,10}+))?+(?: P(\d{1,10}+))?+(?: B(\d{1,10}+))?+\Z"
-)  # a line whose end was lost
+)  # after a line whose end was lost
 _LAST = re.compile(r"\d{1,10}+\Z")
-# An `ok` without a line end before it, behind a number at the end of a line with a label: Prusa's `echo:Active
-# Extruder: 0ok`, a Marlin's `bedtemp: 28.53 : 0.014ok`. Words that end so (`book`) and names of files are none.
+# An `ok` after a number in a line whose end was lost: Prusa's `echo:Active Extruder: 0ok`, a Marlin's `bedtemp: 28.53 :
+# 0.014ok`. A label has to come first; words that end in "ok" (`book`) and file names do not count.
 _GLUED = re.compile(r"(?!//)(?!.*file)[A-Za-z].*[:\s]-?\d{1,9}+(?:\.\d{1,9}+)?+ok\Z", re.IGNORECASE)
 _RESEND = re.compile(r"(?:resend|rs)(?![A-Za-z]):?\s*+(?:N\s*+:?\s*+)?+(\d{1,10}+)(?!\d)", re.IGNORECASE)
 _SKIP = re.compile(r"skip (\d{1,10}+)\Z")
-_LATE_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # glued to the error that it belongs to
-# A boot loader may leave noise before it. The cause of the reset (Marlin and Repetier, right behind it) tells it as
-# well, where `start` was damaged. RepRapFirmware says what it is instead (RepRap::Init, all versions).
+_GLUED_RESEND = re.compile(r"Resend:\s*+N?(\d{1,10}+)(?!\d)")  # after its error, on the same line
+# A boot loader may leave noise before `start`. If `start` was damaged, the cause of the reset right after it (Marlin,
+# Repetier) shows the boot as well. RepRapFirmware gives its name instead (RepRap::Init, all versions).
 _START = re.compile(
     r"\W*+start\Z|(?:Info:)?\s*+(?:PowerUp|(?:External|Brown out|Watchdog|Software) Reset)\Z"
     r"|RepRapFirmware\b.* is up and running\.\Z"
@@ -241,7 +243,7 @@ _UNKNOWN = re.compile(
 _NOT_SUPPORTED = re.compile(
     r"(?:(?:Error|Warning): )?+([GMT]\d{1,5}+(?:\.\d++)?+): Command is not supported\Z"
 )  # RepRapFirmware
-_NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # before a command that is quoted as it came
+_NUMBERED = re.compile(r"N\s*+-?\d++\s*+")  # in front of a command that is quoted as received
 _WORD = re.compile(r"[A-Za-z]\d{1,5}+(?:\.\d{1,3}+)?+")
 _BAD_CODE = re.compile(r"E: Bad ([GMT])-code (\d{1,5}+)")  # Teacup
 _ERROR = re.compile(r"((?:serial )?error:|!!|fatal:)\s*+(.*)", re.IGNORECASE | re.DOTALL)
@@ -256,7 +258,7 @@ _KLIPPER_FATAL = ("shutdown", "halt", "lost communication", "firmware has")
 
 
 def acknowledges(reply: Reply) -> bool:
-    """Tell whether the reply ends a command, alone or together with what it tells."""
+    """Tell whether the reply is an `ok`, or has one on its line."""
     return isinstance(reply, Ok) or (isinstance(reply, FirmwareInfo | PositionReply) and reply.ok)
 
 
@@ -264,7 +266,7 @@ def parse(raw: bytes) -> Reply:
     """Return the typed reply for one line without its line end; never raises."""
     line = decode(raw[:MAX_LINE])
     text = mended(line.strip().lstrip("\ufffd"))
-    if match := _PLAIN_OK.match(text):  # the case that counts
+    if match := _PLAIN_OK.match(text):  # the hot path
         return _plain_ok(line, *match.groups())
     if match := _OK.match(text):
         return _ok(line, text[match.end() :].strip())
@@ -278,7 +280,7 @@ def parse(raw: bytes) -> Reply:
         return UnknownCommand(line, _quoted(match[1]))
     if match := _ERROR.match(text):
         return _error(line, match[1], match[2])
-    return _asks(line, text) or _seldom(line, text)
+    return _request(line, text) or _rare(line, text)
 
 
 def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | None) -> Ok:
@@ -302,14 +304,14 @@ def _ok(line: str, rest: str) -> Reply:
 
 
 def _report(line: str, text: str) -> Reply:
-    if match := _OK_BEHIND.search(text):
+    if match := _OK_AT_END.search(text):
         ok = _plain_ok(line, *match.groups())
         return replace(ok, heaters=heaters(text[: match.start()]), glued=True)
     return Temperatures(line, heaters(text), waiting=is_waiting(text))
 
 
 def _quoted(command: str) -> str:
-    """Return a command as it was meant: without quotes, line number, checksum and what stands behind them."""
+    """Return a quoted command without quotes, line number and checksum, and what follows them."""
     if command.startswith('"'):
         inner, quote, _ = command[1:].rpartition('"')
         command = inner if quote else command[1:]
@@ -321,7 +323,7 @@ def _quoted(command: str) -> str:
 
 def _error(line: str, prefix: str, text: str) -> Reply:
     kind = _kind(prefix, text)
-    if kind == "communication" and (match := _LATE_RESEND.search(text)):
+    if kind == "communication" and (match := _GLUED_RESEND.search(text)):
         return Resend(line, int(match[1]))
     return FirmwareError(line, text, kind)
 
@@ -332,22 +334,22 @@ def _kind(prefix: str, text: str) -> ErrorKind:
         if any(word in lowered for word in words):
             return kind
     if prefix == "!!" and not any(word in lowered for word in _KLIPPER_FATAL):
-        return "recoverable"  # Klipper marks every refused command so; it goes on
+        return "recoverable"  # Klipper reports every refused command so, and continues (klipper.txt)
     if _COMMAND_ERROR.match(text):
         return "recoverable"
     return "fatal"
 
 
 def _odd_ok(line: str, text: str) -> Ok | None:
-    """Return an `ok` that is none by its first letters: glued to the end of a line, or spoilt."""
+    """Return an `ok` that the line does not begin with: glued to the end of another line, or damaged; None: neither."""
     if text.endswith("ok") and ":" in text and _GLUED.match(text):
         return Ok(line, glued=True)
-    if match := _SPOILT_OK.match(text):
+    if match := _DAMAGED_OK.match(text):
         return _plain_ok(line, *match.groups())
     return None
 
 
-def _asks(line: str, text: str) -> HostAction | None:
+def _request(line: str, text: str) -> HostAction | None:
     if match := _ACTION.match(text):
         return HostAction(line, match[1].lower(), match[2])
     if match := _REQUEST.match(text):
@@ -355,7 +357,7 @@ def _asks(line: str, text: str) -> HostAction | None:
     return None
 
 
-def _seldom(line: str, text: str) -> Reply:
+def _rare(line: str, text: str) -> Reply:
     if _START.match(text):
         return BoardStarted(line)
     if waiting := _waiting(line, text):
@@ -380,13 +382,13 @@ def _seldom(line: str, text: str) -> Reply:
 def _waiting(line: str, text: str) -> Wait | Busy | None:
     if text == "wait":
         return Wait(line)
-    if text == "Waiting for target temp":  # Teacup, every 2 s, while a move behind M116 waits; in no other wait
+    if text == "Waiting for target temp":  # Teacup, every 2 s while a move after M116 waits; in no other wait
         return Busy(line, "heating", always=False)
     return None
 
 
 def _identity(text: str) -> dict[str, str] | None:
-    """Return the fields of an answer to M115; None: it is none."""
+    """Return the fields of an answer to M115; None: the line is no such answer."""
     if text.startswith(("FIRMWARE_NAME:", "FIRMWARE_VERSION:", "PROTOCOL_VERSION:")) and "FIRMWARE_NAME:" in text:
         return info(text)
     match = _MALYAN.match(text)

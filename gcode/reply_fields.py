@@ -1,7 +1,7 @@
-"""Fields of a reply line: temperatures, axes, `KEY:value`; each read by itself, and skipped where it is unreadable.
+"""Reads the fields of a reply line: temperatures, axes, `KEY:value`. An unreadable field is skipped.
 
-A field may stand anywhere in its line. No pattern here goes over the same characters more than a few times, whatever
-the line: blanks and digits are taken possessively, and a field begins only where no other one goes on.
+A field may stand anywhere in its line. No pattern scans the same characters more than a few times, whatever the line:
+blanks and digits are matched possessively, and a field cannot begin inside another.
 """
 
 import re
@@ -11,21 +11,21 @@ from gcode.frozen import frozen
 
 @frozen
 class Reading:
-    """One sensor in °C; `target` is None for a sensor that heats nothing."""
+    """Temperature and target of one sensor in °C; `target` is None for a sensor without a heater."""
 
     actual: float
     target: float | None = None
 
 
 COLDEST, HOTTEST = -300.0, 1500.0
-"""°C that a sensor may tell; a loose one tells some -15 or -50, a spoilt digit more than a printer can be."""
+"""Plausible °C of a sensor: a loose one reads about -15 or -50, a damaged digit gives more than any printer reaches."""
 
 Heaters = dict[str, Reading]
-"""By canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and a sensor's own letter for others."""
+"""Readings by canonical name: `tool0`, `tool1`, …, `bed`, `chamber`, and the firmware's letter for other sensors."""
 
-_NUMBER = r"[+-]?\d{1,7}+(?:\.\d{1,9}+)?+(?![\d.])"  # what ends in a point has lost the rest
-_NAME = r"(?<![A-Za-z0-9@_])"  # what may not stand before a field's name
-_WHOLE = r"(?![A-Z]|\s*+/(?!\s*+[+-]?(?i:nan|inf)))"  # nothing of it was lost, or what is left may be spoilt
+_NUMBER = r"[+-]?\d{1,7}+(?:\.\d{1,9}+)?+(?![\d.])"  # a number that ends in a point has lost digits
+_NAME = r"(?<![A-Za-z0-9@_])"  # excludes what cannot stand before a field's name
+_WHOLE = r"(?![A-Z]|\s*+/(?!\s*+[+-]?(?i:nan|inf)))"  # excludes a field that has lost characters
 _HEATER = re.compile(rf"{_NAME}([A-Z]\d{{0,2}}+)\s*+:\s*+({_NUMBER})(?:\s*+/\s*+({_NUMBER}))?+{_WHOLE}")
 _AXIS = re.compile(rf"(?<![A-Za-z])([XYZABCUVW]|E\d?+)\s*+:\s*+({_NUMBER})")
 _ANY_VALUE = r"(?:[+-]?\d|[+-]?(?i:nan|inf)\b)"
@@ -43,7 +43,7 @@ _WAITING = re.compile(rf"{_NAME}[WE]\s*+:")
 _POSITION = re.compile(rf"(?:(?:C|WCS):\s*+)?+X\s*+:\s*+{_ANY_VALUE}")
 _Y = re.compile(r"(?<![A-Za-z])Y\s*+:")
 _KEY = re.compile(r"(?:\A|(?<=\s))([A-Z][A-Z0-9_-]*+):")
-# Besides the controls: what ends a line for some readers, and what turns the direction of the text around it.
+# Control characters, line separators of Unicode, and characters that change the direction of a text.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -54,7 +54,7 @@ def decode(raw: bytes) -> str:
 
 
 def mended(text: str) -> str:
-    """Return a report as it was meant where a firmware is known to spoil its beginning or all of it."""
+    """Return a report without the damage that some firmwares are known to do to it."""
     if not text.startswith(_ODD):
         return text
     if text[0] == "O":  # Prusa's MMU, now and then: `OOOOT:199.8 /200.0`
@@ -63,23 +63,23 @@ def mended(text: str) -> str:
 
 
 def has_temperatures(text: str) -> bool:
-    """Tell whether a tool or the bed is told somewhere in the line, be it unreadable."""
+    """Tell whether the line has a temperature of a tool or the bed, readable or not."""
     return _TOOL_OR_BED.search(text) is not None
 
 
 def is_report(text: str) -> bool:
     """Tell whether a line without an `ok` is a temperature report.
 
-    It begins with a field, perhaps behind signs (`==T:32.3 /0.0`), or has a tool with its target further behind. What
-    is echoed, commented or an error is none.
+    A report begins with a field, perhaps after other signs (`==T:32.3 /0.0`), or has a tool with its target somewhere.
+    Echoes, comments and errors are no reports.
     """
     if _REPORT.match(text):
-        return has_temperatures(text) and not is_position(text)  # a machine may have an axis B
+        return has_temperatures(text) and not is_position(text)  # B may be an axis
     return "/" in text and _WITH_TARGET.search(text) is not None and not text.startswith(_NO_REPORT)
 
 
 def is_waiting(text: str) -> bool:
-    """Tell whether a report comes from a wait for heat: `W:` counts down; older firmwares tell the tool by `E:`."""
+    """Tell whether a report comes from a wait for heat: with `W:`, a countdown, or `E:`, the tool in older firmware."""
     return _WAITING.search(text) is not None
 
 
@@ -89,36 +89,35 @@ def is_position(text: str) -> bool:
 
 
 def axes(text: str) -> dict[str, float]:
-    """Return the axes of an answer to M114 that can be read; behind `Count` come stepper counts."""
+    """Return the readable axes of an answer to M114, without the stepper counts after `Count`."""
     return {axis: float(value) for axis, value in _AXIS.findall(text.partition("Count")[0])}
 
 
 def heaters(text: str) -> Heaters:
     """Return the readings of a temperature report by canonical name.
 
-    `T` is the active tool: it is left out where the numbered tools are there too, and is tool 0 elsewhere
-    (Marlin, Repetier: `T T0 T1`; Smoothieware: `T T1`; RepRapFirmware 1 gives the others no name). `W` and `E` of M109
-    are no sensors.
+    `T` is the active tool. It is ignored if `T0` is there too, and is tool 0 otherwise (Marlin, Repetier: `T T0 T1`;
+    Smoothieware: `T T1`; RepRapFirmware 1 names no other tool). `W` and `E` of M109 are no sensors.
     """
-    found = {name: reading for name, actual, target in _HEATER.findall(text)
-             if name not in ("W", "E") and (reading := _reading(actual, target))}  # fmt: skip
-    if "T" in found and (match := _UNNAMED.search(text)):
-        found |= {f"T{number}": reading for number, (actual, target) in enumerate(_PAIR.findall(match[1]), 1)
-                  if (reading := _reading(actual, target))}  # fmt: skip
-    active = found.pop("T", None)
-    if active is not None and "T0" not in found:
-        found = {"T0": active, **found}
-    return {canonical(name): reading for name, reading in found.items()}
+    readings = {name: reading for name, actual, target in _HEATER.findall(text)
+                if name not in ("W", "E") and (reading := _reading(actual, target))}  # fmt: skip
+    if "T" in readings and (match := _UNNAMED.search(text)):
+        readings |= {f"T{number}": reading for number, (actual, target) in enumerate(_PAIR.findall(match[1]), 1)
+                     if (reading := _reading(actual, target))}  # fmt: skip
+    active = readings.pop("T", None)
+    if active is not None and "T0" not in readings:
+        readings = {"T0": active, **readings}
+    return {canonical(name): reading for name, reading in readings.items()}
 
 
 def _reading(actual: str, target: str) -> Reading | None:
-    """Return what was read; None, also for the target alone, where no printer can be that hot or cold."""
+    """Return a reading, without an implausible target; None: the temperature is implausible."""
     now, aim = float(actual), float(target or -1)
     return Reading(now, aim if 0 <= aim <= HOTTEST else None) if COLDEST <= now <= HOTTEST else None
 
 
 def canonical(name: str) -> str:
-    """Return what a sensor is called here, for the name by which a firmware tells it."""
+    """Return the canonical name for a firmware's name of a sensor."""
     if name[0] == "T":
         return f"tool{name[1:]}"
     if name.startswith("Extr"):
@@ -127,7 +126,7 @@ def canonical(name: str) -> str:
 
 
 def info(text: str) -> dict[str, str]:
-    """Return the values of `KEY:value KEY:value …` by key; a value may have blanks in it."""
+    """Return the values of `KEY:value KEY:value …` by key; a value may contain blanks."""
     keys = list(_KEY.finditer(text))
     ends = [match.start() for match in keys[1:]] + [len(text)]
     return {match[1]: text[match.end() : end].strip(" \t,") for match, end in zip(keys, ends, strict=True)}

@@ -1,9 +1,9 @@
-"""Numbers and spans of time in texts that programs write."""
+"""Numbers and durations in texts that slicers and firmware write."""
 
 import re
 
-_MOST = 1e9
-_LONGEST = 64  # characters of a number or a span
+_MAX_NUMBER = 1e9
+_MAX_SIZE = 64  # characters of a number or a duration
 
 _SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(d|h|m|s)[a-z]*", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)$")
@@ -11,17 +11,17 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
 
 def number(text: str, factor: float = 1.0) -> float | None:
-    """Return a number, times a factor; None if it is none, or out of all reason."""
+    """Return the number in a text, times a factor; None: there is none, or it is unreasonably large."""
     try:
-        value = float(text[:_LONGEST]) * factor
+        value = float(text[:_MAX_SIZE]) * factor
     except ValueError:
         return None
-    return value if abs(value) < _MOST else None  # and is no NaN
+    return value if abs(value) < _MAX_NUMBER else None  # not so for NaN either
 
 
 def span(text: str) -> float | None:
-    """Return the seconds of `1d 2h 3m 4s`, `1 hour 2 minutes` or `1:02:03`; None if it says no time."""
-    text = text[:_LONGEST].strip()
+    """Return the seconds of `1d 2h 3m 4s`, `1 hour 2 minutes` or `1:02:03`; None: it is no duration."""
+    text = text[:_MAX_SIZE].strip()
     if match := _CLOCK.match(text):
         hours, minutes, seconds = map(int, match.groups())
         return 3600.0 * hours + 60.0 * minutes + seconds
@@ -30,7 +30,7 @@ def span(text: str) -> float | None:
 
 
 def words_of(text: str) -> dict[str, float]:
-    """Return the words of a macro, `ACCEL=3000 NAME=x`, that are numbers; their names in upper case."""
+    """Return the numeric parameters of a macro, as `ACCEL=3000 NAME=x`, by name in upper case."""
     pairs = (part.partition("=") for part in text.split())
     values = ((name.upper(), number(value)) for name, _, value in pairs)
     return {name: value for name, value in values if value is not None}

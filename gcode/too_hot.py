@@ -1,9 +1,9 @@
-"""Commands that ask for more heat than there may be, by what any of the firmwares could make of them.
+"""Finds commands whose temperature exceeds the printer's limits, in the hottest reading of any firmware.
 
-Which firmware reads a line is not always known, and they read it differently. So the most that any of them could make
-of it counts: of a word that comes twice some take the first one and some the last; some read further commands of a
-line; Marlin 1, Sprinter, Smoothieware and RepRapFirmware read `S1e3` as 1000 where Marlin 2 and Klipper read 1, those
-with newlib's strtof read `S0x3E7`; RepRapFirmware takes lists (`S200:210`) and expressions (`S{190+10}`).
+The firmware that reads a line is not always known, and firmwares differ. So the highest temperature that any of them
+could read counts. If a parameter comes twice, some take the first and some the last. Some read further commands in a
+line. Marlin 1, Sprinter, Smoothieware and RepRapFirmware read `S1e3` as 1000, Marlin 2 and Klipper as 1; firmware with
+newlib's strtof reads `S0x3E7`. RepRapFirmware takes lists (`S200:210`) and expressions (`S{190+10}`).
 """
 
 import ast
@@ -16,17 +16,17 @@ from gcode.command import m_code
 from gcode.frozen import frozen
 
 PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
-"""Tells of nearly all lines of a print, quickly, that they heat nothing: a move or a tool, and no further command."""
+"""Recognises nearly all lines of a print quickly as harmless: a move or a tool, and no further command."""
 
-_ABOVE = 15.0  # °C by which a firmware's own limit may be above the highest target: Marlin's HOTEND_OVERSHOOT
+_OVERSHOOT = 15.0  # °C of a firmware's own limit above the highest target: Marlin's HOTEND_OVERSHOOT
 
-_MOST_SHOWN = 96  # characters of a command in a message
+_MAX_SHOWN = 96  # characters of a command in a message
 
-_LONGEST = 256  # bytes of what follows a code that heats; no firmware reads more, and none of it is looked at
+_MAX_PARAMETERS = 256  # bytes after a heating code; longer ones are not parsed, and count as too hot
 
 _HOTEND, _BED, _CHAMBER, _LIMIT = "hotend", "bed", "chamber", "limit"
 
-# Code → letters of the words that are temperatures → what is heated.
+# Code → letters of its temperature parameters → what they heat.
 _OF_HOTEND, _OF_BED, _OF_CHAMBER = ({"S": heated, "R": heated} for heated in (_HOTEND, _BED, _CHAMBER))
 _TARGETS: Mapping[str, Mapping[str, str]] = {
     "M104": {**_OF_HOTEND, "B": _HOTEND}, "M109": {**_OF_HOTEND, "B": _HOTEND},  # B: the highest of AUTOTEMP
@@ -36,7 +36,7 @@ _TARGETS: Mapping[str, Mapping[str, str]] = {
     "M145": {"H": _HOTEND, "B": _BED, "C": _CHAMBER},  # what `M104 I0` takes
     "M303": _OF_HOTEND,
     "M568": _OF_HOTEND, "G10": _OF_HOTEND,
-    "M600": {"R": _HOTEND},  # with which it goes on
+    "M600": {"R": _HOTEND},  # to resume with
     "G26": {"H": _HOTEND, "B": _BED},
 }  # fmt: skip
 _TEXT = m_code(16, 23, 28, 30, 32, 33, 117, 118, 486, 928)
@@ -48,12 +48,12 @@ _COMMENT = re.compile(rb"\([^()]*\)")
 _BED_TUNED = re.compile(rb"E\s*-", re.IGNORECASE)
 _COORDINATES = re.compile(rb"L\s*\d", re.IGNORECASE)  # G10 L2: an origin, not a temperature
 
-# Klipper's commands are names; Smoothieware has one for people: `set_temp hotend 200`.
+# Klipper's commands are names; Smoothieware has a console command: `set_temp hotend 200`.
 _NAMED = re.compile(r"[A-Z_][A-Z_]\w*", re.IGNORECASE)
 _PARAMETER = re.compile(r"\b(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|(\S*))")
 _SET_TEMP = re.compile(r"set_temp\s+(\w+)\s+(\S+)", re.IGNORECASE)
 _OF_HEATERS = frozenset({"SET_HEATER_TEMPERATURE", "PID_CALIBRATE", "MPC_CALIBRATE", "TEMPERATURE_WAIT"})
-_SAYS_TEMPERATURE = re.compile(r"TEMP(?:ERATURE)?S?(?![A-Z])")  # and no TEMPLATE, nor ATTEMPTS
+_IS_TEMPERATURE = re.compile(r"TEMP(?:ERATURE)?S?(?![A-Z])")  # but not TEMPLATE
 _TEMPERATURES = frozenset({
     "EXTRUDER", "HOTEND", "NOZZLE", "TOOL", "BED", "HEATBED", "HEATERBED", "CHAMBER", "TARGET", "HEATER",
 })  # fmt: skip
@@ -66,7 +66,13 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
 
 @frozen
 class _HeatRequest:
-    """So many °C for something, by a word of a command; `sure`: it is no expression of which that is a part."""
+    """A temperature that a command sets.
+
+    Attributes:
+        heats: what it heats.
+        target: in °C.
+        sure: False: `target` is only a number in an expression.
+    """
 
     heats: str
     target: float
@@ -74,40 +80,41 @@ class _HeatRequest:
 
 
 def excess(command: bytes, hotend: float, bed: float, chamber: float | None = None) -> str | None:
-    """Return what is wrong with a command that asks for more heat than there may be; None: nothing.
+    """Return which temperature of a command is too high, as a sentence; None: none is.
 
     Args:
         command: one clean line.
         hotend: the highest target of a hotend, in °C.
-        bed: that of the bed.
-        chamber: that of the chamber; None: as the bed.
+        bed: the highest target of the bed, in °C.
+        chamber: the highest target of the chamber, in °C; None: that of the bed.
     """
-    most = {_HOTEND: hotend, _BED: bed, _CHAMBER: bed if chamber is None else chamber, _LIMIT: hotend + _ABOVE}
-    for asked in _all_asked(command):
-        if not asked.target <= most[asked.heats]:
-            return f"{_shorten(command)} asks for {asked.target:g} °C, the profile allows {most[asked.heats]:g} °C"
+    limits = {_HOTEND: hotend, _BED: bed, _CHAMBER: bed if chamber is None else chamber, _LIMIT: hotend + _OVERSHOOT}
+    for request in _requests(command):
+        limit = limits[request.heats]
+        if not request.target <= limit:  # so NaN is too hot
+            return f"{_shorten(command)} asks for {request.target:g} °C, the profile allows {limit:g} °C"
     return None
 
 
 def doubt(command: bytes, hotend: float, bed: float, chamber: float) -> str | None:
-    """Return why a command that is not in excess may still be too hot; None: there is no reason to think so.
+    """Return why a command in which `excess` finds nothing may still be too hot, as a sentence; None: no reason.
 
-    Macros do with their parameters what they like, and what an expression comes to is known to the firmware alone.
+    A macro may do anything with its parameters, and only the firmware can evaluate an expression.
     """
-    if any(not asked.sure for asked in _all_asked(command)):
+    if any(not request.sure for request in _requests(command)):
         return f"{_shorten(command)} asks for a temperature that only the firmware can work out"
-    most = {_HOTEND: hotend, _BED: bed, _CHAMBER: chamber}
+    limits = {_HOTEND: hotend, _BED: bed, _CHAMBER: chamber}
     name = _NAMED.match(command.decode())
     for parameter, value in _parameters(command.decode()) if name else ():
-        if _SAYS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
-            limit = most[_heated(parameter)]
+        if _IS_TEMPERATURE.search(parameter) or parameter.strip("_0123456789").replace("_", "") in _TEMPERATURES:
+            limit = limits[_heated(parameter)]
             if not _float(value) <= limit:
                 return f"{_shorten(command)}: {parameter} is above the {limit:g} °C that the profile allows"
     return None
 
 
 def named_target(command: bytes) -> tuple[str, float, bool] | None:
-    """Return the heater (`tool0`, `bed`, `chamber`), its target and whether it is waited for, of Klipper's commands."""
+    """Return heater (`tool0`, `bed`, `chamber`), target in °C and whether it waits, for Klipper's named commands."""
     text = command.decode()
     name = _NAMED.match(text)
     if name is None or name[0].upper() not in ("SET_HEATER_TEMPERATURE", "TEMPERATURE_WAIT"):
@@ -126,16 +133,16 @@ def named_target(command: bytes) -> tuple[str, float, bool] | None:
 
 def _shorten(command: bytes) -> str:
     text = command.decode()
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
-def _all_asked(command: bytes) -> Iterator[_HeatRequest]:
+def _requests(command: bytes) -> Iterator[_HeatRequest]:
     if _TEXT.match(command):
         return
     yield from _of_codes(command)
-    if b"(" in command:  # a comment to some
+    if b"(" in command:  # to some firmwares a comment
         yield from _of_codes(_COMMENT.sub(b"", command))
-    if b"{" in command:  # nothing to most
+    if b"{" in command:  # to most firmwares nothing
         yield from _of_codes(command.replace(b"{", b" "))
     if _NAMED.match(text := command.decode()):
         yield from _of_names(text)
@@ -147,7 +154,7 @@ def _of_codes(command: bytes) -> Iterator[_HeatRequest]:
         heated = _TARGETS.get(code)
         if heated is None or (code == "G10" and _COORDINATES.search(words)):
             continue
-        if len(words) > _LONGEST:
+        if len(words) > _MAX_PARAMETERS:
             yield from (_HeatRequest(heats, math.inf) for heats in heated.values())
             continue
         tunes_bed = code == "M303" and _BED_TUNED.search(words)  # E-1 is the bed, E-2 the chamber
@@ -188,7 +195,7 @@ def _parameters(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _heated(name: str) -> str:
-    """Return whose limit counts for a heater of this name."""
+    """Return what a heater of this name heats."""
     lowered = name.lower()
     return _BED if "bed" in lowered else _CHAMBER if "chamber" in lowered else _HOTEND
 
@@ -199,7 +206,7 @@ def _whole(number: str) -> int:
 
 
 def _value(number: str) -> float:
-    """Return a number as C reads it; what is none counts as more than anything."""
+    """Return a number as C reads it; NaN counts as infinite."""
     if number[:2].lower() == "0x":
         return float(int(number, 16)) if len(number) < 18 else math.inf  # noqa: PLR2004 - more than any limit
     value = float(number)
@@ -207,7 +214,7 @@ def _value(number: str) -> float:
 
 
 def _float(text: str) -> float:
-    """Return a number as Python, and so Klipper, reads it; 0 where it is none: Klipper refuses it."""
+    """Return a number as Klipper reads it, which is Python; 0 if it is none, as Klipper refuses that."""
     try:
         value = float(text)
     except ValueError:
@@ -216,7 +223,7 @@ def _float(text: str) -> float:
 
 
 def _calculated(expression: str) -> float | None:
-    """Return what a sum of plain numbers comes to; None: there is more in it."""
+    """Return the value of an expression of plain numbers; None: it holds anything else."""
     if not _ARITHMETIC.fullmatch(expression):
         return None
     try:

@@ -1,10 +1,10 @@
-"""Commands of files that a firmware does not know, and what then goes wrong, so that it can be said before a print."""
+"""Finds commands of a file that the firmware does not know, and what the print loses by them."""
 
 from collections.abc import Iterable, Mapping
 
 from gcode.dialect import Dialect
 
-_BY_CAPABILITY = {  # a `Cap:` of M115 → commands that the firmware knows only with it
+_BY_CAPABILITY = {  # a `Cap:` of M115 → commands that the firmware knows only if it reports that
     "ARCS": frozenset({"G2", "G3"}),
     "CHAMBER_TEMPERATURE": frozenset({"M141", "M191"}),
     "LEVELING_DATA": frozenset({"M420"}),
@@ -26,15 +26,15 @@ LOSSES: Mapping[str, str] = {
     "M420": "the measured bed is not taken into account",
     "M600": _CHANGE, "M601": "the printer does not pause", "M701": _CHANGE, "M702": _CHANGE,
 }  # fmt: skip
-"""What a print loses by a command that the firmware does not know. By others it loses a display, a limit or a setting,
-and some are the host's own (M0, M109, M190)."""
+"""What a print loses by a command that the firmware does not know. Other unknown commands cost only a display, a limit
+or a setting, or the host executes them (M0, M109, M190)."""
 
 PAUSE_INSTEAD = frozenset({"M600", "M601"})
-"""Those in whose place the host can pause."""
+"""Unknown commands that a pause by the host can replace."""
 
 
 def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[str]:
-    """Return code words that a firmware does not know; what it tells by M115 goes before what its kind is known for."""
+    """Return the code words that a firmware does not know; its answer to M115 takes precedence over its dialect."""
     unknown = dialect.unknown
     for name, words in _BY_CAPABILITY.items():
         if name in capabilities:
@@ -43,9 +43,9 @@ def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[
 
 
 def losses(words: Iterable[str], dialect: Dialect, capabilities: Mapping[str, bool]) -> dict[str, str]:
-    """Return the code words, of those in a file, whose loss shows in the print, with what is lost.
+    """Return those code words of a file whose loss shows in the print, with what is lost.
 
-    None where a macro may have been made for them: only the firmware can tell then, and does when it gets them.
+    There are none if the firmware may define them as macros: it reports a missing one when it gets the command.
     """
     unknown = frozenset() if dialect.macros else unknown_to(dialect, capabilities)
     return {word: LOSSES[word] for word in sorted(set(words)) if word in unknown and word in LOSSES}

@@ -1,4 +1,4 @@
-"""Commands: sends commands between the lines of a job, and gives their answers to whoever waits for them."""
+"""Commands: sends commands between the lines of a job, and returns their answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from gcode.outgoing import Ticket, check_command
 from hal.pump import Pump, refuse
 
 _SELECTS = m_code(23, 32)  # select a file on the printer's SD card
-_ENDS_A_WAIT = m_code(108, 410, 876)  # urgent: queued, they would wait for the very wait that they are to end
+_ENDS_A_WAIT = m_code(108, 410, 876)  # urgent, as in the queue they would wait behind the wait that they end
 _PRINTS = m_code(24, 32)  # print from the SD card
 _ASKS_POSITION = m_code(114)
 
 MAX_URGENT = 16
-"""Commands of clients that end a wait, and have no answer yet."""
+"""Unanswered commands of clients that end a wait."""
 
 
 class QueuedCommand(Ticket):
-    """A command with someone waiting for its answer."""
+    """A command whose sender waits for the answer."""
 
     __slots__ = ("answered",)
 
@@ -32,7 +32,7 @@ class QueuedCommand(Ticket):
 
 
 class Commands:
-    """The commands to one printer; they can be sent once there is a link."""
+    """The commands to one printer, which can be sent once there is a link."""
 
     def __init__(self, pump: Pump) -> None:
         self._pump = pump
@@ -40,9 +40,9 @@ class Commands:
         self._error: NozzledError | None = None
         self._waiting: set[QueuedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
-        self._urgent: list[Ticket] = []  # urgent commands of clients that may still be unanswered
+        self._urgent: list[Ticket] = []  # urgent commands of clients, of which some may be unanswered
         self.on_card_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
-        self.positions_due = 0  # questions for the position (M114) that are not answered yet
+        self.positions_due = 0  # unanswered queries of the position (M114)
 
     @property
     def _dialect(self) -> Dialect:
@@ -54,19 +54,19 @@ class Commands:
         return self._dialect.longest_command
 
     def fitting(self, command: bytes) -> bytes | None:
-        """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""
+        """Return a clean command as this firmware can read it; None: a text that is better not sent."""
         return fitting(command, self._dialect)
 
     @property
     def selects(self) -> bool:
-        """A command that selects a file on the SD card is unanswered: the host, not the panel, selects that file."""
+        """A command that selects a file on the SD card is unanswered, so the host, not the panel, selects the file."""
         return self._selecting is not None
 
     def check(self, command: str) -> bytes:
-        """Return a command as it would go on the wire; raises what is wrong with it."""
+        """Return a command as it would go on the wire; raises an error if it cannot be sent."""
         checked = self.fitting(whole := check_command(command))
         if checked is None:
-            return whole  # it is allowed, though nothing of it will be sent
+            return whole  # a text that is allowed, though it will not be sent
         if len(checked) > self.longest:
             raise CommandError(
                 f"the command has {len(checked)} characters, the firmware reads {self.longest}: "
@@ -75,11 +75,11 @@ class Commands:
         return checked
 
     def _left_out(self, checked: bytes) -> bool:
-        """Tell whether a checked command is a text that this firmware would look for commands in."""
+        """Tell whether a checked command is a text that is better not sent to this firmware."""
         return self.fitting(checked) is None
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        """Send one command; return what the printer answered, `ok` last. A text that it cannot show is left out: []."""
+        """Send one command; return the printer's answer, `ok` last, or nothing for a text that is not sent."""
         checked = self.check(command)
         if self._left_out(checked):
             return []
@@ -94,16 +94,16 @@ class Commands:
             self._waiting.discard(ticket)
 
     def ask(self, ticket: Ticket) -> None:
-        """Send a command without waiting: listeners are told what the printer answers."""
+        """Send a command without waiting; its answer is published in events."""
         if self._pump.link is not None:
             self._pump.link.send(ticket)
             self._note(ticket)
             self._pump.turn()
 
     def submit(self, commands: Sequence[str | bytes]) -> None:
-        """Queue a client's commands, all or none; those that are bytes have been returned by `check`.
+        """Queue a client's commands, all or none; those that are bytes have passed `check`.
 
-        Those that end a wait are urgent; texts that the firmware cannot show are left out.
+        Commands that end a wait are urgent. Texts that are better not sent are left out.
         """
         checked = [command if isinstance(command, bytes) else self.check(command) for command in commands]
         tickets = [
@@ -135,13 +135,13 @@ class Commands:
             self.on_card_print()
 
     def answered(self, ticket: Ticket) -> None:
-        """Take note of a command that was answered."""
+        """Pass the answer of a command to its sender."""
         if ticket is self._selecting:
-            self._selecting = None  # whatever is selected from now on, somebody at the panel has selected it
+            self._selecting = None  # from now on, files are selected at the panel
         if isinstance(ticket, QueuedCommand) and not ticket.answered.done():
             ticket.answered.set_result(ticket.replies)
 
     def end(self, error: NozzledError) -> None:
-        """Give the cause to whoever waits for an answer."""
+        """Raise the error in all senders that wait for an answer."""
         self._error = self._error or error
         refuse([command.answered for command in self._waiting], error)

@@ -1,8 +1,8 @@
 """LinePrinter: the one driver, for every printer.
 
-It joins its parts: the pump carries bytes between the link and a transport, the handshake finds out which firmware
-answers, `Commands` sends commands between the lines of a job, and `Reports` keeps what the printer reports. Whatever
-ends the connection goes through `_fail`.
+It joins the parts of a connection: `Pump` carries bytes between the link and a transport, `Handshake` finds out which
+firmware answers, `Commands` sends commands between the lines of a job, `Reports` keeps the printer's reports, and
+`RestWatch` waits for the last move. Every error that ends the connection goes through `_fail`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from gcode.histogram import Histogram
 from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
-from gcode.packing import RESET, DecoderSaid
+from gcode.packing import RESET, DecoderState
 from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
 from gcode.replies import PositionReply as PositionReport
 from hal.commands import Commands
@@ -33,9 +33,9 @@ from hal.printer import (
     Event,
     FirmwareIdentity,
     FirmwareSaid,
+    FlowControl,
     LineSource,
     LogLevel,
-    Manner,
     PanelPrint,
     Prompt,
     StateChanged,
@@ -60,7 +60,7 @@ class LinePrinter:
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._state = ConnectionState.OFFLINE
-        self._used = False  # OFFLINE is before opening and after closing
+        self._used = False  # tells OFFLINE before opening from OFFLINE after closing
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._pump = Pump(transport, self._on_link_event, self._fail)
@@ -68,11 +68,11 @@ class LinePrinter:
         self._rest = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._news = News(self._publish)
-        self._stopping: EmergencyStop | None = None  # one that waits for its confirmation
-        self._to_be_stopped: str | None = None  # why, as soon as the line is open
+        self._stopping: EmergencyStop | None = None  # one without a confirmation yet
+        self._stop_when_open: str | None = None  # the reason for an emergency stop once the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
-    # -- what is known -------------------------------------------------------------------------------------
+    # -- status --------------------------------------------------------------------------------------------
 
     @property
     def address(self) -> str:
@@ -91,22 +91,22 @@ class LinePrinter:
 
     @property
     def error(self) -> NozzledError | None:
-        """The first cause when the state is FAULT."""
+        """The error that led to FAULT."""
         return self._error
 
     @property
     def identity(self) -> FirmwareIdentity:
-        """What M115 said."""
+        """The firmware's answer to M115."""
         return self._handshake.identity
 
     @property
     def dialect(self) -> Dialect:
-        """What is known of its kind of firmware."""
+        """The dialect of its firmware."""
         return self._link.dialect if self._link else UNKNOWN
 
     @property
     def heard_at(self) -> float:
-        """When the last bytes came from it, in s of the loop."""
+        """When its last bytes came, in s of the loop."""
         return self._pump.heard_at
 
     @property
@@ -115,17 +115,17 @@ class LinePrinter:
         return self._reports.heaters
 
     def hotend(self, tool: int) -> str:
-        """Return the name by which `heaters` has the hotend of a tool, which is there only if it is reported."""
+        """Return the key in `heaters` for the hotend of a tool; there may be no such entry."""
         return self._reports.hotend(tool, in_use=self.modes.tool or 0)
 
     @property
     def counters(self) -> Counters:
-        """What went over the line so far."""
+        """The counts of this connection."""
         return self._link.counters if self._link else Counters()
 
     @property
     def position(self) -> JobPosition:
-        """How far the job that is fed has got."""
+        """The place of the last acknowledged line of the job."""
         return self._link.position if self._link else JobPosition()
 
     @property
@@ -135,27 +135,27 @@ class LinePrinter:
 
     @property
     def compact(self) -> Compact | None:
-        """What makes a line of a job shorter for this firmware; None: lines stay as they are."""
+        """The function that shortens a job's line for this firmware; None: lines stay as they are."""
         keep = self._link.dialect.compact if self._link else None
         return None if keep is None else compactor(keep)
 
     def fitting(self, command: bytes) -> bytes | None:
-        """Return a clean command as this firmware can read it; None: it is a text that had better not be sent."""
+        """Return a clean command as this firmware can read it; None: a text that is better not sent."""
         return self._commands.fitting(command)
 
     def check(self, command: str) -> bytes:
-        """Return a command as it would go on the wire; raises what is wrong with it."""
+        """Return a command as it would go on the wire; raises an error if it cannot be sent."""
         return self._commands.check(command)
 
     @property
-    def manner(self) -> Manner:
-        """How the printer is spoken to."""
-        dialect = self._link.dialect if self._link else UNKNOWN
-        return Manner(dialect.name, dialect.window_lines, dialect.window_bytes)
+    def flow_control(self) -> FlowControl:
+        """The limits by which lines are sent, for the log."""
+        dialect = self.dialect
+        return FlowControl(dialect.name, dialect.window_lines, dialect.window_bytes)
 
     @property
     def modes(self) -> Modes:
-        """How the next coordinates sent will be read."""
+        """The modes in force after the last line sent."""
         return self._link.modes if self._link else Modes()
 
     @property
@@ -165,47 +165,47 @@ class LinePrinter:
 
     @property
     def first_number(self) -> int:
-        """The number of the first line of this connection that no other host has sent."""
+        """The number of the first line of this connection that this host sent."""
         return self._link.first_number if self._link else 1
 
     @property
     def answered(self) -> int:
-        """The number of the line up to which all of this connection have been answered."""
+        """The number up to which all lines of this connection have been answered."""
         return self._link.answered if self._link else 0
 
     @property
     def next_on_wire(self) -> int:
-        """What the firmware gets as the number of the next new line."""
+        """The number on the wire of the next new line."""
         return self._link.next_on_wire if self._link else 1
 
     @property
     def idle(self) -> bool:
-        """Nothing is unanswered and no command waits."""
+        """No line is in flight, and no command waits."""
         return self._link is None or self._link.idle
 
     @property
     def hangs(self) -> bool:
-        """A deadline of the link has long passed and was not acted upon, which only a bug explains."""
+        """A deadline of the link passed long ago without effect, which only a bug explains."""
         return self._state is ConnectionState.READY and self._pump.overslept
 
     @property
     def busy(self) -> bool:
-        """The firmware says that it carries out a command that takes long, and reads no other meanwhile."""
+        """The firmware reports that it executes a long command; it reads no other meanwhile."""
         return self._reports.busy
 
     @property
     def waits_for_user(self) -> bool:
-        """The firmware says that it does nothing until somebody at the printer does something."""
+        """The firmware reports that it waits for the user at its panel."""
         return self._reports.waits_for_user
 
     @property
     def panel_print(self) -> PanelPrint | None:
-        """What the printer prints from its own SD card."""
+        """The print from the printer's own SD card."""
         return self._reports.panel.print
 
     @property
     def message(self) -> str | None:
-        """The last text that the printer had for the user."""
+        """The printer's last message for the user."""
         return self._reports.panel.message
 
     @property
@@ -215,88 +215,88 @@ class LinePrinter:
 
     @property
     def turnaround(self) -> Histogram:
-        """From bytes of the printer being readable to the lines that answer them being written, in s."""
+        """Times from readable bytes of the printer to the lines written in answer, in s."""
         return self._pump.turnaround
 
     @property
     def flight_recorder(self) -> FlightRecorder:
-        """The last pieces of bytes that went over the line."""
+        """The last pieces that went over the line."""
         return FlightRecorder(self._pump.ring)
 
     def use(self, settings: LinkSettings) -> None:
-        """Use the settings of heaters from now on; those of the line take effect with the next connection."""
+        """Use new settings: those of heaters from now on, those of the line from the next connection on."""
         self._settings = self._reports.settings = settings
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on; returns the function that ends it."""
+        """Call `listener` with each event from now on; return the function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     # -- opening -------------------------------------------------------------------------------------------
 
     async def open(self, *, revive: bool = False) -> None:
-        """Open the line, find out who is there, and be READY.
+        """Open the line, find out which firmware answers, and become READY.
 
         Args:
-            revive: somebody wants a firmware that has halted to obey again.
+            revive: revive a halted firmware.
 
         Raises:
-            PortError: the line cannot be opened or nobody answers; the state is FAULT then.
+            PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
         """
-        await self._be_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
+        await self._become_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Reattach to a conversation that the previous host left on this line, and be READY behind what it had sent.
+        """Reattach to the previous host's conversation, and become READY behind the lines that it sent.
 
         Args:
-            snapshot: where it was left; or an estimate, if the printer has to be asked where.
+            snapshot: of the conversation; or an estimate, if only a probe can find out where it stands.
             identity: of the printer that has to answer.
 
         Raises:
             PortError: the line cannot be opened, or not without a reset.
-            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+            RemoteProtocolError: the printer's answers do not fit what was sent; the state is FAULT then.
         """
         if not isinstance(self._transport, Reopenable):
-            raise PortError(f"{self.address} cannot be reattached to: opening it would end what the printer is doing")
+            raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
         if isinstance(snapshot, LinkEstimate):
-            contact = partial(self._handshake.reattach_by_asking, snapshot, identity)
+            contact = partial(self._handshake.reattach_by_probe, snapshot, identity)
         else:
             self._handshake.reattach(snapshot, identity)
             contact = partial(self._handshake.confirm_identity, identity)
-        await self._be_ready(self._transport.reopen, contact)
+        await self._become_ready(self._transport.reopen, contact)
 
     async def open_to_stop(self, reason: str) -> None:
-        """Open the line for an emergency stop and nothing else; without a reset, if the transport can do that.
+        """Open the line for an emergency stop and nothing else, without a reset if the transport can do that.
 
         Raises:
             PortError: the line cannot be opened; nothing was stopped.
         """
-        self._to_be_stopped = reason
+        self._stop_when_open = reason
         transport = self._transport
         try:
-            await self._be_ready(
+            await self._become_ready(
                 transport.reopen if isinstance(transport, Reopenable) else transport.open, self._handshake.first_contact
             )
         except FirmwareHalted:
             return
 
-    async def _be_ready(
+    async def _become_ready(
         self,
         open_line: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
         contact: Callable[[], Awaitable[None]],
     ) -> None:
         if self._used:
-            raise NotConnected("a connection is opened once; make a new one")
+            raise NotConnected("a connection can be opened only once; make a new one")
         self._used = True
         self._enter(ConnectionState.OPENING)
         self._pump.mark(b"open")
         try:
             await open_line(self._pump.on_data, self._fail)
             if self._state is not ConnectionState.OPENING:
-                self._transport.close()  # closed meanwhile, when there was nothing to close yet
+                self._transport.close()  # `close` was called before there was anything to close
                 raise self._error or NotConnected("the connection was closed")
-            if self._to_be_stopped is not None:
-                self._stop(self._to_be_stopped)
+            if self._stop_when_open is not None:
+                self._stop(self._stop_when_open)
                 self._require_open()
             self._enter(ConnectionState.HANDSHAKING)
             await contact()
@@ -310,40 +310,40 @@ class LinePrinter:
     # -- a job's lines -------------------------------------------------------------------------------------
 
     def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
-        """Take the job's lines from here; None ends it and drops nothing in flight."""
+        """Take the job's lines from `source`; None ends the job and drops nothing in flight."""
         self._require_link().feed(source.next_line if source else None, keep_position=keep_position)
         self._reports.fed(by_job=source is not None)
         self._pump.turn()
 
     def feed_from(self, fed: JobPosition, modes: Modes) -> None:
-        """Set the job's place, which was not known to `reattach`; `feed` goes on behind it."""
-        self._require_link().be_at(fed, modes)
+        """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
+        self._require_link().set_place(fed, modes)
         if self._logbook is not None:
-            self._logbook.at(fed, modes)
+            self._logbook.set_place(fed, modes)
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give the job's lines none of the `count` numbers from `number` on: those are for commands that wait."""
+        """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
         if self._link is not None:
             self._link.leave_out(number, count)
 
     def wake(self) -> None:
-        """Say that the source has lines again."""
+        """Continue with the job: its source has lines again."""
         if self._link is not None:
             self._pump.turn()
 
     def hold(self) -> None:
-        """Close the gate: send no more lines of the job."""
+        """Send no more lines of the job."""
         if self._link is not None:
             self._link.hold()
 
     def release(self) -> None:
-        """Open the gate again."""
+        """Send lines of the job again."""
         if self._link is not None:
             self._link.release()
             self._pump.turn()
 
     def hurry(self) -> None:
-        """Say that somebody waits: where oks are missing, the printer is asked after 2 s of silence, once."""
+        """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
         if self._link is not None:
             self._link.hurry()
             self._pump.turn()
@@ -354,7 +354,7 @@ class LinePrinter:
         await self._pump.drained()
 
     async def finished(self) -> dict[str, float] | None:
-        """Wait until every move that was sent has been made; return the place where it is told."""
+        """Wait until every move that was sent has been made; return the position, None if it is not reported."""
         self._require_link()
         return await self._rest.finished()
 
@@ -367,7 +367,7 @@ class LinePrinter:
         return await self._commands.send(command, urgent=urgent, step=step)
 
     async def answer_prompt(self, choice: int) -> None:
-        """Answer the question that the printer shows; it is shown no more."""
+        """Answer the printer's prompt, which then disappears."""
         prompt = self._reports.panel.prompt
         self._reports.panel.answered()
         await self.send(prompt.command(choice) if prompt else f"M876 S{choice}", urgent=True)
@@ -381,26 +381,27 @@ class LinePrinter:
     # -- stopping ------------------------------------------------------------------------------------------
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
-        """Stop everything now; awaits nothing. The connection ends in FAULT; one that opens, once it is open.
+        """Stop everything now, without waiting; the connection ends in FAULT.
 
-        Whether it worked is told as `FirmwareSaid` within `emergency_stop.CONFIRM` seconds.
+        While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports within
+        `emergency_stop.CONFIRM` seconds whether the printer has confirmed it.
         """
         if self._stopping is not None:
             self._stopping.begin(self.next_on_wire)  # the first one is not confirmed yet
             self._reset()
         elif self._state is ConnectionState.OPENING:
-            self._to_be_stopped = reason
+            self._stop_when_open = reason
         elif self._state in (ConnectionState.HANDSHAKING, ConnectionState.READY):
             self._stop(reason)
 
     @property
     def stopping(self) -> bool:
-        """An emergency stop was said and is not confirmed yet."""
+        """An emergency stop was sent and is not confirmed yet."""
         return self._stopping is not None
 
     def _stop(self, reason: str) -> None:
-        # Bytes that were written are not taken back: they are at most a window, 11 ms at 115200 baud. Half a line would
-        # make Marlin flush its receive buffer, and M112 with it.
+        # Bytes already written still go out: at most one window, 11 ms at 115200 baud. Half a line would make Marlin
+        # flush its receive buffer, and M112 with it (marlin-plain-corrupt.txt in tests/data/transcripts/).
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
@@ -413,7 +414,7 @@ class LinePrinter:
 
     @property
     def _unpacks(self) -> bytes:
-        """What has to precede bytes written past the link, if the firmware may be waiting for packed ones."""
+        """The bytes that have to precede any written past the link, if the firmware may be waiting for packed ones."""
         if self._link is not None and self._link.unpacks:
             return self._link.unpacks
         return RESET if self._logbook is not None and self._logbook.packs else b""
@@ -439,13 +440,13 @@ class LinePrinter:
             self._enter(ConnectionState.OFFLINE)
 
     def _fail(self, error: NozzledError, *, cool: bool = True) -> None:
-        """Take the first cause, turn the heaters off if the line still carries it, and tell everyone."""
+        """End the connection with its first error: turn heaters off if the line allows it, and publish the error."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
-        # nobody reads the commands, or the board has just turned its heaters off; a firmware that says that it halted
-        # gets them, as some leave their heaters on
+        # No printer reads the commands, or the board has just turned its heaters off. A halted firmware gets them, as
+        # some leave their heaters on.
         dead = isinstance(error, PortError | PrinterReset)
-        # a stalled line may deliver the commands when the print already goes on: the job turns heaters off then
+        # a stalled line may deliver the commands once the print has resumed: here the job turns the heaters off
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
         if cool and self._link is not None and not (dead or stalled):
             self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))
@@ -474,7 +475,7 @@ class LinePrinter:
     def _link(self) -> HostLink | None:
         return self._pump.link
 
-    # -- telling -------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------
 
     def _on_link_event(self, event: LinkEvent) -> None:
         match event:
@@ -482,8 +483,8 @@ class LinePrinter:
                 self._commands.answered(event)
             case RefusedLine() | LinkNotice():
                 self._news.tell(event)
-            case DecoderSaid():
-                self._handshake.decoder_said(event)
+            case DecoderState():
+                self._handshake.note_decoder(event)
             case FirmwareInfo() | Capability():
                 self._handshake.note(event)
             case Reply():

@@ -1,7 +1,7 @@
 """EmergencyStop: sends M112 several times, and finds out whether the firmware has stopped.
 
-It has if it says so, or if the board boots. The line stays open until then, or until CONFIRM seconds have passed,
-whatever has become of the conversation on it.
+The firmware confirms the stop, or the board boots. The line stays open until then, or for CONFIRM seconds, even though
+the conversation has ended.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from gcode.framing import frame
 from gcode.replies import parse
 from hal.printer import LogLevel
 
-REPEAT = (0.1, 0.3)  # seconds until M112 is sent again: the first may be flushed together with a torn line before it
+REPEAT = (0.1, 0.3)  # seconds until M112 is sent again, as the first may be flushed with a torn line before it
 CONFIRM = 3.0  # seconds to wait for the confirmation; a board boots in less
 
-_LONGEST = 500  # bytes of a line that are looked at
+_MAX_REPLY = 500  # bytes of a line that are parsed
 
 
 class EmergencyStop:
-    """One stop, from its first word to the answer. Nothing here waits."""
+    """One stop, from the first M112 to its confirmation. Nothing here blocks."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class EmergencyStop:
             loop: for the timers.
             write: puts bytes on the line at once.
             ended: called once, with severity and text for the user.
-            dialect: of the firmware; what any firmware says is believed, as who it is may not be known yet.
-            unpacks: what has to precede M112 if the firmware may be waiting for packed bytes.
+            dialect: of the firmware, which may not be known yet; so the confirmation of any firmware counts.
+            unpacks: bytes that have to precede M112 if the firmware may be waiting for packed bytes.
         """
         self._loop = loop
         self._write = write
@@ -49,7 +49,7 @@ class EmergencyStop:
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
-        """Send M112 without a number and with this one: a firmware that counts lines may refuse either."""
+        """Send M112 without a number and with this one, as a firmware that counts lines may refuse either."""
         self._stop_timers()
         self._write(self._stop + frame(number, b"M112"))
         # after an overrun the first one ends a torn line, at which Marlin flushes its buffer
@@ -57,10 +57,10 @@ class EmergencyStop:
         self._timers.append(self._loop.call_later(CONFIRM, self.give_up))
 
     def receive(self, data: bytes) -> None:
-        """Take what the printer says, in pieces of any size."""
+        """Take bytes from the printer."""
         *lines, rest = (self._heard + data).split(b"\n")
-        self._heard = rest[-_LONGEST:]
-        if any(self._confirms(line[:_LONGEST]) for line in (*lines, rest)):
+        self._heard = rest[-_MAX_REPLY:]
+        if any(self._confirms(line[:_MAX_REPLY]) for line in (*lines, rest)):
             self._end("info", "the printer has stopped")
 
     def _confirms(self, line: bytes) -> bool:
@@ -68,10 +68,10 @@ class EmergencyStop:
 
     def give_up(self) -> None:
         """Stop waiting for the confirmation, and tell the user."""
-        why = (
+        reason = (
             "this firmware never confirms an emergency stop" if self._silent else "the printer did not confirm the stop"
         )
-        self._end("error", f"{why}: CUT ITS POWER if it moves or heats")
+        self._end("error", f"{reason}: CUT ITS POWER if it moves or heats")
 
     def _end(self, severity: LogLevel, text: str) -> None:
         self._stop_timers()

@@ -1,17 +1,17 @@
-"""What can go wrong with the line to a printer; the tree's root is drawn in `gcode.errors`.
+"""The errors of the line to a printer; `gcode.errors` has the root of the tree.
 
 NozzledError
-├── AddressError                 a printer address that means nothing ("seril:/dev/x", "sim?sped=2")
-├── NotConnected                 the printer was asked for something while no line is open
-├── RecordingError               a recorded session cannot be read: no such file, none of ours, another version
-├── ScenarioError                a scenario of the simulated printer makes no sense: names the setting and its value
+├── AddressError                 a printer address that cannot be understood ("seril:/dev/x", "sim?sped=2")
+├── NotConnected                 the printer is needed while no line is open
+├── RecordingError               a recorded session cannot be read: no such file, no recording, another version
+├── ScenarioError                a scenario of the simulated printer is wrong: names the setting and its value
 └── PortError                    the line itself
-    ├── NoSuchPort               /dev/ttyACM0 is not there; `serial:auto` found none
-    ├── PortPermission           the user may not open it; names the group that may
-    ├── PortBusy                 another program holds it; names the holder where it can be seen
-    ├── AmbiguousPort            `serial:auto` found more than one; lists them
-    ├── PortLost                 unplugged, or the other end closed, in the middle
-    ├── ReplayDiffers            a recording stands in for the printer, and the host says something else
+    ├── NoSuchPort               /dev/ttyACM0 does not exist; `serial:auto` found no port
+    ├── PortPermission           this user may not open the port; names the group that may
+    ├── PortBusy                 another program holds the port; names the program if it is visible
+    ├── AmbiguousPort            `serial:auto` found several ports; lists them
+    ├── PortLost                 the port was unplugged, or closed at the other end
+    ├── ReplayDiffers            the host differs from the recording that is replayed
     └── HandshakeFailed          the port is open, but nothing that speaks G-code answers
 """
 
@@ -23,7 +23,7 @@ class AddressError(NozzledError):
 
 
 class NotConnected(NozzledError):
-    """The printer was asked for something while it is not connected."""
+    """The printer is needed while it is not connected."""
 
 
 class RecordingError(NozzledError):
@@ -31,7 +31,7 @@ class RecordingError(NozzledError):
 
 
 class ScenarioError(NozzledError):
-    """A scenario of the simulated printer cannot be read or makes no sense; names what, and what is allowed."""
+    """A scenario of the simulated printer cannot be read or is wrong; says what is allowed."""
 
 
 class PortError(NozzledError):
@@ -51,15 +51,15 @@ class PortBusy(PortError):
 
 
 class AmbiguousPort(PortError):
-    """More than one port could be meant."""
+    """`serial:auto` could mean several ports."""
 
 
 class PortLost(PortError):
-    """The port was there and is gone: unplugged, or closed at the other end."""
+    """The port was unplugged, or closed at the other end."""
 
 
 class ReplayDiffers(PortError):
-    """The host says something else than it did when the session was recorded."""
+    """The host differs from the recording."""
 
 
 class HandshakeFailed(PortError):

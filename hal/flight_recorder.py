@@ -1,7 +1,6 @@
-"""The flight recorder: the last pieces that went over the line, as records and for a person to read.
+"""The flight recorder: the last pieces that went over the line, as records and as readable lines.
 
-The ring itself is a deque of the driver's, to which each piece costs one append (law 1); what stands here runs when
-somebody asks.
+The ring itself is a deque in `hal.pump`, to which each piece costs one append (law 1); this code runs only on request.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,15 +13,15 @@ from hal.session_file import HOST, PRINTER, Record
 SIZE = 200
 """Pieces that are kept."""
 
-MOST_SINCE = 32 * 1024
-"""Bytes of them that are shown to who asks for what is new: taking them apart must not hold the loop up."""
+MAX_RECENT = 32 * 1024
+"""Bytes of the most recent pieces that are returned at once, as splitting them into lines must not delay the loop."""
 
 Piece = tuple[float, str, bytes]
-"""The loop's time, HOST, PRINTER or EVENT, and bytes: what `Record` is made of."""
+"""The loop's time, the kind (HOST, PRINTER or EVENT), and the bytes."""
 
 
 class FlightRecorder:
-    """What a printer's last pieces are for those who ask; the driver appends to the ring itself."""
+    """Reads a printer's last pieces from the ring."""
 
     def __init__(self, ring: Sequence[Piece]) -> None:
         self._ring = ring
@@ -32,7 +31,7 @@ class FlightRecorder:
         return lines(self._ring)
 
     def tail_since(self, time: float) -> list[str]:
-        """Return those of them that came after this time of the loop."""
+        """Return the last lines that came after this time of the loop."""
         return lines(since(self._ring, time))
 
     def lines_since(self, time: float) -> "RecentLines":
@@ -40,35 +39,35 @@ class FlightRecorder:
         return recent_lines(self._ring, time)
 
     def records(self) -> list[Record]:
-        """Return the last pieces that went over the line, oldest first, timed from the first of them."""
+        """Return the last pieces, oldest first; times count from the first of them."""
         return records(self._ring)
 
 
 def records(ring: Iterable[Piece]) -> list[Record]:
-    """Return the pieces as they are, timed from the first of them."""
+    """Return pieces as records; times count from the first of them."""
     pieces = list(ring)
     return [Record(time - pieces[0][0], kind, data) for time, kind, data in pieces]
 
 
 def since(ring: Sequence[Piece], time: float) -> list[Piece]:
-    """Return the pieces that came after a time, oldest first; of very many bytes the last ones."""
-    found: list[Piece] = []
-    left = MOST_SINCE
+    """Return the pieces that came after a time, oldest first, up to the last MAX_RECENT bytes."""
+    recent: list[Piece] = []
+    room = MAX_RECENT
     for piece in reversed(ring):
-        left -= len(piece[2])
-        if not piece[0] > time or left < 0:
+        room -= len(piece[2])
+        if not piece[0] > time or room < 0:
             break
-        found.append(piece)
-    return found[::-1]
+        recent.append(piece)
+    return recent[::-1]
 
 
 @frozen
 class RecentLines:
-    """What was said on the line since a time.
+    """The lines since a time.
 
     Attributes:
-        lines: HOST or PRINTER's sign (`>`, `<`), the loop's time, and the text of each.
-        gap: some of it is not kept any more.
+        lines: sign of the sender (HOST `>`, PRINTER `<`), the loop's time, and text of each.
+        gap: some lines before these are lost.
     """
 
     lines: list[tuple[str, float, str]]
@@ -76,13 +75,13 @@ class RecentLines:
 
 
 def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
-    """Return the lines that were complete after a time: who asks again and again gets each of them once, and whole."""
-    found = since(ring, time)
-    before = [*ring][: len(ring) - len(found)]
-    gap = bool(found) and (before[-1][0] > time if before else len(ring) >= SIZE)
-    said: list[tuple[str, float, str]] = []
+    """Return the lines that were completed after a time, so that repeated calls return each line once and complete."""
+    recent = since(ring, time)
+    before = [*ring][: len(ring) - len(recent)]
+    gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= SIZE)
+    completed: list[tuple[str, float, str]] = []
     begun = _unfinished(before)
-    for at, kind, data in found:
+    for at, kind, data in recent:
         arrow = {HOST: ">", PRINTER: "<"}.get(kind)
         if arrow is None:
             continue
@@ -90,29 +89,29 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
             whole = text_on_wire(data).split(b"\n")
         else:
             *whole, begun = (begun + data).split(b"\n")
-        said += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
-    return RecentLines(said, gap)
+        completed += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
+    return RecentLines(completed, gap)
 
 
 def _unfinished(before: Sequence[Piece]) -> bytes:
-    """Return what the printer has said of a line that is not complete yet."""
+    """Return the beginning of the printer's line that is not complete yet."""
     begun = b""
     for _, kind, data in reversed(before):
         if kind == PRINTER:
             _, newline, rest = data.rpartition(b"\n")
             begun = rest + begun
-            if newline or len(begun) > MOST_SINCE:
+            if newline or len(begun) > MAX_RECENT:
                 break
     return begun
 
 
 def lines(ring: Iterable[Piece]) -> list[str]:
-    """Return the lines in the order in which they were complete: `>` from the host, `<` from the printer."""
+    """Return the lines in the order of their completion: `>` from the host, `<` from the printer."""
     return list(_lines(ring))
 
 
 def _lines(ring: Iterable[Piece]) -> Iterator[str]:
-    begun = b""  # a line of the printer's, cut between two reads
+    begun = b""  # the beginning of a printer's line that was cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
             yield from _arrowed(">", text_on_wire(data).split(b"\n"))

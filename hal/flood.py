@@ -1,7 +1,7 @@
-"""Flood: a printer that never stops talking is read in portions, so that it costs a bounded share of the processor.
+"""Flood: reads a printer that never stops talking in portions, so that it costs a limited share of the processor.
 
 A board on native USB sends as fast as it is read, some 50,000 lines a second. What is not read waits in the board,
-which stops talking; nothing is lost. A UART cannot send that much, and is never held up.
+which then stops sending; nothing is lost. A UART cannot send that much, and is never delayed.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from time import thread_time  # noqa: TID251 - what a piece costs, not when it came; a busy machine is no flood
 
 LARGE = 40
-"""Bytes of a piece from which on it is looked at: an `ok` costs nothing here, a packet of USB has 64."""
+"""Bytes from which on a piece is counted: an `ok` costs nothing here, and a packet of USB has 64 bytes."""
 
 PORTION = 500
-"""Lines in large pieces that are taken within PERIOD."""
+"""Lines in large pieces that may be read within PERIOD."""
 
 COST = 0.015
-"""Seconds of the processor that large pieces may cost within PERIOD; a report of temperatures costs eight texts."""
+"""Processor seconds that large pieces may cost within PERIOD; a temperature report costs as much as eight texts."""
 
 PERIOD = 0.1
-"""Seconds for a portion."""
+"""Seconds of a portion."""
 
 
 class Flood:
@@ -35,9 +35,9 @@ class Flood:
 
         Args:
             take: reads a piece.
-            hold: stops the reading.
-            resume: begins it again.
-            spent: tells the seconds of the processor so far.
+            hold: stops reading.
+            resume: starts reading again.
+            spent: returns the processor seconds so far.
         """
         self._take = take
         self._hold = hold
@@ -51,7 +51,7 @@ class Flood:
         self._stopped = False
 
     def take(self, data: bytes) -> None:
-        """Have a large piece read."""
+        """Read a large piece, and count it."""
         now = self._loop.time()
         if now - self._began >= PERIOD:
             self._begin(now)

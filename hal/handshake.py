@@ -1,16 +1,22 @@
-"""Handshake: finding out who is at the other end, for the first time or again."""
+"""Handshake: finds out which firmware is at the other end, at the first contact and when the host reattaches.
+
+At the first contact the printer is greeted (`gcode/greeting.py`), asked for its name by M115, and tested for a halt, as
+Klipper and Smoothieware answer M115 even while halted. If the host reattaches, the lines in flight are settled first:
+by the link, or by a probe if the lines are lost (`gcode/line_probe.py`). M115 then shows whether it is the same
+printer. In both cases a MeatPack decoder is set up last. Its orders may only go out while nothing is in flight.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from gcode.asking import Asking
 from gcode.dialect import UNKNOWN, Dialect, recognise
 from gcode.errors import FirmwareHalted, PrinterReset
 from gcode.flight import LinkEstimate, LinkSnapshot
+from gcode.line_probe import LineProbe
 from gcode.link import HostLink
-from gcode.packing import BEGIN, RESET, DecoderSaid
+from gcode.packing import BEGIN, RESET, DecoderState
 from gcode.replies import Capability, FirmwareError, FirmwareInfo, acknowledges, parse
 from hal.commands import Commands
 from hal.errors import HandshakeFailed
@@ -19,23 +25,23 @@ from hal.logbook import Logbook
 from hal.printer import Event, FirmwareIdentity, FirmwareSaid
 from hal.pump import Pump
 
-CONFIRMING = 0.5  # seconds to wait for the decoder's answer to an order; nothing else is in flight
-RESTS = DecoderSaid(unpacks=False, blanks=True)
-READY = DecoderSaid(unpacks=True, blanks=True)
+DECODER_TIMEOUT = 0.5  # seconds to wait for the decoder's answer to an order; nothing else is in flight
+UNPACKING_OFF = DecoderState(unpacks=False, blanks=True)
+UNPACKING_ON = DecoderState(unpacks=True, blanks=True)
 
-STRAGGLERS = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come in its place
+LATE_OK = 0.2  # seconds to wait for the answer to M115 if a late `ok` of the greeting has come first
 
-REVIVED = 1.0  # seconds to wait after the command that revives a firmware, and between two looks whether it obeys
-ANSWERING = 5.0  # seconds to wait for the answer that says whether it has halted
-LONGEST = 500  # bytes of a line of that answer that are looked at
-REVIVING = 30.0  # seconds in which a revived firmware has to obey again
+REVIVAL_INTERVAL = 1.0  # seconds after the command that revives a firmware, and between two tests whether it obeys
+HALT_TEST_TIMEOUT = 5.0  # seconds to wait for the answer to a halt test
+MAX_REPLY = 500  # bytes of a line of that answer that are parsed
+REVIVAL_TIMEOUT = 30.0  # seconds in which a revived firmware has to obey
 
 
 class Handshake:
-    """Greets the printer, and makes a link for the firmware that answers.
+    """Greets the printer, and makes the link for the firmware that answers.
 
     Attributes:
-        identity: what M115 said.
+        identity: the firmware's answer to M115.
     """
 
     def __init__(
@@ -46,7 +52,7 @@ class Handshake:
         logbook: Logbook | None,
         publish: Callable[[Event], None],
     ) -> None:
-        """Prepare; nothing is said. `publish` tells the listeners."""
+        """Prepare; nothing is sent. `publish` passes an event to the listeners."""
         self.identity = FirmwareIdentity()
         self._publish = publish
         self._pump = pump
@@ -54,13 +60,13 @@ class Handshake:
         self._settings = settings
         self._logbook = logbook
         self._banner: list[str] = []
-        self._booted = False  # the board booted while it was greeted
-        self._decoder: DecoderSaid | None = None  # the last state that the MeatPack decoder has reported
-        self._decoder_told = asyncio.Event()
-        self._errors = UNKNOWN.errors  # what the firmware that answered says when something is wrong
+        self._booted = False  # the board booted during the greeting
+        self._decoder: DecoderState | None = None  # the last state that the MeatPack decoder reported
+        self._decoder_reported = asyncio.Event()
+        self._errors = UNKNOWN.errors  # of the dialect
 
     def make_link(self, dialect: Dialect) -> HostLink:
-        """Begin a conversation: make the link, and give it to the pump."""
+        """Make a link for a new conversation, and give it to the pump."""
         baudrate = self._pump.transport.baudrate
         byte_time, book = 10 / baudrate if baudrate else 0.0, self._logbook
         journal = (book.note, book.may_go) if book is not None else ()
@@ -68,25 +74,25 @@ class Handshake:
         return self._pump.link
 
     async def first_contact(self, *, revive: bool = False) -> None:
-        """Find out which firmware answers; with `revive`, tell one that stays halted to obey again.
+        """Find out which firmware answers; with `revive`, revive a halted one.
 
         Raises:
             HandshakeFailed: nothing answers.
-            FirmwareHalted: it has halted, and still does not obey.
+            FirmwareHalted: it has halted, and does not obey.
         """
         await self._greet()
-        await self._introduce()
-        halted = await self._why_halted()
-        # a firmware that cannot be asked obeys again if it has booted, and may be halted if it has not
-        stays = halted is not None or (self._errors.refuses is None and not self._booted)
-        if revive and stays and self._errors.revived_by is not None and not self._pump.ended:
-            halted = await self._revived(self._errors.revived_by)
-        if halted is not None:
-            raise FirmwareHalted(f"the firmware has halted: {halted}{self._errors.remedy}")
-        await self._agree_on_packing()
+        await self._identify()
+        reason = await self._halt_reason()
+        # without a halt test, a firmware that has booted obeys, and one that has not may be halted
+        may_be_halted = reason is not None or (self._errors.halt_test is None and not self._booted)
+        if revive and may_be_halted and self._errors.revival is not None and not self._pump.ended:
+            reason = await self._revive(self._errors.revival)
+        if reason is not None:
+            raise FirmwareHalted(f"the firmware has halted: {reason}{self._errors.remedy}")
+        await self._set_up_packing()
 
     def reattach(self, snapshot: LinkSnapshot, identity: FirmwareIdentity) -> None:
-        """Make the link, and reattach it to the conversation of the previous host."""
+        """Make the link, and reattach it to the previous host's conversation."""
         link = self.make_link(recognise(identity.name))
         if self._logbook is not None and self._logbook.packs:
             link.may_be_packing()
@@ -94,47 +100,47 @@ class Handshake:
         if self._logbook is not None:
             self._logbook.reattach(snapshot)
 
-    async def reattach_by_asking(self, estimate: LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Ask the printer which line it wants, and reattach there; the lines before it are not known.
+    async def reattach_by_probe(self, estimate: LinkEstimate, identity: FirmwareIdentity) -> None:
+        """Probe for the line that the printer wants, and reattach there; the lines before it are lost.
 
         Raises:
-            RemoteProtocolError: it does not say, or it is another printer.
+            RemoteProtocolError: the printer does not name a line, or it is another printer.
         """
         dialect = recognise(identity.name)
         unpacks, now = identity.capabilities.get("MEATPACK"), asyncio.get_running_loop().time()
-        asking = Asking(dialect, estimate.number, now, unpacks=unpacks)
-        wanted = await self._pump.ask(asking)
+        probe = LineProbe(dialect, estimate.number, now, unpacks=unpacks)
+        wanted = await self._pump.probe(probe)
         if self._logbook is not None:
             self._logbook.begin()
-            self._logbook.packs = asking.may_unpack
+            self._logbook.packs = probe.may_unpack
         self.reattach(estimate.snapshot(wanted, dialect), identity)
         self._pump.turn()
         await self.confirm_identity(identity)
 
     async def confirm_identity(self, identity: FirmwareIdentity) -> None:
-        """Find out whether the printer is the one that the previous host knew; the link is there already.
+        """Check that the printer is the one that the previous host spoke to; there has to be a link.
 
         Raises:
-            PrinterReset: it is another one.
+            PrinterReset: it is another printer.
         """
-        await self._introduce()  # answered behind everything that was in flight
-        if self._errors.refuses is not None:
-            await self._commands.send(self._errors.refuses.decode())  # if it has halted, its answer ends the link
+        await self._identify()  # answered after everything that was in flight
+        if self._errors.halt_test is not None:
+            await self._commands.send(self._errors.halt_test.decode())  # the answer of a halted firmware ends the link
         if self.identity.uuid != identity.uuid or self.identity.name != identity.name:
-            found, wanted = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
-            raise PrinterReset(f"another printer is on the line: {found}, not {wanted}")
-        await self._agree_on_packing()
+            actual, expected = (f"{each.name} {each.uuid or ''}".strip() for each in (self.identity, identity))
+            raise PrinterReset(f"another printer is on the line: {actual}, not {expected}")
+        await self._set_up_packing()
 
     async def _greet(self) -> None:
         timeout = self._settings.greeting_timeout
         try:
             packed = self._logbook is not None and self._logbook.packs
-            greeting = await self._pump.greet(timeout, self._tell_busy, packed=packed)
+            greeting = await self._pump.greet(timeout, self._warn_busy, packed=packed)
         except TimeoutError:
             heard = self._pump.greeting is not None and self._pump.greeting.heard
             raise HandshakeFailed(
                 f"no printer answers on {self._pump.transport.address} within {timeout:g} s: "
-                f"{'what came is not from a G-code firmware' if heard else 'nothing came'}; "
+                f"{'the bytes it sends are not from a G-code firmware' if heard else 'it sends nothing'}; "
                 "is it switched on, and is the baudrate right?"
             ) from None
         self._banner = greeting.banner
@@ -144,119 +150,119 @@ class Handshake:
             self._logbook.begin()
         self.make_link(UNKNOWN)
 
-    def _tell_busy(self) -> None:
+    def _warn_busy(self) -> None:
         text = "the printer is busy: it heats or waits for its user; it will answer when that is done"
         self._publish(FirmwareSaid(text, "warning"))
 
-    async def _introduce(self) -> None:
+    async def _identify(self) -> None:
         await self._commands.send("M115")
         if not self.identity.fields:
-            await asyncio.sleep(STRAGGLERS)
-        said = self.identity.fields.get("FIRMWARE_NAME", "")
-        dialect = recognise(said, self._banner)
-        self.identity = replace(self.identity, name=said or dialect.name, uuid=self.identity.fields.get("UUID"))
+            await asyncio.sleep(LATE_OK)
+        name = self.identity.fields.get("FIRMWARE_NAME", "")
+        dialect = recognise(name, self._banner)
+        self.identity = replace(self.identity, name=name or dialect.name, uuid=self.identity.fields.get("UUID"))
         if self._pump.link:
             self._pump.link.dialect = self._settings.adapted(dialect)
         self._errors = dialect.errors
 
     # -- packed lines --------------------------------------------------------------------------------------
 
-    async def _agree_on_packing(self) -> None:
-        """Send packed lines from here on, if the firmware confirms that it unpacks them; nothing is in flight."""
+    async def _set_up_packing(self) -> None:
+        """Send packed lines from now on if the firmware confirms that it unpacks them; nothing is in flight."""
         link = self._pump.link
         packing = link.dialect.packing if link is not None else None
         if link is None or packing is None or self._pump.ended:
             return
-        if packing == "told" and not self.identity.can("MEATPACK"):
+        if packing == "reported" and not self.identity.can("MEATPACK"):
             return
-        if await self._decoder_says(RESET + b"\n", RESTS) is None:
-            return  # it has none
+        if await self._order_decoder(RESET + b"\n", UNPACKING_OFF) is None:
+            return  # the firmware has no decoder
         if self._logbook is not None:
-            self._logbook.packs = True  # noted first: this host may die between the two
-        if await self._decoder_says(BEGIN, READY) == READY:
+            self._logbook.packs = True  # recorded first, as this host may die in between
+        if await self._order_decoder(BEGIN, UNPACKING_ON) == UNPACKING_ON:
             link.pack()
         elif not self._pump.ended:
             link.may_be_packing()
             text = "the firmware does not confirm that it unpacks lines (MeatPack): they are sent unpacked"
             self._publish(FirmwareSaid(text, "warning"))
 
-    async def _decoder_says(self, orders: bytes, wanted: DecoderSaid) -> DecoderSaid | None:
-        """Give orders to the decoder; return the state that it reports, as soon as that is the wanted one.
+    async def _order_decoder(self, orders: bytes, expected: DecoderState) -> DecoderState | None:
+        """Give orders to the decoder, and wait until it reports the expected state; return its last reported state.
 
-        After CONFIRMING seconds, return the last state that it has reported; None: it has reported none.
+        The wait ends after DECODER_TIMEOUT seconds. None: the decoder has reported no state.
         """
         self._decoder = None
         self._pump.write(orders)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CONFIRMING):
-                while self._decoder != wanted:
-                    self._decoder_told.clear()
-                    await self._decoder_told.wait()
+            async with asyncio.timeout(DECODER_TIMEOUT):
+                while self._decoder != expected:
+                    self._decoder_reported.clear()
+                    await self._decoder_reported.wait()
         return self._decoder
 
-    def decoder_said(self, said: DecoderSaid) -> None:
-        """Take note of the state that the decoder reports."""
-        self._decoder = said
-        self._decoder_told.set()
+    def note_decoder(self, state: DecoderState) -> None:
+        """Note the state that the decoder reports."""
+        self._decoder = state
+        self._decoder_reported.set()
 
     # -- a firmware that has halted and still answers ------------------------------------------------------
 
-    async def _why_halted(self) -> str | None:
-        """Ask why the firmware has halted; None: it obeys. Past the link, which the answer would end."""
-        question = self._errors.refuses
-        if question is None or self._pump.ended:
+    async def _halt_reason(self) -> str | None:
+        """Return why the firmware has halted, None: it obeys. This goes past the link, which the answer would end."""
+        test = self._errors.halt_test
+        if test is None or self._pump.ended:
             return None
-        answer = _Answer()
+        answer = _HaltTest()
         self._pump.divert = divert = answer.receive
-        self._pump.write(question + b"\n")
-        await asyncio.wait([answer.reason], timeout=ANSWERING)
-        if self._pump.divert == divert:  # no emergency stop has taken it over
+        self._pump.write(test + b"\n")
+        await asyncio.wait([answer.reason], timeout=HALT_TEST_TIMEOUT)
+        if self._pump.divert == divert:  # an emergency stop may have replaced it
             self._pump.divert = None
         return answer.reason.result() if answer.reason.done() else None
 
-    async def _revived(self, command: bytes) -> str | None:
-        """Send the command that revives it, and greet it anew; return why it is still halted, None: it obeys."""
+    async def _revive(self, command: bytes) -> str | None:
+        """Send the command that revives the firmware, and greet it; return why it is still halted, None: it obeys."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + REVIVING
-        self._pump.link = None  # the old conversation is over, though the firmware may still ask for lines of it
+        end = loop.time() + REVIVAL_TIMEOUT
+        self._pump.link = None  # ends the old conversation, of which the firmware may still request lines
         self._pump.write(b"\n" + command + b"\n")
-        await asyncio.sleep(REVIVED)
+        await asyncio.sleep(REVIVAL_INTERVAL)
         await self._greet()
-        await self._introduce()
-        halted = await self._why_halted()
-        while halted is not None and loop.time() < end:  # Klipper takes some seconds to find its boards
-            await asyncio.sleep(REVIVED)
-            halted = await self._why_halted()
-        if halted is None:
+        await self._identify()
+        reason = await self._halt_reason()
+        while reason is not None and loop.time() < end:  # Klipper takes some seconds to find its boards
+            await asyncio.sleep(REVIVAL_INTERVAL)
+            reason = await self._halt_reason()
+        if reason is None:
             await self._turn_heaters_off()
-        return halted
+        return reason
 
     async def _turn_heaters_off(self) -> None:
-        """Turn the heaters off: a revived firmware may still have the targets from before it halted."""
+        """Turn the heaters off, as a revived firmware may still have the targets from before the halt."""
         for command in self._settings.heaters_off({}).decode().splitlines():
             await self._commands.send(command)
 
     def note(self, reply: FirmwareInfo | Capability) -> None:
-        """Take note of what the printer says about itself in the answer to M115."""
+        """Note a part of the answer to M115."""
         if isinstance(reply, FirmwareInfo):
             self.identity = replace(self.identity, fields=reply.fields)
         else:
             self.identity.capabilities[reply.name] = reply.enabled
 
 
-class _Answer:
-    """The answer to the question whether a firmware has halted: `reason` says why; None: it has not."""
+class _HaltTest:
+    """Reads the answer to a halt test; `reason` is that of the halt, or None if the firmware has not halted."""
 
     def __init__(self) -> None:
         self.reason: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._heard = b""
 
     def receive(self, data: bytes) -> None:
-        """Take what comes, in pieces of any size."""
+        """Take bytes from the printer."""
         *lines, rest = (self._heard + data).split(b"\n")
-        self._heard = rest[-LONGEST:]
+        self._heard = rest[-MAX_REPLY:]
         for line in lines:
-            reply = parse(line.strip(b"\r\0")[:LONGEST])
+            reply = parse(line.strip(b"\r\0")[:MAX_REPLY])
             if isinstance(reply, FirmwareError):
                 self._end(reply.text or reply.line)
             elif acknowledges(reply):

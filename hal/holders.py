@@ -1,7 +1,7 @@
-"""Who holds a file or a TCP port, from /proc alone, so that "in use" can say by whom.
+"""Finds the processes that hold a file or a TCP port, from /proc alone, to name them in messages.
 
-Other users' processes show their descriptors to root only; a lock shows its owner to everybody. An empty list
-therefore means "cannot be seen", not "nobody".
+Other users' processes show their descriptors to root only; a lock shows its owner to every user. So an empty list means
+that no process is visible, not that there is none.
 """
 
 import os
@@ -16,12 +16,12 @@ from gcode.frozen import frozen
 _PROC = Path("/proc")
 _LISTEN = "0A"  # column `st` of /proc/net/tcp
 _MAX_NAME = 60
-_PTYS = range(136, 144)  # majors; each container counts its own from 0, in a file system of its own
+_PTYS = range(136, 144)  # majors; each container has its own ptys from 0, in a file system of its own
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Holder:
-    """A process, and the name that its user knows it by."""
+    """A process, and the name of its program for the user."""
 
     pid: int
     program: str
@@ -29,7 +29,7 @@ class Holder:
 
 @frozen
 class Lock:
-    """One line of /proc/locks: a lock that is held, and the node that it is on."""
+    """One line of /proc/locks: a lock, its owner and its file."""
 
     kind: str  # "FLOCK", "POSIX" or "OFDLCK"
     pid: int
@@ -38,7 +38,7 @@ class Lock:
 
 
 def of_file(path: str | os.PathLike[str]) -> list[Holder]:
-    """Return the processes that have this file or device open or locked, as far as they can be seen."""
+    """Return the visible processes that have this file or device open or locked."""
     try:
         node = Path(path).stat()
     except OSError:
@@ -49,7 +49,7 @@ def of_file(path: str | os.PathLike[str]) -> list[Holder]:
 
 
 def of_tcp_port(port: int) -> list[Holder]:
-    """Return the processes that listen on this TCP port, as far as they can be seen."""
+    """Return the visible processes that listen on this TCP port."""
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     if not sockets:
         return []
@@ -57,7 +57,7 @@ def of_tcp_port(port: int) -> list[Holder]:
 
 
 def describe(holders: list[Holder]) -> str:
-    """Return them as part of a sentence: "octoprint (pid 812)"."""
+    """Return processes as part of a sentence: "octoprint (pid 812)"."""
     if holders:
         return ", ".join(f"{holder.program} (pid {holder.pid})" for holder in holders)
     if os.geteuid() == 0:
@@ -66,7 +66,7 @@ def describe(holders: list[Holder]) -> str:
 
 
 def locks_on(path: str | os.PathLike[str]) -> list[Lock] | None:
-    """Return the locks held on this file; None where the table is hidden (systemd's ProcSubset=pid)."""
+    """Return the locks on this file; None: the table is hidden (systemd's ProcSubset=pid)."""
     try:
         table = (_PROC / "locks").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -79,7 +79,7 @@ def locks_on(path: str | os.PathLike[str]) -> list[Lock] | None:
 
 
 def parse_locks(table: str) -> Iterator[Lock]:
-    """Yield the locks of a text like /proc/locks; locks still waited for (`->`) are left out."""
+    """Yield the locks in a text like /proc/locks, without those that a process still waits for (`->`)."""
     for line in table.splitlines():
         match line.split():
             case [_, ("FLOCK" | "POSIX" | "OFDLCK") as kind, _, _, pid, node, *_]:
@@ -88,12 +88,12 @@ def parse_locks(table: str) -> Iterator[Lock]:
 
 
 def _holders(pids: set[int]) -> list[Holder]:
-    # a lock's pid is 0 or -1 where its owner lives in another pid namespace or is no single process
+    # a lock's pid is 0 or -1 if its owner is in another pid namespace or is no single process
     return sorted(Holder(pid, name) for pid in pids if pid > 0 and (name := _program(pid)) is not None)
 
 
 def _pids_with(matches: Callable[[Path], bool]) -> Iterator[int]:
-    """Yield the processes with a descriptor that matches; what cannot be read is skipped."""
+    """Yield the processes with a matching descriptor, as far as they can be read."""
     for process in _PROC.iterdir():
         if not process.name.isdecimal():
             continue
@@ -112,7 +112,7 @@ def _quietly(matches: Callable[[Path], bool], descriptor: Path) -> bool:
 
 
 def _is_same(descriptor: Path, node: os.stat_result) -> bool:
-    """Compare by device number where there is one: a device may have more than one node."""
+    """Tell whether both are one file; a device counts by its number, as it may have several nodes."""
     other = descriptor.stat()
     if stat.S_ISCHR(node.st_mode) and os.major(node.st_rdev) not in _PTYS:
         return stat.S_ISCHR(other.st_mode) and other.st_rdev == node.st_rdev
@@ -132,13 +132,13 @@ def _listening_inodes(port: int) -> Iterator[str]:
 
 
 def _program(pid: int) -> str | None:
-    """Return the program's name, for an interpreter the script's; None when the process is gone."""
+    """Return the name of the program, or of the script of an interpreter; None: the process is gone."""
     try:
         name = (_PROC / str(pid) / "comm").read_text(errors="replace").rstrip("\n")
         words = (_PROC / str(pid) / "cmdline").read_text(errors="replace").split("\0")
     except OSError:
         return None
     if re.match(r"python|node|perl|ruby", name):
-        # the first word that is no option: a script, or the module behind -m
+        # the first word that is no option: a script, or the module after -m
         name = next((Path(word).name for word in words[1:] if word and not word.startswith("-")), name)
     return "".join(c for c in name if c.isprintable())[:_MAX_NAME] or "unnamed"

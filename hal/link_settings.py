@@ -1,4 +1,4 @@
-"""LinkSettings: what a user may set about the line, and what that makes of a dialect."""
+"""LinkSettings: the user's settings of the line, and a dialect adapted to them."""
 
 from dataclasses import replace
 
@@ -10,26 +10,25 @@ from gcode.replies import Heaters
 
 @frozen
 class LinkSettings:
-    """What a user may set about the line.
+    """The user's settings of the line.
 
     Attributes:
-        greeting_timeout: seconds in which someone has to answer after the port is open.
-        answer_timeout: seconds of silence before the link asks whether anyone is there.
+        greeting_timeout: seconds in which the printer has to answer once the port is open.
+        answer_timeout: seconds of silence before the link probes.
         poll_interval: seconds between temperature reports.
-        idle_interval: the same where they have to be asked for, while no heater is on and no job is fed.
-        report_patience: seconds without one after which a printer that reports by itself is asked all the same: a
-            file or a user may have turned that off.
-        card_interval: seconds between questions how far a print from the SD card is, where they have to be asked.
-        window_lines: lines in flight; 0: what the firmware's dialect allows.
-        window_bytes: bytes in flight; 0: what the firmware's dialect allows.
-        long_commands: first words, blanks between them, of commands that may take minutes besides those known to.
-        compact: `auto`: moves go without blanks and zeros that mean nothing, where the dialect allows it; `off`: as
-            they are in the file.
-        packing: `auto`: lines go packed (MeatPack) where the firmware says that it unpacks them; `off`: never.
+        idle_interval: seconds between temperature queries while no heater is on and no job is fed.
+        report_patience: seconds without a report before a printer that reports unasked is queried, as a file or a user
+            may have turned reports off.
+        card_interval: seconds between queries of a print from the SD card.
+        window_lines: lines in flight; 0: as many as the dialect allows.
+        window_bytes: bytes in flight; 0: as many as the dialect allows.
+        long_commands: first words of further commands that may take minutes, separated by blanks.
+        compact: `auto`: moves go without idle blanks and zeros if the dialect allows it; `off`: as in the file.
+        packing: `auto`: lines go packed (MeatPack) if the firmware unpacks them; `off`: never.
         extruders: hotends to turn off when the conversation fails.
-        outlasts_silence: a job may go on behind a silence: heaters stay on when a job's line fails by one.
-        shared_nozzle: all tools have the hotend of tool 0.
-        heated_chamber: there is a chamber to turn off too.
+        outlasts_silence: the print may be resumed after a silence, so heaters stay on when a silence ends the line.
+        shared_nozzle: all tools share the hotend of tool 0.
+        heated_chamber: there is a heated chamber, to be turned off too.
     """
 
     greeting_timeout: float = 10.0
@@ -49,7 +48,7 @@ class LinkSettings:
     outlasts_silence: bool = False
 
     def adapted(self, dialect: Dialect) -> Dialect:
-        """Return the dialect with what the user has set."""
+        """Return a dialect with these settings."""
         return replace(
             dialect,
             answer_timeout=self.answer_timeout,
@@ -62,6 +61,6 @@ class LinkSettings:
         )
 
     def heaters_off(self, told: Heaters) -> bytes:
-        """Return the lines that turn everything off, without numbers."""
+        """Return the lines, without numbers, that turn off heaters and fan; `told` is the last temperature report."""
         commands = [*heaters_off(self.extruders, chamber=self.heated_chamber, told=told), "M107"]
         return "".join(f"{command}\n" for command in commands).encode()

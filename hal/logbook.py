@@ -1,13 +1,13 @@
-"""Logbook: what the next host needs to reattach to this one's print, in memory that outlives the process.
+"""Logbook: what the next host needs to reattach to this host's print, in memory that outlives the process.
 
 It has two parts in one mapped file on a tmpfs (in anonymous memory if there will be no next host):
 
-* a ring of the last frames, each written before it is on the wire. The printer says which line it accepted last;
-  the ring turns that number into a place in the file, and holds what has to be sent again.
-* the job's snapshot, a small JSON document, written seldom, into one of two halves in turn.
+* a ring of the last frames, each written before it goes on the wire. The printer reports the last line that it
+  accepted; the ring turns that number into a place in the file, and holds the lines to send again.
+* the job's snapshot, a small JSON document, written rarely, alternately into one of two halves.
 
-Neither costs a system call. The process may be killed between any two bytes: a frame counts once its number is written
-behind it, a snapshot once its checksum is. Until then the snapshot before it counts.
+Neither costs a system call. The process may be killed between any two bytes: a frame is valid once its number is
+written behind it, and a snapshot once its checksum is. Until then the previous snapshot is valid.
 """
 
 import json
@@ -26,42 +26,42 @@ from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
 
 MAX_FRAME = 112
-"""Bytes of a frame that its slot holds; most firmwares read 96 or fewer."""
+"""Bytes of a frame that fit into its slot; most firmwares read no more than 96."""
 
-LONGEST_FRAME = 272
-"""Bytes of the longest frame that is kept; RepRapFirmware reads 256. What does not fit into its slot stands behind the
+MAX_LONG_FRAME = 272
+"""Bytes of the longest frame that is stored; RepRapFirmware reads 256. The bytes beyond MAX_FRAME are stored behind the
 ring."""
 
 HALF = 32 * 1024
-"""Bytes that hold one snapshot of a job, with its head."""
+"""Bytes for one snapshot of a job, with its head."""
 
 UNREADABLE = {"unreadable": True}
-"""Stands for a snapshot that this version cannot read. It is not the same as no snapshot, as there was a print."""
+"""Stands for a snapshot that this version cannot read. Unlike no snapshot, it means that there was a print."""
 
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
 _put = _SLOT.pack_into
 _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
-_HEAD = struct.Struct("<Q I I")  # of a half: its turn, length, checksum
+_HEAD = struct.Struct("<Q I I")  # of a half: turn, length, checksum
 _TURN = struct.Struct("<Q")
-_FRAMES = 2 * HALF  # the ring begins behind the two halves
-_RESTS = _FRAMES + HISTORY * _SIZE  # the ends of long frames; older versions do not read them
-_REST = struct.Struct(f"<I H {LONGEST_FRAME - MAX_FRAME}s I")
-_REST_SIZE = 176
-_PACKS = _RESTS + HISTORY * _REST_SIZE  # the byte for `packs`; older versions do not read it
+_FRAMES = 2 * HALF  # the ring starts behind the two halves
+_TAILS = _FRAMES + HISTORY * _SIZE  # of long frames; older versions do not read them
+_TAIL = struct.Struct(f"<I H {MAX_LONG_FRAME - MAX_FRAME}s I")
+_TAIL_SIZE = 176
+_PACKS = _TAILS + HISTORY * _TAIL_SIZE  # the byte for `packs`; older versions do not read it
 _TOTAL = _PACKS + 8
 _RELATIVE, _RELATIVE_E, _INCHES, _MILLIMETRES, _HOMED, _M83, _OF_M83 = 1, 2, 4, 8, 16, 32, 64
 
 
 @frozen
 class Anchor:
-    """Ties a number on the wire to a place in the file: the file goes on with the line behind this number.
+    """Ties a number on the wire to a place in the file: the file continues with the line after this number.
 
     Attributes:
         number: of a line, on the wire.
-        fed: how far the file has gone out with that line.
-        modes: those that hold behind that line.
+        fed: the job's place at that line.
+        modes: those in force after that line.
     """
 
     number: int
@@ -70,7 +70,7 @@ class Anchor:
 
 
 class _Slot(NamedTuple):
-    """A frame as it is stored; `again` repeats `number` at the end, so a slot that is half written does not count."""
+    """A frame as it is stored; `again` repeats `number` at the end, which shows that the slot is complete."""
 
     number: int
     answered: int
@@ -88,10 +88,10 @@ class Logbook:
     """The ring and the job's snapshot. One host writes; the next one reads before it writes."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Map the file, which is made if it does not exist; None: use memory of this process only.
+        """Map the file, creating it if necessary; None: use memory of this process only.
 
         Raises:
-            OSError: the file cannot be made or mapped.
+            OSError: the file cannot be created or mapped.
         """
         if path is None:
             self._map = mmap.mmap(-1, _TOTAL)
@@ -99,7 +99,7 @@ class Logbook:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.ftruncate(fd, _TOTAL)
-                os.posix_fallocate(fd, 0, _TOTAL)  # else a full file system would kill the process (SIGBUS) in a print
+                os.posix_fallocate(fd, 0, _TOTAL)  # so that a full file system cannot kill the process (SIGBUS) later
                 self._map = mmap.mmap(fd, _TOTAL)
             finally:
                 os.close(fd)
@@ -111,7 +111,7 @@ class Logbook:
     # -- the ring ------------------------------------------------------------------------------------------
 
     def note(self, sent: Sent, answered: int, modes: Modes | None) -> None:
-        """Take down a frame that is about to go on the wire; a `gcode.link.Journal`."""
+        """Record a frame that is about to go on the wire; a `gcode.link.Journal`."""
         number, raw, lines, offset, ticket = sent
         length, step, of_job = len(raw), 0, 1
         if ticket is None:
@@ -121,19 +121,19 @@ class Logbook:
         if modes is not None:
             self._modes = _packed(modes)
         if length > MAX_FRAME:
-            self._note_rest(number, raw[MAX_FRAME:])
+            self._note_tail(number, raw[MAX_FRAME:])
             length = 0  # an older version takes this slot for a gap
         at = _FRAMES + number % HISTORY * _SIZE
         _put(self._map, at, number, answered, offset, lines, step, of_job, self._modes, length, raw, number)
 
-    def _note_rest(self, number: int, rest: bytes) -> None:
-        """Keep what the slot of a frame has no room for."""
-        length = len(rest) if len(rest) <= LONGEST_FRAME - MAX_FRAME else 0
-        _REST.pack_into(self._map, _RESTS + number % HISTORY * _REST_SIZE, number, length, rest, number)
+    def _note_tail(self, number: int, tail: bytes) -> None:
+        """Record the bytes of a frame that do not fit into its slot."""
+        length = len(tail) if len(tail) <= MAX_LONG_FRAME - MAX_FRAME else 0
+        _TAIL.pack_into(self._map, _TAILS + number % HISTORY * _TAIL_SIZE, number, length, tail, number)
 
     @property
     def packs(self) -> bool:
-        """The firmware may be waiting for packed bytes: this host or the previous one has ordered it to."""
+        """The firmware may be waiting for packed bytes, by an order of this host or the previous one."""
         return self._map[_PACKS] != 0
 
     @packs.setter
@@ -141,16 +141,16 @@ class Logbook:
         self._map[_PACKS] = packs
 
     def begin(self) -> None:
-        """Forget the frames: a new conversation counts from 1, unpacked."""
+        """Erase the frames: a new conversation starts with line 1, unpacked."""
         self._map[_FRAMES:_TOTAL] = bytes(_TOTAL - _FRAMES)
         self._lines = self._offset = 0
         self._modes = _packed(Modes())
 
     def snapshot(self) -> LinkSnapshot | None:
-        """Return where the conversation stands; None if the frames do not tell."""
-        slots = self._whole_slots()
+        """Return the snapshot of the conversation; None: the frames are incomplete."""
+        slots = self._complete_slots()
         if not slots or slots[-1].answered + 1 < slots[0].number:
-            return None  # a line that the printer may ask for is missing
+            return None  # a line that the printer may request is missing
         last = slots[-1]
         answered = last.answered
         at = next((slot for slot in slots if slot.number == answered), None)
@@ -162,31 +162,31 @@ class Logbook:
             modes=_modes(last.modes),
         )
 
-    def _whole_slots(self) -> list[_Slot]:
-        """Return the newest slots without a gap, oldest first; a frame that was too long to keep is a gap."""
-        known = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
-        number, found = max(known, default=0), []
-        while (slot := known.get(number)) is not None and (raw := self._raw(slot)):
-            found.append(slot._replace(raw=raw))
+    def _complete_slots(self) -> list[_Slot]:
+        """Return the newest slots without a gap, oldest first; a frame that was too long to store is a gap."""
+        slots = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
+        number, newest = max(slots, default=0), []
+        while (slot := slots.get(number)) is not None and (raw := self._raw(slot)):
+            newest.append(slot._replace(raw=raw))
             number -= 1
-        return found[::-1]
+        return newest[::-1]
 
     def _raw(self, slot: _Slot) -> bytes:
-        """Return the frame of a slot; empty where it was too long to keep."""
+        """Return the frame of a slot; empty: it was too long to store."""
         if slot.length:
             return slot.raw[: slot.length]
-        number, length, rest, again = _REST.unpack_from(self._map, _RESTS + slot.number % HISTORY * _REST_SIZE)
-        whole = length and number == again == slot.number
-        return slot.raw + bytes(rest[:length]) if whole else b""
+        number, length, tail, again = _TAIL.unpack_from(self._map, _TAILS + slot.number % HISTORY * _TAIL_SIZE)
+        complete = length and number == again == slot.number
+        return slot.raw + bytes(tail[:length]) if complete else b""
 
     def begin_job(self) -> None:
-        """Count the lines of a job anew."""
+        """Start a job at its first line."""
         self._lines = self._offset = 0
 
     def anchor(self, answered: int) -> "Anchor | None":
-        """Return the place in the file that belongs to `answered`, the number of the last line answered.
+        """Return the anchor at `answered`, the number of the last line answered.
 
-        None: it is not known; or a line behind it is not the job's, so numbers cannot be turned into places.
+        None: its place is unknown, or a later line is not the job's, so that numbers do not give places.
         """
         slots = {slot.number: slot for slot in map(self._slot, range(HISTORY)) if slot is not None}
         number, at = answered + 1, slots.get(answered)
@@ -201,18 +201,18 @@ class Logbook:
             return None
         return Anchor(on_wire, JobPosition(at.lines, at.offset), _modes(at.modes))
 
-    def at(self, fed: JobPosition, modes: Modes) -> None:
-        """Set how far the job has gone out, which the previous host did not note here."""
+    def set_place(self, fed: JobPosition, modes: Modes) -> None:
+        """Set the job's place and the modes at the last line sent, if the previous host did not record them here."""
         self._lines, self._offset = fed.lines, fed.offset
         self._modes = _packed(modes)
 
     @property
     def fed(self) -> JobPosition:
-        """How far the job has gone out with the line sent last."""
+        """The job's place at the last line sent."""
         return JobPosition(self._lines, self._offset)
 
     def ask_before_commands(self, permits: Permits) -> None:
-        """Have `permits` asked before a command goes between the lines of a job."""
+        """Call `permits` before a command goes between the lines of a job."""
         self._permits = permits
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
@@ -220,19 +220,19 @@ class Logbook:
         return self._permits(ticket, waiting)
 
     def reattach(self, snapshot: LinkSnapshot) -> None:
-        """Go on writing where the previous host stopped."""
+        """Continue where the previous host stopped."""
         self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
         self._modes = _packed(snapshot.modes)
 
     def _slot(self, index: int) -> _Slot | None:
         slot = _Slot._make(_SLOT.unpack_from(self._map, _FRAMES + index * _SIZE))
-        whole = slot.number and slot.number == slot.again and slot.number % HISTORY == index
-        return slot if whole else None
+        complete = slot.number and slot.number == slot.again and slot.number % HISTORY == index
+        return slot if complete else None
 
     # -- the job's snapshot --------------------------------------------------------------------------------
 
     def write(self, snapshot: Mapping[str, Any]) -> bool:
-        """Replace the job's snapshot; False: it is too long, and now there is none."""
+        """Replace the job's snapshot; False: it is too long, and none is stored now."""
         text = json.dumps(snapshot, separators=(",", ":")).encode()
         fits = len(text) <= HALF - _HEAD.size
         if not fits:
@@ -244,7 +244,7 @@ class Logbook:
         return fits
 
     def read(self) -> dict[str, Any] | None:
-        """Return the job's snapshot; None: there is none; UNREADABLE: there is one that this version cannot read."""
+        """Return the job's snapshot; None: there is none; UNREADABLE: this version cannot read it."""
         for index in sorted((0, 1), key=self._turn_of, reverse=True):
             if self._turn_of(index):
                 text = self._text_of(index)
@@ -257,25 +257,25 @@ class Logbook:
         return self._map[begin : begin + min(length, HALF - _HEAD.size)]
 
     def _turn_of(self, index: int) -> int:
-        """Return the turn of the snapshot in this half; 0 if that is not whole."""
+        """Return the turn of the snapshot in this half; 0: it is incomplete."""
         turn, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
         return int(turn) if turn and _checksum(turn, self._text_of(index)) == checksum else 0
 
     def close(self) -> None:
-        """Let go of the memory; what is in the file stays."""
+        """Unmap the memory; the file keeps its content."""
         self._map.close()
 
 
 def _snapshot(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        snapshot = json.loads(text)
     except (ValueError, RecursionError):
         return UNREADABLE
-    return found if isinstance(found, dict) else UNREADABLE
+    return snapshot if isinstance(snapshot, dict) else UNREADABLE
 
 
 def _checksum(turn: int, text: bytes) -> int:
-    """Return the checksum of a snapshot and its turn: a new head in front of the old text does not match."""
+    """Return the checksum of a snapshot and its turn, so that a new head in front of an old text does not match."""
     return crc32(text, crc32(_TURN.pack(turn)))
 
 

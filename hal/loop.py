@@ -1,11 +1,11 @@
 """WatchedLoop: an event loop that serves the wire first, and knows when it woke up and how long it has been busy.
 
-A print wakes the host hundreds of times a second, nearly always for an `ok` on the one serial line. Such a wake-up
-is served from within the selector, on the way that asyncio would take with a handle, a queue and a context: half of
-what the host costs. Whatever else is ready, due or asked for goes asyncio's way.
+A print wakes the host hundreds of times a second, nearly always for an `ok` on the one serial line. The selector itself
+serves such a wake-up, without asyncio's handle, queue and context, which would be half of the host's cost. Everything
+else goes through asyncio.
 
-Both times come from the selector too, for two looks at the clock a turn (0.1 µs each): the wire's delays are
-measured where they arise, by no timer that could miss them.
+The selector also measures both times, by two readings of the clock per turn (0.1 µs each). So delays of the wire are
+measured where they arise, and not by a timer that could miss them.
 """
 
 import asyncio
@@ -24,19 +24,20 @@ _Ts = TypeVarTuple("_Ts")
 _READABLE = select.EPOLLIN
 
 
-STALL = 0.01  # s without a look for events, from which on it is counted
+STALL = 0.01  # s; a longer time without a look for events is a stall
 STALLS = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Seconds: stalls are counted by the first of these that they do not exceed, and behind the last what is longer."""
+"""Upper bounds, in s, of the classes in which stalls are counted; the last class has none."""
 
 
 class LoopWatch:
-    """What the loop knows of itself.
+    """The loop's measurements of itself.
 
     Attributes:
         woke_at: when the events that are handled now became known, in loop time; 0 before the first.
         longest: the longest time, in s, that the loop was busy without looking for events.
-        bar: seconds; what is longer has to be noted. It saves a turn a second comparison.
-        stalls: how many were longer than STALL, by STALLS; `stalled` is how many s they took together.
+        bar: a longer time, in s, has to be noted; it saves each turn a second comparison.
+        stalls: number of stalls in each class of STALLS.
+        stalled: total time of all stalls, in s.
     """
 
     __slots__ = ("bar", "longest", "stalled", "stalls", "woke_at")
@@ -49,7 +50,7 @@ class LoopWatch:
         self.stalled = 0.0
 
     def note(self, busy: float) -> None:
-        """Take down a stretch of work that is longer than `bar`."""
+        """Record a busy time that is longer than `bar`."""
         self.longest = max(self.longest, busy)
         self.bar = min(self.longest, STALL)
         if busy > STALL:
@@ -57,13 +58,13 @@ class LoopWatch:
             self.stalled += busy
 
     def take_longest(self) -> float:
-        """Return `longest` and begin anew."""
+        """Return `longest`, and reset it."""
         longest, self.longest, self.bar = self.longest, 0.0, 0.0
         return longest
 
 
 class WatchedLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop that measures its own stalls (see `watch`) and has a short way for wires."""
+    """An asyncio loop that measures its own stalls (see `watch`) and has a fast path for wires."""
 
     def __init__(self) -> None:
         self.watch = LoopWatch()
@@ -71,10 +72,10 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         super().__init__(self._turns)
 
     time = staticmethod(monotonic)
-    """As asyncio's, without a call around it: it is asked for each line of a print."""
+    """As asyncio's, without a call around it, as it is needed for each line of a print."""
 
     def add_wire(self, fd: int, readable: Callable[[], None]) -> None:
-        """As `add_reader`, with less between the bytes and `readable`; `remove_reader` ends it."""
+        """As `add_reader`, by the fast path; `remove_reader` ends it."""
         self.add_reader(fd, readable)
         self._turns.wires[fd] = readable
 
@@ -85,38 +86,38 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 
     def call_soon(self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None) -> Handle:
         """As asyncio's."""
-        self._turns.asked = True
+        self._turns.scheduled = True
         return super().call_soon(callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> TimerHandle:
-        """As asyncio's; `call_later` comes here too."""
-        self._turns.asked = True
+        """As asyncio's, also for `call_later`."""
+        self._turns.scheduled = True
         return super().call_at(when, callback, *args, context=context)
 
 
 class _WatchedSelector(selectors.EpollSelector):
-    """A selector that serves wires itself, and returns as soon as there is anything else to do."""
+    """A selector that serves wires itself, and returns to asyncio for anything else."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watch: LoopWatch) -> None:
         super().__init__()
         self.wires: dict[int, Callable[[], None]] = {}
-        self.asked = False  # something was put on the loop's list since this was last cleared
+        self.scheduled = False  # a callback was scheduled since this was last cleared
         self._loop = loop
         self._now = monotonic
         self._watch = watch
-        self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # the same set of descriptors, without the wrapping
+        self._epoll = select.epoll.fromfd(os.dup(self.fileno()))  # the same set of descriptors, without the wrapper
 
     def close(self) -> None:
-        """Let go of both descriptors."""
+        """Close both descriptors."""
         self._epoll.close()
         super().close()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for events; what lies between two waits is a stretch of work.
+        """Wait for events, and serve those of wires; the time between two waits is a busy time.
 
-        What happens hundreds of times a second stands here in one piece: a call costs as much as a look at the clock.
+        This runs hundreds of times a second, so it is one function: a call costs as much as reading the clock.
         """
         watch, clock, wires = self._watch, self._now, self.wires
         now = clock()
@@ -131,13 +132,13 @@ class _WatchedSelector(selectors.EpollSelector):
             fd, what = events[0]
             if what != _READABLE or fd not in wires:
                 return super().select(0)
-            self.asked = False
+            self.scheduled = False
             try:
                 wires[fd]()
             except Exception as error:  # noqa: BLE001 - as asyncio does around each callback
                 self._loop.call_exception_handler({"message": "a wire's reader failed", "exception": error})
             now = clock()
-            if self.asked or now >= end:
+            if self.scheduled or now >= end:
                 return []
             if timeout is not None:
                 timeout = end - now

@@ -1,6 +1,6 @@
-"""Panel: what the printer does and shows without being asked: a print from its own SD card, messages, prompts.
+"""Panel: what the printer does and shows unasked: a print from its own SD card, messages, prompts.
 
-It is told the replies that concern it, and keeps what is known. All of it is the printer's word, and bounded.
+All of it comes from the printer's replies, which are not trusted: sizes are limited.
 """
 
 from dataclasses import replace
@@ -9,19 +9,21 @@ from gcode.replies import HostAction, Reply, SdDone, SdIdle, SdOpened, SdProgres
 from hal.printer import PanelPrint, Prompt
 
 MAX_TEXT = 250
+"""Characters of a name, a message or a choice that are kept."""
+
 MAX_CHOICES = 16
-"""Characters of a name, a message or a choice, and choices of a prompt, that are kept."""
+"""Choices of a prompt that are kept."""
 
 IDLE_REPORTS = 3
-"""Reports of no print in a row that end one: Marlin may give one or two between the file and its first line."""
+"""Reports in a row that nothing is printed which end a print: Marlin may send one or two before the first line."""
 
 
 class Panel:
-    """What the printer does by itself.
+    """The state of the printer's own panel.
 
     Attributes:
-        print: what it prints from its SD card.
-        message: the last one that it had for the user.
+        print: the print from its SD card.
+        message: its last message for the user.
         prompt: the question that it shows.
     """
 
@@ -29,17 +31,17 @@ class Panel:
         self.print: PanelPrint | None = None
         self.message: str | None = None
         self.prompt: Prompt | None = None
-        self._draft: Prompt | None = None  # a prompt that is not complete
-        self._opened: PanelPrint | None = None
-        self._idle = 0
-        self._doubtful = 0  # times that a print which was ordered is still asked for
+        self._draft: Prompt | None = None  # a prompt that is not complete yet
+        self._opened: PanelPrint | None = None  # the file opened last
+        self._idle = 0  # reports in a row that nothing is printed
+        self._doubtful = 0  # queries left before an ordered print that the printer does not confirm is dropped
 
     def note(self, reply: Reply, *, asked: bool) -> bool:
-        """Take a reply about the SD card; tell whether a print began or ended by it.
+        """Take a reply about the SD card; tell whether a print began or ended.
 
         Args:
             reply: any reply; most are of no concern.
-            asked: the host itself has selected a file, which alone begins no print.
+            asked: the host itself has selected a file, which does not begin a print.
         """
         before = self.print
         match reply:
@@ -51,12 +53,12 @@ class Panel:
                 self._begin(PanelPrint(self._name_of(total), position, total))
             case SdIdle():
                 self._count_idle()
-            case SdDone() | UnknownCommand(command="M27"):  # who does not know M27 would never say that it is over
+            case SdDone() | UnknownCommand(command="M27"):  # without M27 the end of the print would never show
                 self.print = None
         return (before is None) != (self.print is None)
 
     def order(self) -> bool:
-        """Take it that a print begins, as a client has told the printer so; tell whether none was known."""
+        """Note that a client has started a print; tell whether none was running."""
         if self.print is not None:
             return False
         self._begin(self._opened or PanelPrint(None, 0, 0))
@@ -65,11 +67,11 @@ class Panel:
 
     @property
     def is_doubtful(self) -> bool:
-        """The print was ordered, and the printer has not said yet that there is one."""
+        """A client started the print, and the printer has not confirmed it yet."""
         return self.print is not None and self._doubtful > 0
 
     def ask(self) -> bool:
-        """Take note that it is asked once more; who never answers prints nothing: tell whether a print ended so."""
+        """Count a query of a doubtful print; tell whether the print is dropped, as the printer never confirms it."""
         if not self.is_doubtful:
             return False
         self._doubtful -= 1
@@ -77,12 +79,12 @@ class Panel:
             self.print = None
         return self.print is None
 
-    def _begin(self, found: PanelPrint) -> None:
-        self.print = found
+    def _begin(self, panel_print: PanelPrint) -> None:
+        self.print = panel_print
         self._idle = self._doubtful = 0
 
     def _name_of(self, total: int) -> str | None:
-        """Return the name of the file that was opened last, if it is this one by its size."""
+        """Return the name of the file that was opened last if it has this size."""
         return self._opened.name if self._opened is not None and self._opened.total == total else None
 
     def _count_idle(self) -> None:
@@ -91,7 +93,7 @@ class Panel:
             self.print = None
 
     def act(self, action: HostAction) -> None:
-        """Take a message, or a piece of a prompt; other actions are of no concern."""
+        """Take a message or a part of a prompt; other actions are of no concern."""
         text, draft = action.argument[:MAX_TEXT], self._draft
         match action.name:
             case "notification":
@@ -108,12 +110,12 @@ class Panel:
                 self._draft = self.prompt = None
 
     def answered(self) -> None:
-        """Take note that the user has answered: Marlin goes on, and does not say that the question is over."""
+        """Remove the prompt, as the user has answered it: Marlin does not report its end."""
         self._draft = self.prompt = None
 
 
 def _with_choice(prompt: Prompt, text: str) -> Prompt:
-    """Return the prompt with one answer more; Klipper's is `label|command|colour`, the command may be missing."""
+    """Return the prompt with one more choice; Klipper's is `label|command|colour`, where the command may be missing."""
     if len(prompt.choices) >= MAX_CHOICES:
         return prompt
     label, *rest = text.split("|")

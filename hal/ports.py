@@ -1,7 +1,7 @@
-"""Which serial ports there are, which are taken, and the one that `serial:auto` means. Opens none of them.
+"""Lists the serial ports and those in use, and finds the one that `serial:auto` means, without opening any.
 
-Opening a port to look at it would reset the board behind it. So everything here comes from the names in /dev,
-from sysfs, and from the table of locks.
+Opening a port would reset the board behind it. So everything here comes from the names in /dev, from sysfs, and from
+the table of locks.
 """
 
 import re
@@ -18,7 +18,7 @@ DEV = Path("/dev")
 SYS = Path("/sys")
 
 AUTO = "auto"
-"""The path that stands for the one unlocked port by id; looked up when the port is opened."""
+"""Stands for the one unlocked port with a name by id, which is looked up when the port is opened."""
 
 _PATTERNS = ("ttyUSB*", "ttyACM*", "ttyS*", "ttyAMA*")
 
@@ -28,16 +28,16 @@ class Port:
     """A serial port.
 
     Attributes:
-        path: of its node, which another device may have after the next replugging.
-        by_id: the name that stays the same over replugging, where udev gave one.
+        path: of its node, which may be another device's after the next replugging.
+        by_id: udev's name by id, which survives replugging; None: it has none.
         description: maker and product.
-        vid: of the USB device; None: it is none.
+        vid: of the USB device; None: it is not a USB device.
         pid: of the USB device.
         serial_number: of the USB device; many have none, and some makers give all boards the same one.
         place: the USB socket, hubs included, as the kernel names it (`1-1.4`).
-        interface: which of the device's interfaces it is (`1.0`).
-        by_path: the name that stays the same as long as the socket does, where udev gave one.
-        is_twin: another port is told from it by the socket alone.
+        interface: the device's interface (`1.0`).
+        by_path: udev's name by path, which belongs to the socket; None: it has none.
+        is_twin: another port differs from it by the socket alone.
     """
 
     path: str
@@ -53,13 +53,13 @@ class Port:
 
     @property
     def address(self) -> str:
-        """The printer address of this port, by the name that stays the same for longest."""
+        """The printer address of this port, by its most stable name."""
         stable = self.by_path if self.is_twin else self.by_id
         return f"serial:{stable or self.path}"
 
     @property
     def device(self) -> "UsbDevice | None":
-        """What stays the same of it over replugging; None where nothing is known to."""
+        """The device behind the port, to recognise it after replugging; None: it is not a USB device."""
         if self.vid is None or self.pid is None:
             return None
         return UsbDevice(self.vid, self.pid, self.serial_number, self.interface, self.place, self.is_twin)
@@ -67,7 +67,7 @@ class Port:
 
 @frozen
 class UsbDevice:
-    """What is behind a port; the fields are those of `Port`. Plain values, to be kept as JSON."""
+    """The device behind a port, as plain values for JSON; the fields are those of `Port`."""
 
     vid: int
     pid: int
@@ -77,17 +77,17 @@ class UsbDevice:
     is_twin: bool
 
     def is_like(self, other: "UsbDevice | None") -> bool:
-        """Tell whether they may be the same one, by all but the socket."""
+        """Tell whether both may be the same device, perhaps in another socket."""
         return other is not None and self.kind == other.kind
 
     @property
     def kind(self) -> tuple[int, int, str | None, str | None]:
-        """What it is, in whatever socket."""
+        """The fields that identify it in any socket."""
         return self.vid, self.pid, self.serial_number, self.interface
 
 
 def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
-    """Return the ports that are there: those with a name by id first, then USB, then built-in ones."""
+    """Return the existing ports: those with a name by id first, then USB, then built-in ones."""
     ports: dict[Path, Port] = {}  # by node, as udev may give one node two names
     by_path = {link.resolve(): str(link) for link in reversed(_sorted(dev, "serial/by-path/*"))}
     for link in _sorted(dev, "serial/by-id/*"):
@@ -109,21 +109,21 @@ def list_ports(dev: Path = DEV, sys: Path = SYS) -> list[Port]:
     ]
 
 
-def port_at(path: str, there: Sequence[Port] | None = None) -> Port | None:
-    """Return what is known of the port with this name; None where it is none of those that are there."""
+def port_at(path: str, existing: Sequence[Port] | None = None) -> Port | None:
+    """Return the port with this path; None: there is no such port."""
     node = Path(path).resolve()
-    there = list_ports() if there is None else there
-    return next((port for port in there if Path(port.path).resolve() == node), None)
+    existing = list_ports() if existing is None else existing
+    return next((port for port in existing if Path(port.path).resolve() == node), None)
 
 
-def find(device: UsbDevice, there: Sequence[Port] | None = None) -> str | None:
-    """Return the path at which a device is now; None where it is not there.
+def find(device: UsbDevice, existing: Sequence[Port] | None = None) -> str | None:
+    """Return the path at which a device is now; None: it is not plugged in.
 
-    One with a serial number is known in any socket; others, and those whose number another board has as well, in
-    their own only.
+    A device with a serial number is recognised in any socket; one without, or with the number of another board, only in
+    its own.
     """
-    there = list_ports() if there is None else there
-    like = [port for port in there if device.is_like(port.device)]
+    existing = list_ports() if existing is None else existing
+    like = [port for port in existing if device.is_like(port.device)]
     here = next((port.path for port in like if port.place == device.place), None)
     if here is None and len(like) == 1 and device.serial_number and not device.is_twin:
         return like[0].path
@@ -131,9 +131,9 @@ def find(device: UsbDevice, there: Sequence[Port] | None = None) -> str | None:
 
 
 def locked(path: str) -> bool:
-    """Tell whether somebody holds a flock on the port.
+    """Tell whether a process holds a flock on the port.
 
-    Where the table of locks is hidden (systemd's ProcSubset=pid), whoever is seen to have it open counts.
+    If the table of locks is hidden (systemd's ProcSubset=pid), a visible process with the port open counts.
     """
     locks = holders.locks_on(path)
     if locks is None:
@@ -142,10 +142,10 @@ def locked(path: str) -> bool:
 
 
 def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
-    """Return the one port that `serial:auto` can mean: named by id and held by nobody.
+    """Return the one port that `serial:auto` can mean: named by id and in use by no process.
 
     Raises:
-        NoSuchPort: there is none; says what was looked at.
+        NoSuchPort: there is none; says which ports there are.
         AmbiguousPort: there are several; lists their addresses.
     """
     ports = list_ports(dev, sys)
@@ -168,14 +168,12 @@ def _why_none(dev: Path, ports: list[Port]) -> str:
         users = [f"{port.address} is in use by {holders.describe(holders.of_file(port.path))}" for port in taken]
         return "serial:auto found no free port: " + "; ".join(users)
     if ports:
-        return (
-            f"serial:auto takes a port that {dev}/serial/by-id names, and there is none; name one: {addresses(ports)}"
-        )
-    return "No serial port is there: is the printer switched on and plugged in?"
+        return f"serial:auto needs a port named in {dev}/serial/by-id, and there is none; name one: {addresses(ports)}"
+    return "There is no serial port: is the printer switched on and plugged in?"
 
 
 def _sorted(dev: Path, pattern: str) -> list[Path]:
-    """Return what matches, with ttyUSB2 before ttyUSB10."""
+    """Return the matching paths, with ttyUSB2 before ttyUSB10."""
     return sorted(dev.glob(pattern), key=lambda path: re.sub(r"\d+", lambda n: n[0].zfill(9), path.name))
 
 
@@ -197,19 +195,19 @@ def _port(node: Path, by_id: str | None, sys: Path) -> Port:
 
 
 def _interface(usb: Path, device: Path) -> str | None:
-    """Return which interface of the USB device this is, by the name of its folder: `1-1.4:1.0`."""
+    """Return the interface of the USB device, from the name of its folder: `1-1.4:1.0`."""
     parts = device.resolve().parts[len(usb.parts) :]
     return parts[0].rpartition(":")[2] if parts else None
 
 
 def _usb_parents(device: Path) -> Iterator[Path]:
-    """Yield the USB devices above: a port hangs off an interface, and that off the device."""
+    """Yield the USB devices above a port, which belongs to an interface of one."""
     real = device.resolve()
     return (parent for parent in (real, *real.parents) if (parent / "idVendor").exists())
 
 
 def _is_real(node: Path, sys: Path) -> bool:
-    """Tell whether there is hardware behind: the kernel makes nodes for 8250 ports that the board lacks."""
+    """Tell whether a port has hardware: the kernel also makes nodes for 8250 ports that the board lacks."""
     tty = sys / "class/tty" / node.name
     kind = _read(tty / "type")
     if kind is not None:
@@ -218,7 +216,7 @@ def _is_real(node: Path, sys: Path) -> bool:
 
 
 def _read(path: Path) -> str | None:
-    """Return a line of sysfs, which a device wrote: printable characters only."""
+    """Return the printable characters of a line in sysfs, which comes from a device."""
     try:
         line = path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,7 +1,7 @@
-"""Printer: what the rest of the program sees of a printer, whatever it is behind.
+"""Printer: the interface between printers and the rest of the program.
 
-Two backends implement it, both as the one driver (`hal.driver`) over another transport: a serial port and a
-simulated printer. What runs on one runs on the other.
+One driver (`hal.driver`) implements it, over any transport: a serial port, TCP or a simulated printer. What runs on one
+runs on the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,26 +33,26 @@ class ConnectionState(Enum):
 
 
 LogLevel = Literal["info", "warning", "error"]
-"""How much a text of the printer matters."""
+"""The severity of a printer's text."""
 
 
 Capability = Literal["AUTOREPORT_SD_STATUS", "AUTOREPORT_TEMP", "BUSY_PROTOCOL", "EMERGENCY_PARSER", "MEATPACK"]
-"""What a host wants to know of a firmware, by Marlin's names."""
+"""Capabilities of a firmware that matter to the host, by Marlin's names."""
 
 
 class LineSource(Protocol):
-    """Where the lines of a job come from. The link asks for one line when the wire has room for it."""
+    """The source of a job's lines. The link takes a line when the wire has room for it."""
 
     def next_line(self) -> Line | None:
-        """Return the next line, made by `gcode.outgoing.job_line`, or None when nothing is there now.
+        """Return the next line, made by `gcode.outgoing.job_line`; None: there is none at the moment.
 
-        None does not mean the end: `Printer.wake` says that there is more.
+        None is not the end of the job: call `Printer.wake` once there are lines again.
         """
 
 
 @frozen
 class Event:
-    """Base of what a printer tells its subscribers."""
+    """Base of the events that a printer publishes."""
 
 
 @frozen
@@ -69,8 +69,8 @@ class TemperaturesRead(Event):
     """A temperature report arrived, in °C.
 
     Attributes:
-        heaters: all that have been told so far.
-        names: of those in this report; empty: all of them.
+        heaters: the latest reading of every sensor reported so far.
+        names: the sensors in this report; empty: all of them.
     """
 
     heaters: Heaters
@@ -79,14 +79,14 @@ class TemperaturesRead(Event):
 
 @frozen
 class PositionRead(Event):
-    """The firmware has told where the head is (M114): mm by axis letter."""
+    """The firmware has reported its position (M114), in mm by axis letter."""
 
     axes: dict[str, float]
 
 
 @frozen
 class ActionRequested(Event):
-    """The firmware asks the host for something: `pause`, `cancel`, `notification` and so on."""
+    """The firmware asks the host for an action: `pause`, `cancel`, `notification` and so on."""
 
     name: str
     argument: str
@@ -94,7 +94,7 @@ class ActionRequested(Event):
 
 @frozen
 class FirmwareSaid(Event):
-    """Text worth telling: an error that is not the connection's end, an unknown command, an echo."""
+    """A text for the user: an error that does not end the connection, an unknown command, an echo."""
 
     text: str
     severity: LogLevel
@@ -102,19 +102,19 @@ class FirmwareSaid(Event):
 
 @frozen
 class StopEnded(Event):
-    """What came of an emergency stop: the printer has confirmed it, or nobody knows."""
+    """An emergency stop has ended, with or without the printer's confirmation."""
 
     confirmed: bool
 
 
 @frozen
 class LineRefused(Event):
-    """The firmware has answered a line of the job with an error; it lives, and what comes of the print is the job's.
+    """The firmware refused a line of the job; the connection continues, and the job decides about the print.
 
     Attributes:
-        text: what the firmware said.
-        command: the line that it refused.
-        offset: of that line in the file, in bytes.
+        text: of the firmware's error.
+        command: the refused line.
+        offset: byte offset of that line in the file.
     """
 
     text: str
@@ -124,11 +124,11 @@ class LineRefused(Event):
 
 @frozen
 class PanelPrint:
-    """A print that the printer does by itself, from its SD card, started at its panel.
+    """A print that the printer runs by itself from its SD card.
 
     Attributes:
-        name: of the file, as the printer says it; None where it has not.
-        position: bytes of the file that have been read.
+        name: of the file, as reported by the printer; None: it has not reported it.
+        position: bytes of the file read so far.
         total: bytes of the file.
     """
 
@@ -139,19 +139,19 @@ class PanelPrint:
 
 @frozen
 class PanelPrintChanged(Event):
-    """A print from the printer's SD card began, or ended: `print` is None then."""
+    """A print from the printer's SD card began, or ended if `print` is None."""
 
     print: PanelPrint | None
 
 
 @frozen
 class Prompt:
-    """A question that the printer shows at its panel, with the answers that it offers.
+    """A question that the printer shows at its panel, with the answers to choose from.
 
     Attributes:
         text: the question.
         choices: the answers, as they are shown.
-        commands: what is sent for each; empty: the number of the answer (M876).
+        commands: the command to send for each; missing or empty: M876 with the number of the answer.
     """
 
     text: str
@@ -159,14 +159,14 @@ class Prompt:
     commands: tuple[str, ...] = ()
 
     def command(self, choice: int) -> str:
-        """Return what is sent for an answer."""
-        given = self.commands[choice] if choice < len(self.commands) else ""
-        return given or f"M876 S{choice}"
+        """Return the command to send for an answer."""
+        own = self.commands[choice] if choice < len(self.commands) else ""
+        return own or f"M876 S{choice}"
 
 
 @frozen
 class FirmwareIdentity:
-    """Who answered at the other end."""
+    """The firmware at the other end, by its answer to M115."""
 
     name: str = "unknown"
     uuid: str | None = None
@@ -174,18 +174,18 @@ class FirmwareIdentity:
     capabilities: dict[str, bool] = field(default_factory=dict)
 
     def can(self, capability: Capability) -> bool:
-        """Tell whether the firmware said that it can (`Cap:…:1`)."""
+        """Tell whether the firmware reports a capability (`Cap:…:1`)."""
         return self.capabilities.get(capability, False)
 
 
 @frozen
-class Manner:
-    """How a printer is spoken to, for the log.
+class FlowControl:
+    """The limits by which lines are sent to a printer, for the log.
 
     Attributes:
-        dialect: what its firmware counts as.
-        window_lines: lines that may be unanswered.
-        window_bytes: bytes that may be.
+        dialect: the name of its dialect.
+        window_lines: lines that may be in flight.
+        window_bytes: bytes that may be in flight.
     """
 
     dialect: str
@@ -194,7 +194,7 @@ class Manner:
 
 
 class PrinterStatus(Protocol):
-    """What is known of the printer, and who wants to know of changes."""
+    """The status of a printer, and the subscription to its events."""
 
     @property
     def state(self) -> ConnectionState:
@@ -202,73 +202,73 @@ class PrinterStatus(Protocol):
 
     @property
     def error(self) -> NozzledError | None:
-        """The first cause when the state is FAULT."""
+        """The error that led to FAULT."""
 
     @property
     def identity(self) -> FirmwareIdentity:
-        """What M115 said."""
+        """The firmware's answer to M115."""
 
     @property
     def dialect(self) -> Dialect:
-        """What is known of firmwares of its kind."""
+        """The dialect of its firmware."""
 
     @property
     def heard_at(self) -> float:
-        """When the last bytes came from it, in s of the loop."""
+        """When its last bytes came, in s of the loop."""
 
     @property
     def heaters(self) -> Heaters:
         """The last temperature report, in °C."""
 
     def hotend(self, tool: int) -> str:
-        """Return the name by which `heaters` has the hotend of a tool, which is there only if it is reported.
+        """Return the key in `heaters` for the hotend of a tool; there may be no such entry.
 
-        Tools may share one; and some firmwares tell of the tool in use alone, whichever that is.
+        Tools may share a hotend, and some firmwares report only that of the active tool.
         """
 
     @property
     def modes(self) -> Modes:
-        """How the next coordinates sent will be read."""
+        """The modes in force after the last line sent."""
 
     @property
     def busy(self) -> bool:
-        """The firmware says that it carries out a command that takes long, and reads no other meanwhile."""
+        """The firmware reports that it executes a long command; it reads no other meanwhile."""
 
     @property
     def waits_for_user(self) -> bool:
-        """The firmware says that it does nothing until somebody at the printer does something."""
+        """The firmware reports that it waits for the user at its panel."""
 
     @property
     def panel_print(self) -> PanelPrint | None:
-        """What the printer prints from its own SD card."""
+        """The print from the printer's own SD card."""
 
     @property
     def message(self) -> str | None:
-        """The last text that the printer had for the user."""
+        """The printer's last message for the user."""
 
     @property
     def prompt(self) -> Prompt | None:
         """The question that the printer shows."""
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on; returns the function that ends it."""
+        """Call `listener` with each event from now on; return the function that ends this."""
 
 
-class Commanded(Protocol):
+class CommandSink(Protocol):
     """Takes commands between the lines of a job."""
 
     @property
     def longest_command(self) -> int:
-        """Bytes of a command that this firmware reads now: they get fewer as line numbers get longer."""
+        """Bytes of a command that this firmware reads, up to line 999,999."""
 
     @property
     def compact(self) -> Compact | None:
-        """What makes a line of a job shorter for this firmware; None: lines stay as they are."""
+        """The function that shortens a job's line for this firmware; None: lines stay as they are."""
 
     def fitting(self, command: bytes) -> bytes | None:
-        """Return a clean command as this firmware can read it: texts are cut, and cleared of what would end the line.
+        """Return a clean command as this firmware can read it: texts are cut, and freed of what would end the line.
 
-        None: it is a text that had better not be sent, as this firmware would look for commands in it.
+        None: a text that is better not sent, as this firmware would look for commands in it.
         """
 
     def check(self, command: str) -> bytes:
@@ -276,128 +276,131 @@ class Commanded(Protocol):
 
         Raises:
             CommandError: it is empty, holds a line break, or is longer than the firmware reads.
-            ForbiddenCommand: it belongs to the link.
+            ForbiddenCommand: only the link may send it.
         """
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
-        """Send one command between the lines of a job; return what the printer answered, `ok` last.
+        """Send one command between the lines of a job; return the printer's answer, `ok` last.
 
-        `urgent` is for making the printer safe: it is on the wire at once, whatever is unanswered. `step` counts the
-        commands of a job's own scripts, for whoever goes on with it.
+        Args:
+            command: to send.
+            urgent: send it at once, whatever is in flight: for commands that make the printer safe.
+            step: its number among the commands of a job's own scripts, by which the next host identifies it.
 
         Raises:
             NotConnected: the state is not READY.
-            ForbiddenCommand: the command belongs to the link.
+            ForbiddenCommand: only the link may send the command.
             CommandError: it is empty or holds a line break.
             NozzledError: the connection ended before the answer came.
         """
 
     async def answer_prompt(self, choice: int) -> None:
-        """Answer the question that the printer shows, by number from 0, past everything that waits.
+        """Answer the printer's prompt, by number from 0, ahead of everything that waits.
 
-        The firmware stands still until it comes. Raises what `send` does.
+        The firmware waits for the answer. Raises what `send` does.
         """
 
     def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands, all or none, without waiting for the answers; raises what `send` does.
 
-        Those that are bytes have been returned by `check`.
+        Commands that are bytes have passed `check`.
 
         Raises:
             QueueFull: too many commands of clients wait already.
         """
 
 
-class Fed(Protocol):
+class LineSink(Protocol):
     """Takes the lines of a job."""
 
     def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
-        """Take the job's lines from here; None ends it and drops nothing in flight.
+        """Take the job's lines from `source`; None ends the job and drops nothing in flight.
 
         Args:
             source: of the lines.
-            keep_position: the lines are those behind the ones sent last; otherwise `position` counts from zero.
+            keep_position: the job continues after the last line sent; otherwise `position` counts from zero.
 
         Raises:
             NotConnected: the state is not READY.
         """
 
     def feed_from(self, fed: JobPosition, modes: Modes) -> None:
-        """Have the job be at this place, which `reattach` could not be told; `feed` goes on behind it."""
+        """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
 
     def leave_out(self, number: int, count: int) -> None:
-        """Give no line of the job one of so many numbers from this one on: they are for commands that wait."""
+        """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
 
     def wake(self) -> None:
-        """Say that the source has lines again."""
+        """Continue with the job: its source has lines again."""
 
     def hold(self) -> None:
-        """Close the gate: send no more lines of the job. `send` still works."""
+        """Send no more lines of the job; `send` still works."""
 
     def release(self) -> None:
-        """Open the gate again."""
+        """Send lines of the job again."""
 
     def hurry(self) -> None:
-        """Say that somebody waits: where oks are missing, the printer is asked after 2 s of silence, once."""
+        """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged.
 
         Raises:
-            NozzledError: the connection ended before.
+            NozzledError: the connection ended first.
         """
 
     async def finished(self) -> dict[str, float] | None:
-        """Wait until every move that was sent has been made; return the place, by axis, where the firmware tells it.
+        """Wait until every move that was sent has been made; return the position by axis, None if it is not reported.
 
-        How that is found out depends on the firmware: the `ok` of M400 says nothing where it means "received".
+        How to find that out depends on the firmware: to some, the `ok` of M400 only means "received".
 
         Raises:
             NotConnected: the state is not READY.
-            NozzledError: the connection ended before.
+            NozzledError: the connection ended first.
         """
 
     @property
     def position(self) -> JobPosition:
-        """How far the job that is fed has got."""
+        """The place of the last acknowledged line of the job."""
 
     @property
     def next_number(self) -> int:
-        """The number of the next new line of this connection; on the wire numbers start over now and then."""
+        """The number of the next new line of this connection; on the wire, numbers start over now and then."""
 
     @property
     def next_on_wire(self) -> int:
-        """The same, as the firmware counts."""
+        """The number on the wire of the next new line."""
 
     @property
     def first_number(self) -> int:
-        """The number of the first line of this connection that no other host has sent."""
+        """The number of the first line of this connection that this host sent."""
 
     @property
     def answered(self) -> int:
-        """The number of the line up to which all have been answered."""
+        """The number up to which all lines have been answered."""
 
     @property
     def idle(self) -> bool:
-        """No line is in flight, and no command waits; lines of the job that are held, or not handed out yet, may."""
+        """No line is in flight, and no command waits; lines of the job may wait in their source."""
 
 
 class Stoppable(Protocol):
-    """Can be stopped, whatever goes on."""
+    """Can be stopped at any time."""
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
-        """Stop everything now; awaits nothing. The connection ends in FAULT; one that opens, once it is open.
+        """Stop everything now, without waiting; the connection ends in FAULT.
 
-        Whether it worked is told as `FirmwareSaid`. Where there is no line any more, `open_to_stop` opens one.
+        While the connection is opening, the stop follows once it is open. An event `FirmwareSaid` reports whether the
+        printer has confirmed it. If there is no open line, use `open_to_stop`.
         """
 
 
 class Conversation(Protocol):
-    """What went over the line, and which line that is."""
+    """The line, and the figures of what went over it."""
 
     @property
-    def manner(self) -> Manner:
-        """How the printer is spoken to."""
+    def flow_control(self) -> FlowControl:
+        """The limits by which lines are sent, for the log."""
 
     @property
     def address(self) -> str:
@@ -409,11 +412,11 @@ class Conversation(Protocol):
 
     @property
     def counters(self) -> Counters:
-        """What went over the line so far."""
+        """The counts of this connection."""
 
     @property
     def turnaround(self) -> Histogram:
-        """From bytes of the printer being readable to the lines that answer them being written, in s."""
+        """Times from readable bytes of the printer to the lines written in answer, in s."""
 
     @property
     def flight_recorder(self) -> FlightRecorder:
@@ -424,53 +427,53 @@ class Lifetime(Protocol):
     """One connection: opened once, closed once."""
 
     async def open(self, *, revive: bool = False) -> None:
-        """Open the line, find out who is there, and be READY.
+        """Open the line, find out which firmware answers, and become READY.
 
         Args:
-            revive: tell a firmware that has halted, and has not booted, to obey again, and turn its heaters off.
+            revive: revive a halted firmware, and turn its heaters off.
 
         Raises:
-            PortError: the line cannot be opened, or nobody answers; the state is FAULT then.
+            PortError: the line cannot be opened, or nothing answers; the state is FAULT then.
         """
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Reattach to a conversation that the previous host left on this line, and be READY behind what it had sent.
+        """Reattach to the previous host's conversation, and become READY behind the lines that it sent.
 
         Args:
-            snapshot: where it was left, or what the printer is to be asked for that.
-            identity: who was there.
+            snapshot: of the conversation; or an estimate, if only a probe can find out where it stands.
+            identity: of the printer that has to answer.
 
         Raises:
             PortError: the line cannot be opened, or not without a reset.
-            RemoteProtocolError: what the printer answers does not fit what was sent; the state is FAULT then.
+            RemoteProtocolError: the printer's answers do not fit what was sent; the state is FAULT then.
         """
 
     def use(self, settings: LinkSettings) -> None:
-        """Take what is set about its heaters from here on; what concerns the line holds from the next connection."""
+        """Use new settings: those of heaters from now on, those of the line from the next connection on."""
 
     @property
     def stopping(self) -> bool:
-        """An emergency stop was said and is not confirmed yet: it can be said again."""
+        """An emergency stop was sent and is not confirmed yet; it can be sent again."""
 
     async def open_to_stop(self, reason: str) -> None:
-        """Open the line for an emergency stop and nothing else; the state is FAULT then.
+        """Open the line for an emergency stop and nothing else; the state then is FAULT.
 
         Raises:
             PortError: the line cannot be opened; nothing was stopped.
         """
 
     async def close(self) -> None:
-        """Close the line; idempotent. Nothing is sent any more."""
+        """Close the line for good; idempotent."""
 
     @property
     def hangs(self) -> bool:
-        """The driver does not act upon its deadlines any more, though the loop runs: a bug."""
+        """A deadline of the link passed long ago without effect, which only a bug explains."""
 
 
-class Printer(PrinterStatus, Commanded, Fed, Stoppable, Conversation, Lifetime, Protocol):
-    """A printer. One object is one connection: open once, close once.
+class Printer(PrinterStatus, CommandSink, LineSink, Stoppable, Conversation, Lifetime, Protocol):
+    """A printer. One object is one connection: opened once, closed once.
 
-    `feed` takes the lines of a job; `send` goes out between them. Whatever ends the connection ends in one
-    place: the state becomes FAULT with the first cause, pending `send`s raise it, subscribers are told. Code that needs
-    only one of its roles asks for the protocol of that role.
+    `feed` takes the lines of a job, and commands from `send` go out between them. The first error that ends the
+    connection sets the state to FAULT, is raised in pending calls of `send`, and is published. Code that needs only one
+    role of a printer takes the protocol of that role.
     """

@@ -1,7 +1,7 @@
-"""Pump: bytes between a transport and whatever speaks on it: a greeting, then the link.
+"""Pump: carries bytes between a transport and its protocol: a greeting or a line probe, then the link.
 
-One piece of bytes from the printer costs one callback: receive, answer, tell. There is no task, future or timer
-per line; one timer serves all deadlines of the link.
+A piece of bytes from the printer costs one callback: receive, answer, publish. There is no task, future or timer per
+line; one timer serves all deadlines of the link.
 """
 
 import asyncio
@@ -9,33 +9,33 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gcode.asking import Asking
 from gcode.errors import NozzledError
 from gcode.greeting import Greeting
 from gcode.histogram import Histogram
+from gcode.line_probe import LineProbe
 from gcode.link import HostLink, LinkEvent
 from hal import flight_recorder
 from hal.loop import WatchedLoop
 from hal.session_file import EVENT, HOST, PRINTER
 from hal.transport import Transport
 
-LOOK = 5.0  # seconds between two checks whether a printer that does not answer is busy
-LONGEST_NAP = 10.0  # seconds; a deadline may become earlier (a long command has ended) without the timer being set anew
-OVERSLEPT = 2 * LONGEST_NAP  # seconds after a deadline that was not acted upon after which the driver counts as hung
+BUSY_CHECK = 5.0  # seconds between two checks whether a printer that does not answer is busy
+MAX_NAP = 10.0  # seconds until the timer fires at the latest, as a deadline may move up while it runs
+OVERSLEPT = 2 * MAX_NAP  # seconds after a missed deadline after which the driver counts as hung
 
 
 class Pump:
-    """What goes over one line.
+    """The traffic on one line.
 
     Attributes:
         transport: the line.
         link: the conversation, once the printer has been greeted.
-        greeting: what greets the printer, until it has answered.
-        asking: in place of link and greeting: what asks the printer which line it wants next.
-        divert: gets all bytes in place of the link: an emergency stop that waits for its confirmation, for one.
+        greeting: in place of the link until the printer has answered.
+        line_probe: in place of link and greeting while a probe finds out which line the printer wants.
+        divert: gets all bytes instead of these: an emergency stop until its confirmation, or a halt test.
         ring: the last pieces that went over the line.
         heard_at: when the last bytes came.
-        turnaround: from bytes of the printer being readable to the lines that answer them being written, in s.
+        turnaround: times from readable bytes of the printer to the lines written in answer, in s.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Pump:
 
         Args:
             transport: the line, not open.
-            tell: called with each event of the link: a reply, a command that was answered, a line that was refused.
+            tell: called with each event of the link: a reply, an answered command, a refused line.
             fail: called with the error that ends the conversation.
         """
         self.transport = transport
         self.link: HostLink | None = None
         self.greeting: Greeting | None = None
-        self.asking: Asking | None = None
+        self.line_probe: LineProbe | None = None
         self.divert: Callable[[bytes], None] | None = None
         self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self.turnaround = Histogram()
@@ -67,13 +67,13 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
         self._greeted: asyncio.Future[None] | None = None
-        self._asked: asyncio.Future[int] | None = None
+        self._probed: asyncio.Future[int] | None = None  # the line that the printer wants
         self._drain_waiters: list[asyncio.Future[None]] = []
 
-    # -- what comes ----------------------------------------------------------------------------------------
+    # -- bytes in ------------------------------------------------------------------------------------------
 
     def on_data(self, data: bytes) -> None:
-        """Take bytes from the printer, and put what they allow on the wire."""
+        """Take bytes from the printer, and send the lines that they allow."""
         watch = self._watch
         now = watch.woke_at if watch is not None else self._loop.time()
         self.heard_at = now
@@ -83,7 +83,7 @@ class Pump:
             return
         link = self.link
         if link is None:
-            self._greeting_heard(data, now)
+            self._before_link(data, now)
             return
         events = link.receive(data, now)
         if out := link.data_to_send(now):
@@ -101,82 +101,82 @@ class Pump:
         elif self._timer is None or (events and link.urgent):
             self._arm(link.deadline)
 
-    def _greeting_heard(self, data: bytes, now: float) -> None:
-        if (first := self.greeting or self.asking) is not None:
+    def _before_link(self, data: bytes, now: float) -> None:
+        if (first := self.greeting or self.line_probe) is not None:
             first.receive(data, now)
             self.turn()
 
-    # -- what goes -----------------------------------------------------------------------------------------
+    # -- bytes out -----------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Put on the wire what may go now, and see to it that the next deadline is met."""
-        protocol = self.link or self.greeting or self.asking
+        """Send the bytes that may go now, and set the timer for the next deadline."""
+        protocol = self.link or self.greeting or self.line_probe
         if protocol is None or self._ended:
             return  # nothing follows the end, least of all an emergency stop
         now = self._loop.time()
         if out := protocol.data_to_send(now):
             self.write(out)
-        if protocol is self.asking:
-            self._on_asked(protocol)
+        if protocol is self.line_probe:
+            self._on_probe(protocol)
         self._arm(protocol.deadline)
 
     def write(self, data: bytes) -> None:
-        """Put bytes on the wire as they are."""
+        """Send bytes past the protocol."""
         self.ring.append((self._loop.time(), HOST, data))
         self.transport.write(data)
 
     def mark(self, event: bytes) -> None:
-        """Take down what happened to the line itself."""
+        """Record an event of the line itself."""
         self.ring.append((self._loop.time(), EVENT, event))
 
     async def greet(self, patience: float, on_busy: Callable[[], None], *, packed: bool = False) -> Greeting:
-        """Return the greeting when it has been answered.
+        """Greet the printer; return the greeting once it is done.
 
         Args:
-            patience: seconds for the answer.
-            on_busy: called once, where the printer is busy for somebody else and answers later.
+            patience: seconds to wait for the answer.
+            on_busy: called once if the printer is busy and will answer later.
             packed: the firmware may be waiting for packed bytes.
 
         Raises:
-            TimeoutError: there was no answer for `patience` seconds, and the printer was not busy for somebody else.
+            TimeoutError: for `patience` seconds the printer neither answered nor was busy.
         """
         greeting = self.greeting = Greeting(self._loop.time(), packed=packed)
         greeted = self._greeted = self._loop.create_future()
         self.turn()
-        began, told = self._loop.time(), False
+        began, is_busy = self._loop.time(), False
         while not greeted.done():
             left = max(began, greeting.busy_at) + patience - self._loop.time()
             if left <= 0:
                 raise TimeoutError
-            await asyncio.wait([greeted], timeout=min(left, LOOK))
-            if greeting.busy_at > began and not (told or greeted.done()):
-                told = True
+            await asyncio.wait([greeted], timeout=min(left, BUSY_CHECK))
+            if greeting.busy_at > began and not (is_busy or greeted.done()):
+                is_busy = True
                 on_busy()
         greeted.result()
         return greeting
 
-    async def ask(self, asking: Asking) -> int:
-        """Return the line that the printer wants next, as it counts; before there is a link.
+    async def probe(self, probe: LineProbe) -> int:
+        """Run a probe before there is a link; return the number of the line that the printer wants, as it counts.
 
         Raises:
-            RemoteProtocolError: it does not say.
+            RemoteProtocolError: the printer does not name a line.
         """
-        self.asking = asking
-        heard: asyncio.Future[int] = self._loop.create_future()
-        self._asked = heard
+        self.line_probe = probe
+        probed: asyncio.Future[int] = self._loop.create_future()
+        self._probed = probed
         self.turn()
         try:
-            return await heard
+            return await probed
         finally:
-            self.asking = self._asked = None
+            self.line_probe = self._probed = None
 
-    def _on_asked(self, asking: Asking) -> None:
-        if self._asked is None or self._asked.done():
+    def _on_probe(self, probe: LineProbe) -> None:
+        if self._probed is None or self._probed.done():
             return
-        if asking.wanted is not None:
-            self._asked.set_result(asking.wanted)
-        elif asking.error is not None:
-            self._asked.set_exception(asking.error)
+        if probe.number is not None:
+            self._probed.set_result(probe.number)
+        elif probe.error is not None:
+            self._probed.set_exception(probe.error)
 
     async def drained(self) -> None:
         """Wait until every line of the job that was sent has been acknowledged."""
@@ -191,7 +191,7 @@ class Pump:
                 waiter.set_result(None)
         self._drain_waiters.clear()
 
-    # -- time ----------------------------------------------------------------------------------------------
+    # -- deadlines -----------------------------------------------------------------------------------------
 
     @property
     def ended(self) -> bool:
@@ -200,15 +200,15 @@ class Pump:
 
     @property
     def overslept(self) -> bool:
-        """A deadline of the link is long past and nothing was done about it, which only a bug explains."""
+        """A deadline of the link passed long ago without effect, which only a bug explains."""
         deadline = self.link.deadline if self.link is not None else None
         return deadline is not None and self._loop.time() > deadline + OVERSLEPT
 
     def _arm(self, deadline: float | None) -> None:
-        """Have one timer that fires no later than the deadline; firing early is harmless."""
+        """Set the one timer so that it fires no later than the deadline; firing early is harmless."""
         if deadline is None:
             return
-        deadline = min(deadline, self._loop.time() + LONGEST_NAP)
+        deadline = min(deadline, self._loop.time() + MAX_NAP)
         if self._timer is not None:
             if self._timer.when() <= deadline:
                 return
@@ -217,10 +217,10 @@ class Pump:
 
     def _on_timer(self) -> None:
         self._timer = None
-        protocol = self.link or self.greeting or self.asking
+        protocol = self.link or self.greeting or self.line_probe
         if protocol is None:
             return
-        if isinstance(protocol, Asking):
+        if isinstance(protocol, LineProbe):
             self.turn()
             return
         for item in protocol.tick(self._loop.time()) or ():
@@ -235,22 +235,25 @@ class Pump:
     # -- the end -------------------------------------------------------------------------------------------
 
     def end(self, error: NozzledError) -> None:
-        """Send nothing any more, and raise the cause in whoever waits; an emergency stop keeps the line open."""
+        """End the conversation: send nothing more, and raise the error in all waiters.
+
+        The transport is closed unless an emergency stop still needs it.
+        """
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self.divert is None:
             self.transport.close()
-        self.greeting = self.asking = None
+        self.greeting = self.line_probe = None
         refuse(self._drain_waiters, error)
-        refuse([each for each in (self._greeted, self._asked) if each], error)
+        refuse([each for each in (self._greeted, self._probed) if each], error)
         self._drain_waiters.clear()
 
 
 def refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
-    """Raise an error in whoever waits."""
+    """Raise an error in all waiters."""
     for waiter in waiters:
         if not waiter.done():
             waiter.set_exception(error)
-            waiter.exception()  # marks it as retrieved: it is no bug if nobody waits
+            waiter.exception()  # marks it as retrieved, in case the waiter is gone

@@ -1,9 +1,9 @@
-"""Recorder: keeps what goes over the line in files, without ever holding the line up.
+"""Recorder: writes the traffic of a line to files, without ever delaying the line.
 
     RecordingTransport ── append, 1 µs ──▶ Recorder's buffer ── each second, in a thread ──▶ session files
 
-A line on which the printer never says anything leaves no file: trying again and again to reach a printer that is
-switched off would push the recordings out that matter.
+A line on which the printer sends nothing leaves no file, as repeated attempts to reach a printer that is switched off
+would push out the recordings that matter.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ from hal.session_file import EVENT, HOST, PRINTER, Record, SessionEncoder, Sessi
 from hal.transport import Reopenable, Transport
 
 FLUSH_INTERVAL = 1.0
-"""Seconds between flushes: as much is lost in a crash."""
+"""Seconds between flushes, and so the most that a crash loses."""
 
 MAX_PIECES = 1 << 16
-"""Pieces that wait for the disk, half a minute of the fastest print; beyond that they are dropped and counted."""
+"""Pieces that may wait for the disk: half a minute of the fastest print; further ones are dropped and counted."""
 
 MAX_FAULTS = 20
 """Dumps of the flight recorder that are kept."""
@@ -35,12 +35,12 @@ _SUFFIX = ".jsonl.gz"
 
 @frozen
 class RecordingFolder:
-    """Where recordings are kept, and how many.
+    """The place and number of recordings.
 
     Attributes:
-        folder: made when it is needed.
-        max_bytes: at which a file is ended and another part begun.
-        keep: files that stay, the newest ones.
+        folder: created when it is needed.
+        max_bytes: size at which a file ends and the next part begins.
+        keep: number of files to keep; the oldest are removed.
     """
 
     folder: Path
@@ -58,7 +58,7 @@ class _File:
 
     def put(self, data: bytes) -> None:
         self.size += len(data)
-        while data:  # nothing stays in a buffer, where a full disk would be noticed too late
+        while data:  # unbuffered, so that a full disk shows at once
             data = data[self.file.write(data) :]
 
     def end(self) -> None:
@@ -79,34 +79,34 @@ class Recorder:
             header: of the first part.
             on_trouble: called from the thread when the first write fails.
         """
-        self.dropped = 0  # pieces that were lost, to a full buffer or a full disk
+        self.dropped = 0  # pieces lost to a full buffer or a full disk
         self._place = place
         self._header = header
         self._on_trouble = on_trouble
         self._pieces: deque[Record] = deque()
-        self._heard = False  # the printer has said something
-        self._noted = 0  # of `dropped`, how many a record tells of
+        self._heard = False  # the printer has sent something
+        self._noted = 0  # how many of `dropped` are mentioned in the file
         self._file: _File | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def note(self, time: float, kind: str, data: bytes) -> None:
-        """Take one piece; on the loop's thread."""
+        """Take one piece; called on the loop's thread."""
         if len(self._pieces) < MAX_PIECES:
             self._pieces.append(Record(time, kind, data))
         else:
             self.dropped += 1
 
     def close(self) -> None:
-        """Have what is buffered written and the file ended; does not wait for it."""
+        """Begin to write the rest and end the file, without waiting for that."""
         self._end.set()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the file is complete, after `close`; not on the loop."""
+        """Wait after `close` until the file is complete; not to be called on the loop."""
         if self._end.is_set() and self._thread.ident is not None:
             self._thread.join(timeout)
 
@@ -128,7 +128,7 @@ class Recorder:
             self._give_up_file()
 
     def _attempt(self, work: Callable[[], None]) -> bool:
-        """Tell whether it worked. A full disk concerns the recording only."""
+        """Do some work on the disk; tell whether it succeeded. A full disk affects only the recording."""
         try:
             work()
         except OSError as error:
@@ -155,7 +155,7 @@ class Recorder:
         return file
 
     def _give_up_file(self) -> None:
-        """Leave what is on the disk as it is; the next part tells how much is missing."""
+        """Close the file without an end; the next part says how many pieces are missing."""
         if self._file is not None:
             self._file.file.close()
             self._file = None
@@ -167,26 +167,26 @@ class Recorder:
 
 
 class Listener(Protocol):
-    """What takes the pieces of a conversation."""
+    """Takes the pieces of a conversation."""
 
     def start(self) -> None:
-        """Begin: the line is open."""
+        """Begin, as the line is open."""
 
     def note(self, time: float, kind: str, data: bytes) -> None:
-        """Take one piece, `time` seconds after the line was opened; may come before `start`."""
+        """Take one piece, `time` seconds after the line was opened; may be called before `start`."""
 
     def close(self) -> None:
-        """End: no more pieces come."""
+        """End, as no more pieces come."""
 
 
 class RecordingTransport:
-    """Any transport, with a recorder listening in; a `hal.transport.Transport`."""
+    """A `hal.transport.Transport` that passes everything on to another one, and to a recorder."""
 
     def __init__(self, transport: Transport, recorder: Listener, clock: Callable[[], float]) -> None:
-        """Listen in on a transport that is not open yet.
+        """Record a transport that is not open yet.
 
         Args:
-            transport: the one that does the work.
+            transport: the recorded one.
             recorder: takes the pieces; closed with the transport.
             clock: the loop's time.
         """
@@ -209,7 +209,7 @@ class RecordingTransport:
         return self._transport.baudrate
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Open the line; where that fails, nothing is recorded."""
+        """Open the line; if that fails, nothing is recorded."""
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"open")
@@ -218,9 +218,9 @@ class RecordingTransport:
         self._recorder.start()
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """As `open`, without ending what goes on there."""
+        """As `open`, without a reset of the board."""
         if not isinstance(self._transport, Reopenable):
-            raise PortError(f"{self.address} cannot be reattached to: opening it would end what the printer is doing")
+            raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"reopen")
@@ -262,12 +262,13 @@ class RecordingTransport:
 
 
 def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path:
-    """Write the last pieces of a conversation, as `Printer.recent` gives them, as a recording; return its file.
+    """Write the last pieces of a conversation (`FlightRecorder.records`) as a recording; return its file.
 
-    It can be replayed where they reach back to the opening, else only shown. Not to be called on the loop.
+    The recording can be replayed if it reaches back to the opening of the line, and only shown otherwise. Not to be
+    called on the loop.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     encoder = SessionEncoder()
     with _create(RecordingFolder(folder, keep=MAX_FAULTS), "fault", header) as file:
@@ -278,15 +279,15 @@ def dump(folder: Path, header: SessionHeader, records: Iterable[Record]) -> Path
 def describe(
     address: str, baudrate: int | None, wall: float, software: str, settings: dict[str, float | str]
 ) -> SessionHeader:
-    """Return the header of a conversation that begins now, which is `wall` in seconds since 1970."""
+    """Return the header of a conversation that begins at `wall`, in seconds since 1970."""
     return SessionHeader(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 
 
 def _create(place: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
-    """Create a file that was not there and remove the oldest beyond those to be kept."""
+    """Create a new file, and remove the oldest ones beyond `place.keep`."""
     place.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
-    for again in range(place.keep + 1):  # other conversations may have begun in the same second
+    for again in range(place.keep + 1):  # several conversations may begin in the same second
         path = place.folder / f"{kind}-{stamp}-{again}.part{header.part:03}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
             file = path.open("xb", buffering=0)
@@ -296,7 +297,7 @@ def _create(place: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
 
 
 def _prune(place: RecordingFolder, kind: str, newest: Path) -> None:
-    with contextlib.suppress(OSError):  # a file that cannot be removed is no reason to write none
+    with contextlib.suppress(OSError):  # a file that cannot be removed must not prevent a recording
         others = sorted(each for each in place.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
         for each in others[: max(0, len(others) + 1 - place.keep)]:
             each.unlink()

@@ -1,11 +1,11 @@
-"""Printer addresses, and the backend that each one names.
+"""Printer addresses, and their backends.
 
     sim                                      the simulated printer
     sim?speed=20&seed=1
     serial:/dev/ttyACM0                      a serial port
     serial:/dev/ttyACM0?baudrate=250000
-    /dev/ttyACM0                             the same, as people write it
-    serial:auto                              the one unlocked port that udev has a name by id for
+    /dev/ttyACM0                             short for serial:/dev/ttyACM0
+    serial:auto                              the one unlocked port with a name by id from udev
     tcp:192.168.1.20:8080                    a serial port on the network, without DTR
     replay:/tmp/session.jsonl.gz             a recorded session in place of a printer
 
@@ -31,7 +31,7 @@ from hal.transport import Transport
 ENTRY_POINTS = "nozzled.printers"
 """The entry point group in which other distributions offer backends, each under its scheme."""
 
-# Scheme → "module:function", imported when it is first asked for: who simulates needs no pyserial.
+# Scheme → "module:function", imported on first use, as the simulated printer needs no pyserial.
 _BUILT_IN = {
     "sim": "hal.simulated.backend:create_transport",
     "serial": "hal.serial_port:create_transport",
@@ -39,7 +39,7 @@ _BUILT_IN = {
     "replay": "hal.replay:create_transport",
 }
 _UNQUOTED = "/:@,+\\"
-_MAX_INT = 2**31 - 1  # what the kernel takes as a baud rate
+_MAX_INT = 2**31 - 1  # the kernel's limit for a baudrate
 _MAX_DIGITS = 10
 
 T = TypeVar("T")
@@ -47,12 +47,12 @@ T = TypeVar("T")
 
 @frozen
 class Address:
-    """A printer address taken apart; `str()` gives the text back that was `written`, else the canonical one."""
+    """The parts of a printer address; `str()` gives the text that was `written`, or else the canonical one."""
 
     scheme: str
     target: str = ""
     options: dict[str, str] = field(default_factory=dict)
-    written: str = field(default="", compare=False)  # by the user, who should find it again in messages
+    written: str = field(default="", compare=False)  # as the user wrote it, for messages
 
     def __str__(self) -> str:
         if self.written:
@@ -62,20 +62,20 @@ class Address:
         return f"{self.scheme}{target}?{query}" if query else f"{self.scheme}{target}"
 
     def allow(self, *names: str) -> None:
-        """Refuse any option but these.
+        """Refuse all options except these.
 
         Raises:
-            AddressError: there is another one.
+            AddressError: the address has another option.
         """
         for name in self.options:
             if name not in names:
                 raise AddressError(f"{self}: unknown option {name!r}; allowed: {', '.join(names)}")
 
     def option(self, name: str, kind: Callable[[str], T], allowed: str) -> T | None:
-        """Return the option as `kind` reads it, None where it is not given.
+        """Return the option, converted by `kind`; None: the address does not have it.
 
         Raises:
-            AddressError: `kind` raised ValueError; says what is `allowed`.
+            AddressError: `kind` raised ValueError; the text says what is `allowed`.
         """
         text = self.options.get(name)
         if text is None:
@@ -87,11 +87,11 @@ class Address:
 
 
 Backend = Callable[[Address], Transport]
-"""What a scheme stands for: makes a transport that is not open yet, or raises AddressError."""
+"""Makes the transport for an address, not open yet, or raises AddressError."""
 
 
 def parse(address: str) -> Address:
-    """Take an address apart.
+    """Split an address into its parts.
 
     Raises:
         AddressError: the scheme is unknown or the text is malformed; says which part.
@@ -104,7 +104,7 @@ def parse(address: str) -> Address:
 
 
 def pace(address: str) -> float:
-    """Return how many seconds of the printer's pass in one of ours: more than one where it is simulated faster."""
+    """Return how many of the printer's seconds pass in one of ours: more than 1 for a faster simulation."""
     try:
         return float(parse(address).options.get("speed", 1.0))
     except (AddressError, ValueError):
@@ -112,10 +112,10 @@ def pace(address: str) -> float:
 
 
 def check(address: str | Address) -> Address:
-    """Return the address taken apart, once its backend has understood all of it; opens no line.
+    """Return the parts of an address that its backend accepts; opens no line.
 
     Raises:
-        AddressError: it means nothing; says which part.
+        AddressError: the backend does not understand it; says which part.
         RecordingError: the recording that it names cannot be replayed.
     """
     if isinstance(address, str):
@@ -125,7 +125,7 @@ def check(address: str | Address) -> Address:
 
 
 def schemes() -> list[str]:
-    """Return the kinds of printer that there are: built in first, then installed ones."""
+    """Return the schemes of all backends: the built-in ones, then those of other distributions."""
     return [*_BUILT_IN, *sorted(_offered() - _BUILT_IN.keys())]
 
 
@@ -140,11 +140,11 @@ def create(
     Args:
         address: of the printer.
         settings: of the link.
-        wrap: puts something between the driver and the transport, like a recorder.
-        logbook: keeps what the next host can reattach by.
+        wrap: puts something between driver and transport, like a recorder.
+        logbook: stores what the next host needs to reattach.
 
     Raises:
-        AddressError: the address means nothing to its backend; says which part.
+        AddressError: the backend does not understand the address; says which part.
     """
     if isinstance(address, str):
         address = parse(address)
@@ -153,7 +153,7 @@ def create(
 
 
 def positive_int(text: str) -> int:
-    """Return a whole number from 1 to 2³¹ - 1; else ValueError."""
+    """Return a whole number from 1 to 2³¹ - 1, or raise ValueError."""
     number = natural_int(text)
     if number == 0:
         raise ValueError("0 is not a whole number above 0")
@@ -161,14 +161,14 @@ def positive_int(text: str) -> int:
 
 
 def natural_int(text: str) -> int:
-    """Return a whole number from 0 to 2³¹ - 1; else ValueError."""
+    """Return a whole number from 0 to 2³¹ - 1, or raise ValueError."""
     if not (text.isascii() and text.isdigit()) or len(text) > _MAX_DIGITS or int(text) > _MAX_INT:
         raise ValueError(f"{text!r} is not a whole number from 0 to {_MAX_INT}")
     return int(text)
 
 
 def positive_float(text: str) -> float:
-    """Return a finite number above 0; else ValueError."""
+    """Return a finite number above 0, or raise ValueError."""
     number = float(text)
     if not 0 < number < math.inf:
         raise ValueError(f"{text!r} is not a finite number above 0")
@@ -179,7 +179,7 @@ def _backend(scheme: str) -> Backend:
     if built_in := _BUILT_IN.get(scheme):
         module, _, name = built_in.partition(":")
         return cast("Backend", getattr(importlib.import_module(module), name))
-    from importlib import metadata  # noqa: PLC0415 - 2 MB and 30 ms, for the backends of others
+    from importlib import metadata  # noqa: PLC0415 - 2 MB and 30 ms, only for other distributions' backends
 
     for entry in metadata.entry_points(group=ENTRY_POINTS, name=scheme):
         return cast("Backend", entry.load())

@@ -1,7 +1,7 @@
-"""Replay: a recorded session stands in for the printer.
+"""Replay: a recorded session in place of a printer.
 
-It says what the printer said then, when the host has said what came before, and notes where the host says something
-else. Good for tests, and for running a user's trouble again (`hal.rerun`).
+It sends the printer's bytes once the host has sent the bytes before them in the recording, and notes the first place
+where the host differs. It serves tests, and reruns of a user's problem (`hal.rerun`).
 """
 
 import asyncio
@@ -16,23 +16,23 @@ from hal.registry import Address
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 
 PATIENCE = 1.0
-"""Seconds after which a host that does not say what it said then counts as silent."""
+"""Seconds after which a host that does not send the recorded bytes counts as silent."""
 
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
 
 _OPEN, _RESET, _CLOSE = b"open", b"reset", b"close"
-_ENDS = (_CLOSE, b"lost", b"dropped")  # first words of the events behind which nothing can be replayed
+_ENDS = (_CLOSE, b"lost", b"dropped")  # first words of events after which nothing can be replayed
 
 
 @frozen
 class Difference:
-    """Where the host left the recording.
+    """The first place where the host differs from the recording.
 
     Attributes:
-        at: index of the record among the session's.
+        at: index of the record in the session.
         time: of that record, in seconds since the line was opened.
-        expected: what comes there in the recording.
-        got: what the host said or did instead; None: nothing, for too long.
+        expected: the record.
+        got: what the host did instead; None: nothing for PATIENCE seconds.
     """
 
     at: int
@@ -42,20 +42,20 @@ class Difference:
 
     def __str__(self) -> str:
         got = show(self.got) if self.got else f"nothing for {PATIENCE:g} s"
-        return f"record {self.at}, at {self.time:.3f} s: recorded is {show(self.expected)}, now it is {got}"
+        return f"record {self.at}, at {self.time:.3f} s: the recording has {show(self.expected)}, the host sent {got}"
 
 
 def show(record: Record) -> str:
-    """Return a record for a person, on one line and safe on a terminal."""
+    """Return a record as one line of text that is safe on a terminal."""
     if record.kind == EVENT:
         return f"-- {decode(record.data)}"
     return f"{ARROWS[record.kind]} {repr(record.data)[1:]}"
 
 
 def dialogue(records: Iterable[Record]) -> Iterator[str]:
-    """Yield records as in the recorded dialogues, a line of text on each line: time, direction, text.
+    """Yield the lines of records in the form of the recorded dialogues: time, direction, text.
 
-    What went packed is shown unpacked, without the orders to the decoder.
+    Packed lines are shown unpacked, without the orders to the decoder.
     """
     for record in records:
         data = text_on_wire(record.data) if record.kind == HOST else record.data
@@ -67,8 +67,8 @@ def dialogue(records: Iterable[Record]) -> Iterator[str]:
 class ReplayTransport:
     """A recording in place of a printer; a `hal.transport.Transport`.
 
-    The printer's bytes come as long after the host's bytes before them as they did then. In strict mode the line
-    is lost at the first difference; otherwise the recording goes on as if the host had said the right thing.
+    The printer's bytes follow the host's with the recorded delay. In strict mode the line is lost at the first
+    difference; otherwise the replay continues as if the host had sent the recorded bytes.
     """
 
     def __init__(self, session: RecordedSession, address: str = "replay", *, strict: bool = True) -> None:
@@ -86,31 +86,31 @@ class ReplayTransport:
         self._address = address
         self._strict = strict
         self._differed = False  # in strict mode: nothing more is compared or played
-        self._said = 0  # bytes of the host's record that it has said already
+        self._said = 0  # bytes of the host's current record that it has sent
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
-        self._origin = 0.0  # on the loop's clock, the recording's second 0
+        self._origin = 0.0  # time 0 of the recording, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
         self._on_data: Callable[[bytes], None] = _ignore
         self._on_lost: Callable[[PortError], None] = _ignore
 
     @property
     def address(self) -> str:
-        """The address it was asked for by."""
+        """The address of the replay."""
         return self._address
 
     @property
     def baudrate(self) -> int | None:
-        """The recorded wire's."""
+        """The recorded baudrate."""
         return self._baudrate
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Begin to play."""
+        """Start the replay."""
         self._loop = asyncio.get_running_loop()
         self._on_data, self._on_lost = on_data, on_lost
         self._pass()
 
     def write(self, data: bytes) -> None:
-        """Compare what the host says with what it said then."""
+        """Compare the host's bytes with the recorded ones."""
         while data and self._comparing():
             record = self.records[self.at]
             expected = record.data[self._said : self._said + len(data)]
@@ -125,7 +125,7 @@ class ReplayTransport:
                 self._schedule()
 
     def reset(self) -> None:
-        """Compare: it is an event of the recording."""
+        """Compare a reset of the host with the recorded events."""
         if not self._comparing():
             return
         record = self.records[self.at]
@@ -138,7 +138,7 @@ class ReplayTransport:
         return self._loop is not None and not self._differed and self.at < len(self.records)
 
     def close(self) -> None:
-        """Stop playing; a difference where it was not closed then."""
+        """Stop the replay; this is a difference unless the line was closed there in the recording."""
         if self._comparing():
             if (self.records[self.at].kind, self.records[self.at].data) == (EVENT, _CLOSE):
                 self.at += 1
@@ -150,7 +150,7 @@ class ReplayTransport:
     # -- playing -------------------------------------------------------------------------------------------
 
     def _pass(self) -> None:
-        """Go on behind a record that the host has just said; what follows is timed from here."""
+        """Continue after a record of the host; the times of the following records count from now."""
         self._origin = self._now() - self.records[self.at].time
         self.at += 1
         self._said = 0
@@ -168,7 +168,7 @@ class ReplayTransport:
         self._timer = self._loop.call_at(due, self._on_due)
 
     def _on_due(self) -> None:
-        """Do one record: each gets a turn of the loop of its own, as it had then."""
+        """Play one record; each has its own turn of the loop."""
         self._timer = None
         if self._loop is None:
             return
@@ -231,7 +231,7 @@ class ReplayTransport:
 
 
 def _replayable(session: RecordedSession) -> list[Record]:
-    """Return the records from the opening to the first end."""
+    """Return the records from the opening of the line to its first end."""
     records = session.records
     if not records or (records[0].kind, records[0].data) != (EVENT, _OPEN):
         raise RecordingError("the recording begins in the middle of a conversation: it can be shown, not replayed")
@@ -242,7 +242,7 @@ def _replayable(session: RecordedSession) -> list[Record]:
 
 
 def _is_hosts(record: Record) -> bool:
-    """Tell whether the host has to act; that it closes is its own affair."""
+    """Tell whether a record is the host's, which has to send it; the host may close the line at any time."""
     return record.kind == HOST or (record.kind == EVENT and record.data == _RESET)
 
 
@@ -251,11 +251,11 @@ def _ignore(_value: object) -> None:
 
 
 def _nothing() -> None:
-    """Take the place of a callback that nobody wants."""
+    """Take the place of a callback that is not set."""
 
 
 def create_transport(address: Address) -> ReplayTransport:
-    """Return the transport for `replay:FILE`, or `replay:FILE?lenient=yes` to go on where the host differs.
+    """Return the transport for `replay:FILE`, or `replay:FILE?lenient=yes` to continue where the host differs.
 
     Raises:
         AddressError: no file is named, or an option is unknown or wrong.
@@ -265,6 +265,6 @@ def create_transport(address: Address) -> ReplayTransport:
     if not address.target:
         raise AddressError(f"{address}: name the file of the recording, as in replay:/tmp/session.jsonl.gz")
     if address.options.get("lenient", "no") not in ("yes", "no"):
-        raise AddressError(f"{address}: lenient is yes or no")
+        raise AddressError(f"{address}: lenient must be yes or no")
     strict = address.options.get("lenient", "no") == "no"
     return ReplayTransport(read([Path(address.target)]), str(address), strict=strict)

@@ -1,4 +1,4 @@
-"""Reports: what the printer tells of its heaters, its SD card and its panel; asked where it does not tell by itself."""
+"""Reports: keeps the last reports on heaters, SD card and panel, and queries a printer that does not report unasked."""
 
 import asyncio
 import math
@@ -28,20 +28,20 @@ from hal.link_settings import LinkSettings
 from hal.panel import Panel
 from hal.printer import ActionRequested, Event, PanelPrintChanged, PositionRead, TemperaturesRead
 from hal.pump import Pump
-from hal.question import RepeatedQuestion
+from hal.repeated_query import RepeatedQuery
 
-KEEPALIVE = "M113 S2"  # a busy message every 2 s: somebody may have turned them off, and without them silence alarms
-BUSY = 10.0  # seconds for which a busy message counts: Marlin says one every 2 s, others every 10 s at least
-CARD_REPORTS = "M27 S5"  # a report every 5 s on how far a print from the SD card is
+KEEPALIVE = "M113 S2"  # a busy message every 2 s, which a file may have turned off; the link relies on them
+BUSY = 10.0  # seconds for which a busy message counts: Marlin sends one every 2 s, others at least every 10 s
+CARD_REPORTS = "M27 S5"  # a report every 5 s on the progress of a print from the SD card
 
 
 class Reports:
-    """Keeps what was told last, and asks for more.
+    """The last reports of one printer.
 
     Attributes:
         heaters: the last temperature report, in °C.
-        panel: what the printer does by itself.
-        settings: how often the printer is asked, and whether all tools share one nozzle.
+        panel: prints from the SD card, messages and prompts.
+        settings: the intervals of queries, and whether all tools share one nozzle.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Reports:
         settings: LinkSettings,
         publish: Callable[[Event], None],
     ) -> None:
-        """Prepare; nothing is asked. `publish` tells the listeners."""
+        """Prepare; nothing is sent. `publish` passes an event to the listeners."""
         self.heaters: Heaters = {}
         self.panel = Panel()
-        self._targets: dict[str, float] = {}  # told apart from the temperatures
+        self._targets: dict[str, float] = {}  # reported without temperatures
         self._pump = pump
         self._commands = commands
         self._handshake = handshake
@@ -65,12 +65,12 @@ class Reports:
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
         self._busy_with = ""
-        self._temperatures = RepeatedQuestion(b"M105", self._ask, self._temperature_interval)
-        self._card = RepeatedQuestion(b"M27", self._ask_card, self._card_interval)
+        self._temperatures = RepeatedQuery(b"M105", self._ask, self._temperature_interval)
+        self._card = RepeatedQuery(b"M27", self._ask_card, self._card_interval)
         commands.on_card_print = self._expect_card_print
 
     async def begin(self) -> None:
-        """Have the printer report, or begin to ask."""
+        """Turn on the printer's own reports, or start to query it."""
         send, identity = self._commands.send, self._handshake.identity
         if self._reports_itself:
             await send(f"M155 S{max(1, round(self.settings.poll_interval))}")
@@ -83,46 +83,45 @@ class Reports:
             await send(KEEPALIVE)
 
     def hotend(self, tool: int, in_use: int) -> str:
-        """Return the name by which `heaters` has the hotend of a tool."""
-        told = [name for name in self.heaters if name.startswith("tool")]
-        alone = told == ["tool0"]
+        """Return the key in `heaters` for the hotend of a tool."""
+        alone = [name for name in self.heaters if name.startswith("tool")] == ["tool0"]
         if self.settings.shared_nozzle or (alone and (tool == in_use or self._shares_nozzle(tool))):
             return "tool0"
         return f"tool{tool}"
 
     def _shares_nozzle(self, tool: int) -> bool:
-        """Tell whether the firmware has this tool, without a hotend of its own: one with an MMU, or SINGLENOZZLE."""
+        """Tell whether the firmware has this tool without a hotend of its own: with an MMU, or SINGLENOZZLE."""
         count = self._handshake.identity.fields.get("EXTRUDER_COUNT", "")
         return count.isascii() and count.isdigit() and tool < int(count[:3])
 
     @property
     def waits_for_user(self) -> bool:
-        """The firmware says that it does nothing until somebody at the printer does something."""
+        """The firmware reports that it waits for the user at its panel."""
         return self.busy and self._busy_with.startswith("paused")
 
     @property
     def busy(self) -> bool:
-        """The firmware has said in the last BUSY seconds that it is busy."""
+        """The firmware has reported in the last BUSY seconds that it is busy."""
         return self._loop.time() - self._busy_at < BUSY
 
     def fed(self, *, by_job: bool) -> None:
-        """Take note that there is a job now, or none: heaters are asked for more often while there is."""
+        """Note that a job is fed, or no longer: temperatures are queried more often during a job."""
         self._fed = by_job
         if by_job and self._temperatures.scheduled:  # the timer may have been set for an idle printer
             self._temperatures.ask_later()
 
     @property
     def job_is_fed(self) -> bool:
-        """There is a job."""
+        """A job is fed."""
         return self._fed
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop the queries."""
         self._temperatures.stop()
         self._card.stop()
 
     def note(self, reply: Reply) -> None:
-        """Take what the printer says; much of it is of no concern."""
+        """Take a reply; most replies are of no concern."""
         match reply:
             case Busy():
                 self._busy_at, self._busy_with = self._loop.time(), reply.reason
@@ -138,7 +137,7 @@ class Reports:
             case PositionReport():
                 self._publish(PositionRead(reply.axes))
 
-    # -- asking --------------------------------------------------------------------------------------------
+    # -- queries -------------------------------------------------------------------------------------------
 
     def _ask(self, ticket: Ticket) -> None:
         self._commands.ask(ticket)
@@ -156,7 +155,7 @@ class Reports:
 
     @property
     def _reports_itself(self) -> bool:
-        """The firmware tells its temperatures unasked, once it has been told to."""
+        """The firmware can report its temperatures unasked (M155)."""
         return self._handshake.identity.can("AUTOREPORT_TEMP") and self._numbered
 
     @property
@@ -170,13 +169,13 @@ class Reports:
         return self.settings.poll_interval if busy else self.settings.idle_interval
 
     def _card_interval(self) -> float | None:
-        """Return when to ask about a print from the SD card: as long as one is known, and nothing is told unasked."""
+        """Return the seconds between queries of a print from the SD card; None: none runs, or reports come unasked."""
         reports = self._handshake.identity.can("AUTOREPORT_SD_STATUS")
         if self.panel.print is None or (reports and not self.panel.is_doubtful):
             return None
         return self.settings.card_interval
 
-    # -- taking --------------------------------------------------------------------------------------------
+    # -- reports -------------------------------------------------------------------------------------------
 
     def _take_temperatures(self, heaters: Heaters) -> None:
         if self._targets:
@@ -186,11 +185,11 @@ class Reports:
             }
         self.heaters = {**self.heaters, **heaters}
         if self._reports_itself and self._temperatures.scheduled:
-            self._temperatures.ask_later()  # that one was heard: none is missed yet
+            self._temperatures.ask_later()  # a report came, so none is missing yet
         self._publish(TemperaturesRead(self.heaters, frozenset(heaters)))
 
     def _take_targets(self, targets: dict[str, float]) -> None:
-        """Take targets told by themselves: they hold until others come, also for reports without any."""
+        """Take targets reported alone: they complete reports without targets until others come."""
         known = {name: target for name, target in targets.items() if name in self.heaters}
         self._targets |= known
         if known:

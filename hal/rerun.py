@@ -1,12 +1,12 @@
-"""Rerun: today's driver on a recorded session, as whoever used it then would.
+"""Rerun: runs today's driver against a recorded session.
 
-The lines that a person or a job sent are taken from the recording and offered to the link when their turn has come;
-line numbers, checksums, repeats, questions and the greeting have to come from the driver again.
+The commands of users and jobs are taken from the recording and given to the link in their turn; line numbers,
+checksums, repeats, queries and the greeting have to come from the driver again.
 
-What that finds: any byte that differs, a line that does not come, a question that was not asked then. What it cannot
-find: a link that would have sent a line earlier, as nobody knows when it was there to be sent. Requests for
-temperatures (M105), and for the progress of a print from the SD card (M27), count as a person's lines: the timer
-behind them drifts with the recording machine's load.
+A rerun finds any byte that differs, a line that does not come, and a query that is not in the recording. It cannot find
+a link that would have sent a line earlier, as the recording does not show when the line was available. Queries for
+temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
+load of the recording machine.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from gcode import outgoing
 from gcode.command import m_code
 from gcode.errors import NozzledError
 from gcode.firmware_traits import IMPOSSIBLE
-from gcode.flight import ANEW, FILLERS, HARMLESS, RENEWAL
+from gcode.flight import FILLERS, HARMLESS, RENUMBER, START_NUMBER
 from gcode.framing import unframe
 from gcode.frozen import frozen
 from gcode.packing import RESET, text_on_wire
@@ -33,51 +33,51 @@ from hal.reports import CARD_REPORTS, KEEPALIVE
 from hal.session_file import EVENT, HOST, Record, RecordedSession
 
 NEVER = 1e9
-"""Seconds between the driver's own requests where they come from the recording."""
+"""Seconds between the driver's own queries, which come from the recording instead."""
 
 _WORDS = frozenset({"long_commands", "compact", "packing"})
 """Settings that are no numbers."""
 
 _BEFORE: dict[str, str] = {"compact": "off", "packing": "off"}
-"""What was done before there were such settings: older recordings do not tell."""
+"""Values of settings that older recordings do not have, as they behaved then."""
 
 _SYNC = b"M118 nozzled"
-# What makes a printer safe goes out beyond the link's window.
+# Commands that make a printer safe go out beyond the link's window.
 _URGENT = m_code(18, 84, 104, 106, 107, 108, 140, 141)
 
 
 class SentCommand(NamedTuple):
-    """A command that a person or a job sent, and the record that holds it."""
+    """A command of a user or a job, and the index of its record."""
 
     at: int
     command: bytes
 
 
 def lines(records: Sequence[Record]) -> Iterator[SentCommand]:
-    """Recover what was sent from the frames: all but what the driver says, asks and repeats by itself."""
-    news = _new_commands(records)
-    first = next(news, None)
-    second = next(news, None) if first else None  # M115 comes first, then how temperatures are to be told
+    """Recover the commands of users and jobs from the frames, without those that the driver sends by itself."""
+    commands = _new_commands(records)
+    first = next(commands, None)
+    second = next(commands, None) if first else None  # M115 comes first, then the command for temperature reports
     if second is not None and not second.command.startswith((b"M155 ", b"M105")):
         yield second
     own = (_SYNC, CARD_REPORTS.encode(), KEEPALIVE.encode())
-    yield from (line for line in news if not line.command.startswith(own))
+    yield from (command for command in commands if not command.command.startswith(own))
 
 
 def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
-    """Yield each command once: a number that was there before is a repeat."""
+    """Yield each command once, as a line number that came before is a repeat."""
     highest = fillers = 0
     for at, record in enumerate(records):
         if record.kind != HOST or _is_stop(record):
             continue
         data = text_on_wire(record.data)
-        by_driver = data.startswith(b"\n")  # it ends noise that way before it speaks without a number
+        by_driver = data.startswith(b"\n")  # the driver's lines without a number begin with a line feed, to end noise
         for raw in filter(None, data.split(b"\n")):
             parsed = unframe(raw)
             if parsed.number is None and not by_driver:
                 yield SentCommand(at, raw)
-            elif parsed.command == RENEWAL:
-                highest, fillers = ANEW, ANEW + FILLERS
+            elif parsed.command == RENUMBER:
+                highest, fillers = START_NUMBER, START_NUMBER + FILLERS
             elif parsed.number is not None and highest < parsed.number < IMPOSSIBLE:
                 highest = parsed.number
                 if parsed.command != HARMLESS or parsed.number > fillers:
@@ -85,24 +85,25 @@ def _new_commands(records: Sequence[Record]) -> Iterator[SentCommand]:
 
 
 def _is_stop(record: Record) -> bool:
-    """Tell an emergency stop: M112 first raw, then numbered, in one piece."""
+    """Tell whether a record is an emergency stop: M112 without and with a line number, in one piece."""
     return record.kind == HOST and text_on_wire(record.data).lstrip(b"\n").startswith(b"M112\n")
 
 
 def _is_farewell(records: Sequence[Record], at: int) -> bool:
-    """Tell the reset of the firmware's decoder with which whoever closes the line leaves it."""
+    """Tell whether a record is the reset of the firmware's decoder with which a host closes the line."""
     last = at == len(records) - 1 or (records[at + 1].kind, records[at + 1].data) == (EVENT, b"close")
     return last and (records[at].kind, records[at].data) == (HOST, RESET)
 
 
 @frozen
 class ReplayOutcome:
-    """What a replay has shown.
+    """The outcome of a replay.
 
     Attributes:
-        played: records that were gone through, of `records`.
-        lines: commands that were recovered and sent again.
-        difference: the first one, if any.
+        records: number of records in the session.
+        played: number of records that were played.
+        lines: number of commands that were recovered and sent again.
+        difference: the first difference; None: there is none.
     """
 
     records: int
@@ -121,7 +122,7 @@ async def rerun(session: RecordedSession, *, strict: bool = True) -> ReplayOutco
 
 
 class _Player:
-    """Plays the part of whoever used the driver then; a `hal.printer.LineSource`."""
+    """Plays the users and jobs of the recording; a `hal.printer.LineSource`."""
 
     def __init__(self, session: RecordedSession, *, strict: bool) -> None:
         self._transport = ReplayTransport(session, session.header.address, strict=strict)
@@ -130,14 +131,14 @@ class _Player:
         self._lines = deque(lines(self._transport.records))
         self._printer = LinePrinter(self._transport, _settings(session, self._transport.records))
         self._printer.subscribe(self._on_event)
-        self._turn = -1  # index of the record that the host may say
+        self._turn = -1  # index of the record that the host may send
         self._given = 0
         self._ended = asyncio.Event()
-        self._urgent: set[asyncio.Task[None]] = set()  # what nothing here waits for
+        self._urgent: set[asyncio.Task[None]] = set()
 
     async def run(self) -> ReplayOutcome:
         """Play to the end, or to the first difference in strict mode."""
-        with contextlib.suppress(NozzledError):  # it failed then too, or else the transport has seen a difference
+        with contextlib.suppress(NozzledError):  # it failed in the recording too, or the transport notes a difference
             await self._printer.open()
         await self._ended.wait()
         transport = self._transport
@@ -147,7 +148,7 @@ class _Player:
         return outcome
 
     def next_line(self) -> outgoing.Line | None:
-        """Return the next line when its turn has come."""
+        """Return the next line if it is its turn."""
         if not self._due() or _URGENT.match(self._lines[0].command):
             return None
         self._given += 1
@@ -159,7 +160,7 @@ class _Player:
     def _on_turn(self, at: int) -> None:
         self._turn = at
         if _is_stop(self._transport.records[at]):
-            self._printer.emergency_stop()  # which makes the reset behind it, too
+            self._printer.emergency_stop()  # this includes the reset after it
             return
         if _is_farewell(self._transport.records, at):
             task = asyncio.create_task(self._printer.close())

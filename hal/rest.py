@@ -1,9 +1,9 @@
-"""RestWatch: finding out that every move sent has been made, whatever an `ok` means to this firmware.
+"""RestWatch: finds out that every move sent has been made, whatever an `ok` means to this firmware.
 
-What counts is that the firmware reports its position. An `ok` is no proof: a stray one (an M303 gives one of its own, a
-bad line may double one) can seem to answer the M400 before the last move has been made.
+The sign is the firmware's report of its position. An `ok` is no proof: a stray one (M303 sends one of its own, and a
+bad line may double one) may look like the answer to M400 before the last move has been made.
 
-Nothing here gives up because a printer is slow or waits for its user; it is the link that finds a silent printer.
+Nothing here gives up on a printer that is slow or waits for its user; the link detects a silent printer.
 """
 
 import asyncio
@@ -17,26 +17,26 @@ from hal.commands import Commands
 from hal.printer import Event, FirmwareSaid
 from hal.pump import Pump, refuse
 
-AGAIN = 10.0
-"""Seconds without an answer after which the position is asked for again: the answer may be lost."""
+REPEAT = 10.0
+"""Seconds without an answer after which the position is queried again, as the answer may be lost."""
 
-MOST_QUEUED = 40
-"""Questions after which the first has been executed for sure, answered or not: no firmware queues so many commands."""
+MAX_QUEUED = 40
+"""Queries after which the first has certainly been executed, answered or not: no firmware queues so many commands."""
 
-IN_ORDER = 5
-"""The same for a firmware that acknowledges commands when it has executed them: there are never so many stray `ok`s."""
+MAX_STRAY_OKS = 5
+"""The same for a firmware that says `ok` on execution: there are never so many stray `ok`s."""
 
-REPORTS = 30.0
-"""If three positions come within so many seconds without a question, the firmware reports them by itself (M154)."""
+REPORT_SPAN = 30.0
+"""Seconds in which three positions without a query show that the firmware reports them by itself (M154)."""
 
-APART = 1.0
-"""Seconds between two questions for the position, if the answer has to be the same twice."""
+STANDSTILL = 1.0
+"""Seconds between two queries of the position that have to have the same answer."""
 
-NO_ANSWER = 3
-"""Unanswered questions in a row that show, in that case, that the firmware does not report its position."""
+MAX_UNANSWERED = 3
+"""Unanswered queries in a row that show that an unknown firmware does not report its position."""
 
-MOVING = 3600.0
-"""Seconds after which a printer that has acknowledged everything and still moves must be moving for somebody else."""
+MAX_MOVING = 3600.0
+"""Seconds after which a printer that has acknowledged everything but still moves is not moving for this host."""
 
 Axes = dict[str, float]
 Send = Callable[[str], Awaitable[object]]
@@ -46,19 +46,19 @@ class RestWatch:
     """Waits until the printer is at rest, in the way that suits its firmware."""
 
     def __init__(self, pump: Pump, commands: Commands, publish: Callable[[Event], None]) -> None:
-        """Prepare; `publish` tells the listeners."""
+        """Prepare; `publish` passes an event to the listeners."""
         self._pump = pump
         self._commands = commands
-        self.send: Send = commands.send  # how it asks
+        self.send: Send = commands.send
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._position: Axes | None = None
-        self._reported = 0  # positions that were reported
-        self._unasked: deque[float] = deque([-math.inf] * 3, maxlen=3)  # when positions came that nobody had asked for
+        self._reported = 0  # number of reported positions
+        self._unasked: deque[float] = deque([-math.inf] * 3, maxlen=3)  # when the last positions came without a query
         self._waiter: asyncio.Future[None] | None = None
 
     def note(self, axes: Axes) -> None:
-        """Take a position that was reported, whoever has asked for it."""
+        """Take a reported position, whether it was queried or not."""
         self._position = axes
         self._reported += 1
         if not self._commands.positions_due:
@@ -69,15 +69,15 @@ class RestWatch:
 
     @property
     def _reports_by_itself(self) -> bool:
-        """Positions come again and again (M154), so one more answers no question; a single one may be that of a G28."""
-        return self._loop.time() - self._unasked[0] < REPORTS
+        """Positions come unasked again and again (M154), so one more answers no query; a single one may be a G28's."""
+        return self._loop.time() - self._unasked[0] < REPORT_SPAN
 
     def end(self, error: NozzledError) -> None:
-        """Give the cause to whoever waits."""
+        """Raise the error in `finished`."""
         refuse([self._waiter] if self._waiter is not None else [], error)
 
     async def finished(self) -> Axes | None:
-        """Wait until every move sent has been made; return the position, None if the firmware does not report it."""
+        """Wait until every move sent has been made; return the position, None if it is not reported."""
         dialect = self._pump.link.dialect if self._pump.link is not None else UNKNOWN
         *before, last = (command.decode() for command in dialect.at_rest)
         for command in before:
@@ -92,42 +92,42 @@ class RestWatch:
         return self._position
 
     async def _wait_for_position_in_order(self, question: str) -> None:
-        """Ask until a position comes that answers this question and not an earlier one."""
+        """Query until a position comes that answers this query and not an earlier one."""
         reported = self._reported + self._commands.positions_due
-        for _ in range(IN_ORDER):
+        for _ in range(MAX_STRAY_OKS):
             await self.send(question)
             if self._reported > reported and not self._reports_by_itself:
                 return
         self._commands.positions_due = 0
 
     async def _wait_for_position(self, question: str) -> None:
-        """Ask until the position comes: the `ok` says only that the question was received."""
-        for _ in range(MOST_QUEUED):
+        """Query until the position comes, as the `ok` only says that the query was received."""
+        for _ in range(MAX_QUEUED):
             waiter = self._waiter = self._loop.create_future()
             await self.send(question)
             try:
-                async with asyncio.timeout(AGAIN):
+                async with asyncio.timeout(REPEAT):
                     await waiter
             except TimeoutError:
-                self._commands.positions_due = 0  # the answers to earlier questions are lost
+                self._commands.positions_due = 0  # the answers to earlier queries are lost
             else:
                 return
 
     async def _wait_for_standstill(self, question: str) -> None:
-        """Ask until the same position comes twice, or none comes at all."""
-        end = self._loop.time() + MOVING
+        """Query until the same position comes twice, or none comes at all."""
+        end = self._loop.time() + MAX_MOVING
         before: Axes | None = None
         unanswered = 0
-        while unanswered < NO_ANSWER:
+        while unanswered < MAX_UNANSWERED:
             self._position = None
             await self.send(question)
-            await asyncio.sleep(APART)
+            await asyncio.sleep(STANDSTILL)
             position = self._position
             if position is not None and position == before:
                 return
             before = position
             unanswered = unanswered + 1 if position is None else 0
             if self._loop.time() > end:
-                text = f"the printer has acknowledged every move, but has moved for {MOVING / 60:g} min since then"
+                text = f"the printer has acknowledged every move, but has moved for {MAX_MOVING / 60:g} min since then"
                 self._publish(FirmwareSaid(text, "warning"))
                 return

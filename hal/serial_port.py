@@ -1,7 +1,8 @@
 """SerialTransport: a real serial port, or a pty, on the event loop.
 
-pyserial opens and configures the port, any baud rate included; bytes then go through `os.read` and `os.write`
-on its descriptor. Only `reset` resets a board on purpose; opening does where the driver raises DTR.
+pyserial opens and configures the port, at any baudrate; bytes then go through `os.read` and `os.write` on its
+descriptor. A rising DTR resets most boards, as a capacitor connects it to their reset pin. So `reset` pulses DTR, and
+opening a port resets the board if the kernel's driver raises DTR.
 """
 
 import asyncio
@@ -30,16 +31,16 @@ from hal.registry import Address, positive_int
 
 DEFAULT_BAUDRATE = 115200
 
-_READ_SIZE = 4096  # what the kernel's buffer of a tty holds; more would be allocated for each `ok`
-_PULSE = 0.1  # seconds of DTR down
+_READ_SIZE = 4096  # bytes in the kernel's buffer of a tty; a larger buffer would be allocated for each `ok`
+_PULSE = 0.1  # seconds for which DTR is down
 _PTY_MAJORS = range(136, 144)  # Linux: Documentation/admin-guide/devices.txt
-_GROUP_MAY = 0o060
+_GROUP_ACCESS = 0o060
 
 _TCGETS2, _TCSETS2, _BOTHER, _CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # asm-generic/termbits.h
 _TERMIOS2 = struct.Struct("4I20B2I")
 
 _OPEN_ERRORS = (OSError, termios.error, ValueError, OverflowError)
-"""What pyserial lets out of `open`; its SerialException is an OSError."""
+"""The exceptions of pyserial's `open`; its SerialException is an OSError."""
 
 
 def create_transport(address: Address) -> "SerialTransport":
@@ -50,7 +51,7 @@ def create_transport(address: Address) -> "SerialTransport":
     """
     address.allow("baudrate", "parity")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
-    toggle = address.option("parity", _is_toggle, "toggle, or nothing at all: printers use no parity")
+    toggle = address.option("parity", _is_toggle, "toggle; leave it out otherwise, as printers use no parity")
     if address.target != AUTO and not address.target.startswith("/"):
         raise AddressError(f"{address}: {address.target!r} is not a port; write serial:/dev/… or serial:auto")
     rate = baudrate or DEFAULT_BAUDRATE
@@ -66,8 +67,8 @@ def _is_toggle(text: str) -> bool:
 class SerialTransport:
     """A serial port as `hal.transport.Transport`.
 
-    The port is locked by flock, never TIOCEXCL: a helper that switches the heaters off must still get in.
-    Closing leaves DTR as it is (HUPCL cleared), so that a restart of the service resets no board.
+    The port is locked by flock and not by TIOCEXCL, as `systemd/safe_off.py` must be able to open it to turn heaters
+    off. Closing leaves DTR as it is (HUPCL is cleared), so that a restart of the service resets no board.
     """
 
     def __init__(
@@ -78,12 +79,12 @@ class SerialTransport:
         address: str | None = None,
         toggle_parity: bool = False,
     ) -> None:
-        """Remember where to open.
+        """Prepare; the port is not opened yet.
 
         Args:
             path: of the port, or AUTO.
             baudrate: bits per second.
-            address: what the user wrote, made up from the rest by default.
+            address: as the user wrote it; by default made from path and baudrate.
             toggle_parity: see `open_port`.
         """
         self._path = path
@@ -92,10 +93,10 @@ class SerialTransport:
         options = {} if baudrate == DEFAULT_BAUDRATE else {"baudrate": str(baudrate)}
         self._address = address or str(Address("serial", path, options))
         self._port: serial.Serial | None = None
-        self._adopted = -1  # a descriptor to begin with
-        self._fd = -1  # of _port; -1 before it is open and after it is closed
+        self._adopted = -1  # a descriptor that `reopen` uses
+        self._fd = -1  # of `_port`; -1: not open
         self._closed = False
-        self._queue = bytearray()  # what the port did not take at once; its owner bounds it
+        self._queue = bytearray()  # bytes that the port has not taken yet; the caller limits them
         self._pulse: asyncio.TimerHandle | None = None  # raises DTR again
 
     @property
@@ -117,23 +118,23 @@ class SerialTransport:
         await self._open(partial(open_port, toggle_parity=self._toggle_parity), on_data, on_lost)
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Open without a reset: the descriptor that was adopted, or the port with its settings as they are.
+        """Open without a reset: use the adopted descriptor, or open the port and keep its settings.
 
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
         """
-        await self._open(self._reopened, on_data, on_lost)
+        await self._open(self._reopen_port, on_data, on_lost)
 
     def adopt(self, fd: int) -> None:
-        """Have `reopen` take this open descriptor of the port, with what is unread in it; it is ours from now on."""
+        """Take over an open descriptor of the port, with its unread bytes, for `reopen`."""
         self._adopted = fd
 
     @property
     def descriptor(self) -> int:
-        """The open port's descriptor; -1 where none is open."""
+        """The open port's descriptor; -1: not open."""
         return self._fd
 
-    def _reopened(self, path: str, baudrate: int) -> serial.Serial:
+    def _reopen_port(self, path: str, baudrate: int) -> serial.Serial:
         fd, self._adopted = self._adopted, -1
         return reopen_port(path, baudrate, fd)
 
@@ -144,7 +145,7 @@ class SerialTransport:
         on_lost: Callable[[PortError], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        # in a thread: a USB driver configures its device by round trips of some ms each
+        # in a thread, as a USB driver configures its device by round trips of some ms each
         opening = self._loop.run_in_executor(None, open_it, self._path, self._baudrate)
         try:
             port = await asyncio.shield(opening)
@@ -168,7 +169,7 @@ class SerialTransport:
         self._loop.remove_reader(self._fd)
 
     def write(self, data: bytes) -> None:
-        """Write at once where nothing waits, queue the rest."""
+        """Write at once if nothing waits, and queue what the port does not take."""
         if self._fd < 0:
             return
         if self._queue:
@@ -177,13 +178,13 @@ class SerialTransport:
         try:
             sent = os.write(self._fd, data)
         except OSError:
-            sent = self._write_some(data)  # which says what is wrong
+            sent = self._write_some(data)  # tries again, and reports the loss
         if sent < len(data) and self._fd >= 0:
             self._queue += memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._writable)
 
     def reset(self) -> None:
-        """Pulse DTR; bytes written before still go out."""
+        """Pulse DTR; bytes already written still go out."""
         if self._fd < 0:
             return
         self._set_dtr(up=False)
@@ -195,7 +196,7 @@ class SerialTransport:
         self._closed = True
         if self._port is None:
             return
-        # A pulse cut short still resets the board: it is the rising DTR that does.
+        # a pulse cut short still resets the board, which the rising DTR does
         self._end_pulse()
         if self._queue:
             with suppress(OSError):
@@ -207,10 +208,10 @@ class SerialTransport:
         self._release(port)
 
     def _release(self, port: serial.Serial) -> None:
-        """Close; in a thread where bytes wait, as the driver waits up to 30 s for a device that takes none."""
+        """Close the port; in a thread if bytes wait, as the kernel waits up to 30 s for a device that takes none."""
         try:
             waiting = port.out_waiting
-        except OSError:  # unplugged, nothing to wait for
+        except OSError:  # unplugged
             waiting = 0
         if waiting:
             self._loop.run_in_executor(None, port.close)
@@ -239,7 +240,7 @@ class SerialTransport:
             self._drop_queue()
 
     def _write_some(self, data: bytes | bytearray) -> int:
-        """Return how many bytes the port took; a loss is told from the loop, not from within `write`."""
+        """Write what the port takes and return how many bytes; a loss is reported from the loop, not within `write`."""
         try:
             return os.write(self._fd, data)
         except BlockingIOError:
@@ -253,7 +254,7 @@ class SerialTransport:
         self._loop.remove_writer(self._fd)
 
     def _lose(self, cause: OSError | None) -> None:
-        """End the connection because the port is gone; the first cause wins."""
+        """End the connection because the port is gone; only the first call counts."""
         if self._closed:
             return
         self.close()
@@ -270,17 +271,17 @@ class SerialTransport:
 
     def _set_dtr(self, *, up: bool) -> None:
         if self._port is not None:
-            with suppress(OSError):  # a pty has no DTR; a port that is gone tells the reader
+            with suppress(OSError):  # a pty has no DTR; the reader notices a port that is gone
                 self._port.dtr = up
 
 
 def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> serial.Serial:
-    """Open and lock a port, which blocks for a moment.
+    """Open and lock a port; this blocks for a moment.
 
     Args:
         path: of the port, or AUTO.
         baudrate: bits per second.
-        toggle_parity: open it with odd parity first; on some systems a connection hangs otherwise
+        toggle_parity: open it with odd parity first, without which the connection hangs on some systems
             (https://github.com/OctoPrint/OctoPrint/issues/673).
 
     Raises:
@@ -294,19 +295,19 @@ def open_port(path: str, baudrate: int, *, toggle_parity: bool = False) -> seria
         return _open_locked(path, baudrate)
     except _OPEN_ERRORS as error:
         if not _is_rate_refused(error):
-            raise _explained(path, error) from error
+            raise _port_error(path, error) from error
     if not _is_pty(path):
-        raise PortError(f"{path} cannot do {baudrate} baud; try 115200 or 250000, as the printer's manual says.")
+        raise PortError(f"{path} cannot do {baudrate} baud; try 115200 or 250000, or see the printer's manual.")
     return _open_locked(path, DEFAULT_BAUDRATE)  # a pty carries bytes at any speed
 
 
 def reopen_port(path: str, baudrate: int, fd: int = -1) -> serial.Serial:
-    """Take over a port without a change: no reset, no flush, no settings, but those that a port lost to others.
+    """Open a port without a reset or a flush; only settings that another program has changed are restored.
 
     Args:
         path: of the port.
-        baudrate: that it has, or gets where it is opened anew and has another.
-        fd: an open descriptor of it; -1: there is none.
+        baudrate: to set if the port has another.
+        fd: an open descriptor of the port; -1: there is none.
 
     Raises:
         PortError: one of its subclasses, with a sentence that says what the user can do.
@@ -316,30 +317,30 @@ def reopen_port(path: str, baudrate: int, fd: int = -1) -> serial.Serial:
     try:
         if fd < 0:
             fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        return _taken_over(path, baudrate, fd)
+        return _wrap(path, baudrate, fd)
     except _OPEN_ERRORS as error:
-        raise _explained(path, error) from error
+        raise _port_error(path, error) from error
 
 
-def _taken_over(path: str, baudrate: int, fd: int) -> serial.Serial:
-    """Return the port around an open descriptor; pyserial's own `open` would flush what is unread."""
+def _wrap(path: str, baudrate: int, fd: int) -> serial.Serial:
+    """Return the port for an open descriptor; pyserial's own `open` would flush the unread bytes."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held already where the descriptor was handed over
-        _be_raw(fd, baudrate)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an adopted descriptor already holds the lock
+        _restore(fd, baudrate)
         os.set_blocking(fd, False)
     except BaseException:
         os.close(fd)
         raise
     port = serial.Serial()
     port.port, port.fd, port.is_open = path, fd, True
-    # what its `open` makes and its `close` wants
+    # pyserial creates these in `open` and needs them in `close`
     port.pipe_abort_read_r, port.pipe_abort_read_w = os.pipe()
     port.pipe_abort_write_r, port.pipe_abort_write_w = os.pipe()
     return port
 
 
-def _be_raw(fd: int, baudrate: int) -> None:
-    """Configure a port that somebody else has used since; one that is as we left it is not touched."""
+def _restore(fd: int, baudrate: int) -> None:
+    """Restore the settings that another program has changed, and touch no others."""
     attributes = termios.tcgetattr(fd)
     if attributes[3] & (termios.ICANON | termios.ECHO):
         tty.setraw(fd, termios.TCSANOW)
@@ -354,7 +355,7 @@ def _be_raw(fd: int, baudrate: int) -> None:
 
 
 def _set_unnamed_rate(fd: int, baudrate: int) -> None:
-    """Set a rate that termios does not name, like 250000: a device that was away has forgotten it."""
+    """Set a rate without a constant in termios, like 250000, which a device forgets when it is unplugged."""
     settings = bytearray(_TERMIOS2.size)
     fcntl.ioctl(fd, _TCGETS2, settings)
     *fields, rate_in, rate_out = _TERMIOS2.unpack(settings)
@@ -364,7 +365,7 @@ def _set_unnamed_rate(fd: int, baudrate: int) -> None:
 
 
 def _open_locked(path: str, baudrate: int) -> serial.Serial:
-    # pyserial opens O_NOCTTY, O_NONBLOCK and, like all of Python, close-on-exec; `exclusive` is a flock
+    # pyserial opens with O_NOCTTY, O_NONBLOCK and close-on-exec; `exclusive` is a flock
     port = serial.Serial(path, baudrate, timeout=0, write_timeout=0, exclusive=True)
     try:
         _configure(port.fileno())
@@ -375,16 +376,16 @@ def _open_locked(path: str, baudrate: int) -> serial.Serial:
 
 
 def _configure(fd: int) -> None:
-    """Set what pyserial leaves to us."""
+    """Set what pyserial does not set."""
     attributes = termios.tcgetattr(fd)
-    attributes[2] &= ~termios.HUPCL  # keeps DTR up over a close, and with it the board from resetting
-    attributes[6][termios.VMIN] = 1  # a read of nothing means "hung up" only; with 0 it means "no data" too
+    attributes[2] &= ~termios.HUPCL  # a close leaves DTR up, so that the next open does not reset the board
+    attributes[6][termios.VMIN] = 1  # an empty read means only "hung up"; with 0 it would also mean "no data"
     attributes[6][termios.VTIME] = 0
     termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 def _close_result(opening: "asyncio.Future[serial.Serial]") -> None:
-    """Close a port that opened after nobody waited for it any more."""
+    """Close a port whose `open` was cancelled before it was open."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
@@ -397,26 +398,26 @@ def _is_pty(path: str) -> bool:
     return os.major(Path(path).stat().st_rdev) in _PTY_MAJORS
 
 
-def _explained(path: str, error: BaseException) -> PortError:
-    """Return the error for the user, from what the system said."""
+def _port_error(path: str, error: BaseException) -> PortError:
+    """Return the error for the user, by the system's error number."""
     match _errno(error):
         case errno.ENOENT | errno.ENXIO | errno.ENODEV | errno.ENOTDIR | errno.ELOOP:
-            return NoSuchPort(f"There is no port {path}. {_ports_there()}")
+            return NoSuchPort(f"There is no port {path}. {_existing_ports()}")
         case errno.EACCES | errno.EPERM as number:
-            return PortPermission(_who_may(path, number))
+            return PortPermission(_permission_advice(path, number))
         case errno.EAGAIN | errno.EBUSY:
             user = holders.describe(holders.of_file(path))
             return PortBusy(f"{path} is in use by {user}; end it or disconnect the printer there.")
         case errno.ENOTTY | errno.EISDIR | errno.EINVAL:
-            return PortError(f"{path} is not a serial port. {_ports_there()}")
+            return PortError(f"{path} is not a serial port. {_existing_ports()}")
         case errno.EIO:
-            return NoSuchPort(f"{path} has no hardware behind it, or it has just gone. {_ports_there()}")
+            return NoSuchPort(f"{path} has no hardware behind it, or was just unplugged. {_existing_ports()}")
         case number:
             return PortError(f"{path} cannot be opened: {os.strerror(number) if number else error}.")
 
 
 def _errno(error: BaseException | None) -> int:
-    """Return the first error number in a chain of exceptions: pyserial wraps termios.error without it."""
+    """Return the first error number in a chain of exceptions, as pyserial wraps a termios.error without it."""
     while error is not None:
         if error.args and isinstance(error.args[0], int):
             return error.args[0]
@@ -424,23 +425,23 @@ def _errno(error: BaseException | None) -> int:
     return 0
 
 
-def _ports_there() -> str:
-    there = ports.list_ports()
-    if there:
-        return f"There are: {ports.addresses(there)}."
-    return "No serial port is there: is the printer switched on and plugged in?"
+def _existing_ports() -> str:
+    existing = ports.list_ports()
+    if existing:
+        return f"There are: {ports.addresses(existing)}."
+    return "There is no serial port: is the printer switched on and plugged in?"
 
 
-def _who_may(path: str, number: int) -> str:
-    """Say who may open a port that we may not."""
+def _permission_advice(path: str, number: int) -> str:
+    """Return why this process may not open a port, and what helps."""
     try:
         node = Path(path).stat()
-    except OSError:  # a directory above is closed to us
+    except OSError:  # no access to a directory above it
         return f"This user may not open {path}: a directory above it is not accessible."
     user, group = _user_name(os.geteuid()), _group_name(node.st_gid)
     if number == errno.EPERM:
         return f"The system keeps this service from {path}; its unit needs a DeviceAllow= for the device."
-    if node.st_mode & _GROUP_MAY != _GROUP_MAY or node.st_gid == 0:
+    if node.st_mode & _GROUP_ACCESS != _GROUP_ACCESS or node.st_gid == 0:
         owner = f"{stat.filemode(node.st_mode)} {_user_name(node.st_uid)} {group}"
         return f"{user} may not open {path}, and no group helps ({owner}); a udev rule has to change its mode."
     if node.st_gid in (os.getegid(), *os.getgroups()):

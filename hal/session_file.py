@@ -1,7 +1,7 @@
-r"""Session files: what went over the line to a printer, when, in both directions.
+r"""Session files: recordings of the traffic on the line to a printer, in both directions.
 
-A file is gzip over lines of JSON in ASCII, so `zcat` shows it. The first line is the header, an object; each
-further one is a record:
+A file is gzip over lines of JSON in ASCII, so `zcat` shows it. The first line is the header, an object; each other line
+is a record:
 
     {"format": "nozzled session", "version": 1, "date": "2026-11-22T10:00:00+00:00", "part": 1, …}
     [0.000012,"!","open"]                   an event
@@ -11,8 +11,8 @@ further one is a record:
 Times are seconds since the line was opened. Events are `open`, `close`, `reset` (a pulse of DTR), `lost REASON`,
 `dropped N` (the recorder could not keep up with N pieces).
 
-The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off
-by a crash is readable up to the last flush before it. A session may go on in further files, its parts.
+The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off by a
+crash is readable up to its last flush. A session may consist of several files, its parts.
 """
 
 import json
@@ -32,7 +32,7 @@ HOST, PRINTER, EVENT = ">", "<", "!"
 _KINDS = (HOST, PRINTER, EVENT)
 
 MAX_TEXT = 1 << 30
-"""Bytes of text that are read from one file: more than any recorder puts there, less than a gzip bomb."""
+"""Bytes of text that are read from one file: more than any recorder writes, less than a gzip bomb holds."""
 
 _GZIP = 31  # zlib's window bits for a gzip stream
 _CHUNK = 1 << 16
@@ -48,15 +48,15 @@ class Record(NamedTuple):
 
 @frozen
 class SessionHeader:
-    """What a recording says about itself.
+    """The header of a recording.
 
     Attributes:
-        date: when the line was opened, ISO 8601; of the last lines before a fault, when the first of them went out.
+        date: of the opening of the line, ISO 8601; in a dump of the flight recorder, of its first record.
         address: of the printer.
-        baudrate: of the wire; None where bytes take no time.
+        baudrate: of the wire; None: bytes take no time.
         software: version of the program that wrote it.
-        settings: of the link, as `hal.link_settings.LinkSettings` names them.
-        part: 1, or more where an earlier file had become too large.
+        settings: of the link, by the names in `hal.link_settings.LinkSettings`.
+        part: 1 for the first file of a session, 2 for the next, and so on.
     """
 
     date: str
@@ -69,7 +69,7 @@ class SessionHeader:
 
 @frozen
 class RecordedSession:
-    """A recording read back; `cut` says why it has no proper end, empty where it has one."""
+    """A recording as read from its files; `cut` says why its end is missing, and is empty if it is complete."""
 
     header: SessionHeader
     records: list[Record]
@@ -77,7 +77,7 @@ class RecordedSession:
 
 
 class SessionEncoder:
-    """Header and records → bytes of one file."""
+    """Encodes a header and records as the bytes of one file."""
 
     def __init__(self) -> None:
         import zlib  # noqa: PLC0415 - a print that goes well writes no session
@@ -90,7 +90,7 @@ class SessionEncoder:
         return self._put(json.dumps({"format": FORMAT, "version": VERSION, **asdict(header)}) + "\n")
 
     def records(self, records: Iterable[Record]) -> bytes:
-        """Return the bytes of these records, readable whatever comes behind them."""
+        """Return the bytes of records, which are readable even if nothing follows."""
         return self._put("".join(map(_line, records)))
 
     def end(self) -> bytes:
@@ -106,7 +106,7 @@ def _line(record: Record) -> str:
 
 
 def read(paths: Sequence[Path]) -> RecordedSession:
-    """Read the parts of one session, in their order.
+    """Read the parts of one session, in order.
 
     Raises:
         RecordingError: a file cannot be read, is not a recording, is of another version, or is not the next part.
@@ -132,12 +132,12 @@ def _read_part(path: Path) -> RecordedSession:
     header = _header(first, path)
     lines = rest.split(b"\n")
     if lines.pop():
-        cut = cut or "the last record is not whole"
+        cut = cut or "the last record is incomplete"
     return RecordedSession(header, [_record(line, path) for line in lines], cut)
 
 
 def _unzipped(raw: bytes) -> tuple[bytes, str]:
-    """Return as much as can be read, and why that is not all."""
+    """Return the readable text, and why it is not complete."""
     import zlib  # noqa: PLC0415 - as above
 
     text = bytearray()
@@ -168,10 +168,10 @@ def _header(line: bytes, path: Path) -> SessionHeader:
         raise RecordingError(f"{path}: a recording of version {version!r}; this program reads version {VERSION}")
     kinds = get_type_hints(SessionHeader)
     if not {"date", "address"} <= fields.keys() <= kinds.keys():
-        raise RecordingError(f"{path}: its header lacks something, or has too much: {', '.join(fields)}")
+        raise RecordingError(f"{path}: its header has missing or unknown fields; it has: {', '.join(fields)}")
     for name, value in fields.items():
         if not isinstance(value, dict if name == "settings" else kinds[name]):
-            raise RecordingError(f"{path}: its header says {name} {value!r}")
+            raise RecordingError(f"{path}: in its header, {name} is {value!r}")
     return SessionHeader(**fields)
 
 

@@ -1,4 +1,4 @@
-"""Tape: a recorder that writes by itself, without a thread; for simulated time, where nobody waits for a disk."""
+"""Tape: a recorder without a thread, for simulated time, in which a disk delays nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +11,9 @@ PIECES = 4096
 
 
 class Tape:
-    """Writes a session file as it goes; a `hal.recorder.Listener`. The same pieces give the same bytes.
+    """Writes a session file piece by piece; a `hal.recorder.Listener`. The same pieces give the same bytes.
 
-    It takes one connection after the other: a line that is lost and found again is one session.
+    It takes several connections in turn: a lost line that is opened again is still one session.
     """
 
     def __init__(self, path: Path, header: SessionHeader, clock: Callable[[], float]) -> None:
@@ -25,7 +25,7 @@ class Tape:
             clock: the loop's time; the first piece is at 0.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         self._encoder = SessionEncoder()
         self._clock = clock
@@ -35,10 +35,10 @@ class Tape:
         self._file.write(self._encoder.header(header))
 
     def start(self) -> None:
-        """Begin; the file is there already."""
+        """Do nothing, as the file is already open."""
 
     def note(self, _time: float, kind: str, data: bytes) -> None:
-        """Take one piece; its time is that of the session, not of the connection."""
+        """Take one piece; its time counts from the start of the session, not of the connection."""
         now = self._clock()
         if self._began is None:
             self._began = now
@@ -47,7 +47,7 @@ class Tape:
             self._flush()
 
     def close(self) -> None:
-        """A connection has ended; another one may follow."""
+        """Do nothing, as another connection may follow."""
 
     def end(self) -> None:
         """Write the rest and end the file; idempotent."""

@@ -1,6 +1,6 @@
-"""TcpTransport: a printer behind a TCP port, as ser2net, many WiFi boards and the simulated printer offer it.
+"""TcpTransport: a printer behind a TCP port, as offered by ser2net, many WiFi boards and the simulated printer.
 
-Bytes go through as they are. There is no DTR on such a line, so a board cannot be reset from here.
+Bytes go through unchanged. Such a line has no DTR, so the host cannot reset the board.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from hal.registry import Address
 
 _READ_SIZE = 4096
 _CONNECT_TIMEOUT = 10.0  # s
-_HIGHEST_PORT = 65535
+_MAX_PORT = 65535
 _REASONS = {
-    errno.ECONNREFUSED: "Nothing listens there; is it switched on, and the port right?",
-    errno.EHOSTUNREACH: "There is no way to that host.",
-    errno.ENETUNREACH: "There is no way to that host.",
+    errno.ECONNREFUSED: "Nothing listens there; is it switched on, and is the port right?",
+    errno.EHOSTUNREACH: "There is no route to that host.",
+    errno.ENETUNREACH: "There is no route to that host.",
     errno.EAFNOSUPPORT: "The service has no network; docs/systemd.md says how it gets one (A printer on the network).",
 }
 
 
 def create_transport(address: Address) -> "TcpTransport":
-    """Return the transport for `tcp:HOST:PORT`, not open yet; an IPv6 address stands in brackets.
+    """Return the transport for `tcp:HOST:PORT`, not open yet; an IPv6 address has to be in brackets.
 
     Raises:
-        AddressError: host or port is missing or wrong, or there is an option.
+        AddressError: host or port is missing or wrong, or the address has options.
     """
     address.allow()
     host, colon, port = address.target.rpartition(":")
@@ -37,8 +37,8 @@ def create_transport(address: Address) -> "TcpTransport":
     host = host[1:-1] if bracketed else host
     if not colon or not host or (":" in host and not bracketed):
         raise AddressError(f"{address}: {address.target!r} is not a host and port; write tcp:HOST:PORT")
-    if not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= _HIGHEST_PORT:
-        raise AddressError(f"{address}: the port is {port!r}; allowed: 1 to {_HIGHEST_PORT}")
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= _MAX_PORT:
+        raise AddressError(f"{address}: the port is {port!r}; allowed: 1 to {_MAX_PORT}")
     return TcpTransport(host, int(port), str(address))
 
 
@@ -59,14 +59,14 @@ class TcpTransport(asyncio.BufferedProtocol):
 
     @property
     def baudrate(self) -> None:
-        """Nobody knows what lies behind the network."""
+        """None: the baudrate beyond the network is unknown."""
         return
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Connect.
 
         Raises:
-            NoSuchPort: nobody answers there; says why.
+            NoSuchPort: nothing answers there; says why.
         """
         self._on_data, self._on_lost = on_data, on_lost
         loop = asyncio.get_running_loop()
@@ -81,16 +81,16 @@ class TcpTransport(asyncio.BufferedProtocol):
             raise PortLost(f"{self._address} was closed while it was being opened.")
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """As `open`: connecting resets no board."""
+        """Connect; unlike opening a serial port, this resets no board."""
         await self.open(on_data, on_lost)
 
     def write(self, data: bytes) -> None:
-        """Send; nothing happens on a closed line."""
+        """Send bytes; does nothing on a closed line."""
         if self._line is not None:
             self._line.write(data)
 
     def reset(self) -> None:
-        """Do nothing: there is no DTR here."""
+        """Do nothing, as the line has no DTR."""
 
     def close(self) -> None:
         """Hang up; bytes already written still go out."""
@@ -103,7 +103,7 @@ class TcpTransport(asyncio.BufferedProtocol):
     # ── what asyncio calls ──────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the line; a peer that is dead is to be noticed, though nothing is said for long."""
+        """Take the line; keepalives show a dead peer even on a silent line."""
         line = cast("asyncio.Transport", transport)
         if self._closed:
             line.abort()
@@ -114,11 +114,11 @@ class TcpTransport(asyncio.BufferedProtocol):
             line.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def get_buffer(self, _hint: int) -> memoryview:
-        """Return where to put what comes."""
+        """Return the buffer for the next bytes."""
         return self._buffer
 
     def buffer_updated(self, size: int) -> None:
-        """Hand over what has come, unless the line is closed."""
+        """Pass on the bytes in the buffer, unless the line is closed."""
         if self._closed:
             return
         data = bytes(self._buffer[:size])
@@ -128,13 +128,13 @@ class TcpTransport(asyncio.BufferedProtocol):
             self._flood.take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell that the line is gone, unless it was closed here."""
+        """Report the loss of the line, unless it was closed here."""
         if not self._closed:
             self.close()
-            self._on_lost(PortLost(f"{self._address} has hung up{f': {exc}' if exc else ''}."))
+            self._on_lost(PortLost(f"{self._address} has closed the connection{f': {exc}' if exc else ''}."))
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return "No host of that name is known."
+        return "There is no host of that name."
     return _REASONS.get(error.errno or 0, f"{error.strerror or error}.")

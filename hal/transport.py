@@ -1,4 +1,4 @@
-"""Transport: bytes to and from a printer. The driver above it knows the protocol, a transport knows none."""
+"""Transport: carries bytes to and from a printer. Only the driver above it knows the protocol."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -19,35 +19,35 @@ class Transport(Protocol):
 
     @property
     def baudrate(self) -> int | None:
-        """Bits per second on the wire; None where bytes take no time."""
+        """Bits per second on the wire; None: bytes take no time."""
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         """Open the line without waiting for a printer behind it.
 
         Args:
             on_data: called with each piece of bytes that arrives.
-            on_lost: called once when the line is gone; the transport is closed then.
+            on_lost: called once if the line is lost; the transport is closed by then.
 
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.
         """
 
     def write(self, data: bytes) -> None:
-        """Queue bytes for the wire, in order; never blocks and never raises. A loss goes to `on_lost`."""
+        """Queue bytes for the wire, in order; never blocks and never raises. A loss is reported by `on_lost`."""
 
     def reset(self) -> None:
-        """Pulse DTR, which resets most boards (not those with native USB); awaits nothing."""
+        """Pulse DTR, without waiting; this resets most boards, but not those with native USB."""
 
     def close(self) -> None:
-        """Close the line; harmless when it is closed already. Bytes already written still go out."""
+        """Close the line; idempotent. Bytes already written still go out."""
 
 
 @runtime_checkable
 class Reopenable(Protocol):
-    """A transport to a line on which a conversation goes on, such as a print whose host has died."""
+    """A transport that can open a line without ending the conversation on it, such as a print whose host died."""
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """As `Transport.open`, but the board is not reset, and what it has said meanwhile is read.
+        """Open as `Transport.open` does, but without a reset of the board, and with its unread bytes.
 
         Raises:
             PortError: one of its subclasses, with a sentence that says what the user can do.

@@ -30,7 +30,7 @@ from daemon.errors import FileError, JobConflict, StorageFull
 from gcode.errors import NozzledError, QueueFull
 from gcode.outgoing import Counters, is_stop
 from hal.errors import NotConnected
-from hal.printer import ActionRequested, Commanded, Event, PositionRead, StateChanged
+from hal.printer import ActionRequested, CommandSink, Event, PositionRead, StateChanged
 
 MAX_LINES = 1000  # of the conversation in one answer
 MAX_CHOICES = 4  # answers to the printer's prompts that may be in flight at once
@@ -414,7 +414,7 @@ def unwritable(error: OSError) -> FileError:
     return kind(f"the choice of the printer cannot be kept in the state directory: {error.strerror or error}")
 
 
-async def _answer(printer: Commanded, choice: int) -> None:
+async def _answer(printer: CommandSink, choice: int) -> None:
     try:
         await printer.answer_prompt(choice)
     except NozzledError as error:

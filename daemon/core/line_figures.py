@@ -15,7 +15,7 @@ def line_figures(printer: Conversation | None, waits: int) -> LineFigures:
     figures = LineFigures(stall=stall, waits=waits, memory=memory())
     if printer is None:
         return figures
-    took, manner, counters = printer.turnaround, printer.manner, printer.counters
+    took, limits, counters = printer.turnaround, printer.flow_control, printer.counters
     answers = took.total
     return LineFigures(
         answers=answers,
@@ -25,8 +25,8 @@ def line_figures(printer: Conversation | None, waits: int) -> LineFigures:
         longest=took.longest if answers else None,
         stall=stall,
         waits=waits,
-        planner_empty=counters.planner_empty if counters.planner_told else None,
-        window_lines=manner.window_lines,
-        window_bytes=manner.window_bytes,
+        planner_empty=counters.planner_empty if counters.planner_reports else None,
+        window_lines=limits.window_lines,
+        window_bytes=limits.window_bytes,
         memory=figures.memory,
     )

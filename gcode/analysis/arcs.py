@@ -7,7 +7,7 @@ import numpy as np
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.modal import MoveKind, Rows
 from gcode.analysis.words import COLUMNS
-from gcode.arcs import CHORD, LEAST_CHORDS
+from gcode.arcs import CHORD, MIN_CHORDS
 
 _MOST = 1000  # chords of one arc, whatever its radius: a metre of path
 _TINY = 1e-6  # mm
@@ -19,7 +19,7 @@ def chord_counts(rows: Rows, words: Floats, start: Floats, delta: Floats) -> Int
     arcs = _arcs(rows, words)
     _, radius, _, angle = _geometry(rows, words, start, delta, arcs)
     length = np.hypot(radius * angle, delta[2, arcs])
-    least = np.ceil(LEAST_CHORDS * np.abs(angle) / math.tau - _TINY)
+    least = np.ceil(MIN_CHORDS * np.abs(angle) / math.tau - _TINY)
     counts = np.ones(len(rows.kind), np.intp)
     counts[arcs] = np.where(radius > _TINY, np.clip(np.maximum(np.floor(length / CHORD), least), 1, _MOST), 1)
     return counts

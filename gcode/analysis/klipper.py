@@ -14,7 +14,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.speeds import LimitRows, Moves, Profile, corner_speeds, durations
-from gcode.planner import SLOWEST
+from gcode.planner import MIN_SPEED
 
 HORIZON = 256
 """Moves that are looked ahead; Klipper looks as far as it takes."""
@@ -36,7 +36,7 @@ class KlipperCorners:
         alone = path < _TINY
         length = np.where(alone, np.abs(delta[3]), path)
         direction = delta / length
-        nominal = np.minimum(np.maximum(feedrate, SLOWEST), np.where(alone, limits.feedrates[3], limits.feedrates[0]))
+        nominal = np.minimum(np.maximum(feedrate, MIN_SPEED), np.where(alone, limits.feedrates[3], limits.feedrates[0]))
         acceleration = np.where(alone, limits.retract, limits.printing)
         with np.errstate(divide="ignore"):
             up = 1.0 / np.abs(direction[2])

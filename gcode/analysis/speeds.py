@@ -15,7 +15,7 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats
 from gcode.frozen import frozen
-from gcode.planner import PLACES, SLOWEST, MotionLimits
+from gcode.planner import MIN_SPEED, PLACES, MotionLimits
 
 HORIZON = PLACES - 2  # corners that the planner sees ahead when it fixes a move's exit: one place moves, one is free
 
@@ -112,7 +112,7 @@ class Corners:
         """
         length, acceleration, lowest = _kinds(delta, limits)
         direction = delta / length
-        nominal = np.maximum(np.maximum(feedrate, lowest), SLOWEST)
+        nominal = np.maximum(np.maximum(feedrate, lowest), MIN_SPEED)
         with np.errstate(divide="ignore"):
             turns = 1.0 / np.abs(direction)  # how much faster than its axis a move may be
         nominal = np.minimum(nominal, _least(limits.feedrates, turns))

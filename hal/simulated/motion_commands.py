@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from gcode.arcs import centre_by_radius, chords
 from gcode.command import Command
 from gcode.modes import INCH
-from gcode.planner import AXES, FARTHEST, Vector
+from gcode.planner import AXES, MAX_LENGTH, Vector
 from hal.simulated import homing, limit_commands, tool_commands
 from hal.simulated.board import Board, Wait
 
@@ -84,7 +84,7 @@ def _end(board: Board, command: Command) -> Vector:
             relative = modal.relative_e if letter == "E" else modal.relative
             base = position[axis] if relative else -modal.offset[axis]
             target = base + value * modal.unit
-            if abs(target - position[axis]) <= FARTHEST:  # else a slip, which the planner does not take
+            if abs(target - position[axis]) <= MAX_LENGTH:  # else a slip, which the planner does not take
                 position[axis] = target
     lays = before < position[3] and position[:2] != place
     if modal.soft_endstops:

@@ -1,1 +1,1 @@
-"""What tests with a printer need, ours and other people's: a pytest plugin, and a driver for labgrid."""
+"""Support for tests with a printer, in this project and in others: a pytest plugin, and a driver for labgrid."""

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class LoopRunner(Protocol):
-    """Runs coroutines for a caller that waits."""
+    """Runs coroutines for a caller that blocks."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end."""
@@ -31,7 +31,7 @@ class LoopRunner(Protocol):
 
 
 class BackgroundLoop:
-    """An event loop in a thread: a real line is served whether or not somebody waits for it."""
+    """An event loop in a thread, which serves a real line even while no call runs."""
 
     def __init__(self) -> None:
         self._loop = WatchedLoop()
@@ -51,13 +51,13 @@ class BackgroundLoop:
 
 
 class BlockingPrinter:
-    """A printer that is opened, used and closed by plain calls; cold at the end."""
+    """A printer that is opened, used and closed by blocking calls; `close` turns its heaters off."""
 
     def __init__(self, address: str) -> None:
-        """Take an address; nothing is opened.
+        """Prepare; nothing is opened.
 
         Raises:
-            AddressError: it means nothing.
+            AddressError: no backend understands the address.
         """
         self._address = registry.check(address)
         self._runner: LoopRunner
@@ -68,7 +68,7 @@ class BlockingPrinter:
         """Connect.
 
         Raises:
-            PortError: the line cannot be opened, or nobody answers.
+            PortError: the line cannot be opened, or nothing answers.
         """
         simulated = self._address.scheme == "sim"
         self._runner = Clock(virtual=True) if simulated else BackgroundLoop()
@@ -80,10 +80,10 @@ class BlockingPrinter:
             raise
 
     def close(self) -> None:
-        """Switch the heaters off and disconnect.
+        """Turn the heaters off and disconnect.
 
         Raises:
-            HotPrinterError: the heaters could not be switched off.
+            HotPrinterError: the heaters could not be turned off.
         """
         try:
             self._runner.run(self._device.end(self._printer))
@@ -93,7 +93,7 @@ class BlockingPrinter:
 
     @property
     def identity(self) -> FirmwareIdentity:
-        """What M115 said."""
+        """The firmware's answer to M115."""
         return self._printer.identity
 
     @property
@@ -102,23 +102,23 @@ class BlockingPrinter:
         return self._printer.heaters
 
     def send(self, command: str, timeout: float | None = None) -> Sequence[str]:
-        """Send one command; return what the printer answered, `ok` last.
+        """Send one command; return the printer's answer, `ok` last.
 
         Raises:
             TimeoutError: there was no answer for `timeout` seconds.
-            NozzledError: the command may not be sent, or the connection ended.
+            NozzledError: the command cannot be sent, or the connection ended.
         """
         return self._runner.run(_within(timeout, self._printer.send(command)))
 
     def print_lines(self, commands: Sequence[str], timeout: float | None = None) -> None:
-        """Print commands as a job; return when the last one has been acknowledged; raises as `send`."""
+        """Print commands as a job; return once the last one has been acknowledged. Raises what `send` does."""
         self._runner.run(_within(timeout, print_lines(self._printer, commands)))
 
     def print_file(self, path: Path, timeout: float | None = None) -> None:
-        """Print a file, without the lines that are for the host; return when the last move is done; raises as `send`.
+        """Print a file without the lines for the host; return once the last move is done. Raises what `send` does.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         self.print_lines(list(_commands(path)), timeout)
         self.send("M400", timeout)

@@ -1,4 +1,4 @@
-"""Clock: the time of the printer under test, and the loop on which both live."""
+"""Clock: the time of the printer under test, and its event loop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,16 +10,16 @@ from hal.simulated.clock import VirtualClockLoop
 T = TypeVar("T")
 
 PATIENCE = 30.0
-"""Seconds that `until` waits unless told otherwise."""
+"""Seconds that `until` waits by default."""
 
 
 class Clock:
-    """An event loop, run whenever somebody has something to do on it.
+    """An event loop that runs only during `run`.
 
-    With a simulated printer the time is virtual: waiting takes none, and nothing happens between two runs.
+    For a simulated printer its time is virtual: it jumps to the next timer, and stands still between two runs.
 
     Attributes:
-        virtual: the time jumps.
+        virtual: the time is virtual.
     """
 
     def __init__(self, *, virtual: bool) -> None:
@@ -28,27 +28,27 @@ class Clock:
 
     @property
     def now(self) -> float:
-        """Seconds on the loop's clock; they begin anywhere."""
+        """Seconds on the loop's clock, from an arbitrary start."""
         return self._runner.get_loop().time()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end; for tests that are no coroutines themselves."""
+        """Run a coroutine to its end, for tests that are not coroutines themselves."""
         return self._runner.run(work)
 
     async def sleep(self, seconds: float) -> None:
         """Let seconds pass for the printer."""
         await asyncio.sleep(seconds)
 
-    async def until(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:  # noqa: ASYNC109 - what it gives up after is what a caller chooses
-        """Wait until `condition` returns something true.
+    async def until(self, condition: Callable[[], object], timeout: float = PATIENCE) -> None:  # noqa: ASYNC109 - callers choose the timeout
+        """Wait until `condition` returns a true value.
 
         Raises:
             TimeoutError: it did not within `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
-            while not condition():  # noqa: ASYNC110 - what is waited for knows no events
+            while not condition():  # noqa: ASYNC110 - a condition has no events
                 await asyncio.sleep(0.005)
 
     def close(self) -> None:
-        """End the loop and what is left on it."""
+        """End the loop and its remaining tasks."""
         self._runner.close()

@@ -1,4 +1,4 @@
-"""Device: a printer under test, which can be connected to again and again, and is left cold."""
+"""Device: a printer under test, which takes several connections in turn, and whose heaters are off at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -23,17 +23,17 @@ PATIENCE = 30.0  # s on the loop's clock
 
 
 class HotPrinterError(NozzledError):
-    """A printer could not be told to switch its heaters off."""
+    """The heaters of a printer could not be turned off."""
 
 
 class Device:
-    """A printer that can be connected to again and again.
+    """A printer that takes several connections in turn.
 
     Attributes:
-        speed: its seconds in each second on the loop's clock.
-        cold: its heaters have been switched off since the last connection.
-        restarts: why each connection may meet a board that has just booted; empty where none should.
-        session: what went over its line.
+        speed: its seconds per second on the loop's clock.
+        cold: its heaters have been turned off since the last connection.
+        restarts: why its board may have booted before each connection; empty: it should not.
+        session: the traffic on its line.
     """
 
     speed = 1.0
@@ -44,25 +44,25 @@ class Device:
         self.session = SessionKeeper()
 
     def make(self) -> Printer:
-        """Return a new object for the one device behind it."""
+        """Return a new connection to the device, not open yet."""
         raise NotImplementedError
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on the kind of loop that the device wants."""
+        """Run a coroutine on a loop that suits the device."""
         asyncio.run(work)
 
     def accepted(self) -> list[str] | None:
-        """Return the commands that the device has taken so far; None where it does not tell."""
+        """Return the commands that the device has accepted so far; None: it cannot tell."""
         return None
 
     def printer(self) -> Printer:
-        """Return a printer that is not open yet; the device is not known to be cold from here on."""
+        """Return a printer that is not open yet; from here on the device may be hot."""
         self.cold = False
         printer = self.make()
 
         def on_event(event: Event) -> None:
             if isinstance(event, FirmwareSaid) and event.severity == "info":
-                # the answer to an emergency stop: what has halted heats no more
+                # the confirmation of an emergency stop: a halted printer does not heat
                 self.cold = self.cold or isinstance(printer.error, FirmwareHalted)
 
         printer.subscribe(on_event)
@@ -70,7 +70,7 @@ class Device:
 
     @asynccontextmanager
     async def ready(self, listener: Callable[[Event], None] | None = None) -> AsyncIterator[Printer]:
-        """Have an open printer, which is switched off at the end whatever happens."""
+        """Yield an open printer, whose heaters are turned off at the end in any case."""
         printer = self.printer()
         if listener is not None:
             printer.subscribe(listener)
@@ -81,10 +81,10 @@ class Device:
             await self.end(printer)
 
     async def opened(self) -> Printer:
-        """Return an open printer whose temperatures are known, for `end`; where opening fails, it is closed.
+        """Return an open printer with known temperatures; the caller has to `end` it.
 
         Raises:
-            PortError: the line cannot be opened, or nobody answers.
+            PortError: the line cannot be opened, or nothing answers.
         """
         printer = self.printer()
         try:
@@ -96,8 +96,8 @@ class Device:
         return printer
 
     async def end(self, printer: Printer) -> None:
-        """Switch the heaters off where that is possible, and close; `cold` tells."""
-        with suppress(NozzledError, TimeoutError):  # what went wrong is the test's to tell, `cool` comes then
+        """Turn the heaters off if possible, which sets `cold`, and close."""
+        with suppress(NozzledError, TimeoutError):  # the test reports the error, and `cool` tries again
             async with asyncio.timeout(PATIENCE):
                 printer.feed(None)
                 for command in HEATERS_OFF:
@@ -106,22 +106,22 @@ class Device:
         await printer.close()
 
     async def cool(self) -> None:
-        """Switch the heaters off over a connection of its own, unless that is done.
+        """Turn the heaters off over a new connection, unless they are off.
 
         Raises:
-            HotPrinterError: they could not be.
+            HotPrinterError: they could not be turned off.
         """
         if not self.cold:
             with suppress(NozzledError):
                 async with self.ready():
                     pass
         if not self.cold:
-            raise HotPrinterError("the heaters could not be switched off: CUT THE PRINTER'S POWER if it is hot")
+            raise HotPrinterError("the heaters could not be turned off: CUT THE PRINTER'S POWER if it is hot")
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition."""
         async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110 - what is waited for knows no events
+            while not condition():  # noqa: ASYNC110 - a condition has no events
                 await asyncio.sleep(0.005)
 
     def _listen(self, transport: Transport) -> Transport:
@@ -129,14 +129,14 @@ class Device:
 
 
 class SimulatedDevice(Device):
-    """A simulated printer in this process, on the virtual clock; opening does not reset it."""
+    """A simulated printer in this process, on the virtual clock; opening a connection does not reset it."""
 
     def __init__(self, firmware: Firmware, address: str = "sim", speed: float = 1.0) -> None:
         super().__init__()
         self.firmware = firmware
         self._address = address
         self._clock = DeviceClock(firmware, speed)
-        firmware.reset(0.0)  # power on; a port whose DTR stays up does not reset it again
+        firmware.reset(0.0)  # power on; DTR stays up from here on, so no connection resets it
 
     def make(self) -> Printer:
         """Return a new object for it."""
@@ -148,20 +148,20 @@ class SimulatedDevice(Device):
         clock.run(work)
 
     def accepted(self) -> list[str]:
-        """Return the commands that the firmware has taken."""
+        """Return the commands that the firmware has accepted."""
         return [each.command for each in self.firmware.oracle.commands]
 
 
 class PortDevice(Device):
-    """Whatever is at an address, in real time."""
+    """The printer at an address, in real time."""
 
     def __init__(self, address: Address) -> None:
         super().__init__()
         self.address = address
         if address.scheme != "serial":
-            self.restarts = f"each connection to {address} may be to a board that has just booted"
+            self.restarts = f"the board at {address} may have booted before each connection"
         elif str(Path(address.target).resolve()).startswith("/dev/pts/"):
-            self.restarts = f"{address} is a pty: it has no DTR, so what opening does is its device's own choice"
+            self.restarts = f"{address} is a pty without DTR, whose device may boot at each connection"
 
     def make(self) -> Printer:
         """Return a new object for it."""

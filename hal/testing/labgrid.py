@@ -1,4 +1,4 @@
-"""A printer in a labgrid environment: a resource that says where it is, a driver that uses it.
+"""A printer in a labgrid environment: a resource with its address, and a driver for it.
 
     targets:
       main:
@@ -40,7 +40,7 @@ class PrinterAddress(Resource):
 @target_factory.reg_driver
 @attr.s(eq=False)
 class PrinterDriver(Driver):
-    """A printer, connected while the driver is active and cold when it is not any more."""
+    """A printer, connected while the driver is active; its heaters are off afterwards."""
 
     bindings = {"port": {"PrinterAddress", "SerialPort", "NetworkSerialPort"}}  # noqa: RUF012 - labgrid's way
 
@@ -51,13 +51,13 @@ class PrinterDriver(Driver):
         self._printer = printer
 
     def on_deactivate(self) -> None:
-        """Switch the heaters off and disconnect."""
+        """Turn the heaters off and disconnect."""
         self._printer.close()
 
     @property
     @Driver.check_active
     def identity(self) -> FirmwareIdentity:
-        """What the firmware says of itself."""
+        """The firmware's answer to M115."""
         return self._printer.identity
 
     @property
@@ -69,7 +69,7 @@ class PrinterDriver(Driver):
     @Driver.check_active
     @step(args=["command"], result=True)
     def send(self, command: str, timeout: float | None = None) -> Sequence[str]:
-        """Send one command; return what the printer answered, `ok` last."""
+        """Send one command; return the printer's answer, `ok` last."""
         return self._printer.send(command, timeout)
 
     @Driver.check_active
@@ -93,15 +93,15 @@ class PrinterDriver(Driver):
     @Driver.check_active
     @step()
     def emergency_stop(self) -> None:
-        """Stop everything now; the connection ends, and comes again with the next activation."""
+        """Stop everything now; the connection ends until the next activation."""
         self._printer.emergency_stop()
 
 
 def _address(port: Resource) -> str:
-    """Return the nozzled address of what the driver is bound to.
+    """Return the nozzled address of the resource to which the driver is bound.
 
     Raises:
-        AddressError: a network port speaks a protocol that is not spoken here.
+        AddressError: a network port has another protocol than `raw`.
     """
     if isinstance(port, PrinterAddress):
         return str(port.address)

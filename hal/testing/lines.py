@@ -11,8 +11,8 @@ class CommandLines:
     """A `hal.printer.LineSource` over commands in memory; a command's offset is its index.
 
     Attributes:
-        given: how many have been taken.
-        empty: all have been taken.
+        given: number of commands taken so far.
+        empty: set once all have been taken.
     """
 
     def __init__(self, commands: Iterable[str]) -> None:
@@ -39,7 +39,7 @@ async def print_lines(printer: Printer, commands: Iterable[str]) -> None:
 
     def on_event(event: Event) -> None:
         if isinstance(event, StateChanged) and event.new is not ConnectionState.READY:
-            lines.empty.set()  # nobody will take the rest
+            lines.empty.set()  # the rest will not be taken
 
     unsubscribe = printer.subscribe(on_event)
     try:

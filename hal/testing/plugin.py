@@ -1,7 +1,7 @@
 """pytest plugin: fixtures and markers for tests with a printer, simulated or real; see `docs/hil.md`.
 
-Every pytest run of an environment loads it, also of projects that have nothing to do with printers. So it imports
-nothing but pytest until a fixture is asked for, and leaves tests alone that ask for none.
+Every pytest run in the environment loads it, even for projects without printers. So it imports only pytest until a
+test uses one of its fixtures, and does not touch other tests.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # what pytest measures and rewrites must not be imported before it begins
+if TYPE_CHECKING:  # modules that pytest measures and rewrites must not be imported before it starts
     from hal.printer import Printer
     from hal.registry import Address
     from hal.simulated.oracle import Oracle
@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # what pytest measures and rewrites must not be imported befo
     from hal.testing.device import Device
 
 SIMULATED = "sim"
-LAST_LINES = 60  # of the conversation, in the report of a failing test
+LAST_LINES = 60  # of the session, in the report of a failing test
 
 DEVICE = pytest.StashKey["Device"]()
-"""Where a test's device stands, whose session is shown if the test fails."""
+"""The key of a test's device, whose session is shown if the test fails."""
 
 _MARKERS = (
     "heats: the test heats the printer; on hardware with --allow-heat only",
@@ -43,29 +43,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers; refuse one port for several processes.
+    """Declare the markers, and refuse to share a real printer among processes.
 
     Raises:
-        UsageError: a real printer is to be shared.
+        UsageError: several processes would use one real printer.
     """
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
     if _named(config) != SIMULATED and config.getoption("numprocesses", None):
-        raise pytest.UsageError("--printer: one printer serves one test at a time, leave -n away")
+        raise pytest.UsageError("--printer: one printer serves one test at a time; run without -n")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is not allowed on hardware, before anything is connected."""
+    """Skip tests that are not allowed on hardware, before anything is connected."""
     address = _named(item.config)
     if _uses_printer(item) and not _is_simulated(address):
         for marker, option in (("heats", "allow_heat"), ("moves", "allow_motion")):
             if item.get_closest_marker(marker) and not item.config.getoption(option):
-                pytest.skip(f"NOT TESTED on {address}: it {marker}; allow that by --{option.replace('_', '-')}")
+                pytest.skip(f"NOT TESTED on {address}: it {marker}; allow that with --{option.replace('_', '-')}")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
-    """Run an `async def` test that asks for our fixtures on their loop."""
+    """Run an `async def` test that uses these fixtures on their loop."""
     if not (_uses_printer(pyfuncitem) and inspect.iscoroutinefunction(pyfuncitem.obj)):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
@@ -77,20 +77,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the end of the conversation with the printer where a test failed."""
+    """Add the last lines of the session to the report of a failed test."""
     report = yield
     device = item.stash.get(DEVICE, None)
     if report.failed and device is not None:
         report.sections.append(("session with the printer", device.session.show(LAST_LINES)))
         if folder := item.config.getoption("sessions"):
-            kept = _keep(item, device, folder / f"{_file_name(item.nodeid)}.jsonl.gz")
-            report.sections.append(("whole session", kept))
+            saved = _save(item, device, folder / f"{_file_name(item.nodeid)}.jsonl.gz")
+            report.sections.append(("whole session", saved))
     return report
 
 
 @pytest.fixture(scope="session")
 def printer_address(request: pytest.FixtureRequest) -> "Address":
-    """The printer's address, by `--printer`."""
+    """The printer's address, from `--printer`."""
     from hal import registry  # noqa: PLC0415 - see the module's docstring
 
     return registry.check(_named(request.config))
@@ -98,7 +98,7 @@ def printer_address(request: pytest.FixtureRequest) -> "Address":
 
 @pytest.fixture
 def clock(printer_address: "Address") -> "Iterator[Clock]":
-    """The printer's time and loop: virtual with a simulated printer, real with any other."""
+    """The printer's time and loop: virtual for a simulated printer, real for any other."""
     from hal.testing.clock import Clock  # noqa: PLC0415 - see the module's docstring
 
     clock = Clock(virtual=printer_address.scheme == SIMULATED)
@@ -108,20 +108,20 @@ def clock(printer_address: "Address") -> "Iterator[Clock]":
 
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest, printer_address: "Address") -> "Scenario | None":
-    """What is to go wrong with the simulated printer, by the marker `scenario`; None: what the address says."""
+    """The faults of the simulated printer, from the marker `scenario`; None: those of the address."""
     from hal.testing.simulated import scenario_of  # noqa: PLC0415 - see the module's docstring
 
     mark = request.node.get_closest_marker("scenario")
     if mark is None:
         return None
     if printer_address.scheme != SIMULATED:
-        pytest.skip(f"NOT TESTED on {printer_address}: faults are the simulated printer's")
+        pytest.skip(f"NOT TESTED on {printer_address}: only a simulated printer has faults on demand")
     return scenario_of(mark.args, request.path.parent)
 
 
 @pytest.fixture
 def printer_device(request: pytest.FixtureRequest, printer_address: "Address", scenario: "Scenario | None") -> "Device":
-    """The device behind the address, for tests that connect by themselves."""
+    """The device at the address, for tests that connect to it themselves."""
     from hal.testing.device import PortDevice  # noqa: PLC0415 - see the module's docstring
     from hal.testing.simulated import simulated_device  # noqa: PLC0415 - as above
 
@@ -136,7 +136,7 @@ def printer_device(request: pytest.FixtureRequest, printer_address: "Address", s
 
 @pytest.fixture
 def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
-    """An open printer; it is cold and closed at the end, or the test has an error."""
+    """An open printer; at the end it is closed with its heaters off, or the test has an error."""
     printer = clock.run(printer_device.opened())
     try:
         yield printer
@@ -148,11 +148,11 @@ def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
 
 @pytest.fixture
 def oracle(printer_device: "Device", printer_address: "Address") -> "Oracle":
-    """What the simulated printer has taken in and done."""
+    """The record of what the simulated printer has received and done."""
     from hal.testing.device import SimulatedDevice  # noqa: PLC0415 - see the module's docstring
 
     if not isinstance(printer_device, SimulatedDevice):
-        pytest.skip(f"NOT TESTED on {printer_address}: only a simulated printer tells what it has taken in")
+        pytest.skip(f"NOT TESTED on {printer_address}: only a simulated printer has an oracle")
     return printer_device.firmware.oracle
 
 
@@ -172,12 +172,12 @@ def _file_name(nodeid: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", nodeid)[-120:]
 
 
-def _keep(item: pytest.Item, device: "Device", path: Path) -> str:
-    """Write the whole session to a file; return what to say about it."""
+def _save(item: pytest.Item, device: "Device", path: Path) -> str:
+    """Write the whole session to a file; return the text for the report."""
     from hal.testing.session import header_of  # noqa: PLC0415 - see the module's docstring
 
     try:
         device.session.save(path, header_of(_named(item.config)))
     except OSError as error:
-        return f"not kept: {error}"
+        return f"not saved: {error}"
     return f"nozzled replay --show {path}"

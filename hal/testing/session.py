@@ -1,4 +1,4 @@
-"""SessionKeeper: what went over the line in a test, in memory, to be shown where the test fails."""
+"""SessionKeeper: records the traffic of a test's line in memory, to show it if the test fails."""
 
 from collections import deque
 from datetime import UTC, datetime
@@ -8,19 +8,24 @@ from pathlib import Path
 from hal.replay import dialogue
 from hal.session_file import EVENT, Record, SessionEncoder, SessionHeader
 
-KEPT = 1 << 16
-"""Pieces that are kept, the last ones."""
+MAX_PIECES = 1 << 16
+"""Pieces that are kept; older ones are dropped."""
 
 
 class SessionKeeper:
-    """Takes the pieces that a `hal.recorder.RecordingTransport` hears."""
+    """A `hal.recorder.Listener` that keeps the last pieces.
+
+    Attributes:
+        records: the kept pieces.
+        taken: number of all pieces.
+    """
 
     def __init__(self) -> None:
-        self.records: deque[Record] = deque(maxlen=KEPT)
+        self.records: deque[Record] = deque(maxlen=MAX_PIECES)
         self.taken = 0
 
     def start(self) -> None:
-        """Begin; nothing is to be done for it."""
+        """Do nothing, as it is always ready."""
 
     def note(self, time: float, kind: str, data: bytes) -> None:
         """Take one piece."""
@@ -28,22 +33,22 @@ class SessionKeeper:
         self.records.append(Record(time, kind, data))
 
     def close(self) -> None:
-        """End; what was kept stays."""
+        """Do nothing; the pieces stay."""
 
     def show(self, last: int) -> str:
-        """Return the last lines of the conversation for a person to read."""
+        """Return the last lines of the conversation as text."""
         return "\n".join(list(dialogue(self.records))[-last:])
 
     def save(self, path: Path, header: SessionHeader) -> None:
-        """Write all that was kept as a session file.
+        """Write the kept pieces as a session file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         encoder = SessionEncoder()
-        lost = self.taken - len(self.records)
-        begin = [Record(0.0, EVENT, b"dropped %d" % lost)] if lost else []
-        data = encoder.header(header) + encoder.records([*begin, *self.records]) + encoder.end()
+        dropped = self.taken - len(self.records)
+        head = [Record(0.0, EVENT, b"dropped %d" % dropped)] if dropped else []
+        data = encoder.header(header) + encoder.records([*head, *self.records]) + encoder.end()
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 

@@ -13,7 +13,7 @@ from hal.testing.device import SimulatedDevice
 
 
 def simulated_device(address: Address, scenario: Scenario | None) -> SimulatedDevice:
-    """Return the simulated printer of an address, switched on; it remembers every command.
+    """Return the simulated printer of an address, switched on; its oracle keeps every command.
 
     Raises:
         AddressError: an option is wrong.
@@ -26,10 +26,10 @@ def simulated_device(address: Address, scenario: Scenario | None) -> SimulatedDe
 
 
 def scenario_of(what: tuple[object, ...], folder: Path) -> Scenario:
-    """Return the scenario that a marker's arguments mean.
+    """Return the scenario for the arguments of a marker.
 
     Raises:
-        ScenarioError: they mean none, or the file cannot be used.
+        ScenarioError: the arguments are wrong, or the file cannot be used.
     """
     match what:
         case (Scenario() as scenario,):

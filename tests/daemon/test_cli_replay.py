@@ -52,7 +52,9 @@ def test_the_first_difference_is_told_with_both_sides(tmp_path, altered, capsys)
     assert main(["replay", written(tmp_path / "a", session)]) == 1
     _, difference, gone = capsys.readouterr().out.splitlines()
     assert re.fullmatch(
-        rf"first difference at record {at}, at \d+\.\d+ s: recorded is -> 'N31 .*', now it is -> 'N30 .*'", difference
+        rf"first difference at record {at}, at \d+\.\d+ s: "
+        r"the recording has -> 'N31 .*', the host sent -> 'N30 .*'",
+        difference,
     )
     assert gone.startswith(f"replayed: {at} of {len(session.records)} records")
 

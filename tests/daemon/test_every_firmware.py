@@ -68,7 +68,7 @@ def test_a_print_arrives_exactly_once(tmp_path, name, latency, faults):
     told = [f"{each.time:.2f} {each.who} {each.what}" for each in outcome.events]
     if name in SILENT and faults:
         assert outcome.state in ("FAILED", "INTERRUPTED"), told
-        assert "this firmware cannot say whether it has read that" in outcome.reason
+        assert "this firmware cannot say whether it has read that command" in outcome.reason
         return
     assert (outcome.state, outcome.reason) == ("COMPLETED", None), told
     assert outcome.exact, (outcome.difference, told)

@@ -32,7 +32,7 @@ CASES = [
     ({"what": "double_ok"}, PART, PRINTED, None),
     ({"what": "late_ok", "seconds": 20}, PART, PRINTED, None),
     ({"what": "resend", "count": 3}, PART, PRINTED, None),
-    ({"what": "resend", "count": 100}, PART, PRINTED, f"the printer asked for line {LINE} 10 times in a row"),
+    ({"what": "resend", "count": 100}, PART, PRINTED, f"the printer requested line {LINE} 10 times in a row"),
     ({"what": "hang", "seconds": 10}, PART, PRINTED, None),
     ({"what": "hang"}, PART, PRINTED, "nor to 3 probes"),
     ({"what": "kill", "text": "Something broke"}, PART, BACK, "Error:Something broke"),

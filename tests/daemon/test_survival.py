@@ -18,7 +18,7 @@ from daemon.core.job.file_check import PAUSE, sha1_of
 from gcode import flight
 from gcode.compact import compactor
 from gcode.errors import QueueFull
-from gcode.flight import MOST
+from gcode.flight import MAX_WIRE_NUMBER
 from hal.logbook import UNREADABLE, Logbook
 from hal.simulated.clock import run
 from hal.simulated.config import FirmwareConfig
@@ -157,12 +157,12 @@ def test_killed_around_the_line_with_which_numbers_begin_anew(tmp_path_factory, 
         world = World(tmp_path_factory.mktemp("world"), window=window)
         with pytest.MonkeyPatch.context() as patched:
             if in_print:  # otherwise they begin anew with the job
-                patched.setattr(flight, "MANY", MOST)
+                patched.setattr(flight, "RENUMBER_ABOVE", MAX_WIRE_NUMBER)
             lives = [Life(bytes_left=left) for left in (1000, *kills)]
-            state = await print_on(world, *lives, chatty=True, from_line=MOST - 14)
+            state = await print_on(world, *lives, chatty=True, from_line=MAX_WIRE_NUMBER - 14)
         assert state is JobState.COMPLETED
         check(world, state)
-        assert world.firmware._receiver.last_number < MOST
+        assert world.firmware._receiver.last_number < MAX_WIRE_NUMBER
 
     run(main())
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.arcs import MOST_CHORDS, centre_by_radius, chords, turn
+from gcode.arcs import MAX_CHORDS, centre_by_radius, chords, turn
 
 EAST, NORTH = (10.0, 0.0, 0.0, 0.0), (0.0, 10.0, 0.0, 3.0)
 ORIGIN = (0.0, 0.0)
@@ -61,7 +61,7 @@ def test_there_is_no_centre_where_start_and_end_are_one():
 @pytest.mark.parametrize("radius", [1e5, 1e9, 1e90])
 def test_an_arc_of_any_size_is_bounded(radius):
     far = (radius, 0.0, 0.0, 0.0)
-    assert len(list(chords(far, (-radius, 0.0, 5.0, 0.0), ORIGIN, clockwise=False))) <= MOST_CHORDS
+    assert len(list(chords(far, (-radius, 0.0, 5.0, 0.0), ORIGIN, clockwise=False))) <= MAX_CHORDS
 
 
 _PLACE = st.tuples(*[st.floats(-100, 100)] * 4)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gcode.greeting import ASK, HELLO, MAX_BANNER, Greeting
+from gcode.greeting import HELLO, MAX_BANNER, QUERY, Greeting
 
 
 def test_hello_is_literally_this():
@@ -144,7 +144,7 @@ def test_the_late_answer_to_an_earlier_hello_is_waited_for():
 def test_who_says_nothing_to_two_hellos_is_asked_for_its_temperature_too():
     greeting = Greeting(0.0)
     said = [greeting.data_to_send(at) for at in (0.0, 2.0, 4.0, 6.0) if not greeting.tick(at)]
-    assert said == [HELLO, HELLO, HELLO + ASK, HELLO + ASK]
+    assert said == [HELLO, HELLO, HELLO + QUERY, HELLO + QUERY]
     greeting.receive(b"ok T:21.0 /0.0\n", 6.1)
     greeting.tick(6.6)
     assert greeting.done

@@ -1297,9 +1297,9 @@ def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells(
     link = fed(*moves(9))
     link.data_to_send(0.0)
     link.receive(b"ok N1 P15 B3\nok N2 P14 B3\n", 0.1)
-    assert (link.counters.planner_told, link.counters.planner_empty) == (2, 1)
+    assert (link.counters.planner_reports, link.counters.planner_empty) == (2, 1)
     link.receive(b"ok N3 P15 B3\nok\n", 0.2)
-    assert (link.counters.planner_told, link.counters.planner_empty) == (3, 2)
+    assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 2)
 
 
 def test_numbers_that_are_left_out_are_for_commands():

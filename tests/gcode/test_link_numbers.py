@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gcode import dialect
 from gcode.dialect import KLIPPER, MARLIN, REPETIER, SMOOTHIE, Dialect
 from gcode.errors import PrinterReset, RemoteProtocolError
-from gcode.flight import ANEW, FILLERS, HISTORY, MANY, MOST
+from gcode.flight import FILLERS, HISTORY, MAX_WIRE_NUMBER, RENUMBER_ABOVE, START_NUMBER
 from gcode.framing import frame
 from gcode.link import HostLink
 from gcode.outgoing import Ticket, job_line
@@ -18,7 +18,7 @@ from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
 from support.marlin import MarlinModel
 from support.walks import Hosts, Ring
 
-FIRST = MOST - 20
+FIRST = MAX_WIRE_NUMBER - 20
 ASK = b"N99999999 M105"
 
 
@@ -45,7 +45,7 @@ def answered(link):
 
 def begun_anew(spoken=MARLIN):
     """Return a link that has said M110 in the middle of a print, and has no answer yet."""
-    link = link_at(MOST - 1, spoken)
+    link = link_at(MAX_WIRE_NUMBER - 1, spoken)
     feed(link, [b"G1 X%d" % n for n in range(99)])
     wire(link)
     while not (said := wire(link, 0.1)):
@@ -59,8 +59,8 @@ def begun_anew(spoken=MARLIN):
 
 def test_every_firmware_can_count_further_than_numbers_go():
     for each in (*dialect.KNOWN, dialect.UNKNOWN):
-        assert each.counting.highest > MOST + HISTORY
-        assert each.longest_command == each.room(MOST + 1000), "a number has six digits"
+        assert each.counting.highest > MAX_WIRE_NUMBER + HISTORY
+        assert each.longest_command == each.room(MAX_WIRE_NUMBER + 1000), "a number has six digits"
 
 
 def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
@@ -76,20 +76,20 @@ def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
 
 @pytest.mark.parametrize("spoken", [MARLIN, SMOOTHIE])
 def test_a_job_begins_with_small_numbers(spoken):
-    link = link_at(MANY + 5, spoken)
+    link = link_at(RENUMBER_ABOVE + 5, spoken)
     feed(link, [b"G1 X1"], keep_position=False)
     assert wire(link) == [(b"99999999", b"M105")]
     assert answered(link) == [(b"1000", b"M110 N1000")]
 
 
 def test_one_that_has_sent_few_lines_counts_on():
-    link = link_at(MANY - 5)
+    link = link_at(RENUMBER_ABOVE - 5)
     feed(link, [b"G1 X1"], keep_position=False)
-    assert wire(link) == [(b"%d" % (MANY - 5), b"G1 X1")]
+    assert wire(link) == [(b"%d" % (RENUMBER_ABOVE - 5), b"G1 X1")]
 
 
 def test_an_idle_printer_that_is_asked_for_years_is_told_too():
-    link = link_at(MOST)
+    link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     assert wire(link) == [(b"99999999", b"M105")]
     assert answered(link) == [(b"1000", b"M110 N1000")]
@@ -97,12 +97,12 @@ def test_an_idle_printer_that_is_asked_for_years_is_told_too():
 
 def test_a_line_that_is_missing_is_sent_before_they_begin_anew():
     """Its ok was one too many; M110 is taken whatever is missing before it."""
-    link = link_at(MOST - 1)
+    link = link_at(MAX_WIRE_NUMBER - 1)
     feed(link, [b"G1 X1", b"G1 X2"])
     wire(link)
     link.receive(b"ok\nok\n", 0.1)
     wire(link, 0.1)
-    link.receive(b"Resend: %d\nok\n" % MOST, 0.1)
+    link.receive(b"Resend: %d\nok\n" % MAX_WIRE_NUMBER, 0.1)
     link.tick(1.0)
     assert wire(link, 1.0) == [(b"900000", b"G1 X2")]
     link.receive(b"ok\n", 1.1)
@@ -110,7 +110,7 @@ def test_a_line_that_is_missing_is_sent_before_they_begin_anew():
 
 
 def test_a_firmware_that_counts_nothing_is_asked_once():
-    link = link_at(MOST)
+    link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     wire(link)
     link.receive(b"ok T:20.0 /0.0\n", 0.1)
@@ -118,7 +118,7 @@ def test_a_firmware_that_counts_nothing_is_asked_once():
 
 
 def test_to_a_firmware_that_counts_modulo_nothing_is_said():
-    link = link_at(MOST - 1, REPETIER)
+    link = link_at(MAX_WIRE_NUMBER - 1, REPETIER)
     feed(link, [b"G1 X%d" % n for n in range(9)])
     said = wire(link)
     while not link.idle:
@@ -127,20 +127,20 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
         said += wire(link, 0.1)
     assert [command for _, command in said] == [b"G1 X%d" % n for n in range(9)]
     numbers = [int(number) for number, _ in said]
-    assert [number % 65536 for number in numbers] == [(MOST - 1 + n) % 65536 for n in range(9)]
+    assert [number % 65536 for number in numbers] == [(MAX_WIRE_NUMBER - 1 + n) % 65536 for n in range(9)]
     assert max(numbers[1:]) < 2 * 65536
     assert link.position.lines == 9
 
 
 def test_where_lines_have_no_numbers_nothing_is_said():
-    link = link_at(MOST, KLIPPER)
+    link = link_at(MAX_WIRE_NUMBER, KLIPPER)
     feed(link, [b"G1 X1"])
     assert link.data_to_send(0.0) == b"G1 X1\n"
 
 
 def test_the_command_itself_was_damaged():
     link = begun_anew()
-    wanted = link._flight.renewed
+    wanted = link._flight.last_renumbering
     link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % wanted, 0.2)
     link.tick(5.0)
     assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
@@ -195,7 +195,7 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
     job = [command for number, command in line.accepted if command.startswith(b"G1 ")]
     if link.error is None:
         assert job == file
-        assert max(number for number, _ in line.accepted) <= MOST + 4 + len(file)
+        assert max(number for number, _ in line.accepted) <= MAX_WIRE_NUMBER + 4 + len(file)
     else:
         assert isinstance(link.error, RemoteProtocolError)
         assert job == file[: len(job)]
@@ -208,21 +208,21 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
 def test_whoever_comes_next_goes_on_at_the_right_place(kills, cut, late):
     """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
     model, ring = MarlinModel(), Ring()
-    model.last = MOST - 13
+    model.last = MAX_WIRE_NUMBER - 13
     hosts = Hosts(
         model,
         [b"G1 X%d" % n for n in range(40)],
-        link_at(MOST - 12, MARLIN, ring.note),
+        link_at(MAX_WIRE_NUMBER - 12, MARLIN, ring.note),
         ring,
         lambda: HostLink(MARLIN, journal=ring.note),
     )
     hosts.walk([(behind, cut, False) for behind in kills], late=late)
-    assert model.last < MOST
+    assert model.last < MAX_WIRE_NUMBER
 
 
 def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
     ring = Ring()
-    link = link_at(MOST - 1, MARLIN, ring.note)
+    link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, ring.note)
     feed(link, [b"G1 X%d" % n for n in range(9)])
     link.data_to_send(0.0)
     link.receive(b"ok\n" * 4, 0.0)
@@ -235,4 +235,4 @@ def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
     after.reattach(ring.snapshot(), 1.0)
     assert after.data_to_send(1.0) == b"\n" + frame(99_999_999, b"M105")
     assert (after.next_number, after.next_on_wire) == (link.next_number, link.next_on_wire)
-    assert after.next_on_wire < ANEW + 20
+    assert after.next_on_wire < START_NUMBER + 20

@@ -16,7 +16,7 @@ from gcode.errors import PrinterReset
 from gcode.link import HostLink
 from gcode.meatpack import pack
 from gcode.outgoing import LinkNotice, Ticket, job_line
-from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_said, text_on_wire
+from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_state, text_on_wire
 from support.bad_line import BYTE_TIME, FAULTS, USES, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
@@ -177,10 +177,10 @@ def test_nothing_that_goes_packed_looks_like_an_emergency(texts):
 
 def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
     link = fed(*[b"G1X%d" % n for n in range(40)])
-    for doubts in range(1, packing.MOST_DOUBTS + 1):
-        now, last = 10.0 * doubts, doubts == packing.MOST_DOUBTS
+    for doubts in range(1, packing.MAX_DOUBTS + 1):
+        now, last = 10.0 * doubts, doubts == packing.MAX_DOUBTS
         link.data_to_send(now)
-        assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_said(b"[MP] PV01 OFF ESP")]
+        assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_state(b"[MP] PV01 OFF ESP")]
         assert link.deadline == now + DOUBT
         told = link.tick(now + DOUBT)
         assert [type(each) for each in told] == ([LinkNotice] if last else [])
@@ -205,7 +205,7 @@ def test_a_state_that_was_wrong_for_a_moment_only_is_no_trouble():
 def test_a_line_that_is_refused_again_and_again_goes_unpacked_in_the_end():
     link, told, now = fed(b"G1X1", b"G1X2"), [], 0.0
     out = link.data_to_send(now)
-    for _ in range(packing.MOST_REFUSALS):
+    for _ in range(packing.MAX_REFUSALS):
         assert told == []
         assert text_on_wire(out).startswith(b"N1G1X1*")
         now += 1.0

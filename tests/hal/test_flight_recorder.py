@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.flight_recorder import MOST_SINCE, SIZE, RecentLines, lines, recent_lines, records
+from hal.flight_recorder import MAX_RECENT, SIZE, RecentLines, lines, recent_lines, records
 from hal.session_file import EVENT, HOST, PRINTER
 
 WHOLE = b"echo:busy: processing\nok T:20.1 /0.0\r\n\nok\n"
@@ -67,5 +67,5 @@ def test_what_is_not_kept_any_more_is_a_gap():
     assert recent_lines(ring, 0.0).gap
     assert recent_lines(ring, 8.0).gap
     assert not recent_lines(ring, 10.0).gap
-    many = [(1.0, HOST, b"M105\n"), (2.0, PRINTER, b"x" * (MOST_SINCE + 1) + b"\n"), (3.0, HOST, b"M114\n")]
+    many = [(1.0, HOST, b"M105\n"), (2.0, PRINTER, b"x" * (MAX_RECENT + 1) + b"\n"), (3.0, HOST, b"M114\n")]
     assert recent_lines(many, 0.0) == RecentLines([(">", 3.0, "M114")], gap=True)

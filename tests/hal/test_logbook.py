@@ -9,7 +9,7 @@ from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
 from gcode.outgoing import JobPosition, Ticket
-from hal.logbook import HALF, LONGEST_FRAME, MAX_FRAME, UNREADABLE, Logbook
+from hal.logbook import HALF, MAX_FRAME, MAX_LONG_FRAME, UNREADABLE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
 
@@ -60,7 +60,7 @@ def test_without_frames_there_is_nothing_to_go_on_from():
 
 def test_a_frame_too_long_to_be_kept_ends_what_can_be_gone_on_from():
     logbook = Logbook()
-    logbook.note(line(1, b"M117 " + b"x" * LONGEST_FRAME), 0, Modes())
+    logbook.note(line(1, b"M117 " + b"x" * MAX_LONG_FRAME), 0, Modes())
     logbook.note(line(2), 0, Modes())
     assert logbook.snapshot() is None  # line 1 may be asked for
     logbook.note(line(3), 1, Modes())
@@ -99,7 +99,7 @@ def test_a_snapshot_half_written_leaves_the_one_before(tmp_path_factory, snapsho
     assert Logbook(path).read() in (snapshots[-1], {"the": "last"})
 
 
-@pytest.mark.parametrize("length", [MAX_FRAME, MAX_FRAME + 1, 200, LONGEST_FRAME])
+@pytest.mark.parametrize("length", [MAX_FRAME, MAX_FRAME + 1, 200, MAX_LONG_FRAME])
 def test_a_long_frame_is_kept_whole(tmp_path, length):
     logbook = Logbook(tmp_path / "logbook")
     sent = [line(1), line(2), line(3)]
@@ -114,7 +114,7 @@ def test_a_long_frame_is_kept_whole(tmp_path, length):
 def test_the_rest_of_another_frame_is_not_taken():
     logbook = Logbook()
     for number in (1, 1 + HISTORY):
-        logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else LONGEST_FRAME)), 0, None)
+        logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else MAX_LONG_FRAME)), 0, None)
     assert logbook.snapshot() is None
 
 

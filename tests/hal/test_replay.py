@@ -85,10 +85,10 @@ async def test_data_never_comes_from_within_write():
 @pytest.mark.parametrize(
     ("at", "said", "found"),
     [
-        (2.0, b"M106\n", "record 2, at 2.000 s: recorded is -> 'M105\\n', now it is -> 'M106\\n'"),
-        (2.0, b"M105\nM106\n", "record 3, at 2.500 s: recorded is <- 'ok T:2', now it is -> 'M106\\n'"),
-        (0.5, b"M105\n", "record 1, at 1.000 s: recorded is <- 'start\\n', now it is -> 'M105\\n'"),
-        (None, b"", "record 2, at 2.000 s: recorded is -> 'M105\\n', now it is nothing for 1 s"),
+        (2.0, b"M106\n", "record 2, at 2.000 s: the recording has -> 'M105\\n', the host sent -> 'M106\\n'"),
+        (2.0, b"M105\nM106\n", "record 3, at 2.500 s: the recording has <- 'ok T:2', the host sent -> 'M106\\n'"),
+        (0.5, b"M105\n", "record 1, at 1.000 s: the recording has <- 'start\\n', the host sent -> 'M105\\n'"),
+        (None, b"", "record 2, at 2.000 s: the recording has -> 'M105\\n', the host sent nothing for 1 s"),
     ],
 )
 async def test_the_line_is_lost_where_the_host_differs(at, said, found):

@@ -78,7 +78,9 @@ async def test_oks_too_many_do_not_end_the_wait(too_many, places):
     place = await printer.finished()
     assert 30 <= asyncio.get_running_loop().time() - began < 31
     assert place == ({"X": 1.0, "Y": 2.0, "Z": 0.3, "E": 0.0} if places else None)
-    assert len(asked(firmware.transport, "M114")) == (min(1 + too_many, rest.IN_ORDER) if places else rest.IN_ORDER)
+    assert len(asked(firmware.transport, "M114")) == (
+        min(1 + too_many, rest.MAX_STRAY_OKS) if places else rest.MAX_STRAY_OKS
+    )
     await printer.close()
 
 
@@ -137,7 +139,7 @@ async def test_the_answer_to_an_earlier_question_is_none_to_ours():
 async def test_a_firmware_that_never_tells_its_place_has_carried_out_what_so_many_questions_are_behind():
     printer, transport = await ready(lambda _: b"ok\n")
     await printer.finished()
-    assert len(asked(transport, "M114")) == rest.MOST_QUEUED
+    assert len(asked(transport, "M114")) == rest.MAX_QUEUED
     await printer.close()
 
 

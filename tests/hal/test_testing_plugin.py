@@ -147,7 +147,7 @@ def test_on_hardware_only_what_is_allowed_runs_and_it_is_left_cold(tmp_path):
         done = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=ON_HARDWARE)
     assert "1 failed, 2 passed, 3 skipped" in done.stdout, done.stdout
     assert "with the heater on" in done.stdout
-    assert f"NOT TESTED on {address}: it moves; allow that by --allow-motion" in done.stdout
+    assert f"NOT TESTED on {address}: it moves; allow that with --allow-motion" in done.stdout
     assert done.stdout.count("NOT TESTED") == 3
     lines = (tmp_path / "oracle.jsonl").read_text().splitlines()
     heating = [each["command"] for each in map(json.loads, lines) if each["command"].startswith("M104")]
@@ -157,7 +157,7 @@ def test_on_hardware_only_what_is_allowed_runs_and_it_is_left_cold(tmp_path):
 def test_heat_is_not_allowed_unasked(tmp_path):
     done = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
     assert "1 skipped" in done.stdout, done.stdout
-    assert "it heats; allow that by --allow-heat" in done.stdout
+    assert "it heats; allow that with --allow-heat" in done.stdout
 
 
 def test_an_address_that_means_nothing_is_an_error_that_says_so(tmp_path):
@@ -168,7 +168,7 @@ def test_an_address_that_means_nothing_is_an_error_that_says_so(tmp_path):
 def test_one_printer_is_not_shared_by_processes(tmp_path):
     done = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "leave -n away" in done.stderr
+    assert "run without -n" in done.stderr
 
 
 STRANGER = """

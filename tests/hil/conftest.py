@@ -95,9 +95,9 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:
     node, config, address = request.node, request.config, request.param
     if node.get_closest_marker("heats") and not config.getoption("allow_heat"):
-        pytest.skip(f"NOT TESTED on {address}: it heats; allow that by --allow-heat")
+        pytest.skip(f"NOT TESTED on {address}: it heats; allow that with --allow-heat")
     if node.get_closest_marker("moves") and not config.getoption("allow_motion"):
-        pytest.skip(f"NOT TESTED on {address}: it moves; allow that by --allow-motion")
+        pytest.skip(f"NOT TESTED on {address}: it moves; allow that with --allow-motion")
     if node.get_closest_marker("port") and not address.startswith("serial:"):
         pytest.skip(f"NOT TESTED on {address}: it is not a serial port")
 

@@ -249,7 +249,7 @@ def test_the_console_shows_sends_filters_and_keeps_a_refused_command(new_tab):
 
     field.fill("M110 N5")
     field.press("Enter")
-    expect(tab.page.get_by_text("would take the line counter away")).to_be_visible()
+    expect(tab.page.get_by_text("would change the line number")).to_be_visible()
     expect(field).to_have_value("M110 N5")
 
 

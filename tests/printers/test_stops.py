@@ -146,7 +146,7 @@ async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path)
 
 
 class HaltedKlipper(Klipper):
-    revived_by = "FIRMWARE_RESTART"
+    revival = "FIRMWARE_RESTART"
 
     def stop(self, why):
         self.shut_down(why)
@@ -154,7 +154,7 @@ class HaltedKlipper(Klipper):
 
 
 class HaltedSmoothie(Smoothie):
-    revived_by = "M999"
+    revival = "M999"
 
 
 @pytest.mark.parametrize("by", ["connect", "command"])
@@ -168,16 +168,16 @@ async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it
         await it.until(lambda: not it.ready, 20)
         await it.sleep(60)
         assert not it.ready
-        assert not it.firmware.arrived(board.revived_by), "nobody has looked at it yet"
-        assert f"send {board.revived_by} or connect again" in await it.error()
-        refused = await it.gcode(board.revived_by, "G28")
+        assert not it.firmware.arrived(board.revival), "nobody has looked at it yet"
+        assert f"send {board.revival} or connect again" in await it.error()
+        refused = await it.gcode(board.revival, "G28")
         assert refused.status == 400
         if by == "connect":
             assert (await it.api.post("/api/connection", {"command": "connect"})).status == 204
         else:
-            assert (await it.gcode(board.revived_by)).status == 204
+            assert (await it.gcode(board.revival)).status == 204
         await it.until(lambda: it.ready, 20)
-        assert len(it.firmware.arrived(board.revived_by)) == 1
+        assert len(it.firmware.arrived(board.revival)) == 1
         assert it.firmware.arrived("M104 S0")
         assert not await it.error()
 

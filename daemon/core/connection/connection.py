@@ -28,7 +28,7 @@ from hal.logbook import Logbook
 from hal.ports import UsbDevice
 from hal.printer import (
     ActionRequested,
-    Commanded,
+    CommandSink,
     ConnectionState,
     Event,
     FirmwareIdentity,
@@ -429,7 +429,9 @@ class Connection:
             )
         if self._saves:
             self._choose(address, rate)
-        log.info("printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.manner))
+        log.info(
+            "printer.connected", printer=str(address), firmware=printer.identity.name, **asdict(printer.flow_control)
+        )
         await self._greet(printer)
 
     def _choose(self, address: Address, rate: int) -> None:
@@ -440,7 +442,7 @@ class Connection:
             self._keeps = True
             self.on_chosen(str(self._addresses.given))
 
-    async def _greet(self, printer: Commanded) -> None:
+    async def _greet(self, printer: CommandSink) -> None:
         """Run the script for a printer that has just connected; it stays connected if the script fails."""
         try:
             for command in self._config.scripts.connected:

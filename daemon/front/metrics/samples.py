@@ -142,7 +142,7 @@ def _line(service: "Front") -> Iterator[_Row]:
     yield "link_resends", max(0, counters.resends - counters.bad_checksums - counters.wrong_numbers), "other"
     yield "link_timeouts", counters.timeouts
     yield "link_stray_oks", counters.stray_oks
-    yield "planner_empty_moves", counters.planner_empty if counters.planner_told else None
+    yield "planner_empty_moves", counters.planner_empty if counters.planner_reports else None
 
 
 def _core(core: CoreTally) -> Iterator[_Row]:

@@ -1,4 +1,4 @@
-"""Complaints: what the firmware says is wrong, and what follows: an end, a line of the job refused, or nothing."""
+"""ErrorTracker: what follows from an error of the firmware: the end, a refused line of the job, or nothing."""
 
 import re
 
@@ -8,32 +8,32 @@ from gcode.errors import FirmwareHalted
 from gcode.outgoing import RefusedLine
 from gcode.replies import FirmwareError, Reply, Resend, Text, parse
 
-SAID_BEFORE = 2.0
-"""Seconds for which what the firmware has said may be the reason for its stopping."""
+REASON_AGE = 2.0
+"""Seconds for which a text of the firmware may be the reason for a halt that follows it."""
 
 REASON_TIMEOUT = 1.0
-"""Seconds to wait for the reason for which a firmware has halted."""
+"""Seconds to wait for the reason once a halted firmware was asked for it."""
 
 _ERROR_HEAD = re.compile(rb"\s*Error:\s*\d+\s*")
 
 
-class Complaints:
-    """Follows what the firmware says.
+class ErrorTracker:
+    """Follows the replies for errors, and for the reason of a halt.
 
     Attributes:
-        halted_until: how long the reason is waited for, of a firmware that has halted without one; None: it has not.
-        refusal: to be told, unless a request to resend is next.
+        halted_until: the firmware has halted without a reason, which is waited for until then; None: it has not.
+        refusal: of a line of the job, reported unless a resend request comes next.
     """
 
     def __init__(self) -> None:
         self.halted_until: float | None = None
         self.refusal: RefusedLine | None = None
-        self._halted = ""  # what it said as it halted
-        self._said, self._said_at = "", 0.0  # the last text of the firmware's own, and when it came
-        self._head = b""  # of an error that goes on in the next line
+        self._halt = ""  # the line by which the firmware halted
+        self._text, self._text_at = "", 0.0  # its last text or error, and when it came
+        self._head = b""  # of an error that continues in the next line
 
     def parse(self, line: bytes) -> Reply:
-        """Parse a line; an error that was split (`Error:0`, then `: Extruder switched off. …`) is put together."""
+        """Parse a line; join an error that was split in two (`Error:0`, then `: Extruder switched off. …`)."""
         head, self._head = self._head, b""
         if head and line.lstrip().startswith(b":"):
             line = head + line.lstrip()
@@ -43,9 +43,9 @@ class Complaints:
         return parse(line)
 
     def settle(self, reply: Reply) -> RefusedLine | None:
-        """Return the refusal that stands, now that it is known what came behind it."""
+        """Return the refusal before this reply, unless the reply shows that it was none."""
         refusal, self.refusal = self.refusal, None
-        # a request behind an error: the line did not arrive well, in words that nobody knows
+        # a resend request after an unknown error: the line was damaged, and the firmware has its own words for that
         return None if isinstance(reply, Resend) else refusal
 
     def note(self, reply: Reply, dialect: Dialect, line: tuple[bytes, int] | None, now: float) -> bytes | None:
@@ -54,38 +54,38 @@ class Complaints:
         Args:
             reply: that has come.
             dialect: of the firmware.
-            line: command and offset of the job's line that it answers; None where it answers none.
+            line: command and offset of the job's line that it answers; None if it answers none.
             now: the time.
 
         Returns:
-            The command that asks for the reason, of a firmware that has halted without one.
+            The command that asks for the reason, if the firmware has halted without one.
 
         Raises:
-            FirmwareHalted: it does nothing any more.
+            FirmwareHalted: it obeys nothing until it is reset or revived.
         """
         if self.halted_until is not None and isinstance(reply, FirmwareError):
-            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halted}{dialect.errors.remedy}")
+            raise FirmwareHalted(f"the firmware stopped: {reply.text or self._halt}{dialect.errors.remedy}")
         follows = consequence(dialect, reply)
         if follows == "halt":
             return self._on_halt(reply, dialect, now)
         if follows == "refusal" and line is not None:
             self.refusal = RefusedLine(reply.line.strip(), *line)
         if isinstance(reply, FirmwareError | Text):
-            self._said, self._said_at = reply.line.strip(), now
+            self._text, self._text_at = reply.line.strip(), now
         return None
 
     def _on_halt(self, reply: Reply, dialect: Dialect, now: float) -> bytes | None:
-        asked_by = dialect.errors.asked_by
-        if isinstance(reply, FirmwareError) or asked_by is None:
-            before = f" (before that: {self._said})" if self._said and now - self._said_at < SAID_BEFORE else ""
+        query = dialect.errors.reason_query
+        if isinstance(reply, FirmwareError) or query is None:
+            before = f" (before that: {self._text})" if self._text and now - self._text_at < REASON_AGE else ""
             text = reply.text if isinstance(reply, FirmwareError) else reply.line.strip()
             text = text or f"it says {reply.line.strip()!r} and does nothing until it is reset"
             raise FirmwareHalted(f"the firmware stopped: {text}{before}{dialect.errors.remedy}")
         if self.halted_until is not None:
             return None
-        self._halted, self.halted_until = reply.line.strip(), now + REASON_TIMEOUT
-        return asked_by
+        self._halt, self.halted_until = reply.line.strip(), now + REASON_TIMEOUT
+        return query
 
     def no_reason(self, dialect: Dialect) -> FirmwareHalted:
-        """Return the end of the conversation with a firmware that has not told why it has halted."""
-        return FirmwareHalted(f"the firmware stopped: {self._halted}{dialect.errors.remedy}")
+        """Return the error that ends the conversation with a firmware that did not say why it halted."""
+        return FirmwareHalted(f"the firmware stopped: {self._halt}{dialect.errors.remedy}")

@@ -1,0 +1,107 @@
+"""LineProbe: asks a printer which line it wants next, when no host remembers what was sent.
+
+A firmware that counts lines refuses a line with an impossible number, and names the line that it expects. The probe
+changes nothing. The line feed in front of it ends whatever the dead host left half-sent in the receive buffer. The
+firmware may request that line again or take it for a command, so the probe is repeated until two answers agree.
+"""
+
+from gcode.dialect import Dialect
+from gcode.errors import LinkError, PrinterReset, PrinterSilent
+from gcode.framing import frame
+from gcode.packing import RESET
+from gcode.replies import BoardStarted, Busy, Reply, Resend, Temperatures, parse
+
+QUIET = 0.5
+"""Seconds after a resend request in which another may come: one for the half-sent line, one for the probe."""
+
+PATIENCE = 10.0
+"""Seconds without a sign of life before the probe is repeated."""
+
+MAX_PROBES = 6
+"""Probes, answered or not, before the printer counts as silent."""
+
+
+class LineProbe:
+    """Fed with bytes and asked for bytes like `HostLink`; done once `number` or `error` is set.
+
+    Attributes:
+        number: of the line that the printer wants next, as the printer counts.
+        error: why the number could not be found out.
+    """
+
+    def __init__(self, dialect: Dialect, number: int, now: float, *, unpacks: bool | None = None) -> None:
+        """Prepare the probe; nothing is sent yet.
+
+        Args:
+            dialect: of the firmware.
+            number: roughly that of the last line sent.
+            now: the time.
+            unpacks: whether M115 reported a MeatPack decoder; None: it is not known.
+        """
+        self.number: int | None = None
+        self.error: LinkError | None = None
+        # a decoder may be waiting for packed bytes; a firmware without one would take the orders for a line
+        self._packing = None if dialect.packing == "reported" and unpacks is False else dialect.packing
+        reset = b"" if self._packing is None else RESET
+        self._probe = reset + b"\n" + frame(dialect.impossible_number(number), b"M105")
+        self._partial = b""
+        self._due = now
+        self._probes = 0
+        self._answer: int | None = None  # the number in the answer to the last probe
+        self._previous: int | None = None  # the one before
+
+    @property
+    def may_unpack(self) -> bool:
+        """The firmware may have a decoder that waits for packed bytes."""
+        return self._packing is not None
+
+    @property
+    def done(self) -> bool:
+        """The probe has succeeded or failed."""
+        return self.number is not None or self.error is not None
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `data_to_send`; None once the probe is done."""
+        return None if self.done else self._due
+
+    def data_to_send(self, now: float) -> bytes:
+        """Return what may go on the wire now."""
+        if self.done or now < self._due:
+            return b""
+        if self._answer is not None and self._answer == self._previous:
+            self.number = self._answer
+            return b""
+        if self._probes >= MAX_PROBES:
+            self.error = PrinterSilent(
+                f"the printer did not say which line it wants, though it was asked {MAX_PROBES} times: its firmware "
+                "may have stopped in the meantime (M85 does that); if so, reset it"
+            )
+            return b""
+        silent = self._answer is None and self._probes > 0
+        self._previous, self._answer = self._answer, None
+        self._probes += 1
+        self._due = now + PATIENCE
+        # An order that the dead host left half-sent swallows the RESET in front of the probe, and the decoder then
+        # finds no line end in it. So another RESET precedes that one; not at once where a firmware without a decoder
+        # may answer these bytes.
+        resets = self._packing == "unreported" or (self._packing == "reported" and silent)
+        return RESET + self._probe if resets else self._probe
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the printer."""
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()[-4096:]
+        for line in lines:
+            if not self.done and (text := line.strip(b"\r\0")):
+                self._note(parse(text[:4096]), now)
+
+    def _note(self, reply: Reply, now: float) -> None:
+        if isinstance(reply, Resend):
+            if self._answer is None:  # some firmwares repeat the request until the line comes
+                self._due = now + QUIET
+            self._answer = reply.number
+        elif isinstance(reply, BoardStarted):
+            self.error = PrinterReset("the printer restarted: it has forgotten where it was")
+        elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
+            self._due = max(self._due, now + PATIENCE)  # it answers after the command it is working on
