@@ -1,9 +1,9 @@
-"""Binary G-code (.bgcode) → the text that it was made of. Incremental, one block in memory; sans-IO.
+"""Decodes binary G-code (.bgcode) into text. Incremental, with one block in memory; sans-IO.
 
-Blocks have a header, parameters, data and a CRC-32 over all of these
-(https://github.com/prusa3d/libbgcode/blob/main/doc/specifications.md). What slicers write into the comments of plain
-G-code is in blocks of its own, and becomes comments again: who made it and pictures at the beginning, what a print
-takes and the settings at the end, where PrusaSlicer writes them.
+A block has a header, parameters, data and a CRC-32 over all of these
+(https://github.com/prusa3d/libbgcode/blob/main/doc/specifications.md). Metadata, which slicers write into comments of
+plain G-code, have blocks of their own. They become comments again, where PrusaSlicer writes them: the producer and
+thumbnails at the beginning, the figures of the print and the settings at the end.
 """
 
 import base64
@@ -19,13 +19,13 @@ from gcode.frozen import frozen
 from gcode.heatshrink import decompress
 
 MAGIC = b"GCDE"
-MAX_BLOCK = 16 * 1024 * 1024  # bytes, packed and unpacked; PrusaSlicer makes blocks of 64 KiB
+MAX_BLOCK = 16 * 1024 * 1024  # bytes, compressed and not; PrusaSlicer writes blocks of 64 KiB
 MAX_METADATA = 4 * 1024 * 1024  # bytes of all tables together
 
 _VERSION = 1
 _FILE_HEADER, _BLOCK_HEADER = struct.Struct("<4sIH"), struct.Struct("<HHI")
 _SIZE, _CRC = struct.Struct("<I"), struct.Struct("<I")
-_HEATSHRINK = {2: (11, 4), 3: (12, 4)}  # compression: bits of window and lookahead
+_HEATSHRINK = {2: (11, 4), 3: (12, 4)}  # compression → bits of window and lookahead
 _PICTURES = {0: "thumbnail", 1: "thumbnail_JPG", 2: "thumbnail_QOI"}
 _ROW = 78  # characters of base64 in a line
 _RUN_TOGETHER = re.compile(rb"^G\d[^ \n;]*$", re.MULTILINE)  # a command without blanks
@@ -33,7 +33,7 @@ _WORD_BEGINS = re.compile(rb"(?<=[\d.])(?=[A-Za-z])")
 
 
 class BlockKind(IntEnum):
-    """Of a block."""
+    """The kind of a block."""
 
     FILE = 0
     GCODE = 1
@@ -54,12 +54,12 @@ _NAMES = {
 
 
 class BgcodeError(CommandError):
-    """A file of binary G-code is not what it should be; the text says which block."""
+    """A file of binary G-code is damaged or unknown; the text says which block."""
 
 
 @frozen
 class _Block:
-    """A block whose header is read; `size` is of its parameters and data as they stand in the file."""
+    """The header of a block; `size` is that of parameters and data in the file."""
 
     kind: BlockKind
     compression: int
@@ -69,23 +69,23 @@ class _Block:
 
 
 class BgcodeDecoder:
-    """Give the file piece by piece to `feed`, then call `finish`; both yield the text."""
+    """Decodes a file that is given to `feed` piece by piece, up to `finish`; both yield the text."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
-        self._checked: bool | None = None  # blocks have a checksum; None: the file's header has not come yet
+        self._checked: bool | None = None  # blocks have a checksum; None: the file's header has not been read yet
         self._block: _Block | None = None
         self._number = 0
         self._producer = ""
         self._tables: dict[BlockKind, list[bytes]] = {BlockKind.PRINT: [], BlockKind.SLICER: []}
-        self._kept = 0
+        self._metadata_size = 0
         self._has_gcode = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes.
 
         Raises:
-            BgcodeError: it is damaged, or of a kind that is not known.
+            BgcodeError: the file is damaged, or of an unknown kind.
         """
         self._waiting += data
         while self._advance():
@@ -94,10 +94,10 @@ class BgcodeDecoder:
                 yield from self._text(block, body)
 
     def finish(self) -> Iterator[bytes]:
-        """The file ends here.
+        """End the file.
 
         Raises:
-            BgcodeError: it should not.
+            BgcodeError: the file is cut off.
         """
         if self._checked is None or self._block is not None or self._waiting:
             raise BgcodeError(f"binary G-code: the file is cut off in {self._place()}")
@@ -113,7 +113,7 @@ class BgcodeDecoder:
     # -- blocks --------------------------------------------------------------------------------------------
 
     def _advance(self) -> bool:
-        """Read the next header, if it is there; tell whether there may be more to do."""
+        """Read the next header if it is complete; tell whether more can be read."""
         if self._checked is None:
             if len(self._waiting) < _FILE_HEADER.size:
                 return False
@@ -132,9 +132,9 @@ class BgcodeDecoder:
         if magic != MAGIC:
             raise BgcodeError("this is not binary G-code: it does not begin with GCDE")
         if version != _VERSION:
-            raise BgcodeError(f"binary G-code of version {version} is not known, only {_VERSION}")
+            raise BgcodeError(f"binary G-code of version {version} is unknown; version {_VERSION} is supported")
         if checksum > 1:
-            raise BgcodeError(f"binary G-code with checksums of kind {checksum} is not known")
+            raise BgcodeError(f"binary G-code with checksums of type {checksum} is unknown")
         return bool(checksum)
 
     def _block_header(self) -> _Block | None:
@@ -157,13 +157,13 @@ class BgcodeDecoder:
         return _Block(BlockKind(kind), compression, unpacked, self._take(length), parameters + packed)
 
     def _body(self, block: _Block) -> bytes | None:
-        """Return parameters and data, checked; None if they are not there yet."""
+        """Return parameters and data, with a valid checksum; None: they are not complete yet."""
         if not self._complete(block):
             return None
         body = self._take(block.size)
         if self._checked:
-            [told] = _CRC.unpack(self._take(_CRC.size))
-            if zlib.crc32(body, zlib.crc32(block.header)) != told:
+            [checksum] = _CRC.unpack(self._take(_CRC.size))
+            if zlib.crc32(body, zlib.crc32(block.header)) != checksum:
                 raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: its checksum is wrong")
         return body
 
@@ -179,7 +179,7 @@ class BgcodeDecoder:
         name = f" ({_NAMES[block.kind]})" if block else ""
         return f"block {self._number if block else self._number + 1}{name}"
 
-    # -- their text ----------------------------------------------------------------------------------------
+    # -- text ----------------------------------------------------------------------------------------------
 
     def _text(self, block: _Block, body: bytes) -> Iterator[bytes]:
         try:
@@ -197,21 +197,21 @@ class BgcodeDecoder:
             raise BgcodeError(f"binary G-code: {self._place(block)} is damaged: {error}") from error
 
     def _table(self, kind: BlockKind, encoding: int, data: bytes) -> Iterator[bytes]:
-        if encoding != 0:  # JSON, in newer files beside the table: nothing that comments could say
+        if encoding != 0:  # JSON in newer files, in addition to the table; not for comments
             return
-        self._kept += len(data)
-        if self._kept > MAX_METADATA:
+        self._metadata_size += len(data)
+        if self._metadata_size > MAX_METADATA:
             raise CommandError(f"the tables have more than {MAX_METADATA} bytes")
         pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(b"=") for line in data.splitlines())]
         comments = b"".join(b"; " + key + b" = " + value + b"\n" for key, value in pairs if key)
         if kind is BlockKind.FILE:
-            yield self._made_by(dict(pairs))
+            yield self._producer_comment(dict(pairs))
         elif kind in self._tables:
             self._tables[kind].append(comments)
         else:
             yield comments
 
-    def _made_by(self, pairs: dict[bytes, bytes]) -> bytes:
+    def _producer_comment(self, pairs: dict[bytes, bytes]) -> bytes:
         producer = pairs.get(b"Producer", b"")
         self._producer = producer.decode("utf-8", "replace")
         on = pairs.get(b"Produced on", b"")
@@ -219,19 +219,19 @@ class BgcodeDecoder:
 
 
 def _unpacked(block: _Block, data: bytes) -> bytes:
-    """Return the data of a block.
+    """Return the data of a block, decompressed.
 
     Raises:
-        CommandError: they are not as long as they are told to be.
+        CommandError: their size differs from that in the header, or the compression is unknown.
     """
     if block.compression == 0:
         return data
     if block.compression == 1:
         inflate = zlib.decompressobj()
-        found = inflate.decompress(data, block.unpacked + 1)
-        if len(found) != block.unpacked or not inflate.eof:
-            raise CommandError(f"it has {len(found)} bytes unpacked, or more, and not {block.unpacked}")
-        return found
+        result = inflate.decompress(data, block.unpacked + 1)
+        if len(result) != block.unpacked or not inflate.eof:
+            raise CommandError(f"it has at least {len(result)} bytes unpacked, its header says {block.unpacked}")
+        return result
     if block.compression in _HEATSHRINK:
         return decompress(data, *_HEATSHRINK[block.compression], block.unpacked)
     raise CommandError(f"unknown compression: {block.compression}")

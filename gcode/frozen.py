@@ -1,9 +1,9 @@
-"""`@frozen`: what `@dataclass(frozen=True, slots=True)` is, made in a tenth of the time.
+"""`@frozen`: a `@dataclass(frozen=True, slots=True)` that is created in a tenth of the time.
 
-`dataclass` has Python compile up to six methods for each class: 0.5 ms and 9 KB, a hundred times until a printer is
-READY, which was a fifth of what a start of the core costs. Here all classes share five of the six, and `__init__` is
-compiled for the first instance. `fields`, `replace`, `asdict`, `match` and msgspec see a dataclass like any other.
-`@mutable` is the same of `@dataclass(slots=True)`.
+`dataclass` compiles up to six methods for each class: 0.5 ms and 9 KB, a hundred times until a printer is READY, which
+was a fifth of the start-up cost of the core. Here all classes share five of the six methods, and `__init__` is compiled
+for the first instance. To `fields`, `replace`, `asdict`, `match` and msgspec it is a dataclass like any other.
+`@mutable` is a `@dataclass(slots=True)` created in the same way.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,46 +15,46 @@ _T = TypeVar("_T")
 _Init = Callable[..., None]
 
 _keys: dict[type, Callable[[Any], object]] = {}
-"""What instances are compared by, for the classes of which some have been."""
+"""The comparison key of each class whose instances have been compared."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[_T]) -> type[_T]:
-    """Make an immutable class with slots of this one, whose instances are equal where their fields are."""
-    return _made(cls, _OF_FROZEN, "_set(self, {0!r}, {0})")
+    """Make a class an immutable dataclass with slots."""
+    return _build(cls, _OF_FROZEN, "_set(self, {0!r}, {0})")
 
 
 @dataclass_transform(field_specifiers=(field,))
 def mutable(cls: type[_T]) -> type[_T]:
-    """Make a class with slots of this one, whose instances are equal where their fields are."""
-    return _made(cls, _OF_MUTABLE, "self.{0} = {0}")
+    """Make a class a dataclass with slots."""
+    return _build(cls, _OF_MUTABLE, "self.{0} = {0}")
 
 
-def _made(cls: type[_T], methods: Mapping[str, object], assign: str) -> type[_T]:
+def _build(cls: type[_T], methods: Mapping[str, object], assign: str) -> type[_T]:
     own = vars(cls)
-    cls.__doc__ = cls.__doc__ or cls.__name__  # else `dataclass` works a signature out to put there, 0.2 ms
-    made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    cls.__doc__ = cls.__doc__ or cls.__name__  # otherwise `dataclass` computes a signature for it, 0.2 ms
+    result = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     for name, method in methods.items():
         if name not in own:
-            setattr(made, name, method)
+            setattr(result, name, method)
     if "__init__" not in own:
-        _set_init(made, assign)
-    return made
+        _set_init(result, assign)
+    return result
 
 
-def _set_init(made: type, assign: str) -> None:
+def _set_init(cls: type, assign: str) -> None:
     def first(self: object, *args: object, **named: object) -> None:
-        made.__init__ = init = _compiled(made, assign)  # type: ignore[misc]  # it is this one's place
+        cls.__init__ = init = _compile_init(cls, assign)  # type: ignore[misc]  # it replaces this function
         init(self, *args, **named)
 
-    made.__init__ = first  # type: ignore[misc]  # as above
+    cls.__init__ = first  # type: ignore[misc]  # as above
 
 
-def _compiled(made: Any, assign: str) -> _Init:
-    """Return the method that takes the fields as arguments, in the order and with the defaults that they have."""
+def _compile_init(cls: Any, assign: str) -> _Init:
+    """Return the `__init__` that takes the fields as arguments, in their order and with their defaults."""
     scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
     positional, by_name, body = ["self"], list[str](), list[str]()
-    for each in fields(made):
+    for each in fields(cls):
         name = argument = each.name
         if each.default is not MISSING:
             scope[f"_default_{name}"] = each.default
@@ -65,24 +65,24 @@ def _compiled(made: Any, assign: str) -> _Init:
             body.append(f"  if {name} is _missing: {name} = _make_{name}()")
         (by_name if each.kw_only else positional).append(argument)
         body.append("  " + assign.format(name))
-    if hasattr(made, "__post_init__"):
+    if hasattr(cls, "__post_init__"):
         body.append("  self.__post_init__()")
     arguments = ", ".join([*positional, *(["*", *by_name] if by_name else [])])
     exec("\n".join([f"def __init__({arguments}):", *body, "  return"]), scope)  # noqa: S102 - as `dataclass` does
     init: _Init = scope["__init__"]
-    init.__qualname__ = f"{made.__qualname__}.__init__"  # for who has given too few arguments
+    init.__qualname__ = f"{cls.__qualname__}.__init__"  # for the message about a missing argument
     return init
 
 
 def _key(kind: Any) -> Callable[[Any], object]:
-    """Return what takes out of an instance of this class what it is compared by."""
+    """Return the function that returns the comparison key of an instance."""
     if (key := _keys.get(kind)) is None:
         names = [each.name for each in fields(kind) if each.compare]
         key = _keys[kind] = attrgetter(*names) if names else lambda _: ()
     return key
 
 
-def _equals(self: Any, other: object) -> Any:  # a bool, or NotImplemented
+def _equals(self: Any, other: object) -> Any:  # a bool or NotImplemented
     kind = self.__class__
     if other.__class__ is not kind:
         return NotImplemented
@@ -112,8 +112,8 @@ def _state(self: Any) -> list[Any]:
 
 
 def _set_state(self: Any, state: list[Any]) -> None:
-    for each, kept in zip(fields(self), state, strict=True):
-        object.__setattr__(self, each.name, kept)
+    for each, value in zip(fields(self), state, strict=True):
+        object.__setattr__(self, each.name, value)
 
 
 _OF_MUTABLE: Mapping[str, object] = {"__eq__": _equals, "__repr__": _shown, "__hash__": None}
@@ -122,6 +122,6 @@ _OF_FROZEN: Mapping[str, object] = {
     "__hash__": _hashed,
     "__setattr__": _refuse_to_set,
     "__delattr__": _refuse_to_delete,
-    "__getstate__": _state,  # as copy and pickle would set what cannot be set
+    "__getstate__": _state,  # as copy and pickle cannot set the fields
     "__setstate__": _set_state,
 }

@@ -1,7 +1,7 @@
 """Heatshrink: LZSS for small devices, as binary G-code uses it (https://github.com/atomicobject/heatshrink).
 
-Bits, the highest of each byte first: 1 and eight bits are a byte as it is; 0, `window` bits and `lookahead` bits are a
-piece of what came before: how far back, and how long, each less one. Before the beginning there are zeros.
+The bits of each byte count from the highest. A 1 and eight bits are a literal byte. A 0, `window` bits and `lookahead`
+bits are a copy of earlier output: its distance minus one, and its length minus one. Zeros precede the output.
 """
 
 from gcode.errors import CommandError
@@ -11,25 +11,25 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
     """Return exactly `size` bytes.
 
     Args:
-        data: compressed.
-        window: bits that say how far back.
-        lookahead: bits that say how long.
-        size: of the result, as it was told.
+        data: compressed bytes.
+        window: bits of a distance.
+        lookahead: bits of a length.
+        size: of the result, from the file's header.
 
     Raises:
-        CommandError: there is less in it, or more than the bits that fill its last byte.
+        CommandError: the data give less, or more than the bits that fill the last byte.
     """
-    out = bytearray(1 << window)  # the zeros before the beginning
+    out = bytearray(1 << window)  # the zeros before the output
     wanted = len(out) + size
-    bits, count, at = 0, 0, 0  # bits that are not used yet, how many, the next byte
+    bits, count, at = 0, 0, 0  # unused bits, their number, index of the next byte
     back, piece = 1 + window + lookahead, (1 << lookahead) - 1
     while len(out) < wanted:
-        while count <= back and at < len(data):  # four bytes at once: fewer turns
+        while count <= back and at < len(data):  # four bytes at once, for fewer turns
             more = data[at : at + 4]
             bits = bits << 8 * len(more) | int.from_bytes(more, "big")
             count += 8 * len(more)
             at += 4
-        if count and bits >> (count - 1):  # a byte as it is; the bits above are taken away below
+        if count and bits >> (count - 1):  # a literal byte; used bits are cleared below
             if count < 9:  # noqa: PLR2004 - a tag and a byte
                 raise CommandError("compressed data (heatshrink) is cut off")
             count -= 9
@@ -38,9 +38,9 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
             if count < back:
                 raise CommandError("compressed data (heatshrink) is cut off")
             count -= back
-            found = bits >> count
-            length = (found & piece) + 1
-            start = len(out) - (found >> lookahead) - 1
+            reference = bits >> count
+            length = (reference & piece) + 1
+            start = len(out) - (reference >> lookahead) - 1
             _repeat(out, start, length)
         bits &= (1 << count) - 1
     if len(out) != wanted or len(data) - at > 0 or count >= 2 * 8:
@@ -49,7 +49,7 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
 
 
 def _repeat(out: bytearray, start: int, length: int) -> None:
-    """Copy a piece to the end, which may reach into itself."""
+    """Append a copy of earlier output, which may overlap itself."""
     distance = len(out) - start
     if distance >= length:
         out += out[start : start + length]

@@ -1,10 +1,10 @@
-"""MeatPack: two characters in a byte, where both are among the fifteen that G-code is mostly made of. Sans-IO.
+"""MeatPack: packs two characters into a byte if both are among the fifteen most frequent ones of G-code. Sans-IO.
 
-A byte holds its first character in the low half, the second in the high one; 15 says that the character follows as a
-byte of its own. Two bytes 0xFF and a third are a command. Without blanks, the place of the blank in the table is that
-of E. A line of odd length ends in two line feeds, of which the second is dropped.
+The low half of a byte holds the first character, the high half the second; 15 means that the character follows as a
+byte of its own. Two bytes 0xFF and a third are an order. Without blanks, E takes the place of the blank in the table.
+A line of odd length ends in two line feeds, of which the second is dropped.
 
-Sources: Marlin's `feature/meatpack.h` for what a firmware does, `doc/specifications.md` of libbgcode for files.
+Sources: Marlin's `feature/meatpack.h` for firmware, `doc/specifications.md` of libbgcode for files.
 """
 
 import re
@@ -14,16 +14,16 @@ from enum import IntEnum
 from gcode.errors import CommandError
 
 CHARACTERS = b"0123456789. \nGX"
-"""By their codes, 0 to 14."""
+"""The characters with the codes 0 to 14."""
 
-_FULL = 15  # the code of a character that follows as it is
-_BLANK = 11  # the code that is E where blanks are left out
+_FULL = 15  # the code of a character that follows as a byte of its own
+_BLANK = 11  # the code of the blank, or of E if blanks are left out
 _LINE_FEED = 12
 _SIGNAL = 0xFF
 
 
 class PackOrder(IntEnum):
-    """What stands behind two signal bytes."""
+    """The byte after two signal bytes."""
 
     PACK = 251
     UNPACK = 250
@@ -34,7 +34,7 @@ class PackOrder(IntEnum):
 
 
 def order(what: PackOrder) -> bytes:
-    """Return the bytes of a command."""
+    """Return the bytes of an order."""
     return bytes([_SIGNAL, _SIGNAL, what])
 
 
@@ -43,16 +43,16 @@ def _characters(*, blanks: bool) -> bytes:
 
 
 def _pairs(*, blanks: bool) -> list[bytes]:
-    """Return what each byte stands for, where both of its characters are in it."""
+    """Return the characters of each byte; empty if one of them follows as a byte of its own."""
     characters = _characters(blanks=blanks)
-    found = []
+    pairs = []
     for byte in range(256):
         low, high = byte & 15, byte >> 4
         if _FULL in (low, high):
-            found.append(b"")
+            pairs.append(b"")
         else:
-            found.append(b"\n" if low == _LINE_FEED else bytes([characters[low], characters[high]]))
-    return found
+            pairs.append(b"\n" if low == _LINE_FEED else bytes([characters[low], characters[high]]))
+    return pairs
 
 
 _PAIRS = {blanks: _pairs(blanks=blanks) for blanks in (True, False)}
@@ -61,21 +61,21 @@ _RUN = re.compile(b"[" + re.escape(_PACKED) + b"]+")
 
 
 class Decoder:
-    """Give the bytes to `feed` as they come; how they are cut changes nothing.
+    """Unpacks the bytes given to `feed`, in pieces of any size.
 
     Attributes:
-        packing: what comes is packed; before the first command it is not.
-        blanks: a blank is a blank, and not E.
+        packing: the next bytes are packed; not so before the first order.
+        blanks: the table has the blank, and not E in its place.
     """
 
     def __init__(self) -> None:
         self.packing = False
         self.blanks = True
-        self._signals = 0  # signal bytes seen in a row, two at most
-        self._owed: list[bytes] = []  # of a pair: b"" for a character that comes as it is, others as they are
+        self._signals = 0  # signal bytes in a row, at most two
+        self._owed: list[bytes] = []  # rest of a pair: b"" stands for a character that follows as a byte of its own
 
     def feed(self, data: bytes) -> bytes:
-        """Return the text in the next bytes."""
+        """Return the text of the next bytes."""
         out = bytearray()
         at = 0
         while at < len(data):
@@ -101,10 +101,10 @@ class Decoder:
         return bytes(out)
 
     def finish(self) -> None:
-        """Say that nothing more comes.
+        """Check that the bytes end properly.
 
         Raises:
-            CommandError: it ends in the middle of a pair or command.
+            CommandError: they end in the middle of a pair or an order.
         """
         if self._signals or self._owed:
             raise CommandError("packed G-code (MeatPack) ends in the middle of a character")
@@ -142,7 +142,7 @@ class Decoder:
             self._take_half(byte & 15, byte >> 4, out)
 
     def _take_half(self, low: int, high: int, out: bytearray) -> None:
-        """Take a byte with a character that comes behind it."""
+        """Take a byte of which a character follows as a byte of its own."""
         characters = _characters(blanks=self.blanks)
         if low == _FULL:
             self._owed = [b"", b"" if high == _FULL else characters[high : high + 1]]
@@ -152,7 +152,7 @@ class Decoder:
 
 
 class _Pairs(dict[int, bytes]):
-    """What two characters are packed into, by the number that their two bytes make; each is worked out once."""
+    """The packed form of two characters, by the number that their two bytes make; each is computed once."""
 
     def __init__(self, *, blanks: bool) -> None:
         super().__init__()
@@ -162,8 +162,8 @@ class _Pairs(dict[int, bytes]):
         both = pair.to_bytes(2, sys.byteorder)
         low, high = (self._codes.get(each, _FULL) for each in both)
         literal = (both[:1] if low == _FULL else b"") + (both[1:] if high == _FULL else b"")
-        found = self[pair] = bytes([low | high << 4]) + literal
-        return found
+        packed = self[pair] = bytes([low | high << 4]) + literal
+        return packed
 
 
 _OF_PAIR = {blanks: _Pairs(blanks=blanks).__getitem__ for blanks in (True, False)}
@@ -173,9 +173,9 @@ _DIGITS = bytes(b"0123456789abcdef"[CHARACTERS.find(each)] if each in CHARACTERS
 
 
 def pack(text: bytes) -> bytes:
-    """Return lines packed, blanks as blanks; they end in a line feed and are ASCII. Once for each line of a print.
+    """Pack lines of ASCII that end in a line feed, with blanks. This runs for each line of a print.
 
-    The first character of a pair is the low digit, so the digits are read backwards, and so are the bytes.
+    The first character of a pair is the low digit, so the hexadecimal digits are read backwards, and so are the bytes.
     """
     if len(text) & 1:
         text += b"\n"
@@ -189,34 +189,34 @@ def pack(text: bytes) -> bytes:
 
 
 def literals(text: bytes) -> int:
-    """Return how many characters come as they are: `pack` gives half the bytes of the text, and these."""
+    """Return how many characters `pack` leaves as bytes of their own, in addition to half the bytes of the text."""
     return len(text.translate(None, CHARACTERS))
 
 
 class Encoder:
-    """Packs lines; `begin` first."""
+    """Packs lines; the bytes of `begin` have to come first."""
 
     def __init__(self, *, blanks: bool = True) -> None:
         """Prepare.
 
         Args:
-            blanks: keep them; else they are left out of G commands, and E takes their place in the table.
+            blanks: keep them; otherwise G commands go without, and E takes their place in the table.
         """
         self._blanks = blanks
 
     def begin(self) -> bytes:
-        """Return the commands that tell the other end what comes."""
+        """Return the orders that announce packed lines."""
         return order(PackOrder.PACK) + order(PackOrder.BLANKS if self._blanks else PackOrder.NO_BLANKS)
 
     def line(self, text: bytes) -> bytes:
-        """Return one line packed, its line feed with it.
+        """Pack one line, adding its line feed.
 
         Raises:
-            CommandError: it holds a line feed, or is no ASCII.
+            CommandError: it contains a line feed, or is not ASCII.
         """
         if not text.isascii() or b"\n" in text:
             raise CommandError(f"only one line of ASCII can be packed: {text!r}")
-        if not self._blanks and text[:1] == b"G":  # any other may be a text
+        if not self._blanks and text[:1] == b"G":  # another command may contain a text
             text = text.replace(b" ", b"")
         text += b"\n" if len(text) % 2 else b"\n\n"
         return b"".join(map(_OF_PAIR[self._blanks], memoryview(text).cast("H")))

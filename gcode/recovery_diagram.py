@@ -4,8 +4,8 @@ from gcode.recovery import TRANSITIONS, Phase
 
 HEAD = """# The phases of a conversation
 
-Generated from `gcode/recovery.py` by `make docs`; a test fails when it is stale. What the link does in each of them is
-in [link.md](link.md).
+Generated from `gcode/recovery.py` by `make docs`; a test fails when it is stale. [link.md](link.md) describes what the
+link does in each phase.
 
 | phase | means |
 |---|---|
@@ -25,7 +25,7 @@ TAIL = """```
 
 
 def draw() -> str:
-    """Return the page: what the phases mean, a mermaid diagram, and the same as a table."""
+    """Return the page: the meaning of the phases, a mermaid diagram, and the transitions as a table."""
     steps = [(source, trigger, target) for trigger, sources, target in TRANSITIONS for source in sources]
     order = {phase: place for place, phase in enumerate(Phase)}
     steps.sort(key=lambda step: order[step[0]])

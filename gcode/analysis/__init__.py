@@ -1,5 +1,4 @@
-"""The whole file at once: time, layers, filament, and what is wrong with it.
+"""Analyses a whole file: its time, layers, filament and faults.
 
-The only place in `gcode` where NumPy may be imported. The service runs it in a process of its own, so the service
-itself never loads NumPy.
+Only this part of `gcode` may import NumPy. It runs in a process of its own, so the service itself never loads NumPy.
 """

@@ -1,4 +1,4 @@
-"""What a file says about itself, out of the pairs of key and value in its comments."""
+"""The metadata of a file, from the pairs of key and value in its comments."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?$")
 
 @frozen
 class Filament:
-    """What is told of the filament of one tool; None where nothing is.
+    """The filament of one tool; None: not in the file.
 
     Attributes:
         colour: `#RRGGBB`.
-        weight: g.
-        cost: in whatever money the slicer counts.
+        weight: in g.
+        cost: in the slicer's currency.
     """
 
     type: str | None = None
@@ -47,13 +47,14 @@ class Filament:
 
 @frozen
 class About:
-    """What a file says about itself: mm, s, °C; None where it says nothing.
+    """The metadata of a file, in mm, s and °C; None: not in the file.
 
     Attributes:
-        slicer: what made it; `version` is its version.
-        estimate: of the slicer, for the whole print.
+        slicer: its name.
+        version: of the slicer.
+        estimate: the slicer's estimate for the whole print.
         filaments: by tool.
-        densities: of them, g/cm³.
+        densities: of the filaments, in g/cm³.
     """
 
     slicer: str | None = None
@@ -71,7 +72,7 @@ class About:
 
 
 def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
-    """Return what the pairs of a file mean in the words of its slicer."""
+    """Return the metadata in the pairs of a file, by the keys of its slicer."""
     look = _Look(row or OTHER, facts)
     layer = look.number("layer height", _LENGTH)
     return About(
@@ -91,19 +92,18 @@ def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
 
 
 class _Look:
-    """Looks things up where a row says they are."""
+    """Looks fields up by the keys of a slicer."""
 
     def __init__(self, row: Slicer, facts: Mapping[str, str]) -> None:
         self._row = row
         self._facts = facts
 
     def _values(self, name: str) -> list[str]:
-        """Return the values under the first key that there is: one as it stands, or one for each tool."""
+        """Return the values of the first key in the file: one, or one for each tool."""
         for key in self._row.fields.get(name, ()):
             keys = key.split("|") if "|" in key else [key.format(tool) for tool in range(MAX_TOOLS)]
-            found = [self._facts[each] for each in dict.fromkeys(keys) if self._facts.get(each)]
-            if found:
-                return found
+            if values := [self._facts[each] for each in dict.fromkeys(keys) if self._facts.get(each)]:
+                return values
         return []
 
     def _texts(self, name: str) -> list[str]:
@@ -160,18 +160,18 @@ class _Look:
         )
 
     def densities(self) -> list[float | None]:
-        """Return g/cm³; who writes kg/m³ means more than any filament has."""
-        told = self._numbers("filament density", {"": 1.0})
-        return [each / 1000 if each is not None and each > _DENSE else each for each in told]
+        """Return densities in g/cm³; numbers above those of any filament are in kg/m³."""
+        densities = self._numbers("filament density", {"": 1.0})
+        return [each / 1000 if each is not None and each > _DENSE else each for each in densities]
 
     def _weights(self) -> list[float | None]:
-        told = self._numbers("filament weight", _WEIGHT)
-        return told if any(told) else []  # 0 for all: the slicer was told no density
+        weights = self._numbers("filament weight", _WEIGHT)
+        return weights if any(weights) else []  # 0 for all: the slicer does not know the density
 
     def _costs(self, weights: list[float | None]) -> list[float | None]:
-        told = self._numbers("filament cost", {"": 1.0})
-        if any(each is not None for each in told):
-            return told
+        costs = self._numbers("filament cost", {"": 1.0})
+        if any(each is not None for each in costs):
+            return costs
         prices = self._numbers("filament price", {"": 1.0})
         return [
             round(weight * price / 1000, 4) if weight is not None and price else None
@@ -182,20 +182,20 @@ class _Look:
 def completed(
     found: About, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
 ) -> About:
-    """Return it with what the file does, where it says nothing.
+    """Return metadata completed by the commands of the file.
 
     Args:
-        found: what it says.
+        found: the metadata.
         layers: of the file.
-        tools: what they use.
-        targets: of the heaters where the first material is laid, °C.
+        tools: the filament that they use.
+        targets: of the heaters at the first extrusion, in °C.
     """
     heights = [layer.height for layer in layers[1:] if layer.height is not None]
     first = layers[0].height if layers else None
     hotends = [targets[name] for name in sorted(targets) if name.startswith("tool") and targets[name] > 0]
 
-    def otherwise(told: float | None, done: float | None) -> float | None:
-        return told if told is not None else done
+    def otherwise(stated: float | None, actual: float | None) -> float | None:
+        return stated if stated is not None else actual
 
     return replace(
         found,
@@ -209,7 +209,7 @@ def completed(
 
 
 def _weighed(found: About, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
-    """Return the filaments with weights by volume and density, where no weight is told."""
+    """Return the filaments; if none has a weight, compute it from volume and density."""
     if any(each.weight is not None for each in found.filaments):
         return found.filaments
     filaments = [*found.filaments]

@@ -1,4 +1,4 @@
-"""One pass over a file: bytes in, what is known of it out. Memory does not depend on the file's size."""
+"""Analyser: turns the bytes of a file into its analysis, in one pass. Memory does not depend on the file's size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +28,7 @@ from gcode.analysis.words import COLUMNS, read
 from gcode.errors import CommandError
 
 _E = COLUMNS.index("E")
-_BINARY = b"GCDE"  # what binary G-code begins with
+_BINARY = b"GCDE"  # the first bytes of binary G-code
 
 
 class BinaryGcodeError(CommandError):
@@ -36,13 +36,13 @@ class BinaryGcodeError(CommandError):
 
 
 class Analyser:
-    """Give the file piece by piece to `feed`, then `finish`. How it is cut into pieces changes nothing."""
+    """Analyses a file that is given to `feed` in pieces of any size, up to `finish`."""
 
     def __init__(self, machine: Machine, *, watch: Callable[[Driven], None] | None = None) -> None:
         """Prepare.
 
         Args:
-            machine: the printer that the file is for; with Klipper's limits its moves are planned as Klipper does.
+            machine: the printer for the file; with Klipper's limits, moves are planned as by Klipper.
             watch: called with all moves, some thousand at a time.
         """
         self._machine = machine
@@ -62,16 +62,16 @@ class Analyser:
         self._totals = Totals()
         self._moves = self._size = 0
         self._lines = 1
-        self._rests = True  # before the next move
+        self._rests = True  # the printer is at rest before the next move
         self._homed: set[int] = set()  # axes, 0 to 2
         self._first = self._last = b""
-        self._targets: dict[str, float] | None = None  # where the first material is laid
+        self._targets: dict[str, float] | None = None  # at the first extrusion
 
     def feed(self, piece: bytes) -> None:
         """Take the next bytes.
 
         Raises:
-            BinaryGcodeError: it is no text.
+            BinaryGcodeError: the file is binary G-code.
         """
         if not piece:
             return
@@ -85,7 +85,7 @@ class Analyser:
             self._take(block)
 
     def finish(self) -> Analysis:
-        """The file ends here: return what is known of it."""
+        """End the file, and return its analysis."""
         for block in self._blocks.finish():
             self._take(block)
         self._drive(*self._profile.finish())
@@ -116,28 +116,28 @@ class Analyser:
             self._clear()
 
     def _look_for_idle(self, rows: Rows) -> None:
-        """Count the moves that name an E, and leave the extruder where it is: it is where they say already."""
+        """Count the moves with an absolute E at which the extruder already is."""
         named = (rows.kind == MoveKind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
         if named.any():
             self._checks.idle(int((named & (self._path.extruded == 0.0)).sum()))
 
     def _clear(self) -> None:
-        """Keep memory bounded where nothing but waits follows for a long time."""
+        """Limit memory if only waits follow for a long time."""
         self._timeline.forget_superseded()
         if self._rests and self._timeline.crowded:
             self._drive(*self._profile.finish())
             self._timeline.take_waits()
 
     def _with_homings(self, pauses: list[TimedOrder]) -> list[TimedOrder]:
-        """Return the pauses, with the time that each G28 takes from where the machine is."""
+        """Return the pauses, with the time of each G28 from the current position."""
         homes = {home.row: home for home in self._path.homes}
-        found = []
+        timed = []
         for pause in pauses:
             if pause.kind == "homing" and (home := homes.get(pause.row)):
                 seconds = sum(self._to_endstop(axis, way) for axis, way in enumerate(home.distance) if way is not None)
                 pause = replace(pause, seconds=seconds)  # noqa: PLW2901 - the same pause, with its time
-            found.append(pause)
-        return found
+            timed.append(pause)
+        return timed
 
     def _to_endstop(self, axis: int, way: float) -> float:
         parked = 0.0 if axis in self._homed else self._machine.parked[axis]
@@ -145,7 +145,7 @@ class Analyser:
         return self._machine.homing[axis].seconds(abs(way) + parked)
 
     def _move(self, piece: Straights, columns: Floats, pauses: list[TimedOrder], rows: int) -> list[TimedOrder]:
-        """Take some moves; return the pauses that come after them."""
+        """Take some moves; return the pauses after them."""
         count = len(piece.row)
         if not count:
             return pauses
@@ -190,7 +190,7 @@ class Analyser:
         return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
 
     def _look_at(self, piece: Straights, printing: Bools, columns: Floats, rows: int) -> None:
-        """Sum up, and check, what does not depend on how fast it goes."""
+        """Take totals and run checks that do not depend on speed."""
         offset, line, layer = columns
         printed = np.flatnonzero(printing)
         tool = self._orders.modal.tool
@@ -223,10 +223,10 @@ class Analyser:
     def _speeds(self, piece: Straights, moves: Moves, printing: Bools) -> None:
         self._totals.speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
 
-    # -- in time -------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------
 
     def _drive(self, seconds: Floats, columns: Floats) -> None:
-        """Take moves whose speeds are settled."""
+        """Take moves whose speeds are final."""
         if not len(seconds):
             return
         begins = self._timeline.moves(seconds, columns[1], columns[0])

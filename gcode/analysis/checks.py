@@ -1,4 +1,4 @@
-"""What is wrong with a file, or may be: findings, each told once with the line where it is found first."""
+"""Checks a file: findings of certain and possible faults, each reported once with its first line."""
 
 import math
 import re
@@ -18,20 +18,20 @@ from gcode.texts import words_of
 from gcode.too_hot import doubt, excess
 from gcode.unknown import LOSSES, losses
 
-LONGEST_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
-_MOST_FILAMENT = 2.0  # mm of filament for a mm of path; a thick line of a 1 mm nozzle takes 0.5
-_LITTLE = 0.5  # of what is pushed out; a file of relative E that is read as absolute goes to and fro
+MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
+_MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
+_LITTLE = 0.5  # share of the filament pushed out; relative E that is read as absolute goes back and forth
 _MUDDLED = 10  # such moves that are no accident
 _TOUCHING = 0.2  # mm below the bed to which a first layer may be pressed
 
-# Macros with which a printer homes and heats by itself, or comes to its end: by the words of their names.
+# Macros by which a printer homes and heats, or ends a print: by the words of their names.
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.IGNORECASE)
 _STARTS = frozenset({"START", "BEGIN", "STARTUP", "STARTGCODE", "PRINTSTART", "STARTPRINT"})
 _ENDS_PRINT = frozenset({"END", "FINISH", "FINISHED", "ENDGCODE", "PRINTEND", "ENDPRINT"})
 _OF_PARTS = frozenset({"EXCLUDE", "OBJECT", "LAYER", "TIMELAPSE", "TOOL", "PAUSE", "RESUME", "MESH"})
 _START_CODE = frozenset({"G28", "G29", "G80", "G32", "G34", "M109", "M190", "M191", "M116"})
 
-# What moves the origin of the axes that it names, or of all: where a move leads then is not followed here.
+# Commands that move the origin of the axes that they name, or of all; positions are not followed after them.
 _ORIGIN = frozenset({"M206", "M428", "G68", *(f"G{number}" for number in range(55, 60))})
 _ORIGINS = ("G59.", "G92.")  # further ones: G59.1 to G59.3, G92.1
 
@@ -44,13 +44,13 @@ _DOUBTFUL = {
     "M500": "M500 saves settings in the printer",
     **{code: f"{code} belongs to the link; it is left out" for code in ("M110", "M28", "M29", "M575", "M999")},
 }
-_ENDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # that stand behind the last layer of a whole file
+_ENDS = frozenset({"M84", "M18", "M2", "M30", "M107"})  # commands after the last layer of a complete file
 _FOOTERS = ("prusaslicer_config", "superslicer_config", "orcaslicer_config", "bambuslicer_config")
-_OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write no mark, but the settings
+_OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write only the settings, without a mark
 
 
 class Warmth(IntEnum):
-    """What the file says of the hotend's heat."""
+    """The state of the hotend by the file's commands; UNKNOWN: it has none yet."""
 
     WARM = 1
     COLD = 0
@@ -59,7 +59,7 @@ class Warmth(IntEnum):
 
 
 class Level(Enum):
-    """How bad a finding is: an error keeps the file from being printed."""
+    """The severity of a finding: an error keeps the file from being printed."""
 
     WARNING = "warning"
     ERROR = "error"
@@ -79,28 +79,28 @@ class _Finding:
 
 
 class Checks:
-    """Looks at commands and moves as they come, and at the whole file in the end."""
+    """Checks commands and moves in order, and the whole file at the end."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._homed = math.inf  # the first line that homes
         self._heated_by_macro = False
-        self._ended = 0  # the last line that does what stands behind the last layer of a whole file
-        self._printed: tuple[int, int] | None = None  # the first and the last line that lay material
+        self._ended = 0  # the last line with a command that ends a complete file
+        self._printed: tuple[int, int] | None = None  # the first and the last line that extrude
         self._cold_allowed = False
         self._where = Whereabouts(machine)
-        self._cold_moves = 0  # that lay material after the hotend was turned off
+        self._cold_moves = 0  # moves that extrude after the hotend was turned off
         self._forth = 0.0  # mm of filament that moves along the bed push out
-        self._laid = self._idle = 0  # moves that lay material, and such whose E is where the extruder is already
+        self._laid = self._idle = 0  # moves that extrude, and moves with an E at which the extruder already is
         self.klipper = machine.dialect_known and machine.dialect.name == "Klipper"
         self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
-        self._hot = 0  # the last line that asks for too much heat
-        self._moved: dict[str, str] = {}  # axes whose origin something moves, and what
+        self._hot = 0  # the last line with too high a target
+        self._moved: dict[str, str] = {}  # axes whose origin is moved → the command that moves it
         self._found: dict[str, _Finding] = {}
 
     def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
-        """Note a finding; of those with one key the first is told, and how many."""
+        """Add a finding; of those with the same key, only the first and their number are reported."""
         if known := self._found.get(key):
             known.count += count
         else:
@@ -112,7 +112,7 @@ class Checks:
         return "G2" in self._lost
 
     def arcs(self, line: int, count: int) -> None:
-        """Take note of arcs, `count` of them from `line` on, which this firmware leaves out."""
+        """Add a finding of `count` arcs from `line` on, which this firmware does not know."""
         text = f"{self.machine.dialect.name} does not know G2 and G3: {self._lost['G2']}"
         self.add(Level.WARNING, "G2", text, line, count)
 
@@ -121,7 +121,7 @@ class Checks:
         return tuple(each.sentence() for each in self._found.values() if each.level is level)
 
     def command(self, command: Command, line: int) -> None:
-        """Look at a command that is no plain move."""
+        """Check a command that is no plain move."""
         code = command.code
         if code in self._lost:
             self.add(Level.WARNING, code, f"{self.machine.dialect.name} does not know {code}: {self._lost[code]}", line)
@@ -143,14 +143,14 @@ class Checks:
             self._where.start_code(line, sure=code != "G92")
 
     def macro(self, text: str, line: int) -> None:
-        """Look at a line that is no command of letter and number."""
+        """Check a line that is no command with letter and number."""
         name, _, rest = text.partition(" ")
         if name.upper() == "SET_GCODE_OFFSET":
             self._origin(name, {word[:1] for word in words_of(rest)} & set("XYZ"), all_=False)
         self.klipper |= self._called(text, line) and not self.machine.dialect_known
 
     def _called(self, text: str, line: int) -> bool:
-        """Look at the name of a macro; tell whether it is one."""
+        """Check the name of a macro; tell whether the text is one."""
         name = _NAME.match(text)
         words = set(name[0].upper().split("_")) if name else set()
         if words & _OF_PARTS:
@@ -164,12 +164,12 @@ class Checks:
         return len(words - {""}) > 0
 
     def _origin(self, what: str, axes: set[str], *, all_: bool) -> None:
-        """Take note that the origin of these axes is moved; where none is named, that of all, or nothing's."""
+        """Note that the origin of these axes is moved; if none is named, that of all axes if `all_` is set."""
         for axis in axes or (set("XYZ") if all_ else ()):
             self._moved.setdefault(axis, what)
 
     def length(self, command: bytes, line: int) -> None:
-        """Look at how long a command is, for the firmware that it goes to; of one that is not known, nobody knows."""
+        """Check the length of a command; for an unknown firmware a long one is only a warning."""
         dialect = self.machine.dialect
         most = dialect.longest_command
         if len(command) <= most or self.klipper:
@@ -185,7 +185,7 @@ class Checks:
             self.add(Level.WARNING, "long command", text, line)
 
     def heat(self, command: bytes, line: int) -> None:
-        """Look at the most that a command may heat to, whatever a firmware makes of it."""
+        """Check the highest temperature that any firmware could read in a command."""
         most = self.machine.max_hotend, self.machine.max_bed, self.machine.max_chamber
         if line == self._hot:
             return
@@ -195,7 +195,7 @@ class Checks:
             self.add(Level.WARNING, "maybe hot", problem, line)
 
     def target(self, heater: str, target: float, line: int) -> None:
-        """Look at a temperature asked for."""
+        """Check a target temperature."""
         machine = self.machine
         most = {"bed": machine.max_bed, "chamber": machine.max_chamber}.get(heater, machine.max_hotend)
         if heater.startswith("tool"):
@@ -204,7 +204,7 @@ class Checks:
                 self.add(Level.WARNING, heater, f"the file heats {heater}, which the profile does not have", line)
         if target > most:
             self._hot = line
-            text = f"{heater} is to be heated to {target:g} °C, the profile allows {most:g} °C"
+            text = f"the file heats {heater} to {target:g} °C, the profile allows {most:g} °C"
             self.add(Level.ERROR, f"hot {heater}", text, line)
         elif heater == "bed" and target > 0 and not machine.heated_bed:
             self.add(Level.WARNING, "no bed", "the file heats the bed, which the profile says cannot be heated", line)
@@ -212,13 +212,13 @@ class Checks:
             self._ended = line
 
     def tool(self, number: int, line: int) -> None:
-        """Look at a change of the tool."""
+        """Check a tool change."""
         if number >= self.machine.tools:
             text = f"the file uses T{number}, which the profile does not have: it has {self.machine.tools} (extruders)"
             self.add(Level.WARNING, "tool", text, line)
 
     def may_extrude(self, tool: int) -> Warmth:
-        """Tell whether the hotend is warm enough by what the file said."""
+        """Return whether the hotend of a tool is warm enough, by the file's commands so far."""
         least = self.machine.min_extrusion
         if self._cold_allowed or self._heated_by_macro or least is None:
             return Warmth.WARM
@@ -228,11 +228,11 @@ class Checks:
         return Warmth.WARM if target >= least else Warmth.COLD if target > 0 else Warmth.OFF
 
     def cold(self, warmth: Warmth, line: int, count: int) -> None:
-        """So many moves extrude with a cold hotend, or one of which the file says nothing."""
+        """Add a finding of `count` moves that extrude with a hotend that is not known to be warm."""
         machine = self.machine
         if warmth is Warmth.UNKNOWN:
             self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line)
-        elif warmth is Warmth.OFF:  # it is still warm for a while: end code may push out what is left
+        elif warmth is Warmth.OFF:  # it stays warm for a while, in which end code may extrude the rest
             self._cold_moves += count
             level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
             self.add(level, f"off {level}", "extrudes after the hotend was turned off", line)
@@ -242,10 +242,10 @@ class Checks:
             self.add(level, "cold", text, line)
 
     def moves(self, delta: Floats, printing: Bools, line: Floats) -> None:
-        """Look at how much moves extrude."""
+        """Check how much filament moves extrude."""
         extruded = np.abs(delta[3])
-        enough = _MOST_FILAMENT**2 * (delta[0] * delta[0] + delta[1] * delta[1])
-        long_ = np.flatnonzero(extruded > LONGEST_EXTRUSION)
+        enough = _MAX_FILAMENT**2 * (delta[0] * delta[0] + delta[1] * delta[1])
+        long_ = np.flatnonzero(extruded > MAX_EXTRUSION)
         if len(long_):
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
@@ -259,22 +259,22 @@ class Checks:
     def on_printed(
         self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints
     ) -> None:
-        """Material is laid: see `Whereabouts.laid`."""
+        """Note moves that extrude: see `Whereabouts.laid`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
         self._where.laid(begins, ends, within, line, layer)
 
     def idle(self, count: int) -> None:
-        """So many moves name an absolute E that is where the extruder is already."""
+        """Count moves with an absolute E at which the extruder already is."""
         self._idle += count
 
     def finish(self, bounds: Bounds, comments: Comments, filament: float, *, complete: bool) -> None:
-        """Look at the file as a whole.
+        """Check the whole file.
 
         Args:
-            bounds: where the nozzle goes.
-            comments: what the slicer says, and how it ends its files.
-            filament: mm that are used in the end.
-            complete: its last line has an end.
+            bounds: of its moves.
+            comments: of the slicer, by which it also marks the end of its files.
+            filament: mm used in total.
+            complete: the last line has a line end.
         """
         if bounds.printing is None or self._printed is None:
             self.add(Level.WARNING, "nothing", "the file prints nothing")
@@ -306,7 +306,7 @@ class Checks:
         self.add(level, f"{what} {axis}", text)
 
     def _muddled(self, filament: float) -> None:
-        """Find relative E that is read as absolute: it goes back as often as forth, or stays where it is."""
+        """Detect relative E that is read as absolute: the extruder goes back as often as forth, or does not move."""
         back_and_forth = filament < _LITTLE * self._forth and self._laid > _MUDDLED
         if back_and_forth or self._idle > max(_MUDDLED, 4 * self._laid):
             text = "hardly any filament is laid although the moves name E: are absolute and relative E mixed up?"
@@ -318,7 +318,7 @@ class Checks:
         about = comments.about()
         name = (about.slicer or "").split()[0] if about.slicer else ""
         if f"{name.lower()}_config" in _FOOTERS and not any(each in comments.settings for each in _OF_FOOTERS):
-            # it would stop in the middle of the part, with the nozzle in it and the heaters on
+            # an error, as the print would stop in the middle of the part, with the nozzle in it and the heaters on
             self.add(Level.ERROR, "truncated", f"the file is cut off: the settings that {name} writes last are missing")
         elif comments.block_is_open:
             self.add(
@@ -329,6 +329,6 @@ class Checks:
             self.add(Level.ERROR, "truncated", f"the file is cut off: it has {seen} of its {told} layers")
         elif complete:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
-        else:  # programs that join their lines write none behind the last one
+        else:  # a warning, as some programs write no line end after the last line
             text = "nothing turns heaters or motors off at the end, and the last line has no end; is the file complete?"
             self.add(Level.WARNING, "no end", text)

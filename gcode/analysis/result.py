@@ -1,4 +1,4 @@
-"""What is known of a file."""
+"""The result of an analysis."""
 
 from dataclasses import asdict, field
 from typing import Any
@@ -11,7 +11,7 @@ Point = tuple[float, float, float]
 
 @frozen
 class Box:
-    """A box around places of the nozzle, in mm from the endstops."""
+    """A box around positions of the nozzle, in mm."""
 
     min: Point
     max: Point
@@ -19,7 +19,7 @@ class Box:
 
 @frozen
 class Bounds:
-    """Where the nozzle goes: while it extrudes, and at all. None: it does not."""
+    """The boxes of printing moves and of all moves; None: there are none."""
 
     printing: Box | None = None
     travel: Box | None = None
@@ -27,7 +27,15 @@ class Bounds:
 
 @frozen
 class Layer:
-    """One layer: `z` and `height` in mm, where it starts in the file (bytes) and in time, how long it takes."""
+    """One layer.
+
+    Attributes:
+        z: in mm.
+        height: in mm.
+        offset: byte offset of its start in the file.
+        start_s: of the print at its start, in s.
+        duration_s: in s.
+    """
 
     z: float | None
     height: float | None
@@ -38,7 +46,7 @@ class Layer:
 
 @frozen
 class ToolUse:
-    """Filament that a tool uses."""
+    """The filament that a tool uses."""
 
     tool: int
     length_mm: float
@@ -47,7 +55,7 @@ class ToolUse:
 
 @frozen
 class Thumbnail:
-    """A picture from the file, as it stands there."""
+    """A picture from the file, in its original format."""
 
     format: str  # png, jpg, qoi
     width: int
@@ -57,30 +65,30 @@ class Thumbnail:
 
 @frozen
 class Analysis:
-    """What is known of a file. Seconds, mm, °C.
+    """The analysis of a file, in s, mm and °C.
 
     Attributes:
-        size: bytes.
-        commands: how many.
-        duration_s: of the whole print: motion, heating, homing, dwelling, probing and changes together.
-        before_first_layer_s: of it, what comes before the first layer; 0 where no layers are known.
-        layers: in their order.
+        size: bytes of the file.
+        commands: number of commands.
+        duration_s: of the whole print: motion, heating, homing, dwells, probing and changes together.
+        before_first_layer_s: the part of it before the first layer; 0: no layers are known.
+        layers: in order.
         filament_mm: of all tools.
-        max_speed: of a printing move.
-        max_flow: mm³/s, of a printing move of a millimetre or more.
-        temperatures: targets that are asked for, by heater (`tool0`, `bed`, `chamber`).
-        objects: names of those that are marked, each once.
-        slicer: its name and version, None if it does not say.
-        slicer_estimate_s: its own estimate.
-        about: what else the file says about itself.
-        settings: of the slicer, as it writes them.
-        limits_from: where the limits of motion come from: `printer`, `file`, `profile` or `defaults`.
-        planner: whose rules they are driven by: Marlin's or Klipper's.
-        timeline: (offset, seconds): when the firmware takes the command that stands there; some moves are queued then.
-        used: of each tool, (offset, mm): the filament that the lines before this place use.
-        m73: (offset, percent, seconds left) as the file itself tells the printer; None where it says nothing.
-        warnings: what may go wrong, in sentences.
-        errors: what keeps the file from being printed, in sentences.
+        max_speed: of a printing move, in mm/s.
+        max_flow: of a printing move of at least 1 mm, in mm³/s.
+        temperatures: targets in the file, by heater (`tool0`, `bed`, `chamber`).
+        objects: names of the marked objects, each once.
+        slicer: name and version; None: the file does not name it.
+        slicer_estimate_s: the slicer's estimate.
+        about: further metadata of the file.
+        settings: of the slicer, as written in the file.
+        limits_from: the source of the motion limits: `printer`, `file`, `profile` or `defaults`.
+        planner: whose rules the motion follows: Marlin's or Klipper's.
+        timeline: (offset, seconds): when the firmware takes the command at this offset; some moves are queued then.
+        used: for each tool, (offset, mm): the filament used by the lines before this offset.
+        m73: (offset, percent, seconds left) from the file's M73; None: not given there.
+        warnings: sentences about what may go wrong.
+        errors: sentences about what keeps the file from being printed.
     """
 
     size: int = 0
@@ -115,9 +123,9 @@ class Analysis:
     errors: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for `json.dumps`; of thumbnails the size and not the picture."""
-        found = asdict(self)
-        found["thumbnails"] = [
+        """Return the analysis for `json.dumps`, with the sizes of thumbnails but not their pictures."""
+        result = asdict(self)
+        result["thumbnails"] = [
             {"format": each.format, "width": each.width, "height": each.height} for each in self.thumbnails
         ]
-        return found
+        return result

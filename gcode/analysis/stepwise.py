@@ -1,4 +1,4 @@
-"""What commands between the moves set, as columns beside the moves: constant from one change to the next."""
+"""Values that commands between the moves set, as columns parallel to the moves: constant from change to change."""
 
 from typing import Any, Generic, TypeVar
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Stepwise(Generic[T]):
-    """One value that changes now and then. `row` counts the rows of this block."""
+    """One value that changes now and then; rows count within a block."""
 
     __slots__ = ("rows", "values")
 
@@ -19,11 +19,11 @@ class Stepwise(Generic[T]):
 
     @property
     def last(self) -> T:
-        """The value that holds now."""
+        """The current value."""
         return self.values[-1]
 
     def set(self, row: int, value: T) -> None:
-        """From this row on it is `value`; rows never go back."""
+        """Set the value from this row on; rows never decrease."""
         if row == self.rows[-1]:
             self.values[-1] = value
         elif value != self.values[-1]:
@@ -31,7 +31,7 @@ class Stepwise(Generic[T]):
             self.values.append(value)
 
     def counts(self, rows: int) -> list[int]:
-        """Return for how many rows each value holds."""
+        """Return the number of rows of each value."""
         return [b - a for a, b in zip(self.rows, [*self.rows[1:], rows], strict=True)]
 
     def column(self, rows: int) -> NDArray[Any]:
@@ -44,6 +44,6 @@ class Stepwise(Generic[T]):
         return len(self.values) == 1
 
     def next_block(self) -> None:
-        """Forget all but the last value."""
+        """Drop all values but the last."""
         del self.values[:-1]
         self.rows = [0]

@@ -94,7 +94,7 @@ async def test_a_replaced_file_is_analysed_anew(tmp_path):
         assert (await known(client))["gcodeAnalysis"]["errors"] == []
         await upload(client, GOOD.replace(b"S200", b"S999"))  # of the same size, in the same second
         assert (await known(client))["gcodeAnalysis"]["errors"] == [
-            "tool0 is to be heated to 999 °C, the profile allows 300 °C (line 1)"
+            "the file heats tool0 to 999 °C, the profile allows 300 °C (line 1)"
         ]
 
 

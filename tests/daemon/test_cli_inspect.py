@@ -58,7 +58,7 @@ def test_what_is_wrong_is_shown_and_has_a_code_of_its_own(capsys, tmp_path):
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
     code, out, _ = inspected(capsys, path)
     assert code == UNFIT
-    assert "error: tool0 is to be heated to 999 °C, the profile allows 300 °C (line 2)" in out
+    assert "error: the file heats tool0 to 999 °C, the profile allows 300 °C (line 2)" in out
     assert "warning: nothing turns heaters or motors off" in out
 
 
@@ -78,7 +78,7 @@ def test_what_is_no_file_or_no_text_is_told(capsys, tmp_path):
     binary.write_bytes(b"GCDE" + bytes(50))
     code, _, err = inspected(capsys, binary)
     assert code == 1
-    assert "a.bgcode: binary G-code of version 0 is not known, only 1" in err
+    assert "a.bgcode: binary G-code of version 0 is unknown; version 1 is supported" in err
     picture = tmp_path / "a.gcode"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
     assert inspected(capsys, picture)[::2] == (1, f"nozzled: {picture} is not G-code: it is not text\n")

@@ -116,7 +116,7 @@ def _ends(data: bytes) -> list[int]:
         (b"GCDE", "cut off in its header"),
         (b"NOPE" + bytes(6), "does not begin with GCDE"),
         (bgcode.head(version=2), "version 2 is not known"),
-        (b"GCDE\1\0\0\0\7\0", "checksums of kind 7"),
+        (b"GCDE\1\0\0\0\7\0", "checksums of type 7"),
         (bgcode.head(), "cut off before its G-code"),
         (bgcode.head() + bgcode.table(bgcode.FILE, {"Producer": "x"}), "cut off before its G-code"),
         (bgcode.head() + bgcode.block(9, b"", b"xx"), "block 1 is of an unknown type, 9"),

@@ -123,7 +123,7 @@ async def test_nothing_on_the_line_is_said_so():
     transport = FakeTransport(lambda _line: b"")
     printer = LinePrinter(transport, LinkSettings(greeting_timeout=10.0))
     began = asyncio.get_running_loop().time()
-    with pytest.raises(HandshakeFailed, match="within 10 s: nothing came"):
+    with pytest.raises(HandshakeFailed, match="within 10 s: it sends nothing"):
         await printer.open()
     assert asyncio.get_running_loop().time() - began == pytest.approx(10)
     assert printer.state is C.FAULT
@@ -136,7 +136,7 @@ async def test_nothing_on_the_line_is_said_so():
 
 async def test_noise_on_the_line_is_said_so():
     transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
-    with pytest.raises(HandshakeFailed, match="is not from a G-code firmware"):
+    with pytest.raises(HandshakeFailed, match="are not from a G-code firmware"):
         await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()
 
 

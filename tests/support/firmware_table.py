@@ -73,8 +73,8 @@ HEAT: dict[str, Callable[[Dialect], str]] = {
 }
 STOPS: dict[str, Callable[[Dialect], str]] = {
     "firmware": lambda each: each.name,
-    "halted, answers": lambda each: "`ok`" if each.errors.says_ok else "nothing, or an error",
-    "revived by": lambda each: _command(each.errors.revived_by) if each.errors.revived_by else "a reset",
+    "halted, answers": lambda each: "`ok`" if each.errors.acknowledges_halted else "nothing, or an error",
+    "revived by": lambda each: _command(each.errors.revival) if each.errors.revival else "a reset",
     "urgent commands": lambda each: _words(each.urgent),
     "… with EMERGENCY_PARSER": lambda each: _words(each.urgent_if_parser),
     "confirms M112": lambda each: "no" if each.silent_stop else "yes",

@@ -32,7 +32,7 @@ export const reasons = [
   ["no printer is connected", "Kein Drucker ist verbunden"],
   ["no file is selected: there is nothing to start", "Es ist keine Datei gewählt"],
   ["{command} asks for {asked} °C, the profile allows {most} °C", "{command} verlangt {asked} °C, das Profil erlaubt {most} °C"],
-  ["{heater} is to be heated to {asked} °C, the profile allows {most} °C", "{heater} soll auf {asked} °C geheizt werden, das Profil erlaubt {most} °C"],
+  ["the file heats {heater} to {asked} °C, the profile allows {most} °C", "{heater} soll auf {asked} °C geheizt werden, das Profil erlaubt {most} °C"],
   ["{what} outside the build volume: {axis} from {low} to {high}, allowed {least} to {most}", "{what} außerhalb des Bauraums: {axis} von {low} bis {high}, erlaubt {least} bis {most}"],
   ["{path} exists", "{path} gibt es schon"],
   ["{path} is being printed", "{path} wird gerade gedruckt"],

@@ -26,8 +26,8 @@ def test_a_sound_file_has_none():
             HEAD + "G1 Z-1\n" + BODY.replace("Z.3 ", "") + TAIL,
             "prints outside the build volume: Z from -1 to -1, allowed 0 to 200",
         ),
-        ("M104 S350\n" + HEAD + BODY + TAIL, "tool0 is to be heated to 350 °C, the profile allows 300 °C (line 1)"),
-        ("M190 S150\n" + HEAD + BODY + TAIL, "bed is to be heated to 150 °C, the profile allows 120 °C (line 1)"),
+        ("M104 S350\n" + HEAD + BODY + TAIL, "the file heats tool0 to 350 °C, the profile allows 300 °C (line 1)"),
+        ("M190 S150\n" + HEAD + BODY + TAIL, "the file heats bed to 150 °C, the profile allows 120 °C (line 1)"),
         ("G28\nM104 S100\n" + BODY + TAIL, "extrudes while the hotend's target is below 170 °C (line 4)"),
         (
             HEAD + BODY + "M104 S0\n" + "".join(f"G1 X{50 + n} E{n}\n" for n in range(2, 40)) + TAIL,
@@ -195,7 +195,7 @@ def test_other_numbers_are_no_temperatures(command):
 
 def test_a_chamber_has_a_limit_of_its_own():
     assert findings(HEAD + BODY + "M141 S70\n" + TAIL, max_chamber=60.0)[0] == [
-        "chamber is to be heated to 70 °C, the profile allows 60 °C (line 5)"
+        "the file heats chamber to 70 °C, the profile allows 60 °C (line 5)"
     ]
 
 
