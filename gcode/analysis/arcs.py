@@ -1,4 +1,4 @@
-"""Arcs of many rows at once: the chords that `gcode.arcs` makes of one, as arrays."""
+"""Splits the arcs of many rows at once into the chords of `gcode.arcs`."""
 
 import math
 
@@ -9,19 +9,19 @@ from gcode.analysis.modal import MoveKind, Rows
 from gcode.analysis.words import COLUMNS
 from gcode.arcs import CHORD, MIN_CHORDS
 
-_MOST = 1000  # chords of one arc, whatever its radius: a metre of path
+_MAX_CHORDS = 1000  # of one arc: a metre of path
 _TINY = 1e-6  # mm
 _I, _J, _R = (COLUMNS.index(letter) for letter in "IJR")
 
 
 def chord_counts(rows: Rows, words: Floats, start: Floats, delta: Floats) -> Ints:
-    """Return of how many straight moves each row consists: 1, unless it is an arc."""
+    """Return the number of straight moves of each row: 1, unless it is an arc."""
     arcs = _arcs(rows, words)
     _, radius, _, angle = _geometry(rows, words, start, delta, arcs)
     length = np.hypot(radius * angle, delta[2, arcs])
     least = np.ceil(MIN_CHORDS * np.abs(angle) / math.tau - _TINY)
     counts = np.ones(len(rows.kind), np.intp)
-    counts[arcs] = np.where(radius > _TINY, np.clip(np.maximum(np.floor(length / CHORD), least), 1, _MOST), 1)
+    counts[arcs] = np.where(radius > _TINY, np.clip(np.maximum(np.floor(length / CHORD), least), 1, _MAX_CHORDS), 1)
     return counts
 
 
@@ -32,11 +32,11 @@ def expand(
 
     Args:
         rows: all of the block.
-        words: of the rows, in mm.
-        start: where each row starts.
-        delta: how far it goes.
-        part: the rows wanted.
-        counts: chords of each row.
+        words: parameters of the rows, in mm.
+        start: position at the start of each row.
+        delta: its travel.
+        part: the rows to expand.
+        counts: number of chords of each row.
     """
     row = np.repeat(part, counts[part])
     number = np.arange(len(row)) - np.repeat(np.cumsum(counts[part]) - counts[part], counts[part])
@@ -83,7 +83,7 @@ def _points(centre: Floats, radius: Floats, angle: Floats) -> Floats:
 def _geometry(
     rows: Rows, words: Floats, start: Floats, delta: Floats, arcs: Ints
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return centre, radius, angle of the start seen from the centre, and the signed turn of each arc."""
+    """Return centre, radius, angle of the start as seen from the centre, and signed turn of each arc."""
     begin, way = start[:2, arcs], delta[:2, arcs]
     clockwise = rows.kind[arcs] == MoveKind.CLOCKWISE
     offset = np.where(
@@ -101,7 +101,7 @@ def _geometry(
 
 
 def _offset_by_radius(way: Floats, radius: Floats, clockwise: Bools) -> Floats:
-    """Return the centre as seen from the start; nothing where start and end are one."""
+    """Return the centre as seen from the start, for arcs given by a radius."""
     chord = np.maximum(np.hypot(*way), _TINY)
     height = np.sqrt(np.maximum(0.0, radius**2 - (chord / 2) ** 2))
     side = np.where(clockwise != (radius < 0), -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The bytes of a file, in pieces as they come → blocks of whole lines, cut at the same places however they came."""
+"""Cuts the bytes of a file into blocks of whole lines, at places that do not depend on the pieces that come."""
 
 from collections.abc import Iterator
 
@@ -6,8 +6,8 @@ from gcode.frozen import frozen
 from gcode.reader import MAX_LINE
 
 BLOCK = 256 * 1024
-LONGEST_COMMENT = 1024 * 1024
-"""Bytes of a comment that are kept where a block ends in it: Snapmaker writes a whole picture into one."""
+MAX_COMMENT = 1024 * 1024
+"""Bytes of a comment that are kept across the end of a block: Snapmaker writes a whole picture into one comment."""
 
 _BOM = b"\xef\xbb\xbf"
 _CR_TO_LF = bytes.maketrans(b"\r", b"\n")
@@ -18,9 +18,9 @@ class LineBlock:
     """Whole lines, each with its line feed.
 
     Attributes:
-        text: the lines; CRLF and CR are line feeds here.
-        offset: of the first line in the file, in bytes.
-        dropped: bytes of the first line that are left out here, since no printer reads a line that long.
+        text: the lines; CRLF and CR have become line feeds.
+        offset: byte offset of the first line in the file.
+        dropped: bytes of the first line that are missing here, as no printer reads such a long line.
     """
 
     text: bytes
@@ -29,17 +29,17 @@ class LineBlock:
 
 
 class Blocks:
-    """Incremental: give each piece of the file to `feed`, then `finish`."""
+    """Incremental: takes pieces of the file by `feed`, up to `finish`."""
 
     def __init__(self) -> None:
-        self._waiting: list[bytes] = []  # less than a block of them
+        self._waiting: list[bytes] = []  # less than a block
         self._size = 0
-        self._rest = b""  # the line that is not complete yet, at most MAX_LINE of it, more of a comment
+        self._rest = b""  # the incomplete last line, up to MAX_LINE bytes, or MAX_COMMENT of a comment
         self._dropped = 0  # bytes of it beyond that
         self._offset = 0  # of that line
 
     def feed(self, piece: bytes) -> Iterator[LineBlock]:
-        """Take the next bytes; yield the blocks that are full with them."""
+        """Take the next bytes; yield the blocks that they complete."""
         self._waiting.append(piece)
         self._size += len(piece)
         if self._size < BLOCK:
@@ -51,11 +51,11 @@ class Blocks:
             yield from self._cut(waiting[at : at + BLOCK])
 
     def finish(self) -> Iterator[LineBlock]:
-        """The file ends here, maybe within a line: yield what is left."""
+        """End the file, perhaps within a line; yield the rest."""
         yield from self._cut(b"".join(self._waiting) + b"\n")
 
     def _cut(self, piece: bytes) -> Iterator[LineBlock]:
-        if b"\r" in piece:  # each byte keeps its place
+        if b"\r" in piece:  # replaced byte by byte, to keep offsets
             piece = piece.replace(b"\r\n", b" \n").translate(_CR_TO_LF)
         end = piece.rfind(b"\n") + 1
         if end:
@@ -64,12 +64,12 @@ class Blocks:
             self._offset += len(head) + self._dropped
             self._rest, self._dropped = b"", 0
         self._rest += piece[end:]
-        most = LONGEST_COMMENT if self._rest[:1] == b";" else MAX_LINE
-        self._dropped += max(0, len(self._rest) - most)
-        self._rest = self._rest[:most]
+        limit = MAX_COMMENT if self._rest[:1] == b";" else MAX_LINE
+        self._dropped += max(0, len(self._rest) - limit)
+        self._rest = self._rest[:limit]
 
     def _without_bom(self, text: bytes) -> bytes:
-        """Turn a byte order mark into blanks behind the first line: that begins with its word, no other one moves."""
+        """Replace a byte order mark by blanks after the first line, so that no other line moves."""
         if self._offset or not text.startswith(_BOM):
             return text
         ends = [at for at in (text.find(b"\n"), text.find(b"\r")) if at >= 0]

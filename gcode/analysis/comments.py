@@ -1,4 +1,4 @@
-"""What slicers say in comments: who they are, layers, objects, settings, their own estimate, pictures."""
+"""Reads the comments of slicers: name and version, layers, objects, settings, estimate, pictures."""
 
 import re
 from dataclasses import field
@@ -11,12 +11,12 @@ from gcode.frozen import mutable
 from gcode.texts import number
 
 MAX_COMMENT = 4096
-"""Characters of a comment that are looked at; whole pictures in one line are looked at by `pictures`."""
+"""Characters of a comment that are read; `pictures` reads whole pictures in one line."""
 
 MAX_SETTINGS = 2000
 _MAX_TEXT = 200  # characters of a key or a value
 
-# How a layer begins, the surer one first: where a file has several, the first of these that it has counts.
+# Marks of a new layer, the most reliable first: of those in a file, only the first kind counts.
 _LAYER = re.compile(
     r"(?P<a>LAYER_CHANGE$|CHANGE_LAYER$)|(?P<b>LAYER: ?-?\d+$)|(?P<c>layer \d+(?:[, :].*)?$|<layer \d+>"
     r"|--- layer \d+ \(|BEGIN_LAYER_OBJECT\b|layer:\d)"
@@ -26,9 +26,9 @@ _LAYER_BEGINS = ("L", "C", "l", "<", "-", "B")
 _Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
 _HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
 _SEPARATOR = re.compile(r"[=:]")
-_MEANS = re.compile(rb"[=:,]|^; ?version ")  # what may mean something the next time too
-_MOST_MARKS = 5000  # comments in which a slicer may say who it is
-_SHORT, _MOST_DULL = 60, 1000  # bytes of a comment that is remembered, number of those
+_MEANS = re.compile(rb"[=:,]|^; ?version ")  # comments that may matter again
+_MAX_MARKS = 5000  # comments in which a slicer may give its name
+_SHORT, _MAX_DULL = 60, 1000  # bytes of a dull comment that is remembered, and the number of such comments
 _DULL = frozenset(
     {"type", "time_elapsed", "printing_time", "remaining_time", "printing_id", "width", "gimage", "simage"}
 )
@@ -39,10 +39,10 @@ class Comments:
     """Takes a file's comments one by one.
 
     Attributes:
-        settings: what is written as `key = value`, the last one of each key.
-        layer_begun: the last comment marks a layer; whoever asks sets it back.
-        z: height that the last comment gave for its layer, or None; as `layer_begun`.
-        height: thickness, likewise.
+        settings: values of `key = value`, the last one of each key.
+        layer_begun: the last comment marks a layer; the reader of this attribute resets it.
+        z: of the layer, from the last comment; None: not there. The reader resets it.
+        height: of the layer, likewise.
     """
 
     settings: dict[str, str] = field(default_factory=dict)
@@ -58,29 +58,29 @@ class Comments:
     _marks_looked_at: int = 0
     _layer_rank: int = 0
     _last_layer: int = -1  # by its number, in Cura's marks
-    _executable: bool = False  # BambuStudio and OrcaSlicer: the block of commands has begun, and not ended
-    _group: str = ""  # Simplify3D 5: what the temperatures that follow are of
+    _executable: bool = False  # BambuStudio and OrcaSlicer: the block of commands has begun and not ended
+    _group: str = ""  # Simplify3D 5: the heater of the temperatures that follow
 
     @property
     def slicer(self) -> Slicer | None:
-        """What made the file."""
+        """The slicer of the file."""
         return self._slicer
 
     def about(self) -> About:
-        """Return what the file said about itself so far."""
+        """Return the metadata read so far."""
         return about(self._slicer, self._version, _with_temperatures(self._facts))
 
     @property
     def block_is_open(self) -> bool:
-        """The block of commands of BambuStudio and its kin has begun, and not ended."""
+        """The block of commands of BambuStudio and its relatives has begun and not ended."""
         return self._executable
 
     @property
     def missing_layers(self) -> tuple[int, int] | None:
-        """How many layers Cura tells at the beginning, and how many there are; None where none is missing."""
-        told = number(self._facts.get("layer_count", ""))
-        seen = self._last_layer + 1
-        return (int(told), seen) if told is not None and 0 < seen < told else None
+        """The number of layers that Cura announces, and the number found; None: no layer is missing."""
+        announced = number(self._facts.get("layer_count", ""))
+        present = self._last_layer + 1
+        return (int(announced), present) if announced is not None and 0 < present < announced else None
 
     def note(self, raw: bytes, line: int) -> None:
         """Take a line that begins with a semicolon; `line` is its number."""
@@ -121,8 +121,8 @@ class Comments:
         return True
 
     def _remember(self, raw: bytes) -> None:
-        """Remember a comment that says nothing: slicers repeat themselves."""
-        if len(raw) <= _SHORT and len(self._dull) < _MOST_DULL and not _MEANS.search(raw):
+        """Remember a comment without meaning, as slicers repeat themselves."""
+        if len(raw) <= _SHORT and len(self._dull) < _MAX_DULL and not _MEANS.search(raw):
             self._dull.add(raw)
 
     def _note_layer(self, rank: int) -> None:
@@ -133,7 +133,7 @@ class Comments:
     def _note_rare(self, text: str) -> None:
         if text.startswith("---"):  # Kiri:Moto: `--- print time: 60s ---`
             text = text.strip("- ")
-        if self._marks_looked_at < _MOST_MARKS and (found := self._recognised(text)):
+        if self._marks_looked_at < _MAX_MARKS and (found := self._recognised(text)):
             self._slicer, self._version = found
         elif text.startswith("model printing time"):  # `model printing time: 1h; total estimated time: 2h`
             for part in text.split("; "):
@@ -142,7 +142,7 @@ class Comments:
             self._note_pair(text)
 
     def _recognised(self, text: str) -> tuple[Slicer, str] | None:
-        """Return the slicer and its version, if this comment tells; an engine gives way to who uses it."""
+        """Return the slicer and version that a comment names; a slicer takes precedence over the engine in it."""
         if self._slicer is not None and not self._slicer.engine:
             return None
         self._marks_looked_at += 1
@@ -186,7 +186,7 @@ class Comments:
 
 
 def _with_temperatures(facts: dict[str, str]) -> dict[str, str]:
-    """Return the pairs, with the two lists of Simplify3D 4 joined: names of heaters, and their temperatures."""
+    """Return the pairs, with heaters and temperatures joined, which Simplify3D 4 writes as two lists."""
     heaters = facts.get("temperaturename", "").split(",")
     targets = facts.get("temperaturesetpointtemperatures", "").split(",")
     found = dict(facts)

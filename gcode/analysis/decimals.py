@@ -1,8 +1,8 @@
-"""Decimal numbers in a text, thousands at a time: the eight bytes of each as one integer, all places at once.
+"""Reads decimal numbers in a text, thousands at a time: the eight bytes of each number are one integer.
 
-A number's last eight bytes are loaded as a 64-bit integer, in which the first byte is the lowest. The dot is cut out,
-what is no digit becomes zero, and neighbours are joined: digits to pairs, pairs to fours, fours to eight. What is
-longer gets a second load for its beginning.
+Theory of operation. The last eight bytes of a number are loaded as a 64-bit integer, whose lowest byte is the first
+one. The dot is cut out, other bytes than digits become zero, and neighbours are joined: digits to pairs, pairs to
+fours, fours to eight. A longer number gets a second load for its beginning.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from gcode.analysis.arrays import Bools, Bytes, Floats, Ints
 
 Words = NDArray[np.uint64]
 
-LONGEST = 15  # bytes of a number; that many digits are exact in a float, so it is the one that `float` gives
-WORD = 8  # bytes; there have to be as many before and behind each number
+MAX_SIZE = 15  # bytes of a number; as a float holds so many digits exactly, the result is that of `float`
+WORD = 8  # bytes; there have to be as many before and after each number
 
 _POWERS = 10.0 ** np.arange(256)  # by a byte
 _MINUS, _PLUS = b"-+"
@@ -26,9 +26,9 @@ def _all(byte: int) -> np.uint64:
 
 _ONES, _DOTS, _LOWS = _all(0x01), _all(ord(".")), _all(0x7F)
 _1, _3, _4, _7, _15 = (np.uint64(number) for number in (1, 3, 4, 7, 15))
-# By length: the bytes of a load that are of the number, which ends with it.
+# By length: a mask for the bytes of a load that belong to the number, which are the last ones.
 _OF_NUMBER = np.array([(1 << 64) - (1 << 8 * (WORD - length)) for length in range(WORD + 1)], np.uint64)
-# Neighbours are joined: the first, times what it is worth, is added to the second, and the sum takes its place.
+# Joins neighbours: the first, times its weight, is added to the second.
 _JOINS = tuple(
     (np.uint64((factor << bits) + 1), np.uint64(bits), np.uint64(mask))
     for factor, bits, mask in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
@@ -36,14 +36,14 @@ _JOINS = tuple(
 
 
 def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
-    """Return the numbers at `start`, and which of them are numbers: a sign, digits with one dot at most.
+    """Return the values at `start`, and which of them are numbers: an optional sign, digits and at most one dot.
 
     Args:
-        text: holds nothing but digits, signs and dots where a number is; WORD further bytes at both ends.
-        start: where they start.
-        length: how long they are; one that is longer than LONGEST is none.
+        text: only digits, signs and dots within a number; WORD further bytes at both ends.
+        start: of each number.
+        length: of each number; one above MAX_SIZE counts as no number.
     """
-    places = np.where(length <= LONGEST, length, 0).astype(np.uint8)
+    places = np.where(length <= MAX_SIZE, length, 0).astype(np.uint8)
     value, digits, behind, dots = _joined(text, start + places, np.minimum(places, np.uint8(WORD)))
     long_ = np.flatnonzero(places > WORD)
     if len(long_):
@@ -62,13 +62,13 @@ def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
 
 
 def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes, Bytes]:
-    """Return the value of the digits in up to eight bytes before `end`; how many, how many behind a dot; the dots."""
+    """Return, for up to eight bytes before `end`: value and number of digits, digits after a dot, number of dots."""
     loads = np.ndarray(len(text) - WORD + 1, np.dtype("<u8"), text, strides=(1,))
     word = loads[end - WORD]
     word &= _OF_NUMBER.take(length)
     dot = _dot_bits(word)
     dots = np.bitwise_count(dot)
-    before = (dot >> _7) - _1  # the bytes before the dot; all where there is none
+    before = (dot >> _7) - _1  # the bytes before the dot; all bytes if there is none
     behind = WORD - (np.bitwise_count(before) >> 3) - dots
     after = ~((dot << _1) - _1)
     after &= word
@@ -86,7 +86,7 @@ def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes
 
 
 def _dot_bits(word: Words) -> Words:
-    """Return the high bit of each byte that is a dot: of which nothing is left when the dot's bits are taken away."""
+    """Return the high bit of each byte that is a dot, as such a byte is zero after an exclusive or with a dot."""
     other = word ^ _DOTS
     dot = other & _LOWS
     dot += _LOWS

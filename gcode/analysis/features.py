@@ -1,21 +1,20 @@
-"""What a stretch of the print is, by the comments in which slicers say so: an outer wall, infill, support.
+"""Recognises the feature of a part of the print (outer wall, infill, support) from the comments of slicers.
 
-Sources are files that they wrote, and what they publish. Each slicer has its own words; the numbers are ours, and part
-of the format of toolpaths.
+The words of each slicer come from its files and its published sources; the numbers are part of the format of toolpaths.
 """
 
 import re
 from enum import IntEnum
 from functools import lru_cache
 
-LONGEST = 60
-"""Bytes of a comment that can say what follows."""
+MAX_COMMENT = 60
+"""Bytes of a comment that can name a feature."""
 
 
 class Feature(IntEnum):
-    """What is laid; the numbers stand in toolpaths."""
+    """A feature of the print; toolpaths contain these numbers."""
 
-    OTHER = 0  # start code, or what no slicer has named
+    OTHER = 0  # start code, or a part without a name
     OUTER_WALL = 1
     INNER_WALL = 2
     OVERHANG = 3
@@ -57,7 +56,7 @@ _NAMES = {
 }
 _KNOWN = {name.strip(): feature for feature, names in _NAMES.items() for name in names.split(",")}
 
-_SAYS_SO = re.compile(r"(?:TYPE:|FEATURE: ?|feature |structure:|segType:)(.+)", re.IGNORECASE)
+_NAMED = re.compile(r"(?:TYPE:|FEATURE: ?|feature |structure:|segType:)(.+)", re.IGNORECASE)
 _QUOTED = re.compile(r"'([^']+ Path)'")  # KISSlicer: `; 'Perimeter Path', 1.2 [feed mm/s], …`
 _BARE = re.compile(  # Simplify3D 4
     r"(?:outer perimeter|inner perimeter|solid layer|infill|gap fill|bridge|skirt|support|dense support|raft"
@@ -66,14 +65,14 @@ _BARE = re.compile(  # Simplify3D 4
 
 
 def feature_of(comment: bytes) -> Feature | None:
-    """Return what follows a comment, `;` included; None where it does not say that."""
-    return _feature_of(comment) if len(comment) <= LONGEST else None
+    """Return the feature that a comment, with its `;`, names; None: it names none."""
+    return _feature_of(comment) if len(comment) <= MAX_COMMENT else None
 
 
 @lru_cache(1024)  # slicers repeat themselves
 def _feature_of(comment: bytes) -> Feature | None:
     text = comment[1:].decode("utf-8", "replace").strip("; \t")
-    if match := _SAYS_SO.match(text):
+    if match := _NAMED.match(text):
         return _KNOWN.get(re.sub(r"[-_ ]+", " ", match[1].strip().lower()), Feature.OTHER)
     if match := _QUOTED.match(text) or _BARE.match(text):
         return _KNOWN.get(match[match.lastindex or 0].lower(), Feature.OTHER)

@@ -1,4 +1,4 @@
-"""Heating, as far as a print waits for it: each heater one mass that nears its end exponentially."""
+"""Heaters: how long a print waits for heat, with each heater as a single mass (`machine.HeatModel`)."""
 
 import math
 
@@ -14,14 +14,19 @@ _HEATERS = {
     "M140": ("bed", False), "M190": ("bed", True),
     "M141": ("chamber", False), "M191": ("chamber", True),
 }  # fmt: skip
-_MAX_TARGETS = 64  # different ones that are remembered of a heater
+_MAX_TARGETS = 64  # different targets of a heater that are remembered
 
 
 @frozen
 class HeatOrder:
-    """A new target in °C for a heater, by name; maybe to be waited for, maybe cooling too (the R word).
+    """A command for a heater.
 
-    Where it does not set the target, it waits until so much is reached.
+    Attributes:
+        heater: its name.
+        target: in °C.
+        wait: wait until the target is reached.
+        cool: wait for cooling too (R).
+        sets: it sets the target; otherwise it only waits until the heater reaches so much.
     """
 
     heater: str
@@ -32,7 +37,7 @@ class HeatOrder:
 
 
 def order(command: Command, tool: int) -> HeatOrder | None:
-    """Return what a command asks of a heater; `tool` is the active one's."""
+    """Return the heater command in a G-code command; `tool` is the active one."""
     if command.code in ("G10", "M568"):  # RepRapFirmware: P is the tool, S its temperature
         number, target = command.get("P"), command.get("S")
         if number is None or target is None or not math.isfinite(target) or "L" in command:
@@ -48,17 +53,17 @@ def order(command: Command, tool: int) -> HeatOrder | None:
 
 
 def named_order(command: bytes) -> HeatOrder | None:
-    """Return what one of Klipper's commands, whose names are words, asks of a heater."""
-    found = named_target(command)
-    if found is None:
+    """Return the heater command in one of Klipper's named commands."""
+    named = named_target(command)
+    if named is None:
         return None
-    heater, target, waits = found
+    heater, target, waits = named
     return HeatOrder(heater, target, waits, sets=not waits)
 
 
 @mutable
 class _Heater:
-    """A heater: where it was when it got its last target."""
+    """A heater, with time (s) and temperature (°C) at which it got its last target."""
 
     model: HeatModel
     since: float
@@ -72,7 +77,7 @@ class _Heater:
         return min(at, self.target) if self._heats() else max(at, min(self.target, self.began), model.ambient)
 
     def seconds(self, now: float, target: float | None = None) -> float:
-        """Return how long it still takes to the target, or to one on the way; none if that is out of reach."""
+        """Return the seconds to the target, or to a given one before it; 0 if that is out of reach."""
         target = self.target if target is None else target
         end, at = self._end(), self.temperature(now)
         if at == target or (end - target) * (at - end) >= 0:
@@ -80,7 +85,7 @@ class _Heater:
         return self.model.time_constant * math.log((at - end) / (target - end))
 
     def set(self, target: float, now: float) -> None:
-        """Give it a new target."""
+        """Set a new target."""
         self.began, self.since = self.temperature(now), now
         self.target = target
 
@@ -100,7 +105,7 @@ class Heaters:
         self.targets: dict[str, list[float]] = {}
 
     def follow(self, what: HeatOrder, now: float) -> float:
-        """Take an order at this time, in s; return the seconds that the print waits for it."""
+        """Apply a heater command at a time in s; return the seconds that the print waits for it."""
         heater = self._heater(what.heater)
         if not what.sets:
             on_the_way = heater.temperature(now) < what.target <= heater.target

@@ -1,4 +1,4 @@
-"""Layers: by the slicer's marks where there are any, else by the height at which material is laid."""
+"""Finds the layers of a file: by the slicer's marks, or else by the heights of extrusions."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.result import Layer
 from gcode.frozen import mutable
 
-_STEP = 0.05  # mm of height that make a layer where nothing is marked: a spiral rises by a thousandth each move
-_MOST = 20_000  # layers that are kept; further ones count as part of the last
+_STEP = 0.05  # mm of height that make a layer without marks; a spiral rises by a thousandth in each move
+_MAX_LAYERS = 20_000  # further layers count as part of the last one
 
 
 @mutable
 class _Open:
-    """A layer while the file is read; its number is its place in the list, and 0 comes before the first."""
+    """A layer while the file is read; its number is its index in the list, where 0 precedes the first layer."""
 
     offset: int
     z: float | None = None
@@ -20,7 +20,7 @@ class _Open:
 
 
 class Layers:
-    """Collects layers: first where they begin, then, as the planner gets there, how long they take."""
+    """Collects layers: first their starts, and later, behind the planner, their durations."""
 
     def __init__(self) -> None:
         self._layers = [_Open(0)]
@@ -29,23 +29,23 @@ class Layers:
 
     @property
     def number(self) -> int:
-        """The layer that the file is in now; 0 before the first."""
+        """The number of the current layer; 0 before the first."""
         return len(self._layers) - 1
 
     def mark(self, offset: int) -> int:
-        """The slicer says that a layer begins here; return its number."""
+        """Begin a layer at a mark of the slicer; return its number."""
         if not self.marked:
             self._forget_guesses()
             self.marked = True
         return self._begin(offset)
 
     def note_z(self, z: float) -> None:
-        """The slicer says how high the layer is."""
+        """Set the z of a marked layer, by the slicer's comment."""
         if self.marked:
             self._layers[-1].z = z
 
     def note_height(self, height: float) -> None:
-        """The slicer says how thick the layer is."""
+        """Set the height of a marked layer, by the slicer's comment."""
         if self.marked:
             self._layers[-1].height = height
 
@@ -53,10 +53,10 @@ class Layers:
         """Take the moves of a block; return the layer of each.
 
         Args:
-            z: height at which each ends.
-            printing: whether it lays material.
-            offset: its line's place in the file.
-            number: the layer of each, by marks.
+            z: at the end of each move, in mm.
+            printing: whether the move extrudes.
+            offset: of its line in the file.
+            number: of its layer, by marks.
         """
         rows = np.flatnonzero(printing)
         if self.marked:
@@ -65,7 +65,7 @@ class Layers:
         return self._by_height(z, rows, offset)
 
     def _heights_of_marked(self, z: Floats, rows: Ints, number: Ints) -> None:
-        """Marks without a height get that of the first material laid in them."""
+        """Set the z of marked layers without one, by their first extrusion."""
         layers, first = np.unique(number[rows], return_index=True)
         for layer, row in zip(layers.tolist(), rows[first].tolist(), strict=True):
             if self._layers[layer].z is None:
@@ -74,7 +74,7 @@ class Layers:
     def _by_height(self, z: Floats, rows: Ints, offset: Floats) -> Ints:
         begins, numbers = [0], [self.number]
         heights = z[rows]
-        changed = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # the first one always: compared to nothing
+        changed = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # NaN makes the first one count always
         for row, height in zip(rows[changed].tolist(), heights[changed].tolist(), strict=True):
             last = self._layers[-1].z
             if last is None or abs(height - last) >= _STEP - 1e-9:
@@ -85,7 +85,7 @@ class Layers:
         return np.repeat(np.array(numbers), np.diff([*begins, len(z)]))
 
     def add_seconds(self, number: Floats | Ints, seconds: Floats) -> None:
-        """Count the time that moves take to their layers."""
+        """Add the durations of moves to their layers."""
         if len(self._seconds) < len(self._layers):
             self._seconds = np.append(self._seconds, np.zeros(2 * len(self._layers) - len(self._seconds)))
         last = len(self._layers) - 1
@@ -93,16 +93,16 @@ class Layers:
         self._seconds[: len(per_layer)] += per_layer
 
     def result(self) -> tuple[Layer, ...]:
-        """Return the layers, without what comes before the first."""
-        found, start, below = [], float(self._seconds[0]), 0.0
+        """Return the layers, without the part before the first."""
+        layers, start, below = [], float(self._seconds[0]), 0.0
         for layer, seconds in zip(self._layers[1:], self._seconds[1:].tolist(), strict=False):
             z, height = layer.z, layer.height
             if height is None and z is not None and z > below:
                 height = z - below
             below = z if z is not None else below
-            found.append(Layer(_rounded(z), _rounded(height), layer.offset, start, seconds))
+            layers.append(Layer(_rounded(z), _rounded(height), layer.offset, start, seconds))
             start += seconds
-        return tuple(found)
+        return tuple(layers)
 
     @property
     def seconds_before_first(self) -> float:
@@ -110,12 +110,12 @@ class Layers:
         return float(self._seconds[0]) if len(self._layers) > 1 else 0.0
 
     def _begin(self, offset: int) -> int:
-        if len(self._layers) <= _MOST:
+        if len(self._layers) <= _MAX_LAYERS:
             self._layers.append(_Open(offset))
         return self.number
 
     def _forget_guesses(self) -> None:
-        """What was laid before the first mark was no layer, but a line to prime the nozzle."""
+        """Drop layers found before the first mark, which were lines to prime the nozzle."""
         del self._layers[1:]
         self._seconds = np.array([self._seconds.sum()])
 

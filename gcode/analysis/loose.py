@@ -1,7 +1,7 @@
-"""Moves in unusual forms, read as quickly as plain ones: `n5 g01  x10 (outer)*33` for `G1X10`.
+"""Reads moves in unusual forms as quickly as plain ones: `n5 g01  x10 (outer)*33` for `G1X10`.
 
-Lower case, a leading zero, blanks, comments in parentheses, line numbers and checksums say nothing that
-`gcode.reader.clean` and `gcode.command.parse` would not pass over. Whatever else is odd about a line is left to them.
+These forms are lower case, a leading zero, extra blanks, comments in parentheses, line numbers and checksums, as in
+`gcode.reader.clean` and `gcode.command.parse`. Lines with other peculiarities are left to those.
 """
 
 import re
@@ -10,15 +10,15 @@ import numpy as np
 
 from gcode.analysis.arrays import Bools, Bytes, Ints
 
-_LONGEST_NUMBER = 10  # digits of a line number
-_MOST_BLANKS = 4  # in a row; a line with more is not read here
+_MAX_DIGITS = 10  # of a line number
+_MAX_BLANKS = 4  # in a row; a line with more is not read here
 _LF, _TAB, _SPACE = b"\n\t "
 _ZERO, _NINE, _LAST_MOVE, _A, _G, _M, _N, _Z = b"093AGMNZ"
 _UPPER = ord("a") - ord("A")
 _BETWEEN = re.compile(rb"\)[ \t]{0,4}[A-Za-z]")
 
-# What a byte is to a reader of words: part of a number or blank (0), a letter in upper case, a line feed (itself), the
-# beginning of what says nothing (`;`), odd (1).
+# The kind of each byte: 0 in a number or blank, a letter in upper case, a line feed as itself, `;` at the beginning of
+# a part to ignore, 1 for odd bytes.
 _IN_NUMBERS = b"0123456789.+- \t"
 KINDS = bytes(
     0 if byte in _IN_NUMBERS else _LF if byte == _LF else ord(";") if byte in b";(*"
@@ -28,12 +28,12 @@ KINDS = bytes(
 
 
 def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: Ints) -> tuple[Bools, Bytes, Ints]:
-    """Return which lines begin as G0 to G3, the number of that G, and which token the G is.
+    """Return which lines begin with G0 to G3, the number of that G, and the index of its token.
 
     Args:
-        text: with some bytes behind the last line.
+        text: with some bytes after the last line.
         starts: of the lines.
-        at: where the tokens are: letters, line feeds, what is no number.
+        at: indices of the tokens: letters, line feeds and odd bytes.
         kind: of the tokens.
         heads: the first token of each line.
         ends: the line feed of each line, as a token.
@@ -55,7 +55,7 @@ def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: 
 
 
 def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
-    """Return the tokens that may begin a further command of a line, also in what is a comment to most."""
+    """Return the tokens that may begin another command of a line, even in what most firmwares read as a comment."""
     found = np.flatnonzero((kind == _G) | (kind == _M))
     first = np.zeros(len(kind), np.bool_)
     first[gs] = True
@@ -63,16 +63,16 @@ def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
 
 
 def commented_between(lines: bytes, starts: Ints) -> Ints:
-    """Return the lines in which words stand behind a `(comment)`."""
+    """Return the lines with parameters after a `(comment)`."""
     found = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
     return np.searchsorted(starts, np.array(found, np.intp), "right") - 1
 
 
 def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:
-    """Return what stands behind the line numbers, and which are nothing but digits."""
+    """Return the indices after the line numbers, and which of these consist of digits only."""
     begin = after_blanks(text, first + numbered)
     behind = begin
-    for _ in range(_LONGEST_NUMBER):
+    for _ in range(_MAX_DIGITS):
         more = numbered & _is_digit(text[behind])
         if not more.any():
             break
@@ -81,9 +81,9 @@ def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bool
 
 
 def extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """Return where numbers start, and their length, without the blanks around them."""
+    """Return start and length of numbers, without the blanks around them."""
     start = after_blanks(text, start)
-    for _ in range(_MOST_BLANKS):
+    for _ in range(_MAX_BLANKS):
         blank = _is_blank(text.take(end - 1)) & (end > start)
         if not blank.any():
             break
@@ -92,8 +92,8 @@ def extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
 
 
 def after_blanks(text: Bytes, at: Ints) -> Ints:
-    """Return the next places that are no blanks, if they are near."""
-    for _ in range(_MOST_BLANKS):
+    """Return the indices after up to _MAX_BLANKS blanks."""
+    for _ in range(_MAX_BLANKS):
         blank = _is_blank(text.take(at))
         if not blank.any():
             break

@@ -1,4 +1,4 @@
-"""What the analysis is told about the printer, as data."""
+"""The printer for which a file is analysed, as data."""
 
 import math
 from dataclasses import field
@@ -14,7 +14,7 @@ ANYWHERE: Range = (-math.inf, math.inf)
 
 @frozen
 class HeatModel:
-    """A heater as one mass: it nears `maximum` exponentially at full power, and `ambient` without; °C, s."""
+    """A heater as a single mass, in °C and s: it approaches `maximum` exponentially, and `ambient` without power."""
 
     maximum: float
     time_constant: float
@@ -28,14 +28,14 @@ CHAMBER = HeatModel(90.0, 600.0)
 
 @frozen
 class Homing:
-    """How an axis finds its endstop: mm/s, then mm back and slowly again, `divisor` times slower."""
+    """The homing of an axis: at `feedrate` mm/s, then `bump` mm back and again, `divisor` times slower."""
 
     feedrate: float
     bump: float
     divisor: float
 
     def seconds(self, distance: float) -> float:
-        """Return how long it takes over this way, in mm."""
+        """Return the seconds for a distance in mm."""
         return (abs(distance) + self.bump + self.bump * self.divisor) / self.feedrate
 
 
@@ -45,22 +45,22 @@ class Machine:
 
     Attributes:
         limits: of its motion.
-        limits_from: who says so: `printer`, `file`, `profile`; `defaults` are taken where nobody does.
-        volume: from and to of X, Y and Z, in mm, that the nozzle can reach; ANYWHERE: that is not known.
-        radius: of a round bed, in mm; None: it has corners.
-        centre: of a round bed.
-        max_hotend: highest target, °C, as are `max_bed` and `max_chamber`.
-        min_extrusion: °C below which nothing is extruded; None: there is no such limit.
-        heated_bed: it has one.
-        tools: how many.
-        shared_nozzle: they have one hotend, which is that of tool 0.
-        filament: its diameter in mm, where the file does not give it.
+        limits_from: their source: `printer`, `file`, `profile`, or else `defaults`.
+        volume: reach of the nozzle in X, Y and Z, in mm; ANYWHERE: unknown.
+        radius: of a round bed, in mm; None: the bed is rectangular.
+        centre: of a round bed, in mm.
+        max_hotend: highest target in °C, as are `max_bed` and `max_chamber`.
+        min_extrusion: °C below which it extrudes nothing; None: no limit.
+        heated_bed: it has a heated bed.
+        tools: number of tools.
+        shared_nozzle: all tools share the hotend of tool 0.
+        filament: diameter in mm if the file does not have it.
         dialect: of its firmware.
-        dialect_known: it is known for certain, and not taken for granted.
-        tool_change: s that it takes, as do `filament_change` (M600) and `probing` (G29).
+        dialect_known: the dialect is certain, and no assumption.
+        tool_change: its duration in s, as are `filament_change` (M600) and `probing` (G29).
         homing: of X, Y and Z.
-        parked: mm from its endstops where it stands before it is homed, of X, Y and Z. Nobody knows; it is between the
-            corner where it was homed last and the top of the last part.
+        parked: assumed distance of X, Y and Z from their endstops before homing, in mm: between the corner of the last
+            homing and the top of the last part.
     """
 
     limits: MotionLimits = field(default_factory=MotionLimits)
@@ -88,7 +88,7 @@ class Machine:
     chamber: HeatModel = CHAMBER
 
     def heater(self, tool: int) -> int:
-        """Return the number of the hotend that a tool is heated by; one that it does not have is as good as tool 0."""
+        """Return the number of a tool's hotend; that of an unknown tool is 0."""
         return 0 if self.shared_nozzle or tool >= self.tools else tool
 
     @property

@@ -1,6 +1,6 @@
-"""What commands set for the moves behind them: positioning, units, tool, factors, limits.
+"""Follows what commands set for the moves after them: positioning, units, tool, factors, limits.
 
-Rows are the moves of a block, and what stands between them and has a place in their order: G92, G28, a stop.
+Rows are the moves of a block, and the G92, G28 and stops between them.
 """
 
 import math
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 
 _MAX_TOOL = 99
 _NOTHING = (math.nan,) * len(COLUMNS)
-_FAR = 1e15  # as far as a plain move's 15 digits go
+_MAX_VALUE = 1e15  # of a parameter: the 15 digits of a plain move
 
 
 class MoveKind(IntEnum):
-    """Of a row: the number of a move's G, or one of the others."""
+    """The kind of a row: the number of a move's G, or another one."""
 
     TRAVEL = 0
     LINE = 1
     CLOCKWISE = 2
     COUNTERCLOCKWISE = 3
-    SET = 4  # G92: the place gets another name
+    SET = 4  # G92
     HOME = 5
     STOP = 6
 
 
 @frozen
 class Rows:
-    """The rows of a block: what each is, its words by row of COLUMNS, and its line."""
+    """The rows of a block: the kind of each, its parameters in the order of COLUMNS, and its line."""
 
     kind: Bytes
     words: Floats
@@ -50,7 +50,7 @@ class Rows:
 
 
 class ModalTracker:
-    """Follows the commands of a block in their order; then gives its rows, with columns of what held at each."""
+    """Follows the commands of a block in order; then returns its rows, and the values in force at each as columns."""
 
     def __init__(self, limits: MotionLimits, e_mode: EMode) -> None:
         self._e_mode = e_mode
@@ -77,26 +77,26 @@ class ModalTracker:
         }  # fmt: skip
 
     def at(self, line: int, moves_before: int) -> int:
-        """Go to a line of the block, with so many plain moves before it; return the next row there."""
+        """Go to a line of the block, given the number of plain moves before it; return the number of the next row."""
         self._line = line
         self._row = moves_before + len(self._inserted)
         return self._row
 
     def note(self, command: Command) -> None:
-        """Follow one command that is no plain move."""
+        """Apply a command that is no plain move."""
         if act := self._table.get(command.code):
             act(command)
         elif command.code[0] == "T":
             number = int(command.code[1:].partition(".")[0])
-            if number <= _MAX_TOOL:  # T255 and Bambu's T1000 put a filament away: no tool is chosen
+            if number <= _MAX_TOOL:  # T255 and Bambu's T1000 unload a filament, and select no tool
                 self.tool.set(self._row, number)
 
     def stop(self) -> None:
-        """The machine comes to rest here."""
+        """Insert a stop, at which the printer comes to rest."""
         self._insert(MoveKind.STOP, _NOTHING)
 
     def rows(self, words: Words) -> Rows:
-        """Return the rows of the block whose lines have all been noted."""
+        """Return the rows of the block, after all its lines."""
         kind, columns, line = words.code, words.columns, words.moves
         if self._inserted:
             kinds, lines, values = zip(*self._inserted, strict=True)
@@ -106,7 +106,7 @@ class ModalTracker:
         return Rows(kind, columns, line)
 
     def next_block(self) -> None:
-        """Forget this block's rows."""
+        """Drop the rows of this block."""
         self._before, self._inserted = [], []
         for each in (self.relative, self.relative_e, self.unit, self.tool, self.speed, self.flow, self.limits):
             each.next_block()
@@ -172,7 +172,7 @@ class ModalTracker:
             self.flow.set(self._row, self._flow_share * self._flow_area)
 
     def velocity_limit(self, words: Mapping[str, float]) -> None:
-        """SET_VELOCITY_LIMIT."""
+        """Apply SET_VELOCITY_LIMIT."""
         limits = _copy(self.limits.last)
         limits.note_words(words)
         self.limits.set(self._row, limits)
@@ -186,7 +186,7 @@ class ModalTracker:
 def _words(command: Command) -> tuple[float, ...]:
     """Return a value for each of COLUMNS; a letter without a number counts as absent, as in Marlin."""
     given = (command.get(letter) for letter in COLUMNS)
-    return tuple(math.nan if each is None else max(-_FAR, min(each, _FAR)) for each in given)
+    return tuple(math.nan if each is None else max(-_MAX_VALUE, min(each, _MAX_VALUE)) for each in given)
 
 
 def _copy(limits: MotionLimits) -> MotionLimits:

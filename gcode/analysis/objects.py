@@ -1,4 +1,4 @@
-"""Objects that a file marks, each once, however often and in how many ways it is marked.
+"""Collects the objects that a file marks, each once, however often and in whatever form it is marked.
 
 A slicer may mark one object by comments (`printing object part.stl id:0 copy 0`), for Marlin (`M486 S0`, then
 `M486 Apart.stl`) and for Klipper (`EXCLUDE_OBJECT_DEFINE NAME=part_stl_id_0_copy_0`) in the same file.
@@ -17,12 +17,12 @@ _NONE = frozenset({"", "nonmesh", "non-object"})
 
 
 class Objects:
-    """Collects the marks; `names` are the objects."""
+    """Collects marks; `names` are the objects."""
 
     def __init__(self) -> None:
-        self._told: dict[str, None] = {}  # by comments
+        self._commented: dict[str, None] = {}  # by comments
         self._numbered: dict[int, str] = {}  # by M486
-        self._unnumbered: dict[str, None] = {}  # by M486 A, while no object of M486 S is on
+        self._unnumbered: dict[str, None] = {}  # by M486 A, outside any object of M486 S
         self._excludable: dict[str, None] = {}  # by Klipper's macros
         self._number: int | None = None
 
@@ -37,7 +37,7 @@ class Objects:
         return True
 
     def m486(self, number: float | None, name: str | None) -> None:
-        """Take `M486 S1` or `M486 Aname`: the number of the object that begins (negative: none), its name."""
+        """Take `M486 S1` or `M486 Aname`: the number of the object that begins (negative: none), or its name."""
         if number is not None:
             self._number = int(number) if 0 <= number < MAX_OBJECTS else None
             if self._number is not None:
@@ -50,26 +50,25 @@ class Objects:
                 self._unnumbered[name] = None
 
     def excludable(self, name: str) -> None:
-        """Take the name that Klipper knows an object by."""
+        """Take Klipper's name of an object."""
         name = name.strip("'\"")[:_MAX_NAME]
         if name and len(self._excludable) < MAX_OBJECTS:
             self._excludable[name] = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each object once, by the name that reads best; one that has none by its number."""
-        found: dict[str, str] = {}
-        named = (*self._told, *filter(None, self._numbered.values()), *self._unnumbered)
-        for name in named:
-            found.setdefault(_key(name), name)
+        """Each object once, by its most readable name, or by its number if it has no name."""
+        names: dict[str, str] = {}
+        for name in (*self._commented, *filter(None, self._numbered.values()), *self._unnumbered):
+            names.setdefault(_key(name), name)
         for name in self._excludable:
-            if _key(_KLIPPER_COPY.sub("", name)) not in found:
-                found.setdefault(name, name)
-        if not found:
-            found = {str(number): f"object {number}" for number in self._numbered}
-        return tuple(found.values())[:MAX_OBJECTS]
+            if _key(_KLIPPER_COPY.sub("", name)) not in names:
+                names.setdefault(name, name)
+        if not names:
+            names = {str(number): f"object {number}" for number in self._numbered}
+        return tuple(names.values())[:MAX_OBJECTS]
 
 
 def _key(name: str) -> str:
-    """Return what is left of a name when it is written for Klipper."""
+    """Return a name reduced to the characters that Klipper's form keeps, to compare names."""
     return _NO_WORD.sub("_", name).casefold()

@@ -1,4 +1,4 @@
-"""The lines between the moves: comments, and commands that set, heat, wait, mark or should not be there."""
+"""Follows the lines between the moves: comments, and commands that set, heat, wait or mark something."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -27,21 +27,18 @@ from gcode.too_hot import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_M73 = 1000  # of the file's own reports of progress that are kept
+MAX_M73 = 1000  # M73 commands that are kept
 
-_LONGEST_DWELL = 24 * 3600.0  # s; longer ones are slips
+_MAX_DWELL = 24 * 3600.0  # s; longer ones are mistakes
 
-_OFTEN = (
-    b";TYPE:",
-    b";WIDTH:",
-)  # comments that come by the thousand, and of which only the toolpath knows what to make
+_FREQUENT = (b";TYPE:", b";WIDTH:")  # comments that come by the thousand, and matter only to the toolpath
 
 _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
 
 @frozen
 class TimedOrder:
-    """Something that takes time before a row of the block, or sets a heater: see `timeline.Wait`."""
+    """A command that takes time before a row of the block, or sets a heater: see `timeline.TimedWait`."""
 
     row: int
     layer: int
@@ -53,16 +50,17 @@ class TimedOrder:
 
 
 class Orders:
-    """Follows the lines of one block after the other, but for the plain moves.
+    """Follows the lines of blocks, in order, except plain moves.
 
     Attributes:
-        modal: what holds for the moves.
+        modal: the values in force for the moves.
         layer: number of the layer, by the slicer's marks.
-        feature: what is laid, as the slicer says; followed only where `features` is set.
+        feature: the feature by the slicer's comments; followed only if `features` is set.
+        features: follow features.
         warm: whether the active hotend may extrude.
-        pauses: of the last block, in their order.
+        pauses: of the last block, in order.
         count: commands so far.
-        m73: the file's own reports of progress.
+        m73: (offset, percent, seconds left) of M73 commands.
     """
 
     def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
@@ -81,7 +79,7 @@ class Orders:
         self._retraction = Retraction()
         self._row = self._offset = self._line = 0
         self._targets: dict[str, float] = {}  # before the block
-        self._targeted: list[tuple[int, str, float]] = []  # in it: row, heater, °C
+        self._new_targets: list[tuple[int, str, float]] = []  # in the block: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
             "G4": self._dwell, "M400": self._stand, "M0": self._stand, "M1": self._stand, "G28": self._home,
@@ -99,7 +97,7 @@ class Orders:
         text = block.text
         for index, start, end, moves in zip(words.others, starts, ends, before, strict=True):
             raw = text[start:end]
-            if raw.startswith(_OFTEN):
+            if raw.startswith(_FREQUENT):
                 if self.features and (feature := feature_of(raw)) is not None:
                     self.feature.set(self.modal.at(index, moves), feature)
                 continue
@@ -111,15 +109,15 @@ class Orders:
         self._check_lengths(block, words, line)
 
     def next_block(self) -> None:
-        """Forget this block's rows."""
+        """Drop the rows of this block."""
         for each in (self.modal, self.layer, self.feature, self.warm):
             each.next_block()
-        self._targets.update((heater, target) for _, heater, target in self._targeted)
-        self._targeted.clear()
+        self._targets.update((heater, target) for _, heater, target in self._new_targets)
+        self._new_targets.clear()
 
     def targets_at(self, row: int) -> dict[str, float]:
-        """Return what the heaters are to have at a row of the block, °C."""
-        return self._targets | {heater: target for at, heater, target in self._targeted if at <= row}
+        """Return the targets of the heaters at a row of the block, in °C."""
+        return self._targets | {heater: target for at, heater, target in self._new_targets if at <= row}
 
     def _read_line(self, raw: bytes) -> None:
         if raw[:1] == b";":
@@ -167,7 +165,7 @@ class Orders:
             self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
     def _note_macro(self, text: str) -> None:
-        """Klipper's commands are words."""
+        """Apply one of Klipper's named commands."""
         self._checks.macro(text, self._line)
         if heat := named_order(self._command):
             self._heat(heat)
@@ -183,7 +181,7 @@ class Orders:
     def _heat(self, heat: HeatOrder) -> None:
         if heat.sets:
             self._checks.target(heat.heater, heat.target, self._line)
-            self._targeted.append((self._row, heat.heater, heat.target))
+            self._new_targets.append((self._row, heat.heater, heat.target))
         self._pause("heating", heat=heat, rests=heat.wait)
 
     def _pause(
@@ -194,7 +192,7 @@ class Orders:
 
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
-        self._pause("dwell", min(max(seconds, 0.0), _LONGEST_DWELL))
+        self._pause("dwell", min(max(seconds, 0.0), _MAX_DWELL))
 
     def _retract(self, command: Command) -> None:
         if seconds := self._retraction.seconds(command, self.modal.limits.last):
@@ -207,7 +205,7 @@ class Orders:
         self._pause("dwell")
 
     def _home(self, _command: Command) -> None:
-        self._pause("homing")  # how long it takes is known when the way there is
+        self._pause("homing")  # its duration depends on the position
 
     def _probe(self, _command: Command) -> None:
         self._pause("probing", self._machine.probing)
@@ -221,7 +219,7 @@ class Orders:
             self.m73.append((self._offset, percent, None if minutes is None else minutes * 60))
 
     def _object(self, command: Command) -> None:
-        """`M486 Aname`: the rest of the line is the name; RepRapFirmware writes `M486 S1 A"name"`."""
+        """Apply M486. In `M486 Aname`, the rest of the line is the name; RepRapFirmware has `M486 S1 A"name"`."""
         text = self._command.decode()
         at = text.upper().find("A", 4)
         named = "A" in command and at >= 0
@@ -229,7 +227,7 @@ class Orders:
         self._comments.objects.m486(number, text[at + 1 :] if named else None)
 
     def _check_lengths(self, block: LineBlock, words: Words, line: int) -> None:
-        """Look at the plain moves that may be too long; with a comment behind, most are not."""
+        """Check the plain moves that may be too long; most of these only have a comment."""
         most = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
         for index in words.moves[lengths > most].tolist():

@@ -1,7 +1,7 @@
-"""Rows → straight moves: where each starts, how far each axis goes, how fast it was asked to.
+"""Path: turns rows into straight moves with start, travel of each axis, and feedrate.
 
-A coordinate is set by absolute words and G92, and moved by relative ones: after each row it is the last value set
-and the sum of what was added since. The machine's place is that plus a shift, which G92 and G28 change.
+Absolute parameters and G92 set a coordinate, relative ones add to it: after each row it is the last value set plus the
+sum of what was added since. The machine's position is that plus a shift, which G92 and G28 change.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,20 @@ from gcode.analysis.speeds import has_length
 from gcode.analysis.words import COLUMNS
 from gcode.frozen import frozen
 
-FEEDRATE = 25.0  # mm/s, where the file has given none: Marlin's 1500 mm/min
-_PIECE = 50_000  # moves that are made of rows at a time: an arc is many
+FEEDRATE = 25.0  # mm/s until the file sets one: Marlin's 1500 mm/min
+_PIECE = 50_000  # moves that are made from rows at a time, as an arc is many
 _FEEDRATE_ROW = COLUMNS.index("F")
 
 
 @frozen
 class Straights:
-    """Straight moves, and the row that each comes from. Axes are rows: X, Y, Z, E.
+    """Straight moves, and the row of each. Axes are rows: X, Y, Z, E.
 
     Attributes:
-        start: in mm from the endstops; E as the extruder has turned.
-        delta: mm that each axis goes.
-        feedrate: mm/s asked for.
+        start: position in mm; E counts all filament so far.
+        delta: travel of each axis, in mm.
+        feedrate: as set by the file, in mm/s.
+        row: from which the move comes.
     """
 
     start: Floats
@@ -38,24 +39,29 @@ class Straights:
 
 @frozen
 class Home:
-    """A G28: at this row, from this place; None where an axis is not homed."""
+    """A G28.
+
+    Attributes:
+        row: of the command.
+        distance: of X, Y and Z from their endstops, in mm; None: the axis is not homed.
+    """
 
     row: int
     distance: tuple[float | None, float | None, float | None]
 
 
 class Path:
-    """Follows the rows of one block after the other."""
+    """Follows the rows of blocks, in order."""
 
     def __init__(self) -> None:
         self._logical = np.zeros(4)
         self._shift = np.zeros(3)
         self._feedrate = FEEDRATE
         self.homes: list[Home] = []  # of the last block
-        self.extruded = np.zeros(0)  # mm that E goes in each row of the last block
+        self.extruded = np.zeros(0)  # travel of E in each row of the last block, in mm
 
     def follow(self, rows: Rows, modal: ModalTracker) -> Iterator[Straights]:
-        """Return the moves of a block, some thousand at a time; `homes` are known then."""
+        """Return the moves of a block, some thousand at a time; this also sets `homes`."""
         count = len(rows.kind)
         words = _without_refused(rows, _in_mm(rows, modal))
         moves = rows.kind <= MoveKind.COUNTERCLOCKWISE
@@ -71,7 +77,7 @@ class Path:
         return feedrate
 
     def _places(self, rows: Rows, words: Floats, moves: Bools, modal: ModalTracker) -> tuple[Floats, Floats]:
-        """Return where each row starts, in the machine's coordinates, and how far it goes."""
+        """Return the start of each row in the machine's coordinates, and its travel."""
         count = len(rows.kind)
         before = np.empty((4, count))
         after = np.empty((4, count))
@@ -90,7 +96,7 @@ class Path:
         return before, delta
 
     def _shifts(self, rows: Rows, before: Floats, after: Floats) -> Floats:
-        """Return what to add to a row's coordinates to get the machine's; few rows change it."""
+        """Return the shift from each row's coordinates to the machine's; few rows change it."""
         self.homes = []
         named = ~np.isnan(rows.words[:3]).all(axis=0)
         changes = np.flatnonzero((rows.kind >= MoveKind.SET) & (rows.kind <= MoveKind.HOME) & named)
@@ -122,7 +128,7 @@ def _in_mm(rows: Rows, modal: ModalTracker) -> Floats:
 
 
 def _without_refused(rows: Rows, words: Floats) -> Floats:
-    """Return the words without the targets of arcs that a firmware refuses, for want of a centre."""
+    """Return the parameters without the targets of arcs that a firmware refuses, as they have no centre."""
     refused = np.flatnonzero(is_arc(rows) & ~has_centre(words))
     if len(refused):
         words = words.copy()
@@ -141,8 +147,8 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
     """Return a coordinate after each row.
 
     Args:
-        words: what each row says of it, maybe nothing.
-        relative: where that is to be added; None: nowhere.
+        words: the parameter of each row, NaN if it has none.
+        relative: whether the parameter is added; None: in no row.
         start: the coordinate before the first row.
     """
     given = ~np.isnan(words)
@@ -153,7 +159,7 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
 
 
 def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
-    """Yield what moves, arcs in their chords."""
+    """Yield the moves with a length, arcs as their chords."""
     if not is_arc(rows).any():
         yield _take(all_, np.flatnonzero(has_length(all_.delta)))
         return

@@ -1,4 +1,4 @@
-"""Pictures in comments: base64 between a `begin` and an `end`, in one line, or rows of pixels in hexadecimal."""
+"""Extracts pictures from comments: base64 between `begin` and `end`, base64 in one line, or pixels in hexadecimal."""
 
 import base64
 import binascii
@@ -21,16 +21,16 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}$")
 _FORMATS = {"jpeg": "jpg"}
 _KNOWN = ("png", "jpg", "qoi")
 _URI = "data:image/"  # Snapmaker: `thumbnail: data:image/png;base64,…`
-_MKS = (b"simage:", b"gimage:")  # the first line behind it, the others behind `M10086 ;`
+_MKS = (b"simage:", b"gimage:")  # in front of the first line of pixels; `M10086 ;` is in front of the others
 _MKS_ROW = re.compile(rb"M10086 ?;", re.IGNORECASE)
 _BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"qoif")
 
 
 @mutable
 class Pictures:
-    """Takes comments line by line; knows the pictures that were complete.
+    """Takes comments line by line, and collects complete pictures.
 
-    A picture without an end ends with the first line that cannot be a part of it.
+    A picture without an end ends before the first line that cannot be part of it.
     """
 
     found: list[Thumbnail] = field(default_factory=list)
@@ -39,12 +39,12 @@ class Pictures:
 
     @property
     def is_open(self) -> bool:
-        """A picture has begun, and not ended."""
+        """A picture has begun and not ended."""
         return self._open is not None
 
     @staticmethod
     def is_long(raw: bytes) -> bool:
-        """Tell whether a comment holds a whole picture, or a row of one, and must not be cut."""
+        """Tell whether a comment contains a whole picture or a row of one, and must not be cut."""
         head = raw[:40].lstrip(b"; \t").lower()
         return head.startswith((*_MKS, b"thumbnail: data:image/", b"thumbnail:data:image/"))
 
@@ -59,7 +59,7 @@ class Pictures:
         return False
 
     def take_long(self, raw: bytes, line: int) -> None:
-        """Take a comment of which `is_long` is true."""
+        """Take a comment for which `is_long` is true."""
         text = raw.lstrip(b"; \t")
         if text[:7].lower() in _MKS:
             self._close_rows()
@@ -82,7 +82,7 @@ class Pictures:
         return True
 
     def finish(self) -> None:
-        """The file ends here."""
+        """End the file."""
         self._close()
         self._close_rows()
 
@@ -116,7 +116,7 @@ class Pictures:
 
 @mutable
 class _Picture:
-    """A picture of which not all lines are there yet; `line` is the number of the last one."""
+    """A picture that is not complete yet; `line` is the number of its last line so far."""
 
     format: str
     width: int
@@ -132,20 +132,20 @@ class _Picture:
             self._lines.append(text)
 
     def data(self) -> bytes:
-        """Return the picture; nothing if it is too large, or no base64."""
+        """Return the picture; empty if it is too large, or not base64."""
         return _decoded("".join(self._lines)) if self._size <= MAX_PICTURE else b""
 
 
 @mutable
 class _Rows:
-    """Lines of pixels as printers with an MKS or a Nextion display want them; see `pixels`."""
+    """Lines of pixels for printers with an MKS or a Nextion display; see `pixels`."""
 
     line: int
     _lines: list[bytes] = field(default_factory=list)
     _size: int = 0
 
     def add(self, text: bytes, line: int) -> bool:
-        """Take a line; False: it is empty or does not follow, which ends the picture."""
+        """Add a line; False: it is empty or not the next one, and ends the picture."""
         text = text.strip()
         if not text or line > self.line + 1:
             return False
@@ -156,12 +156,12 @@ class _Rows:
         return True
 
     def image(self) -> Image | None:
-        """Return the picture; None where it is too large, or damaged."""
+        """Return the picture; None: it is too large or damaged."""
         return read(self._lines) if self._size <= MAX_PICTURE else None
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Return width and height that a PNG tells of itself; zeros for anything else."""
+    """Return width and height from the header of a PNG; zeros for any other data."""
     if not data.startswith(_BEGINS[0]) or data[12:16] != b"IHDR":
         return 0, 0
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

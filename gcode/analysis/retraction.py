@@ -1,7 +1,7 @@
-"""Retraction by the firmware: G10 and G11, set by M207 and M208.
+"""Retraction by the firmware: G10 and G11, with the settings of M207 and M208.
 
-Marlin's FWRETRACT and its defaults (Configuration_adv.h); https://marlinfw.org/docs/gcode/M207.html. Nothing but the
-extruder turns, so a retraction is taken for a move from rest to rest.
+It follows Marlin's FWRETRACT and its defaults (Configuration_adv.h, https://marlinfw.org/docs/gcode/M207.html). The
+extruder alone turns, so a retraction counts as a move from rest to rest.
 """
 
 import math
@@ -10,23 +10,23 @@ from gcode.command import Command
 from gcode.planner import MotionLimits
 
 _E, _Z = 3, 2
-_MOST = 1000.0  # mm, and mm/s; more is a slip
-_OTHER = frozenset("PLRXYZ")  # with these words G10 sets offsets and temperatures of tools (RepRapFirmware, NIST)
+_MAX_VALUE = 1000.0  # mm or mm/s; more is a mistake
+_OTHER = frozenset("PLRXYZ")  # with these, G10 sets offsets and temperatures of tools (RepRapFirmware, NIST)
 
 
 class Retraction:
-    """What is set, and whether the filament is drawn back. mm, mm/s."""
+    """The settings of retraction, in mm and mm/s, and whether the filament is retracted."""
 
     def __init__(self) -> None:
         self.length = 3.0
         self.feedrate = 45.0
         self.lift = 0.0
-        self.extra = 0.0  # that is pushed out more than was drawn back
+        self.extra = 0.0  # that a recovery pushes out in addition
         self.recover_feedrate = 8.0
-        self._drawn_back = False
+        self._retracted = False
 
     def note(self, command: Command, unit: float) -> None:
-        """Follow M207 or M208; `unit` is mm of one of the file's."""
+        """Apply M207 or M208; `unit` is the file's unit of length, in mm."""
         of_recovery = command.code == "M208"
         length = _bounded(command.get("S"), unit)
         feedrate = _bounded(command.get("F"), unit / 60) or 0.0
@@ -43,11 +43,11 @@ class Retraction:
             self.lift = abs(lift)
 
     def seconds(self, command: Command, limits: MotionLimits) -> float:
-        """Return how long a G10 or G11 takes; one that changes nothing takes no time."""
+        """Return the seconds of a G10 or G11; one that changes nothing takes none."""
         back = command.code == "G10"
-        if back is self._drawn_back or (back and not _OTHER.isdisjoint(command.params)):
+        if back is self._retracted or (back and not _OTHER.isdisjoint(command.params)):
             return 0.0
-        self._drawn_back = back
+        self._retracted = back
         length = self.length if back else abs(self.length + self.extra)
         feedrate = min(self.feedrate if back else self.recover_feedrate, limits.feedrates[_E])
         extruder = _from_rest_to_rest(length, feedrate, min(limits.retract, limits.accelerations[_E]))
@@ -56,11 +56,11 @@ class Retraction:
 
 
 def _bounded(value: float | None, unit: float) -> float | None:
-    return None if value is None else max(-_MOST, min(value * unit, _MOST))
+    return None if value is None else max(-_MAX_VALUE, min(value * unit, _MAX_VALUE))
 
 
 def _from_rest_to_rest(way: float, speed: float, acceleration: float) -> float:
-    """Return the seconds of a way in mm; none where the axis may not move."""
+    """Return the seconds of a move from rest to rest; 0: the axis cannot move."""
     if min(way, speed, acceleration) <= 0:
         return 0.0
     if way * acceleration < speed * speed:

@@ -1,4 +1,4 @@
-"""Limits of motion and filament as a slicer writes them into its settings (PrusaSlicer and its kin)."""
+"""Reads motion limits and filament from the settings that PrusaSlicer and its descendants write into a file."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from gcode.planner import AXES, MotionLimits
 from gcode.texts import number
 
-TAIL = 128 * 1024  # bytes at a file's end, or its beginning, that hold the settings
+TAIL = 128 * 1024  # bytes at the end or beginning of a file that contain the settings
 
 _KLIPPER = re.compile(
     rb"^(?:; gcode_flavor = klipper\b|_?(?:PRINT_START|START_PRINT)\b|SET_VELOCITY_LIMIT\b|SET_PRESSURE_ADVANCE\b"
@@ -17,16 +17,16 @@ _LIMIT = re.compile(rb"^; (machine_(?:max|min)_\w+) = (.*?)\r?$", re.MULTILINE)
 
 
 def is_for_klipper(text: bytes) -> bool:
-    """Tell whether a piece of a file is meant for Klipper: it says so, or has commands that nobody else has."""
+    """Tell whether a part of a file is for Klipper: it says so, or has commands that only Klipper knows."""
     return _KLIPPER.search(text) is not None
 
 
 def limits_from_tail(tail: bytes, base: MotionLimits) -> MotionLimits | None:
-    """Return the limits that the slicer assumed, as a piece of its file tells them; None where it does not.
+    """Return the limits that the slicer assumed, from a part of its file; None: they are not there.
 
     Args:
         tail: the last TAIL bytes of the file, or the first ones.
-        base: for what is not told.
+        base: limits for missing settings.
     """
     found = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
     if not any(name.startswith("machine_max_acceleration") for name in found):
@@ -35,16 +35,16 @@ def limits_from_tail(tail: bytes, base: MotionLimits) -> MotionLimits | None:
 
 
 def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits:
-    """Return the limits among the settings; the first of several values is that of the normal mode."""
+    """Return the limits in the settings; the first of several values is that of the normal mode."""
 
     def given(name: str, default: float, *, zero: bool = False) -> float:
-        # Orca and its kin call a feedrate a speed
-        told = settings.get(f"machine_{name}") or settings.get(f"machine_{name}".replace("_feedrate_", "_speed_"), "")
-        value = number(told.split(",")[0])
+        # OrcaSlicer and its relatives call a feedrate a speed
+        text = settings.get(f"machine_{name}") or settings.get(f"machine_{name}".replace("_feedrate_", "_speed_"), "")
+        value = number(text.split(",")[0])
         return value if value is not None and (value > 0 or (zero and value == 0)) else default
 
     def axes(name: str, default: list[float]) -> list[float]:
-        return [given(f"{name}_{axis.lower()}", most) for axis, most in zip(AXES, default, strict=True)]
+        return [given(f"{name}_{axis.lower()}", each) for axis, each in zip(AXES, default, strict=True)]
 
     printing = given("max_acceleration_extruding", base.printing)
     return MotionLimits(
@@ -62,6 +62,6 @@ def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits
 
 
 def filament_diameters(settings: Mapping[str, str]) -> list[float]:
-    """Return the diameter of each tool's filament, in mm, as far as it is told."""
+    """Return the diameter of each tool's filament, in mm, from the settings."""
     values = [number(each) for each in settings.get("filament_diameter", "").split(",")]
-    return [each for each in values if each is not None and 0.1 < each < 10.0]  # noqa: PLR2004 - mm, what there is
+    return [each for each in values if each is not None and 0.1 < each < 10.0]  # noqa: PLR2004 - mm, plausible ones

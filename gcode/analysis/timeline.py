@@ -1,4 +1,4 @@
-"""Time: moves and waits one after the other, and the clock at each."""
+"""Timeline: adds up moves and waits, and knows the time at each."""
 
 import math
 from typing import Literal, get_args
@@ -11,8 +11,8 @@ from gcode.analysis.layers import Layers
 from gcode.frozen import frozen
 from gcode.planner import PLACES
 
-POINTS = 2048  # that are kept of the timeline
-MANY_WAITS = 4096  # that are kept for the moves behind them
+MAX_POINTS = 2048  # points of the timeline
+MANY_WAITS = 4096  # waits in front of moves that have not come yet
 
 
 TimeKind = Literal["motion", "dwell", "homing", "heating", "probing", "changes"]
@@ -20,14 +20,16 @@ TimeKind = Literal["motion", "dwell", "homing", "heating", "probing", "changes"]
 
 @frozen
 class TimedWait:
-    """The machine rests, or a heater gets a target, before the move with this number.
+    """A wait, or a command for a heater, before a move.
 
     Attributes:
-        layer: that it counts to; None: that of the move.
+        before_move: number of that move.
+        layer: to which the time counts; None: that of the move.
         offset: of its line in the file.
-        kind: what the time counts as: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or
-            `motion` where the firmware moves by itself.
-        seconds: known beforehand; `heat` may add to it.
+        kind: of the time: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or `motion` if the
+            firmware moves by itself.
+        seconds: its duration, to which `heat` may add.
+        heat: the command for a heater.
     """
 
     before_move: int
@@ -39,24 +41,24 @@ class TimedWait:
 
 
 class Timeline:
-    """Adds up the time. Waits are told before the moves behind them are."""
+    """Adds up the time; a wait has to come before the moves after it."""
 
     def __init__(self, heaters: Heaters, layers: Layers) -> None:
         self.now = 0.0
         self.seconds: dict[TimeKind, float] = dict.fromkeys(get_args(TimeKind), 0.0)
         self._heaters = heaters
         self._layers = layers
-        self._moves = 0  # that are behind
+        self._moves = 0  # number of moves taken
         self._waits: list[TimedWait] = []
         self._points: list[tuple[int, float]] = []
         self._tick = 0.25  # s from one point to the next
-        self._begun = np.zeros(PLACES)  # when the last moves began
+        self._begun = np.zeros(PLACES)  # start times of the last moves
         self._rested = 0.0  # when the last wait ended
-        self._has_rested = False  # since the last move that is behind
-        self._around_waits: list[tuple[int, float]] = []  # points that are not in their place yet
+        self._has_rested = False  # since the last move taken
+        self._around_waits: list[tuple[int, float]] = []  # points that are not sorted in yet
 
     def wait(self, wait: TimedWait) -> None:
-        """Take a wait; in the order of the file."""
+        """Take a wait, in the order of the file."""
         self._waits.append(wait)
 
     def moves(self, seconds: Floats, layer: Floats, offset: Floats) -> Floats:
@@ -83,7 +85,7 @@ class Timeline:
         return begins
 
     def _take_times(self, begins: Floats, rested: Bools | None) -> Floats:
-        """Return when the firmware takes each move: its planner is full, unless the machine has just rested."""
+        """Return when the firmware takes each move: its planner is full, unless the printer was just at rest."""
         begun = np.concatenate((self._begun, begins))
         if rested is None:
             self._begun = begun[-PLACES:]
@@ -94,7 +96,7 @@ class Timeline:
         return np.maximum(begun[: len(begins)], since)
 
     def _waited(self, due: list[TimedWait], run: Floats, layer: Floats) -> Floats:
-        """Return how long all waits before each move take together."""
+        """Return the total duration of all waits before each move."""
         waited = np.zeros(len(run) - 1)
         for each in due:
             move = each.before_move - self._moves
@@ -108,18 +110,18 @@ class Timeline:
             seconds += self._heaters.follow(wait.heat, now)
         self.seconds[wait.kind] += seconds
         if seconds:
-            # a host that waits itself has its answer to the line when the wait begins
+            # a host that waits itself gets the answer to the line when the wait begins
             self._around_waits += [(wait.offset, now), (wait.offset + 1, now + seconds)]
         self._layers.add_seconds(np.array([layer if wait.layer is None else wait.layer]), np.array([seconds]))
         return seconds
 
     @property
     def crowded(self) -> bool:
-        """There are more waits than a file has that is meant to be printed."""
+        """There are more waits than in any file for printing."""
         return len(self._waits) > MANY_WAITS
 
     def forget_superseded(self) -> None:
-        """Drop the targets that another one follows before the heater had any time."""
+        """Drop targets that are replaced before the heater had any time."""
         kept: list[TimedWait] = []
         followed: set[str] = set()
         place = -1
@@ -133,7 +135,7 @@ class Timeline:
         self._waits = kept[::-1]
 
     def take_waits(self) -> None:
-        """Take the waits behind the last move: the file ends there, or the machine rests."""
+        """Take the waits after the last move, as the file ends or the printer is at rest."""
         before = self.now
         for each in self._waits:
             self.now += self._take(each, self.now, self._layers.number)
@@ -142,24 +144,24 @@ class Timeline:
         self._keep_points(np.zeros(0), np.zeros(0))
 
     def _keep_points(self, taken: Floats, offset: Floats) -> None:
-        """Keep a point for each tick; when there are too many, the ticks get longer."""
+        """Keep a point for each tick; if there are too many, the ticks get longer."""
         kept = one_each_tick(taken, self._tick, self._points[-1][1] if self._points else -1.0)
         points = [*self._around_waits, *zip(offset[kept].astype(int).tolist(), taken[kept].tolist(), strict=True)]
         self._points += sorted(points)
         self._around_waits = []
-        while len(self._points) > POINTS:
+        while len(self._points) > MAX_POINTS:
             self._tick *= 2
             times = np.array([seconds for _, seconds in self._points])
             self._points = [self._points[each] for each in one_each_tick(times, self._tick, -1.0).tolist()]
 
     @property
     def points(self) -> tuple[tuple[int, float], ...]:
-        """Place in the file, and time at which the firmware takes the command there."""
+        """Offsets in the file, and times at which the firmware takes the commands there."""
         return tuple(self._points)
 
 
 def one_each_tick(times: Floats, tick: float, last: float) -> Ints:
-    """Return the first of each tick, and the last before a gap: between two of them, time goes on evenly."""
+    """Return the indices of the first time in each tick, and of the last before a gap; time is linear in between."""
     ticks = np.floor(times / tick)
     steps = np.diff(ticks, prepend=math.floor(last / tick))
     before_gap = np.append(steps[1:] > 1, False)

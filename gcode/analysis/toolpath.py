@@ -1,7 +1,7 @@
-"""Moves → a toolpath: where the nozzle goes, layer by layer, in some bytes a move. Memory does not depend on the file.
+"""Toolpath: the path of the nozzle, layer by layer, in a few bytes per move. Memory does not depend on the file.
 
-Vertices are the ends of moves. Travels that follow each other are one, arcs have as few chords as still look round.
-`toolpath_format` and `docs/toolpath.md` say what is written.
+Vertices are the ends of moves. Consecutive travels are joined, and arcs have only as many chords as look round.
+`toolpath_format` and `docs/toolpath.md` describe the format.
 """
 
 import hashlib
@@ -17,30 +17,30 @@ from gcode.analysis.result import Layer
 from gcode.analysis.toolpath_format import CHUNK, EVERY, TICKS, UNITS, Header
 from gcode.analysis.watching import Driven
 
-SAGITTA = 0.05  # mm that a chord may be away from its arc
+SAGITTA = 0.05  # mm; maximum distance of a chord from its arc
 FAR = 10_000 * UNITS
-"""Units; what is further away than 10 m is shown there."""
+"""Units; a position beyond 10 m is moved there."""
 
-LEVEL = 5  # of deflate; 6 takes twice the time for a hundredth less bytes
-_MOST_NUMBER = 2.0**31 - 1  # of ticks: 248 days
+LEVEL = 5  # of deflate; 6 takes twice the time to save a hundredth of the bytes
+_MAX_TICKS = 2.0**31 - 1  # 248 days
 _FEW = 4  # chords of an arc that are all kept, as the last one may be cut
 _GAP = 0.5 / UNITS  # mm
 
-# The rows of a block of vertices.
+# The rows of a block of vertices
 _X, _Y, _Z, _KIND, _TOOL, _LAYER, _TIME, _OFFSET = range(8)
 
 Numbers = NDArray[np.int32]
 
 
 class Toolpath:
-    """Give moves to `take`, in the order in which they are driven; then `finish`."""
+    """Takes moves in order by `take`, up to `finish`."""
 
     def __init__(self, write: Callable[[bytes], object], most: int) -> None:
         """Prepare.
 
         Args:
-            write: takes the chunks, which stand behind what `finish` returns.
-            most: bytes that they may have; nothing is written beyond that.
+            write: takes the chunks, which follow the bytes that `finish` returns.
+            most: maximum bytes of the chunks; nothing is written beyond that.
         """
         self._write = write
         self._most = most
@@ -57,7 +57,7 @@ class Toolpath:
 
     @property
     def full(self) -> bool:
-        """It would have more bytes than it may have: there is none."""
+        """It has too many bytes, so there is no toolpath."""
         return self.bytes > self._most
 
     def take(self, moves: Driven) -> None:
@@ -74,7 +74,7 @@ class Toolpath:
         self._add(_take(vertices, kept))
 
     def _ends(self, moves: Driven) -> Numbers:
-        """Return the ends of moves, and starts where one begins elsewhere than the one before ended: it homed."""
+        """Return the ends of moves, and the starts of those that begin elsewhere than the last one ended, by homing."""
         starts, ends = moves.start[:3], moves.start[:3] + moves.delta[:3]
         vertices = _vertices(moves, ends)
         gaps = np.empty_like(ends)
@@ -107,7 +107,7 @@ class Toolpath:
             self._count -= CHUNK
 
     def _note_layers(self, layer: Numbers) -> None:
-        """Note with which vertex a layer begins; numbers that go back were guesses, before the slicer's first mark."""
+        """Note the first vertex of each layer; a decrease means that the layers before the first mark were guesses."""
         changes = np.flatnonzero(np.diff(layer, prepend=len(self._firsts) - 1))
         for at in changes.tolist():
             number = int(layer[at])
@@ -180,7 +180,7 @@ class Toolpath:
         rows = [
             np.array(firsts),
             _in_units(np.array(heights)),
-            np.minimum(times * TICKS, _MOST_NUMBER).astype(np.int32),
+            np.minimum(times * TICKS, _MAX_TICKS).astype(np.int32),
             np.array([layer.offset for layer in layers]),
             *np.array(self._chunks).T,
             np.array([self.bytes]),
@@ -225,8 +225,8 @@ def _vertices(moves: Driven, ends: Floats) -> Numbers:
     found[_KIND] = np.where(moves.printing, moves.feature + 1, 0)
     found[_TOOL] = moves.tool
     found[_LAYER] = moves.layer
-    found[_TIME] = np.minimum((moves.begins + moves.seconds) * TICKS, _MOST_NUMBER)
-    found[_OFFSET] = np.minimum(moves.offset, _MOST_NUMBER)
+    found[_TIME] = np.minimum((moves.begins + moves.seconds) * TICKS, _MAX_TICKS)
+    found[_OFFSET] = np.minimum(moves.offset, _MAX_TICKS)
     return found
 
 

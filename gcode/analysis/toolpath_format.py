@@ -1,4 +1,4 @@
-"""The form of a toolpath: what is known of it without NumPy. `docs/toolpath.md` describes it byte by byte."""
+"""The format of toolpaths, as far as it needs no NumPy. `docs/toolpath.md` describes it byte by byte."""
 
 import struct
 
@@ -6,39 +6,39 @@ from gcode.frozen import frozen
 
 MAGIC = b"NZTP"
 FORMAT = 1
-"""Of what is written; a toolpath of another format is made anew."""
+"""The version of the format; a toolpath of another version is computed again."""
 
 UNITS = 100
-"""In a millimetre: places are whole numbers of these."""
+"""Units in a millimetre; positions are whole numbers of units."""
 
 CHUNK = 16_384
 """Vertices that are compressed together."""
 
 EVERY = 64
-"""Vertices from one checkpoint of time and place in the file to the next."""
+"""Vertices between two checkpoints of time and offset in the file."""
 
 TICKS = 100
-"""In a second."""
+"""Ticks in a second."""
 
 _HEADER = struct.Struct("<4sBBH6I4iQ8s")
 HEADER = _HEADER.size
-"""Bytes; what is compressed begins behind them."""
+"""Bytes of the header, in front of the compressed index."""
 
 
 @frozen
 class Header:
-    """What a toolpath begins with.
+    """The header of a toolpath.
 
     Attributes:
-        packed: bytes of the index as it stands there, compressed.
+        packed: bytes of the compressed index.
         unpacked: bytes of the index.
-        layers: in the index, without what comes before the first.
-        chunks: in the index.
-        vertices: all of them.
-        moves: of the file, of which the vertices are made.
-        box: least X and Y, most X and Y of what is laid in layers, in units.
+        layers: number of layers in the index, without the part before the first.
+        chunks: number of chunks in the index.
+        vertices: number of vertices.
+        moves: number of moves in the file from which the vertices are made.
+        box: minimum X and Y, maximum X and Y of extrusions in layers, in units.
         size: bytes of the file.
-        id: of the content: the same only for the same toolpath.
+        id: hash of the content.
     """
 
     packed: int
@@ -52,13 +52,13 @@ class Header:
     id: bytes
 
     def pack(self) -> bytes:
-        """Return its bytes."""
+        """Return the bytes of the header."""
         counts = (self.packed, self.unpacked, self.layers, self.chunks, self.vertices, self.moves)
         return _HEADER.pack(MAGIC, FORMAT, 0, HEADER, *counts, *self.box, self.size, self.id)
 
 
 def header_of(data: bytes) -> Header | None:
-    """Return what these bytes begin with; None: no toolpath, or one of another format."""
+    """Return the header at the start of these bytes; None: no toolpath, or one of another version."""
     if len(data) < HEADER or data[:4] != MAGIC or data[4] != FORMAT:
         return None
     _, _, _, _, packed, unpacked, layers, chunks, vertices, moves, *more = _HEADER.unpack(data[:HEADER])

@@ -1,4 +1,4 @@
-"""What moves add up to: filament of each tool, the box they stay in, the highest speed and flow."""
+"""Totals of all moves: filament of each tool, bounds, maximum speed and flow."""
 
 import math
 
@@ -9,16 +9,16 @@ from gcode.analysis.result import Bounds, Box, Point, ToolUse
 from gcode.analysis.usage import Usage
 
 _DEPOSITED = 1e-6  # mm of filament
-_PATH = 1.0  # mm of path below which a flow is no more than a quotient of roundings
+_PATH = 1.0  # mm of path below which rounding spoils a flow
 
 
 def is_printing(delta: Floats) -> Bools:
-    """Tell which moves lay material: they extrude and go along the bed."""
+    """Tell which moves print: they extrude and move along the bed."""
     return (delta[3] > _DEPOSITED) & ((delta[0] != 0) | (delta[1] != 0))
 
 
 def reach(*places: Floats) -> tuple[Floats, Floats]:
-    """Return the lowest and the highest of places; X, Y, Z are rows, and there is one at least."""
+    """Return the minimum and maximum of at least one position; X, Y, Z are rows."""
     low, high = places[0].min(axis=1), places[0].max(axis=1)
     for more in places[1:]:
         low, high = np.minimum(low, more.min(axis=1)), np.maximum(high, more.max(axis=1))
@@ -33,12 +33,12 @@ class Extent:
         self._high = np.full(3, -math.inf)
 
     def add(self, low: Floats, high: Floats) -> None:
-        """Take what is between these."""
+        """Extend the box by another one."""
         self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
 
     @property
     def box(self) -> Box | None:
-        """The box; None without any place."""
+        """The box; None: it is empty."""
         return None if self._low[0] > self._high[0] else Box(_point(self._low), _point(self._high))
 
 
@@ -62,9 +62,9 @@ class Totals:
 
         Args:
             ends: X, Y and Z at the end of each.
-            extruded: mm of filament.
+            extruded: filament of each, in mm.
             tool: of each, or of all.
-            offset: where the line of each begins.
+            offset: of the line of each in the file.
         """
         self._travel.add(*reach(ends))
         if isinstance(tool, int):
@@ -74,7 +74,7 @@ class Totals:
                 self._of(each).add(extruded[tool == each], offset[tool == each])
 
     def laid(self, low: Floats, high: Floats) -> None:
-        """Take the reach of moves that lay material."""
+        """Take the reach of moves that print."""
         self._printing.add(low, high)
 
     def _of(self, tool: int) -> Usage:

@@ -1,4 +1,4 @@
-"""Moves as they are driven, for whoever wants to draw them."""
+"""Passes on moves together with their times, to draw them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from gcode.frozen import frozen, mutable
 
 @frozen
 class Driven:
-    """Moves as they are driven. Axes are rows: X, Y, Z, E.
+    """Moves with their times. Axes are rows: X, Y, Z, E.
 
     Attributes:
-        begins: the time at which each begins.
-        seconds: how long each takes.
-        layer: number of each; 0 comes before the first.
-        start: where each starts.
-        delta: mm that each axis goes.
-        offset: of its line in the file, in bytes.
-        tool: number of the one that it is for.
-        feature: what it lays, see `features.Feature`.
-        printing: it lays material.
+        begins: start time of each, in s.
+        seconds: duration of each.
+        layer: number of its layer; 0 precedes the first.
+        start: position at its start, in mm.
+        delta: travel of each axis, in mm.
+        offset: byte offset of its line in the file.
+        tool: number of its tool.
+        feature: its `features.Feature`.
+        printing: it extrudes.
     """
 
     begins: Floats
@@ -36,7 +36,7 @@ class Driven:
 
 @mutable
 class Read:
-    """Moves as they are read: what of `Driven` is known then."""
+    """Moves without times yet; the fields are those of `Driven`."""
 
     start: Floats
     delta: Floats
@@ -46,7 +46,7 @@ class Read:
     printing: Bools
 
     def parted(self, count: int) -> "Read":
-        """Return the first ones, and leave the others."""
+        """Remove the first `count` moves, and return them."""
         first = Read(
             self.start[:, :count],
             self.delta[:, :count],
@@ -62,7 +62,7 @@ class Read:
 
 
 class Watching:
-    """Tells of moves when their times are known; until then they wait here, no more of them than in the planner."""
+    """Holds moves until their times are known, at most as many as the planner holds."""
 
     def __init__(self, watch: Callable[[Driven], None]) -> None:
         self._watch = watch

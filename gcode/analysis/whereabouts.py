@@ -1,7 +1,7 @@
-"""Where material is laid, start code apart: what a slicer lays on the part has to be on the bed, a purge line need not.
+"""Follows where a file extrudes, without its start code: the part has to be on the bed, a purge line need not be.
 
-Start code ends where the slicer's marks say that the first layer begins. Where there are none it ends at the last
-command that belongs there (G28, a wait for heat, `G92 E0`, a start macro) with no more than some moves before it.
+Start code ends with the slicer's mark of the first layer. Without marks it ends with its last typical command (G28, a
+wait for heat, `G92 E0`, a start macro) that has only a few moves before it.
 """
 
 import math
@@ -14,19 +14,19 @@ from gcode.analysis.totals import Extent, reach
 from gcode.frozen import frozen
 
 PURGE = 30
-"""Moves that lay material before what may still be start code."""
+"""Printing moves that may come before a command of start code."""
 
-_PRIMED = 12  # of them before a `G92 E0` that ends the priming; slicers write it between layers too
+_PRIMED = 12  # printing moves that may come before a `G92 E0` of start code; slicers write it between layers too
 
 ROUNDING = 0.01
-"""mm beyond the volume that are none."""
+"""mm outside the volume that still count as inside."""
 
-_MOST = 500  # commands of start code that are kept
+_MAX_STARTS = 500  # commands of start code that are kept
 
 
 @frozen
 class Outside:
-    """What is laid outside: the axis, from where to where it goes, and what is allowed, in mm."""
+    """An axis of which the part leaves the volume: its range and the allowed range, in mm."""
 
     axis: str
     low: float
@@ -36,7 +36,7 @@ class Outside:
 
 
 class _Area:
-    """A box, and how far from the centre of a round bed."""
+    """A box, and the maximum distance from the centre of a round bed."""
 
     def __init__(self, machine: Machine) -> None:
         self._centre = machine.centre if machine.radius is not None else None
@@ -44,7 +44,7 @@ class _Area:
         self._far = 0.0  # squared
 
     def add(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats] | None = None) -> None:
-        """Take moves: where they begin and end (X, Y and Z are rows), and their reach, where that is known."""
+        """Take moves with their starts and ends (X, Y and Z are rows), and their reach, if it is known."""
         if not begins.shape[1]:
             return
         self._extent.add(*(within or reach(begins, ends)))
@@ -54,7 +54,7 @@ class _Area:
                 self._far = max(self._far, float(((places[0] - x) ** 2 + (places[1] - y) ** 2).max()))
 
     def outside(self, machine: Machine, below: float) -> list[Outside]:
-        """Return by what it leaves the machine's volume; so much below the lowest Z is none."""
+        """Return the axes that leave the printer's volume; Z may be `below` mm lower."""
         box = self._extent.box
         if box is None:
             return []
@@ -70,7 +70,7 @@ class _Area:
 
 
 class Whereabouts:
-    """Follows the moves that lay material."""
+    """Follows the printing moves."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -80,19 +80,19 @@ class Whereabouts:
         self._starts: list[int] = []  # lines
 
     def start_code(self, line: int, *, sure: bool) -> None:
-        """This line has a command that belongs to start code, if that is not over; one that is not sure is `G92 E0`."""
-        if len(self._first) < (PURGE if sure else _PRIMED) and len(self._starts) < _MOST:
+        """Note a line that may belong to start code; only `G92 E0` is not `sure`."""
+        if len(self._first) < (PURGE if sure else _PRIMED) and len(self._starts) < _MAX_STARTS:
             self._starts.append(line)
 
     def laid(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
-        """Take moves that lay material.
+        """Take printing moves.
 
         Args:
             begins: X, Y and Z (rows) at the start of each.
-            ends: at its end.
+            ends: the same at the end of each.
             within: their reach.
-            line: of each.
-            layer: number of each by the slicer's marks, which only grows; 0 before the first.
+            line: number of the line of each.
+            layer: number of the layer of each by the slicer's marks, never decreasing; 0 before the first.
         """
         if layer[-1] > 0:
             self._marked = True
@@ -105,7 +105,7 @@ class Whereabouts:
             self._rest.add(begins[:, kept:], ends[:, kept:], None if kept else within)
 
     def outside(self, below: float) -> list[Outside]:
-        """Return by what the part leaves the machine's volume; so much below the lowest Z is none."""
+        """Return the axes on which the part leaves the printer's volume; Z may be `below` mm lower."""
         if self._marked:
             return self._layers.outside(self._machine, below)
         until = self._first[-1][0] if len(self._first) == PURGE else math.inf

@@ -115,7 +115,7 @@ def _ends(data: bytes) -> list[int]:
         (b"", "cut off in its header"),
         (b"GCDE", "cut off in its header"),
         (b"NOPE" + bytes(6), "does not begin with GCDE"),
-        (bgcode.head(version=2), "version 2 is not known"),
+        (bgcode.head(version=2), "version 2 is unknown"),
         (b"GCDE\1\0\0\0\7\0", "checksums of type 7"),
         (bgcode.head(), "cut off before its G-code"),
         (bgcode.head() + bgcode.table(bgcode.FILE, {"Producer": "x"}), "cut off before its G-code"),

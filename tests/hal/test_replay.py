@@ -231,7 +231,7 @@ async def test_another_job_than_the_recorded_one_loses_the_line(tmp_path):
     ("address", "reason"),
     [
         ("replay", "name the file of the recording"),
-        ("replay:x?lenient=perhaps", "lenient is yes or no"),
+        ("replay:x?lenient=perhaps", "lenient must be yes or no"),
         ("replay:x?speed=2", "unknown option 'speed'"),
     ],
 )
