@@ -1,4 +1,4 @@
-"""Core and front in one process, for tests and the virtual clock: the bridge between them is in memory."""
+"""Core and front in one process, with the bridge in memory: for tests on the virtual clock."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ from gcode.frozen import mutable
 
 @mutable
 class House:
-    """Both buildings: what prints, and what talks to people and programs."""
+    """The core and the front of one service."""
 
     core: Core
     front: Front
@@ -31,7 +31,7 @@ async def start(
     descriptors: DescriptorStore | None = None,
     switched_on: Collection[str] = (),
 ) -> House:
-    """Make everything but HTTP and begin to connect; `stack` ends it, the running job first.
+    """Make everything but HTTP, and begin to connect; `stack` ends it, the running job first.
 
     Raises:
         ServiceError: the state directory or a key cannot be used.

@@ -1,4 +1,4 @@
-"""Which boot of this machine this is."""
+"""The id of this boot of the machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,10 +7,10 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id(environ: Mapping[str, str]) -> str:
-    """Return what tells one boot of this machine from another.
+    """Return the id of this boot.
 
     Raises:
-        OSError: nobody knows.
+        OSError: the kernel does not give it.
     """
-    # the unit says it, as it does not see the file (ProcSubset=pid)
+    # the unit sets the variable, as the service cannot see the file (ProcSubset=pid)
     return environ.get("NOZZLED_BOOT_ID") or BOOT_ID.read_text().strip()

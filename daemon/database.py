@@ -1,7 +1,7 @@
-"""Database: one SQLite file in the state directory, written by a thread of its own, held by one process at a time.
+"""Database: a SQLite file in the state directory, used by a thread of its own and locked by one process at a time.
 
-Core and front have one each. A disk that fails or is full stops nothing: what cannot be written is reported, once each
-time that trouble begins. A database that is damaged is set aside, also while it is in use, and another one begun.
+Core and front have one each. A disk that fails or is full stops nothing: trouble with writing is reported, once each
+time that it begins. A damaged database is set aside, even while it is in use, and replaced by an empty one.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from daemon.errors import StateDirTaken, StoreError
 from daemon.set_aside import make_way, set_aside, unusable
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-STRANGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
-"""What comes of a database that is none of ours, or has been changed by somebody: other tables, other columns."""
+FOREIGN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_SCHEMA)
+"""Errors of a database that is not ours, or was changed: other tables, other columns."""
 
-ASK_AGAIN_S = 0.05
+LOCK_RETRY_S = 0.05
 """Seconds until a lock that another process holds is tried again."""
 
 LOCKS = Path("/proc/locks")
@@ -34,17 +34,17 @@ T = TypeVar("T")
 
 
 class Database:
-    """A SQLite file; who derives from it says which one, and what it is for.
+    """A SQLite file; subclasses say which one, and what it is for.
 
     Call it from the event loop only. Reading raises StoreError; trouble with writing goes to `on_trouble`.
     """
 
     file: ClassVar[str]  # its name in the state directory
     lock: ClassVar[str]  # name of the lock file
-    holds: ClassVar[str]  # what the lock is for; in front of "state directory …"
-    lost: ClassVar[str]  # what begins anew when it is damaged
+    holds: ClassVar[str]  # for the message that the lock is held: text before "state directory …"
+    lost: ClassVar[str]  # the consequence for the user when it is damaged
     schema: ClassVar[Path]  # folder of v1.sql, v2.sql, …
-    spare: ClassVar[bool] = False  # where the disk does not do, it works in memory
+    spare: ClassVar[bool] = False  # if the disk cannot be used, work in memory
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         self._on_trouble = on_trouble
@@ -53,10 +53,10 @@ class Database:
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
         self._troubled: str | None = None
-        self._nowhere: str | None = None  # why nothing is kept at all
+        self._nowhere: str | None = None  # why nothing is written to the disk at all
 
     def _begin(self) -> None:
-        """Get ready to be opened; also once more, where that has failed."""
+        """Get ready to be opened, for the first time or after a failure."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self.file)
         self._closed = False
 
@@ -65,11 +65,11 @@ class Database:
 
         Args:
             state_dir: the folder.
-            patience: s that another process may take to let go of the lock.
+            patience: seconds to wait for another process to release the lock.
 
         Raises:
             StateDirTaken: another process holds the lock.
-            StoreError: directory or database cannot be used; where there is a `spare`, there is no directory.
+            StoreError: directory or database cannot be used; with `spare`: there is no directory.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
@@ -85,10 +85,10 @@ class Database:
                 raise
             else:
                 return
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(LOCK_RETRY_S)
 
     async def close(self) -> None:
-        """Let go of database and lock; idempotent."""
+        """Close the database and release the lock; idempotent."""
         if self._closed:
             return
         await self._run(self._close)
@@ -100,7 +100,7 @@ class Database:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be written just now; None while it can."""
+        """Why nothing can be written at present; None: it can."""
         return self._troubled or self._nowhere
 
     def _trouble(self, error: Exception) -> None:
@@ -112,7 +112,7 @@ class Database:
         self._troubled = None
 
     async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """Return the rows that a query finds.
+        """Return the rows of a query.
 
         Raises:
             StoreError: the database cannot be read.
@@ -123,7 +123,7 @@ class Database:
             raise StoreError(f"the database cannot be read: {error}") from error
 
     async def change(self, statement: str, *values: object) -> None:
-        """Change something; trouble is told, not raised."""
+        """Execute a statement; trouble is reported, not raised."""
         try:
             await self._run(self._execute, statement, values)
         except (sqlite3.Error, StoreError) as error:
@@ -132,10 +132,10 @@ class Database:
             self._recovered()
 
     async def keep(self, *statements: tuple[str, Sequence[Any]]) -> None:
-        """Change something for good, all of it or nothing.
+        """Execute statements in one durable transaction.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: the database cannot be written.
         """
         try:
             await self._run(self._keep, statements)
@@ -145,10 +145,10 @@ class Database:
         self._recovered()
 
     async def keep_all(self, statement: str, rows: Sequence[Any]) -> None:
-        """Do one statement for many rows; what may be lost when the power goes can be had again.
+        """Execute a statement for many rows, in one transaction. A power cut may lose it.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: the database cannot be written.
         """
         try:
             await self._run(self._execute_all, statement, rows)
@@ -180,13 +180,13 @@ class Database:
         return db
 
     def _spare(self, error: StoreError, folder: Path) -> sqlite3.Connection:
-        """Return a database in memory, where there may be one; raises this error where not."""
+        """Return a database in memory, or raise the error if there may be none."""
         if not self.spare or not folder.is_dir():
             raise error
         db = _connect(":memory:")
         try:
             self._migrate(db, folder)
-        except sqlite3.Error:  # it is not the disk
+        except sqlite3.Error:  # the disk is not to blame
             db.close()
             raise error from None
         log.error("database.unusable", reason=str(error), consequence=f"{self.file} is in memory, and lost at the end")
@@ -194,14 +194,14 @@ class Database:
         return db
 
     def _work(self, work: Callable[..., T], *args: object) -> T:
-        """Do it; where the database turns out to be damaged, the next one finds another."""
+        """Do the work; if the database turns out to be damaged, replace it, and raise the error."""
         try:
             return work(*args)
         except sqlite3.DatabaseError as error:
             if _is_damage(error) and self._db is not None:
                 self._db.close()
-                with suppress(OSError, sqlite3.Error):  # a disk that takes nothing: what is raised tells of it
-                    self._db = self._begun_anew(self._folder / self.file, error)
+                with suppress(OSError, sqlite3.Error):  # the disk takes nothing; the error raised below says so
+                    self._db = self._replace(self._folder / self.file, error)
             raise
 
     def _close(self) -> None:
@@ -229,7 +229,7 @@ class Database:
             db.execute(statement, values)
 
     def _usable(self, path: Path) -> sqlite3.Connection:
-        """Return the database, brought up to date; another one where it is damaged, or is no file of ours."""
+        """Return the database, brought up to date; an empty one if it is damaged or not ours."""
         if (reason := unusable(path)) is not None:
             set_aside(path, reason, self.lost, also=("-wal", "-shm"))
         db = _connect(path)
@@ -239,12 +239,12 @@ class Database:
         except BaseException as error:
             db.close()
             if isinstance(error, sqlite3.DatabaseError) and (_is_damage(error) or self._is_not_ours(error)):
-                return self._begun_anew(path, error)
+                return self._replace(path, error)
             raise
         return db
 
     def _check(self, db: sqlite3.Connection) -> None:
-        """Refuse a database that lacks what ours has; raises sqlite3.DatabaseError."""
+        """Raise sqlite3.DatabaseError if the database lacks a table or column of ours."""
         with closing(_connect(":memory:")) as ours:
             self._migrate_plainly(ours)
             for table, wanted in _columns(ours).items():
@@ -252,8 +252,8 @@ class Database:
                     raise sqlite3.DatabaseError(f"the table {table} lacks {', '.join(sorted(lacking))}")
 
     def _is_not_ours(self, error: sqlite3.DatabaseError) -> bool:
-        """Tell whether a database is to blame that cannot be brought up to date, and not the disk or the scripts."""
-        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in STRANGE:
+        """Tell whether the database is to blame for an error, and not the disk or our scripts."""
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in FOREIGN:
             return False
         try:
             with closing(_connect(":memory:")) as ours:
@@ -263,21 +263,21 @@ class Database:
         return True
 
     def _migrate_plainly(self, db: sqlite3.Connection) -> None:
-        """Make the tables of the newest version, with nothing in them."""
+        """Make the tables of the newest version, empty."""
         for _, script in sorted(self._scripts().items()):
             db.executescript(script)
 
     def _scripts(self) -> dict[int, str]:
         return {int(path.stem[1:]): path.read_text("utf-8") for path in self.schema.glob("v*.sql")}
 
-    def _begun_anew(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+    def _replace(self, path: Path, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         set_aside(path, str(error), self.lost, also=("-wal", "-shm"))
         db = _connect(path)
         self._migrate(db, path.parent)
         return db
 
     def _migrate(self, db: sqlite3.Connection, folder: Path) -> bool:
-        """Bring the schema to the newest version, in one transaction; one that is newer stays as it is.
+        """Bring the schema to the newest version, in one transaction; a newer schema stays as it is.
 
         Returns:
             whether the database was empty, so that its tables are ours and need no check.
@@ -301,12 +301,12 @@ class Database:
         return bool(have == 0)
 
     def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
-        """Put in what a new database begins with, in the transaction that makes it."""
+        """Insert the first content of a new database, in the transaction that makes it."""
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Connection]:
-    """All or nothing; a durable one survives a power cut, the others may lose the last seconds.
+    """Run a transaction. A durable one survives a power cut; of the others the last seconds may be lost.
 
     In WAL mode NORMAL syncs at checkpoints only, which spares the SD card one fsync per job checkpoint.
     """
@@ -321,14 +321,14 @@ def transaction(db: sqlite3.Connection, *, durable: bool) -> Iterator[sqlite3.Co
 
 
 def _free(path: Path) -> None:
-    """Set aside what stands in the place of a lock and can be none; never one that a living process may hold."""
+    """Set aside what cannot be used as a lock file, unless a living process may hold it."""
     if path.is_file() and (os.access(path, os.R_OK | os.W_OK) or _is_held(path)):
         return
-    make_way(path, "another lock is taken")
+    make_way(path, "another lock file is made")
 
 
 def _is_held(path: Path) -> bool:
-    """Tell whether anybody has locked a file that is closed to us; where that cannot be told, it is."""
+    """Tell whether a process has locked a file that we may not open; True if that cannot be found out."""
     try:
         inode = path.stat().st_ino
         return any(line.split()[5].rpartition(":")[2] == str(inode) for line in LOCKS.read_text().splitlines())
@@ -337,7 +337,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _locked(path: Path, what: str) -> int:
-    """Take the lock file for as long as the returned descriptor is open; it ends with the process."""
+    """Lock the file for as long as the returned descriptor is open, at most until the process ends."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -355,8 +355,8 @@ def _locked(path: Path, what: str) -> int:
 def _holder(path: Path) -> str:
     from hal import holders  # noqa: PLC0415 - only a start that fails needs it
 
-    found = holders.of_file(path)
-    return holders.describe(found) if found else f"another process (pid {path.read_text()[:20].strip()})"
+    processes = holders.of_file(path)
+    return holders.describe(processes) if processes else f"another process (pid {path.read_text()[:20].strip()})"
 
 
 def _columns(db: sqlite3.Connection) -> dict[str, set[str]]:

@@ -2,20 +2,20 @@
 
 NozzledError
 └── ServiceError                 the daemon's own branch
-    ├── ConfigError              a configuration that means nothing (unknown key, "port = 99999")
-    │   └── DamagedFile          a file of the service's own that it cannot have written so (keys.json holds "[]")
+    ├── ConfigError              a configuration that is invalid (unknown key, "port = 99999")
+    │   └── DamagedFile          a file of the service with content that it never writes (keys.json holds "[]")
     ├── KeepsCrashing            the process ended too often before its printer answered; systemd turns heaters off
     ├── StateDirTaken            another daemon, or another front, holds the state directory; names it
     ├── AddressInUse             another program listens on the HTTP port; names it where it can be seen
-    ├── PortNotAllowed           a client wants to connect to a port that nobody allowed
-    ├── CoreAway                 the core, which has the printer, is not there now (it restarts)
-    │   └── OtherVersion         the core is of another version, and does not understand what it is asked
-    ├── TooLate                  the core comes to a question when nobody waits for the answer any more
+    ├── PortNotAllowed           a client wants to connect to a port that is not allowed
+    ├── CoreAway                 the core, which owns the printer, is not running or does not answer (it restarts)
+    │   └── OtherVersion         the core is of another version, and does not understand the question
+    ├── TooLate                  the core got to a question after its client had given up
     ├── NoSuchCompanion          a companion (power, timelapse, notify) that is not switched on
-    ├── CompanionAway            a companion that is switched on does not run, or does not answer
+    ├── CompanionAway            a companion that is switched on is not running, or does not answer
     ├── StoreError               a database that cannot be opened, or was made by a newer version
-    ├── AnalysisFailed           a file could not be looked at: the process for it died or took too long
-    ├── CameraError              a camera gives no picture: nobody answers, no JPEG, too large
+    ├── AnalysisFailed           a file could not be analysed: the process for it died or took too long
+    ├── CameraError              a camera gives no picture: no answer, no JPEG, too large
     ├── AccessError              who may use the API
     │   ├── KeyRefused           no key, a wrong one, or one that does not allow this
     │   ├── TooManyAttempts      too many wrong keys from one address
@@ -23,28 +23,28 @@ NozzledError
     │   ├── BadKeyName           a name that a key cannot have ("", 65 characters)
     │   ├── KeyNameTaken         another key has the name
     │   └── NoSuchKey            there is no key of this name
-    ├── JobError                 what was asked of a job
+    ├── JobError                 a request about a job
     │   ├── JobConflict          the command does not fit the job's state ("start" while printing)
     │   │   └── NeverBegan       a print was recorded with its key, and the host died before it began
     │   ├── KeyReused            an idempotency key was used for another request before
     │   ├── NoSuchEntry          the queue has no entry of this number
     │   ├── NoSuchPrint          the history has no print of this number
     │   ├── BadJobKey            an idempotency key that cannot be one ("", 300 characters)
-    │   ├── UnfitFile            what is known of the file speaks against printing it (outside the build volume)
+    │   ├── UnfitFile            the analysis forbids printing the file (outside the build volume)
     │   ├── Unsafe               a rule of `daemon.core.safety.rules` is broken (a heater does not get warmer)
     │   ├── NoHeat               a heater that the file waits for stays cold (the firmware keeps it off)
     │   ├── PrinterRefused       the printer answered a line of the print with an error ("!! Must home axis first")
-    │   ├── CannotGoOn           a job cannot go on where the previous host left it (the machine was restarted)
-    │   └── StepsDiffer          the previous process sent other commands at this place: the configuration was changed
-    └── FileError                what was asked of the uploads' folder
+    │   ├── CannotGoOn           a job cannot be reattached (the computer rebooted)
+    │   └── StepsDiffer          the previous host sent other commands in this state: the configuration was changed
+    └── FileError                a request about the folder of uploads
         ├── BadFileName          a name that is refused ("../x.gcode", NUL, 300 bytes long)
         ├── NoSuchFile           there is no such file or folder
-        ├── NoSuchPlace          a print cannot go on there (layer 12 of 9, "nothing is printed before that place")
-        ├── FileExists           the name is taken, and overwriting was not asked for
+        ├── NoSuchPlace          a print cannot be resumed there (layer 12 of 9, "nothing is printed before that place")
+        ├── FileExists           the name is taken, and overwriting was not requested
         ├── FileInUse            the file is being printed, or the folder holds such a file
-        ├── IsAFolder            a file was needed and a folder is there
-        ├── NotAFolder           a folder was needed and a file is there
-        ├── NotPrintable         no G-code file by its name ("part.stl")
+        ├── IsAFolder            a folder where a file is needed
+        ├── NotAFolder           a file where a folder is needed
+        ├── NotPrintable         not a G-code file by its name ("part.stl")
         ├── UploadBroken         the upload ended before it was complete
         └── StorageFull          no room left for the file
 """
@@ -63,7 +63,7 @@ class ConfigError(ServiceError):
 
 
 class DamagedFile(ConfigError):
-    """A file of the service's own holds what the service does not write."""
+    """A file of the service has content that the service never writes."""
 
 
 class KeepsCrashing(ServiceError):
@@ -91,23 +91,23 @@ class PortNotAllowed(ServiceError):
 
 
 class CoreAway(ServiceError):
-    """The core is not there now, or does not answer; it comes back by itself."""
+    """The core is not running, or does not answer; it restarts by itself."""
 
 
 class TooLate(ServiceError):
-    """Whoever asked for it waits no longer: it is not done."""
+    """A question came too late to the core, and was not carried out: its client has given up."""
 
 
 class OtherVersion(CoreAway):
-    """The core is of another version than the front, and does not understand the question, or answers another one."""
+    """The core is of another version than the front, and question or answer is not understood."""
 
 
 class NoSuchCompanion(ServiceError):
-    """A companion is asked for that is not switched on."""
+    """The companion is not switched on."""
 
 
 class CompanionAway(ServiceError):
-    """A companion that is switched on does not run, or does not answer."""
+    """The companion is switched on, but is not running or does not answer."""
 
 
 class StoreError(ServiceError):

@@ -1,17 +1,17 @@
-"""Ending what may hang."""
+"""Ends what may hang, within a limit of time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-CLOSING = 0.7  # s; after heaters off, which may take 3 of the 5 s that a stop may take
+CLOSING = 0.7  # s; a stop may take 5 s, and heaters off 3 of them
 
 log = structlog.get_logger()
 
 
 async def in_time(close: Callable[[], Awaitable[None]]) -> None:
-    """End something that may hang on a disk or a client, without hanging with it."""
+    """Close something that may hang on a disk or a client; give up after CLOSING seconds."""
     try:
         async with asyncio.timeout(CLOSING):
             await close()

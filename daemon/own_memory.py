@@ -1,4 +1,4 @@
-"""How much memory this process has in use."""
+"""The memory in use by this process."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ _OWN = Path("/proc/self/statm")
 
 
 def memory() -> int | None:
-    """Return the bytes of memory that this process has in use; from the kernel, which needs no disk for it."""
+    """Return the resident memory of this process in bytes; None: not known. Reads no disk."""
     try:
         return int(_OWN.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):

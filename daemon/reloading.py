@@ -1,4 +1,4 @@
-"""Reloader: SIGHUP. What can change under a running print is taken over; what takes a restart is named."""
+"""Reloader: reloads the configuration at SIGHUP. What can change during a print is applied; the rest is logged."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ log = structlog.get_logger()
 
 
 class HasConfig(Protocol):
-    """What works by a configuration."""
+    """A part with a configuration."""
 
     config: Config
 
 
 class Reloader:
-    """Reads the configuration again, once at a time."""
+    """Reloads the configuration, one reload at a time."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Reloader:
         """Prepare.
 
         Args:
-            part: whose configuration it is.
+            part: the part whose configuration is replaced.
             reread: returns the new one; blocks.
-            sections: what can be taken over; they are looked up each time that they are used.
-            also: has others do the same; None: there are none, and somebody else says what has changed.
+            sections: those that can change at any time, as the part looks them up at each use.
+            also: has other processes reload too; None: there are none, and another process logs the outcome.
         """
         self._part = part
         self._reread = reread
@@ -46,7 +46,7 @@ class Reloader:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Reload, unless that is under way."""
+        """Reload, unless a reload is in progress."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._reload())
 
@@ -56,20 +56,20 @@ class Reloader:
             config = await asyncio.to_thread(self._reread)
         except NozzledError as error:
             if self._also is not None:
-                log.warning("config.refused", reason=str(error), consequence="what was configured before holds on")
+                log.warning("config.refused", reason=str(error), consequence="the previous configuration stays in use")
         else:
-            self._take_over(config)
+            self._apply(config)
         notify.ready()
 
-    def _take_over(self, config: Config) -> None:
+    def _apply(self, config: Config) -> None:
         now = self._part.config
         changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(now, each.name)]
-        taken = {name: getattr(config, name) for name in changed if name in self._sections}
-        self._part.config = replace(now, **taken)
+        applied = {name: getattr(config, name) for name in changed if name in self._sections}
+        self._part.config = replace(now, **applied)
         service_log.set_level(config.log.level)
         if self._also is None:
             return
         self._also()
-        log.info("config.reloaded", sections=list(taken))
-        if left := [name for name in changed if name not in self._sections]:
-            log.warning("config.needs_restart", sections=left)
+        log.info("config.reloaded", sections=list(applied))
+        if others := [name for name in changed if name not in self._sections]:
+            log.warning("config.needs_restart", sections=others)

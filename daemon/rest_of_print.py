@@ -1,18 +1,18 @@
-"""The mark of a file that is the rest of a lost print: it takes the place where the nozzle stands for the part's top.
+"""The mark of a file with the rest of a lost print. Such a file begins where the nozzle stands, on the part's top.
 
-So nothing may home or move Z before it (`scripts.before_start` is left out), and nobody prints it by chance.
+So nothing may home or move Z before it (`scripts.before_start` is left out), and it must not be printed by mistake.
 """
 
 MARK = b"; nozzled: the rest of "
-"""What its first line begins with."""
+"""The beginning of its first line."""
 
 REASON = "it is the rest of a print: it takes the place where the nozzle stands for the top of the part"
-"""Why it is not printed unless somebody says that it stands there."""
+"""Why it is not printed before the user confirms that the nozzle stands there."""
 
 TOUCHES = "Where it does stand there, and the part has not moved, it can be printed"
-"""What to do about that."""
+"""What the user can do about that."""
 
 
 def is_rest(beginning: bytes) -> bool:
-    """Tell by the first bytes of a file."""
+    """Tell by its first bytes whether a file is the rest of a print."""
     return beginning.startswith(MARK)

@@ -1,7 +1,7 @@
-"""What to do with a file of the service's own that is damaged: keep it under another name, and begin anew.
+"""Sets damaged files of the service aside: they are renamed, and the service starts over without them.
 
-A power cut or a failing card may leave anything. None of it is worth a printer that stays unattended: what the file
-said is lost with or without us, and a person may still look at it.
+A power cut or a failing card may leave anything. Refusing to start would leave a printer unattended and bring nothing
+back; under its new name the file can still be examined.
 """
 
 import errno
@@ -18,13 +18,13 @@ log = structlog.get_logger()
 
 
 def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...] = ()) -> Path:
-    """Rename a damaged file, in the place of one that was damaged before, and say so; return its new name. Blocks.
+    """Rename a damaged file, replacing one set aside before, and log it; return its new name. Blocks.
 
     Args:
         path: of the file.
         reason: what is wrong with it.
-        consequence: what begins anew.
-        also: endings of files that belong to it.
+        consequence: what that means for the user.
+        also: suffixes of files that belong to it.
 
     Raises:
         OSError: it cannot be renamed.
@@ -38,23 +38,23 @@ def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...
 
 
 def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
-    """Return why this can be no file of ours, whatever is in it; None: it can be one, or there is none yet. Blocks."""
+    """Return why the service cannot use this path for a file; None: it can. Blocks."""
     if path.is_symlink() and not path.exists():
         return "it is a link that leads nowhere"
     if not path.exists():
         return None
     if not path.is_file():
         return "it is not a file"
-    return None if os.access(path, need) else "it belongs to somebody else"
+    return None if os.access(path, need) else "it belongs to another user"
 
 
 def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> None:
-    """Set aside what stands in the place of a file of ours and can be none; trouble with that is told alone. Blocks.
+    """Set aside what the service cannot use in the place of its file; a failure is only logged. Blocks.
 
     Args:
         path: of the file.
-        consequence: what begins anew.
-        need: what must be allowed with it, as for `os.access`.
+        consequence: what that means for the user.
+        need: the access that the service needs, as for `os.access`.
     """
     try:
         if (reason := unusable(path, need)) is not None:
@@ -64,7 +64,7 @@ def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> Non
 
 
 def _renamed(path: Path) -> Path:
-    """Rename it; where a folder and a file, or two folders, are in each other's way, to another name."""
+    """Rename it; to a numbered name where a folder is in the way, which a rename cannot replace."""
     for number in ("", "-2", "-3"):
         try:
             return path.replace(path.with_name(path.name + SUFFIX + number))

@@ -1,7 +1,7 @@
-"""The way in. It finds out whether `gcode`, `hal` and `daemon` are ours: other distributions have such modules too.
+"""The entry point. If an import fails, it finds out whether `gcode`, `hal` or `daemon` belong to another distribution.
 
-python-daemon, for one, has a `daemon`. Whatever is installed last overwrites the other's files, and breaks it.
-Nothing is looked for while all goes well: a start costs no look at what is installed.
+python-daemon, for one, has a module `daemon`. Whichever distribution is installed last overwrites the other's files,
+and breaks it. A start without trouble does not look.
 """
 
 import sys
@@ -16,33 +16,35 @@ _LISTED = "*-info/top_level.txt"
 
 
 def main() -> int:
-    """Run the command line; say so where its modules are somebody else's."""
+    """Run the command line; if an import fails because a module is another distribution's, say so."""
     try:
-        from daemon.cli import main as run  # noqa: PLC0415 - what may go wrong is told
+        from daemon.cli import main as run  # noqa: PLC0415 - may fail
 
-        return run()  # which imports more
+        return run()  # imports more
     except ImportError as error:
-        if not (found := others()) and not (found := elsewhere()):
+        if not (conflicts := others()) and not (conflicts := elsewhere()):
             raise
-        print(f"nozzled: {error}\nnozzled: {told(found)}; {ENVIRONMENT}", file=sys.stderr)  # noqa: T201 - the command
+        print(f"nozzled: {error}\nnozzled: {described(conflicts)}; {ENVIRONMENT}", file=sys.stderr)  # noqa: T201 - the command
         return 1
 
 
-def told(found: dict[str, list[str]]) -> str:
-    """Return in words which of our modules are whose."""
-    return "; ".join(f"the module `{name}` belongs to {' and '.join(whose)} as well" for name, whose in found.items())
+def described(conflicts: dict[str, list[str]]) -> str:
+    """Return in words which of our modules belong to which other distributions."""
+    return "; ".join(
+        f"the module `{name}` belongs to {' and '.join(others)} as well" for name, others in conflicts.items()
+    )
 
 
 def others() -> dict[str, list[str]]:
-    """Return which other distributions have modules of our names. Reads what is installed, which takes 0.1 s."""
-    from importlib.metadata import packages_distributions  # noqa: PLC0415 - where something is wrong alone
+    """Return the other distributions that have modules of our names, by module. Takes 0.1 s."""
+    from importlib.metadata import packages_distributions  # noqa: PLC0415 - needed only when an import has failed
 
     of = packages_distributions()
     return _without_us({name: of.get(name, ()) for name in PACKAGES})
 
 
 def listed() -> dict[str, list[str]]:
-    """Return the same in 3 ms, but only of distributions that list their modules, as those of setuptools do."""
+    """Return the same in 3 ms, but only distributions that list their modules, as those built by setuptools do."""
     found: dict[str, list[str]] = {name: [] for name in PACKAGES}
     for folder in sys.path:
         for path in Path(folder or ".").glob(_LISTED):
@@ -52,7 +54,7 @@ def listed() -> dict[str, list[str]]:
 
 
 def elsewhere() -> dict[str, list[str]]:
-    """Return the modules of our names that are not beside this one: a folder on the way, and no distribution."""
+    """Return the modules of our names that are found in another folder of the path, belonging to no distribution."""
     found = {}
     for name in PACKAGES:
         for folder in sys.path:

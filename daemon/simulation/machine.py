@@ -26,7 +26,7 @@ def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> Firmware
     known = machine(profile)
     reach = [_reach(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
     (x_low, x), (y_low, y), (z_low, z) = reach
-    least = known.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.reports.coldest
+    least = known.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.reports.min_extrude
     return replace(
         built,
         lowest=(x_low, y_low, z_low),
@@ -36,7 +36,7 @@ def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> Firmware
         hotend=_hotter(built.hotend, profile.max_hotend_c),
         bed=_hotter(built.bed, profile.max_bed_c),
         chamber=CHAMBER if profile.heated_chamber else built.chamber,
-        speech=replace(built.speech, reports=replace(built.speech.reports, coldest=least or 0.0)),
+        speech=replace(built.speech, reports=replace(built.speech.reports, min_extrude=least or 0.0)),
         limits=_limits(known.limits, built.limits) if profile.motion else built.limits,
     )
 

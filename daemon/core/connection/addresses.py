@@ -1,4 +1,4 @@
-"""Addresses: which printer the configuration and its clients mean, and at which baudrates it may answer."""
+"""Addresses: which printer the configuration and clients mean, and at which baudrates it may answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hal import ports
 from hal.registry import Address, check, parse
 
 LIKELY = (115200, 250000, 230400, 57600, 38400, 19200, 9600)
-"""Baudrates in the order in which they are tried where none is configured: the first two are nearly all printers'."""
+"""Baudrates in the order in which they are tried if none is configured; nearly all printers use the first two."""
 
 BAUDRATES = (250000, 230400, 115200, 57600, 38400, 19200, 9600)
 VIRTUAL = "VIRTUAL"  # OctoPrint's name for the simulated printer
@@ -26,25 +26,25 @@ class Addresses:
     """
 
     def __init__(self, config: PrinterConfig, extra_ports: Sequence[str] = ()) -> None:
-        """Take what is configured.
+        """Take the configuration.
 
         Args:
             config: address, baudrate, and globs of ports that clients may connect to.
             extra_ports: more of those.
 
         Raises:
-            AddressError: the configured address means nothing.
+            AddressError: the configured address is invalid.
         """
         self.given = check(config.address) if config.address else None
         self._config = config
         self._globs = (*config.extra_ports, *extra_ports)
-        self._found: dict[str, int] = {}  # baudrate by port, where that had to be found out
-        self._sought: set[str] = set()  # ports whose baudrate somebody has asked to find out, whatever is configured
+        self._found: dict[str, int] = {}  # baudrate by port, where it was found by trying
+        self._sought: set[str] = set()  # ports whose baudrate is to be found by trying, on request
 
     # -- which one -----------------------------------------------------------------------------------------
 
     async def options(self, connected: Address | None) -> PortOptions:
-        """List what may be connected to; opens nothing."""
+        """List what a client may connect to; opens nothing."""
         given = self.given
         listed = [port.path for port in await asyncio.to_thread(ports.list_ports)]
         if given and given.scheme == "serial" and given.target not in (*listed, "auto"):
@@ -59,11 +59,11 @@ class Addresses:
         )
 
     async def resolve(self, port: str | None, baudrate: int | None) -> Address:
-        """Return what a client means.
+        """Return the address that a client means.
 
         Raises:
-            PortNotAllowed: clients may not connect to that port, or none is named.
-            AddressError: the port's address means nothing.
+            PortNotAllowed: clients may not connect to that port, or no port is named.
+            AddressError: the port's address is invalid.
         """
         address = await self._named(port)
         if baudrate is None or address.scheme != "serial":
@@ -71,7 +71,7 @@ class Addresses:
         return check(replace(address, options={**address.options, "baudrate": str(baudrate)}, written=""))
 
     def is_given(self, address: Address) -> bool:
-        """Tell whether this is the given printer, at whatever baudrate."""
+        """Tell whether this is the given printer, at any baudrate."""
         return self.given is not None and (address.scheme, address.target) == (self.given.scheme, self.given.target)
 
     async def _named(self, port: str | None) -> Address:
@@ -84,14 +84,14 @@ class Addresses:
             return given if given and given.scheme == "sim" else parse("sim")
         if given and port in (given.target, str(given), f"{given.scheme}:{given.target}"):
             return given
-        # a thread: which kinds of printers are installed besides stands on the disk
+        # in a thread: the kinds of printers that are installed are read from the disk
         address = await asyncio.to_thread(address_of, port)
-        # no options of `sim` and no `replay`: they would have files written and read at a client's wish
-        if address.scheme != "serial" or not await self._may_be(address.target):
+        # neither options of `sim` nor `replay`: they read and write files
+        if address.scheme != "serial" or not await self._is_allowed(address.target):
             raise PortNotAllowed(f"{port} is not a port that clients may connect to")
         return address
 
-    async def _may_be(self, path: str) -> bool:
+    async def _is_allowed(self, path: str) -> bool:
         """Tell whether clients may connect to this serial port."""
         if self.given and (self.given.scheme, self.given.target) == ("serial", path):
             return True
@@ -103,38 +103,38 @@ class Addresses:
     # -- at which baudrate ---------------------------------------------------------------------------------
 
     def baudrate(self, address: Address) -> int | None:
-        """Return the baudrate there, where only one may be; that which clients expect where the line has none."""
+        """Return the baudrate of an address; None: several are possible. Without a serial line, the usual one."""
         return self.rates(address)[0] if len(self.rates(address)) == 1 else None
 
     def rates(self, address: Address) -> tuple[int, ...]:
-        """Return the baudrates at which somebody may answer there, the likeliest first."""
+        """Return the baudrates at which a printer may answer there, the likeliest first."""
         if rate := int(address.options.get("baudrate", self._usual(address.target))):
             return (rate,)
         found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
         return (found,) if found else LIKELY
 
     def _usual(self, port: str) -> int:
-        """Return the baudrate of a port whose address gives none; 0: it has to be found out."""
+        """Return the baudrate of a port whose address gives none; 0: it has to be found by trying."""
         return 0 if port in self._sought else self._config.baudrate
 
     def seek(self, port: str) -> None:
-        """Find out the baudrate of a port, whatever is configured."""
+        """Have the baudrate of a port found by trying, whatever is configured."""
         self._sought.add(port)
         self._found.pop(port, None)
 
     def choose(self, address: Address) -> bool:
-        """Take this for the printer that is meant, unless the configuration names one; tell whether it is taken."""
+        """Make this the given printer, unless the configuration names one; tell whether it is now."""
         if self._config.address or address.scheme != "serial":
             return False
         self.given = check(replace(address, written=""))
         return True
 
     def remember(self, port: str, baudrate: int) -> None:
-        """Try this baudrate first where none is given for a port: somebody answered there once."""
+        """Note the baudrate at which a printer answered at a port, for when none is given."""
         self._found[port] = baudrate
 
     def forget(self, port: str) -> None:
-        """Look for the baudrate of a port anew: nobody answers at the one that was found out."""
+        """Forget the baudrate of a port: no printer answers at it."""
         self._found.pop(port, None)
 
     def at(self, address: Address, rate: int) -> Address:
@@ -142,7 +142,7 @@ class Addresses:
         if address.scheme != "serial" or "baudrate" in address.options:
             return address
         options = {**address.options, "baudrate": str(rate)}
-        # one that was found out is a part of the address: the next host has to know it
+        # one that was found by trying becomes part of the address, for the next host
         return replace(address, options=options, written=address.written if self._usual(address.target) else "")
 
 

@@ -7,7 +7,7 @@ from hal.registry import Address, parse
 
 
 def address_of(port: str) -> Address:
-    """Return what a client means: an address, or the plain path of a serial port.
+    """Return the address that a client names: by an address, or the plain path of a serial port.
 
     Raises:
         AddressError: it is neither.
@@ -16,7 +16,7 @@ def address_of(port: str) -> Address:
 
 
 def matches(path: str, glob: str) -> bool:
-    """Tell whether a glob allows a path: each part of it by itself, so that `*` crosses no `/`.
+    """Tell whether a glob allows a path. Each part is compared by itself, so `*` crosses no `/`.
 
     A path that leads upwards is never allowed: `..` would match `*` too.
     """

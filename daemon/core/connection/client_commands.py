@@ -1,4 +1,4 @@
-"""ClientCommands: what clients send to the printer between the lines of a job: looked at, checked, and queued."""
+"""ClientCommands: checks and queues the commands that clients send between the lines of a job."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from hal.errors import NotConnected
 if TYPE_CHECKING:
     from daemon.core.connection.connection import Connection
 
-LONG = 1024  # bytes of a command that is not looked at in one turn of the loop
-LOOK = 0.0005  # s for which commands are looked at, at a stretch
+LONG = 1024  # bytes; a longer command is checked in a thread
+CHECK_TIME = 0.0005  # s for which commands are checked at a stretch
 
 log = structlog.get_logger()
 
 
 class ClientCommands:
-    """Those of one connection.
+    """The clients' commands of one connection.
 
     Attributes:
-        sent_at: when the last one was queued, by the clock of the loop.
+        sent_at: when the last one was queued, in s of the loop's clock.
     """
 
     def __init__(self, connection: "Connection") -> None:
@@ -34,39 +34,36 @@ class ClientCommands:
         self._sending = asyncio.Lock()
 
     def submit(self, commands: Sequence[str]) -> None:
-        """Check all commands, then queue them; nobody waits for the printer. M112 among them stops it at once.
+        """Check all commands, then queue them without waiting for the printer. M112 among them stops it at once.
 
-        What revives a firmware that has halted (M999, FIRMWARE_RESTART) has it connected to and revived.
+        A command that revives a halted firmware (M999, FIRMWARE_RESTART) makes the connection connect and revive it.
 
         Raises:
-            NotConnected: no printer is there, or it does not listen yet; that is no matter to M112.
-            CommandError, ForbiddenCommand: one of them may not be sent, or heats too much; none is.
-            QueueFull: too many wait already; none is sent.
+            NotConnected: no printer is connected, or it is not ready; M112 needs a connected printer only.
+            CommandError, ForbiddenCommand: a command must not be sent, or asks for too much heat; none is sent.
+            QueueFull: too many commands are waiting; none is sent.
         """
         if not self._done_at_once(commands):
             self._queue([self._checked(command) for command in commands])
 
     async def send(self, commands: Sequence[str]) -> None:
-        """Do what `submit` does, after those of earlier calls; many are looked at some at a time.
+        """Do what `submit` does, after the commands of earlier calls. The check yields to the wire in between.
 
-        A command that heats by an expression takes a quarter of a millisecond, and the wire has its turn in between.
+        Checking a command that heats by an expression takes a quarter of a millisecond.
         """
         loop, connection = asyncio.get_running_loop(), self._connection
         async with self._sending:
             if self._done_at_once(commands):
                 return
-            looked_at = None
-            while looked_at != (
-                connection.printer,
-                connection.profile,
-            ):  # others may be there now than at the beginning
-                looked_at, checked, turn = (connection.printer, connection.profile), [], loop.time()
+            basis = None
+            while basis != (connection.printer, connection.profile):  # they may change during the check
+                basis, checked, turn = (connection.printer, connection.profile), [], loop.time()
                 for command in commands:
-                    if loop.time() - turn >= LOOK:
+                    if loop.time() - turn >= CHECK_TIME:
                         await asyncio.sleep(0)
                         turn = loop.time()
                     if len(command) > LONG:
-                        await self._look_at(command)
+                        await self._check_long(command)
                         turn = loop.time()
                     checked.append(self._checked(command, cold=len(command) > LONG))
             self._queue(checked)
@@ -77,15 +74,15 @@ class ClientCommands:
         if problem := excess(command, profile.max_hotend_c, profile.max_bed_c, profile.max_chamber_c):
             raise CommandError(problem)
 
-    async def _look_at(self, command: str) -> None:
-        """Have a thread look for heat in a very long command, for a tenth of the time: Klipper's have up to 16 KiB."""
+    async def _check_long(self, command: str) -> None:
+        """Check a very long command for heat in a thread, a tenth of the time: Klipper's have up to 16 KiB."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         await asyncio.to_thread(self.refuse_too_hot, check_command(command))
         await asyncio.sleep(9 * (loop.time() - began))
 
     def _done_at_once(self, commands: Sequence[str]) -> bool:
-        """Do what takes no place in the queue; tell whether there was such a command."""
+        """Carry out an emergency stop or a revival, which skip the queue; tell whether there was one."""
         if any(is_stop(command) for command in commands):
             for command in commands:
                 check_command(command)
@@ -98,7 +95,7 @@ class ClientCommands:
         return False
 
     def _revive(self, commands: Sequence[str]) -> None:
-        """Do what a client wants of a firmware that has halted: it is told to obey again, and greeted anew."""
+        """Revive a halted firmware at a client's request."""
         first = commands[0][:40]
         if len(commands) > 1:
             raise CommandError(f"the printer has halted: send {first} alone, and the rest when it is ready")
@@ -106,7 +103,7 @@ class ClientCommands:
         self._connection.revive()
 
     def _checked(self, command: str, *, cold: bool = False) -> bytes:
-        """Return a command as it goes on the wire, `cold` where it is known not to heat; raises what `submit` does."""
+        """Return a command as it goes on the wire; raises what `submit` does. `cold`: its heat has been checked."""
         printer = self._connection.printer
         if printer is None or not self._connection.ready:
             raise NotConnected("the printer is not connected")

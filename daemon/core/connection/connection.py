@@ -1,4 +1,4 @@
-"""Connection: the one printer of this daemon. It connects, keeps trying where it was told to, and disconnects."""
+"""Connection: the one printer of this daemon. It connects, reconnects, and disconnects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -42,9 +42,9 @@ from hal.printer import (
 from hal.registry import Address, parse
 
 REOPEN = 0.25  # s between two attempts to open a line again
-STOP_WITHIN = 10.0  # s after which the user is told that the line cannot be opened for an emergency stop
-STEADY = 10.0  # s for which a board that had halted has to stay READY before retries are as quick again as usual
-LONGEST_RETRY = 30.0  # s between attempts to reach a board that has halted: each may reset it
+STOP_WITHIN = 10.0  # s after which the user is told that the emergency stop could not be sent
+STEADY = 10.0  # s for which a halted board has to stay READY before retries are as frequent as usual again
+MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
 
 log = structlog.get_logger()
 
@@ -65,14 +65,14 @@ class Connection:
 
         Args:
             config: its printer and link sections.
-            extra_ports: globs of ports that clients may connect to besides those that are listed.
-            recordings: keeps the conversations; None: nothing is kept.
+            extra_ports: globs of further ports that clients may connect to.
+            recordings: records the conversations; None: nothing does.
             make: makes the printers; None: `hal.registry.create` does, by their addresses.
-            logbook: what the printers write to, for the next host to reattach by; None: one in memory of this process.
+            logbook: the printers write to it, for the next host; None: one in memory of this process.
             descriptors: keeps the line open over a restart; None: nothing does.
 
         Raises:
-            AddressError: the configured address means nothing.
+            AddressError: the configured address is invalid.
         """
         self.printer: Printer | None = None
         self.commands = ClientCommands(self)
@@ -82,8 +82,8 @@ class Connection:
         self._tried = asyncio.Event()  # the first attempt to connect has ended, with or without success
         self._keeps = False  # try to connect again whenever the connection is lost
         self._saves = False  # the next printer that answers becomes the given one
-        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of a printer that does
-        self._halted = False  # the firmware has halted, and nobody has revived it since
+        self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of that printer
+        self._halted = False  # the firmware has halted and has not been revived
         self._left_alone = False  # an emergency stop: do not connect again until the user asks for it
         self._config = config
         self._recordings = recordings
@@ -98,11 +98,11 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._reattachment: _Reattachment | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Task[None] | None = None  # disconnects because the printer asked for it
+        self._leaving: asyncio.Task[None] | None = None  # disconnects at the printer's request
         self._before_close: Callable[[], Awaitable[None]] | None = None
         self._left_hot: Callable[[], bool] = bool
 
-    # -- what is known -------------------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> ConnectionState:
@@ -150,31 +150,31 @@ class Connection:
 
     @property
     def panel_print(self) -> PanelPrint | None:
-        """What the printer prints by itself, from its SD card."""
+        """The print from the printer's own SD card, if any."""
         return self.printer.panel_print if self.printer and self.ready else None
 
     @property
     def message(self) -> str | None:
-        """The last text that the printer had for the user; it may hold anything."""
+        """The printer's last text for the user; not to be trusted."""
         return self.printer.message if self.printer and self.ready else None
 
     @property
     def prompt(self) -> Prompt | None:
-        """The question that the printer shows; it may hold anything."""
+        """The question that the printer shows; not to be trusted."""
         return self.printer.prompt if self.printer and self.ready else None
 
     @property
     def config(self) -> Config:
-        """The configuration, with the profile that holds now."""
+        """The configuration, with the present profile."""
         return self._config
 
     @property
     def profile(self) -> ProfileConfig:
-        """The printer's profile: the one that holds now, for everybody."""
+        """The printer's present profile."""
         return self._config.profile
 
     def use(self, profile: ProfileConfig) -> None:
-        """Take another profile for everybody in this turn of the loop, the open line included."""
+        """Use another profile, for everything including the open line, in this turn of the loop."""
         self._config = replace(self._config, profile=profile)
         if self.printer is not None:
             self.printer.use(settings_of(self._config))
@@ -182,27 +182,27 @@ class Connection:
             listener()
 
     def on_profile(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when another profile holds."""
+        """Call `listener` when the profile has changed."""
         self._on_profile.append(listener)
 
     async def options(self) -> PortOptions:
-        """List what may be connected to; opens nothing."""
+        """List what a client may connect to; opens nothing."""
         return await self._addresses.options(self._target if self.printer is not None else None)
 
     def remember(self, port: str, baudrate: int, device: UsbDevice | None = None) -> None:
-        """Take what an earlier process knew of a port: which board answered there, and at which baudrate."""
+        """Note what an earlier process knew about a port: the board that answered there, and its baudrate."""
         self._addresses.remember(port, baudrate)
         if device is not None:
             self._ports.remember(port, device)
 
     @property
     def device(self) -> UsbDevice | None:
-        """What is known of the board that was connected to last."""
+        """The board that was connected last; None: not known."""
         return self._ports.device(self._target.target) if self._target is not None else None
 
     @property
     def stable_port(self) -> str | None:
-        """The name of its port that lasts longest."""
+        """The most stable name of its port."""
         return self._ports.stable_name(self._target.target) if self._target is not None else None
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
@@ -210,24 +210,24 @@ class Connection:
         self._listeners.append(listener)
 
     def before_close(self, make_safe: Callable[[], Awaitable[None]]) -> None:
-        """Have `make_safe` awaited before a line that carries a printer is closed on purpose."""
+        """Await `make_safe` before a line with a printer is closed on purpose."""
         self._before_close = make_safe
 
     def persist_while(self, left_hot: Callable[[], bool]) -> None:
-        """Have attempts to reach a printer that is lost, or does not answer, go on as long as `left_hot` is true."""
+        """Keep trying to reach a lost printer for as long as `left_hot` is true."""
         self._left_hot = left_hot
 
     # -- connecting ----------------------------------------------------------------------------------------
 
     def keep_connected(self) -> None:
-        """Connect to the configured printer and go on trying until it is there; does nothing without one."""
+        """Connect to the configured printer, trying until it is there; does nothing without one."""
         if self._addresses.given is not None:
             self._begin(self._addresses.given, keep=True)
 
     def return_to(self, address: str) -> None:
-        """Connect to a printer that a print has left hot, as often as it takes; not if a printer is configured."""
+        """Connect to a printer that a print left hot, trying until it is there; not if a printer is configured."""
         if self._addresses.given is not None:
-            return  # `keep_connected` connects to it, or to another one that the user has chosen since
+            return  # `keep_connected` connects to that one, or to another that the user has chosen since
         try:
             self._begin(parse(address), keep=False)
         except AddressError as error:
@@ -243,7 +243,7 @@ class Connection:
     async def connect(
         self, port: str | None = None, baudrate: int | None = None, *, find: bool = False, save: bool = False
     ) -> None:
-        """Connect in the background; `state` and `error` tell what became of it. A halted firmware is revived.
+        """Connect in the background; `state` and `error` have the outcome. A halted firmware is revived.
 
         If the given printer does not answer, attempts go on until it does; another one is tried once.
 
@@ -255,8 +255,8 @@ class Connection:
             save: if this printer answers and none is configured, it becomes the given one.
 
         Raises:
-            PortNotAllowed: clients may not connect to that port, or none is named.
-            AddressError: the port's address means nothing.
+            PortNotAllowed: clients may not connect to that port, or no port is named.
+            AddressError: the port's address is invalid.
         """
         address = await self._addresses.resolve(port, None if find else baudrate)
         if find:
@@ -270,20 +270,20 @@ class Connection:
         return not self.ready and isinstance(self._error, FirmwareHalted)
 
     def revive(self) -> None:
-        """Connect again to a firmware that has halted, and tell it to obey.
+        """Connect again to a firmware that has halted, and revive it.
 
         Raises:
-            NotConnected: there is no printer that was to be connected to.
+            NotConnected: no printer has been connected to.
         """
         if self._target is None:
             raise NotConnected("the printer is not connected")
         self._begin(self._target, keep=self._keeps, revive=True)
 
     def absent(self, address: str) -> Printer:
-        """Return a printer that is not there yet, for `reattach` to replace.
+        """Return a printer that is not connected, for `reattach` to replace.
 
         Raises:
-            AddressError: the address means nothing.
+            AddressError: the address is invalid.
         """
         return self._maker.absent(self._config, parse(address))
 
@@ -292,8 +292,8 @@ class Connection:
     ) -> "asyncio.Future[Printer]":
         """Reattach, in the background, to the conversation that was left at this address.
 
-        Attempts to open the line go on as long as is configured. The future gives the printer, READY behind all that
-        had been sent; or the error, after which attempts to connect begin anew.
+        Attempts to open the line go on for `reattach_s`. The future gives the printer, READY for the line after those
+        that had been sent; or the error, after which attempts to connect begin.
         """
         self._keeps = self._keeps or (self._addresses.given is not None and str(self._addresses.given) == address)
         printer: asyncio.Future[Printer] = asyncio.get_running_loop().create_future()
@@ -333,7 +333,7 @@ class Connection:
         else:
             await self._connect(address, revive=revive)
         self._tried.set()
-        lost = False  # look for the board that was connected, whatever its port is called now
+        lost = False  # look for the board that was connected, whatever its port's name is now
         delay = self._config.printer.retry_s
         retry_at_once = reattachment is not None and not self.ready
         while True:
@@ -341,7 +341,7 @@ class Connection:
                 reattachment, lost = None, True
                 if await lost_after(self.printer) > STEADY:
                     delay = self._config.printer.retry_s
-            # after a failed reattach the heaters may still be on, though `left_hot` does not say so yet
+            # after a failed reattach the heaters may still be on, although `left_hot` does not say so yet
             tries_on = (
                 keep
                 or self._keeps
@@ -354,7 +354,7 @@ class Connection:
             if not retry_at_once:
                 await asyncio.sleep(delay)
             if isinstance(self._error, FirmwareHalted):
-                delay = min(2 * delay, max(LONGEST_RETRY, self._config.printer.retry_s))
+                delay = min(2 * delay, max(MAX_RETRY, self._config.printer.retry_s))
             retry_at_once = False
             await self._connect(address, lost=lost)
 
@@ -367,10 +367,10 @@ class Connection:
                 printer = self._make(address, path=await self._ports.path_again(address))
                 await printer.reattach(reattachment.snapshot, reattachment.identity)
             except NozzledError as error:
-                # the port is not there yet, or somebody still holds it, or the line still stalls
+                # the port is not there yet, or another process still holds it, or the line still stalls
                 if not isinstance(error, PortError | PrinterSilent) or loop.time() >= end:
                     self._error = error
-                    _tell(reattachment.printer, error)
+                    _fail(reattachment.printer, error)
                     return
             else:
                 self._error = None
@@ -386,8 +386,8 @@ class Connection:
         return printer
 
     async def _connect(self, address: Address, *, lost: bool = False, revive: bool = False) -> None:
-        """Try once; a failure is logged when it differs from the one before."""
-        said = self.error
+        """Try once; a failure is logged unless it is the same as the last one."""
+        before = self.error
         if not isinstance(self._error, FirmwareHalted):
             self._error = None
         self._line.release()
@@ -411,11 +411,11 @@ class Connection:
             if len(rates) > 1:
                 nobody = _nobody(address, rates)
                 self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, nobody))
-        if str(self._error) != said:
+        if str(self._error) != before:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
     def _note(self, error: NozzledError | None) -> None:
-        """Keep the error; that the firmware has halted matters more than that its port is not back yet."""
+        """Note the error; a halted firmware matters more than a port that is not back yet."""
         if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
             self._error = error
         self._halted = self._halted or isinstance(error, FirmwareHalted)
@@ -435,7 +435,7 @@ class Connection:
         await self._greet(printer)
 
     def _choose(self, address: Address, rate: int) -> None:
-        """Make the printer that has just answered the given one, by the most stable name of its port."""
+        """Make the printer that has just answered the given one, under the most stable name of its port."""
         self._saves = False
         lasting = replace(self._addresses.at(address, rate), target=self._ports.stable_name(address.target))
         if self._addresses.choose(lasting):
@@ -443,7 +443,7 @@ class Connection:
             self.on_chosen(str(self._addresses.given))
 
     async def _greet(self, printer: CommandSink) -> None:
-        """Run the script for a printer that has just connected; it stays connected if the script fails."""
+        """Run the script for a printer that has just connected; the printer stays connected if the script fails."""
         try:
             for command in self._config.scripts.connected:
                 self.commands.refuse_too_hot(command.encode("ascii", "replace"))
@@ -475,7 +475,7 @@ class Connection:
     # -- ending --------------------------------------------------------------------------------------------
 
     async def _leave(self) -> None:
-        """Disconnect because the printer asks for it."""
+        """Disconnect at the printer's request."""
         log.warning("printer.disconnecting", reason="the printer asked for it")
         try:
             await self.disconnect()
@@ -483,11 +483,11 @@ class Connection:
             self._leaving = None
 
     def hand_over(self) -> None:
-        """Leave the line open to the next host when this one closes it."""
+        """Leave the line open for the next host."""
         self._line.leaves = True
 
     async def disconnect(self) -> None:
-        """Close the line and stop trying; a running job is ended and its heaters are turned off before."""
+        """Close the line and stop trying, after ending a running job and turning its heaters off."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -496,7 +496,7 @@ class Connection:
         await self._close()
 
     async def _close(self) -> None:
-        """Close the line. Once begun this is not cancelled: a printer that is half made safe may still be heating."""
+        """Close the line. Once begun this is not cancelled: the printer might be left heating."""
         if self._closing is None or self._closing.done():
             self._closing = asyncio.create_task(self._make_safe_and_close())
         await asyncio.shield(self._closing)
@@ -514,16 +514,16 @@ class Connection:
     # -- an emergency stop ----------------------------------------------------------------------------------
 
     def emergency_stop(self, reason: str = "emergency stop") -> None:
-        """Stop the printer, whatever has become of its connection; awaits nothing.
+        """Stop the printer, whatever state its connection is in; awaits nothing.
 
-        A line that is closed is opened for it as soon as that can be done. `FirmwareSaid` tells whether it worked.
+        If the line is closed, it is opened for the stop as soon as possible. `StopEnded` reports the outcome.
 
         Raises:
-            NotConnected: there is no printer that was to be connected to.
+            NotConnected: there is no printer, and no attempt to connect to one.
         """
         printer, address = self.printer, self._target
-        looking = self._task is not None and not self._task.done()  # attempts to connect or reattach go on
-        if address is None or not (looking or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
+        trying = self._task is not None and not self._task.done()  # attempts to connect or reattach go on
+        if address is None or not (trying or (printer is not None and printer.state is not ConnectionState.OFFLINE)):
             raise NotConnected("the printer is not connected")
         self._left_alone = True
         self.stop_confirmed = None
@@ -535,30 +535,30 @@ class Connection:
         self._replace_task(lambda before: self._open_to_stop(address, before, reason))
 
     async def _open_to_stop(self, address: Address, before: asyncio.Task[None] | None, reason: str) -> None:
-        """Open the line for an emergency stop, as often as it takes."""
+        """Open the line for an emergency stop, trying until it is open."""
         if before is not None:
             await asyncio.wait([before])
         if self._reattachment is not None:
-            _tell(self._reattachment.printer, FirmwareHalted(reason))
+            _fail(self._reattachment.printer, FirmwareHalted(reason))
         if self.printer is not None:
             await self.printer.close()
         self._line.release()
         self._error = FirmwareHalted(reason)
         loop = asyncio.get_running_loop()
-        began, said = loop.time(), False
+        began, reported = loop.time(), False
         while True:
             try:
                 printer = self._make(address, path=await self._ports.path(address, lost=True))
                 await printer.open_to_stop(reason)
             except NozzledError as error:
-                if not said and loop.time() - began >= STOP_WITHIN:
-                    said = True
+                if not reported and loop.time() - began >= STOP_WITHIN:
+                    reported = True
                     text = f"the emergency stop could not be sent: {error} CUT THE PRINTER'S POWER if it moves or heats"
                     self._on_event(FirmwareSaid(text, "error"))
                     self._on_event(StopEnded(confirmed=False))
             else:
                 return
-            await asyncio.sleep(self._config.printer.retry_s if said else REOPEN)
+            await asyncio.sleep(self._config.printer.retry_s if reported else REOPEN)
 
 
 @frozen
@@ -579,7 +579,7 @@ def _nobody(address: Address, rates: Sequence[int]) -> HandshakeFailed:
     )
 
 
-def _tell(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
+def _fail(waiter: "asyncio.Future[Printer]", error: NozzledError) -> None:
     if not waiter.done():
         waiter.set_exception(error)
-        waiter.exception()  # marks it as retrieved: a job that has ended meanwhile does not await it
+        waiter.exception()  # retrieved, so that asyncio does not warn if the job has ended meanwhile

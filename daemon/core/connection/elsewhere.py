@@ -1,7 +1,7 @@
-"""Elsewhere: finding out whether a printer works for a host that is not on this line: a touch screen, another port.
+"""Elsewhere: finds out whether a printer works for another host: a touch screen, or a host at another port.
 
-All that shows here is that heaters are on. So the printer is asked where its head is, whether it prints from its card,
-and how far a print is. If an answer changes, it is at work.
+On this line only its heat shows. So the printer is asked for its position, its SD print and its progress. If an answer
+changes, it is at work.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from gcode.errors import NozzledError
 from hal.printer import Event, PositionRead, Printer
 
 ASKED = 4
-"""Times that it is asked before it counts as at rest."""
+"""How often it is asked before it counts as at rest."""
 
 APART = 15.0
 """Seconds between two questions; a printer that does not answer within that time is at work."""
@@ -29,7 +29,7 @@ class Elsewhere:
         self._positions: list[dict[str, float]] = []
 
     async def at_work(self) -> bool:
-        """Tell whether the printer works for somebody else; takes up to a minute."""
+        """Tell whether the printer works for another host; takes up to a minute."""
         printer = self._connection.printer
         if printer is None:
             return False
@@ -38,7 +38,7 @@ class Elsewhere:
         try:
             return await self._changes(printer)
         except NozzledError:
-            return False  # the connection has ended, and with it what was asked for
+            return False  # the connection has ended, and the answer is no longer needed
         finally:
             unsubscribe()
 
@@ -50,12 +50,12 @@ class Elsewhere:
         for turn in range(ASKED):
             try:
                 async with asyncio.timeout(APART):
-                    told = [line for question in questions for line in await printer.send(question)]
+                    answers = [line for question in questions for line in await printer.send(question)]
             except TimeoutError:
                 return True
             if printer.busy or printer.panel_print is not None or self._moved():
                 return True
-            progress = _progress(told)
+            progress = _progress(answers)
             if turn and progress != before:
                 return True
             before = progress
@@ -72,7 +72,7 @@ class Elsewhere:
 
 
 def _progress(lines: Sequence[str]) -> list[str]:
-    """Return what is said of the progress of a print (M73), and of the steps made so far.
+    """Return the lines about the progress of a print (M73) and about the steps made so far.
 
     The position that Marlin reports is the end of the last move that it has read; during a long move only its count of
     steps changes.

@@ -1,6 +1,6 @@
-"""LineKeeper: has systemd keep the serial line open over a restart, and takes it from there.
+"""LineKeeper: has systemd keep the serial line open over a restart, and adopts it afterwards.
 
-Closing and opening a port anew would lose what the printer says meanwhile, and with some drivers reset the board.
+Closing and reopening the port would lose what the printer sends meanwhile, and with some drivers reset the board.
 """
 
 import os
@@ -17,14 +17,14 @@ class LineKeeper:
     """Follows the transports of one connection."""
 
     def __init__(self, descriptors: DescriptorStore | None = None) -> None:
-        """Take over the line that was kept, if one was."""
+        """Take the line that systemd kept, if any."""
         self._descriptors = descriptors
         self._kept = descriptors.inherited().get(NAME, -1) if descriptors else -1
         self._transport: Transport | None = None
         self.leaves = False  # the line stays in the store, for the next host, when this one closes it
 
     def watch(self, transport: Transport) -> None:
-        """Look after a new transport; the first one may take the line that was kept."""
+        """Watch a new transport; the first one adopts the line that systemd kept."""
         self._transport = transport
         adopt = getattr(transport, "adopt", None)
         if adopt is not None and self._kept >= 0:
@@ -32,7 +32,7 @@ class LineKeeper:
             self._kept = -1
 
     def release(self) -> None:
-        """Close the line that was kept if no transport has taken it: there is no job to reattach to."""
+        """Close the line that systemd kept, if no transport has adopted it: there is no job to reattach to."""
         if self._kept >= 0:
             with suppress(OSError):
                 os.close(self._kept)
@@ -41,7 +41,7 @@ class LineKeeper:
                 self._descriptors.drop(NAME)
 
     def on_state(self, state: ConnectionState) -> None:
-        """Have the line kept while it is open."""
+        """Have systemd keep the line while it is open."""
         if self._descriptors is None:
             return
         if state is ConnectionState.HANDSHAKING:

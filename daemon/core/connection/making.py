@@ -1,4 +1,4 @@
-"""Making a printer from its address and the user's settings, and having its conversation recorded."""
+"""Maker: makes printers from their addresses and the user's settings, with a recorder where that is configured."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +14,8 @@ from hal.printer import Printer
 from hal.registry import Address, create
 from hal.transport import Transport
 
-HEARD = 6.0
-"""Seconds for an answer at each of several baudrates: opening may reset the board, which boots and misses greetings."""
+ANSWER_TIME = 6.0
+"""Seconds for an answer at each of several baudrates: opening may reset the board, which is deaf while it boots."""
 
 Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
 """Makes a printer, not open yet, as `hal.registry.create` does."""
@@ -35,10 +35,10 @@ class Maker:
         """Prepare.
 
         Args:
-            addresses: at which baudrates a printer may answer.
+            addresses: returns the baudrates at which a printer may answer.
             line: watches the line of each printer.
-            logbook: what the printers write to.
-            recordings: keeps the conversations; None: nothing is kept.
+            logbook: the printers write to it.
+            recordings: records the conversations; None: nothing does.
             make: makes the printers; None: `hal.registry.create` does, by their addresses.
         """
         self._addresses = addresses
@@ -48,18 +48,18 @@ class Maker:
         self._make = make
 
     def make(self, config: Config, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
-        """Make a printer; at one baudrate of several it is given less time to answer.
+        """Make a printer; if several baudrates are to be tried, it gets less time to answer at each.
 
         Args:
-            config: what the user has set.
+            config: the configuration.
             address: of the printer.
             rate: the baudrate to try; None: the likeliest one.
-            path: where its port is now; None: as in the address.
+            path: the present path of its port; None: as in the address.
         """
         rates, settings = self._addresses.rates(address), settings_of(config)
         address = self._addresses.at(address, rate or rates[0])
         if len(rates) > 1:
-            settings = replace(settings, greeting_timeout=HEARD)
+            settings = replace(settings, greeting_timeout=ANSWER_TIME)
         address = at_path(address, path or address.target)
 
         def wrapped(transport: Transport) -> Transport:
@@ -71,7 +71,7 @@ class Maker:
         return create(address, settings, wrapped, self._logbook)
 
     def absent(self, config: Config, address: Address) -> Printer:
-        """Return a printer that is not there yet; it writes no logbook and no recording."""
+        """Return a printer that is not connected; it writes to no logbook and no recording."""
         address = self._addresses.at(address, self._addresses.rates(address)[0])
         if self._make is not None:
             return self._make(address, settings_of(config), lambda transport: transport)
@@ -79,7 +79,7 @@ class Maker:
 
 
 def settings_of(config: Config) -> LinkSettings:
-    """Return what a user has set about the line."""
+    """Return the user's settings of the line."""
     return LinkSettings(
         greeting_timeout=config.printer.connect_timeout_s,
         answer_timeout=config.link.answer_timeout_s,

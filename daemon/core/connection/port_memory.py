@@ -1,7 +1,7 @@
-"""PortMemory: which board is behind a port, so that it is found again whatever its port is called then.
+"""PortMemory: remembers which board is behind a port, to find it again when the port has another name.
 
-A board that was unplugged comes back as /dev/ttyACM1 if somebody still has /dev/ttyACM0 open, and `serial:auto` would
-take any other board meanwhile. So from the first connection on, what identifies the board is remembered.
+An unplugged board comes back as /dev/ttyACM1 if a process still has /dev/ttyACM0 open, and `serial:auto` would take any
+other board meanwhile. So what identifies the board is remembered from the first connection on.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from hal.registry import Address
 
 
 class PortMemory:
-    """Knows boards by the port that the user means, as it is written in the address."""
+    """Knows boards by the port as the user's address names it."""
 
     def __init__(self) -> None:
         self._devices: dict[str, UsbDevice] = {}
-        self._stable: dict[str, str] = {}  # the most stable name of the port
+        self._stable: dict[str, str] = {}  # the port's most stable name
         self._trying: tuple[str, Port | None] | None = None
 
     def remember(self, target: str, device: UsbDevice) -> None:
-        """Take what an earlier process has kept."""
+        """Note what an earlier process knew."""
         self._devices[target] = device
 
     def device(self, target: str) -> UsbDevice | None:
-        """Return the board that was connected to last behind this port."""
+        """Return the board that was last connected at this port."""
         return self._devices.get(target)
 
     def stable_name(self, target: str) -> str:
@@ -34,12 +34,12 @@ class PortMemory:
         return self._stable.get(target, target)
 
     async def look(self, address: Address, path: str) -> None:
-        """Look which board is at `path`, which is about to be opened."""
+        """Note which board is at `path`, which is about to be opened."""
         if address.scheme == "serial":
             self._trying = address.target, await asyncio.to_thread(ports.port_at, path)
 
     def connected(self) -> None:
-        """Remember the board that was looked at: a printer has answered there."""
+        """Remember the board at the opened path: a printer has answered there."""
         if self._trying is None:
             return
         target, port = self._trying
@@ -55,10 +55,10 @@ class PortMemory:
 
         Args:
             address: of the port.
-            lost: look for the board that was connected; if it is not found, the port counts.
+            lost: find the board that was connected; if that is not there, use the port as it is named.
 
         Raises:
-            PortError: `serial:auto` means no port, or several.
+            PortError: `serial:auto` fits no port, or several.
         """
         if address.scheme != "serial":
             return address.target
@@ -68,10 +68,10 @@ class PortMemory:
         return (await asyncio.to_thread(ports.auto_port)).path if address.target == AUTO else address.target
 
     async def path_again(self, address: Address) -> str:
-        """Return where the board that was connected before is now; never another board.
+        """Return the path of the board that was connected; never another board's.
 
         Raises:
-            NoSuchPort: it is not there, or nobody knows which one it was.
+            NoSuchPort: the board is not there, or not known.
         """
         if address.scheme != "serial":
             return address.target
@@ -87,7 +87,7 @@ class PortMemory:
 
 
 def at_path(address: Address, path: str) -> Address:
-    """Return the address with its port spelled out; it is still called what the user has called it."""
+    """Return the address with the path of its port; it still shows as the user has written it."""
     return address if path == address.target else replace(address, target=path, written=str(address))
 
 

@@ -1,4 +1,4 @@
-"""The printer's own limits of motion, as it tells them (M503): asked for once, while it has nothing else to do."""
+"""PrinterSettings: the printer's limits of motion, as it reports them (M503); asked once, while it does not print."""
 
 import asyncio
 import re
@@ -20,24 +20,24 @@ _LIMITS = re.compile(r"(?:echo:)?\s*(M20[1345]\b[^;]*)")
 
 
 class PrinterSettings:
-    """What M201, M203, M204 and M205 would have to say for the printer to be as it is."""
+    """The commands M201, M203, M204 and M205 that would set the printer's present limits."""
 
     def __init__(self, connection: Connection, busy: Callable[[], bool]) -> None:
         """Prepare.
 
         Args:
             connection: where the printer is.
-            busy: tells whether it prints.
+            busy: tells whether a print is in progress.
         """
         self._connection = connection
         self._busy = busy
-        self._asked: Printer | None = None
+        self._asked: Printer | None = None  # the one that has been asked
         self.known: tuple[str, ...] = ()  # of the last printer that answered
-        self.firmware = ""  # its name, as M115 tells it
-        self.area: dict[str, list[float]] | None = None  # how far it says that it goes: `min` and `max` of X, Y, Z
+        self.firmware = ""  # its name, from M115
+        self.area: dict[str, list[float]] | None = None  # its reach: `min` and `max` of X, Y, Z, in mm
 
     async def ask(self) -> tuple[str, ...]:
-        """Return the printer's commands; those known so far where it cannot be asked now."""
+        """Return the printer's commands; those known so far if it cannot be asked now."""
         printer = self._connection.printer
         if printer is None or not self._connection.ready or printer is self._asked or self._busy():
             return self.known
@@ -45,7 +45,7 @@ class PrinterSettings:
         self.firmware, self.area = printer.identity.name, None
         dialect = recognise(printer.identity.name)
         if dialect not in (MARLIN, PRUSA):
-            self.known = ()  # it has none that are told this way
+            self.known = ()  # this firmware does not report them so
             return self.known
         try:
             async with asyncio.timeout(PATIENCE):
@@ -58,9 +58,9 @@ class PrinterSettings:
 
 
 def area_in(answer: Sequence[str]) -> dict[str, list[float]] | None:
-    """Return how far X, Y and Z go, by an answer to M211 or M115: `min` and `max`; None where it does not say."""
+    """Return the reach of X, Y and Z from an answer to M211 or M115: `min` and `max`; None: not reported."""
     for line in answer:
-        _, area, full = line.partition("area:{full:")  # of M115; what it may be within a workspace comes behind
+        _, area, full = line.partition("area:{full:")  # of M115, before the area within the workspace
         values = [float(each) for each in (_FULL.findall(full)[:6] if area else _AXIS.findall(line))]
         if len(values) == 6 and "min" in line.lower():  # noqa: PLR2004 - three axes from and to
             return {"min": values[:3], "max": values[3:]}

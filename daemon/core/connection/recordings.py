@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hal.recorder import Recorder, RecordingFolder
 
 FAULTS = "faults"
-"""The folder in the state directory that takes the last lines before each fault."""
+"""The folder in the state directory for the last lines before each fault."""
 
 FINISH = 2.0
-"""Seconds that the end of a recording may take; a disk that hangs must not keep the service from ending."""
+"""Seconds that the end of a recording may take: a hanging disk must not keep the service from ending."""
 
 log = structlog.get_logger()
 
@@ -39,29 +39,29 @@ class Recordings:
             wall: seconds since 1970.
             state: the state directory.
         """
-        self._place: RecordingFolder | None = None
+        self._target: RecordingFolder | None = None
         if config.record:
             from hal import recorder  # noqa: PLC0415 - what is not switched on is not loaded
 
             folder = Path(config.record).expanduser()
-            self._place = recorder.RecordingFolder(folder, config.record_max_mib << 20, config.record_keep)
+            self._target = recorder.RecordingFolder(folder, config.record_max_mib << 20, config.record_keep)
         self._wall = wall
         self._faults = state / FAULTS
         self._recorder: Recorder | None = None
         self._dumps: set[asyncio.Future[Path]] = set()
 
     def wrap(self, transport: Transport, settings: LinkSettings) -> Transport:
-        """Return the transport, with a recorder listening in where that is wanted."""
-        if self._place is None:
+        """Return the transport, with a recorder around it if that is configured."""
+        if self._target is None:
             return transport
         from hal.recorder import Recorder, RecordingTransport, describe  # noqa: PLC0415 - as above
 
         about = describe(transport.address, transport.baudrate, self._wall(), __version__, asdict(settings))
-        self._recorder = Recorder(self._place, about, _trouble)
+        self._recorder = Recorder(self._target, about, _trouble)
         return RecordingTransport(transport, self._recorder, asyncio.get_running_loop().time)
 
     def keep_tail(self, printer: Conversation, settings: LinkSettings) -> None:
-        """Write what went over the printer's line last to a file, in a thread."""
+        """Write the last lines of the printer's conversation to a file, in a thread."""
         records = printer.flight_recorder.records()
         began = self._wall() - records[-1].time if records else self._wall()
         about = (printer.address, printer.baudrate, began, __version__, asdict(settings))
@@ -80,7 +80,7 @@ class Recordings:
             log.info("printer.fault_recorded", file=str(job.result()))
 
     async def finish(self) -> None:
-        """Wait until all is written, but not for ever."""
+        """Wait until everything is written, for FINISH seconds at most."""
         if self._dumps:
             await asyncio.wait(self._dumps, timeout=FINISH)
         if self._recorder is not None:
@@ -94,4 +94,4 @@ def _dump(folder: Path, about: tuple[str, int | None, float, str, dict[str, Any]
 
 
 def _trouble(error: OSError) -> None:
-    log.warning("printer.not_recorded", reason=str(error), consequence="the print goes on, its recording has gaps")
+    log.warning("printer.not_recorded", reason=str(error), consequence="the print goes on, but its recording has gaps")

@@ -1,8 +1,8 @@
-"""PlaceFile: a few kilobytes that are on the disk once they are said to be, and never half.
+"""PlaceFile: keeps a few kilobytes on the disk, durably and atomically.
 
-Two slots are written in turn, in a file that has its size from the beginning: each write is one block or two of the
-card, and no directory, journal or table of a file system has to follow it. What a power cut leaves half written has no
-valid checksum, and the other slot counts.
+Two slots are written in turn, in a file whose size never changes: each write is one or two blocks of the card, without
+any change to the file system's own data. A slot that a power cut leaves half written has no valid checksum, and the
+other one counts.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class PlaceFile:
-    """One file. Call it from the event loop; its own thread waits for the disk."""
+    """One such file. Call it from the event loop; its own thread waits for the disk."""
 
     def __init__(self, path: Path) -> None:
         """Prepare; nothing is opened."""
@@ -34,19 +34,19 @@ class PlaceFile:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="place")
 
     async def get(self) -> bytes | None:
-        """Return what was put last; None: nothing, or nothing that can be read."""
-        return await asyncio.to_thread(self._read)  # a thread of its own is for prints
+        """Return the text that was put last; None: there is none, or it cannot be read."""
+        return await asyncio.to_thread(self._read)  # its own thread starts with a print
 
     async def put(self, text: bytes) -> None:
-        """Replace it; it is on the disk when this returns.
+        """Replace the text; it is on the disk when this returns.
 
         Raises:
-            OSError: it is not, or nobody knows.
+            OSError: it is perhaps not on the disk.
         """
         await self._run(self._write, text)
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._fd >= 0:
             await self._run(self._close)
         self._thread.shutdown(wait=False)
@@ -67,7 +67,7 @@ class PlaceFile:
 
     def _write(self, text: bytes) -> None:
         if len(text) > SLOT - _HEAD.size:
-            raise OSError("it is too long")
+            raise OSError("the text is too long")
         self._open()
         self._turn += 1
         head = _HEAD.pack(self._turn, len(text), _checksum(self._turn, text))
@@ -77,7 +77,7 @@ class PlaceFile:
     def _open(self) -> None:
         if self._fd >= 0:
             return
-        self._read()  # the turn goes on
+        self._read()  # sets the turn
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if os.fstat(self._fd).st_size != 2 * SLOT:
             os.ftruncate(self._fd, 2 * SLOT)
@@ -85,7 +85,7 @@ class PlaceFile:
             os.fsync(self._fd)
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.fsync(folder)  # its name
+                os.fsync(folder)  # the file's name
             finally:
                 os.close(folder)
 
@@ -97,7 +97,7 @@ class PlaceFile:
 
 
 def _whole(slot: bytes) -> tuple[int, bytes] | None:
-    """Return the turn and the text of a slot; None where it is not whole."""
+    """Return the turn and the text of a slot; None: it is not complete."""
     if len(slot) < _HEAD.size:
         return None
     turn, length, checksum = _HEAD.unpack_from(slot)

@@ -1,7 +1,7 @@
-"""The record of jobs, which must outlive the daemon: the core's database, `nozzled.db`.
+"""Store: the record of jobs, in the core's database, `nozzled.db`.
 
-A disk that fails or is full must not stop a print: writing about a job never raises. What could not be
-written is kept, newest state first, and tried again; the user is told once each time that trouble begins.
+A disk that fails or is full must not stop a print: recording progress never raises. The newest state that could not be
+written is kept and tried again, and the user is told once each time that trouble begins.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ RETRY_S = 5.0
 COMPLETED = "COMPLETED"
 
 HISTORIES = 200
-"""Files whose prints are told at once: an answer that fits into a frame of the bridge and costs the wire no time."""
+"""Files in one answer: it fits into a frame of the bridge, and does not hold up the wire."""
 
 
 @frozen
@@ -48,13 +48,13 @@ class NewJob:
 
 @frozen
 class JobRecord:
-    """A job as it is stored: `state` is the last one seen, and equals `outcome` once it has ended.
+    """A job as it is stored: `state` is the last one recorded, and equals `outcome` once it has ended.
 
     Attributes:
-        key: by which whoever asks for it again is known, and `mark` tells what was asked for.
-        began: its file was opened; nothing is sent before.
-        resends: lines that the printer asked for again; None: nobody has counted.
-        ejected: the script that clears the bed was run to its end.
+        key: the idempotency key of its request; `mark` identifies what the request asks for.
+        began: its file was opened; nothing is sent before that.
+        resends: the number of resend requests; None: not counted.
+        ejected: the script that clears the bed has run to its end.
     """
 
     id: int
@@ -83,7 +83,7 @@ class JobRecord:
 
 @frozen
 class _Progress:
-    """The part of a job's row that changes; with an outcome it is the last one."""
+    """The part of a job's row that changes; with an outcome it is final."""
 
     state: str
     lines: int
@@ -99,30 +99,29 @@ class _Progress:
 class Store(Database):
     """The record, and with it the state directory, held by one daemon at a time.
 
-    Call it from the event loop only. Reading raises StoreError; writing about a job reports to `on_trouble`.
+    Call it from the event loop only. Reading raises StoreError; trouble with recording goes to `on_trouble`.
     """
 
     file = "nozzled.db"
     lock = "lock"
     holds = ""
-    lost = "the record of prints begins anew"
+    lost = "the record of prints starts over"
     schema = Path(__file__).with_name("schema")
-    spare = True  # a card that takes nothing any more must not keep the wire from working
+    spare = True  # a card that has become read-only must not keep printers from being used
 
     def __init__(self, wall: Callable[[], float], on_trouble: Callable[[Exception], None]) -> None:
         super().__init__(on_trouble)
         self._wall = wall
         self._pending: dict[int, _Progress] = {}  # newest progress of each job that is not on disk yet
-        self.revision = (
-            int.from_bytes(os.urandom(4)) >> 1
-        )  # another one with each end of a job that is on disk, and in each run
-        self.on_ended: Callable[[], None] = lambda: None  # is told of it
+        # changes with each recorded end of a job, and with each run
+        self.revision = int.from_bytes(os.urandom(4)) >> 1
+        self.on_ended: Callable[[], None] = lambda: None  # called when it changes
         self._writing: asyncio.Future[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def close(self) -> None:
-        """Try once more to write what is pending, then let go of database and directory; idempotent."""
+        """Try once more to write what is pending, then close the database and release the directory; idempotent."""
         if self._closing or self._db is None:
             return
         self._closing = True
@@ -132,7 +131,7 @@ class Store(Database):
         await super().close()
 
     async def begin_job(self, job: NewJob) -> int | None:
-        """Store that a job starts, and return its id when that is safe on disk; None when it cannot be."""
+        """Record that a job starts; return its id once that is on the disk, None: it cannot be recorded."""
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:
@@ -142,10 +141,10 @@ class Store(Database):
         return job_id
 
     async def claim_job(self, job: NewJob) -> int:
-        """Store that a job of this key is about to begin, and return its id when that is safe on disk.
+        """Record that a job with a key is about to begin; return its id once that is on the disk.
 
         Raises:
-            StoreError: it cannot be stored, so nobody would know that it has begun.
+            StoreError: it cannot be recorded, so a repeated request would begin the print again.
         """
         if self._nowhere is not None:
             raise StoreError(f"the print was not started, as it cannot be recorded: {self._nowhere}")
@@ -158,10 +157,10 @@ class Store(Database):
         return job_id
 
     async def begin_claimed(self, job_id: int, job: NewJob) -> None:
-        """Store that a claimed job begins with this file; what is sent for it is sent afterwards.
+        """Record that a claimed job begins with this file; nothing is sent for it before that.
 
         Raises:
-            StoreError: that cannot be stored.
+            StoreError: that cannot be recorded.
         """
         try:
             await self._run(self._begin_claimed, job_id, job)
@@ -171,7 +170,7 @@ class Store(Database):
         self._recovered()
 
     async def release_job(self, job_id: int) -> None:
-        """Forget a claim whose job could not begin; where that is not possible, it ends as one that never did."""
+        """Delete the claim of a job that could not begin; if that fails, record it as one that never began."""
         try:
             await self._run(self._delete_claim, job_id)
         except sqlite3.Error as error:
@@ -179,7 +178,7 @@ class Store(Database):
             self.end_job(job_id, "INTERRUPTED", "it could not begin", 0, 0, 0.0)
 
     async def job_of_key(self, key: str) -> JobRecord | None:
-        """Return the job that was asked for with this key, as it is now.
+        """Return the job with this key, in its newest state.
 
         Raises:
             StoreError: the record cannot be read.
@@ -190,7 +189,7 @@ class Store(Database):
         return None
 
     def checkpoint(self, job_id: int | None, state: str, lines: int, offset: int) -> None:
-        """Note how far a job has got; returns at once. Of several not yet written the newest counts."""
+        """Record how far a job has got; returns at once. Of several not yet written, the newest counts."""
         self._note(job_id, _Progress(state, lines, offset))
 
     def end_job(
@@ -204,12 +203,12 @@ class Store(Database):
         resends: int | None = None,
         ejected: bool = False,
     ) -> None:
-        """Note how a job ended; returns at once, and is tried until it is written or the store is closed."""
+        """Record how a job ended; returns at once, and retries until it is written or the store is closed."""
         ended = self._wall()
         self._note(job_id, _Progress(outcome, lines, offset, ended, outcome, reason, print_time, resends, ejected))
 
     def _note(self, job_id: int | None, progress: _Progress) -> None:
-        if job_id is None:  # the disk was full when it began: it is not recorded
+        if job_id is None:  # the job could not be recorded when it began
             return
         known = self._pending.get(job_id)
         if known is None or known.outcome is None:  # nothing comes after the end
@@ -217,7 +216,7 @@ class Store(Database):
         self._write_pending()
 
     def _write_pending(self) -> None:
-        """Start to write what is pending, unless that is under way or waits for its next try."""
+        """Write what is pending, unless a write is in progress or waits for its next try."""
         if not self._pending or self._writing or self._retry:
             return
         batch = dict(self._pending)
@@ -247,7 +246,7 @@ class Store(Database):
         self._write_pending()
 
     async def _settled(self) -> None:
-        """Wait for the write that is under way, and give up waiting for a next try."""
+        """Wait for the write in progress, and cancel the next try."""
         while self._writing:
             await asyncio.wait([self._writing])
         if self._retry:
@@ -269,7 +268,7 @@ class Store(Database):
         return await self._jobs("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)
 
     async def jobs_behind(self, job_id: int, limit: int) -> list[JobRecord]:
-        """Return the jobs behind one, oldest first."""
+        """Return the jobs after job `job_id`, oldest first."""
         return await self._jobs("SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?", job_id, limit)
 
     async def _jobs(self, query: str, *values: object) -> list[JobRecord]:
@@ -287,7 +286,7 @@ class Store(Database):
         )
 
     async def histories(self, after: str = "") -> dict[str, FileStatistics]:
-        """Return how the prints of all files ended that come after this path; the first HISTORIES of them."""
+        """Return how the prints of files ended, by path: the first HISTORIES files whose paths come after this one."""
         return {
             row["path"]: FileStatistics(
                 row["success"],
@@ -307,7 +306,7 @@ class Store(Database):
     def _begin_claimed(self, job_id: int, job: NewJob) -> None:
         with transaction(self._connection, durable=True) as db:
             if db.execute(_BEGIN_CLAIMED, asdict(job) | {"id": job_id}).rowcount != 1:
-                raise sqlite3.IntegrityError("the record of it is gone")
+                raise sqlite3.IntegrityError("its record is gone")
 
     def _delete_claim(self, job_id: int) -> None:
         with transaction(self._connection, durable=True) as db:
@@ -324,7 +323,7 @@ def _last(row: sqlite3.Row) -> LastPrint:
 
 
 def _job(row: sqlite3.Row) -> JobRecord | None:
-    """Return what a row says; None where somebody has written there what makes no sense."""
+    """Return the record in a row; None: the row holds what nozzled does not write."""
     try:
         values = dict(row)
         return msgspec.convert(values | {name: bool(values[name]) for name in ("began", "ejected")}, JobRecord)
