@@ -1,11 +1,11 @@
-"""Klipper's planner for many moves at once: corners by square_corner_velocity, and speeds that are smoothed.
+"""Klipper's planner for many moves at once: corners by square_corner_velocity, and smoothed speeds.
 
-How it differs from Marlin's (docs: Kinematics.md, "Look-ahead" and "Smoothed look-ahead"): a limit of the tool's speed
-and acceleration along the path instead of each axis', a stop before and after a move of the extruder alone, and short
-moves to and fro that never get faster than with a lower acceleration, max_accel_to_decel. What is planned twice here
-is planned twice there: the smoothed speeds say how fast each move may cruise, the real ones how it gets there.
+It differs from Marlin's (Klipper's Kinematics.md, "Look-ahead" and "Smoothed look-ahead"): speed and acceleration are
+limited along the path and not for each axis; the printer stops before and after a move of the extruder alone; and
+short zigzag moves are no faster than a lower acceleration, max_accel_to_decel, allows. As in Klipper, moves are planned
+twice: the smoothed speeds limit how fast each move may cruise, the real ones give its acceleration and braking.
 
-mm, mm/s, mm/s², s; axes are rows: X, Y, Z, E.
+Units are mm, mm/s, mm/s² and s. Axes are rows: X, Y, Z, E.
 """
 
 import math
@@ -17,18 +17,18 @@ from gcode.analysis.speeds import LimitRows, Moves, Profile, corner_speeds, dura
 from gcode.planner import MIN_SPEED
 
 HORIZON = 256
-"""Moves that are looked ahead; Klipper looks as far as it takes."""
+"""Moves that the planner sees ahead; Klipper looks as far as it needs."""
 
 _TINY = 1e-6
 _INSTANT_CORNER = 1.0  # mm/s by which the extruder may change its speed at once, by default
 
 
 class KlipperCorners:
-    """Finds what each move aims at and what its corner allows: as `speeds.Corners`."""
+    """Finds cruising and corner speeds; as `speeds.Corners`."""
 
     def __init__(self) -> None:
         self._direction = np.zeros((4, 1))
-        self._last = np.zeros((4, 1))  # of the move before: nominal², acceleration, reach, corner deviation
+        self._last = np.zeros((4, 1))  # of the last move: nominal², acceleration, reach, corner deviation
 
     def moves(self, delta: Floats, feedrate: Floats, rests: Bools, limits: LimitRows) -> Moves:
         """Return the moves; see `speeds.Corners.moves`."""
@@ -55,7 +55,7 @@ class KlipperCorners:
 
 
 def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Floats:
-    """Return the squares of the speeds that the corners allow; rows of `theirs` and `mine` as in `_last`."""
+    """Return the squared maximum speeds of the corners; rows of `theirs` and `mine` are as in `_last`."""
     cosine = -(before[:3] * after[:3]).sum(axis=0)  # of the angle between the two lines; -1 is straight on
     half_sine = np.sqrt(np.maximum(0.5 * (1.0 - cosine), 0.0))
     half_cosine = np.sqrt(np.maximum(0.5 * (1.0 + cosine), 0.0))
@@ -71,7 +71,7 @@ def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Flo
 
 
 class KlipperProfile(Profile):
-    """Klipper's: the smoothed speeds say how fast each move may cruise."""
+    """Klipper's profile: the smoothed speeds limit how fast each move may cruise."""
 
     own = 5
     horizon = HORIZON
@@ -79,7 +79,7 @@ class KlipperProfile(Profile):
     def __init__(self) -> None:
         super().__init__()
         self._entry = self._smooth_entry = 0.0
-        self._peak = math.inf  # square of the speed of the last move that sped up and slowed down
+        self._peak = math.inf  # squared cruising speed of the last move that accelerated and braked
 
     def _rows(self, moves: Moves) -> tuple[Floats, ...]:
         smooth = moves.acceleration if moves.smooth is None else moves.smooth
@@ -99,9 +99,9 @@ class KlipperProfile(Profile):
         return durations(length, np.sqrt(cap), acceleration, speeds)[:count]
 
     def _cruise(self, slow: Floats, reach: Floats, most: Floats) -> tuple[Floats, Ints]:
-        """Return the square of the highest speed of each move, and which moves speed up and slow down.
+        """Return the squared maximum speed of each move, and the moves that both accelerate and brake: the peaks.
 
-        Moves that do one of both are held to the peak that they belong to.
+        A move that only accelerates or only brakes is limited by its peak.
         """
         count = len(reach)
         eps = 1e-9 + 1e-9 * reach

@@ -1,7 +1,7 @@
-"""Pictures made of pixels of 16 bits (red, green and blue in 5, 6 and 5 of them), for the displays of printers, → PNG.
+"""Converts pictures for the displays of printers, with 16 bits per pixel (5 red, 6 green, 5 blue), into PNG.
 
-There are two forms. MKS: rows of pixels in hexadecimal, the low byte first. ColPic (Elegoo, QIDI and others with a
-Nextion display): 32 bytes of header, a palette and runs of its colours, all of that in characters of six bits.
+They have one of two forms. MKS: rows of pixels in hexadecimal, the low byte first. ColPic (Elegoo, QIDI and others with
+a Nextion display): 32 bytes of header, a palette and runs of its colours, all in characters of six bits.
 """
 
 import base64
@@ -14,13 +14,13 @@ from gcode.frozen import frozen
 
 MAX_PIXELS = 1024 * 1024
 
-# ColPic: version, width, height, mark, bytes of the palette, bytes of the runs, two that are not used
+# ColPic: version, width, height, mark, bytes of the palette, bytes of the runs, and two unused numbers
 _HEADER = struct.Struct("<8I")
 _VERSION, _MARK = 3, 0x05DDC33C
 _SIX_BITS = bytes(range(48, 112)).replace(b"\\", b"~")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _TO_BASE64 = bytes.maketrans(_SIX_BITS, _BASE64)
-_NEXT_32 = 7  # instead of a length: the colours that follow are of another 32
+_NEXT_32 = 7  # in place of a length: selects another 32 colours
 
 _RED = bytes(byte & 0xF8 for byte in range(256))
 _BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
@@ -28,14 +28,14 @@ _BLUE = bytes((byte & 0x1F) << 3 for byte in range(256))
 
 @frozen
 class Image:
-    """A picture: `pixels` are three bytes each, row by row."""
+    """A picture with three bytes per pixel, row by row."""
 
     width: int
     height: int
     pixels: bytes
 
     def png(self) -> bytes:
-        """Return it as PNG (https://www.w3.org/TR/png)."""
+        """Return the picture as PNG (https://www.w3.org/TR/png)."""
 
         def chunk(name: bytes, data: bytes) -> bytes:
             return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
@@ -48,7 +48,7 @@ class Image:
 
 
 def read(lines: Sequence[bytes]) -> Image | None:
-    """Return the picture that these lines hold, in either form; None where they hold none."""
+    """Return the picture in these lines, in either form; None: there is none."""
     return _rows(lines) or _colpic(b"".join(lines))
 
 
@@ -64,7 +64,7 @@ def _rows(lines: Sequence[bytes]) -> Image | None:
 
 
 def _three_bytes(pixels: bytes) -> bytes:
-    """Return pixels of two bytes, the low one first, as red, green and blue."""
+    """Return pixels of two bytes, the low byte first, as red, green and blue."""
     low, high = pixels[::2], pixels[1::2]
     out = bytearray(3 * len(low))
     out[0::3] = high.translate(_RED)
@@ -88,7 +88,7 @@ def _colpic(text: bytes) -> Image | None:
 
 
 def _run(runs: bytes, colours: Sequence[bytes]) -> bytes:
-    """Return pixels: each byte has a length and a colour of 32; a length of 0 stands in the next byte."""
+    """Return the pixels of runs: a byte has a length and one of 32 colours; a length of 0 is in the next byte."""
     out = bytearray()
     group = at = 0
     while at < len(runs) and len(out) <= 2 * MAX_PIXELS:

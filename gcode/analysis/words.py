@@ -1,8 +1,8 @@
-"""The words of a block's moves, as columns of numbers: `G1 X10 E.5` in 200,000 lines at once.
+"""Reads the parameters of a block's moves as columns of numbers: `G1 X10 E.5` in 200,000 lines at once.
 
-Nearly all lines of a sliced file are plain moves: G0 to G3, capital letters, a number behind each. They are read
-here by arithmetic on all bytes of a block together. Where many look different, `loose` says what they begin with and
-where their numbers are. A line that is neither is left to `gcode.command`, so all give the same.
+Nearly all lines of a sliced file are plain moves: G0 to G3, then capital letters, each followed by a number. They are
+read by arithmetic on all bytes of a block together. If many lines have another form, `loose` finds their beginnings and
+numbers. All other lines are left to `gcode.command`; the results are the same.
 """
 
 import numpy as np
@@ -20,17 +20,17 @@ _LF, _TAB, _SPACE, _SEMICOLON, _G, _M, _A, _Z = b"\n\t ;GMAZ"
 _ZERO = ord("0")
 _LAST_MOVE = 3  # G3
 _UNUSUAL = (b"(", b"\nN", b"\nn", b"\ng", b"\nG00", b"\nG01", b"\nG02", b"\nG03", b"\nG1  ", b"\nG1\t\t")
-_SAMPLE = 4096  # bytes of a block that tell whether it is of an unusual form; if they do not, a try does
-_FEW = 50  # lines that are looked at one by one, and the share of a block's lines (one in so many)
+_SAMPLE = 4096  # first bytes of a block that usually show whether its form is unusual; otherwise a trial does
+_FEW = 50  # other lines that are parsed one by one without a second trial; also one in so many lines of a block
 _PADDING = np.zeros(WORD, np.uint8)
 
-# What a byte is to a reader of words: part of a number or blank (0), a letter, `;` or line feed (itself), odd (1).
+# The kind of each byte: 0 in a number or blank, a letter, `;` or line feed as itself, 1 for odd bytes.
 _ODD = 1
 _KINDS = bytes(
     0 if byte in b"0123456789.+- \t" else byte if byte in (_LF, _SEMICOLON) or _A <= byte <= _Z else _ODD
     for byte in range(256)
 )
-# The row of each letter; the last one is for letters that are no column.
+# The row of each letter; the last row is for letters without a column.
 _ROWS = np.array([COLUMNS.find(chr(byte)) % (len(COLUMNS) + 1) for byte in range(256)])
 
 
@@ -39,11 +39,11 @@ class Words:
     """The lines of a block.
 
     Attributes:
-        starts: where each line starts in the block's text, and where the last one ends.
-        moves: the lines that are plain moves, in order.
+        starts: index of each line's start in the block's text, and of the end of the last one.
+        moves: indices of the lines that are plain moves, in order.
         code: the number of each move's G: 0 to 3.
-        columns: a row for each letter of COLUMNS: the value of each move's word, not a number where there is none.
-        others: the lines that are no plain moves, but are not empty.
+        columns: a row for each letter of COLUMNS: the value of that parameter in each move, NaN if it is missing.
+        others: indices of the other lines that are not empty.
     """
 
     starts: Ints
@@ -55,7 +55,7 @@ class Words:
 
 @frozen
 class _Tokens:
-    """Letters, semicolons, line feeds and odd bytes: where, what, and in which line."""
+    """Letters, semicolons, line feeds and odd bytes: the index, kind and line of each."""
 
     at: Ints
     kind: Bytes
@@ -63,14 +63,14 @@ class _Tokens:
 
 
 def read(block: LineBlock) -> Words:
-    """Return the words of a block's moves."""
+    """Return the lines of a block, with the parameters of its moves."""
     lines = block.text.count(b"\n")
-    if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # it is worth no try
+    if sum(map(block.text[:_SAMPLE].count, _UNUSUAL)) > _SAMPLE // 100:  # no trial is needed
         return _read(block.text, unusual=True)
-    found = _read(block.text)
-    first = np.frombuffer(block.text, np.uint8)[found.starts[np.array(found.others, np.intp)]]
+    result = _read(block.text)
+    first = np.frombuffer(block.text, np.uint8)[result.starts[np.array(result.others, np.intp)]]
     if np.count_nonzero(first != _SEMICOLON) <= max(_FEW, lines // _FEW):
-        return found
+        return result
     return _read(block.text, unusual=True)
 
 
@@ -90,10 +90,14 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
     plain &= np.diff(starts) <= MAX_LINE
     letters = _letters(tokens, plain, heads, gs)
     kinds = tokens.kind.take(letters)
-    more = (kinds == _G) | (kinds == _M)  # a further command of the line, to some firmwares
+    more = (kinds == _G) | (kinds == _M)  # another command in the line, to some firmwares
     if more.any():
         plain[tokens.line[letters[more]]] = False
-    start, end = tokens.at.take(letters) + 1, tokens.at.take(letters + 1)  # there is one more, as each line has its end
+    # each line ends in a line feed, so there is always a next token
+    start, end = (
+        tokens.at.take(letters) + 1,
+        tokens.at.take(letters + 1),
+    )  # each line has its line feed, so there is a next token
     start, length = loose.extent(text, start, end) if unusual else _extent(text, start, end)
     values, good = decimals(padded, start + WORD, length)
     plain[tokens.line[letters[~good]]] = False
@@ -104,7 +108,7 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
 
 
 def _tokens(text: bytes, kinds_of: bytes) -> tuple[_Tokens, Ints]:
-    """Return the tokens, and which of them are line feeds."""
+    """Return the tokens, and the indices of those that are line feeds."""
     kinds = np.frombuffer(text.translate(kinds_of), np.uint8)
     at = np.flatnonzero(kinds != 0)  # of a bool: much quicker
     kind = kinds.take(at)
@@ -114,10 +118,10 @@ def _tokens(text: bytes, kinds_of: bytes) -> tuple[_Tokens, Ints]:
 
 
 def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> tuple[Bools, Bytes]:
-    """Tell which lines begin with G0 to G3, maybe a blank, and `after` that the next word, a comment or the end.
+    """Find the lines that begin with G0 to G3 and perhaps a blank, where `after` is the first token after that.
 
     Returns:
-        Which do, and the numbers.
+        Which lines do, and the number of the G.
     """
     code = text[starts + 1] - _ZERO
     third = text[starts + 2]
@@ -126,7 +130,7 @@ def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> tuple[Bools, Byte
 
 
 def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
-    """Return the tokens that are words of plain moves; `plain` loses the lines with odd bytes in them."""
+    """Return the tokens that are parameters of plain moves; remove lines with odd bytes from `plain`."""
     read_on = plain.take(tokens.line)
     if (commented := _in_comment(tokens, plain)) is not None:
         read_on &= ~commented
@@ -140,7 +144,7 @@ def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
 
 
 def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
-    """Tell which tokens stand behind a plain move's semicolon; None: no one, as few slicers write any there."""
+    """Tell which tokens are in comments after plain moves; None: none, as few slicers write such comments."""
     semicolons = tokens.kind == _SEMICOLON
     if not plain[tokens.line[semicolons]].any():
         return None
@@ -150,7 +154,7 @@ def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
 
 
 def _extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """Return where numbers start, and their length without one blank behind them."""
+    """Return start and length of numbers, without one blank after them."""
     last = text.take(end - 1)
     return start, end - start - ((last == _SPACE) | (last == _TAB))
 
@@ -163,5 +167,5 @@ def _columns(tokens: _Tokens, letters: Ints, values: Floats, plain: Bools) -> Fl
     count = np.count_nonzero(plain)
     columns = np.full((len(COLUMNS) + 1) * count, np.nan)
     place = _ROWS.take(tokens.kind.take(letters)) * count + (np.cumsum(plain) - 1).take(lines)
-    columns[place[::-1]] = values[::-1]  # backwards: of a letter that comes twice the first one counts
+    columns[place[::-1]] = values[::-1]  # backwards, so that of a letter that comes twice the first counts
     return columns.reshape(len(COLUMNS) + 1, count)[:-1]
