@@ -32,8 +32,8 @@ class Objects:
         if match is None:
             return False
         name = _COPY.sub("", match[1].strip()).strip()
-        if name.lower() not in _NONE and len(self._told) < MAX_OBJECTS:
-            self._told[name[:_MAX_NAME]] = None
+        if name.lower() not in _NONE and len(self._commented) < MAX_OBJECTS:
+            self._commented[name[:_MAX_NAME]] = None
         return True
 
     def m486(self, number: float | None, name: str | None) -> None:
