@@ -310,7 +310,7 @@ export const texts = {
   setup_again: "Walk me through it",
   find_baudrate: "detect",
   scripts: "Scripts",
-  scripts_what: "G-code that is sent before, during pauses of, and after a print. It is set under [scripts] in the configuration file.",
+  scripts_what: "G-code that nozzled sends around a print. It is set under [scripts] in the configuration file.",
   script_connected: "when the printer has answered",
   script_before_start: "before a print",
   script_after_pause: "after a print has paused",
