@@ -10,7 +10,7 @@ from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.uploads import UploadingHandler
 from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish
+from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish, Submission
 from daemon.farm.messages import PRINTER_ID
 from daemon.http.errors import Refused
 
@@ -21,23 +21,6 @@ MOST_REASONS = 100
 """Jobs of which one answer says why they wait."""
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
-
-
-class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client submits; what it leaves out is the file's, or any."""
-
-    sha256: str = ""
-    name: str = ""
-    copies: int = 1
-    material: str | None = None
-    colour: str = ""
-    nozzle_mm: float | None = None
-    group: str = ""
-    printers: tuple[str, ...] = ()
-    priority: int = 0
-    due: float | None = None
-    notes: str = ""
-    held: bool = False
 
 
 class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,11 +7,11 @@ import msgspec
 from daemon import __version__
 from daemon.farm.http.about import NewKey
 from daemon.farm.http.hub import FarmStateView
-from daemon.farm.http.jobs import MOST, Before, Edit, HandOver, Settlement, Submission
+from daemon.farm.http.jobs import MOST, Before, Edit, HandOver, Settlement
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
-from daemon.farm.list.words import FINAL, FileFacts, ListedEvent
+from daemon.farm.list.words import FINAL, FileFacts, ListedEvent, Submission
 from daemon.farm.messages import PRINTER_ID
 
 Schema = dict[str, Any]

@@ -1,4 +1,4 @@
-"""The database of the list: its connection, its transactions, its version."""
+"""The list's database: connection, transactions, version."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from daemon.farm.list import schema
 
 SCHEMES = ("sqlite", "postgresql")
 BUSY_MS = 10_000
-"""How long SQLite waits for another process that has the file, as a backup may."""
+"""For which SQLite waits for another process that uses the file, such as a backup."""
 
 MAX_TEXT = 500
-"""Characters that are kept of what somebody says."""
+"""Characters of a text from a printer or a client that are stored."""
 
 
 class Transaction:
-    """One transaction, and the moment at which it happens; what changes the list writes down who did it."""
+    """One transaction, and its date, `now`, in s since 1970."""
 
     def __init__(self, connection: sa.Connection, now: float) -> None:
         self.connection = connection
@@ -38,7 +38,7 @@ class Transaction:
         return self.connection.execute(statement, values).first()
 
     def write(self, statement: sa.Executable, **values: Any) -> int:
-        """Execute a change; return how many rows it has changed."""
+        """Execute a change; return the number of changed rows."""
         count = self.connection.execute(statement, values).rowcount
         self.changed = self.changed or count > 0
         return count
@@ -59,7 +59,7 @@ class Transaction:
         return value
 
     def event(self, by: str, what: str, *, job: str = "", copy: str = "", printer: str = "", text: str = "") -> None:
-        """Write down who did what."""
+        """Add an event: who did what."""
         self.write(
             sa.insert(schema.events).values(
                 number=self.next("event"),
@@ -75,12 +75,12 @@ class Transaction:
 
 
 class ListDatabase:
-    """SQLite in a file (WAL, each commit on the disk) or PostgreSQL; one writer at a time in both.
+    """SQLite in a file (WAL, each commit synced to the disk) or PostgreSQL; one writer at a time in both.
 
     Raises:
         ConfigError: the URL names neither.
-        StoreError: it cannot be opened, or a newer version has written it.
-        ListAway: it does not answer.
+        StoreError: the database cannot be opened, or a newer version has written it.
+        ListAway: the database does not answer.
     """
 
     def __init__(self, url: str, wall: Callable[[], float]) -> None:
@@ -90,50 +90,51 @@ class ListDatabase:
         self.migrate()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Look at one state of it, whatever others write."""
+        """Read one state of the list, whatever others write meanwhile."""
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with _told(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+        with _own_errors(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield Transaction(connection, self.wall())
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Change it: all or nothing, and nobody else meanwhile."""
-        with _told(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        """Change the list: all or nothing, and nobody else writes meanwhile."""
+        with _own_errors(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
                 writer = schema.counters.c.name == "writer"
                 connection.execute(sa.select(schema.counters.c.value).where(writer).with_for_update())
             yield Transaction(connection, self.wall())
 
     def migrate(self) -> None:
-        """Bring the tables to this version, in one transaction."""
-        with _told(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        """Create the tables, or upgrade them to this version, in one transaction."""
+        with _own_errors(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7420)"))  # two servers that start at once
-            connection.execute(sa.text(schema.COUNTERS))
             counters = schema.counters
-            has = connection.execute(sa.select(counters.c.value).where(counters.c.name == "schema")).scalar()
-            if has is None:
-                connection.execute(
-                    sa.insert(counters), [{"name": "schema", "value": 0}, {"name": "writer", "value": 0}]
-                )
-            if (has := has or 0) > len(schema.STEPS):
+            counters.create(connection, checkfirst=True)
+            version = connection.execute(sa.select(counters.c.value).where(counters.c.name == "schema")).scalar()
+            if version is None:
+                schema.metadata.create_all(connection, checkfirst=True)
+                rows = [{"name": "schema", "value": schema.VERSION}, {"name": "writer", "value": 0}]
+                connection.execute(sa.insert(counters), rows)
+                return
+            if version > schema.VERSION:
                 raise StoreError(
-                    f"the farm's database has version {has}, and this nozzled knows {len(schema.STEPS)}: "
+                    f"the farm's database has version {version}, and this nozzled knows {schema.VERSION}: "
                     "install the newer nozzled again"
                 )
-            for step in schema.STEPS[has:]:
-                for statement in step:
+            for step in range(version + 1, schema.VERSION + 1):
+                for statement in schema.STEPS[step]:
                     connection.execute(sa.text(statement))
-            newest = sa.update(counters).where(counters.c.name == "schema").values(value=len(schema.STEPS))
+            newest = sa.update(counters).where(counters.c.name == "schema").values(value=schema.VERSION)
             connection.execute(newest)
 
     def backup(self, target: Path) -> None:
-        """Copy the whole list to a file of SQLite, while it is in use."""
+        """Copy the whole list to an SQLite file, while it is in use."""
         if not self.is_sqlite:
             raise ConfigError("a list in PostgreSQL is backed up by pg_dump")
         raw = self._engine.raw_connection()
@@ -146,8 +147,8 @@ class ListDatabase:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Say what the database's trouble means."""
+def _own_errors() -> Iterator[None]:
+    """Raise the database's errors as ours."""
     try:
         yield
     except sa.exc.OperationalError as error:
@@ -166,7 +167,9 @@ def _engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
-        raise ConfigError("the farm's database is no URL: write sqlite:////path/farm.db or postgresql://…") from None
+        raise ConfigError(
+            "the URL of the farm's database cannot be read: write sqlite:////path/farm.db or postgresql://…"
+        ) from None
     kind = parsed.get_backend_name()
     if kind not in SCHEMES:
         raise ConfigError(f"the farm's database can be sqlite or postgresql, not {kind!r}")
@@ -182,7 +185,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are ours, not the module's
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions, not the module
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
 

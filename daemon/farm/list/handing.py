@@ -1,6 +1,7 @@
-"""Copies and printers: offer, claim, report. Each decision is one compare-and-set of one row."""
+"""What printers may do: get an offer, claim it, report. `job_list` has the theory of operation."""
 
 from collections.abc import Iterator
+from heapq import merge
 from itertools import chain, repeat
 from typing import Any
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from daemon.farm.list import matching, rows
 from daemon.farm.list.database import MAX_TEXT, Transaction
-from daemon.farm.list.schema import FOREVER, copies, declines, jobs
+from daemon.farm.list.schema import FOREVER, ORDER, copies, declines, jobs
 from daemon.farm.list.words import (
     BEGUN,
     FAULT_PAUSE,
@@ -22,11 +23,11 @@ from daemon.farm.list.words import (
 )
 from daemon.farm.messages import Held, Offer, Presence, Report
 
-PAGES = (4, 60, 1000)
-"""Jobs of one kind that are looked at together: the first of them mostly fits."""
+PAGE_SIZES = (4, 60, 1000)
+"""Jobs of one kind that are read at a time: mostly one of the first fits."""
 
-LONGEST_LEASE = 600.0
-"""Seconds; a lease that seems to be longer was given before the clock was set back."""
+MAX_LEASE_S = 600.0
+"""A lease that seems to be longer was granted before the clock was set back."""
 
 P = sa.bindparam
 
@@ -35,10 +36,10 @@ _CANDIDATES = (
     sa.select(jobs)
     .where(
         jobs.c.kind == P("kind"),
-        jobs.c.queued == sa.literal_column("1"),  # as in the index: a value that comes later would not use it
-        ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.counts(P("now"))),
+        jobs.c.queued == sa.literal_column("1"),  # literal: SQLite uses no partial index for a parameter
+        ~sa.exists().where(declines.c.job == jobs.c.id, declines.c.printer == P("printer"), rows.is_declined(P("now"))),
     )
-    .order_by(*rows.ORDER)
+    .order_by(*ORDER)
     .limit(P("count"))
     .offset(P("offset"))
 )
@@ -48,7 +49,7 @@ _FIRST_COPY = (
 
 
 def _change(*conditions: Any, **to: Any) -> Any:
-    """Return the compare-and-set: this copy, where it is still as it was seen."""
+    """Return a compare-and-set: it changes this copy only if it still meets the conditions."""
     return sa.update(copies).where(copies.c.id == P("a_copy"), *conditions).values(**to)
 
 
@@ -92,25 +93,25 @@ _END = _change(
 )
 _EXPIRED = sa.select(copies).where(
     copies.c.state == sa.literal_column("'offered'"),
-    sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("now") + LONGEST_LEASE),  # the clock was set back
+    sa.or_(copies.c.lease_until < P("now"), copies.c.lease_until > P("now") + MAX_LEASE_S),  # the clock was set back
 )
 
 
 def held(tx: Transaction, printer: str) -> list[FarmCopy]:
-    """Return what a printer holds, from the offer on."""
+    """Return the copies that a printer holds, from the offer on."""
     return [rows.copy_of(row) for row in tx.rows(_HELD, printer=printer)]
 
 
 def as_held(copy: FarmCopy) -> Held:
-    """Return it as its printer is told."""
+    """Return a copy as its printer gets it."""
     state: Any = copy.state  # one of HOLDING
     return Held(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")
 
 
 def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> Offer | None:
-    """Hold the first copy that fits out to a printer; the same again while one is held out."""
-    if has := held(tx, printer):
-        first = has[0]
+    """Offer a ready printer the first copy that fits; the same again while its lease lasts. None: there is none."""
+    if holdings := held(tx, printer):
+        first = holdings[0]
         if first.state != "offered" or first.lease_until < tx.now:
             return None
         return _as_offer(rows.find_job(tx, first.job), first.id, first.attempt, first.lease_until - tx.now)
@@ -128,24 +129,19 @@ def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> 
 
 
 def _in_order(tx: Transaction, printer: str, presence: Presence) -> Iterator[Any]:
-    """Yield the rows of the jobs that a printer can have, those first that come first: kind by kind, merged."""
+    """Yield the rows of the jobs that fit a printer, in the order of printing: a merge of the fitting kinds."""
     fitting = [kind.id for kind in rows.all_kinds(tx) if matching.fits_kind(kind, presence)]
-    heads = [_of_kind(tx, kind, printer, presence) for kind in fitting]
-    found = {number: row for number, head in enumerate(heads) if (row := next(head, None)) is not None}
-    while found:
-        number = min(found, key=lambda each: _place(found[each]))
-        yield found.pop(number)
-        if (row := next(heads[number], None)) is not None:
-            found[number] = row
+    return merge(*(_of_kind(tx, kind, printer, presence) for kind in fitting), key=_sort_key)
 
 
-def _place(row: Any) -> tuple[float, ...]:
+def _sort_key(row: Any) -> tuple[float, ...]:
     return (-row.priority, row.due, row.position, row.number)
 
 
 def _of_kind(tx: Transaction, kind: int, printer: str, presence: Presence) -> Iterator[Any]:
+    """Yield the rows of the jobs of a kind that fit a printer, in the order of printing."""
     offset = 0
-    for count in chain(PAGES, repeat(PAGES[-1])):
+    for count in chain(PAGE_SIZES, repeat(PAGE_SIZES[-1])):
         page = tx.rows(_CANDIDATES, kind=kind, printer=printer, now=tx.now, count=count, offset=offset)
         yield from (row for row in page if matching.fits_machine(rows.job_of(row, {}), printer, presence))
         if len(page) < count:
@@ -167,38 +163,34 @@ def _as_offer(job: Any, copy: str, attempt: int, lease_s: float) -> Offer:
 
 
 def renew(tx: Transaction, printer: str, copy: str, attempt: int, lease_s: float) -> bool:
-    """Let an offer hold longer; False where it is not this printer's any more."""
+    """Renew the lease of an offer; False: this printer has it no longer."""
     values = {"a_copy": copy, "a_printer": printer, "an_attempt": attempt}
     return tx.write(_RENEW, **values, until=tx.now + lease_s) == 1
 
 
 def claim(tx: Transaction, printer: str, copy: str, attempt: int, nonce: str) -> bool:
-    """Decide who prints a copy: yes to one question, and to the same one again."""
+    """Let a printer begin a copy; the same claim again, with the same nonce, gets the same answer."""
     values = {"a_copy": copy, "a_printer": printer, "an_attempt": attempt}
     if tx.write(_CLAIM, **values, a_nonce=nonce, now=tx.now) == 1:
-        found = rows.get_copy(tx, copy)
+        claimed = rows.get_copy(tx, copy)
         tx.next("claim")
-        tx.event(printer, "claimed", job=found.job, copy=copy, printer=printer)
+        tx.event(printer, "claimed", job=claimed.job, copy=copy, printer=printer)
         return True
-    seen = rows.look_for(tx, copy)
-    return (
-        seen is not None
-        and seen.state in BEGUN
-        and (seen.printer, seen.attempt, seen.nonce) == (printer, attempt, nonce)
-    )
+    row = rows.find_copy(tx, copy)
+    return row is not None and row.state in BEGUN and (row.printer, row.attempt, row.nonce) == (printer, attempt, nonce)
 
 
 def may_read(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef | None:
-    """Return the file of a copy, only while it is held out to this printer, or claimed by it."""
-    seen = rows.look_for(tx, copy)
-    if seen is None or (seen.printer, seen.attempt) != (printer, attempt) or seen.state not in HOLDING:
+    """Return the file of a copy, None where this printer does not hold the copy."""
+    row = rows.find_copy(tx, copy)
+    if row is None or (row.printer, row.attempt) != (printer, attempt) or row.state not in HOLDING:
         return None
-    job = rows.find_job(tx, seen.job)
+    job = rows.find_job(tx, row.job)
     return FileRef(sha256=job.sha256, size=job.size, name=job.name)
 
 
 def expire(tx: Transaction) -> list[FarmCopy]:
-    """Take back what was held out for too long; nothing of it has begun."""
+    """Take back the offers whose lease has run out; return their copies as they were."""
     late = [rows.copy_of(row) for row in tx.rows(_EXPIRED, now=tx.now)]
     for copy in late:
         _decline(tx, copy, "it did not answer an offer in time", tx.now + SILENT_PAUSE)
@@ -208,42 +200,46 @@ def expire(tx: Transaction) -> list[FarmCopy]:
 # -- what a printer reports --------------------------------------------------------------------------------
 
 
-def report(tx: Transaction, printer: str, said: Report) -> bool:
-    """Take a printer's word on a copy. True: the list says so now, or has said so before."""
-    copy = rows.look_for(tx, said.copy)
-    if copy is None or (copy.printer, copy.attempt) != (printer, said.attempt):
+def apply_report(tx: Transaction, printer: str, report: Report) -> bool:
+    """Apply a printer's report on a copy. True: the list agrees, now or already."""
+    copy = rows.find_copy(tx, report.copy)
+    if copy is None or (copy.printer, copy.attempt) != (printer, report.attempt):
         return False
-    if said.nonce and copy.nonce and said.nonce != copy.nonce:
+    if report.nonce and copy.nonce and report.nonce != copy.nonce:
         return False
-    said = msgspec.structs.replace(said, reason=shown(said.reason))
-    if said.kind == "declined":
-        return copy.state == "offered" and _not_taken(tx, copy, said)
-    if said.kind == "not_begun":
-        return copy.state == "claimed" and _not_taken(tx, copy, said)
-    if said.kind == "printing":
-        return copy.state == "printing" or _begin(tx, copy, said)
-    return copy.state == said.kind or (copy.state in BEGUN and _end(tx, copy, said))
+    report = msgspec.structs.replace(report, reason=shown(report.reason))
+    if report.kind == "declined":
+        return copy.state == "offered" and _give_back(tx, copy, report)
+    if report.kind == "not_begun":
+        return copy.state == "claimed" and _give_back(tx, copy, report)
+    if report.kind == "printing":
+        return copy.state == "printing" or _begin(tx, copy, report)
+    return copy.state == report.kind or (copy.state in BEGUN and _end_as_reported(tx, copy, report))
 
 
 def shown(text: str) -> str:
-    """Return a printer's text as it is kept: one line of what can be shown, of bounded length."""
+    """Return a printer's text for the list: one printable line of bounded length."""
     return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT])
 
 
-def _not_taken(tx: Transaction, copy: FarmCopy, said: Report) -> bool:
-    is_fault = said.fits and bool(said.reason)
-    if is_fault or not said.fits:
-        until = tx.now + FAULT_PAUSE if said.fits else FOREVER
-        _decline(tx, copy, said.reason or "it does not fit", until)
-    what = "declined" if said.kind == "declined" else "not begun"
-    tx.event(copy.printer, what, job=copy.job, copy=copy.id, printer=copy.printer, text=said.reason)
-    return take_back(tx, copy, said.reason, faults=copy.faults + is_fault)
+def _give_back(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
+    is_fault = report.fits and bool(report.reason)
+    if is_fault or not report.fits:
+        until = tx.now + FAULT_PAUSE if report.fits else FOREVER
+        _decline(tx, copy, report.reason or "it does not fit", until)
+    what = "declined" if report.kind == "declined" else "not begun"
+    tx.event(copy.printer, what, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
+    return take_back(tx, copy, report.reason, faults=copy.faults + is_fault)
 
 
 def take_back(tx: Transaction, copy: FarmCopy, reason: str = "", faults: int | None = None) -> bool:
-    """Have a copy that has not begun wait again; cancelled where that is wished, failed after too many faults.
+    """Let a copy that has not begun wait again; cancel it where that is wished, fail it after too many faults.
 
-    False where it is not any more as it was seen.
+    Args:
+        tx: the transaction.
+        copy: as it was read; where it has changed since, nothing happens and the result is False.
+        reason: why, for users.
+        faults: how many it has had now; None: no more than before.
     """
     count = copy.faults if faults is None else faults
     to = "cancelled" if copy.wish == "cancel" else "failed" if count >= TRIES else "waiting"
@@ -267,62 +263,58 @@ def take_back(tx: Transaction, copy: FarmCopy, reason: str = "", faults: int | N
     return changed == 1
 
 
-def _begin(tx: Transaction, copy: FarmCopy, said: Report) -> bool:
+def _begin(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
     values = {"a_copy": copy.id, "a_printer": copy.printer, "an_attempt": copy.attempt}
-    if tx.write(_BEGIN, **values, now=tx.now, at=said.at) != 1:
+    if tx.write(_BEGIN, **values, now=tx.now, at=report.at) != 1:
         return False
     tx.event(copy.printer, "printing", job=copy.job, copy=copy.id, printer=copy.printer)
     return True
 
 
-def _end(tx: Transaction, copy: FarmCopy, said: Report) -> bool:
+def settle(tx: Transaction, copy: FarmCopy, state: str, by: str) -> bool:
+    """End a begun copy as a user says; False where its state has changed meanwhile."""
+    ended = _end(tx, copy, state, f"{by} said so")
+    if ended:
+        tx.event(by, f"settled as {state}", job=copy.job, copy=copy.id, printer=copy.printer)
+    return ended
+
+
+def _end_as_reported(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
+    ended = _end(tx, copy, report.kind, report.reason, report.seconds, report.filament_mm)
+    if ended:
+        tx.event(copy.printer, report.kind, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
+    return ended
+
+
+def _end(
+    tx: Transaction, copy: FarmCopy, state: str, reason: str, seconds: float = 0.0, filament_mm: float = 0.0
+) -> bool:
     ended = tx.write(
         _END,
         a_copy=copy.id,
         a_printer=copy.printer,
         an_attempt=copy.attempt,
-        to=said.kind,
-        to_reason=said.reason,
+        to=state,
+        to_reason=reason,
         now=tx.now,
-        to_seconds=said.seconds,
-        to_filament=said.filament_mm,
+        to_seconds=seconds,
+        to_filament=filament_mm,
     )
     if ended:
         rows.recount(tx, [copy.job])
-        tx.event(copy.printer, said.kind, job=copy.job, copy=copy.id, printer=copy.printer, text=said.reason)
-    return ended == 1
-
-
-def settle(tx: Transaction, copy: FarmCopy, to: str, by: str) -> bool:
-    """Take a person's word that a begun copy is done or failed; False where its state has changed meanwhile."""
-    said = Report(copy=copy.id, attempt=copy.attempt, kind="done" if to == "done" else "failed", at=tx.now)
-    ended = tx.write(
-        _END,
-        a_copy=copy.id,
-        a_printer=copy.printer,
-        an_attempt=copy.attempt,
-        to=said.kind,
-        to_reason=f"{by} said so",
-        now=tx.now,
-        to_seconds=0.0,
-        to_filament=0.0,
-    )
-    if ended:
-        rows.recount(tx, [copy.job])
-        tx.event(by, f"settled as {to}", job=copy.job, copy=copy.id, printer=copy.printer)
     return ended == 1
 
 
 def _decline(tx: Transaction, copy: FarmCopy, reason: str, until: float) -> None:
-    """Offer this printer no copy of the job until then."""
+    """Offer this printer no copy of the job until this date, or FOREVER."""
     here = sa.and_(declines.c.job == copy.job, declines.c.printer == copy.printer)
-    has = tx.row(sa.select(declines.c.until).where(here))
-    if has is None:
+    known = tx.row(sa.select(declines.c.until).where(here))
+    if known is None:
         tx.write(sa.insert(declines).values(job=copy.job, printer=copy.printer, reason=reason, until=until))
-    elif has.until < until or FOREVER > has.until > tx.now + FAULT_PAUSE:
+    elif known.until < until or FOREVER > known.until > tx.now + FAULT_PAUSE:  # the latter: the clock was set back
         tx.write(sa.update(declines).where(here).values(reason=reason, until=until))
 
 
 def is_final(copy: FarmCopy) -> bool:
-    """Tell whether nothing changes any more."""
+    """Tell whether a copy never changes again."""
     return copy.state in FINAL

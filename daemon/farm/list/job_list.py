@@ -1,6 +1,31 @@
-"""JobList: the farm's jobs, the only truth about who prints what. Synchronous; one thread calls it.
+"""JobList: the farm's jobs and their copies, the only truth about which printer prints what.
 
-Every method is one transaction. What printers may do is in `handing`, what people may do in `wishing`.
+Theory of operation. A *job* is a file and the wishes for it; each print of it is a *copy*. A copy is in one state:
+
+    waiting ──offer──▶ offered ──claim──▶ claimed ──report──▶ printing ──report──▶ done, failed, cancelled
+       ▲                  │ lease over,      │ "not begun"
+       └──────────────────┴── declined ──────┘
+
+- *An offer is cheap, a claim is final.* An offer has a lease, which a download renews. When it runs out, the copy waits
+  again: nothing has begun. A claimed copy stays with its printer until that printer's report, or a user, ends it. No
+  timer and no restart does: the printer may be printing it although the server cannot hear it. So a copy is never
+  printed twice for one wish.
+- *Each decision is one compare-and-set of one row*: `UPDATE … WHERE state = … AND printer = … AND attempt = …`. It
+  changes one row or none, so it does not matter how many servers share the database.
+- *Old messages change nothing.* Each offer raises the copy's `attempt`; messages of earlier attempts are refused. The
+  printer chooses a `nonce` for its claim: the same claim again, after an answer was lost, is granted again, and that of
+  a second agent under the same name is refused. The final states never change.
+- *Users wish, printers decide.* Cancelling a claimed copy only sets its `wish`; its printer is asked to end it, and
+  reports the end.
+- *Three faults* before the start fail a copy. A printer that declined a job for a fault gets none of its copies for
+  10 minutes, one that it cannot print at all for good (`farm_declines`).
+- *Order.* Priority, due date, then the position that users gave the job. Jobs with the same needs form a `Kind`, so an
+  offer reads only the kinds that fit the printer, along an index, however long the list is. For that index, `recount`
+  keeps the number of waiting copies in the job's row, in the transaction that changes them.
+- *A job that was handed over* to a site belongs to that site's list. This one mirrors what the site reports.
+
+Synchronous; one thread calls it. Every method is one transaction. `handing` has what printers may do, `wishing` what
+users may do, `reading` what is shown.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +38,8 @@ from daemon.farm.list.words import FarmCopy, FarmJob, FileFacts, FileRef, JobCha
 from daemon.farm.messages import LEASE, Held, Offer, Presence, Report
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
+def _ignore() -> None:
+    """Do nothing: nobody listens."""
 
 
 class JobList:
@@ -22,23 +47,23 @@ class JobList:
 
     Args:
         url: `sqlite:////path/farm.db`, `sqlite://` for one in memory, or `postgresql://…`.
-        wall: the time, in seconds since 1970.
+        wall: returns the date, in s since 1970.
 
     Attributes:
-        on_change: called behind each transaction that has changed something.
+        on_change: called after each transaction that has changed something.
 
     Raises:
-        ConfigError: the URL means nothing.
+        ConfigError: the URL is neither of these.
         StoreError: the database cannot be used, or a newer version has written it.
-        ListAway: it does not answer; so do all methods.
+        ListAway: the database does not answer; all methods raise this.
     """
 
     def __init__(self, url: str, wall: Callable[[], float]) -> None:
         self._database = ListDatabase(url, wall)
-        self.on_change: Callable[[], None] = _nothing
+        self.on_change: Callable[[], None] = _ignore
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._database.close()
 
     def backup(self, target: Path) -> None:
@@ -47,35 +72,35 @@ class JobList:
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Change something, in one transaction, and tell who wants to know; for what belongs to the list's database."""
+        """Change something in one transaction, then call `on_change`; for others who keep data in this database."""
         with self._database.write() as tx:
             yield tx
         if tx.changed:
             self.on_change()
 
     def read(self) -> AbstractContextManager[Transaction]:
-        """Look at one state of the list."""
+        """Read one state of the list."""
         return self._database.read()
 
     # -- files and jobs ------------------------------------------------------------------------------------
 
     def put_file(self, facts: FileFacts) -> None:
-        """Keep what is known of a file."""
+        """Store the facts about a file."""
         with self.write() as tx:
             wishing.put_file(tx, facts)
 
     def file(self, sha256: str) -> FileFacts:
-        """Return what is known of a file; raises UnknownFile."""
+        """Return the facts about a file; raises UnknownFile."""
         with self._database.read() as tx:
             return wishing.get_file(tx, sha256)
 
     def add(self, wish: JobWish) -> FarmJob:
-        """Make a job; the same id or key again is the same job. Raises BadWish, UnknownFile, WishReused."""
+        """Make a job; the same id or key again returns the same job. Raises BadWish, UnknownFile, WishReused."""
         with self.write() as tx:
             return wishing.add(tx, wish)[0]
 
     def submit(self, wish: JobWish) -> tuple[FarmJob, bool]:
-        """Do as `add`; tell, too, whether the job is a new one."""
+        """Do as `add`; also tell whether the job is new."""
         with self.write() as tx:
             return wishing.add(tx, wish)
 
@@ -85,89 +110,89 @@ class JobList:
             return wishing.edit(tx, job, changes, revision, by)
 
     def move(self, job: str, before: str | None, by: str = "") -> FarmJob:
-        """Put a job before another one, None: behind all of its kind; raises NoSuchJob, FarmConflict."""
+        """Put a job before another, None: after all of its priority and due date; raises NoSuchJob, FarmConflict."""
         with self.write() as tx:
             return wishing.move(tx, job, before, by)
 
     def hold(self, job: str, by: str = "") -> FarmJob:
-        """Begin no more copies of a job."""
+        """Offer no more copies of a job until it is released."""
         with self.write() as tx:
             return wishing.hold(tx, job, by)
 
     def release(self, job: str, by: str = "") -> FarmJob:
-        """Let a job begin again, also at printers that have declined it."""
+        """Offer a job again, even to printers that have declined it."""
         with self.write() as tx:
             return wishing.release(tx, job, by)
 
     def cancel_job(self, job: str, by: str = "") -> list[FarmCopy]:
-        """Cancel what has not begun, ask for an end of what has; return these copies."""
+        """Cancel the copies that have not begun, and wish for the end of the others; return all of these."""
         with self.write() as tx:
             return wishing.cancel_job(tx, job, by)
 
     def cancel_copy(self, copy: str, by: str = "") -> FarmCopy:
-        """Cancel a copy, or ask its printer for an end; raises NoSuchCopy, FarmConflict."""
+        """Cancel a copy, or wish for its end where it has begun; raises NoSuchCopy, FarmConflict."""
         with self.write() as tx:
             return wishing.cancel_copy(tx, copy, by)
 
     def again(self, copy: str, by: str = "") -> FarmCopy:
-        """Make a copy in the place of this one; raises NoSuchCopy, FarmConflict."""
+        """Make a copy to replace this one; raises NoSuchCopy, FarmConflict."""
         with self.write() as tx:
             return wishing.again(tx, copy, by)
 
     def settle(self, copy: str, state: str, by: str = "") -> FarmCopy:
-        """Take a person's word, "done" or "failed", for an orphan; raises NoSuchCopy, FarmConflict."""
+        """End an orphan as the user says, "done" or "failed"; raises NoSuchCopy, FarmConflict."""
         with self.write() as tx:
             return wishing.settle(tx, copy, state, by)
 
     # -- printers ------------------------------------------------------------------------------------------
 
     def seen(self, printer: str, presence: Presence) -> None:
-        """Keep the last word of a printer; nobody is told of it."""
+        """Store the last presence of a printer, without `on_change`."""
         with self._database.write() as tx:
             tidying.keep_presence(tx, printer, presence)
 
     def printers(self) -> dict[str, Presence]:
-        """Return the last word of each printer that has ever been seen."""
+        """Return the last presence of each known printer."""
         with self._database.read() as tx:
             return reading.presences(tx)
 
     def forget_printer(self, printer: str, by: str = "") -> None:
-        """Show a printer no more that is gone; raises FarmConflict while it holds a copy."""
+        """Forget a printer; raises FarmConflict while it holds a copy."""
         with self.write() as tx:
             tidying.forget_printer(tx, printer, by)
 
     def offer(self, printer: str, presence: Presence, lease_s: float = LEASE) -> Offer | None:
-        """Hold the first copy that fits out to a printer that is ready; the same again while one is held out."""
+        """Offer a ready printer the first copy that fits; the same again while it has an offer. None: there is none."""
         with self.write() as tx:
             return handing.offer(tx, printer, presence, lease_s)
 
     def renew(self, printer: str, copy: str, attempt: int, lease_s: float = LEASE) -> bool:
-        """Let an offer hold longer."""
-        with self._database.write() as tx:  # nothing that anybody sees
+        """Renew the lease of an offer; False: this printer has it no longer."""
+        with self._database.write() as tx:  # clients see no leases
             return handing.renew(tx, printer, copy, attempt, lease_s)
 
     def claim(self, printer: str, copy: str, attempt: int, nonce: str) -> bool:
-        """Decide that this printer begins this copy; the same question again has the same answer."""
+        """Let this printer begin this copy, or not; the same claim again gets the same answer."""
         with self.write() as tx:
             return handing.claim(tx, printer, copy, attempt, nonce)
 
     def held(self, printer: str) -> list[Held]:
-        """Return what the list believes that a printer holds."""
+        """Return the copies that a printer holds, by this list."""
         with self._database.read() as tx:
             return [handing.as_held(copy) for copy in handing.held(tx, printer)]
 
     def report(self, printer: str, report: Report) -> bool:
-        """Take a printer's word; False: it is of an old attempt, or contradicts what is final."""
+        """Apply a printer's report; False: it is of an old attempt, or contradicts a final state."""
         with self.write() as tx:
-            return handing.report(tx, printer, report)
+            return handing.apply_report(tx, printer, report)
 
     def expire(self) -> list[FarmCopy]:
-        """Have copies wait again whose offers nobody has answered in time; return them as they were."""
+        """Let copies wait again whose lease has run out; return them as they were."""
         with self.write() as tx:
             return handing.expire(tx)
 
     def may_read(self, printer: str, copy: str, attempt: int) -> FileRef | None:
-        """Return the file that a printer may read."""
+        """Return the file of a copy that this printer holds, None where it does not."""
         with self._database.read() as tx:
             return handing.may_read(tx, printer, copy, attempt)
 
@@ -179,19 +204,19 @@ class JobList:
             return wishing.hand_over(tx, job, site, by)
 
     def handed(self, site: str) -> list[FarmJob]:
-        """Return the jobs of a site that have not ended."""
+        """Return the unfinished jobs of a site."""
         with self._database.read() as tx:
             return handed.handed(tx, site)
 
     def cancels(self, site: str) -> list[str]:
-        """Return the copies at a site that a person wants ended."""
+        """Return the ids of copies at a site whose end a user wishes."""
         with self._database.read() as tx:
             return handed.cancels(tx, site)
 
-    def mirror(self, site: str, said: list[FarmCopy]) -> None:
-        """Show what a site reports of its jobs."""
+    def mirror(self, site: str, reported: list[FarmCopy]) -> None:
+        """Store the copies that a site reports of its jobs."""
         with self.write() as tx:
-            wishing.mirror(tx, site, said)
+            wishing.mirror(tx, site, reported)
 
     # -- what is shown -------------------------------------------------------------------------------------
 
@@ -205,13 +230,13 @@ class JobList:
         with self._database.read() as tx:
             return rows.get_copy(tx, copy)
 
-    def jobs(self, limit: int = reading.MOST, offset: int = 0) -> list[FarmJob]:
-        """Return jobs that have not ended, in the order in which they are printed."""
+    def jobs(self, limit: int = reading.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
+        """Return unfinished jobs, in the order of printing."""
         with self._database.read() as tx:
             return reading.open_jobs(tx, limit, offset)
 
-    def ended_jobs(self, limit: int = reading.MOST, offset: int = 0) -> list[FarmJob]:
-        """Return jobs that have ended, the newest first."""
+    def ended_jobs(self, limit: int = reading.MAX_ROWS, offset: int = 0) -> list[FarmJob]:
+        """Return ended jobs, the newest first."""
         with self._database.read() as tx:
             return reading.ended_jobs(tx, limit, offset)
 
@@ -221,24 +246,24 @@ class JobList:
             return reading.job_copies(tx, job)
 
     def outstanding(self) -> list[FarmCopy]:
-        """Return what printers hold: offered, claimed, printing."""
+        """Return the copies that printers hold: offered, claimed, printing."""
         with self._database.read() as tx:
             return reading.outstanding(tx)
 
     def history(
         self, limit: int = 100, before: float | None = None, printer: str = "", state: str = "", name: str = ""
     ) -> list[FarmCopy]:
-        """Return copies that have ended, the newest first; of jobs with `name` in their names."""
+        """Return ended copies, the newest first; `name` is a part of the job's name."""
         with self._database.read() as tx:
             return reading.history(tx, limit, before, printer, state, name)
 
     def names(self, jobs: Iterable[str]) -> dict[str, str]:
-        """Return what jobs are called, by id."""
+        """Return the names of jobs, by id."""
         with self._database.read() as tx:
             return reading.names(tx, jobs)
 
-    def events(self, since: int = 0, limit: int = reading.MOST, job: str = "") -> list[ListedEvent]:
-        """Return who did what, behind an event."""
+    def events(self, since: int = 0, limit: int = reading.MAX_ROWS, job: str = "") -> list[ListedEvent]:
+        """Return the events after the one with this number."""
         with self._database.read() as tx:
             return reading.events_since(tx, since, limit, job)
 
@@ -248,46 +273,46 @@ class JobList:
             return reading.last_event(tx)
 
     def anything_waiting(self) -> bool:
-        """Tell whether there is a copy to give away."""
+        """Tell whether there is a copy to offer."""
         with self._database.read() as tx:
             return reading.anything_waiting(tx)
 
     def counts(self) -> dict[str, int]:
-        """Return how many copies are in each state."""
+        """Return the number of copies in each state."""
         with self._database.read() as tx:
             return reading.counts(tx)
 
     def why_waiting(self, job: str, presences: dict[str, Presence], clock: waiting.Clock | None = None) -> list[str]:
-        """Return why no copy of a job begins now, in sentences; raises NoSuchJob."""
+        """Return why a job waits, in sentences; raises NoSuchJob."""
         with self._database.read() as tx:
             return reading.why_waiting(tx, job, presences, clock)
 
     def reasons(self, presences: dict[str, Presence], limit: int = 100, offset: int = 0) -> dict[str, list[str]]:
-        """Return the same for jobs of the list in its order, by id."""
+        """Return why unfinished jobs wait, in the order of printing, by id."""
         with self._database.read() as tx:
             return reading.reasons(tx, presences, limit, offset)
 
     def note(self, by: str, what: str, printer: str = "", text: str = "") -> None:
-        """Write down what somebody did that is nowhere else."""
+        """Store an event that changes nothing else in the list."""
         with self.write() as tx:
             tx.event(by, what, printer=printer, text=text)
 
     def claims(self) -> int:
-        """Return how many claims were ever granted."""
+        """Return the number of claims that were ever granted."""
         with self._database.read() as tx:
             return reading.counter(tx, "claim")
 
     def old_files(self, days: float) -> list[str]:
-        """Return files that no job has needed for so long; some, the oldest first."""
+        """Return some files that no job has needed for this long, the oldest first."""
         with self._database.read() as tx:
             return old_files.old_files(tx, days)
 
     def forget_file(self, sha256: str) -> None:
-        """Forget what is known of a file."""
+        """Forget a file; its facts stay for the history."""
         with self._database.write() as tx:
             old_files.forget_file(tx, sha256)
 
     def tidy(self) -> None:
-        """Drop what is older than it is kept; once a day is enough."""
+        """Drop what is older than its limit; once a day is enough."""
         with self._database.write() as tx:
             tidying.tidy(tx)

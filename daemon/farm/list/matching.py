@@ -1,7 +1,7 @@
-"""Does a job fit a printer, and each reason why not. Pure.
+"""Which printers fit a job, and why the others do not. Pure.
 
-What a person has to say of a printer (what is loaded, which nozzle) must be said and be right; what the printer's own
-checks look at before a start (volume, temperature) only rules it out where it is known to be wrong.
+Material, colour and nozzle must match what users entered for the printer: nothing else checks them. Volume and
+temperature rule a printer out only where they are known to be too small: the printer checks them before a start.
 """
 
 import math
@@ -11,14 +11,14 @@ from daemon.farm.list.words import Decline, FarmJob, ListValue
 from daemon.farm.messages import Presence, Tool
 
 PURGE_MM = 10.0
-"""In X and Y: a purge line may lie beside the bed. The printer's own checks look at where exactly a file goes."""
+"""Allowed beyond the bed in X and Y, for a purge line; the printer's own checks see the exact positions."""
 
-SAME_NOZZLE = 0.005
-"""mm between two nozzles that are the same."""
+NOZZLE_TOLERANCE_MM = 0.005
+"""Two nozzles that differ by no more than this are the same."""
 
 
 class Kind(ListValue, frozen=True):
-    """What jobs of one kind ask for of what is mounted, folded; they are looked at together."""
+    """The wishes for group and tools that many jobs share, folded; such jobs are read together."""
 
     id: int
     material: str
@@ -33,7 +33,7 @@ def folded(text: str) -> str:
 
 
 def fits_kind(kind: Kind, presence: Presence) -> bool:
-    """Tell whether group and a tool are what this kind asks for."""
+    """Tell whether a printer's group and tools meet the wishes of this kind."""
     if kind.group and kind.group != folded(presence.group):
         return False
     first, *others = materials(kind.material) or [""]
@@ -45,7 +45,7 @@ def fits_kind(kind: Kind, presence: Presence) -> bool:
 
 
 def materials(text: str) -> list[str]:
-    """Return what a job asks for, folded: "PLA; PVA" is two materials, and each has to be loaded."""
+    """Return the materials of a wish, folded: "PLA; PVA" is two, and both must be loaded."""
     return [part for each in text.split(";") if (part := folded(each))]
 
 
@@ -59,18 +59,18 @@ def _fits_tool(kind: Kind, material: str, tool: Tool) -> bool:
 
 def is_nozzle(wanted: float, tool: Tool) -> bool:
     """Tell whether a tool has this nozzle."""
-    return math.isclose(wanted, tool.nozzle_mm, abs_tol=SAME_NOZZLE)
+    return math.isclose(wanted, tool.nozzle_mm, abs_tol=NOZZLE_TOLERANCE_MM)
 
 
 def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()) -> list[str]:
-    """Return each reason why a printer cannot have this job's copies, ready or not; none: it fits."""
+    """Return why a printer cannot print this job, ready or not; empty: it fits."""
     return [text for _, text in reasons(job, printer, presence, declines)]
 
 
 def reasons(
     job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield what does not fit: which of the wishes, and a sentence about it."""
+    """Yield each misfit: the name of the wish, and a sentence about it."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
     if job.group and folded(job.group) != folded(presence.group):
@@ -83,33 +83,32 @@ def reasons(
 
 
 def declined(decline: Decline) -> tuple[str, str]:
-    """Return the reason that a printer has given itself."""
+    """Return a decline as a misfit."""
     return "declined", f"{decline.printer} declined it: {decline.reason}"
 
 
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
-    """Tell whether it fits a printer whose tools and group fit: named, large enough, hot enough."""
+    """Tell whether a printer whose kind fits may print a job: by its name, size and temperature."""
     named = not job.printers or printer in job.printers
     return named and next(_size_reasons(job, printer, presence), None) is None
 
 
 def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
-    """Yield what no tool has, of those that have what was asked for before."""
-    unsaid = f"nobody has said {{}} {printer} has loaded"
+    """Yield each wish that no tool meets, among those that meet the wishes before it."""
     if wanted := materials(job.material):
         if not {*wanted} <= {folded(tool.material) for tool in tools}:
             loaded = _listed({tool.material for tool in tools})
-            yield "material", f"{printer} has {loaded}" if loaded else unsaid.format("what")
+            yield "material", f"{printer} has {loaded}" if loaded else f"{printer} does not say what is loaded"
         tools = [tool for tool in tools if folded(tool.material) == wanted[0]] or tools
     if job.colour:
-        having = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
-        if not having:
+        matching = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
+        if not matching:
             loaded = _listed({tool.colour for tool in tools})
-            yield "colour", f"{printer} has {loaded}" if loaded else unsaid.format("which colour")
-        tools = having or tools
+            yield "colour", f"{printer} has {loaded}" if loaded else f"{printer} does not say which colour is loaded"
+        tools = matching or tools
     if job.nozzle_mm and not any(is_nozzle(job.nozzle_mm, tool) for tool in tools):
         nozzles = _listed({f"{tool.nozzle_mm:g}" for tool in tools if tool.nozzle_mm})
-        yield "nozzle", f"{printer} has {nozzles} mm" if nozzles else f"nobody has said which nozzle {printer} has"
+        yield "nozzle", f"{printer} has {nozzles} mm" if nozzles else f"{printer} does not say which nozzle it has"
 
 
 def _listed(words: set[str]) -> str:
@@ -123,4 +122,4 @@ def _size_reasons(job: FarmJob, printer: str, presence: Presence) -> Iterator[tu
                 yield "volume", f"it needs {needs:.0f} mm in {axis}, and {printer} has {has:.0f} mm"
                 break
     if job.hottest > presence.hottest > 0:
-        yield "temperature", f"it needs {job.hottest:.0f} °C, and {printer}'s hotend may have {presence.hottest:.0f} °C"
+        yield "temperature", f"it needs {job.hottest:.0f} °C, and {printer}'s hotend reaches {presence.hottest:.0f} °C"

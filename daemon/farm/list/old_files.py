@@ -1,4 +1,4 @@
-"""Files that no job needs any more."""
+"""Files that no job needs, so that the server can delete them."""
 
 import sqlalchemy as sa
 
@@ -6,15 +6,15 @@ from daemon.farm.list.database import Transaction
 from daemon.farm.list.schema import copies, files, jobs
 
 DAY = 86_400.0
-GONE = -1.0
-"""When a file came of which only the name is kept, for the history."""
+FORGOTTEN = -1.0
+"""In `at`: the file is deleted; its row stays for the history."""
 
-MOST = 200
-"""Files that are spoken of at once."""
+MAX_FILES = 200
+"""Of one answer."""
 
 
 def old_files(tx: Transaction, days: float) -> list[str]:
-    """Return files that came, and whose jobs ended, longer ago than this; the oldest first."""
+    """Return files that were uploaded, and whose jobs ended, longer ago than this; the oldest first."""
     before = tx.now - days * DAY
     needed = sa.exists().where(
         jobs.c.sha256 == files.c.sha256,
@@ -26,13 +26,13 @@ def old_files(tx: Transaction, days: float) -> list[str]:
     )
     query = (
         sa.select(files.c.sha256)
-        .where(files.c.at < before, files.c.at > GONE, ~needed)
+        .where(files.c.at < before, files.c.at > FORGOTTEN, ~needed)
         .order_by(files.c.at)
-        .limit(MOST)
+        .limit(MAX_FILES)
     )
     return [row.sha256 for row in tx.rows(query)]
 
 
 def forget_file(tx: Transaction, sha256: str) -> None:
-    """Know a file no more; jobs that had it stay, and it may be uploaded again."""
-    tx.write(sa.update(files).where(files.c.sha256 == sha256).values(at=GONE))
+    """Mark a file as deleted; its jobs stay, and it may be uploaded again."""
+    tx.write(sa.update(files).where(files.c.sha256 == sha256).values(at=FORGOTTEN))

@@ -1,4 +1,4 @@
-"""What the list shows: jobs in their order, copies, history, events, numbers."""
+"""Queries for clients: jobs in their order, copies, history, events, numbers, and why a job waits."""
 
 import json
 from collections import Counter
@@ -11,24 +11,24 @@ import sqlalchemy as sa
 
 from daemon.farm.list import matching, rows, waiting
 from daemon.farm.list.database import Transaction
-from daemon.farm.list.schema import copies, counters, events, jobs, printers
+from daemon.farm.list.schema import ORDER, copies, counters, events, jobs, printers
 from daemon.farm.list.words import HOLDING, FarmCopy, FarmJob, ListedEvent
 from daemon.farm.messages import Presence
 
-MOST = 500
-"""Rows of one answer."""
+MAX_ROWS = 500
+"""Of one answer."""
 
 P = sa.bindparam
 
 
 def open_jobs(tx: Transaction, limit: int, offset: int) -> list[FarmJob]:
-    """Return the jobs that have not ended, in the order in which they are printed."""
-    query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*rows.ORDER)
+    """Return unfinished jobs, in the order of printing."""
+    query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
     return rows.values(tx, tx.rows(query.limit(limit).offset(offset)))
 
 
 def ended_jobs(tx: Transaction, limit: int, offset: int) -> list[FarmJob]:
-    """Return the jobs that have ended, the newest first."""
+    """Return ended jobs, the newest first."""
     query = sa.select(jobs).where(jobs.c.unfinished == 0).order_by(jobs.c.number.desc())
     return rows.values(tx, tx.rows(query.limit(limit).offset(offset)))
 
@@ -42,7 +42,7 @@ def job_copies(tx: Transaction, asked: str) -> list[FarmCopy]:
 
 
 def outstanding(tx: Transaction) -> list[FarmCopy]:
-    """Return what printers hold."""
+    """Return the copies that printers hold."""
     query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HOLDING))
     return [rows.copy_of(row) for row in tx.rows(query.order_by(copies.c.printer, copies.c.id))]
 
@@ -50,7 +50,7 @@ def outstanding(tx: Transaction) -> list[FarmCopy]:
 def history(
     tx: Transaction, limit: int, before: float | None, printer: str = "", state: str = "", name: str = ""
 ) -> list[FarmCopy]:
-    """Return copies that have ended, the newest first."""
+    """Return ended copies, the newest first; `name` is a part of the job's name."""
     query = sa.select(copies).where(copies.c.ended.is_not(None))
     if before is not None:
         query = query.where(copies.c.ended < before)
@@ -65,17 +65,17 @@ def history(
 
 
 def names(tx: Transaction, ids: Iterable[str]) -> dict[str, str]:
-    """Return what jobs are called."""
+    """Return the names of jobs, by id."""
     found: dict[str, str] = {}
     wanted = sorted(ids)
-    for at in range(0, len(wanted), MOST):
-        part = wanted[at : at + MOST]
+    for at in range(0, len(wanted), rows.MAX_IN):
+        part = wanted[at : at + rows.MAX_IN]
         found |= {row.id: row.name for row in tx.rows(sa.select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(part)))}
     return found
 
 
 def events_since(tx: Transaction, since: int, limit: int, job: str = "") -> list[ListedEvent]:
-    """Return what happened behind an event, in order."""
+    """Return the events after this number, in order."""
     query = sa.select(events).where(events.c.number > since)
     if job:
         query = query.where(events.c.job == job)
@@ -96,85 +96,85 @@ def _event(row: Any) -> ListedEvent:
 
 
 def presences(tx: Transaction) -> dict[str, Presence]:
-    """Return the last word of each printer."""
+    """Return the last presence of each printer."""
     found = tx.rows(sa.select(printers.c.id, printers.c.presence).order_by(printers.c.id))
     return {row.id: msgspec.json.decode(row.presence, type=Presence) for row in found}
 
 
 def anything_waiting(tx: Transaction) -> bool:
-    """Tell whether a job that is not on hold has a copy that waits."""
+    """Tell whether there is a copy to offer."""
     return tx.row(sa.select(jobs.c.id).where(jobs.c.queued == sa.literal_column("1")).limit(1)) is not None
 
 
 def counts(tx: Transaction) -> dict[str, int]:
-    """Return how many copies are in each state."""
+    """Return the number of copies in each state."""
     query = sa.select(copies.c.state, sa.func.count().label("count")).group_by(copies.c.state)
     return {row.state: row.count for row in tx.rows(query)}
 
 
 def counter(tx: Transaction, name: str) -> int:
-    """Return how often something has happened that is counted."""
+    """Return the value of a counter."""
     row = tx.row(sa.select(counters.c.value).where(counters.c.name == name))
     return row.value if row else 0
 
 
-# -- why it waits ------------------------------------------------------------------------------------------
+# -- why a job waits ---------------------------------------------------------------------------------------
 
-Refused = dict[str, list[tuple[str, str]]]
-"""Of each printer, what keeps it from a job: which of its wishes, and a sentence."""
+Misfits = dict[str, list[tuple[str, str]]]
+"""Printer → why it cannot print a job: name of the wish, and a sentence about it."""
 
 
 class _Fits:
-    """Which printers jobs fit, worked out once for those that ask for the same."""
+    """Which printers fit which jobs, computed once for all jobs with the same wishes."""
 
     def __init__(self, tx: Transaction, known: Mapping[str, Presence]) -> None:
         self._known = known
         self._kinds = {kind.id: kind for kind in rows.all_kinds(tx)}
-        self._where: dict[tuple[int, str], frozenset[str]] = {}
-        self._refused: dict[tuple[Any, ...], Refused] = {}
+        self._printers: dict[tuple[int, str], frozenset[str]] = {}
+        self._misfits: dict[tuple[Any, ...], Misfits] = {}
 
-    def where(self, row: Any) -> frozenset[str]:
-        """Return the printers that may have a job, by what is mounted and how they are called."""
-        if (found := self._where.get((row.kind, row.printers))) is None:
+    def printers(self, row: Any) -> frozenset[str]:
+        """Return the printers that fit a job by their tools, group and name."""
+        if (found := self._printers.get((row.kind, row.printers))) is None:
             kind, named = self._kinds[row.kind], json.loads(row.printers)
-            found = self._where[row.kind, row.printers] = frozenset(
+            found = self._printers[row.kind, row.printers] = frozenset(
                 name
                 for name, each in self._known.items()
                 if (not named or name in named) and matching.fits_kind(kind, each)
             )
         return found
 
-    def refused(self, row: Any, job: FarmJob) -> Refused:
-        """Return what keeps each printer from a job, but for what it has declined."""
+    def misfits(self, row: Any, job: FarmJob) -> Misfits:
+        """Return why each printer cannot print a job, except that it has declined it."""
         key = (row.kind, row.printers, row.extent, row.hottest)
-        if (found := self._refused.get(key)) is None:
-            found = self._refused[key] = {
+        if (found := self._misfits.get(key)) is None:
+            found = self._misfits[key] = {
                 name: list(matching.reasons(job, name, each)) for name, each in sorted(self._known.items())
             }
         return found
 
 
 def why_waiting(tx: Transaction, job: str, known: Mapping[str, Presence], clock: waiting.Clock | None) -> list[str]:
-    """Return why no copy of a job begins now; raises NoSuchJob."""
+    """Return why a job waits; raises NoSuchJob."""
     row = rows.find_job(tx, job)
     fits = _Fits(tx, known)
     return _why(tx, row, rows.values(tx, [row])[0], known, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
 
 
 def reasons(tx: Transaction, known: Mapping[str, Presence], limit: int, offset: int) -> dict[str, list[str]]:
-    """Return why they wait for jobs of the list, in its order."""
-    query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*rows.ORDER)
+    """Return why unfinished jobs wait, by id, in the order of printing."""
+    query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
     found = tx.rows(query.limit(limit).offset(offset))
     if not found:
         return {}
     fits, clock = _Fits(tx, known), _clock(tx.now)
     ahead = _ahead(tx, found[0], fits)
-    told = {}
+    answers = {}
     for row, job in zip(found, rows.values(tx, found), strict=True):
-        told[job.id] = _why(tx, row, job, known, ahead, fits, clock)
+        answers[job.id] = _why(tx, row, job, known, ahead, fits, clock)
         if row.queued:
-            ahead[fits.where(row)] += row.waiting
-    return told
+            ahead[fits.printers(row)] += row.waiting
+    return answers
 
 
 def _why(
@@ -186,18 +186,20 @@ def _why(
     fits: _Fits,
     clock: waiting.Clock,
 ) -> list[str]:
-    before = sum(count for where, count in ahead.items() if not where.isdisjoint(fits.where(row))) if row.queued else 0
-    refused = fits.refused(row, job)
+    before = (
+        sum(count for where, count in ahead.items() if not where.isdisjoint(fits.printers(row))) if row.queued else 0
+    )
+    misfits = fits.misfits(row, job)
     for each in rows.declines_of(tx, row.id):
-        if each.printer in refused:
-            refused = {**refused, each.printer: [*refused[each.printer], matching.declined(each)]}
-    return waiting.why(job, known, refused, before, tx.now, clock)
+        if each.printer in misfits:
+            misfits = {**misfits, each.printer: [*misfits[each.printer], matching.declined(each)]}
+    return waiting.why(job, known, misfits, before, tx.now, clock)
 
 
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
-    """Return how many copies come before a job's first one, by the printers that they may go to.
+    """Return how many copies come before a job's first one, by the printers that fit them.
 
-    Whether each is small enough for these is not looked at: every file may have another size.
+    Their sizes are not compared with the printers', as each file may have another one.
     """
     here = (jobs.c.due, jobs.c.position, jobs.c.number)
     own = [sa.literal(value) for value in (job.due, job.position, job.number)]
@@ -209,12 +211,12 @@ def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
     )
     found = Counter[frozenset[str]]()
     for row in tx.rows(query):
-        found[fits.where(row)] += row.waiting
+        found[fits.printers(row)] += row.waiting
     return found
 
 
 def _clock(now: float) -> waiting.Clock:
-    """Return what writes moments in the server's own time: today's as 14:20."""
+    """Return a function that writes a date in the server's time zone: one of today as 14:20."""
 
     def shown(moment: float) -> str:
         at, today = (datetime.fromtimestamp(each, UTC).astimezone() for each in (moment, now))

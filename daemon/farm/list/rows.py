@@ -1,4 +1,4 @@
-"""Rows of the tables as values, and what several statements share."""
+"""Rows of the tables as values, and the queries that several modules need."""
 
 import json
 import uuid
@@ -15,13 +15,10 @@ from daemon.farm.list.schema import FOREVER, copies, declines, jobs, kinds
 from daemon.farm.list.words import BEGUN, FAULT_PAUSE, Decline, FarmCopy, FarmJob, JobState
 
 MAX_DIGITS = 9
-"""Of a job's number."""
+"""Of a job's number; longer numbers are no job's."""
 
 MAX_IN = 500
-"""Values in one IN: SQLite takes 999 in old versions."""
-
-ORDER = (jobs.c.priority.desc(), jobs.c.due, jobs.c.position, jobs.c.number)
-"""Which job comes first: priority, due date, the place that people gave it."""
+"""Values in one IN: old versions of SQLite take 999."""
 
 
 def copy_id(job: str, number: int) -> str:
@@ -35,7 +32,7 @@ def copy_of(row: Any) -> FarmCopy:
 
 
 def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
-    """Return a row of `farm_jobs` as a value, with how many of its copies are in which state."""
+    """Return a row of `farm_jobs` as a value, with the number of its copies in each state."""
     return FarmJob(
         id=row.id,
         number=row.number,
@@ -69,12 +66,12 @@ def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
 
 
 def extent_of(text: str) -> tuple[float, float, float] | None:
-    """Return the size that is kept as a text, "" for none."""
+    """Return the extent in a column of text, which is empty for none."""
     return msgspec.json.decode(text, type=tuple[float, float, float]) if text else None
 
 
 def when(moment: float) -> float | None:
-    """Return a moment, None for never."""
+    """Return a date as values have it: None is never."""
     return None if moment >= FOREVER else moment
 
 
@@ -106,15 +103,18 @@ _COUNTS = (
 _KINDS = sa.select(kinds)
 
 
-def counts(now: Any) -> Any:
-    """Return the condition that a decline holds: for good, or for a while that does not lie beyond a clock set back."""
+def is_declined(now: Any) -> Any:
+    """Return the condition that a decline holds: for good, or for a while.
+
+    A while that seems to be longer than the longest one began before the clock was set back, and does not hold.
+    """
     until = declines.c.until
     forever: Any = sa.literal_column(repr(FOREVER))
     longest: Any = sa.literal_column(repr(FAULT_PAUSE))
     return sa.and_(until > now, sa.or_(until >= forever, until <= now + longest))
 
 
-_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), counts(sa.bindparam("now")))
+_DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), is_declined(sa.bindparam("now")))
 
 
 def find_job(tx: Transaction, job: str) -> Any:
@@ -146,7 +146,7 @@ def get_copy(tx: Transaction, copy: str) -> FarmCopy:
     return copy_of(row)
 
 
-def look_for(tx: Transaction, copy: str) -> FarmCopy | None:
+def find_copy(tx: Transaction, copy: str) -> FarmCopy | None:
     """Return a copy, None where there is none."""
     row = tx.row(_COPY, id=copy)
     return None if row is None else copy_of(row)
@@ -163,12 +163,12 @@ def values(tx: Transaction, rows: list[Any]) -> list[FarmJob]:
 
 
 def all_kinds(tx: Transaction) -> list[Kind]:
-    """Return what all jobs ask for, each once."""
+    """Return the kinds of all jobs."""
     return [kind_of(row) for row in tx.rows(_KINDS)]
 
 
 def declines_of(tx: Transaction, job: str) -> list[Decline]:
-    """Return who is not offered a job now."""
+    """Return the declines of a job that hold now."""
     return [decline_of(row) for row in tx.rows(_DECLINES, job=job, now=tx.now)]
 
 
@@ -177,7 +177,7 @@ def decline_of(row: Any) -> Decline:
     return Decline(job=row.job, printer=row.printer, reason=row.reason, until=when(row.until))
 
 
-# -- what a job's row knows of its copies ------------------------------------------------------------------
+# -- numbers of copies, in a job's row ----------------------------------------------------------------------
 
 
 def _count(*states: str) -> Any:
@@ -201,7 +201,7 @@ _QUEUE = (
 
 
 def recount(tx: Transaction, changed: Iterable[str]) -> None:
-    """Have the rows of these jobs know what became of their copies: what `offer` looks for is in them."""
+    """Compute `waiting`, `unfinished` and `queued` of these jobs from their copies, for `offer`'s index."""
     for job in sorted(set(changed)):
         tx.write(_RECOUNT, a_job=job)
         tx.write(_QUEUE, a_job=job)

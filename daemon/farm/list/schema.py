@@ -1,183 +1,191 @@
-"""The tables, and the steps that make them. The same statements run on SQLite and PostgreSQL."""
+"""The tables of the list, on SQLite and PostgreSQL alike. The statements that create them are made from these, too.
 
-from sqlalchemy import BigInteger, Column, Double, Integer, MetaData, Table, Text
+A new database gets the tables as they stand here. One of an earlier version is upgraded by the statements in `STEPS`.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
 
 FOREVER = 9e15
 """In `due` and `until`: never. A number, so that both databases sort it last."""
 
-STEPS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE farm_files (
-            sha256 TEXT PRIMARY KEY, size BIGINT NOT NULL, name TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
-            facts TEXT NOT NULL)""",
-        """CREATE TABLE farm_kinds (
-            id INTEGER PRIMARY KEY, material TEXT NOT NULL, colour TEXT NOT NULL,
-            nozzle_mm DOUBLE PRECISION NOT NULL, printer_group TEXT NOT NULL,
-            UNIQUE (material, colour, nozzle_mm, printer_group))""",
-        """CREATE TABLE farm_jobs (
-            id TEXT PRIMARY KEY, number INTEGER NOT NULL UNIQUE, idempotency_key TEXT UNIQUE, fingerprint TEXT NOT NULL,
-            sha256 TEXT NOT NULL REFERENCES farm_files (sha256), name TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
-            created_by TEXT NOT NULL, revision INTEGER NOT NULL, kind INTEGER NOT NULL REFERENCES farm_kinds (id),
-            material TEXT NOT NULL, colour TEXT NOT NULL, nozzle_mm DOUBLE PRECISION NOT NULL,
-            printer_group TEXT NOT NULL, printers TEXT NOT NULL, priority INTEGER NOT NULL,
-            position DOUBLE PRECISION NOT NULL, due DOUBLE PRECISION NOT NULL, notes TEXT NOT NULL,
-            held INTEGER NOT NULL, held_by TEXT NOT NULL, held_at DOUBLE PRECISION, site TEXT NOT NULL,
-            extent TEXT NOT NULL, hottest DOUBLE PRECISION NOT NULL, size BIGINT NOT NULL,
-            seconds DOUBLE PRECISION NOT NULL, filament_mm DOUBLE PRECISION NOT NULL,
-            waiting INTEGER NOT NULL, unfinished INTEGER NOT NULL, queued INTEGER NOT NULL)""",
-        # what `offer` walks along: only of jobs that have a copy to give away
-        "CREATE INDEX farm_jobs_queued ON farm_jobs (kind, priority DESC, due, position, number) WHERE queued = 1",
-        "CREATE INDEX farm_jobs_unfinished ON farm_jobs (priority DESC, due, position, number) WHERE unfinished > 0",
-        """CREATE TABLE farm_copies (
-            id TEXT PRIMARY KEY, job TEXT NOT NULL REFERENCES farm_jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL,
-            parent TEXT NOT NULL, state TEXT NOT NULL, printer TEXT NOT NULL, attempt INTEGER NOT NULL,
-            nonce TEXT NOT NULL, lease_until DOUBLE PRECISION NOT NULL, wish TEXT NOT NULL, faults INTEGER NOT NULL,
-            reason TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, begun DOUBLE PRECISION, ended DOUBLE PRECISION,
-            seconds DOUBLE PRECISION NOT NULL, filament_mm DOUBLE PRECISION NOT NULL,
-            UNIQUE (job, number))""",
-        "CREATE INDEX farm_copies_job ON farm_copies (job, state, number)",
-        "CREATE INDEX farm_copies_held ON farm_copies (printer, state)",
-        "CREATE INDEX farm_copies_leases ON farm_copies (lease_until) WHERE state = 'offered'",
-        "CREATE INDEX farm_copies_ended ON farm_copies (ended, id) WHERE ended IS NOT NULL",
-        """CREATE TABLE farm_declines (
-            job TEXT NOT NULL REFERENCES farm_jobs (id) ON DELETE CASCADE, printer TEXT NOT NULL, reason TEXT NOT NULL,
-            until DOUBLE PRECISION NOT NULL, PRIMARY KEY (printer, job))""",
-        "CREATE INDEX farm_declines_job ON farm_declines (job)",
-        """CREATE TABLE farm_events (
-            number BIGINT PRIMARY KEY, at DOUBLE PRECISION NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,
-            job TEXT NOT NULL, copy TEXT NOT NULL, printer TEXT NOT NULL, text TEXT NOT NULL)""",
-        "CREATE INDEX farm_events_at ON farm_events (at)",
-        "CREATE INDEX farm_events_job ON farm_events (job, number)",
-        """CREATE TABLE farm_printers (
-            id TEXT PRIMARY KEY, seen DOUBLE PRECISION NOT NULL, presence TEXT NOT NULL)""",
-        """CREATE TABLE farm_keys (
-            hash TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, created DOUBLE PRECISION NOT NULL,
-            created_by TEXT NOT NULL)""",
-    ),
-)
-"""Each version's statements; a released one is never changed, the next one is added."""
+VERSION = 1
+"""Of the tables; goes up by one with each change of a released one."""
 
-COUNTERS = "CREATE TABLE IF NOT EXISTS farm_counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)"
-"""The schema's version, the next numbers; the row `writer` is what the writers of PostgreSQL wait for."""
+STEPS: dict[int, tuple[str, ...]] = {}
+"""By version, the statements that make it from the one before."""
 
 metadata = MetaData()
 
-counters = Table("farm_counters", metadata, Column("name", Text, primary_key=True), Column("value", BigInteger))
+
+def _column(name: str, kind: type[TypeEngine[Any]], *constraints: ForeignKey, **options: Any) -> "Column[Any]":
+    """Return a column that is never NULL; the program, not the database, counts the primary keys."""
+    return Column(name, kind, *constraints, **{"nullable": False, "autoincrement": False, **options})
+
+
+def _text(name: str, *constraints: ForeignKey, **options: Any) -> "Column[Any]":
+    return _column(name, Text, *constraints, **options)
+
+
+def _double(name: str, **options: Any) -> "Column[Any]":
+    return _column(name, Double, **options)
+
+
+def _integer(name: str, *constraints: ForeignKey, **options: Any) -> "Column[Any]":
+    return _column(name, Integer, *constraints, **options)
+
+
+def _index(name: str, *columns: Any, where: Any = None) -> None:
+    """Add an index, of the rows that meet the condition alone."""
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+counters = Table("farm_counters", metadata, _text("name", primary_key=True), _column("value", BigInteger))
+"""The schema's version and the last number of each kind; PostgreSQL's writers wait for the row `writer`."""
 
 files = Table(
     "farm_files",
     metadata,
-    Column("sha256", Text, primary_key=True),
-    Column("size", BigInteger),
-    Column("name", Text),
-    Column("at", Double),
-    Column("facts", Text),
+    _text("sha256", primary_key=True),
+    _column("size", BigInteger),  # bytes
+    _text("name"),
+    _double("at"),
+    _text("facts"),  # FileFacts, as JSON
 )
 
 kinds = Table(
     "farm_kinds",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("material", Text),
-    Column("colour", Text),
-    Column("nozzle_mm", Double),
-    Column("printer_group", Text),
+    _integer("id", primary_key=True),
+    _text("material"),
+    _text("colour"),
+    _double("nozzle_mm"),
+    _text("printer_group"),
+    UniqueConstraint("material", "colour", "nozzle_mm", "printer_group"),
 )
+"""What jobs need to be mounted, each combination once: see `matching.Kind`."""
 
 jobs = Table(
     "farm_jobs",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("number", Integer),
-    Column("idempotency_key", Text),
-    Column("fingerprint", Text),
-    Column("sha256", Text),
-    Column("name", Text),
-    Column("created", Double),
-    Column("created_by", Text),
-    Column("revision", Integer),
-    Column("kind", Integer),
-    Column("material", Text),
-    Column("colour", Text),
-    Column("nozzle_mm", Double),
-    Column("printer_group", Text),
-    Column("printers", Text),
-    Column("priority", Integer),
-    Column("position", Double),
-    Column("due", Double),
-    Column("notes", Text),
-    Column("held", Integer),
-    Column("held_by", Text),
-    Column("held_at", Double),
-    Column("site", Text),
-    Column("extent", Text),
-    Column("hottest", Double),
-    Column("size", BigInteger),
-    Column("seconds", Double),
-    Column("filament_mm", Double),
-    Column("waiting", Integer),
-    Column("unfinished", Integer),
-    Column("queued", Integer),
+    _text("id", primary_key=True),
+    _integer("number", unique=True),
+    _text("idempotency_key", nullable=True, unique=True),
+    _text("fingerprint"),
+    _text("sha256", ForeignKey("farm_files.sha256")),
+    _text("name"),
+    _double("created"),
+    _text("created_by"),
+    _integer("revision"),
+    _integer("kind", ForeignKey("farm_kinds.id")),
+    _text("material"),
+    _text("colour"),
+    _double("nozzle_mm"),
+    _text("printer_group"),
+    _text("printers"),  # a list, as JSON
+    _integer("priority"),
+    _double("position"),
+    _double("due"),
+    _text("notes"),
+    _integer("held"),
+    _text("held_by"),
+    _double("held_at", nullable=True),
+    _text("site"),
+    _text("extent"),  # width, depth and height in mm, as JSON
+    _double("hottest"),  # °C
+    _column("size", BigInteger),  # bytes
+    _double("seconds"),
+    _double("filament_mm"),
+    # `rows.recount` computes these from the job's copies
+    _integer("waiting"),  # copies
+    _integer("unfinished"),  # copies
+    _integer("queued"),  # 1: it has a copy that may be offered
 )
+ORDER = (jobs.c.priority.desc(), jobs.c.due, jobs.c.position, jobs.c.number)
+"""Which job comes first: by priority, due date, then the position that users gave it."""
+
+_index("farm_jobs_queued", jobs.c.kind, *ORDER, where=jobs.c.queued == 1)  # the one that `handing.offer` reads
+_index("farm_jobs_unfinished", *ORDER, where=jobs.c.unfinished > 0)
 
 copies = Table(
     "farm_copies",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("job", Text),
-    Column("number", Integer),
-    Column("parent", Text),
-    Column("state", Text),
-    Column("printer", Text),
-    Column("attempt", Integer),
-    Column("nonce", Text),
-    Column("lease_until", Double),
-    Column("wish", Text),
-    Column("faults", Integer),
-    Column("reason", Text),
-    Column("since", Double),
-    Column("begun", Double),
-    Column("ended", Double),
-    Column("seconds", Double),
-    Column("filament_mm", Double),
+    _text("id", primary_key=True),
+    _text("job", ForeignKey("farm_jobs.id", ondelete="CASCADE")),
+    _integer("number"),
+    _text("parent"),
+    _text("state"),
+    _text("printer"),
+    _integer("attempt"),
+    _text("nonce"),
+    _double("lease_until"),
+    _text("wish"),
+    _integer("faults"),
+    _text("reason"),
+    _double("since"),
+    _double("begun", nullable=True),
+    _double("ended", nullable=True),
+    _double("seconds"),
+    _double("filament_mm"),
+    UniqueConstraint("job", "number"),
 )
+_index("farm_copies_job", copies.c.job, copies.c.state, copies.c.number)
+_index("farm_copies_held", copies.c.printer, copies.c.state)
+_index("farm_copies_leases", copies.c.lease_until, where=copies.c.state == "offered")
+_index("farm_copies_ended", copies.c.ended, copies.c.id, where=copies.c.ended.is_not(None))
 
 declines = Table(
     "farm_declines",
     metadata,
-    Column("job", Text, primary_key=True),
-    Column("printer", Text, primary_key=True),
-    Column("reason", Text),
-    Column("until", Double),
+    _text("printer", primary_key=True),
+    _text("job", ForeignKey("farm_jobs.id", ondelete="CASCADE"), primary_key=True),
+    _text("reason"),
+    _double("until"),
 )
+_index("farm_declines_job", declines.c.job)
 
 events = Table(
     "farm_events",
     metadata,
-    Column("number", BigInteger, primary_key=True),
-    Column("at", Double),
-    Column("who", Text),
-    Column("what", Text),
-    Column("job", Text),
-    Column("copy", Text),
-    Column("printer", Text),
-    Column("text", Text),
+    _column("number", BigInteger, primary_key=True),
+    _double("at"),
+    _text("who"),
+    _text("what"),
+    _text("job"),
+    _text("copy"),
+    _text("printer"),
+    _text("text"),
 )
+_index("farm_events_at", events.c.at)
+_index("farm_events_job", events.c.job, events.c.number)
 
 printers = Table(
     "farm_printers",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("seen", Double),
-    Column("presence", Text),
+    _text("id", primary_key=True),
+    _double("seen"),
+    _text("presence"),  # Presence, as JSON
 )
 
 keys = Table(
     "farm_keys",
     metadata,
-    Column("hash", Text, primary_key=True),
-    Column("name", Text),
-    Column("scope", Text),
-    Column("created", Double),
-    Column("created_by", Text),
+    _text("hash", primary_key=True),
+    _text("name", unique=True),
+    _text("scope"),
+    _double("created"),
+    _text("created_by"),
 )

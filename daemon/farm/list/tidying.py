@@ -1,4 +1,4 @@
-"""What the list keeps beside jobs, and for how long."""
+"""Last presences of printers, and how long jobs, events and files are kept."""
 
 import msgspec
 import sqlalchemy as sa
@@ -9,18 +9,18 @@ from daemon.farm.list.database import Transaction
 from daemon.farm.list.schema import copies, declines, events, files, jobs, printers
 from daemon.farm.messages import Presence
 
-DAY = 86_400.0
-EVENTS_FOR = 90 * DAY
-JOBS_FOR = 730 * DAY
-"""How long events are kept, and jobs that have ended; their copies and files' facts go with them."""
+DAY = 86_400.0  # s
+KEEP_EVENTS = 90 * DAY
+KEEP_JOBS = 730 * DAY
+"""Events, and ended jobs, with their copies and the facts about their files."""
 
-MOST_EVENTS = 1_000_000
-MOST_AT_ONCE = 500
-"""Jobs that one call drops: the list is not held up."""
+MAX_EVENTS = 1_000_000
+MAX_DROPPED = 500
+"""Jobs that one call drops, so that it does not hold up the list."""
 
 
 def keep_presence(tx: Transaction, printer: str, presence: Presence) -> None:
-    """Keep the last word of a printer."""
+    """Store the last presence of a printer."""
     values = {"seen": tx.now, "presence": msgspec.json.encode(presence).decode()}
     if not tx.write(sa.update(printers).where(printers.c.id == printer).values(**values)):
         tx.write(sa.insert(printers).values(id=printer, **values))
@@ -40,18 +40,17 @@ def forget_printer(tx: Transaction, printer: str, by: str) -> None:
 
 
 def tidy(tx: Transaction) -> None:
-    """Drop events and ended jobs that are too old, and declines that are over."""
+    """Drop old events and ended jobs, and declines that have run out."""
     newest: int = tx.row(sa.select(sa.func.max(events.c.number).label("last"))).last or 0
-    old = sa.or_(events.c.at < tx.now - EVENTS_FOR, events.c.number <= newest - MOST_EVENTS)
+    old = sa.or_(events.c.at < tx.now - KEEP_EVENTS, events.c.number <= newest - MAX_EVENTS)
     tx.write(sa.delete(events).where(old))
     tx.write(sa.delete(declines).where(declines.c.until <= tx.now))
-    over = sa.select(jobs.c.id).where(
+    old_jobs = sa.select(jobs.c.id).where(
         jobs.c.unfinished == 0,
-        jobs.c.created < tx.now - JOBS_FOR,
-        ~sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended > tx.now - JOBS_FOR),
+        jobs.c.created < tx.now - KEEP_JOBS,
+        ~sa.exists().where(copies.c.job == jobs.c.id, copies.c.ended > tx.now - KEEP_JOBS),
     )
-    gone = [row.id for row in tx.rows(over.limit(MOST_AT_ONCE))]
-    for job in gone:
-        tx.write(sa.delete(jobs).where(jobs.c.id == job))
+    for row in tx.rows(old_jobs.limit(MAX_DROPPED)):
+        tx.write(sa.delete(jobs).where(jobs.c.id == row.id))
     unused = ~sa.exists().where(jobs.c.sha256 == files.c.sha256)
-    tx.write(sa.delete(files).where(files.c.at < tx.now - JOBS_FOR, unused))
+    tx.write(sa.delete(files).where(files.c.at < tx.now - KEEP_JOBS, unused))

@@ -1,34 +1,34 @@
-"""Why is a job waiting? In sentences for people. Pure."""
+"""Why a job waits, in sentences for users. Pure."""
 
 from collections.abc import Callable, Mapping
 
 from daemon.farm.list.words import FarmJob
 from daemon.farm.messages import AWAY, Presence
 
-NAMED = 4
-"""Printers that are named one by one; the others are counted."""
+MAX_NAMED = 4
+"""Printers that a sentence names; it counts the others."""
 
 Clock = Callable[[float], str]
-"""Writes a moment as people read it: "14:20"."""
+"""Writes a date, in s since 1970, for users: "14:20"."""
 
 
 def why(
     job: FarmJob,
     printers: Mapping[str, Presence],
-    refused: Mapping[str, list[tuple[str, str]]],
+    misfits: Mapping[str, list[tuple[str, str]]],
     before: int,
     now: float,
     clock: Clock,
 ) -> list[str]:
-    """Return why no copy of this job begins now; nothing where none waits.
+    """Return why no copy of this job begins now; empty where none waits.
 
     Args:
         job: with its counts.
-        printers: all that are known, also those that are away.
-        refused: of each of them, what keeps it from this job, as `matching.reasons` says it.
-        before: copies ahead of it that fit a printer that it fits too.
-        now: Unix time.
-        clock: writes a moment.
+        printers: all that are known, even those that are away.
+        misfits: why each of them cannot print this job, from `matching.reasons`.
+        before: number of copies ahead of it that a printer which fits this job may get.
+        now: date, in s since 1970.
+        clock: writes a date.
     """
     if job.site:
         return [f"the site {job.site} has it"]
@@ -39,10 +39,10 @@ def why(
         return [f"on hold{since}{f' by {job.held_by}' if job.held_by else ''}"]
     if not printers:
         return ["no printer has joined the farm"]
-    fitting = [name for name, found in refused.items() if not found]
+    fitting = [name for name, reasons in misfits.items() if not reasons]
     if not fitting:
-        return _no_fit(job, refused)
-    ready = [name for name in fitting if _is_there(printers[name], now) and printers[name].ready]
+        return _no_fit(job, misfits)
+    ready = [name for name in fitting if _is_online(printers[name], now) and printers[name].ready]
     if not ready:
         return [_not_ready(job, {name: printers[name] for name in fitting}, now, clock)]
     if before:
@@ -50,10 +50,10 @@ def why(
     return [f"it is next: {_named(ready)} {'is' if len(ready) == 1 else 'are'} about to take it"]
 
 
-def _no_fit(job: FarmJob, refused: Mapping[str, list[tuple[str, str]]]) -> list[str]:
-    """Say what no printer has; else, printer by printer, what is in the way."""
+def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[str]:
+    """Return the wish that no printer meets; else the misfits of each printer."""
     candidates = {
-        name: found for name, found in refused.items() if not {"printer", "group"} & {what for what, _ in found}
+        name: reasons for name, reasons in misfits.items() if not {"printer", "group"} & {wish for wish, _ in reasons}
     }
     if not candidates:
         if job.printers:
@@ -76,11 +76,11 @@ def _no_fit(job: FarmJob, refused: Mapping[str, list[tuple[str, str]]]) -> list[
         "temperature": "not hot enough",
         "declined": "declined it",
     }
-    for what, sentence in wishes.items():
-        texts = [text for found in candidates.values() for kind, text in found if kind == what]
+    for wish, sentence in wishes.items():
+        texts = [text for reasons in candidates.values() for each, text in reasons if each == wish]
         if len(texts) == len(candidates):
             return [f"{sentence}: {_listed(texts)}"]
-    texts = [f"{name}: {' and '.join(lacks[kind] for kind, _ in found)}" for name, found in candidates.items()]
+    texts = [f"{name}: {' and '.join(lacks[wish] for wish, _ in reasons)}" for name, reasons in candidates.items()]
     return [f"{whose} fits: {_listed(texts)}"]
 
 
@@ -88,12 +88,11 @@ def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock:
     texts = [f"{name} {_busy(each, now, clock)}" for name, each in fitting.items()]
     if job.printers:
         return f"none of its printers is ready: {_listed(texts)}"
-    fits = " that fits" if len(fitting) else ""
-    return f"no printer{_of_group(job)}{fits} is ready: {_listed(texts)}"
+    return f"no printer{_of_group(job)} that fits is ready: {_listed(texts)}"
 
 
 def _busy(presence: Presence, now: float, clock: Clock) -> str:
-    if not _is_there(presence, now):
+    if not _is_online(presence, now):
         return f"is away since {clock(presence.at)}"
     if presence.on_hold:
         return "is on hold"
@@ -106,7 +105,7 @@ def _busy(presence: Presence, now: float, clock: Clock) -> str:
     return f"is not ready ({presence.reason or presence.state or 'it does not say why'})"
 
 
-def _is_there(presence: Presence, now: float) -> bool:
+def _is_online(presence: Presence, now: float) -> bool:
     return now - presence.at <= AWAY
 
 
@@ -119,14 +118,14 @@ def _in_group(job: FarmJob) -> str:
 
 
 def _listed(texts: list[str]) -> str:
-    shown = texts[:NAMED]
-    if len(texts) > NAMED:
-        shown.append(f"and {len(texts) - NAMED} more")
+    shown = texts[:MAX_NAMED]
+    if len(texts) > MAX_NAMED:
+        shown.append(f"and {len(texts) - MAX_NAMED} more")
     return ", ".join(shown)
 
 
 def _named(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:NAMED][:-1])} or {names[:NAMED][-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:MAX_NAMED][:-1])} or {names[:MAX_NAMED][-1]}"
 
 
 def _count(number: int, one: str, more: str) -> str:

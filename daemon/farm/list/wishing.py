@@ -1,4 +1,4 @@
-"""Jobs and people: submit, edit, move, hold, cancel, print again."""
+"""What users may do: submit, edit, move, hold, cancel, print again. `job_list` has the theory of operation."""
 
 import hashlib
 import json
@@ -25,11 +25,11 @@ MAX_NAME = 255
 MAX_WORD = 64
 MAX_NOTES = 4000
 MAX_NOZZLE = 10.0
-LATEST = 4e9
-"""Bounds of what a job may ask for; the last is a date, in seconds since 1970."""
+MAX_DUE = 4e9
+"""Bounds of a job's wishes: characters, mm, and a date in s since 1970."""
 
-CLOSEST = 1e-6
-"""Places that are closer than this are spread anew."""
+MIN_GAP = 1e-6
+"""Between two positions; before they become closer, they are numbered again."""
 
 P = sa.bindparam
 
@@ -38,7 +38,7 @@ P = sa.bindparam
 
 
 def put_file(tx: Transaction, facts: FileFacts) -> None:
-    """Keep what is known of a file; the newest word on it counts, for jobs that come."""
+    """Store the facts about a file; new jobs use the newest."""
     text = msgspec.json.encode(facts).decode()
     values = {"size": facts.size, "name": facts.name, "at": tx.now, "facts": text}
     if not tx.write(sa.update(files).where(files.c.sha256 == facts.sha256).values(**values)):
@@ -46,15 +46,15 @@ def put_file(tx: Transaction, facts: FileFacts) -> None:
 
 
 def get_file(tx: Transaction, sha256: str) -> FileFacts:
-    """Return what is known of a file.
+    """Return the facts about a file.
 
     Raises:
-        UnknownFile: it is not kept here.
+        UnknownFile: the file is not stored here.
     """
-    here = (files.c.sha256 == P("sha256"), files.c.at > old_files.GONE)
+    here = (files.c.sha256 == P("sha256"), files.c.at > old_files.FORGOTTEN)
     row = tx.row(sa.select(files.c.facts).where(*here), sha256=sha256)
     if row is None:
-        raise UnknownFile(f"no file with the SHA-256 {sha256[:64]} is kept here: upload it")
+        raise UnknownFile(f"no file with the SHA-256 {sha256[:64]} is stored here: upload it")
     return msgspec.json.decode(row.facts, type=FileFacts)
 
 
@@ -62,11 +62,11 @@ def get_file(tx: Transaction, sha256: str) -> FileFacts:
 
 
 def add(tx: Transaction, wish: JobWish) -> tuple[FarmJob, bool]:
-    """Make a job of what somebody submits; the same id or key again is the same job, and False says so.
+    """Make a job; return it, and whether it is new: the same id or key again returns the same job.
 
     Raises:
         BadWish: a value is out of its bounds.
-        UnknownFile: its file is not kept here.
+        UnknownFile: its file is not stored here.
         WishReused: the key was used for another job.
     """
     if (known := _known(tx, wish)) is not None:
@@ -120,7 +120,7 @@ def add(tx: Transaction, wish: JobWish) -> tuple[FarmJob, bool]:
 
 
 def _known(tx: Transaction, wish: JobWish) -> FarmJob | None:
-    """Return the job that this wish has made before."""
+    """Return the job that the same wish has made before, None where there is none."""
     if wish.id:
         try:
             wanted = str(uuid.UUID(wish.id))
@@ -173,18 +173,18 @@ def _add_copies(tx: Transaction, job: str, first: int, count: int, parent: str =
     )
 
 
-def _kind(tx: Transaction, row: dict[str, Any]) -> int:
-    """Return the id of what a job asks for of what is mounted."""
+def _kind(tx: Transaction, job: dict[str, Any]) -> int:
+    """Return the id of the kind of a job's row; a new kind is added."""
     wanted = {
-        "material": ";".join(materials(row["material"])),
-        "colour": folded(row["colour"]),
-        "nozzle_mm": row["nozzle_mm"],
-        "printer_group": folded(row["printer_group"]),
+        "material": ";".join(materials(job["material"])),
+        "colour": folded(job["colour"]),
+        "nozzle_mm": job["nozzle_mm"],
+        "printer_group": folded(job["printer_group"]),
     }
-    has = tx.row(sa.select(kinds.c.id).where(*(kinds.c[name] == value for name, value in wanted.items())))
-    if has is not None:
-        found: int = has.id
-        return found
+    row = tx.row(sa.select(kinds.c.id).where(*(kinds.c[name] == value for name, value in wanted.items())))
+    if row is not None:
+        known: int = row.id
+        return known
     number = tx.next("kind")
     tx.write(sa.insert(kinds).values(id=number, **wanted))
     return number
@@ -203,7 +203,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
     if not checked.get("name", "-"):
         raise BadWish("a job needs a name")
     if "notes" in checked:
-        checked["notes"] = _text("notes", checked["notes"], MAX_NOTES, beside="\n\r\t")
+        checked["notes"] = _text("notes", checked["notes"], MAX_NOTES, allowed="\n\r\t")
     if "printers" in checked:
         checked["printers"] = _printers(checked["printers"])
     _check_numbers(checked)
@@ -211,13 +211,13 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_numbers(values: dict[str, Any]) -> None:
-    """Refuse what is out of its bounds; raises BadWish."""
+    """Check the bounds of numbers; raises BadWish."""
     nozzle, priority, due = values.get("nozzle_mm", 0.0), values.get("priority", 0), values.get("due")
     if not 0 <= nozzle <= MAX_NOZZLE:
         raise BadWish(f"nozzle_mm must be from 0 (any) to {MAX_NOZZLE:g} mm, not {nozzle:g}")
     if abs(priority) > MAX_PRIORITY:
         raise BadWish(f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {priority}")
-    if due is not None and not (math.isfinite(due) and 0 < due < LATEST):
+    if due is not None and not (math.isfinite(due) and 0 < due < MAX_DUE):
         raise BadWish("due must be a date in seconds since 1970")
 
 
@@ -227,15 +227,15 @@ def _printers(names: tuple[str, ...]) -> tuple[str, ...]:
         raise BadWish(f"a job can name at most {MAX_PRINTERS} printers: use a group")
     for each in names:
         if not re.fullmatch(PRINTER_ID, each):
-            raise BadWish(f"{each[:64]!r} is no name of a printer: 1 to 32 of a-z, 0-9 and -")
+            raise BadWish(f"{each[:64]!r} is not a printer's name: use 1 to 32 characters of a-z, 0-9 and -")
     return tuple(dict.fromkeys(names))
 
 
-def _text(name: str, text: str, longest: int, beside: str = "") -> str:
+def _text(name: str, text: str, longest: int, allowed: str = "") -> str:
     if len(text) > longest:
-        raise BadWish(f"{name} has {len(text)} characters, at most {longest} are kept")
-    if not all(character.isprintable() or character in beside for character in text):
-        raise BadWish(f"{name} holds characters that cannot be shown")
+        raise BadWish(f"{name} has {len(text)} characters: at most {longest} are allowed")
+    if not all(character.isprintable() or character in allowed for character in text):
+        raise BadWish(f"{name} contains characters that cannot be shown")
     return text
 
 
@@ -245,7 +245,7 @@ def _check_copies(count: int) -> None:
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Return wishes as the table has them."""
+    """Return wishes as columns of the table."""
     columns = {name: value for name, value in values.items() if name not in ("group", "printers", "due")}
     if "group" in values:
         columns["printer_group"] = values["group"]
@@ -260,12 +260,12 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def edit(tx: Transaction, asked: str, changes: JobChanges, revision: int | None, by: str) -> FarmJob:
-    """Change what a job asks for; what is held out for it is taken back, what has begun stays.
+    """Change a job's wishes; offers of it are taken back, copies that have begun stay.
 
     Raises:
-        StaleRevision: it has another revision than this.
+        StaleRevision: the job has another revision.
         BadWish: a value is out of its bounds.
-        FarmConflict: more copies have begun than it is to have.
+        FarmConflict: more copies have begun than the new number.
     """
     row = rows.find_job(tx, asked)
     job = row.id
@@ -291,7 +291,7 @@ def edit(tx: Transaction, asked: str, changes: JobChanges, revision: int | None,
 
 
 def _set_copies(tx: Transaction, row: Any, count: int) -> None:
-    """Add copies, or cancel the last of those that wait."""
+    """Add copies, or cancel the last ones that have not begun."""
     mine = [rows.copy_of(each) for each in tx.rows(sa.select(copies).where(copies.c.job == row.id))]
     counted = [each for each in mine if each.state != "cancelled"]
     if count >= len(counted):
@@ -300,18 +300,18 @@ def _set_copies(tx: Transaction, row: Any, count: int) -> None:
     free = sorted((each for each in counted if each.state in ("waiting", "offered")), key=lambda each: -each.number)
     if len(free) < len(counted) - count:
         begun = len(counted) - len(free)
-        raise FarmConflict(
-            f"{begun} copies of job {row.number} have begun: there cannot be fewer, cancel them one by one"
-        )
+        raise FarmConflict(f"{begun} copies of job {row.number} have begun: to have fewer, cancel them one by one")
     for each in free[: len(counted) - count]:
         _cancel(tx, each, row.site)
 
 
 def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
-    """Have a job come just before another one, or behind all of its priority and due date.
+    """Put a job just before another, or after all of its priority and due date.
+
+    It gets the middle between the positions of its two neighbours.
 
     Raises:
-        FarmConflict: priority or due date put it elsewhere.
+        FarmConflict: the other job has ended, or has another priority or due date.
     """
     row = rows.find_job(tx, asked)
     job = row.id
@@ -326,11 +326,11 @@ def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
             raise FarmConflict(f"jobs {row.number} and {other.number} differ in {what}: change that first")
         index = next((n for n, each in enumerate(peers) if each.id == other.id), -1)
         if index < 0:
-            raise FarmConflict(f"job {other.number} has ended: nothing can come before it")
+            raise FarmConflict(f"job {other.number} has ended: no job can be put before it")
     places = [each.position for each in peers]
     low = places[index - 1] if index else None
     high = places[index] if index < len(places) else None
-    if low is not None and high is not None and high - low < CLOSEST:
+    if low is not None and high is not None and high - low < MIN_GAP:
         _spread(tx, peers)
         return move(tx, job, before, by)
     place = (high or 0.0) - 1 if low is None else low + 1 if high is None else (low + high) / 2
@@ -346,13 +346,13 @@ def _peers(tx: Transaction, row: Any) -> list[Any]:
 
 
 def _spread(tx: Transaction, peers: list[Any]) -> None:
-    """Give whole numbers to places that have become too close."""
+    """Number the positions of these jobs again, as they have become too close."""
     set_place = sa.update(jobs).where(jobs.c.id == P("a_job")).values(position=P("place"))
     tx.write_many(set_place, [{"a_job": each.id, "place": float(n)} for n, each in enumerate(peers)])
 
 
 def hold(tx: Transaction, asked: str, by: str) -> FarmJob:
-    """Begin no more copies of a job; what is held out is taken back, what has begun goes on."""
+    """Offer no more copies of a job; offers are taken back, copies that have begun go on."""
     row = rows.find_job(tx, asked)
     job = row.id
     _check_site(row)
@@ -366,7 +366,7 @@ def hold(tx: Transaction, asked: str, by: str) -> FarmJob:
 
 
 def release(tx: Transaction, asked: str, by: str) -> FarmJob:
-    """Let a job begin again, also at printers that have declined it."""
+    """Offer a job again, even to printers that have declined it."""
     row = rows.find_job(tx, asked)
     job = row.id
     _check_site(row)
@@ -380,14 +380,14 @@ def release(tx: Transaction, asked: str, by: str) -> FarmJob:
 
 
 def _withdraw(tx: Transaction, job: str) -> None:
-    """Take back what is held out of a job."""
-    held_out = sa.select(copies).where(copies.c.job == job, copies.c.state == "offered")
-    for row in tx.rows(held_out):
+    """Take back the offers of a job."""
+    offered = sa.select(copies).where(copies.c.job == job, copies.c.state == "offered")
+    for row in tx.rows(offered):
         handing.take_back(tx, rows.copy_of(row))
 
 
 def cancel_job(tx: Transaction, asked: str, by: str) -> list[FarmCopy]:
-    """Cancel what has not begun; ask for an end of what has. Return the copies that this concerns."""
+    """Cancel the copies that have not begun, and wish for the end of the others; return all of these."""
     row = rows.find_job(tx, asked)
     job = row.id
     open_ones = sa.select(copies).where(copies.c.job == job, copies.c.state.not_in(FINAL)).order_by(copies.c.number)
@@ -401,7 +401,7 @@ def cancel_job(tx: Transaction, asked: str, by: str) -> list[FarmCopy]:
 
 
 def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
-    """Cancel a copy, or ask its printer for an end.
+    """Cancel a copy, or wish for its end where it has begun.
 
     Raises:
         FarmConflict: it has ended.
@@ -418,7 +418,7 @@ def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
 
 
 def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
-    """Cancel a copy here; of one that a printer, or a site, has, it is a wish until that says that it has ended."""
+    """Cancel a copy; where a printer or a site has it, only wish for it until that reports the end."""
     here = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
     if copy.state in BEGUN or site:
         tx.write(here.values(wish="cancel"))
@@ -427,15 +427,15 @@ def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
 
 
 def again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
-    """Make a copy in the place of one that has ended, or whose printer is silent.
+    """Make a copy to replace one that has ended, or whose printer is silent.
 
     Raises:
-        FarmConflict: it has not begun, so it is going to be printed anyway.
+        FarmConflict: the copy has not begun, so it will be printed anyway.
     """
     copy = rows.get_copy(tx, copy_id)
     _check_site(rows.find_job(tx, copy.job))
     if copy.state in ("waiting", "offered"):
-        raise FarmConflict("this copy has not begun: it is printed when its turn comes")
+        raise FarmConflict("this copy has not begun: it will be printed when its turn comes")
     children = sa.select(copies).where(copies.c.job == copy.job, copies.c.parent == copy.id)
     for child in tx.rows(children.where(copies.c.state.in_(("waiting", "offered")))):
         return rows.copy_of(child)  # a second click asks for no second print
@@ -448,16 +448,16 @@ def again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
 
 
 def settle(tx: Transaction, copy_id: str, to: str, by: str) -> FarmCopy:
-    """Take a person's word on what became of a copy that has begun.
+    """End a copy that has begun as the user says.
 
     Raises:
-        FarmConflict: it has not begun, or has ended otherwise.
+        FarmConflict: it has not begun, or has ended in another state.
     """
     copy = rows.get_copy(tx, copy_id)
     if copy.state == to:
         return copy
     if copy.state not in BEGUN:
-        raise FarmConflict(f"this copy is {copy.state}: only what has begun can be settled")
+        raise FarmConflict(f"this copy is {copy.state}: only copies that have begun can be settled")
     handing.settle(tx, copy, to, by)
     return rows.get_copy(tx, copy_id)
 
@@ -474,7 +474,7 @@ def hand_over(tx: Transaction, asked: str, site: str, by: str) -> FarmJob:
     """Give a whole job to a site, for good; the same again changes nothing.
 
     Raises:
-        FarmConflict: another site has it, or a copy is not waiting any more.
+        FarmConflict: another site has it, or one of its copies no longer waits.
     """
     row = rows.find_job(tx, asked)
     job = row.id
@@ -484,27 +484,27 @@ def hand_over(tx: Transaction, asked: str, site: str, by: str) -> FarmJob:
     _withdraw(tx, job)
     begun = sa.select(copies.c.id).where(copies.c.job == job, copies.c.state != "waiting").limit(1)
     if tx.row(begun) is not None:
-        raise FarmConflict(f"job {row.number} has begun here: it cannot be handed to {site}")
+        raise FarmConflict(f"job {row.number} has begun here: it cannot be handed over to {site}")
     tx.write(sa.update(jobs).where(jobs.c.id == job, jobs.c.site == "").values(site=site, revision=row.revision + 1))
     rows.recount(tx, [job])
     tx.event(by, "handed over", job=job, text=site)
     return rows.get_job(tx, job)
 
 
-def mirror(tx: Transaction, site: str, said: list[FarmCopy]) -> None:
-    """Show what a site reports of the jobs that it has; what has ended stays so."""
+def mirror(tx: Transaction, site: str, reported: list[FarmCopy]) -> None:
+    """Store the copies that a site reports of its jobs; copies that have ended stay as they are."""
     jobs_of_site: set[str] = set()
-    for copy in said:
+    for copy in reported:
         row = tx.row(sa.select(jobs.c.site).where(jobs.c.id == P("id")), id=copy.job)
         if row is None or row.site != site:
             continue
         jobs_of_site.add(copy.job)
         values = msgspec.structs.asdict(copy)
-        here = rows.look_for(tx, copy.id)
+        here = rows.find_copy(tx, copy.id)
         if here is None:
             tx.write(sa.insert(copies).values(**values))
         elif not handing.is_final(here) and here.job == copy.job:
             if not handing.is_final(copy):
-                values["wish"] = here.wish or copy.wish  # what a person wants here it may not have heard yet
+                values["wish"] = here.wish or copy.wish  # the site may not know yet that a user here wishes its end
             tx.write(sa.update(copies).where(copies.c.id == copy.id).values(**values))
     rows.recount(tx, jobs_of_site)

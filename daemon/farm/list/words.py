@@ -1,4 +1,4 @@
-"""Values that the list takes and gives."""
+"""The values of the list: jobs, copies, files, events."""
 
 from typing import Literal, get_args
 
@@ -10,19 +10,19 @@ JobState = Literal["waiting", "held", "printing", "done", "failed", "cancelled"]
 COPY_STATES: tuple[CopyState, ...] = get_args(CopyState)
 
 FINAL: tuple[CopyState, ...] = ("done", "failed", "cancelled")
-"""What never changes again."""
+"""States that never change again."""
 
 HOLDING: tuple[CopyState, ...] = ("offered", "claimed", "printing")
-"""What has a printer."""
+"""States in which a printer has the copy."""
 
 BEGUN: tuple[CopyState, ...] = ("claimed", "printing")
-"""What only its printer's word, or a person's, ends."""
+"""States that only the printer's report, or a user, ends."""
 
 TRIES = 3
 """Faults before its start after which a copy has failed."""
 
 FAULT_PAUSE = 600.0
-"""Seconds that a printer gets no copy of a job that it has declined for a fault."""
+"""Seconds for which a printer gets no copy of a job that it has declined for a fault."""
 
 SILENT_PAUSE = 120.0
 """The same for a printer that let the lease of an offer run out."""
@@ -33,11 +33,13 @@ class ListValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileFacts(ListValue, frozen=True):
-    """A file, by its hash, and what the analysis found in it; empty, 0 or None: it does not say.
+    """A file, by its hash, and the results of its analysis; empty, 0 or None: unknown.
 
     Attributes:
-        extent: of what is extruded: width, depth, and the height above the bed, mm.
-        hottest: the highest target of a hotend.
+        at: when it was uploaded, in s since 1970.
+        extent: of the extrusions: width, depth, and the height above the bed, in mm.
+        hottest: the highest target of a hotend, in °C.
+        seconds: the estimated print time.
     """
 
     sha256: str
@@ -54,18 +56,20 @@ class FileFacts(ListValue, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
-class JobWish(ListValue, frozen=True, forbid_unknown_fields=True):
-    """What a person submits.
+class Submission(ListValue, frozen=True, forbid_unknown_fields=True):
+    """A job as a client submits it.
 
     Attributes:
-        material: None is the file's, "" is any, "PLA; PVA" is both; so with the nozzle (0).
-        colour: of the first material, "" is any.
+        sha256: hash of a stored file; may be left out where the file comes with the submission.
+        name: of the job; empty: the file's.
+        material: None is the file's, "" is any, "PLA; PVA" needs both.
+        colour: of the first material; empty: any.
+        nozzle_mm: None is the file's, 0 is any.
         printers: the only ones that may print it; empty: all of the group.
-        key: the same key never makes a second job.
-        id: for a job that comes from the hub.
+        due: date in s since 1970.
     """
 
-    sha256: str
+    sha256: str = ""
     name: str = ""
     copies: int = 1
     material: str | None = None
@@ -77,13 +81,24 @@ class JobWish(ListValue, frozen=True, forbid_unknown_fields=True):
     due: float | None = None
     notes: str = ""
     held: bool = False
+
+
+class JobWish(Submission, frozen=True):
+    """A submission, and its sender.
+
+    Attributes:
+        by: name of the sender's API key.
+        key: idempotency key: the same key never makes a second job.
+        id: of a job that comes from the hub; empty: the list chooses one.
+    """
+
     by: str = ""
     key: str = ""
     id: str = ""
 
 
 class JobChanges(ListValue, frozen=True, forbid_unknown_fields=True):
-    """What is to be different; what is not there stays."""
+    """Changes to a job; fields that are left out stay as they are."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     copies: int | msgspec.UnsetType = msgspec.UNSET
@@ -101,8 +116,12 @@ class FarmCopy(ListValue, frozen=True):
     """One print of a job's file.
 
     Attributes:
-        wish: "cancel" where a person wants an end that its printer has not confirmed.
-        faults: attempts that ended before the start, by a fault.
+        parent: id of the copy that this one replaces; empty: none.
+        attempt: goes up with each offer; messages of earlier ones are refused.
+        nonce: of the claim; empty: not claimed.
+        wish: "cancel" where a user wishes an end that the printer has not confirmed; else empty.
+        faults: attempts that a fault ended before the start.
+        since: when it entered its state.
     """
 
     id: str
@@ -125,13 +144,14 @@ class FarmCopy(ListValue, frozen=True):
 
 
 class FarmJob(ListValue, frozen=True):
-    """A job, and how many of its copies are where.
+    """A job, with the numbers of its copies.
 
     Attributes:
-        size, extent, hottest, seconds, filament_mm: of its file.
+        size, extent, hottest, seconds, filament_mm: of its file, as in FileFacts.
+        rank: orders jobs of the same priority and due date.
         counts: copies by state.
-        revision: goes up with each change of its wishes.
-        site: where it was handed to; that site's list is the truth then.
+        revision: goes up with each change of the job itself, not of its copies.
+        site: that it was handed over to, whose list decides about it; empty: this one does.
     """
 
     id: str
@@ -165,7 +185,7 @@ class FarmJob(ListValue, frozen=True):
 
 
 class ListedEvent(ListValue, frozen=True):
-    """Who did what, and when."""
+    """An event: who did what, and when."""
 
     number: int
     at: float
@@ -186,10 +206,10 @@ class FileRef(ListValue, frozen=True):
 
 
 class Decline(ListValue, frozen=True):
-    """A printer that is not offered a job.
+    """A printer that is offered no copies of a job.
 
     Attributes:
-        until: None is for good, until the job is edited or released.
+        until: None: until the job is edited or released.
     """
 
     job: str

@@ -299,7 +299,7 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
         ({"nozzle_mm": float("nan")}, "nozzle_mm"),
         ({"priority": 2000}, "priority"),
         ({"due": float("inf")}, "due"),
-        ({"printers": ("../x",)}, "no name of a printer"),
+        ({"printers": ("../x",)}, "not a printer's name"),
         ({"name": "a\x1b[2J"}, "cannot be shown"),
         ({"notes": "n" * 4001}, "4001 characters"),
         ({"id": "1"}, "UUID"),
@@ -386,7 +386,7 @@ def test_why_it_waits(farm, wall):
     assert why() == ["no printer has joined the farm"]
     assert why(mk3=presence(PLA)) == ["no printer is in group large"]
     assert why(mk3=presence(PLA, group="large"), xl=presence(group="large")) == [
-        "no printer of group large has PETG loaded: mk3 has PLA, nobody has said what xl has loaded"
+        "no printer of group large has PETG loaded: mk3 has PLA, xl does not say what is loaded"
     ]
     uncleared = Presence(at=NOW, boot="b", group="large", state="Operational", tools=[petg])
     printing = presence(petg, ready=False, group="large", file="a.gcode", remaining_s=600)
@@ -490,11 +490,22 @@ def test_the_list_is_in_its_file_and_a_newer_one_is_left_alone(tmp_path, wall):
         JobList("mysql://x/y", wall)
 
 
-def test_the_tables_are_those_that_the_statements_know(farm):
-    with farm.read() as tx:
-        inspector = sa.inspect(tx.connection)
-        made = {table: {each["name"] for each in inspector.get_columns(table)} for table in inspector.get_table_names()}
-    assert made == {name: set(table.c.keys()) for name, table in schema.metadata.tables.items()}
+def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'farm.db'}"
+    JobList(url, wall).close()
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(
+        schema,
+        "STEPS",
+        {2: ("ALTER TABLE farm_keys ADD COLUMN note TEXT",), 3: ("UPDATE farm_counters SET value = 7",)},
+    )
+    for _ in range(2):  # the second time there is nothing to do
+        farm = JobList(url, wall)
+        with farm.read() as tx:
+            assert "note" in {each["name"] for each in sa.inspect(tx.connection).get_columns("farm_keys")}
+            values = dict(tx.rows(sa.select(schema.counters)))
+            assert values == {"schema": 3, "writer": 7}
+        farm.close()
 
 
 def test_an_offer_walks_along_an_index_however_long_the_list_is():
