@@ -7,7 +7,7 @@ from support.command_blocks import Block, blocks
 from support.processes import cannot_run
 from support.systemd_box import PORT, Printer
 
-# There is no network for apt-get; other tests run make install; an editor waits for its user; journalctl -f does not end.
+# There is no network for apt-get; other tests run make install; an editor waits for its user; journalctl -f never ends.
 PREAMBLE = """
 set -eu
 export USER=root
