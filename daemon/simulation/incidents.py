@@ -1,4 +1,4 @@
-"""Incidents: what went wrong in a simulated print, and how the host took it, in order."""
+"""Incidents: what went wrong in a simulated print, and how the host reacted, in order."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from daemon.core.job.controller import JobController
 from gcode.frozen import frozen
 from hal.printer import ActionRequested, ConnectionState, Event, FirmwareSaid, StateChanged
 
-MOST = 1000
-"""Incidents that are kept, the first ones; the rest is counted."""
+MAX_INCIDENTS = 1000
+"""The first incidents are recorded, up to this many; further ones are only counted."""
 
 _USUAL = {JobState.STARTING, JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED}
 
 
 @frozen
 class Incident:
-    """What happened `time` seconds after the print began, to whom: "printer", "connection" or "job"."""
+    """What happened `time` seconds after the print began; `who`: "printer", "connection" or "job"."""
 
     time: float
     who: str
@@ -31,10 +31,10 @@ class Incidents:
         self.kept: list[Incident] = []
         self.more = 0
         self._now = now
-        self._unusual = False  # the job is where an undisturbed one never is
+        self._unusual = False  # the job is in a state that an undisturbed print never has
 
     def listen(self, connection: Connection, jobs: JobController) -> None:
-        """Note what happens from now on."""
+        """Record incidents from now on."""
         connection.subscribe(self._on_event)
         jobs.subscribe(lambda state: self._on_job(state, jobs))
 
@@ -55,7 +55,7 @@ class Incidents:
         self._unusual = state not in _USUAL
 
     def _note(self, who: str, what: str) -> None:
-        if len(self.kept) < MOST:
+        if len(self.kept) < MAX_INCIDENTS:
             self.kept.append(Incident(round(self._now(), 3), who, what))
         else:
             self.more += 1

@@ -1,4 +1,4 @@
-"""The simulated printer that a profile describes."""
+"""Makes the simulated printer that a profile describes."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from hal.simulated.heater import CHAMBER, HeaterConfig
 
 FIRMWARES = {
     "marlin-1.0": "marlin1.0",
-    "prusa-buddy": "marlin2.1",  # whose kin it is
+    "prusa-buddy": "marlin2.1",  # it derives from that
 }
-"""What the simulated printer calls a profile's firmware, where that is not its own name."""
+"""The simulator's names of firmwares, where they differ from the profile's."""
 
 
 def firmware_name(profile: ProfileConfig) -> str:
@@ -22,7 +22,7 @@ def firmware_name(profile: ProfileConfig) -> str:
 
 
 def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
-    """Return the simulated printer with what the profile says of it; what it does not say stays as it is built."""
+    """Return the simulated printer with the profile's values; what the profile does not say stays as `built`."""
     known = machine(profile)
     reach = [_reach(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
     (x_low, x), (y_low, y), (z_low, z) = reach
@@ -42,13 +42,13 @@ def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> Firmware
 
 
 def _hotter(built: HeaterConfig, target: float) -> HeaterConfig:
-    """Return the heater with protections that let it have this target."""
+    """Return the heater with protections that allow this target."""
     limits = built.limits
     return replace(built, limits=replace(limits, maximum=max(limits.maximum, target + limits.overshoot)))
 
 
 def sized(profile: ProfileConfig, built: FirmwareConfig) -> ProfileConfig:
-    """Return a profile that says how far the simulated printer goes, where nobody has said it of the real one."""
+    """Return the profile, with the simulated printer's size if it has none."""
     if profile.sized:
         return profile
     x, y, z = built.volume

@@ -1,4 +1,4 @@
-"""Outcome: what became of a simulated print, as plain data."""
+"""Outcome: the result of a simulated print, as plain data."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, field
@@ -9,13 +9,13 @@ from daemon.simulation.series import Sample
 from gcode.frozen import frozen, mutable
 
 BITS_A_BYTE = 10  # start bit, eight data bits, stop bit
-STARVING = 4  # moves in the planner; with fewer, each line that is late slows the machine down
+STARVING = 4  # moves in the planner; with fewer, each late line slows the machine down
 _SAME = 1e-6  # s
-WIRE_FULL = 0.8  # of what the wire carries
+WIRE_FULL = 0.8  # share of the wire's capacity from which on it counts as full
 
 
 def moves(count: int) -> str:
-    """Return so many moves, in words."""
+    """Return a number of moves, in words."""
     return "1 move" if count == 1 else f"{count} moves"
 
 
@@ -31,7 +31,7 @@ class LayerTime:
 
 @frozen
 class UnderrunPlace:
-    """The machine stood still for want of a move: seconds of the print, the line that was late, for how long."""
+    """The planner ran empty: when (seconds of the print), the line that was late, for how long."""
 
     time_s: float
     line: int | None
@@ -40,7 +40,7 @@ class UnderrunPlace:
 
 @frozen
 class FaultHappened:
-    """What the scenario has let go wrong: seconds of the print, what, the line that it hit or that came before."""
+    """A fault of the scenario: when (seconds of the print), its kind, the line that it hit or the one before."""
 
     time_s: float
     what: str
@@ -49,9 +49,9 @@ class FaultHappened:
 
 @frozen
 class Bottleneck:
-    """A stretch in which the planner had next to nothing to plan with; seconds of the print.
+    """A stretch in which the planner was nearly empty; times in seconds of the print.
 
-    `cause` is "wire" where it was full, else "answers": the host had to wait for them.
+    `cause` is "wire" if the wire was full, else "answers": the host had to wait for them.
     """
 
     from_s: float
@@ -71,7 +71,7 @@ class HeaterSpan:
 
 @frozen
 class Span:
-    """A stretch of the print, in seconds of it: a pause, of whatever `kind`."""
+    """A pause, in seconds of the print."""
 
     from_s: float
     to_s: float
@@ -80,14 +80,14 @@ class Span:
 
 @frozen
 class Outcome:
-    """A simulated print. Seconds count from its start; `lines` are those of the file that were accepted.
+    """The result of a simulated print. Seconds count from its start; `lines` are the accepted lines of the file.
 
     Attributes:
-        exact: the file's lines arrived exactly once, in their order: the verdict as a stream.
-        clipped: moves that the firmware has cut short at the end of an axis; `clipped_laying` of them lay material.
-        prevented: moves along the bed for which it has pushed out no filament; `prevented_mm` of it in all.
-        errors: what the analysis says of the file for this printer, as do `warnings`.
-        pauses: of the job, and of the firmware that waits for somebody (M0, M600).
+        exact: the file's lines arrived exactly once, in order.
+        clipped: moves that the firmware cut short at the end of an axis; `clipped_laying` of them laid material.
+        prevented: moves along the bed without their filament, `prevented_mm` in all.
+        errors: what the analysis finds in the file for this printer, as in `warnings`.
+        pauses: of the job, and of the firmware while it waited for its user (M0, M600).
     """
 
     exact: bool
@@ -125,18 +125,18 @@ class Outcome:
 
     @property
     def against(self) -> list[str]:
-        """What says that the part is not what the file describes; empty: it came out."""
-        # a command that is left out, or that saves something, does not harm the part
-        found = [each for each in self.errors if not each.startswith("M")]
+        """Why the part is not what the file describes; empty: it is."""
+        # M commands that are left out, or that store settings, do not harm the part
+        reasons = [each for each in self.errors if not each.startswith("M")]
         if self.state != "COMPLETED":
-            found.insert(0, f"the print ended {self.state.lower()}")
-        if self.clipped_laying and any("outside" in each for each in found):
-            found.append(f"cut short at the end of an axis: {moves(self.clipped_laying)} with material")
+            reasons.insert(0, f"the print ended {self.state.lower()}")
+        if self.clipped_laying and any("outside" in each for each in reasons):
+            reasons.append(f"cut short at the end of an axis: {moves(self.clipped_laying)} with material")
         if self.prevented:
-            found.append(
+            reasons.append(
                 f"nothing was laid by {moves(self.prevented)}: {self.prevented_mm:.1f} mm of filament were not extruded"
             )
-        return found
+        return reasons
 
     @property
     def good(self) -> bool:
@@ -144,7 +144,7 @@ class Outcome:
         return self.exact and not self.against
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as one object for JSON."""
+        """Return the outcome as an object for JSON."""
         return {**asdict(self), "good": self.good, "against": self.against}
 
 
@@ -160,16 +160,16 @@ class _Stretch:
 
 
 def starves(sample: Sample) -> bool:
-    """Tell whether lines came, and the planner had next to nothing all the same."""
+    """Tell whether the planner was nearly empty although lines came."""
     return sample.fill < STARVING and sample.lines > 0
 
 
 def bottlenecks(looks: Iterable[tuple[Sample, float]], baudrate: int | None) -> list[Bottleneck]:
-    """Return the stretches, longer than one look, in which the planner starved.
+    """Return the stretches, longer than one sample, in which the planner starved.
 
     Args:
-        looks: samples, as they were taken and not joined, each with the seconds since the one before.
-        baudrate: of the wire; None where bytes take no time.
+        looks: samples as they were taken, not joined, each with the seconds since the one before.
+        baudrate: of the wire; None: bytes take no time.
     """
     stretches: list[_Stretch] = []
     for sample, interval in looks:
@@ -195,7 +195,7 @@ def _named(stretch: _Stretch, baudrate: int | None) -> Bottleneck:
 
 @mutable
 class Thermometer:
-    """Follows what the heaters do."""
+    """Follows the heaters' readings."""
 
     spans: dict[str, HeaterSpan] = field(default_factory=dict)
 

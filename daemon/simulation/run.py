@@ -1,4 +1,4 @@
-"""A print from its file to the machine, all of it on one clock that jumps: streamer, job, link, firmware, motion."""
+"""Simulation: a whole print on one virtual clock: streamer, job, link, firmware, motion."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from daemon.core.job.controller import JobController
 from daemon.core.job.survival import Survival
 from daemon.errors import JobConflict, ServiceError
 from daemon.simulation import outcome
-from daemon.simulation.incidents import MOST, Incidents
+from daemon.simulation.incidents import MAX_INCIDENTS, Incidents
 from daemon.simulation.outcome import FaultHappened, LayerTime, Outcome, Span, Thermometer, UnderrunPlace
 from daemon.simulation.series import Sample, Series
-from daemon.simulation.stand_ins import InlineExecutor, NoStore, TellingPrinter, UnkeptFile
+from daemon.simulation.stand_ins import InlineExecutor, NoStore, ReportingPrinter, UnkeptFile
 from daemon.simulation.witness import PrintCheck, Witness
 from gcode.frozen import frozen
 from gcode.planner import PLACES
@@ -32,32 +32,32 @@ from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.tape import Tape
 
 CONNECTING = 120.0
-"""Seconds in which the printer has to be ready."""
+"""Seconds within which the printer has to be ready."""
 
 ATTENDED = 60.0
-"""Seconds after which somebody comes to a print that is paused, or to a printer that asks for them."""
+"""Seconds after which the simulated user comes to a paused print, or to a printer that asks for its user."""
 
 AFTERWARDS = 30.0
-"""Seconds that the printer is watched after a print that did not end well."""
+"""Seconds for which the printer is watched after a print that did not complete."""
 
-LONGEST = 60 * 86400.0
+MAX_DURATION = 60 * 86400.0
 """Seconds that a print may take."""
 
 
 class SimulationError(ServiceError):
-    """The print could not be simulated, or it never ends."""
+    """The print could not be simulated, or never ends."""
 
 
 @frozen
 class SimulationPlan:
-    """What is to be simulated.
+    """What to simulate.
 
     Attributes:
         file: the G-code.
         firmware: the printer.
-        address: what the printer is called.
-        record: where the session is to be recorded.
-        keep_path: the tool's path is wanted.
+        address: the printer's.
+        record: the file to record the session in.
+        keep_path: record the tool's path.
         config: of the host.
     """
 
@@ -90,7 +90,7 @@ class MeteredTransport(SimulatedTransport):
 
 
 def _tape(plan: SimulationPlan, clock: Callable[[], float]) -> Tape | None:
-    """Return where the session is recorded; nothing in the file depends on when or where it was made.
+    """Return the recording of the session; nothing in it depends on when or where it was made.
 
     Raises:
         SimulationError: the file cannot be written.
@@ -104,7 +104,7 @@ def _tape(plan: SimulationPlan, clock: Callable[[], float]) -> Tape | None:
 
 
 class Simulation:
-    """One print, from the connection to the cold printer."""
+    """One print, from connecting to disconnecting."""
 
     def __init__(self, plan: SimulationPlan, on_progress: Callable[[SimulationProgress], None]) -> None:
         """Make everything; needs a running loop.
@@ -134,12 +134,12 @@ class Simulation:
         self._config = config
         self._began = self._loop.time()
         self._device_began = 0.0
-        self._asked_at: float | None = None  # the printer waits for somebody since then
+        self._asked_at: float | None = None  # since when the printer waits for its user
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._pauses: list[Span] = []
         self._starved: list[tuple[Sample, float]] = []
-        self._seen = (0, 0)  # lines and bytes until the last sample
+        self._sampled = (0, 0)  # lines and bytes up to the last sample
         self._peak_bytes = 0.0
 
     @property
@@ -148,15 +148,15 @@ class Simulation:
         return self._loop.time() - self._began
 
     def _make(self, _address: Address, settings: LinkSettings, _wrap: object) -> Printer:
-        """Connect to the one printer, on which a new transport finds what the last one left."""
-        made = self._transport = MeteredTransport(self.firmware, self._plan.address, clock=self._clock)
-        transport: MeteredTransport | RecordingTransport = made
+        """Make a printer; its new transport leads to the same firmware as the last one."""
+        metered = self._transport = MeteredTransport(self.firmware, self._plan.address, clock=self._clock)
+        transport: MeteredTransport | RecordingTransport = metered
         if self._tape is not None:
-            transport = RecordingTransport(made, self._tape, self._loop.time)
-        return TellingPrinter(transport, settings, self._connection.logbook, self.witness.sent_besides)
+            transport = RecordingTransport(metered, self._tape, self._loop.time)
+        return ReportingPrinter(transport, settings, self._connection.logbook, self.witness.sent_besides)
 
     async def run(self) -> Outcome:
-        """Print; return what became of it.
+        """Print; return the outcome.
 
         Raises:
             SimulationError: the printer is never ready, or the print never ends.
@@ -164,10 +164,10 @@ class Simulation:
         try:
             await self._connect()
             self._start()
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(MAX_DURATION):
                 duration = await self._print()
         except TimeoutError:
-            raise SimulationError(f"the print has not ended after {LONGEST / 86400:g} days") from None
+            raise SimulationError(f"the print has not ended after {MAX_DURATION / 86400:g} days") from None
         finally:
             await self._connection.disconnect()
             if self._tape is not None:
@@ -181,7 +181,7 @@ class Simulation:
                 while not self._connection.ready:  # noqa: ASYNC110 - the state is what clients poll
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            reason = self._connection.error or "it says nothing"
+            reason = self._connection.error or "it sends nothing"
             raise SimulationError(f"the simulated printer was not ready after {CONNECTING:g} s: {reason}") from None
 
     def _start(self) -> None:
@@ -201,10 +201,10 @@ class Simulation:
         self._jobs.start()
 
     async def _print(self) -> float:
-        """Watch until the print has ended; return how many seconds it took."""
+        """Watch until the print has ended; return its duration in s."""
         while self._jobs.active:
             await asyncio.sleep(self.series.interval)
-            self._look()
+            self._sample()
             self._attend()
         ended = self._ended_at()
         if self._jobs.state is not JobState.COMPLETED:
@@ -212,33 +212,33 @@ class Simulation:
         return ended
 
     def _ended_at(self) -> float:
-        """Return the seconds that the job counted, pauses included: the last look was some time after its end."""
+        """Return the duration that the job counted, with pauses: the last sample is from some time after its end."""
         printed = self._jobs.progress.print_time
         return self._time if printed is None else printed + self._paused_s
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         """Take a sample."""
         lines, sent = self.witness.counters.accepted, self._transport.sent if self._transport else 0
-        known = self._connection.heaters.items()
+        heaters = self._connection.heaters.items()
         sample = Sample(
             self._time,
-            lines - self._seen[0],
-            sent - self._seen[1] if sent >= self._seen[1] else sent,
+            lines - self._sampled[0],
+            sent - self._sampled[1] if sent >= self._sampled[1] else sent,
             PLACES - self.firmware.board.planner.free(self.firmware.now),
-            {name: reading.actual for name, reading in known},
-            {name: reading.target or 0.0 for name, reading in known},
+            {name: reading.actual for name, reading in heaters},
+            {name: reading.target or 0.0 for name, reading in heaters},
         )
-        self._seen = (lines, sent)
+        self._sampled = (lines, sent)
         if outcome.starves(sample):
             self._starved.append((sample, self.series.interval))
         self._peak_bytes = max(self._peak_bytes, sample.bytes / self.series.interval)
-        for name, reading in known:
+        for name, reading in heaters:
             self._heat.read(sample.time, name, reading.actual, reading.target or 0.0)
         self.series.add(sample)
         self._on_progress(SimulationProgress(sample.time, self._jobs.progress.offset or 0, len(self.witness.layers)))
 
     def _attend(self) -> None:
-        """Do what somebody would do after a while: answer what the printer asks, resume a print that is paused."""
+        """Do what a user would do after ATTENDED seconds: answer the printer, resume a paused print."""
         now = self._loop.time()
         if self._asked_at is not None and not self.firmware.asks_user:
             self._note_pause(self._asked_at, now, "waits for somebody")
@@ -257,16 +257,16 @@ class Simulation:
                 self._jobs.resume()
 
     def _note_pause(self, began: float, ended: float, kind: str) -> None:
-        if len(self._pauses) < MOST:
+        if len(self._pauses) < MAX_INCIDENTS:
             self._pauses.append(Span(round(began - self._began, 3), round(ended - self._began, 3), kind))
 
-    # -- what became of it ---------------------------------------------------------------------------------
+    # -- outcome -------------------------------------------------------------------------------------------
 
     def _outcome(self, duration: float) -> Outcome:
         witness, baudrate = self.witness, self._plan.firmware.baudrate
         verdict = witness.print_verdict()
         state = self._jobs.state
-        carried = self._peak_bytes * outcome.BITS_A_BYTE / baudrate if baudrate else None
+        wire_share = self._peak_bytes * outcome.BITS_A_BYTE / baudrate if baudrate else None
         return Outcome(
             exact=verdict.exact and state is JobState.COMPLETED,
             difference=verdict.difference,
@@ -283,7 +283,7 @@ class Simulation:
             filament_by_tool={tool: round(length, 3) for tool, length in witness.extruded.items()},
             peak_lines_per_s=witness.peak_lines,
             peak_bytes_per_s=round(self._peak_bytes, 1),
-            peak_wire_share=None if carried is None else round(min(1.0, carried), 3),
+            peak_wire_share=None if wire_share is None else round(min(1.0, wire_share), 3),
             underruns=witness.counters.underruns,
             underruns_s=round(sum(each.seconds for each in witness.underruns), 3),
             underrun_places=self._underruns(),
@@ -313,5 +313,5 @@ class Simulation:
         ]
 
     def _of_print(self, device_time: float) -> float:
-        """Return a time of the device's as seconds of the print."""
+        """Return a time of the device as seconds of the print."""
         return round(device_time - self._device_began, 3)

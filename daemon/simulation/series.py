@@ -1,21 +1,21 @@
-"""Series: what is looked at each second of a print, in a bounded number of samples."""
+"""Series: regular samples of a print, in a bounded number."""
 
 from dataclasses import field
 
 from gcode.frozen import mutable
 
-MOST = 4096
-"""Samples at which two become one; an even number."""
+MAX_SAMPLES = 4096
+"""At this number of samples, each two are joined into one; an even number."""
 
 
 @mutable
 class Sample:
-    """One look at the print.
+    """The state of the print at one moment.
 
     Attributes:
         time: seconds since the print began.
-        lines: the firmware has accepted since the last sample.
-        bytes: on the wire to the printer since the last sample.
+        lines: accepted since the last sample.
+        bytes: sent to the printer since the last sample.
         fill: moves in the planner.
         temperatures: °C by heater.
         targets: °C by heater, where one is set.
@@ -43,11 +43,11 @@ class Series:
     def add(self, sample: Sample) -> None:
         """Take the newest sample."""
         self.samples.append(sample)
-        if len(self.samples) == MOST:
+        if len(self.samples) == MAX_SAMPLES:
             self._thin_out()
 
     def _thin_out(self) -> None:
-        """Join two samples into one each: sums stay sums, of two fills the lower one counts."""
+        """Join each two samples into one: sums are added, and of two fills the lower one counts."""
         pairs = zip(self.samples[::2], self.samples[1::2], strict=True)
         self.samples = [_joined(first, second) for first, second in pairs]
         self.interval *= 2

@@ -1,4 +1,4 @@
-"""What takes the place of threads, disk and line: on a clock that jumps nobody may wait for real things."""
+"""Stand-ins for threads, disk and store: on a virtual clock nothing may wait for real ones."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,23 +18,23 @@ T = TypeVar("T")
 
 
 class InlineExecutor(ThreadPoolExecutor):
-    """Does the work at once, on the caller's thread: reading a file takes no virtual time.
+    """Does the work at once, on the caller's thread, so that reading a file takes no virtual time.
 
-    It is a pool, but one that never starts a thread, because a loop's own executor has to be one.
+    It is a thread pool, though one without threads, because a loop's default executor has to be one.
     """
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do it, and return a future that is done."""
+        """Do the work, and return a future that is done."""
         future: Future[T] = Future()
         try:
             future.set_result(work(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - whoever asks for the result gets it
+        except Exception as error:  # noqa: BLE001 - the future raises it
             future.set_exception(error)
         return future
 
 
 class NoStore(Store):
-    """A store that keeps nothing; a job without a number in it is not recorded."""
+    """A store that records nothing."""
 
     def __init__(self) -> None:
         super().__init__(wall=lambda: 0.0, on_trouble=lambda _: None)
@@ -44,46 +44,46 @@ class NoStore(Store):
         return None
 
     async def unfinished_jobs(self) -> list[JobRecord]:
-        """Know of no job."""
+        """Return no job."""
         return []
 
 
 class UnkeptFile(KeptFile):
-    """The file of the job without a name of its own: no other host comes, and nothing is to be left on the disk."""
+    """The file of the job without a hard link: there is no next host, and nothing must be left on the disk."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, folder)
-        self.beneath = None  # a person names the file, wherever it is
+        self.beneath = None  # the user names the file, which may be anywhere
 
     def keep(self, path: str, stream: FileStream) -> FileMark:
-        """Return by what the file is known again."""
+        """Return what identifies the file."""
         return FileMark(path, stream.size, stream.mtime_ns, stream.inode)
 
     def find(self, mark: FileMark) -> Path:
-        """Return where the file is."""
+        """Return the path of the file."""
         return self._uploads / mark.path
 
     def drop(self) -> None:
-        """There is nothing to be removed."""
+        """Do nothing: there is no link."""
 
 
-class TellingPrinter(LinePrinter):
-    """The driver, which also tells what is sent besides a file's lines."""
+class ReportingPrinter(LinePrinter):
+    """The driver, which also reports the commands that are sent beside the file's lines."""
 
     def __init__(
-        self, transport: Transport, settings: LinkSettings, logbook: Logbook, told: Callable[[str], None]
+        self, transport: Transport, settings: LinkSettings, logbook: Logbook, on_sent: Callable[[str], None]
     ) -> None:
         super().__init__(transport, settings, logbook)
-        self._told = told
+        self._on_sent = on_sent
         self._rest.send = self.send
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job."""
-        self._told(self.check(command).decode())
+        self._on_sent(self.check(command).decode())
         return await super().send(command, urgent=urgent, step=step)
 
     def submit(self, *commands: str | bytes) -> None:
         """Queue a client's commands."""
         for command in commands:
-            self._told((command if isinstance(command, bytes) else self.check(command)).decode())
+            self._on_sent((command if isinstance(command, bytes) else self.check(command)).decode())
         super().submit(*commands)

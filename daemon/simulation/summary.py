@@ -1,4 +1,4 @@
-"""The outcome of a simulated print, for a person to read."""
+"""The outcome of a simulated print, as text."""
 
 import re
 from collections import Counter
@@ -9,7 +9,7 @@ from daemon.simulation.outcome import Bottleneck, Outcome, moves
 
 _NUMBER = re.compile(r"\d+")
 
-SHOWN = 10  # of each kind; the JSON has them all
+MAX_SHOWN = 10  # lines of each kind; the JSON has them all
 
 
 def summary(outcome: Outcome, name: str) -> Iterator[str]:
@@ -35,7 +35,7 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
 
 def clock_time(seconds: float) -> str:
     """Return a duration as h:mm:ss."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)  # a fault may come while it connects
+    minutes, rest = divmod(max(0, round(seconds)), 60)  # a fault may come before the print begins
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
 
@@ -56,7 +56,7 @@ def _as_print(outcome: Outcome) -> str:
 
 
 def _analysis(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """Yield what the analysis says, and what the firmware did about it."""
+    """Yield the findings of the analysis, and what the firmware did about them."""
     yield from (("warning", text) for text in outcome.warnings)
     yield from (("error", text) for text in outcome.errors if text not in outcome.against)
     if outcome.clipped:
@@ -102,9 +102,9 @@ def _bottlenecks(outcome: Outcome) -> Iterator[str]:
     yield from _first_lines([_stretch(each) for each in outcome.bottlenecks])
 
 
-def _stretch(found: Bottleneck) -> str:
-    span = f"{clock_time(found.from_s)} to {clock_time(found.to_s)}"
-    return f"{span}, {found.lines_per_s:g} lines/s, limited by {_cause(found.cause)}"
+def _stretch(bottleneck: Bottleneck) -> str:
+    span = f"{clock_time(bottleneck.from_s)} to {clock_time(bottleneck.to_s)}"
+    return f"{span}, {bottleneck.lines_per_s:g} lines/s, limited by {_cause(bottleneck.cause)}"
 
 
 def _cause(cause: str) -> str:
@@ -122,7 +122,7 @@ def _events(outcome: Outcome) -> Iterator[str]:
     if outcome.events:
         yield "  the host"
         alike: dict[tuple[str, str], list[Incident]] = {}
-        for number, each in enumerate(outcome.events):  # what the printer says differs by its numbers at most
+        for number, each in enumerate(outcome.events):  # messages of the printer may differ in numbers
             kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)
             alike.setdefault((each.who, kind), []).append(each)
         lines = [f"{clock_time(first.time)} {first.who} {first.what}" + _more(rest) for first, *rest in alike.values()]
@@ -134,7 +134,7 @@ def _more(rest: list[Incident]) -> str:
 
 
 def _first_lines(lines: list[str], more: int = 0) -> Iterator[str]:
-    for line in lines[:SHOWN]:
+    for line in lines[:MAX_SHOWN]:
         yield f"             {line}"
-    if rest := max(0, len(lines) - SHOWN) + more:
+    if rest := max(0, len(lines) - MAX_SHOWN) + more:
         yield f"             … and {rest} more"

@@ -1,4 +1,4 @@
-"""Witness: the simulated printer's end of the print, watched in little memory."""
+"""Witness: the oracle of a simulated print, in little memory."""
 
 import math
 from array import array
@@ -11,39 +11,39 @@ from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.oracle import Oracle
 
 STOPS = ("M112",)  # written raw by an emergency stop
-SYNC = "M118 nozzled"  # by which the link finds its place among the answers again
-_REPEATED = 16  # lines that a firmware may have sent again
+SYNC = "M118 nozzled"  # the link finds its place among the answers by it
+_REPEATED = 16  # lines that a firmware may request again
 
 
 class PrintCheck(FileCheck):
-    """Compares with a file, and knows what the host has sent besides it."""
+    """Compares the commands with a file, and knows which ones the host has sent beside it."""
 
     def __init__(self, path: Path, *, host_waits: bool, unknown: Container[str] = ()) -> None:
         super().__init__(path, STOPS, host_waits=host_waits, unknown=unknown)
         self._own: Counter[str] = Counter()
-        self._number: int | None = None  # of the command that is looked at
-        self._came: deque[tuple[int | None, str]] = deque(maxlen=_REPEATED)  # what the host has sent besides, lately
+        self._number: int | None = None  # of the present command
+        self._extra: deque[tuple[int | None, str]] = deque(maxlen=_REPEATED)  # beside the file
 
     def allow(self, command: str) -> None:
-        """Expect this command once besides the file's lines."""
+        """Expect this command once, beside the file's lines."""
         self._own[command] += 1
 
     def take(self, number: int | None, command: str) -> None:
-        """Compare one command; what was sent besides may come again by its number: Prusa repeats it after a pause."""
+        """Compare one command. One beside the file may come twice: Prusa's firmware requests it again after a pause."""
         self._number = number
-        if number is None or (number, command) not in self._came:
+        if number is None or (number, command) not in self._extra:
             super().take(number, command)
 
     def _is_besides(self, command: str) -> bool:
         if self._own[command] > 0:
             self._own[command] -= 1
-            self._came.append((self._number, command))
+            self._extra.append((self._number, command))
             return True
         return command.startswith(SYNC) or super()._is_besides(command)
 
 
 class MovedPath:
-    """Where the tool went: one entry a move, 20 bytes."""
+    """The path of the tool: 20 bytes for each move."""
 
     def __init__(self) -> None:
         self.x, self.y, self.z = array("f"), array("f"), array("f")
@@ -64,12 +64,12 @@ class Witness(Oracle):
     """The oracle of one print.
 
     Args:
-        keep_path: the path is wanted, for a plot.
+        keep_path: record the path, for a plot.
 
     Attributes:
-        check: compares the commands that come with the file; None before the print.
-        peak_lines: the most lines that were accepted within one second.
-        moves: the path, where it is wanted.
+        check: compares the accepted commands with the file; None: before the print.
+        peak_lines: the most lines accepted within one second.
+        moves: the path, if it is recorded.
     """
 
     def __init__(self, *, keep_path: bool = False) -> None:
@@ -98,12 +98,12 @@ class Witness(Oracle):
             self.moves.add(move, began)
 
     def sent_besides(self, command: str) -> None:
-        """Know that the host has sent a command that is none of the file's."""
+        """Note a command that the host has sent beside the file's lines."""
         if self.check is not None:
             self.check.allow(command)
 
     def print_verdict(self) -> Verdict:
-        """Return whether the file came exactly once, as far as it has come."""
+        """Return whether the lines of the file have come exactly once so far."""
         if self.check is None:
             return Verdict(exact=False, lines=0, of=0, difference="the print never began")
         return self.check.verdict()

@@ -1,7 +1,7 @@
-"""Faults: does to a simulated printer what its scenario says, when it says so.
+"""Faults: carries out the faults of a scenario on a simulated printer.
 
-Everything random has a seed of its own, made of the printer's and the fault's place in the scenario; and it does
-not matter in which pieces bytes come. So the same seed gives the same bytes.
+Each fault has a random generator of its own, with a seed from the printer's seed and the fault's index in the scenario,
+and it does not matter in which pieces bytes come. So the same seed gives the same bytes.
 """
 
 import math
@@ -17,7 +17,7 @@ from hal.simulated.scenario import Fault, Scenario
 if TYPE_CHECKING:
     from hal.simulated.firmware import Firmware
 
-_LOOK = 0.25  # s between two looks at a temperature that something waits for
+_CHECK_INTERVAL = 0.25  # s between two checks of a temperature that a fault waits for
 _BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
 _ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
 _LINES = frozenset({"resend"})
@@ -27,7 +27,7 @@ Piece = tuple[bytes, float]
 
 
 class FaultRecord(NamedTuple):
-    """What has gone wrong: the device's time in seconds, the fault, the line that it hit or that came before it."""
+    """A fault that has happened: the device's time in s, its kind, the line that it hit or the one before."""
 
     time: float
     what: str
@@ -35,18 +35,18 @@ class FaultRecord(NamedTuple):
 
 
 class _Armed:
-    """One fault, with what is left of it."""
+    """One fault, and how often it is still to happen."""
 
     def __init__(self, fault: Fault, seed: str, note: Callable[[Fault, int | None], None]) -> None:
         self.fault = fault
         self._note = note
         self.left = fault.times
-        self.ready = fault.time is None and fault.temperature is None  # what it waits for has come
-        self.random = random.Random(seed)  # noqa: S311 - to be repeated at will
+        self.ready = fault.time is None and fault.temperature is None  # its time or temperature has come
+        self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._skip = self._draw()
 
     def hits(self, line: int | None) -> bool:
-        """Tell whether the next opportunity, in this line, is taken; counts it."""
+        """Tell whether the fault happens at this opportunity, in this line; counts it."""
         if not self.left or not self.ready or (self.fault.line is not None and self.fault.line != line):
             return False
         if self._skip:
@@ -58,7 +58,7 @@ class _Armed:
         return True
 
     def next_hit(self, length: int) -> int:
-        """Return which of the next `length` opportunities is taken first, without a look at the line; -1: none."""
+        """Return at which of the next `length` opportunities, in any line, the fault happens first; -1: at none."""
         if not self.left or not self.ready:
             return -1
         if self._skip >= length:
@@ -70,7 +70,7 @@ class _Armed:
         return at
 
     def _draw(self) -> int:
-        """Return how many opportunities pass before the next one is taken."""
+        """Return how many opportunities pass before the fault happens."""
         chance = self.fault.probability
         if chance is None or chance >= 1:
             return 0
@@ -78,7 +78,7 @@ class _Armed:
 
 
 class _Damage:
-    """One direction of the line: damages bytes that pass."""
+    """Damages the bytes that pass in one direction."""
 
     def __init__(self, armed: list[_Armed], count_lost: Callable[[int], None]) -> None:
         self._armed = armed
@@ -87,7 +87,7 @@ class _Damage:
         self._late = 0.0
 
     def pieces(self, data: bytes, line: int | None) -> Iterator[Piece]:
-        """Yield what becomes of bytes of this line; an empty line number stands for none."""
+        """Yield the bytes of this line as they arrive; `line` None: it has no number."""
         for armed in self._armed:
             data = self._damage(armed, data, line)
         late, self._late = self._late, 0.0
@@ -116,7 +116,7 @@ class _Damage:
         """Return where in these bytes the fault begins; -1: not in them."""
         if armed.fault.probability is not None:
             return armed.next_hit(length)
-        # somewhere within the line, but not at its end: who waits for a line end shall get it
+        # somewhere within the line, but never its end
         return armed.random.randrange(max(1, length - 1)) if armed.hits(line) else -1
 
     def _spoil(self, armed: _Armed, data: bytes) -> bytes:
@@ -138,7 +138,7 @@ class Faults:
 
     Attributes:
         due: when `advance` has something to do.
-        happened: what has gone wrong, the first of it.
+        happened: the faults so far, up to a limit.
     """
 
     def __init__(self, scenario: Scenario, seed: int, firmware: "Firmware") -> None:
@@ -153,40 +153,40 @@ class Faults:
         self._to_do: list[Fault] = []
         self._line: int | None = None  # the last that was accepted
         self._sent = self._accepted = self._answered = 0  # lines, by which those without a number are counted
-        self._held = False  # the answer to come is a late one
+        self._held = False  # the next answer is a late one
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
         self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
-        self._begun = b""  # of a line to the printer whose end is not there yet
+        self._partial = b""  # the beginning of an incomplete line to the printer
 
     def _note(self, fault: Fault, line: int | None) -> None:
-        if len(self.happened) < _MOST_NOTED:
+        if len(self.happened) < _MAX_RECORDS:
             self.happened.append(FaultRecord(self._firmware.now, fault.what, self._line if line is None else line))
 
     def _count_overrun(self, lost: int) -> None:
         self._firmware.oracle.counters.overruns += lost
 
-    # ── what the firmware asks ──────────────────────────────────────────────────────────────────────────────
+    # ── for the firmware ────────────────────────────────────────────────────────────────────────────────────
 
     def damage_to_printer(self, data: bytes) -> Iterator[Piece]:
-        """Yield what becomes of bytes that the host has sent, line by line."""
+        """Yield the bytes of the host as they arrive at the printer, line by line."""
         for part in data.splitlines(keepends=True):
-            line, self._begun = self._begun + part, b""
+            line, self._partial = self._partial + part, b""
             yield from self._to_printer.pieces(part, _number(line, self._sent + 1))
             if part.endswith(b"\n"):
                 self._sent += 1
             else:
-                self._begun = line[:_LONGEST]
+                self._partial = line[:_PREFIX]
 
     def damage_to_host(self, data: bytes) -> Iterator[Piece]:
-        """Yield what becomes of a line that the firmware says."""
+        """Yield the bytes of a line of the firmware as they arrive at the host."""
         return self._to_host.pieces(data, self._line)
 
     def refuses(self, number: int | None) -> bool:
-        """Tell whether a good numbered line is to be taken for a bad one."""
+        """Tell whether the firmware must refuse a good numbered line."""
         return number is not None and any(each.hits(number) for each in self._lines)
 
     def accepted(self, number: int | None) -> None:
-        """Take notice of a line that is in the command queue; what it sets off comes in a moment."""
+        """Note a line that is in the command queue; a fault that it triggers comes at the next step."""
         self._accepted += 1
         self._line = self._accepted if number is None else number
         for each in self._events:
@@ -195,7 +195,7 @@ class Faults:
                 self.due = self._firmware.now
 
     def late(self, number: int | None) -> float:
-        """Return by how many seconds the answer that is due now is late; asked again when they are over, 0."""
+        """Return by how many seconds the answer that is due now is late; called again after these, 0."""
         if self._held:
             self._held = False
             return 0.0
@@ -206,7 +206,7 @@ class Faults:
         return found.fault.duration if found else 0.0
 
     def answers(self, number: int | None) -> int:
-        """Return how often the answer to a line is said: 0, 1 or 2 times."""
+        """Return how often the answer to a line is sent: 0, 1 or 2 times."""
         for each in self._answers:
             if each.fault.what != "late_ok" and each.hits(self._of(number)):
                 return 0 if each.fault.what == "lose_ok" else 2
@@ -216,36 +216,36 @@ class Faults:
         return self._answered if number is None else number
 
     def forget(self) -> None:
-        """Forget the line under way, as a reset does."""
-        self._begun, self._held = b"", False
+        """Forget the incomplete line, as a reset does."""
+        self._partial, self._held = b"", False
 
     @property
     def pending(self) -> bool:
-        """Something is to be done at once, before the firmware goes on."""
+        """A fault is due before the firmware goes on."""
         return self.due <= self._firmware.now
 
-    # ── what comes by itself ────────────────────────────────────────────────────────────────────────────────
+    # ── events ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def advance(self) -> None:
         """Do what is due now."""
         if self.due > self._firmware.now:
             return
-        self._look()
+        self._arm_due()
         to_do, self._to_do = self._to_do, []
-        self.due = min((self._next_look(each) for each in self._waiting), default=math.inf)
+        self.due = min((self._next_check(each) for each in self._waiting), default=math.inf)
         for fault in to_do:
             ACTIONS[fault.what](self._firmware, fault)
 
-    def _next_look(self, armed: _Armed) -> float:
-        return self._firmware.now + _LOOK if armed.fault.time is None else armed.fault.time
+    def _next_check(self, armed: _Armed) -> float:
+        return self._firmware.now + _CHECK_INTERVAL if armed.fault.time is None else armed.fault.time
 
-    def _look(self) -> None:
-        """Make ready what has waited long enough."""
+    def _arm_due(self) -> None:
+        """Make the faults ready whose time or temperature has come."""
         for each in [each for each in self._waiting if self._has_come(each.fault)]:
             self._waiting.remove(each)
             each.ready = True
             if each.fault.what in ACTIONS:
-                self._to_do.extend([each.fault] * int(min(each.left, _MOST_AT_ONCE)))
+                self._to_do.extend([each.fault] * int(min(each.left, _MAX_REPEATS)))
                 self._note(each.fault, None)
 
     def _has_come(self, fault: Fault) -> bool:
@@ -257,13 +257,13 @@ class Faults:
         return heater.temperature(self._firmware.now) >= fault.temperature
 
 
-_LONGEST = 32  # bytes of a line to the printer in which its number stands
-_MOST_NOTED = 10_000  # faults that are remembered
-_MOST_AT_ONCE = 100  # of one event that a time sets off, like lines of text
+_PREFIX = 32  # bytes of a line to the printer that contain its number
+_MAX_RECORDS = 10_000  # faults that are recorded
+_MAX_REPEATS = 100  # of one fault at one moment, such as lines of text
 
 
 def _number(line: bytes, count: int) -> int:
-    """Return the number that stands in a line, and for one without `count`."""
+    """Return the number in a line; `count` for a line without one."""
     number = number_of(line)
     return count if number is None else number
 
@@ -272,7 +272,7 @@ def _of_bytes(armed: list[_Armed], direction: str) -> list[_Armed]:
     return [each for each in armed if each.fault.what in _BYTES and each.fault.direction == direction]
 
 
-# ── what becomes of the board and the machine ───────────────────────────────────────────────────────────────────
+# ── faults of the board and the machine ─────────────────────────────────────────────────────────────────────────
 
 
 def _kill(firmware: "Firmware", fault: Fault) -> None:
@@ -290,7 +290,7 @@ def _stop_at_panel(firmware: "Firmware", _fault: Fault) -> None:
 
 
 def _ask(action: str) -> Callable[["Firmware", Fault], None]:
-    """Return what asks the host for something, whether this firmware has such lines or not."""
+    """Return a fault that asks the host for an action, even if this firmware has no such lines."""
     return lambda firmware, _: firmware.say(firmware.config.speech.action.format(text=action))
 
 
@@ -334,4 +334,4 @@ ACTIONS: dict[str, Callable[["Firmware", Fault], None]] = {
     "self_pause": lambda firmware, fault: firmware.pause(fault.duration),
     "touch_print": lambda firmware, fault: firmware.visit(fault.duration),
 }
-"""Faults of the board and the machine; those of bytes, lines and answers happen as they pass."""
+"""The faults of the board and the machine. Those of bytes, lines and answers happen as these pass."""

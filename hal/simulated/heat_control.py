@@ -1,4 +1,4 @@
-"""How a firmware chooses a heater's power from a reading: PID near the target, or on and off, as Marlin does.
+"""A firmware's control of a heater's power: PID near the target, or on and off (Marlin's temperature.cpp).
 
 Power is 0 to FULL_POWER, as Marlin reports it: software PWM of 7 bits.
 """
@@ -22,7 +22,7 @@ class Control(Protocol):
         ...
 
     def restart(self) -> None:
-        """Forget what has been learned: the target is another, or the heater was off."""
+        """Start over: the target has changed, or the heater was off."""
         ...
 
 
@@ -42,13 +42,13 @@ class Pid:
 
 @frozen
 class BangBang:
-    """On below the target and off above, looked at each `interval` s; between ± `hysteresis` °C it stays as it is."""
+    """On below the target and off above, decided every `interval` s; within ± `hysteresis` °C nothing changes."""
 
     interval: float = 5.0  # BED_CHECK_INTERVAL
     hysteresis: float = 0.0  # BED_HYSTERESIS, of BED_LIMIT_SWITCHING
 
     def start(self) -> "BangBangControl":
-        """Return a controller that does this."""
+        """Return a controller with this rule."""
         return BangBangControl(self)
 
 

@@ -1,9 +1,9 @@
-"""The protections of one heater: each trip halts the firmware. As Marlin's, with its texts.
+"""The protections of one heater, with Marlin's rules and texts (temperature.cpp). A trip halts the firmware.
 
-- MAXTEMP: a reading above the highest; always.
-- MINTEMP: a reading below the lowest, while the heater is on.
-- Heating failed: after a target was set the reading has to rise by some degrees in each period, until it is near.
-- Thermal Runaway: once the target has been reached the reading may not stay below it for a whole period.
+- MAXTEMP: a reading above the maximum, at any time.
+- MINTEMP: a reading below the minimum, while the heater is on.
+- Heating failed: after a target was set, the reading has to rise by some degrees in each period until it is near.
+- Thermal Runaway: once the target has been reached, the reading must not stay below it for a whole period.
 """
 
 import math
@@ -21,9 +21,9 @@ class ProtectionLimits:
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
         watch_increase: by how much (WATCH_TEMP_INCREASE).
-        watch_near: nothing is watched when the target is no more than this, the increase and 1 above (TEMP_HYSTERESIS).
-        runaway_period: how long it may be too cold (THERMAL_PROTECTION_PERIOD).
-        runaway_below: from where on it is (THERMAL_PROTECTION_HYSTERESIS).
+        watch_near: °C below the target, plus the increase and 1, from which on nothing is watched (TEMP_HYSTERESIS).
+        runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
+        runaway_below: how far below the target it is too low (THERMAL_PROTECTION_HYSTERESIS).
     """
 
     minimum: float = 5.0
@@ -37,7 +37,7 @@ class ProtectionLimits:
 
     @property
     def highest_target(self) -> float:
-        """The target that a higher one becomes."""
+        """The highest target; a higher one is lowered to it."""
         return self.maximum - self.overshoot
 
 
@@ -49,20 +49,20 @@ CHAMBER_LIMITS = ProtectionLimits(
 
 
 class HeatProtection:
-    """Looks at each reading. Times are in s and never go back."""
+    """Checks each reading. Times are in s and never go back."""
 
     def __init__(self, limits: ProtectionLimits) -> None:
         self.limits = limits
         self.off()
 
     def off(self) -> None:
-        """The heater is off: only MAXTEMP is left."""
+        """Note that the heater is off: only MAXTEMP remains."""
         self._target = 0.0
-        self._watch_at = self._watch_above = math.inf  # when the reading has to be above what
+        self._watch_at = self._watch_above = math.inf  # when the reading has to be above which value
         self._runaway_at = math.inf  # when it will have been too cold for too long; inf: not yet warm
 
     def retarget(self, target: float, reading: float, now: float) -> None:
-        """A target was set, perhaps the one that it is."""
+        """Note that a target was set, perhaps the same one."""
         if target <= 0:
             self.off()
             return
@@ -72,7 +72,7 @@ class HeatProtection:
         self._watch(reading, now)
 
     def check(self, reading: float, now: float) -> str | None:
-        """Look at a reading; return the error that trips, if one does."""
+        """Check a reading; return the error that trips, if any."""
         target, limits = self._target, self.limits
         if reading > limits.maximum:
             return "MAXTEMP triggered"

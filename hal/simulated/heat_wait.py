@@ -1,7 +1,7 @@
-"""The wait of M109, M190 and M191, by Marlin's rule.
+"""The wait of M109, M190 and M191, by Marlin's rule (temperature.cpp, wait_for_hotend).
 
-The time runs from the first reading within the window, begins anew when one leaves the hysteresis, and is a third
-longer when the first reading of all is within the window already.
+The time runs from the first reading within the window, and starts over when a reading leaves the hysteresis. It is a
+third longer if the very first reading is within the window already.
 """
 
 import math
@@ -12,16 +12,16 @@ from hal.simulated.thermal import TICK
 
 WINDOW = 1.0  # °C around the target (TEMP_WINDOW)
 HYSTERESIS = 3.0  # °C (TEMP_HYSTERESIS)
-_COOLING_CHECK = 60.0  # s (MIN_COOLING_SLOPE_TIME); cooling by less than the following meanwhile ends the wait
-_LEAST_COOLING = 1.5  # °C (MIN_COOLING_SLOPE_DEG)
+_COOLING_CHECK = 60.0  # s (MIN_COOLING_SLOPE_TIME)
+_MIN_COOLING = 1.5  # °C in that time; a slower cooling ends the wait (MIN_COOLING_SLOPE_DEG)
 
 
 def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
-    """Report each second until the temperature has stayed at the target, or M108.
+    """Report every second until the temperature has stayed at the target, or M108 comes.
 
     Args:
-        board: where it happens.
-        heater: whose target was set.
+        board: the board.
+        heater: the one whose target was set.
         cooling: wait for cooling too.
     """
     wait = _Residency(heater, board.now, board.config.speech.reports.residency)
@@ -36,36 +36,36 @@ def wait_for(board: Board, heater: Heater, *, cooling: bool) -> Wait:
         board.inactivity.note(board.now)
         if wait.over(board.now):
             break
-        yield min(report_at, wait.next_look(board.now))
+        yield min(report_at, wait.next_check(board.now))
     board.waiting = False
 
 
 class _Residency:
-    """What a wait remembers."""
+    """The state of a wait."""
 
     def __init__(self, heater: Heater, now: float, seconds: float) -> None:
         self._heater = heater
-        self._seconds = seconds  # to stay
+        self._seconds = seconds  # to stay at the target
         self._first = True
-        self._ends = math.inf  # when it has stayed long enough; inf: it was not there yet
+        self._ends = math.inf  # when it will have stayed long enough; inf: not there yet
         self._check_at, self._before = now, math.inf  # of cooling
         self._aim(now)
 
     def _aim(self, now: float) -> None:
-        """Take over the target, which may be set from elsewhere meanwhile."""
+        """Take the heater's target, which may change during the wait."""
         self._target = self._heater.target
         self.cools = self._target < self._heater.temperature(now)
 
     def seconds_left(self, now: float) -> int | str:
-        """Return the whole seconds left; `?` before it is there."""
+        """Return the whole seconds left; `?`: not at the target yet."""
         return "?" if self._ends == math.inf else int(self._ends - now)
 
-    def next_look(self, now: float) -> float:
+    def next_check(self, now: float) -> float:
         """Return when there is a new reading, or the wait is over."""
         return min((int(now / TICK) + 1) * TICK, self._ends)
 
     def over(self, now: float) -> bool:
-        """Look at the reading; tell whether that was enough."""
+        """Check the reading; tell whether the wait is over."""
         if self._heater.target != self._target:
             self._aim(now)
         reading = self._heater.temperature(now)
@@ -81,7 +81,7 @@ class _Residency:
     def _cools_too_slowly(self, reading: float, now: float) -> bool:
         if now < self._check_at:
             return False
-        if self._before - reading < _LEAST_COOLING:
+        if self._before - reading < _MIN_COOLING:
             return True
         self._check_at, self._before = now + _COOLING_CHECK, reading
         return False

@@ -1,8 +1,8 @@
 """One heater of a simulated printer: body, sensor, control and protections, as a function of the clock.
 
-Nothing ticks. Whoever asks brings the heater up to the present in steps of a tick on a fixed grid, so what it answers
-depends on when things happened and never on when it was asked before. What is done to it counts from the next tick on.
-A tick costs a microsecond or two, a cold heater that is off nothing.
+Nothing ticks by itself. Each call brings the heater up to the present, in ticks on a fixed grid. So the state depends
+on when things happened, and never on when it was read. A change counts from the next tick on. A tick costs a
+microsecond or two; a cold heater that is off costs nothing.
 """
 
 import math
@@ -18,15 +18,15 @@ from hal.simulated.heat_protection import BED_LIMITS, CHAMBER_LIMITS, HOTEND_LIM
 from hal.simulated.thermal import BED_BODY, CHAMBER_BODY, HOTEND_BODY, TICK, Body, TwoMasses
 
 _SETTLED = 1e-6  # °C from ambient at which a heater counts as cold
-_NOISES = 2039  # readings after which the noise comes again: 5 min
+_NOISES = 2039  # readings after which the noise repeats: 5 min
 _TICKS_IN_SLICE = 8
 _SLICE = _TICKS_IN_SLICE * TICK  # s over which the flow of filament is averaged: 1.25
-_LONGEST_FLOW = 600  # slices; what a move of more than 12 min extrudes comes sooner
-_DRAUGHT = 3.0  # what it adds to the load
+_MAX_FLOW = 600  # slices; a move of more than 12 min extrudes sooner than it would
+_DRAUGHT = 3.0  # added to the load
 
 
 class HeaterFault(StrEnum):
-    """What can be broken about a heater."""
+    """What can be wrong with a heater."""
 
     NO_HEAT = "no_heat"  # its wire is cut
     RUNAWAY = "runaway"  # its switch is stuck on
@@ -38,14 +38,14 @@ class HeaterFault(StrEnum):
 
 @frozen
 class HeaterConfig:
-    """A heater as built and as the firmware is configured for it.
+    """A heater as it is built, and as the firmware is configured for it.
 
     Attributes:
-        body: what heats and cools.
+        body: its thermal properties.
         control: how the firmware chooses the power.
         limits: the firmware's protections.
-        reads_open: °C that a sensor shows whose wire is broken.
-        reads_short: °C that a shorted one shows.
+        reads_open: the reading of a sensor with a broken wire, in °C.
+        reads_short: the reading of a shorted sensor, in °C.
     """
 
     body: Body = HOTEND_BODY
@@ -69,13 +69,13 @@ class Heater:
         noise: standard deviation of a reading, °C.
         seed: of the noise.
         on_plan: called when `due` may have changed.
-        whole: targets are whole degrees; what is asked for is cut to them.
+        whole: targets are cut to whole degrees.
 
     Attributes:
-        target: °C; 0 is off.
-        broken: what is, if something is.
+        target: in °C; 0: off.
+        broken: the fault, if any.
         tripped: the protection that has tripped.
-        due: the earliest time at which one can trip, if nothing is done to the heater until then; never late.
+        due: the earliest time at which a protection can trip if nothing changes; perhaps too early, never too late.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class Heater:
         self._masses = TwoMasses(config.body)
         self._noise = _noises(noise, f"{seed} {name}")
         self._loudest = max(map(abs, self._noise))
-        self._watched = True  # a firmware runs
-        self._tick = 0  # up to which all is computed
+        self._watched = True  # the firmware runs
+        self._tick = 0  # the last one computed
         self._power = 0
         self._reading = config.body.ambient
         self._mark = math.inf
         self._hot_since = math.inf
         self._fan = self._flow = 0.0  # 0 to 1; mm³/s
-        self._load = 0.0  # what fan, filament and draught add
-        self._filament: dict[int, float] = {}  # slice → mm³ that come to be melted
+        self._load = 0.0  # added by fan, filament and draught
+        self._filament: dict[int, float] = {}  # slice → mm³ to be melted
 
-    # ── what the firmware sees and does ─────────────────────────────────────────────────────────────────────
+    # ── for the firmware ────────────────────────────────────────────────────────────────────────────────────
 
     def temperature(self, now: float) -> float:
         """Return the last reading, in °C."""
@@ -124,7 +124,7 @@ class Heater:
         return self._power
 
     def set_target(self, target: float, now: float) -> None:
-        """Heat or cool toward `target`, as far as it is allowed; 0 is off."""
+        """Heat or cool toward `target`, limited to the highest allowed; 0: off."""
         self._advance(now)
         target = min(max(target, 0.0), self.config.limits.highest_target)
         target = float(int(target)) if self._whole else target
@@ -136,13 +136,13 @@ class Heater:
         self._plan()
 
     def halt(self, now: float) -> None:
-        """The firmware has stopped: no heat, and nobody looks any more."""
+        """Turn off, without further checks: the firmware has stopped."""
         self.set_target(0.0, now)
         self._watched = False
         self._plan()
 
     def restart(self, now: float) -> None:
-        """The firmware boots: it knows of no target. The heat stays."""
+        """Start over without a target, as the firmware boots. The heat stays."""
         self.set_target(0.0, now)
         self.control = self.config.control.start()
         self._watched, self.tripped = True, None
@@ -156,16 +156,16 @@ class Heater:
         return self.tripped
 
     def watch_from(self, temperature: float, now: float) -> None:
-        """Note from now on since when a reading has been at least `temperature`."""
+        """Track from now on since when readings have been at least `temperature`."""
         self._advance(now)
         self._mark, self._hot_since = temperature, now if self._reading >= temperature else math.inf
 
     def hot_since(self, now: float) -> float:
-        """Return since when it has; infinite while it is colder."""
+        """Return since when they have been; infinite: they are lower."""
         self._advance(now)
         return self._hot_since
 
-    # ── what happens to it ──────────────────────────────────────────────────────────────────────────────────
+    # ── for the machine ─────────────────────────────────────────────────────────────────────────────────────
 
     def block(self, now: float) -> float:
         """Return the true temperature of the block."""
@@ -173,30 +173,30 @@ class Heater:
         return self._masses.block
 
     def fail(self, fault: HeaterFault | None, now: float) -> None:
-        """Break something, or mend what is broken."""
+        """Break the heater, or (None) repair it."""
         self._advance(now)
         self.broken = fault
         self._weigh()
         self._plan()
 
     def set_fan(self, share: float, now: float) -> None:
-        """Blow on it, from 0 to 1."""
+        """Blow on the heater, from 0 to 1."""
         self._advance(now)
         self._fan = share
         self._weigh()
 
     def feed(self, volume: float, now: float, seconds: float = 0.0) -> None:
-        """Melt so many mm³ of filament, in so many seconds from the next slice on."""
+        """Melt `volume` mm³ of filament within `seconds` from the next slice on."""
         self._advance(now)
         flow, first = self._filament, int(now / _SLICE) + 1
         if seconds < _SLICE:  # nearly always
             flow[first] = flow.get(first, 0.0) + volume
             return
-        count = min(math.ceil(seconds / _SLICE), _LONGEST_FLOW)
+        count = min(math.ceil(seconds / _SLICE), _MAX_FLOW)
         for each in range(first, first + count):
             flow[each] = flow.get(each, 0.0) + volume / count
 
-    # ── from tick to tick ───────────────────────────────────────────────────────────────────────────────────
+    # ── ticks ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _advance(self, now: float) -> None:
         last = int(now / TICK)
@@ -215,7 +215,7 @@ class Heater:
             self._reading = self._read()
 
     def _rests(self) -> bool:
-        """Tell whether nothing happens any more but noise; what is left of the heat is forgotten then."""
+        """Tell whether only noise changes the readings; the rest of the heat is dropped then."""
         if self.target or self._power or self.broken is HeaterFault.RUNAWAY or self._filament or self._flow:
             return False
         masses, ambient = self._masses, self.config.body.ambient
@@ -235,7 +235,7 @@ class Heater:
             self._masses.step({HeaterFault.NO_HEAT: 0.0, HeaterFault.RUNAWAY: 1.0}.get(broken, power))
 
     def _react(self) -> None:
-        """Let the firmware look at the new reading."""
+        """Have the firmware react to the new reading."""
         reading = self._reading
         if not self._watched:
             return
@@ -257,7 +257,7 @@ class Heater:
         return self._masses.sensor + self._noise[self._tick % _NOISES]
 
     def _weigh(self) -> None:
-        """Sum up what cools the block beside still air."""
+        """Sum up what cools the block in addition to still air."""
         body = self.config.body
         load = self._fan * body.fan_cooling + self._flow * body.filament_cooling
         load += _DRAUGHT if self.broken is HeaterFault.DRAUGHT else 0.0
@@ -281,7 +281,7 @@ class Heater:
         return max(math.ceil(soonest / TICK), self._tick + 1) * TICK if soonest < math.inf else math.inf
 
     def _time_to_extremes(self) -> float:
-        """Return the seconds until a reading can be out of range: too early rather than too late."""
+        """Return the seconds until a reading can be out of range; rather too few than too many."""
         limits, masses = self.config.limits, self._masses
         if self.broken in (HeaterFault.SENSOR_OPEN, HeaterFault.SENSOR_SHORT):
             reading = self._read()
@@ -297,6 +297,6 @@ class Heater:
 
 @lru_cache(maxsize=64)
 def _noises(deviation: float, seed: str) -> tuple[float, ...]:
-    """Return what a sensor's readings are off by, tick by tick; no more than four deviations."""
-    draw = random.Random(seed)  # noqa: S311 - to be repeated at will
+    """Return the errors of a sensor's readings, by tick, limited to four standard deviations."""
+    draw = random.Random(seed)  # noqa: S311 - reproducible, not secret
     return tuple(max(-4.0, min(4.0, draw.gauss())) * deviation for _ in range(_NOISES))

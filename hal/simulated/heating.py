@@ -1,4 +1,4 @@
-"""All heaters and fans of a printer, and what a temperature report says of them. They outlive a reset of the board."""
+"""Heating: all heaters and fans of a printer, and their temperature report. They outlive a reset of the board."""
 
 import math
 
@@ -15,10 +15,10 @@ class Heating:
 
     Attributes:
         hotends: one for each extruder.
-        bed: there always is one.
-        chamber: where the printer has one.
+        bed: every printer has one.
+        chamber: None: the printer has none.
         fans: speeds, 0 to FULL_FAN; the first one blows on the part, and on the hotends.
-        due: when a protection may trip: time to call `check`.
+        due: when a protection may trip, so that `check` has to be called.
     """
 
     def __init__(self, config: FirmwareConfig) -> None:
@@ -38,7 +38,7 @@ class Heating:
         self.due = min(each.due for each in self.all)
 
     def hotend(self, tool: int) -> Heater:
-        """Return the hotend of a tool, which may be another one's too."""
+        """Return the hotend of a tool; tools may share one."""
         return self.hotends[min(tool, len(self.hotends) - 1)]
 
     def check(self, now: float) -> str | None:
@@ -49,13 +49,13 @@ class Heating:
         return None
 
     def halt(self, now: float) -> None:
-        """The firmware has stopped: everything is off, and stays so until `restart`."""
+        """Turn everything off until `restart`: the firmware has stopped."""
         for each in self.all:
             each.halt(now)
         self._stop_fans(now)
 
     def restart(self, now: float) -> None:
-        """The firmware boots; what is hot stays hot, and what is broken stays broken."""
+        """Start over, as the firmware boots; heat and faults stay."""
         for each in self.all:
             each.restart(now)
         self._stop_fans(now)
@@ -66,12 +66,12 @@ class Heating:
             each.set_target(0.0, now)
 
     def watch_hotends(self, temperature: float, now: float) -> None:
-        """Note from now on since when a hotend has been that hot, for `hot_since`."""
+        """Track from now on since when a hotend has been that hot, for `hot_since`."""
         for each in self.hotends:
             each.watch_from(temperature, now)
 
     def hot_since(self, now: float) -> float:
-        """Return since when a hotend has been; infinite while none is."""
+        """Return since when a hotend has been that hot; infinite: none is."""
         return min(each.hot_since(now) for each in self.hotends)
 
     def cool_to(self, hotend: float, bed: float, now: float) -> None:

@@ -1,4 +1,4 @@
-"""G28, the endstops, and motors that are switched off."""
+"""G28, the endstops, and switching motors off."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,16 @@ from gcode.planner import AXES, Block, MotionLimits, Vector, block
 from hal.simulated.board import Board, Wait
 
 FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
-BUMPS = ((5.0, 2.0), (5.0, 2.0), (2.0, 4.0))  # mm back and again, the second time that many times slower
-_TRAVEL = 1.5  # lengths of an axis that are driven in search of its endstop
+BUMPS = (
+    (5.0, 2.0),
+    (5.0, 2.0),
+    (2.0, 4.0),
+)  # mm back, and how many times slower the second approach is
+_TRAVEL = 1.5  # lengths of an axis that the search for an endstop drives at most
 
 
 def _home(board: Board, command: Command) -> Wait:
-    """G28: the axes named, or all; one after the other."""
+    """G28: home the axes named, or all, one after the other."""
     yield from board.synchronise()
     for axis in [i for i in range(3) if AXES[i] in command] or range(3):
         yield from _home_axis(board, axis)
@@ -35,20 +39,20 @@ def _home_axis(board: Board, axis: int) -> Wait:
 
 
 def _distance(board: Board, axis: int) -> float:
-    """Return how far the endstop is; only the machine itself knows, where it was not homed yet."""
+    """Return the distance to the endstop; before homing, only the machine knows it."""
     parked = 0.0 if axis in board.modal.homed else board.config.park[axis]
     return abs(board.modal.position[axis]) + parked
 
 
 def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float, float]]:
-    """Return the ways and feedrates: to the endstop, back, and to it again slowly."""
+    """Return the distances in mm and feedrates in mm/s: to the endstop, back, and slowly to it again."""
     feedrate, (bump, divisor) = FEEDRATES[axis], BUMPS[axis]
     approach = [(-distance, feedrate)]
     return approach if broken else [*approach, (bump, feedrate), (-bump, feedrate / divisor)]
 
 
 def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
-    """Move one axis, and wait for it; its place on the way is the machine's own affair."""
+    """Move one axis, and wait for the end; positions on the way are not reported."""
     move = _alone(board.place(), axis, way, feedrate, board.limits)
     if move is None:
         return
@@ -78,7 +82,7 @@ def _vector(values: Sequence[float]) -> Vector:
 
 
 def _motors_off(board: Board, command: Command) -> Wait:
-    """M18, M84: the axes named, or all, which then have lost their place; with S it sets a time only."""
+    """M18, M84: switch off the axes named, or all, whose positions are lost then; with S it only sets a time."""
     if "S" not in command:
         yield from board.synchronise()
         named = {axis for axis, letter in enumerate(AXES) if letter in command}
@@ -86,7 +90,7 @@ def _motors_off(board: Board, command: Command) -> Wait:
 
 
 def _motors_on(_board: Board, _command: Command) -> None:
-    """M17: nothing that shows."""
+    """M17: no visible effect."""
 
 
 TABLE = {"G28": _home, "M17": _motors_on, "M18": _motors_off, "M84": _motors_off}

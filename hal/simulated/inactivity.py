@@ -1,8 +1,8 @@
-"""What the firmware does when nothing happens for long: M85 halts it, M86 turns the heaters down.
+"""Inactivity: the firmware's timers for inactive time: M85 halts the firmware, M86 turns the heaters down.
 
-Klipper has an `idle_timeout` instead, which turns heaters and motors off; a move sets it going. The others are
-Marlin's rules. Moves, homing and waiting for heat count for M85, and nothing else: a host that only asks for
-temperatures is not active. M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) wants something to move while a hotend is hot.
+These are Marlin's rules. For M85 moves, homing and waits for heat count as activity; questions for temperatures do not.
+M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) requires moves while a hotend is hot. Klipper has an `idle_timeout` instead,
+which turns heaters and motors off; a move starts it.
 """
 
 import math
@@ -12,12 +12,12 @@ from gcode.frozen import frozen
 
 @frozen
 class HotendIdle:
-    """What M86 sets: °C and s.
+    """The rule that M86 sets, in °C and s.
 
     Attributes:
-        seconds: without a move, of filament or otherwise; 0 is off.
-        trigger: the time runs while a hotend is at least as hot.
-        hotend: what targets of hotends are brought down to.
+        seconds: without any move, filament included; 0: off.
+        trigger: the time runs while a hotend is at least this hot.
+        hotend: the target to which hotends are lowered then.
         bed: the same for the bed.
     """
 
@@ -28,13 +28,13 @@ class HotendIdle:
 
 
 class Inactivity:
-    """Computes when either time is over. Times are the device's, in s.
+    """Computes when the timers run out. Times are the device's, in s.
 
     Attributes:
-        limit: of M85; 0 is none.
+        limit: of M85; 0: none.
         hotend_idle: of M86.
-        idle_timeout: Klipper's; 0 is none.
-        due: when a time may be over.
+        idle_timeout: Klipper's; 0: none.
+        due: when a timer may run out.
     """
 
     def __init__(self, idle_timeout: float = 0.0) -> None:
@@ -43,28 +43,28 @@ class Inactivity:
         self.hotend_idle = HotendIdle()
         self._idle_at = idle_timeout or math.inf
         self._idle_set_at = 0.0
-        self._idled_since = 0.0  # the last move before it was idle: only a later one sets the time going again
+        self._idled_since = 0.0  # the last move before the timeout: only a later one starts the timer again
         self.due = self._idle_at
         self._halt_at = self._cool_at = math.inf
         self._active_at = 0.0
 
     def note(self, now: float) -> None:
-        """The firmware is busy with something that is no move, but counts."""
+        """Note activity other than a move."""
         self._active_at = now
 
     def set_limit(self, seconds: float, now: float) -> None:
-        """M85: halt after so many seconds; 0 is never."""
+        """M85: halt after so many seconds; 0: never."""
         self.limit = seconds
         self._active_at = now
         self._wait_until(now + seconds if seconds else math.inf, self._cool_at)
 
     def set_idle_timeout(self, seconds: float, now: float) -> None:
-        """SET_IDLE_TIMEOUT: the time begins anew."""
+        """SET_IDLE_TIMEOUT: set and restart the timer."""
         self.idle_timeout, self._idle_set_at, self._idle_at = seconds, now, now + seconds
         self._wait_until(self._halt_at, self._cool_at)
 
     def idles(self, moved_at: float, now: float) -> bool:
-        """Tell whether Klipper's time is over; `moved_at` is when the last move ended, or will end."""
+        """Tell whether Klipper's timer has run out; `moved_at` is when the last move ended, or will end."""
         if now < self._idle_at:
             return False
         self._idle_at = max(moved_at, self._idle_set_at) + self.idle_timeout
@@ -80,14 +80,14 @@ class Inactivity:
         self._wait_until(self._halt_at, now + rule.seconds if rule.seconds else math.inf)
 
     def halts(self, moved_at: float, now: float) -> bool:
-        """Tell whether M85's time is over; `moved_at` is when the last move ended, or will end."""
+        """Tell whether M85's timer has run out; `moved_at` is when the last move ended, or will end."""
         if now < self._halt_at:
             return False
         self._wait_until(max(moved_at, self._active_at) + self.limit, self._cool_at)
         return now >= self._halt_at
 
     def cools(self, idle_since: float, now: float) -> bool:
-        """Tell whether M86's time is over; `idle_since` is when it began, infinite while it does not run."""
+        """Tell whether M86's timer has run out; `idle_since` is when it started; infinite: it does not run."""
         if now < self._cool_at:
             return False
         over = idle_since + self.hotend_idle.seconds <= now

@@ -1,17 +1,17 @@
-"""Macros of a printer with Klipper that files begin and end with: most have them, by these names."""
+"""The macros with which files for Klipper begin and end, under their usual names."""
 
 from gcode.command import Command, parse
 from gcode.texts import words_of
 from hal.simulated import heat_commands, homing
 from hal.simulated.board import Board, Wait
 
-_HOTEND, _BED = 200.0, 60.0  # °C where the file does not say
+_HOTEND, _BED = 200.0, 60.0  # °C if the file names none
 _BED_WORDS = ("BED_TEMP", "BED", "BED_TEMPERATURE", "BEDTEMP")
 _HOTEND_WORDS = ("EXTRUDER_TEMP", "EXTRUDER", "HOTEND", "HOTEND_TEMP", "NOZZLE", "TEMPERATURE", "TEMP", "TOOL_TEMP")
 
 
 def start_print(board: Board, command: Command) -> Wait:
-    """START_PRINT: home, and heat to what the file asks for."""
+    """START_PRINT: home, and heat to the file's targets."""
     words = words_of(command.text)
     bed = next((words[name] for name in _BED_WORDS if name in words), _BED)
     hotend = next((words[name] for name in _HOTEND_WORDS if name in words), _HOTEND)
@@ -19,7 +19,7 @@ def start_print(board: Board, command: Command) -> Wait:
 
 
 def end_print(board: Board, _command: Command) -> Wait:
-    """END_PRINT: all is turned off."""
+    """END_PRINT: turn heaters and motors off."""
     yield from board.synchronise()
     yield from _run(board, "M104 S0", "M140 S0", "M84")
 

@@ -1,4 +1,4 @@
-"""The layers of a print, from its moves alone."""
+"""PrintedLayers: finds the layers of a print from its moves alone."""
 
 import math
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from gcode.frozen import mutable
 from gcode.planner import Block
 
 _USUAL_HEIGHT = 0.2  # mm, until a print shows its own
-_HIGHEST = 1.0  # mm; a step up that is higher is no layer's height
+_MAX_HEIGHT = 1.0  # mm; a higher step up is not a layer's height
 _SAME = 1e-4  # mm
-_MOST = 100_000  # layers that are told apart
+_MAX_LAYERS = 100_000
 
 
 @mutable
 class PrintedLayer:
-    """Where material was laid: height in mm, when that began, for how many seconds, mm of filament."""
+    """A layer: its height in mm, when it began, its duration in s, its filament in mm."""
 
     z: float
     began: float
@@ -23,10 +23,10 @@ class PrintedLayer:
 
 
 class PrintedLayers:
-    """Takes the moves as they are driven.
+    """Takes the moves as they are made.
 
-    A layer begins where material is laid at another height than before. In a spiral, which climbs while it lays, one
-    begins each time that it is a layer's height further up. A layer lasts until the next one begins.
+    A layer begins where material is laid at a new height. In a spiral, which climbs while it prints, a layer begins
+    each time that it has climbed by a layer's height. A layer lasts until the next one begins.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,25 @@ class PrintedLayers:
         return self._layers[index]
 
     def add(self, move: Block, began: float) -> None:
-        """Take a move that was driven."""
+        """Take a move that was made."""
         extruded = move.delta[3]
         if extruded > 0 and (move.delta[0] or move.delta[1]):
             z = move.end[2]
-            if z != self._laid_at and len(self._layers) < _MOST:
-                self._look_at_height(move, began)
+            if z != self._laid_at and len(self._layers) < _MAX_LAYERS:
+                self._update_height(move, began)
             self._laid_at = z
             self._layers[-1].extruded += extruded
         if self._layers:
             last = self._layers[-1]
             last.seconds = began + move.seconds - last.began
 
-    def _look_at_height(self, move: Block, began: float) -> None:
+    def _update_height(self, move: Block, began: float) -> None:
         z = move.end[2]
-        if abs(z - move.delta[2] - self._laid_at) < _SAME:  # it goes on where the last one ended
+        if abs(z - move.delta[2] - self._laid_at) < _SAME:  # it continues where the last one ended
             if z - self._layers[-1].z < self._height - _SAME:
                 return
             z = self._layers[-1].z + self._height
-        elif self._layers and 0 < z - self._layers[-1].z < _HIGHEST:
+        elif self._layers and 0 < z - self._layers[-1].z < _MAX_HEIGHT:
             self._height = z - self._layers[-1].z
         self._begin(z, began)
 

@@ -1,10 +1,10 @@
-"""Commands that set what the machine may do: limits, factors, guards."""
+"""Commands that set limits, factors and guards of motion."""
 
 from gcode.command import Command
 from hal.simulated.board import Board
 
-_DEVIATIONS = (0.01, 0.3)  # mm that Marlin takes for J
-_SPEEDS = (10.0, 999.0)  # % that it takes for M220
+_DEVIATIONS = (0.01, 0.3)  # mm; the range of J in Marlin
+_SPEEDS = (10.0, 999.0)  # %; the range of M220 in Marlin
 
 
 def _limits(board: Board, command: Command) -> None:
@@ -20,7 +20,7 @@ def _limits(board: Board, command: Command) -> None:
 
 
 def _soft_endstops(board: Board, command: Command) -> None:
-    """M211: S1 on, S0 off; tells them in any case."""
+    """M211: S1 on, S0 off; reports them in any case."""
     modal, top = board.modal, board.config.volume
     if "S" in command:
         modal.soft_endstops = bool(command.number("S", 0.0))

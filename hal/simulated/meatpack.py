@@ -1,9 +1,9 @@
-"""The firmware's MeatPack decoder, and the receive buffer before it: byte by byte, with what goes wrong in it.
+"""The firmware's MeatPack decoder and the receive buffer before it, byte by byte, with their weaknesses.
 
-By Marlin's `feature/meatpack.cpp` (MeatPack::handle_rx_char and what it calls, bugfix-2.1.x) and Prusa-Firmware's
-`meatpack.cpp` (3.13), which differ in how they say their state, and in what a reset forgets; not by the host's codec.
-The receive buffer holds the bytes as they came. A flush of it leaves the decoder where it was, in the middle of a
-character perhaps.
+After Marlin's `feature/meatpack.cpp` (MeatPack::handle_rx_char and what it calls, bugfix-2.1.x) and Prusa-Firmware's
+`meatpack.cpp` (3.13), which differ in how they report their state, and in what a reset forgets; independent of the
+host's codec. The receive buffer holds the bytes as they came. A flush leaves the decoder in its state, perhaps in the
+middle of a character.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class Unpacker:
         """Prepare.
 
         Args:
-            say: takes what it says of its state.
-            prusa: a reset puts the table right too, which Marlin's leaves as it is; what is said begins with a blank.
+            say: called with the report of its state.
+            prusa: a reset restores the table too, which Marlin's does not, and reports begin with a blank.
         """
         self._say = say
         self._prusa = prusa
@@ -35,8 +35,8 @@ class Unpacker:
         self._active = self._no_spaces = False
         self._command_next = False
         self._signals = 0
-        self._literals = 0  # characters to come as they are
-        self._second = 0  # one that goes behind the first of them
+        self._literals = 0  # characters to come unpacked
+        self._second = 0  # a character that follows the first of them
 
     def take(self, byte: int) -> bytes:
         """Return the characters that one byte completes: none to four."""
@@ -48,7 +48,7 @@ class Unpacker:
                 self._signals = 1
             return b""
         if self._command_next:
-            self._obey(byte)
+            self._execute(byte)
             self._command_next = False
             return b""
         before = b""
@@ -74,13 +74,13 @@ class Unpacker:
             return b""
         first = self._table[low]
         if first == _NEWLINE:
-            return b"\n"  # what stands in the high half is passed over
+            return b"\n"  # the high half is ignored
         if high == _LITERAL:
             self._literals += 1
             return bytes((first,))
         return bytes((first, self._table[high]))
 
-    def _obey(self, order: int) -> None:
+    def _execute(self, order: int) -> None:
         if order == _ENABLE:
             self._active = True
         elif order == _DISABLE:
@@ -104,7 +104,7 @@ class Unpacker:
 
 
 class PackedReceiver(Receiver):
-    """A receive buffer with a decoder behind it."""
+    """A receive buffer with a decoder after it."""
 
     def __init__(self, config: FirmwareConfig, say: Callable[[str], None]) -> None:
         super().__init__(config)
@@ -123,7 +123,7 @@ class PackedReceiver(Receiver):
 
     @property
     def waiting(self) -> int:
-        """Return how many complete lines have been read and not taken; those before the decoder cannot be told."""
+        """Return how many complete lines have been decoded and not taken; packed ones cannot be counted."""
         return self._buffer.count(b"\n")
 
     def store(self, data: bytes) -> int:
@@ -133,13 +133,13 @@ class PackedReceiver(Receiver):
         return lost
 
     def flush(self) -> None:
-        """Lose what is in the buffer; the decoder stays where it is.
+        """Lose the buffer's content; the decoder stays in its state.
 
-        Marlin reads until nothing comes (queue.cpp, gcode_line_error), which is also at a byte that completes no
-        character; then it flushes what the serial port holds, where that does anything (UART of AVR).
+        Marlin reads until no character comes (queue.cpp, gcode_line_error), so it stops at a byte that completes none.
+        Then it flushes the serial port, which has an effect on an AVR's UART only.
         """
         self._buffer.clear()
-        self._begun = b""
+        self._partial = b""
         if self._config.flow_control:
             while self._raw and self._unpacker.take(self._raw.pop(0)):
                 pass
@@ -147,7 +147,7 @@ class PackedReceiver(Receiver):
             self._raw.clear()
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
-        """Return what the next line says, None when none is complete."""
+        """Return the verdict on the next line; None: no line is complete."""
         while True:
             taken = 0
             for byte in self._raw:
@@ -160,7 +160,7 @@ class PackedReceiver(Receiver):
                 return verdict
 
     def _append(self, characters: bytes) -> bool:
-        """Put characters into the text that lines are taken from; tell whether a line has ended."""
+        """Append characters to the decoded text; tell whether a line has ended."""
         for each in characters:
             if each == _RETURN and self._rules.cr_ends_line:
                 self._buffer.append(_NEWLINE)

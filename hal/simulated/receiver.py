@@ -1,7 +1,7 @@
 """The receiving side of a firmware: bytes → lines whose number and checksum were verified.
 
-As Marlin does it (queue.cpp, get_serial_commands): a receive buffer that loses what does not fit, lines cut at
-95 characters, the number verified before the checksum. What other firmwares do otherwise is in their `Speech`.
+After Marlin's queue.cpp, get_serial_commands: a receive buffer that loses what does not fit, lines cut at 95
+characters, the number verified before the checksum. Where other firmwares differ, their `Speech` says so.
 """
 
 import re
@@ -22,9 +22,9 @@ _NO_TEXT = bytes(each for each in range(256) if not 0x20 <= each < 0x7F)  # noqa
 
 
 class ReceivedLine(NamedTuple):
-    """A line to be executed; `number` as it stands in the line, None where there is none.
+    """A line to be executed; `number`: the one in the line, None: it has none.
 
-    A `quiet` one comes from the SD card or the firmware itself, and nobody waits for its `ok`.
+    A `quiet` line comes from the SD card or the firmware itself, and gets no `ok`.
     """
 
     number: int | None
@@ -34,7 +34,7 @@ class ReceivedLine(NamedTuple):
 
 @frozen
 class LineRefusal:
-    """A line to be sent again; `checksum` is what it should have been, `number` what stood in it."""
+    """A refused line; `checksum` is the right one, `number` the one in the line."""
 
     reason: str
     checksum: int = 0
@@ -43,22 +43,22 @@ class LineRefusal:
 
 @frozen
 class SkippedLine:
-    """A line that was there before, and is answered as such."""
+    """A line that was accepted before, and is answered as such."""
 
     number: int
 
 
 class Receiver:
-    """The receive buffer and what takes lines out of it."""
+    """The receive buffer, and the verdict on each line in it."""
 
     def __init__(self, config: FirmwareConfig) -> None:
         self._config = config
         self._rules = config.speech.lines
         self._buffer = bytearray()
-        self._begun = b""  # of a line whose end is not there yet
+        self._partial = b""  # the beginning of an incomplete line
         self._ends = bytes.maketrans(config.speech.lines.ends_line, b"\n" * len(config.speech.lines.ends_line))
-        self.last_number = 0  # of a line that was accepted
-        self.seen = 0  # in any line
+        self.last_number = 0  # of an accepted line
+        self.seen = 0  # the number in the last line, accepted or not (Repetier)
 
     @property
     def room(self) -> int:
@@ -77,15 +77,15 @@ class Receiver:
 
     @property
     def incomplete(self) -> bool:
-        """A line was begun whose end has not come."""
-        return bool(self._begun)
+        """A line is incomplete."""
+        return bool(self._partial)
 
     def requested(self) -> None:
-        """A line was asked for again."""
+        """Note that a resend request was sent."""
 
     def forget_partial(self) -> None:
-        """Lose the line whose end has not come."""
-        self._begun = b""
+        """Lose the incomplete line."""
+        self._partial = b""
 
     def store(self, data: bytes) -> int:
         """Take bytes from the wire; return how many were lost because the buffer is full."""
@@ -102,17 +102,17 @@ class Receiver:
         return lost
 
     def flush(self) -> None:
-        """Lose what is in the buffer."""
+        """Lose the buffer's content."""
         self._buffer.clear()
-        self._begun = b""
+        self._partial = b""
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
-        """Return what the next line in the buffer says, None when none is complete."""
+        """Return the verdict on the next line in the buffer; None: no line is complete."""
         longest = self._rules.max_line
         while (end := self._end()) >= 0:
-            raw = self._begun + self._buffer[:end]
+            raw = self._partial + self._buffer[:end]
             del self._buffer[: end + 1]
-            self._begun = b""
+            self._partial = b""
             if usual := self._usual(raw):
                 return usual
             raw = _ESCAPE.sub(rb"\1", raw) if self._rules.escapes and b"\\" in raw else raw
@@ -120,24 +120,24 @@ class Receiver:
             if (line or self._rules.answers_blank) and (verdict := self._verify(self._bare(line))):
                 return verdict
         if self._buffer:
-            # The firmware reads byte by byte: the beginning of a line does not stay in the buffer.
-            self._begun = (self._begun + self._buffer)[: longest + 1]
+            # the firmware reads byte by byte, so an incomplete line does not stay in the buffer
+            self._partial = (self._partial + self._buffer)[: longest + 1]
             self._buffer.clear()
         return None
 
     def _end(self) -> int:
-        """Return where the next line in the buffer ends; -1: nowhere yet."""
+        """Return where the next line in the buffer ends; -1: it is incomplete."""
         end = self._buffer.find(b"\n")
         if not self._rules.splits_long:
             return end
-        room = self._rules.max_line - len(self._begun)
-        if b";" in self._begun or 0 <= end <= room or len(self._buffer) <= room or b";" in self._buffer[:room]:
+        room = self._rules.max_line - len(self._partial)
+        if b";" in self._partial or 0 <= end <= room or len(self._buffer) <= room or b";" in self._buffer[:room]:
             return end
-        self._buffer.insert(room, 10)  # the line ends here, whatever comes
+        self._buffer.insert(room, 10)  # the line is split here
         return room
 
     def _usual(self, raw: bytes) -> ReceivedLine | None:
-        """Return the line where it is plainly the next one, as all but one in a thousand are; None: look closer."""
+        """Return a line that is plainly the next one, as nearly all are; None: it needs the full check."""
         if len(raw) > self._rules.max_line or self._rules.numbers != "enforced" or b"\\" in raw:
             return None
         match = _USUAL.fullmatch(raw)
@@ -150,7 +150,7 @@ class Receiver:
         return ReceivedLine(self.last_number, command.rstrip(b" ").decode("ascii", "replace"))
 
     def _bare(self, line: bytes) -> bytes:
-        """Return the line as the firmware looks at it."""
+        """Return the line as the firmware interprets it."""
         if self._rules.lenient:
             line = _PARENTHESES.sub(b"", line).translate(None, _NO_TEXT)
         return line.partition(b"\0")[0].lstrip(b" ")
@@ -194,7 +194,7 @@ class Receiver:
         return _unverified(line)
 
     def _number(self, line: bytes) -> int:
-        """Return the number that counts: in `N0 M110 N50` it is the second one."""
+        """Return the line's number; in `N0 M110 N50` it is the second one."""
         if self._rules.number_anywhere:
             return _integer(line[line.find(b"N") + 1 :])
         command = line.find(b"M110")
@@ -219,6 +219,6 @@ def _numbered(line: bytes) -> ReceivedLine:
 
 def _without_checksum(line: bytes) -> str:
     command, star, _ = line.partition(b"*")
-    if star and not command.strip():  # Marlin finds no command before the star and shows it as unknown
+    if star and not command.strip():  # Marlin finds no command before the star, and reports the whole line as unknown
         command = line
     return command.rstrip(b" ").decode("ascii", "replace")

@@ -32,11 +32,11 @@ class RepetierReceiver(Receiver):
     @property
     def incomplete(self) -> bool:
         """A line was begun, or asked for, and has not come."""
-        return bool(self._begun) or self._patience >= 0
+        return bool(self._partial) or self._patience >= 0
 
     def requested(self) -> None:
         """A line was asked for again."""
-        self._begun = b""
+        self._partial = b""
         self._patience = _PATIENCE
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
@@ -46,7 +46,7 @@ class RepetierReceiver(Receiver):
                 return LineRefusal("too long")
             if end < 0:
                 return None
-            line, self._begun, self._in_comment = self._begun, b"", False
+            line, self._partial, self._in_comment = self._partial, b"", False
             if line and (verdict := self._look(line)):
                 return verdict
         return None
@@ -55,14 +55,14 @@ class RepetierReceiver(Receiver):
         """Move bytes up to the line's end from the buffer; tell whether the line is too long, and ends there."""
         piece = bytes(self._buffer if end < 0 else self._buffer[:end])
         shown, comment, _ = piece.partition(b";")
-        room = self._rules.max_line - len(self._begun)
+        room = self._rules.max_line - len(self._partial)
         if not self._in_comment and len(shown) >= room:
             del self._buffer[:room]
-            self._begun = b""
+            self._partial = b""
             return True
         del self._buffer[: len(self._buffer) if end < 0 else end + 1]
         if not self._in_comment:
-            self._begun += shown
+            self._partial += shown
             self._in_comment = bool(comment) and end < 0
         return False
 

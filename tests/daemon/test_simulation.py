@@ -8,7 +8,7 @@ import pytest
 from daemon.simulation.incidents import Incident
 from daemon.simulation.outcome import bottlenecks
 from daemon.simulation.run import Simulation, SimulationError, SimulationPlan
-from daemon.simulation.series import MOST, Sample, Series
+from daemon.simulation.series import MAX_SAMPLES, Sample, Series
 from daemon.simulation.summary import summary
 from hal.session_file import EVENT, HOST, read
 from hal.simulated import clock
@@ -205,14 +205,14 @@ def test_a_printer_that_never_answers_cannot_print(tmp_path):
 def test_a_long_print_has_no_more_samples_than_fit():
     series = Series()
     time, taken = 0.0, 0
-    while time < 4 * MOST - 8:
+    while time < 4 * MAX_SAMPLES - 8:
         time += series.interval
         taken += 1
         series.add(Sample(time, lines=taken, bytes=40, fill=15 if taken % 2 else 7))
-    assert MOST / 2 <= len(series.samples) < MOST
+    assert MAX_SAMPLES / 2 <= len(series.samples) < MAX_SAMPLES
     assert series.interval == 4
     assert sum(each.lines for each in series.samples) >= sum(range(taken))
-    assert {each.fill for each in series.samples[: MOST // 4]} == {7}
+    assert {each.fill for each in series.samples[: MAX_SAMPLES // 4]} == {7}
     assert [each.time for each in series.samples] == sorted(each.time for each in series.samples)
 
 
