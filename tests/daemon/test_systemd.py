@@ -129,7 +129,7 @@ def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
     with pytest.raises(ConfigError, match="port"):
         front.run(parser.parse_args(["--config", str(wrong)]))
     manager.hear()
-    assert slept == ([front.AGAIN] if below_systemd else [])
+    assert slept == ([front.RETRY_S] if below_systemd else [])
     assert any("port" in said for said in manager.said if said.startswith("STATUS=")) == below_systemd
 
 
@@ -141,7 +141,7 @@ def test_a_front_of_which_a_part_is_missing_ends_slowly_too(manager, monkeypatch
     front.arguments(parser)
     with pytest.raises(ImportError):
         front.run(parser.parse_args([]))
-    assert slept == [front.AGAIN]
+    assert slept == [front.RETRY_S]
 
 
 async def test_entries_of_the_journal_name_printer_and_job(tmp_path):
