@@ -1,4 +1,4 @@
-"""FarmHandler: what every request has in common. The key comes first, every error is JSON, every body is bounded."""
+"""FarmHandler: the base of the farm's handlers. It checks the key, and decodes bodies and queries."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from daemon.http.base import BaseHandler
 from daemon.http.errors import Refused
 
 MAX_WORD = 64
-"""Characters of a word in the query."""
+"""Characters of a text in the query."""
 
-LONGEST = 10.0
-"""Seconds from a request to what it asks of a printer: a person who got no answer has gone on by then."""
+MAX_DELAY = 10.0
+"""Seconds from a request to its order to a printer; later, a user without an answer may have acted already."""
 
 T = TypeVar("T")
 
@@ -42,12 +42,12 @@ class FarmHandler(BaseHandler):
     key: FarmKey = FarmKey("", "", 0.0)
 
     def initialize(self, farm: FarmSeams) -> None:
-        """Take what the handler works on."""
+        """Note the farm, and when the request arrived."""
         self.farm = farm
-        self._came = asyncio.get_running_loop().time()
+        self._arrived = asyncio.get_running_loop().time()
 
     async def prepare(self) -> None:
-        """Refuse what can be refused by its headers, before a byte of the body is kept."""
+        """Check what the headers show, before a byte of the body is stored."""
         try:
             await self._let_in()
             self.admit()
@@ -67,20 +67,20 @@ class FarmHandler(BaseHandler):
             self.require_in_time()
 
     def require_in_time(self) -> None:
-        """Refuse what its sender has given up by now: a server that stood still would do it behind somebody's back.
+        """Refuse a request whose sender has given up: a server that hung would do it unexpectedly.
 
         Raises:
-            Refused: the date in the header is over, the client has gone, or the request came long ago.
+            Refused: the date in `Nozzled-Until` has passed, or the client has gone.
         """
         self.time_left(self.farm.wall())
         if self.has_client_gone():
             raise Refused(408, "the client has gone, so nothing was done")
 
     def require_at_once(self) -> None:
-        """Refuse what a printer would be asked for too late, for a handler that has waited; raises Refused."""
+        """Refuse an order that would reach a printer too late, for handlers that have waited; raises Refused."""
         self.require_in_time()
-        if asyncio.get_running_loop().time() - self._came > LONGEST:
-            raise Refused(408, "the server was held up and did not do this; look how it is, then try again")
+        if asyncio.get_running_loop().time() - self._arrived > MAX_DELAY:
+            raise Refused(408, "the server was held up and did nothing; check the state, then try again")
 
     def _given_key(self) -> str:
         if "X-Api-Key" in self.request.headers:
@@ -94,7 +94,7 @@ class FarmHandler(BaseHandler):
         """Return the body as this type.
 
         Raises:
-            Refused: 415 for another content type, 400 for what is no JSON, or not of this type.
+            Refused: 415 for another content type, 400 for a body that is not JSON, or not of this type.
         """
         given = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if given != "application/json":
@@ -102,7 +102,7 @@ class FarmHandler(BaseHandler):
         try:
             return msgspec.json.decode(bytes(self.body), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refused(400, f"the body means nothing here: {error}") from error
+            raise Refused(400, f"the body is not understood: {error}") from error
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
         """Return a number of the query; raises Refused."""
@@ -125,14 +125,14 @@ class FarmHandler(BaseHandler):
         return int(value)
 
     def word(self, name: str) -> str:
-        """Return a word of the query; raises Refused."""
+        """Return a short text of the query; raises Refused."""
         text = self.get_query_argument(name, "")
         if len(text) > MAX_WORD or not text.isprintable():
-            raise Refused(400, f"{name} must be a word of at most {MAX_WORD} characters")
+            raise Refused(400, f"{name} must be a printable text of at most {MAX_WORD} characters")
         return text
 
     async def ask(self, function: Callable[[JobList], T]) -> T:
-        """Call a function with the list, in its thread."""
+        """Return the result of a function of the list, called in its thread."""
         return await self.farm.jobs.call(function)
 
     # -- the answer ----------------------------------------------------------------------------------------

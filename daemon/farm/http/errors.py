@@ -1,4 +1,4 @@
-"""Which error is which HTTP status: the only place. What is in no row is a fault of ours, and tells nothing."""
+"""The HTTP status of each error: the only place. An error in no row is a bug, whose text is not shown to clients."""
 
 from daemon import errors as service
 from daemon.farm import errors as farm

@@ -11,7 +11,7 @@ from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FINAL, FarmCopy
 from daemon.http.errors import Refused
 
-MOST = 500
+MAX_ROWS = 500
 MOST_ROWS = 10_000
 """Copies of one answer, and of one table."""
 
@@ -25,7 +25,7 @@ class FarmHistoryHandler(FarmHandler):
 
     async def get(self) -> None:
         """List copies that have ended, the newest first."""
-        copies, names = await self.found(self.whole("limit", 100, 1, MOST))
+        copies, names = await self.found(self.whole("limit", 100, 1, MAX_ROWS))
         self.answer({"copies": [copy_view(copy, self.farm.printers, names.get(copy.job, "")) for copy in copies]})
 
     async def found(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:

@@ -14,35 +14,35 @@ from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish
 from daemon.farm.messages import PRINTER_ID
 from daemon.http.errors import Refused
 
-MOST = 500
+MAX_ROWS = 500
 """Jobs, copies or events in one answer."""
 
-MOST_REASONS = 100
-"""Jobs of which one answer says why they wait."""
+MAX_REASONS = 100
+"""Jobs for which one answer says why they wait."""
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
 class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes, and the revision that they were made for."""
+    """Changes to a job of this revision."""
 
     revision: int
 
 
 class Before(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a job is moved to; null: behind all others."""
+    """The job, by id or number, before which a job is moved; null: after all others."""
 
     before: str | int | None
 
 
 class HandOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a job goes."""
+    """The site that gets a job."""
 
     site: str
 
 
 class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What became of an orphan."""
+    """The end of an orphan, by a user."""
 
     state: Literal["done", "failed"]
 
@@ -51,13 +51,13 @@ class JobsHandler(UploadingHandler):
     """/api/farm/jobs."""
 
     async def get(self) -> None:
-        """List jobs: those that have not ended in the order of printing, or those that have, the newest first."""
+        """List jobs: the unfinished ones in the order of printing, or the ended ones, the newest first."""
         state = self.get_query_argument("state", "open")
         if state not in ("open", "ended", "all"):
             raise Refused(400, "state must be open, ended or all")
-        limit, offset = self.whole("limit", 100, 1, MOST), self.whole("offset", 0, 0, 10_000_000)
+        limit, offset = self.whole("limit", 100, 1, MAX_ROWS), self.whole("offset", 0, 0, 10_000_000)
         presences = dict(self.farm.printers.presences)
-        reasons = min(limit, MOST_REASONS) if self.get_query_argument("why", "true") == "true" else 0
+        reasons = min(limit, MAX_REASONS) if self.get_query_argument("why", "true") == "true" else 0
 
         def look(jobs: JobList) -> tuple[list[FarmJob], dict[str, list[str]]]:
             found = [] if state == "ended" else jobs.jobs(limit, offset)
@@ -70,13 +70,13 @@ class JobsHandler(UploadingHandler):
         self.answer({"jobs": [job_view(job, why.get(job.id, [])) for job in found]})
 
     async def post(self) -> None:
-        """Make a job of a file that comes with it, or is known by its hash."""
+        """Make a job of a file that comes with it, or was uploaded before."""
         key = self.request.headers.get("Idempotency-Key", "")
         if key and not _KEY.fullmatch(key):
-            raise Refused(400, "an Idempotency-Key has 1 to 200 characters of ASCII, and no spaces")
+            raise Refused(400, "Idempotency-Key must have 1 to 200 printable ASCII characters, without spaces")
         asked = self.decoded(Submission) if self.upload is None else await self._uploaded()
         if not asked.sha256:
-            raise Refused(400, "sha256 is missing: of a file that was uploaded before")
+            raise Refused(400, "sha256 is missing: the hash of a file that was uploaded before")
         wish = JobWish(**msgspec.structs.asdict(asked), by=self.key.name, key=key)
         job, is_new = await self.ask(lambda jobs: jobs.submit(wish))
         if not is_new:
@@ -86,12 +86,14 @@ class JobsHandler(UploadingHandler):
 
     async def _uploaded(self) -> Submission:
         assert self.upload is not None  # noqa: S101 - as `post` has seen
-        # what the fields say is looked at before the file, whose analysis takes a while
+        # the fields are checked before the file, whose analysis takes a while
         self.upload.form.end()
         asked = _from_fields(self.upload.form.fields)
         facts = await self.upload.keep()
         if asked.sha256 not in ("", facts.sha256):
-            raise Refused(400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it came in damaged")
+            raise Refused(
+                400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it was damaged on its way"
+            )
         return msgspec.structs.replace(asked, sha256=facts.sha256)
 
 
@@ -103,14 +105,14 @@ def _from_fields(fields: dict[str, str]) -> Submission:
     try:
         return msgspec.convert(values, Submission, strict=False)
     except msgspec.ValidationError as error:
-        raise Refused(400, f"the form means nothing here: {error}") from error
+        raise Refused(400, f"the form is not understood: {error}") from error
 
 
 class FarmJobHandler(FarmHandler):
     """/api/farm/jobs/<id>."""
 
     async def get(self, job: str) -> None:
-        """Tell about a job, its copies, and why it waits."""
+        """Send a job, its copies, and why it waits."""
         presences = dict(self.farm.printers.presences)
 
         def look(jobs: JobList) -> tuple[FarmJob, list[FarmCopy], list[str]]:
@@ -120,14 +122,14 @@ class FarmJobHandler(FarmHandler):
         self.answer(whole_job(found, why, [self._view(each) for each in copies]))
 
     async def patch(self, job: str) -> None:
-        """Change what a job asks for."""
+        """Change a job's wishes."""
         edit = self.decoded(Edit)
         changes = JobChanges(**{name: getattr(edit, name) for name in JobChanges.__struct_fields__})
         changed = await self.ask(lambda jobs: jobs.edit(job, changes, edit.revision, self.key.name))
         self.answer(job_view(changed))
 
     async def delete(self, job: str) -> None:
-        """Cancel a job; what has begun ends when its printer says so."""
+        """Cancel a job; copies that have begun end when their printers say so."""
         copies = await self.ask(lambda jobs: jobs.cancel_job(job, self.key.name))
         self.answer({"copies": [self._view(each) for each in copies]})
 
@@ -142,7 +144,7 @@ class HandOverHandler(FarmHandler):
         """Give a whole job to a site, for good."""
         site = self.decoded(HandOver).site
         if not re.fullmatch(PRINTER_ID, site):
-            raise Refused(400, f"{site[:64]!r} is no name of a site: 1 to 32 of a-z, 0-9 and -")
+            raise Refused(400, f"{site[:64]!r} is not a site's name: use 1 to 32 characters of a-z, 0-9 and -")
         self.answer(job_view(await self.ask(lambda jobs: jobs.hand_over(job, site, self.key.name))))
 
 
@@ -167,7 +169,7 @@ class CopyHandler(FarmHandler):
     """/api/farm/copies/<id>."""
 
     async def get(self, copy: str) -> None:
-        """Tell about a copy."""
+        """Send a copy."""
         self.answer(copy_view(await self.ask(lambda jobs: jobs.copy(copy)), self.farm.printers))
 
 
@@ -189,20 +191,20 @@ class CopyVerbHandler(FarmHandler):
         self.answer(copy_view(changed, self.farm.printers), 201 if verb == "again" else 200)
 
     def _require_silence(self, copy: FarmCopy) -> None:
-        """Take no word of a person for a copy of which its printer says right now that it prints it."""
+        """Refuse to settle or replace a copy that its printer reports as printing right now."""
         printers = self.farm.printers
         presence = printers.presences.get(copy.printer)
         if copy.state not in BEGUN or presence is None or printers.is_away(copy.printer):
             return
         if presence.copy == copy.id:
-            raise FarmConflict(f"{copy.printer} prints this copy: cancel it, or wait for its end")
+            raise FarmConflict(f"{copy.printer} is printing this copy: cancel it, or wait for its end")
 
 
 class OrphansHandler(FarmHandler):
     """/api/farm/orphans."""
 
     async def get(self) -> None:
-        """List copies that have begun at printers that are silent: a person has to look."""
+        """List copies that have begun at printers which are silent now: a user has to settle them."""
         printers = self.farm.printers
 
         orphans = [copy for copy in await self.ask(JobList.outstanding) if is_orphan(copy, printers)]
@@ -214,8 +216,8 @@ class FarmLogHandler(FarmHandler):
     """/api/farm/log."""
 
     async def get(self) -> None:
-        """Tell who did what: behind an event, or the newest."""
-        limit, job = self.whole("limit", 100, 1, MOST), self.word("job")
+        """List events: those after a number, or the newest."""
+        limit, job = self.whole("limit", 100, 1, MAX_ROWS), self.word("job")
         since = self.whole("since", -1, -1, 10**15)
         if since < 0:
             since = 0 if job else max(0, await self.ask(lambda jobs: jobs.last_event()) - limit)

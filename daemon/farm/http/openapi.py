@@ -7,7 +7,7 @@ import msgspec
 from daemon import __version__
 from daemon.farm.http.about import NewKey
 from daemon.farm.http.hub import FarmStateView
-from daemon.farm.http.jobs import MOST, Before, Edit, HandOver, Settlement
+from daemon.farm.http.jobs import MAX_ROWS, Before, Edit, HandOver, Settlement
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
@@ -266,6 +266,6 @@ def _path(name: str, schema: Schema, description: str) -> Schema:
 
 def _page() -> list[Schema]:
     return [
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MOST}, "How many."),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, "How many."),
         _query("offset", {"type": "integer", "minimum": 0, "maximum": 10_000_000}, "Behind how many."),
     ]

@@ -37,7 +37,7 @@ from daemon.farm.http.printers import (
     PrinterVerbHandler,
 )
 from daemon.farm.http.seams import FarmSeams
-from daemon.farm.http.uploads import SHA256, FarmFilesHandler, FileFactsHandler, ThumbnailsHandler, left_behind
+from daemon.farm.http.uploads import SHA256, FarmFilesHandler, FileFactsHandler, ThumbnailsHandler, remove_leftovers
 from daemon.farm.messages import PRINTER_ID
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -97,7 +97,7 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
 
 async def prepare(app: tornado.web.Application, farm: FarmSeams) -> Path | None:
     """Make the first key where there is none, and clear away what an earlier process left; return the key's file."""
-    await asyncio.to_thread(left_behind, farm.folder)
+    await asyncio.to_thread(remove_leftovers, farm.folder)
     keys: FarmKeys = app.settings["farm_keys"]
     return await keys.have_one()
 

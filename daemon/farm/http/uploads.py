@@ -1,4 +1,4 @@
-"""Files: streamed to the disk as they come, looked at, kept under their SHA-256."""
+"""Files: streamed to the disk, analysed, stored under their SHA-256."""
 
 import asyncio
 import hashlib
@@ -20,26 +20,26 @@ from daemon.farm.list.words import FileFacts
 from daemon.http.errors import Refused
 from daemon.http.upload_form import UploadForm
 
-MAX_AT_ONCE = 8
-"""Uploads that come in at the same time."""
+MAX_UPLOADS = 8
+"""At the same time."""
 
-SILENT = 30.0
-"""Seconds without a byte after which an upload's place is given to another one that wants it."""
+STALLED_AFTER = 30.0
+"""Seconds without a byte after which an upload gives way to another that needs its place."""
 
-KEPT_FREE = 512 * 1024 * 1024
-"""Bytes that an upload leaves on the disk."""
+MIN_FREE = 512 * 1024 * 1024
+"""Bytes of the disk that uploads leave free."""
 
 BLOCK = 1024 * 1024
-"""Bytes that are written at once."""
+"""Bytes of one write."""
 
-LONGEST_NAME, LONGEST_SUFFIX = 200, 20  # characters
+MAX_NAME, MAX_SUFFIX = 200, 20  # characters
 
 SUFFIXES = (".gcode", ".gco", ".g", ".bgcode", ".gz", ".3mf")
 SHA256 = r"[0-9a-f]{64}"
 
 
 class FarmUpload:
-    """A file that comes in: hashed and written block by block, in a thread."""
+    """An upload in progress: hashed and written block by block, in a thread."""
 
     def __init__(self, farm: FarmSeams, content_type: str) -> None:
         self.form = UploadForm(content_type)
@@ -49,7 +49,7 @@ class FarmUpload:
         self._file: BinaryIO | None = None
         self._path = farm.folder / "uploads" / f"{secrets.token_hex(8)}.part"
         self.size = 0
-        self.is_whole = False
+        self.is_complete = False
 
     async def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
@@ -68,14 +68,14 @@ class FarmUpload:
         if self._file is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-        if shutil.disk_usage(self._path.parent).free < KEPT_FREE + len(block):
-            raise StorageFull(f"the farm's disk has less than {KEPT_FREE >> 20} MB left")
+        if shutil.disk_usage(self._path.parent).free < MIN_FREE + len(block):
+            raise StorageFull(f"the farm's disk has less than {MIN_FREE >> 20} MB left")
         self._hash.update(block)
         self._file.write(block)
 
     async def keep(self) -> FileFacts:
-        """Look at the file, and keep it; raises UploadBroken, Refused."""
-        self.is_whole = True
+        """Check, analyse and store the file; raises UploadBroken, Refused."""
+        self.is_complete = True
         self.form.end()
         if self.form.filename is None:
             raise Refused(400, "the form has no file")
@@ -85,23 +85,23 @@ class FarmUpload:
         await asyncio.to_thread(self._close)
         name = shown_name(self.form.filename)
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
-            raise Refused(415, f"{name} is no G-code by its name: {', '.join(SUFFIXES)} are printed")
+            raise Refused(415, f"{name} does not look like G-code: its name must end in {', '.join(SUFFIXES)}")
         known = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
         try:
             facts = await self._farm.jobs.call(lambda jobs: jobs.file(known.sha256))
         except UnknownFile:
             facts = known
         facts = msgspec.structs.replace(facts, name=name)  # the same bytes may come under another name
-        if facts.extent is None:  # nothing was found in it, which may have been the machine's fault
-            facts = await self._looked_at(known)
+        if facts.extent is None:  # the last analysis found nothing, perhaps for want of memory or time
+            facts = await self._analysed(known)
         sha256, _ = await self._farm.files.take(self._path)
         if sha256 != known.sha256:
-            raise Refused(500, "the file is not what came in: the disk has changed it")
+            raise Refused(500, "the stored file differs from the upload: check the server's disk")
         await self._farm.jobs.call(lambda jobs: jobs.put_file(facts))
         return facts
 
-    async def _looked_at(self, known: FileFacts) -> FileFacts:
-        """Return what is in the file; the analysis knows kinds of files by their names, and ours is a made-up one."""
+    async def _analysed(self, known: FileFacts) -> FileFacts:
+        """Return the facts about the file, which needs its own suffix for that: the analysis goes by it."""
         named = self._path.with_suffix(PurePosixPath(known.name).suffix.lower())
         picture = picture_of(self._farm.folder, known.sha256)
         await asyncio.to_thread(picture.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ class FarmUpload:
             self._file.close()
 
     async def drop(self) -> None:
-        """Leave nothing behind of what was not kept."""
+        """Remove a file that was not stored."""
         await asyncio.to_thread(self._drop)
 
     def _drop(self) -> None:
@@ -129,48 +129,48 @@ class FarmUpload:
 
 
 def picture_of(folder: Path, sha256: str) -> Path:
-    """Return where the picture of a file is kept."""
+    """Return the path of a file's picture."""
     return folder / "pictures" / sha256[:2] / f"{sha256}.png"
 
 
 def shown_name(filename: str) -> str:
-    """Return a file's name as it is kept: its last part, one line, what can be shown."""
+    """Return the name for a file: the last part of the path, in one printable line."""
     last = re.split(r"[/\\]", filename)[-1].strip()
     plain = "".join(each if each.isprintable() else "_" for each in last)
-    if len(plain) > LONGEST_NAME:
-        suffix = "".join(PurePosixPath(plain).suffixes[-2:])[-LONGEST_SUFFIX:]
-        plain = plain[: LONGEST_NAME - len(suffix)] + suffix
+    if len(plain) > MAX_NAME:
+        suffix = "".join(PurePosixPath(plain).suffixes[-2:])[-MAX_SUFFIX:]
+        plain = plain[: MAX_NAME - len(suffix)] + suffix
     return plain.strip() or "unnamed.gcode"
 
 
 class UploadingHandler(FarmHandler):
-    """Base of what takes a file in a form, beside JSON."""
+    """Base of handlers that take a file in a form, or JSON."""
 
     upload: FarmUpload | None = None
     fed = 0.0  # when the last byte came, in loop time
 
     def admit(self) -> None:
-        """Begin with a form, where there is one; as many at once as there may be."""
+        """Begin an upload if there is a form, and a place for it."""
         kind = self.request.headers.get("Content-Type", "")
         if self.request.method != "POST" or not kind.lower().startswith("multipart/"):
             return
         coming: set[UploadingHandler] = self.settings["farm_uploads"]
-        if len(coming) >= MAX_AT_ONCE:
-            _drop_silent(coming)
-        if len(coming) >= MAX_AT_ONCE:
-            raise Refused(503, f"{MAX_AT_ONCE} uploads are coming in already: try again in a minute")
+        if len(coming) >= MAX_UPLOADS:
+            _drop_stalled(coming)
+        if len(coming) >= MAX_UPLOADS:
+            raise Refused(503, f"{MAX_UPLOADS} uploads are in progress already: try again in a minute")
         self.upload = FarmUpload(self.farm, kind)
         self.fed = asyncio.get_running_loop().time()
         coming.add(self)
 
     @property
     def max_body(self) -> int:  # type: ignore[override]  # it depends on what comes
-        """A file may be large."""
+        """The limit of the body: a file may be large."""
         kind = self.request.headers.get("Content-Type", "").lower()
         return self.farm.max_upload if kind.startswith("multipart/") else FarmHandler.max_body
 
     async def take(self, chunk: bytes) -> None:
-        """Write a file to the disk."""
+        """Write the next bytes of a file to the disk."""
         if self.upload is None:
             await super().take(chunk)
         else:
@@ -178,19 +178,19 @@ class UploadingHandler(FarmHandler):
             await self.upload.feed(chunk)
 
     async def give_up(self) -> None:
-        """Leave no part of a file behind."""
+        """Remove what has arrived of the file."""
         if self.upload is not None:
             upload, self.upload = self.upload, None
             self.settings["farm_uploads"].discard(self)
             await upload.drop()
 
     def on_finish(self) -> None:
-        """Clean up behind the answer."""
+        """Clean up after the answer."""
         self._clean_up()
 
     def on_connection_close(self) -> None:
-        """Clean up where the client has gone in the middle of the body; a file that is whole is kept."""
-        if self.upload is not None and not self.upload.is_whole:
+        """Clean up when the client has gone in the middle of the body; a complete file is stored."""
+        if self.upload is not None and not self.upload.is_complete:
             self._clean_up()
 
     def _clean_up(self) -> None:
@@ -200,10 +200,10 @@ class UploadingHandler(FarmHandler):
             task.add_done_callback(self.settings["farm_tasks"].discard)
 
 
-def _drop_silent(coming: set[UploadingHandler]) -> None:
-    """Hang up on clients that send nothing any more, such as a phone that has fallen asleep."""
+def _drop_stalled(coming: set[UploadingHandler]) -> None:
+    """Hang up on clients that have stopped sending, such as a phone that has fallen asleep."""
     now = asyncio.get_running_loop().time()
-    for each in [one for one in coming if now - one.fed > SILENT and one.upload and not one.upload.is_whole]:
+    for each in [one for one in coming if now - one.fed > STALLED_AFTER and one.upload and not one.upload.is_complete]:
         coming.discard(each)
         each.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
 
@@ -212,9 +212,9 @@ class FarmFilesHandler(UploadingHandler):
     """/api/farm/files."""
 
     async def post(self) -> None:
-        """Take a file, without making a job of it."""
+        """Store a file, without a job."""
         if self.upload is None:
-            raise Refused(415, "an upload is a form: multipart/form-data")
+            raise Refused(415, "an upload must be a form: multipart/form-data")
         self.answer(await self.upload.keep(), 201)
 
 
@@ -222,7 +222,7 @@ class FileFactsHandler(FarmHandler):
     """/api/farm/files/<sha256>."""
 
     async def get(self, sha256: str) -> None:
-        """Tell what is known of a file."""
+        """Send the facts about a file."""
         self.answer(await self.ask(lambda jobs: jobs.file(sha256)))
 
 
@@ -230,7 +230,7 @@ class ThumbnailsHandler(FarmHandler):
     """/api/farm/files/<sha256>/thumbnail."""
 
     async def get(self, sha256: str) -> None:
-        """Give the picture that a slicer has put into the file."""
+        """Send the picture that a slicer has put into the file."""
         path = picture_of(self.farm.folder, sha256)
         try:
             data = await asyncio.to_thread(path.read_bytes)
@@ -241,8 +241,8 @@ class ThumbnailsHandler(FarmHandler):
         self.write(data)
 
 
-def left_behind(folder: Path) -> None:
-    """Remove what uploads of an earlier process have left."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove unfinished uploads of an earlier process."""
     for path in (folder / "uploads").glob("*"):
         if re.fullmatch(r"[0-9a-f]{16}\.\w+", path.name):
             path.unlink(missing_ok=True)

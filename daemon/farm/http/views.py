@@ -1,4 +1,4 @@
-"""What clients see of jobs and printers."""
+"""Jobs, copies and printers as clients see them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ class CopyView(msgspec.Struct, frozen=True, kw_only=True):
     """A copy.
 
     Attributes:
-        orphan: it has begun, and its printer is silent: a person has to look.
+        orphan: it has begun and its printer is silent, so a user has to settle it.
     """
 
     id: str
@@ -39,8 +39,8 @@ class FarmJobView(msgspec.Struct, frozen=True, kw_only=True):
     """A job.
 
     Attributes:
-        counts: copies by state, and their `total`.
-        why: why no copy of it begins now.
+        counts: number of copies by state, and their `total`.
+        why: why no copy of it begins now, in sentences.
     """
 
     id: str
@@ -74,7 +74,7 @@ class FarmJobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeJob(FarmJobView, frozen=True, kw_only=True):
-    """A job with its copies; `copies` is how many there are to be."""
+    """A job with its copies; `copies` is the wished number."""
 
     copy_list: list[CopyView]
 
@@ -84,10 +84,10 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: as OctoPrint's API calls it; "Away" where it is silent.
-        reason: why it takes no copy; "" where it is ready.
-        heard: when it was last heard; None: not since the server's start.
+        reason: why it takes no copy; empty where it is ready.
+        heard: date of its last presence, in s since 1970; None: none since the server started.
         url: of its own page.
-        holds: the copy that the list believes it has; `orphan` where it has begun that, and is silent.
+        holds: id of its copy, by the list; `orphan` where that has begun, and the printer is silent.
     """
 
     id: str
@@ -118,7 +118,7 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> CopyView:
-    """Return what clients see of a copy."""
+    """Return the view of a copy."""
     return CopyView(
         id=copy.id,
         job=copy.job,
@@ -140,17 +140,17 @@ def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> Cop
 
 
 def is_orphan(copy: FarmCopy, printers: FarmPrinters) -> bool:
-    """Tell whether a copy has begun at a printer that is silent."""
+    """Tell whether a copy has begun at a printer that is silent now."""
     return copy.state in BEGUN and (copy.printer not in printers.presences or printers.is_away(copy.printer))
 
 
 def job_view(job: FarmJob, why: Iterable[str] = ()) -> FarmJobView:
-    """Return what clients see of a job."""
+    """Return the view of a job."""
     return FarmJobView(**_shown(job), why=list(why))
 
 
 def whole_job(job: FarmJob, why: list[str], copies: list[CopyView]) -> WholeJob:
-    """Return what clients see of a job and its copies."""
+    """Return the view of a job with its copies."""
     return WholeJob(**_shown(job), why=why, copy_list=copies)
 
 
@@ -161,7 +161,7 @@ def _shown(job: FarmJob) -> dict[str, Any]:
 
 
 def printer_views(printers: FarmPrinters, held: Iterable[FarmCopy], now: float) -> dict[str, PrinterView]:
-    """Return what clients see of all printers."""
+    """Return the views of all printers, by id."""
     holding: Mapping[str, FarmCopy] = {copy.printer: copy for copy in held}
     return {
         name: printer_view(name, presence, printers, holding.get(name), now)
@@ -172,7 +172,7 @@ def printer_views(printers: FarmPrinters, held: Iterable[FarmCopy], now: float) 
 def printer_view(
     name: str, presence: Presence, printers: FarmPrinters, held: FarmCopy | None, now: float
 ) -> PrinterView:
-    """Return what clients see of a printer."""
+    """Return the view of a printer."""
     away, ago = printers.is_away(name), printers.heard_ago(name)
     ready = presence.ready and not away
     return PrinterView(
@@ -206,9 +206,7 @@ def printer_view(
 
 def _why_not(presence: Presence, *, away: bool, ago: float | None) -> str:
     if away:
-        return (
-            "it has not been heard since the server's start" if ago is None else f"it was last heard {_span(ago)} ago"
-        )
+        return "it has not reported since the server started" if ago is None else f"it was last heard {_span(ago)} ago"
     if presence.on_hold:
         return "it is on hold"
     return presence.reason or presence.state

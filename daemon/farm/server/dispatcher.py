@@ -1,9 +1,9 @@
-"""Dispatcher: brings copies and printers together. It decides nothing: each decision is the list's, in SQL.
+"""Dispatcher: offers copies to printers and answers their questions. Each decision is the list's, in SQL.
 
-How it works. A printer that says that it is ready is considered: the list picks a copy and writes down the offer, and
-then it goes out. Whatever is lost on the way is harmless: an offer that nobody takes ends with its lease; one that is
-still out is said again when the printer says again that it is ready. What a printer has claimed stays its own until the
-printer, or a person, says what became of it: nothing here does that, and no timer.
+Theory of operation. When a printer reports that it is ready, the list picks a copy and stores the offer, which is then
+sent. A lost message does no harm: an offer that nobody claims ends with its lease, and is sent again while the printer
+reports that it is ready. A claimed copy stays with its printer until that printer's report, or a user, ends it: nothing
+here does, and no timer.
 """
 
 import asyncio
@@ -36,29 +36,29 @@ from daemon.farm.server.known import KnownPrinter, matched_by
 from daemon.farm.server.list_thread import ListThread
 from gcode.frozen import frozen
 
-TICK = 2.0  # s between two looks at leases, and at what others have changed
-SAY_AGAIN = 5.0  # s after which an offer is said again to a printer that is still ready
-CONSIDER_AGAIN = 30.0  # s after which a printer that found nothing is considered again, whatever happened
-CANCEL_AGAIN = 8.0  # s
-RENEW_EVERY = 10.0  # s between two renewals by the chunks of a file
-REMEMBER_EVERY = 60.0  # s between two notes of a printer in the list
-MOST_ORDERS = 64  # at once
+TICK = 2.0  # s between two checks of leases, and of changes by other servers
+REPEAT_OFFER = 5.0  # s after which an offer is sent again to a printer that is still ready
+RETRY_OFFER = 30.0  # s after which the list is asked again for a printer without a fitting copy, changed or not
+REPEAT_CANCEL = 8.0  # s after which an agent is asked again to end a print
+RENEW_EVERY = 10.0  # s between two renewals of a lease by a download
+STORE_EVERY = 60.0  # s between two presences of a printer that the list stores
+MAX_TASKS = 64  # orders, and presences on their way to the list, at once
 
 log = structlog.get_logger()
 
 
 @frozen
 class DispatcherTimes:
-    """What a test, or a very slow network, has otherwise; in s."""
+    """Times that tests and very slow networks change, in s."""
 
     lease: float = LEASE
     away: float = AWAY
     tick: float = TICK
-    say_again: float = SAY_AGAIN
+    repeat_offer: float = REPEAT_OFFER
 
 
 class Dispatcher:
-    """Brings copies and printers together (Duties of a ServerEnd)."""
+    """Offers copies to printers and answers their questions (the `Duties` of a ServerEnd)."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Dispatcher:
             jobs: the list.
             end: the way to the printers.
             files: of the jobs.
-            wall: the date, in s.
+            wall: returns the date, in s since 1970.
             times: leases and pauses.
         """
         self._jobs = jobs
@@ -84,95 +84,95 @@ class Dispatcher:
         self._times = times or DispatcherTimes()
         self._printers: dict[str, KnownPrinter] = {}
         self._presences: dict[str, Presence] = {}
-        self._ready: dict[str, None] = {}  # to be considered, in this order
+        self._ready: dict[str, None] = {}  # to be offered a copy, in this order
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._revision = 0
-        self._waiting = True  # copies are, as far as we know
+        self._waiting = True  # there may be copies to offer
         self._time = asyncio.get_running_loop().time  # called from other threads, too
         self._started = self._time()
         self._last_event = -1
         self._renewed: dict[tuple[str, str, int], float] = {}
-        self._cancels: dict[str, str] = {}  # printer -> copy that a person wants ended
+        self._cancels: dict[str, str] = {}  # printer → copy whose end a user wishes
         self._tasks: set[asyncio.Task[None]] = set()
-        self.on_news: Callable[[], None] = lambda: None  # called when a printer has said something
+        self.on_news: Callable[[], None] = lambda: None  # called after each presence
         jobs.on_change = self.list_changed
 
     async def run(self) -> None:
         """Offer, until cancelled."""
-        await self._remembered()
+        await self._load_presences()
         try:
-            await for_ever(self._end.run(self), self._offer_all(), self._look())
+            await for_ever(self._end.run(self), self._offer_all(), self._watch_list())
         finally:
             for task in [*self._tasks]:
                 task.cancel()
 
-    async def _remembered(self) -> None:
-        """Know the printers that have said something to an earlier process."""
+    async def _load_presences(self) -> None:
+        """Load the presences that an earlier process has stored."""
         try:
             found = await self._jobs.call_quietly(lambda jobs: jobs.printers())
         except FarmError as error:
-            log.warning("farm.list_away", reason=str(error), consequence="printers are known as they say something")
+            log.warning("farm.list_away", reason=str(error), consequence="printers are unknown until they report")
             return
         for printer, presence in found.items():
             self._presences.setdefault(printer, presence)
 
-    # -- for people ----------------------------------------------------------------------------------------------------
+    # -- for the API ---------------------------------------------------------------------------------------------------
 
     @property
     def presences(self) -> Mapping[str, Presence]:
-        """What each printer said last; `at` is when it came, by the clock of this computer."""
+        """The last presence of each printer; `at` is when it arrived, by this computer's clock."""
         return self._presences
 
     @property
     def trouble(self) -> str:
-        """Why nothing is offered; empty: nothing is in the way."""
+        """Why nothing can be offered; empty: it can."""
         return self._end.trouble or self._jobs.trouble
 
     def heard_ago(self, printer: str) -> float | None:
-        """Return the seconds since a printer has said something; None: it has not since the server began."""
+        """Return the seconds since the last presence of a printer; None: it has sent none since the server started."""
         known = self._printers.get(printer)
         return None if known is None else self._time() - known.heard
 
     def is_away(self, printer: str) -> bool:
-        """Tell whether a printer has been silent for long: what it holds is an orphan then."""
+        """Tell whether a printer has been silent for too long: a copy that it holds is an orphan then."""
         ago = self.heard_ago(printer)
-        if ago is None:  # it has not had the time to say something
+        if ago is None:  # since the server started
             ago = self._time() - self._started
         return ago > self._times.away
 
     def forget(self, printer: str) -> None:
-        """Know nothing of a printer that is away, until it says something."""
+        """Forget a printer that is away, until it reports again."""
         for known in (self._printers, self._presences, self._ready, self._cancels):
             known.pop(printer, None)
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
-        """Have a printer's agent do something; raises FarmUnreachable."""
+        """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
         known = self._printers.get(printer)
         harmless = order.verb in ("picture", "cancel")
         if not harmless and self._end.connected and (known is None or self.is_away(printer)):
-            when = "has said nothing yet" if known is None else f"was last heard {self._time() - known.heard:.0f} s ago"
-            raise FarmUnreachable(f"{printer} {when}: does its agent run?")
-        if known is not None:  # an agent that hung is to know that it is too late
+            when = "has not reported yet" if known is None else f"was last heard {self._time() - known.heard:.0f} s ago"
+            raise FarmUnreachable(f"{printer} {when}: is its agent running?")
+        if known is not None:  # an agent that hung can tell that it is too late
             until = known.said_at + self._time() - known.heard + within
             order = msgspec.structs.replace(order, boot=known.presence.boot, until=until)
         return await self._end.order(printer, order, within)
 
     def list_changed(self) -> None:
-        """Look at the list: somebody has changed it."""
+        """Check the list soon: it has changed."""
         self._revision += 1
         self._changed.set()
 
-    # -- what printers say ---------------------------------------------------------------------------------------------
+    # -- messages from printers ----------------------------------------------------------------------------------------
 
     async def connected(self) -> None:
-        """Begin anew with a NATS that was away: what was said meanwhile is lost."""
+        """Send all offers again: messages were lost while NATS was away."""
         for known in self._printers.values():
-            known.out_at = -self._times.say_again
+            known.out_at = -self._times.repeat_offer
         self.list_changed()
 
     async def heard(self, printer: str, presence: Presence) -> None:
-        """Take a printer's word."""
+        """Take a printer's presence."""
         now = self._time()
         known = self._printers.get(printer)
         if known is None:
@@ -193,35 +193,35 @@ class Dispatcher:
             self._order_cancel(printer, known, now)
 
     async def renew(self, printer: str, question: CopyQuestion) -> YesOrNo:
-        """Let an offer hold longer, or not."""
+        """Renew the lease of an offer, or refuse."""
         copy, attempt, lease = question.copy, question.attempt, self._times.lease
         if await self._jobs.call_quietly(lambda jobs: jobs.renew(printer, copy, attempt, lease)):
             return YesOrNo(yes=True)
-        return YesOrNo(yes=False, reason=f"this copy is not held out to {printer} any more")
+        return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
     async def claim(self, printer: str, question: ClaimQuestion) -> YesOrNo:
-        """Let it begin, or not: the one decision."""
+        """Let a printer begin a copy, or refuse."""
         copy, attempt, nonce = question.copy, question.attempt, question.nonce
         if not nonce:
             return YesOrNo(yes=False, reason="a claim needs a nonce")
         if await self._jobs.call_quietly(lambda jobs: jobs.claim(printer, copy, attempt, nonce)):
             log.info("farm.claimed", printer=printer, copy=copy, attempt=attempt)
-            self._let_go(printer, copy)
+            self._end_offer(printer, copy)
             return YesOrNo(yes=True)
-        return YesOrNo(yes=False, reason=f"this copy is not held out to {printer} any more")
+        return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
     async def held(self, printer: str) -> Holdings:
-        """Return what the list believes that a printer holds; it may have missed what it was offered."""
+        """Return the copies that a printer holds, by the list. It may have missed an offer, which is sent again."""
         if (known := self._printers.get(printer)) is not None:
-            known.out_at = -self._times.say_again
+            known.out_at = -self._times.repeat_offer
         return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held(printer)))
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
-        """Return a chunk of the file that is held out; raises FarmRefused."""
+        """Return a chunk of the file of a copy that the printer holds; raises FarmRefused."""
         copy, attempt = question.copy, question.attempt
         found = await self._jobs.call_quietly(lambda jobs: jobs.may_read(printer, copy, attempt))
         if found is None:
-            raise FarmRefused(f"this copy is not held out to {printer} any more")
+            raise FarmRefused(f"this copy is no longer offered to {printer}")
         now, key = self._time(), (printer, copy, attempt)
         if now - self._renewed.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
             self._renewed = {each: at for each, at in self._renewed.items() if now - at < self._times.lease}
@@ -230,16 +230,16 @@ class Dispatcher:
         return await self._files.chunk(found.sha256, question.offset)
 
     async def report(self, printer: str, report: Report) -> YesOrNo:
-        """Write down what became of a copy; when this returns it is on the disk."""
+        """Store a report on a copy; when this returns it is on the disk."""
         agrees = await self._jobs.call_quietly(lambda jobs: jobs.report(printer, report))
         event = log.info if agrees else log.warning
         event("farm.reported", printer=printer, copy=report.copy, kind=report.kind, reason=report.reason, agrees=agrees)
         if report.kind != "printing":
-            self._let_go(printer, report.copy)
+            self._end_offer(printer, report.copy)
             self.list_changed()
             if agrees:
                 await self._tell_failure(printer, report)
-        return YesOrNo(yes=agrees, reason="" if agrees else "the list knows otherwise")
+        return YesOrNo(yes=agrees, reason="" if agrees else "the list has another state for this copy")
 
     async def _tell_failure(self, printer: str, report: Report) -> None:
         copy, job = await self._jobs.call_quietly(lambda jobs: (found := jobs.copy(report.copy), jobs.job(found.job)))
@@ -250,21 +250,21 @@ class Dispatcher:
     # -- offers --------------------------------------------------------------------------------------------------------
 
     def _consider(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Have a printer considered, if it is ready and there may be something for it."""
+        """Queue a printer for an offer, if it is ready and there may be a copy for it."""
         if not known.presence.ready or now - known.heard > self._times.away:
             self._ready.pop(printer, None)
             return
-        if known.out is not None and now - known.out_at < self._times.say_again:
+        if known.out is not None and now - known.out_at < self._times.repeat_offer:
             return
         if known.out is None and not self._waiting:
             return
-        if known.nothing == self._revision and now - known.nothing_at < CONSIDER_AGAIN:
+        if known.nothing == self._revision and now - known.nothing_at < RETRY_OFFER:
             return
         self._ready[printer] = None
         self._wake.set()
 
     async def _offer_all(self) -> None:
-        """Consider one printer after the other."""
+        """Offer copies to the queued printers, one after the other."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -274,7 +274,9 @@ class Dispatcher:
                 try:
                     await self._offer(printer)
                 except FarmUnreachable as error:
-                    log.warning("farm.offer_lost", printer=printer, reason=str(error), consequence="it is said again")
+                    log.warning(
+                        "farm.offer_lost", printer=printer, reason=str(error), consequence="it will be sent again"
+                    )
                 except FarmError as error:
                     log.warning("farm.not_offered", printer=printer, reason=str(error))
                     await asyncio.sleep(self._times.tick)
@@ -292,7 +294,8 @@ class Dispatcher:
         known.out, known.out_at = offer, now
         await self._end.offer(printer, offer)
 
-    def _let_go(self, printer: str, copy: str) -> None:
+    def _end_offer(self, printer: str, copy: str) -> None:
+        """Forget an offer that was claimed, declined or taken back; the printer may get another."""
         known = self._printers.get(printer)
         if known is not None:
             known.nothing = -1
@@ -301,21 +304,21 @@ class Dispatcher:
 
     # -- the list ------------------------------------------------------------------------------------------------------
 
-    async def _look(self) -> None:
-        """Look at leases at each tick, and at the rest when something has changed; here, or by another server."""
+    async def _watch_list(self) -> None:
+        """Check the leases at each tick, and the copies when this or another server has changed something."""
         while True:
             changed = self._changed.is_set()
             self._changed.clear()
             try:
-                changed |= await self._look_at_leases()
+                changed |= await self._check_leases()
                 if changed:
-                    await self._look_at_copies()
+                    await self._check_copies()
             except FarmError as error:
                 log.warning("farm.list_away", reason=str(error), consequence="nothing is offered meanwhile")
                 self._changed.set()
                 await asyncio.sleep(self._times.tick)
             except FarmUnreachable as error:
-                log.warning("farm.not_withdrawn", reason=str(error), consequence="it is refused when it is claimed")
+                log.warning("farm.not_withdrawn", reason=str(error), consequence="its claim will be refused")
             if changed:
                 self._consider_all()
             try:
@@ -324,12 +327,12 @@ class Dispatcher:
             except TimeoutError:
                 self._consider_all()
 
-    async def _look_at_leases(self) -> bool:
-        """Have copies wait again that nobody took; tell whether anything is otherwise than at the last look."""
+    async def _check_leases(self) -> bool:
+        """Take back offers whose lease has run out; tell whether the list has changed since the last check."""
         late = await self._jobs.call_quietly(lambda jobs: jobs.expire())
         for copy in late:
-            log.warning("farm.offer_ended", printer=copy.printer, copy=copy.id, reason="nobody took it in time")
-            self._let_go(copy.printer, copy.id)
+            log.warning("farm.offer_ended", printer=copy.printer, copy=copy.id, reason="nobody claimed it in time")
+            self._end_offer(copy.printer, copy.id)
         last = await self._jobs.call_quietly(lambda jobs: jobs.last_event())
         if late or last != self._last_event:
             self._last_event = last
@@ -337,19 +340,19 @@ class Dispatcher:
             return True
         return False
 
-    async def _look_at_copies(self) -> None:
-        """Take back offers that are not the list's any more, and see what people want ended."""
+    async def _check_copies(self) -> None:
+        """Withdraw offers that the list no longer has, and pass on users' cancels."""
         copies, self._waiting = await self._jobs.call_quietly(
             lambda jobs: (jobs.outstanding(), jobs.anything_waiting())
         )
-        self._see_cancels(copies)
+        self._pass_on_cancels(copies)
         offered = {(copy.printer, copy.id, copy.attempt) for copy in copies if copy.state == "offered"}
         for printer, known in [*self._printers.items()]:
             if known.out is not None and (printer, known.out.copy, known.out.attempt) not in offered:
                 known.out = None
                 await self._end.withdraw(printer)
 
-    def _see_cancels(self, copies: list[FarmCopy]) -> None:
+    def _pass_on_cancels(self, copies: list[FarmCopy]) -> None:
         now = self._time()
         wanted = {copy.printer: copy.id for copy in copies if copy.wish == "cancel" and copy.state != "offered"}
         new = {printer for printer, copy in wanted.items() if self._cancels.get(printer) != copy}
@@ -359,8 +362,8 @@ class Dispatcher:
                 self._order_cancel(printer, known, now)
 
     def _order_cancel(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Ask an agent to end a print; it is asked again at each presence, until it reports an end."""
-        if now - known.cancelled_at >= CANCEL_AGAIN and len(self._tasks) < MOST_ORDERS:
+        """Ask an agent to end a print; again at its next presences, until it reports the end."""
+        if now - known.cancelled_at >= REPEAT_CANCEL and len(self._tasks) < MAX_TASKS:
             known.cancelled_at = now
             self._begin(self._cancel(printer, self._cancels[printer]))
 
@@ -378,12 +381,12 @@ class Dispatcher:
             self._consider(printer, known, now)
 
     def _note(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Have the list remember a printer, for those who look while it is off."""
-        if now - known.noted_at >= REMEMBER_EVERY and len(self._tasks) < MOST_ORDERS:
+        """Have the list store a printer's presence, for users who look while it is off."""
+        if now - known.noted_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
             known.noted, known.noted_at = matched_by(known.presence), now
-            self._begin(self._remember(printer, known.presence))
+            self._begin(self._store(printer, known.presence))
 
-    async def _remember(self, printer: str, presence: Presence) -> None:
+    async def _store(self, printer: str, presence: Presence) -> None:
         try:
             await self._jobs.call_quietly(lambda jobs: jobs.seen(printer, presence))
         except FarmError as error:

@@ -1,4 +1,4 @@
-"""The one thread that the list of jobs is asked in: the loop waits for no disk, and no two questions meet."""
+"""ListThread: the only thread that calls the list of jobs, so that the event loop waits for no disk."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,28 +8,28 @@ from typing import TypeVar
 from daemon.farm.errors import ListAway
 from daemon.farm.list.job_list import JobList
 
-MOST_WAITING = 4096  # questions
+MAX_WAITING = 4096  # calls
 
 T = TypeVar("T")
 
 
-def _nobody() -> None:
-    """Nobody wants to know."""
+def _ignore() -> None:
+    """Do nothing: nobody listens."""
 
 
 class ListThread:
-    """Asks the list.
+    """Calls the list in its thread.
 
     Attributes:
-        on_change: called on the loop after each change that `call` has made: a printer may wait for that.
+        on_change: called on the loop after each change by `call`, as a printer may wait for it.
         on_news: called on the loop after every change.
-        trouble: why the list did not answer last time; empty: it did.
+        trouble: why the last call failed; empty: it did not.
     """
 
     def __init__(self) -> None:
-        """Begin; `open` is next, on a loop."""
-        self.on_change: Callable[[], None] = _nobody
-        self.on_news: Callable[[], None] = _nobody
+        """Prepare; `open` is next, on a loop."""
+        self.on_change: Callable[[], None] = _ignore
+        self.on_news: Callable[[], None] = _ignore
         self.trouble = ""
         self._thread = ThreadPoolExecutor(1, "list")
         self._jobs: JobList | None = None
@@ -40,26 +40,26 @@ class ListThread:
         """Open the list; raises what JobList does."""
         loop = asyncio.get_running_loop()
 
-        def told() -> None:
+        def notify() -> None:
             loop.call_soon_threadsafe(self._tell, self._quiet)
 
-        def opened() -> JobList:
+        def make_list() -> JobList:
             jobs = make()
-            jobs.on_change = told
+            jobs.on_change = notify
             return jobs
 
-        self._jobs = await loop.run_in_executor(self._thread, opened)
+        self._jobs = await loop.run_in_executor(self._thread, make_list)
 
     async def call(self, ask: Callable[[JobList], T]) -> T:
-        """Return what the list says; raises what it raises, and ListAway where too many wait already."""
+        """Call a function with the list; raises what it raises, and ListAway where too many calls wait."""
         return await self._call(ask, quiet=False)
 
     async def call_quietly(self, ask: Callable[[JobList], T]) -> T:
-        """Do the same for what no printer waits for."""
+        """Do as `call`, without `on_change`: no printer waits for this change."""
         return await self._call(ask, quiet=True)
 
     async def close(self) -> None:
-        """Close the list behind what waits."""
+        """Close the list after the calls that wait."""
         jobs, self._jobs = self._jobs, None
         if jobs is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, jobs.close)
@@ -69,23 +69,23 @@ class ListThread:
         jobs = self._jobs
         if jobs is None:
             raise ListAway("the list of jobs is not open")
-        if self._waiting >= MOST_WAITING:
-            raise ListAway(f"{MOST_WAITING} questions wait for the list of jobs already: ask again in a while")
+        if self._waiting >= MAX_WAITING:
+            raise ListAway(f"{MAX_WAITING} calls wait for the list of jobs already: try again later")
 
-        def asked() -> T:
+        def run() -> T:
             self._quiet = quiet
             return ask(jobs)
 
         self._waiting += 1
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, asked)
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except ListAway as error:
             self.trouble = str(error)
             raise
         finally:
             self._waiting -= 1
         self.trouble = ""
-        return found
+        return result
 
     def _tell(self, quiet: bool) -> None:
         self.on_news()

@@ -115,7 +115,7 @@ async def test_a_ready_printer_gets_a_copy_its_file_and_the_word_to_begin(farm, 
         assert (offer.attempt, offer.sha256, offer.size, offer.job) == (1, SHA, len(GCODE), job.id)
         assert await mk3.end.file(offer.copy, 1, 0) == GCODE
         assert await mk3.end.file(offer.copy, 1, len(GCODE)) == b""
-        with pytest.raises(FarmRefused, match="not held out to mk4"):
+        with pytest.raises(FarmRefused, match="no longer offered to mk4"):
             await mk4.end.file(offer.copy, 1, 0)
         assert not (await mk4.end.claim(offer.copy, 1, "n")).yes
         assert not (await mk3.end.claim(offer.copy, 2, "n")).yes

@@ -14,7 +14,7 @@ from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.looking import look
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import make_app
-from daemon.farm.http.uploads import SILENT, picture_of
+from daemon.farm.http.uploads import STALLED_AFTER, picture_of
 from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FileFacts
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
@@ -150,7 +150,7 @@ async def test_the_same_idempotency_key_never_makes_a_second_job(tmp_path):
         ([("colors", b"red")], FILE, 400, "colors"),
         ([("notes", b"\xff")], FILE, 400, "UTF-8"),
         ([("notes", b"n" * 70_000)], FILE, 400, "too large"),
-        ([("sha256", b"0" * 64)], FILE, 400, "came in damaged"),
+        ([("sha256", b"0" * 64)], FILE, 400, "was damaged on its way"),
         ([], b"", 400, "empty"),
         ([("file", "b.gcode", FILE)], FILE, 400, "more than one file"),
     ],
@@ -190,7 +190,7 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
         coming, hung_up = api.application.settings["farm_uploads"], []
         coming.update(Coming(now, hung_up) for _ in range(8))
         assert (await upload(api)).status == 503
-        next(iter(coming)).fed = now - SILENT - 1  # a phone that has fallen asleep
+        next(iter(coming)).fed = now - STALLED_AFTER - 1  # a phone that has fallen asleep
         assert (await upload(api, content=b"x" * 500)).status == 201
         assert (len(coming), len(hung_up)) == (7, 1)
 
@@ -200,7 +200,7 @@ class Coming:
 
     def __init__(self, now, hung_up):
         self.fed = now
-        self.upload = SimpleNamespace(is_whole=False)
+        self.upload = SimpleNamespace(is_complete=False)
         self.request = SimpleNamespace(connection=SimpleNamespace(close=lambda: hung_up.append(self)))
 
 
@@ -223,7 +223,7 @@ async def test_a_files_name_is_a_strangers_text(tmp_path):
             assert answer.json["name"] == kept
             assert answer.json["warnings"] == ["." + kept.rpartition(".")[2].lower()]
         refused = await upload(api, path="/api/farm/files", name="part.stl", content=b"solid")
-        assert (refused.status, refused.error[:31]) == (415, "part.stl is no G-code by its na")
+        assert (refused.status, refused.error[:34]) == (415, "part.stl does not look like G-code")
         assert {path.name for path in tmp_path.iterdir()} == {"admin.key", "uploads", "pictures"}
 
 
@@ -292,7 +292,7 @@ async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
         api.printers.presences["mk3"] = presence(file="cube.gcode", ready=False, remaining_s=60.0, copy=offer.copy)
         for verb, body in (("settle", {"state": "failed"}), ("again", {})):
             refused = await api.post(f"/api/farm/copies/{offer.copy}/{verb}", body)
-            assert (refused.status, refused.error) == (409, "mk3 prints this copy: cancel it, or wait for its end")
+            assert (refused.status, refused.error) == (409, "mk3 is printing this copy: cancel it, or wait for its end")
         api.printers.now += 61
         [orphan] = (await api.get("/api/farm/orphans")).json["copies"]
         assert (orphan["id"], orphan["orphan"], orphan["job_name"]) == (offer.copy, True, "cube.gcode")
@@ -396,7 +396,7 @@ async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
         assert (await api.request("POST", at, headers={"Nozzled-Until": "nan"})).status == 400
         with patch.object(FarmHandler, "has_client_gone", lambda _: True):
             assert (await api.request("POST", at)).status == 408
-        with patch("daemon.farm.http.base.LONGEST", -1.0):
+        with patch("daemon.farm.http.base.MAX_DELAY", -1.0):
             assert (await api.request("POST", at)).status == 408
         assert len(api.printers.orders) == 1
 
