@@ -144,8 +144,8 @@ def stream_link(commands: list[Line], *, packed: bool = False) -> None:
         for _ in range(link.counters.lines_sent - sent):
             link.receive(b"ok\n", 0.0)
         sent = link.counters.lines_sent
-    if link.position.lines != len(commands):
-        raise AssertionError(f"{link.position.lines} of {len(commands)} lines were acknowledged")
+    if link.place.lines != len(commands):
+        raise AssertionError(f"{link.place.lines} of {len(commands)} lines were acknowledged")
 
 
 async def stream(transport: Transport, commands: list[Line]) -> tuple[float, int]:
@@ -156,8 +156,8 @@ async def stream(transport: Transport, commands: list[Line]) -> tuple[float, int
     printer.feed(Source(commands))
     await printer.drained()
     seconds = time.process_time() - began
-    if printer.position.lines != len(commands):
-        raise AssertionError(f"{printer.position.lines} of {len(commands)} lines were acknowledged")
+    if printer.place.lines != len(commands):
+        raise AssertionError(f"{printer.place.lines} of {len(commands)} lines were acknowledged")
     await printer.close()
     return seconds, len(commands)
 

@@ -32,7 +32,7 @@ def compactor(keep: str) -> Compact:
     Args:
         keep: letters that keep the blank before them.
     """
-    kept = [(letter.encode(), b" " + letter.encode()) for letter in keep]
+    spaced = [(letter.encode(), b" " + letter.encode()) for letter in keep]
 
     def compact(command: bytes) -> bytes:
         """Return a move with fewer bytes and the same meaning; any other command unchanged."""
@@ -41,7 +41,7 @@ def compactor(keep: str) -> Compact:
         dense = _IDLE(b"", command.replace(b" ", b""))
         if b"0X" in dense:  # newlib's strtof reads `0X10` in `G0X10` and `Y0X10` as a hexadecimal number
             dense = dense.replace(b"0X", b"0 X")
-        for letter, apart in kept:
+        for letter, apart in spaced:
             dense = dense.replace(letter, apart)
         return dense
 

@@ -37,7 +37,7 @@ from gcode.firmware_traits import Dialect
 from gcode.framing import frame, number_of, numberless
 from gcode.frozen import frozen
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition, Ticket
+from gcode.outgoing import JobPlace, Ticket
 from gcode.packing import text_of
 
 HISTORY = 128
@@ -93,15 +93,15 @@ class LinkSnapshot:
         sent: the last lines, oldest first, without a gap; at least one and at most HISTORY.
         answered: the number up to which all lines are known to be answered: that of a line in `sent`, or of the line
             before them.
-        position: the job's place at line `answered`.
-        fed: the job's place at the last line sent.
+        place: of the job at line `answered`.
+        fed: place of the job at the last line sent.
         modes: those in force after the last line sent.
     """
 
     sent: Sequence[Sent]
     answered: int
-    position: JobPosition
-    fed: JobPosition
+    place: JobPlace
+    fed: JobPlace
     modes: Modes
 
     @property
@@ -136,7 +136,7 @@ class LinkEstimate:
         """
         last = near(wanted, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
-        return LinkSnapshot([sent], last, JobPosition(), JobPosition(), replace(self.modes))
+        return LinkSnapshot([sent], last, JobPlace(), JobPlace(), replace(self.modes))
 
 
 def near(on_wire: int, number: int, modulo: int | None) -> int:

@@ -80,15 +80,15 @@ def reading_of(tool: int, heaters: Container[str]) -> str:
     return "tool0" if name not in heaters and "tool0" in heaters and "tool1" not in heaters else name
 
 
-def heaters_off(extruders: int, *, chamber: bool, told: Heaters | None = None) -> list[str]:
+def heaters_off(extruders: int, *, chamber: bool, heaters: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater off, hotends first.
 
     Args:
         extruders: the number of hotends.
         chamber: the printer has a heated chamber.
-        told: the last temperature report: every heater that is on there is turned off too.
+        heaters: the last temperature report: every heater that is on there is turned off too.
     """
-    on = [name for name, reading in (told or {}).items() if reading.target]
+    on = [name for name, reading in (heaters or {}).items() if reading.target]
     numbers = [int(name.removeprefix("tool")) for name in on if re.fullmatch("tool[0-9]{1,2}", name)]
     extruders = max([extruders, *(number + 1 for number in numbers)])
     chamber = chamber or "chamber" in on

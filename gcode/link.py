@@ -34,7 +34,7 @@ from gcode.errors import LinkError, PrinterReset, PrinterSilent, QueueFull
 from gcode.flight import HARMLESS, HISTORY, Flight, LinkSnapshot, Sent, bare, command_of
 from gcode.modes import Modes
 from gcode.outbox import Journal, Outbox, Permits, Pull
-from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
+from gcode.outgoing import Counters, JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState, Packer, decoder_state
 from gcode.patience import Patience, patience
 from gcode.recovery import Phase, Recovery
@@ -107,7 +107,7 @@ class HostLink:
         """
         self.error: LinkError | None = None
         self._counters = Counters()
-        self.position = JobPosition()
+        self.place = JobPlace()
         self.first_number = 1  # of the lines that this link itself sent
         self._wire = Wire(byte_time)
         self._flight = Flight()
@@ -161,18 +161,18 @@ class HostLink:
 
     # -- the job and commands ------------------------------------------------------------------------------
 
-    def feed(self, pull: Pull | None, *, keep_position: bool = False) -> None:
+    def feed(self, pull: Pull | None, *, keep_place: bool = False) -> None:
         """Take the lines of a job from `pull` from now on; None ends the job.
 
         Args:
             pull: returns the next line, or None if there is none yet.
-            keep_position: the job continues after the last line sent; otherwise `position` counts from zero.
+            keep_place: the job continues after the last line sent; otherwise `place` counts from zero.
         """
         self._outbox.feed(pull)
-        if pull is not None and not keep_position:
+        if pull is not None and not keep_place:
             self._flight.renumber_soon()
             self._outbox.fed = 0
-            self.position = JobPosition()
+            self.place = JobPlace()
 
     def reattach(self, snapshot: LinkSnapshot, now: float) -> None:
         """Reattach to the conversation of an earlier link; this one must not have sent anything yet.
@@ -186,7 +186,7 @@ class HostLink:
         self.first_number = self._flight.next
         self._outbox.fed = snapshot.fed.lines
         self._outbox.modes = replace(snapshot.modes, e_mode=self._dialect.e_mode)
-        self.position = replace(snapshot.position)
+        self.place = replace(snapshot.place)
         self._alive = now
         self._recovery.reattach(snapshot.answered, self._flight, self._dialect)
         self._plain = self._ok_is_plain
@@ -243,11 +243,11 @@ class HostLink:
         """The number up to which every line has been answered."""
         return self._flight.first_unanswered - 1
 
-    def set_place(self, fed: JobPosition, modes: Modes) -> None:
+    def set_place(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place and the modes at the last line sent, if the snapshot for `reattach` did not have them."""
         self._outbox.fed = fed.lines
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
-        self.position = replace(fed)
+        self.place = replace(fed)
 
     def leave_out(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
@@ -479,8 +479,8 @@ class HostLink:
             self._recovery.turnaround = now - flight.idle_until
         self._counters.lines_acknowledged += 1
         if ticket is None:
-            self.position.lines = ordinal
-            self.position.offset = offset
+            self.place.lines = ordinal
+            self.place.offset = offset
         elif ticket is self._recovery.echo:
             self._recovery.echoed()  # the echo was lost, but this ok shows that all lines before it are answered
         elif not ticket.done:

@@ -133,7 +133,7 @@ class Counters:
 
 
 @mutable
-class JobPosition:
+class JobPlace:
     """A place in the job: the number of its lines so far, and the byte offset of the last one in the file."""
 
     lines: int = 0

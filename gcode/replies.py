@@ -299,8 +299,8 @@ def _ok(line: str, rest: str) -> Reply:
     if is_position(rest):
         return PositionReply(line, axes(rest), ok=True)
     advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
-    found = heaters(rest) if has_temperatures(rest) else {}
-    return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), found)
+    readings = heaters(rest) if has_temperatures(rest) else {}
+    return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), readings)
 
 
 def _report(line: str, text: str) -> Reply:
@@ -370,8 +370,8 @@ def _rare(line: str, text: str) -> Reply:
         return PositionReply(line, axes(text), ok=text.endswith("ok"))
     if match := _BAD_CODE.match(text):
         return UnknownCommand(line, f"{match[1]}{match[2]}")
-    if found := _TARGET.findall(text):
-        return Targets(line, {canonical(name): float(value) for name, value in found})
+    if targets := _TARGET.findall(text):
+        return Targets(line, {canonical(name): float(value) for name, value in targets})
     if ok := _odd_ok(line, text):
         return ok
     if match := _SKIP.match(text):

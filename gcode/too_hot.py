@@ -178,8 +178,8 @@ def _of_expression(heats: str, expression: str) -> Iterator[_HeatRequest]:
 
 
 def _of_names(text: str) -> Iterator[_HeatRequest]:
-    if found := _SET_TEMP.match(text):
-        yield _HeatRequest(_heated(found[1]), _float(found[2]))
+    if match := _SET_TEMP.match(text):
+        yield _HeatRequest(_heated(match[1]), _float(match[2]))
     name, _, _ = text.partition(" ")
     words = dict(_parameters(text))
     heater = words.get("HEATER") or words.get("SENSOR") or ""

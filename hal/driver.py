@@ -16,7 +16,7 @@ from gcode.flight import LinkEstimate
 from gcode.histogram import Histogram
 from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
-from gcode.outgoing import Counters, JobPosition, LinkNotice, RefusedLine, Ticket
+from gcode.outgoing import Counters, JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState
 from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
 from gcode.replies import PositionReply as PositionReport
@@ -124,9 +124,9 @@ class LinePrinter:
         return self._link.counters if self._link else Counters()
 
     @property
-    def position(self) -> JobPosition:
+    def place(self) -> JobPlace:
         """The place of the last acknowledged line of the job."""
-        return self._link.position if self._link else JobPosition()
+        return self._link.place if self._link else JobPlace()
 
     @property
     def longest_command(self) -> int:
@@ -309,13 +309,13 @@ class LinePrinter:
 
     # -- a job's lines -------------------------------------------------------------------------------------
 
-    def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
+    def feed(self, source: LineSource | None, *, keep_place: bool = False) -> None:
         """Take the job's lines from `source`; None ends the job and drops nothing in flight."""
-        self._require_link().feed(source.next_line if source else None, keep_position=keep_position)
+        self._require_link().feed(source.next_line if source else None, keep_place=keep_place)
         self._reports.fed(by_job=source is not None)
         self._pump.turn()
 
-    def feed_from(self, fed: JobPosition, modes: Modes) -> None:
+    def feed_from(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
         self._require_link().set_place(fed, modes)
         if self._logbook is not None:

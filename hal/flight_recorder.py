@@ -121,5 +121,5 @@ def _lines(ring: Iterable[Piece]) -> Iterator[str]:
     yield from _arrowed("<", [begun])
 
 
-def _arrowed(arrow: str, said: Iterable[bytes]) -> Iterator[str]:
-    return (f"{arrow} {decode(line)}" for line in said if line.strip(b"\r"))
+def _arrowed(arrow: str, raw: Iterable[bytes]) -> Iterator[str]:
+    return (f"{arrow} {decode(line)}" for line in raw if line.strip(b"\r"))

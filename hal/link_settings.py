@@ -60,7 +60,7 @@ class LinkSettings:
             packing=dialect.packing if self.packing == "auto" else None,
         )
 
-    def heaters_off(self, told: Heaters) -> bytes:
-        """Return the lines, without numbers, that turn off heaters and fan; `told` is the last temperature report."""
-        commands = [*heaters_off(self.extruders, chamber=self.heated_chamber, told=told), "M107"]
+    def heaters_off(self, heaters: Heaters) -> bytes:
+        """Return the unnumbered lines that turn off heaters and fan; `heaters` is the last temperature report."""
+        commands = [*heaters_off(self.extruders, chamber=self.heated_chamber, heaters=heaters), "M107"]
         return "".join(f"{command}\n" for command in commands).encode()

@@ -23,7 +23,7 @@ from gcode.framing import number_of, numberless
 from gcode.frozen import frozen
 from gcode.link import HISTORY, LinkSnapshot, Permits, Sent
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition, Ticket
+from gcode.outgoing import JobPlace, Ticket
 
 MAX_FRAME = 112
 """Bytes of a frame that fit into its slot; most firmwares read no more than 96."""
@@ -65,7 +65,7 @@ class Anchor:
     """
 
     number: int
-    fed: JobPosition
+    fed: JobPlace
     modes: Modes
 
 
@@ -157,8 +157,8 @@ class Logbook:
         return LinkSnapshot(
             sent=[_sent(slot) for slot in slots],
             answered=answered,
-            position=JobPosition(at.lines, at.offset) if at else JobPosition(),
-            fed=JobPosition(last.lines, last.offset),
+            place=JobPlace(at.lines, at.offset) if at else JobPlace(),
+            fed=JobPlace(last.lines, last.offset),
             modes=_modes(last.modes),
         )
 
@@ -199,17 +199,17 @@ class Logbook:
         on_wire = number_of(at.raw)
         if on_wire is None:
             return None
-        return Anchor(on_wire, JobPosition(at.lines, at.offset), _modes(at.modes))
+        return Anchor(on_wire, JobPlace(at.lines, at.offset), _modes(at.modes))
 
-    def set_place(self, fed: JobPosition, modes: Modes) -> None:
+    def set_place(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place and the modes at the last line sent, if the previous host did not record them here."""
         self._lines, self._offset = fed.lines, fed.offset
         self._modes = _packed(modes)
 
     @property
-    def fed(self) -> JobPosition:
+    def fed(self) -> JobPlace:
         """The job's place at the last line sent."""
-        return JobPosition(self._lines, self._offset)
+        return JobPlace(self._lines, self._offset)
 
     def ask_before_commands(self, permits: Permits) -> None:
         """Call `permits` before a command goes between the lines of a job."""

@@ -36,18 +36,18 @@ class Panel:
         self._idle = 0  # reports in a row that nothing is printed
         self._doubtful = 0  # queries left before an ordered print that the printer does not confirm is dropped
 
-    def note(self, reply: Reply, *, asked: bool) -> bool:
+    def note(self, reply: Reply, *, by_host: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended.
 
         Args:
             reply: any reply; most are of no concern.
-            asked: the host itself has selected a file, which does not begin a print.
+            by_host: the host itself has selected a file, which does not begin a print.
         """
         before = self.print
         match reply:
             case SdOpened(name=name, size=size):
                 self._opened = PanelPrint(name.rpartition("/")[2][:MAX_TEXT], 0, size)
-            case SdSelected() if self._opened is not None and not asked:
+            case SdSelected() if self._opened is not None and not by_host:
                 self._begin(self._opened)
             case SdProgress(position=position, total=total) if total:
                 self._begin(PanelPrint(self._name_of(total), position, total))

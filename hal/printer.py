@@ -16,7 +16,7 @@ from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.frozen import frozen
 from gcode.histogram import Histogram
 from gcode.modes import Modes
-from gcode.outgoing import Counters, JobPosition, Line
+from gcode.outgoing import Counters, JobPlace, Line
 from gcode.replies import Heaters
 from hal.flight_recorder import FlightRecorder
 from hal.link_settings import LinkSettings
@@ -313,18 +313,18 @@ class CommandSink(Protocol):
 class LineSink(Protocol):
     """Takes the lines of a job."""
 
-    def feed(self, source: LineSource | None, *, keep_position: bool = False) -> None:
+    def feed(self, source: LineSource | None, *, keep_place: bool = False) -> None:
         """Take the job's lines from `source`; None ends the job and drops nothing in flight.
 
         Args:
             source: of the lines.
-            keep_position: the job continues after the last line sent; otherwise `position` counts from zero.
+            keep_place: the job continues after the last line sent; otherwise `place` counts from zero.
 
         Raises:
             NotConnected: the state is not READY.
         """
 
-    def feed_from(self, fed: JobPosition, modes: Modes) -> None:
+    def feed_from(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
 
     def leave_out(self, number: int, count: int) -> None:
@@ -360,7 +360,7 @@ class LineSink(Protocol):
         """
 
     @property
-    def position(self) -> JobPosition:
+    def place(self) -> JobPlace:
         """The place of the last acknowledged line of the job."""
 
     @property

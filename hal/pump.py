@@ -145,10 +145,10 @@ class Pump:
         self.turn()
         began, is_busy = self._loop.time(), False
         while not greeted.done():
-            left = max(began, greeting.busy_at) + patience - self._loop.time()
-            if left <= 0:
+            remaining = max(began, greeting.busy_at) + patience - self._loop.time()
+            if remaining <= 0:
                 raise TimeoutError
-            await asyncio.wait([greeted], timeout=min(left, BUSY_CHECK))
+            await asyncio.wait([greeted], timeout=min(remaining, BUSY_CHECK))
             if greeting.busy_at > began and not (is_busy or greeted.done()):
                 is_busy = True
                 on_busy()

@@ -196,6 +196,6 @@ class Reports:
             self._take_temperatures({name: Reading(self.heaters[name].actual, known[name]) for name in known})
 
     def _note_card(self, reply: Reply) -> None:
-        if self.panel.note(reply, asked=self._commands.selects):
+        if self.panel.note(reply, by_host=self._commands.selects):
             self._publish(PanelPrintChanged(self.panel.print))
             self._card.ask_later()

@@ -325,8 +325,8 @@ class Checks:
                 Level.ERROR, "truncated", "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
             )
         elif comments.missing_layers:
-            told, seen = comments.missing_layers
-            self.add(Level.ERROR, "truncated", f"the file is cut off: it has {seen} of its {told} layers")
+            announced, present = comments.missing_layers
+            self.add(Level.ERROR, "truncated", f"the file is cut off: it has {present} of its {announced} layers")
         elif complete:
             self.add(Level.WARNING, "no end", "nothing turns heaters or motors off at the end; is the file complete?")
         else:  # a warning, as some programs write no line end after the last line

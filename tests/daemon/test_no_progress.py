@@ -4,7 +4,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from daemon.core.job.no_progress import NoProgress
-from gcode.outgoing import JobPosition
+from gcode.outgoing import JobPlace
 from gcode.replies import Reading
 from hal.printer import ConnectionState, Prompt
 
@@ -14,7 +14,7 @@ class Printer:
 
     def __init__(self):
         self.state, self.busy, self.prompt = ConnectionState.READY, False, None
-        self.heaters, self.position = {"tool0": Reading(210.0, 210.0)}, JobPosition(7, 70)
+        self.heaters, self.place = {"tool0": Reading(210.0, 210.0)}, JobPlace(7, 70)
 
 
 def looked_at(printer, state=S.PRINTING, *, patience=900.0, until=3600):
@@ -57,6 +57,6 @@ def test_a_line_that_is_acknowledged_ends_it():
     printer, watch = Printer(), NoProgress(60.0)
     assert not watch.check(S.PRINTING, printer, 0.0)
     assert watch.check(S.PRINTING, printer, 100.0)
-    printer.position = JobPosition(8, 80)
+    printer.place = JobPlace(8, 80)
     assert watch.check(S.PRINTING, printer, 105.0)
     assert watch.trouble is None

@@ -12,7 +12,7 @@ from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import LinkEstimate
 from gcode.framing import frame
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition, Ticket
+from gcode.outgoing import JobPlace, Ticket
 from hal.logbook import Logbook
 
 LINE = b"G1 X1"
@@ -49,7 +49,7 @@ def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
         noted_in(book, number, number * 10, number != 6, number - 1)
     assert book.anchor(5) is None, "the sixth is none of the file's"
     anchor = book.anchor(6)
-    assert (anchor.number, anchor.fed) == (6, JobPosition(50, 50)), "the file's next is the seventh"
+    assert (anchor.number, anchor.fed) == (6, JobPlace(50, 50)), "the file's next is the seventh"
     assert book.anchor(9).fed.offset == 90
 
 
@@ -76,7 +76,7 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
     fd = os.open(path, os.O_RDONLY)
     try:
         before = text.rstrip("\n").rfind("\n") + 1
-        assert head(fd, ReattachedPlace(JobPosition(1, before), Modes(relative_e="M83" in text))) == pytest.approx(
+        assert head(fd, ReattachedPlace(JobPlace(1, before), Modes(relative_e="M83" in text))) == pytest.approx(
             expected
         )
     finally:

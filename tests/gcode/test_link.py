@@ -120,7 +120,7 @@ def test_never_more_in_flight_than_the_window(sizes, lines, size):
             flight.pop(0)
             seen += 1
             link.receive(b"ok\n", 0.0)
-    assert seen == len(sizes) == link.position.lines
+    assert seen == len(sizes) == link.place.lines
 
 
 def test_commands_go_before_lines_of_the_job():
@@ -200,14 +200,14 @@ def test_feed_counts_from_zero_and_none_ends():
     link = fed(*moves(9), dialect=UNKNOWN)
     sent(link)
     link.receive(b"ok\n", 0.0)
-    assert (link.position.lines, link.position.offset) == (1, 10)
+    assert (link.place.lines, link.place.offset) == (1, 10)
     sent(link)
     link.feed(None)
     link.receive(b"ok\n", 0.0)
-    assert (link.position.lines, link.position.offset) == (2, 20)
+    assert (link.place.lines, link.place.offset) == (2, 20)
     assert sent(link) == []
     link.feed(lambda: None)
-    assert (link.position.lines, link.position.offset) == (0, 0)
+    assert (link.place.lines, link.place.offset) == (0, 0)
 
 
 def test_discard_returns_what_was_not_sent():
@@ -268,9 +268,9 @@ def test_advanced_ok_acknowledges_by_number():
     link = fed(*moves(9))
     sent(link)
     link.receive(b"ok N3 P15 B3\n", 0.0)
-    assert link.position.lines == 3, "the oks of 1 and 2 were lost"
+    assert link.place.lines == 3, "the oks of 1 and 2 were lost"
     link.receive(b"ok N2 P15 B3\n", 0.0)
-    assert link.position.lines == 3, "a stale one acknowledges nothing"
+    assert link.place.lines == 3, "a stale one acknowledges nothing"
 
 
 def test_a_line_without_end_is_bounded():
@@ -295,7 +295,7 @@ def test_a_resend_goes_back_and_lines_come_once():
     link.tick(link.deadline)
     assert numbers(link, 0.2) == [2, 3, 4, 5]
     link.receive(b"ok\n" * 4, 0.3)
-    assert link.position.lines == 5
+    assert link.place.lines == 5
 
 
 def test_each_line_behind_the_bad_one_may_ask_too():
@@ -312,7 +312,7 @@ def test_lines_accepted_before_a_resend_are_still_answered():
     link = fed(*moves(6))
     sent(link)
     link.receive(b"Error:checksum mismatch, Last Line: 2\nResend: 3\nok\nok\nok\n", 0.1)
-    assert link.position.lines == 2
+    assert link.place.lines == 2
     link.tick(link.deadline)
     assert numbers(link, 1.0) == [3, 4, 5, 6]
 
@@ -333,7 +333,7 @@ def test_a_dialect_without_an_ok_behind_a_resend():
     link.receive(b"Resend: 1\n", 0.0)
     assert numbers(link) == [1]
     link.receive(b"ok\n", 0.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_commands_wait_until_a_resend_is_answered():
@@ -354,16 +354,16 @@ def test_the_tail_of_a_cut_line_taken_for_a_command():
     link = fed(*moves(4))
     sent(link)
     link.receive(b'Resend: 2\nok\necho:Unknown command: "87"\nok\n', 0.1)
-    assert link.position.lines == 0, "the ok was none of ours"
+    assert link.place.lines == 0, "the ok was none of ours"
     link.receive(b"ok\n", 0.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_a_command_of_ours_that_is_unknown_is_answered():
     link = fed(b"M9999", b"G1 X1", dialect=UNKNOWN)
     sent(link)
     link.receive(b'echo:Unknown command: "M9999"\nok\n', 0.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_the_same_line_again_and_again_is_the_end():
@@ -511,7 +511,7 @@ def test_a_lost_ok_is_found_by_asking_and_an_echo():
     link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 1\nResend: 2\nok\n", 30.1)
     assert sent(link, 30.2) == [b"M118 nozzled sync 1"]
     link.receive(b"nozzled sync 1\r\nok\n", 30.3)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
     assert sent(link, 30.4) == [b"G1 X2"]
     assert link.counters.lines_acknowledged == 2
 
@@ -524,7 +524,7 @@ def test_an_echo_that_the_firmware_does_not_know_tells_as_well():
     link.receive(b"Resend: 2\nok\n", 30.1)
     sent(link, 30.2)
     link.receive(b'echo:Unknown command: "M118 nozzled sync 1"\nok\n', 30.3)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
     assert sent(link, 30.4) == [b"G1 X2"]
 
 
@@ -548,7 +548,7 @@ def test_a_firmware_that_executes_the_question_cannot_tell_what_became_of_a_line
     link.receive(b"ok T:20.0 /0.0\n", 30.1)
     assert isinstance(link.error, PrinterSilent)
     assert "G1 X1" in str(link.error)
-    assert link.position.lines == 0
+    assert link.place.lines == 0
 
 
 def test_a_request_for_temperatures_that_was_lost_is_no_loss_there():
@@ -567,9 +567,9 @@ def test_wait_means_that_nothing_is_left_to_do():
     link = fed(*moves(3), dialect=TEACUP)
     link.data_to_send(0.0)
     link.receive(b"wait\n", 0.5)
-    assert link.position.lines == 0, "it may have crossed with the line"
+    assert link.place.lines == 0, "it may have crossed with the line"
     link.receive(b"wait\n", 2.0)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_a_firmware_that_waits_is_asked_where_it_can_be_asked():
@@ -583,7 +583,7 @@ def test_a_firmware_that_waits_is_asked_where_it_can_be_asked():
     link.receive(b"wait\n", 9.0)
     assert link.data_to_send(9.0) == b"", "once is enough"
     link.receive(b"Resend:2\r\nok\r\n", 9.1)
-    assert link.position.lines == 1, "what was received is answered, there"
+    assert link.place.lines == 1, "what was received is answered, there"
     assert sent(link, 9.2) == [b"G1 X2"]
 
 
@@ -647,7 +647,7 @@ def test_what_ends_the_conversation(line, error):
     sent(link)
     link.receive(line + b"\nok\nok\n", 0.0)
     assert isinstance(link.error, error)
-    assert link.position.lines == 0, "nothing counts behind the end"
+    assert link.place.lines == 0, "nothing counts behind the end"
 
 
 @pytest.mark.parametrize(
@@ -695,7 +695,7 @@ def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
         RefusedLine("Error:Nozzle offset out of range", b"M218 T1 X99", 20)
     ]
     assert link.error is None
-    assert link.position.lines == 3
+    assert link.place.lines == 3
 
 
 def test_an_error_in_words_that_nobody_knows_is_no_refusal_if_the_line_is_asked_for():
@@ -771,7 +771,7 @@ def test_an_unknown_command_is_answered_whatever_number_the_firmware_quotes():
     link = fed(b"M400", dialect=TEACUP)
     assert link.data_to_send(0.0) == b"M400\n"
     link.receive(b"E: Bad M-code 144\nok\n", 0.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_klippers_identity_counts_as_an_ok():
@@ -884,7 +884,7 @@ def test_repetier_tells_what_is_left_of_a_number():
     link = fed(*moves(400), dialect=REPETIER)
     link._flight.next = link._flight.replay = 65400  # ten seconds of lines would get there too
     numbered(link, 200)
-    assert link.position.lines == 200
+    assert link.place.lines == 200
     [number] = numbers(link)
     link.receive(b"Resend:%d\r\nok\r\n" % (number % 65536), 0.1)
     assert numbers(link, 0.2) == [number]
@@ -921,7 +921,7 @@ def test_requests_that_repetier_repeats_by_itself_may_come_late():
     asked_again(link, b"\r\nResend:4\r\nok\r\n", 30)
     assert link.error is None
     link.receive(b"ok 4\r\n", 60.0)
-    assert link.position.lines == 4
+    assert link.place.lines == 4
 
 
 def test_a_line_that_repetier_refuses_each_time_ends_the_conversation():
@@ -937,9 +937,9 @@ def test_an_ok_for_a_line_long_answered_answers_none():
     numbered(link, 5)
     sent(link)
     link.receive(b"ok 5\r\n", 0.1)
-    assert link.position.lines == 5, "it answers a tail that was taken for a command"
+    assert link.place.lines == 5, "it answers a tail that was taken for a command"
     link.receive(b"ok 6\r\n", 0.1)
-    assert link.position.lines == 6
+    assert link.place.lines == 6
 
 
 def test_an_ok_with_a_number_that_says_nothing_is_an_ok():
@@ -948,7 +948,7 @@ def test_an_ok_with_a_number_that_says_nothing_is_an_ok():
     for _ in range(3):
         sent(link)
         link.receive(b"ok N0 P15 B15\n", 0.0)
-    assert link.position.lines == 3
+    assert link.place.lines == 3
 
 
 @pytest.mark.parametrize(
@@ -960,7 +960,7 @@ def test_an_unknown_line_is_answered_however_it_is_quoted(echo, dialect):
     link = fed(b"M900 K0.05", b"G1 X1", dialect=dialect)
     sent(link)
     link.receive(echo + b"\nok\n", 0.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_a_line_that_repetier_has_already_is_answered_by_that():
@@ -968,7 +968,7 @@ def test_a_line_that_repetier_has_already_is_answered_by_that():
     numbered(link, 5)
     [number] = numbers(link)
     link.receive(b"skip %d\r\nok\r\n" % number, 0.1)
-    assert link.position.lines == 6
+    assert link.place.lines == 6
 
 
 def test_what_repetier_skips_behind_a_request_answers_no_line():
@@ -977,7 +977,7 @@ def test_what_repetier_skips_behind_a_request_answers_no_line():
     sent(link)
     link.receive(b"Error:Wrong checksum\r\n\r\nResend:6\r\nok\r\nskip 7\r\nok\r\n", 0.1)
     assert numbers(link, 0.2) == [6]
-    assert link.position.lines == 5
+    assert link.place.lines == 5
 
 
 # -- the same request, and the same again ------------------------------------------------------------------------------
@@ -1229,7 +1229,7 @@ def test_a_text_that_is_refused_again_and_again_is_left_out(text):
     assert link.data_to_send(9.0) == b"N1 M105*38\n"
     assert journal[-1] == b"N1 M105*38\n", "and by another host too"
     link.receive(b"ok T:20.0 /0.0\n", 9.1)
-    assert (link.position.lines, link.position.offset) == (1, 10)
+    assert (link.place.lines, link.place.offset) == (1, 10)
     assert sent(link, 9.2) == [b"G1 X1"]
 
 
@@ -1246,9 +1246,9 @@ def test_an_autotune_s_temperatures_are_no_oks():
     link = fed(b"M303 E0 S200 C8", b"G1 X1", dialect=UNKNOWN)
     sent(link)
     link.receive(b"ok T:151.09 @:64\n" * 9, 1.0)
-    assert link.position.lines == 0
+    assert link.place.lines == 0
     link.receive(b"ok\n", 2.0)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_urgent_commands_fill_the_receive_buffer_and_no_more():
@@ -1274,7 +1274,7 @@ def test_an_ok_for_the_empty_line_of_a_question_answers_no_line():
     link.tick(30.0)
     assert link.data_to_send(30.0) == PROBE
     link.receive(b"ok\n", 30.1)
-    assert link.position.lines == 0
+    assert link.place.lines == 0
     link.receive(b"rs N1\n", 30.1)
     link.tick(link.deadline or 31.0)
     assert sent(link, 31.0) == [b"G1 X1"]

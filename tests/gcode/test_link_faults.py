@@ -143,7 +143,7 @@ def test_a_lost_echo_is_asked_for_again():
         link.receive(b"Resend: %d\nok\n" % link.next_number, at)
         assert b"M118 nozzled sync %d*" % (at // 30) in link.data_to_send(at)
     link.receive(b"nozzled sync 2\r\nok\n", 60.1)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
     assert b"G1 X2" in link.data_to_send(60.2)
 
 

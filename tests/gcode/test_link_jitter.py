@@ -29,7 +29,7 @@ def test_oks_that_come_while_it_goes_back_are_those_of_lines_that_were_accepted(
     link.tick(now + 1.0)
     assert link.data_to_send(now + 1.0) == QUESTION, "nothing is sent again that has arrived"
     link.receive(b"Error:Line Number is not Last Line Number+1, Last Line: 4\nResend: 5\nok\nok\n", now + 1.1)
-    assert link.position.lines == 4
+    assert link.place.lines == 4
     assert link.data_to_send(now + 1.1).count(b"\n") == 4, "no place of the window is lost"
 
 
@@ -40,11 +40,11 @@ def test_a_line_without_an_answer_still_waits_for_it(early):
     link.tick(now + 1.0)
     link.data_to_send(now + 1.0)
     link.receive(b"Resend: 5\nok\n", now + 1.1)
-    assert link.position.lines == early
+    assert link.place.lines == early
     assert link.job_in_flight
     link.data_to_send(now + 1.1)
     link.receive(b"ok\n" * (4 - early), now + 1.2)
-    assert link.position.lines == 4
+    assert link.place.lines == 4
 
 
 def test_an_ok_of_none_of_them_skips_no_line():
@@ -55,7 +55,7 @@ def test_an_ok_of_none_of_them_skips_no_line():
     link.tick(now + 1.0)
     assert link.data_to_send(now + 1.0).startswith(b"N1 G1 X1*"), "nothing had arrived, as it says itself"
     link.receive(b"Resend: 3\nok\n", now + 1.1)
-    assert link.position.lines == 0
+    assert link.place.lines == 0
 
 
 def test_the_question_says_that_none_has_arrived():
@@ -66,7 +66,7 @@ def test_the_question_says_that_none_has_arrived():
     link.receive(b"Resend: 1\nok\n", now + 1.1)
     assert link.data_to_send(now + 1.1).startswith(b"N1 G1 X1*")
     link.receive(b"ok\n", now + 1.2)
-    assert link.position.lines == 1
+    assert link.place.lines == 1
 
 
 def test_a_command_whose_ok_came_early_is_done():

@@ -28,9 +28,9 @@ def link_at(number, spoken=MARLIN, journal=None):
     return link
 
 
-def feed(link, lines, *, keep_position=True):
+def feed(link, lines, *, keep_place=True):
     source = iter(map(job_line, range(len(lines)), lines))
-    link.feed(lambda: next(source, None), keep_position=keep_position)
+    link.feed(lambda: next(source, None), keep_place=keep_place)
 
 
 def wire(link, now=0.0):
@@ -77,14 +77,14 @@ def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
 @pytest.mark.parametrize("spoken", [MARLIN, SMOOTHIE])
 def test_a_job_begins_with_small_numbers(spoken):
     link = link_at(RENUMBER_ABOVE + 5, spoken)
-    feed(link, [b"G1 X1"], keep_position=False)
+    feed(link, [b"G1 X1"], keep_place=False)
     assert wire(link) == [(b"99999999", b"M105")]
     assert answered(link) == [(b"1000", b"M110 N1000")]
 
 
 def test_one_that_has_sent_few_lines_counts_on():
     link = link_at(RENUMBER_ABOVE - 5)
-    feed(link, [b"G1 X1"], keep_position=False)
+    feed(link, [b"G1 X1"], keep_place=False)
     assert wire(link) == [(b"%d" % (RENUMBER_ABOVE - 5), b"G1 X1")]
 
 
@@ -129,7 +129,7 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
     numbers = [int(number) for number, _ in said]
     assert [number % 65536 for number in numbers] == [(MAX_WIRE_NUMBER - 1 + n) % 65536 for n in range(9)]
     assert max(numbers[1:]) < 2 * 65536
-    assert link.position.lines == 9
+    assert link.place.lines == 9
 
 
 def test_where_lines_have_no_numbers_nothing_is_said():
@@ -188,7 +188,7 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
     file = moves(40, chances)
     line = BadLine(link, model, rates, chances)
     if chances.random() < 0.8:
-        link.feed = partial(link.feed, keep_position=True)  # else they begin anew with the job
+        link.feed = partial(link.feed, keep_place=True)  # else they begin anew with the job
     line.print(file)
     if any(line.wrong):
         return  # an overrun: the checksum is of one byte

@@ -28,7 +28,7 @@ def check(chances, rates):
         assert number is None or not checked or command == line.sent[number]
     if link.error is None:
         assert job == file
-        assert link.position.lines == len(file)
+        assert link.place.lines == len(file)
     else:
         assert isinstance(link.error, RemoteProtocolError)
         assert job == file[: len(job)]

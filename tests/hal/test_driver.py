@@ -100,7 +100,7 @@ async def test_a_printer_is_opened_step_by_step():
     unsubscribe = printer.subscribe(printer.events.append)
     assert printer.state is C.OFFLINE
     assert printer.idle
-    assert (printer.next_number, printer.position.lines, printer.counters.lines_sent) == (1, 0, 0)
+    assert (printer.next_number, printer.place.lines, printer.counters.lines_sent) == (1, 0, 0)
     await printer.open()
     assert states(printer) == [C.OPENING, C.HANDSHAKING, C.READY]
     assert printer.address == "sim"
@@ -415,12 +415,12 @@ async def test_a_job_is_fed_to_its_end():
         while source.left:  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.01)
         await printer.drained()
-        assert (printer.position.lines, printer.position.offset) == (50, 500)
+        assert (printer.place.lines, printer.place.offset) == (50, 500)
         assert printer.counters.lines_acknowledged - before == 50
         assert printer.idle
         assert [each.command for each in oracle.commands if "G1" in each.command] == [f"G1 X{n}" for n in range(1, 51)]
         printer.feed(Lines(1))
-        assert printer.position.lines == 0, "a new job counts from zero"
+        assert printer.place.lines == 0, "a new job counts from zero"
 
 
 async def test_hold_stops_the_job_and_release_goes_on():
@@ -459,7 +459,7 @@ async def test_the_end_of_a_job_takes_nothing_out_of_the_flight():
         printer.feed(Lines(9))
         printer.feed(None)
         await printer.drained()
-        assert printer.position.lines == 4
+        assert printer.place.lines == 4
         assert printer.idle
 
 
@@ -473,7 +473,7 @@ async def test_one_line_costs_no_task_no_future_and_no_timer():
             for name, original in originals.items():
                 setattr(loop, name, _counting(name, original, made))
             printer.feed(Lines(1000))
-            while printer.position.lines < 1000:
+            while printer.place.lines < 1000:
                 printer._pump.on_data(b"ok\n")
         finally:
             for name, original in originals.items():

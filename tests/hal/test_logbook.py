@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gcode.framing import frame
 from gcode.link import HISTORY, Sent
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition, Ticket
+from gcode.outgoing import JobPlace, Ticket
 from hal.logbook import HALF, MAX_FRAME, MAX_LONG_FRAME, UNREADABLE, Logbook
 
 FEEDRATES = st.sampled_from([b"", b"1500", b"7200.5"])
@@ -27,7 +27,7 @@ def test_what_was_sent_last_is_found_by_the_next_host(tmp_path):
     left = Logbook(tmp_path / "logbook").snapshot()
     assert [sent[0] for sent in left.sent] == list(range(300 - HISTORY + 1, 301))
     assert left.sent[:-1] == [line(number) for number in range(300 - HISTORY + 1, 300)]
-    assert (left.answered, left.position, left.fed) == (296, JobPosition(296, 2960), JobPosition(299, 2990))
+    assert (left.answered, left.place, left.fed) == (296, JobPlace(296, 2960), JobPlace(299, 2990))
     assert left.modes == modes
     assert (left.sent[-1][1], left.sent[-1][4].command, left.sent[-1][4].step) == (frame(300, b"M105"), b"M105", 5)
 

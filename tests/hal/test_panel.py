@@ -9,9 +9,9 @@ from hal.printer import PanelPrint, Prompt
 BEGUN = ["echo:Now fresh file: CUBE.GCO", "File opened: CUBE.GCO Size: 5000", "File selected"]
 
 
-def told(panel, *lines, asked=False):
+def told(panel, *lines, by_host=False):
     """Tell the panel lines; return for each whether a print began or ended by it."""
-    return [panel.note(parse(line.encode()), asked=asked) for line in lines]
+    return [panel.note(parse(line.encode()), by_host=by_host) for line in lines]
 
 
 def acted(panel, *actions):
@@ -34,9 +34,9 @@ def test_a_file_selected_unasked_is_a_print():
 
 def test_a_file_that_the_host_selects_is_none_until_it_is_printed():
     panel = Panel()
-    assert told(panel, *BEGUN, "Not SD printing", asked=True) == [False] * 4
+    assert told(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
     assert panel.print is None
-    assert told(panel, "SD printing byte 10/5000", asked=True) == [True]
+    assert told(panel, "SD printing byte 10/5000", by_host=True) == [True]
     assert panel.print == PanelPrint("CUBE.GCO", 10, 5000)
 
 
@@ -144,4 +144,4 @@ def test_all_of_it_is_bounded():
 def test_any_words_are_taken(name, argument, position, total):
     panel = Panel()
     panel.act(HostAction("", name, argument))
-    panel.note(SdProgress("", position, total), asked=False)
+    panel.note(SdProgress("", position, total), by_host=False)

@@ -213,7 +213,7 @@ async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
     await printer.drained()
     assert printer.address == address
     assert printer.identity.name.startswith("Marlin")
-    assert printer.position.lines == 2
+    assert printer.place.lines == 2
     assert printer.error is None
     await printer.close()
 

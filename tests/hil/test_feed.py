@@ -61,7 +61,7 @@ async def test_every_line_arrives_once_in_order_and_the_position_says_so(device)
     async with device.ready() as printer:
         printer.feed(lines)
         await finish(printer, lines)
-        assert (printer.position.lines, printer.position.offset) == (60, 60 * LENGTH)
+        assert (printer.place.lines, printer.place.offset) == (60, 60 * LENGTH)
         assert_taken(device, lines.commands)
 
 
@@ -70,8 +70,8 @@ async def test_the_position_only_ever_grows(device):
     async with device.ready() as printer:
         printer.feed(lines)
         while not lines.empty.is_set():
-            seen.append((printer.position.lines, printer.position.offset))
-            assert printer.position.lines <= lines.given
+            seen.append((printer.place.lines, printer.place.offset))
+            assert printer.place.lines <= lines.given
             await asyncio.sleep(0.01 / device.speed)
         await printer.drained()
     assert seen == sorted(seen)
@@ -85,10 +85,10 @@ async def test_behind_a_closed_gate_no_line_goes_but_commands_do(device):
         printer.feed(lines)
         assert (await printer.send("M105"))[-1].startswith("ok")
         await printer.drained()
-        assert (lines.given, printer.position.lines) == (0, 0)
+        assert (lines.given, printer.place.lines) == (0, 0)
         printer.release()
         await finish(printer, lines)
-        assert printer.position.lines == 10
+        assert printer.place.lines == 10
         assert_taken(device, lines.commands)
 
 
@@ -99,15 +99,15 @@ async def test_a_job_held_in_the_middle_drains_stands_and_goes_on(device):
         await lines.reached(8).wait()
         printer.hold()
         await printer.drained()
-        at = printer.position.lines
+        at = printer.place.lines
         assert 8 <= at + 1 <= 30  # the last one taken may still wait for room on the wire
         assert lines.given - at in (0, 1)
         await printer.send("M118 send-000")
         await asyncio.sleep(0.3)
-        assert printer.position.lines == at
+        assert printer.place.lines == at
         printer.release()
         await finish(printer, lines)
-        assert printer.position.lines == 45
+        assert printer.place.lines == 45
         done = len([each for each in lines.commands[:at] if each.startswith("M118")])
         marks = [each for each in lines.commands if each.startswith("M118")]
         assert_taken(device, [*marks[:done], "M118 send-000", *marks[done:]])
@@ -118,13 +118,13 @@ async def test_a_source_that_has_nothing_now_is_asked_again_when_it_wakes(device
     async with device.ready() as printer:
         printer.feed(lines)
         await finish(printer, lines)
-        assert printer.position.lines == 0
+        assert printer.place.lines == 0
         for count in (5, 10):
             lines.empty.clear()
             lines.commands = numbered(count)
             printer.wake()
             await finish(printer, lines)
-            assert printer.position.lines == count
+            assert printer.place.lines == count
         assert_taken(device, lines.commands)
 
 
@@ -135,10 +135,10 @@ async def test_a_job_that_ends_early_drops_nothing_in_flight(device):
         await lines.reached(8).wait()
         printer.feed(None)
         await printer.drained()
-        at = printer.position.lines
+        at = printer.place.lines
         assert lines.given - at in (0, 1)
         await asyncio.sleep(0.3)
-        assert (printer.position.lines, lines.given - at in (0, 1)) == (at, True)
+        assert (printer.place.lines, lines.given - at in (0, 1)) == (at, True)
         assert_taken(device, lines.commands[:at])
 
 
@@ -148,10 +148,10 @@ async def test_the_next_job_counts_from_its_own_beginning(device):
             lines = Lines(numbered(count))
             printer.hold()
             printer.feed(lines)
-            assert (printer.position.lines, printer.position.offset) == (0, 0)
+            assert (printer.place.lines, printer.place.offset) == (0, 0)
             printer.release()
             await finish(printer, lines)
-            assert (printer.position.lines, printer.position.offset) == (count, count * LENGTH)
+            assert (printer.place.lines, printer.place.offset) == (count, count * LENGTH)
 
 
 async def test_draining_with_nothing_in_flight_returns_at_once(device):
@@ -171,7 +171,7 @@ async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
             await lines.reached(reached).wait()
             answers.append(await printer.send(f"M118 send-{number:03}"))
         await finish(printer, lines)
-        assert printer.position.lines == 18
+        assert printer.place.lines == 18
         order, heard = (MARK.findall("".join(said(printer, whose))) for whose in ("> ", "< "))
     for number, answer in enumerate(answers):
         assert any(f"send-{number:03}" in line for line in answer)

@@ -79,7 +79,7 @@ async def test_a_job_of_moves_ends_where_its_last_line_says(device):
         printer.feed(moves)
         await moves.empty.wait()
         await printer.drained()
-        assert printer.position.lines == len(SQUARE)
+        assert printer.place.lines == len(SQUARE)
         await printer.send("M400")
         at = await place(printer)
         assert (at["X"], at["Y"]) == pytest.approx(SQUARE[-1], abs=0.05)

@@ -7,7 +7,7 @@ from gcode.errors import RemoteProtocolError
 from gcode.flight import HISTORY, LinkSnapshot
 from gcode.link import HostLink
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition, job_line
+from gcode.outgoing import JobPlace, job_line
 from support.bad_line import BadLine
 from support.marlin import MarlinModel
 
@@ -21,7 +21,7 @@ def arrived_once(line: BadLine, file: list[bytes], of_file: bytes) -> None:
     job = [command for command in sent if command.startswith(of_file)]
     if line.link.error is None:
         assert job == file
-        assert line.link.position.lines == len(file)
+        assert line.link.place.lines == len(file)
         users = [command for command in (*sent, *line.left_out) if command.startswith(b"M117 user")]
         assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
         assert all(ticket.done for ticket in line.commands)
@@ -60,8 +60,8 @@ class Ring:
     def snapshot(self):
         numbers = sorted(self.sent)[-HISTORY:]
         last = max((self.sent[n] for n in numbers if self.sent[n][4] is None), key=lambda sent: sent[0])
-        place = JobPosition(last[2], last[3])
-        return LinkSnapshot([self.sent[n] for n in numbers], self.answered, JobPosition(), place, Modes())
+        place = JobPlace(last[2], last[3])
+        return LinkSnapshot([self.sent[n] for n in numbers], self.answered, JobPlace(), place, Modes())
 
 
 class Hosts:
@@ -87,7 +87,7 @@ class Hosts:
         self.model, self.file, self.link, self.ring, self._begin = model, file, link, ring, begin
         self.ready = ready
         self.fed = 0
-        link.feed(self._pull, keep_position=True)
+        link.feed(self._pull, keep_place=True)
 
     def _pull(self):
         if self.fed == len(self.file):
@@ -107,7 +107,7 @@ class Hosts:
             now += 0.01
             if waits and self.link.idle:
                 self.ready(self.link)
-                self.link.feed(self._pull, keep_position=True)
+                self.link.feed(self._pull, keep_place=True)
                 waits = False
             out = self.link.data_to_send(now)
             turns += 1
@@ -122,7 +122,7 @@ class Hosts:
                 self.link = self._begin()
                 self.link.reattach(snapshot, now)
                 if not waits:
-                    self.link.feed(self._pull, keep_position=True)
+                    self.link.feed(self._pull, keep_place=True)
                 self.model.out.clear()
                 continue
             self.model.receive(out)

@@ -25,7 +25,7 @@ from gcode.frozen import mutable
 from gcode.heating import SETS_TARGET
 from gcode.host_commands import HeatAndWait
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition
+from gcode.outgoing import JobPlace
 from gcode.reader import Reader
 from hal.printer import Printer
 
@@ -63,7 +63,7 @@ class ReattachedPlace:
         heated: the targets in °C, by heater, that lines after the place on the disk have set; `tool` is the active one.
     """
 
-    fed: JobPosition
+    fed: JobPlace
     modes: Modes
     heated: dict[str, float] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -
         if changes:
             found.modes.note(command)
             found.heated |= targets([command], found.modes)
-    found.fed = JobPosition(lines, offset)
+    found.fed = JobPlace(lines, offset)
     return found
 
 

@@ -69,7 +69,7 @@ from gcode.host_commands import (
     WaitForAll,
     meaning,
 )
-from gcode.outgoing import JobPosition
+from gcode.outgoing import JobPlace
 from gcode.too_hot import excess
 from gcode.unknown import unknown_to
 from hal.printer import Printer
@@ -207,7 +207,7 @@ class Effects:
         if file is None:
             raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
-        fed = link.fed if link is not None else stored.fed if stored is not None else JobPosition()
+        fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
             raise CannotGoOn("the file has been changed")
@@ -233,7 +233,7 @@ class Effects:
         elif wanted == "resume":
             self._resume_after_all()
 
-    async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPosition:
+    async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPlace:
         """Find the printer's place in the file, and check that the printer is in the state it was in."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - needed only after a power cut
 
@@ -287,7 +287,7 @@ class Effects:
         await self._survival.places.feed(job)
         if not job.feeding:
             job.feeding = True
-            job.printer.feed(stream, keep_position=job.reattached)
+            job.printer.feed(stream, keep_place=job.reattached)
         job.printer.release()
         while not stream.ended:
             await stream.attention.wait()

@@ -90,7 +90,7 @@ class Job:
     def note_position(self) -> None:
         """Note how far the printer has got, if it is fed from this job."""
         if self.feeding and not self.state.ended:
-            self.lines, self.offset = self.printer.position.lines, self.printer.position.offset
+            self.lines, self.offset = self.printer.place.lines, self.printer.place.offset
             self._count_resends()
 
     def _count_resends(self) -> None:

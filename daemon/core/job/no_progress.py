@@ -26,7 +26,7 @@ class NoProgress:
 
     def check(self, state: JobState, printer: Printer, now: float) -> bool:
         """Update `trouble`; tell whether it has appeared or gone."""
-        latest = (state, printer.position.lines)
+        latest = (state, printer.place.lines)
         if latest != self._latest or _explained(state, printer):
             self._latest, self._since = latest, now
         before = self.trouble

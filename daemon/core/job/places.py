@@ -33,7 +33,7 @@ from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import dump
 from daemon.core.job.parking import modes_of, plain_modes
 from gcode.frozen import frozen
-from gcode.outgoing import JobPosition, Ticket
+from gcode.outgoing import JobPlace, Ticket
 from hal.logbook import Logbook
 from hal.printer import Printer
 
@@ -106,9 +106,9 @@ class StoredPlace:
         return bool(self.page) and self.why is None
 
     @property
-    def fed(self) -> JobPosition:
+    def fed(self) -> JobPlace:
         """How far the file has been sent."""
-        return JobPosition(self.lines, self.offset)
+        return JobPlace(self.lines, self.offset)
 
     def lines_before(self, wanted: int) -> int:
         """Return how many lines of the file, not counted in `lines`, have a number before `wanted`."""
@@ -339,10 +339,10 @@ class Places:
         number: int = 0,
         least: int | None = None,
         until: int | None = None,
-        fed: JobPosition | None = None,
+        fed: JobPlace | None = None,
         modes: dict[str, Any] | None = None,
     ) -> StoredPlace:
-        job, fed = self._job, fed or JobPosition()
+        job, fed = self._job, fed or JobPlace()
         if job is None:
             return StoredPlace()
         heaters = job.printer.heaters.items()

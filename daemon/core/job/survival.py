@@ -38,7 +38,7 @@ from daemon.errors import CannotGoOn
 from gcode.dialect import recognise
 from gcode.flight import LinkEstimate, LinkSnapshot
 from gcode.modes import Modes
-from gcode.outgoing import JobPosition
+from gcode.outgoing import JobPlace
 from hal.logbook import Logbook
 
 
@@ -155,13 +155,13 @@ class Survival:
             raise CannotGoOn("what was sent last is not known")
         self.places.reattach(job)
         if link.last < job.snapshot.first_line:  # nothing of this job has been sent yet
-            link = replace(link, fed=JobPosition(), position=JobPosition())
-        job.lines, job.offset = link.position.lines, link.position.offset
+            link = replace(link, fed=JobPlace(), place=JobPlace())
+        job.lines, job.offset = link.place.lines, link.place.offset
         address, identity = job.snapshot.address, job.snapshot.identity
         job.printer = await asyncio.shield(self._connection.reattach(address, link, identity))
         return link
 
-    def continue_from(self, job: Job, fed: JobPosition, modes: Modes) -> None:
+    def continue_from(self, job: Job, fed: JobPlace, modes: Modes) -> None:
         """Set the place from which the job continues; from now on the logbook has it too."""
         job.printer.feed_from(fed, modes)
         job.snapshot.first_line = 1

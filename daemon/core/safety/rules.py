@@ -157,7 +157,7 @@ def longest_silence(printer: PrinterStatus) -> float:
 
 def heaters_off_commands(profile: ProfileConfig, reported: Heaters | None = None) -> list[str]:
     """Return the commands that turn every heater of this printer off."""
-    return heaters_off(profile.hotends, chamber=profile.heated_chamber, told=reported)
+    return heaters_off(profile.hotends, chamber=profile.heated_chamber, heaters=reported)
 
 
 def is_hot(printer: PrinterStatus) -> bool:
