@@ -1,8 +1,8 @@
-"""The planner on the device's clock: moves that begin and end, and a machine that is somewhere at any moment.
+"""Planner: the queue of moves on the device's clock: when each begins and ends, and where the machine is.
 
-The arithmetic is `gcode.planner`'s. Nothing ticks: each method is told the time, and works through the moves that
-have begun or ended since. A first move waits 100 ms for company, as in Marlin, so that two are not driven with a
-stop between them.
+The arithmetic is `gcode.planner`'s. Nothing ticks: each method gets the time, and works through the moves that have
+begun or ended since. A first move waits 100 ms for others, as in Marlin (planner.h, BLOCK_DELAY_FOR_1ST_MOVE), so that
+there is no stop between it and the second.
 """
 
 import math
@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from gcode.planner import PLACES, Block, LookAhead, MotionLimits, Vector, travelled
 
-FIRST_MOVE_DELAY = 0.1  # BLOCK_DELAY_FOR_1ST_MOVE: seconds to wait for company,
-ENOUGH_COMPANY = 3  # unless this many moves are there
-LONGEST_DRY_SPELL = 3.0  # s; a planner without moves for longer is no underrun but a pause
+FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others,
+ENOUGH_MOVES = 3  # unless there are this many
+MAX_UNDERRUN = 3.0  # s; a planner that is empty for longer is idle, and not starved
 
 
 class Planner:
@@ -21,8 +21,8 @@ class Planner:
 
     Args:
         limits: the machine's.
-        moved: is told each move that was driven, and when it began.
-        starved: is told when a move comes too late: since when there was none, and for how long.
+        moved: called with each move that was made, and when it began.
+        starved: called when a move comes too late: since when there was none, and for how long.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class Planner:
         moved: Callable[[Block, float], None] | None = None,
         starved: Callable[[float, float], None] | None = None,
     ) -> None:
-        self._moved = moved or _nobody
-        self._starved = starved or _nobody
+        self._moved = moved or _ignore
+        self._starved = starved or _ignore
         self._ahead = LookAhead(limits)
         self._busy: Block | None = None  # the one that moves
         self._began = 0.0  # when it began
-        self._next = math.inf  # when it ends, or the first one need wait for company no longer
-        self._dry_since: float | None = None  # when the last move ended, unless someone waited for it
+        self._next = math.inf  # when it ends, or when the first one has waited long enough
+        self._empty_since: float | None = None  # when the last move ended, unless a command waited for that
 
     @property
     def limits(self) -> MotionLimits:
-        """What the machine may do; a change counts for moves that are added later."""
+        """The machine's limits; a change counts for moves that are added later."""
         return self._ahead.limits
 
     @limits.setter
@@ -54,7 +54,7 @@ class Planner:
             self._run(now)
 
     def free(self, now: float) -> int:
-        """Return how many more moves have a place."""
+        """Return how many more moves have room."""
         if self._next <= now:
             self._run(now)
         return PLACES - len(self._ahead.waiting) - (self._busy is not None)
@@ -72,7 +72,7 @@ class Planner:
         return self._next + sum(ahead.fetch().seconds for _ in range(len(ahead.waiting)))
 
     def add(self, start: Vector, end: Vector, feedrate: float, now: float) -> Block | None:
-        """Take a move, for which there must be a place; return it, None where nothing moves."""
+        """Add a move, for which there must be room; return it, None: nothing moves."""
         if self._next <= now:
             self._run(now)
         move = self._ahead.add(start, end, feedrate)
@@ -81,33 +81,33 @@ class Planner:
         return move
 
     def _gather(self, now: float) -> None:
-        """Wait for company, or begin."""
+        """Wait for further moves, or begin."""
         waiting = len(self._ahead.waiting)
         if waiting == 1:
             self._next = now + FIRST_MOVE_DELAY
-            if self._dry_since is not None and 0 < now - self._dry_since < LONGEST_DRY_SPELL:
-                self._starved(self._dry_since, now - self._dry_since)
-        if waiting >= ENOUGH_COMPANY:
+            if self._empty_since is not None and 0 < now - self._empty_since < MAX_UNDERRUN:
+                self._starved(self._empty_since, now - self._empty_since)
+        if waiting >= ENOUGH_MOVES:
             self._next = now
             self._run(now)
 
     def synchronised(self) -> None:
-        """Someone waited for the end of all moves: that the queue is empty is no underrun."""
-        self._dry_since = None
+        """Note that a command waited for the end of all moves: an empty queue is no underrun then."""
+        self._empty_since = None
 
     def stop(self, now: float) -> Vector | None:
-        """Drop all moves at once; return where the machine stands, None if it did not move."""
+        """Drop all moves at once; return where the machine stands, None: it did not move."""
         self._run(now)
         stopped = self.place(now)
         if self._busy is not None:
             share = travelled(self._busy, now - self._began)
             self._moved(_cut(self._busy, share, now - self._began), self._began)
         self._ahead.clear()
-        self._busy, self._next, self._dry_since = None, math.inf, None
+        self._busy, self._next, self._empty_since = None, math.inf, None
         return stopped
 
     def place(self, now: float) -> Vector | None:
-        """Return where the machine is; None where it stands at the end of all moves."""
+        """Return where the machine is; None: at the end of all moves."""
         if self._next <= now:
             self._run(now)
         if self._busy is not None:
@@ -125,24 +125,24 @@ class Planner:
         if self._ahead.waiting:
             self._busy = self._ahead.fetch()
             self._began, self._next = at, at + self._busy.seconds
-            self._dry_since = None
+            self._empty_since = None
         else:
-            self._busy, self._next, self._dry_since = None, math.inf, at
+            self._busy, self._next, self._empty_since = None, math.inf, at
 
 
 def _point(move: Block, share: float) -> Vector:
-    """Return where a move is after a share of its way."""
+    """Return the position after a share of a move."""
     left = 1.0 - share
     (x, y, z, e), (dx, dy, dz, de) = move.end, move.delta
     return x - dx * left, y - dy * left, z - dz * left, e - de * left
 
 
 def _cut(move: Block, share: float, seconds: float) -> Block:
-    """Return the part of a move that was driven when it was stopped."""
+    """Return the part of a move that was made before it was stopped."""
     x, y, z, e = move.delta
     delta = (x * share, y * share, z * share, e * share)
     return replace(move, delta=delta, end=_point(move, share), length=move.length * share, seconds=seconds)
 
 
-def _nobody(*_told: object) -> None:
-    """Stand in where nobody listens."""
+def _ignore(*_arguments: object) -> None:
+    """Do nothing, in place of a callback."""

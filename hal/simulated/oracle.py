@@ -1,4 +1,4 @@
-"""What the simulated printer took in and did: the witness against which a print is compared."""
+"""Oracle: records what the simulated printer accepted and did. Tests compare prints with it."""
 
 import json
 from collections import deque
@@ -11,7 +11,7 @@ from gcode.planner import Block
 from hal.simulated.file_check import FileCheck, Verdict
 from hal.simulated.layers import PrintedLayers
 
-_MOST_UNDERRUNS = 10_000  # that are kept one by one; all are counted
+_MAX_UNDERRUNS = 10_000  # that are recorded one by one; all are counted
 
 
 class Accepted(NamedTuple):
@@ -23,7 +23,7 @@ class Accepted(NamedTuple):
 
 
 class Underrun(NamedTuple):
-    """The planner was empty between two moves: since when, the line that came too late, for how many seconds."""
+    """The planner was empty between two moves: since when, the line that was late, for how many seconds."""
 
     time: float
     line: int | None
@@ -31,7 +31,7 @@ class Underrun(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One move that was driven: when, how long, to where in mm from the endstops, how much was extruded, by whom."""
+    """A move that was made: start and duration in s, end in mm from the endstops, mm of filament, tool."""
 
     time: float
     seconds: float
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 @mutable
 class OracleCounters:
-    """What happened on the device's end of the line."""
+    """Counters of the device's end of the line."""
 
     accepted: int = 0
     resends: int = 0  # asked for
@@ -52,10 +52,10 @@ class OracleCounters:
     out_of_order: int = 0
     overruns: int = 0  # bytes that found the receive buffer full
     underruns: int = 0  # times that the planner ran dry between two moves
-    max_in_flight: int = 0  # lines taken in and not yet answered
-    clipped: int = 0  # moves that the soft endstops have cut short
-    clipped_laying: int = 0  # … that lay material
-    prevented: int = 0  # moves along the bed whose filament stayed where it was: too cold, or too much of it
+    max_in_flight: int = 0  # lines received and not yet answered
+    clipped: int = 0  # moves that the soft endstops cut short
+    clipped_laying: int = 0  # … that laid material
+    prevented: int = 0  # moves along the bed without their filament: too cold, or too much of it
     prevented_mm: float = 0.0  # of filament, in all
 
 
@@ -63,12 +63,12 @@ class Oracle:
     """Records every accepted command, and what the machine did.
 
     Args:
-        file: takes each command as a line of JSON as it comes.
-        keep: how many of the last commands stay in `commands`; None keeps all.
-        keep_path: whether each move that was driven stays in `path`.
+        file: each command is written to it as a line of JSON.
+        keep: how many of the last commands stay in `commands`; None: all.
+        keep_path: record each move in `path`.
 
     Attributes:
-        layers: where material was laid, from the first to the last.
+        layers: the layers of the print, from the first to the last.
         underruns: the first ones; `counters` counts all.
         moving_seconds: how long the machine moved, in all.
     """
@@ -81,8 +81,8 @@ class Oracle:
         self.layers = PrintedLayers()
         self.moving_seconds = 0.0
         self._last: Block | None = None
-        self._turned: dict[int, float] = {}  # by tool: mm of filament, less what was drawn back
-        self._extruded: dict[int, float] = {}  # … the most that it has been
+        self._turned: dict[int, float] = {}  # by tool: mm of filament, retractions subtracted
+        self._extruded: dict[int, float] = {}  # … its maximum so far
         self._keep_path = keep_path
         self._file = file
         self._check: FileCheck | None = None
@@ -97,7 +97,7 @@ class Oracle:
             self._file.write(json.dumps({"n": number, "command": command, "t": round(time, 6)}) + "\n")
 
     def moved(self, move: Block, began: float, tool: int) -> None:
-        """Record a move that was driven."""
+        """Record a move that was made."""
         self._last = move
         seconds, extruded = move.seconds, move.delta[3]
         self.moving_seconds += seconds
@@ -112,28 +112,28 @@ class Oracle:
     def starved(self, underrun: Underrun) -> None:
         """Record that a move came too late."""
         self.counters.underruns += 1
-        if len(self.underruns) < _MOST_UNDERRUNS:
+        if len(self.underruns) < _MAX_UNDERRUNS:
             self.underruns.append(underrun)
 
     @property
     def position(self) -> tuple[float, float, float] | None:
-        """X, Y and Z at the end of the last move that was driven, in mm from the endstops."""
+        """X, Y and Z at the end of the last move, in mm from the endstops."""
         return None if self._last is None else self._last.end[:3]
 
     @property
     def extruded(self) -> dict[int, float]:
-        """Millimetres of filament by tool; what was drawn back and pushed again counts once."""
+        """Filament by tool, in mm; what was retracted and pushed again counts once."""
         return dict(self._extruded)
 
-    # ── is it the file? ─────────────────────────────────────────────────────────────────────────────────────
+    # ── comparison with a file ──────────────────────────────────────────────────────────────────────────────
 
     def expect(self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None) -> None:
-        """Compare the commands that come from now on with a file; `verdict` tells. The arguments are FileCheck's."""
+        """Compare the commands from now on with a file; see `verdict`. The arguments are FileCheck's."""
         self._check = FileCheck(source, besides, host_waits=host_waits)
 
     @property
     def verdict(self) -> Verdict:
-        """What `expect` has found so far, as if nothing more came."""
+        """The result of `expect` so far."""
         if self._check is None:
             raise LookupError("expect() names the file to compare with")
         return self._check.verdict()
@@ -141,10 +141,10 @@ class Oracle:
     def same_as_file(
         self, source: Path | bytes, besides: Collection[str] = (), *, host_waits: bool | None = None
     ) -> Verdict:
-        """Tell whether what came is this file, exactly once. The arguments are FileCheck's.
+        """Tell whether the accepted commands are this file, exactly once. The arguments are FileCheck's.
 
         Raises:
-            LookupError: commands were thrown away: `keep` is too small; use `expect`.
+            LookupError: `keep` is too small for all commands; use `expect`.
         """
         if len(self.commands) < self.counters.accepted:
             raise LookupError(f"only {len(self.commands)} of {self.counters.accepted} commands were kept")

@@ -1,7 +1,7 @@
-"""Repetier's receiving side: line numbers modulo 65536, no checksum demanded, lines behind a bad one skipped.
+"""Repetier's receiving side: line numbers modulo 65536, checksums optional, lines after a bad one skipped.
 
-By its source (gcode.cpp of 1.0.4: readFromSerial, parseAscii, checkAndPushCommand) and recorded dialogues. Damage
-that leaves no `*` to be seen is not noticed: `(` and `%` begin a comment as `;` does.
+After its source (gcode.cpp of 1.0.4: readFromSerial, parseAscii, checkAndPushCommand) and recorded dialogues
+(repetier-1.0.4-lines.txt). Damage that hides the `*` goes unnoticed: `(` and `%` begin a comment, as `;` does.
 """
 
 import re
@@ -11,43 +11,45 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
 _COUNTS = 1 << 16
-_REPEATS = 40  # numbers so far behind are taken for repeats
-_PATIENCE = 14  # wrong lines that are skipped after a request, before there is another
+_REPEATS = 40  # a number that is at most so far back counts as a repeated line
+_PATIENCE = 14  # wrong lines that are skipped after a resend request before it is repeated
 
 _COMMENT = re.compile(rb"[(%\0]")
-_TEXT = re.compile(rb"[Mm](?:20|23|28|29|30|32|36|117|118|531)(?!\d)")  # their text ends at a *, which is no checksum
-_ONE_WORD = re.compile(r"([Mm](?:23|28|29|30|32|36|118)(?!\d)\s*\S*)")  # of their text the firmware takes one word
+_TEXT = re.compile(
+    rb"[Mm](?:20|23|28|29|30|32|36|117|118|531)(?!\d)"
+)  # their text ends at a `*`, which is not a checksum
+_ONE_WORD = re.compile(r"([Mm](?:23|28|29|30|32|36|118)(?!\d)\s*\S*)")  # the firmware reads one word of their text
 _NUMBER = re.compile(rb"[Nn]\s*(-?\d+)")
 _LEADING_NUMBERS = re.compile(r"(?:\s*[Nn]\s*-?\d*)+\s*")
 
 
 class RepetierReceiver(Receiver):
-    """The receive buffer and what takes lines out of it, as Repetier does."""
+    """The receive buffer, and Repetier's verdict on each line in it."""
 
     def __init__(self, config: FirmwareConfig) -> None:
         super().__init__(config)
         self._in_comment = False
-        self._patience = -1  # 0 and more: a line was asked for and has not come
+        self._patience = -1  # 0 or more: a requested line has not come yet
 
     @property
     def incomplete(self) -> bool:
-        """A line was begun, or asked for, and has not come."""
+        """A line is incomplete, or was requested and has not come."""
         return bool(self._partial) or self._patience >= 0
 
     def requested(self) -> None:
-        """A line was asked for again."""
+        """Note that a resend request was sent."""
         self._partial = b""
         self._patience = _PATIENCE
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
-        """Return what the next line in the buffer says, None when none is complete."""
+        """Return the verdict on the next line in the buffer; None: no line is complete."""
         while self._buffer:
             if self._append(end := self._buffer.find(b"\n")):
                 return LineRefusal("too long")
             if end < 0:
                 return None
             line, self._partial, self._in_comment = self._partial, b"", False
-            if line and (verdict := self._look(line)):
+            if line and (verdict := self._verdict(line)):
                 return verdict
         return None
 
@@ -66,7 +68,7 @@ class RepetierReceiver(Receiver):
             self._in_comment = bool(comment) and end < 0
         return False
 
-    def _look(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
+    def _verdict(self, line: bytes) -> ReceivedLine | LineRefusal | SkippedLine | None:
         shown = _COMMENT.split(line, maxsplit=1)[0]
         text = _TEXT.search(shown)
         head = shown[: text.end()] if text else shown

@@ -5,7 +5,7 @@ from hal.simulated.board import Board, Wait
 
 
 def _retract(board: Board, command: Command) -> Wait:
-    """G10: nothing when it is done already."""
+    """G10: no effect if it is retracted already."""
     if command.params.keys() & {"L", "P"} or board.modal.retracted:
         return
     board.modal.retracted = True
@@ -22,7 +22,7 @@ def _recover(board: Board, _command: Command) -> Wait:
 
 
 def _move(board: Board, e: float, feedrate: float, z: float) -> Wait:
-    """Turn the extruder and lift the nozzle; E and Z are told as before."""
+    """Turn the extruder and lift the nozzle; the reported E and Z stay the same."""
     for axis, way, speed in ((3, e, feedrate), (2, z, board.limits.feedrates[2])):
         if not way:
             continue
@@ -50,7 +50,7 @@ def _recovery(board: Board, command: Command) -> None:
 
 
 def _automatic(_board: Board, _command: Command) -> None:
-    """M209: retraction of the slicer's own is not looked for here."""
+    """M209: accepted without effect; the slicer's own retractions are not replaced."""
 
 
 TABLE = {"G10": _retract, "G11": _recover, "M207": _retraction, "M208": _recovery, "M209": _automatic}

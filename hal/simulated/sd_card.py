@@ -1,21 +1,21 @@
-"""The SD card of the board: files that the printer lists, and prints by itself.
+"""SdCard: the board's SD card, whose files the printer lists and prints by itself.
 
-A file whose content is known is printed line by line, as if a host sent them. For one started at the panel by name
-and size only, the bytes are read at a steady rate and nothing moves.
+A file with content is printed line by line, as if a host sent it. A print that is started at the panel by name and size
+only reads its bytes at a steady rate, and nothing moves.
 """
 
 import math
 from collections.abc import Callable
 
 RATE = 100.0
-"""Bytes that are read in a second of a file whose content nobody knows."""
+"""Bytes per second that are read from a file without content."""
 
 
 class SdCard:
     """The card, and the print from it.
 
     Args:
-        say: says a line to the host.
+        say: sends a line to the host.
         files: content by name; commands change it.
     """
 
@@ -25,7 +25,7 @@ class SdCard:
         """When `advance` has something to do."""
         self._say = say
         self._name = ""
-        self._content: bytes | None = None  # of the selected file; None: nothing selected, or not known
+        self._content: bytes | None = None  # of the selected file; None: no file is selected, or it has none
         self._printing = False
         self._position = 0
         self._size = 0
@@ -36,26 +36,26 @@ class SdCard:
 
     @property
     def printing(self) -> bool:
-        """A print from the card goes on."""
+        """A print from the card is in progress."""
         return self._printing or self._done_at < math.inf
 
     def find(self, name: str) -> str | None:
-        """Return a file's name as it stands on the card; letters of either case find it."""
+        """Return a file's name on the card, found without regard to case; None: there is none."""
         wanted = name.strip().lstrip("/").upper()
         return next((each for each in self.files if each.upper() == wanted), None)
 
     def select(self, name: str) -> None:
-        """Open a file to be printed, and say so."""
-        found = self.find(name)
+        """Open a file for printing, and report that."""
+        stored = self.find(name)
         self.stop()
-        self._name, self._content = found or name.strip(), self.files.get(found or "")
+        self._name, self._content = stored or name.strip(), self.files.get(stored or "")
         self._position, self._size = 0, len(self._content or b"")
         if self._content is None:
             self._say(f"open failed, File: {self._name}.")
         else:
-            self._tell_opened()
+            self._report_opened()
 
-    def _tell_opened(self) -> None:
+    def _report_opened(self) -> None:
         for line in (
             f"echo:Now fresh file: {self._name}",
             f"File opened: {self._name} Size: {self._size}",
@@ -64,19 +64,19 @@ class SdCard:
             self._say(line)
 
     def print(self) -> None:
-        """Begin or go on with the selected file; nothing without one."""
+        """Begin or continue to print the selected file, if any."""
         self._printing = self._content is not None
 
     def pause(self) -> None:
-        """Read no further for now."""
+        """Pause the print."""
         self._printing = False
 
     def seek(self, position: int) -> None:
-        """Go on from this byte."""
+        """Continue from this byte."""
         self._position = min(max(0, position), self._size)
 
     def start(self, name: str, size: int, now: float) -> None:
-        """Begin a print, as somebody at the panel does."""
+        """Begin a print, as a user at the panel does."""
         if self.find(name) is not None:
             self.select(name)
             self.print()
@@ -84,10 +84,10 @@ class SdCard:
         self._name, self._size = name, size
         self._began, self._done_at = now, now + size / RATE
         self._set_due()
-        self._tell_opened()
+        self._report_opened()
 
     def stop(self) -> None:
-        """End it before its end, without a word."""
+        """Stop the print, without a message."""
         self._printing = False
         self._done_at = math.inf
         self._set_due()
@@ -107,13 +107,13 @@ class SdCard:
         return None
 
     def report_each(self, seconds: float, now: float) -> None:
-        """Report by itself each so many seconds; 0: never."""
+        """Report unasked every so many seconds; 0: never."""
         self._interval = seconds
         self._report_at = now + seconds if seconds else math.inf
         self._set_due()
 
     def report(self, now: float) -> None:
-        """Say how far the print is."""
+        """Report how far the print is."""
         if not self.printing:
             self._say("Not SD printing")
         else:

@@ -1,4 +1,4 @@
-"""How a firmware speaks where others speak otherwise, as data: the defaults are Marlin's."""
+"""Speech: what differs between firmwares in messages, line rules and halts, as data. The defaults are Marlin's."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,25 +8,25 @@ from typing import Any, Literal
 from gcode.frozen import frozen
 
 Numbers = Literal["enforced", "checked", "ignored", "modulo"]
-"""Line numbers must follow each other; only the checksum counts; neither is looked at; as Repetier counts."""
+"""Numbers and checksums are enforced; only checksums are; neither is; numbers count modulo 65536 (Repetier)."""
 
 Acknowledged = Literal["executed", "received"]
-"""When the ok of a line is said: once its command has been executed, or as soon as it is in the queue."""
+"""When the ok of a line is sent: once its command has been executed, or as soon as it is in the queue."""
 
 
 @frozen
 class Halt:
-    """A firmware that has stopped the machine and goes on to answer.
+    """How a firmware behaves that has stopped the machine and goes on to answer.
 
     Attributes:
-        said: when it stops; takes `text`, what has gone wrong.
-        answer: what a command gets from then on; takes `text`.
-        ok: an ok comes behind it.
-        hits: commands that get it; empty: all but those that work.
-        works: commands that work all the same.
-        by_m112: M112 does this, said as `text`; empty: it halts for good.
-        by_error: so do its own errors.
-        reads: lines are taken; else they are lost, and their numbers do not count.
+        said: the lines when it stops; they take `text`, the reason.
+        answer: the answer to a command from then on; takes `text`.
+        ok: an ok follows that answer.
+        hits: the commands that get that answer; empty: all but `works`.
+        works: the commands that still work.
+        by_m112: M112 has this effect, with this as `text`; empty: M112 halts for good.
+        by_error: the firmware's own errors have this effect.
+        reads: lines are read; otherwise they are lost, and their numbers do not count.
     """
 
     said: tuple[str, ...]
@@ -53,14 +53,14 @@ MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), hits=frozens
 
 @frozen
 class BootSpeech:
-    """What it says when it boots, and who it is.
+    """The lines at boot, and the answer to M115.
 
     Attributes:
-        banner: said at boot; None: Marlin's, with its settings.
-        late_banner: the rest of it: seconds after the banner, and the line; until the last one nothing is read.
-        restarted: said instead after `restart`.
-        identity: the answer to M115; None: Marlin's, with what the options make of it.
-        identity_on_ok: that answer stands on the line of the `ok`.
+        banner: the lines at boot; None: Marlin's, with its settings.
+        late_banner: further lines, with their seconds after the banner; before the last one nothing is read.
+        restarted: the lines after a restart by command, instead of the banner.
+        identity: the answer to M115; None: Marlin's, as the options change it.
+        identity_on_ok: that answer is on the line of the `ok`.
     """
 
     banner: tuple[str, ...] | None = None
@@ -72,29 +72,29 @@ class BootSpeech:
 
 @frozen
 class LineRules:
-    """How it reads lines, and what it says of one that is wrong.
+    """How lines are read, and how a wrong one is answered.
 
     Attributes:
-        numbers: what is done about line numbers and checksums.
-        refusal: asks for a line again; takes `reason`, `last`, `next` and `checksum`, the one that would be right.
-        reasons: what `reason` is, where it is not as Marlin says it; takes `next` and `number`; may be many lines.
-        request: as `refusal` where nothing is wrong with a line; empty: the last two of it.
-        asks_after: s of silence after which it asks again, for a line that it waits for or that has not ended;
-            infinite: never.
-        drops_after: s after which it forgets a line that has not ended, and says `RX timeout`.
+        numbers: what is enforced about line numbers and checksums.
+        refusal: the resend request; takes `reason`, `last`, `next` and `checksum`, the right one.
+        reasons: the text of `reason`, where it differs from Marlin's; takes `next` and `number`; may have line breaks.
+        request: the resend request without a wrong line; empty: the last two lines of `refusal`.
+        asks_after: s of silence in the middle of a line, or before a requested one, after which the request is
+            repeated; infinite: never.
+        drops_after: s of silence after which an incomplete line is dropped, with `RX timeout`.
         bare_checksum: a checksum without a line number is refused.
-        skipped: the answer to a number that was there before; empty: it is refused as any other wrong one.
-        flushes: what waits in the receive buffer is lost when a line is refused.
-        answers_blank: an empty line, and one of nothing but a comment, gets its `ok`.
-        cr_ends_line: so that CR LF ends two lines.
-        seven_bits: characters above 127 are passed over.
-        escapes: a backslash is taken out of a line before its checksum is looked at.
-        lenient: text in parentheses is a comment, bytes that are no text are passed over.
+        skipped: the answer to a line that was accepted before; empty: it is refused as any other wrong number.
+        flushes: a refusal empties the receive buffer.
+        answers_blank: an empty line, or one with only a comment, gets an `ok`.
+        cr_ends_line: CR ends a line, so CR LF ends two.
+        seven_bits: characters above 127 are ignored.
+        escapes: backslashes are removed before the checksum is verified.
+        lenient: text in parentheses is a comment, and bytes that are not text are ignored.
         any_case: `m105` is M105.
-        max_line: bytes of a line that are read; the rest is cut silently.
-        splits_long: a line that is longer ends there, and its rest is another one.
-        ends_line: bytes besides CR and LF that end a line.
-        number_anywhere: the first N in a line is its number, wherever it stands.
+        max_line: the longest line in bytes; the rest is cut without an error.
+        splits_long: a longer line is split there, and its rest is another line.
+        ends_line: further bytes that end a line, beside CR and LF.
+        number_anywhere: the first N in a line begins its number, wherever it is.
         first_star: the first `*` of a line begins the checksum, not the last one.
     """
 
@@ -122,20 +122,20 @@ class LineRules:
 
 @frozen
 class ReportSpeech:
-    """How it tells temperatures and positions, and what it waits for.
+    """The reports of temperatures and positions, and the waits for heat.
 
     Attributes:
-        temperatures: a report; takes `t`, `t_target`, `t_power` and the same of `b`. Empty: Marlin's.
+        temperatures: a report; takes `t`, `t_target`, `t_power` and the same for `b`. Empty: Marlin's.
         temperatures_on_ok: M105 is answered on the line of the `ok`.
-        residency: s for which a reading has to stay near the target until a wait for it ends.
-        waits_for_cooling: so does a wait by S.
+        residency: s for which a reading has to stay near the target before a wait ends.
+        waits_for_cooling: a wait by S waits for cooling too.
         min_extrude: °C below which nothing is extruded.
-        waiting: a line of a wait for heat; takes `report`, `left`, the seconds, and what `temperatures` takes.
+        waiting: a line during a wait for heat; takes `report`, `left` (seconds), and what `temperatures` takes.
         position: the answer to M114; takes `x` `y` `z` `e`, `steps_x` `steps_y` `steps_z`, and `f` in mm/min.
-        homed: a G28 tells the position.
+        homed: G28 reports the position.
         endstops: the answer to M119; takes `x` `y` `z`.
-        endstop_words: for one that is open, and one that is not.
-        cold: said where nothing is extruded because the hotend is cold.
+        endstop_words: for an open endstop, and for a triggered one.
+        cold: the lines if nothing is extruded because the hotend is cold.
     """
 
     temperatures: str = ""
@@ -153,14 +153,14 @@ class ReportSpeech:
 
 @frozen
 class StopSpeech:
-    """How it stops, and what it says then.
+    """How the firmware halts.
 
     Attributes:
-        stopped: said when M112 halts it.
-        killed: said when anything else does.
-        reboots_after: s after which it boots by itself when it has halted; infinite: never.
+        stopped: the lines when M112 halts it.
+        killed: the lines when anything else does.
+        reboots_after: s from a halt until it boots by itself; infinite: never.
         m112_reboots: M112 boots it at once instead.
-        halt: how it is when it has stopped but goes on to answer.
+        halt: how it behaves when it has stopped but goes on to answer.
     """
 
     stopped: tuple[str, ...] = ("echo:M112 Shutdown", "Error:Printer halted. kill() called!")
@@ -172,31 +172,31 @@ class StopSpeech:
 
 @frozen
 class Speech:
-    """What one firmware says. Templates are for `str.format`; an empty one says nothing.
+    """All that differs in one firmware. Templates are for `str.format`; an empty one sends nothing.
 
     Attributes:
-        boot: what it says when it boots.
-        lines: how it reads them.
-        reports: how it tells temperatures and positions.
-        stop: how it stops.
-        ok: takes `number`, which is empty for a line without one, `number_or_0`, and `last`, the one seen last.
-        ok_with_data: what `temperatures` are behind where they stand on the line of the `ok`; takes `number_or_0`.
-        ok_when: when it is said.
-        early_moves: G0 to G3 get theirs when they are in the queue, and any G in a line makes it one of them.
-        ok_again: commands that get an `ok` more where another line waits behind them.
-        line_end: of what it says.
-        unknown: takes `text`, `word` in capitals, `letter`, `code` and `byte`, the code's lowest eight bits, and
-            `plain`, as Repetier repeats a command.
-        unknown_codes: the same for commands with one letter, where it differs.
-        known_letters: only commands with these letters are worth the answer `unknown`.
+        boot: the lines at boot.
+        lines: how lines are read.
+        reports: the reports of temperatures and positions.
+        stop: how it halts.
+        ok: takes `number` (empty for a line without one), `number_or_0`, and `last`, the last number seen.
+        ok_with_data: the `ok` before `temperatures` on the same line; takes `number_or_0`.
+        ok_when: when the `ok` is sent.
+        early_moves: G0 to G3 get their `ok` once they are in the queue, and any G in a line makes it one of them.
+        ok_again: commands that get a second `ok` if another line waits behind them.
+        line_end: of its messages.
+        unknown: the answer to an unknown command; takes `text`, `word` in capitals, `letter`, `code`, `byte` (the
+            code's lowest eight bits), and `plain`, as Repetier repeats a command.
+        unknown_codes: the same by the command's letter, where it differs.
+        known_letters: only commands with these letters get the answer `unknown`; empty: all do.
         lacks: commands that it does not know.
-        commands: those that it does otherwise, or has besides.
-        action: how it tells the host to do something; takes `text`.
-        actions: words that it has for that; empty: all of Marlin's.
+        commands: commands of its own, or with another effect than Marlin's.
+        action: a line that asks the host for an action; takes `text`.
+        actions: the actions that it knows; empty: all of Marlin's.
         pause: how it pauses a print by itself; None: it asks the host to.
-        status: said when the text on its display has changed.
+        status: the line when the text on its display has changed.
         busy: a sign of life during a long command; takes `reason`.
-        idle_wait: `wait` is said each so many seconds while there is nothing to do; 0: never.
+        idle_wait: interval in s at which `wait` is sent while there is nothing to do; 0: never.
         idle_timeout: s without a move after which heaters and motors are turned off; 0: never.
         dtr_resets: opening the port, or a pulse of DTR, resets it.
     """

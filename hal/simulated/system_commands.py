@@ -12,7 +12,7 @@ _FLAGS = re.compile(r"([AEP])(\d)\s*")  # of M118
 
 
 def _nothing(_board: Board, _command: Command) -> None:
-    """Accept a command that shows no effect here."""
+    """Accept a command that has no effect here."""
 
 
 def _stop_for_user(board: Board, command: Command) -> Wait:
@@ -26,7 +26,7 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
 
 
 def until_answered(board: Board, seconds: float = math.inf) -> Wait:
-    """Wait for the user: M108, M876, or the knob at the printer; no longer than so many seconds."""
+    """Wait for the user: M108, M876, or the knob at the printer; `seconds` at most."""
     board.waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
     answered = board.now + min(board.user_after, seconds)
     while board.waiting and board.now < answered:
@@ -35,7 +35,7 @@ def until_answered(board: Board, seconds: float = math.inf) -> Wait:
 
 
 def _change_filament(board: Board, _command: Command) -> Wait:
-    """M600: wait for the user to put filament in. Parking and feeding are left out."""
+    """M600: wait for the user to change the filament. Parking and feeding are not simulated."""
     yield from board.synchronise()
     board.kept_awake = True
     for action in (
@@ -54,7 +54,7 @@ def _change_filament(board: Board, _command: Command) -> Wait:
 
 
 def _print_time(board: Board, _command: Command) -> None:
-    """M31: no print timer runs when a host prints."""
+    """M31: 0 s, as no print timer runs while a host prints."""
     board.act("notification 0s\r")
     board.say("echo:Print time: 0s")
 
@@ -67,7 +67,7 @@ def _line_number(board: Board, command: Command) -> None:
 
 
 def _kill(board: Board, _command: Command) -> None:
-    """M112, where it is a command like others."""
+    """M112, for firmwares that queue it."""
     if why := board.config.speech.stop.halt.by_m112:
         board.runner.halt(why)
     else:
@@ -101,7 +101,7 @@ def _identity(board: Board, _command: Command) -> None:
 
 
 def _message(board: Board, command: Command) -> None:
-    """M118: to the host; E1 puts `echo:` before it, A1 `//`."""
+    """M118: a message to the host; E1 prefixes `echo:`, A1 `//`."""
     text, prefix = command.text, {"E": "", "A": ""}
     while match := _FLAGS.match(text):
         text = text[match.end() :]
@@ -124,7 +124,7 @@ def _steps(board: Board, command: Command) -> None:
 
 
 def _set_axes(values: list[float], command: Command) -> bool:
-    """Set the values that the command names, and say whether there was one."""
+    """Set the values that the command names; tell whether it names any."""
     named = {axis: command.get(letter) for axis, letter in enumerate(AXES)}
     for axis, value in named.items():
         if value is not None and value > 0:
@@ -190,7 +190,7 @@ WITH_HOST_ACTIONS = {"M0": _stop_for_user, "M1": _stop_for_user, "M876": _answer
 
 
 def _runout_sensor(board: Board, command: Command) -> None:
-    """M412: S switches the sensor on and off; alone it tells."""
+    """M412: S switches the sensor on and off; without S it reports."""
     if "S" in command:
         board.runout_sensor = bool(command.number("S", 0.0))
     else:

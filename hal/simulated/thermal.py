@@ -16,18 +16,18 @@ from gcode.frozen import frozen
 TICK = 0.15625
 """Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
 
-_IN_AIR = 10.0  # s in which a sensor that hangs in the air cools by 63 %
+_IN_AIR = 10.0  # s in which a sensor in the air cools by 63 %
 
 
 @frozen
 class Body:
-    """What a heater is made of: °C and seconds.
+    """The thermal properties of a heater, in °C and s.
 
     Attributes:
-        ambient: of the air around.
-        maximum: where full power ends, with no fan and no filament.
-        time_constant: in which an unheated block loses 63 % of its excess.
-        sensor_lag: in which the sensor follows 63 % of a step of the block.
+        ambient: temperature of the air.
+        maximum: final temperature at full power, without fan and filament.
+        time_constant: time in which an unheated block loses 63 % of its excess temperature.
+        sensor_lag: time in which the sensor follows 63 % of a step of the block.
         sensor_mass: heat capacity of the sensor, as a share of the block's.
         fan_cooling: loss that the part fan at full speed adds, as a share of the loss to still air.
         filament_cooling: the same for each mm³/s of filament.
@@ -63,7 +63,7 @@ class TwoMasses:
         self._factors = exponential(self._body, load, seconds)
 
     def step(self, power: float) -> None:
-        """Go one tick on with a power from 0 to 1."""
+        """Advance by one tick, with a power from 0 to 1."""
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
         block, sensor = self.block - end, self.sensor - end
@@ -72,7 +72,7 @@ class TwoMasses:
         self.sensor = end + taken * block + left * sensor
 
     def step_apart(self, power: float) -> None:
-        """As `step`, with the sensor out of the block: it hangs in the air."""
+        """As `step`, with the sensor out of the block, in the air."""
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
         self.block = end + (self.block - end) * math.exp(-TICK * self._load / body.time_constant)
@@ -80,16 +80,16 @@ class TwoMasses:
 
     @property
     def hottest(self) -> float:
-        """The hotter one of the two."""
+        """The higher temperature of the two."""
         return max(self.block, self.sensor)
 
     @property
     def coldest(self) -> float:
-        """What neither of the two can fall below."""
+        """The temperature below which neither of the two can fall."""
         return min(self.block, self.sensor, self._body.ambient)
 
     def soonest_at(self, temperature: float) -> float:
-        """Return the seconds in which full power can bring either one to `temperature` at the earliest."""
+        """Return how soon full power can heat either of the two to `temperature`, in s."""
         body = self._body
         if self.hottest >= temperature:
             return 0.0
@@ -99,7 +99,7 @@ class TwoMasses:
 
 
 def exponential(body: Body, load: float, seconds: float) -> tuple[float, float, float, float]:
-    """Return what is left after some seconds of (block, sensor) above their end, as a matrix by rows."""
+    """Return the matrix, by rows, that maps (block, sensor) minus their final values to the same some seconds later."""
     loss, share = -load / body.time_constant, body.sensor_mass / body.sensor_lag
     rate = 1 / body.sensor_lag
     mean, half = (loss - share - rate) / 2, (loss - share + rate) / 2

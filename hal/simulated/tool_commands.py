@@ -3,7 +3,7 @@
 from gcode.command import Command
 from hal.simulated.board import Board, Wait
 
-_MOST_TOOLS = 8  # T0 to T7, as Marlin
+_MAX_TOOLS = 8  # T0 to T7, as in Marlin
 
 
 def _select(board: Board, command: Command) -> Wait:
@@ -27,7 +27,7 @@ def _change(board: Board, tool: int, *, moves: bool) -> Wait:
     shifts = [there - here for here, there in zip(old, new, strict=True)]
     if not any(shifts):
         return
-    if not moves:  # the nozzle is elsewhere then
+    if not moves:  # only the logical position changes
         for axis, shift in enumerate(shifts):
             modal.offset[axis] += shift
         return
@@ -40,7 +40,7 @@ def _change(board: Board, tool: int, *, moves: bool) -> Wait:
 
 
 def _offsets(board: Board, command: Command) -> None:
-    """M218: T the tool (the active one), X Y Z where its nozzle is beside the first one's; alone it tells."""
+    """M218: T the tool (the active one), X Y Z its nozzle's offset from the first one's; without these it reports."""
     modal = board.modal
     tool = int(command.number("T", modal.tool))
     if not 0 <= tool < board.config.extruders:
@@ -51,8 +51,8 @@ def _offsets(board: Board, command: Command) -> None:
         offset[axis] = command.number(letter, offset[axis] / modal.unit) * modal.unit
     modal.tool_offsets[tool] = (offset[0], offset[1], offset[2])
     if not any(letter in command for letter in "XYZ"):
-        told = (modal.tool_offset(each) for each in range(board.config.extruders))
-        board.say("echo:Hotend offsets: " + " ".join(f"{x:.2f},{y:.2f},{z:.3f}" for x, y, z in told))
+        offsets = (modal.tool_offset(each) for each in range(board.config.extruders))
+        board.say("echo:Hotend offsets: " + " ".join(f"{x:.2f},{y:.2f},{z:.3f}" for x, y, z in offsets))
 
 
-TABLE = {"M218": _offsets, **{f"T{number}": _select for number in range(_MOST_TOOLS)}}
+TABLE = {"M218": _offsets, **{f"T{number}": _select for number in range(_MAX_TOOLS)}}

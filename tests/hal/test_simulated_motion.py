@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcode.planner import PLACES, MotionLimits, fetched
-from hal.simulated.motion import FIRST_MOVE_DELAY, LONGEST_DRY_SPELL, Planner
+from hal.simulated.motion import FIRST_MOVE_DELAY, MAX_UNDERRUN, Planner
 
 HOME = (0.0, 0.0, 0.0, 0.0)
 
@@ -97,7 +97,7 @@ def test_it_tells_that_a_move_came_too_late(machine):
     assert machine.dry == [(pytest.approx(ended), pytest.approx(0.25))]
 
 
-@pytest.mark.parametrize("pause", [0.0, LONGEST_DRY_SPELL + 0.1])
+@pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN + 0.1])
 def test_what_is_no_underrun(machine, pause):
     machine.drive(0, 10)
     machine.drive(10, 20, now=machine.planner.idle_at(0.0) + pause)
