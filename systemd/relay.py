@@ -1,13 +1,13 @@
 #!/usr/bin/python3 -I
-"""Holds the line of a relay: `relay INSTANCE`, as nozzled-relay@INSTANCE.service runs it.
+"""Hold the GPIO line of a relay: `relay INSTANCE`, as nozzled-relay@INSTANCE.service runs it.
 
-The kernel gives up a GPIO line when the process ends that holds it, and the relay falls: so the daemon, which is
-restarted and updated, holds none. This does little else, needs the system's Python alone, and leaves the line to
-systemd (FDSTORE=1) when it is restarted itself. It moves the line when it is told to, and never otherwise: at its start
-it takes the line as it is, input or output.
+The kernel releases a GPIO line when the process that holds it ends, and the relay drops out. So the daemon, which is
+restarted and upgraded, does not hold it. This program does little else, needs only the system's Python, and leaves the
+line to systemd (FDSTORE=1) while it restarts. It changes the line only on command: at its start it takes the line as
+it is, input or output.
 
-Which line it is stands in the environment: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no).
-A line to its socket is get, on or off; the answer is on, off, or error and why.
+The environment names the line: CHIP (/dev/gpiochip0), LINE (its offset, like 17), ACTIVE_LOW (yes or no). A client
+sends get, on or off to its socket, and gets on, off, or error with the reason.
 """
 
 import fcntl
@@ -22,15 +22,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 FOLDER = Path("/run/nozzled-relay")
-LONGEST = 16  # bytes of a question
-PATIENCE = 2.0  # s that a caller may take
-FIRST_GIVEN = 3  # the number of the first descriptor that systemd hands in
-STORED = "relay"  # the name under which it keeps the line
+MAX_QUESTION = 16  # bytes
+PATIENCE = 2.0  # s to wait for a client
+FIRST_DESCRIPTOR = 3  # of those that systemd passes (SD_LISTEN_FDS_START)
+STORED = "relay"  # the name of the line in systemd's descriptor store
 
 # linux/gpio.h, version 2 of the interface for user space
 GET_LINE, SET_CONFIG, GET_VALUES, SET_VALUES, GET_INFO = 0xC250B407, 0xC110B40D, 0xC010B40E, 0xC010B40F, 0xC100B405
-OUTPUT = 8  # flag: else the direction stays as it is
-OUTPUT_VALUES = 2  # the attribute with the level that an output begins with
+OUTPUT = 8  # flag; without it the direction does not change
+OUTPUT_VALUES = 2  # the attribute with the first level of an output
 _CONFIG = struct.Struct("=QI20x" + "I4xQQ" * 10)  # gpio_v2_line_config: flags, number of attributes, attributes
 _REQUEST = struct.Struct(f"=64I32s{_CONFIG.size}sII20xi")  # gpio_v2_line_request
 _VALUES = struct.Struct("=QQ")  # gpio_v2_line_values: bits, mask
@@ -40,10 +40,10 @@ Ioctl = Callable[[int, int, bytearray], int]
 
 
 class Relay:
-    """The line, once it is held."""
+    """The held line."""
 
     def __init__(self, chip: str, line: int, *, active_low: bool, held: int | None, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Take the line as it is, or the one that was held before."""
+        """Take the line as it is, or the one from systemd's store."""
         self._ioctl = ioctl
         self._chip, self._line, self._low = chip, line, active_low
         self.held = self._take() if held is None else held
@@ -55,7 +55,7 @@ class Relay:
         return bool(_VALUES.unpack(values)[0] & 1) != self._low
 
     def turn(self, *, on: bool) -> None:
-        """Put the line to this level; one that is no output yet becomes one, with it."""
+        """Set the level of the line; an input becomes an output with this level."""
         level = int(on != self._low)
         if self._is_output():
             self._ioctl(self.held, SET_VALUES, bytearray(_VALUES.pack(level, 1)))
@@ -63,7 +63,7 @@ class Relay:
             self._ioctl(self.held, SET_CONFIG, bytearray(config(OUTPUT, level)))
 
     def _take(self) -> int:
-        """Ask for the line without a direction, which moves nothing; returns its descriptor."""
+        """Request the line without a direction, which does not change it; return its descriptor."""
         request = bytearray(_REQUEST.pack(self._line, *[0] * 63, b"nozzled-relay", config(0, None), 1, 0, 0))
         with self._opened() as chip:
             self._ioctl(chip.fileno(), GET_LINE, request)
@@ -123,18 +123,18 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
 
 
 def serve(door: socket.socket, relay: Relay) -> None:
-    """Let one caller in, and do what it says."""
+    """Accept a client, and carry out its command."""
     caller, _ = door.accept()
     with closing(caller), suppress(OSError):
         caller.settimeout(PATIENCE)
         said = b""
-        while b"\n" not in said and len(said) < LONGEST and (piece := caller.recv(LONGEST)):
+        while b"\n" not in said and len(said) < MAX_QUESTION and (piece := caller.recv(MAX_QUESTION)):
             said += piece
         caller.sendall(answer(said.strip(), relay) + b"\n")
 
 
 def answer(said: bytes, relay: Relay) -> bytes:
-    """Return what is answered."""
+    """Return the answer."""
     try:
         if said in (b"on", b"off"):
             relay.turn(on=said == b"on")
@@ -146,7 +146,7 @@ def answer(said: bytes, relay: Relay) -> bytes:
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a socket for this user alone."""
+    """Return a socket that only this user can open."""
     path.unlink(missing_ok=True)
     door = socket.socket(socket.AF_UNIX)
     os.umask(0o077)
@@ -156,11 +156,11 @@ def listen(path: Path) -> socket.socket:
 
 
 def stored(environ: Mapping[str, str]) -> int | None:
-    """Return the line that systemd has kept, None: none."""
+    """Return the line in systemd's store, or None."""
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     if environ.get("LISTEN_PID") != str(os.getpid()) or STORED not in names:
         return None
-    given = FIRST_GIVEN + names.index(STORED)
+    given = FIRST_DESCRIPTOR + names.index(STORED)
     try:
         return given if not stat.S_ISREG(os.fstat(given).st_mode) else None
     except OSError:
@@ -168,7 +168,7 @@ def stored(environ: Mapping[str, str]) -> int | None:
 
 
 def notify(environ: Mapping[str, str], text: str, fd: int | None = None) -> None:
-    """Tell systemd, with a descriptor or without; nobody there is fine."""
+    """Notify systemd, with or without a descriptor, if there is a systemd."""
     where = environ.get("NOTIFY_SOCKET", "")
     if not where:
         return

@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -I
-"""Turns the heaters of a printer off whose daemon cannot come back: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
+"""Turn the heaters of a printer off when its daemon cannot start: `safe-off nozzled` or `safe-off nozzled@PRINTER`.
 
-systemd starts it when it gives up. What is broken then may be the daemon's environment, so this takes the system's
-Python and its standard library, no lock, and no more of the disk than two small files.
+systemd runs this when it gives up restarting the daemon. As the daemon's environment may be broken, it uses only the
+system's Python and its standard library, takes no lock, and reads only two small files.
 """
 
 import argparse
@@ -24,21 +24,21 @@ from typing import Any
 
 STATE, CONFIG, BY_ID = Path("/var/lib"), Path("/etc"), Path("/dev/serial/by-id")
 DEFAULT_BAUDRATE = 115200
-MOST_BAUDRATE, MOST_EXTRUDERS, MOST_TEXT = 20_000_000, 64, 1 << 20  # beyond them it is no baudrate, number, file
+MAX_BAUDRATE, MAX_EXTRUDERS, MAX_FILE_BYTES = 20_000_000, 64, 1 << 20
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError)
-"""What comes of a file that says anything at all: none of it may keep the heaters on."""
-TELL = (0.0, 0.1, 0.3)  # s; what comes behind a torn line may be flushed with it, so it is said three times
-STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # it has stopped, or boots
-PULSE = 0.1  # s of DTR down
-CONFIRM = 5.0  # s; a board boots in less
-FULL = 1.0  # s in which a port has to take what is written
+"""Errors from a file with any content: none of them may keep the heaters on."""
+DELAYS = (0.0, 0.1, 0.3)  # s before each try: three, as the firmware may flush a command after a torn line with it
+STOPPED = (b"halted", b"start", b"emergency stop", b"state: shutdown", b"up and running")  # halted, or booting
+PULSE = 0.1  # s for which DTR is low
+CONFIRM = 5.0  # s to wait for a confirmation; a board boots in less
+FULL = 1.0  # s to wait for a port whose buffer is full
 
-TCGETS2, TCSETS2, BOTHER, CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # any rate; not all of them have a name
+TCGETS2, TCSETS2, BOTHER, CBAUD = 0x802C542A, 0x402C542B, 0o10000, 0o10017  # for baudrates without a name
 
 
 @dataclass
 class Line:
-    """Where the printer is, and what it has to turn off."""
+    """The printer's port, and its heaters."""
 
     port: str
     baudrate: int = DEFAULT_BAUDRATE
@@ -47,7 +47,7 @@ class Line:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return 0 when the printer has confirmed that it stopped."""
+    """Return 0 if the printer has confirmed that it stopped."""
     args = _parser().parse_args(arguments)
     line = find(args.unit, args.state, args.config)
     if not line.port:
@@ -71,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _say(severity: int, text: str) -> int:
-    """Log a line; the number is syslog's, as sd-daemon(3) has it. Return the exit status of a failure."""
+    """Log a line with a priority of syslog (sd-daemon(3)); return the exit status of a failure."""
     sys.stderr.write(f"<{severity}>{text}\n")
     return 1
 
 
 def find(unit: str, state: Path, config: Path) -> Line:
-    """Return where the printer of this unit is: as the daemon noted it, else as it is configured."""
+    """Return the printer's port as the daemon has noted it, otherwise as configured."""
     _, at, printer = unit.partition("@")
     line = Line(f"/dev/printer/{printer}" if at else "")
     _take_config(line, config / "nozzled" / f"{printer}.toml" if at else config / "nozzled.toml")
@@ -91,7 +91,7 @@ def _take_config(line: Line, path: Path) -> None:
     try:
         tables: dict[str, Any] = tomllib.loads(_text(path))
     except UNREADABLE:
-        return  # what is configured wrongly may be why the daemon does not start
+        return  # a mistake in the configuration may be why the daemon does not start
     with suppress(*UNREADABLE):
         address = str(tables["printer"]["address"])
         scheme, _, rest = (f"serial:{address}" if address.startswith("/") else address).partition(":")
@@ -117,27 +117,27 @@ def _take_note(line: Line, path: Path) -> None:
         port, baudrate = _path(str(note["port"])), _baudrate(note["baudrate"])
         extruders, chamber = _extruders(note["extruders"]), bool(note["chamber"])
     except UNREADABLE:
-        return  # the daemon has never been connected, or somebody else has written there
+        return  # the daemon was never connected, or something else wrote the file
     line.port, line.baudrate, line.extruders, line.chamber = port, baudrate, extruders, chamber
 
 
 def _text(path: Path) -> str:
-    """Read a file, and nothing that is none: a pipe would have it wait."""
+    """Read a regular file; reading a pipe could hang."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ValueError("this is no file")
-        return file.read(MOST_TEXT).decode("utf-8")
+        return file.read(MAX_FILE_BYTES).decode("utf-8")
 
 
 def _baudrate(value: Any) -> int:
-    if not 1 <= (number := int(value)) <= MOST_BAUDRATE:
+    if not 1 <= (number := int(value)) <= MAX_BAUDRATE:
         raise ValueError(f"{number} is no baudrate")
     return number
 
 
 def _extruders(value: Any) -> int:
-    return min(max(int(value), 1), MOST_EXTRUDERS)
+    return min(max(int(value), 1), MAX_EXTRUDERS)
 
 
 def _path(text: str) -> str:
@@ -147,7 +147,7 @@ def _path(text: str) -> str:
 
 
 def _only_free_port() -> str:
-    """Return the one port that nobody holds; "" where there are none or several: another's print must not be ended."""
+    """Return the only unused port; "" if there are none or several, as another printer's print must not be ended."""
     free = []
     for path in sorted(BY_ID.glob("*")):
         with suppress(OSError):
@@ -161,27 +161,27 @@ def _only_free_port() -> str:
 
 
 def make_safe(line: Line) -> bool:
-    """Stop the printer by all that it may understand; tell whether it confirmed.
+    """Stop the printer by every means that its firmware may know; return whether it confirmed.
 
     Raises:
-        OSError: the port is not there, or cannot be opened or written to.
+        OSError: the port does not exist, or cannot be opened or written to.
     """
-    # no lock: whoever has it is dead, or does nothing
+    # without the lock, as its holder is dead or hangs
     fd = os.open(line.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     with closing(os.fdopen(fd, "r+b", buffering=0)):
         _configure(fd, line.baudrate)
         heard = b""
-        for wait in TELL:
-            heard += _listen(fd, wait)
+        for delay in DELAYS:
+            heard += _listen(fd, delay)
             _write(fd, commands(line.extruders, chamber=line.chamber))
         if _stopped(heard := heard + _listen(fd, 0.2)):
             return True
-        _reset(fd)  # a firmware in M109, or behind a long move, reads nothing
+        _reset(fd)  # during M109 or a long move a firmware reads nothing
         return _stopped(heard + _listen(fd, CONFIRM, until=_stopped))
 
 
 def commands(extruders: int, *, chamber: bool) -> bytes:
-    """Return what is said: the emergency stop, and heaters off for a firmware that does not know it."""
+    """Return the emergency stop, and heaters off for a firmware that does not know M112."""
     tools = ["M104 S0", *(f"M104 T{tool} S0" for tool in range(1, extruders))]
     return "\n".join(["", "M112", *tools, "M140 S0", *(["M141 S0"] if chamber else []), "M107", ""]).encode()
 
@@ -192,7 +192,7 @@ def _stopped(heard: bytes) -> bool:
 
 
 def _configure(fd: int, baudrate: int) -> None:
-    """Set raw bytes at this rate, as far as the device lets us: the port may be as the daemon has left it."""
+    """Set raw mode and the baudrate, as far as the device allows; otherwise the port stays as the daemon left it."""
     with suppress(OSError, termios.error):
         flags = termios.tcgetattr(fd)
         flags[0] = flags[1] = flags[3] = 0
@@ -216,7 +216,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _listen(fd: int, seconds: float, until: Callable[[bytes], bool] | None = None) -> bytes:
-    """Return what comes in this time, or until that says what was waited for."""
+    """Return the bytes of this time, or of the time until they satisfy `until`."""
     heard, end = b"", time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0 and not (until and until(heard)):
         if not select.select([fd], [], [], left)[0]:
