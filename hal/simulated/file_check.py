@@ -1,4 +1,4 @@
-"""Is what a printer took in a file, exactly once? Line by line, as it comes, in little memory."""
+"""FileCheck: compares the commands that a printer accepts with a file: are they its lines, each exactly once?"""
 
 from collections.abc import Collection, Container, Iterator
 from pathlib import Path
@@ -9,10 +9,10 @@ from gcode.frozen import frozen
 from gcode.reader import Reader
 
 OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M503", "M211"})
-"""Codes that hosts send by themselves at any time."""
+"""Codes that hosts send of their own accord at any time."""
 
 OF_PAUSES = frozenset({"M600", "M601", "M602"})
-"""Codes of a file that our host sends to a printer that knows them, or acts upon itself; the last one ends a pause."""
+"""Codes of a file that our host sends to a printer that knows them, or carries out itself; M602 ends a pause."""
 
 _BLOCK = 65536  # bytes of the file that are read at once
 _COMMANDS = frozenset("GMT")  # what a command begins with
@@ -20,7 +20,7 @@ _COMMANDS = frozenset("GMT")  # what a command begins with
 
 @frozen
 class Verdict:
-    """Whether it is the file; how many of its lines came, of how many; the first difference, empty if there is none."""
+    """Whether it is the file; how many of its lines came, of how many; the first difference, empty: there is none."""
 
     exact: bool
     lines: int
@@ -36,10 +36,10 @@ class FileCheck:
 
     Args:
         source: the file, or its bytes.
-        besides: what may come besides the file's lines: whole commands, or codes such as `M117`.
-        host_waits: None for a host that sends the file as it is. A bool for ours: lines that are for the host are
-            not expected, and with True waits for heat come as the commands that only set the temperature.
-        unknown: code words that the firmware does not know, so that our host does what they mean.
+        besides: what may come beside the file's lines: whole commands, or codes such as `M117`.
+        host_waits: None for a host that sends the file as it is. A bool for ours: lines for the host are not
+            expected, and with True a wait for heat comes as the command that only sets the target.
+        unknown: code words that the firmware does not know, so that our host carries them out.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class FileCheck:
     def take(self, number: int | None, command: str) -> None:
         """Compare one accepted command.
 
-        A line whose N was damaged arrives as one without a number. It is no command to anybody: the firmware says so
-        and asks for the line again, so it is no difference.
+        A line whose N was damaged arrives without a number. The firmware reports it as unknown and requests the line
+        again, so it does not count as a difference.
         """
         if self._next is not None and (command == self._next[1] or _same(command, self._next[1])):
             self._lines += 1
@@ -81,21 +81,21 @@ class FileCheck:
         self._difference = f"{line} is {command!r}, {expected}"
 
     def verdict(self) -> Verdict:
-        """Return what is known so far, as if nothing more came."""
+        """Return the result so far."""
         difference = self._difference
         if self._next is not None and not difference:
             difference = f"the file goes on at byte {self._next[0]} with {self._next[1]!r}, which never came"
         return Verdict(not difference, self._lines, self._count(), difference)
 
     def _count(self) -> int:
-        """Return how many lines of the file are expected in all."""
+        """Return the number of lines that are expected in all."""
         if self._next is None:
             return self._lines
         return sum(1 for _ in _expected(self._source, self._host_waits, self._unknown))
 
 
 def _same(command: str, expected: str) -> bool:
-    """Tell whether a command is a move as it stands in the file, without what means nothing."""
+    """Tell whether a command is the file's move without what means nothing (`gcode.compact`)."""
     return command[:2] == expected[:2] and in_full(command.encode()) == in_full(expected.encode())
 
 

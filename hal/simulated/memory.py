@@ -1,4 +1,4 @@
-"""The simulated printer as a transport: no wire, no process, on whatever clock the loop has."""
+"""SimulatedTransport: connects a host to a simulated printer in the same process, on the loop's clock."""
 
 import asyncio
 import math
@@ -10,7 +10,7 @@ from hal.simulated.firmware import Firmware
 
 
 class DeviceClock:
-    """The device's time on a loop's clock. On the same loop it runs on while no host is there; else it stood still."""
+    """The device's time, by a loop's clock. It runs on without a host; between two loops it stands still."""
 
     def __init__(self, firmware: Firmware, speed: float = 1.0) -> None:
         self._firmware = firmware
@@ -18,10 +18,10 @@ class DeviceClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0  # on the loop's clock, when the device's showed _device_began
         self._device_began = 0.0
-        self.kept = False  # no host reads, but what the device says waits for one
+        self.kept = False  # no host reads, but messages wait for the next one
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Go by this loop's clock from now on."""
+        """Use this loop's clock from now on."""
         if loop is not self._loop:
             self._loop = loop
             self._began, self._device_began = loop.time(), self._firmware.now
@@ -34,7 +34,7 @@ class DeviceClock:
         return self._device_began + (self._loop.time() - self._began) * self._speed
 
     def when(self, device_time: float) -> float:
-        """Return the loop's time at which the device's is this."""
+        """Return the loop's time at this time of the device."""
         return self._began + (device_time - self._device_began) / self._speed
 
 
@@ -42,11 +42,11 @@ class SimulatedTransport:
     """Connects a host to a simulated firmware in the same process; a `hal.transport.Transport`.
 
     Args:
-        firmware: may have been connected before; without `clock` its time stood still since.
-        address: what `address` returns.
+        firmware: the printer; without `clock` its time has stood still since the last connection.
+        address: the printer's.
         speed: seconds on the device for each second on the loop's clock.
         reset_on_open: whether opening resets the board, as DTR does on most.
-        clock: the firmware's, where it outlives this connection; made with `speed` by default.
+        clock: the firmware's, if it outlives this connection; by default a new one with `speed`.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class SimulatedTransport:
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
         self._skip_to: Callable[[float], bool] = _never
         self._timer: asyncio.TimerHandle | None = None
-        self._soon = False  # a run is to come in this turn of the loop
-        self._telling = False  # the host hears something, and may answer at once
+        self._soon = False  # a run is due in this turn of the loop
+        self._telling = False  # the host is being called, and may answer at once
 
     @property
     def address(self) -> str:
@@ -89,17 +89,17 @@ class SimulatedTransport:
         """Connect; resets the board unless told otherwise.
 
         Raises:
-            NoSuchPort: its cable is pulled, by its scenario.
+            NoSuchPort: the scenario has pulled the cable.
         """
         self._connect(on_data, on_lost)
         if self._reset_on_open:
             self._firmware.pulse_dtr(self.now)
 
     async def reopen(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Connect without a reset; what was said since `abandon` is read.
+        """Connect without a reset; the messages since `abandon` are read.
 
         Raises:
-            NoSuchPort: its cable is pulled, by its scenario.
+            NoSuchPort: the scenario has pulled the cable.
         """
         self._connect(on_data, on_lost)
 
@@ -146,7 +146,7 @@ class SimulatedTransport:
         self._run_soon()
 
     def press_knob(self) -> None:
-        """Answer at the printer what the firmware asks."""
+        """Press the knob at the printer."""
         self._run()
         self._firmware.press_knob()
         self._run_soon()
@@ -178,9 +178,9 @@ class SimulatedTransport:
         self._run(due)
 
     def _run(self, due: float = 0.0) -> None:
-        """Let the firmware do what is due, hand over what it says, and come back when it has more."""
+        """Have the firmware do what is due, pass its messages on, and run again when there is more."""
         self._soon = False
-        # The loop calls a timer up to a nanosecond early: what it was set for is due all the same.
+        # the loop calls a timer up to a nanosecond early: the event that it was set for is due
         now = max(self.now, due)
         while self._loop is not None:
             now = self._exchange(now)
@@ -212,16 +212,16 @@ class SimulatedTransport:
     def _set_timer(self, when: float, due: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= when:
-                return  # it comes early enough, and will be set again then
+                return  # that one comes early enough, and sets the next
             self._timer.cancel()
         if self._loop is not None:
             self._timer = self._loop.call_at(when, self._run_timer, due)
 
 
 def _never(_when: float) -> bool:
-    """Take the place of a clock's jump: other clocks than the virtual one have none."""
+    """Do not skip: only a virtual clock can."""
     return False
 
 
 def _ignore(_value: object) -> None:
-    """Take the place of a callback while the line is closed."""
+    """Do nothing, in place of a callback, while the line is closed."""

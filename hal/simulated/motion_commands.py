@@ -1,4 +1,4 @@
-"""Commands that move, and those that set how coordinates are meant."""
+"""Commands that move, and those that set how coordinates are read."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from gcode.planner import AXES, MAX_LENGTH, Vector
 from hal.simulated import homing, limit_commands, tool_commands
 from hal.simulated.board import Board, Wait
 
-_TOO_LONG = 200.0  # mm that are not extruded in one move (EXTRUDE_MAXLENGTH)
-_ROUNDING = 0.001  # mm that are no cut
-_QUICK_STOP = 1.0  # s that Marlin stands still for after M410
+_MAX_EXTRUSION = 200.0  # mm; Marlin refuses to extrude more in one move (EXTRUDE_MAXLENGTH)
+_ROUNDING = 0.001  # mm; a smaller difference does not count as clipped
+_QUICK_STOP = 1.0  # s for which Marlin stands still after M410
 
 
 def _move(board: Board, command: Command) -> Wait | None:
@@ -30,14 +30,14 @@ def _feedrate(board: Board, command: Command) -> None:
 
 
 def _when_free(board: Board, command: Command) -> Wait:
-    """Hold the `ok` back until the planner has a place."""
+    """Hold the `ok` back until the planner has room."""
     while (free := board.planner.next_free(board.now)) > board.now:
         yield free
     _drive(board, _start(board), _end(board, command))
 
 
 def _arc(board: Board, command: Command) -> Wait:
-    """G2, G3: many moves; the `ok` comes when the last one has its place."""
+    """G2, G3: many moves; the `ok` comes when the last one is in the planner."""
     _feedrate(board, command)
     before = board.modal.position.copy()
     start, end = _start(board), _end(board, command)
@@ -57,7 +57,7 @@ def _arc(board: Board, command: Command) -> Wait:
 
 
 def _chords(board: Board, command: Command, start: Vector, end: Vector) -> Iterable[Vector] | None:
-    """Return where the moves of an arc end; None without I, J or R, as Marlin refuses it."""
+    """Return the ends of an arc's moves; None: neither I, J nor R is given, which Marlin refuses."""
     clockwise, unit = command.code == "G2", board.modal.unit
     if radius := command.get("R"):
         centre = centre_by_radius(start, end, radius * unit, clockwise=clockwise)
@@ -120,7 +120,7 @@ def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
         for line in board.config.speech.reports.cold:
             board.say(line)
         return _not_extruded(board, wanted, lays=lays)
-    if abs(wanted) > _TOO_LONG:
+    if abs(wanted) > _MAX_EXTRUSION:
         board.say("echo: too long extrusion prevented")
         return _not_extruded(board, wanted, lays=lays)
     return wanted * modal.flow_percent / 100

@@ -1,4 +1,4 @@
-"""Commands that Prusa-Firmware does otherwise than Marlin, as recorded from 3.13.3 and by its source."""
+"""Commands in which Prusa-Firmware differs from Marlin, as recorded from 3.13.3 and by its source (Marlin_main.cpp)."""
 
 import math
 
@@ -20,7 +20,7 @@ _ADVANCED = (
 
 
 def message(board: Board, command: Command) -> None:
-    """M117: keeps its text until the next one."""
+    """M117: its text stays until the next one."""
     board.message = command.text
     board.show(command.text)
 
@@ -31,7 +31,7 @@ def echo(board: Board, command: Command) -> None:
 
 
 def cold_extrusion(board: Board, command: Command) -> None:
-    """M302: S is the least temperature, which is 0 without it."""
+    """M302: S is the lowest temperature for extruding; 0 without S."""
     board.modal.min_extrude = command.number("S", 0.0)
 
 
@@ -43,13 +43,13 @@ def print_time(board: Board, _command: Command) -> None:
 
 
 def progress(board: Board, command: Command) -> None:
-    """M73: told for both modes; -1 is what nobody has set."""
-    told = board.progress
+    """M73: reports both modes; -1: not set."""
+    values = board.progress
     for letter in "PRCQSD":
         if (value := command.get(letter)) is not None:
-            told[letter] = int(value)
+            values[letter] = int(value)
     for mode, letters in (("NORMAL", "PRC"), ("SILENT", "QSD")):
-        percent, left, change = (told.get(letter, -1) for letter in letters)
+        percent, left, change = (values.get(letter, -1) for letter in letters)
         board.say(
             f"{mode} MODE: Percent done: {percent}; print time remaining in mins: {left}; Change in mins: {change}"
         )

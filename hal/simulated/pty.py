@@ -15,7 +15,7 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.transport import Transport
 
-_LOOK_INTERVAL = 0.02  # s between two looks whether a host has opened the port
+_CHECK_INTERVAL = 0.02  # s between two checks whether a host has opened the port
 _CHUNK = 4096
 
 
@@ -36,7 +36,7 @@ class PtyPrinter:
         reset_on_open: bool = True,
         wrap: Callable[[Transport], Transport] | None = None,
     ) -> None:
-        """Prepare; `wrap` puts something between firmware and pty, like a recorder."""
+        """Prepare; `wrap` puts something between firmware and pty, such as a recorder."""
         self._firmware = firmware
         self._clock = DeviceClock(firmware, speed)
         self._wrap = wrap
@@ -52,8 +52,7 @@ class PtyPrinter:
         """Create the pty and the link, power the board up, and return the terminal's path.
 
         Raises:
-            OSError: the link cannot be made, for one because there is something at its path that is no link, or a
-                link that leads somewhere; says so in a sentence.
+            OSError: the link cannot be made, for example as its path is in use; says so in a sentence.
         """
         return await self._plug_in(power_up=True)
 
@@ -61,7 +60,7 @@ class PtyPrinter:
         master, slave = os.openpty()
         path = os.ttyname(slave)
         tty.setraw(slave)
-        os.close(slave)  # from here on a hang-up on the master says that no host has the port open
+        os.close(slave)  # from now on POLLHUP on the master means that no host has the port open
         try:
             _replace_link(self._link, path)
         except OSError:
@@ -78,7 +77,7 @@ class PtyPrinter:
         return path
 
     def stop(self) -> None:
-        """End: remove the link and the pty."""
+        """Remove the link and the pty."""
         if self._look is not None:
             self._look.cancel()
         self._pull()
@@ -109,7 +108,7 @@ class PtyPrinter:
         self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
     def _look_for_host(self) -> None:
-        """Wait for a host, by looking: a closed pty can only be polled."""
+        """Wait for a host by polling, as a closed pty has no other way."""
         loop = asyncio.get_running_loop()
         if _has_host(self._master):
             self._look, self._is_open = None, True
@@ -117,7 +116,7 @@ class PtyPrinter:
                 self._transport.reset()
             loop.add_reader(self._master, self._from_host)
         else:
-            self._look = loop.call_later(_LOOK_INTERVAL, self._look_for_host)
+            self._look = loop.call_later(_CHECK_INTERVAL, self._look_for_host)
 
     def _from_host(self) -> None:
         try:
@@ -137,7 +136,7 @@ class PtyPrinter:
 
     def _to_host(self, data: bytes) -> None:
         if self._is_open:
-            # Nothing is kept that the host does not fetch: a UART would lose it too.
+            # what the host does not read is lost, as with a UART
             with contextlib.suppress(OSError):
                 os.write(self._master, data)
 

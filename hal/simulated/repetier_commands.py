@@ -1,4 +1,4 @@
-"""Commands that Repetier-Firmware does otherwise than Marlin, as recorded from 1.0.4 and by its source."""
+"""Commands in which Repetier-Firmware differs from Marlin, as recorded from 1.0.4 and by its source (Commands.cpp)."""
 
 from gcode.command import Command
 from hal.simulated import heat_commands, motion_commands
@@ -6,19 +6,19 @@ from hal.simulated.board import Board, Wait
 from hal.simulated.heater import Heater
 
 _NEAR = 1.0  # °C from the target at which a wait ends
-_LOOK = 0.25  # s between two looks
-_ROOM = 25.0  # °C: a target that is no higher is not waited for (MAX_ROOM_TEMPERATURE)
+_CHECK_INTERVAL = 0.25  # s between two checks of a wait
+_ROOM = 25.0  # °C; a wait for a target that is not above this ends at once (MAX_ROOM_TEMPERATURE)
 _REPORT = 1.0  # s between two reports
-_ORDER = "XYZEFSPIJRDCHABKLO"  # in which parameters are repeated
-_DECIMALS = {"E": 4, "S": 0, "P": 0}  # of them; else 2
+_ORDER = "XYZEFSPIJRDCHABKLO"  # of parameters in a repeated command
+_DECIMALS = {"E": 4, "S": 0, "P": 0}  # of parameters; others have 2
 
 
 def plain(command: Command | None) -> str:
-    """Return a command as Repetier repeats it: code, then what it knows of the parameters."""
+    """Return a command as Repetier repeats it: code, then the parameters that it knows."""
     if command is None:
         return ""
-    told = (f" {each}{command.get(each, 0.0):.{_DECIMALS.get(each, 2)}f}" for each in _ORDER if each in command)
-    return (f"{command.code} " if command.code else "") + "".join(told)
+    parameters = (f" {each}{command.get(each, 0.0):.{_DECIMALS.get(each, 2)}f}" for each in _ORDER if each in command)
+    return (f"{command.code} " if command.code else "") + "".join(parameters)
 
 
 def _hotend(board: Board, command: Command) -> Wait | None:
@@ -51,7 +51,7 @@ def _until_hot(board: Board, heater: Heater) -> Wait:
     board.waiting, board.busy_reason = True, "heating"
     while board.waiting and abs(heater.target - heater.temperature(board.now)) > _NEAR:
         board.inactivity.note(board.now)
-        yield board.now + _LOOK
+        yield board.now + _CHECK_INTERVAL
     board.waiting, board.busy_reason = False, "processing"
     if not before:
         heat_commands.TABLE["M155"](board, Command("M155", {"S": 0.0}))
@@ -126,12 +126,12 @@ def _message(board: Board, command: Command) -> None:
 def _endstops(board: Board, _command: Command) -> Wait:
     """M119."""
     yield from board.synchronise()
-    told = (
+    values = (
         f"{name}_{end}:{'H' if end == 'min' and board.at_endstop(axis) else 'L'} "
         for axis, name in enumerate("xyz")
         for end in ("min", "max")
     )
-    board.say("endstops hit: " + "".join(told))
+    board.say("endstops hit: " + "".join(values))
 
 
 def _settings(board: Board, _command: Command) -> None:
