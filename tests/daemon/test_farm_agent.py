@@ -306,7 +306,7 @@ async def test_an_order_that_came_too_late_is_not_done(tmp_path):
         assert not place.agent.on_hold
         assert (await server.end.order("mk3", FarmOrder("bed_clear", boot=boot, until=wall() + 9))).ok
         named = FarmOrder("cancel", "a copy", boot=boot, until=wall() - 1)
-        assert "no such copy" in (await server.end.order("mk3", named)).reason
+        assert "does not hold this copy" in (await server.end.order("mk3", named)).reason
 
 
 async def test_what_a_file_leaves_hot_is_turned_off_also_where_the_agents_disk_is_full(tmp_path):
@@ -400,7 +400,7 @@ async def test_a_file_that_is_another_one_than_offered_is_not_printed(tmp_path):
     server.data = DATA[:-1] + b"!"
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.reports, "a word", 60)
-    assert "another one than it offered" in server.reports[0][1].reason
+    assert "not the one that it offered" in server.reports[0][1].reason
     assert not place.printer.files
 
 
@@ -502,7 +502,7 @@ async def test_what_a_person_has_settled_meanwhile_is_not_begun(tmp_path):
 
 
 async def test_of_many_files_the_last_ones_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "MOST_FILES", 3)
+    monkeypatch.setattr(loading, "MAX_FILES", 3)
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=1, clears_after=1))
     async with meanwhile(server.run(), place.run()):

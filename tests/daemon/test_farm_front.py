@@ -194,7 +194,7 @@ async def test_a_start_that_waited_for_too_long_begins_nothing(tmp_path):
 
 async def test_a_second_agent_with_the_same_notes_does_not_begin(tmp_path):
     async with api(tmp_path, switched_on=["farm"]) as server, agent(server, FarmInMemory()):
-        with pytest.raises(ConfigError, match="another agent runs"):
+        with pytest.raises(ConfigError, match="another agent is running"):
             async with agent(server, FarmInMemory()):
                 pass
 

@@ -1,4 +1,4 @@
-"""The agent of one printer: says how it is, hears offers and orders, and compares its notes with the farm's list."""
+"""The agent of one printer: reports its state, takes offers and orders, compares notes with the list."""
 
 import asyncio
 import secrets
@@ -19,18 +19,18 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import BEAT, FarmOrder, Held, OrderAnswer, Presence, Tool
 
 CHANGE = 1.0  # s between two presences that differ
-RECONCILE = 60.0  # s between two questions what the list believes
-LARGEST_PICTURE = 512 * 1024
+RECONCILE = 60.0  # s between two comparisons with the list
+MAX_PICTURE = 512 * 1024  # bytes
 
 log = structlog.get_logger()
 
 
 class Agent:
-    """One printer's.
+    """The agent of one printer.
 
     Attributes:
-        on_change: called when something is otherwise that people are told.
-        doubt: what the list believes and nobody here knows; a sentence for people, or nothing.
+        on_change: called when something has changed that users see.
+        doubt: a copy of the list that is unknown here, in a sentence for users; empty: none.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Agent:
             printer: the printer beside it.
             folder: of its own, on a disk.
             wall: the date, in s.
-            url: of the printer's page, for people.
+            url: of the printer's page, for users.
             group: of printers that it belongs to.
-            tools: what is mounted; where nothing is said the printer's service may know it.
+            tools: what is mounted, as configured; the printer's service fills the gaps.
         """
         self.on_change: Callable[[], None] = lambda: None
         self.doubt = ""
@@ -73,7 +73,7 @@ class Agent:
         self._boot = secrets.token_hex(4)
         self._moved, self._ask = asyncio.Event(), asyncio.Event()
         self._seen: tuple[object, ...] = ()
-        self._anew = False  # there is a new connection: what was said is forgotten
+        self._anew = False  # a new connection: the presence must be sent again
 
     @property
     def entry(self) -> DiaryEntry | None:
@@ -82,21 +82,21 @@ class Agent:
 
     @property
     def on_hold(self) -> bool:
-        """Whether somebody wants it to take nothing more."""
+        """Whether a user has put the printer on hold."""
         return self._diary.notes.on_hold
 
     @property
     def trouble(self) -> str:
-        """Why it cannot do what it should; a sentence for people, or nothing."""
+        """Why the agent cannot work, in a sentence for users; empty: it can."""
         return self._end.trouble if not self._end.connected else self._steps.trouble or self.doubt
 
     @property
     def waits_for(self) -> str:
-        """What has to be so before it takes an offer; nothing: it waits for one."""
+        """Why the printer takes no offer now; empty: it waits for one."""
         return self._steps.not_ready()
 
     async def run(self) -> None:
-        """Do what it is for, until cancelled."""
+        """Run all parts until cancelled."""
         self._end.on_connect = self._on_connect
         self._printer.on_change = self._on_printer
         self._end.orders(self._obey)
@@ -112,7 +112,7 @@ class Agent:
                 group.create_task(part)
 
     def presence(self) -> Presence:
-        """Return what the printer says of itself now."""
+        """Return the printer's presence now."""
         view, entry, preparing = self._printer.look(), self.entry, self._steps.preparing
         copy = entry.copy if entry is not None else preparing.copy if preparing is not None else ""
         reason = self._steps.not_ready()
@@ -140,14 +140,14 @@ class Agent:
         )
 
     def _tools(self) -> list[Tool]:
-        """Return what is mounted: as configured, and where that says nothing as the printer's service knows it."""
+        """Return what is mounted: as configured, with gaps filled by the printer's service."""
         return [
             Tool(
-                said.material or seen.material,
-                said.colour or seen.colour,
-                said.nozzle_mm or seen.nozzle_mm,
+                configured.material or detected.material,
+                configured.colour or detected.colour,
+                configured.nozzle_mm or detected.nozzle_mm,
             )
-            for said, seen in zip_longest(self._configured, self._printer.look().tools, fillvalue=Tool())
+            for configured, detected in zip_longest(self._configured, self._printer.look().tools, fillvalue=Tool())
         ]
 
     # -- the way to the server ---------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Agent:
         self._on_moved()
 
     def _on_printer(self) -> None:
-        """Look again where the printer does something else: it tells of each degree, too."""
+        """Wake the steps if something has changed that matters to them, unlike each degree of a heater."""
         view = self._printer.look()
         seen = (view.known, view.idle, view.bed_clear, view.key)
         if seen != self._seen:
@@ -171,17 +171,17 @@ class Agent:
         self.on_change()
 
     async def _present(self) -> None:
-        """Say how it is: when it changes, but at most once a second, and now and then."""
+        """Send the presence when it changes, at most once a second, and every BEAT."""
         before, said_at = None, float("-inf")
         loop = asyncio.get_running_loop()
         while True:
             now = self.presence()
-            kept = _kept(now)
-            if kept != before or self._anew or loop.time() - said_at >= BEAT:
+            lasting = _lasting(now)
+            if lasting != before or self._anew or loop.time() - said_at >= BEAT:
                 self._anew = False
                 with suppress(FarmUnreachable):
                     await self._end.present(now)
-                    before, said_at = kept, loop.time()
+                    before, said_at = lasting, loop.time()
                 self.on_change()
             await asyncio.sleep(CHANGE)
             with suppress(TimeoutError):
@@ -194,7 +194,7 @@ class Agent:
             self._steps.hold_out(offer)
 
     async def _reconcile(self) -> None:
-        """Ask what the list believes that this printer holds, and put right what it does not know."""
+        """Ask the list which copies this printer holds, and correct it where it is behind."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECONCILE):
@@ -209,7 +209,7 @@ class Agent:
                 self._ask.set()
 
     async def _compare(self, held: Held) -> str:
-        """Compare what the list believes with what is known here; return what only a person can put right."""
+        """Compare a copy of the list with the notes; return what only a user can put right, or nothing."""
         entry = self.entry
         if entry is not None and entry.is_of(held.copy, held.attempt):
             if held.cancel:
@@ -217,13 +217,13 @@ class Agent:
             return ""
         if held.state == "offered":
             return ""
-        if (said := self._diary.last_word(held.copy, held.attempt)) is not None:
-            await self._end.report(said)
+        if (report := self._diary.final_report(held.copy, held.attempt)) is not None:
+            await self._end.report(report)
             return ""
         found = DiaryEntry(held.copy, held.attempt, held.nonce, "printing", name=held.copy, cancel=held.cancel)
         outcome = await self._printer.outcome(found.key, None)
         if outcome is None or outcome.state == "doubtful":
-            return f"the list says that this printer has claimed copy {held.copy}, of which nothing is known here"
+            return f"the list says that this printer has claimed copy {held.copy}, which is unknown here"
         if outcome.state == "printing":
             self._steps.adopt(found)
         else:
@@ -232,13 +232,13 @@ class Agent:
             await self._end.report(self._steps.ending(found, outcome))
         return ""
 
-    # -- what people want -----------------------------------------------------------------------------------------
+    # -- orders ---------------------------------------------------------------------------------------------------
 
     async def _obey(self, order: FarmOrder) -> OrderAnswer:
         log.info("farm.order", verb=order.verb, copy=order.copy, by=order.by)
         if self._is_late(order):
-            log.warning("farm.order_late", verb=order.verb, consequence="it is not done")
-            return OrderAnswer(ok=False, reason="this order came too late; look at the printer, and give it again")
+            log.warning("farm.order_late", verb=order.verb, consequence="it is ignored")
+            return OrderAnswer(ok=False, reason="this order came too late: check the printer, then try again")
         try:
             return await self._do(order)
         except (PrinterDeclined, PrinterUnreachable) as error:
@@ -247,20 +247,20 @@ class Agent:
             return OrderAnswer(ok=False, reason=f"the agent cannot write its notes: {error.strerror or error}")
 
     def _is_late(self, order: FarmOrder) -> bool:
-        """Tell whether whoever gave it was told by now that it failed, and may have done something else.
+        """Tell whether the server has given up on an order, so that its user may have done something else.
 
-        `until` is by this computer's own clock: the server counts from when this agent said how the printer is.
+        `until` is by this computer's clock: the server counts from the date in this agent's last presence.
         """
         if order.verb == "cancel" and order.copy:
-            return False  # it means this copy, whenever it comes
+            return False  # it is right for this copy, however late
         return bool(order.boot) and (order.boot != self._boot or self._wall() > order.until)
 
     async def _do(self, order: FarmOrder) -> OrderAnswer:
         entry = self.entry
         if order.verb == "picture":
             picture = await self._printer.picture()
-            if len(picture) > LARGEST_PICTURE:
-                return OrderAnswer(ok=False, reason=f"the picture has more than {LARGEST_PICTURE // 1024} KiB")
+            if len(picture) > MAX_PICTURE:
+                return OrderAnswer(ok=False, reason=f"the picture has more than {MAX_PICTURE // 1024} KiB")
             return OrderAnswer(ok=True, data=picture)
         if order.verb == "bed_clear":
             await self._printer.clear_bed()
@@ -269,7 +269,7 @@ class Agent:
         elif order.verb == "cancel":
             return self._cancel(order)
         elif entry is None or (order.copy and entry.copy != order.copy) or self._printer.look().key != entry.key:
-            return OrderAnswer(ok=False, reason="the printer does not print this copy")
+            return OrderAnswer(ok=False, reason="the printer is not printing this copy")
         elif order.verb == "pause":
             await self._printer.pause()
         else:
@@ -278,17 +278,17 @@ class Agent:
         return OrderAnswer(ok=True)
 
     def _cancel(self, order: FarmOrder) -> OrderAnswer:
-        """End a copy, whether it prints or is only being loaded."""
+        """End a copy that prints, or is being loaded."""
         entry, preparing = self.entry, self._steps.preparing
         if entry is not None and order.copy in ("", entry.copy):
             self._steps.cancel(entry)
         elif preparing is not None and order.copy in ("", preparing.copy):
             self._steps.hold_out(None)
         else:
-            return OrderAnswer(ok=False, reason="the printer holds no such copy")
+            return OrderAnswer(ok=False, reason="the printer does not hold this copy")
         return OrderAnswer(ok=True)
 
 
-def _kept(presence: Presence) -> Presence:
-    """Leave out what changes all the time and can wait for the next beat."""
+def _lasting(presence: Presence) -> Presence:
+    """Return a presence without the parts that change all the time, which can wait for the next beat."""
     return msgspec.structs.replace(presence, at=0, progress=None, remaining_s=None, heaters={})

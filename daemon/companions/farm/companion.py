@@ -38,7 +38,7 @@ class FarmCompanion(Companion):
         Args:
             client: the front.
             folder: its own.
-            config: where the farm is, and what this printer is there.
+            config: the farm, and this printer in it.
             environ: of this process.
             wall: the date, in s.
             end: the way to the farm; None: by NATS.
@@ -70,7 +70,7 @@ class FarmCompanion(Companion):
         self._agent.on_change = self._tell_front
 
     async def run(self) -> None:
-        """Do it until cancelled."""
+        """Run the agent until cancelled."""
         try:
             await self._agent.run()
         finally:
@@ -107,10 +107,10 @@ class FarmCompanion(Companion):
 
 
 def _lock(folder: Path) -> int:
-    """Return a descriptor that is locked as long as it is open: two agents would write into each other's notes.
+    """Return a descriptor that holds the lock while it is open: two agents would overwrite each other's notes.
 
     Raises:
-        ConfigError: another one runs, or there can be no lock.
+        ConfigError: another agent is running, or the file cannot be locked.
     """
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -120,5 +120,5 @@ def _lock(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise ConfigError(f"another agent runs with the notes in {folder}: end that one first") from error
+        raise ConfigError(f"another agent is running with the notes in {folder}: stop it first") from error
     return descriptor

@@ -1,4 +1,4 @@
-"""Diary: what the agent is about to do, on the disk before it does it, so that it can be killed at any moment."""
+"""Diary: each step of the agent, on the disk before it is taken, so that the agent may be killed at any moment."""
 
 import os
 from pathlib import Path
@@ -11,22 +11,22 @@ from daemon.farm.messages import Report
 from daemon.private_file import write_private
 
 FILE = "diary.json"
-MOST_SAID = 16
-"""Last words on copies that are kept: the list may ask once more."""
+MAX_REPORTS = 16
+"""Final reports that are stored, in case the list asks again."""
 
 Stage = Literal["claiming", "starting", "printing", "ended"]
 
 
 class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A copy that the agent has asked for.
+    """A copy that the agent claims or prints.
 
     Attributes:
-        stage: `claiming`: nothing has begun, the list is asked. `starting`: it is ours, the printer may have begun.
-            `printing`: it has. `ended`: the report has not been taken yet.
-        where: the file at the printer.
-        behind: the newest job of the printer's record before it.
-        started: it was reported that it prints.
-        cancel: somebody wants it to end.
+        stage: `claiming`: nothing has begun. `starting`: the claim is granted, the printer may have begun.
+            `printing`: it has begun. `ended`: the report has not been accepted yet.
+        where: path of the file at the printer.
+        behind: the newest job in the printer's record before this print.
+        started: `printing` was reported.
+        cancel: a user wishes its end.
     """
 
     copy: str
@@ -42,11 +42,11 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """What the printer knows the print by; another attempt is another print."""
+        """The printer's key for the print; another attempt is another print."""
         return f"{self.copy}.{self.attempt}"
 
     def is_of(self, copy: str, attempt: int) -> bool:
-        """Tell whether it is this attempt at this copy."""
+        """Tell whether this is the entry of this attempt at this copy."""
         return (self.copy, self.attempt) == (copy, attempt)
 
 
@@ -59,12 +59,12 @@ class StoredFile(msgspec.Struct, frozen=True):
 
 
 class Notes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that is kept.
+    """The contents of the diary.
 
     Attributes:
-        on_hold: somebody wants it to take nothing more.
-        files: by sha256; the last used is last.
-        said: the last words on copies, newest last.
+        on_hold: a user has put the printer on hold.
+        files: by SHA-256, the last used last.
+        said: the final reports on copies, the newest last.
     """
 
     on_hold: bool = False
@@ -77,11 +77,11 @@ class Diary:
     """The notes, in memory and on the disk.
 
     Attributes:
-        damaged: what could not be read, set aside; None: nothing.
+        damaged: where a file that could not be read was moved to; None: it could.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read what is there; raises OSError."""
+        """Read the notes; raises OSError."""
         self._path = folder / FILE
         self.damaged: Path | None = None
         self.notes = Notes()
@@ -95,14 +95,14 @@ class Diary:
 
     @property
     def entry(self) -> DiaryEntry | None:
-        """The copy that is asked for, or printed."""
+        """The copy that is claimed or printed."""
         return self.notes.entry
 
     def note(self, **changes: object) -> None:
-        """Keep changes of the notes; they are on the disk when this returns. Raises OSError: none is kept."""
+        """Change the notes, on the disk too when this returns; raises OSError."""
         notes = msgspec.structs.replace(self.notes, **changes)
         write_private(self._path, msgspec.json.encode(notes).decode(), replace=True)
-        self.notes = notes  # on the disk or not: whoever cannot be sure repeats
+        self.notes = notes  # before fsync: if that fails the caller repeats the step, which is harmless
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -110,10 +110,10 @@ class Diary:
             os.close(folder)
 
     def close(self, entry: DiaryEntry, report: Report) -> None:
-        """Forget a copy of which the last word was said; raises OSError."""
+        """Replace the entry by its final report; raises OSError."""
         others = [each for each in self.notes.said if (each.copy, each.attempt) != (entry.copy, entry.attempt)]
-        self.note(entry=None, said=(*others, report)[-MOST_SAID:])
+        self.note(entry=None, said=(*others, report)[-MAX_REPORTS:])
 
-    def last_word(self, copy: str, attempt: int) -> Report | None:
-        """Return what was said of an attempt at a copy in the end."""
+    def final_report(self, copy: str, attempt: int) -> Report | None:
+        """Return the final report on an attempt at a copy, None where there is none."""
         return next((each for each in self.notes.said if (each.copy, each.attempt) == (copy, attempt)), None)

@@ -1,4 +1,4 @@
-"""Files of the farm: brought to the printer once, checked there, and deleted when others need the room."""
+"""FileLoader: brings the farm's files to the printer, checks them there, and deletes old ones to make room."""
 
 import asyncio
 import hashlib
@@ -16,8 +16,8 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import Offer
 
 AGAIN = 2.0  # s until a server that did not answer is asked again
-MOST_FILES = 20  # of the farm that stay at the printer
-SPARE = 64 << 20  # bytes that stay free on the agent's disk
+MAX_FILES = 20  # of the farm at the printer
+MIN_FREE = 64 << 20  # bytes, on the agent's disk
 PART = ".part"
 
 
@@ -33,27 +33,27 @@ class FileLoader:
     """Brings files to the printer."""
 
     def __init__(self, end: AgentEnd, printer: PrinterApi, diary: Diary, folder: Path) -> None:
-        """Delete what an earlier process has left; raises OSError."""
+        """Delete unfinished files of an earlier process; raises OSError."""
         self._end, self._printer, self._diary, self._folder = end, printer, diary, folder
         for path in folder.glob(f"*{PART}"):
             path.unlink()
 
     async def ready(self, offer: Offer, still: Callable[[], None]) -> str:
-        """Return where the offered file lies at the printer, checked.
+        """Bring the offered file to the printer and check it; return its path there.
 
         Args:
-            offer: names it.
-            still: raises what ends this, when nobody wants it any more.
+            offer: names the file.
+            still: raises an exception when the offer has ended.
 
         Raises:
-            NotTaken: it cannot be had, or should not be printed here.
+            NotTaken: the file cannot be loaded, or should not be printed here.
             PrinterUnreachable: the printer's service does not answer.
         """
         try:
             stored = await self._stored(offer) or await self._load(offer, still)
             objection = await self._printer.objections(stored.where)
         except (FarmRefused, PrinterDeclined) as error:
-            still()  # the server refuses its file because it is offered no longer
+            still()  # the server refuses the file when the offer has ended
             raise NotTaken(str(error)) from error
         except OSError as error:
             raise NotTaken(f"the agent's disk: {error.strerror or error}") from error
@@ -86,8 +86,8 @@ class FileLoader:
         return stored
 
     async def _fetch(self, offer: Offer, path: Path, still: Callable[[], None]) -> FarmFile:
-        """Have it on the agent's disk, whole."""
-        if shutil.disk_usage(self._folder).free < offer.size + SPARE:
+        """Load the whole file to the agent's disk."""
+        if shutil.disk_usage(self._folder).free < offer.size + MIN_FREE:
             raise NotTaken("the agent's disk has no room for the file")
         sha256, sha1, size = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), 0
         with path.open("wb") as file:
@@ -105,15 +105,15 @@ class FileLoader:
                 sha256.update(chunk)
                 sha1.update(chunk)
         if (size, sha256.hexdigest()) != (offer.size, offer.sha256):
-            raise NotTaken(f"the server's file is another one than it offered ({size} bytes of {offer.size})")
+            raise NotTaken(f"the server's file is not the one that it offered ({size} of {offer.size} bytes)")
         return FarmFile(offer.sha256, sha1.hexdigest(), size, offer.name)
 
     async def _make_room(self, sha256: str, stored: StoredFile) -> None:
-        """Note a file that will be there, and delete those that were not used for longest."""
+        """Note a file before it is uploaded, and delete the least recently used ones."""
         files = {key: value for key, value in self._diary.notes.files.items() if key != sha256}
         before = self._diary.notes.files.get(sha256)
-        for oldest in [*files][: max(0, len(files) + 1 - MOST_FILES)]:
-            with suppress(PrinterDeclined):  # it is printed by somebody
+        for oldest in [*files][: max(0, len(files) + 1 - MAX_FILES)]:
+            with suppress(PrinterDeclined):  # it is being printed
                 await self._printer.remove(files[oldest].where)
                 del files[oldest]
         if before is not None and before.where != stored.where:

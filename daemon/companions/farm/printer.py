@@ -35,16 +35,16 @@ class SeenPrinter:
     """How the printer is.
 
     Attributes:
-        known: its service has said something lately.
+        known: its service has reported lately.
         idle: operational, and nothing is printed or about to be.
         reason: why it is not idle.
         state: the text of OctoPrint's API.
-        bed_clear: somebody has said so, and nothing has come onto it since.
-        printing: a print goes on, ours or another one.
-        key: of the print that goes on.
-        size: what can be printed, mm.
+        bed_clear: a user has confirmed it, and nothing was printed since.
+        printing: a print is under way, ours or another.
+        key: of that print.
+        size: of the print volume: x, y, z in mm.
         hottest: highest temperature of a nozzle, °C; 0: unknown.
-        camera: there is one.
+        camera: whether there is one.
         tools: what is mounted, as far as the printer's service knows.
     """
 

@@ -1,19 +1,19 @@
-"""The steps of one copy after the other: offered, loaded, claimed, begun, followed, told of.
+"""CopySteps: takes one copy after the other from its offer to its report: load, claim, start, follow, report.
 
-Theory of operation. A copy may be begun by one agent only, and at most once, whoever dies in between, and whatever is
-lost or comes late. Three things hold that together:
+Theory of operation. Only one agent may begin a copy, and at most once, whichever process dies and whichever message is
+lost or late. Three things guarantee that:
 
-* The server's list decides by one compare-and-set who may begin (`claim`). An offer that is too old, or was given to
-  another printer since, is answered with no. Until the yes nothing has happened that anybody would have to undo.
+* The server's list decides by one compare-and-set who may begin (`claim`). It refuses an offer that is too old, or has
+  gone to another printer since. Before it agrees, nothing has happened that would have to be undone.
 * The printer's service begins a print once for each key. The key is the copy and the attempt that was claimed, so
-  asking again is harmless, and `outcome` tells for ever what became of it.
-* The diary says before each of these steps that it will be done. An agent that begins anew goes on from there: it
-  claims again with the same nonce, asks the printer what became of the key, or tells the end again.
+  a repeated start is harmless, and `outcome` returns the result for ever.
+* The diary has each of these steps on the disk before it is taken. An agent that restarts continues from there: it
+  claims again with the same nonce, asks the printer for the outcome of the key, or reports the end again.
 
-From the claim on, only what the printer's service says counts. `not_begun` sends the copy back to the list, so it is
-said only when no request that could still begin it is on its way: each start says until when it may be done
-(`START`), and whoever has got no answer, or begins anew, asks again when that is over (`QUIET`). A claim that is old
-is asked for once more before a start: a person may have said meanwhile what is to become of the copy.
+After the claim, only the printer's service decides. The report `not_begun` sends the copy back to the list, so the
+agent sends it only when no request is under way that could still begin the print: each start has a deadline (`START`),
+and an agent without an answer, or after a restart, asks again when that has passed (`QUIET`). An old claim is repeated
+before a start: a user may have settled the copy in the meantime.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
 
-AGAIN = 2.0  # s until somebody who did not answer is asked again
-LOOK = 2.0  # s between two looks at the printer while something is printed
-START = 30.0  # s behind which the printer's service begins nothing any more that was asked for before
-QUIET = START + 10.0  # s behind which it is known whether it has begun; the clocks of both are this machine's
-FRESH = 60.0  # s for which a claim counts without being asked for again
-MOST_LOOKS = 10  # until a printer that has ended a print says so; it is looked at later, too
-KEPT = 16  # offers that are over, and may come late once more
+AGAIN = 2.0  # s until a server or printer that did not answer is asked again
+LOOK = 2.0  # s between two looks at the printer during a print
+START = 30.0  # s after which the printer's service ignores a start
+QUIET = START + 10.0  # s after which it is certain whether a print has begun; both processes have the same clock
+FRESH = 60.0  # s for which a claim needs not be repeated before a start
+MAX_LOOKS = 10  # for the heaters of a print that has ended; later ones follow between the steps
+MAX_OVER = 16  # finished offers, of which late messages may arrive
 
 ENDS: dict[str, ReportKind] = {
     "done": "done",
@@ -87,10 +87,10 @@ class CopySteps:
         Args:
             end: the way to the farm's server.
             printer: the printer.
-            diary: the notes.
+            diary: the notes, on the disk.
             loader: brings files to the printer.
             wall: the date, in s.
-            tools: tells what is mounted.
+            tools: returns what is mounted.
         """
         self.offer: Offer | None = None
         self.preparing: Offer | None = None
@@ -98,25 +98,25 @@ class CopySteps:
         self.moved: Callable[[], None] = lambda: None
         self._end, self._printer, self._diary, self._loader = end, printer, diary, loader
         self._wall, self._tools = wall, tools
-        self._over: deque[tuple[str, int]] = deque(maxlen=KEPT)  # offers that are not taken again
+        self._over: deque[tuple[str, int]] = deque(maxlen=MAX_OVER)  # finished offers
         self._wake = asyncio.Event()
         self._sent = diary.entry is not None  # a start may have been sent
-        self._quiet = float("inf")  # time of the loop behind which it is known whether it has begun
+        self._quiet = float("inf")  # loop time after which it is certain whether the print has begun
         self._hot = ""  # key of a print that is done, and may have left heaters on
-        self._cooled = ""  # key of the last one behind which that was looked at
-        self._claimed = float("-inf")  # when the list has said last that it is ours
+        self._cooled = ""  # key of the last print whose heaters were checked
+        self._claimed = float("-inf")  # loop time at which the list last granted the claim
 
     def wake(self) -> None:
         """Look again now."""
         self._wake.set()
 
     def hold_out(self, offer: Offer | None) -> None:
-        """Take an offer, or hear that there is none any more."""
+        """Take a new offer, or None when the last one is withdrawn."""
         self.offer = offer
         self._wake.set()
 
     def not_ready(self) -> str:
-        """Return why nothing is taken now; nothing: it is."""
+        """Return why no offer is taken now; empty: one is."""
         if (entry := self._diary.entry) is not None:
             return f"it {'prints' if entry.stage == 'printing' else 'holds'} {entry.name}"
         if self.preparing is not None:
@@ -127,37 +127,37 @@ class CopySteps:
         """Write down the next step; raises OSError."""
         now = self._diary.entry
         if entry is not None and now is not None and entry.is_of(now.copy, now.attempt) and now.cancel:
-            entry = msgspec.structs.replace(entry, cancel=True)  # it was wanted while something was waited for
+            entry = msgspec.structs.replace(entry, cancel=True)  # a cancel that arrived during the step
         self._diary.note(entry=entry)
         self.moved()
 
     def adopt(self, entry: DiaryEntry) -> None:
-        """Follow a print of which the notes know nothing, unless another one is held; raises OSError."""
+        """Follow a print that the notes lack, unless they have another copy; raises OSError."""
         if self._diary.entry is None:
             self.note(entry)
             self._wake.set()
 
     def look_after(self, key: str) -> None:
-        """Turn off, soon, what the print with this key has left on."""
+        """Soon turn off the heaters that the print with this key has left on."""
         self._hot = key
         self._wake.set()
 
     def cancel(self, entry: DiaryEntry) -> None:
-        """Have a copy end; raises OSError."""
+        """End a copy; raises OSError."""
         if entry.stage != "ended" and not entry.cancel:
             self.note(msgspec.structs.replace(entry, cancel=True))
             self._wake.set()
 
     def ending(self, entry: DiaryEntry, outcome: PrintOutcome) -> Report:
-        """Return the last word on a copy."""
+        """Return the final report on a copy."""
         kind = ENDS[outcome.state]
         if kind == "not_begun" and entry.started:
-            kind = "failed"  # that it prints was said too early; nobody but a person sends it back
+            kind = "failed"  # it was reported as printing: only a user may print it again
         report = self._report(entry, kind, outcome.reason)
         return msgspec.structs.replace(report, seconds=outcome.seconds, filament_mm=outcome.filament_mm)
 
     async def run(self) -> None:
-        """Do one step after the other until cancelled."""
+        """Take one step after the other until cancelled."""
         self._quiet = asyncio.get_running_loop().time() + QUIET
         while True:
             try:
@@ -176,23 +176,23 @@ class CopySteps:
                 await asyncio.sleep(AGAIN)
 
     def _unfit(self) -> str:
-        """Return why nothing can begin now; nothing: it can."""
+        """Return why no print can begin now; empty: it can."""
         view = self._printer.look()
         if not view.idle:
             return view.reason
         return "" if view.bed_clear else NO_CLEAR_BED
 
     async def _pause(self, seconds: float) -> None:
-        """Wait for so long, or until something is otherwise."""
+        """Wait this long, or until a wake."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         self._wake.clear()
 
-    # -- until the claim ---------------------------------------------------------------------------------------
+    # -- before the claim --------------------------------------------------------------------------------------
 
     async def _take(self) -> None:
-        """Wait for an offer, and bring it as far as the claim."""
+        """Wait for an offer, and take it as far as the claim."""
         offer = self.offer
         if offer is None or (offer.copy, offer.attempt) in self._over:
             await self._pause(LOOK)
@@ -217,7 +217,7 @@ class CopySteps:
 
     @asynccontextmanager
     async def _renewed(self, offer: Offer) -> AsyncIterator[None]:
-        """Have the offer hold longer while something is done for it."""
+        """Renew the lease of the offer while this context lasts."""
 
         async def renew() -> None:
             while True:
@@ -240,7 +240,7 @@ class CopySteps:
 
         def still() -> None:
             if self.offer is None or (self.offer.copy, self.offer.attempt) != (offer.copy, offer.attempt):
-                raise Dropped("it is offered no longer")
+                raise Dropped("it is no longer offered")
 
         loaded = {tool.material.casefold() for tool in self._tools() if tool.material}
         if offer.material and loaded and offer.material.casefold() not in loaded:
@@ -251,7 +251,7 @@ class CopySteps:
         if self._diary.entry is not None:
             raise Dropped("the printer holds another copy")
         if self._unfit() or self._diary.notes.on_hold:
-            raise NotTaken("")  # no fault of anybody's: a person was faster
+            raise NotTaken("")  # not a fault: a user was faster
         nonce = secrets.token_hex(12)
         self.note(
             DiaryEntry(offer.copy, offer.attempt, nonce, "claiming", where=where, name=offer.name, behind=behind),
@@ -260,13 +260,13 @@ class CopySteps:
     async def _decline(self, offer: Offer, reason: str, *, fits: bool = True) -> None:
         self._over.append((offer.copy, offer.attempt))
         report = Report(offer.copy, offer.attempt, "declined", self._wall(), reason=reason, fits=fits)
-        with suppress(FarmUnreachable):  # the lease ends by itself
+        with suppress(FarmUnreachable):  # the lease will run out
             await self._end.report(report)
 
-    # -- from the claim on -------------------------------------------------------------------------------------
+    # -- after the claim ---------------------------------------------------------------------------------------
 
     async def _go_on(self, entry: DiaryEntry) -> None:
-        """Do the next step of a copy; the diary says which."""
+        """Take the next step of a copy, by its stage in the diary."""
         if entry.stage == "claiming":
             await self._claim(entry)
         elif entry.stage == "starting":
@@ -282,7 +282,7 @@ class CopySteps:
             self.note(msgspec.structs.replace(entry, stage="starting"))
 
     async def _is_ours(self, entry: DiaryEntry) -> bool:
-        """Ask the list whether this may begin; one that may not is forgotten."""
+        """Claim a copy, and forget it where the list refuses."""
         answer = await self._end.claim(entry.copy, entry.attempt, entry.nonce)
         if answer.yes:
             self._claimed = asyncio.get_running_loop().time()
@@ -293,10 +293,10 @@ class CopySteps:
         return answer.yes
 
     async def _start(self, entry: DiaryEntry) -> None:
-        """Begin, unless it has begun."""
+        """Start the print, unless it has begun."""
         loop = asyncio.get_running_loop()
         if self._sent:
-            is_quiet = loop.time() >= self._quiet  # before the question: one on its way may begin behind the answer
+            is_quiet = loop.time() >= self._quiet  # before the question: a start under way may begin after its answer
             outcome = await self._printer.outcome(entry.key, entry.behind)
             if outcome is not None:
                 await self._begun(entry, outcome)
@@ -325,9 +325,9 @@ class CopySteps:
             self.note(msgspec.structs.replace(entry, stage="printing"))
 
     async def _begun(self, entry: DiaryEntry, outcome: PrintOutcome) -> None:
-        """Take the printer's word for what became of it."""
+        """Take the next step by the printer's outcome."""
         if outcome.state == "done":
-            await self._cool(entry)  # before all else: the disk may be full, and the farm away for hours
+            await self._cool(entry)  # first: the disk may be full, and the farm away for hours
             entry = self._diary.entry or entry
         if outcome.state == "printing":
             self.note(msgspec.structs.replace(entry, stage="printing"))
@@ -337,7 +337,7 @@ class CopySteps:
             self._end_with(entry, self.ending(entry, outcome))
 
     async def _follow(self, entry: DiaryEntry) -> None:
-        """Wait for the printer's word how it ended."""
+        """Follow a print until its outcome is known."""
         if self._printer.look().key != entry.key:
             outcome = await self._printer.outcome(entry.key, entry.behind) or PrintOutcome("doubtful")
             if outcome.state != "printing":
@@ -357,7 +357,7 @@ class CopySteps:
         self.note(msgspec.structs.replace(entry, stage="ended", report=report))
 
     async def _close(self, entry: DiaryEntry) -> None:
-        """Tell the end until it is taken."""
+        """Report the end, and close the entry."""
         report = entry.report or self._report(entry, "failed", DOUBT)
         if report.kind == "done":
             await self._cool(entry)
@@ -368,21 +368,21 @@ class CopySteps:
         self.moved()
 
     async def _cool(self, entry: DiaryEntry) -> None:
-        """Turn off what a file has left on, once: people may come for the part in hours. Not below another print."""
+        """Turn off heaters that a file has left on, once, not during another print: users may come hours later."""
         if self._cooled == entry.key:
             return
         self._hot = entry.key
-        for _ in range(MOST_LOOKS):
+        for _ in range(MAX_LOOKS):
             await self._turn_heaters_off()
             if not self._hot or not self._printer.look().heaters:
                 return
-            await asyncio.sleep(LOOK / MOST_LOOKS)
+            await asyncio.sleep(LOOK / MAX_LOOKS)
 
     async def _turn_heaters_off(self) -> None:
-        """Do so where nothing is printed; as long as nobody knows, or it is refused, it is tried again."""
+        """Turn heaters off if nothing prints; where that is unknown or refused, a later call tries again."""
         view = self._printer.look()
         if not view.known or not view.heaters or (view.printing and view.key == self._hot):
-            return  # what is told may be of the time before
+            return  # the last state may be older than the end of the print
         heating = [name for name, heat in view.heaters if heat.target]
         if heating and not view.printing:
             log.info("farm.cools", heaters=heating, reason="the file has left them on")
