@@ -32,7 +32,7 @@ async def test_messages_and_spools_on_the_command_line(tmp_path):
         notifying(server, outside, spoolman="http://spoolman.example"),
     ):
         client = in_memory(server)
-        assert await said(notify, client, "test", "hook") == "hook: 1 try: 401; it is tried again"
+        assert await said(notify, client, "test", "hook") == "hook: 401; trying again"
         assert await said(notify, client, "mute", "done") == "done is muted"
         assert await said(notify, client, "tell", "cancelled", "done") == "cancelled and done are sent"
         assert (await said(notify, client, "status")).splitlines()[0] == "hook          webhook"

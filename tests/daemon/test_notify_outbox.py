@@ -21,9 +21,9 @@ def test_news_goes_to_every_target_once():
     assert not box.add(notice("a"), ["phone", "mail"], 0.0)
     message = box.due("phone", 0.0)
     assert box.due("mail", 0.0) is message
-    assert box.went(message, "phone", None, 0.0, 5.0).text() == "sent"
+    assert box.record(message, "phone", None, 0.0, 5.0).text() == "sent"
     assert box.due("phone", 99.0) is None
-    box.went(message, "mail", None, 0.0, 5.0)
+    box.record(message, "mail", None, 0.0, 5.0)
     assert not box.messages
     assert not box.add(notice("a"), ["phone"], 1000.0)
 
@@ -49,9 +49,9 @@ def test_a_target_that_does_not_answer_is_tried_three_times():
     while (now := box.next_due("phone")) is not None:
         message = box.due("phone", now)
         times.append(now)
-        result = box.went(message, "phone", "401", now, 0.0)
+        result = box.record(message, "phone", "401", now, 0.0)
     assert times == [0.0, PAUSES[0], sum(PAUSES)]
-    assert result.text() == "3 tries, then given up: 401"
+    assert result.text() == "given up after 3 attempts: 401"
     assert [each.text() for each in box.results] == [result.text()]
 
 
@@ -68,8 +68,8 @@ def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
 def test_what_waits_and_what_was_told_outlive_the_process():
     box = NoticeOutbox()
     box.add(notice("a"), ["phone", "mail"], 0.0)
-    box.went(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
-    box.went(box.due("phone", 0.0), "phone", "503", 0.0, 0.0)
+    box.record(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
+    box.record(box.due("phone", 0.0), "phone", "503", 0.0, 0.0)
     box.add(notice("b"), ["phone", "mail"], 1.0)  # has to wait for its class
     again = NoticeOutbox()
     again.restore(json.loads(json.dumps(box.document())), ["phone", "mail"], 50.0)
@@ -113,7 +113,7 @@ def test_no_class_is_told_more_than_once_a_minute(events):
         assert len(box.messages) <= MOST
         while (message := box.due("phone", now)) is not None:
             sent.setdefault(message.notice.kind, []).append((now, message.notice.key))
-            box.went(message, "phone", None, now, 0.0)
+            box.record(message, "phone", None, now, 0.0)
     for each in sent.values():
         keys = [key for _, key in each]
         assert len(keys) == len(set(keys))

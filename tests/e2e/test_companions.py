@@ -231,7 +231,7 @@ async def test_the_same_print_with_everything_gone_bad(house, how):
         told = (await there.client.get("/api/companions"))["companions"]
         assert not any(each["away"] for each in told.values())
         assert told["timelapse"]["state"]["trouble"]
-        assert "then given up" in told["notify"]["state"]["results"][-1]["text"]
+        assert "given up after" in told["notify"]["state"]["results"][-1]["text"]
         assert told["notify"]["state"]["spoolman"]["away"]
         there.spoolman.reads, there.spoolman.mood = [], []
         await asyncio.sleep(700)

@@ -473,13 +473,13 @@ NOTIFY = {
     "targets": [{"name": "phone", "kind": "tgram"}],
     "results": [
         {"target": "phone", "kind": "failed", "what": "failed", "date": 1_764_000_000, "tries": 3, "reason": "401",
-         "over": True, "text": "3 tries, then given up: 401"},
+         "over": True, "text": "given up after 3 attempts: 401"},
         {"target": "phone", "kind": "done", "what": "done", "date": 1_764_000_000, "tries": 1, "reason": None,
          "over": True, "text": "sent"},
     ],
     "problem": None,
     "spoolman": {
-        "away": "Spoolman has not answered for 10 s",
+        "away": "Spoolman did not answer within 10 s",
         "owed": 1500,
         "tools": [{"tool": 0, "id": 3, "spool": None}, {"tool": 1, "id": None, "spool": None}],
     },

@@ -16,9 +16,9 @@ from typing import Any
 
 _STATUS = re.compile(r"error\s*=\s*([1-5]\d\d)\b")
 _WORDS = (
-    ("timed out", "it did not answer in time"),
-    ("timeout", "it did not answer in time"),
-    ("connection", "it could not be reached"),
+    ("timed out", "no answer in time"),
+    ("timeout", "no answer in time"),
+    ("connection", "cannot be reached"),
     ("unsupported url", "apprise does not know this kind of address"),
     ("unparseable", "apprise does not understand the address"),
     ("attachment", "the picture could not be sent"),
@@ -29,7 +29,7 @@ NO_APPRISE = "apprise is not installed: pip install 'nozzled[notify]'"
 
 
 class _LogLines(logging.Handler):
-    """Keeps what apprise says, to find a reason in it."""
+    """Collects apprise's log lines, to find the reason of a failure in them."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -42,54 +42,54 @@ class _LogLines(logging.Handler):
 
 
 def reason_of(lines: list[str]) -> str:
-    """Return why a message was not sent, in words of our own."""
+    """Return why a message was not sent, in our own words."""
     for line in reversed(lines):
         if (found := _STATUS.search(line)) is not None:
             return found[1]
     said = "\n".join(lines).lower()
-    return next((words for sign, words in _WORDS if sign in said), "it was refused")
+    return next((words for sign, words in _WORDS if sign in said), "refused")
 
 
-def send(asked: dict[str, Any]) -> dict[str, Any]:
+def send(request: dict[str, Any]) -> dict[str, Any]:
     """Send a message."""
-    told = _LogLines()
+    log_lines = _LogLines()
     logger = logging.getLogger("apprise")
-    logger.handlers, logger.propagate = [told], False
+    logger.handlers, logger.propagate = [log_lines], False
     logger.setLevel(logging.DEBUG)
     try:
-        import apprise  # noqa: PLC0415 - what is missing is told, and weighs
+        import apprise  # noqa: PLC0415 - it may be missing, and takes much memory
     except ImportError:
         return {"sent": False, "reason": NO_APPRISE}
     asset = apprise.AppriseAsset(app_id="nozzled", app_desc="nozzled", app_url="", async_mode=False)
     channel = apprise.Apprise(asset=asset)
-    if not channel.add(asked["url"]):
-        return {"sent": False, "reason": reason_of([*told.lines, "unsupported url"])}
+    if not channel.add(request["url"]):
+        return {"sent": False, "reason": reason_of([*log_lines.lines, "unsupported url"])}
     sent = channel.notify(
-        title=asked["title"],
-        body=asked["body"],
+        title=request["title"],
+        body=request["body"],
         body_format=apprise.NotifyFormat.TEXT,
-        notify_type=_TYPES.get(asked.get("kind", ""), "info"),
-        attach=asked.get("picture") or None,
+        notify_type=_TYPES.get(request.get("kind", ""), "info"),
+        attach=request.get("picture") or None,
     )
-    return {"sent": True} if sent else {"sent": False, "reason": reason_of(told.lines)}
+    return {"sent": True} if sent else {"sent": False, "reason": reason_of(log_lines.lines)}
 
 
 def main() -> int:
-    """Do what standard input asks for."""
-    asked = json.load(sys.stdin.buffer)
+    """Send the message of standard input; print the result."""
+    request = json.load(sys.stdin.buffer)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold the address
     for limit, name in ((resource.RLIMIT_AS, "memory"), (resource.RLIMIT_CPU, "seconds")):
-        if asked.get(name):
-            resource.setrlimit(limit, (int(asked[name]), int(asked[name])))
+        if request.get(name):
+            resource.setrlimit(limit, (int(request[name]), int(request[name])))
     answer_to = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a plug-in of apprise prints is nobody's business
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a plugin of apprise may print secrets
     os.dup2(1, 2)
     try:
-        answer = send(asked)
+        answer = send(request)
     except MemoryError:
-        answer = {"sent": False, "reason": "it took too much memory"}
-    except Exception as error:  # noqa: BLE001 - a plug-in of apprise may raise anything
-        answer = {"sent": False, "reason": f"apprise has failed ({type(error).__name__})"}
+        answer = {"sent": False, "reason": "it needed too much memory"}
+    except Exception as error:  # noqa: BLE001 - a plugin of apprise may raise anything
+        answer = {"sent": False, "reason": f"apprise failed ({type(error).__name__})"}
     with os.fdopen(answer_to, "w") as file:
         json.dump(answer, file)
     return 0

@@ -23,7 +23,7 @@ from daemon.companions.notify.outbox import Delivery
 from daemon.companions.notify.post import Post
 from daemon.companions.notify.senders import Apprise, Webhook
 from daemon.companions.notify.spoolman import Spoolman, SpoolmanAway, SpoolmanRefused
-from daemon.companions.notify.stock import MOST_TOOLS, Stock
+from daemon.companions.notify.stock import MAX_TOOLS, Stock
 from daemon.companions.notify.targets import Target, file_of, load, place_of
 from daemon.errors import ConfigError
 from daemon.private_file import write_private
@@ -301,8 +301,8 @@ class Notify(Companion):
 
     async def _choose_spool(self, given: Mapping[str, Any]) -> None:
         tool, spool = given.get("tool", 0), given.get("spool")
-        if type(tool) is not int or not 0 <= tool < MOST_TOOLS:
-            raise Refusal(400, f"tool must be a number from 0 to {MOST_TOOLS - 1}")
+        if type(tool) is not int or not 0 <= tool < MAX_TOOLS:
+            raise Refusal(400, f"tool must be a number from 0 to {MAX_TOOLS - 1}")
         if not (spool is None or (type(spool) is int and spool >= 0)):
             raise Refusal(400, "spool must be the number of a spool in Spoolman, or null for none")
         using = None

@@ -1,4 +1,4 @@
-"""What is configured of messages and of Spoolman: `[notify]` and `[spoolman]`. No secret is among it."""
+"""The sections [notify] and [spoolman] of the configuration file. They hold no secrets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from daemon.config.options import option
 
 @dataclass(frozen=True, slots=True)
 class NotifyConfig:
-    """Messages to people; `nozzled notify serve` sends them."""
+    """Notifications; `nozzled notify serve` sends them."""
 
     targets_file: str = option(
         "",
-        "Where messages go: a file for its owner alone (chmod 600) with lines like phone tgram://TOKEN/CHAT. Empty: "
+        "File with the targets, for its owner alone (chmod 600), with lines like phone tgram://TOKEN/CHAT. Empty: "
         "the credential nozzled.notify-targets, $NOZZLED_NOTIFY_TARGETS, or targets in the folder of the service.",
     )
     language: str = option("en", "Language of the messages.", choices=LANGUAGES)
     mute: tuple[str, ...] = option(
-        MUTED, f"Classes that are not sent unless chosen in the page, of {', '.join(CLASSES)}."
+        MUTED, f"Classes that are not sent unless switched on in the page, of {', '.join(CLASSES)}."
     )
     picture: bool = option(default=True, doc="Send the camera's picture with a message.")
     timeout_s: float = option(40.0, "Timeout for sending a message, in seconds.", low=2, high=300)
@@ -32,13 +32,13 @@ class NotifyConfig:
 
 @dataclass(frozen=True, slots=True)
 class SpoolmanConfig:
-    """The stock of filament; `nozzled notify serve` tells it what prints use."""
+    """Spoolman, the inventory of filament; `nozzled notify serve` reports to it what prints use."""
 
-    url: str = option("", "Address of Spoolman, like http://192.168.1.20:7912; empty: there is none.")
+    url: str = option("", "Address of Spoolman, like http://192.168.1.20:7912; empty: no Spoolman.")
     every_s: float = option(60.0, "Seconds between two reports during a print.", low=10, high=3600)
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> tuple[NotifyConfig, SpoolmanConfig]:
-    """Return what the configuration file says of both; raises ConfigError."""
+    """Return both sections of the configuration file; raises ConfigError."""
     notify = load_sections(path, environ, {"notify": NotifyConfig()})["notify"]
     return notify, load_sections(path, environ, {"spoolman": SpoolmanConfig()})["spoolman"]

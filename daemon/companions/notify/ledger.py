@@ -1,7 +1,8 @@
-"""Ledger: which spool is on which tool, and what of it was reported: each metre once, whatever is lost. Pure.
+"""The ledger of filament: which spool is on which tool, and how much of its use is reported to Spoolman. Pure.
 
-What prints use is taken over into what is owed to a spool; what is owed is reported. A report is written down before it
-is sent, with what the spool had used by then: when no answer comes, the spool's own figure says whether it was counted.
+Each metre is reported once, whatever fails. What a print uses is added to what is owed to a spool, and what is owed is
+reported. A report is saved before it is sent, together with the spool's used length at that time. If no answer comes,
+the spool's used length shows whether the report was counted.
 """
 
 import math
@@ -9,19 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LEAST = 1.0  # mm that are worth a report
-MOST_JOBS = 20
-MOST_ENDS = 200
-MOST_SPOOLS = 64
-MOST_TRIES = 10
-"""Reports of the same metres that the spool's own figure does not show, until it is no longer believed."""
+MIN_REPORT = 1.0  # mm
+MAX_JOBS = 20
+MAX_ENDS = 200
+MAX_SPOOLS = 64
+MAX_TRIES = 10
+"""Attempts at a report that the spool's used length does not show; after that it is assumed to be counted."""
 
-LONGEST = 5_000_000.0  # mm; no print uses more
+MAX_USE = 5_000_000.0  # mm; no print uses more
 
 
 @dataclass(frozen=True, slots=True)
 class UseReport:
-    """A report on its way: so many mm, when the spool had used `before`, and how often it was sent."""
+    """A report without an answer yet: length in mm, the spool's used length before it, and how often it was sent."""
 
     mm: float
     before: float
@@ -29,12 +30,12 @@ class UseReport:
 
 
 class Ledger:
-    """The books.
+    """Use and reports of all spools.
 
     Attributes:
         chosen: tool → spool.
-        owed: spool → mm that were used and are not reported; below 0, what was reported too much.
-        pending: spool → the report nobody knows the fate of.
+        owed: spool → mm that were used but not reported; negative if too much was reported.
+        pending: spool → the report that has no answer yet.
     """
 
     def __init__(self) -> None:
@@ -46,18 +47,18 @@ class Ledger:
         self._closed: dict[str, None] = {}
 
     def choose(self, tool: int, spool: int | None) -> None:
-        """Put a spool on a tool; None: none. What was used until now belongs to the one before: `take` it first."""
+        """Put a spool on a tool; None: none. What was used so far belongs to the previous spool: `take` it first."""
         self.chosen.pop(tool, None)
         if spool is not None:
             self.chosen[tool] = spool
 
     def take(self, job: str, used: Mapping[int, float], *, final: bool = False) -> bool:
-        """Take over what a print has used, in mm by tool; tell whether anything has changed.
+        """Enter what a print has used; return whether anything has changed.
 
         Args:
             job: the print.
-            used: until now; less than before is what a daemon knows that was killed, and means nothing.
-            final: that was all. What comes for a print behind its end, as answers may be late, is left out.
+            used: tool → mm so far; less than before comes from a daemon that was killed, and is ignored.
+            final: the print has ended; later answers about it are ignored.
         """
         if job in self._closed and not final:
             return False
@@ -65,14 +66,14 @@ class Ledger:
         changed = False
         for tool, mm in used.items():
             before = taken.get(tool, 0.0)
-            if not math.isfinite(mm) or not before < mm <= LONGEST:
+            if not math.isfinite(mm) or not before < mm <= MAX_USE:
                 continue
             changed = True
             taken[tool] = mm
             if (spool := self.chosen.get(tool)) is not None:
                 self.owed[spool] = self.owed.get(spool, 0.0) + mm - before
         self._taken[job] = taken
-        while len(self._taken) > MOST_JOBS:
+        while len(self._taken) > MAX_JOBS:
             del self._taken[next(iter(self._taken))]
         return changed
 
@@ -81,46 +82,46 @@ class Ledger:
         return end in self._ended
 
     def end(self, end: str, job: str) -> None:
-        """Close a print: by its end, which is never taken again, and its name, which a lost record may give again."""
+        """Close a print: by its end, which never comes again, and its name, which may recur if the database is lost."""
         self._ended[end] = None
         self._taken.pop(job, None)
         self._closed.pop(job, None)
         self._closed[job] = None
-        while len(self._closed) > MOST_JOBS:
+        while len(self._closed) > MAX_JOBS:
             del self._closed[next(iter(self._closed))]
-        while len(self._ended) > MOST_ENDS:
+        while len(self._ended) > MAX_ENDS:
             del self._ended[next(iter(self._ended))]
 
     def due(self) -> list[int]:
-        """Return the spools that there is something to be reported for."""
-        return sorted({spool for spool, mm in self.owed.items() if mm >= LEAST} | self.pending.keys())
+        """Return the spools that need a report."""
+        return sorted({spool for spool, mm in self.owed.items() if mm >= MIN_REPORT} | self.pending.keys())
 
     # -- reports -----------------------------------------------------------------------------------------------
 
     def begin(self, spool: int, before: float) -> float:
-        """Note that what is owed is being reported now, or the last report once more; return how many mm."""
+        """Begin a report of what is owed, or repeat the pending one; return its length in mm."""
         last = self.pending.get(spool)
         mm, tries = (self.owed.get(spool, 0.0), 1) if last is None else (last.mm, last.tries + 1)
         self.pending[spool] = UseReport(mm, before, tries)
         return mm
 
     def counted(self, spool: int, used: float) -> bool | None:
-        """Tell by what a spool has used now whether the report was counted; what is settled so is settled.
+        """Return whether the pending report was counted, as a spool's used length shows; if so, it is settled.
 
-        None: not yet, and it was sent often enough: it is taken for counted, as it must never be counted for ever.
+        None: it is not shown after MAX_TRIES attempts, and settled as counted, so that it is not repeated for ever.
         """
         report = self.pending[spool]
         if used - report.before >= report.mm / 2 or used < report.before - _slack(report.mm):
-            # less than before: somebody has weighed the spool since, and knows better
+            # less than before: a user has corrected the spool, for example after weighing it
             self._settle(spool, report, used)
             return True
-        if report.tries >= MOST_TRIES:
+        if report.tries >= MAX_TRIES:
             self._settle(spool, report, report.before + report.mm)
             return None
         return False
 
     def answered(self, spool: int, used: float) -> bool:
-        """Take the answer to a report: what the spool has used now. False: it does not fit, and has to be looked at."""
+        """Settle a report by its answer, the spool's used length; False: it does not fit, so the report stays pending."""
         report = self.pending[spool]
         if abs(used - report.before - report.mm) > _slack(report.mm) and not (
             report.tries > 1 and self._is_twice(report, used)
@@ -130,11 +131,11 @@ class Ledger:
         return True
 
     def refused(self, spool: int) -> None:
-        """Note that the report was not taken, for certain."""
+        """Drop the pending report, as it was certainly not counted."""
         self.pending.pop(spool, None)
 
     def forgive(self, spool: int) -> None:
-        """Owe nothing to a spool that is there no longer."""
+        """Drop what is owed to a spool that no longer exists."""
         self.pending.pop(spool, None)
         self.owed.pop(spool, None)
 
@@ -143,14 +144,14 @@ class Ledger:
         return abs(used - report.before - 2 * report.mm) <= _slack(report.mm)
 
     def _settle(self, spool: int, report: UseReport, used: float) -> None:
-        times = 2 if report.tries > 1 and self._is_twice(report, used) else 1  # the one that was given up came late
+        times = 2 if report.tries > 1 and self._is_twice(report, used) else 1  # a report that seemed lost arrived late
         self.owed[spool] = self.owed.get(spool, 0.0) - times * report.mm
         self.pending.pop(spool, None)
 
     # -- over restarts -----------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """Return all of it, as JSON has it."""
+        """Return the ledger as JSON."""
         return {
             "chosen": {str(tool): spool for tool, spool in self.chosen.items()},
             "owed": {str(spool): mm for spool, mm in self.owed.items() if mm},
@@ -161,10 +162,10 @@ class Ledger:
         }
 
     def restore(self, document: Mapping[str, Any]) -> None:
-        """Take in what `document` has returned once.
+        """Restore the result of an earlier `document`.
 
         Raises:
-            ValueError, TypeError, AttributeError, KeyError: it is none.
+            ValueError, TypeError, AttributeError, KeyError: the document is damaged.
         """
         self.chosen = {int(tool): int(spool) for tool, spool in document["chosen"].items()}
         self.owed = {int(spool): _finite(mm) for spool, mm in document["owed"].items()}
@@ -187,5 +188,5 @@ def _finite(value: Any) -> float:
 
 
 def _slack(mm: float) -> float:
-    """Return by how much a figure may be off: Spoolman keeps g, and has turned the mm into them and back."""
-    return max(LEAST, abs(mm) / 1000)
+    """Return the tolerance for a length, in mm: Spoolman stores grams, so it converts mm to g and back."""
+    return max(MIN_REPORT, abs(mm) / 1000)

@@ -1,7 +1,7 @@
-"""News: what of all that the front tells is worth telling people. Pure: messages go in, notices come out.
+"""Decides which changes of the front's state deserve a notice. Pure: messages go in, notices come out.
 
-How prints have ended is taken from the history, which also knows what happened while nobody listened; all else from
-the snapshot that the front keeps up to date for pages.
+The ends of prints come from the history, which includes those that ended while this process was away; everything else
+comes from the snapshot that the front keeps up to date for pages.
 """
 
 import re
@@ -13,13 +13,13 @@ from daemon.companions.notify.notices import UserNotice, one_line
 from gcode.frozen import mutable
 
 TOO_OLD = 12 * 3600.0
-"""Seconds after which the end of a print is no news for who begins to listen."""
+"""Age in seconds from which the end of a print is not reported any longer, after a start of this process."""
 
 GONE = 60.0
-"""Seconds that something has to be over before it may be told again: a front that begins knows nothing yet."""
+"""Seconds that a condition must be over before it is reported again, as a front that has just started knows nothing."""
 
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
-"""Of the companion `power`."""
+"""Events of the companion `power`."""
 
 _AT_WORK = frozenset({"printing", "finishing"})
 _PAUSES = frozenset({"pausing", "paused"})
@@ -30,19 +30,19 @@ _NUMBER = re.compile(r"\d+")
 
 @mutable
 class NoticeFinder:
-    """Finds what is news.
+    """Finds notices in the front's state and events.
 
     Attributes:
-        standing: keys of what was told and still is so; kept over restarts by who owns this.
-        lost: prints whose line was lost, by number.
+        standing: keys of conditions that were reported and still hold; the owner saves them over restarts.
+        lost: ids of the prints that have lost their connection.
     """
 
     standing: set[str] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
-    _gone: dict[str, float] = field(default_factory=dict)  # since when it is not so
+    _gone: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
 
     def look(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
-        """Return what is news of a snapshot; `now` is a time of any clock, in s."""
+        """Return the notices for a snapshot; `now` is a time of any clock, in s."""
         job = seen.get("job.id")
         found: list[UserNotice] = []
         if isinstance(job, int) and seen.get("job.state") is not None:
@@ -53,13 +53,13 @@ class NoticeFinder:
         return found
 
     def event(self, name: str, payload: Mapping[str, Any], seen: Mapping[str, Any], now: float) -> list[UserNotice]:
-        """Return what is news of an event of the companion `power`; `now` is a date, in s."""
+        """Return the notices for an event of the companion `power`; `now` is a date, in s."""
         about = about_job(seen)
         job, reason = seen.get("job.id"), payload.get("why") or payload.get("error")
         device = payload.get("switch")
         if name == "FilamentRunout":
             told = {**about, "reason": reason or payload.get("sensor"), "share": _share(seen)}
-            self.standing.add(f"paused {job}")  # what the printer says of its pause then is no more news
+            self.standing.add(f"paused {job}")  # the pause that follows is not reported again
             return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", told)]
         if name == "PowerCut":
             what = "cut" if payload.get("done") else "not_cut"
@@ -70,7 +70,7 @@ class NoticeFinder:
         return []
 
     def disk(self, free: float, low: float, printer: str, now: float) -> list[UserNotice]:
-        """Return what is news of the disk, with so many bytes free, of which `low` are few."""
+        """Return a notice if fewer than `low` bytes are free on the disk."""
         if free < low:
             return self._once("disk", UserNotice("disk", f"disk {now:.0f}", "disk", {"printer": printer, "free": free}))
         if free > 1.5 * low:
@@ -100,11 +100,11 @@ class NoticeFinder:
 
     def _of_warning(self, seen: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[UserNotice]:
         text = seen.get("job.warning")
-        kept = f"warning {job} "
+        prefix = f"warning {job} "
         if not text:
             self.standing -= {each for each in self.standing if each.startswith("warning ")}
             return []
-        plain = kept + _NUMBER.sub("#", one_line(text))  # numbers in it may go on counting
+        plain = prefix + _NUMBER.sub("#", one_line(text))  # numbers in the text may be counters
         told = {**about, "reason": text}
         return self._once(plain, UserNotice("warning", _key(job, plain, about), "warning", told))
 
@@ -137,7 +137,7 @@ class NoticeFinder:
         return [UserNotice("bed", f"bed {following.get('id')} {following.get('done')}", "bed", told)]
 
     def _of_power(self, seen: Mapping[str, Any]) -> list[UserNotice]:
-        """Return that the power goes off soon; that is told once for each time that it is announced."""
+        """Return a notice that the power is about to be switched off, once for each announcement."""
         power = seen.get("companions.power")
         state = power.get("state") if isinstance(power, dict) else None
         at = state.get("offAt") if isinstance(state, dict) else None
@@ -157,13 +157,13 @@ class NoticeFinder:
 def ends(
     jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str, since: float | None
 ) -> list[UserNotice]:
-    """Return how prints have ended that nobody was told of, the oldest first.
+    """Return the notices for ends of prints that were not reported yet, the oldest first.
 
     Args:
         jobs: of the history, newest first.
-        told: the keys of what was told.
+        told: the keys of notices that were sent.
         printer: its name.
-        since: the date before which an end is no news, in s; None: all are.
+        since: the date before which ends are not reported, in s; None: no limit.
     """
     found = []
     for job in jobs:
@@ -183,18 +183,18 @@ def ends(
 
 
 def end_key(job: Mapping[str, Any]) -> str:
-    """Return what marks the end of a print; numbers start over with a new record, so the date belongs to it."""
+    """Return the key of a print's end, with its date, as ids start over with a new database."""
     return f"end {job.get('id')} {round(job.get('started') or 0)}"
 
 
 def about_job(seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return printer and file of a snapshot."""
+    """Return the names of the printer and the file in a snapshot."""
     file = seen.get("job.file")
     return {"printer": printer_of(seen), "file": file.get("name") if isinstance(file, dict) else None}
 
 
 def printer_of(seen: Mapping[str, Any]) -> str:
-    """Return how the printer is called, "" if it has no name."""
+    """Return the printer's name; "" if it has none."""
     return str(seen.get("server.name") or "")
 
 

@@ -1,7 +1,7 @@
-"""Outbox: what is on its way to people. Told once, one of a class a minute, three tries, bounded. Pure.
+"""The notices on their way to people: each once, one per class and minute, three attempts, bounded. Pure.
 
-Times are of a clock that goes on while the process lives; after a restart all that waits is due at once, and what was
-told is still known.
+Times are of a clock that runs while the process lives. After a restart all waiting notices are due at once; the keys
+of those that were sent are saved.
 """
 
 from collections import deque
@@ -13,16 +13,16 @@ from daemon.companions.notify.notices import CLASSES, URGENT, UserNotice
 from gcode.frozen import mutable
 
 MOST = 20
-"""Messages that wait; a further one takes the place of the oldest that is not urgent."""
+"""Limit of waiting notices; a further one replaces the oldest that is not urgent."""
 
 EVERY = 60.0
-"""Seconds between two messages of a class."""
+"""Seconds between two notices of a class."""
 
 PAUSES = (10.0, 60.0)
-"""Seconds before a message is tried again; behind the last it is given up."""
+"""Seconds before the second and the third attempt; after that a notice is given up."""
 
-REMEMBERED = 500
-RESULTS = 20
+MAX_KEYS = 500
+MAX_RESULTS = 20
 
 
 @mutable
@@ -30,10 +30,10 @@ class QueuedNotice:
     """A notice on its way.
 
     Attributes:
-        number: of this message, the same over all tries.
-        notice: what is told.
-        unsaid: how many of its class were not told before it.
-        waiting: where it has still to go → how often that was tried, and when it is due.
+        number: its own, the same for all attempts.
+        notice: the notice.
+        unsaid: number of earlier notices of its class that were not sent.
+        waiting: target that it has not reached → number of attempts, and when the next is due.
     """
 
     number: int
@@ -44,7 +44,7 @@ class QueuedNotice:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of a message at a target; `date` in s since 1970, `reason` of a failure."""
+    """The result of an attempt at a target; `date` in s since 1970, `reason` of a failure, `over`: the last attempt."""
 
     target: str
     kind: str
@@ -55,42 +55,40 @@ class Delivery:
     over: bool = True
 
     def text(self) -> str:
-        """Say it."""
-        tries = f"{self.tries} {'try' if self.tries == 1 else 'tries'}"
+        """Return the result in words."""
         if self.reason is None:
-            return "sent" if self.tries == 1 else f"sent, after {tries}"
-        return f"{tries}, then given up: {self.reason}" if self.over else f"{tries}: {self.reason}; it is tried again"
+            return "sent" if self.tries == 1 else f"sent at attempt {self.tries}"
+        attempts = f"{self.tries} attempt" + ("" if self.tries == 1 else "s")
+        return f"given up after {attempts}: {self.reason}" if self.over else f"{self.reason}; trying again"
 
 
 class NoticeOutbox:
-    """Holds what waits, what was told, and how it went."""
+    """Waiting notices, the keys of those that were sent, and the last results."""
 
     def __init__(self) -> None:
         self.messages: list[QueuedNotice] = []
-        self.results: deque[Delivery] = deque(maxlen=RESULTS)
+        self.results: deque[Delivery] = deque(maxlen=MAX_RESULTS)
         self.dropped = 0
         self._told: dict[str, None] = {}
-        self._held: dict[
-            str, tuple[UserNotice, int]
-        ] = {}  # class → the newest that may not go yet, and how many before it
-        self._last: dict[str, float] = {}  # class → when one went
+        self._held: dict[str, tuple[UserNotice, int]] = {}  # class → the newest that must wait, and how many before it
+        self._last: dict[str, float] = {}  # class → when one was sent
         self._next = 1
 
     @property
     def told(self) -> frozenset[str]:
-        """The keys of what was told."""
+        """The keys of notices that were sent."""
         return frozenset(self._told)
 
     def note(self, keys: Iterable[str]) -> None:
-        """Take these for told."""
+        """Record that notices with these keys need not be sent."""
         for key in keys:
             self._told.pop(key, None)
             self._told[key] = None
-        while len(self._told) > REMEMBERED:
+        while len(self._told) > MAX_KEYS:
             del self._told[next(iter(self._told))]
 
     def add(self, notice: UserNotice, targets: Iterable[str], now: float) -> bool:
-        """Take a notice in, unless its key was told; return whether it is news."""
+        """Add a notice, unless its key was sent before; return whether it is new."""
         if notice.key in self._told:
             return False
         self.note([notice.key])
@@ -103,11 +101,11 @@ class NoticeOutbox:
         return True
 
     def send(self, notice: UserNotice, targets: Iterable[str], now: float) -> QueuedNotice:
-        """Take a notice in that somebody asks for, whatever was told before."""
+        """Add a notice that a user asks for, even if its key was sent before."""
         return self._send(notice, 0, targets, now)
 
     def release(self, targets: Iterable[str], now: float) -> None:
-        """Let those go that had to wait for their class."""
+        """Queue the notices whose class may send again."""
         for kind in [each for each in self._held if now - self._last.get(each, -EVERY) >= EVERY]:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
@@ -128,20 +126,20 @@ class NoticeOutbox:
     # -- the targets -------------------------------------------------------------------------------------------
 
     def due(self, target: str, now: float) -> QueuedNotice | None:
-        """Return what is to be sent to a target now."""
+        """Return the notice to send to a target now."""
         found = [each for each in self.messages if target in each.waiting and each.waiting[target][1] <= now]
         return min(found, key=lambda each: (each.notice.kind not in URGENT, each.number), default=None)
 
     def next_due(self, target: str) -> float | None:
-        """Return when there is something to do for a target."""
+        """Return when the next notice for a target is due; None: there is none."""
         return min((each.waiting[target][1] for each in self.messages if target in each.waiting), default=None)
 
     def next_release(self) -> float | None:
-        """Return when one goes that has to wait for its class."""
+        """Return when the next class may send again; None: no class waits."""
         return min((self._last.get(kind, -EVERY) + EVERY for kind in self._held), default=None)
 
-    def went(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> Delivery:
-        """Note how a try went: `reason` says why not; `date` is for people. What has gone everywhere is forgotten."""
+    def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> Delivery:
+        """Record an attempt, failed for `reason` (None: sent) at `date`; drop a notice that has reached all targets."""
         tries = message.waiting.get(target, (0, 0.0))[0] + 1
         over = reason is None or tries > len(PAUSES)
         if over:
@@ -152,12 +150,12 @@ class NoticeOutbox:
             self.messages.remove(message)
         result = Delivery(target, message.notice.kind, message.notice.what, int(date), tries, reason, over)
         if self.results and not self.results[-1].over and self.results[-1].target == target:
-            self.results.pop()  # what was said of the last try
+            self.results.pop()  # the result of the previous attempt
         self.results.append(result)
         return result
 
     def keep_only(self, targets: Iterable[str]) -> None:
-        """Forget what was to go to targets that are there no longer."""
+        """Drop other targets from all waiting notices."""
         known = set(targets)
         for message in self.messages:
             message.waiting = {name: value for name, value in message.waiting.items() if name in known}
@@ -166,14 +164,14 @@ class NoticeOutbox:
     # -- over restarts -----------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
-        """Return what has to outlive this process, as JSON has it."""
+        """Return the JSON to save for the next process."""
         waiting = [_as_json(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsaid)
                    for each in self.messages]  # fmt: skip
         held = [_as_json(notice, None, unsaid) for notice, unsaid in self._held.values()]
         return {"told": [*self._told], "waiting": waiting + held}
 
     def restore(self, document: Mapping[str, Any], targets: Iterable[str], now: float) -> None:
-        """Take in what `document` has returned once; what makes no sense is left out."""
+        """Restore the result of an earlier `document`; invalid entries are left out."""
         self.note(str(each) for each in _list(document.get("told")))
         for each in _list(document.get("waiting"))[-MOST:]:
             if (notice := _notice(each)) is None:

@@ -1,4 +1,4 @@
-"""Post: brings what is in the outbox to its targets, each at its own pace; one that hangs keeps no other waiting."""
+"""Delivers the outbox to its targets, each in a task of its own, so that one that hangs does not delay the others."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from daemon.private_file import write_private
 from daemon.set_aside import set_aside
 
 FILE = "outbox.json"
-AGAIN = 30.0  # s until a disk that is full is tried again
+RETRY_S = 30.0  # after the disk was full
 
 log = structlog.get_logger()
 
@@ -29,9 +29,9 @@ class Post:
     """The outbox, its file, and a task for each target.
 
     Attributes:
-        outbox: what waits, and what was told.
-        is_new: nobody was told of anything before.
-        kept: what else is to outlive this process, by name.
+        outbox: waiting notices, and the keys of those that were sent.
+        is_new: no earlier process has sent anything.
+        kept: values that the owner saves in the same file, by name.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Post:
 
         Args:
             folder: of its file.
-            senders: by kind of target; "" for all others.
-            picture: awaited, returns a JPEG or None.
+            senders: kind of target → sender; "" for all others.
+            picture: takes a picture; returns a JPEG or None.
             language: of the messages.
             wall: the date, in s.
         """
@@ -68,12 +68,12 @@ class Post:
         self._dirty = asyncio.Event()
         self._release = asyncio.Event()
         self._saved = ""
-        self._token = secrets.token_hex(8)  # of this installation: others have prints of the same number
+        self._token = secrets.token_hex(8)  # of this installation: others have prints with the same ids
 
-    # -- what there is -----------------------------------------------------------------------------------------
+    # -- contents ----------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Read what an earlier process has left; what is damaged is set aside."""
+        """Read the file of an earlier process; a damaged file is set aside."""
         found = await asyncio.to_thread(self._read)
         if found is not None:
             self.is_new = False
@@ -111,7 +111,7 @@ class Post:
         self._wake()
 
     def add(self, notice: UserNotice) -> bool:
-        """Send a notice, unless it was told; return whether it is news."""
+        """Send a notice, unless its key was sent before; return whether it is new."""
         if not self.outbox.add(notice, self._targets, asyncio.get_running_loop().time()):
             return False
         log.info("notify.news", kind=notice.kind, what=notice.what)
@@ -123,7 +123,7 @@ class Post:
         self._dirty.set()
 
     async def test(self, notice: UserNotice, wanted: str | None, within: float) -> list[Delivery]:
-        """Send a notice now, to one target or all; return what has come of the first try, as far as that is known.
+        """Send a notice now, to one target or all; return the results of the first attempts that end in time.
 
         Raises:
             KeyError: there is no such target.
@@ -140,14 +140,14 @@ class Post:
             self._tests.pop((message.number, name), None)
         return [each.result() for each in waiting.values() if each.done()]
 
-    # -- how it goes -------------------------------------------------------------------------------------------
+    # -- delivery ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the file up to date, and let those go that had to wait for their class; ends the lanes with itself."""
+        """Save the file and release notices that are due; the tasks of the targets end with this one."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep())
-                group.create_task(self._let_go())
+                group.create_task(self._release_due())
         finally:
             for task in (*self._lanes.values(), *self._pictures.values()):
                 task.cancel()
@@ -164,10 +164,10 @@ class Post:
                 self._saved = text
             except OSError as error:
                 log.warning("notify.not_kept", reason=str(error), consequence="a restart may send a message twice")
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_S)
                 self._dirty.set()
 
-    async def _let_go(self) -> None:
+    async def _release_due(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due = self.outbox.next_release()
@@ -187,7 +187,7 @@ class Post:
         self.changed()
 
     async def _lane(self, name: str) -> None:
-        """Send what there is for one target, one after the other."""
+        """Send the notices for one target, one after the other."""
         loop, wake = asyncio.get_running_loop(), self._wakes[name]
         while True:
             message = self.outbox.due(name, loop.time())
@@ -199,9 +199,9 @@ class Post:
                 continue
             try:
                 reason = await self._send(self._targets[name], message)
-            except Exception as error:  # noqa: BLE001 - its text may have the address in it, and is told to nobody
+            except Exception as error:  # noqa: BLE001 - its text may contain the address, so it is not shown
                 reason = f"sending failed ({type(error).__name__})"
-            self._went(message, name, reason)
+            self._record(message, name, reason)
 
     async def _send(self, target: Target, message: QueuedNotice) -> str | None:
         picture = await self._picture_of(message)
@@ -220,7 +220,7 @@ class Post:
         return await self._senders.get(target.kind, self._senders[""])(target, notification)
 
     async def _picture_of(self, message: QueuedNotice) -> bytes | None:
-        """Return the picture of the moment in which a message was first to be sent."""
+        """Return the picture, taken when the notice was first due."""
         task = self._pictures.get(message.number)
         if task is None:
             task = self._pictures[message.number] = asyncio.create_task(self._take_picture(message.number))
@@ -235,11 +235,11 @@ class Post:
                 return None
         return picture
 
-    def _went(self, message: QueuedNotice, name: str, reason: str | None) -> None:
+    def _record(self, message: QueuedNotice, name: str, reason: str | None) -> None:
         loop = asyncio.get_running_loop()
-        result = self.outbox.went(message, name, reason, loop.time(), self._wall())
-        say = log.info if reason is None else log.warning
-        say("notify.result", target=name, kind=result.kind, said=result.text())
+        result = self.outbox.record(message, name, reason, loop.time(), self._wall())
+        write = log.info if reason is None else log.warning
+        write("notify.result", target=name, kind=result.kind, said=result.text())
         future = self._tests.get((message.number, name))
         if future is not None and not future.done():
             future.set_result(result)

@@ -1,4 +1,4 @@
-"""Senders: get one message to one target. Each ends in time, and says why it failed in words without an address."""
+"""Senders: deliver one notification to one target, in bounded time; their reasons for a failure contain no address."""
 
 import asyncio
 import base64
@@ -18,11 +18,11 @@ from daemon.client.exchange import Exchange, Request
 from daemon.companions.notify.targets import Target
 
 MEMORY = 512 * 1024 * 1024
-"""Bytes of address space that the process of apprise may have; some 50 MB of it are in use."""
+"""Limit of the address space of apprise's process, in bytes; it uses some 50 MB."""
 
-AT_ONCE = 2  # processes of apprise
-LARGEST_ANSWER = 4096
-PARTING = 2.0  # s until a process that was killed is gone
+MAX_PROCESSES = 2  # of apprise, at the same time
+MAX_ANSWER = 4096  # bytes
+KILL_TIMEOUT_S = 2.0  # for a killed process to end
 
 _OK = range(200, 300)
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY",
@@ -31,15 +31,15 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is sent.
+    """A message to people, as it is sent.
 
     Attributes:
-        identity: of the message, the same over all tries.
+        identity: id of the message, the same for all attempts.
         kind: its class.
         title: one line.
         body: a few lines.
-        about: what was told of the event.
-        date: now, in s since 1970.
+        about: values that describe the event.
+        date: of this attempt, in s since 1970.
         picture: a JPEG.
         picture_file: the same as a file, for the process of apprise.
     """
@@ -55,7 +55,7 @@ class Notification:
 
 
 Send = Callable[[Target, Notification], Awaitable[str | None]]
-"""Sends; returns None, or why that failed."""
+"""Sends a notification; returns None, or why that failed."""
 
 
 class Apprise:
@@ -66,14 +66,14 @@ class Apprise:
 
         Args:
             seconds: how long a message may take.
-            program: run in the place of our own, for tests.
+            program: replaces ours in tests.
         """
         self._seconds = seconds
         self._program = program or (sys.executable, "-m", "daemon.companions.notify.child")
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn = asyncio.Semaphore(MAX_PROCESSES)
 
     async def send(self, target: Target, notification: Notification) -> str | None:
-        """Send; return None, or why that failed."""
+        """Send a notification; return None, or why that failed."""
         asked = {
             "url": target.url,
             "title": notification.title,
@@ -94,10 +94,10 @@ class Apprise:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _python_path(),
-                limit=LARGEST_ANSWER,
+                limit=MAX_ANSWER,
             )
         except OSError as error:
-            return f"apprise's process cannot be started: {error.strerror}"
+            return f"cannot start apprise's process: {error.strerror}"
         try:
             async with asyncio.timeout(self._seconds):
                 return await _ask(process, asked)
@@ -108,7 +108,7 @@ class Apprise:
 
 
 def _python_path() -> dict[str, str]:
-    """Return what lets the process find this package where it is not installed."""
+    """Return the variables with which the process finds this package if it is not installed."""
     return {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -120,15 +120,15 @@ async def _ask(process: asyncio.subprocess.Process, asked: bytes) -> str | None:
         await process.stdin.drain()
         process.stdin.close()
     said = b""
-    while piece := await process.stdout.read(LARGEST_ANSWER):
-        said = (said + piece)[:LARGEST_ANSWER]
+    while piece := await process.stdout.read(MAX_ANSWER):
+        said = (said + piece)[:MAX_ANSWER]
     await process.wait()
     try:
         answer = json.loads(said)
         sent, reason = answer["sent"] is True, str(answer.get("reason", ""))[:100]
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"apprise's process died ({process.returncode})"
-    return None if sent else reason or "it was refused"
+    return None if sent else reason or "refused"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -136,20 +136,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         with suppress(TimeoutError):
-            async with asyncio.timeout(PARTING):
+            async with asyncio.timeout(KILL_TIMEOUT_S):
                 await process.wait()
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - else pipes stay open that a grandchild holds
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - a grandchild could keep the pipes open
 
 
 class Webhook:
-    """Sends our own messages: JSON, signed. No redirect is followed."""
+    """Sends signed JSON. Follows no redirects."""
 
     def __init__(self, exchange: Exchange, seconds: float) -> None:
         self._exchange = exchange
         self._seconds = seconds
 
     async def send(self, target: Target, notification: Notification) -> str | None:
-        """Send; return None, or why that failed."""
+        """Send a notification; return None, or why that failed."""
         body = json.dumps(document(notification)).encode()
         headers = {
             "Content-Type": "application/json",
@@ -162,14 +162,14 @@ class Webhook:
         except TimeoutError:
             return f"it took longer than {self._seconds:g} s"
         except Unreachable:  # its text has the address in it
-            return "it could not be reached"
+            return "cannot be reached"
         except (OSError, ValueError):
-            return "its answer cannot be understood"
+            return "its answer is not valid HTTP"
         return None if answer.status in _OK else str(answer.status)
 
 
 def document(notification: Notification) -> dict[str, Any]:
-    """Return what a webhook is sent."""
+    """Return the JSON for a webhook."""
     told: dict[str, Any] = {
         "id": notification.identity,
         "kind": notification.kind,
@@ -184,7 +184,7 @@ def document(notification: Notification) -> dict[str, Any]:
 
 
 def signed(key: str, notification: Notification, body: bytes) -> dict[str, str]:
-    """Return the headers that show who has sent this, and when: HMAC-SHA256 over `DATE.BODY`."""
+    """Return the headers that prove sender and date: HMAC-SHA256 over `DATE.BODY`."""
     date = str(notification.date)
     signature = hmac.new(key.encode(), date.encode() + b"." + body, hashlib.sha256).hexdigest()
     return {

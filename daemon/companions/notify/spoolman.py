@@ -1,4 +1,4 @@
-"""Spoolman's API, as far as it is needed: spools, and what was used of them. Whatever it answers is doubted."""
+"""Spoolman's API, as far as it is needed: spools, and reports of their use. Its answers are validated."""
 
 import asyncio
 import json
@@ -14,19 +14,19 @@ from daemon.companions.notify.notices import one_line
 from daemon.errors import ConfigError
 from gcode.errors import NozzledError
 
-PATIENCE = 10.0  # s
-LARGEST = 8 * 1024 * 1024  # bytes of an answer
-MOST = 300  # spools, the newest; all of them go through the front at once
+TIMEOUT_S = 10.0
+MAX_ANSWER = 8 * 1024 * 1024  # bytes
+MAX_SPOOLS = 300  # the newest; all of them go through the front at once
 
 _REFUSALS = (400, 404, 405, 409, 422)
 
 
 class SpoolmanAway(NozzledError):
-    """No answer that makes sense: what was asked may have been done."""
+    """Spoolman gave no valid answer; the request may have been carried out."""
 
 
 class SpoolmanRefused(NozzledError):
-    """It says no: nothing was done. `gone`: there is no such spool."""
+    """Spoolman refused the request; nothing was done. `gone`: there is no such spool."""
 
     def __init__(self, text: str, *, gone: bool = False) -> None:
         super().__init__(text)
@@ -35,7 +35,7 @@ class SpoolmanRefused(NozzledError):
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """A spool: lengths in mm, weights in g; what is left is None where nobody has said how much was on it."""
+    """A spool: lengths in mm, weights in g; what is left is None if its initial amount is unknown."""
 
     id: int
     name: str
@@ -54,13 +54,13 @@ class Spool:
 
 
 class Spoolman:
-    """One server."""
+    """A Spoolman server."""
 
     def __init__(self, url: str, exchange: Exchange) -> None:
-        """Take note of the server.
+        """Prepare; nothing is sent.
 
         Raises:
-            ConfigError: that is no address.
+            ConfigError: the address is wrong.
         """
         try:
             self._url = base_url(url) + "/api/v1"
@@ -71,26 +71,26 @@ class Spoolman:
         self._exchange = exchange
 
     async def spools(self) -> list[Spool]:
-        """Return all that are in use.
+        """Return all spools that are not archived.
 
         Raises:
-            SpoolmanAway, SpoolmanRefused: it does not tell.
+            SpoolmanAway, SpoolmanRefused: there is no list.
         """
         found = await self._ask("GET", "/spool?allow_archived=false")
         if not isinstance(found, list):
             raise SpoolmanAway("Spoolman's answer is not a list of spools")
-        return [spool_of(each) for each in found[-MOST:]]
+        return [spool_of(each) for each in found[-MAX_SPOOLS:]]
 
     async def spool(self, number: int) -> Spool:
-        """Return one; raises SpoolmanAway, SpoolmanRefused."""
+        """Return one spool; raises SpoolmanAway, SpoolmanRefused."""
         return self._of(await self._ask("GET", f"/spool/{number}"), number)
 
     async def use(self, number: int, mm: float) -> Spool:
-        """Report that so many mm were used; return the spool as it is then.
+        """Report a used length; return the spool after it.
 
         Raises:
-            SpoolmanAway: nobody knows whether it was counted.
-            SpoolmanRefused: it was not.
+            SpoolmanAway: it is unknown whether the report was counted.
+            SpoolmanRefused: it was not counted.
         """
         return self._of(await self._ask("PUT", f"/spool/{number}/use", {"use_length": round(mm, 2)}), number)
 
@@ -105,10 +105,10 @@ class Spoolman:
         body = json.dumps(data).encode() if data is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await self._exchange.send(Request(method, self._url + path, headers, body, PATIENCE))
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._exchange.send(Request(method, self._url + path, headers, body, TIMEOUT_S))
         except TimeoutError as error:
-            raise SpoolmanAway(f"Spoolman has not answered for {PATIENCE:g} s") from error
+            raise SpoolmanAway(f"Spoolman did not answer within {TIMEOUT_S:g} s") from error
         except (Unreachable, OSError, ValueError) as error:
             raise SpoolmanAway(f"Spoolman does not answer at {self._url}") from error
         return _content(answer)
@@ -121,11 +121,11 @@ def _content(answer: HttpAnswer) -> Any:
     if answer.status != 200:  # noqa: PLR2004 - as above
         raise SpoolmanAway(f"Spoolman answers {answer.status}")
     try:
-        if len(answer.body) > LARGEST:
-            raise ValueError  # noqa: TRY301 - told as what cannot be read
+        if len(answer.body) > MAX_ANSWER:
+            raise ValueError  # noqa: TRY301 - as an answer that is not JSON
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise SpoolmanAway("Spoolman's answer cannot be understood") from error
+        raise SpoolmanAway("Spoolman's answer is not JSON") from error
 
 
 def _message(body: bytes) -> str:
@@ -136,10 +136,10 @@ def _message(body: bytes) -> str:
 
 
 def spool_of(told: Any) -> Spool:
-    """Return a spool as Spoolman tells of it.
+    """Return the spool that Spoolman's JSON describes.
 
     Raises:
-        SpoolmanAway: it is none.
+        SpoolmanAway: the JSON is wrong.
     """
     try:
         filament = told["filament"]
@@ -157,7 +157,7 @@ def spool_of(told: Any) -> Spool:
             archived=told.get("archived") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SpoolmanAway("what Spoolman says of a spool cannot be understood") from error
+        raise SpoolmanAway("Spoolman's answer does not describe a spool") from error
 
 
 def _whole(value: Any) -> int:

@@ -1,4 +1,4 @@
-"""Stock: keeps Spoolman's spools up to date with what prints use. No print waits for it, or notices it."""
+"""Reports the filament that prints use to Spoolman. No print waits for it."""
 
 import asyncio
 import json
@@ -8,31 +8,31 @@ from typing import Any
 
 import structlog
 
-from daemon.companions.notify.ledger import MOST_SPOOLS, Ledger
+from daemon.companions.notify.ledger import MAX_SPOOLS, Ledger
 from daemon.companions.notify.news import end_key
 from daemon.companions.notify.spoolman import Spool, Spoolman, SpoolmanAway, SpoolmanRefused
 from daemon.private_file import write_private
 from daemon.set_aside import set_aside
 
 FILE = "spools.json"
-MOST_TOOLS = 16
+MAX_TOOLS = 16
 LATE = 180.0
-"""Seconds after its end in which what a print has used may be found out."""
+"""Seconds after the end of a print in which the filament that it used may still become known."""
 
 log = structlog.get_logger()
 
 
 class Stock:
-    """The books, their file, and the way to Spoolman.
+    """The ledger, its file, and the connection to Spoolman.
 
     Attributes:
-        ledger: the books.
+        ledger: what is reported, and what is owed.
         away: what is wrong with Spoolman; None: nothing.
-        spools: those that are on tools, as they were when they were looked at last.
+        spools: the spools on tools, as Spoolman last described them.
     """
 
     def __init__(self, api: Spoolman, folder: Path, changed: Callable[[], None]) -> None:
-        """Prepare; `changed` is called when there is something else to be told."""
+        """Prepare; `changed` is called when `as_json` may have changed."""
         self.ledger = Ledger()
         self.away: str | None = None
         self.spools: dict[int, Spool] = {}
@@ -43,7 +43,7 @@ class Stock:
         self._saved = ""
 
     async def open(self) -> None:
-        """Read the books; those that are damaged are set aside, and begun anew."""
+        """Read the ledger's file; a damaged one is set aside, and the ledger starts empty."""
         await asyncio.to_thread(self._read)
 
     def _read(self) -> None:
@@ -56,13 +56,13 @@ class Stock:
             set_aside(self._file, str(error) or "it makes no sense", "no spool is chosen")
 
     async def _save(self) -> None:
-        """Have the books on the disk; raises OSError."""
+        """Save the ledger; raises OSError."""
         text = json.dumps(self.ledger.document())
         if text != self._saved:
             await asyncio.to_thread(write_private, self._file, text, replace=True)
             self._saved = text
 
-    # -- what is used ------------------------------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------------------
 
     async def choose(self, tool: int, spool: int | None, using: Mapping[str, Any] | None) -> None:
         """Put a spool on a tool.
@@ -70,11 +70,11 @@ class Stock:
         Args:
             tool: its number.
             spool: its number in Spoolman; None: none.
-            using: what the print under way has used; that belongs to the spool before.
+            using: what the print under way has used so far, from the previous spool.
 
         Raises:
-            SpoolmanAway, SpoolmanRefused: nobody knows the spool.
-            OSError: it cannot be kept.
+            SpoolmanAway, SpoolmanRefused: Spoolman does not answer, or does not know the spool.
+            OSError: it cannot be saved.
         """
         found = await self._api.spool(spool) if spool is not None else None
         async with self._turn:
@@ -86,7 +86,7 @@ class Stock:
         self._changed()
 
     async def take(self, using: Mapping[str, Any] | None) -> None:
-        """Take over what the print under way has used; raises OSError."""
+        """Enter what the print under way has used; raises OSError."""
         async with self._turn:
             if self._take(using):
                 await self._save()
@@ -97,7 +97,7 @@ class Stock:
         return self.ledger.take(_job(using["job"], using), _lengths(using.get("tools")))
 
     async def take_ends(self, jobs: list[dict[str, Any]], date: float) -> None:
-        """Take over what prints have used that have ended, of the history; raises OSError."""
+        """Enter what the ended prints of the history have used; raises OSError."""
         async with self._turn:
             for job in jobs:
                 end, used = end_key(job), _lengths(job.get("filament"))
@@ -109,18 +109,18 @@ class Stock:
             await self._save()
 
     async def know(self, jobs: list[dict[str, Any]]) -> None:
-        """Take these for reported: they were printed before anybody chose a spool here; raises OSError."""
+        """Close these prints without a report, as they ended before the ledger existed; raises OSError."""
         if not self._file.exists():
             for job in jobs:
                 if job.get("ended") is not None:
                     self.ledger.end(end_key(job), _job(job["id"], job))
             await self._save()
 
-    # -- what is reported --------------------------------------------------------------------------------------
+    # -- reports -----------------------------------------------------------------------------------------------
 
     async def report(self) -> None:
-        """Report what is owed, and look how much is left; raises OSError."""
-        wanted = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MOST_SPOOLS]
+        """Report what is owed, and read how much is left; raises OSError."""
+        wanted = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MAX_SPOOLS]
         trouble = None
         for spool in wanted:
             try:
@@ -128,7 +128,7 @@ class Stock:
                     await self._report(spool)
             except SpoolmanAway as error:
                 trouble = str(error)
-                break  # the others would only wait, too
+                break  # the others would fail, too
             except SpoolmanRefused as error:
                 trouble = f"spool {spool}: {error}"
                 await self._refused(spool, error)
@@ -141,7 +141,7 @@ class Stock:
         ledger = self.ledger
         found = await self._api.spool(number)
         if number in ledger.pending and ledger.counted(number, found.used_length) is None:
-            log.warning("spoolman.doubtful", spool=number, consequence="what was reported is taken for counted")
+            log.warning("spoolman.doubtful", spool=number, consequence="the report is assumed to be counted")
         if number in ledger.due():
             mm = ledger.begin(number, found.used_length)
             await self._save()
@@ -160,15 +160,15 @@ class Stock:
                 self.ledger.refused(spool)
             await self._save()
 
-    # -- what is told ------------------------------------------------------------------------------------------
+    # -- for clients -------------------------------------------------------------------------------------------
 
     async def all(self) -> list[dict[str, Any]]:
         """Return all spools, for people to choose from; raises SpoolmanAway, SpoolmanRefused."""
         return [each.as_json() for each in await self._api.spools()]
 
     def as_json(self, hotends: int) -> dict[str, Any]:
-        """Return what clients are told, of so many tools."""
-        tools = sorted({*range(min(max(1, hotends), MOST_TOOLS)), *self.ledger.chosen})
+        """Return the state for clients, with `hotends` tools at least."""
+        tools = sorted({*range(min(max(1, hotends), MAX_TOOLS)), *self.ledger.chosen})
         return {
             "away": self.away,
             "tools": [self._tool(tool) for tool in tools],
@@ -186,10 +186,10 @@ def _job(number: object, about: Mapping[str, Any]) -> str:
 
 
 def _lengths(tools: Any) -> dict[int, float]:
-    """Return the mm of each tool; what makes no sense is left out."""
+    """Return the mm of each tool; invalid entries are left out."""
     found: dict[int, float] = {}
     for each in tools if isinstance(tools, list) else ():
         tool, length = (each.get("tool"), each.get("length")) if isinstance(each, dict) else (None, None)
-        if isinstance(tool, int) and 0 <= tool < MOST_TOOLS and isinstance(length, int | float):
+        if isinstance(tool, int) and 0 <= tool < MAX_TOOLS and isinstance(length, int | float):
             found[tool] = float(length)
     return found

@@ -1,7 +1,7 @@
-"""Targets: where messages go. Their addresses hold secrets: they are in a file of their own, and nowhere else.
+"""The targets of messages. Their addresses contain secrets, so they are in a file of their own, and nowhere else.
 
-A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; `#` begins a comment. What is told of a
-target is its name and kind, never its address.
+A line is `NAME URL`, or `NAME webhook:URL KEY` for our own signed messages; `#` begins a comment. Clients see the name
+and the kind of a target, never its address.
 """
 
 import os
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from daemon.errors import ConfigError
 
-MOST = 10
-LARGEST = 64 * 1024  # bytes
+MAX_TARGETS = 10
+MAX_BYTES = 64 * 1024
 CREDENTIAL = "nozzled.notify-targets"
 VARIABLE = "NOZZLED_NOTIFY_TARGETS"
 FILE = "targets"
 WEBHOOK = "webhook:"
-SHORTEST_KEY = 16
+MIN_KEY = 16  # characters
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", re.ASCII)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,31})://\S+", re.ASCII | re.IGNORECASE)
@@ -28,13 +28,13 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,31})://\S+", re.ASCII | re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somewhere that messages go.
+    """A target of messages.
 
     Attributes:
         name: for people.
-        kind: `webhook`, or the scheme that apprise knows.
+        kind: `webhook`, or apprise's scheme.
         url: its address.
-        key: that a webhook is signed with.
+        key: signs messages to a webhook.
     """
 
     name: str
@@ -47,7 +47,7 @@ def parse(text: str, source: str) -> list[Target]:
     """Return the targets of a file.
 
     Raises:
-        ConfigError: a line is none; its text is not shown, as it may be a secret.
+        ConfigError: a line is wrong; its text is not shown, as it may be a secret.
     """
     found: dict[str, Target] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -56,23 +56,21 @@ def parse(text: str, source: str) -> list[Target]:
             continue
         target = _target(words, f"{source}, line {number}")
         if target.name in found:
-            raise ConfigError(f"{source}, line {number}: there are two targets with the name {target.name}")
+            raise ConfigError(f"{source}, line {number}: two targets have the name {target.name}")
         found[target.name] = target
-    if len(found) > MOST:
-        raise ConfigError(f"{source}: there may be {MOST} targets, not {len(found)}")
+    if len(found) > MAX_TARGETS:
+        raise ConfigError(f"{source}: {len(found)} targets, at most {MAX_TARGETS} are allowed")
     return [*found.values()]
 
 
 def _target(words: list[str], where: str) -> Target:
     name, *rest = words
     if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: must begin with the target's name; a line is NAME URL, like phone tgram://TOKEN/CHAT"
-        )
+        raise ConfigError(f"{where}: a line must be NAME URL, like phone tgram://TOKEN/CHAT")
     if rest and rest[0].startswith(WEBHOOK):
         return _webhook(name, rest, where)
     if len(rest) != 1 or (found := _SCHEME.fullmatch(rest[0])) is None:
-        raise ConfigError(f"{where}: after {name} there must be one URL without blanks")
+        raise ConfigError(f"{where}: {name} must be followed by one URL without blanks")
     return Target(name, found[1].lower(), rest[0])
 
 
@@ -84,17 +82,17 @@ def _webhook(name: str, rest: list[str], where: str) -> Target:
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"{where}: {WEBHOOK} needs an address that begins with http:// or https://")
-    if len(rest) != 2 or len(rest[1]) < SHORTEST_KEY:  # noqa: PLR2004 - the address and its key
+        raise ConfigError(f"{where}: {WEBHOOK} must be followed by an address with http:// or https://")
+    if len(rest) != 2 or len(rest[1]) < MIN_KEY:  # noqa: PLR2004 - the address and its key
         raise ConfigError(
-            f"{where}: behind the address of a webhook there must be the key that it is signed with, of "
-            f"{SHORTEST_KEY} characters or more: openssl rand -hex 32"
+            f"{where}: the address of a webhook must be followed by a key of at least {MIN_KEY} characters, which "
+            "signs the messages: openssl rand -hex 32"
         )
     return Target(name, "webhook", url, rest[1])
 
 
 def file_of(given: str, folder: Path, environ: Mapping[str, str]) -> Path:
-    """Return where the targets are: configured, a credential, named by the environment, or in the folder."""
+    """Return the targets file: configured, a credential, named by the environment, or in the folder."""
     if given:
         return Path(given).expanduser()
     credentials = environ.get("CREDENTIALS_DIRECTORY")
@@ -104,15 +102,15 @@ def file_of(given: str, folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
-    """Return the targets of a file; none where there is no file. Blocks.
+    """Return the targets of a file; none if it does not exist. Blocks.
 
     Raises:
-        ConfigError: it cannot be read, others may read it, or a line is wrong.
+        ConfigError: it cannot be read, other users can read it, or a line is wrong.
     """
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(LARGEST + 1)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -121,8 +119,8 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
     of_systemd = credentials is not None and path.is_relative_to(credentials)
     if mode & (stat.S_IRWXG | stat.S_IRWXO) and not of_systemd:
         raise ConfigError(f"{path} holds secrets, and other users can read it: chmod 600 {path}")
-    if len(data) > LARGEST:
-        raise ConfigError(f"{path} is larger than {LARGEST // 1024} KiB")
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path} is larger than {MAX_BYTES // 1024} KiB")
     try:
         return parse(data.decode(), str(path))
     except UnicodeDecodeError as error:
@@ -130,7 +128,7 @@ def load(path: Path, environ: Mapping[str, str]) -> list[Target]:
 
 
 def place_of(path: Path, environ: Mapping[str, str]) -> str:
-    """Return what to do to have a target, in a sentence; a credential is a copy that systemd has made."""
+    """Return how to add a target. A credential is systemd's copy, so its source has to be edited."""
     line = "a line like phone tgram://TOKEN/CHAT"
     if (credentials := environ.get("CREDENTIALS_DIRECTORY")) and path.is_relative_to(credentials):
         file = environ.get(VARIABLE) or "/etc/nozzled.notify-targets"

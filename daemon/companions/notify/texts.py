@@ -14,7 +14,7 @@ _TITLES = {
         "interrupted": "{file} was interrupted",
         "cancelled": "{file} was cancelled",
         "paused": "{file} is paused",
-        "back": "{file} goes on",
+        "back": "{file} continues",
         "warning": "Look at {file}",
         "bed": "Please clear the bed",
         "halted": "The printer has halted",
@@ -55,12 +55,12 @@ _TITLES = {
 _BODIES = {
     "en": {
         "back": "The connection to the printer was lost and is back.",
-        "bed": "{file} is next in the queue and starts when somebody says that the bed is clear.",
+        "bed": "{file} is next in the queue and starts when the bed is confirmed to be clear.",
         "runaway": "Thermal runaway: turn the printer off, and look at heater and thermistor before the next print.",
         "stop": "Cut the printer's power if it moves or heats.",
         "not_cut": "Cut the printer's power by hand.",
         "power_soon": "The printer is idle and cold. Any command cancels it.",
-        "disk": "{free} are free. Delete files, or prints and timelapses will fail.",
+        "disk": "Only {free} free. Delete files, or prints and timelapses will fail.",
         "test": "This is what messages from this printer look like.",
         "took": "It took {time}.",
         "after": "After {time}.",
@@ -87,12 +87,12 @@ _BODIES = {
 
 _ENDS = ("done", "failed", "interrupted", "cancelled")
 _MINUTE = 60
-_SOME_GRAMS = 0.5  # less is what a slicer writes that was told no density
+_MIN_GRAMS = 0.5  # slicers that know no density write less
 _METRE, _MIB, _GIB = 1000, 2**20, 2**30
 
 
 def title_of(notice: UserNotice, language: str) -> str:
-    """Return the title: which printer, and what has happened."""
+    """Return the title: the printer, and the event."""
     about = notice.about
     named = {"file": one_line(about.get("file") or "?", 80), "device": one_line(about.get("device") or "?", 40)}
     title = _TITLES[language][notice.what].format_map(named)
@@ -101,12 +101,12 @@ def title_of(notice: UserNotice, language: str) -> str:
 
 
 def body_of(notice: UserNotice, language: str, unsaid: int = 0) -> str:
-    """Return the body: why, how long, how much filament.
+    """Return the body: reason, duration, filament.
 
     Args:
-        notice: what has happened.
+        notice: the event.
         language: one of LANGUAGES.
-        unsaid: how many of the class were not told before this one.
+        unsaid: number of earlier notices of this class that were not sent.
     """
     words, about = _BODIES[language], notice.about
     lines = [_first(notice, words)]
@@ -133,7 +133,7 @@ def _first(notice: UserNotice, words: Mapping[str, str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 3 h 12 min, 4 min, 20 s."""
+    """Return a duration as people say it: 3 h 12 min, 4 min, 20 s."""
     whole = max(0, round(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -149,13 +149,13 @@ def size(amount: float | None) -> str:
 
 
 def _filament(used: Any, language: str) -> str:
-    """Return what each tool has used: 12.3 m, 36 g PLA."""
+    """Return the filament that each tool has used: 12.3 m, 36 g PLA."""
     shown = []
     for each in used:
         if not each.get("length"):
             continue
         length = f"{each['length'] / _METRE:.1f} m"
-        weight = f", {each['weight']:.0f} g" if (each.get("weight") or 0) >= _SOME_GRAMS else ""
+        weight = f", {each['weight']:.0f} g" if (each.get("weight") or 0) >= _MIN_GRAMS else ""
         material = f" {one_line(each['material'], 20)}" if each.get("material") else ""
         shown.append((length.replace(".", ",") if language == "de" else length) + weight + material)
     return " + ".join(shown)
