@@ -121,7 +121,7 @@ class Ledger:
         return False
 
     def answered(self, spool: int, used: float) -> bool:
-        """Settle a report by its answer, the spool's used length; False: it does not fit, so the report stays pending."""
+        """Settle a report by its answer, the spool's used length; False: it does not fit, and the report stays open."""
         report = self.pending[spool]
         if abs(used - report.before - report.mm) > _slack(report.mm) and not (
             report.tries > 1 and self._is_twice(report, used)

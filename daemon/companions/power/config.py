@@ -1,4 +1,4 @@
-"""The sections [power] and [sensors]."""
+"""The sections [power] and [sensors] of the configuration file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -41,90 +41,89 @@ _ALWAYS = ("name", "type", "role", "timeout_s")
 class DeviceConfig:
     """A switch."""
 
-    name: str = option("", "What people call it.")
-    type: str = option("", "What it is.", choices=TYPES)
+    name: str = option("", "Its name, for people.")
+    type: str = option("", "Kind of switch.", choices=TYPES)
     role: str = option(
         "",
-        "printer: the printer's own power, with its rules; there may be one. Empty: printer where it is alone.",
+        "printer: the printer's own power, with its rules; at most one. Empty: printer, if it is the only switch.",
         choices=("", "printer", "other"),
     )
-    address: str = option("", "Where it is, like plug.local or http://192.168.1.20; for mqtt the broker, host:1883.")
+    address: str = option("", "Its address, like plug.local or http://192.168.1.20; for mqtt the broker's, host:1883.")
     channel: int = option(
-        0, "Which of its relays: Tasmota counts from 1 (0: the only one), Shelly from 0.", low=0, high=64
+        0, "Number of the relay: Tasmota counts from 1 (0: the only one), Shelly from 0.", low=0, high=64
     )
-    user: str = option("", "User name; empty: admin, if it asks for one.")
+    user: str = option("", "User name; empty: admin, if the device requires one.")
     password_file: str = option("", "File with its password, or with Home Assistant's token.")
     timeout_s: float = option(5.0, "Timeout for its answer, in seconds.", low=0.1, high=60)
     method: str = option("GET", "HTTP method of the URLs.", choices=("GET", "POST", "PUT"))
     on_url: str = option("", "URL that switches it on.")
     off_url: str = option("", "URL that switches it off.")
-    on_body: str = option("", "Body that is sent there; JSON if it begins with a brace.")
-    off_body: str = option("", "What is sent there.")
-    state_url: str = option("", "URL that tells whether it is on; empty: that is not known.")
-    state_key: str = option("", "Where its state is in a JSON answer, like relays.0.ison; empty: anywhere in the text.")
-    state_on: str = option("on", "What the answer says when it is on.")
-    state_off: str = option("off", "What it says when it is off; any other answer counts as not known.")
+    on_body: str = option("", "Body of the request to on_url; JSON if it begins with a brace.")
+    off_body: str = option("", "Body of the request to off_url.")
+    state_url: str = option("", "URL that returns its state; empty: the state is unknown.")
+    state_key: str = option("", "Place of the state in a JSON answer, like relays.0.ison; empty: anywhere in the text.")
+    state_on: str = option("on", "Text of the answer when it is on.")
+    state_off: str = option("off", "Text of the answer when it is off; after any other answer the state is unknown.")
     topic: str = option("", "MQTT topic of a Tasmota device.")
     command_topic: str = option("", "MQTT topic that switches any other device.")
-    state_topic: str = option("", "MQTT topic where that tells its state.")
-    query_topic: str = option("", "MQTT topic that asks it for its state.")
-    available_topic: str = option("", "MQTT topic that says online or offline.")
-    payload_on: str = option("ON", "What switches it on, and what it says when it is.")
-    payload_off: str = option("OFF", "The same for off.")
+    state_topic: str = option("", "MQTT topic with its state.")
+    query_topic: str = option("", "MQTT topic that asks for its state.")
+    available_topic: str = option("", "MQTT topic with online or offline.")
+    payload_on: str = option("ON", "Payload that switches it on, and its state when it is on.")
+    payload_off: str = option("OFF", "Payload that switches it off, and its state when it is off.")
     entity: str = option("", "Home Assistant's name of the switch, like switch.printer.")
-    on_command: tuple[str, ...] = option((), 'Program that switches it on, like ["uhubctl", "-a", "on"]; no shell.')
+    on_command: tuple[str, ...] = option((), 'Program that switches it on, like ["uhubctl", "-a", "on"].')
     off_command: tuple[str, ...] = option((), "Program that switches it off.")
-    state_command: tuple[str, ...] = option((), "Program that prints whether it is on.")
-    relay: str = option(
-        "printer", "Instance of nozzled-relay@.service that holds the line of a relay on this computer's GPIO."
-    )
+    state_command: tuple[str, ...] = option((), "Program that prints its state.")
+    relay: str = option("printer", "Instance of nozzled-relay@.service that controls a relay at this computer's GPIO.")
 
 
 @dataclass(frozen=True, slots=True)
 class PowerConfig:
-    """Power of the printer and what is beside it, by `nozzled power`."""
+    """Power of the printer and other devices; `nozzled power serve` switches it."""
 
     devices: tuple[DeviceConfig, ...] = option((), "The switches.", each=DeviceConfig)
-    poll_s: float = option(5.0, "Seconds between two looks at each.", low=1, high=600)
+    poll_s: float = option(5.0, "Seconds between queries of a switch's state.", low=1, high=600)
     locked_while_printing: bool = option(
-        default=True, doc="The printer stays on while it prints, pauses, heats or is hot, unless it is forced."
+        default=True, doc="Refuse to switch the printer off while it prints, is paused, heats or is hot, unless forced."
     )
     auto_off: bool = option(default=False, doc="Switch the printer off when it is idle and cold.")
-    idle_min: float = option(30.0, "Minutes without a print, a target or a command before that.", low=1, high=1440)
-    cold_c: float = option(50.0, "Below this, in °C, hotends count as cold.", low=25, high=80)
-    announce_s: float = option(
-        60.0, "Seconds from the announcement until then; any command cancels it.", low=10, high=3600
+    idle_min: float = option(
+        30.0, "Minutes without print, target and command before the printer is switched off.", low=1, high=1440
     )
-    before_off: tuple[str, ...] = option((), "Commands that are sent to the printer before that.", gcode=True)
+    cold_c: float = option(50.0, "Temperature in °C below which hotends count as cold.", low=25, high=80)
+    announce_s: float = option(
+        60.0, "Seconds between announcement and automatic off; any command cancels it.", low=10, high=3600
+    )
+    before_off: tuple[str, ...] = option((), "Commands for the printer before it is switched off.", gcode=True)
     on_when_job_queued: bool = option(
-        default=False, doc="Switch the printer on when the queue has something to print, and connect."
+        default=False, doc="Switch the printer on and connect it when a file is added to the queue."
     )
     on_before_connect: bool = option(default=False, doc="Switch the printer on before it is connected.")
-    connect_after_on: bool = option(default=True, doc="Connect the printer when somebody has switched it on.")
-    port_wait_s: float = option(30.0, "Seconds that its port may take to appear.", low=1, high=600)
+    connect_after_on: bool = option(default=True, doc="Connect the printer after it was switched on.")
+    port_wait_s: float = option(30.0, "Seconds to wait for its port.", low=1, high=600)
     cut_unconfirmed_stop: bool = option(
         default=False,
-        doc="Switch the printer off when it did not confirm an emergency stop. A hotend that is hot loses its fan, and "
-        "may clog.",
+        doc="Switch the printer off when it does not confirm an emergency stop. A hot hotend then has no fan and may "
+        "clog.",
     )
     cut_heater_fault: bool = option(
-        default=False, doc="Switch the printer off when its firmware has halted because of a heater. As above."
+        default=False,
+        doc="Switch the printer off when its firmware has halted because of a heater. A hot hotend may clog.",
     )
-    cut_after_s: float = option(
-        5.0, "Seconds that a stop by the button may take to be confirmed before that.", low=1, high=60
-    )
+    cut_after_s: float = option(5.0, "Seconds to wait for the confirmation of a stop by the button.", low=1, high=60)
 
     def switches(self) -> tuple[DeviceConfig, ...]:
-        """Return the devices with their roles: one alone is the printer's power, unless it says other."""
+        """Return the devices with their roles: a single one is the printer's power, unless its role is other."""
         if len(self.devices) == 1 and not self.devices[0].role:
             return (replace(self.devices[0], role="printer"),)
         return self.devices
 
     def check(self) -> None:
-        """Refuse what does not fit together.
+        """Check keys that depend on each other.
 
         Raises:
-            ConfigError: says what.
+            ConfigError: they contradict each other.
         """
         for number, device in enumerate(self.devices, 1):
             _check(device, f"power.devices[{number}]")
@@ -136,39 +135,37 @@ class PowerConfig:
 class FilamentConfig:
     """A filament sensor."""
 
-    name: str = option("filament", "What people call it.")
+    name: str = option("filament", "Its name, for people.")
     pin: str = option("", "Its input, like GPIO17.")
-    pull_up: bool = option(default=True, doc="The contact closes to ground.")
+    pull_up: bool = option(default=True, doc="The contact connects the pin to ground.")
     closed_means_filament: bool = option(default=True, doc="The contact is closed while there is filament.")
-    debounce_s: float = option(1.0, "Seconds that the contact has to stay so before it counts.", low=0.5, high=2)
+    debounce_s: float = option(1.0, "Seconds for which the contact must be stable.", low=0.5, high=2)
     action: str = option(
         "pause",
-        "pause: the print pauses as by the button; m600: the printer changes its filament by its own command.",
+        "On runout: pause pauses the print; m600 starts the printer's own filament change.",
         choices=("pause", "m600"),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SensorsConfig:
-    """Inputs on this computer's GPIO, by `nozzled power`."""
+    """Inputs at this computer's GPIO; `nozzled power serve` reads them."""
 
     filament: tuple[FilamentConfig, ...] = option((), "Filament sensors.", each=FilamentConfig)
-    stop_pin: str = option(
-        "", "Input of a stop button, like GPIO27: a contact to ground that is closed until somebody pushes it."
-    )
-    stop_debounce_s: float = option(0.02, "Seconds that it has to be open before it counts.", low=0, high=0.5)
+    stop_pin: str = option("", "Input of a stop button, like GPIO27: a contact to ground that opens when it is pushed.")
+    stop_debounce_s: float = option(0.02, "Seconds for which it must be open.", low=0, high=0.5)
 
     def check(self) -> None:
-        """Refuse what does not fit together.
+        """Check keys that depend on each other.
 
         Raises:
-            ConfigError: says what.
+            ConfigError: they contradict each other.
         """
         pins = [sensor.pin for sensor in self.filament] + ([self.stop_pin] if self.stop_pin else [])
         if "" in pins:
-            raise ConfigError("sensors.filament: each needs its pin, like GPIO17")
+            raise ConfigError("sensors.filament: pin is missing, like GPIO17")
         if twice := next((pin for pin in pins if pins.count(pin) > 1), ""):
-            raise ConfigError(f"sensors: {twice} is named twice")
+            raise ConfigError(f"sensors: {twice} is used twice")
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> tuple[PowerConfig, SensorsConfig]:
@@ -187,17 +184,17 @@ def read(path: Path | None, environ: Mapping[str, str]) -> tuple[PowerConfig, Se
 
 def _check(device: DeviceConfig, key: str) -> None:
     if not device.name.strip():
-        raise ConfigError(f"{key}: a name is missing")
+        raise ConfigError(f"{key}: name is missing")
     if not device.type:
-        raise ConfigError(f"{key}: a type is missing; there are {', '.join(TYPES)}")
+        raise ConfigError(f"{key}: type is missing; must be one of {', '.join(TYPES)}")
     for name in _NEEDS[device.type]:
         if not getattr(device, name):
-            raise ConfigError(f"{key}, {device.name}: {name} is missing, which {device.type} needs")
+            raise ConfigError(f"{key}, {device.name}: type {device.type} needs {name}")
     allowed = (*_ALWAYS, *_NEEDS[device.type], *_ALLOWS[device.type])
     for field in fields(device):
         if field.name not in allowed and getattr(device, field.name) != field.default:
-            raise ConfigError(f"{key}, {device.name}: {field.name} is not used by {device.type}")
+            raise ConfigError(f"{key}, {device.name}: type {device.type} does not use {field.name}")
     if device.type == "mqtt" and bool(device.topic) == bool(device.command_topic):
-        raise ConfigError(f"{key}, {device.name}: either topic (of a Tasmota device) or command_topic is needed")
+        raise ConfigError(f"{key}, {device.name}: set either topic (of a Tasmota device) or command_topic")
     if device.state_on.casefold() == device.state_off.casefold() or not device.state_on or not device.state_off:
         raise ConfigError(f"{key}, {device.name}: state_on and state_off must differ and must not be empty")

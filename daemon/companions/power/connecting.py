@@ -1,4 +1,4 @@
-"""Connecting: the printer was switched on; its port appears after some seconds, and is connected then."""
+"""Connects the printer after it was switched on, as soon as its port appears."""
 
 import asyncio
 
@@ -12,23 +12,23 @@ log = structlog.get_logger()
 
 
 class Connecting:
-    """One attempt at a time, of several tries."""
+    """Connects to the printer, retrying until its port is there."""
 
     def __init__(self, client: OctoPrintClient, patience: float) -> None:
-        """Prepare; `patience` is how many s the port may take to appear."""
+        """Prepare; `patience` is the time in s for the port to appear."""
         self._client = client
         self._patience = patience
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, port: object = None, baudrate: object = None) -> None:
-        """Connect, as soon as there is something to be connected to; nobody waits for it."""
+        """Start connecting, in the background."""
         self.stop()
         wanted = port if isinstance(port, str) else None
         rate = baudrate if isinstance(baudrate, int) and not isinstance(baudrate, bool) else None
         self._task = asyncio.create_task(self._connect(wanted, rate))
 
     def stop(self) -> None:
-        """Give it up."""
+        """Stop connecting."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -1,8 +1,8 @@
-"""Emergency: the stop button's way to the printer. It crosses no queue, and does not end before there is an answer.
+"""Carries the push of a stop button to the printer, past all queues, and repeats it until it is confirmed.
 
-First the core's own socket, which is on this computer and is answered in a turn of its loop, whatever the front is
-about; and the API where the core has not taken it at once, which is the only way to another computer. Not both: what a
-front that hangs hears too late would stop a printer that somebody has begun with anew.
+The core's own socket comes first: it is on this computer, and the core answers it within a turn of its loop, whatever
+the front is doing. If the core has not accepted the stop at once, it goes through the API, which is also the only way
+to another computer. It does not go both ways: a front that hangs could act on it much later, and stop another print.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ import structlog
 from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.power.stopping import Stopping
 
-ANSWER = 4.0  # s; the core knows after 3 whether the board has confirmed
-AT_ONCE = 0.25  # s in which the core says that it has taken the stop
+ANSWER_TIMEOUT_S = 4.0  # the core knows after 3 s whether the board has confirmed
+ACCEPT_TIMEOUT_S = 0.25  # for the core to accept the stop
 
 log = structlog.get_logger()
 
 
 class Emergency:
-    """Has the printer stopped."""
+    """Stops the printer."""
 
     def __init__(
         self,
@@ -35,11 +35,11 @@ class Emergency:
         """Prepare.
 
         Args:
-            client: the front.
-            socket: the core's; None: there is none on this computer.
-            cut_after: s until the power is cut where the stop is not confirmed; None: it never is.
-            cut: cuts it.
-            changed: is called when there is something else to tell.
+            client: of the front.
+            socket: the core's; None: the core is on another computer.
+            cut_after: s after which the power is cut if the stop is not confirmed; None: never.
+            cut: cuts the power.
+            changed: is called when the state has changed.
         """
         self._client = client
         self._socket = socket
@@ -52,11 +52,11 @@ class Emergency:
 
     @property
     def direct(self) -> bool:
-        """There is a way that does not go through the front."""
+        """The core can be reached without the front."""
         return self._socket is not None and self._socket.is_socket()
 
     def stop(self) -> None:
-        """Stop the printer; nobody waits for it. One that is under way is not begun anew."""
+        """Stop the printer, in the background; a stop that is under way is not repeated."""
         if self.now is not None and not self.now.confirmed and self._tasks:
             return
         log.warning("power.stop_button")
@@ -68,13 +68,13 @@ class Emergency:
         self.changed()
 
     def on_stop_ended(self, *, confirmed: bool) -> None:
-        """Take what the front tells of a stop."""
+        """Note the result of a stop."""
         if self.now is not None and confirmed:
             self.now.confirmed = True
             self.changed()
 
     def end(self) -> None:
-        """Give up: the process ends."""
+        """Give up, as the process ends."""
         for task in self._tasks:
             task.cancel()
 
@@ -98,7 +98,7 @@ class Emergency:
         if self._socket is None:
             return
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._ask(self._socket)
         except (OSError, TimeoutError) as error:
             log.warning("power.stop_not_taken", by="core", reason=str(error) or "it did not answer")
@@ -113,7 +113,7 @@ class Emergency:
                     self._taken.set()
                 if word == b"confirmed\n":
                     self.on_stop_ended(confirmed=True)
-        except ValueError:  # a line without an end
+        except ValueError:  # a line that is too long
             return
         finally:
             writer.close()
@@ -123,12 +123,12 @@ class Emergency:
     async def _by_front(self) -> None:
         if self.direct:
             with suppress(TimeoutError):
-                async with asyncio.timeout(AT_ONCE):
+                async with asyncio.timeout(ACCEPT_TIMEOUT_S):
                     await self._taken.wait()
             if self._taken.is_set():
                 return
         try:
-            async with asyncio.timeout(ANSWER):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._client.printer.send("M112")
         except (ClientError, TimeoutError) as error:
             log.warning("power.stop_not_taken", by="front", reason=str(error) or "it did not answer")

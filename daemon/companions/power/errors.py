@@ -1,7 +1,7 @@
-"""What goes wrong with switches; the text is a sentence for the user, and never has a password in it."""
+"""Errors of switches; the text is a sentence for the user, and never contains a password."""
 
 from daemon.errors import ServiceError
 
 
 class DeviceError(ServiceError):
-    """A switch does not answer, answers nonsense, or does not do as it is told; says which, and what it said."""
+    """A switch does not answer, answers nonsense, or does not switch; names it, and quotes its answer."""

@@ -1,4 +1,4 @@
-"""Power: the switches, the printer's automatic off, and what people and programs ask for."""
+"""The companion `power`: switches, the printer's automatic off, and clients' requests."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -26,17 +26,17 @@ PLUGIN = "psucontrol"  # OctoPrint's, whose apps show their switch
 CHANGED = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
 HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults of heaters, by `halt_kind`
-CLOSE = 1.0  # s between two looks at the printer while its end is announced
-FAR = 5.0  # s otherwise
-QUEUE = 10.0  # s between two looks at the queue
-ROUNDED = 0.05  # s by which the front's word of our own commands may be off: ages are told in hundredths
-LONGEST = 9.0  # s that what is asked for may take; the front waits 10
+ANNOUNCED_EVERY_S = 1.0  # between two looks at the printer while an off is announced
+EVERY_S = 5.0  # otherwise
+QUEUE_EVERY_S = 10.0  # between two looks at the queue
+ROUNDING_S = 0.05  # error of the age of our own commands: the front rounds ages to hundredths of a second
+REQUEST_TIMEOUT_S = 9.0  # the front waits 10 s
 
 log = structlog.get_logger()
 
 
 class Power(Companion):
-    """The companion."""
+    """Controls the printer's power and other switches."""
 
     name = "power"
 
@@ -52,12 +52,12 @@ class Power(Companion):
         """Prepare.
 
         Args:
-            client: the front.
-            folder: of its own.
-            config: [power].
-            switches: as configured.
+            client: of the front.
+            folder: its own.
+            config: the section [power].
+            switches: the configured ones.
             wall: the date, in s.
-            emergency: does what a stop takes.
+            emergency: stops the printer.
         """
         super().__init__(client, folder)
         self._config = config
@@ -72,15 +72,15 @@ class Power(Companion):
         self._plan = OffPlan()
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
         self._told_on: bool | None = None
-        self._going_off = False  # by itself: the announcement is over
-        self._went = asyncio.Event()  # nothing goes off by itself at this moment
-        self._went.set()
-        self._offs = 0  # that are under way
-        self._put_offs = 0  # times that somebody or something has put an off by itself off
+        self._going_off = False  # an automatic off is being carried out
+        self._settled = asyncio.Event()  # set while no automatic off is being carried out
+        self._settled.set()
+        self._offs = 0  # number of offs that are being carried out
+        self._postponements = 0  # number of times that an automatic off was postponed
         self._look_soon = asyncio.Event()
         self.inputs: Inputs | None = None
 
-    # -- what goes on ----------------------------------------------------------------------------------------
+    # -- watching --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Watch the switches and the printer."""
@@ -106,7 +106,7 @@ class Power(Companion):
             await asyncio.sleep(self._config.poll_s)
 
     async def _listen(self) -> None:
-        """Hear what concerns power; the rest of what the front tells is not asked for."""
+        """Receive the events that concern power; other messages are not subscribed to."""
         async for message in self.messages({"state": False, "events": EVENTS, "plugins": False}):
             self._on_message(message)
 
@@ -121,7 +121,7 @@ class Power(Companion):
         if self.inputs is not None:
             self.inputs.on_event(name)
         if name in ("PrintStarted", "PrintResumed", "Connected"):
-            self._put_off()
+            self._postpone()
         if name in ("PrintStarted", "PrintResumed") and self.printer is not None and self.printer.doubtful:
             self._begin(self.printer.stay_on())
         if name == "EmergencyStop":
@@ -135,7 +135,7 @@ class Power(Companion):
                 self.cut("the firmware has halted because of a heater")
 
     def cut(self, why: str) -> None:
-        """Switch the printer off now, whatever it does."""
+        """Switch the printer off at once, whatever its state."""
         if self.printer is not None:
             self._begin(self._cut(self.printer, why))
 
@@ -151,27 +151,29 @@ class Power(Companion):
         await switch.look()
         self.changed()
 
-    # -- off by itself ---------------------------------------------------------------------------------------
+    # -- automatic off ---------------------------------------------------------------------------------------
 
     async def _automatic(self, switch: Switch) -> None:
         while True:
-            seen = await self.watch.look()  # also for the lock: what was hot when the connection ended is so still
+            seen = (
+                await self.watch.look()
+            )  # also for the lock, which needs the last temperatures before a disconnection
             if self._config.auto_off:
                 self._plan = self._auto.look(self._loop.time(), seen, on=switch.state)
             if self._plan.due:
                 await self._off_by_itself(switch)
             self.changed()
             self._look_soon.clear()
-            pause = CLOSE if self._plan.off_at is not None else FAR
+            pause = ANNOUNCED_EVERY_S if self._plan.off_at is not None else EVERY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._look_soon.wait()
 
     async def _off_by_itself(self, switch: Switch) -> None:
-        """Say the last words, look once more, switch off, and see that it is."""
-        self._going_off, put_offs = True, self._put_offs
-        self._went.clear()
-        self._plan = OffPlan(reason="it is being switched off")
+        """Send `before_off`, check the printer once more, switch it off, and verify that."""
+        self._going_off, postponements = True, self._postponements
+        self._settled.clear()
+        self._plan = OffPlan(reason="being switched off")
         self.changed()
         if self._config.before_off:
             try:
@@ -180,14 +182,14 @@ class Power(Companion):
                 log.warning("power.last_words", reason=str(error))
                 self._stay_on()
                 return
-        began = self._loop.time()  # commands from now on are somebody else's
+        began = self._loop.time()  # later commands are a client's
         if self._config.before_off:
-            await asyncio.sleep(CLOSE)
+            await asyncio.sleep(ANNOUNCED_EVERY_S)
 
         async def still() -> str | None:
             seen = await self.watch.look()
-            if self._put_offs != put_offs or (seen.commanded_at or 0.0) > began + ROUNDED:
-                return "the printer is wanted"
+            if self._postponements != postponements or (seen.commanded_at or 0.0) > began + ROUNDING_S:
+                return "the printer is in use again"
             return unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
 
         try:
@@ -203,12 +205,12 @@ class Power(Companion):
             self._stay_on()
 
     async def _turn_off(self, switch: Switch, still: Still | None) -> None:
-        """Switch the printer off; the front lets no print begin meanwhile. Raises as `Switch.turn`."""
+        """Switch the printer off; meanwhile the front refuses to start a print. Raises as `Switch.turn`."""
         self._offs += 1
         try:
             self.changed()
             if not await self.tell_now() and still is not None:
-                raise Withdrawn("a print may be beginning, as nozzled has not said that none will")
+                raise Withdrawn("a print may be starting: nozzled has not confirmed that it starts none")
             await switch.turn(on=False, still=still)
         finally:
             self._offs -= 1
@@ -216,23 +218,23 @@ class Power(Companion):
 
     def _stay_on(self) -> None:
         self._going_off = False
-        self._went.set()
-        self._put_off()
+        self._settled.set()
+        self._postpone()
 
-    def _put_off(self) -> None:
+    def _postpone(self) -> None:
         self._auto.cancel(self._loop.time())
-        self._put_offs += 1
+        self._postponements += 1
         if not self._going_off:
             self._plan = OffPlan()
         self._look_soon.set()
 
-    # -- on by itself ----------------------------------------------------------------------------------------
+    # -- automatic on ----------------------------------------------------------------------------------------
 
     async def _watch_queue(self, switch: Switch) -> None:
-        """Switch on when something has come to the queue: what waited when the power went off waits for a person."""
+        """Switch on when the queue changes and has an entry. Entries that waited at power-off do not count."""
         known: object = None
         while True:
-            with suppress(ClientError, TypeError, KeyError, DeviceError):  # it is tried again
+            with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
                 queue = await self.client.get("/api/queue")
                 waits = not queue["paused"] and any(each["state"] == "waiting" for each in queue["entries"])
                 if switch.state is False and waits and known not in (None, queue["revision"]):
@@ -240,26 +242,26 @@ class Power(Companion):
                     await switch.turn(on=True)
                     self.connecting.begin()
                 known = queue["revision"]
-            await asyncio.sleep(QUEUE)
+            await asyncio.sleep(QUEUE_EVERY_S)
 
-    # -- what is asked for -----------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------
 
     async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
-        """Switch, cancel an announcement, connect; `force` goes over the lock."""
+        """Switch, cancel an announced off, or connect; `force` overrides the lock."""
         if do not in ("on", "off", "toggle", "cancel", "connect"):
-            raise Refusal(400, f"power does on, off, toggle, cancel and connect, not {do[:40]!r}")
+            raise Refusal(400, f"unknown command {do[:40]!r}; power has on, off, toggle, cancel and connect")
         if scope == "read":
-            raise Refusal(403, "this key may only read; switching needs scope control")
+            raise Refusal(403, "switching needs a key of scope control; this key may only read")
         if do == "cancel":
             await self._cancel()
             return DONE
         switch = self._find(given.get("device"))
         on = {"on": True, "connect": True, "off": False}.get(do, switch.state is not True)
         try:
-            async with asyncio.timeout(LONGEST):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 await self._switch(switch, on=on, force=given.get("force") is True)
         except TimeoutError:
-            raise Refusal(503, f"{switch.name} has not answered within {LONGEST:g} s") from None
+            raise Refusal(503, f"{switch.name} did not answer within {REQUEST_TIMEOUT_S:g} s") from None
         except DeviceError as error:
             raise Refusal(503, str(error)) from error
         finally:
@@ -270,7 +272,7 @@ class Power(Companion):
 
     async def _switch(self, switch: Switch, *, on: bool, force: bool) -> None:
         if on or not switch.is_printer:
-            self._put_off()
+            self._postpone()
             await switch.turn(on=on)
             return
 
@@ -279,30 +281,30 @@ class Power(Companion):
             return refusal(seen, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
 
         try:
-            if not force and (reason := await still()) is not None:  # said at once, whatever the switch is about
+            if not force and (reason := await still()) is not None:  # refuse at once, even if the switch is busy
                 raise Withdrawn(reason)  # noqa: TRY301 - as what the switch raises
             self.connecting.stop()
-            self._put_off()
+            self._postpone()
             await self._turn_off(switch, None if force else still)
         except Withdrawn as error:
-            stays = "was told to go off before that, and is told to be on again." if error.sent else "stays on."
+            stays = "had been told to switch off, and is switched on again." if error.sent else "stays on."
             text = f'{error.reason}: {switch.name} {stays} Send "force": true to switch it off anyway'
             raise Refusal(409, text) from error
 
     async def _cancel(self) -> None:
-        """Keep the printer on; where it is being switched off by now, see whether it was."""
+        """Keep the printer on; if it is being switched off already, wait for the result."""
         going_off = self._going_off
-        self._put_off()
+        self._postpone()
         self.changed()
         if not going_off or self.printer is None:
             return
         try:
-            async with asyncio.timeout(LONGEST):
-                await self._went.wait()
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await self._settled.wait()
         except TimeoutError:
-            raise Refusal(503, f"{self.printer.name} is being switched off, and does not answer") from None
+            raise Refusal(503, f"{self.printer.name} is being switched off and does not answer") from None
         if self.printer.state is not True:
-            raise Refusal(409, f"it is too late: {self.printer.name} has been switched off")
+            raise Refusal(409, f"too late: {self.printer.name} has been switched off")
 
     def _find(self, name: object) -> Switch:
         if name is None:
@@ -310,17 +312,17 @@ class Power(Companion):
                 return self.printer
             if len(self.switches) == 1:
                 return next(iter(self.switches.values()))
-            raise Refusal(400, "name a device, as none of them is the printer's power")
+            raise Refusal(400, "name a device: none of them has the role of the printer")
         found = self.switches.get(str(name).casefold())
         if found is None:
             there = ", ".join(switch.name for switch in self.switches.values())
             raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {there or 'none'}")
         return found
 
-    # -- what is told ----------------------------------------------------------------------------------------
+    # -- state -----------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Tell what is so, and what apps of OctoPrint's plug-in know of it."""
+        """Report the state, also as OctoPrint's plugin would, for its apps."""
         printer = self.printer
         if (at := self._plan.off_at) != self._off_at[0]:
             self._off_at = (at, None if at is None else round(self._wall() + at - self._loop.time()))

@@ -1,4 +1,4 @@
-"""What nozzled says of the printer, at this moment: one question, with the age of what is told."""
+"""The current state of the printer, by one request, with the age of its values."""
 
 import asyncio
 import math
@@ -8,13 +8,13 @@ from typing import Any
 from daemon.client import ClientError, Conflict, OctoPrintClient
 from daemon.companions.power.rules import HeaterSeen, PrinterNow
 
-SAME = 0.5  # s by which two estimates of the same moment may differ
+TOLERANCE_S = 0.5  # between two estimates of the same moment
 BUSY = ("printing", "paused", "pausing", "resuming", "cancelling", "finishing")
-PATIENCE = 5.0  # s
+TIMEOUT_S = 5.0  # s
 
 
 class PrinterWatch:
-    """Asks, and remembers when the last command was."""
+    """Reads the printer's state, and remembers the times of the last command and temperature report."""
 
     def __init__(self, client: OctoPrintClient) -> None:
         self._client = client
@@ -23,9 +23,9 @@ class PrinterWatch:
         self.seen = PrinterNow()
 
     async def look(self) -> PrinterNow:
-        """Return the printer as it is; what cannot be found out is not known."""
+        """Return the printer's state; unknown if there is no valid answer."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_S):
                 self.seen = await self._look()
         except (ClientError, TimeoutError, TypeError, ValueError, AttributeError, KeyError):
             self.seen = PrinterNow()
@@ -52,15 +52,15 @@ class PrinterWatch:
         )
 
     async def _absent(self) -> PrinterNow:
-        """Return a printer that is not connected; nobody knows of it while the part of nozzled is away that has it."""
+        """Return the state without a connected printer; it is unknown while the core is away."""
         job = await self._client.get("/api/job")
         text = str(job["state"])
         known = not (text == "Offline" and job.get("error"))
         return PrinterNow(known=known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
 
     def _last_command(self, at: float | None) -> float | None:
-        """Return when that was: it is computed from an age, and is not to move with each answer."""
-        if at is not None and (self._commanded is None or at > self._commanded + SAME):
+        """Return when the last command was; it is computed from an age, and must not change with each answer."""
+        if at is not None and (self._commanded is None or at > self._commanded + TOLERANCE_S):
             self._commanded = at
         return self._commanded if at is not None else None
 

@@ -1,20 +1,20 @@
-"""When the printer may be switched off, and when it is switched off by itself. Pure; the time is passed in.
+"""Rules for switching the printer off, on request and automatically. Pure; the time is passed in.
 
-What is not known speaks against it: a line that is lost is not idle, and a printer that says nothing is not cold.
+Anything unknown forbids it: a lost connection is not idle, and a printer that reports no temperature is not cold.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-FRESH = 10.0  # s that a report of temperatures counts
-COOLS = 600.0  # s after the end of a connection in which what was hot counts as hot
-PLAUSIBLE = 0.0  # °C; a thermistor that is not there reads less
+FRESH_S = 10.0  # age up to which a temperature report counts as current
+COOLING_S = 600.0  # after a disconnection, for which the last temperatures count
+MIN_PLAUSIBLE_C = 0.0  # a missing thermistor reads less
 
 
 @dataclass(frozen=True, slots=True)
 class HeaterSeen:
-    """A reading, in °C; None: not told."""
+    """A reading, in °C; None: not reported."""
 
     actual: float | None = None
     target: float | None = None
@@ -22,16 +22,16 @@ class HeaterSeen:
 
 @dataclass(frozen=True, slots=True)
 class PrinterNow:
-    """The printer, as far as it is known.
+    """The state of the printer, as far as it is known.
 
     Attributes:
-        known: nozzled says what follows; False: it does not answer, or not yet.
+        known: the other values are valid; False: nozzled does not answer, or not yet.
         ready: the printer is connected and answers.
-        busy: it prints, pauses, goes on, is cancelled or prints from its own card.
+        busy: it prints, pauses, resumes, is cancelled or prints from its own card.
         text: its state in words.
-        heaters: the last report, by OctoPrint's names; of the connection before where there is none now.
-        heaters_at: when that came; None: none did.
-        commanded_at: when a client has sent a command last; None: not known.
+        heaters: the last report, by OctoPrint's names; without a connection that of the previous one.
+        heaters_at: when that report came; None: there was none.
+        commanded_at: when a client last sent a command; None: unknown.
     """
 
     known: bool = False
@@ -48,37 +48,37 @@ class PrinterNow:
 
 
 def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str | None:
-    """Return why a person should not switch the printer off now, None: nothing speaks against it.
+    """Return why a user must not switch the printer off now; None: it is allowed.
 
     Args:
         seen: the printer.
         now: the time.
         cold: °C below which hotends count as cold.
-        locked: the printer stays on while it prints.
+        locked: `locked_while_printing`.
     """
     if not locked:
         return None
     if not seen.known:
-        return "it is not known whether the printer is printing, as nozzled does not say"
+        return "nozzled does not answer, so the printer may be printing"
     if seen.busy:
         return f"the printer is busy ({seen.text})"
     if seen.heaters_at is None:
-        return None  # it does not print by this line, and nothing better is known of it: a person may
-    # nothing cools by saying nothing: the last report counts, whatever its age
+        return None  # it is not printing for nozzled, and its temperatures were never known: leave it to the user
+    # without new reports it may still be hot: the last report counts, whatever its age
     age = now - seen.heaters_at
-    if not seen.ready and age > COOLS:
+    if not seen.ready and age > COOLING_S:
         return None
-    ago = f", {age:.0f} s ago" if age > FRESH else ""
+    ago = f", {age:.0f} s ago" if age > FRESH_S else ""
     if aimed := _aimed(seen):
         return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C{ago}"
     hot = next(((name, each) for name, each in seen.tools().items() if (each.actual or 0.0) >= cold), None)
     if hot is not None:
-        return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}: without its fan a hot hotend may clog"
+        return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}, and a hot hotend may clog without its fan"
     return None
 
 
 def unrest(seen: PrinterNow, now: float) -> str | None:
-    """Return what keeps the printer from counting as idle, None: nothing."""
+    """Return why the printer does not count as idle; None: it is idle."""
     if not seen.known:
         return "nozzled does not answer"
     if seen.busy:
@@ -86,32 +86,33 @@ def unrest(seen: PrinterNow, now: float) -> str | None:
     if not seen.ready:
         return "the printer is not connected"
     if seen.commanded_at is None:
-        return "it is not known when the last command was"
-    if seen.heaters_at is None or now - seen.heaters_at > FRESH:
-        return f"its temperatures are older than {FRESH:.0f} s"
+        return "the time of the last command is unknown"
+    if seen.heaters_at is None or now - seen.heaters_at > FRESH_S:
+        return f"the last temperature report is more than {FRESH_S:.0f} s old"
     if aimed := _aimed(seen):
         return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C"
     return None
 
 
 def warmth(seen: PrinterNow, cold: float) -> str | None:
-    """Return which hotend is not known to be cold, None: all are."""
+    """Return why a hotend does not count as cold; None: all are cold."""
     tools = seen.tools()
     if not tools:
-        return "it reports no temperature of a hotend"
+        return "the printer reports no hotend temperature"
     for name, heater in tools.items():
         if heater.target is None:
-            return f"it reports no target for {name}"
+            return f"the printer reports no target for {name}"
         actual = heater.actual
-        if actual is None or not math.isfinite(actual) or actual <= PLAUSIBLE:
-            return f"the temperature of {name} is not known"
+        if actual is None or not math.isfinite(actual) or actual <= MIN_PLAUSIBLE_C:
+            return f"the temperature of {name} is unknown"
         if actual >= cold:
-            return f"{name} is not below {cold:.0f} °C"  # not how warm it is: that would be told at each degree
+            # without its temperature, which would change the text with each degree
+            return f"{name} is not below {cold:.0f} °C"
     return None
 
 
 def _aimed(seen: PrinterNow) -> tuple[str, HeaterSeen] | None:
-    """Return a heater that has a target, or one that is no number."""
+    """Return a heater whose target is not 0."""
     return next(
         ((name, each) for name, each in seen.heaters.items() if each.target is not None and each.target != 0), None
     )
@@ -119,12 +120,12 @@ def _aimed(seen: PrinterNow) -> tuple[str, HeaterSeen] | None:
 
 @dataclass(frozen=True, slots=True)
 class OffPlan:
-    """What the automatic is about.
+    """The plan of the automatic off.
 
     Attributes:
-        off_at: the printer is switched off then; None: that is not announced.
-        due: now.
-        reason: why not yet.
+        off_at: the announced time; None: not announced.
+        due: the time has come.
+        reason: why it is not announced yet.
     """
 
     off_at: float | None = None
@@ -136,21 +137,21 @@ class AutoOff:
     """Switches the printer off when it is idle and cold, after an announcement that any command cancels."""
 
     def __init__(self, now: float, idle_s: float, cold: float, announce_s: float) -> None:
-        """Begin; what was before is not known, and does not count."""
+        """Start the idle time now, as earlier activity is unknown."""
         self._idle_s, self._cold, self._announce_s = idle_s, cold, announce_s
         self._since = now
         self._off_at: float | None = None
 
     def look(self, now: float, seen: PrinterNow, *, on: bool | None) -> OffPlan:
-        """Return what comes of it; to be called every second or so.
+        """Return the plan; call this about once a second.
 
         Args:
             now: the time.
             seen: the printer.
-            on: the switch is, by its own word; None: not known.
+            on: the state of the switch; None: unknown.
         """
         if on is not True:
-            return self._not_yet(now, "its power is off" if on is False else "it is not known whether its power is on")
+            return self._not_yet(now, "its power is off" if on is False else "the state of its switch is unknown")
         if reason := unrest(seen, now):
             return self._not_yet(now, reason)
         commanded = seen.commanded_at
@@ -161,13 +162,13 @@ class AutoOff:
             return OffPlan(reason=reason)
         if now - self._since < self._idle_s:
             self._off_at = None
-            return OffPlan(reason=f"it has to be idle for {self._idle_s / 60:g} min")
+            return OffPlan(reason=f"it must be idle for {self._idle_s / 60:g} min")
         if self._off_at is None:
             self._off_at = now + self._announce_s
         return OffPlan(self._off_at, due=now >= self._off_at)
 
     def cancel(self, now: float) -> bool:
-        """Begin the idle time anew; tell whether something had been announced."""
+        """Restart the idle time; return whether an off had been announced."""
         announced, self._off_at, self._since = self._off_at is not None, None, now
         return announced
 

@@ -1,13 +1,13 @@
-"""What contacts mean: debounced, and acted upon once. Pure; the time is passed in."""
+"""Debounces contacts, and decides when filament has run out. Pure; the time is passed in."""
 
 from gcode.frozen import mutable
 
-STEADY = 10.0  # s that filament has to be there again before it can run out again
+REARM_S = 10.0  # for which filament must be present before it can run out again
 
 
 @mutable
 class Debounced:
-    """A contact that has to say something for a while before it counts."""
+    """A contact whose state counts once it has been stable for `after` s."""
 
     after: float
     state: bool
@@ -15,16 +15,16 @@ class Debounced:
     _since: float = 0.0
 
     def say(self, state: bool, now: float) -> None:
-        """Take what it says."""
+        """Take in the contact's momentary state."""
         if state != self._said:
             self._said, self._since = state, now
 
     def due(self) -> float | None:
-        """Return when what it says will count; None: it says nothing new."""
+        """Return when the momentary state will count; None: it is the one that counts already."""
         return self._since + self.after if self._said is not None and self._said != self.state else None
 
     def look(self, now: float) -> bool:
-        """Tell whether it counts as another one since."""
+        """Return whether the state has changed."""
         due = self.due()
         if due is None or now < due or self._said is None:
             return False
@@ -34,26 +34,26 @@ class Debounced:
 
 @mutable
 class Runout:
-    """Filament that runs out: one pause for it, however often the contact bounces, or the print is gone on with."""
+    """A runout of filament, which pauses once, however often the contact bounces or the print is resumed."""
 
     present: bool
     _armed: bool = True
     _since: float = 0.0
 
     def begin(self) -> bool:
-        """A print begins; tell whether it is to be paused, as there is no filament."""
+        """Note that a print starts; return whether it must be paused for lack of filament."""
         self._armed = self.present
         return not self.present
 
     def nothing(self) -> None:
-        """There was no print that could have been paused: one that begins unseen still can be."""
+        """Note that there was no print to pause, so that one whose start is missed can still be paused."""
         self._armed = True
 
     def change(self, present: bool, now: float, *, printing: bool) -> bool:
-        """The sensor says something else; tell whether the print is to be paused."""
+        """Note a change of the sensor; return whether the print must be paused."""
         if present and not self.present:
             self._since = now
-        elif self.present and not present and not self._armed and now - self._since >= STEADY:
+        elif self.present and not present and not self._armed and now - self._since >= REARM_S:
             self._armed = True
         acts = not present and self.present and self._armed and printing
         self.present = present

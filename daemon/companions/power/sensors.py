@@ -1,6 +1,6 @@
-"""Sensors: filament sensors and the stop button at this computer's GPIO, by gpiozero. Inputs only.
+"""Filament sensors and the stop button at this computer's GPIO, by gpiozero. Inputs only.
 
-gpiozero tells of a contact from a thread of its own; all that is done there is to tell the loop.
+gpiozero calls back from a thread of its own, where nothing is done but to notify the loop.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.sensing import Debounced, Runout
 
-PATIENCE = 5.0  # s that the front may take
-AGAIN = 1.0  # s until a pause that it did not take is tried again
-TRIES = 600
-GOING = ("Starting", "Printing", "Printing from SD", "Resuming")
-GOES_ON = 6  # looks at which a print has come further after M600: what the printer had before is taken by then
-WATCHED = 600.0  # s that this is looked at; a G29 before it may take minutes
+FRONT_TIMEOUT_S = 5.0
+RETRY_S = 1.0  # after the front refused a pause
+MAX_TRIES = 600
+PRINTING = ("Starting", "Printing", "Printing from SD", "Resuming")
+MAX_PROGRESS = 6  # looks with progress after M600, for commands that the printer had buffered before it
+WATCH_S = 600.0  # for the effect of M600; a G29 before it may take minutes
 
 log = structlog.get_logger()
 
 
 class Contact:
-    """An input with a contact to ground, or to 3.3 V."""
+    """A contact between an input and ground, or 3.3 V."""
 
     def __init__(self, pin: str, *, pull_up: bool, on_change: Callable[[bool], None]) -> None:
-        """Take the pin as an input; `on_change` is called on the loop with whether it is closed.
+        """Configure the pin as an input; `on_change` is called on the loop with the new state, True: closed.
 
         Raises:
             DeviceError: gpiozero is missing, or there is no such pin.
@@ -43,7 +43,7 @@ class Contact:
         try:
             self._button = Button(pin, pull_up=pull_up)
         except Exception as error:  # whatever the library of this board raises
-            raise DeviceError(f"[sensors] {pin} cannot be an input: {error}") from error
+            raise DeviceError(f"[sensors] cannot use {pin} as an input: {error}") from error
 
         def tell() -> None:
             if not loop.is_closed():
@@ -57,12 +57,12 @@ class Contact:
         return bool(self._button.is_pressed)
 
     def close(self) -> None:
-        """Let go of the pin, which stays an input."""
+        """Release the pin, which stays an input."""
         self._button.close()
 
 
 class FilamentSensor:
-    """One sensor, and what is done when the filament ends."""
+    """A filament sensor, which pauses the print when the filament runs out."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class FilamentSensor:
         tell: Callable[[str, Mapping[str, Any]], None],
         changed: Callable[[], None],
     ) -> None:
-        """Begin to look at it.
+        """Start watching the sensor.
 
         Args:
-            config: where it is, and what it does.
-            client: the front.
-            tell: tells of an event.
-            changed: is called when there is something else to tell.
+            config: its pin, and what it does.
+            client: of the front.
+            tell: sends an event.
+            changed: is called when its state has changed.
         """
         self.name = config.name
         self._config, self._client, self._tell, self._changed = config, client, tell, changed
@@ -96,12 +96,12 @@ class FilamentSensor:
         return self._debounced.state
 
     def on_event(self, name: str) -> None:
-        """Take what happens to prints."""
+        """Handle an event of a print."""
         if name == "PrintStarted" and self._runout.begin():
             self._act("there is no filament")
 
     def compare(self) -> None:
-        """Look at it anew: the process begins, or nozzled was away, and a print may go on without filament."""
+        """Check the sensor at the start, or after nozzled was away: a print may be running without filament."""
         if not self.present:
             self._act("there is no filament", unheard=True)
 
@@ -139,24 +139,24 @@ class FilamentSensor:
             self._pausing = self._loop.create_task(self._pause(why, unheard=unheard))
 
     async def _pause(self, why: str, *, unheard: bool) -> None:
-        """Have the print pause, until that is taken; one that does not go on has nothing to be paused.
+        """Pause the print, and retry until that is accepted; without a running print there is nothing to do.
 
         Args:
-            why: for people.
-            unheard: nobody has told that it began: it may be one that was paused for this, and resumed by somebody.
+            why: the reason, for people.
+            unheard: its start was not observed: a user may have resumed it after an earlier pause for this reason.
         """
         taken = await self._until_taken(why, self._config.action, unless=self._paused if unheard else None)
         if taken and self._config.action == "m600" and not await self._stands():
-            await self._until_taken(f"{why}, and the printer goes on after M600", "pause")
+            await self._until_taken(f"{why}, and the printer continued after M600", "pause")
 
     async def _until_taken(self, why: str, action: str, unless: int | None = None) -> bool:
-        """Tell whether there was a print, which now knows; not the one with the number `unless`."""
-        for _ in range(TRIES):
+        """Return whether a print accepted the action; the print with the id `unless` is left alone."""
+        for _ in range(MAX_TRIES):
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(FRONT_TIMEOUT_S):
                     job = await self._client.get("/api/job")
                     number = job.get("print", {}).get("id")
-                    if str(job["state"]) not in GOING:
+                    if str(job["state"]) not in PRINTING:
                         self._runout.nothing()
                         return False
                     if number is not None and number == unless:
@@ -164,10 +164,10 @@ class FilamentSensor:
                     await self._send(action)
                     self._paused = number
             except Conflict:
-                await asyncio.sleep(AGAIN)  # it does not fit this moment; the next look tells whether it will
+                await asyncio.sleep(RETRY_S)  # the print cannot pause at this moment
             except (ClientError, TimeoutError, TypeError, KeyError) as error:
                 log.warning("power.not_paused", sensor=self.name, reason=str(error) or "nozzled did not answer")
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_S)
             else:
                 log.warning("power.runout", sensor=self.name, why=why, action=action)
                 self._tell("FilamentRunout", {"sensor": self.name, "why": why, "action": action})
@@ -181,30 +181,30 @@ class FilamentSensor:
             await self._client.post("/api/job", {"command": "pause", "action": "pause"})
 
     async def _stands(self) -> bool:
-        """Tell whether the print stands still for M600: a firmware that does not know it says so to nobody here."""
-        until, at, further = self._loop.time() + WATCHED, None, 0
+        """Return whether the print stands still after M600; a firmware without M600 just continues."""
+        until, at, further = self._loop.time() + WATCH_S, None, 0
         while self._loop.time() < until and not self.present:
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_S)
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(FRONT_TIMEOUT_S):
                     job = await self._client.get("/api/job")
                 state, place = str(job["state"]), job["progress"]["filepos"]
             except (ClientError, TimeoutError, TypeError, KeyError):
-                continue  # nozzled is waited for
-            if state not in GOING:
+                continue  # wait for nozzled
+            if state not in PRINTING:
                 return True
             further += place is None or place != at
             at = place
-            if further > GOES_ON:
+            if further > MAX_PROGRESS:
                 return False
         return True
 
 
 class StopButton:
-    """A contact that is closed until somebody pushes the button, or its wire breaks."""
+    """A stop button: a contact that opens when it is pushed, or when its wire breaks."""
 
     def __init__(self, config: SensorsConfig, stop: Callable[[], None], changed: Callable[[], None]) -> None:
-        """Begin to look at it; `stop` stops the printer."""
+        """Start watching the button; `stop` stops the printer."""
         self._stop, self._changed = stop, changed
         self._after = config.stop_debounce_s
         self._loop = asyncio.get_running_loop()
@@ -218,7 +218,7 @@ class StopButton:
         return not self._contact.closed
 
     def on_event(self, name: str) -> None:
-        """Stop whatever is begun while it is pushed."""
+        """Stop a print or connection that starts while the button is pushed."""
         if name in ("PrintStarted", "PrintResumed", "Connected") and self.pushed:
             self._stop()
 
@@ -244,7 +244,7 @@ class StopButton:
 
 
 class Inputs:
-    """All of them."""
+    """All sensors and the stop button."""
 
     def __init__(
         self,
@@ -255,15 +255,15 @@ class Inputs:
         emergency: Emergency,
         stack: ExitStack,
     ) -> None:
-        """Take the pins.
+        """Configure the pins.
 
         Args:
-            config: [sensors].
-            client: the front.
-            tell: tells of an event.
-            changed: is called when there is something else to tell.
+            config: the section [sensors].
+            client: of the front.
+            tell: sends an event.
+            changed: is called when the state has changed.
             emergency: stops the printer.
-            stack: lets go of the pins.
+            stack: releases the pins.
 
         Raises:
             DeviceError: a pin cannot be used.
@@ -278,22 +278,24 @@ class Inputs:
             self._button = StopButton(config, emergency.stop, changed)
             stack.callback(self._button.close)
             if not emergency.direct:
-                log.warning("power.stop_socket_missing", consequence="the stop button goes through the front alone")
+                log.warning(
+                    "power.stop_socket_missing", consequence="the stop button reaches the core only through the front"
+                )
 
     def on_event(self, name: str) -> None:
-        """Take what happens to prints."""
+        """Handle an event of a print."""
         for sensor in self._filament:
             sensor.on_event(name)
         if self._button is not None:
             self._button.on_event(name)
 
     def compare(self) -> None:
-        """Compare what sensors say with what is printed: what has happened before was not heard."""
+        """Check all filament sensors, as events may have been missed."""
         for sensor in self._filament:
             sensor.compare()
 
     def as_json(self) -> dict[str, Any]:
-        """Return what pages are told."""
+        """Return the state for pages."""
         state: dict[str, Any] = {"filament": [{"name": each.name, "present": each.present} for each in self._filament]}
         if self._button is not None:
             stopping = self._emergency.now

@@ -1,12 +1,11 @@
-"""An emergency stop by the button: told until it is confirmed, and what is done where it is not. Pure."""
+"""The state of an emergency stop by the button: when to repeat it, and when to cut the power. Pure."""
 
 from gcode.frozen import mutable
 
-AGAIN = (0.2, 0.5, 1.0, 2.0)
-"""Seconds between two attempts; the last one from then on."""
+PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+"""Between two attempts; the last one repeats."""
 
-
-LONGEST = 60.0  # s; a printer that is not there by then is not there
+MAX_S = 60.0  # for all attempts
 
 
 @mutable
@@ -14,9 +13,10 @@ class Stopping:
     """One push of the button.
 
     Attributes:
-        began: when.
-        confirmed: the printer has.
-        cut: the power was, or was to be, switched off.
+        began: time of the push.
+        cut_after: s after which the power is cut without a confirmation; None: never.
+        confirmed: the printer has confirmed the stop.
+        cut: the power was cut.
     """
 
     began: float
@@ -28,12 +28,12 @@ class Stopping:
     def pause(self) -> float:
         """Return the seconds until the next attempt."""
         self.attempts += 1
-        return AGAIN[min(self.attempts, len(AGAIN)) - 1]
+        return PAUSES_S[min(self.attempts, len(PAUSES_S)) - 1]
 
     def goes_on(self, now: float) -> bool:
-        """Tell whether it is still worth another attempt."""
-        return not self.confirmed and now - self.began < LONGEST
+        """Return whether to make another attempt."""
+        return not self.confirmed and now - self.began < MAX_S
 
     def must_cut(self, now: float) -> bool:
-        """Tell whether the power is to be switched off now."""
+        """Return whether to cut the power now."""
         return not self.confirmed and not self.cut and self.cut_after is not None and now - self.began >= self.cut_after

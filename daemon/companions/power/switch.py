@@ -1,4 +1,4 @@
-"""Switch: a device with its last word. What it is told is looked at afterwards: state is sensed, never assumed."""
+"""A switch: a device and its state, which is always read back from the device, never assumed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,17 +9,17 @@ from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import PowerDevice
 from daemon.companions.power.errors import DeviceError
 
-SETTLE = 4.0  # s in which it has to say that it does as it was told
-LOOK = 0.5  # s between two looks meanwhile
-SLOW = 1.0  # s after which a device that is still being switched is asked about again
+SETTLE_S = 4.0  # for the device to report the state that it was switched to
+LOOK_EVERY_S = 0.5  # meanwhile
+CHECK_EVERY_S = 1.0  # whether a slow device may still be switched
 
-Still = Callable[[], Awaitable[str | None]]  # returns what speaks against it by now, None: nothing
+Still = Callable[[], Awaitable[str | None]]  # returns a reason against switching that has come up; None: none
 
 log = structlog.get_logger()
 
 
 class Withdrawn(Exception):
-    """It was not switched, as something speaks against it by now: `reason`; `sent`: it had been told already."""
+    """The device is not switched, for `reason`; `sent`: the command had been sent already."""
 
     def __init__(self, reason: str, *, sent: bool = False) -> None:
         super().__init__(reason)
@@ -28,16 +28,16 @@ class Withdrawn(Exception):
 
 
 class Switch:
-    """One device.
+    """A device and its state.
 
     Attributes:
-        state: it is on, by its own word; None: it has said nothing that could be relied on.
-        error: why not.
-        doubtful: it was told to go off and has not said that it is: it may still do so.
+        state: it is on, as the device reports; None: unknown.
+        error: why the state is unknown.
+        doubtful: it was told to switch off and has not reported it: it may still do so.
     """
 
     def __init__(self, config: DeviceConfig, device: PowerDevice, changed: Callable[[], None] = lambda: None) -> None:
-        """Prepare; `changed` is called when there is something else to tell."""
+        """Prepare; `changed` is called when state or error have changed."""
         self.name = config.name
         self.is_printer = config.role == "printer"
         self.device = device
@@ -48,20 +48,20 @@ class Switch:
         self._lock = asyncio.Lock()
 
     async def look(self) -> None:
-        """Ask it for its state; what goes wrong is kept in `error`."""
+        """Read its state, or `error`."""
         async with self._lock:
             await self._look()
 
     async def turn(self, *, on: bool, still: Still | None = None) -> None:
-        """Switch it, and see that it is.
+        """Switch it, and verify its state.
 
         Args:
             on: on or off.
-            still: is asked once nothing is waited for any more, and again as long as the device takes its time.
+            still: is called right before switching, and again while the device has not answered.
 
         Raises:
-            DeviceError: it does not answer, or is not as it was told to be.
-            Withdrawn: `still` speaks against it.
+            DeviceError: it does not answer, or reports another state.
+            Withdrawn: `still` has returned a reason.
         """
         word = "on" if on else "off"
         async with self._lock:
@@ -75,7 +75,7 @@ class Switch:
                 if self.error is not None:
                     raise DeviceError(self.error)  # noqa: TRY301 - as what the device raises
                 if self.state is (not on):
-                    raise DeviceError(f"{self.name} was switched {word}, but says that it is not")  # noqa: TRY301 - as above
+                    raise DeviceError(f"{self.name} was switched {word}, but reports that it is not")  # noqa: TRY301 - as above
                 self.doubtful = False
             except Withdrawn:
                 await self._turn_back()
@@ -85,19 +85,19 @@ class Switch:
                 raise
 
     async def stay_on(self) -> None:
-        """Take an off back that it was told, and may not have done yet."""
+        """Switch it on again if an off may still be under way."""
         async with self._lock:
             if self.doubtful:
                 await self._turn_back()
 
     async def cut(self) -> None:
-        """Switch it off at once, whatever else goes on with it. Raises DeviceError."""
+        """Switch it off at once, without waiting for other requests. Raises DeviceError."""
         await self.device.off()
 
     async def _send(self, *, on: bool, still: Still | None) -> None:
         sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
         try:
-            while not (await asyncio.wait((sending,), timeout=SLOW if still is not None else None))[0]:
+            while not (await asyncio.wait((sending,), timeout=CHECK_EVERY_S if still is not None else None))[0]:
                 reason = await still() if still is not None else None
                 if reason is not None and not sending.done():
                     raise Withdrawn(reason, sent=True)
@@ -106,8 +106,8 @@ class Switch:
             sending.cancel()
 
     async def _turn_back(self) -> None:
-        """Tell it to be on: who hangs up does not take back what was heard."""
-        log.warning("power.switched", switch=self.name, to="on", why="it was told to go off, and is wanted")
+        """Switch it on again: closing the connection does not take back a command that was received."""
+        log.warning("power.switched", switch=self.name, to="on", why="it was told to switch off, but is needed")
         try:
             await self.device.on()
             self.doubtful = False
@@ -116,13 +116,13 @@ class Switch:
         await self._look()
 
     async def _settle(self, *, on: bool) -> None:
-        """Look until it is as it was told to be; one that has no word of its own is not waited for."""
+        """Read the state until it is as wanted; do not wait for a device that reports no state."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + SETTLE
+        until = loop.time() + SETTLE_S
         while await self._look() is not on and loop.time() < until:
             if self.state is None and self.error is None:
                 return
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> bool | None:
         try:

@@ -147,7 +147,7 @@ async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as it:
         it.server.service.front.jobs.beginning = 1  # the core has not answered yet
         status, text = await it.refused("off")
-        assert (status, "may be beginning" in text) == (409, True)
+        assert (status, "may be starting" in text) == (409, True)
         assert it.switch.told == []
 
 
@@ -213,7 +213,7 @@ async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
         while it.switch.is_on:  # noqa: ASYNC110 - the switch is no event
             await asyncio.sleep(0.05)
         status, text = await it.refused("cancel")
-        assert (status, text) == (409, "it is too late: Printer has been switched off")
+        assert (status, text) == (409, "too late: Printer has been switched off")
 
 
 @pytest.mark.parametrize("wanted_by", ["print", "command", "cancel", "nobody"])
@@ -244,7 +244,7 @@ async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
 async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
     async with bench(tmp_path) as it:
         it.switch.stuck = True
-        assert await it.refused("off") == (503, "Printer was switched off, but says that it is not")
+        assert await it.refused("off") == (503, "Printer was switched off, but reports that it is not")
         it.switch.error = DeviceError("Printer does not answer")
         await asyncio.sleep(5)
         state = await it.state()

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.companions.power.rules import FRESH, AutoOff, HeaterSeen, PrinterNow, refusal
+from daemon.companions.power.rules import FRESH_S, AutoOff, HeaterSeen, PrinterNow, refusal
 
 COLD = {"tool0": HeaterSeen(24.0, 0.0), "bed": HeaterSeen(23.0, 0.0)}
 
@@ -40,7 +40,7 @@ def test_nothing_is_off_that_prints_heats_is_hot_or_says_nothing():
         {"ready": False},
         {"known": False},
         {"commanded": None},
-        {"age": FRESH + 0.1},
+        {"age": FRESH_S + 0.1},
         {"heaters": {}},
         {"heaters": {"bed": HeaterSeen(20.0, 0.0)}},
         {"heaters": {"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)}},
@@ -120,7 +120,7 @@ def test_whatever_comes_it_is_due_only_when_all_of_the_rule_holds(steps):
         now += after
         what = PrinterNow(known, ready, busy, "", heaters, now - age, commanded)
         plan = auto.look(now, what, on=on)
-        holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH and on is True
+        holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH_S and on is True
         holds = holds and all(each.target in (None, 0) for each in heaters.values())
         if not holds:
             quiet_since = now

@@ -16,7 +16,7 @@ from daemon.companions.power.config import DeviceConfig, FilamentConfig, PowerCo
 from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.power import Power
-from daemon.companions.power.sensing import STEADY, Debounced, Runout
+from daemon.companions.power.sensing import REARM_S, Debounced, Runout
 from daemon.companions.power.switch import Switch
 from daemon.config import stop_socket
 from daemon.core.stop_socket import StopSocket
@@ -97,7 +97,7 @@ async def test_the_print_pauses_once_when_the_filament_ends(tmp_path, pins):
         await asyncio.sleep(20)
         assert await state(client) == "Printing", "it was not there for long enough to be another spool"
         pin.drive_low()
-        await asyncio.sleep(STEADY + 2)
+        await asyncio.sleep(REARM_S + 2)
         pin.drive_high()
         await asyncio.sleep(60)
         assert await state(client) == "Paused"
@@ -331,7 +331,7 @@ def test_two_pauses_have_filament_between_them_for_a_while(steps):
         now += after
         longest = now - there if before else 0.0
         if runout.change(present, now, printing=True):
-            assert paused_at is None or longest >= STEADY
+            assert paused_at is None or longest >= REARM_S
             paused_at = now
         if present and not before:
             there = now
