@@ -492,7 +492,7 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
         ("notify", {"targets": [{"name": "phone"}]}, Severity.NOTE, "nozzled notify test phone"),
         ("notify", {"problem": "there is no target"}, Severity.NOTE, "no target"),
         ("notify", {"spoolman": {"away": "it does not answer"}}, Severity.NOTE, "Spoolman"),
-        ("timelapse", {"trouble": "no camera gives single pictures"}, Severity.NOTE, "no camera"),
+        ("timelapse", {"trouble": "no camera delivers single pictures"}, Severity.NOTE, "no camera"),
         ("mqtt", {"connected": False, "broker": "hub:1883", "trouble": "refused"}, Severity.NOTE, "hub:1883: refused"),
         ("mqtt", {"connected": True, "broker": "hub:1883"}, Severity.GOOD, "connected"),
     ],

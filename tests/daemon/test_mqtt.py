@@ -8,7 +8,7 @@ import pytest
 from daemon.companions.mqtt import config as settings
 from daemon.companions.mqtt.commands import BadCommand, read
 from daemon.companions.mqtt.config import MqttConfig
-from daemon.companions.mqtt.outbox import MOST_EVENTS, MOST_TOPICS, BrokerOutbox, Outgoing
+from daemon.companions.mqtt.outbox import MAX_EVENTS, MAX_TOPICS, BrokerOutbox, Outgoing
 from daemon.companions.mqtt.rates import Rates
 from daemon.companions.power.config import DeviceConfig, PowerConfig
 from daemon.companions.power.power import Power
@@ -116,8 +116,8 @@ def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
     for number in range(1000):
         outbox.put(Outgoing("a", str(number)))
         outbox.event(Outgoing("e", str(number), retain=False, qos=1))
-    assert outbox.waiting == MOST_EVENTS + 1
-    assert outbox.dropped == 1000 - MOST_EVENTS
+    assert outbox.waiting == MAX_EVENTS + 1
+    assert outbox.dropped == 1000 - MAX_EVENTS
     taken = []
     while (message := outbox.take()) is not None:
         taken.append(message)
@@ -129,9 +129,9 @@ def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
     assert outbox.take() is None
     outbox.again()
     assert outbox.take().payload == "newer", "a broker that has forgotten is told again"
-    for number in range(MOST_TOPICS - 1):
+    for number in range(MAX_TOPICS - 1):
         outbox.put(Outgoing(f"t{number}", "x"))
-    with pytest.raises(ValueError, match="one topic too many"):
+    with pytest.raises(ValueError, match="too many topics"):
         outbox.put(Outgoing("one more", "x"))
 
 

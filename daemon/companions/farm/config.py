@@ -38,7 +38,7 @@ class FarmConfig:
         "credential nozzled.farm-seed.",
     )
     group: str = option("", "Group of printers that it belongs to.")
-    url: str = option("", "Address of the printer's page, for people; empty: where this process finds it.")
+    url: str = option("", "Address of the printer's page, for people; empty: the address that this process uses.")
     tools: tuple[FarmTool, ...] = option(
         (), "What is mounted, from tool 0 on, each under [[farm.tools]].", each=FarmTool
     )
@@ -56,7 +56,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> FarmConfig:
 
 
 def check(config: FarmConfig) -> None:
-    """Refuse what could not work; raises ConfigError."""
+    """Refuse values that cannot work; raises ConfigError."""
     if not re.fullmatch(PRINTER_ID, config.id):
         raise ConfigError(
             f"farm.id = {config.id[:60]!r}: must be a printer's name of a to z, 0 to 9 and -, at most 32 characters"

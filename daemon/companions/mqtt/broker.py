@@ -15,25 +15,25 @@ from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the next attempt; the last one from then on."""
 
-STEADY = 60.0  # s after which a connection that is lost was a good one
-PATIENCE = 5.0  # s for one message
-PARTING = 2.0  # s for the last one
+STEADY_S = 60.0  # duration of a connection that counts as good, so that the pauses start over
+PUBLISH_TIMEOUT_S = 5.0
+PARTING_TIMEOUT_S = 2.0  # for the last message
 
 log = structlog.get_logger()
 
 
 class Hear(Protocol):
-    """Takes what has come."""
+    """Receives a message."""
 
     def __call__(self, topic: str, payload: bytes, *, retained: bool) -> Awaitable[None]:
-        """Take topic, payload and whether it was kept by the broker."""
+        """Receive topic and payload; `retained`: the broker had kept it."""
 
 
 class Broker:
-    """Keeps a connection, sends what waits, and passes on what comes.
+    """Stays connected, sends waiting messages, and passes on those that arrive.
 
     Attributes:
-        connected: there is one.
+        connected: there is a connection.
         trouble: why there is none.
     """
 
@@ -50,12 +50,12 @@ class Broker:
         """Prepare.
 
         Args:
-            config: where the broker is.
-            outbox: what is sent.
-            availability: where the broker says `offline` when this process is gone.
-            subscribe: what is listened to.
-            hear: called with topic, payload and whether it was retained.
-            options: `password`, `tls_context` and `identifier`, for the connection.
+            config: the section [mqtt].
+            outbox: messages to send.
+            availability: topic where the broker says `offline` when this process is gone.
+            subscribe: topics to listen to.
+            hear: receives messages.
+            options: `password`, `tls_context` and `identifier` of the connection.
         """
         self.connected = False
         self.trouble: str | None = None
@@ -68,14 +68,14 @@ class Broker:
         self._options = options
 
     async def run(self) -> None:
-        """Stay connected until cancelled; then the broker is told so."""
+        """Stay connected until cancelled, then say goodbye to the broker."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
             try:
                 await self._once()
             except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
-                failures = 0 if self.connected and loop.time() - began > STEADY else failures
+                failures = 0 if self.connected and loop.time() - began > STEADY_S else failures
                 self._set(connected=False, trouble=_reason(group))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             failures += 1
@@ -89,16 +89,16 @@ class Broker:
             username=config.username or None,
             will=aiomqtt.Will(self._availability, "offline", qos=1, retain=True),
             keepalive=config.keepalive_s,
-            timeout=PATIENCE,
+            timeout=PUBLISH_TIMEOUT_S,
             max_queued_incoming_messages=64,
             **self._options,
         )
         async with client:
             try:
                 await self._talk(client)
-            except asyncio.CancelledError:  # a clean end is no reason for the broker to speak
+            except asyncio.CancelledError:  # after a clean end the broker does not send the will
                 with suppress(aiomqtt.MqttError, TimeoutError):
-                    async with asyncio.timeout(PARTING):
+                    async with asyncio.timeout(PARTING_TIMEOUT_S):
                         await client.publish(self._availability, "offline", qos=1, retain=True)
                 raise
 
@@ -106,7 +106,7 @@ class Broker:
         for each in self._subscribe:
             await client.subscribe(each, qos=1)
         self._outbox.again()
-        # others may have it before the broker says so to us: a clean end takes it back from here on
+        # a cancellation may come before the broker's answer: from here on it has to publish `offline`
         await client.publish(self._availability, "online", qos=1, retain=True)
         self._set(connected=True, trouble=None)
         async with asyncio.TaskGroup() as group:
@@ -121,9 +121,9 @@ class Broker:
 
     async def _send_one(self, client: aiomqtt.Client, message: Outgoing) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
-        except BaseException:  # whatever it was: it has not been sent
+        except BaseException:  # whatever it was, the message was not sent
             self._outbox.give_back(message)
             raise
 
@@ -140,7 +140,7 @@ class Broker:
         if connected:
             log.info("mqtt.connected", host=self._config.host, port=self._config.own_port)
         else:
-            log.warning("mqtt.not_connected", reason=trouble, consequence="it tries again; prints are not affected")
+            log.warning("mqtt.not_connected", reason=trouble, consequence="trying again; prints are not affected")
         self.changed()
 
 

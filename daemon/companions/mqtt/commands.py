@@ -1,4 +1,4 @@
-"""What may be asked for over MQTT: a few verbs, never G-code. Only where `[mqtt] commands` is on."""
+"""The commands over MQTT: a few verbs, never G-code; only if `[mqtt] commands` is on."""
 
 import json
 import math
@@ -8,34 +8,34 @@ from typing import Any
 
 from daemon.client import ClientError, OctoPrintClient, RequestRefused
 
-LONGEST = 1024  # bytes of a command
-LONGEST_ID = 64
-REMEMBERED = 64  # results by id, for a command that the broker brings twice
-HOTTEST = 500.0
+MAX_COMMAND = 1024  # bytes
+MAX_ID = 64
+MAX_RESULTS = 64  # remembered by id, for a command that the broker delivers twice
+MAX_CELSIUS = 500.0
 HEATERS = ("bed", "chamber", *(f"tool{number}" for number in range(16)))
 
 
 class BadCommand(Exception):
-    """It is no command; says why."""
+    """The payload is not a valid command; says why."""
 
 
 def read(payload: bytes) -> dict[str, Any]:
-    """Return a command: `verb`, perhaps `id`, and what the verb needs.
+    """Return the command in a payload: `verb`, optionally `id`, and the verb's parameters.
 
     Raises:
-        BadCommand: it is none.
+        BadCommand: the payload is not a valid command.
     """
-    if len(payload) > LONGEST:
-        raise BadCommand(f"a command has {LONGEST} bytes at most")
+    if len(payload) > MAX_COMMAND:
+        raise BadCommand(f"a command must have at most {MAX_COMMAND} bytes")
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError):
-        raise BadCommand("a command is a JSON object") from None
+        raise BadCommand("a command must be a JSON object") from None
     if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
-        raise BadCommand("a command is a JSON object with a verb")
+        raise BadCommand("a command must be a JSON object with a verb")
     identity = found.get("id")
-    if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= LONGEST_ID):
-        raise BadCommand(f"id must be a text of 1 to {LONGEST_ID} characters")
+    if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= MAX_ID):
+        raise BadCommand(f"id must be a text of 1 to {MAX_ID} characters")
     if found["verb"] not in VERBS:
         raise BadCommand(f"unknown verb; known verbs: {', '.join(VERBS)}")
     return found
@@ -47,13 +47,13 @@ async def _heat(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
         raise BadCommand("heater must be bed, chamber, tool0, tool1, …")
     if isinstance(target, bool) or not isinstance(target, int | float) or not math.isfinite(target):
         raise BadCommand("celsius must be a number")
-    if not 0 <= target <= HOTTEST:
-        raise BadCommand(f"celsius must be a number from 0 to {HOTTEST:g}")
+    if not 0 <= target <= MAX_CELSIUS:
+        raise BadCommand(f"celsius must be a number from 0 to {MAX_CELSIUS:g}")
     await printer.printer.heat({str(heater): float(target)})
 
 
 async def _power(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
-    """Switch the printer's power; never over its lock."""
+    """Switch the printer's power; never overrides its lock."""
     if not isinstance(on := given.get("on"), bool):
         raise BadCommand("on must be true or false")
     await printer.companions.ask("power", "on" if on else "off")
@@ -70,27 +70,32 @@ VERBS: dict[str, Callable[[OctoPrintClient, Mapping[str, Any]], Awaitable[None]]
 
 
 class MqttCommands:
-    """Does what is asked for, once for each id."""
+    """Carries out commands, once for each id."""
 
     def __init__(self, printer: OctoPrintClient) -> None:
         self._printer = printer
         self._done: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     async def result_of(self, payload: bytes, *, late: bool = False) -> dict[str, Any]:
-        """Do it, unless it comes too late to be wanted still, and return what came of it."""
+        """Carry out a command, unless it is late, and return the result."""
         try:
             command = read(payload)
         except BadCommand as error:
             return {"id": None, "verb": None, "ok": False, "error": str(error)}
         identity = command.get("id")
         if late:
-            return {"id": identity, "verb": command["verb"], "ok": False, "error": "it came too late: send it again"}
+            return {
+                "id": identity,
+                "verb": command["verb"],
+                "ok": False,
+                "error": "the command arrived too late: send it again",
+            }
         if identity is not None and identity in self._done:
             return {**self._done[identity], "again": True}
         result = {"id": identity, "verb": command["verb"], **await self._do(command)}
         if identity is not None:
             self._done[identity] = result
-            while len(self._done) > REMEMBERED:
+            while len(self._done) > MAX_RESULTS:
                 self._done.popitem(last=False)
         return result
 
@@ -100,7 +105,7 @@ class MqttCommands:
         except BadCommand as error:
             return {"ok": False, "error": str(error)}
         except RequestRefused as error:
-            text = (error.text or str(error)).partition(' Send "force"')[0]  # there is none over MQTT
+            text = (error.text or str(error)).partition(' Send "force"')[0]  # MQTT has no force
             return {"ok": False, "error": text, "status": error.status}
         except ClientError as error:
             return {"ok": False, "error": str(error)}

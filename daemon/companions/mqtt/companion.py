@@ -1,4 +1,4 @@
-"""The companion `mqtt`: listens to the front, tells the broker, and does what is asked for there, if it may."""
+"""The companion `mqtt`: publishes the front's state to the broker, and carries out commands from there if allowed."""
 
 import asyncio
 import json
@@ -18,26 +18,26 @@ from daemon.companions.mqtt.broker import Broker
 from daemon.companions.mqtt.commands import MqttCommands
 from daemon.companions.mqtt.config import MqttConfig, check, password, tls_context
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
-from daemon.companions.mqtt.payloads import MOST_HEATERS, OLD, PARTS, payloads, switch_of
+from daemon.companions.mqtt.payloads import MAX_HEATERS, OLD, PARTS, payloads, switch_of
 from daemon.companions.mqtt.rates import Rates
 from daemon.companions.mqtt.topics import Topics, cleaned
 from daemon.private_file import write_private
 
-TICK = 1.0  # s between two looks at what is due
-MACHINE = 60.0  # s between two questions about the computer
-BIRTH = 5.0  # s within which Home Assistant is answered when it begins; a farm does not answer at once
-LATE = 10.0  # s after which a command is not done: whoever asked has given up, and another print may go on
-DEAF = 3.0  # s after the process hung in which what was said meanwhile is read
-MOST_COMMANDS = 16  # that wait
-KEPT = "announced.json"
-LONGEST_EVENT, LONGEST_NAME = 4096, 60  # characters
+TICK_S = 1.0
+MACHINE_EVERY_S = 60.0  # between two queries of the computer's health
+BIRTH_S = 5.0  # maximum delay of the answer to Home Assistant's start; it is random, so that many printers spread out
+LATE_S = 10.0  # age from which a command is refused: its sender has given up, and another print may be running
+DEAF_S = 3.0  # after the process hung, in which commands that arrived meanwhile are read
+MAX_COMMANDS = 16  # waiting
+ANNOUNCED = "announced.json"
+MAX_EVENT, MAX_NAME = 4096, 60  # characters
 SUBSCRIPTION = {"page": {"program": True}, "state": False, "plugins": False, "events": [*discovery.EVENTS]}
 
 log = structlog.get_logger()
 
 
 class MqttCompanion(Companion):
-    """Tells a broker what printer and print do."""
+    """Publishes the state of printer and print."""
 
     name = "mqtt"
 
@@ -55,7 +55,7 @@ class MqttCompanion(Companion):
         Args:
             client: the front.
             folder: its own.
-            config: where the broker is, and what it is told.
+            config: the section [mqtt].
             environ: of this process.
             wall: the date, in s.
 
@@ -69,31 +69,31 @@ class MqttCompanion(Companion):
         self._wall = wall
         self._seen = FrontState()
         self._machine: Mapping[str, Any] = {}
-        self._heard = -OLD  # when the front has said something, in loop time
+        self._heard = -OLD  # loop time of the front's last message
         self._first = asyncio.Event()
         self._outbox = BrokerOutbox()
         self._rates = Rates(config.temperature_step_c, config.temperature_every_s)
         self._commands = MqttCommands(client)
-        self._asked: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_COMMANDS)
+        self._asked: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_COMMANDS)
         self._ticked = asyncio.get_running_loop().time()
-        self._deaf_until = 0.0  # this process has hung: what comes now was said long ago
+        self._deaf_until = 0.0  # loop time until which commands count as late, as this process hung
         self._broker: Broker | None = None
         self._id = ""
         self._topics = Topics("")
-        self._heaters: dict[str, None] = {}  # all that the printer has told of, in their order
+        self._heaters: dict[str, None] = {}  # all that the printer has reported, in order
         self._announced: dict[str, Any] = {}
-        self._has_switch = False  # it was told of; one that is away for a while is no other device
-        self._sent_once: set[str] = set()  # descriptions that this process has sent
+        self._has_switch = False  # it was announced; while it is away the description stays the same
+        self._sent_once: set[str] = set()  # topics of descriptions that this process has sent
 
     async def run(self) -> None:
-        """Listen and tell, until cancelled."""
+        """Listen and publish until cancelled."""
         self._announced = await asyncio.to_thread(self._read)
         self._heaters = dict.fromkeys(self._announced.get("heaters", ()))
         self._has_switch = self._announced.get("switch") is True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             group.create_task(self._look_at_machine())
-            await self._first.wait()  # what the printer is called comes from the front
+            await self._first.wait()  # the printer's id comes from the front
             self._name()
             group.create_task(self._connect())
             group.create_task(self._obey())
@@ -119,21 +119,21 @@ class MqttCompanion(Companion):
         while True:
             with suppress(ClientError, KeyError, TypeError):
                 self._machine = (await self.client.get("/api/health"))["machine"]
-            await asyncio.sleep(MACHINE)
+            await asyncio.sleep(MACHINE_EVERY_S)
 
     async def _tick(self) -> None:
         now = asyncio.get_running_loop().time
         while True:
             self._notice_hanging(now())
             self._look()
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_S)
 
     def _notice_hanging(self, now: float) -> None:
-        if now - self._ticked > LATE:
-            self._deaf_until = now + DEAF
+        if now - self._ticked > LATE_S:
+            self._deaf_until = now + DEAF_S
         self._ticked = now
 
-    # -- telling -------------------------------------------------------------------------------------------------
+    # -- publishing ----------------------------------------------------------------------------------------------
 
     def _name(self) -> None:
         self._id = self._config.id or cleaned(str(self._seen["server.uuid"]).replace("-", "")[:8])
@@ -144,18 +144,18 @@ class MqttCompanion(Companion):
             self._announced = {}
 
     def _look(self) -> None:
-        """Tell what is worth it now."""
+        """Publish what is due."""
         now = asyncio.get_running_loop().time()
         known = now - self._heard < OLD
         found = payloads(self._seen, self._machine, self._wall(), known=known)
         for part, payload in self._rates.chosen(now, found).items():
             self._outbox.put(Outgoing(self._topics.of(part), _json(payload)))
         for heater in found["temperatures"]:
-            if heater not in self._heaters and len(self._heaters) < MOST_HEATERS:
+            if heater not in self._heaters and len(self._heaters) < MAX_HEATERS:
                 self._heaters[heater] = None
         if "companions.power" in self._seen:
             self._has_switch = self._has_switch or switch_of(self._seen) is not None
-        elif known:  # it is not switched on any more
+        elif known:  # the companion `power` is switched off
             self._has_switch = False
         self._announce()
 
@@ -164,14 +164,14 @@ class MqttCompanion(Companion):
         if name not in discovery.EVENTS:
             return
         text = _json({"event_type": discovery.EVENTS[name], "payload": payload})
-        if len(text) > LONGEST_EVENT:
+        if len(text) > MAX_EVENT:
             text = _json({"event_type": discovery.EVENTS[name], "payload": None})
         self._outbox.event(Outgoing(self._topics.event(name), text, retain=False, qos=1))
 
     # -- Home Assistant --------------------------------------------------------------------------------------------
 
     def _announce(self) -> None:
-        """Describe the printer, if it is not described so yet."""
+        """Publish the description of the printer if it has changed."""
         config = self._config
         where = discovery.topic(config.discovery_prefix, self._id)
         if not config.home_assistant:
@@ -181,9 +181,9 @@ class MqttCompanion(Companion):
             return
         told = discovery.Described(
             self._id,
-            str(self._seen.get("server.name") or self._seen.get("profile.name") or "nozzled")[:LONGEST_NAME],
-            str(self._seen.get("profile.model") or self._seen.get("printer.machine") or "")[:LONGEST_NAME],
-            str(self._seen.get("printer.firmware") or self._announced.get("firmware") or "")[:LONGEST_NAME],
+            str(self._seen.get("server.name") or self._seen.get("profile.name") or "nozzled")[:MAX_NAME],
+            str(self._seen.get("profile.model") or self._seen.get("printer.machine") or "")[:MAX_NAME],
+            str(self._seen.get("printer.firmware") or self._announced.get("firmware") or "")[:MAX_NAME],
             config.url or self.client.url,
             tuple(self._heaters),
             config.commands,
@@ -207,7 +207,7 @@ class MqttCompanion(Companion):
             for old, text in discovery.migration(config.migrate_from):
                 self._outbox.event(Outgoing(old, text, retain=False, qos=1))
         self._sent_once.add(where)
-        if before.keys() - entities.keys():  # first with those that are removed, then without
+        if before.keys() - entities.keys():  # first with the removed entities, then without
             self._outbox.event(Outgoing(where, _json(described), retain=False, qos=1))
             described = discovery.device(told, self._topics)
         self._outbox.put(Outgoing(where, _json(described)))
@@ -216,7 +216,7 @@ class MqttCompanion(Companion):
         self._remember(now)
 
     def _forget(self, announced: Mapping[str, Any]) -> None:
-        """Take away what stands at the broker under another name."""
+        """Remove what the broker has under an earlier name."""
         base = Topics(str(announced["base"]))
         for each in (announced.get("discovery"), base.availability, *(base.of(part) for part in PARTS)):
             if each:
@@ -230,16 +230,16 @@ class MqttCompanion(Companion):
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.folder / KEPT).read_text("utf-8"))
+            found = json.loads((self.folder / ANNOUNCED).read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
 
     def _write(self, announced: Mapping[str, Any]) -> None:
         try:
-            write_private(self.folder / KEPT, json.dumps(announced), replace=True)
+            write_private(self.folder / ANNOUNCED, json.dumps(announced), replace=True)
         except OSError as error:
-            log.warning("mqtt.not_kept", reason=str(error), consequence="what is renamed stays at the broker")
+            log.warning("mqtt.not_kept", reason=str(error), consequence="topics of an earlier name stay at the broker")
 
     # -- the broker --------------------------------------------------------------------------------------------------
 
@@ -262,22 +262,22 @@ class MqttCompanion(Companion):
 
     async def _hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
         if topic == self._topics.command:
-            if retained:  # it was said to somebody else, once upon a time
+            if retained:  # it may be old, and meant for another time
                 log.warning("mqtt.retained_command", consequence="it is not done", remedy="publish it without retain")
             elif self._asked.full():
                 log.warning("mqtt.too_many_commands", consequence="this one is not done")
             else:
                 now = asyncio.get_running_loop().time()
-                late = now - self._ticked > LATE or now < self._deaf_until
-                self._asked.put_nowait((now - 2 * LATE if late else now, payload))
-        elif payload == b"online":  # Home Assistant has begun anew
-            delay = random.uniform(0, BIRTH)  # noqa: S311 - no secret
+                late = now - self._ticked > LATE_S or now < self._deaf_until
+                self._asked.put_nowait((now - 2 * LATE_S if late else now, payload))
+        elif payload == b"online":  # Home Assistant has restarted
+            delay = random.uniform(0, BIRTH_S)  # noqa: S311 - no secret
             asyncio.get_running_loop().call_later(delay, self._outbox.again)
 
     async def _obey(self) -> None:
         while True:
             heard, payload = await self._asked.get()
-            late = asyncio.get_running_loop().time() - heard > LATE
+            late = asyncio.get_running_loop().time() - heard > LATE_S
             result = await self._commands.result_of(payload, late=late)
             log.info("mqtt.command", verb=result["verb"], ok=result["ok"], error=result["error"])
             self._outbox.event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))
@@ -299,9 +299,11 @@ class MqttCompanion(Companion):
     def does(self) -> str:
         """Return the line for `systemctl status`."""
         if self._broker is None:
-            return "waits for the front"
+            return "waiting for the front"
         where = f"{self._config.host}:{self._config.own_port}"
-        return f"tells {where}" if self._broker.connected else f"waits for {where}: {self._broker.trouble or ''}"
+        return (
+            f"publishing to {where}" if self._broker.connected else f"waiting for {where}: {self._broker.trouble or ''}"
+        )
 
 
 def _json(payload: object) -> str:

@@ -1,4 +1,4 @@
-"""What is configured of MQTT: `[mqtt]`. No secret is among it."""
+"""The section [mqtt] of the configuration file. It holds no secrets."""
 
 import ssl
 from collections.abc import Mapping
@@ -10,50 +10,51 @@ from daemon.config.options import option
 from daemon.errors import ConfigError
 from gcode.frozen import frozen
 
-MOST_MIGRATED = 32  # topics
+MAX_MIGRATED = 32  # topics
 CREDENTIAL = "nozzled.mqtt-password"
-NONE = "#"  # what the unit has in the place of a password
+NONE = "#"  # the unit's placeholder for no password
 PASSWORD = "NOZZLED_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 @frozen
 class MqttConfig:
-    """A broker that is told what printer and print do; `nozzled mqtt serve` tells it."""
+    """An MQTT broker; `nozzled mqtt serve` publishes the state of printer and print to it."""
 
     host: str = option("", "Name or address of the broker.")
     port: int = option(0, "Its TCP port; 0: 8883 with tls, else 1883.", low=0, high=65535)
     tls: bool = option(default=False, doc="Encrypt the connection, and check the broker's certificate.")
     ca_file: str = option(
-        "", "Certificate of the authority that signed the broker's; empty: those that this computer trusts."
+        "", "Certificate of the broker's certificate authority; empty: the authorities that this computer trusts."
     )
     cert_file: str = option("", "Client certificate, if the broker asks for one.")
     cert_key_file: str = option("", "Its private key.")
-    username: str = option("", "User name at the broker; empty: none.")
+    username: str = option("", "User name; empty: none.")
     password_file: str = option(
         "",
         "File with the user's password (chmod 600); empty: the credential nozzled.mqtt-password, or "
         "$NOZZLED_MQTT_PASSWORD.",
     )
-    prefix: str = option("nozzled", "What all topics begin with.")
+    prefix: str = option("nozzled", "Prefix of all topics.")
     id: str = option(
         "",
-        "Second part of all topics, one for each printer: letters, digits, - and _; empty: from the service's id.",
+        "Second part of all topics, unique to the printer: letters, digits, - and _; empty: from the service's id.",
     )
-    url: str = option("", "Address of the printer's page, for people; empty: where this process finds it.")
-    home_assistant: bool = option(default=True, doc="Have Home Assistant find the printer by itself.")
-    discovery_prefix: str = option("homeassistant", "Where Home Assistant looks for what there is.")
+    url: str = option("", "Address of the printer's page, for people; empty: the address that this process uses.")
+    home_assistant: bool = option(default=True, doc="Let Home Assistant discover the printer.")
+    discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(
-        (), "Discovery topics of single entities with the same unique ids, that the device takes over."
+        (), "Discovery topics of single entities with the same unique ids that the device replaces."
     )
     commands: bool = option(
         default=False,
-        doc="Take commands. Who publishes them can pause, cancel, stop and heat: set the broker's access rights first.",
+        doc="Accept commands to pause, cancel, stop and heat from everyone who may publish them: set up the broker's "
+        "access rights first.",
     )
     temperature_step_c: float = option(
         0.5, "A temperature that changes by this many °C is published at once.", low=0.1, high=50
     )
     temperature_every_s: float = option(5.0, "Seconds after which a smaller change is published.", low=1, high=3600)
-    keepalive_s: int = option(15, "Seconds of silence after which each asks for the other.", low=5, high=600)
+    keepalive_s: int = option(15, "Seconds of silence after which each side checks for the other.", low=5, high=600)
 
     @property
     def own_port(self) -> int:
@@ -62,10 +63,10 @@ class MqttConfig:
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> MqttConfig:
-    """Return what the configuration file says.
+    """Return the section of the configuration file.
 
     Raises:
-        ConfigError: it is not understood, or names no broker.
+        ConfigError: it cannot be used, or names no broker.
     """
     config = load_sections(path, environ, {"mqtt": MqttConfig()})["mqtt"]
     check(config)
@@ -73,17 +74,17 @@ def read(path: Path | None, environ: Mapping[str, str]) -> MqttConfig:
 
 
 def check(config: MqttConfig) -> None:
-    """Refuse what could not work; raises ConfigError."""
+    """Refuse values that cannot work; raises ConfigError."""
     if not config.host:
-        raise ConfigError('mqtt.host = "": the name or address of the broker is needed')
+        raise ConfigError('mqtt.host = "": must be the name or address of the broker')
     if config.id and cleaned(config.id) != config.id:
-        raise ConfigError(f"mqtt.id = {config.id[:60]!r}: may have letters, digits, - and _")
+        raise ConfigError(f"mqtt.id = {config.id[:60]!r}: must have only letters, digits, - and _")
     for name in ("prefix", "discovery_prefix"):
         value = getattr(config, name)
         if not value or any(each in value for each in "#+") or value.startswith("$") or "" in value.split("/"):
             raise ConfigError(f"mqtt.{name} = {value[:60]!r}: must be a topic without # and +")
-    if len(config.migrate_from) > MOST_MIGRATED or any(each in topic for topic in config.migrate_from for each in "#+"):
-        raise ConfigError(f"mqtt.migrate_from: must be topics without # and +, {MOST_MIGRATED} at most")
+    if len(config.migrate_from) > MAX_MIGRATED or any(each in topic for topic in config.migrate_from for each in "#+"):
+        raise ConfigError(f"mqtt.migrate_from: must be at most {MAX_MIGRATED} topics, without # and +")
     if bool(config.cert_file) != bool(config.cert_key_file):
         raise ConfigError("mqtt.cert_file and mqtt.cert_key_file: set both, or neither")
 
@@ -92,14 +93,14 @@ def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
     """Return the password; None: there is none.
 
     Raises:
-        ConfigError: the file that is named cannot be read.
+        ConfigError: the password file cannot be read.
     """
     if config.password_file:
         path = Path(config.password_file).expanduser()
         try:
             return path.read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"mqtt.password_file: {path} cannot be read: {error}") from error
+            raise ConfigError(f"mqtt.password_file: cannot read {path}: {error}") from error
     if given := environ.get("CREDENTIALS_DIRECTORY"):
         try:
             text = (Path(given) / CREDENTIAL).read_text("utf-8").rstrip("\r\n")
@@ -111,7 +112,7 @@ def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
 
 
 def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
-    """Return how the connection is encrypted; None: it is not.
+    """Return the TLS settings of the connection; None: it is not encrypted.
 
     Raises:
         ConfigError: a certificate cannot be used.

@@ -1,14 +1,14 @@
-"""What Home Assistant is told, so that it finds the printer: one device with all of its entities.
+"""The description by which Home Assistant finds the printer: one device with all of its entities.
 
-The form is that of "device discovery". What is shared stands at the root only as far as Home Assistant passes it on to
-the entities; `~` is not taken there, and `object_id` is no longer a key of an entity.
+Its form is that of "device discovery". Only those shared keys are at the root that Home Assistant passes on to the
+entities; `~` is not accepted there, and `object_id` is no longer a key of an entity.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from daemon import __version__
-from daemon.companions.mqtt.commands import HOTTEST
+from daemon.companions.mqtt.commands import MAX_CELSIUS
 from daemon.companions.mqtt.topics import Topics
 from gcode.frozen import frozen
 
@@ -25,7 +25,7 @@ EVENTS = {
     "Disconnected": "disconnected",
     "Error": "error",
 }
-"""Events of the API that are told over MQTT, and what Home Assistant calls them."""
+"""Events of the API that are published → their names in Home Assistant."""
 
 _DIAGNOSTIC = {"entity_category": "diagnostic"}
 _CELSIUS = {"device_class": "temperature", "unit_of_measurement": "°C", "suggested_display_precision": 0}
@@ -33,16 +33,17 @@ _CELSIUS = {"device_class": "temperature", "unit_of_measurement": "°C", "sugges
 
 @frozen
 class Described:
-    """What is to be described.
+    """The printer to describe.
 
     Attributes:
-        id: of the printer; its entities are known by it for ever.
+        id: of the printer; it identifies the entities for ever.
         name: for people.
-        model: of the printer, and who makes its firmware.
+        model: make and model.
+        firmware: its firmware.
         url: of its page.
         heaters: their names.
-        commands: it takes commands.
-        power: it has a switch for its power.
+        commands: it accepts commands.
+        power: it has a power switch.
     """
 
     id: str
@@ -56,12 +57,12 @@ class Described:
 
 
 def object_id(identity: str) -> str:
-    """Return what the device is known by."""
+    """Return the identifier of the device."""
     return f"nozzled_{identity}"
 
 
 def topic(prefix: str, identity: str) -> str:
-    """Return where a device is described."""
+    """Return the topic of a device's description."""
     return f"{prefix}/device/{object_id(identity)}/config"
 
 
@@ -71,7 +72,7 @@ def device(told: Described, topics: Topics, gone: Mapping[str, str] | None = Non
     Args:
         told: the device.
         topics: of the printer.
-        gone: entities that it had before and has no more, with their platforms: so they are removed.
+        gone: entities that it had before, with their platforms; the missing ones are removed.
     """
     components = {key: _entity(key, each, told, topics) for key, each in _components(told, topics).items()}
     removed = {key: {"platform": platform} for key, platform in (gone or {}).items() if key not in components}
@@ -94,7 +95,7 @@ def device(told: Described, topics: Topics, gone: Mapping[str, str] | None = Non
 
 
 def device_name(name: str, entities: Iterable[str]) -> str:
-    """Return a name that no entity's begins with: Home Assistant puts it before each of them."""
+    """Return a name with which no entity's name begins, as Home Assistant puts it before each of them."""
     if any(each.casefold().startswith(name.casefold()) for each in entities):
         return f"{name} printer"
     return name
@@ -106,12 +107,12 @@ def platforms(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def migration(old: Iterable[str]) -> list[tuple[str, str]]:
-    """Return what is said at the topics of single entities before the device takes them over."""
+    """Return the messages to the topics of single entities before the device takes them over."""
     return [(each, '{"migrate_discovery": true}') for each in old]
 
 
 def _entity(key: str, component: Component, told: Described, topics: Topics) -> Component:
-    """Complete an entity; where it needs the printer it is unavailable without."""
+    """Complete an entity; one that needs the printer is unavailable without it."""
     needs = component.pop("needs_printer", False)
     identity = object_id(told.id)
     made: Component = {
@@ -201,7 +202,7 @@ def _power(topics: Topics) -> dict[str, Component]:
 
 
 def _switch(topics: Topics) -> dict[str, Component]:
-    """Describe the printer's power; its platform is another one, so it is another entity."""
+    """Describe the power switch; an entity of its own, as it has another platform than the sensor."""
     return {
         "power_switch": {
             **_power(topics)["power"],
@@ -235,7 +236,7 @@ def _of_heater(heater: str, topics: Topics) -> dict[str, Component]:
 
 
 def _of_known(heater: str, field: str) -> str:
-    """Return a template that is no error where the printer tells of no such heater: None is unknown."""
+    """Return a template that yields None (unknown) instead of an error if the printer reports no such heater."""
     return f"{{{{ value_json.{heater}.{field} if '{heater}' in value_json else None }}}}"
 
 
@@ -270,7 +271,7 @@ def _number(heater: str, topics: Topics) -> dict[str, Component]:
             "device_class": "temperature",
             "unit_of_measurement": "°C",
             "min": 0,
-            "max": HOTTEST,
+            "max": MAX_CELSIUS,
             "step": 1,
             "mode": "box",
             "enabled_by_default": False,
@@ -280,7 +281,7 @@ def _number(heater: str, topics: Topics) -> dict[str, Component]:
 
 
 def name_of(heater: str) -> str:
-    """Return what people call a heater."""
+    """Return the name of a heater for people."""
     if heater.startswith("tool"):
         number = heater.removeprefix("tool")
         return "Hotend" if number == "0" else f"Hotend {number}"

@@ -1,12 +1,12 @@
-"""What waits for the broker: the latest payload of each topic and a few events; one that is away costs no more."""
+"""Messages waiting for the broker: the latest payload of each topic, and a limited number of events."""
 
 import asyncio
 from collections import deque
 
 from gcode.frozen import frozen
 
-MOST_EVENTS = 64  # the oldest go
-MOST_TOPICS = 64
+MAX_EVENTS = 64  # the oldest are dropped
+MAX_TOPICS = 64
 
 
 @frozen
@@ -20,48 +20,48 @@ class Outgoing:
 
 
 class BrokerOutbox:
-    """A map with a bound, and a queue with one.
+    """The latest retained message of each topic, and a bounded queue of events.
 
     Attributes:
         wake: set when there is something to send.
-        dropped: events that nobody took in time.
+        dropped: number of events that were dropped.
     """
 
     def __init__(self) -> None:
         self.wake = asyncio.Event()
         self.dropped = 0
         self._latest: dict[str, Outgoing] = {}
-        self._kept: dict[str, Outgoing] = {}  # what the broker should have: a new one is told all of it
+        self._retained: dict[str, Outgoing] = {}  # what the broker should have; a new connection sends all of it
         self._events: deque[Outgoing] = deque()
 
     def put(self, message: Outgoing) -> None:
-        """Have a retained message sent; an older one of its topic is not."""
-        if message.topic not in self._kept and len(self._kept) >= MOST_TOPICS:
-            raise ValueError(f"{message.topic} is one topic too many")
+        """Queue a retained message, replacing an older one of its topic."""
+        if message.topic not in self._retained and len(self._retained) >= MAX_TOPICS:
+            raise ValueError(f"too many topics: {message.topic}")
         if message.payload:
-            self._kept[message.topic] = message
-        else:  # it takes what there was away
-            self._kept.pop(message.topic, None)
+            self._retained[message.topic] = message
+        else:  # an empty payload deletes the topic
+            self._retained.pop(message.topic, None)
         self._latest.pop(message.topic, None)
         self._latest[message.topic] = message
         self.wake.set()
 
     def event(self, message: Outgoing) -> None:
-        """Have something sent once; where too much waits the oldest is dropped."""
-        if len(self._events) >= MOST_EVENTS:
+        """Queue a message that is sent once; if too many wait, the oldest is dropped."""
+        if len(self._events) >= MAX_EVENTS:
             self._events.popleft()
             self.dropped += 1
         self._events.append(message)
         self.wake.set()
 
     def again(self) -> None:
-        """Have all that is retained sent again: the broker is another one, or has forgotten."""
-        for topic, message in self._kept.items():
+        """Queue all retained messages again, for a broker that does not have them."""
+        for topic, message in self._retained.items():
             self._latest.setdefault(topic, message)
         self.wake.set()
 
     def take(self) -> Outgoing | None:
-        """Return what goes next; None: nothing waits."""
+        """Return the next message; None: none waits."""
         if self._events:
             return self._events.popleft()
         if self._latest:
@@ -70,7 +70,7 @@ class BrokerOutbox:
         return None
 
     def give_back(self, message: Outgoing) -> None:
-        """Take back what was not sent, unless there is a newer one of its topic."""
+        """Queue a message again that was not sent, unless there is a newer one of its topic."""
         if not message.retain:
             self._events.appendleft(message)
         else:
@@ -79,5 +79,5 @@ class BrokerOutbox:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait."""
+        """The number of waiting messages."""
         return len(self._latest) + len(self._events)

@@ -1,4 +1,4 @@
-"""What the front has told, as the payloads of the topics: `state`, `job`, `temperatures`, `link` and `host`."""
+"""The payloads of the topics `state`, `job`, `temperatures`, `link` and `host`, from the front's state. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from typing import Any
 from daemon.companions.front_state import FrontState
 
 PARTS = ("state", "job", "temperatures", "link", "host")
-LONGEST = 200  # characters of a text of the printer's, or of a file's name
-MOST_HEATERS = 16
-OLD = 15.0  # s without a word of the front: nobody knows how the printer does
+MAX_TEXT = 200  # characters
+MAX_HEATERS = 16
+OLD = 15.0  # s without a message of the front, after which the printer's state is unknown
 
 
 def payloads(seen: FrontState, machine: Mapping[str, Any], wall: float, *, known: bool) -> dict[str, dict[str, Any]]:
-    """Return what there is to tell, by part.
+    """Return the payloads by part.
 
     Args:
-        seen: what the front has told.
-        machine: what it has told of the computer.
+        seen: the front's state.
+        machine: the computer's health, as the front reports it.
         wall: the date, in s.
-        known: the front has said something lately.
+        known: the front's state is current.
     """
     return {
         "state": _state(seen, known=known),
@@ -32,7 +32,7 @@ def payloads(seen: FrontState, machine: Mapping[str, Any], wall: float, *, known
 
 
 def switch_of(seen: FrontState) -> Mapping[str, Any] | None:
-    """Return what `nozzled power` says of the printer's switch; None: there is none."""
+    """Return the state of the printer's switch, from the companion `power`; None: there is none."""
     found = seen.get("companions.power")
     if not isinstance(found, dict) or not isinstance(state := found.get("state"), dict) or not state.get("printer"):
         return None
@@ -92,7 +92,7 @@ def _temperatures(seen: FrontState) -> dict[str, Any]:
     heaters = seen.get("printer.heaters") or {}
     return {
         name: {"actual": _tenth(each.get("actual")), "target": _tenth(each.get("target"))}
-        for name, each in [*heaters.items()][:MOST_HEATERS]
+        for name, each in [*heaters.items()][:MAX_HEATERS]
     }
 
 
@@ -124,7 +124,7 @@ def _host(seen: FrontState, machine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return value[:LONGEST] if isinstance(value, str) else None
+    return value[:MAX_TEXT] if isinstance(value, str) else None
 
 
 def _tenth(value: float | None) -> float | None:

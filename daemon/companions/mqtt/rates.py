@@ -1,4 +1,4 @@
-"""How often each topic is told: what nobody would look at is not sent."""
+"""Decides how often each topic is published. Pure."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -8,16 +8,16 @@ Payload = Mapping[str, Any]
 
 LINK_EVERY = 10.0  # s
 HOST_EVERY = 60.0
-JOB_EVERY = 30.0  # s after which the time left is told, though the percents are the same
-FINISH_MOVES = 60.0  # s by which the expected end must move
+JOB_EVERY = 30.0  # s after which the time left is published, even if the percentage is the same
+FINISH_STEP = 60.0  # s by which the expected end must change
 DISK_STEP = 100 * 2**20  # bytes
 
 
 class Rates:
-    """Decides what of the payloads is worth telling; it remembers the last of each topic and no more."""
+    """Selects the payloads to publish; remembers the last one of each topic."""
 
     def __init__(self, step: float, every: float) -> None:
-        """Begin; a temperature is told when it has moved by `step` °C, or a bit and `every` s are over."""
+        """Prepare; a temperature is published after a change by `step` °C, or after any change every `every` s."""
         self._step = step
         self._every = every
         self._told: dict[str, tuple[float, Payload]] = {}
@@ -30,12 +30,12 @@ class Rates:
         }
 
     def chosen(self, now: float, payloads: Mapping[str, Payload]) -> dict[str, Payload]:
-        """Return what is to be told now."""
+        """Return the payloads to publish now."""
         found = {}
         for part, new in payloads.items():
             before = self._told.get(part)
             if part == "job" and before is not None:
-                new = _with_calm_end(before[1], new)  # noqa: PLW2901 - the same, told more calmly
+                new = _with_calm_end(before[1], new)  # noqa: PLW2901 - the same, with a steadier end
             if before is None or self._worth[part](before[1], new, now - before[0]):
                 self._told[part] = (now, new)
                 found[part] = new
@@ -67,12 +67,12 @@ def _job(old: Payload, new: Payload, age: float) -> bool:
 
 
 def _with_calm_end(old: Payload, new: Payload) -> Payload:
-    """Return the job with the expected end that was told before, unless it has moved."""
+    """Return the job with the expected end that was published before, unless it has changed much."""
     before, after = old.get("finish"), new.get("finish")
     if before is None or after is None or before == after:
         return new
     moved = abs((datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds())
-    return new if moved > FINISH_MOVES else {**new, "finish": before}
+    return new if moved > FINISH_STEP else {**new, "finish": before}
 
 
 def _host(old: Payload, new: Payload, age: float) -> bool:

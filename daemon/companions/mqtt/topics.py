@@ -1,4 +1,4 @@
-"""The topics of a printer. Nothing of a file or of the printer's texts is ever in one."""
+"""The topics of a printer. They never contain texts of a file or of the printer."""
 
 import re
 
@@ -8,7 +8,7 @@ _OTHER = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def cleaned(text: str) -> str:
-    """Return a text as it may stand in a topic, and in Home Assistant's ids."""
+    """Return a text with only those characters that topics and Home Assistant's ids allow."""
     return _OTHER.sub("_", text)[:64]
 
 
@@ -20,17 +20,17 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """`online` while this process is there: said by it, and by the broker when it is gone."""
+        """`online` from this process, `offline` from the broker when this process is gone."""
         return f"{self.base}/availability"
 
     @property
     def command(self) -> str:
-        """Where others say what is to be done."""
+        """The topic for commands."""
         return f"{self.base}/command"
 
     @property
     def result(self) -> str:
-        """What came of it."""
+        """The topic for their results."""
         return f"{self.base}/result"
 
     def of(self, part: str) -> str:

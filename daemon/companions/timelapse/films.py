@@ -1,7 +1,7 @@
-"""Films: the pictures of each print in a folder of its own, and the films made of them. All of it blocks: for a thread.
+"""The files of recordings and films. Everything here blocks, so it runs in a thread.
 
-A folder holds `000001.jpg` onwards and `print.json`, which tells of which print they are; so they survive this process,
-and a print that goes on goes on in the same folder.
+Each print has a folder with `000001.jpg` and so on, and `print.json`, which identifies the print. A recording thus
+survives this process, and continues in the same folder if its print does.
 """
 
 import json
@@ -26,8 +26,8 @@ THUMBNAIL = ".thumb.jpg"
 PART = ".part"
 MIB = 1024 * 1024
 DAY = 24 * 3600.0
-MOST_TOLD = 100  # folders of pictures
-LONGEST = 80  # characters of a print's name in that of a folder
+MAX_LISTED = 100  # recordings
+MAX_STEM = 80  # characters of the print's name in the name of its folder
 
 _UNSAFE = re.compile(r"[^\w.+ -]+")
 
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 class NoRoom(Exception):
-    """A picture is not kept; says which bound is reached."""
+    """A picture is not kept; says which limit is reached."""
 
 
 @mutable
@@ -44,15 +44,15 @@ class Recording:
 
     Attributes:
         name: of the folder.
-        job: number of the print.
+        job: id of the print.
         key: its idempotency key.
         file: its path among the uploads.
         began: date, in s.
-        outcome: how it ended; empty: it goes on.
+        outcome: how the print ended; empty: it is under way.
         wanted: a film is to be made of it.
-        failed: why there is none.
-        frames: pictures.
-        bytes: of them.
+        failed: why making the film failed.
+        frames: number of pictures.
+        bytes: size of the pictures.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Films:
         self._all = 0  # bytes of all pictures
 
     def open(self) -> list[Recording]:
-        """Make the folders; return the recordings that there are, the oldest first."""
+        """Make the folders; return the existing recordings, the oldest first."""
         for each in (self.frames, self.movies):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in self.movies.glob(f".*{PART}"):
@@ -94,18 +94,18 @@ class Films:
         self.note(recording)
 
     def note(self, recording: Recording) -> None:
-        """Keep what is known of a recording."""
-        kept = {each.name for each in fields(Recording) if each.metadata.get("kept", True)}
-        told = {name: value for name, value in asdict(recording).items() if name in kept}
+        """Save the description of a recording."""
+        saved = {each.name for each in fields(Recording) if each.metadata.get("kept", True)}
+        description = {name: value for name, value in asdict(recording).items() if name in saved}
         path = self.frames / recording.name / NOTE
-        path.with_suffix(PART).write_text(json.dumps(told))
+        path.with_suffix(PART).write_text(json.dumps(description))
         path.with_suffix(PART).replace(path)
 
     def add(self, recording: Recording, picture: bytes) -> Path:
-        """Keep a picture.
+        """Save a picture.
 
         Raises:
-            NoRoom: there is too much already.
+            NoRoom: a limit is reached.
         """
         self._check_room(recording, len(picture))
         path = self.path_of(recording, recording.frames + 1)
@@ -130,7 +130,7 @@ class Films:
             raise NoRoom(f"less than {config.free_mib} MiB are free on the disk (timelapse.free_mib)")
 
     def _read(self, folder: Path) -> Recording | None:
-        """Return what is in a folder; None: it is no recording, and of no use."""
+        """Return the recording in a folder; None: it is damaged."""
         try:
             told = json.loads((folder / NOTE).read_bytes())
             known = {each.name for each in fields(Recording)}
@@ -143,7 +143,7 @@ class Films:
         return recording
 
     def _heal(self, recording: Recording) -> None:
-        """Drop what a power cut has left of a picture, and number the others without a hole."""
+        """Delete pictures that a power cut has left incomplete, and number the others without gaps."""
         folder = self.frames / recording.name
         recording.frames = recording.bytes = 0
         for each in folder.glob(f"*{PART}"):
@@ -163,14 +163,14 @@ class Films:
         self._all -= recording.bytes
 
     def finish(self, recording: Recording, part: Path, name: str) -> None:
-        """Give a film its name, with the last picture to show it by; its pictures go."""
+        """Give a film its name, with the last picture as its thumbnail; delete the other pictures."""
         part.replace(self.movies / name)
         with suppress(OSError):
             self.path_of(recording, recording.frames).replace(self.movies / f"{name}{THUMBNAIL}")
         self.drop(recording)
 
     def delete(self, name: str) -> bool:
-        """Delete a film; False: there is none of this name."""
+        """Delete a film; return False if there is none of this name."""
         path = self.movies / name
         if path.name != name or not _is_film(path):
             return False
@@ -179,7 +179,7 @@ class Films:
         return True
 
     def expire(self, recordings: list[Recording], now: float) -> list[Recording]:
-        """Delete what has been kept long enough; return the recordings that have gone."""
+        """Delete expired recordings and films; return the deleted recordings."""
         gone = [each for each in recordings if each.outcome and self._age(each, now) > self._config.keep_days * DAY]
         for each in gone:
             self.drop(each)
@@ -198,7 +198,7 @@ class Films:
             return 0.0
 
     def listing(self) -> list[dict[str, Any]]:
-        """Return the films as OctoPrint tells them, but for their addresses."""
+        """Return the films in OctoPrint's form, but without their addresses."""
         found = []
         for path in self._films():
             with suppress(OSError):
@@ -219,8 +219,8 @@ class Films:
 
 
 def folder_name(file: str, wall: float) -> str:
-    """Return what a recording is called, as OctoPrint calls it: the file's name and the date."""
-    stem = _UNSAFE.sub("_", Path(file).stem).strip(". ")[:LONGEST] or "print"
+    """Return the name of a recording, as OctoPrint forms it: the file's name and the date."""
+    stem = _UNSAFE.sub("_", Path(file).stem).strip(". ")[:MAX_STEM] or "print"
     return f"{stem}_{datetime.fromtimestamp(wall).astimezone():%Y%m%d%H%M%S}"
 
 
@@ -243,7 +243,7 @@ def _is_film(path: Path) -> bool:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a picture has its end."""
+    """Tell whether a picture is complete."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < 4:  # noqa: PLR2004 - beginning and end
             return False

@@ -1,4 +1,4 @@
-"""What is to be recorded, in OctoPrint's words, and when a picture is due. Pure."""
+"""When pictures are taken and how the film is made, in OctoPrint's terms. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,10 +15,10 @@ LARGEST = 1_000_000
 
 @frozen
 class FilmPlan:
-    """When pictures are taken, and how the film goes.
+    """When pictures are taken, and how the film is made.
 
     Attributes:
-        z_hop: kept and told for OctoPrint's clients; a layer is known here without the height.
+        z_hop: only stored for OctoPrint's clients; layers are detected without it here.
     """
 
     type: str = "zchange"
@@ -30,7 +30,7 @@ class FilmPlan:
     z_hop: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as GET /api/timelapse tells it."""
+        """Return the plan as in the answer to GET /api/timelapse."""
         if self.type == "off":
             return {"type": "off"}
         told = {"type": self.type, "postRoll": self.post_roll, "fps": self.fps, "renderAfterPrint": self.render}
@@ -39,12 +39,12 @@ class FilmPlan:
         return {**told, "retractionZHop": self.z_hop, "minDelay": self.min_delay}
 
     def pushed(self) -> dict[str, Any]:
-        """Return it as sockets are told of it."""
+        """Return the plan as sockets get it."""
         options = {"timed": {"interval": self.interval}, "zchange": {"retractionZHop": self.z_hop}}
         return {"type": self.type, "options": options.get(self.type, {})}
 
     def wants_film(self, *, success: bool) -> bool:
-        """Tell whether a film is made after a print that ended so."""
+        """Tell whether a film is made after a successful print, or one that was not."""
         return self.render in ("always", "success" if success else "failure")
 
 
@@ -102,14 +102,14 @@ def _number(given: Mapping[str, Any], name: str, usual: float, *, zero: bool) ->
 
 
 class LayerPictures:
-    """Tells at which layer a picture is due: when one is finished, that is when the next one begins."""
+    """Decides when a picture is due: when a layer is finished, which is when the next one begins."""
 
     def __init__(self, layer: int | None = None) -> None:
-        """Begin in a layer; None: in the one that is told first."""
+        """Start in this layer; None: in the first one that `is_due` gets."""
         self._layer = layer
 
     def is_due(self, layer: int | None) -> bool:
-        """Take the layer that the print is in; tell whether another one was finished since it was told last."""
+        """Take in the current layer; return whether a layer was finished since the last call."""
         if layer is None:
             return False
         before, self._layer = self._layer, layer

@@ -1,4 +1,4 @@
-"""Recorder: takes the pictures of the print that goes on. One at a time; what is due meanwhile is left out."""
+"""Takes the pictures of the current print, one at a time; a picture that is due meanwhile is skipped."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from daemon.companions.timelapse.plan import FilmPlan, LayerPictures
 from daemon.errors import CameraError
 from gcode.frozen import frozen
 
-PATIENCE = 2.0  # s that a picture may take
+TIMEOUT_S = 2.0  # for a picture
 
 log = structlog.get_logger()
 
@@ -23,11 +23,11 @@ OnDisk = Callable[..., "asyncio.Future[Any]"]
 
 @frozen
 class Eye:
-    """The camera that pictures are taken by.
+    """The camera.
 
     Attributes:
-        url: of a single picture; empty: there is none.
-        headers: that it takes.
+        url: of a single picture; empty: no camera.
+        headers: of the request.
         name: for people.
     """
 
@@ -40,14 +40,15 @@ class Eye:
 
 
 class FrameRecorder:
-    """What is recorded now.
+    """Takes the pictures of the current recording.
 
     Attributes:
         eye: the camera.
-        recording: of the print that goes on.
-        skipped: pictures that were due while another was on its way.
-        missed: pictures that the camera did not give, or that could not be kept.
-        trouble: why, the last time.
+        recording: the current one.
+        moves: a print is under way, and not paused.
+        skipped: number of pictures that were due while another was being taken.
+        missed: number of pictures that the camera did not deliver, or that could not be saved.
+        trouble: the last reason for a missed picture.
     """
 
     def __init__(self, films: Films, on_disk: OnDisk, event: Event, changed: Callable[[], None]) -> None:
@@ -62,7 +63,7 @@ class FrameRecorder:
         self.eye = Eye()
         self.plan = FilmPlan()
         self.recording: Recording | None = None
-        self.moves = False  # the print goes on, and is not paused
+        self.moves = False
         self.skipped = self.missed = 0
         self.trouble = ""
 
@@ -76,7 +77,7 @@ class FrameRecorder:
         self._changed()
 
     def at_layer(self, layer: int | None) -> None:
-        """Take note of the layer that the print is in, by what was acknowledged of its file."""
+        """Take in the current layer, which follows from the acknowledged lines of the file."""
         if not self._layers.is_due(layer) or self.recording is None or self.plan.type != "zchange":
             return
         if self._loop.time() - self._taken >= self.plan.min_delay:
@@ -90,7 +91,7 @@ class FrameRecorder:
             await asyncio.sleep(self.plan.interval if self.plan.type == "timed" else 1.0)
 
     def take(self) -> None:
-        """Take a picture, unless one is on its way."""
+        """Take a picture, unless one is being taken."""
         if self.recording is None or not self.eye.url:
             return
         if self._taking is not None and not self._taking.done():
@@ -101,7 +102,7 @@ class FrameRecorder:
         self._taking = asyncio.create_task(self._take(self.recording))
 
     async def finish(self, outcome: str) -> Recording | None:
-        """Take the last picture of a print that has ended; return what was recorded."""
+        """Take the last picture of a print that has ended; return its recording."""
         recording = self.recording
         if recording is None:
             return None
@@ -120,7 +121,7 @@ class FrameRecorder:
         path = str(self._films.path_of(recording, recording.frames + 1))
         self._event("CaptureStart", {"file": path})
         try:
-            data = await picture(self.eye.url, PATIENCE, headers=dict(self.eye.headers))
+            data = await picture(self.eye.url, TIMEOUT_S, headers=dict(self.eye.headers))
             await self._on_disk(self._films.add, recording, data)
         except (CameraError, NoRoom, OSError) as error:
             self._failed(path, str(error))
@@ -132,7 +133,7 @@ class FrameRecorder:
     def _failed(self, path: str, reason: str) -> None:
         self.missed += 1
         if reason != self.trouble:
-            log.warning("timelapse.no_picture", reason=reason, consequence="the film lacks it; the print goes on")
+            log.warning("timelapse.no_picture", reason=reason, consequence="the film lacks it; the print continues")
         self.trouble = reason
         self._event(
             "CaptureFailed",

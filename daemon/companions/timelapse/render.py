@@ -1,4 +1,4 @@
-"""A film of a print's pictures, by ffmpeg: with the lowest priority, bounded memory, one thread, and no shell."""
+"""Makes a film of pictures by ffmpeg: at the lowest priority, with bounded memory, in one thread, without a shell."""
 
 import asyncio
 import os
@@ -11,16 +11,16 @@ from pathlib import Path
 from gcode.frozen import frozen
 
 MIB = 1024 * 1024
-SMALL = 600 * MIB  # bytes of memory below which nothing is encoded
-SLOWEST = 6 * 3600.0  # s for one film
-MOST_WORDS = 4000  # characters of what ffmpeg says in the end
-PROBE = 5.0  # s
+MIN_MEMORY = 600 * MIB  # bytes; with less nothing is encoded
+RENDER_TIMEOUT_S = 6 * 3600.0  # for one film
+MAX_OUTPUT = 4000  # characters at the end of ffmpeg's output
+PROBE_TIMEOUT_S = 5.0
 RUNTIME = Path("/run/systemd/system")
 
 
 @frozen
 class FilmLook:
-    """How the film is to look: lines at most (0: all), and how the pictures are to be turned."""
+    """The film's maximum height in pixels (0: that of the pictures), and how the pictures are turned."""
 
     height: int = 720
     flip_h: bool = False
@@ -29,11 +29,11 @@ class FilmLook:
 
 
 class RenderFailed(Exception):
-    """There is no film; says why.
+    """Making a film failed; says why.
 
     Attributes:
-        code: what ffmpeg ended with.
-        words: what it said.
+        code: ffmpeg's exit code.
+        words: its output.
     """
 
     def __init__(self, reason: str, code: int = 255, words: str = "") -> None:
@@ -43,7 +43,7 @@ class RenderFailed(Exception):
 
 
 def arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
-    """Return the words behind `ffmpeg` for a film in H.264; it runs in the folder of the pictures."""
+    """Return ffmpeg's arguments for a film in H.264; it runs in the folder of the pictures."""
     filters = [
         *(["hflip"] if look.flip_h else []),
         *(["vflip"] if look.flip_v else []),
@@ -60,7 +60,7 @@ def arguments(fps: int, post_roll: int, look: FilmLook, out: Path) -> list[str]:
 
 
 def copying(fps: int, out: Path) -> list[str]:
-    """Return the words behind `ffmpeg` for a film of the pictures as they are."""
+    """Return ffmpeg's arguments for a film of the unchanged pictures."""
     return [*_input(fps), "-c:v", "copy", "-f", "matroska", "-y", str(out)]
 
 
@@ -76,12 +76,12 @@ def is_small(meminfo: str) -> bool:
     for line in meminfo.splitlines():
         name, _, value = line.partition(":")
         if name == "MemTotal":
-            return int(value.split()[0]) * 1024 < SMALL
+            return int(value.split()[0]) * 1024 < MIN_MEMORY
     return False
 
 
 async def bounds(memory_mib: int, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the words before ffmpeg: for a scope of systemd's where that may be had, else for a limit of its own."""
+    """Return the command that runs ffmpeg with limits: in a scope of systemd if possible, else by prlimit."""
     nice = ["nice", "-n", "19"]
     kind = [] if os.geteuid() == 0 else ["--user"]
     runs = await asyncio.to_thread(RUNTIME.is_dir)
@@ -100,17 +100,17 @@ async def _works(words: Sequence[str]) -> bool:
             *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
-        async with asyncio.timeout(PROBE):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
             return await process.wait() == 0
     except (OSError, TimeoutError):
         return False
 
 
 async def run(words: Sequence[str], folder: Path) -> None:
-    """Run ffmpeg in a folder; whoever gives up waiting ends it.
+    """Run ffmpeg in a folder; cancelling kills it.
 
     Raises:
-        RenderFailed: it cannot be run, has failed, or takes too long.
+        RenderFailed: it cannot be run, fails, or takes too long.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -122,17 +122,17 @@ async def run(words: Sequence[str], folder: Path) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise RenderFailed(f"{words[0]} cannot be run: {error.strerror}") from error
+        raise RenderFailed(f"cannot run {words[0]}: {error.strerror}") from error
     said = bytearray()
     try:
-        async with asyncio.timeout(SLOWEST):
+        async with asyncio.timeout(RENDER_TIMEOUT_S):
             if process.stderr is not None:
                 while block := await process.stderr.read(4096):
                     said += block
-                    del said[:-MOST_WORDS]
+                    del said[:-MAX_OUTPUT]
             code = await process.wait()
     except TimeoutError:
-        raise RenderFailed(f"it took more than {SLOWEST / 3600:g} h") from None
+        raise RenderFailed(f"it took more than {RENDER_TIMEOUT_S / 3600:g} h") from None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Studio: makes the films, one after the other, while nothing is printed; a print that begins stops it."""
+"""Makes the films, one after the other, while nothing is printed; the start of a print stops it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ from daemon.companions.timelapse.recorder import Event, OnDisk
 from daemon.companions.timelapse.render import FilmLook, RenderFailed
 
 MEMINFO = Path("/proc/meminfo")
-CALM = 5.0  # s without a print before a film is begun: the next print may come at once
+CALM_S = 5.0  # without a print before a film is started, as the next print may follow at once
 
 log = structlog.get_logger()
 
 
 class Studio:
-    """What is to be made a film of. `idle` says whether nothing is printed, as far as anybody knows."""
+    """The queue of films. `idle`: nothing is printed, for certain."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Studio:
 
     @property
     def idle(self) -> bool:
-        """Nothing is printed, and somebody knows that."""
+        """Nothing is printed, for certain."""
         return self._idle
 
     @idle.setter
@@ -56,16 +56,16 @@ class Studio:
         self._idle = idle
         self._wake.set()
         if not idle and self._work is not None:
-            self._work.cancel()  # it is begun again after the print
+            self._work.cancel()  # it starts again after the print
 
     def order(self, recording: Recording) -> None:
-        """Have a film made when there is time."""
+        """Queue a film."""
         if recording not in self.waiting and recording is not self.rendering:
             self.waiting.append(recording)
             self._wake.set()
 
     async def run(self) -> None:
-        """Make what is ordered, for ever."""
+        """Make the queued films, for ever."""
         while True:
             while not (self._idle and self.waiting):
                 self._wake.clear()
@@ -80,7 +80,7 @@ class Studio:
                 self._work = None
 
     async def _make(self, recording: Recording) -> None:
-        await asyncio.sleep(CALM)
+        await asyncio.sleep(CALM_S)
         suffix = ".mkv" if await self._copies() else ".mp4"
         end = "" if recording.outcome in ("completed", "") else "-fail"
         name = f"{recording.name}{end}{suffix}"
@@ -122,7 +122,7 @@ class Studio:
         await render.run([*before, self._config.ffmpeg, *words], self._films.frames / recording.name)
 
     async def _give_up(self, recording: Recording, error: Exception, told: Mapping[str, Any]) -> None:
-        """Leave the pictures for a second try by somebody who has mended it."""
+        """Keep the pictures, so that a user can fix the cause and try again."""
         recording.wanted, recording.failed = False, str(error)
         with suppress(OSError):
             await self._on_disk(self._films.note, recording)

@@ -1,4 +1,4 @@
-"""The companion: it follows the prints over the API, and answers what the front asks of films."""
+"""The companion `timelapse`: follows prints over the API, records them, and answers requests about films."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ import structlog
 from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.timelapse.config import TimelapseConfig
-from daemon.companions.timelapse.films import MOST_TOLD, Films, Recording, date_of, folder_name, size_of
+from daemon.companions.timelapse.films import MAX_LISTED, Films, Recording, date_of, folder_name, size_of
 from daemon.companions.timelapse.plan import FilmPlan, changed, configured
 from daemon.companions.timelapse.recorder import Eye, FrameRecorder
 from daemon.companions.timelapse.render import FilmLook
@@ -25,8 +25,7 @@ LOOKS = frozenset({
     "PrintStarted", "PrintDone", "PrintFailed", "PrintCancelled", "PrintPaused", "PrintResumed", "SettingsUpdated",
 })  # fmt: skip
 WISHES = {"state": {"logs": False}, "events": sorted(LOOKS), "plugins": False}
-AFTER_POST = 3600.0  # s between two looks at what has been kept long enough
-AGAIN = 5.0  # s until a front that did not answer is asked again
+EXPIRE_EVERY_S = 3600.0
 ACTIVE = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
 TURNED = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
 ENDED = frozenset({"completed", "cancelled", "failed", "interrupted"})
@@ -51,20 +50,20 @@ class Timelapse(Companion):
         self._recorder = FrameRecorder(self._films, self._on_disk, self.event, self._changed)
         self._studio = Studio(self._films, config, self._on_disk, self.event, self._changed)
         self._studio.done = self._forget
-        self._known: list[Recording] = []  # all of which there are pictures
+        self._known: list[Recording] = []  # all recordings with pictures
         self._looking = asyncio.Lock()
-        self._prints: bool | None = None  # something is printed, from wherever, as far as was heard
+        self._prints: bool | None = None  # a print is under way, also from the SD card; None: unknown
         self._revision = 0
 
     def does(self) -> str:
         """Return the line for `systemctl status`."""
         if (rendering := self._studio.rendering) is not None:
-            return f"makes a film of {rendering.name}"
+            return f"making a film of {rendering.name}"
         recording = self._recorder.recording
-        return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waits for a print"
+        return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waiting for a print"
 
     async def run(self) -> None:
-        """Follow the prints."""
+        """Follow the prints until cancelled."""
         await self._on_disk(self._load)
         self._use(self._plan)
         async with asyncio.TaskGroup() as group:
@@ -81,7 +80,9 @@ class Timelapse(Companion):
             return
         except (OSError, ValueError, TypeError, AttributeError) as error:
             log.warning(
-                "timelapse.settings_unreadable", reason=str(error), consequence="those of the configuration count"
+                "timelapse.settings_unreadable",
+                reason=str(error),
+                consequence="the settings of the configuration file count",
             )
 
     # -- following -------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class Timelapse(Companion):
                 await self._pass(message.payload)
 
     async def _pass(self, told: Mapping[str, Any]) -> None:
-        """Take note of where the print is."""
+        """Take in the place of the print."""
         flags = told.get("state", {}).get("flags", {})
         active = any(flags.get(name) for name in ACTIVE)
         if active is not self._prints:
@@ -110,24 +111,24 @@ class Timelapse(Companion):
             self._recorder.at_layer(told.get("progress", {}).get("layer"))
 
     async def _look(self) -> None:
-        """Ask which print goes on, and record that one; the same one again in the same folder."""
+        """Find the current print and record it; a print that is recorded already continues in its folder."""
         async with self._looking:
             try:
                 told = await self.client.get("/api/job")
             except ClientError as error:
                 log.warning("timelapse.front_away", reason=str(error))
-                self._prints = None  # looked at again with what is heard next
+                self._prints = None  # so that the next message triggers another look
                 return
             job = told.get("print") or {}
             number, state = int(job.get("id") or -1), job.get("state") or ""
             active = number >= 0 and state not in ENDED
-            if active or self._prints:  # or the printer prints from its own card
+            if active or self._prints:  # `_prints` includes a print from the SD card
                 self._studio.idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
                 outcome = state if recording.job == number else await self._outcome(recording.job)
                 if number < 0 and outcome not in ENDED:
-                    return  # the core is not there for a moment: the print may go on
+                    return  # the core is away for a moment: the print may continue
                 await self._end(outcome if outcome in ENDED else "interrupted")
             if active and self._recorder.recording is None:
                 await self._record(number, job.get("key"), told["job"]["file"])
@@ -136,7 +137,7 @@ class Timelapse(Companion):
                 self._studio.idle = is_over and not self._prints
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
-        """Go on with the pictures of this print, or begin them."""
+        """Continue the recording of this print, or start one."""
         path = str(file.get("path") or file.get("name") or "print")
         for each in self._known:
             if not each.outcome and (each.job, each.key, each.file) == (number, key, path):
@@ -158,7 +159,7 @@ class Timelapse(Companion):
         self._recorder.begin(recording)
 
     async def _end(self, outcome: str) -> None:
-        """Take the last picture, and have a film made if it is to be."""
+        """Take the last picture, and order a film if the plan wants one."""
         recording = await self._recorder.finish(outcome)
         if recording is None:
             return
@@ -170,10 +171,10 @@ class Timelapse(Companion):
         await self._conclude(recording)
 
     async def _end_others(self, *, sure: bool) -> bool:
-        """Conclude what ended while nobody was here; tell whether all of it has.
+        """Conclude recordings whose print ended while this process was away; return whether all have.
 
         Args:
-            sure: another print is known, so what is not that one is over, whatever the history knows of it.
+            sure: another print is current, so all others are over, whatever the history says.
         """
         now, is_over = self._recorder.recording, True
         for each in [each for each in self._known if not each.outcome and each is not now]:
@@ -205,7 +206,7 @@ class Timelapse(Companion):
         self._changed()
 
     async def _outcome(self, job: int) -> str:
-        """Return the state of a print by the history; "" where that is not known."""
+        """Return the state of a print in the history; "" if it is unknown."""
         try:
             told = await self.client.get(f"/api/history/{job}")
         except ClientError:
@@ -213,7 +214,7 @@ class Timelapse(Companion):
         return str(told.get("state") or "")
 
     async def _look_at_camera(self) -> None:
-        """Ask which camera there is."""
+        """Read which camera to use."""
         try:
             webcam = (await self.client.settings())["webcam"]
         except (ClientError, KeyError) as error:
@@ -237,17 +238,17 @@ class Timelapse(Companion):
         self._studio.look = FilmLook(self._config.height, **turned)
         self._changed()
 
-    # -- being asked -------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------------------
 
     async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
-        """Change the plan, delete, or have a film made."""
+        """List, change the plan, delete, or order a film."""
         if do == "list":
             return Answer(200, await self._lists())
         if do == "configure":
             await self._configure(given, keep=scope == "admin")
         elif do == "delete":
             if not await self._on_disk(self._films.delete, str(given.get("name", ""))):
-                raise Refusal(404, "there is no such film")
+                raise Refusal(404, "no such film")
         elif do == "delete_unrendered":
             await self._drop(self._recording_of(given))
         elif do == "render":
@@ -275,7 +276,9 @@ class Timelapse(Companion):
                 text = json.dumps(asdict(plan))
                 await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
             except OSError as error:
-                raise Refusal(500, f"it holds until the next start, as it cannot be saved: {error.strerror}") from error
+                raise Refusal(
+                    500, f"the change is lost at the next start, as it cannot be saved: {error.strerror}"
+                ) from error
 
     def _use(self, plan: FilmPlan) -> None:
         self._plan = self._recorder.plan = plan
@@ -285,19 +288,19 @@ class Timelapse(Companion):
         for each in self._known:
             if each.name == given.get("name"):
                 if each is self._recorder.recording:
-                    raise Refusal(409, "this print goes on")
+                    raise Refusal(409, "this print is still being recorded")
                 return each
-        raise Refusal(404, "there are no such pictures")
+        raise Refusal(404, "no such recording")
 
     async def _drop(self, recording: Recording) -> None:
         if recording is self._studio.rendering:
-            raise Refusal(409, "a film is being made of them")
+            raise Refusal(409, "a film of this recording is being made")
         if recording in self._studio.waiting:
             self._studio.waiting.remove(recording)
         await self._on_disk(self._films.drop, recording)
         self._forget(recording)
 
-    # -- what is told ------------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------------------
 
     def _forget(self, recording: Recording) -> None:
         if recording in self._known:
@@ -305,7 +308,7 @@ class Timelapse(Companion):
         self._changed()
 
     def _changed(self) -> None:
-        """Have it told what is so; `revision` is another number whenever the lists may be others."""
+        """Report the state; `revision` changes whenever the lists may have changed."""
         self._revision += 1
         recorder, studio = self._recorder, self._studio
         now = recorder.recording
@@ -314,7 +317,7 @@ class Timelapse(Companion):
             "config": self._plan.as_json(),
             "pushed": self._plan.pushed() if self._plan.type != "off" else None,
             "camera": recorder.eye.name or recorder.eye.url.partition("?")[0],
-            "trouble": recorder.trouble or ("" if recorder.eye.url else "no camera gives single pictures"),
+            "trouble": recorder.trouble or ("" if recorder.eye.url else "no camera delivers single pictures"),
             "recording": None if now is None else {
                 "name": now.name, "pictures": now.frames, "skipped": recorder.skipped, "missed": recorder.missed,
             },
@@ -325,7 +328,9 @@ class Timelapse(Companion):
     async def _lists(self) -> dict[str, Any]:
         return {
             "files": await self._on_disk(self._films.listing),
-            "unrendered": [self._as_json(each) for each in sorted(self._known, key=lambda each: each.name)[:MOST_TOLD]],
+            "unrendered": [
+                self._as_json(each) for each in sorted(self._known, key=lambda each: each.name)[:MAX_LISTED]
+            ],
         }
 
     def _as_json(self, recording: Recording) -> dict[str, Any]:
@@ -349,7 +354,7 @@ class Timelapse(Companion):
             for each in await self._on_disk(self._films.expire, kept, self._wall()):
                 self._known.remove(each)
             self._changed()
-            await asyncio.sleep(AFTER_POST)
+            await asyncio.sleep(EXPIRE_EVERY_S)
 
     def _on_disk(self, function: Callable[..., Any], *given: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._disk, function, *given)
