@@ -14,7 +14,7 @@ FIRST = "classic"
 _SECRET = re.compile(
     r"((?:^|[?&;])[^=&?;#]*(?:pass|pwd|psw|user|usr|login|token|key|auth|secret|sig)[^=&;#]*=)[^&;#]+", re.IGNORECASE
 )
-"""A word of a query that is nobody's business; most cameras of the network have their password there."""
+"""A secret in a query; most network cameras have their password there."""
 
 _PAIRS = (
     (re.compile(r"action=stream\b"), "action=snapshot"),
@@ -29,7 +29,7 @@ _BACK = (
 
 
 def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
-    """Return the cameras that there are by their names; the first one is the printer's own."""
+    """Return the configured cameras by name; the first one is the printer's own."""
     found = {}
     if webcam.stream_url or webcam.snapshot_url or webcam.webrtc_url or webcam.hls_url:
         found[FIRST] = CameraConfig(
@@ -49,7 +49,7 @@ def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
 
 
 def shown_in_page(webcam: WebcamConfig) -> list[str]:
-    """Return the addresses of pictures that a browser opens by itself."""
+    """Return the addresses of pictures that browsers open directly."""
     return [
         url
         for each in all_of(webcam).values()
@@ -59,14 +59,14 @@ def shown_in_page(webcam: WebcamConfig) -> list[str]:
 
 
 def stream_of(camera: CameraConfig) -> str:
-    """Return where the live picture comes from, "" for nowhere; what is said to come from us follows from the other."""
+    """Return the source of the live picture, "": none; for our own address, one derived from the single picture's."""
     if is_whole(camera.stream_url):
         return camera.stream_url
     return _other(camera.snapshot_url, _BACK) if camera.stream_url.startswith(WEBCAM) else ""
 
 
 def snapshot_of(camera: CameraConfig) -> str:
-    """Return where a single picture comes from: its address, or else the live picture's."""
+    """Return the source of a single picture: its address, or one derived from the live picture's."""
     if is_whole(camera.snapshot_url):
         return camera.snapshot_url
     if is_whole(camera.stream_url):
@@ -75,31 +75,31 @@ def snapshot_of(camera: CameraConfig) -> str:
 
 
 def told_stream(name: str, camera: CameraConfig) -> str:
-    """Return what clients are told of the live picture: by way of us, where they could not open it themselves."""
+    """Return the address of the live picture for clients: through us if they cannot open it themselves."""
     return through(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
 
 
 def told_snapshot(name: str, camera: CameraConfig) -> str:
-    """Return what clients are told of the single picture, in the same way."""
+    """Return the address of the single picture for clients, in the same way."""
     if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
         return through(name, "snapshot")
     return camera.snapshot_url
 
 
 def through(name: str, action: str) -> str:
-    """Return the address of a camera here."""
+    """Return the address of a camera on this server."""
     return f"{WEBCAM}?action={action}" if name == FIRST else f"{WEBCAM}{quote(name, safe='')}/?action={action}"
 
 
 def is_whole(url: str) -> bool:
-    """Tell whether this is an address by itself, and not a path on this server."""
+    """Tell whether this is a complete address, and not a path on this server."""
     return url.startswith(("http://", "https://"))
 
 
 def needs_us(url: str) -> bool:
-    """Tell whether it is of this machine alone, or holds a secret.
+    """Tell whether only this machine can open the address, or it contains a secret.
 
-    Browsers send no password of an address for pictures, and whoever may look is not told one in its query, either.
+    Browsers do not send the password in a picture's address, and viewers must not see one in its query.
     """
     try:
         parts = urlsplit(url)
@@ -117,7 +117,7 @@ def needs_us(url: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """Return an address without the names, passwords and keys that may be in it."""
+    """Return an address without names, passwords and keys."""
     url = _SECRET.sub(r"\1***", url)
     head, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")

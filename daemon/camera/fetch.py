@@ -1,4 +1,4 @@
-"""What is asked of a camera's program, by HTTP/1.0: one connection, no redirects, and a bound on time and bytes."""
+"""Fetches pictures from a camera's program by HTTP/1.0: one connection, no redirects, bounded time and size."""
 
 import asyncio
 import base64
@@ -10,8 +10,8 @@ from daemon.camera.mjpeg import MOST, MOST_OF_HEADERS, PictureParts, jpeg
 from daemon.errors import CameraError
 from gcode.frozen import frozen
 
-BLOCK = 64 * 1024  # bytes that are read at once
-CONNECT = 3.0  # s
+BLOCK = 64 * 1024  # bytes per read
+CONNECT_TIMEOUT_S = 3.0
 OK = 200
 _REDIRECTS = range(300, 400)
 
@@ -25,21 +25,21 @@ class CameraAnswer:
 
     @property
     def is_stream(self) -> bool:
-        """It is an endless one of pictures."""
+        """It is an endless stream of pictures."""
         return self.headers.get("content-type", "").lower().startswith("multipart/")
 
 
 @asynccontextmanager
 async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = None) -> AsyncIterator[CameraAnswer]:
-    """Ask for an address, and give its answer when the headers are there.
+    """Request an address; yield the answer when its headers have arrived.
 
     Args:
-        url: whole, with http or https; a name and a password in it are sent.
-        seconds: until the headers have to be there.
-        headers: besides the usual ones.
+        url: complete, with http or https; a name and a password in it are sent.
+        seconds: timeout for the headers.
+        headers: in addition to the usual ones.
 
     Raises:
-        CameraError: nobody answers, or with something else than 200.
+        CameraError: there is no answer, or its status is not 200.
     """
     parts = _parted(url)
     writer: asyncio.StreamWriter | None = None
@@ -52,7 +52,7 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
         except TimeoutError:
             raise CameraError(f"the camera at {without_secrets(url)} does not answer") from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise CameraError(f"what answers at {without_secrets(url)} does not speak HTTP") from None
+            raise CameraError(f"the program at {without_secrets(url)} does not speak HTTP") from None
         except (OSError, ValueError) as error:  # ValueError: a name that no resolver takes
             raise CameraError(f"no camera at {without_secrets(url)}: {_why(error)}") from error
         yield _answer(url, head, reader)
@@ -62,16 +62,18 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
 
 
 async def picture(url: str, seconds: float, *, most: int = MOST, headers: Mapping[str, str] | None = None) -> bytes:
-    """Return one picture; of a stream its first.
+    """Return one picture, from a stream the first.
 
     Raises:
-        CameraError: there is none in time, it is too large, or it is no JPEG.
+        CameraError: there is none in time, it is too large, or it is not a JPEG.
     """
     try:
         async with asyncio.timeout(seconds), opened(url, seconds, headers) as answer:
             return await (_first(answer, most) if answer.is_stream else _whole(answer, most))
     except TimeoutError:
-        raise CameraError(f"the camera at {without_secrets(url)} sent no whole picture within {seconds:g} s") from None
+        raise CameraError(
+            f"the camera at {without_secrets(url)} sent no complete picture within {seconds:g} s"
+        ) from None
     except OSError as error:
         raise CameraError(f"the camera at {without_secrets(url)} hung up: {_why(error)}") from error
 
@@ -80,7 +82,7 @@ async def _whole(answer: CameraAnswer, most: int) -> bytes:
     told = answer.headers.get("content-length", "")
     length = int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else None  # noqa: PLR2004 - digits
     if length is not None and length > most:
-        raise CameraError(f"the picture has {length} bytes, {most} are taken")
+        raise CameraError(f"the picture has {length} bytes, more than {most}")
     data = bytearray()
     while length is None or len(data) < length:
         block = await answer.reader.read(BLOCK)
@@ -103,7 +105,7 @@ async def _first(answer: CameraAnswer, most: int) -> bytes:
 
 
 def without_secrets(url: str) -> str:
-    """Return an address without name, password and query: there may be secrets in them."""
+    """Return an address without name, password and query, which may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -115,14 +117,14 @@ def _parted(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise CameraError("the camera has no address that begins with http:// or https://")
+        raise CameraError("the camera's address must begin with http:// or https://")
     return parts
 
 
 async def _connected(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    async with asyncio.timeout(CONNECT):
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
         return await asyncio.open_connection(parts.hostname, port, ssl=secure or None, limit=BLOCK)
 
 
@@ -139,12 +141,12 @@ def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
 
 def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer:
     if len(head) > MOST_OF_HEADERS or not head.startswith(b"HTTP/"):
-        raise CameraError(f"what answers at {without_secrets(url)} does not speak HTTP")
+        raise CameraError(f"the program at {without_secrets(url)} does not speak HTTP")
     first, *rest = head.decode("latin-1").split("\r\n")
     code = first.split(" ")[1] if " " in first else ""
     status = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0  # noqa: PLR2004 - as in HTTP
     if status in _REDIRECTS:
-        raise CameraError(f"{without_secrets(url)} leads elsewhere ({status}): enter the address that it leads to")
+        raise CameraError(f"{without_secrets(url)} is a redirect ({status}): enter the address that it leads to")
     if status != OK:
         raise CameraError(f"the camera at {without_secrets(url)} answers with {status}")
     pairs = (line.partition(":") for line in rest if line)

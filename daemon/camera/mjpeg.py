@@ -1,4 +1,4 @@
-"""MJPEG: the pictures in a stream of parts (`multipart/x-mixed-replace`), and what passes for a picture. Pure."""
+"""Extracts and checks the pictures of an MJPEG stream (`multipart/x-mixed-replace`). Pure."""
 
 import re
 
@@ -15,35 +15,35 @@ _END = re.compile(rb"\xff\xd9[\r\n]*--")
 
 
 def jpeg(data: bytes) -> bytes:
-    """Return a picture without what some cameras pad it with.
+    """Return a picture without the padding of some cameras.
 
     Raises:
-        CameraError: it is no JPEG, or not a whole one.
+        CameraError: it is not a JPEG, or incomplete.
     """
     trimmed = data.rstrip(b"\0\r\n")
     if not trimmed.startswith(b"\xff\xd8\xff"):
-        raise CameraError(f"what the camera sends is no JPEG picture: it begins with {data[:16]!r}")
+        raise CameraError(f"the camera does not send a JPEG picture: the data begin with {data[:16]!r}")
     if not trimmed.endswith(b"\xff\xd9"):
-        raise CameraError(f"the picture has no end: it was cut off after {len(data)} bytes")
+        raise CameraError(f"the picture is incomplete: it was cut off after {len(data)} bytes")
     return trimmed
 
 
 class PictureParts:
-    """Takes the bytes of a stream as they come, and gives the pictures in them."""
+    """Takes the bytes of a stream as they arrive, and returns the pictures in them."""
 
     def __init__(self, most: int = MOST) -> None:
         """Prepare; a picture of more than `most` bytes is refused."""
         self._most = most
         self._buffer = bytearray()
-        self._length: int | None = None  # of the picture that comes, where its part tells
-        self._inside = False  # the headers of a part are behind
+        self._length: int | None = None  # of the next picture, if its part has a Content-Length
+        self._inside = False  # the headers of a part have been read
         self._searched = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the pictures that are whole now.
+        """Return the pictures that are complete now.
 
         Raises:
-            CameraError: this is no stream of pictures, or one of them is too large.
+            CameraError: this is not a stream of pictures, or one of them is too large.
         """
         self._buffer += data
         found = []
@@ -55,7 +55,7 @@ class PictureParts:
         if not self._inside and not self._enter():
             return None
         if (self._length or len(self._buffer)) > self._most:
-            raise CameraError(f"a picture of the camera has more than {self._most} bytes")
+            raise CameraError(f"a picture of the camera is larger than {self._most} bytes")
         end = self._end()
         if end is None:
             return None
@@ -65,11 +65,11 @@ class PictureParts:
         return picture
 
     def _enter(self) -> bool:
-        """Go past the headers of the next part, if they are all there."""
+        """Read the headers of the next part, if they are complete."""
         found = _HEADERS_END.search(self._buffer, self._after_boundary())
         if found is None:
             if len(self._buffer) > MOST_OF_HEADERS:
-                raise CameraError("what the camera sends is not an MJPEG stream")
+                raise CameraError("the camera does not send an MJPEG stream")
             return False
         length = _LENGTH.search(self._buffer[: found.end()])
         self._length = int(length[1]) if length is not None else None
@@ -78,7 +78,7 @@ class PictureParts:
         return True
 
     def _after_boundary(self) -> int:
-        """Return from where the empty line counts that ends the headers: there may be some before the boundary."""
+        """Return where to look for the empty line after the headers: there may be others before the boundary."""
         return max(0, self._buffer.find(b"--"))
 
     def _end(self) -> int | None:

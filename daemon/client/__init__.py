@@ -1,6 +1,6 @@
 """Clients of the HTTP API: `OctoPrintClient` for Python, `octoprint.mjs` for browsers and Node.
 
-They know no more of the daemon than its API, so they serve OctoPrint just as well. docs/clients.md shows both.
+They use only the API, so they also work with OctoPrint. docs/clients.md shows both.
 """
 
 from daemon.client.client import OctoPrintClient

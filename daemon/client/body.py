@@ -1,4 +1,4 @@
-"""The body of an upload: multipart/form-data, read from the file block by block while it is sent."""
+"""The body of an upload: multipart/form-data, read from the file in blocks while it is sent."""
 
 import asyncio
 import os
@@ -14,19 +14,19 @@ from daemon.client.errors import FileChanged
 BLOCK = 64 * 1024
 
 Progress = Callable[[int, int], object]
-"""Called with the bytes sent so far, and with all that are to be sent."""
+"""Is called with the number of bytes sent so far, and with the total."""
 
 
 class FormBody:
-    """A form with some fields and one file behind them; slicers send them in this order too."""
+    """A form with fields followed by one file, in the order that slicers use."""
 
     def __init__(
         self, fields: Mapping[str, str], source: Path | bytes, name: str, progress: Progress | None = None
     ) -> None:
-        """Take a note of the file's size; nothing is read yet.
+        """Read the file's size; its contents are not read yet.
 
         Raises:
-            OSError: the file cannot be looked at.
+            OSError: the file's size cannot be read.
         """
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
@@ -35,17 +35,17 @@ class FormBody:
         self._size = len(source) if isinstance(source, bytes) else source.stat().st_size
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._progress = progress
-        self.failure: Exception | None = None  # why the body could not be sent to its end
-        self.hung_up = asyncio.Event()  # the server has closed the connection in the middle of it
+        self.failure: Exception | None = None  # why the body could not be sent completely
+        self.hung_up = asyncio.Event()  # the server has closed the connection while it was sent
         self.length = len(self._head) + self._size + len(self._tail)
 
     async def write_to(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        """Send the body; what goes wrong on this side is kept in `failure` too."""
+        """Send the body; an error on this side is also stored in `failure`."""
         try:
             async for piece in self.pieces():
                 await write(piece)
         except (OSError, FileChanged) as error:
-            if isinstance(error, StreamClosedError):  # the exchange's own trouble
+            if isinstance(error, StreamClosedError):  # an error of the connection
                 self.hung_up.set()
             else:
                 self.failure = error
@@ -55,7 +55,7 @@ class FormBody:
         """Yield the body.
 
         Raises:
-            FileChanged: the file has become shorter meanwhile.
+            FileChanged: the file was truncated meanwhile.
             OSError: the file cannot be read.
         """
         yield self._head
@@ -66,11 +66,11 @@ class FormBody:
             if self._progress is not None:
                 self._progress(sent, self._size)
         if sent < self._size:
-            raise FileChanged(f"{self._source!s} had {self._size} bytes when its upload began, now it has {sent}")
+            raise FileChanged(f"{self._source!s} had {self._size} bytes when its upload started, and now has {sent}")
         yield self._tail
 
     async def _blocks(self) -> AsyncIterator[bytes]:
-        """Yield the file's bytes, as many as it had in the beginning; a file that grows is cut there."""
+        """Yield the file's bytes, up to its size at the beginning, even if it grows."""
         if isinstance(self._source, bytes):
             for start in range(0, self._size, BLOCK):
                 yield self._source[start : start + BLOCK]
@@ -92,11 +92,11 @@ def form_fields(fields: Mapping[str, str], boundary: str) -> bytes:
 
 
 def _file_header(name: str, boundary: str) -> bytes:
-    """Return what stands before the file's bytes; a name that HTTP headers cannot hold goes by RFC 5987."""
-    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # what the disk has may be no UTF-8
+    """Return the part's headers; a name that HTTP headers cannot hold is encoded by RFC 5987."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # names on a disk may not be UTF-8
     plain = name.isascii() and name.isprintable() and not set('"\\%') & set(name)
-    told = f'filename="{name}"' if plain else f"filename=\"file.gcode\"; filename*=UTF-8''{quote(name, safe='')}"
+    parameter = f'filename="{name}"' if plain else f"filename=\"file.gcode\"; filename*=UTF-8''{quote(name, safe='')}"
     return (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; {told}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; {parameter}\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     ).encode()

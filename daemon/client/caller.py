@@ -1,4 +1,4 @@
-"""Requests that speak JSON: the key, the errors, and what is tried again."""
+"""JSON requests: the key, errors, and retries."""
 
 import asyncio
 import json
@@ -12,17 +12,17 @@ from daemon.client.errors import BadAnswer, ClientError, NeverSent, RequestRefus
 from daemon.client.exchange import Exchange, HttpAnswer, Request
 
 PAUSES = (0.5, 1.0)
-"""Seconds before a request is tried again; a restart of the daemon takes about one."""
+"""Seconds before each retry of a request; a restart of the daemon takes about one."""
 
-PATIENCE = 30.0
-"""Seconds for an answer."""
+TIMEOUT_S = 30.0
+"""For an answer."""
 
 _TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
 _MAX_TEXT = 300
 
 
 class Caller:
-    """The server's address, the key, and the way there."""
+    """Sends requests to one server with one key."""
 
     def __init__(self, url: str, key: str, exchange: Exchange) -> None:
         self.url = base_url(url)
@@ -31,32 +31,34 @@ class Caller:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What shows the server who asks."""
+        """The headers that authenticate the client."""
         return dict(self._headers)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """Return what the server tells; asked again where it does not answer."""
+        """Return the JSON at a path; retries if there is no answer."""
         return await self._call("GET", _with_query(path, query))
 
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """Return the bytes of something that is no JSON."""
+        """Return the bytes at a path, for content other than JSON."""
         return (
-            await self._answer(Request("GET", self.url + _with_query(path, query), dict(self._headers), None, PATIENCE))
+            await self._answer(
+                Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT_S)
+            )
         ).body
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
-        """Give a command; parameters that are None are left out."""
+        """Send a command; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         return await self.post(path, {"command": command, **given})
 
     async def post(
-        self, path: str, data: Mapping[str, Any], seconds: float = PATIENCE, headers: Mapping[str, str] | None = None
+        self, path: str, data: Mapping[str, Any], seconds: float = TIMEOUT_S, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """Send JSON; return the answer, None where it is empty."""
+        """Send JSON; return the answer, None if it is empty."""
         return await self._call("POST", path, json.dumps(data).encode(), "application/json", seconds, headers)
 
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
-        """Send JSON that changes a part of what is there; return the answer."""
+        """Send JSON that changes a part of a resource; return the answer."""
         return await self._call("PATCH", path, json.dumps(data).encode(), "application/json")
 
     async def send_form(
@@ -70,7 +72,7 @@ class Caller:
         return await self._call("POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded")
 
     async def delete(self, path: str) -> None:
-        """Delete what is at the address."""
+        """Delete the resource at a path."""
         await self._call("DELETE", path)
 
     async def _call(
@@ -79,7 +81,7 @@ class Caller:
         path: str,
         body: bytes | FormBody | None = None,
         kind: str = "",
-        seconds: float = PATIENCE,
+        seconds: float = TIMEOUT_S,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         sent = {**self._headers, **({"Content-Type": kind} if kind else {}), **(headers or {})}
@@ -93,7 +95,7 @@ class Caller:
             raise BadAnswer(f"the answer to {request} is not JSON: is this OctoPrint's API?") from error
 
     async def _answer(self, request: Request) -> HttpAnswer:
-        """Try what may be tried again: whatever was never sent, and what only asks."""
+        """Send a request, with retries if it was certainly never sent, or only reads."""
         for pause in PAUSES:
             try:
                 return await self._once(request)
@@ -118,7 +120,7 @@ def base_url(text: str) -> str:
     """Return an address as `scheme://host:port/path`, without a slash at its end.
 
     Raises:
-        ClientError: it is none.
+        ClientError: the address is wrong.
     """
     url = (text if "://" in text else f"http://{text}").rstrip("/")
     try:
@@ -127,7 +129,7 @@ def base_url(text: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment:
-        raise ClientError(f"{text!r} is no address of a server, which looks like http://printer.local:5000")
+        raise ClientError(f"{text!r} is not the address of a server, like http://printer.local:5000")
     return url
 
 
@@ -139,7 +141,7 @@ def _again(request: Request, error: ClientError) -> bool:
 
 
 def _reason(answer: HttpAnswer) -> str:
-    """Return the server's words: OctoPrint's JSON, plain text, or where it sends us."""
+    """Return the server's reason: OctoPrint's JSON, plain text, or the target of a redirect."""
     try:
         return str(json.loads(answer.body)["error"])
     except (ValueError, KeyError, TypeError):

@@ -28,8 +28,8 @@ class OctoPrintClient:
             async for message in printer.push():
                 ...
 
-    Every method raises ClientError or one of its kinds, see `daemon.client.errors`. What only asks is tried three
-    times; what changes something only where it was certainly never sent.
+    Every method raises ClientError or a subclass, see `daemon.client.errors`. Requests that only read are tried three
+    times; others are retried only if they were certainly never sent.
     """
 
     job: JobClient
@@ -42,15 +42,15 @@ class OctoPrintClient:
     companions: CompanionsClient
 
     def __init__(self, url: str, key: str = "", *, exchange: Exchange | None = None) -> None:
-        """Take note of the server; nothing is sent yet.
+        """Prepare; nothing is sent yet.
 
         Args:
-            url: like http://printer.local:5000, with the path if it has one; without a scheme it is http.
+            url: like http://printer.local:5000, with its path if it has one; the default scheme is http.
             key: an API key.
-            exchange: how requests get there, if not over the network.
+            exchange: replaces the network, for tests.
 
         Raises:
-            ClientError: the URL is none.
+            ClientError: the URL is wrong.
         """
         self._exchange = exchange or TornadoExchange()
         self._caller = Caller(url, key, self._exchange)
@@ -70,7 +70,7 @@ class OctoPrintClient:
         self.close()
 
     def close(self) -> None:
-        """Let go of what is held; it comes back with the next request."""
+        """Close the HTTP client; the next request opens it again."""
         self._exchange.close()
 
     @property
@@ -80,11 +80,11 @@ class OctoPrintClient:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What shows the server who asks, for a request that is made otherwise."""
+        """The headers that authenticate the client, for requests made without this class."""
         return self._caller.headers
 
     async def version(self) -> Version:
-        """Return which server it is."""
+        """Return name and version of the server."""
         return cast("Version", await self._caller.get("/api/version"))
 
     async def settings(self) -> dict[str, Any]:
@@ -92,37 +92,37 @@ class OctoPrintClient:
         return cast("dict[str, Any]", await self._caller.get("/api/settings"))
 
     async def get(self, path: str) -> Any:
-        """Return what an address of the API answers that has no method here."""
+        """Return the JSON at a path of the API that has no method here."""
         return await self._caller.get(path)
 
     async def fetch(self, path: str) -> bytes:
-        """Return the bytes of what is at an address and no JSON."""
+        """Return the bytes at a path, for content other than JSON."""
         return await self._caller.fetch(path)
 
     async def post(self, path: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
-        """Send JSON to an address of the API that has no method here; return the answer."""
+        """Send JSON to a path of the API that has no method here; return the answer."""
         return await self._caller.post(path, data, headers=headers)
 
     async def patch(self, path: str, data: Mapping[str, Any]) -> Any:
-        """Send JSON that changes a part of what is at an address of the API; return the answer."""
+        """Send JSON that changes a part of a resource of the API; return the answer."""
         return await self._caller.patch(path, data)
 
     async def delete(self, path: str) -> None:
-        """Delete what is at an address of the API that has no method here."""
+        """Delete a resource of the API that has no method here."""
         await self._caller.delete(path)
 
     def push(
         self, *, throttle: int | None = None, subscription: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Message]:
-        """Return an iterator over what the server tells by itself; it connects again where the line is lost.
+        """Return an iterator over the server's push messages; it reconnects if the connection is lost.
 
-        After each connection come `connected` and `history`, so nothing need be asked for that was missed.
+        Each connection begins with `connected` and `history`, so nothing that was missed has to be requested.
 
         Args:
-            throttle: one `current` every so many half seconds at most.
-            subscription: which messages are wanted, in OctoPrint's form: {"state": {"logs": false}, "events": true}.
+            throttle: minimum interval of `current` messages, in half seconds.
+            subscription: the messages to receive, in OctoPrint's form: {"state": {"logs": false}, "events": true}.
 
         Raises:
-            ClientError: while iterating: no connection from the beginning, or the server refuses.
+            ClientError: while iterating: the first connection failed, or the server refuses.
         """
         return Push(self._caller, throttle, subscription).messages()

@@ -1,13 +1,13 @@
-"""What can go wrong between a client and the daemon.
+"""Errors of the client.
 
 NozzledError
-└── ClientError              a request that has not succeeded
-    ├── Unreachable          no answer: the line was lost, or it took too long; what was asked may have been done
-    │   └── NeverSent        nobody there: the request was never sent
-    ├── BadAnswer            something answers, but not as OctoPrint does ("<html>" of another server)
-    ├── FileChanged          the file has become shorter while it was uploaded
+└── ClientError              a request failed
+    ├── Unreachable          no answer: connection lost, or timeout; the request may have been carried out
+    │   └── NeverSent        no connection: the request was never sent
+    ├── BadAnswer            an answer that is not OctoPrint's API ("<html>" of another server)
+    ├── FileChanged          the file was truncated during its upload
     └── RequestRefused       an answer with a status from 300 on; has `status` and `text`
-        ├── AccessDenied     401 or 403: no key, or one that may not do this; OctoPrint's 400 for the same
+        ├── AccessDenied     401 or 403: no key, or one without the right to do this; OctoPrint's 400 for the same
         ├── NotFound         404: no such file, or no such address
         └── Conflict         409: does not fit the printer's state ("start" while printing)
 """
@@ -18,11 +18,11 @@ from gcode.errors import NozzledError
 
 
 class ClientError(NozzledError):
-    """A request that has not succeeded."""
+    """A request failed."""
 
 
 class Unreachable(ClientError):
-    """No answer came; what was asked may have been done."""
+    """There was no answer; the request may have been carried out."""
 
 
 class NeverSent(Unreachable):
@@ -30,11 +30,11 @@ class NeverSent(Unreachable):
 
 
 class BadAnswer(ClientError):
-    """What answered does not speak OctoPrint's API."""
+    """The answer is not OctoPrint's API."""
 
 
 class FileChanged(ClientError):
-    """The file has become shorter while it was uploaded."""
+    """The file was truncated during its upload."""
 
 
 class RequestRefused(ClientError):
@@ -47,7 +47,7 @@ class RequestRefused(ClientError):
 
 
 class AccessDenied(RequestRefused):
-    """No key, or one that may not do this."""
+    """There is no key, or it has no right to do this."""
 
 
 class NotFound(RequestRefused):
@@ -55,15 +55,15 @@ class NotFound(RequestRefused):
 
 
 class Conflict(RequestRefused):
-    """What was asked does not fit the printer's state."""
+    """The request does not fit the printer's state."""
 
 
-_NO_KEY = "CSRF validation failed"  # OctoPrint takes whoever has no valid key for a browser
+_NO_KEY = "CSRF validation failed"  # OctoPrint treats clients without a valid key as browsers
 _KINDS = {401: AccessDenied, 403: AccessDenied, 404: NotFound, 409: Conflict}
 
 
 def refusal(request: str, status: int, text: str) -> RequestRefused:
-    """Return the error that stands for this status."""
+    """Return the error for this status."""
     if status == HTTPStatus.BAD_REQUEST and text == _NO_KEY:
         return AccessDenied(request, status, text)
     return _KINDS.get(status, RequestRefused)(request, status, text)

@@ -1,4 +1,4 @@
-"""One request and its answer, over Tornado's own HTTP client: the daemon has it anyway, so it weighs nothing."""
+"""Exchanges one request for its answer, by Tornado's HTTP client, as the daemon depends on Tornado anyway."""
 
 import asyncio
 import errno
@@ -13,8 +13,8 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from daemon.client.body import FormBody
 from daemon.client.errors import NeverSent, Unreachable
 
-LAST_WORDS = 2.0  # s in which an answer may still come from a server that has hung up
-CONNECT = 10.0  # seconds until there is a connection
+HANG_UP_S = 2.0  # for an answer that arrives after the server has closed the connection
+CONNECT_TIMEOUT_S = 10.0
 MAX_ANSWER = 32 * 1024 * 1024  # bytes; a list of 10,000 files has some 7 million
 
 _NEVER_SENT = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -22,7 +22,7 @@ _NEVER_SENT = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent; the body is bytes, or a form that is read while it goes out."""
+    """A request; its body is bytes, or a form that is read while it is sent."""
 
     method: str
     url: str
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What comes back, whatever its status; the names of the headers are in lower case."""
+    """An answer of any status; the names of the headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -44,17 +44,17 @@ class HttpAnswer:
 
 
 class Exchange(Protocol):
-    """How requests get to the server; tests put one without a socket in its place."""
+    """Delivers requests to the server; tests replace it by one without a socket."""
 
     async def send(self, request: Request) -> HttpAnswer:
-        """Return the answer.
+        """Send a request and return the answer.
 
         Raises:
             Unreachable: there is none.
         """
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Close connections."""
 
 
 class TornadoExchange:
@@ -64,7 +64,7 @@ class TornadoExchange:
         self._client: AsyncHTTPClient | None = None  # can only be made where a loop runs
 
     async def send(self, request: Request) -> HttpAnswer:
-        """Return the answer.
+        """Send a request and return the answer.
 
         Raises:
             Unreachable: there is none.
@@ -76,7 +76,7 @@ class TornadoExchange:
             fetched = self._client.fetch(_of_tornado(request, form), raise_error=False)
             return _answer(await (fetched if form is None else _unless_hung_up(fetched, form)))
         except Exception as error:
-            if form is not None and form.failure is not None:  # Tornado would tell some error of its own
+            if form is not None and form.failure is not None:  # Tornado raises an error of its own instead
                 raise form.failure from None
             if not isinstance(error, HTTPClientError | OSError):
                 raise
@@ -84,24 +84,24 @@ class TornadoExchange:
             raise kind(f"no answer to {request}: {error}") from error
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Close connections."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
 
 async def _unless_hung_up(fetched: Awaitable[HTTPResponse], form: FormBody) -> HTTPResponse:
-    """Return the response. Tornado would wait for one to the end of all time where a form cannot be sent whole.
+    """Return the response. Without this, Tornado would wait for ever if a form cannot be sent completely.
 
     Raises:
-        ConnectionResetError: the server has hung up and said nothing.
+        ConnectionResetError: the server has closed the connection without an answer.
     """
     fetching, hung_up = asyncio.ensure_future(fetched), asyncio.ensure_future(form.hung_up.wait())
     try:
         await asyncio.wait({fetching, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({fetching}, timeout=LAST_WORDS)
+        await asyncio.wait({fetching}, timeout=HANG_UP_S)
         if not fetching.done():
-            raise ConnectionResetError("the server has closed the connection in the middle of the file")
+            raise ConnectionResetError("the server closed the connection in the middle of the file")
         return fetching.result()
     finally:
         hung_up.cancel()
@@ -111,15 +111,15 @@ async def _unless_hung_up(fetched: Awaitable[HTTPResponse], form: FormBody) -> H
 def _of_tornado(request: Request, form: FormBody | None) -> HTTPRequest:
     headers = dict(request.headers)
     if form is not None:
-        headers["Content-Length"] = str(form.length)  # chunked otherwise, and nobody knows how much is to come
+        headers["Content-Length"] = str(form.length)  # otherwise chunked, and the server would not know the size
     return HTTPRequest(
         request.url,
         request.method,
         headers,
         request.body if isinstance(request.body, bytes) else None,
-        connect_timeout=min(CONNECT, request.seconds),
+        connect_timeout=min(CONNECT_TIMEOUT_S, request.seconds),
         request_timeout=request.seconds,
-        follow_redirects=False,  # the key is not for whoever we are sent to
+        follow_redirects=False,  # another server must not get the key
         expect_100_continue=form is not None,  # a refusal comes before the bytes
         body_producer=form.write_to if form else None,  # type: ignore[arg-type]  # any coroutine will do, say its docs
         allow_nonstandard_methods=True,  # a POST may have no body

@@ -9,13 +9,13 @@
  *
  * Names and arguments are those of OctoPrint's own client library; what it returns are plain promises. Every method
  * takes `opts` last: `{signal, headers, timeout}`, the timeout in milliseconds. A request that does not succeed rejects
- * with an OctoPrintError. What only asks is tried three times, what changes something never twice.
+ * with an OctoPrintError. Requests that only read are tried three times, others once.
  */
 
 const TIMEOUT = 30_000; // ms for a request; an upload has no limit but the caller's
-const PAUSES = [500, 1000]; // ms before a request is tried again
+const PAUSES = [500, 1000]; // ms before each retry of a request
 const TEMPORARY = [502, 503, 504]; // a proxy whose server restarts
-const RECONNECT = [1, 1, 2, 3, 5, 8, 13, 20, 40]; // s before the socket is opened again; the last one from then on
+const RECONNECT = [1, 1, 2, 3, 5, 8, 13, 20, 40]; // s before each attempt to reconnect; the last one repeats
 
 /** What a request that does not succeed rejects with. */
 export class OctoPrintError extends Error {
@@ -57,7 +57,7 @@ export class OctoPrintClient {
     return this.get("api/version", opts);
   }
 
-  /** Return what the server tells; asked again where it does not answer. */
+  /** Return the JSON at a path; retries if there is no answer. */
   async get(path, opts = {}) {
     for (const pause of PAUSES) {
       try {
@@ -87,7 +87,7 @@ export class OctoPrintClient {
     return this.postJson(path, { ...payload, command }, opts);
   }
 
-  /** Delete what is at the address. */
+  /** Delete the resource at a path. */
   delete(path, opts) {
     return this.request("DELETE", path, undefined, opts);
   }
@@ -114,7 +114,7 @@ export class OctoPrintClient {
     }
   }
 
-  /** The headers that show the server who asks. */
+  /** The headers that authenticate the client. */
   headers() {
     return this.key ? { "X-Api-Key": this.key } : {};
   }
@@ -127,14 +127,14 @@ class Part {
   }
 }
 
-/** The print job. A command that is taken may take the printer a while: look at the state. */
+/** The print job. Commands return when they are accepted; the printer may need a while, as the state shows. */
 class JobClient extends Part {
-  /** Tell what is printed, and how far it is. */
+  /** Return the print and its progress. */
   get(opts) {
     return this.base.get("api/job", opts);
   }
 
-  /** Print the selected file; `opts.force` prints it whatever speaks against it. */
+  /** Print the selected file; `opts.force` prints it despite warnings. */
   start({ force = false, ...opts } = {}) {
     return this.#command("start", force ? { force } : {}, opts);
   }
@@ -186,7 +186,7 @@ class FilesClient extends Part {
     return this.base.get(entry(location, path), opts);
   }
 
-  /** Make it the selected file; with `print` print it at once, with `opts.force` whatever speaks against it. */
+  /** Select a file; with `print`, print it at once; with `opts.force`, despite warnings. */
   select(location, path, print = false, { force = false, ...opts } = {}) {
     return this.#command(location, path, "select", force ? { print, force } : { print }, opts);
   }
@@ -285,7 +285,7 @@ class PrinterClient extends Part {
     return this.#command("tool", "select", { tool }, opts);
   }
 
-  /** Push so many mm of filament, or pull it back. */
+  /** Extrude filament, in mm; a negative amount retracts it. */
   extrude(amount, opts) {
     return this.#command("tool", "extrude", { amount }, opts);
   }

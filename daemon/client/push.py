@@ -1,4 +1,4 @@
-"""What the server tells by itself, over its WebSocket; a lost line is opened again."""
+"""The server's push messages over its WebSocket, with reconnection."""
 
 import asyncio
 import json
@@ -14,11 +14,11 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, W
 from daemon.client.caller import Caller
 from daemon.client.errors import BadAnswer, ClientError, RequestRefused, Unreachable, refusal
 
-PING = 20.0  # seconds; a peer that has vanished is noticed after two of them
-CONNECT = 10.0
-PARTING = 1.0
+PING_S = 20.0  # a vanished peer is detected after two of them
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before the line is opened again; the last one from then on."""
+"""Seconds before each attempt to reconnect; the last one repeats."""
 
 MAX_MESSAGE = 4 * 1024 * 1024  # bytes; half an hour of temperatures in a history are some 100,000
 
@@ -45,10 +45,10 @@ class Push:
             self._greeting.append({"subscribe": dict(subscription)})
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Yield what comes, for ever.
+        """Yield the messages, for ever.
 
         Raises:
-            ClientError: there was no connection from the beginning, or the server refuses.
+            ClientError: the first connection failed, or the server refuses.
         """
         socket = await self._open()
         while True:
@@ -57,7 +57,7 @@ class Push:
                     for message in _messages(text):
                         yield message
                         await self._prove_again(socket, message)
-            except BaseException:  # whatever ends the iteration: the peer is to know
+            except BaseException:  # whatever ends the iteration, close the connection properly
                 await _part(socket)
                 raise
             socket.close()
@@ -71,21 +71,23 @@ class Push:
             except Unreachable:
                 continue
             except RequestRefused as error:
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:  # a server or its proxy that is not up yet
+                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:  # else the server or its proxy is not up yet
                     raise
         raise AssertionError("there is always another pause")
 
     async def _open(self) -> WebSocketClientConnection:
-        """Open the line and say who we are, and what we want."""
+        """Connect, log in, and subscribe."""
         proof = await self._proof()
         url = "ws" + self._caller.url.removeprefix("http") + "/sockjs/websocket"
-        request = HTTPRequest(url, headers=self._caller.headers, connect_timeout=CONNECT, request_timeout=CONNECT)
+        request = HTTPRequest(
+            url, headers=self._caller.headers, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=CONNECT_TIMEOUT_S
+        )
         try:
-            socket = await websocket_connect(request, ping_interval=PING, max_message_size=MAX_MESSAGE)
+            socket = await websocket_connect(request, ping_interval=PING_S, max_message_size=MAX_MESSAGE)
         except HTTPClientError as error:
             raise _refused(url, error) from error
         except WebSocketError as error:
-            raise BadAnswer(f"{url} is no WebSocket: {error}") from error
+            raise BadAnswer(f"{url} is not a WebSocket: {error}") from error
         except OSError as error:
             raise Unreachable(f"no answer from {url}: {error}") from error
         for message in (proof, *self._greeting):
@@ -93,30 +95,30 @@ class Push:
         return socket
 
     async def _proof(self) -> dict[str, str]:
-        """Log in by the key; return what shows the socket who we are."""
+        """Log in with the key; return the message that authenticates the socket."""
         user = await self._caller.post("/api/login", {"passive": True})
         try:
             return {"auth": f"{user['name']}:{user['session']}"}
         except (KeyError, TypeError) as error:
-            raise BadAnswer("the answer to /api/login names no session: is the key right?") from error
+            raise BadAnswer("the answer to /api/login has no session: is the key right?") from error
 
     async def _prove_again(self, socket: WebSocketClientConnection, message: Message) -> None:
-        """Log in again where the server has forgotten the session; `stale` is its answer to a session that is new."""
+        """Log in again if the server has lost the session; `stale` is its answer to a new session."""
         if message.kind == "reauthRequired" and (message.payload or {}).get("reason") != "stale":
             await _tell(socket, await self._proof())
 
 
 async def _part(socket: WebSocketClientConnection) -> None:
-    """Close the line, and wait until the peer has; not for long."""
+    """Close the connection, and wait for the peer for up to CLOSE_TIMEOUT_S."""
     socket.close()
     with suppress(TimeoutError):
-        async with asyncio.timeout(PARTING):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
             while await socket.read_message() is not None:
                 pass
 
 
 async def _tell(socket: WebSocketClientConnection, message: dict[str, Any]) -> None:
-    with suppress(WebSocketClosedError):  # whoever reads is told
+    with suppress(WebSocketClosedError):  # reading raises it
         await socket.write_message(json.dumps(message))
 
 
@@ -126,7 +128,7 @@ def _messages(text: str | bytes) -> Iterator[Message]:
     except ValueError as error:
         raise BadAnswer("the socket's message is not JSON") from error
     if not isinstance(told, dict):
-        raise BadAnswer("the socket's message is no JSON object")
+        raise BadAnswer("the socket's message is not a JSON object")
     for kind, payload in told.items():
         yield Message(kind, payload)
 

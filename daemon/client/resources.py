@@ -1,4 +1,4 @@
-"""What can be asked and told: the job, the files, the printer, the connection; one class for each."""
+"""The resources of the API: job, files, printer, connection and so on, one class each."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,34 +17,34 @@ from daemon.client.shapes import (
     Uploaded,
 )
 
-_MIN_RATE = 32 * 1024  # bytes/s; an upload slower than that has stopped
-_GRACE = 60.0  # s on top of it
-_LOOKED_THROUGH = 1000.0  # s in which a small board has read a large file
+_MIN_RATE = 32 * 1024  # bytes/s; a slower upload counts as stalled
+_GRACE_S = 60.0  # in addition to that
+_READ_TIMEOUT_S = 1000.0  # for a small board to read a large file
 
 
 class _Resource:
-    """What all have: a way to the server."""
+    """The base class: it has the connection to the server."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
 
 class JobClient(_Resource):
-    """The print job. A command that is taken may take the printer a while: look at the state.
+    """The print job. Commands return when they are accepted; the printer may need a while, as the state shows.
 
-    Every command raises Conflict where it does not fit the state.
+    Every command raises Conflict if it does not fit the state.
     """
 
     async def get(self) -> JobInformation:
-        """Return what is printed, and how far it is."""
+        """Return the print and its progress."""
         return cast("JobInformation", await self._caller.get("/api/job"))
 
     async def start(self, *, force: bool = False, key: str | None = None) -> None:
         """Print the selected file.
 
         Args:
-            force: whatever speaks against it.
-            key: asked for again with the same one, it begins no second print.
+            force: print it despite warnings.
+            key: at most one print starts for this key.
         """
         await self._caller.command("/api/job", "start", force=force or None, job=key)
 
@@ -73,27 +73,27 @@ class JobClient(_Resource):
 
 
 class QueueClient(_Resource):
-    """What waits to be printed. Only nozzled has it; each method returns the whole queue, but for `add`."""
+    """The queue, which only nozzled has; each method but `add` returns the whole queue."""
 
     async def get(self) -> dict[str, Any]:
         """Return the whole queue."""
         return cast("dict[str, Any]", await self._caller.get("/api/queue"))
 
     async def add(self, path: str, **wishes: Any) -> dict[str, Any]:
-        """Put a file in; return its entry.
+        """Add a file; return its entry.
 
         Args:
             path: of the file.
-            wishes: `copies`, `notes`, `material`, `force`, `front`; `job`, a key by which it is put in once.
+            wishes: `copies`, `notes`, `material`, `force`, `front`; `job`, a key for which at most one entry is added.
         """
         return await self._command("add", path=path, **wishes)
 
     async def change(self, entry: int, **wishes: Any) -> dict[str, Any]:
-        """Change what is wanted of an entry: `copies`, `notes`, `material`, `force`."""
+        """Change `copies`, `notes`, `material` or `force` of an entry."""
         return await self._command("change", id=entry, **wishes)
 
     async def move(self, entry: int, to: int) -> dict[str, Any]:
-        """Put an entry at another place; 0 is the first."""
+        """Move an entry to another place; 0 is the first."""
         return await self._command("move", id=entry, to=to)
 
     async def remove(self, entry: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class QueueClient(_Resource):
         return await self._command("remove", id=entry)
 
     async def retry(self, entry: int) -> dict[str, Any]:
-        """Let an entry wait again that was skipped."""
+        """Queue an entry again that was skipped."""
         return await self._command("retry", id=entry)
 
     async def clear(self) -> dict[str, Any]:
@@ -109,15 +109,15 @@ class QueueClient(_Resource):
         return await self._command("clear")
 
     async def bed(self, *, clear: bool = True) -> dict[str, Any]:
-        """Say whether the bed is clear; the next print begins if it is."""
+        """Confirm that the bed is clear, so that the next print starts; or that it is not."""
         return await self._command("bed", clear=clear)
 
     async def pause(self) -> dict[str, Any]:
-        """Begin nothing more."""
+        """Start no further print."""
         return await self._command("pause")
 
     async def resume(self) -> dict[str, Any]:
-        """Go on."""
+        """Start prints from the queue again."""
         return await self._command("resume")
 
     async def _command(self, command: str, **parameters: Any) -> dict[str, Any]:
@@ -126,52 +126,52 @@ class QueueClient(_Resource):
 
 
 class HistoryClient(_Resource):
-    """The prints of the past. Only nozzled has it. Filters: `state`, `path`, `q`, `material`, `from`, `to`, `key`."""
+    """Past prints, which only nozzled has. Filters: `state`, `path`, `q`, `material`, `from`, `to`, `key`."""
 
     async def list(self, **filters: str) -> dict[str, Any]:
-        """Return `jobs`, newest first, and `next`: what to ask with as `before` for more. Takes `limit`, too."""
+        """Return `jobs`, newest first, and `next`, the value of `before` for more. Also takes `limit`."""
         return cast("dict[str, Any]", await self._caller.get("/api/history", filters))
 
     async def totals(self, **filters: str) -> dict[str, Any]:
-        """Return sums; `by` month, material, state, printer or path."""
+        """Return totals `by` month, material, state, printer or path."""
         return cast("dict[str, Any]", await self._caller.get("/api/history/totals", filters))
 
     async def note(self, number: int, notes: str) -> None:
-        """Write down what is known of a print, in the place of what was."""
+        """Replace the notes of a print."""
         await self._caller.command(f"/api/history/{number}", "note", notes=notes)
 
     async def csv(self, **filters: str) -> str:
-        """Return a table of all that is asked for."""
+        """Return a table of all matching prints."""
         return (await self._caller.fetch("/api/history.csv", filters)).decode()
 
 
 class ResumeAtClient(_Resource):
-    """How the last print, which ended early, goes on at a place of its file. Only nozzled has it."""
+    """Continues the last print, which ended early, at a place in its file; only nozzled has it."""
 
     async def propose(
         self, *, layer: int | None = None, height: float | None = None, line: int | None = None
     ) -> dict[str, Any]:
-        """Return what is proposed, with a `token`; without a place it is the layer in which the print has ended.
+        """Return a proposal with its `token`; the default place is the layer in which the print ended.
 
         Raises:
-            Conflict: it cannot go on, or not there; says why.
+            Conflict: the print cannot continue, or not at that place; says why.
         """
         given = {"layer": layer, "height": height, "line": line}
         asked = {name: value for name, value in given.items() if value is not None}
-        answer = await self._caller.post("/api/resume-at", {"command": "propose", **asked}, _LOOKED_THROUGH)
+        answer = await self._caller.post("/api/resume-at", {"command": "propose", **asked}, _READ_TIMEOUT_S)
         return cast("dict[str, Any]", answer)
 
     async def start(self, token: str, *, force: bool = False) -> dict[str, Any]:
-        """Print what was proposed; return the file that it is."""
+        """Print the proposal; return its file."""
         data = {"command": "start", "token": token, **({"force": True} if force else {})}
-        return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _LOOKED_THROUGH))
+        return cast("dict[str, Any]", await self._caller.post("/api/resume-at", data, _READ_TIMEOUT_S))
 
 
 class FilesClient(_Resource):
     """The uploads; paths are those of the list, like `parts/cube.gcode`."""
 
     async def list(self, origin: Origin | None = None, *, recursive: bool = False) -> FileList:
-        """Return files and folders, of one place or of all; with `recursive` also what is in the folders."""
+        """Return files and folders, of one place or of all; with `recursive` also the contents of folders."""
         path = f"/api/files/{origin}" if origin else "/api/files"
         return cast("FileList", await self._caller.get(path, {"recursive": "true"} if recursive else None))
 
@@ -197,19 +197,19 @@ class FilesClient(_Resource):
 
         Args:
             source: the file, or its bytes.
-            name: what it is called there; needed for bytes.
-            folder: where it is put; made if need be.
-            select: make it the selected file, if the printer is free.
-            start: print it, if the printer is free; the answer tells, and why not (`notPrinted`).
+            name: its name on the server; required for bytes.
+            folder: its folder; created if necessary.
+            select: select the file, if the printer is free.
+            start: print it, if the printer is free; if not, the answer says why (`notPrinted`).
             force: print it despite warnings.
-            overwrite: take the place of a file of this name; Conflict otherwise.
-            plate: which one of a .gcode.3mf.
-            date: of its last change, in s since 1970; the daemon's own.
-            progress: called with bytes sent and bytes in all.
+            overwrite: replace a file of this name; otherwise raise Conflict.
+            plate: the plate of a .gcode.3mf.
+            date: of its last change, in s since 1970; only nozzled uses it.
+            progress: is called with bytes sent and the total.
 
         Raises:
             OSError: the file cannot be read.
-            ClientError: it has not arrived, or was refused.
+            ClientError: the upload failed, or was refused.
         """
         if not name and isinstance(source, bytes):
             raise ValueError("bytes need a name")
@@ -221,20 +221,20 @@ class FilesClient(_Resource):
         if date is not None:
             fields["modified"] = f"{date:.6f}"
         form = FormBody(fields, source, name or cast("Path", source).name, progress)
-        answer = await self._caller.send_form("/api/files/local", form, _GRACE + form.length / _MIN_RATE)
+        answer = await self._caller.send_form("/api/files/local", form, _GRACE_S + form.length / _MIN_RATE)
         return cast("Uploaded", answer)
 
     async def make_folder(self, path: str) -> None:
-        """Make a folder, and those above it; it may be there."""
+        """Make a folder and its parents; it may exist."""
         await self._caller.send_fields("/api/files/local", {"foldername": path})
 
     async def thumbnail(self, path: str, size: tuple[int, int] | None = None) -> bytes:
-        """Return the picture in a file as PNG: of this width and height, else the largest. NotFound: there is none."""
+        """Return a file's thumbnail as PNG, of this width and height or the largest one; NotFound if there is none."""
         query = {"size": f"{size[0]}x{size[1]}"} if size else None
         return await self._caller.fetch(f"/downloads/thumbnails/local/{quote(path)}", query)
 
     async def download(self, path: str) -> bytes:
-        """Return what is in a file."""
+        """Return the contents of a file."""
         return await self._caller.fetch(f"/downloads/files/local/{quote(path)}")
 
     async def select(
@@ -244,10 +244,10 @@ class FilesClient(_Resource):
 
         Args:
             path: of the file.
-            origin: where it is.
-            start: print it at once,
-            force: in any case,
-            touches: as the rest of a print whose part the nozzle touches.
+            origin: its storage.
+            start: print it at once.
+            force: print it despite warnings.
+            touches: for the rest of a lost print: the nozzle touches the part.
         """
         wanted = {"print": start, "force": force or None, "touches": touches or None}
         await self._caller.command(_entry(path, origin), "select", **wanted)
@@ -257,27 +257,27 @@ class FilesClient(_Resource):
         await self._caller.command("/api/files/local/current", "unselect")
 
     async def copy(self, path: str, destination: str) -> FileEntry:
-        """Copy a file or folder into a folder, or to a new path; return what is there."""
+        """Copy a file or folder into a folder, or to a new path; return the result."""
         return cast("FileEntry", await self._caller.command(_entry(path), "copy", destination=destination))
 
     async def move(self, path: str, destination: str) -> FileEntry:
-        """Move a file or folder into a folder, or to a new path; return what is there."""
+        """Move a file or folder into a folder, or to a new path; return the result."""
         return cast("FileEntry", await self._caller.command(_entry(path), "move", destination=destination))
 
     async def delete(self, path: str, origin: Origin = "local") -> None:
-        """Delete a file, or a folder with all that is in it."""
+        """Delete a file, or a folder with its contents."""
         await self._caller.delete(_entry(path, origin))
 
 
 class PrinterClient(_Resource):
-    """Heaters, axes and commands. All raise Conflict without a printer."""
+    """Heaters, axes and commands. All methods raise Conflict without a printer."""
 
     async def get(self, *, exclude: Sequence[str] = (), history: int | None = None) -> PrinterInformation:
         """Return temperatures, SD card and state.
 
         Args:
-            exclude: some of temperature, sd, state.
-            history: so many of the last temperature reports are added.
+            exclude: parts to leave out: temperature, sd, state.
+            history: number of the last temperature reports to add.
         """
         query = {"exclude": ",".join(exclude)} if exclude else {}
         if history is not None:
@@ -285,7 +285,7 @@ class PrinterClient(_Resource):
         return cast("PrinterInformation", await self._caller.get("/api/printer", query))
 
     async def heat(self, targets: Mapping[str, float]) -> None:
-        """Set targets in °C by heater: tool0, tool1, …, bed, chamber; 0 is off. One that is refused ends it."""
+        """Set targets in °C by heater: tool0, tool1, …, bed, chamber; 0 is off. Stops at the first refusal."""
         tools = {name: target for name, target in targets.items() if name.startswith("tool")}
         if tools:
             await self._caller.command("/api/printer/tool", "target", targets=tools)
@@ -305,39 +305,39 @@ class PrinterClient(_Resource):
         absolute: bool = False,
         speed: float | None = None,
     ) -> None:
-        """Move the head by so many mm, or to there; `speed` in mm/min."""
+        """Move the head by these distances, or to these coordinates, in mm; `speed` in mm/min."""
         await self._caller.command("/api/printer/printhead", "jog", x=x, y=y, z=z, absolute=absolute, speed=speed)
 
     async def extrude(self, amount: float, speed: float | None = None) -> None:
-        """Push so many mm of filament, or pull it back."""
+        """Extrude filament, in mm; a negative amount retracts it."""
         await self._caller.command("/api/printer/tool", "extrude", amount=amount, speed=speed)
 
     async def select_tool(self, tool: str) -> None:
-        """Change to a tool, like tool1."""
+        """Select a tool, like tool1."""
         await self._caller.command("/api/printer/tool", "select", tool=tool)
 
     async def feed_rate(self, percent: float) -> None:
-        """Set the speed of all moves."""
+        """Set the speed of all moves, in percent."""
         await self._caller.command("/api/printer/printhead", "feedrate", factor=percent)
 
     async def flow_rate(self, percent: float) -> None:
-        """Set the flow of filament."""
+        """Set the flow of filament, in percent."""
         await self._caller.command("/api/printer/tool", "flowrate", factor=percent)
 
     async def send(self, *commands: str) -> None:
-        """Send G-code, one command each; all are sent or none."""
+        """Send G-code commands; all are sent, or none."""
         await self._caller.post("/api/printer/command", {"commands": list(commands)})
 
 
 class ConnectionClient(_Resource):
-    """The line to the printer."""
+    """The connection to the printer."""
 
     async def get(self) -> ConnectionInformation:
-        """Return what is connected and what could be."""
+        """Return the current connection, and the possible ones."""
         return cast("ConnectionInformation", await self._caller.get("/api/connection"))
 
     async def connect(self, port: str | None = None, baudrate: int | None = None) -> None:
-        """Begin to connect, to the preferred printer if none is named; it takes some seconds."""
+        """Start connecting, to the preferred printer by default; this takes some seconds."""
         await self._caller.command("/api/connection", "connect", port=port, baudrate=baudrate)
 
     async def disconnect(self) -> None:
@@ -350,12 +350,12 @@ def _entry(path: str, origin: Origin = "local") -> str:
 
 
 class CompanionsClient(_Resource):
-    """Processes beside the daemon: power, timelapse, notify. Those that are not switched on are not found."""
+    """The companions: power, timelapse, notify and so on. Those that are not switched on raise NotFound."""
 
     async def get(self, name: str) -> dict[str, Any]:
-        """Return what one has said last, as `state`, and whether it is `away`."""
+        """Return a companion's last `state`, and whether it is `away`."""
         return cast("dict[str, Any]", await self._caller.get(f"/api/companions/{name}"))
 
     async def ask(self, name: str, do: str, given: Mapping[str, Any] | None = None) -> Any:
-        """Have one do something; return its answer."""
+        """Send a request to a companion; return its answer."""
         return await self._caller.post(f"/api/companions/{name}/ask", {"do": do, "with": dict(given or {})})

@@ -1,4 +1,4 @@
-"""The answers of the API, as types. Only what OctoPrint 1.11 and this daemon both tell is listed; there may be more."""
+"""The answers of the API, as types, with the fields that OctoPrint 1.11 and this daemon share; there may be more."""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -6,7 +6,7 @@ Origin = Literal["local", "sdcard"]
 
 
 class JobFile(TypedDict):
-    """The selected file; every value is None where none is selected."""
+    """The selected file; every value is None if none is selected."""
 
     name: str | None
     path: str | None
@@ -16,7 +16,7 @@ class JobFile(TypedDict):
 
 
 class JobDetails(TypedDict):
-    """What is, was or will be printed; times in seconds."""
+    """The print, or the selected file; times in seconds."""
 
     file: JobFile
     estimatedPrintTime: float | None
@@ -26,7 +26,7 @@ class JobDetails(TypedDict):
 
 
 class Progress(TypedDict):
-    """How far the print is: percent, bytes, seconds."""
+    """The progress of the print, in percent, bytes and seconds."""
 
     completion: float | None
     filepos: int | None
@@ -36,7 +36,7 @@ class Progress(TypedDict):
 
 
 class UnprintedFile(TypedDict):
-    """A file that was not printed as it was asked for, and what speaks against it."""
+    """A file whose print was refused, and why."""
 
     name: str
     path: str

@@ -59,8 +59,8 @@ async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
 @pytest.mark.parametrize(
     ("manner", "said"),
     [
-        ("stall", "does not answer|no whole picture"),
-        ("drip", "no whole picture within 0.3 s"),
+        ("stall", "does not answer|no complete picture"),
+        ("drip", "no complete picture within 0.3 s"),
         ("truncate", "cut off after"),
         ("error", "answers with 500"),
         ("html", "no JPEG picture"),
