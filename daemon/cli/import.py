@@ -17,8 +17,8 @@ from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring
 
 if TYPE_CHECKING:
-    from daemon.moving.found import Inventory
-    from daemon.moving.taking_over import MoveReport
+    from daemon.moving.inventory import Inventory
+    from daemon.moving.transfer import MoveReport
 
 EXAMPLE = "sudo nozzled import octoprint /home/pi/.octoprint"
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
-    from daemon.moving import taking_over  # noqa: PLC0415 - as above
+    from daemon.moving import transfer  # noqa: PLC0415 - as above
 
     with tqdm(total=1, unit=" files", disable=args.json or None, leave=False, file=sys.stderr) as bar:
 
@@ -61,10 +61,10 @@ async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Name
             bar.total = total
             bar.update(done - bar.n)
 
-        taken = await taking_over.take(client, found, show)
+        taken = await transfer.send(client, found, show)
     sizes = await _sizes(client)
     await asyncio.to_thread(_in_state, found, taken, sizes, args)
-    await taking_over.take_notes(client, found.notes, taken)
+    await transfer.add_notes(client, found.notes, taken)
     answer = {
         "uploads": taken.uploads, "folders": taken.folders, "there": taken.there, "prints": taken.prints,
         "notes": taken.notes, "settings": taken.settings, "keys": taken.keys, "left": taken.left, "hints": found.hints,
@@ -87,7 +87,7 @@ async def _sizes(client: OctoPrintClient) -> dict[str, int]:
 def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
     """Import keys and statistics, which works only on the daemon's own computer."""
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
-    from daemon.moving import taking_over  # noqa: PLC0415 - as above
+    from daemon.moving import transfer  # noqa: PLC0415 - as above
 
     mine = whose.find(args)
     if args.url or os.environ.get(remote.URL_ENVIRONMENT) or not os.access(mine.state / Store.file, os.R_OK | os.W_OK):
@@ -95,8 +95,8 @@ def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], ar
         taken.left += [f"{what}: {reason}" for what, exists in _only_there(found, args) if exists]
         return
     if not args.no_keys:
-        taking_over.take_keys(Keyring(mine.state, time.time), found, taken, keep=args.keep_keys)
-    taking_over.take_prints(mine.state / Store.file, found.prints, sizes, taken)
+        transfer.add_keys(Keyring(mine.state, time.time), found, taken, keep=args.keep_keys)
+    transfer.add_prints(mine.state / Store.file, found.prints, sizes, taken)
 
 
 def _only_there(found: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:

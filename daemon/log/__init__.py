@@ -1,6 +1,6 @@
-"""The log: lines for a person on a terminal, fields for the journal, else JSON, written by a thread of its own.
+"""The log: lines on a terminal, fields for the journal, JSON elsewhere, written by a thread of its own.
 
-A terminal or a journal that stalls must not stall the wire, so the loop only renders a line and queues it.
+The event loop only renders a line and queues it, so that a stalled terminal or journal does not stall the wire.
 """
 
 import logging
@@ -40,7 +40,7 @@ class LogWriter:
     debug = info = warning = warn = error = exception = critical = fatal = log = msg
 
     def __call__(self, *_: Any) -> "LogWriter":
-        """Be a logger factory: there is one writer."""
+        """Act as structlog's logger factory: this is the only logger."""
         return self
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class LogWriter:
             try:
                 self._put(line, dropped)
             except (OSError, ValueError):
-                self._dropped += 1  # nowhere to say it
+                self._dropped += 1  # it cannot be reported anywhere
 
     def _put(self, line: str | bytes, dropped: int) -> None:
         lost = f"({dropped} log lines were dropped)\n" if dropped else ""
@@ -63,7 +63,7 @@ class LogWriter:
 
 
 class Limiter:
-    """Admits a few events in a while, and counts the rest: what a printer says must not fill the disk."""
+    """Limits the rate of log events, and counts the suppressed ones, so that a printer cannot fill the disk."""
 
     def __init__(self, most: int = 20, period: float = 10.0) -> None:
         """Admit at most `most` in `period` seconds."""
@@ -74,8 +74,8 @@ class Limiter:
         self.suppressed = 0  # since the last one that was admitted
 
     def admits(self, now: float) -> bool:
-        """Tell whether an event at this time, in s, is one of the few."""
-        if not 0 <= now - self._began < self._period:  # dates may go back
+        """Return whether an event at this time, in s, is within the limit."""
+        if not 0 <= now - self._began < self._period:  # the clock may be set back
             self._began, self._admitted = now, 0
         if self._admitted >= self._most:
             self.suppressed += 1
@@ -84,13 +84,13 @@ class Limiter:
         return True
 
     def take_suppressed(self) -> int:
-        """Return how many were not admitted, and begin anew."""
+        """Return the number of suppressed events, and reset it."""
         suppressed, self.suppressed = self.suppressed, 0
         return suppressed
 
 
 class _Forward(logging.Handler):
-    """Libraries log by `logging`: their warnings go the same way, as many as a disk can bear."""
+    """Forwards warnings of libraries, which use `logging`, at a limited rate."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Forward(logging.Handler):
 
 
 def configure(level: str, form: str, stream: TextIO = sys.stderr, part: str = "") -> LogWriter:
-    """Set the log up; `form` is auto, console or json, `part` whose it is. Close the writer at the end."""
+    """Set up the log; `form` is auto, console or json, `part` the name of this process. Close the writer at the end."""
     console = form == "console" or (form == "auto" and stream.isatty())
     writer, processors = _outlet(form, stream, console=console)
     structlog.configure(
@@ -126,7 +126,7 @@ def configure(level: str, form: str, stream: TextIO = sys.stderr, part: str = ""
 
 
 class _Part:
-    """Names in each entry the part of the daemon that it comes from."""
+    """Adds the name of the process to each entry."""
 
     def __init__(self, part: str) -> None:
         self._part = part

@@ -17,17 +17,17 @@ from daemon.log import LogWriter
 
 SOCKET = Path("/run/systemd/journal/socket")
 IDENTIFIER = "nozzled"
-LONGEST = 40_000  # characters of one entry; journald takes more, a datagram hardly
+MAX_MESSAGE = 40_000  # characters; journald accepts more, but a datagram may not
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEFT_OUT = ("level", "timestamp", "event", "exception")  # they have fields of their own
 
 context: Callable[[], Mapping[str, object]] = dict
-"""Returns the fields that each entry has besides its own, like JOB_ID."""
+"""Returns fields for every entry, like JOB_ID."""
 
 
 def use_context(fields: Callable[[], Mapping[str, object]]) -> Callable[[], None]:
-    """Have each entry carry these fields from now on; returns the function that ends it."""
+    """Add these fields to every entry from now on; return a function that ends this."""
     global context  # noqa: PLW0603 - a log is one for the whole process
     context = fields
 
@@ -39,7 +39,7 @@ def use_context(fields: Callable[[], Mapping[str, object]]) -> Callable[[], None
 
 
 def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether the journal takes what is written to this stream: $JOURNAL_STREAM, systemd.exec(5)."""
+    """Tell whether this stream leads to the journal ($JOURNAL_STREAM, systemd.exec(5))."""
     named = environ.get("JOURNAL_STREAM")
     if not named:
         return False
@@ -53,7 +53,7 @@ def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 def entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
     """Render an event for the journal; a structlog processor."""
     fields = {
-        "MESSAGE": _message(event)[:LONGEST],
+        "MESSAGE": _message(event)[:MAX_MESSAGE],
         "PRIORITY": str(_PRIORITIES.get(event.get("level", ""), 6)),
         "SYSLOG_IDENTIFIER": IDENTIFIER,
         "NOZZLED_EVENT": str(event["event"]),

@@ -1,6 +1,6 @@
-"""Keys in what is logged: none is passed on, whoever writes it there. Every line of every format goes through `hidden`.
+"""Removes keys from the log. Every line of every format passes through `hidden`.
 
-A key is starred out letter by letter, so that a field of the journal, which says how long it is, stays as long.
+A key is replaced by as many stars as it has letters, because the fields of the journal have their length in front.
 """
 
 import re
@@ -9,19 +9,19 @@ _KEYS: set[str] = set()
 
 _SAID = r"""(?:api_?key\W{1,3}|x-api-key["']?[ \t]*[:=,][ \t]*["']?|bearer[ \t]+)([^\s"'&\\,;)\]}]+)"""
 _MADE = r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*[0-9])([\w-]{43})(?![\w-])"
-"""A key by what stands before it, and one that the service has made by its looks."""
+"""A key after a word that announces one, and a key in the form that the service generates."""
 
 _IN_TEXT = re.compile(f"(?i:{_SAID})|{_MADE}", re.ASCII)
 _IN_BYTES = re.compile(f"(?i:{_SAID})|{_MADE}".encode())
 
 
 def hide(key: str) -> None:
-    """Have a key that was read starred out from now on, wherever it stands."""
+    """Hide this key from now on, wherever it occurs."""
     _KEYS.add(key)
 
 
 def hidden(line: str | bytes) -> str | bytes:
-    """Return a line without keys, of the same length."""
+    """Return a line of the same length with its keys replaced."""
     if isinstance(line, str):
         for key in _KEYS:
             line = line.replace(key, "*" * len(key))

@@ -1,1 +1,1 @@
-"""Moving in: what another printer host keeps is read (`octoprint`), and given to the daemon (`taking_over`)."""
+"""Importing from another printer host: `octoprint` reads its files, `transfer` sends them to the daemon."""

@@ -1,6 +1,6 @@
-"""OctoPrint's base directory, as versions 1.3 to 1.11 keep it. Reads, and changes nothing there.
+"""Reads OctoPrint's base directory, as written by versions 1.3 to 1.11, and changes nothing there.
 
-People edit these files by hand, and plugins write into them: whatever is not as expected is left out, and told.
+Users edit these files by hand, and plugins write to them, so unexpected values are skipped and reported.
 """
 
 import json
@@ -16,12 +16,12 @@ from daemon.camera.addresses import stream_of
 from daemon.config import CameraConfig
 from daemon.errors import FileError
 from daemon.front.queue.document import LONGEST_NOTES
-from daemon.moving.found import FoundUpload, Inventory, OldKey, Print
-from daemon.moving.reading import MOST_ENTRIES, Walk, contents, holds, is_text, printable_name
+from daemon.moving.inventory import Inventory, OldKey, Print, SourceUpload
+from daemon.moving.reading import MAX_ENTRIES, Walk, contents, holds, is_text, printable_name
 
 PRINTABLE = (".gcode", ".gco", ".g", ".bgcode", ".gcode.gz", ".gcode.3mf")
 METADATA = ".metadata.json"
-LONGEST_NAME = 40  # characters of a preset
+MAX_NAME = 40  # characters of a preset's name
 MAX_LISTED = 30  # plugins and other things that are listed by name
 
 OF_OCTOPRINT = frozenset({
@@ -32,29 +32,29 @@ OF_OCTOPRINT = frozenset({
     "preemptive_cache_config.yaml", "printer_safety_check", "serial_connector", "softwareupdate", "tracking",
     "uploadmanager", "virtual_printer",
 })  # fmt: skip
-"""Plugins that come with it."""
+"""Plugins that come with OctoPrint."""
 
 FOLDERS = {
     "uploads": "",
     "printerProfiles": "",
     "timelapse": "timelapses",
-    "watched": "what is in the watched folder",
-    "slicingProfiles": "profiles for slicing",
+    "watched": "files in the watched folder",
+    "slicingProfiles": "slicing profiles",
     "scripts": "G-code scripts; ours are in [scripts] of the configuration",
     "virtualSd": "the virtual printer's SD card",
     "translations": "translations",
 }
-"""Folders that may be anywhere, and what is left behind with them."""
+"""Folders that may be anywhere → what in them is not imported."""
 
 FACTORY = ("Generic RepRap Printer", 200.0, 200.0, 200.0)
-"""What nobody has set: model, width, depth and height of a fresh profile."""
+"""Model, width, depth and height of a profile that was never changed."""
 
 
 def read(folder: Path) -> Inventory:
-    """Return what there is.
+    """Return the data in a base directory.
 
     Raises:
-        FileError: this is no base directory of OctoPrint, or it may not be read.
+        FileError: this is not a base directory of OctoPrint, or it cannot be read.
     """
     try:
         return _read(_base(folder))
@@ -80,7 +80,7 @@ def _read(base: Path) -> Inventory:
 
 
 def _base(folder: Path) -> Path:
-    """Return where config.yaml is: there, in a home directory's .octoprint, or in an unpacked backup."""
+    """Return the folder of config.yaml: this one, .octoprint in a home directory, or basedir in an unpacked backup."""
     for each in (folder, folder / ".octoprint", folder / "basedir"):
         try:
             if (each / "config.yaml").is_file():
@@ -94,20 +94,20 @@ def _base(folder: Path) -> Path:
 
 
 def _place(found: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
-    """Return one of OctoPrint's folders, which may be somewhere else; None where that can be none of its own."""
+    """Return one of OctoPrint's folders, which config.yaml may have moved; None if the new place cannot be right."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
         return base / name
     try:
         if holds(Path(moved), base):
-            found.left.append(f"what is in {moved}, which config.yaml names for {name}: OctoPrint itself is in there")
+            found.left.append(f"files in {moved}, which config.yaml names for {name}: it contains OctoPrint's folder")
             return None
         if Path(moved).is_dir():
             return Path(moved)
-        why = "there is no such folder"
+        why = "no such folder"
     except OSError as error:
         why = f"{error.strerror}; try with sudo"
-    found.left.append(f"what is in {moved}, which config.yaml names for {name}: {why}")
+    found.left.append(f"files in {moved}, which config.yaml names for {name}: {why}")
     return base / name
 
 
@@ -122,7 +122,7 @@ def _uploads(found: Inventory, root: Path) -> None:
         if not name.lower().endswith(PRINTABLE):
             others.append(printable_name(path))
         elif not is_text(path):
-            found.left.append(f"{printable_name(path)}, whose name is no UTF-8: rename it, and import again")
+            found.left.append(f"{printable_name(path)}, whose name is not UTF-8: rename it and import again")
         elif (why := _take_upload(found, root, folder, name)) is not None:
             found.left.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
@@ -133,32 +133,32 @@ def _uploads(found: Inventory, root: Path) -> None:
     found.left += walk.trouble
     if others:
         found.left.append(
-            f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} no G-code: {_some(others)}"
+            f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
         )
 
 
 def _take_upload(found: Inventory, root: Path, folder: str, name: str) -> str | None:
-    """Take a file, or return why not: whoever put a link there could mean any file of this machine."""
+    """Add a file, or return why not. A link is refused, as it could lead to any file of this machine."""
     file = root / folder / name
     try:
         if not file.is_file() or not holds(root, file):
-            return "which is a link to somewhere else" if file.is_symlink() else "which is no file"
+            return "which is a link to another folder" if file.is_symlink() else "which is not a regular file"
         about = file.stat()
     except OSError as error:
         return f"which cannot be read: {error.strerror}"
-    found.uploads.append(FoundUpload(file, folder, name, about.st_size, about.st_mtime))
+    found.uploads.append(SourceUpload(file, folder, name, about.st_size, about.st_mtime))
     return None
 
 
 def _above(folder: str) -> Iterator[str]:
-    """Yield a folder and all that are above it."""
+    """Yield a folder and all its parents."""
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]
 
 
 def _metadata(found: Inventory, path: Path, folder: str) -> None:
-    """Take how the files of a folder were printed, and what somebody has noted of them."""
+    """Add the prints and notes of the files in a folder."""
     try:
         data = contents(path)
         metadata = _mapping(json.loads(data)) if data is not None else {}
@@ -174,7 +174,7 @@ def _metadata(found: Inventory, path: Path, folder: str) -> None:
         if (display := _text(entry.get("display"))) and display != name:
             called.append(f"{display} ({at})")
     if called:
-        found.left.append(f"names that files are only shown by: {_some(called)}")
+        found.left.append(f"display names of files: {_some(called)}")
 
 
 def _history(found: Inventory, path: str, entry: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ def _history(found: Inventory, path: str, entry: dict[str, Any]) -> None:
 
 
 def _notes(given: Any) -> str:
-    """Return notes as one text: plug-ins write texts, or objects with a text in them."""
+    """Return notes as one text: plugins write texts, or objects that contain a text."""
     texts = []
     for each in given if isinstance(given, list) else [given]:
         text = (
@@ -203,7 +203,7 @@ def _notes(given: Any) -> str:
 
 
 def _profile(found: Inventory, folder: Path, config: dict[str, Any]) -> None:
-    """Take the profile that is the default one; there is one printer here."""
+    """Add the default profile, as there is one printer here."""
     wanted = _text(config.get("default")) or "_default"
     others = []
     for path in sorted(folder.glob("*.profile")):
@@ -213,14 +213,14 @@ def _profile(found: Inventory, folder: Path, config: dict[str, Any]) -> None:
         else:
             others.append(_text(profile.get("name")) or path.stem)
     if others:
-        found.left.append(f"printer profiles that were not the default one: {', '.join(others)}")
+        found.left.append(f"printer profiles other than the default one: {', '.join(others)}")
 
 
 def _take_profile(found: Inventory, profile: dict[str, Any]) -> None:
     volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
     sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
     if (_text(profile.get("model")), *sizes) == FACTORY:
-        found.left.append("the printer profile, which nobody had set: choose your printer on the page, or in [profile]")
+        found.left.append("the printer profile, which was never changed: choose a printer on the page or in [profile]")
         return
     taken: dict[str, Any] = {name: text for name in ("name", "model") if (text := _text(profile.get(name)))}
     taken["volume"] = {
@@ -235,20 +235,20 @@ def _take_profile(found: Inventory, profile: dict[str, Any]) -> None:
     if box := _mapping(volume.get("custom_box")):
         limits = {name: _number(box.get(name)) for name in ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")}
         lines = ", ".join(f"{name}_mm = {value:g}" for name, value in limits.items() if value is not None)
-        found.left.append(f"how far the axes go beyond the bed; in [profile] of the configuration: {lines}")
+        found.left.append(f"travel of the axes beyond the bed; add to [profile] of the configuration: {lines}")
 
 
 def _presets(found: Inventory, given: Any) -> None:
     for each in _list(given):
         entry = _mapping(each)
-        name = _text(entry.get("name"))[:LONGEST_NAME]
+        name = _text(entry.get("name"))[:MAX_NAME]
         if name:
             heat = {heater: _degrees(entry.get(heater)) for heater in ("extruder", "bed", "chamber")}
             found.presets.append({"name": name, **heat})
 
 
 def _webcam(found: Inventory, config: dict[str, Any]) -> None:
-    """Take the camera: from the plugin that has it since 1.9, else from where it was before."""
+    """Add the camera, from the plugin that has it since version 1.9, else from the older settings."""
     plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
     old = _mapping(config.get("webcam"))
     for ours, theirs in (("streamUrl", "stream"), ("snapshotUrl", "snapshot")):
@@ -259,11 +259,11 @@ def _webcam(found: Inventory, config: dict[str, Any]) -> None:
             found.webcam[name] = True
     stream, snapshot = str(found.webcam.get("streamUrl", "")), str(found.webcam.get("snapshotUrl", ""))
     if stream.startswith("/") and not stream_of(CameraConfig(stream_url=stream, snapshot_url=snapshot)):
-        found.hints.append("the camera's address has no host: OctoPi's own proxy served it, which goes with OctoPrint")
+        found.hints.append("the camera's address has no host: it needs OctoPi's proxy, which goes with OctoPrint")
 
 
 def _keys(found: Inventory, base: Path) -> None:
-    """Take the keys of apps, and those that people have for themselves."""
+    """Add the keys of apps and users."""
     users = {name: user for name, user in _mapping(_yaml(base / "users.yaml")).items() if isinstance(user, dict)}
     for entries in _mapping(_yaml(base / "data/appkeys/keys.yaml")).values():
         for each in _list(entries):
@@ -271,23 +271,23 @@ def _keys(found: Inventory, base: Path) -> None:
             if name := _text(entry.get("app_id")):
                 found.keys.append(OldKey(name, _text(entry.get("api_key"))))
             else:
-                found.left.append("the key of an app whose name is no text of one line")
+                found.left.append("the key of an app whose name is not text on one line")
     for name, user in users.items():
         if key := _text(_mapping(user).get("apikey")):
             found.keys.append(OldKey(str(name), key))
     if users:
-        found.left.append(f"{_count(len(users), 'user')} with passwords and groups: here people are let in by keys")
+        found.left.append(f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead")
 
 
 def _line(found: Inventory, serial: dict[str, Any]) -> None:
-    """Say which printer it was; the port is the administrator's."""
+    """Add a hint about the printer's port, which is for the administrator to configure."""
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):
         address = f"serial:{port}" + (f"?baudrate={rate:g}" if rate else "")
-        found.hints.append(f'OctoPrint had the printer at: [printer] address = "{address}"')
+        found.hints.append(f'OctoPrint used the printer at: [printer] address = "{address}"')
 
 
-# -- what stays behind -----------------------------------------------------------------------------------------------
+# -- not imported ----------------------------------------------------------------------------------------------------
 
 
 def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
@@ -302,37 +302,37 @@ def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) ->
                 yield f"{what} ({_count(count, 'file')})"
             yield from walk.trouble
     for section, key, what in (
-        ("events", "subscriptions", "programs that are run at events"),
+        ("events", "subscriptions", "programs run at events"),
         ("system", "actions", "system commands; ours are in [system] of the configuration"),
         ("controls", "", "custom controls"),
-        ("terminalFilters", "", "filters of the terminal"),
+        ("terminalFilters", "", "terminal filters"),
     ):
         value = config.get(section)
         if count := len(_list(_mapping(value).get(key) if key else value)):
             yield f"{what} ({count})"
     if scripts := _mapping(_mapping(config.get("scripts")).get("gcode")):
-        yield f"G-code scripts of the settings: {', '.join(map(str, scripts))}"
+        yield f"G-code scripts in the settings: {', '.join(map(str, scripts))}"
     if _mapping(config.get("api")).get("key"):
-        yield "the global API key, which might do everything: give each program one of its own"
+        yield "the global API key, which had all rights: give each program a key of its own"
 
 
 def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
     named = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
     for folder in (base / "plugins", base / "data"):
         if folder.is_dir():
-            found = islice(folder.iterdir(), MOST_ENTRIES)
+            found = islice(folder.iterdir(), MAX_ENTRIES)
             named |= {path.stem if path.suffix == ".py" else path.name for path in found}
     return sorted(name for name in named - OF_OCTOPRINT if not name.startswith(("_", ".")))
 
 
-# -- values that may be anything -------------------------------------------------------------------------------------
+# -- values of any type ----------------------------------------------------------------------------------------------
 
 
 def _yaml(path: Path) -> Any:
-    """Return what a file holds; None where there is none.
+    """Return the contents of a YAML file; None if it does not exist.
 
     Raises:
-        FileError: it cannot be read, or is no YAML.
+        FileError: it cannot be read, or is not YAML.
     """
     data = contents(path)
     if data is None:
@@ -340,7 +340,7 @@ def _yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FileError(f"{path} cannot be understood: {' '.join(str(error).split())[:200]}") from error
+        raise FileError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
 
 
 def _count(count: int, what: str) -> str:
@@ -360,7 +360,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a text of one line; "" for everything else."""
+    """Return text on one line; "" for everything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     text = str(value).strip()
@@ -374,7 +374,7 @@ def _degrees(value: Any) -> int | float | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number, also one that is written as a text; None for everything else."""
+    """Return a number, which may be written as text; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Reads what is in somebody else's folders: bounded, over no link, and with a sentence for what cannot be read."""
+"""Reads foreign folders: bounded, without following links, and with a sentence for everything that cannot be read."""
 
 import os
 import stat
@@ -7,21 +7,21 @@ from pathlib import Path
 
 from daemon.errors import FileError
 
-MOST_BYTES = 64 * 1024 * 1024  # of one file of settings
-MOST_TOLD = 30  # folders that are named one by one
-MOST_ENTRIES = 100_000  # files and folders of one tree
+MAX_BYTES = 64 * 1024 * 1024  # of a settings file
+MAX_REPORTED = 30  # folders that are listed by name
+MAX_ENTRIES = 100_000  # files and folders of one tree
 
 
 class Walk:
-    """All files below a folder; links to other folders are not followed.
+    """A walk through all files below a folder; links to other folders are not followed.
 
     Attributes:
-        folders: their paths below it, as far as they were gone through.
-        trouble: what was not gone through, and why, in words.
+        folders: the visited folders, as paths below the root.
+        trouble: what was not visited, and why, in words.
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        """Prepare; `name` is what messages call the folder."""
+        """Prepare; `name` is the folder's name in messages."""
         self.folders: list[str] = []
         self.trouble: list[str] = []
         self._root = root
@@ -29,7 +29,7 @@ class Walk:
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield the folder below the root, "" for the root itself, and the name of each file."""
-        left = MOST_ENTRIES
+        left = MAX_ENTRIES
         for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
             below = self._below(folder)
             if below:
@@ -39,7 +39,7 @@ class Walk:
             )
             left -= len(folders) + len(files)
             if left < 0:
-                self.trouble.append(f"what is behind the first {MOST_ENTRIES} files and folders of {self._name}")
+                self.trouble.append(f"everything after the first {MAX_ENTRIES} files and folders of {self._name}")
                 return
             for name in sorted(each for each in files if not each.startswith(".")):
                 yield below, name
@@ -52,14 +52,14 @@ class Walk:
         path = os.path.join(folder, name)  # noqa: PTH118 - once for each folder of a tree
         if not os.path.islink(path):  # noqa: PTH114 - as above
             return False
-        self._tell(f"the folder {self._printable(path)}, which is a link to somewhere else")
+        self._tell(f"the folder {self._printable(path)}, which is a link to another folder")
         return True
 
     def _tell(self, trouble: str) -> None:
-        if len(self.trouble) < MOST_TOLD:
+        if len(self.trouble) < MAX_REPORTED:
             self.trouble.append(trouble)
-        elif len(self.trouble) == MOST_TOLD:
-            self.trouble.append(f"more folders of {self._name} of this kind")
+        elif len(self.trouble) == MAX_REPORTED:
+            self.trouble.append(f"more folders of {self._name} for such reasons")
 
     def _unreadable(self, error: OSError) -> None:
         if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
@@ -73,35 +73,35 @@ class Walk:
 
 
 def contents(path: Path) -> bytes | None:
-    """Return what is in a file of settings; None where there is none.
+    """Return the contents of a settings file; None if it does not exist.
 
     Raises:
-        FileError: it cannot be read, is no file, or far too large.
+        FileError: it cannot be read, is not a regular file, or is far too large.
     """
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe would be waited for
-                raise FileError(f"{path} is no file")
-            data = file.read(MOST_BYTES + 1)
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # reading a pipe would block
+                raise FileError(f"{path} is not a regular file")
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}; try with sudo") from error
-    if len(data) > MOST_BYTES:
-        raise FileError(f"{path} has more than {MOST_BYTES // 1024 // 1024} MB")
+    if len(data) > MAX_BYTES:
+        raise FileError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return data
 
 
 def is_text(name: str) -> bool:
-    """Tell whether a name is UTF-8; what old cards and archives leave may be none."""
+    """Tell whether a name is UTF-8; names from old cards and archives may not be."""
     return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def printable_name(name: str) -> str:
-    """Return a name as it can be shown."""
+    """Return a name in a form that can be shown."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def holds(folder: Path, inner: Path) -> bool:
-    """Tell whether a folder is this one, or one above it, whatever links lead there."""
+    """Tell whether `inner` is `folder` or below it, with all links resolved."""
     return Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(folder))

@@ -1,1 +1,1 @@
-"""Files that are no text but hold one."""
+"""Packed files that contain G-code."""

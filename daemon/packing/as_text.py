@@ -1,4 +1,4 @@
-"""A file of the command line as a text, whatever it is packed as."""
+"""Opens a file of the command line as text, however it is packed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,17 @@ MAX_UNPACKED = 4 * 1024 * 1024 * 1024  # bytes
 
 @contextmanager
 def unpacked(path: Path, plate: int | None = None) -> Iterator[Path]:
-    """Have a file as a text: the file itself, or what it holds, until the end of the block.
+    """Yield the path of a file's text, the file itself or an unpacked copy, which is deleted afterwards.
 
     Raises:
-        FileError: it cannot be read or unpacked, or holds no G-code.
-        NotPrintable: it is no text.
+        FileError: it cannot be read or unpacked, or contains no G-code.
+        NotPrintable: it is not text.
     """
     try:
         with path.open("rb") as file:
             beginning = file.read(SNIFF)
     except OSError as error:
-        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
     if kind(beginning) is None and plate is None:
         check_content(str(path), beginning)
         yield path

@@ -1,4 +1,4 @@
-"""What G-code may be packed as, by a file's first bytes and by its name. What unpacks it is `unpacking`."""
+"""Recognises packed G-code by a file's first bytes and its name. `unpacking` unpacks it."""
 
 import codecs
 from pathlib import PurePosixPath
@@ -6,15 +6,15 @@ from pathlib import PurePosixPath
 from daemon.errors import NotPrintable
 
 EXTENSIONS = (".bgcode", ".bgc", ".gz", ".3mf")
-SNIFF = 1024  # bytes at a file's beginning that tell what it holds
+SNIFF = 1024  # bytes at the beginning of a file that identify its kind
 
 _BINARY, _GZIP, _ZIP = b"GCDE", b"\x1f\x8b", b"PK\x03\x04"
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_ENOUGH = 16  # characters of a text without a mark that tell how it is written
+_ENOUGH = 16  # characters without a byte order mark that identify UTF-16
 
 
 def kind(beginning: bytes) -> str | None:
-    """Return what a file is packed as, by its first bytes; None: it is a text, or nothing that is known."""
+    """Return the kind of a packed file by its first bytes; None: it is text, or unknown."""
     if beginning.startswith(_BINARY):
         return "binary G-code"
     if beginning.startswith(_GZIP):
@@ -25,7 +25,7 @@ def kind(beginning: bytes) -> str | None:
 
 
 def utf16(beginning: bytes) -> str | None:
-    """Return which kind of UTF-16 a text is: by its mark, which UTF-32 may share, or as every second byte is zero."""
+    """Return the kind of UTF-16, by the byte order mark, which UTF-32 may share, or by zeros in every second byte."""
     if (known := _BOMS.get(beginning[:2])) is not None:
         return known
     head = beginning[: len(beginning) // 2 * 2][: 2 * _ENOUGH]
@@ -38,7 +38,7 @@ def utf16(beginning: bytes) -> str | None:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of what a packed file holds: `cube.bgcode`, `cube.gcode.gz` → `cube.gcode`."""
+    """Return the name of a packed file's contents: `cube.bgcode`, `cube.gcode.gz` → `cube.gcode`."""
     path = PurePosixPath(name)
     if path.suffix.lower() not in EXTENSIONS or not path.stem:
         return name
@@ -49,10 +49,10 @@ def plain_name(name: str) -> str:
 
 
 def check_content(name: str, beginning: bytes) -> None:
-    """Look at the first bytes of a file, whatever its name is.
+    """Check the first bytes of a file, whatever its name is.
 
     Raises:
-        NotPrintable: it is no text, or a text of another kind.
+        NotPrintable: it is not text, or another kind of text.
     """
     if b"\0" in beginning or beginning.startswith((b"PK\x03\x04", b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b")):
         raise NotPrintable(f"{name} is not G-code: it is not text")

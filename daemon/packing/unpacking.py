@@ -1,7 +1,6 @@
-"""Files that hold G-code in another form → the text: binary G-code, gzip, 3MF, UTF-16. What they hold decides.
+"""Unpacks G-code: binary G-code, gzip, 3MF and UTF-16, recognised by content.
 
-Everything is read and written in pieces, and what comes out has a bound: a file of a kilobyte may say that it is a
-terabyte.
+Everything is read and written in pieces, and the output is limited, as a file of a kilobyte may unpack to a terabyte.
 """
 
 import base64
@@ -19,30 +18,30 @@ from daemon.packing.kinds import SNIFF, check_content, kind, utf16
 from gcode.bgcode import BgcodeDecoder
 from gcode.errors import CommandError
 
-MAX_PLATES = 1000  # members of a 3MF that are looked at by name
+MAX_PLATES = 1000  # of a 3MF
 
 _PIECE = 256 * 1024
-# What the library for 3MF raises besides: a version or method it does not know, a password, sizes that make no sense.
+# Other errors of zipfile: an unknown version or method, a password, senseless sizes.
 _ZIPFILE_TROUBLE = (NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 _PLATE = re.compile(r"Metadata/plate_(\d{1,4})\.gcode", re.IGNORECASE)
-_MOST_NESTED = 2  # a .bgcode.gz
+_MAX_NESTED = 2  # a .bgcode.gz
 _MAX_PICTURE = 1024 * 1024  # bytes of a plate's picture
 _ROW = 78
 
 
 def unpack(source: Path, target: Path, limit: int, plate: int | None = None) -> None:
-    """Write the text that a packed file holds.
+    """Write the text in a packed file.
 
     Args:
-        source: the file.
-        target: is made, or written over.
-        limit: bytes that it may have.
-        plate: which one of a 3MF; None: the only one.
+        source: the packed file.
+        target: the text; it is created or overwritten.
+        limit: its maximum size in bytes.
+        plate: the plate of a 3MF; None: the only one.
 
     Raises:
-        NotPrintable: it is damaged, cut off, or holds no G-code.
-        StorageFull: it is larger.
-        FileError: it cannot be read or written.
+        NotPrintable: the file is damaged, cut off, or contains no G-code.
+        StorageFull: the text is larger than `limit`.
+        FileError: a file cannot be read or written.
     """
     try:
         with source.open("rb") as packed, target.open("wb") as text:
@@ -50,16 +49,16 @@ def unpack(source: Path, target: Path, limit: int, plate: int | None = None) -> 
             for piece in _pieces(packed, plate):
                 size += len(piece)
                 if size > limit:
-                    raise StorageFull(f"unpacked the file has more than {limit} bytes, which is the limit")
+                    raise StorageFull(f"the unpacked file is larger than the limit of {limit} bytes")
                 beginning += piece[: SNIFF - len(beginning)] if len(beginning) < SNIFF else b""
                 text.write(piece)
-            check_content("what it holds", beginning)
+            check_content("its content", beginning)
     except OSError as error:
         raise FileError(f"the file cannot be unpacked: {error.strerror or error}") from error
     except CommandError as error:
         raise NotPrintable(str(error)) from error
     except (zlib.error, zipfile.BadZipFile, *_ZIPFILE_TROUBLE) as error:
-        raise NotPrintable(f"the file is damaged, it cannot be unpacked: {error}") from error
+        raise NotPrintable(f"the file is damaged and cannot be unpacked: {error}") from error
 
 
 def _pieces(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
@@ -77,17 +76,17 @@ def _pieces(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
 
 
 class Stage(Protocol):
-    """Takes bytes, gives bytes."""
+    """A stage of unpacking: bytes in, bytes out."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes."""
 
     def finish(self) -> Iterator[bytes]:
-        """The file ends here."""
+        """Return the rest, as the input has ended."""
 
 
 class Sniffing:
-    """Looks at the beginning of what comes, then gives all of it to what understands it."""
+    """Recognises the input by its beginning, and passes it to the stage that unpacks it."""
 
     def __init__(self, depth: int = 0) -> None:
         self._depth = depth
@@ -105,7 +104,7 @@ class Sniffing:
             yield from self._stage.feed(data)
 
     def finish(self) -> Iterator[bytes]:
-        """The file ends here."""
+        """Return the rest, as the input has ended."""
         if self._stage is None:
             data = self._choose()
             yield from self.feed(data)
@@ -115,7 +114,7 @@ class Sniffing:
     def _choose(self) -> bytes:
         data, self._beginning = self._beginning, b""
         found = kind(data)
-        if self._depth >= _MOST_NESTED and found is not None:
+        if self._depth >= _MAX_NESTED and found is not None:
             raise NotPrintable("the file is packed in too many layers")
         if found == "binary G-code":
             self._stage = BgcodeDecoder()
@@ -124,16 +123,16 @@ class Sniffing:
         elif found == "UTF-16":
             self._stage = _Utf16(utf16(data) or "utf-16")
         elif found is not None:
-            raise NotPrintable(f"a {found} within a packed file is not looked into: unpack it first")
+            raise NotPrintable(f"a {found} inside a packed file is not supported: unpack it first")
         else:
-            self._stage = _AsItIs()
+            self._stage = _Plain()
         return data
 
 
-class _AsItIs:
+class _Plain:
     def feed(self, data: bytes) -> Iterator[bytes]:
         if b"\0" in data:
-            raise NotPrintable("what the file holds is no text")
+            raise NotPrintable("the content of the file is not text")
         yield data
 
     def finish(self) -> Iterator[bytes]:
@@ -151,7 +150,7 @@ class _Gunzip:
         while data:
             if self._inflate.eof:
                 if not data.strip(b"\0"):
-                    return  # tapes and some programs fill up with zeros
+                    return  # tapes and some programs pad with zeros
                 self._inflate = zlib.decompressobj(wbits=31)
             yield from self._inside.feed(self._inflate.decompress(data, _PIECE))
             data = self._inflate.unconsumed_tail or self._inflate.unused_data
@@ -188,20 +187,20 @@ class _Utf16:
 
 
 def _plate(packed: BinaryIO, wanted: int | None) -> Iterator[bytes]:
-    """Yield the G-code of a plate of a 3MF, with its picture."""
+    """Yield the G-code of a plate of a 3MF, with its thumbnail."""
     with zipfile.ZipFile(packed) as archive:
         names = archive.namelist()[: MAX_PLATES * 10]
         plates = {int(match[1]): name for name in names if (match := _PLATE.fullmatch(name))}
         if not plates:
             raise NotPrintable(
-                "the 3MF holds no G-code: it is a project. Slice it, and export the sliced plate or plain G-code"
+                "the 3MF contains no G-code: it is a project. Slice it, and export the sliced plate or plain G-code"
             )
         listed = ", ".join(map(str, sorted(plates)[:20]))
         if wanted is None and len(plates) > 1:
-            raise NotPrintable(f"the 3MF holds the plates {listed}: say which one (--plate N, or the field plate)")
+            raise NotPrintable(f"the 3MF contains the plates {listed}: choose one (--plate N, or the field plate)")
         number = next(iter(plates)) if wanted is None else wanted
         if number not in plates:
-            raise NotPrintable(f"the 3MF holds no plate {number}, it has {listed}")
+            raise NotPrintable(f"the 3MF contains no plate {number}, only {listed}")
         yield from _member(archive, plates[number], number)
 
 
@@ -215,7 +214,7 @@ def _member(archive: zipfile.ZipFile, name: str, number: int) -> Iterator[bytes]
 
 
 def _picture(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return the picture of a plate as a comment; nothing where there is none."""
+    """Return the thumbnail of a plate as a comment; nothing if there is none."""
     try:
         about = archive.getinfo(name)
         data = archive.read(about) if about.file_size <= _MAX_PICTURE else b""

@@ -1,4 +1,4 @@
-"""The page around the plots. Nothing in it is fetched from anywhere."""
+"""The page around the plots. It loads nothing from elsewhere."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from daemon.simulation.outcome import Outcome
 from daemon.simulation.run import SimulationPlan
 from daemon.simulation.summary import clock_time, summary
 
-MOST_ROWS = 200
+MAX_ROWS = 200
 """Rows of a table; the JSON has them all."""
 
 _PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
@@ -28,8 +28,8 @@ def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -
 
     Args:
         plan: what was simulated.
-        outcome: what became of it.
-        figures: SVG by section; an empty one has nothing to show.
+        outcome: its result.
+        figures: section → SVG; "" if there is nothing to show.
     """
     head, *rest = summary(outcome, plan.file.name)
     sections = [
@@ -67,12 +67,12 @@ def _tables(outcome: Outcome) -> str:
 
 
 def _table(title: str, names: Iterable[str], rows: Sequence[tuple[object, ...]]) -> str:
-    """Return a table; nothing where there are no rows."""
+    """Return a table; "" without rows."""
     if not rows:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
-    body = "\n".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows[:MOST_ROWS])
-    more = f"<p>… and {len(rows) - MOST_ROWS} more</p>" if len(rows) > MOST_ROWS else ""
+    body = "\n".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows[:MAX_ROWS])
+    more = f"<p>… and {len(rows) - MAX_ROWS} more</p>" if len(rows) > MAX_ROWS else ""
     table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
     return f"<section><h2>{escape(title)}</h2>{table}{more}</section>"
 

@@ -1,4 +1,4 @@
-"""The plots, as SVG. Figures are made without pyplot: there is no window, and nothing global."""
+"""The plots, as SVG, made without pyplot, which would need global state and a window."""
 
 import io
 from bisect import bisect_left
@@ -39,7 +39,7 @@ _TRAVEL = "#f4a261"
 
 
 def temperatures(samples: Sequence[Sample]) -> str:
-    """Draw what the heaters did, their targets dashed."""
+    """Draw the heaters' temperatures, with dashed targets."""
     figure, (axes,) = _figure(1, height=3.0)
     names = sorted({name for sample in samples for name in sample.temperatures})
     for name in names:
@@ -54,7 +54,7 @@ def temperatures(samples: Sequence[Sample]) -> str:
 
 
 def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) -> str:
-    """Draw the lines that came and the moves that waited, with underruns and faults in red, pauses grey."""
+    """Draw the rate of lines and the moves in the planner, with underruns and faults in red, pauses in grey."""
     figure, (rate, fill) = _figure(2, height=4.5)
     times = [each.time / 60 for each in samples]
     rate.step(times, [each.lines / interval for each in samples], where="pre", color=_GOOD, linewidth=0.8)
@@ -80,7 +80,7 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
 
 
 def layer_times(outcome: Outcome) -> str:
-    """Draw how long each layer took."""
+    """Draw the duration of each layer."""
     figure, (axes,) = _figure(1, height=2.5)
     times = [each.duration_s for each in outcome.layer_times]
     axes.stairs(times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD)  # without seams
@@ -164,7 +164,7 @@ _ROUNDING = 0.01  # s; times of moves are kept in single precision
 
 
 def _end(samples: Sequence[Sample]) -> float | None:
-    """Return the last minute that is drawn."""
+    """Return the last minute of the plot."""
     return samples[-1].time / 60 if samples and samples[-1].time > 0 else None
 
 

@@ -1,1 +1,1 @@
-"""What systemd is told and hands in."""
+"""Communication with systemd."""

@@ -1,4 +1,4 @@
-"""Heartbeat: systemd is told, from an event loop, that the loop turns and what its service does."""
+"""Tells systemd, from an event loop, that the loop is running and what the service is doing."""
 
 import asyncio
 import os
@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 from daemon.systemd import notify
 
-STATUS_EVERY = 5.0  # s
-BEATS = 4  # in the time that the watchdog allows: two may be late
+STATUS_EVERY_S = 5.0
+BEATS = 4  # per watchdog period, so that two may be late
 
 
 class Heartbeat:
-    """Feeds the watchdog and shows a line in `systemctl status`; does nothing where nobody wants to know."""
+    """Feeds the watchdog and shows a line in `systemctl status`; does nothing without a service manager."""
 
     def __init__(
         self,
@@ -20,12 +20,12 @@ class Heartbeat:
         does: Callable[[], str],
         pid: int | None = None,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare; `start` starts it.
 
         Args:
             environ: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID.
-            works: tells whether what depends on the loop works as well; else the watchdog is not fed.
-            does: returns the line that is shown.
+            works: returns whether all is well beside the loop; otherwise the watchdog is not fed.
+            does: returns the status line.
             pid: of this process.
         """
         self._works = works
@@ -34,34 +34,34 @@ class Heartbeat:
         self._period = _watchdog_period(environ, os.getpid() if pid is None else pid)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._said = ""
+        self._status = ""
 
     @property
     def interval(self) -> float:
         """Seconds between two beats."""
-        return STATUS_EVERY if self._period is None else min(STATUS_EVERY, self._period / BEATS)
+        return STATUS_EVERY_S if self._period is None else min(STATUS_EVERY_S, self._period / BEATS)
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Start the beats."""
         if self._wanted:
             self._beat()
 
     def stop(self) -> None:
-        """End it; what a stop may take is limited by other means."""
+        """Stop the beats; the duration of a stop is limited by other means."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _beat(self) -> None:
         if self._period is not None and self._works():
             notify.alive()
-        said, self._said = self._said, self._does()
-        if said != self._said:
-            notify.status(self._said)
+        before, self._status = self._status, self._does()
+        if before != self._status:
+            notify.status(self._status)
         self._timer = self._loop.call_later(self.interval, self._beat)
 
 
 def _watchdog_period(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return the seconds after which systemd ends a service that says nothing; None: it does not."""
+    """Return the watchdog period in s; None: there is no watchdog."""
     microseconds, whose = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
     if not microseconds.isdecimal() or whose not in ("", str(pid)):
         return None

@@ -1,6 +1,6 @@
-"""The service as it is installed on this machine: which configuration is whose, and where its state is.
+"""The installed services of this machine, with their configuration files and state directories.
 
-`nozzled.service` has /etc/nozzled.toml; an instance for one of several printers, `nozzled@PRINTER.service`, has
+`nozzled.service` uses /etc/nozzled.toml; an instance for one of several printers, `nozzled@PRINTER.service`, uses
 /etc/nozzled/PRINTER.toml.
 """
 
@@ -12,19 +12,19 @@ from gcode.frozen import frozen
 
 NAME = "nozzled"
 UNITS = "etc/systemd/system"
-PATIENCE = 5.0  # s that systemctl may take
+SYSTEMCTL_TIMEOUT_S = 5.0
 
 Systemctl = Callable[..., str]
-"""Runs systemctl with these words; returns its output, "" where it fails."""
+"""Runs systemctl with these arguments; returns its output, "" if it fails."""
 
 
 @frozen
 class Installed:
-    """One service.
+    """An installed service.
 
     Attributes:
-        root: of the file system; / but in tests.
-        printer: which of several; "" for the only one.
+        root: root folder of the file system; another than / in tests.
+        printer: the instance's name; "": the service for a single printer.
     """
 
     root: Path
@@ -32,32 +32,32 @@ class Installed:
 
     @property
     def core(self) -> str:
-        """The unit that prints."""
+        """The core's unit."""
         return f"{NAME}@{self.printer}.service" if self.printer else f"{NAME}.service"
 
     @property
     def front(self) -> str:
-        """The unit that answers requests."""
+        """The front's unit."""
         return f"{NAME}-front@{self.printer}.service" if self.printer else f"{NAME}-front.service"
 
     @property
     def config(self) -> Path:
-        """Its configuration."""
+        """Its configuration file."""
         return self.root / "etc" / (f"{NAME}/{self.printer}.toml" if self.printer else f"{NAME}.toml")
 
     @property
     def state(self) -> Path:
-        """Its state directory, which only root and the service may open."""
+        """Its state directory, which only root and the service can open."""
         return self.root / "var/lib" / self._folder
 
     @property
     def credentials(self) -> Path:
-        """Where systemd puts a key that is handed in; for root."""
+        """The directory in which systemd puts a key that is passed in; only root can read it."""
         return self.root / "run/credentials" / self.front
 
     @property
     def runs(self) -> bool:
-        """Its core is there; systemd removes the directory when that is stopped."""
+        """Its core is running: systemd removes the runtime directory when it stops."""
         return (self.root / "run" / self._folder).is_dir()
 
     @property
@@ -71,7 +71,7 @@ def is_installed(root: Path = Path("/")) -> bool:
 
 
 def service_of(config: Path, root: Path = Path("/")) -> Installed | None:
-    """Return whose configuration this is; None: of no service."""
+    """Return the service that uses this configuration file; None: no service does."""
     if not is_installed(root):
         return None
     path = config.absolute()
@@ -79,7 +79,7 @@ def service_of(config: Path, root: Path = Path("/")) -> Installed | None:
 
 
 def services(root: Path = Path("/")) -> Iterator[Installed]:
-    """Yield all that are installed and configured, the one for a single printer first."""
+    """Yield all services that are installed and configured, the one for a single printer first."""
     if not is_installed(root):
         return
     single = Installed(root)
@@ -90,13 +90,13 @@ def services(root: Path = Path("/")) -> Iterator[Installed]:
 
 
 def systemctl(*words: str) -> str:
-    """Ask systemd; "" where there is none, or it fails."""
+    """Run systemctl and return its output; "" if it is missing or fails."""
     try:
         done = subprocess.run(  # noqa: S603 - words of our own, and no shell
             ["systemctl", *words],  # noqa: S607 - the system's own
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=SYSTEMCTL_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -105,7 +105,7 @@ def systemctl(*words: str) -> str:
 
 
 def listening(ask: Systemctl = systemctl) -> list[str]:
-    """Return where `nozzled.socket` listens, like 127.0.0.1:5000 or [::]:5000; nothing where it does not."""
+    """Return the addresses at which `nozzled.socket` listens, like 127.0.0.1:5000 or [::]:5000."""
     shown = ask("show", "--property=ActiveState", "--property=Listen", f"{NAME}.socket").splitlines()
     if "ActiveState=active" not in shown:
         return []
@@ -114,6 +114,6 @@ def listening(ask: Systemctl = systemctl) -> list[str]:
 
 
 def listening_as(host: str, port: int) -> str:
-    """Return how systemd writes the address of a configuration."""
+    """Return a configured address in systemd's notation."""
     host = {"localhost": "127.0.0.1", "": "0.0.0.0"}.get(host, host)  # noqa: S104 - as it is configured
     return f"[{host}]:{port or 5000}" if ":" in host else f"{host}:{port or 5000}"

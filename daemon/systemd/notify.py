@@ -1,7 +1,6 @@
-"""Telling systemd how the service is: sd_notify(3), which is one datagram.
+"""Notifies systemd of the service's state by sd_notify(3), which sends one datagram.
 
-Does nothing where $NOTIFY_SOCKET is not set, never raises, and never waits for long: a print goes on also where nobody
-listens.
+Does nothing if $NOTIFY_SOCKET is not set, never raises, and never waits for long, so that it cannot disturb a print.
 """
 
 import array
@@ -10,27 +9,27 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-LONGEST_STATUS = 200  # characters
-PATIENCE = 0.2  # s for a manager that reads nothing, on a loop that has a printer to serve
+MAX_STATUS = 200  # characters
+SEND_TIMEOUT_S = 0.2  # for a service manager that does not read, as the loop has to serve the printer
 
 
 def is_there(environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a service manager wants to be told."""
+    """Tell whether there is a service manager to notify."""
     return bool(environ.get("NOTIFY_SOCKET"))
 
 
 def ready() -> None:
-    """Say that the service works, for the first time or after reloading."""
+    """Notify that the service is ready, after its start or a reload."""
     _notify("READY=1")
 
 
 def stopping() -> None:
-    """Say that the service is about to end."""
+    """Notify that the service is stopping."""
     _notify("STOPPING=1")
 
 
 def reloading(now: float) -> None:
-    """Say that the configuration is being read again; `ready` follows.
+    """Notify that the configuration is being reloaded; `ready` follows.
 
     Args:
         now: the monotonic clock, in s, by which systemd tells this reload from an earlier one.
@@ -44,19 +43,19 @@ def alive() -> None:
 
 
 def status(text: str) -> None:
-    """Show what the service does in `systemctl status`; never waits."""
+    """Set the status line of `systemctl status`; never waits."""
     # a line break would begin another assignment: a file name must not set MAINPID=
     line = "".join(char if char.isprintable() else "?" for char in text)
-    _notify(f"STATUS={line[:LONGEST_STATUS]}", wait=False)
+    _notify(f"STATUS={line[:MAX_STATUS]}", wait=False)
 
 
 def keep(name: str, descriptor: int) -> None:
-    """Have a duplicate of an open descriptor kept until the service is stopped."""
+    """Make systemd keep a duplicate of an open descriptor until the service is stopped."""
     _notify(f"FDSTORE=1\nFDNAME={name}", descriptors=[descriptor])
 
 
 def drop(name: str) -> None:
-    """Have what is kept under this name closed."""
+    """Make systemd close the descriptors that it keeps under this name."""
     _notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
 
@@ -67,5 +66,5 @@ def _notify(message: str, descriptors: Sequence[int] = (), *, wait: bool = True)
     address = "\0" + path[1:] if path.startswith("@") else path
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, suppress(OSError):
-        sock.settimeout(PATIENCE if wait else 0.0)
+        sock.settimeout(SEND_TIMEOUT_S if wait else 0.0)
         sock.sendmsg([message.encode()], rights, 0, address)

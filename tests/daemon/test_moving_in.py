@@ -14,9 +14,9 @@ from daemon.cli.options import STATE_DIR
 from daemon.client import RequestRefused
 from daemon.errors import FileError
 from daemon.front.access.keyring import Keyring, digest
-from daemon.moving import octoprint, reading, taking_over
-from daemon.moving.found import Inventory, OldKey, Print
-from daemon.moving.taking_over import MoveReport
+from daemon.moving import octoprint, reading, transfer
+from daemon.moving.inventory import Inventory, OldKey, Print
+from daemon.moving.transfer import MoveReport
 from support.client import in_memory, uploaded
 from support.http import NOW, api
 
@@ -83,7 +83,7 @@ def test_a_folder_that_is_none_says_where_it_usually_is(tmp_path, capsys):
 @pytest.mark.parametrize("text", ["a: [", "a: !!python/object:os.system x", "a: &x [*x", "\x00", "a: 1\na: {b: ["])
 def test_settings_that_are_no_yaml_are_told(base, text):
     (base / "config.yaml").write_text(text)
-    with pytest.raises(FileError, match=r"config\.yaml cannot be understood"):
+    with pytest.raises(FileError, match=r"config\.yaml is not valid YAML"):
         octoprint.read(base)
 
 
@@ -120,7 +120,7 @@ def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
     (base / "config.yaml").write_text(f"folder:\n  uploads: {tmp_path}/disk\n")
     found = octoprint.read(base)
     assert len(found.uploads) == 3
-    assert "link.gcode, which is a link to somewhere else" in found.left
+    assert "link.gcode, which is a link to another folder" in found.left
 
 
 def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(base):
@@ -136,7 +136,7 @@ def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(ba
     found = octoprint.read(base)
     assert found.folders == ["empty", "empty/deep"]
     assert found.notes == {"cube.gcode": "first layer at 0.2\noil [31m the rod", "gone.gcode": "a" * 1000}
-    assert "names that files are only shown by: Größe.gcode (gone.gcode)" in found.left
+    assert "display names of files: Größe.gcode (gone.gcode)" in found.left
 
 
 def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path, monkeypatch):
@@ -166,9 +166,9 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     assert [each.path for each in found.uploads] == ["cube.gcode"]
     for each in (
         "the folder Geschenke: Permission denied; try with sudo",
-        "the folder linked, which is a link to somewhere else",
+        "the folder linked, which is a link to another folder",
         "pipe.gcode, which is no file",
-        "round.gcode, which is a link to somewhere else",
+        "round.gcode, which is a link to another folder",
     ):
         assert each in found.left
     assert ".metadata.json cannot be read" in "\n".join(found.left)
@@ -182,9 +182,9 @@ async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_p
     (base / "data/appkeys/keys.yaml").write_text('anna:\n- {app_id: "Octo\\nApp", api_key: x}\n')
     found = octoprint.read(base)
     assert len(found.uploads) == 3
-    assert "\ufffd\ufffd.gcode, whose name is no UTF-8: rename it, and import again" in found.left
-    assert "\ufffd\ufffd/a.gcode, whose name is no UTF-8: rename it, and import again" in found.left
-    assert "the key of an app whose name is no text of one line" in found.left
+    assert "\ufffd\ufffd.gcode, whose name is not UTF-8: rename it and import again" in found.left
+    assert "\ufffd\ufffd/a.gcode, whose name is not UTF-8: rename it and import again" in found.left
+    assert "the key of an app whose name is not text on one line" in found.left
     json.dumps(found.left).encode("ascii").decode().encode("utf-8")
     "".join([*found.left, *found.folders]).encode()
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
@@ -196,7 +196,7 @@ def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
     (base / "timelapse/real").mkdir()
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
-    told = [each for each in octoprint.read(base).left if "link to somewhere" in each or "of this kind" in each]
+    told = [each for each in octoprint.read(base).left if "link to another folder" in each or "of this kind" in each]
     assert (len(told), told[-1]) == (31, "more folders of timelapses of this kind")
 
 
@@ -215,11 +215,11 @@ def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_p
 
 
 def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(reading, "MAX_ENTRIES", 2)
     left = octoprint.read(base).left
-    assert "what is behind the first 2 files and folders of the uploads" in left
+    assert "everything after the first 2 files and folders of the uploads" in left
     (base / "config.yaml").write_bytes(b"a: 1\n" * 10)
-    monkeypatch.setattr(reading, "MOST_BYTES", 20)
+    monkeypatch.setattr(reading, "MAX_BYTES", 20)
     with pytest.raises(FileError, match="has more than"):
         octoprint.read(base)
 
@@ -240,7 +240,7 @@ def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
     )
     found = octoprint.read(base)
     assert found.profile == {}
-    assert any("which nobody had set" in each for each in found.left)
+    assert any("which was never changed" in each for each in found.left)
 
 
 async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is_new(tmp_path, base):
@@ -252,14 +252,14 @@ async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is
     found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
     shown = []
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
-        taken = await taking_over.take(client, found, lambda done, total: shown.append((done, total)))
+        taken = await transfer.send(client, found, lambda done, total: shown.append((done, total)))
         assert set(taken.uploads) == set(uploaded(server.service)) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
         root = server.service.files.root
         assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
         assert (shown[0], shown[-1], taken.there) == ((0, 3), (3, 3), 0)
-        again = await taking_over.take(client, found)
+        again = await transfer.send(client, found)
         assert (again.uploads, again.there) == ([], 3)
 
 
@@ -267,7 +267,7 @@ async def test_settings_are_those_of_octoprint(tmp_path):
     found = octoprint.read(BASE)
     found.uploads = []
     async with api(tmp_path, "") as server, in_memory(server) as client:
-        taken = await taking_over.take(client, found)
+        taken = await transfer.send(client, found)
         assert list(taken.settings) == ["profile", "name", "webcam", "presets"]
         settings = await client.settings()
         profile = await client.get("/api/printerprofiles/_default")
@@ -282,7 +282,7 @@ async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
     found = octoprint.read(base)
     found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
-        taken = await taking_over.take(client, found)
+        taken = await transfer.send(client, found)
     assert len(taken.uploads) == 3
     assert any(each.startswith("page.gcode: ") for each in taken.left)
 
@@ -318,7 +318,7 @@ async def test_settings_are_given_part_by_part():
     found = octoprint.read(BASE)
     found.uploads = []
     daemon = Settings()
-    taken = await taking_over.take(daemon, found)
+    taken = await transfer.send(daemon, found)
     assert daemon.profile == found.profile
     assert [each["name"] for each in daemon.kept["temperature"]["profiles"]] == ["ABS", "PLA Prusament", "ASA: hot"]
     assert daemon.kept["webcam"] == found.webcam
@@ -327,7 +327,7 @@ async def test_settings_are_given_part_by_part():
         "webcam": "/webcam/?action=stream", "presets": "PLA Prusament, ASA: hot",
     }  # fmt: skip
     daemon = Settings("volume", "ASA: hot", "webcam")
-    taken = await taking_over.take(daemon, found)
+    taken = await transfer.send(daemon, found)
     assert set(taken.settings) == {"name", "presets"}
     assert taken.settings["presets"] == "PLA Prusament"
     assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(taken.left)
@@ -336,11 +336,11 @@ async def test_settings_are_given_part_by_part():
 def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
     found = Inventory(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
     ring, taken = Keyring(tmp_path, lambda: 0.0), MoveReport()
-    taking_over.take_keys(ring, found, taken, keep=True)
+    transfer.add_keys(ring, found, taken, keep=True)
     assert (taken.keys, ring.identify(digest("x" * 40)).name) == ({"OctoApp": ""}, "OctoApp")
     assert [each.split(",")[0].split(":")[0] for each in taken.left] == ["the key of anna", "the key of OctoApp"]
     taken = MoveReport()
-    taking_over.take_keys(ring, Inventory(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
+    transfer.add_keys(ring, Inventory(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
     assert ring.identify(digest(taken.keys["anna"])).name == "anna"
 
 
@@ -350,19 +350,19 @@ async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path)
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
         for _ in range(2):  # again is nothing new
-            taking_over.take_prints(tmp_path / "nozzled.db", found.prints, {"cube.gcode": 100}, taken)
-        taking_over.take_prints(
+            transfer.add_prints(tmp_path / "nozzled.db", found.prints, {"cube.gcode": 100}, taken)
+        transfer.add_prints(
             tmp_path / "nozzled.db", [Print("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken
         )
         prints = (await client.files.get("cube.gcode"))["prints"]
     assert (prints["success"], prints["failure"]) == (3, 1)
     assert prints["last"]["success"] is False
-    assert any("of files that are not there any more" in each for each in taken.left)
+    assert any("whose files no longer exist" in each for each in taken.left)
 
 
 def test_a_record_that_cannot_be_written_is_told(tmp_path):
     taken = MoveReport()
-    taking_over.take_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
+    transfer.add_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
     assert "unable to open database file" in taken.left[0]
 
 
@@ -399,9 +399,9 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
         other = (await command._take(client, found, args))["shown"]
     assert notes == ["oil the rod", "", ""]
     assert "of 1 files" in shown
-    assert "the notes of gone.gcode, which has no print in the history to write them to: lost" in shown
+    assert "the notes of gone.gcode, which has no print in the history: lost" in shown
     assert "the notes of cube.gcode" not in again
-    assert "the notes of cube.gcode, whose last print has others: oil the rod" in other
+    assert "the notes of cube.gcode, whose last print has other notes: oil the rod" in other
     assert len(files) == 2
     assert "uploads" in shown
     assert "3 prints" in shown
@@ -420,6 +420,6 @@ async def test_earlier_prints_are_in_the_history_behind_those_that_were_there(tm
             prints = [Print("a.gcode", ended + n, 10.0, success=True) for n in range(2)]
             if number:
                 assert len((await client.get("/api/history"))["jobs"]) == 2
-            taking_over.take_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, MoveReport())
+            transfer.add_prints(tmp_path / "nozzled.db", prints, {"a.gcode": 5}, MoveReport())
     async with api(tmp_path, "") as server, in_memory(server) as client:
         assert [each["ended"] for each in (await client.get("/api/history"))["jobs"]] == [1001.0, 1000.0, 501.0, 500.0]

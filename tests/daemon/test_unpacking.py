@@ -75,7 +75,7 @@ def test_what_a_file_holds(tmp_path, name):
 def test_a_plate_of_several(tmp_path):
     other = TEXT.replace(b"X60", b"X70")
     data = three_mf({1: TEXT, 2: other}, plate_2=picture("PNG", 24, 24))
-    with pytest.raises(NotPrintable, match=r"plates 1, 2: say which one \(--plate N"):
+    with pytest.raises(NotPrintable, match=r"plates 1, 2: choose one \(--plate N"):
         unpacked_text(tmp_path, data)
     with pytest.raises(NotPrintable, match="no plate 3, it has 1, 2"):
         unpacked_text(tmp_path, data, plate=3)
@@ -103,13 +103,13 @@ def encrypted() -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (three_mf({}), "holds no G-code: it is a project"),
+        (three_mf({}), "contains no G-code: it is a project"),
         (three_mf({1: TEXT})[:300], "damaged"),
         (three_mf({1: TEXT}, zipfile.ZIP_STORED).replace(b"X60", b"X61"), "damaged"),
         (encrypted(), "cannot be unpacked: .*encrypted"),
         (three_mf({1: b"\x89PNG\0\0"}), "no text"),
         (three_mf({1: b"<html>"}), "begins like a web page"),
-        (three_mf({1: three_mf({1: TEXT})}), "within a packed file"),
+        (three_mf({1: three_mf({1: TEXT})}), "inside a packed file"),
         (packed(TEXT)[:-9], "cut off"),
         (packed(TEXT)[:40], "cut off"),
         (packed(TEXT)[:-8] + bytes(8), "damaged"),

@@ -1,7 +1,6 @@
-"""Gives what was found at another host to the daemon: by its API, and statistics and keys in its state directory.
+"""Sends the data of another host to the daemon: by its API, and statistics and keys into its state directory.
 
-Each part for itself: what is refused is told, and keeps nothing else from being taken. Doing it again takes what is
-not there yet.
+The parts are independent: a refused part is reported and does not stop the others. A second run adds what is missing.
 """
 
 import asyncio
@@ -18,31 +17,31 @@ from daemon.database import transaction
 from daemon.errors import AccessError, ConfigError
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.moving.found import FoundUpload, Inventory, Print
+from daemon.moving.inventory import Inventory, Print, SourceUpload
 from gcode.frozen import mutable
 
-PATIENCE = 10.0  # s that the daemon may write at the same time
-SHOWN = 15  # s after which the history has what was written into the record
-SHORTEST_KEY = 24  # characters; what is shorter is not kept, as it could be guessed
-REASON = "printed by OctoPrint, which does not say why it ended"
+LOCK_TIMEOUT_S = 10.0  # while the daemon writes to its database
+HISTORY_DELAY_S = 15  # until the history has rows that were added to the database
+MIN_KEY = 24  # characters; a shorter key could be guessed, so it is not kept
+REASON = "printed by OctoPrint, which does not record why a print ended"
 
 Show = Callable[[int, int], None]
-"""Is told how many uploads are done, and how many there are."""
+"""Is called with the number of finished uploads, and the total."""
 
 
 @mutable
 class MoveReport:
-    """What was done.
+    """What was imported.
 
     Attributes:
         uploads: paths of files.
-        folders: those in which there is none of them.
-        there: so many files were here before.
-        prints: so many that went into the statistics.
-        notes: of so many files, at their last prints.
-        settings: names of other parts, and what they are now.
-        keys: names, and the new key, or "" where it is the old one.
-        left: what was not taken, in words.
+        folders: paths of empty folders.
+        there: number of files that were here before.
+        prints: number of prints added to the statistics.
+        notes: number of files whose notes were added, to their last prints.
+        settings: name of another part → its new value.
+        keys: name → the new key; "": the old key was kept.
+        left: what was not imported, in words.
     """
 
     uploads: list[str] = field(default_factory=list)
@@ -55,11 +54,11 @@ class MoveReport:
     left: list[str] = field(default_factory=list)
 
 
-async def take(client: OctoPrintClient, found: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
-    """Give uploads and settings to the daemon.
+async def send(client: OctoPrintClient, found: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
+    """Send uploads and settings to the daemon.
 
     Raises:
-        ClientError: it does not answer, or the key does not allow that.
+        ClientError: it does not answer, or the key does not allow this.
     """
     taken = MoveReport(left=list(found.left))
     await _settings(client, found, taken)
@@ -74,7 +73,7 @@ async def take(client: OctoPrintClient, found: Inventory, show: Show = lambda _d
     return taken
 
 
-async def _upload(client: OctoPrintClient, upload: FoundUpload, taken: MoveReport) -> None:
+async def _upload(client: OctoPrintClient, upload: SourceUpload, taken: MoveReport) -> None:
     try:
         answer = await client.files.upload(
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
@@ -112,7 +111,7 @@ async def _settings(client: OctoPrintClient, found: Inventory, taken: MoveReport
 
 
 async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken: MoveReport) -> None:
-    """Put the presets beside those that are there, in the place of one of the same name; one by one if need be."""
+    """Add the presets one by one, each replacing one of the same name."""
     there: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
     names = []
     for each in presets:
@@ -127,43 +126,43 @@ async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken
 
 @contextmanager
 def _noting_refusals(taken: MoveReport, what: str) -> Iterator[None]:
-    """Note what a part was refused for, in place of ending all the others."""
+    """Report a refusal instead of raising it."""
     try:
         yield
     except RequestRefused as error:
         taken.left.append(f"{what}: {error.text or error}")
 
 
-async def take_notes(client: OctoPrintClient, notes: dict[str, str], taken: MoveReport) -> None:
-    """Write what was noted of files down with the last print of each, once the history has what was taken.
+async def add_notes(client: OctoPrintClient, notes: dict[str, str], taken: MoveReport) -> None:
+    """Add the notes of each file to its last print, once the history has the imported prints.
 
     Raises:
-        ClientError: the daemon does not answer, or the key does not allow that.
+        ClientError: the daemon does not answer, or the key does not allow this.
     """
-    patience = SHOWN if taken.prints else 0
+    patience = HISTORY_DELAY_S if taken.prints else 0
     for path, text in notes.items():
         while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and patience > 0:
             patience -= 1
             await asyncio.sleep(1.0)
         if not jobs:
-            taken.left.append(f"the notes of {path}, which has no print in the history to write them to: {text}")
+            taken.left.append(f"the notes of {path}, which has no print in the history: {text}")
         elif not jobs[0]["notes"]:
             with _noting_refusals(taken, f"the notes of {path}"):
                 await client.history.note(jobs[0]["id"], text)
                 taken.notes += 1
         elif jobs[0]["notes"] != text:
-            taken.left.append(f"the notes of {path}, whose last print has others: {text}")
+            taken.left.append(f"the notes of {path}, whose last print has other notes: {text}")
 
 
 # -- in the state directory ------------------------------------------------------------------------------------------
 
 
-def take_keys(keyring: Keyring, found: Inventory, taken: MoveReport, *, keep: bool) -> None:
-    """Make a key for each name that has none yet; with `keep` the very one that its program has."""
+def add_keys(keyring: Keyring, found: Inventory, taken: MoveReport, *, keep: bool) -> None:
+    """Add a key for each name that has none yet; with `keep`, the key that its program has now."""
     for old in found.keys:
         name = old.name[:64]
-        if keep and len(old.key) < SHORTEST_KEY:
-            taken.left.append(f"the key of {name}, which is so short that it could be guessed")
+        if keep and len(old.key) < MIN_KEY:
+            taken.left.append(f"the key of {name}, which is too short to be safe")
             continue
         try:
             made = keyring.add(name, Scope.CONTROL, key=old.key if keep else None)
@@ -173,19 +172,19 @@ def take_keys(keyring: Keyring, found: Inventory, taken: MoveReport, *, keep: bo
             taken.keys[name] = "" if keep else made
 
 
-def take_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken: MoveReport) -> None:
-    """Write down how earlier prints went, in the daemon's own record; it may run meanwhile.
+def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken: MoveReport) -> None:
+    """Add earlier prints to the daemon's database, also while it runs.
 
     Args:
         database: of the daemon.
-        prints: as they were found.
-        sizes: of the files that are here, by path.
-        taken: is told.
+        prints: the prints to add.
+        sizes: path → size of the files here.
+        taken: the report.
     """
     if not prints:
         return
     try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=PATIENCE)) as db:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCK_TIMEOUT_S)) as db:
             db.isolation_level = None
             with transaction(db, durable=True):
                 rows = list(_new(db, [each for each in prints if each.path in sizes], sizes))
@@ -195,11 +194,11 @@ def take_prints(database: Path, prints: list[Print], sizes: dict[str, int], take
         taken.left.append(f"the statistics of {len(prints)} prints: {database}: {error}")
         return
     if gone := sum(each.path not in sizes for each in prints):
-        taken.left.append(f"the statistics of {gone} prints of files that are not there any more")
+        taken.left.append(f"the statistics of {gone} prints whose files no longer exist")
 
 
 def _new(db: sqlite3.Connection, prints: list[Print], sizes: dict[str, int]) -> Iterator[tuple[object, ...]]:
-    """Yield rows for prints that are not there; they are older than all that are, and so are their numbers."""
+    """Yield rows for missing prints. They are older than all prints here, so they get lower ids."""
     known = set(db.execute("SELECT path, ended_at FROM jobs"))
     new = sorted({each for each in prints if (each.path, each.ended_at) not in known}, key=lambda each: each.ended_at)
     [first] = db.execute("SELECT min(id) FROM jobs").fetchone()

@@ -1,4 +1,4 @@
-"""What is found at another host, in our words."""
+"""The data of another host, in our terms."""
 
 from dataclasses import field
 from pathlib import Path
@@ -8,8 +8,8 @@ from gcode.frozen import frozen, mutable
 
 
 @frozen
-class FoundUpload:
-    """A file, and where it is to be: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
+class SourceUpload:
+    """A file to upload: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
 
     file: Path
     folder: str
@@ -19,7 +19,7 @@ class FoundUpload:
 
     @property
     def path(self) -> str:
-        """As lists show it."""
+        """Its path among the uploads."""
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
@@ -30,9 +30,9 @@ class Print:
     Attributes:
         path: of its file.
         ended_at: s since the epoch.
-        seconds: that it took; None: not known.
+        seconds: its duration; None: unknown.
         success: it was completed.
-        user: who began it.
+        user: the user who started it.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Print:
 
 @frozen
 class OldKey:
-    """A key by the name of whose it is."""
+    """A key and the name of its app or user."""
 
     name: str
     key: str = field(repr=False)
@@ -52,23 +52,23 @@ class OldKey:
 
 @mutable
 class Inventory:
-    """All of it; empty is what there was none of.
+    """Everything that can be imported; missing parts are empty.
 
     Attributes:
         uploads: files to print, the oldest first.
-        folders: below the uploads, in which there is none of them.
-        notes: what somebody has written down of a file, by its path.
-        prints: how earlier prints went.
-        profile: of the printer, as OctoPrint's API has it.
-        presets: of temperatures, as OctoPrint's settings have them.
-        webcam: as our settings have it.
+        folders: folders below the uploads that have no files.
+        notes: path of a file → notes about it.
+        prints: earlier prints.
+        profile: of the printer, in the form of OctoPrint's API.
+        presets: of temperatures, in the form of OctoPrint's settings.
+        webcam: in the form of our settings.
         name: of the printer.
-        keys: of apps and people.
-        left: what is not taken over, in words.
-        hints: what somebody should look at afterwards.
+        keys: of apps and users.
+        left: what is not imported, in words.
+        hints: what the user should check afterwards.
     """
 
-    uploads: list[FoundUpload] = field(default_factory=list)
+    uploads: list[SourceUpload] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
     prints: list[Print] = field(default_factory=list)
