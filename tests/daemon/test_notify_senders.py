@@ -108,7 +108,7 @@ print(json.dumps({{"sent": asked["url"].endswith({SECRET!r})}}))
     [
         (["Failed to send JSON POST notification: Unauthorized, error=401.", "Response Details: b''"], "401"),
         ([f"A Connection error occurred sending JSON to http://{SECRET}"], "cannot be reached"),
-        (["HTTPSConnectionPool: Read timed out."], "it did not answer in time"),
+        (["HTTPSConnectionPool: Read timed out."], "no answer in time"),
         ([SECRET], "refused"),
         ([], "refused"),
     ],

@@ -13,7 +13,7 @@ from daemon.core.supervision import Supervision, forget_job_type, job_type
 from daemon.errors import ConfigError
 from daemon.log import journal
 from daemon.reloading import Reloader
-from daemon.systemd.heartbeat import STATUS_EVERY
+from daemon.systemd.heartbeat import STATUS_EVERY_S
 from support.http import api
 from support.service_manager import ServiceManager
 
@@ -69,7 +69,7 @@ async def test_no_watchdog_is_fed_where_none_watches_us(manager, tmp_path, varia
     if not variables:
         del environ["WATCHDOG_USEC"]
     async with api(tmp_path / "state", "") as server:
-        assert Supervision(server.service, environ, PID).interval == STATUS_EVERY
+        assert Supervision(server.service, environ, PID).interval == STATUS_EVERY_S
         assert "WATCHDOG=1" not in await beats(manager, server.service, environ, 60)
 
 

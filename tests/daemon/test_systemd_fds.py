@@ -139,7 +139,7 @@ def test_a_status_is_one_line_whatever_a_file_is_called(manager):
     manager.hear()
     [line] = manager.said
     assert line.startswith("STATUS=Printing a?MAINPID=1??.gcodexxx")
-    assert len(line) == len("STATUS=") + notify.LONGEST_STATUS
+    assert len(line) == len("STATUS=") + notify.MAX_STATUS
 
 
 def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
