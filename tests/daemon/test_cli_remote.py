@@ -208,7 +208,7 @@ def test_a_wrong_command_line_is_2(words, capsys):
 
 def test_an_address_that_is_none_is_1(capsys):
     assert main(["job", "status", "--url", "ftp://printer"]) == 1
-    assert "is no address of a server" in capsys.readouterr().err
+    assert "is not the address of a server" in capsys.readouterr().err
 
 
 # -- which daemon, which key ---------------------------------------------------------------------------------------

@@ -304,7 +304,7 @@ def test_addresses_as_people_write_them(given, used):
     ["", "http://", "ftp://printer", "http://printer:port", "http://printer:99999", "http://p/?a=1", "http://[::1"],
 )
 def test_what_is_no_address_is_said_at_once(given):
-    with pytest.raises(ClientError, match="is no address of a server"):
+    with pytest.raises(ClientError, match="is not the address of a server"):
         OctoPrintClient(given)
 
 

@@ -186,5 +186,5 @@ async def test_a_server_without_a_socket_is_said_to_be_one():
 async def test_a_log_in_without_a_session_is_no_octoprint(monkeypatch):
     async with serving() as (_, url):
         monkeypatch.setattr(Login, "post", lambda handler: handler.finish({"needs": {}}))
-        with pytest.raises(BadAnswer, match="names no session"):
+        with pytest.raises(BadAnswer, match="has no session"):
             await first(1, url)

@@ -146,8 +146,8 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
         api(tmp_path, "", webcam={"stream_url": there.url + "/live", "cameras": (still,)}) as server,
     ):
         for target, status, said in [
-            ("/webcam/?action=snapshot", 502, "no JPEG"),
-            ("/webcam/?action=stream", 502, "not an MJPEG stream"),
+            ("/webcam/?action=snapshot", 502, "not send a JPEG"),
+            ("/webcam/?action=stream", 502, "not send an MJPEG stream"),
             ("/webcam/?action=dance", 400, "stream or snapshot"),
             ("/webcam/Other/", 404, "no camera 'Other'"),
             ("/webcam/?camera=Other", 404, "no camera 'Other'"),

@@ -294,7 +294,7 @@ def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path
     (tmp_path / settings.CREDENTIAL).write_text("#")
     assert settings.password(MqttConfig(host="b"), {**credentials, settings.PASSWORD: "env"}) == "env"
     assert settings.password(MqttConfig(host="b"), {}) is None
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot read"):
         settings.password(MqttConfig(host="b", password_file=str(tmp_path / "none")), {})
     with pytest.raises(ConfigError, match="certificate"):
         settings.tls_context(MqttConfig(host="b", tls=True, ca_file=str(tmp_path / "none")))

@@ -146,7 +146,7 @@ def test_a_person_may_not_switch_it_off_in_a_print_or_hot():
     assert "tool0 is heating to 210 °C" in why(heaters={"tool0": HeaterSeen(20.0, 210.0)})
     assert "bed is heating" in why(heaters={"tool0": HeaterSeen(20.0, 0.0), "bed": HeaterSeen(20.0, 60.0)})
     assert "tool0 is at 180 °C" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)})
-    assert "not known" in why(known=False)
+    assert "does not answer" in why(known=False)
     assert why(busy=True, locked=False) is None
     assert why() is None
     assert why(ready=False) is None  # a printer that does not answer is a reason to switch it off

@@ -305,7 +305,7 @@ async def test_a_stop_that_the_core_has_taken_is_not_sent_by_the_front_as_well(t
 
 
 async def test_a_pin_that_is_not_there_is_said(tmp_path, pins):
-    with pytest.raises(DeviceError, match="GPIO99 cannot be an input"):
+    with pytest.raises(DeviceError, match="cannot use GPIO99 as an input"):
         async with bench(tmp_path, pins, SensorsConfig(stop_pin="GPIO99")):
             pass
 
