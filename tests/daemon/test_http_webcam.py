@@ -147,7 +147,7 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
     ):
         for target, status, said in [
             ("/webcam/?action=snapshot", 502, "not send a JPEG"),
-            ("/webcam/?action=stream", 502, "not send an MJPEG stream"),
+            ("/webcam/?action=stream", 502, "not an MJPEG stream"),
             ("/webcam/?action=dance", 400, "stream or snapshot"),
             ("/webcam/Other/", 404, "no camera 'Other'"),
             ("/webcam/?camera=Other", 404, "no camera 'Other'"),
