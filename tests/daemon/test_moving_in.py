@@ -59,7 +59,7 @@ def test_everything_is_found():
 def test_what_stays_behind_is_named():
     left = "\n".join(octoprint.read(BASE).left)
     for each in (
-        "1 file that is no G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
+        "1 file that is not G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
         "1 user with passwords", "G-code scripts; ours are in [scripts] of the configuration (1 file)", "Other",
         "y_min_mm = -4", "the global API key",
     ):  # fmt: skip
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     os.mkfifo(base / "printerProfiles/pipe.profile")
     (base / "uploads/.metadata.json").unlink()
     os.mkfifo(base / "uploads/.metadata.json")
-    with pytest.raises(FileError, match=r"pipe\.profile is no file"):
+    with pytest.raises(FileError, match=r"pipe\.profile is not a regular file"):
         octoprint.read(base)
     (base / "printerProfiles/pipe.profile").unlink()
     found = octoprint.read(base)
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     for each in (
         "the folder Geschenke: Permission denied; try with sudo",
         "the folder linked, which is a link to another folder",
-        "pipe.gcode, which is no file",
+        "pipe.gcode, which is not a regular file",
         "round.gcode, which is a link to another folder",
     ):
         assert each in found.left
@@ -196,8 +196,8 @@ def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
     (base / "timelapse/real").mkdir()
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
-    told = [each for each in octoprint.read(base).left if "link to another folder" in each or "of this kind" in each]
-    assert (len(told), told[-1]) == (31, "more folders of timelapses of this kind")
+    told = [each for each in octoprint.read(base).left if "link to another folder" in each or "for such reasons" in each]
+    assert (len(told), told[-1]) == (31, "more folders of timelapses for such reasons")
 
 
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
@@ -209,7 +209,7 @@ def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_p
     given = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
     (base / "config.yaml").write_text(json.dumps({"folder": {name: str(given)}}))
     found = octoprint.read(base)
-    assert any(each.startswith(f"what is in {given}, which config.yaml names for {name}: ") for each in found.left)
+    assert any(each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in found.left)
     there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
     assert len(found.uploads) == there
 
@@ -220,7 +220,7 @@ def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
     assert "everything after the first 2 files and folders of the uploads" in left
     (base / "config.yaml").write_bytes(b"a: 1\n" * 10)
     monkeypatch.setattr(reading, "MAX_BYTES", 20)
-    with pytest.raises(FileError, match="has more than"):
+    with pytest.raises(FileError, match="is larger than"):
         octoprint.read(base)
 
 

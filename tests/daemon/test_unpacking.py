@@ -77,7 +77,7 @@ def test_a_plate_of_several(tmp_path):
     data = three_mf({1: TEXT, 2: other}, plate_2=picture("PNG", 24, 24))
     with pytest.raises(NotPrintable, match=r"plates 1, 2: choose one \(--plate N"):
         unpacked_text(tmp_path, data)
-    with pytest.raises(NotPrintable, match="no plate 3, it has 1, 2"):
+    with pytest.raises(NotPrintable, match="no plate 3, only 1, 2"):
         unpacked_text(tmp_path, data, plate=3)
     assert unpacked_text(tmp_path, data, plate=1) == TEXT
     second = unpacked_text(tmp_path, data, plate=2)
@@ -107,7 +107,7 @@ def encrypted() -> bytes:
         (three_mf({1: TEXT})[:300], "damaged"),
         (three_mf({1: TEXT}, zipfile.ZIP_STORED).replace(b"X60", b"X61"), "damaged"),
         (encrypted(), "cannot be unpacked: .*encrypted"),
-        (three_mf({1: b"\x89PNG\0\0"}), "no text"),
+        (three_mf({1: b"\x89PNG\0\0"}), "not text"),
         (three_mf({1: b"<html>"}), "begins like a web page"),
         (three_mf({1: three_mf({1: TEXT})}), "inside a packed file"),
         (packed(TEXT)[:-9], "cut off"),
@@ -115,7 +115,7 @@ def encrypted() -> bytes:
         (packed(TEXT)[:-8] + bytes(8), "damaged"),
         (packed(TEXT) + b"more", "damaged"),
         (packed(packed(packed(TEXT))), "too many layers"),
-        (packed(bytes(5000)), "no text"),
+        (packed(bytes(5000)), "not text"),
         (TEXT.decode().encode("utf-32"), "UTF-32"),
         (b"\xff\xfe" + TEXT[:11], "UTF-16, and damaged"),
         (b"\xff\xfe\x00\xd8G\0", "UTF-16, and damaged"),
@@ -139,7 +139,7 @@ def test_what_is_broken_is_refused(tmp_path, data, reason):
     ids=["gzip", "3mf", "bgcode"],
 )
 def test_a_bomb_stops_at_the_limit(tmp_path, data):
-    with pytest.raises(StorageFull, match="more than 1000000 bytes"):
+    with pytest.raises(StorageFull, match="limit of 1000000 bytes"):
         unpacked_text(tmp_path, data, limit=1_000_000)
     assert (tmp_path / "text").stat().st_size <= 1_000_000
 
@@ -184,7 +184,7 @@ def test_a_text_is_taken_as_it_is(tmp_path):
     path.write_bytes(TEXT)
     with unpacked(path) as found:
         assert found == path
-    with pytest.raises(FileError, match=r"none\.gcode cannot be read"), unpacked(tmp_path / "none.gcode"):
+    with pytest.raises(FileError, match=r"cannot read .*none\.gcode"), unpacked(tmp_path / "none.gcode"):
         pass
 
 
@@ -243,7 +243,7 @@ async def test_a_plate_is_chosen_in_the_form(tmp_path):
         ("a.bgcode", PACKED["cube.bgcode"][:-7], 415, "a.bgcode: binary G-code: the file is cut off in block"),
         ("a.gcode", b"GCDE\1\0\0\0\1\0" + b"\7" * 99, 415, "block 1 is of an unknown type"),
         ("a.3mf", three_mf({}), 415, "it is a project"),
-        ("a.gz", packed(b"\x7fELF" + bytes(999)), 415, "no text"),
+        ("a.gz", packed(b"\x7fELF" + bytes(999)), 415, "not text"),
         ("a.gz", zlib.compress(TEXT), 415, "not G-code"),
         ("a.stl.gz", packed(TEXT), 201, ""),
         ("a.gcode.zip", three_mf({1: TEXT}), 415, "does not end in"),
@@ -271,7 +271,7 @@ async def test_the_quota_is_for_the_text(tmp_path):
     async with serving(tmp_path, http={"quota_mib": 1}) as client:
         answer = await client.upload(("file", "a.gz", packed(TEXT * 2000)))
         assert answer.status == 507
-        assert "more than 1048576 bytes" in answer.json["error"]
+        assert "limit of 1048576 bytes" in answer.json["error"]
 
 
 async def test_the_client_names_the_plate(tmp_path):
