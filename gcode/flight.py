@@ -134,12 +134,12 @@ class LinkEstimate:
 
         It holds a made-up line for the last of them, which is never requested again.
         """
-        last = near(wanted, self.number, dialect.counting.modulo) - 1
+        last = nearest_number(wanted, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
         return LinkSnapshot([sent], last, JobPlace(), JobPlace(), replace(self.modes))
 
 
-def near(on_wire: int, number: int, modulo: int | None) -> int:
+def nearest_number(on_wire: int, number: int, modulo: int | None) -> int:
     """Return the line number for one that the firmware counts modulo `modulo`: the candidate nearest to `number`."""
     return on_wire if modulo is None else on_wire + round((number - on_wire) / modulo) * modulo
 
@@ -246,10 +246,10 @@ class Flight:
         """The number of the oldest line without an answer."""
         return self.lines[0][0] if self.lines else self.replay
 
-    def near(self, on_wire: int, modulo: int | None) -> int:
+    def line_number(self, on_wire: int, modulo: int | None) -> int:
         """Return the number of the line that a firmware means by a number on the wire, which may be modulo `modulo`."""
         if modulo is not None:
-            return near(on_wire, self.next, modulo)
+            return nearest_number(on_wire, self.next, modulo)
         if self.last_renumbering and self.first_held <= on_wire + self._former <= self.last_renumbering:
             return on_wire + self._former  # a line from before numbers started over
         number = on_wire + self.base

@@ -408,7 +408,7 @@ class HostLink:
             self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
         elif match := _SKIPPED.match(reply.line):
             # repetier-1.0.4-lines.txt: it skips a line that it already has, or one after the line that it waits for
-            number = self._flight.near(int(match[1]), self._dialect.counting.modulo)
+            number = self._flight.line_number(int(match[1]), self._dialect.counting.modulo)
             self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
 
     def _note_planner(self, free: int) -> None:
@@ -452,7 +452,7 @@ class HostLink:
         on_wire = ok.number if ok.number is not None else ok.last
         if not on_wire:
             return None
-        number = self._flight.near(on_wire, self._dialect.counting.modulo)
+        number = self._flight.line_number(on_wire, self._dialect.counting.modulo)
         return number if number < self._flight.next else None
 
     def _on_probe_executed(self, now: float) -> None:
@@ -520,7 +520,7 @@ class HostLink:
         self._count_resend()
         self._signs_of_life(now)
         self._patience.hurried = False
-        line = self._flight.near(number, self._dialect.counting.modulo)
+        line = self._flight.line_number(number, self._dialect.counting.modulo)
         resumes = self._resumes(line)
         self._recovery.requested(line, self._flight, self._dialect, now, self._wire.free)
         self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
