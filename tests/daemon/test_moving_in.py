@@ -196,7 +196,9 @@ def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
     (base / "timelapse/real").mkdir()
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
-    told = [each for each in octoprint.read(base).left if "link to another folder" in each or "for such reasons" in each]
+    told = [
+        each for each in octoprint.read(base).left if "link to another folder" in each or "for such reasons" in each
+    ]
     assert (len(told), told[-1]) == (31, "more folders of timelapses for such reasons")
 
 
