@@ -1,45 +1,27 @@
 """Oks that are glued, doubled, early or missing, echoes of what is unknown: each line is made once, without delay."""
 
-import re
-
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import MARLIN, SQUARE, FakeFirmware, cap, lines, rig
 from support.fake_printers import Klipper, Malyan, Marlin1, Prusa, Repetier, Smoothie, Teacup
 
-SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 MOVES = [f"G1 X{n}" for n in range(100)]
-
-
-def lines(commands):
-    return "".join(f"{command}\n" for command in commands)
-
-
-def moves_of(firmware):
-    return [command for command in firmware.done if re.match(r"G1 X\d+$", command)]
 
 
 def slow(base, seconds=0.05):
     """Return that firmware with moves that take time."""
-
-    class Slow(base):
-        def on(self, number, command, raw):
-            if command.startswith("G1"):
-                return (seconds,) if self.ok_at_receipt else (seconds, *(super().on(number, command, raw) or ("ok",)))
-            return super().on(number, command, raw)
-
-    return Slow
+    return type("Slow", (base,), {"move_seconds": seconds})
 
 
 @pytest.mark.parametrize("board", [FakeFirmware, Marlin1, Klipper, Malyan, Prusa, Repetier, Smoothie, Teacup])
 async def test_each_firmware_makes_each_move_once_and_in_order(tmp_path, board):
-    async with rig(tmp_path, slow(board)) as it:
-        await it.print(f"M104 S200\nM105\n{lines(MOVES)}")
-        await it.reach(S.COMPLETED, S.FAILED)
-        assert (it.state, await it.error()) == (S.COMPLETED, "")
-        assert moves_of(it.firmware) == MOVES
-        assert it.firmware.done_at[-1] - it.firmware.done_at[0] < 15
+    async with rig(tmp_path, slow(board)) as host:
+        await host.print(f"M104 S200\nM105\n{lines(MOVES)}")
+        await host.reach(S.COMPLETED, S.FAILED)
+        assert (host.state, await host.error()) == (S.COMPLETED, "")
+        assert host.firmware.moves == MOVES
+        assert host.firmware.executed_at[-1] - host.firmware.executed_at[0] < 15
 
 
 # -- unknown commands --
@@ -59,27 +41,27 @@ UNKNOWN = {
 @pytest.mark.parametrize("command", ["M73 P10 R5", "M862.3 P MK3S"])
 async def test_an_unknown_command_costs_nothing(tmp_path, form, command):
     class Unknowing(FakeFirmware):
-        def on(self, number, told, raw):
-            return (UNKNOWN[form](raw, told), "ok") if told == command else None
+        def on(self, number, text, raw):
+            return (UNKNOWN[form](raw, text), "ok") if text == command else None
 
-    async with rig(tmp_path, Unknowing) as it:
-        await it.print(f"{SQUARE}{command}\n{SQUARE}{command}\n{SQUARE}")
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert it.now - began < 2
-        assert it.firmware.job[:17] == f"{SQUARE}{command}\n{SQUARE}{command}\n{SQUARE}".splitlines()
+    async with rig(tmp_path, Unknowing) as host:
+        await host.print(f"{SQUARE}{command}\n{SQUARE}{command}\n{SQUARE}")
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert host.now - began < 2
+        assert host.firmware.job_commands[:17] == f"{SQUARE}{command}\n{SQUARE}{command}\n{SQUARE}".splitlines()
 
 
 @pytest.mark.parametrize("says_wait", [True, False])
 async def test_a_file_full_of_unknown_commands_takes_as_long_as_one_without(tmp_path, says_wait):
     board = slow(type("Waits", (Repetier,), {"says_wait": says_wait}), 0.01)
     text = "".join(f"G1 X{n}\n" + (f"M73 P{n}\n" if n % 10 == 0 else "") for n in range(100))
-    async with rig(tmp_path, board) as it:
-        await it.print(text)
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert it.now - began < 6
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, board) as host:
+        await host.print(text)
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert host.now - began < 6
+        assert host.firmware.moves == MOVES
 
 
 async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
@@ -104,12 +86,12 @@ async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
             return (f"ok {number}",) if number and command != "M105" else None
 
     text = "".join(f"G1 X{n}\n" + (f"M73 P{n}\n" if n % 20 == 0 else "") for n in range(100))
-    async with rig(tmp_path, Old) as it:
-        await it.print(text)
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert it.now - began < 6
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Old) as host:
+        await host.print(text)
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert host.now - began < 6
+        assert host.firmware.moves == MOVES
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -130,13 +112,13 @@ async def test_a_repetier_that_answers_before_its_ok_ends_a_print_at_once(tmp_pa
                 return f"Unknown command:N{number} M73 P10.00 R5.00 ", "ok"
             return None
 
-    async with rig(tmp_path, Old) as it:
-        await it.print(f"{SQUARE}M73 P10 R5\n{SQUARE}")
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert it.now - began < 3
-        await it.print("M105\nM114\n" + SQUARE * 3)
-        await it.ended(S.COMPLETED, within=10)
+    async with rig(tmp_path, Old) as host:
+        await host.print(f"{SQUARE}M73 P10 R5\n{SQUARE}")
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert host.now - began < 3
+        await host.print("M105\nM114\n" + SQUARE * 3)
+        await host.expect_end(S.COMPLETED, within=10)
 
 
 # -- glued, doubled, missing --
@@ -144,26 +126,26 @@ async def test_a_repetier_that_answers_before_its_ok_ends_a_print_at_once(tmp_pa
 
 @pytest.mark.parametrize("tool", ["T0", "M83\nT0"])
 async def test_an_ok_that_is_glued_to_what_is_said_of_a_tool_is_found(tmp_path, tool):
-    async with rig(tmp_path, slow(Prusa)) as it:
-        await it.print(f"{tool}\n" * 4 + lines(MOVES))
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert it.now - began < 10
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, slow(Prusa)) as host:
+        await host.print(f"{tool}\n" * 4 + lines(MOVES))
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert host.now - began < 10
+        assert host.firmware.moves == MOVES
 
 
 async def test_an_m105_that_is_answered_twice_gives_no_answer_to_another_command(tmp_path):
-    async with rig(tmp_path, slow(Prusa, 0.2)) as it:
-        await it.print(lines(f"{move}\nM105" if n % 5 == 0 else move for n, move in enumerate(MOVES)))
+    async with rig(tmp_path, slow(Prusa, 0.2)) as host:
+        await host.print(lines(f"{move}\nM105" if n % 5 == 0 else move for n, move in enumerate(MOVES)))
         ahead = 0
         for n in range(8):
-            await it.sleep(2)
-            await it.gcode("M105", "M105", f"M118 here-{n}")
-            sent = len([each for each in it.firmware.heard if each.raw.startswith("N")])
-            ahead = max(ahead, sent - len(it.firmware.done))
-        await it.ended(S.COMPLETED)
+            await host.sleep(2)
+            await host.gcode("M105", "M105", f"M118 here-{n}")
+            sent = len([each for each in host.firmware.arrivals if each.raw.startswith("N")])
+            ahead = max(ahead, sent - len(host.firmware.executed))
+        await host.expect_end(S.COMPLETED)
         assert ahead <= 5, "no more lines are on their way than the board holds"
-        assert moves_of(it.firmware) == MOVES
+        assert host.firmware.moves == MOVES
 
 
 @pytest.mark.parametrize("ok", ["okok", "ok ok", "ok\r", " ok", "ok T:22.0 /0.0", "OK", "ok\0", "\0ok", "ok 12"])
@@ -172,10 +154,8 @@ async def test_oks_in_odd_dress_are_oks(tmp_path, ok):
         def on(self, number, command, raw):
             return (0.01, f"{ok}\n".encode()) if command == "G1 X50" else None
 
-    async with rig(tmp_path, Odd) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=8)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Odd) as host:
+        await host.print_moves(MOVES, within=8)
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 4])
@@ -190,6 +170,7 @@ async def test_oks_in_odd_dress_are_oks(tmp_path, ok):
 )
 async def test_lost_oks_are_found_also_while_the_firmware_reports_by_itself(tmp_path, lost, noise):
     class Loses(FakeFirmware):
+        move_seconds = 0.02
         m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, AUTOREPORT_POS=1))
         loses = frozenset(f"G1 X{40 + n}" for n in range(lost))
 
@@ -198,28 +179,24 @@ async def test_lost_oks_are_found_also_while_the_firmware_reports_by_itself(tmp_
                 self.every(1.0, lambda: self.say(noise))
             if command in self.loses:
                 return ()
-            return (0.02, "ok") if command.startswith("G1") else None
+            return None
 
-    async with rig(tmp_path, Loses) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=120)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Loses) as host:
+        await host.print_moves(MOVES, within=120)
 
 
 async def test_a_line_that_is_lost_on_the_way_is_sent_again(tmp_path):
     class Deafened(FakeFirmware):
         missed = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X30*" in raw and not self.missed:
                 self.missed += 1
                 return None
             return raw
 
-    async with rig(tmp_path, Deafened) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=60)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Deafened) as host:
+        await host.print_moves(MOVES)
 
 
 @pytest.mark.parametrize("board", [Marlin1, Smoothie, FakeFirmware])
@@ -229,7 +206,7 @@ async def test_a_line_that_has_lost_its_head_costs_seconds(tmp_path, board):
     class Cut(slow(board)):
         cut = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if raw.startswith("N") and "G1 X30*" in raw and not self.cut:
                 self.cut += 1
                 return raw.partition("G1 ")[2]
@@ -240,52 +217,50 @@ async def test_a_line_that_has_lost_its_head_costs_seconds(tmp_path, board):
                 return 'echo:Unknown command: "X30"', "ok"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Cut) as it:
-        await it.print(lines(MOVES))
-        began = it.now
-        await it.ended(S.COMPLETED, within=60)
-        assert it.firmware.cut
-        assert moves_of(it.firmware) == MOVES
-        assert it.now - began < 100 * 0.05 + 5
+    async with rig(tmp_path, Cut) as host:
+        await host.print(lines(MOVES))
+        began = host.now
+        await host.expect_end(S.COMPLETED, within=60)
+        assert host.firmware.cut
+        assert host.firmware.moves == MOVES
+        assert host.now - began < 100 * 0.05 + 5
 
 
 # -- ok at receipt --
 
 
 async def test_a_print_ends_when_the_head_rests_also_where_ok_only_means_received(tmp_path):
-    async with rig(tmp_path, slow(Repetier, 5.0)) as it:
-        await it.print(lines(MOVES[:8]))
-        await it.ended(S.COMPLETED, within=120)
-        rest = it.firmware.done_at[it.firmware.done.index("G1 X7")] + 5.0
-        assert it.now >= rest - 0.1
+    async with rig(tmp_path, slow(Repetier, 5.0)) as host:
+        await host.print(lines(MOVES[:8]))
+        await host.expect_end(S.COMPLETED, within=120)
+        rest = host.firmware.executed_at[host.firmware.executed.index("G1 X7")] + 5.0
+        assert host.now >= rest - 0.1
 
 
 async def test_a_pause_is_a_pause_when_the_head_rests(tmp_path):
-    async with rig(tmp_path, slow(Repetier, 2.0)) as it:
-        await it.print(lines(MOVES))
-        await it.until(lambda: len(it.firmware.done) > 8)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED, within=120)
-        made = len(moves_of(it.firmware))
-        assert not it.firmware._queue
-        await it.sleep(30)
-        assert len(moves_of(it.firmware)) == made
+    async with rig(tmp_path, slow(Repetier, 2.0)) as host:
+        await host.print(lines(MOVES))
+        await host.until(lambda: len(host.firmware.executed) > 8)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED, within=120)
+        made = len(host.firmware.moves)
+        assert not host.firmware._queue
+        await host.sleep(30)
+        assert len(host.firmware.moves) == made
 
 
 async def test_a_damaged_line_is_asked_for_five_times_a_second_until_it_comes(tmp_path):
     class Damaged(slow(Repetier, 0.02)):
         hits = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X30*" in raw and self.hits < 1:
                 self.hits += 1
                 return raw.replace("X30", "X31")
             return raw
 
-    async with rig(tmp_path, Damaged) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=60)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Damaged) as host:
+        await host.print_moves(MOVES)
 
 
 async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and_goes_on(tmp_path):
@@ -294,7 +269,7 @@ async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and
     class Piled(slow(Repetier, 0.02)):
         piled = False
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X30*" in raw and not self.piled:
                 self.piled = True
                 number = self.last + 1
@@ -302,10 +277,8 @@ async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and
                 return None
             return raw
 
-    async with rig(tmp_path, Piled) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=60)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Piled) as host:
+        await host.print_moves(MOVES)
 
 
 async def test_the_greeting_does_not_take_the_answer_to_a_cut_hello_for_its_own(tmp_path):
@@ -314,24 +287,22 @@ async def test_the_greeting_does_not_take_the_answer_to_a_cut_hello_for_its_own(
     class Cut(FakeFirmware):
         greeted = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "M110" in raw and not self.greeted:
                 self.greeted += 1
                 self.say('echo:Unknown command: "125"', "ok")
                 return None
             return raw
 
-    async with rig(tmp_path, Cut) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Cut) as host:
+        await host.print_moves(MOVES)
 
 
 async def test_a_request_for_a_damaged_number_is_asked_about(tmp_path):
     class Garbled(FakeFirmware):
         hit = False
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X30*" in raw and not self.hit:
                 self.hit = True
                 self._rx.clear()
@@ -339,7 +310,5 @@ async def test_a_request_for_a_damaged_number_is_asked_about(tmp_path):
                 return None
             return raw
 
-    async with rig(tmp_path, Garbled) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=90)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Garbled) as host:
+        await host.print_moves(MOVES, within=90)

@@ -16,13 +16,13 @@ async def test_clients_see_it_beside_reports_that_come_all_the_time(tmp_path):
         def on(self, number, command, raw):
             return (1e6,) if command == "G1 X40" else None
 
-    async with rig(tmp_path, Stuck, safety={"no_progress_min": 1.0}) as it:
-        await it.print("M140 S60\nM190 S60\n" + "".join(f"G1 X{n}\n" for n in range(100)))
-        await it.until(lambda: it.firmware.arrived("G1 X40"))
-        await it.sleep(50)
-        assert not await it.warning()
-        await it.sleep(20)
-        assert "no progress for 1 min" in await it.warning()
+    async with rig(tmp_path, Stuck, safety={"no_progress_min": 1.0}) as host:
+        await host.print("M140 S60\nM190 S60\n" + "".join(f"G1 X{n}\n" for n in range(100)))
+        await host.until(lambda: host.firmware.arrival_times("G1 X40"))
+        await host.sleep(50)
+        assert not await host.warning()
+        await host.sleep(20)
+        assert "no progress for 1 min" in await host.warning()
 
 
 class Levels(FakeFirmware):
@@ -46,12 +46,12 @@ class Levels(FakeFirmware):
 
 @pytest.mark.parametrize("busy", [True, False])
 async def test_reports_that_a_client_has_turned_off_are_missed_unless_the_firmware_is_busy(tmp_path, busy):
-    async with rig(tmp_path, type("Levels", (Levels,), {"says_busy": busy})) as it:
-        await it.print("M140 S60\n" + "G4 S5\n" * 8 + "G29\n" + "G1 X1\n" * 20)
-        await it.sleep(3)
-        await it.gcode("M155 S0")
-        assert await it.end(within=300) is (S.COMPLETED if busy else S.FAILED)
-        assert bool(it.said("no temperature was reported for 60 s")) is not busy
+    async with rig(tmp_path, type("Levels", (Levels,), {"says_busy": busy})) as host:
+        await host.print("M140 S60\n" + "G4 S5\n" * 8 + "G29\n" + "G1 X1\n" * 20)
+        await host.sleep(3)
+        await host.gcode("M155 S0")
+        assert await host.wait_for_end(within=300) is (S.COMPLETED if busy else S.FAILED)
+        assert bool(host.log_entries("no temperature was reported for 60 s")) is not busy
 
 
 class Keeps(FakeFirmware):
@@ -73,22 +73,22 @@ class Keeps(FakeFirmware):
         yield "ok"
 
 
-@pytest.mark.parametrize("told", ["M113 S0", "M113 S60", "M155 S0"])
+@pytest.mark.parametrize("command", ["M113 S0", "M113 S60", "M155 S0"])
 @pytest.mark.parametrize("by_file", [True, False])
-async def test_what_a_firmware_is_told_to_say_less_often_ends_no_print(tmp_path, told, by_file):
+async def test_what_a_firmware_is_told_to_say_less_often_ends_no_print(tmp_path, command, by_file):
     """A file's is not sent; after a client's M113 its silence means less. With M155 S0 a slow move hides M105."""
-    async with rig(tmp_path, Keeps) as it:
-        lines = ["G29", *([told] if by_file else []), "M104 S200", *["G1 X1"] * 10, "G29", "G1 X2"]
-        if not by_file and told != "M155 S0":
-            await it.gcode("G29", told)
-        await it.print("\n".join(lines))
-        await it.ended(S.COMPLETED, within=2000)
-        assert it.firmware.opened == 1
+    async with rig(tmp_path, Keeps) as host:
+        lines = ["G29", *([command] if by_file else []), "M104 S200", *["G1 X1"] * 10, "G29", "G1 X2"]
+        if not by_file and command != "M155 S0":
+            await host.gcode("G29", command)
+        await host.print("\n".join(lines))
+        await host.expect_end(S.COMPLETED, within=2000)
+        assert host.firmware.open_count == 1
 
 
 async def test_the_log_says_how_a_printer_is_spoken_to(tmp_path):
-    async with rig(tmp_path, FakeFirmware) as it:
-        [entry] = it.said("printer.connected")
+    async with rig(tmp_path, FakeFirmware) as host:
+        [entry] = host.log_entries("printer.connected")
         assert (entry["dialect"], entry["window_lines"], entry["window_bytes"]) == ("Marlin", 4, 127)
 
 
@@ -100,13 +100,13 @@ async def test_a_firmware_that_does_not_know_m85_is_not_called_protected(tmp_pat
                 return ('echo:Unknown command: "M85 S0"', *(() if self.ok_at_receipt else ("ok",)))
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Without) as it:
-        await it.sleep(5)
-        assert it.said("not_protected")
-        dead_man = (await it.api.get("/api/printer")).json["safety"]["deadMan"]
+    async with rig(tmp_path, Without) as host:
+        await host.sleep(5)
+        assert host.log_entries("not_protected")
+        dead_man = (await host.api.get("/api/printer")).json["safety"]["deadMan"]
         assert dead_man["afterSeconds"] is None
         assert "M85" in dead_man["reason"]
-        await it.gcode("M104 S200")
-        await it.sleep(1800)
-        assert len(it.firmware.arrived("M85")) == 1, "it is not told again and again"
-        assert len(it.said("not_protected")) == 1
+        await host.gcode("M104 S200")
+        await host.sleep(1800)
+        assert len(host.firmware.arrival_times("M85")) == 1, "it is not told again and again"
+        assert len(host.log_entries("not_protected")) == 1

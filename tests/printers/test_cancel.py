@@ -52,42 +52,42 @@ class Planner(FakeFirmware):
         super().emergency(code)
 
 
-async def cancel(it):
+async def cancel(host):
     """Cancel; return when."""
-    assert (await it.job("cancel")).status == 204
-    return it.now
+    assert (await host.command_job("cancel")).status == 204
+    return host.now
 
 
-def cold_after(it, began):
+def cold_after(host, began):
     """Return the seconds from then until both heaters were told to be off."""
-    firmware = it.firmware
-    return max(min(firmware.arrived(off, began), default=99e9) - began for off in ("M104 S0", "M140 S0"))
+    firmware = host.firmware
+    return max(min(firmware.arrival_times(off, began), default=99e9) - began for off in ("M104 S0", "M140 S0"))
 
 
 @pytest.mark.parametrize("each", [0.05, 1.0, 3.0, 6.0])
 async def test_slow_moves_are_no_reason_for_an_emergency_stop(tmp_path, each):
     """16 moves of 180 mm at 60 mm/s are 48 s in the planner: any first layer is like that."""
-    async with rig(tmp_path, type("Slow", (Planner,), {"each": each})) as it:
-        await it.print("M140 S60\nM104 S200\n" + LONG)
-        await it.until(lambda: len(it.firmware.done) > 24 or it.now > 1060, 100)
-        began = await cancel(it)
-        await it.ended(S.CANCELLED, within=200)
-        assert cold_after(it, began) < 0.2
-        assert not it.firmware.arrived("M112")
-        assert it.firmware.opened == 1
-        assert it.ready
+    async with rig(tmp_path, type("Slow", (Planner,), {"each": each})) as host:
+        await host.print("M140 S60\nM104 S200\n" + LONG)
+        await host.until(lambda: len(host.firmware.executed) > 24 or host.now > 1060, 100)
+        began = await cancel(host)
+        await host.expect_end(S.CANCELLED, within=200)
+        assert cold_after(host, began) < 0.2
+        assert not host.firmware.arrival_times("M112")
+        assert host.firmware.open_count == 1
+        assert host.ready
 
 
 @pytest.mark.parametrize(("board", "each"), [(FakeFirmware, 2.0), (FakeFirmware, 4.0), (Smoothie, 4.0)])
 async def test_slow_moves_of_a_firmware_that_is_never_busy_are_no_reason_either(tmp_path, board, each):
     """M400 says nothing for a minute, but the printer has said that it is cold."""
-    async with rig(tmp_path, type("Quiet", (Planner, board), {"busy_every": 0.0, "each": each})) as it:
-        await it.print("M140 S60\nM104 S200\n" + LONG)
-        await it.sleep(20)
-        began = await cancel(it)
-        await it.ended(S.CANCELLED, within=200)
-        assert cold_after(it, began) < 0.2
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, type("Quiet", (Planner, board), {"busy_every": 0.0, "each": each})) as host:
+        await host.print("M140 S60\nM104 S200\n" + LONG)
+        await host.sleep(20)
+        began = await cancel(host)
+        await host.expect_end(S.CANCELLED, within=200)
+        assert cold_after(host, began) < 0.2
+        assert not host.firmware.arrival_times("M112")
 
 
 async def test_moves_are_thrown_away_where_the_firmware_can(tmp_path):
@@ -95,14 +95,14 @@ async def test_moves_are_thrown_away_where_the_firmware_can(tmp_path):
         m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, AUTOREPORT_TEMP=0))
         emergency_parser = True
 
-    async with rig(tmp_path, Parser) as it:
-        await it.print("M140 S60\nM104 S200\n" + LONG)
-        await it.sleep(30)
-        began = await cancel(it)
-        took = await it.until(lambda: it.state is S.CANCELLED, 200)
-        assert cold_after(it, began) < 0.2
+    async with rig(tmp_path, Parser) as host:
+        await host.print("M140 S60\nM104 S200\n" + LONG)
+        await host.sleep(30)
+        began = await cancel(host)
+        took = await host.until(lambda: host.state is S.CANCELLED, 200)
+        assert cold_after(host, began) < 0.2
         assert took < 30
-        assert not it.firmware.arrived("M112")
+        assert not host.firmware.arrival_times("M112")
 
 
 @pytest.mark.parametrize("emergency_parser", [False, True])
@@ -120,14 +120,14 @@ async def test_a_stop_at_the_panel_drops_oks_and_ends_as_a_cancel(tmp_path, emer
                 self.say("//action:cancel", "//action:notification Print Aborted")
             return () if 40 <= self.moves < 40 + dropped else (0.05, "ok")
 
-    async with rig(tmp_path, Panel) as it:
-        await it.print("M140 S60\n" + LONG)
-        await it.until(lambda: it.state is S.CANCELLING, 60)
-        began = it.now
-        await it.ended(S.CANCELLED, within=20)
-        assert cold_after(it, began - 0.1) < 0.4
-        assert not it.firmware.arrived("M112")
-        assert it.ready
+    async with rig(tmp_path, Panel) as host:
+        await host.print("M140 S60\n" + LONG)
+        await host.until(lambda: host.state is S.CANCELLING, 60)
+        began = host.now
+        await host.expect_end(S.CANCELLED, within=20)
+        assert cold_after(host, began - 0.1) < 0.4
+        assert not host.firmware.arrival_times("M112")
+        assert host.ready
 
 
 @pytest.mark.parametrize("lost", [1, 2, 4])
@@ -141,13 +141,13 @@ async def test_an_ok_that_is_lost_just_then_is_asked_for(tmp_path, lost):
             self.moves += 1
             return (0.05,) if 40 <= self.moves < 40 + lost else (0.05, "ok")
 
-    async with rig(tmp_path, Loses) as it:
-        await it.print("M140 S60\n" + LONG)
-        await it.until(lambda: it.firmware.moves >= 39 + lost, 60)
-        began = await cancel(it)
-        await it.ended(S.CANCELLED, within=20)
-        assert cold_after(it, began) < 0.2
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, Loses) as host:
+        await host.print("M140 S60\n" + LONG)
+        await host.until(lambda: host.firmware.moves >= 39 + lost, 60)
+        began = await cancel(host)
+        await host.expect_end(S.CANCELLED, within=20)
+        assert cold_after(host, began) < 0.2
+        assert not host.firmware.arrival_times("M112")
 
 
 @pytest.mark.parametrize("board", [FakeFirmware, Klipper, Prusa, Repetier, Smoothie])
@@ -155,41 +155,39 @@ async def test_an_ok_that_is_lost_just_then_is_asked_for(tmp_path, lost):
 async def test_each_firmware_is_cold_at_once_and_the_job_over_soon(tmp_path, board, at):
     class Slow(board):
         heat_rate = 5.0
+        move_seconds = 0.2
 
-        def on(self, number, command, raw):
-            if command.startswith("G1"):
-                return (0.2,) if self.ok_at_receipt else (0.2, *(super().on(number, command, raw) or ("ok",)))
-            return super().on(number, command, raw)
-
-    async with rig(tmp_path, Slow) as it:
-        await it.print("M140 S60\nM104 S100\n" + ("M109 S250\n" if at == "heating" else "") + LONG)
-        await it.sleep(6)
+    async with rig(tmp_path, Slow) as host:
+        await host.print("M140 S60\nM104 S100\n" + ("M109 S250\n" if at == "heating" else "") + LONG)
+        await host.sleep(6)
         if at == "paused":
-            await it.job("pause", "pause")
-            await it.reach(S.PAUSED)
-        began = await cancel(it)
-        await it.ended(S.CANCELLED, within=30)
-        assert cold_after(it, began) < 0.2
-        assert not it.firmware.arrived("M112")
-        assert it.firmware.read("T")[1] == it.firmware.read("B")[1] == 0
-        assert it.ready
+            await host.command_job("pause", "pause")
+            await host.reach(S.PAUSED)
+        began = await cancel(host)
+        await host.expect_end(S.CANCELLED, within=30)
+        assert cold_after(host, began) < 0.2
+        assert not host.firmware.arrival_times("M112")
+        assert host.firmware.read("T")[1] == host.firmware.read("B")[1] == 0
+        assert host.ready
 
 
 async def test_a_printer_that_is_deaf_is_stopped_and_the_job_is_over_in_bounded_time(tmp_path):
     class Deaf(FakeFirmware):
-        def on(self, number, command, raw):
-            if command == "G1 X180 F3600" and len(self.done) > 30:
-                return (1e6,)  # hangs
-            return (0.05, "ok") if command.startswith("G1") else None
+        move_seconds = 0.05
 
-    async with rig(tmp_path, Deaf) as it:
-        await it.print("M140 S60\n" + LONG)
-        await it.sleep(10)
-        began = await cancel(it)
-        assert await it.end(within=90) is S.CANCELLED or it.state in (S.FAILED, S.INTERRUPTED)
-        assert cold_after(it, began) < 0.2
-        assert it.firmware.arrived("M112", began)
-        assert it.firmware.dtr_pulses
+        def on(self, number, command, raw):
+            if command == "G1 X180 F3600" and len(self.executed) > 30:
+                return (1e6,)  # hangs
+            return None
+
+    async with rig(tmp_path, Deaf) as host:
+        await host.print("M140 S60\n" + LONG)
+        await host.sleep(10)
+        began = await cancel(host)
+        assert await host.wait_for_end(within=90) is S.CANCELLED or host.state in (S.FAILED, S.INTERRUPTED)
+        assert cold_after(host, began) < 0.2
+        assert host.firmware.arrival_times("M112", began)
+        assert host.firmware.dtr_pulses
 
 
 async def test_a_printer_that_cools_down_and_says_so_is_not_deaf(tmp_path):
@@ -201,51 +199,49 @@ async def test_a_printer_that_cools_down_and_says_so_is_not_deaf(tmp_path):
         def on(self, number, command, raw):
             return (55.0, "ok") if command.startswith("G425") else None
 
-    async with rig(tmp_path, Long) as it:
-        await it.print("M140 S60\nG28\nG425\n" + LONG)
-        await it.sleep(5)
-        began = await cancel(it)
-        await it.ended(S.CANCELLED, within=120)
-        assert cold_after(it, began) < 0.2
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, Long) as host:
+        await host.print("M140 S60\nG28\nG425\n" + LONG)
+        await host.sleep(5)
+        began = await cancel(host)
+        await host.expect_end(S.CANCELLED, within=120)
+        assert cold_after(host, began) < 0.2
+        assert not host.firmware.arrival_times("M112")
 
 
 async def test_a_cancel_while_the_line_is_gone_is_over_in_bounded_time(tmp_path):
     class Keeps(FakeFirmware):
+        move_seconds = 0.1
         resets = False
 
-        def on(self, number, command, raw):
-            return (0.1, "ok") if command.startswith("G1") else None
-
-    async with rig(tmp_path, Keeps, printer={"reattach_s": 600.0}) as it:
-        await it.print("M140 S60\n" + LONG)
-        await it.sleep(3)
-        it.firmware.unplug()
-        await it.sleep(2)
-        if it.state is S.REATTACHING:
-            await it.job("cancel")
-        await it.until(lambda: it.state.ended, 120)
+    async with rig(tmp_path, Keeps, printer={"reattach_s": 600.0}) as host:
+        await host.print("M140 S60\n" + LONG)
+        await host.sleep(3)
+        host.firmware.unplug()
+        await host.sleep(2)
+        if host.state is S.REATTACHING:
+            await host.command_job("cancel")
+        await host.until(lambda: host.state.ended, 120)
 
 
 # -- the emergency stop --
 
 
 async def test_klipper_confirms_an_emergency_stop_in_its_own_words(tmp_path):
-    async with rig(tmp_path, Klipper) as it:
-        await it.gcode("M112")
-        await it.sleep(5)
-        assert it.firmware.shut
-        assert not it.said("CUT ITS POWER")
-        assert it.said("has stopped")
+    async with rig(tmp_path, Klipper) as host:
+        await host.gcode("M112")
+        await host.sleep(5)
+        assert host.firmware.shutdown_reason
+        assert not host.log_entries("CUT ITS POWER")
+        assert host.log_entries("has stopped")
 
 
 async def test_smoothieware_confirms_an_emergency_stop_in_its_own_words(tmp_path):
-    async with rig(tmp_path, Smoothie) as it:
-        await it.gcode("M112")
-        await it.sleep(5)
-        assert it.firmware.halted
-        assert not it.said("CUT ITS POWER")
-        assert it.said("has stopped")
+    async with rig(tmp_path, Smoothie) as host:
+        await host.gcode("M112")
+        await host.sleep(5)
+        assert host.firmware.halted
+        assert not host.log_entries("CUT ITS POWER")
+        assert host.log_entries("has stopped")
 
 
 async def test_prusa_confirms_it_too(tmp_path):
@@ -258,10 +254,10 @@ async def test_prusa_confirms_it_too(tmp_path):
                 return ()
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Other) as it:
-        await it.gcode("M112")
-        await it.sleep(5)
-        assert not it.said("CUT ITS POWER")
+    async with rig(tmp_path, Other) as host:
+        await host.gcode("M112")
+        await host.sleep(5)
+        assert not host.log_entries("CUT ITS POWER")
 
 
 async def test_a_printer_that_does_not_answer_is_to_be_cut_from_its_power(tmp_path):
@@ -272,37 +268,35 @@ async def test_a_printer_that_does_not_answer_is_to_be_cut_from_its_power(tmp_pa
         def on(self, number, command, raw):
             return (1e6,) if command == "G4 S1" else None
 
-    async with rig(tmp_path, Deaf) as it:
-        await it.gcode("G4 S1")
-        await it.gcode("M112")
-        await it.sleep(10)
-        assert it.said("CUT ITS POWER")
+    async with rig(tmp_path, Deaf) as host:
+        await host.gcode("G4 S1")
+        await host.gcode("M112")
+        await host.sleep(10)
+        assert host.log_entries("CUT ITS POWER")
 
 
 @pytest.mark.parametrize("where", ["greeting", "fault", "printing", "heating"])
 async def test_an_emergency_stop_is_on_the_wire_in_every_state_of_the_connection(tmp_path, where):
     class Board(FakeFirmware):
+        move_seconds = 0.1
         resets = False
         heat_rate = 1.0
         quiet = where == "greeting"
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             return None if self.quiet else raw
 
-        def on(self, number, command, raw):
-            return (0.1, "ok") if command.startswith("G1") else None
-
-    async with rig(tmp_path, Board, printer={"connect": where != "greeting"}) as it:
-        await it.sleep(1)
+    async with rig(tmp_path, Board, printer={"connect": where != "greeting"}) as host:
+        await host.sleep(1)
         if where == "fault":
-            it.firmware.halt(KILLED)
-            await it.until(lambda: not it.ready)
+            host.firmware.halt(KILLED)
+            await host.until(lambda: not host.ready)
         elif where != "greeting":
-            await it.print(("M109 S200\n" if where == "heating" else "") + LONG)
-            await it.sleep(3)
-        began = it.now
-        it.firmware.quiet = False
-        answer = await it.gcode("M112")
+            await host.print(("M109 S200\n" if where == "heating" else "") + LONG)
+            await host.sleep(3)
+        began = host.now
+        host.firmware.quiet = False
+        answer = await host.gcode("M112")
         assert answer.status < 300, answer.body
         soon = 10.0 if where == "fault" else 0.1  # the line may have to be opened again
-        assert await it.until(lambda: it.firmware.arrived("M112", began), 20) <= soon
+        assert await host.until(lambda: host.firmware.arrival_times("M112", began), 20) <= soon

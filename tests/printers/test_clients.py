@@ -29,36 +29,36 @@ class Parser(FakeFirmware):
 @pytest.mark.parametrize("waiting", [0, 20])
 @pytest.mark.parametrize("printing", [False, True])
 async def test_what_ends_a_wait_goes_out_at_once(tmp_path, command, waiting, printing):
-    async with rig(tmp_path, Parser) as it:
+    async with rig(tmp_path, Parser) as host:
         if printing:
-            await it.print("G1 X1\n" * 100)
-            await it.until(lambda: it.firmware.arrived("G1"))
-            await it.sleep(1)
-        await it.gcode(*(["G1 X9"] * (waiting + 8)))
-        await it.sleep(1)
-        began = it.now
-        assert (await it.gcode(command)).status == 204
-        await it.sleep(0.2)
-        assert min(it.firmware.arrived(command, began)) - began < 0.1
+            await host.print("G1 X1\n" * 100)
+            await host.until(lambda: host.firmware.arrival_times("G1"))
+            await host.sleep(1)
+        await host.gcode(*(["G1 X9"] * (waiting + 8)))
+        await host.sleep(1)
+        began = host.now
+        assert (await host.gcode(command)).status == 204
+        await host.sleep(0.2)
+        assert min(host.firmware.arrival_times(command, began)) - began < 0.1
 
 
 async def test_a_wait_for_heat_of_a_client_is_ended_by_m108(tmp_path):
     class Heats(Parser):
         emergency_parser = True
 
-    async with rig(tmp_path, Heats) as it:
-        await it.gcode("M109 S200")
-        await it.gcode(*["M117 waiting"] * 10)
-        await it.sleep(5)
-        await it.gcode("M108")
-        await it.until(lambda: it.firmware.done.count("M117 waiting") == 10, 5)
+    async with rig(tmp_path, Heats) as host:
+        await host.gcode("M109 S200")
+        await host.gcode(*["M117 waiting"] * 10)
+        await host.sleep(5)
+        await host.gcode("M108")
+        await host.until(lambda: host.firmware.executed.count("M117 waiting") == 10, 5)
 
 
 async def test_a_question_at_the_panel_is_answered_past_everything(tmp_path):
     class Prompts(FakeFirmware):
         m115 = (MARLIN, *cap(HOST_ACTION_COMMANDS=1, PROMPT_SUPPORT=1, EMERGENCY_PARSER=1))
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             return None if raw.startswith("M876") else raw
 
         def on(self, number, command, raw):
@@ -68,19 +68,19 @@ async def test_a_question_at_the_panel_is_answered_past_everything(tmp_path):
             yield "//action:prompt_begin Nozzle parked"
             yield "//action:prompt_button Continue"
             yield "//action:prompt_show"
-            while not self.arrived("M876"):
+            while not self.arrival_times("M876"):
                 yield 0.5
                 yield "echo:busy: paused for user"
             yield "ok"
 
-    async with rig(tmp_path, Prompts) as it:
-        await it.print("G28\nM600\nG28\n")
-        await it.until(lambda: it.firmware.arrived("M600"))
-        await it.sleep(3)
-        answer = await it.api.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
+    async with rig(tmp_path, Prompts) as host:
+        await host.print("G28\nM600\nG28\n")
+        await host.until(lambda: host.firmware.arrival_times("M600"))
+        await host.sleep(3)
+        answer = await host.api.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
         assert answer.status == 204
-        await it.until(lambda: it.firmware.arrived("M876"), 2)
-        await it.until(lambda: it.state in (S.COMPLETED, S.PAUSED), 20)
+        await host.until(lambda: host.firmware.arrival_times("M876"), 2)
+        await host.until(lambda: host.state in (S.COMPLETED, S.PAUSED), 20)
 
 
 async def test_a_stop_of_the_moves_at_receipt_is_heard(tmp_path):
@@ -88,9 +88,9 @@ async def test_a_stop_of_the_moves_at_receipt_is_heard(tmp_path):
         def on(self, number, command, raw):
             return (10.0,) if command.startswith("G1") else super().on(number, command, raw)
 
-    async with rig(tmp_path, Slow) as it:
-        await it.print("G1 X1\n" * 100)
-        await it.sleep(3)
-        began = it.now
-        await it.gcode("M112")
-        await it.until(lambda: it.firmware.arrived("M112", began), 0.1)
+    async with rig(tmp_path, Slow) as host:
+        await host.print("G1 X1\n" * 100)
+        await host.sleep(3)
+        began = host.now
+        await host.gcode("M112")
+        await host.until(lambda: host.firmware.arrival_times("M112", began), 0.1)

@@ -3,10 +3,9 @@
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import KILLED, FakeFirmware, rig
+from support.fake_firmware import KILLED, SQUARE, FakeFirmware, rig
 from support.fake_printers import Klipper, Smoothie
 
-SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 MOVES = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(60))
 
 
@@ -14,18 +13,14 @@ class Says(FakeFirmware):
     """Says something about one command of the file, the second time and later as well."""
 
     at = "G1 X5 "
-    told: tuple[str | float, ...] = ()
+    reply: tuple[str | float, ...] = ()
 
     def on(self, number, command, raw):
-        return self.told if command.startswith(self.at) and self.told else None
+        return self.reply if command.startswith(self.at) and self.reply else None
 
 
-def says(*told, at="G1 X5 ", base=Says):
-    return type("Told", (base,), {"told": told, "at": at})
-
-
-def is_cold(firmware):
-    return firmware.read("T")[1] == firmware.read("B")[1] == 0
+def says(*reply, at="G1 X5 ", base=Says):
+    return type("Replies", (base,), {"reply": reply, "at": at})
 
 
 # -- what halts --
@@ -43,33 +38,37 @@ def is_cold(firmware):
 async def test_a_klipper_that_shuts_down_fails_the_print_with_its_reason(tmp_path, why):
     class Shuts(Klipper):
         def on(self, number, command, raw):
-            if command.startswith("G1 X20 ") and not self.shut:
+            if command.startswith("G1 X20 ") and not self.shutdown_reason:
                 self.shut_down(why)
                 return "ok", "// Klipper state: Shutdown"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Shuts) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert why in await it.error()
-        assert len(it.firmware.arrived("G1")) < 40
+    async with rig(tmp_path, Shuts) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert why in await host.error()
+        assert len(host.firmware.arrival_times("G1")) < 40
 
 
 async def test_after_a_shutdown_klipper_is_there_again_once_it_has_been_restarted(tmp_path):
     class Shuts(Klipper):
         def on(self, number, command, raw):
-            if command.startswith("G1 X20 ") and not self.shut and not self.arrived("FIRMWARE_RESTART"):
+            if (
+                command.startswith("G1 X20 ")
+                and not self.shutdown_reason
+                and not self.arrival_times("FIRMWARE_RESTART")
+            ):
                 self.shut_down("Timer too close")
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Shuts) as it:
-        await it.print(MOVES)
-        await it.ended(S.FAILED)
-        await it.sleep(30)
-        it.firmware.shut = None  # somebody has seen to it
-        await it.until(lambda: it.ready, 60)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Shuts) as host:
+        await host.print(MOVES)
+        await host.expect_end(S.FAILED)
+        await host.sleep(30)
+        host.firmware.shutdown_reason = None  # somebody has seen to it
+        await host.until(lambda: host.ready, 60)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_smoothieware_that_halts_fails_the_print(tmp_path):
@@ -80,15 +79,15 @@ async def test_a_smoothieware_that_halts_fails_the_print(tmp_path):
                 return ("ok",)
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Halts) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert "Limit switch +X was hit" in await it.error()
-        await it.sleep(20)
-        it.firmware.halted = False  # M999 at its panel
-        await it.until(lambda: it.ready, 60)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Halts) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert "Limit switch +X was hit" in await host.error()
+        await host.sleep(20)
+        host.firmware.halted = False  # M999 at its panel
+        await host.until(lambda: host.ready, 60)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_marlin_that_has_stopped_moves_nothing_any_more_and_fails_the_print(tmp_path):
@@ -109,11 +108,11 @@ async def test_a_marlin_that_has_stopped_moves_nothing_any_more_and_fails_the_pr
                 )
             return None
 
-    async with rig(tmp_path, Stops) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert "Printer stopped due to errors" in await it.error()
-        assert is_cold(it.firmware)
+    async with rig(tmp_path, Stops) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert "Printer stopped due to errors" in await host.error()
+        assert host.firmware.is_cold
 
 
 @pytest.mark.parametrize(
@@ -134,25 +133,25 @@ async def test_a_marlin_that_kills_itself_fails_the_print_with_its_reason_and_co
                 return ()
             return None
 
-    async with rig(tmp_path, Kills) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert why.split(":", 1)[1].split(",")[0].split("\n")[-1].strip(": ") in await it.error()
-        await it.until(lambda: it.ready, 60)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
-        assert not await it.error()
+    async with rig(tmp_path, Kills) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert why.split(":", 1)[1].split(",")[0].split("\n")[-1].strip(": ") in await host.error()
+        await host.until(lambda: host.ready, 60)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
+        assert not await host.error()
 
 
 async def test_a_halt_between_prints_is_told_and_gone_when_the_board_is_back(tmp_path):
-    async with rig(tmp_path, FakeFirmware) as it:
-        await it.sleep(5)
-        it.firmware.halt("Error:MINTEMP triggered, system stopped! Heater_ID: bed", KILLED)
-        await it.until(lambda: not it.ready)
-        assert "MINTEMP" in await it.error()
-        await it.until(lambda: it.ready, 60)
-        told = await it.told()
-        assert (told["state"], told.get("error")) == ("Operational", None)
+    async with rig(tmp_path, FakeFirmware) as host:
+        await host.sleep(5)
+        host.firmware.halt("Error:MINTEMP triggered, system stopped! Heater_ID: bed", KILLED)
+        await host.until(lambda: not host.ready)
+        assert "MINTEMP" in await host.error()
+        await host.until(lambda: host.ready, 60)
+        status = await host.job_status()
+        assert (status["state"], status.get("error")) == ("Operational", None)
 
 
 # -- what answers a line of the job and does not halt --
@@ -173,74 +172,76 @@ async def test_an_error_that_answers_a_line_of_the_job_fails_it_and_keeps_the_co
         def on(self, number, command, raw):
             return (text, "ok") if command.startswith("G1 X5 ") else super().on(number, command, raw)
 
-    async with rig(tmp_path, Refuses) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert text.split(":", 1)[-1].strip("! ") in await it.error()
-        assert it.ready
-        assert it.firmware.opened == 1
-        await it.sleep(5)
-        assert is_cold(it.firmware)
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, Refuses) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert text.split(":", 1)[-1].strip("! ") in await host.error()
+        assert host.ready
+        assert host.firmware.open_count == 1
+        await host.sleep(5)
+        assert host.firmware.is_cold
+        assert not host.firmware.arrival_times("M112")
 
 
 @pytest.mark.parametrize(("choice", "how"), [("ignore", S.COMPLETED), ("pause", S.PAUSED)])
 async def test_what_such_an_error_does_can_be_chosen(tmp_path, choice, how):
     firmware = says("!! Move out of range: 310.000 20.000 0.200 [0.000]", "ok", base=Says)
-    async with rig(tmp_path, firmware, printer={"on_error": choice}) as it:
-        await it.print(MOVES)
-        await it.reach(how)
-        assert it.said("Move out of range")
+    async with rig(tmp_path, firmware, printer={"on_error": choice}) as host:
+        await host.print(MOVES)
+        await host.reach(how)
+        assert host.log_entries("Move out of range")
 
 
 async def test_an_error_while_nothing_is_printed_is_a_warning(tmp_path):
-    async with rig(tmp_path, FakeFirmware) as it:
-        await it.sleep(2)
-        it.firmware.say("echo:Invalid mesh.", "Error:Failed to enable Bed Leveling")
-        await it.sleep(10)
-        told = await it.told()
-        assert (told["state"], told.get("error")) == ("Operational", None)
-        assert it.said("Failed to enable Bed Leveling")
-        assert it.firmware.opened == 1
+    async with rig(tmp_path, FakeFirmware) as host:
+        await host.sleep(2)
+        host.firmware.say("echo:Invalid mesh.", "Error:Failed to enable Bed Leveling")
+        await host.sleep(10)
+        status = await host.job_status()
+        assert (status["state"], status.get("error")) == ("Operational", None)
+        assert host.log_entries("Failed to enable Bed Leveling")
+        assert host.firmware.open_count == 1
 
 
 async def test_an_error_that_answers_a_command_of_a_client_does_not_end_the_print(tmp_path):
     class Refuses(FakeFirmware):
+        move_seconds = 0.1
+
         def on(self, number, command, raw):
             if command.startswith("M851"):
                 return "Error:Z out of range", "ok"
-            return (0.1, "ok") if command.startswith("G1") else None
+            return None
 
-    async with rig(tmp_path, Refuses) as it:
-        await it.print(MOVES)
-        await it.until(lambda: it.firmware.arrived("G1 X5 "))
-        await it.gcode("M851 Z-99")
-        await it.ended(S.COMPLETED)
-        assert it.said("Z out of range")
+    async with rig(tmp_path, Refuses) as host:
+        await host.print(MOVES)
+        await host.until(lambda: host.firmware.arrival_times("G1 X5 "))
+        await host.gcode("M851 Z-99")
+        await host.expect_end(S.COMPLETED)
+        assert host.log_entries("Z out of range")
 
 
 async def test_moves_that_marlin_leaves_out_before_homing_fail_the_print(tmp_path):
     """NO_MOTION_BEFORE_HOMING: an echo and an ok for each of them, and nothing moves."""
-    async with rig(tmp_path, says("echo:Home XYZ First", "ok", at="G1")) as it:
-        await it.print("M104 S200\n" + MOVES)
-        await it.ended(S.FAILED)
-        assert "Home XYZ First" in await it.error()
-        assert is_cold(it.firmware)
+    async with rig(tmp_path, says("echo:Home XYZ First", "ok", at="G1")) as host:
+        await host.print("M104 S200\n" + MOVES)
+        await host.expect_end(S.FAILED)
+        assert "Home XYZ First" in await host.error()
+        assert host.firmware.is_cold
 
 
 async def test_a_jog_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
-    async with rig(tmp_path, says("echo:Home Z First", "ok", at="G27")) as it:
-        await it.print(MOVES)
-        await it.gcode("G27")
-        await it.ended(S.COMPLETED)
-        assert it.said("Home Z First")
+    async with rig(tmp_path, says("echo:Home Z First", "ok", at="G27")) as host:
+        await host.print(MOVES)
+        await host.gcode("G27")
+        await host.expect_end(S.COMPLETED)
+        assert host.log_entries("Home Z First")
 
 
 # -- what is harmless, though it says Error --
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "reply"),
     [
         ("G29", ("Error:Probing Failed", 3.0, "echo:busy: processing", 2.0, "Bilinear Leveling Grid:", "ok")),
         ("M420 S1", ("echo:Invalid mesh.", "Error:Failed to enable Bed Leveling", "echo:Bed Leveling OFF", "ok")),
@@ -254,12 +255,12 @@ async def test_a_jog_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
         ("M117 fatal: no", ("echo:fatal: no", "ok")),
     ],
 )
-async def test_what_the_firmware_gets_over_by_itself_costs_a_warning_at_most(tmp_path, command, told):
-    async with rig(tmp_path, says(*told, at=command)) as it:
-        await it.print(f"{command}\n{SQUARE}")
-        await it.ended(S.COMPLETED)
-        assert it.firmware.opened == 1
-        assert not await it.error()
+async def test_what_the_firmware_gets_over_by_itself_costs_a_warning_at_most(tmp_path, command, reply):
+    async with rig(tmp_path, says(*reply, at=command)) as host:
+        await host.print(f"{command}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.open_count == 1
+        assert not await host.error()
 
 
 async def test_a_probing_that_fails_for_good_fails_the_print(tmp_path):
@@ -273,7 +274,7 @@ async def test_a_probing_that_fails_for_good_fails_the_print(tmp_path):
                 return 60.0, "ok"
             return None
 
-    async with rig(tmp_path, Probes) as it:
-        await it.print("M104 S200\nG29\n" + SQUARE)
-        await it.ended(S.FAILED)
-        assert "Probing Failed" in await it.error()
+    async with rig(tmp_path, Probes) as host:
+        await host.print("M104 S200\nG29\n" + SQUARE)
+        await host.expect_end(S.FAILED)
+        assert "Probing Failed" in await host.error()

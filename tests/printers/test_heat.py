@@ -3,16 +3,15 @@
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import MARLIN, SQUARE, FakeFirmware, cap, rig
 from support.fake_printers import Klipper, Malyan, Prusa, Repetier
 
-SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 SOON = {"heat_report_s": 8.0}
 
 
 def target_words(firmware, code):
     """Return what the commands of the file with this code have as S."""
-    return [each.command for each in firmware.heard if each.command.startswith(code)]
+    return [each.command for each in firmware.arrivals if each.command.startswith(code)]
 
 
 class Clamps(FakeFirmware):
@@ -33,11 +32,11 @@ class Clamps(FakeFirmware):
 )
 async def test_a_target_that_the_firmware_lowers_is_waited_for_as_lowered_and_told(tmp_path, line, heater, most):
     firmware = type("Clamped", (Clamps,), {"most": most, "heater": heater})
-    async with rig(tmp_path, firmware, job=SOON) as it:
-        await it.print(f"{line}\n{SQUARE}")
-        await it.ended(S.COMPLETED, within=90)
-        assert it.said(f"{most:g}")
-        assert str(int(most)) in await it.warning() or it.said("lowered") or it.said("limit")
+    async with rig(tmp_path, firmware, job=SOON) as host:
+        await host.print(f"{line}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED, within=90)
+        assert host.log_entries(f"{most:g}")
+        assert str(int(most)) in await host.warning() or host.log_entries("lowered") or host.log_entries("limit")
 
 
 @pytest.mark.parametrize(
@@ -51,18 +50,18 @@ async def test_a_target_that_the_firmware_lowers_is_waited_for_as_lowered_and_to
 async def test_a_target_that_is_told_in_whole_degrees_is_the_one_that_was_asked_for(tmp_path, line, form):
     firmware = type("Whole", (Clamps,), {"most": 999.0, "form": form})
 
-    async with rig(tmp_path, firmware, job=SOON) as it:
-        await it.print(f"{line}\n{SQUARE}")
-        await it.ended(S.COMPLETED, within=90)
+    async with rig(tmp_path, firmware, job=SOON) as host:
+        await host.print(f"{line}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED, within=90)
 
 
 async def test_a_target_that_the_firmware_refuses_altogether_does_not_keep_a_print_waiting_for_ever(tmp_path):
     """It aims at nothing: there is no heat, and no print without it."""
     firmware = type("Refuses", (Clamps,), {"most": 0.0, "heater": "T"})
-    async with rig(tmp_path, firmware, job=SOON) as it:
-        await it.print(f"M109 S200\n{SQUARE}")
-        assert await it.end(within=1800) is S.FAILED
-        assert "hotend" in (await it.error()).lower() or "200" in await it.error()
+    async with rig(tmp_path, firmware, job=SOON) as host:
+        await host.print(f"M109 S200\n{SQUARE}")
+        assert await host.wait_for_end(within=1800) is S.FAILED
+        assert "hotend" in (await host.error()).lower() or "200" in await host.error()
 
 
 # -- heaters that no report shows --
@@ -78,10 +77,10 @@ async def test_a_heater_that_is_not_there_is_left_to_the_firmware(tmp_path, line
                 return f'echo:Unknown command: "{command}"', "ok"
             return None
 
-    async with rig(tmp_path, Bare, job=SOON) as it:
-        await it.print(f"{line}\n{SQUARE}")
-        await it.ended(S.COMPLETED)
-        assert it.firmware.arrived(line.split("\n")[-1]), "the file's own command goes to the firmware"
+    async with rig(tmp_path, Bare, job=SOON) as host:
+        await host.print(f"{line}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.arrival_times(line.split("\n")[-1]), "the file's own command goes to the firmware"
 
 
 @pytest.mark.parametrize("line", ["M190 S60", "M191 S40"])
@@ -95,11 +94,11 @@ async def test_a_heater_that_is_there_but_never_reported_is_waited_for_by_the_fi
                 return 20.0, "ok"
             return None
 
-    async with rig(tmp_path, Quiet, job=SOON) as it:
-        await it.print(f"{line}\n{SQUARE}")
-        took = await it.until(lambda: it.firmware.arrived("G28"), 120)
+    async with rig(tmp_path, Quiet, job=SOON) as host:
+        await host.print(f"{line}\n{SQUARE}")
+        took = await host.until(lambda: host.firmware.arrival_times("G28"), 120)
         assert took > 15
-        await it.ended(S.COMPLETED)
+        await host.expect_end(S.COMPLETED)
 
 
 MMU = (
@@ -119,11 +118,11 @@ async def test_a_nozzle_that_all_tools_share_is_waited_for_whatever_tool_is_name
         def on(self, number, command, raw):
             return ("ok",) if command.startswith("T") else super().on(number, command, raw)
 
-    async with rig(tmp_path, Mmu, profile={"extruders": 5}, job=SOON) as it:
-        await it.print(start + SQUARE)
-        await it.until(lambda: it.firmware.arrived("G28"), 90)
-        assert it.firmware.read("T")[0] > 185
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Mmu, profile={"extruders": 5}, job=SOON) as host:
+        await host.print(start + SQUARE)
+        await host.until(lambda: host.firmware.arrival_times("G28"), 90)
+        assert host.firmware.read("T")[0] > 185
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_path):
@@ -132,9 +131,9 @@ async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_p
     class Dual(FakeFirmware):
         m115 = (MARLIN.replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:2"), *cap(AUTOREPORT_TEMP=0))
 
-    async with rig(tmp_path, Dual, profile={"extruders": 2}, job=SOON) as it:
-        await it.print(f"T1\nM109 S210\n{SQUARE}T0\nM109 S200\n{SQUARE}")
-        await it.ended(S.COMPLETED, within=120)
+    async with rig(tmp_path, Dual, profile={"extruders": 2}, job=SOON) as host:
+        await host.print(f"T1\nM109 S210\n{SQUARE}T0\nM109 S200\n{SQUARE}")
+        await host.expect_end(S.COMPLETED, within=120)
 
 
 async def test_a_heater_that_is_not_readable_any_more_ends_a_wait_for_it_in_time(tmp_path):
@@ -145,17 +144,18 @@ async def test_a_heater_that_is_not_readable_any_more_ends_a_wait_for_it_in_time
             actual, target = self.read("T")
             return f"T:{'nan' if actual > 100 else round(actual, 1)} /{target:.1f} B:22.0 /0.0"
 
-    async with rig(tmp_path, Loose, job=SOON) as it:
-        await it.print(f"M109 S200\n{SQUARE}")
-        assert await it.end(within=80) is S.FAILED
-        assert "no temperature of tool0" in await it.error()
-        assert not it.firmware.arrived("G28")
+    async with rig(tmp_path, Loose, job=SOON) as host:
+        await host.print(f"M109 S200\n{SQUARE}")
+        assert await host.wait_for_end(within=80) is S.FAILED
+        assert "no temperature of tool0" in await host.error()
+        assert not host.firmware.arrival_times("G28")
 
 
 async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
     """It is told as `T:`, whichever it is; the nozzle of tool 0 is cold, and stays so."""
 
     class Dual(FakeFirmware):
+        move_seconds = 0.2
         m115 = (MARLIN.replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:2"), *cap(AUTOREPORT_TEMP=0))
 
         def __init__(self):
@@ -174,19 +174,19 @@ async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
                 named = {"T0": "T", "T1": "T1"}.get(command[5:7], self.tool)
                 self.set_target(named, float(command.rpartition("S")[2]))
                 return ("ok",)
-            return (0.2, "ok") if command.startswith("G1") else None
+            return None
 
     pause = {"standby_after_min": 0.1, "standby_c": 150.0}
-    async with rig(tmp_path, Dual, profile={"extruders": 2}, pause=pause) as it:
-        await it.print("T1\nM109 T1 S210\nG28\n" + "G1 X10\nG1 X20\n" * 50)
-        await it.until(lambda: it.firmware.arrived("G1"))
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED)
-        await it.sleep(20)
-        assert (it.firmware.read("T1")[1], it.firmware.read("T")[1]) == (150, 0)
-        await it.job("pause", "resume")
-        await it.reach(S.PRINTING)
-        assert (it.firmware.read("T1"), it.firmware.read("T")[1]) == ((210, 210), 0)
+    async with rig(tmp_path, Dual, profile={"extruders": 2}, pause=pause) as host:
+        await host.print("T1\nM109 T1 S210\nG28\n" + "G1 X10\nG1 X20\n" * 50)
+        await host.until(lambda: host.firmware.arrival_times("G1"))
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED)
+        await host.sleep(20)
+        assert (host.firmware.read("T1")[1], host.firmware.read("T")[1]) == (150, 0)
+        await host.command_job("pause", "resume")
+        await host.reach(S.PRINTING)
+        assert (host.firmware.read("T1"), host.firmware.read("T")[1]) == ((210, 210), 0)
 
 
 async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
@@ -197,9 +197,9 @@ async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
                 return ("ok B:{:.1f} /{:.1f} T0:22.0 /0.0 T1:{:.1f} /{:.1f}".format(*self.read("B"), *hot),)
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Two, profile={"extruders": 2}, job=SOON) as it:
-        await it.print(f"M104 T1 S210\nM109 T1 S210\n{SQUARE}")
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Two, profile={"extruders": 2}, job=SOON) as host:
+        await host.print(f"M104 T1 S210\nM109 T1 S210\n{SQUARE}")
+        await host.expect_end(S.COMPLETED)
 
 
 # -- waits have an end --
@@ -207,9 +207,9 @@ async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
 
 @pytest.mark.parametrize("line", ["M190 R5", "M109 R10"])
 async def test_cooling_below_the_room_is_not_waited_for_without_an_end(tmp_path, line):
-    async with rig(tmp_path, FakeFirmware, job=SOON) as it:
-        await it.print(f"{line}\n{SQUARE}")
-        await it.ended(S.COMPLETED, within=1800)
+    async with rig(tmp_path, FakeFirmware, job=SOON) as host:
+        await host.print(f"{line}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED, within=1800)
 
 
 async def test_a_wait_for_cooling_is_the_host_s_where_the_firmware_does_not_know_it(tmp_path):
@@ -218,11 +218,11 @@ async def test_a_wait_for_cooling_is_the_host_s_where_the_firmware_does_not_know
     class Hot(Repetier):
         heat_rate = 2.0
 
-    async with rig(tmp_path, Hot, job=SOON) as it:
-        await it.print(f"M104 S150\nM109 R100\n{SQUARE}")
-        await it.until(lambda: it.firmware.arrived("G28"), 300)
-        assert it.firmware.read("T") == (pytest.approx(100, abs=2), 100)
-        assert not it.firmware.arrived("M109")
+    async with rig(tmp_path, Hot, job=SOON) as host:
+        await host.print(f"M104 S150\nM109 R100\n{SQUARE}")
+        await host.until(lambda: host.firmware.arrival_times("G28"), 300)
+        assert host.firmware.read("T") == (pytest.approx(100, abs=2), 100)
+        assert not host.firmware.arrival_times("M109")
 
 
 async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp_path):
@@ -235,21 +235,21 @@ async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp
                 self.heat["T"][0] = actual = min(actual, 150.0)
             return actual, target
 
-    async with rig(tmp_path, Weak, job=SOON) as it:
-        await it.print(f"M109 S200\n{SQUARE}")
-        assert await it.end(within=4 * 3600) is S.FAILED
-        assert it.firmware.read("T")[1] == 0
+    async with rig(tmp_path, Weak, job=SOON) as host:
+        await host.print(f"M109 S200\n{SQUARE}")
+        assert await host.wait_for_end(within=4 * 3600) is S.FAILED
+        assert host.firmware.read("T")[1] == 0
 
 
 async def test_a_target_that_somebody_changes_at_the_panel_meanwhile_is_followed(tmp_path):
     class Slow(FakeFirmware):
         heat_rate = 2.0
 
-    async with rig(tmp_path, Slow, job=SOON) as it:
-        await it.print(f"M109 S230\n{SQUARE}")
-        await it.sleep(20)
-        it.firmware.set_target("T", 190.0)  # turned down by the knob
-        await it.ended(S.COMPLETED, within=300)
+    async with rig(tmp_path, Slow, job=SOON) as host:
+        await host.print(f"M109 S230\n{SQUARE}")
+        await host.sleep(20)
+        host.firmware.set_target("T", 190.0)  # turned down by the knob
+        await host.expect_end(S.COMPLETED, within=300)
 
 
 # -- reports of many kinds --
@@ -274,36 +274,39 @@ async def test_the_bed_is_found_in_reports_of_every_form(tmp_path, form, apart):
     class Odd(FakeFirmware):
         def on(self, number, command, raw):
             if command == "M105":
-                told = FORMS[form].format(*self.read("T"), *self.read("B"))
-                return (told, "ok") if apart else (f"ok {told.strip()}",)
+                report = FORMS[form].format(*self.read("T"), *self.read("B"))
+                return (report, "ok") if apart else (f"ok {report.strip()}",)
             return None
 
-    async with rig(tmp_path, Odd, job=SOON) as it:
-        await it.sleep(3)
-        bed = (await it.api.get("/api/printer")).json["temperature"]["bed"]
+    async with rig(tmp_path, Odd, job=SOON) as host:
+        await host.sleep(3)
+        bed = (await host.api.get("/api/printer")).json["temperature"]["bed"]
         assert bed["actual"] == 22.0
-        await it.print(f"M140 S50\nM190 S50\n{SQUARE}")
-        await it.until(lambda: it.firmware.arrived("G28"))
-        assert it.firmware.read("B")[0] > 48
-        await it.ended(S.COMPLETED)
+        await host.print(f"M140 S50\nM190 S50\n{SQUARE}")
+        await host.until(lambda: host.firmware.arrival_times("G28"))
+        assert host.firmware.read("B")[0] > 48
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
-    for counts in (True, False):
-        async with rig(tmp_path / str(counts), type("One", (Malyan,), {"counts": counts}), job=SOON) as it:
-            await it.sleep(3)
-            hot = (await it.api.get("/api/printer")).json["temperature"]["tool0"]
+    for has_number in (True, False):
+        async with rig(
+            tmp_path / str(has_number), type("One", (Malyan,), {"has_number": has_number}), job=SOON
+        ) as host:
+            await host.sleep(3)
+            hot = (await host.api.get("/api/printer")).json["temperature"]["tool0"]
             assert hot["actual"] == 22.0
-            await it.print(f"M104 S200\nM109 S200\n{SQUARE}")
-            await it.ended(S.COMPLETED)
-            assert it.firmware.job[-7:-2] == SQUARE.splitlines()
+            await host.print(f"M104 S200\nM109 S200\n{SQUARE}")
+            await host.expect_end(S.COMPLETED)
+            assert host.firmware.job_commands[-7:-2] == SQUARE.splitlines()
 
 
-@pytest.mark.parametrize("told", ["T:{t} /{tt} B:{b} /{bt}", "B:{b} /{bt}", "T:{t} /{tt}"])
-async def test_a_resume_waits_for_heat_that_is_not_told_any_more(tmp_path, told):
+@pytest.mark.parametrize("form", ["T:{t} /{tt} B:{b} /{bt}", "B:{b} /{bt}", "T:{t} /{tt}"])
+async def test_a_resume_waits_for_heat_that_is_not_told_any_more(tmp_path, form):
     """The cable was pulled in the pause, and the reports of before with it: nothing moves before all is hot."""
 
     class Forgets(FakeFirmware):
+        move_seconds = 0.2
         resets = False
         heat_rate = 5.0
         form = "T:{t} /{tt} B:{b} /{bt}"
@@ -312,26 +315,23 @@ async def test_a_resume_waits_for_heat_that_is_not_told_any_more(tmp_path, told)
             (hotend, hot), (bed, warm) = self.read("T"), self.read("B")
             return self.form.format(t=round(hotend, 1), tt=hot, b=round(bed, 1), bt=warm)
 
-        def on(self, number, command, raw):
-            return (0.2, "ok") if command.startswith("G1") else None
-
     pause = {"standby_after_min": 0.1, "standby_c": 50.0}
-    async with rig(tmp_path, Forgets, job=SOON, pause=pause) as it:
-        await it.print("M140 S60\nM109 S210\nM190 S60\nG28\n" + "G1 X10\nG1 X20\n" * 20)
-        await it.until(lambda: it.firmware.arrived("G1"), 120)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED)
-        await it.sleep(60)
-        it.firmware.unplug()
-        it.firmware.form = told
-        it.firmware.set_target("B", 0.0)
-        await it.sleep(1)
-        it.firmware.plug()
-        await it.until(lambda: it.ready, 60)
-        await it.sleep(10)
-        began = it.now
-        await it.job("pause", "resume")
-        await it.until(lambda: it.firmware.arrived("G1", after=began), 120)
-        assert it.firmware.read("T")[0] > 205
-        assert it.firmware.read("B")[0] > 55
-        await it.ended(S.COMPLETED, within=120)
+    async with rig(tmp_path, Forgets, job=SOON, pause=pause) as host:
+        await host.print("M140 S60\nM109 S210\nM190 S60\nG28\n" + "G1 X10\nG1 X20\n" * 20)
+        await host.until(lambda: host.firmware.arrival_times("G1"), 120)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED)
+        await host.sleep(60)
+        host.firmware.unplug()
+        host.firmware.form = form
+        host.firmware.set_target("B", 0.0)
+        await host.sleep(1)
+        host.firmware.plug()
+        await host.until(lambda: host.ready, 60)
+        await host.sleep(10)
+        began = host.now
+        await host.command_job("pause", "resume")
+        await host.until(lambda: host.firmware.arrival_times("G1", after=began), 120)
+        assert host.firmware.read("T")[0] > 205
+        assert host.firmware.read("B")[0] > 55
+        await host.expect_end(S.COMPLETED, within=120)

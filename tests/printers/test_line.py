@@ -3,18 +3,10 @@
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import MARLIN, FakeFirmware, cap, lines, rig
 from support.fake_printers import Prusa, Repetier, Teacup
 
 MOVES = [f"G1 X{n}" for n in range(400)]
-
-
-def lines(commands):
-    return "".join(f"{command}\n" for command in commands)
-
-
-def moves_of(firmware):
-    return [command for command in firmware.done if command.startswith("G1 X")]
 
 
 # -- latency --
@@ -24,26 +16,24 @@ def moves_of(firmware):
 @pytest.mark.parametrize("takes", [0.0, 0.005, 0.03])
 async def test_a_damaged_line_costs_one_repeat_whatever_the_latency(tmp_path, round_trip, takes):
     class Far(FakeFirmware):
+        move_seconds = takes
         latency = round_trip / 2
         damaged = 0
 
-        def on(self, number, command, raw):
-            return (takes, "ok") if command.startswith("G1") else None
-
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X20*" in raw and not self.damaged:
                 self.damaged += 1
                 return raw.replace("X20", "X21")
             return raw
 
-    async with rig(tmp_path, Far) as it:
-        await it.print(lines(MOVES[:200]))
-        began = it.now
-        await it.ended(S.COMPLETED, within=300)
-        assert moves_of(it.firmware) == MOVES[:200]
-        sent = [each for each in it.firmware.heard if each.command.startswith("G1 X")]
+    async with rig(tmp_path, Far) as host:
+        await host.print(lines(MOVES[:200]))
+        began = host.now
+        await host.expect_end(S.COMPLETED, within=300)
+        assert host.firmware.moves == MOVES[:200]
+        sent = [each for each in host.firmware.arrivals if each.command.startswith("G1 X")]
         assert len(sent) <= 200 + 12, "the lines on their way are sent again, not all that follow"
-        assert it.now - began < 3 + 200 * max(round_trip, takes) * 1.2
+        assert host.now - began < 3 + 200 * max(round_trip, takes) * 1.2
 
 
 @pytest.mark.parametrize("round_trip", [0.0, 0.02, 0.1])
@@ -53,15 +43,13 @@ async def test_damage_all_the_time_costs_in_proportion(tmp_path, round_trip):
         rx_size = 128
         seen = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             self.seen += 1
             return raw.replace("G1", "G9", 1) if self.seen % 37 == 0 else raw
 
-    async with rig(tmp_path, Noisy) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED, within=300)
-        assert moves_of(it.firmware) == MOVES
-        assert len([each for each in it.firmware.heard if "X" in each.command]) < 400 * 1.35
+    async with rig(tmp_path, Noisy) as host:
+        await host.print_moves(MOVES, within=300)
+        assert len([each for each in host.firmware.arrivals if "X" in each.command]) < 400 * 1.35
 
 
 @pytest.mark.parametrize("seconds", [5, 20, 50])
@@ -69,6 +57,7 @@ async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds):
     """A Wi-Fi board out of reach: nothing is lost, everything comes late."""
 
     class Stalls(FakeFirmware):
+        move_seconds = 0.01
         resets = False
         stalled = False
 
@@ -76,18 +65,17 @@ async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds):
             if command == "G1 X50" and not self.stalled:
                 self.stalled = True
                 return float(seconds), "ok"
-            return (0.01, "ok") if command.startswith("G1") else None
+            return None
 
-    async with rig(tmp_path, Stalls) as it:
-        await it.print(lines(MOVES[:100]))
-        await it.ended(S.COMPLETED, within=seconds + 200)
-        assert moves_of(it.firmware) == MOVES[:100]
+    async with rig(tmp_path, Stalls) as host:
+        await host.print_moves(MOVES[:100], within=seconds + 200)
 
 
 @pytest.mark.parametrize("lost", ["to the board", "from the board", "both"])
 @pytest.mark.parametrize("seconds", [10, 50])
 async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_path, lost, seconds):
     class Drops(FakeFirmware):
+        move_seconds = 0.01
         resets = False
         until = 0.0
         hit = False
@@ -104,12 +92,9 @@ async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_p
             if command == "G1 X50" and not self.hit:
                 self.hit = True
                 self.until = self.now + seconds
-            return (0.01, "ok") if command.startswith("G1") else None
 
-    async with rig(tmp_path, Drops) as it:
-        await it.print(lines(MOVES[:100]))
-        await it.ended(S.COMPLETED, within=seconds + 300)
-        assert moves_of(it.firmware) == MOVES[:100]
+    async with rig(tmp_path, Drops) as host:
+        await host.print_moves(MOVES[:100], within=seconds + 300)
 
 
 # -- gone and back --
@@ -117,55 +102,53 @@ async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_p
 
 async def test_a_board_that_kept_its_place_is_gone_on_with_when_its_cable_is_back(tmp_path):
     class Keeps(FakeFirmware):
+        move_seconds = 0.1
         resets = False
 
-        def on(self, number, command, raw):
-            return (0.1, "ok") if command.startswith("G1") else None
-
-    async with rig(tmp_path, Keeps, printer={"reattach_s": 120.0}) as it:
-        await it.print(lines(MOVES[:100]))
-        await it.sleep(3)
-        it.firmware.unplug()
-        await it.sleep(20)
-        it.firmware.plug()
-        await it.ended(S.COMPLETED, within=120)
-        assert moves_of(it.firmware) == MOVES[:100]
+    async with rig(tmp_path, Keeps, printer={"reattach_s": 120.0}) as host:
+        await host.print(lines(MOVES[:100]))
+        await host.sleep(3)
+        host.firmware.unplug()
+        await host.sleep(20)
+        host.firmware.plug()
+        await host.expect_end(S.COMPLETED, within=120)
+        assert host.firmware.moves == MOVES[:100]
 
 
 async def test_a_board_that_was_switched_off_meanwhile_is_not_gone_on_with(tmp_path):
     class Restarts(FakeFirmware):
+        move_seconds = 0.1
         resets = False
 
-        def on(self, number, command, raw):
-            return (0.1, "ok") if command.startswith("G1") else None
-
-    async with rig(tmp_path, Restarts, printer={"reattach_s": 120.0}) as it:
-        await it.print(lines(MOVES[:100]))
-        await it.sleep(3)
-        it.firmware.unplug()
-        await it.sleep(5)
-        it.firmware.boot()
-        it.firmware.plug()
-        assert await it.end(within=120) in (S.INTERRUPTED, S.FAILED)
-        made = len(moves_of(it.firmware))
-        await it.until(lambda: it.ready, 60)
-        await it.sleep(30)
-        assert len(moves_of(it.firmware)) == made
+    async with rig(tmp_path, Restarts, printer={"reattach_s": 120.0}) as host:
+        await host.print(lines(MOVES[:100]))
+        await host.sleep(3)
+        host.firmware.unplug()
+        await host.sleep(5)
+        host.firmware.boot()
+        host.firmware.plug()
+        assert await host.wait_for_end(within=120) in (S.INTERRUPTED, S.FAILED)
+        made = len(host.firmware.moves)
+        await host.until(lambda: host.ready, 60)
+        await host.sleep(30)
+        assert len(host.firmware.moves) == made
 
 
 async def test_a_board_that_restarts_by_itself_ends_the_print_and_is_there_again(tmp_path):
     class Browns(FakeFirmware):
+        move_seconds = 0.05
+
         def on(self, number, command, raw):
             if command == "G1 X50":
                 self.boot()
                 return ()
-            return (0.05, "ok") if command.startswith("G1") else None
+            return None
 
-    async with rig(tmp_path, Browns) as it:
-        await it.print(lines(MOVES[:100]))
-        assert await it.end(within=30) in (S.INTERRUPTED, S.FAILED)
-        assert "restart" in await it.error() or "reset" in await it.error()
-        await it.until(lambda: it.ready, 60)
+    async with rig(tmp_path, Browns) as host:
+        await host.print(lines(MOVES[:100]))
+        assert await host.wait_for_end(within=30) in (S.INTERRUPTED, S.FAILED)
+        assert "restart" in await host.error() or "reset" in await host.error()
+        await host.until(lambda: host.ready, 60)
 
 
 # -- connecting --
@@ -191,12 +174,12 @@ async def test_a_printer_that_heats_for_somebody_else_is_connected_to_when_it_ha
                 self._steps = None
                 self._read()
 
-    async with rig(tmp_path, Heats, printer={"connect": False}) as it:
-        await it.until(lambda: it.ready, 75)
-        assert not it.said("unreachable")
-        assert len(it.said("the printer is busy")) == 1
-        await it.print(lines(MOVES[:20]))
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Heats, printer={"connect": False}) as host:
+        await host.until(lambda: host.ready, 75)
+        assert not host.log_entries("unreachable")
+        assert len(host.log_entries("the printer is busy")) == 1
+        await host.print(lines(MOVES[:20]))
+        await host.expect_end(S.COMPLETED)
 
 
 @pytest.mark.parametrize("noise", [b"\x00\xff\xfe\x80garbage\xf0", b"\n\n\n", b"?" * 300, b"\x1b[2J\x07"])
@@ -209,10 +192,8 @@ async def test_rubbish_before_the_banner_does_no_harm(tmp_path, noise):
         def banner(self):
             return (noise, "", "start", "echo:Marlin 2.0.9")
 
-    async with rig(tmp_path, Noisy) as it:
-        await it.print(lines(MOVES[:20]))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES[:20]
+    async with rig(tmp_path, Noisy) as host:
+        await host.print_moves(MOVES[:20])
 
 
 @pytest.mark.parametrize("delay", [0.0, 1.5, 4.0, 9.0])
@@ -231,10 +212,8 @@ async def test_a_board_that_boots_for_long_is_waited_for(tmp_path, delay):
 
         banner = ()
 
-    async with rig(tmp_path, Boots) as it:
-        await it.print(lines(MOVES[:20]))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES[:20]
+    async with rig(tmp_path, Boots) as host:
+        await host.print_moves(MOVES[:20])
 
 
 # -- alarms --
@@ -247,10 +226,10 @@ async def test_a_teacup_that_heats_in_silence_is_no_alarm(tmp_path):
                 return 90.0, "ok"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Heats) as it:
-        await it.print("M104 S200\n" + lines(MOVES[:50]))
-        await it.ended(S.COMPLETED, within=600)
-        assert not it.said("no temperature")
+    async with rig(tmp_path, Heats) as host:
+        await host.print("M104 S200\n" + lines(MOVES[:50]))
+        await host.expect_end(S.COMPLETED, within=600)
+        assert not host.log_entries("no temperature")
 
 
 class Waits(Teacup):
@@ -276,25 +255,23 @@ class Waits(Teacup):
 
 @pytest.mark.parametrize("from_file", [True, False])
 async def test_a_teacup_whose_move_waits_for_heat_is_no_alarm(tmp_path, from_file):
-    async with rig(tmp_path, Waits) as it:
+    async with rig(tmp_path, Waits) as host:
         if from_file:
-            await it.print("M104 S200\nM116\n" + lines(MOVES[:50]))
+            await host.print("M104 S200\nM116\n" + lines(MOVES[:50]))
         else:
-            await it.gcode("M104 S200", "M116")
-            await it.print(lines(MOVES[:50]))
-        await it.ended(S.COMPLETED, within=1200)
-        assert moves_of(it.firmware) == MOVES[:50]
-        assert not it.said("no temperature")
+            await host.gcode("M104 S200", "M116")
+            await host.print_moves(MOVES[:50], within=1200)
+        assert not host.log_entries("no temperature")
 
 
 async def test_a_wait_for_all_heat_can_be_cancelled(tmp_path):
-    async with rig(tmp_path, Waits) as it:
-        await it.print("M104 S200\nM140 S60\nM116\n" + lines(MOVES[:50]))
-        await it.sleep(60)
-        await it.job("cancel")
-        await it.ended(S.CANCELLED, within=10)
-        assert it.firmware.heat["T"][1] == it.firmware.heat["B"][1] == 0
-        assert not moves_of(it.firmware)
+    async with rig(tmp_path, Waits) as host:
+        await host.print("M104 S200\nM140 S60\nM116\n" + lines(MOVES[:50]))
+        await host.sleep(60)
+        await host.command_job("cancel")
+        await host.expect_end(S.CANCELLED, within=10)
+        assert host.firmware.heat["T"][1] == host.firmware.heat["B"][1] == 0
+        assert not host.firmware.moves
 
 
 @pytest.mark.parametrize("first", ["M155 S0", "M105"])
@@ -311,11 +288,11 @@ async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
                 yield "echo:busy: processing"
             yield "ok"
 
-    async with rig(tmp_path, Long) as it:
-        await it.print(f"{first}\nM140 S60\nG29\n" + lines(MOVES[:50]))
-        await it.ended(S.COMPLETED, within=400)
-        assert not it.said("no temperature")
-        assert it.firmware.opened == 1
+    async with rig(tmp_path, Long) as host:
+        await host.print(f"{first}\nM140 S60\nG29\n" + lines(MOVES[:50]))
+        await host.expect_end(S.COMPLETED, within=400)
+        assert not host.log_entries("no temperature")
+        assert host.firmware.open_count == 1
 
 
 async def test_a_print_that_makes_no_progress_is_told(tmp_path):
@@ -327,20 +304,20 @@ async def test_a_print_that_makes_no_progress_is_told(tmp_path):
         def on(self, number, command, raw):
             return (1e6,) if command == "G1 X40" else None
 
-    async with rig(tmp_path, Stuck) as it:
-        await it.print("M140 S60\n" + lines(MOVES[:100]))
-        await it.until(lambda: it.firmware.arrived("G1 X40"))
-        await it.sleep(1800)
-        assert it.state.ended or await it.warning() or it.said("progress")
-        assert it.said("progress") or it.state is not S.PRINTING
+    async with rig(tmp_path, Stuck) as host:
+        await host.print("M140 S60\n" + lines(MOVES[:100]))
+        await host.until(lambda: host.firmware.arrival_times("G1 X40"))
+        await host.sleep(1800)
+        assert host.state.ended or await host.warning() or host.log_entries("progress")
+        assert host.log_entries("progress") or host.state is not S.PRINTING
 
 
 @pytest.mark.parametrize("board", [Prusa, Repetier])
 async def test_a_firmware_that_turns_its_heaters_off_by_itself_is_no_alarm(tmp_path, board):
-    async with rig(tmp_path, board) as it:
-        await it.print("M104 S200\n" + lines(MOVES[:50]))
-        await it.ended(S.COMPLETED)
-        assert not it.said("not_protected")
+    async with rig(tmp_path, board) as host:
+        await host.print("M104 S200\n" + lines(MOVES[:50]))
+        await host.expect_end(S.COMPLETED)
+        assert not host.log_entries("not_protected")
 
 
 # -- bounds --
@@ -351,8 +328,8 @@ async def test_an_answer_without_an_end_is_not_kept_whole(tmp_path):
         def on(self, number, command, raw):
             return (*["echo:something about it"] * 20_000, "ok") if command.startswith("M503") else None
 
-    async with rig(tmp_path, Talks) as it:
-        answer = await it.api.service.connection.printer.send("M503")
+    async with rig(tmp_path, Talks) as host:
+        answer = await host.api.service.connection.printer.send("M503")
         assert len(answer) < 5000
         assert answer[-1] == "ok"
 
@@ -362,10 +339,8 @@ async def test_text_without_a_line_end_is_not_kept_whole(tmp_path):
         def on(self, number, command, raw):
             return (*[b"x" * 4000] * 200, b"\n", "ok") if command == "G1 X5" else None
 
-    async with rig(tmp_path, Talks) as it:
-        await it.print(lines(MOVES[:50]))
-        await it.ended(S.COMPLETED, within=120)
-        assert moves_of(it.firmware) == MOVES[:50]
+    async with rig(tmp_path, Talks) as host:
+        await host.print_moves(MOVES[:50], within=120)
 
 
 async def test_a_line_with_a_thousand_blanks_takes_no_time(tmp_path):
@@ -375,6 +350,6 @@ async def test_a_line_with_a_thousand_blanks_takes_no_time(tmp_path):
                 return "ok T:" + " " * 1000, "T:2 /" + " " * 1000 + "B", " " * 3000, "echo:" + "Resend: " * 300, "ok"
             return None
 
-    async with rig(tmp_path, Blanks) as it:
-        await it.print(lines(MOVES[:50]))
-        await it.until(lambda: it.state.ended, within=120)
+    async with rig(tmp_path, Blanks) as host:
+        await host.print(lines(MOVES[:50]))
+        await host.until(lambda: host.state.ended, within=120)

@@ -3,23 +3,10 @@
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import KILLED, MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import KILLED, MARLIN, SQUARE, FakeFirmware, cap, lines, rig
 from support.fake_printers import Klipper, Prusa, Repetier, Smoothie
 
-SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 MOVES = [f"G1 X{n}" for n in range(100)]
-
-
-def lines(commands):
-    return "".join(f"{command}\n" for command in commands)
-
-
-def moves_of(firmware):
-    return [command for command in firmware.done if command.startswith("G1 X")]
-
-
-def is_cold(firmware):
-    return firmware.read("T")[1] == firmware.read("B")[1] == 0
 
 
 # -- who is not ready yet --
@@ -40,31 +27,31 @@ async def test_a_klipper_that_starts_is_connected_to_when_it_has_started(tmp_pat
             return super().on(number, command, raw)
 
     firmware_class = Starts
-    async with rig(tmp_path, firmware_class, printer={"connect": False}) as it:
-        it.firmware.ready_at = it.now + 20
-        await it.sleep(25)
-        await it.until(lambda: it.ready, 60)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, firmware_class, printer={"connect": False}) as host:
+        host.firmware.ready_at = host.now + 20
+        await host.sleep(25)
+        await host.until(lambda: host.ready, 60)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_klipper_that_is_shut_down_from_the_beginning_is_there_when_it_is_restarted(tmp_path):
     class Shut(Klipper):
-        shut = "Shutdown due to webhooks request"
+        shutdown_reason = "Shutdown due to webhooks request"
 
-    async with rig(tmp_path, Shut, printer={"connect": False}) as it:
-        await it.sleep(60)
-        it.firmware.shut = None
-        await it.until(lambda: it.ready, 60)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Shut, printer={"connect": False}) as host:
+        await host.sleep(60)
+        host.firmware.shutdown_reason = None
+        await host.until(lambda: host.ready, 60)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 # -- halts in words of their own --
 
 
 @pytest.mark.parametrize(
-    ("board", "told", "words"),
+    ("board", "reply", "words"),
     [
         (FakeFirmware, ("Error:0", ": Extruder switched off. MAXTEMP triggered !", KILLED), "MAXTEMP"),
         (FakeFirmware, ("Error:Heater decoupled", KILLED), "Heater decoupled"),
@@ -73,21 +60,21 @@ async def test_a_klipper_that_is_shut_down_from_the_beginning_is_there_when_it_i
         (Smoothie, ("ERROR: Temperature took too long to be reached on T, HALT asserted", "!!"), "took too long"),
     ],
 )
-async def test_a_halt_in_the_middle_of_a_print_ends_it_with_its_reason(tmp_path, board, told, words):
+async def test_a_halt_in_the_middle_of_a_print_ends_it_with_its_reason(tmp_path, board, reply, words):
     class Halts(board):
         def on(self, number, command, raw):
             if command == "G1 X40" and isinstance(self, Smoothie):
-                self.stop(*told[:-1])
-                return (told[-1],)
+                self.stop(*reply[:-1])
+                return (reply[-1],)
             if command == "G1 X40":
-                self.halt(*told)
+                self.halt(*reply)
                 return ()
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Halts) as it:
-        await it.print("M104 S200\n" + lines(MOVES))
-        await it.ended(S.FAILED, within=120)
-        assert words in await it.error()
+    async with rig(tmp_path, Halts) as host:
+        await host.print("M104 S200\n" + lines(MOVES))
+        await host.expect_end(S.FAILED, within=120)
+        assert words in await host.error()
 
 
 async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_there_after_m999(tmp_path):
@@ -103,7 +90,7 @@ async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_there_after_
             if command.startswith("M999"):
                 self.fatal = False
                 return ("info:Continue from fatal state",)
-            if command == "G1 X40" and not self.fatal and len(self.done) < 90:
+            if command == "G1 X40" and not self.fatal and len(self.executed) < 90:
                 self.fatal = True
                 self.set_target("T", 0.0)
                 return "Error:Temp. raises to slow. Possible short in heating element", text
@@ -111,14 +98,14 @@ async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_there_after_
                 return (text,)
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Fatal) as it:
-        await it.print("M104 S200\n" + lines(MOVES))
-        await it.ended(S.FAILED, within=60)
-        assert is_cold(it.firmware)
-        it.firmware.fatal = False
-        await it.until(lambda: it.ready, 90)
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Fatal) as host:
+        await host.print("M104 S200\n" + lines(MOVES))
+        await host.expect_end(S.FAILED, within=60)
+        assert host.firmware.is_cold
+        host.firmware.fatal = False
+        await host.until(lambda: host.ready, 90)
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 # -- waits for a knob --
@@ -127,13 +114,14 @@ async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_there_after_
 class Knob(FakeFirmware):
     """Waits for its knob, for as long as it takes; hears nothing meanwhile but says that it is busy."""
 
+    move_seconds = 0.05
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0))
     pressed = False
 
     def on(self, number, command, raw):
         if command.startswith("M600"):
             return self._wait()
-        return (0.05, "ok") if command.startswith("G1") else None
+        return None
 
     def _wait(self):
         while not self.pressed:
@@ -143,28 +131,28 @@ class Knob(FakeFirmware):
 
 
 async def test_a_cancel_while_the_printer_waits_for_its_knob_is_over_in_bounded_time(tmp_path):
-    async with rig(tmp_path, Knob) as it:
-        await it.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
-        await it.until(lambda: it.firmware.arrived("M600"))
-        await it.sleep(30)
-        began = it.now
-        await it.job("cancel")
-        await it.end(within=900)
-        assert min(it.firmware.arrived("M104 S0", began)) - began < 0.2
-        await it.sleep(10)
-        assert is_cold(it.firmware) or it.firmware.arrived("M112", began)
+    async with rig(tmp_path, Knob) as host:
+        await host.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
+        await host.until(lambda: host.firmware.arrival_times("M600"))
+        await host.sleep(30)
+        began = host.now
+        await host.command_job("cancel")
+        await host.wait_for_end(within=900)
+        assert min(host.firmware.arrival_times("M104 S0", began)) - began < 0.2
+        await host.sleep(10)
+        assert host.firmware.is_cold or host.firmware.arrival_times("M112", began)
 
 
 async def test_a_cancel_while_the_knob_is_pressed_late_is_a_cancel(tmp_path):
-    async with rig(tmp_path, Knob) as it:
-        await it.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
-        await it.until(lambda: it.firmware.arrived("M600"))
-        await it.job("cancel")
-        await it.sleep(20)
-        it.firmware.pressed = True
-        await it.ended(S.CANCELLED, within=60)
-        assert is_cold(it.firmware)
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, Knob) as host:
+        await host.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
+        await host.until(lambda: host.firmware.arrival_times("M600"))
+        await host.command_job("cancel")
+        await host.sleep(20)
+        host.firmware.pressed = True
+        await host.expect_end(S.CANCELLED, within=60)
+        assert host.firmware.is_cold
+        assert not host.firmware.arrival_times("M112")
 
 
 async def test_a_change_of_filament_that_ends_at_the_printer_goes_on_by_itself(tmp_path):
@@ -179,10 +167,10 @@ async def test_a_change_of_filament_that_ends_at_the_printer_goes_on_by_itself(t
             yield "//action:resumed"
             yield "ok"
 
-    async with rig(tmp_path, Panel) as it:
-        await it.print(lines([*MOVES[:20], "M600", *MOVES[20:]]))
-        await it.ended(S.COMPLETED, within=90)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Panel) as host:
+        await host.print(lines([*MOVES[:20], "M600", *MOVES[20:]]))
+        await host.expect_end(S.COMPLETED, within=90)
+        assert host.firmware.moves == MOVES
 
 
 # -- panels --
@@ -191,40 +179,38 @@ async def test_a_change_of_filament_that_ends_at_the_printer_goes_on_by_itself(t
 class Panel(FakeFirmware):
     """A panel whose buttons are the host's: it only asks."""
 
+    move_seconds = 0.1
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
-
-    def on(self, number, command, raw):
-        return (0.1, "ok") if command.startswith("G1") else None
 
 
 async def test_a_print_is_paused_gone_on_with_and_cancelled_at_the_panel(tmp_path):
-    async with rig(tmp_path, Panel) as it:
-        await it.print("M104 S200\n" + lines(MOVES))
-        await it.sleep(2)
-        it.firmware.say("//action:pause")
-        await it.reach(S.PAUSED)
-        it.firmware.say("//action:pause")
-        await it.sleep(5)
-        assert it.state is S.PAUSED
-        it.firmware.say("//action:resume")
-        await it.reach(S.PRINTING)
-        await it.sleep(1)
-        it.firmware.say("//action:pause")
-        await it.reach(S.PAUSED)
-        it.firmware.say("//action:cancel")
-        await it.ended(S.CANCELLED, within=20)
-        assert is_cold(it.firmware)
+    async with rig(tmp_path, Panel) as host:
+        await host.print("M104 S200\n" + lines(MOVES))
+        await host.sleep(2)
+        host.firmware.say("//action:pause")
+        await host.reach(S.PAUSED)
+        host.firmware.say("//action:pause")
+        await host.sleep(5)
+        assert host.state is S.PAUSED
+        host.firmware.say("//action:resume")
+        await host.reach(S.PRINTING)
+        await host.sleep(1)
+        host.firmware.say("//action:pause")
+        await host.reach(S.PAUSED)
+        host.firmware.say("//action:cancel")
+        await host.expect_end(S.CANCELLED, within=20)
+        assert host.firmware.is_cold
 
 
 async def test_a_pause_and_a_resume_at_once_end_as_a_print(tmp_path):
-    async with rig(tmp_path, Panel) as it:
-        await it.print(lines(MOVES))
+    async with rig(tmp_path, Panel) as host:
+        await host.print(lines(MOVES))
         for _ in range(5):
-            await it.sleep(1)
-            await it.job("pause", "pause")
-            await it.job("pause", "resume")
-        await it.ended(S.COMPLETED, within=90)
-        assert [c for c in moves_of(it.firmware) if " F" not in c] == MOVES
+            await host.sleep(1)
+            await host.command_job("pause", "pause")
+            await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED, within=90)
+        assert [c for c in host.firmware.moves if " F" not in c] == MOVES
 
 
 async def test_a_second_cancel_and_then_a_stop_are_taken(tmp_path):
@@ -238,28 +224,28 @@ async def test_a_second_cancel_and_then_a_stop_are_taken(tmp_path):
                 yield "echo:busy: processing"
             yield "ok"
 
-    async with rig(tmp_path, Slow) as it:
-        await it.print("M104 S200\nG28\nG29\n" + lines(MOVES))
-        await it.until(lambda: it.firmware.arrived("G29"))
-        await it.job("cancel")
-        await it.sleep(5)
-        await it.job("cancel")
-        assert it.state is S.CANCELLING
-        began = it.now
-        assert (await it.gcode("M112")).status == 204
-        assert await it.until(lambda: it.firmware.arrived("M112", began), 1) < 0.1
-        await it.end(within=30)
+    async with rig(tmp_path, Slow) as host:
+        await host.print("M104 S200\nG28\nG29\n" + lines(MOVES))
+        await host.until(lambda: host.firmware.arrival_times("G29"))
+        await host.command_job("cancel")
+        await host.sleep(5)
+        await host.command_job("cancel")
+        assert host.state is S.CANCELLING
+        began = host.now
+        assert (await host.gcode("M112")).status == 204
+        assert await host.until(lambda: host.firmware.arrival_times("M112", began), 1) < 0.1
+        await host.wait_for_end(within=30)
 
 
 @pytest.mark.parametrize("command", ["m112", "M112 ; now", " M112", "M112\n", "N5 M112*3"])
 async def test_a_stop_is_one_however_it_is_written(tmp_path, command):
-    async with rig(tmp_path, Panel) as it:
-        await it.print(lines(MOVES))
-        await it.sleep(2)
-        began = it.now
-        answer = await it.gcode(command)
+    async with rig(tmp_path, Panel) as host:
+        await host.print(lines(MOVES))
+        await host.sleep(2)
+        began = host.now
+        answer = await host.gcode(command)
         if answer.status == 204:
-            assert await it.until(lambda: it.firmware.arrived("M112", began), 1) < 0.1
+            assert await host.until(lambda: host.firmware.arrival_times("M112", began), 1) < 0.1
         else:
             assert answer.status == 400
 
@@ -275,12 +261,12 @@ async def test_a_wait_for_a_heater_that_is_turned_off_is_none(tmp_path, board, l
     class Slow(board):
         heat_rate = 5.0
 
-    async with rig(tmp_path, Slow) as it:
-        await it.print(f"M104 S100\nM109 S100\nM140 S50\nG28\n{line}\nM84\n")
-        await it.until(lambda: "G28" in it.firmware.done, 200)
-        began = it.now
-        await it.ended(S.COMPLETED, within=60)
-        assert it.now - began < 12
+    async with rig(tmp_path, Slow) as host:
+        await host.print(f"M104 S100\nM109 S100\nM140 S50\nG28\n{line}\nM84\n")
+        await host.until(lambda: "G28" in host.firmware.executed, 200)
+        began = host.now
+        await host.expect_end(S.COMPLETED, within=60)
+        assert host.now - began < 12
 
 
 async def test_two_hotends_are_each_waited_for(tmp_path):
@@ -304,12 +290,12 @@ async def test_two_hotends_are_each_waited_for(tmp_path):
                 return ("ok",)
             return None
 
-    async with rig(tmp_path, Two, profile={"extruders": 2}) as it:
-        await it.print(f"M104 T0 S200\nM104 T1 S180\nM109 T0 S200\nM109 T1 S180\n{SQUARE}")
-        await it.until(lambda: it.firmware.arrived("G28"), 200)
-        assert it.firmware.read("T")[0] > 198
-        assert it.firmware.read("T1")[0] > 178
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Two, profile={"extruders": 2}) as host:
+        await host.print(f"M104 T0 S200\nM104 T1 S180\nM109 T0 S200\nM109 T1 S180\n{SQUARE}")
+        await host.until(lambda: host.firmware.arrival_times("G28"), 200)
+        assert host.firmware.read("T")[0] > 198
+        assert host.firmware.read("T1")[0] > 178
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_report_that_stops_for_good_ends_a_wait_for_heat(tmp_path):
@@ -321,65 +307,63 @@ async def test_a_report_that_stops_for_good_ends_a_wait_for_heat(tmp_path):
         def report(self):
             return super().report() if self.read("T")[0] < 100 else "@:0 B@:0"
 
-    async with rig(tmp_path, Torn, job={"heat_report_s": 8.0}) as it:
-        await it.print(f"M109 S200\n{SQUARE}")
-        assert await it.end(within=600) is S.FAILED
-        await it.sleep(10)
-        assert is_cold(it.firmware)
+    async with rig(tmp_path, Torn, job={"heat_report_s": 8.0}) as host:
+        await host.print(f"M109 S200\n{SQUARE}")
+        assert await host.wait_for_end(within=600) is S.FAILED
+        await host.sleep(10)
+        assert host.firmware.is_cold
 
 
 # -- the line --
 
 
 async def test_a_board_that_is_unplugged_while_idle_is_there_again(tmp_path):
-    async with rig(tmp_path, FakeFirmware) as it:
-        await it.sleep(5)
-        it.firmware.unplug()
-        await it.sleep(60)
-        it.firmware.plug()
-        await it.until(lambda: it.ready, 30)
-        assert not (await it.told()).get("error")
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, FakeFirmware) as host:
+        await host.sleep(5)
+        host.firmware.unplug()
+        await host.sleep(60)
+        host.firmware.plug()
+        await host.until(lambda: host.ready, 30)
+        assert not (await host.job_status()).get("error")
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_board_that_is_unplugged_in_a_pause_is_gone_on_with(tmp_path):
     class Keeps(Panel):
         resets = False
 
-    async with rig(tmp_path, Keeps, printer={"reattach_s": 300.0}) as it:
-        await it.print(lines(MOVES))
-        await it.sleep(2)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED)
-        it.firmware.unplug()
-        await it.sleep(60)
-        it.firmware.plug()
-        await it.reach(S.PAUSED, within=60)
-        await it.sleep(5)
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED, within=60)
-        assert [c for c in moves_of(it.firmware) if " F" not in c] == MOVES
+    async with rig(tmp_path, Keeps, printer={"reattach_s": 300.0}) as host:
+        await host.print(lines(MOVES))
+        await host.sleep(2)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED)
+        host.firmware.unplug()
+        await host.sleep(60)
+        host.firmware.plug()
+        await host.reach(S.PAUSED, within=60)
+        await host.sleep(5)
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED, within=60)
+        assert [c for c in host.firmware.moves if " F" not in c] == MOVES
 
 
 async def test_a_board_that_repeats_what_it_hears_is_printed_with(tmp_path):
     """Local echo, as some adapters and firmwares in debug mode have it."""
 
     class Echoes(Panel):
-        def arriving(self, raw):
+        def transfer(self, raw):
             self.say(raw)
             return raw
 
-    async with rig(tmp_path, Echoes) as it:
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Echoes) as host:
+        await host.print_moves(MOVES)
 
 
 async def test_a_host_that_was_stopped_in_a_print_leaves_no_heat(tmp_path):
-    async with rig(tmp_path, Panel) as it:
-        await it.print("M104 S200\nM140 S60\n" + lines(MOVES))
-        await it.sleep(3)
-        await it.api.post("/api/connection", {"command": "disconnect"})
-        await it.sleep(5)
-        assert is_cold(it.firmware)
+    async with rig(tmp_path, Panel) as host:
+        await host.print("M104 S200\nM140 S60\n" + lines(MOVES))
+        await host.sleep(3)
+        await host.api.post("/api/connection", {"command": "disconnect"})
+        await host.sleep(5)
+        assert host.firmware.is_cold

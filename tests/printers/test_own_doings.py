@@ -3,15 +3,14 @@
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import MARLIN, SQUARE, FakeFirmware, cap, rig
 from support.fake_printers import Klipper, Marlin1, Prusa, Repetier, Teacup
 
-SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
 HOST_ACTIONS = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
 
 
 def moves(firmware):
-    return [command for command in firmware.job if command.startswith(("G1", "G28"))]
+    return [command for command in firmware.job_commands if command.startswith(("G1", "G28"))]
 
 
 class Minded(FakeFirmware):
@@ -37,34 +36,34 @@ class Mk3(Minded, Prusa):
 
 @pytest.mark.parametrize("wait", [1, 6, 600])
 async def test_a_print_goes_on_hot_after_a_pause_in_which_the_printer_has_cooled(tmp_path, wait):
-    async with rig(tmp_path, Mk3) as it:
-        await it.print(f"{HOT}M117 Insert\nM601\n{REST}")
-        await it.reach(S.PAUSED)
-        await it.sleep(wait)
-        assert (await it.job("pause", "resume")).status == 204
-        await it.ended(S.COMPLETED, within=200)
-        assert len(it.firmware.extruded_at) >= 22
-        assert min(it.firmware.extruded_at) > 195
+    async with rig(tmp_path, Mk3) as host:
+        await host.print(f"{HOT}M117 Insert\nM601\n{REST}")
+        await host.reach(S.PAUSED)
+        await host.sleep(wait)
+        assert (await host.command_job("pause", "resume")).status == 204
+        await host.expect_end(S.COMPLETED, within=200)
+        assert len(host.firmware.extruded_at) >= 22
+        assert min(host.firmware.extruded_at) > 195
 
 
 async def test_a_pause_at_the_panel_is_one_and_the_resume_at_the_panel_too(tmp_path):
     class Panel(Mk3):
         def on(self, number, command, raw):
             if command.startswith("G1 X8 "):
-                self.kept_target = self.read("T")[1]
+                self.paused_target = self.read("T")[1]
                 self.set_target("T", 0.0)
                 self.say("// action:paused")
             return (0.05, "ok") if command.startswith("G1") and super().on(number, command, raw) is None else None
 
-    async with rig(tmp_path, Panel) as it:
-        await it.print(HOT + REST)
-        await it.reach(S.PAUSED)
-        await it.sleep(20)
-        it.firmware.set_target("T", 210.0)
-        await it.sleep(10)
-        it.firmware.say("// action:resumed")
-        await it.ended(S.COMPLETED)
-        assert not it.firmware.arrived("M602"), "the firmware has gone on already"
+    async with rig(tmp_path, Panel) as host:
+        await host.print(HOT + REST)
+        await host.reach(S.PAUSED)
+        await host.sleep(20)
+        host.firmware.set_target("T", 210.0)
+        await host.sleep(10)
+        host.firmware.say("// action:resumed")
+        await host.expect_end(S.COMPLETED)
+        assert not host.firmware.arrival_times("M602"), "the firmware has gone on already"
 
 
 @pytest.mark.parametrize(
@@ -72,14 +71,15 @@ async def test_a_pause_at_the_panel_is_one_and_the_resume_at_the_panel_too(tmp_p
 )
 async def test_a_pause_is_asked_for_with_and_without_blanks(tmp_path, form):
     class Asks(FakeFirmware):
+        move_seconds = 0.2
+
         def on(self, number, command, raw):
             if command == "G1 X20":
                 self.say(form)
-            return (0.2, "ok") if command.startswith("G1") else None
 
-    async with rig(tmp_path, Asks) as it:
-        await it.print(SQUARE * 5)
-        await it.reach(S.PAUSED)
+    async with rig(tmp_path, Asks) as host:
+        await host.print(SQUARE * 5)
+        await host.reach(S.PAUSED)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ async def test_the_reason_of_a_pause_is_told(tmp_path, reason):
                 self.say(reason, "// action:pause")
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Fan) as it:
-        await it.print(HOT + REST)
-        await it.reach(S.PAUSED)
-        assert it.said(reason.removeprefix("echo:"))
+    async with rig(tmp_path, Fan) as host:
+        await host.print(HOT + REST)
+        await host.reach(S.PAUSED)
+        assert host.log_entries(reason.removeprefix("echo:"))
 
 
 # -- filament --
@@ -104,6 +104,7 @@ async def test_the_reason_of_a_pause_is_told(tmp_path, reason):
 class Changes(FakeFirmware):
     """Marlin's M600: it asks the host to pause, is busy for the user, and goes on by its knob."""
 
+    move_seconds = 0.03
     m115 = HOST_ACTIONS
     begins = "//action:pause"
     seconds = 8
@@ -111,7 +112,7 @@ class Changes(FakeFirmware):
     def on(self, number, command, raw):
         if command.startswith("M600"):
             return self._change()
-        return (0.03, "ok") if command.startswith("G1") else None
+        return None
 
     def _change(self):
         yield self.begins
@@ -124,13 +125,13 @@ class Changes(FakeFirmware):
 @pytest.mark.parametrize("begins", ["//action:pause", "// action:pause", "//action:paused"])
 @pytest.mark.parametrize("after", [1, 4])
 async def test_a_resume_while_the_filament_is_changed_is_remembered(tmp_path, begins, after):
-    async with rig(tmp_path, type("Begins", (Changes,), {"begins": begins})) as it:
-        await it.print(f"{SQUARE}M600\n{SQUARE}")
-        await it.reach(S.PAUSING, S.PAUSED)
-        await it.sleep(after)
-        assert (await it.job("pause", "resume")).status == 204
-        await it.ended(S.COMPLETED, within=30)
-        assert [c for c in it.firmware.job if c.startswith(("G28", "G1 X10 Y10", "M600"))][:5] == [
+    async with rig(tmp_path, type("Begins", (Changes,), {"begins": begins})) as host:
+        await host.print(f"{SQUARE}M600\n{SQUARE}")
+        await host.reach(S.PAUSING, S.PAUSED)
+        await host.sleep(after)
+        assert (await host.command_job("pause", "resume")).status == 204
+        await host.expect_end(S.COMPLETED, within=30)
+        assert [c for c in host.firmware.job_commands if c.startswith(("G28", "G1 X10 Y10", "M600"))][:5] == [
             "G28",
             "G1 X10 Y10 F3000",
             "M600",
@@ -142,6 +143,7 @@ async def test_a_resume_while_the_filament_is_changed_is_remembered(tmp_path, be
 class Parked(FakeFirmware):
     """Marlin 2.1 that pauses by itself, and waits until somebody presses its knob or M108 does it."""
 
+    move_seconds = 0.05
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, HOST_ACTION_COMMANDS=1))
     emergency_parser = True
     waits: bool | None = None
@@ -153,7 +155,7 @@ class Parked(FakeFirmware):
     def on(self, number, command, raw):
         if command == "G1 X20" and self.waits is None:
             return self._park()
-        return (0.05, "ok") if command.startswith("G1") else None
+        return None
 
     def _park(self):
         self.waits = True
@@ -167,17 +169,17 @@ class Parked(FakeFirmware):
 
 @pytest.mark.parametrize("at_printer", [True, False])
 async def test_a_resume_goes_on_at_a_printer_that_waits_for_its_user(tmp_path, at_printer):
-    async with rig(tmp_path, Parked) as it:
-        await it.print(SQUARE * 3)
-        await it.reach(S.PAUSING, S.PAUSED)
-        await it.sleep(10)
-        assert not it.firmware.arrived("M108"), "nobody has asked for it yet"
+    async with rig(tmp_path, Parked) as host:
+        await host.print(SQUARE * 3)
+        await host.reach(S.PAUSING, S.PAUSED)
+        await host.sleep(10)
+        assert not host.firmware.arrival_times("M108"), "nobody has asked for it yet"
         if at_printer:
-            it.firmware.waits = False
+            host.firmware.waits = False
         else:
-            assert (await it.job("pause", "resume")).status == 204
-        await it.ended(S.COMPLETED)
-        assert moves(it.firmware) == (SQUARE * 3).split("\n")[:-1]
+            assert (await host.command_job("pause", "resume")).status == 204
+        await host.expect_end(S.COMPLETED)
+        assert moves(host.firmware) == (SQUARE * 3).split("\n")[:-1]
 
 
 async def test_a_resume_while_a_pause_comes_to_rest_is_remembered(tmp_path):
@@ -185,24 +187,26 @@ async def test_a_resume_while_a_pause_comes_to_rest_is_remembered(tmp_path):
         def on(self, number, command, raw):
             return (5.0, "ok") if command.startswith("M400") else (0.1, "ok") if command.startswith("G1") else None
 
-    async with rig(tmp_path, Slow) as it:
-        await it.print(SQUARE * 8)
-        await it.sleep(1)
-        await it.job("pause", "pause")
-        assert it.state is S.PAUSING
-        assert (await it.job("pause", "resume")).status == 204
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Slow) as host:
+        await host.print(SQUARE * 8)
+        await host.sleep(1)
+        await host.command_job("pause", "pause")
+        assert host.state is S.PAUSING
+        assert (await host.command_job("pause", "resume")).status == 204
+        await host.expect_end(S.COMPLETED)
 
 
 async def test_a_change_that_takes_an_hour_is_waited_for(tmp_path):
-    async with rig(tmp_path, type("Long", (Changes,), {"seconds": 3600, "begins": "echo:busy: paused for user"})) as it:
-        await it.print(f"{SQUARE}M600\n{SQUARE}")
-        await it.until(lambda: it.firmware.arrived("M600"))
-        await it.sleep(3605)
-        assert it.firmware.opened == 1
-        if not it.state.ended:
-            await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
+    async with rig(
+        tmp_path, type("Long", (Changes,), {"seconds": 3600, "begins": "echo:busy: paused for user"})
+    ) as host:
+        await host.print(f"{SQUARE}M600\n{SQUARE}")
+        await host.until(lambda: host.firmware.arrival_times("M600"))
+        await host.sleep(3605)
+        assert host.firmware.open_count == 1
+        if not host.state.ended:
+            await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
 
 
 @pytest.mark.parametrize("board", [Marlin1, Repetier])
@@ -215,11 +219,11 @@ async def test_a_change_that_the_firmware_does_not_know_pauses_at_the_host(tmp_p
                 return f'echo:Unknown command: "{raw}"', "ok"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Unknowing) as it:
-        await it.print(f"{SQUARE}M600\n{SQUARE}")
-        await it.reach(S.PAUSED, within=60)
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Unknowing) as host:
+        await host.print(f"{SQUARE}M600\n{SQUARE}")
+        await host.reach(S.PAUSED, within=60)
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
 
 
 @pytest.mark.parametrize(
@@ -227,52 +231,52 @@ async def test_a_change_that_the_firmware_does_not_know_pauses_at_the_host(tmp_p
 )
 async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most):
     class Waits(FakeFirmware):
-        def on(self, number, told, raw):
-            return (5.0, "ok") if told.startswith("G4 S5") else (2.0, "ok") if told.startswith(("M0", "M1 ")) else None
+        def on(self, number, text, raw):
+            return (5.0, "ok") if text.startswith("G4 S5") else (2.0, "ok") if text.startswith(("M0", "M1 ")) else None
 
-    async with rig(tmp_path, Waits) as it:
-        await it.print(f"{SQUARE}{command}\n{SQUARE}")
-        began = it.now
-        await it.ended(S.COMPLETED, within=most)
-        assert it.now - began > least
+    async with rig(tmp_path, Waits) as host:
+        await host.print(f"{SQUARE}{command}\n{SQUARE}")
+        began = host.now
+        await host.expect_end(S.COMPLETED, within=most)
+        assert host.now - began > least
 
 
 @pytest.mark.parametrize(("board", "command"), [(Teacup, "M0 S2"), (Klipper, "M1 S2"), (FakeFirmware, "M0 S2 a:b*c")])
 async def test_a_wait_with_a_time_is_one_where_the_firmware_does_not_know_it(tmp_path, board, command):
     class Reads(board):
-        def on(self, number, told, raw):
-            if told.startswith("M0 "):
-                return f'echo:Unknown command: "{told}"', "ok"
+        def on(self, number, text, raw):
+            if text.startswith("M0 "):
+                return f'echo:Unknown command: "{text}"', "ok"
             # Klipper and Teacup read no S
-            return (float(told[4:]) / 1000, "ok") if told.startswith("G4 P") else super().on(number, told, raw)
+            return (float(text[4:]) / 1000, "ok") if text.startswith("G4 P") else super().on(number, text, raw)
 
-    async with rig(tmp_path, Reads) as it:
-        await it.print(f"{SQUARE}{command}\n{SQUARE}")
-        began = it.now
-        await it.ended(S.COMPLETED)
-        assert 2 <= it.now - began < 4
+    async with rig(tmp_path, Reads) as host:
+        await host.print(f"{SQUARE}{command}\n{SQUARE}")
+        began = host.now
+        await host.expect_end(S.COMPLETED)
+        assert 2 <= host.now - began < 4
 
 
 @pytest.mark.parametrize("command", ["M226 P30 S1", "M226 S1 P30", "M226 P30"])
 async def test_a_wait_for_a_pin_is_the_firmware_s(tmp_path, command):
     class Pin(FakeFirmware):
-        def on(self, number, told, raw):
-            return (7.0, "ok") if told.startswith("M226") else None
+        def on(self, number, text, raw):
+            return (7.0, "ok") if text.startswith("M226") else None
 
-    async with rig(tmp_path, Pin) as it:
-        await it.print(f"{SQUARE}{command}\n{SQUARE}")
-        await it.ended(S.COMPLETED, within=60)
-        assert it.firmware.job[5] == command
+    async with rig(tmp_path, Pin) as host:
+        await host.print(f"{SQUARE}{command}\n{SQUARE}")
+        await host.expect_end(S.COMPLETED, within=60)
+        assert host.firmware.job_commands[5] == command
 
 
 async def test_a_stop_without_a_time_waits_for_the_user(tmp_path):
-    async with rig(tmp_path, FakeFirmware) as it:
-        await it.print(f"{SQUARE}M0\n{SQUARE}")
-        await it.reach(S.PAUSED)
-        await it.sleep(300)
-        assert it.state is S.PAUSED
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, FakeFirmware) as host:
+        await host.print(f"{SQUARE}M0\n{SQUARE}")
+        await host.reach(S.PAUSED)
+        await host.sleep(300)
+        assert host.state is S.PAUSED
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
 
 
 # -- a pause of the host --
@@ -296,16 +300,16 @@ async def test_a_pause_lifts_the_head_and_goes_back_wherever_the_place_is_told(t
                 return (PLACES[form],) if PLACES[form].startswith("ok") else (PLACES[form], "ok")
             return (0.05, "ok") if command.startswith("G1 Y") else None
 
-    async with rig(tmp_path, Tells) as it:
-        await it.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
-        await it.sleep(1.5)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED, within=20)
-        paused = it.now
-        assert it.firmware.arrived("G1 Z5 "), "lifted by 5 mm"
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
-        assert it.firmware.arrived("G1 Z0.3 ", paused)
+    async with rig(tmp_path, Tells) as host:
+        await host.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await host.sleep(1.5)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED, within=20)
+        paused = host.now
+        assert host.firmware.arrival_times("G1 Z5 "), "lifted by 5 mm"
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.arrival_times("G1 Z0.3 ", paused)
 
 
 async def test_a_firmware_that_tells_no_place_is_paused_where_it_stands(tmp_path):
@@ -313,13 +317,13 @@ async def test_a_firmware_that_tells_no_place_is_paused_where_it_stands(tmp_path
         def on(self, number, command, raw):
             return ("ok",) if command.startswith("M114") else (0.05, "ok") if command.startswith("G1 Y") else None
 
-    async with rig(tmp_path, Silent) as it:
-        await it.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
-        await it.sleep(1.5)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED, within=30)
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
+    async with rig(tmp_path, Silent) as host:
+        await host.print("G28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await host.sleep(1.5)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED, within=30)
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
 
 
 @pytest.mark.parametrize("limit", [170, 175])
@@ -340,16 +344,16 @@ async def test_a_pause_retracts_and_gives_back_the_same_also_near_the_limit_of_t
                 self.made += float(command[4:].split()[0])
             return (0.05, "ok") if command.startswith("G1 Y") else super().on(number, command, raw)
 
-    async with rig(tmp_path, Limits) as it:
-        await it.print(f"M104 S{hot}\nM109 S{hot}\nG28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
-        await it.until(lambda: it.firmware.arrived("G1 Y20"), 60)
-        await it.job("pause", "pause")
-        await it.reach(S.PAUSED, within=20)
-        it.firmware.set_target("T", 210.0)  # somebody heats it to see to the nozzle
-        await it.sleep(5)
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
-        assert it.firmware.made == 0
+    async with rig(tmp_path, Limits) as host:
+        await host.print(f"M104 S{hot}\nM109 S{hot}\nG28\n" + "".join(f"G1 Y{n}\n" for n in range(200)))
+        await host.until(lambda: host.firmware.arrival_times("G1 Y20"), 60)
+        await host.command_job("pause", "pause")
+        await host.reach(S.PAUSED, within=20)
+        host.firmware.set_target("T", 210.0)  # somebody heats it to see to the nozzle
+        await host.sleep(5)
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.made == 0
 
 
 # -- heat that belongs to somebody else --
@@ -380,16 +384,16 @@ class Touch(FakeFirmware):
 
 @pytest.mark.parametrize("minutes", [0.2, 5.0])
 async def test_heat_under_a_print_of_a_touch_screen_is_kept(tmp_path, minutes):
-    async with rig(tmp_path, Touch, safety={"idle_heat_min": minutes}) as it:
-        await it.sleep(minutes * 60 * 6)
-        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (210, 60)
+    async with rig(tmp_path, Touch, safety={"idle_heat_min": minutes}) as host:
+        await host.sleep(minutes * 60 * 6)
+        assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (210, 60)
 
 
 @pytest.mark.parametrize("minutes", [0.2, 5.0])
 async def test_heat_that_somebody_has_left_on_is_turned_off_when_nothing_moves(tmp_path, minutes):
-    async with rig(tmp_path, type("Left", (Touch,), {"moves": False}), safety={"idle_heat_min": minutes}) as it:
-        await it.sleep(minutes * 60 * 2.5)
-        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
+    async with rig(tmp_path, type("Left", (Touch,), {"moves": False}), safety={"idle_heat_min": minutes}) as host:
+        await host.sleep(minutes * 60 * 2.5)
+        assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (0, 0)
 
 
 async def test_heat_under_one_long_move_is_kept(tmp_path):
@@ -398,17 +402,17 @@ async def test_heat_under_one_long_move_is_kept(tmp_path):
             steps = f"X:10.00 Y:20.00 Z:4.30 E:5.00 Count X:{self.pos} Y:1600 Z:120"
             return (steps, "ok") if command.startswith("M114") else None
 
-    async with rig(tmp_path, Long, safety={"idle_heat_min": 1.0}) as it:
-        await it.sleep(300)
-        assert it.firmware.heat["T"][1] == 210
+    async with rig(tmp_path, Long, safety={"idle_heat_min": 1.0}) as host:
+        await host.sleep(300)
+        assert host.firmware.heat["T"][1] == 210
 
 
 async def test_heat_is_turned_off_after_the_touch_screen_s_print_has_ended(tmp_path):
-    async with rig(tmp_path, Touch, safety={"idle_heat_min": 1.0}) as it:
-        await it.sleep(600)
-        it.firmware.moves = False
-        await it.sleep(300)
-        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (0, 0)
+    async with rig(tmp_path, Touch, safety={"idle_heat_min": 1.0}) as host:
+        await host.sleep(600)
+        host.firmware.moves = False
+        await host.sleep(300)
+        assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (0, 0)
 
 
 async def test_heat_under_a_print_from_the_card_is_kept(tmp_path):
@@ -420,9 +424,9 @@ async def test_heat_under_a_print_from_the_card_is_kept(tmp_path):
             self.done_bytes += 10
             self.say(f" {self.report()}", f"SD printing byte {self.done_bytes}/100000")
 
-    async with rig(tmp_path, Card, safety={"idle_heat_min": 0.2}) as it:
-        await it.sleep(120)
-        assert (it.firmware.heat["T"][1], it.firmware.heat["B"][1]) == (210, 60)
+    async with rig(tmp_path, Card, safety={"idle_heat_min": 0.2}) as host:
+        await host.sleep(120)
+        assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (210, 60)
 
 
 async def test_a_printer_that_notifies_without_an_end_does_not_fill_the_log(tmp_path):
@@ -430,7 +434,7 @@ async def test_a_printer_that_notifies_without_an_end_does_not_fill_the_log(tmp_
         def on(self, number, command, raw):
             return (*[f"//action:notification {n}" for n in range(300)], "ok") if command == "G1 X20" else None
 
-    async with rig(tmp_path, Notifies) as it:
-        await it.print(SQUARE)
-        await it.ended(S.COMPLETED)
-        assert 0 < len(it.said("printer.action")) <= 20
+    async with rig(tmp_path, Notifies) as host:
+        await host.print(SQUARE)
+        await host.expect_end(S.COMPLETED)
+        assert 0 < len(host.log_entries("printer.action")) <= 20

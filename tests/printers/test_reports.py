@@ -5,42 +5,31 @@ import re
 import pytest
 
 from daemon.bridge.words import JobState as S
-from support.fake_firmware import MARLIN, FakeFirmware, cap, rig
+from support.fake_firmware import MARLIN, FakeFirmware, cap, lines, rig
 from support.fake_printers import Repetier
 
 MOVES = [f"G1 X{n}" for n in range(100)]
 SOON = {"heat_report_s": 8.0}
 
 
-def lines(commands):
-    return "".join(f"{command}\n" for command in commands)
-
-
-def moves_of(firmware):
-    return [command for command in firmware.done if re.match(r"G1 X\d+$", command)]
-
-
 class Wire(FakeFirmware):
     """A board with the receive buffer of an AVR: a host that runs ahead of it loses lines."""
 
     rx_size = 128
-    seconds = 0.02
-
-    def on(self, number, command, raw):
-        return (self.seconds, "ok") if command.startswith("G1") else None
+    move_seconds = 0.02
 
 
 async def prints(tmp_path, firmware, before=(), within=120.0, moves=MOVES):
     """Print these moves and see that each was made, once; return the rig's log and how long it took."""
-    async with rig(tmp_path, firmware, job=SOON) as it:
-        await it.print(lines(before) + lines(moves))
-        began = it.now
-        await it.ended(S.COMPLETED, within=within)
-        took = it.now - began
-        await it.sleep(1)  # an ok too many may be that of the last M400: the end is told early then
-        assert moves_of(it.firmware) == moves
-        it.firmware.at_the_end = {heater: it.firmware.read(heater)[0] for heater in it.firmware.heat}
-        return it, took
+    async with rig(tmp_path, firmware, job=SOON) as host:
+        await host.print(lines(before) + lines(moves))
+        began = host.now
+        await host.expect_end(S.COMPLETED, within=within)
+        took = host.now - began
+        await host.sleep(1)  # an ok too many may be that of the last M400: the end is told early then
+        assert host.firmware.moves == moves
+        host.firmware.at_the_end = {heater: host.firmware.read(heater)[0] for heater in host.firmware.heat}
+        return host, took
 
 
 # -- resends --
@@ -70,7 +59,7 @@ async def test_a_line_is_asked_for_in_many_ways(tmp_path, way, times):
     class Asks(Wire):
         hits = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if re.search(r"G1 X[357]0\*", raw) and self.hits < times:
                 self.hits += 1
                 self._rx.clear()
@@ -88,7 +77,7 @@ async def test_a_head_that_was_cut_off_is_refused_without_a_request(tmp_path):
     class Cuts(Wire):
         hits = 0
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if "G1 X30*" in raw and not self.hits:
                 self.hits += 1
                 self.say(f"Error:No Line Number with checksum, Last Line: {self.last}")
@@ -108,7 +97,7 @@ async def test_a_line_that_was_acknowledged_is_asked_for_again(tmp_path, back):
                 self.hits += 1
                 self.last = number - back
                 for _ in range(back):
-                    self.done.pop()
+                    self.executed.pop()
                 self._queue.clear()
                 self._rx.clear()
                 return (
@@ -127,7 +116,7 @@ async def test_a_line_that_was_acknowledged_is_asked_for_again(tmp_path, back):
 @pytest.mark.parametrize("every", [3.0, 10.0])
 async def test_oks_that_nobody_asked_for_do_not_make_the_host_run_ahead_for_good(tmp_path, every):
     class Chatty(Wire):
-        seconds = 0.1
+        move_seconds = 0.1
 
         def boot(self):
             super().boot()
@@ -138,7 +127,7 @@ async def test_oks_that_nobody_asked_for_do_not_make_the_host_run_ahead_for_good
 
 async def test_an_autotune_says_ok_with_each_temperature(tmp_path):
     class Tunes(Wire):
-        seconds = 0.05
+        move_seconds = 0.05
 
         def on(self, number, command, raw):
             if command.startswith("M303"):
@@ -149,8 +138,8 @@ async def test_an_autotune_says_ok_with_each_temperature(tmp_path):
                 )
             return super().on(number, command, raw)
 
-    it, _ = await prints(tmp_path, Tunes, before=["M303 E0 S200 C8"], within=300)
-    assert it.firmware.done.index("M303 E0 S200 C8") < it.firmware.done.index("G1 X0")
+    host, _ = await prints(tmp_path, Tunes, before=["M303 E0 S200 C8"], within=300)
+    assert host.firmware.executed.index("M303 E0 S200 C8") < host.firmware.executed.index("G1 X0")
 
 
 async def test_an_empty_unknown_command_and_its_ok_after_line_noise(tmp_path):
@@ -173,8 +162,8 @@ async def test_a_printer_that_says_wait_while_it_works(tmp_path, word):
                 return (*[1.0, word] * 40, "ok")
             return super().on(number, command, raw)
 
-    it, _ = await prints(tmp_path, Waits, before=["G28", "G29"], within=300)
-    assert [c for c in it.firmware.job if c.startswith("G2")] == ["G28", "G29"]
+    host, _ = await prints(tmp_path, Waits, before=["G28", "G29"], within=300)
+    assert [c for c in host.firmware.job_commands if c.startswith("G2")] == ["G28", "G29"]
 
 
 async def test_oks_with_numbers_that_come_twice_and_out_of_order(tmp_path):
@@ -183,12 +172,12 @@ async def test_oks_with_numbers_that_come_twice_and_out_of_order(tmp_path):
 
         def on(self, number, command, raw):
             if number and command.startswith("G1"):
-                told = f"ok N{number} P1 B{self.queue_size - len(self._queue)}"
+                ok = f"ok N{number} P1 B{self.queue_size - len(self._queue)}"
                 if number % 20 == 0:
-                    return 0.02, f"ok N{number} P1", told
+                    return 0.02, f"ok N{number} P1", ok
                 if number % 33 == 0:
-                    return 0.02, f"Error:checksum mismat{number} P1 B15", told
-                return 0.02, told
+                    return 0.02, f"Error:checksum mismat{number} P1 B15", ok
+                return 0.02, ok
             return None
 
     await prints(tmp_path, Numbers)
@@ -221,13 +210,13 @@ async def test_what_a_file_has_the_printer_say_is_not_taken_for_the_printer_s_ow
             return super().on(number, command, raw)
 
     moves = [*MOVES[:50], *MOVES[50:]]
-    async with rig(tmp_path, Says, job=SOON) as it:
-        await it.print(lines(moves[:50]) + f"M118 {text}\n" + lines(moves[50:]))
-        await it.end(within=60)
+    async with rig(tmp_path, Says, job=SOON) as host:
+        await host.print(lines(moves[:50]) + f"M118 {text}\n" + lines(moves[50:]))
+        await host.wait_for_end(within=60)
         if text == "//action:cancel":  # somebody has written it to have just that
             return
-        assert it.state is S.COMPLETED, await it.error()
-        assert moves_of(it.firmware) == moves
+        assert host.state is S.COMPLETED, await host.error()
+        assert host.firmware.moves == moves
 
 
 @pytest.mark.parametrize(
@@ -240,12 +229,12 @@ async def test_names_on_the_card_are_names(tmp_path, name):
                 return "Begin file list", name, f"{name} 1024", name.lower(), "End file list", "ok"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Card) as it:
-        await it.print(lines(MOVES))
-        await it.sleep(0.3)
-        await it.gcode("M20")
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Card) as host:
+        await host.print(lines(MOVES))
+        await host.sleep(0.3)
+        await host.gcode("M20")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.moves == MOVES
 
 
 @pytest.mark.parametrize(
@@ -286,8 +275,10 @@ async def test_what_is_said_in_between_changes_nothing(tmp_path, noise):
 @pytest.mark.parametrize(("eol", "nul"), [("\r\n", ""), ("\n\r", ""), ("\r\r\n", ""), ("\n", "\0"), ("\n\n", "")])
 async def test_lines_end_in_many_ways(tmp_path, eol, nul):
     class Ends(Wire):
-        def say(self, *said):
-            super().say(*(each if isinstance(each, bytes) else f"{nul}{each}{eol}".encode("latin-1") for each in said))
+        def say(self, *log_entries):
+            super().say(
+                *(each if isinstance(each, bytes) else f"{nul}{each}{eol}".encode("latin-1") for each in log_entries)
+            )
 
     _, took = await prints(tmp_path, Ends)
     assert took < 6
@@ -328,11 +319,9 @@ async def test_a_printer_that_does_not_answer_m110_is_connected_to(tmp_path):
         def on(self, number, command, raw):
             return () if command.startswith("M110") else super().on(number, command, raw)
 
-    async with rig(tmp_path, Mute, printer={"connect": False}) as it:
-        await it.until(lambda: it.ready, 60)
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Mute, printer={"connect": False}) as host:
+        await host.until(lambda: host.ready, 60)
+        await host.print_moves(MOVES)
 
 
 async def test_a_board_that_boots_twice_is_connected_to(tmp_path):
@@ -345,12 +334,10 @@ async def test_a_board_that_boots_twice_is_connected_to(tmp_path):
             if self.boots == 1:
                 self.later(1.0, self.boot)
 
-    async with rig(tmp_path, Twice) as it:
-        await it.sleep(10)
-        await it.until(lambda: it.ready)
-        await it.print(lines(MOVES))
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Twice) as host:
+        await host.sleep(10)
+        await host.until(lambda: host.ready)
+        await host.print_moves(MOVES)
 
 
 # -- heat --
@@ -371,8 +358,8 @@ async def test_odd_temperatures_do_not_end_a_print(tmp_path, form):
         def report(self):
             return form.format(*self.read("T"), *self.read("B"))
 
-    it, _ = await prints(tmp_path, Odd, before=["M140 S60", "M104 S200", "M109 S200"], within=400)
-    assert it.firmware.at_the_end["T"] > 190
+    host, _ = await prints(tmp_path, Odd, before=["M140 S60", "M104 S200", "M109 S200"], within=400)
+    assert host.firmware.at_the_end["T"] > 190
 
 
 async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
@@ -384,9 +371,9 @@ async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
             good = super().report()
             return ["T:213.9 /:./T4./5.0 @: B@:53", "T:5. /5.0 B:", good, good[:7], f"T:2{good}", good][self.n % 6]
 
-    it, _ = await prints(tmp_path, Garbles, before=["M104 S200", "M109 S200", "M190 S50"], within=200)
-    assert it.firmware.at_the_end["T"] > 190
-    assert it.firmware.at_the_end["B"] > 40
+    host, _ = await prints(tmp_path, Garbles, before=["M104 S200", "M109 S200", "M190 S50"], within=200)
+    assert host.firmware.at_the_end["T"] > 190
+    assert host.firmware.at_the_end["B"] > 40
 
 
 @pytest.mark.parametrize("seconds", [500])
@@ -395,62 +382,61 @@ async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
 )
 async def test_a_long_command_without_a_word_is_waited_for(tmp_path, seconds, command):
     class Silent(Wire):
-        def on(self, number, told, raw):
-            if told == command and self.done.count(told) == 1:
+        def on(self, number, text, raw):
+            if text == command and self.executed.count(text) == 1:
                 return float(seconds), "ok"
-            return super().on(number, told, raw)
+            return super().on(number, text, raw)
 
-    it, _ = await prints(tmp_path, Silent, before=["M140 S60", command], within=seconds + 300)
-    assert it.firmware.opened == 1
+    host, _ = await prints(tmp_path, Silent, before=["M140 S60", command], within=seconds + 300)
+    assert host.firmware.open_count == 1
 
 
 # -- pauses --
 
 
 @pytest.mark.parametrize(
-    "told", ["//action:paused filament_runout 0", "//action:pause filament_runout", "RequestPause:No filament"]
+    "notice", ["//action:paused filament_runout 0", "//action:pause filament_runout", "RequestPause:No filament"]
 )
-async def test_a_pause_for_filament_is_one(tmp_path, told):
-    board = Repetier if told.startswith("Request") else Wire
+async def test_a_pause_for_filament_is_one(tmp_path, notice):
+    board = Repetier if notice.startswith("Request") else Wire
 
     class Runs(board):
+        move_seconds = 0.1
         out = False
 
         def on(self, number, command, raw):
             if command == "G1 X30" and not self.out:
                 self.out = True
-                self.say(told)
-            if command.startswith("G1"):
-                return (0.1,) if self.ok_at_receipt else (0.1, "ok")
+                self.say(notice)
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Runs) as it:
-        await it.print(lines(MOVES))
-        await it.reach(S.PAUSED)
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Runs) as host:
+        await host.print(lines(MOVES))
+        await host.reach(S.PAUSED)
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.moves == MOVES
 
 
 async def test_lines_behind_a_pause_of_the_printer_do_not_go_out(tmp_path):
     """A file's M601: what stands in the queue already is made by the printer, but no more is to follow."""
 
     class Pauses(Wire):
-        seconds = 0.1
+        move_seconds = 0.1
 
         def on(self, number, command, raw):
             if command.startswith("M601"):
                 return "ok", "// action:paused"
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Pauses) as it:
-        await it.print(lines([*MOVES[:20], "M601", *MOVES[20:]]))
-        await it.reach(S.PAUSED)
-        await it.sleep(60)
-        assert len(moves_of(it.firmware)) <= 20 + 5
-        await it.job("pause", "resume")
-        await it.ended(S.COMPLETED)
-        assert moves_of(it.firmware) == MOVES
+    async with rig(tmp_path, Pauses) as host:
+        await host.print(lines([*MOVES[:20], "M601", *MOVES[20:]]))
+        await host.reach(S.PAUSED)
+        await host.sleep(60)
+        assert len(host.firmware.moves) <= 20 + 5
+        await host.command_job("pause", "resume")
+        await host.expect_end(S.COMPLETED)
+        assert host.firmware.moves == MOVES
 
 
 async def test_a_printer_that_is_stopped_for_want_of_moves_says_so_and_is_found_again(tmp_path):
@@ -466,8 +452,8 @@ async def test_a_printer_that_is_stopped_for_want_of_moves_says_so_and_is_found_
                 return ()
             return super().on(number, command, raw)
 
-    async with rig(tmp_path, Idle) as it:
-        await it.print(lines([*MOVES[:10], "G4 S2", *MOVES[10:]]))
-        await it.ended(S.FAILED)
-        assert "inactive" in await it.error()
-        await it.until(lambda: it.ready, 60)
+    async with rig(tmp_path, Idle) as host:
+        await host.print(lines([*MOVES[:10], "G4 S2", *MOVES[10:]]))
+        await host.expect_end(S.FAILED)
+        assert "inactive" in await host.error()
+        await host.until(lambda: host.ready, 60)

@@ -16,6 +16,7 @@ MOVES = [f"G1 X{n}" for n in range(120)]
 class Stalls(FakeFirmware):
     """Says that it is busy, so that the host takes a silence of 10 s for one; bytes stand still while `stalled`."""
 
+    move_seconds = 0.1
     resets = False
     m115 = (MARLIN, *cap(AUTOREPORT_TEMP=0, EMERGENCY_PARSER=0))
     answers_new_lines = False  # somebody takes a new connection meanwhile, and stalls as well
@@ -28,7 +29,7 @@ class Stalls(FakeFirmware):
     def on(self, number, command, raw):
         if command == "G28":
             return "echo:busy: processing", "ok"
-        return (0.1, "ok") if command.startswith("G1") else None
+        return None
 
     def receive(self, data):
         if self.stalled:
@@ -38,7 +39,7 @@ class Stalls(FakeFirmware):
 
     def _deliver(self, data):
         if self.stalled:
-            self._kept += data
+            self._unread += data
         else:
             super()._deliver(data)
 
@@ -58,28 +59,28 @@ class Stalls(FakeFirmware):
 @pytest.mark.parametrize("seconds", [8, 50, 75])
 @pytest.mark.parametrize("new_line", [False, True])
 async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds, new_line):
-    async with rig(tmp_path, Stalls) as it:
-        it.firmware.answers_new_lines = new_line
-        await it.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
-        await it.until(lambda: it.firmware.arrived("G1 X40"))
-        it.firmware.stalled = True
-        await it.sleep(seconds)
-        it.firmware.flow()
-        await it.ended(S.COMPLETED, within=180)
-        assert [each for each in it.firmware.job if each.startswith("G1")] == MOVES
-        assert "M104 S0" not in it.firmware.done, "nothing made it cold in between"
+    async with rig(tmp_path, Stalls) as host:
+        host.firmware.answers_new_lines = new_line
+        await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
+        await host.until(lambda: host.firmware.arrival_times("G1 X40"))
+        host.firmware.stalled = True
+        await host.sleep(seconds)
+        host.firmware.flow()
+        await host.expect_end(S.COMPLETED, within=180)
+        assert [each for each in host.firmware.job_commands if each.startswith("G1")] == MOVES
+        assert "M104 S0" not in host.firmware.executed, "nothing made it cold in between"
 
 
 async def test_one_that_never_comes_back_ends_the_print_and_it_is_made_cold_when_it_is_there(tmp_path):
-    async with rig(tmp_path, Stalls) as it:
-        await it.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
-        await it.until(lambda: it.firmware.arrived("G1 X40"))
-        it.firmware.stalled = True
-        await it.until(lambda: it.state.ended, 200)
-        assert it.state is not S.COMPLETED
-        assert it.firmware.read("T")[1] == 200
-        it.firmware.flow()
-        await it.until(lambda: it.firmware.read("T")[1] == 0, 30)
+    async with rig(tmp_path, Stalls) as host:
+        await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
+        await host.until(lambda: host.firmware.arrival_times("G1 X40"))
+        host.firmware.stalled = True
+        await host.until(lambda: host.state.ended, 200)
+        assert host.state is not S.COMPLETED
+        assert host.firmware.read("T")[1] == 200
+        host.firmware.flow()
+        await host.until(lambda: host.firmware.read("T")[1] == 0, 30)
 
 
 async def test_requests_that_repetier_repeats_while_lines_are_late_are_one(tmp_path):
@@ -96,18 +97,18 @@ async def test_requests_that_repetier_repeats_while_lines_are_late_are_one(tmp_p
             self.due = max(self.now + self.late, self.due + 1e-6)
             self.loop.call_at(self.due, self._take, data)
 
-        def arriving(self, raw):
+        def transfer(self, raw):
             if " G1 X40*" not in raw or self.late:
                 return raw
             self.late = 0.9
             self.later(3.0, lambda: setattr(self, "late", 1e-6))
             return raw.replace("X4", "X5")
 
-    async with rig(tmp_path, Asks) as it:
-        await it.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
-        await it.ended(S.COMPLETED, within=300)
-        assert [each for each in it.firmware.job if each.startswith("G1")] == MOVES
-        assert len(it.firmware.arrived("G1")) < 2 * len(MOVES)
+    async with rig(tmp_path, Asks) as host:
+        await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
+        await host.expect_end(S.COMPLETED, within=300)
+        assert [each for each in host.firmware.job_commands if each.startswith("G1")] == MOVES
+        assert len(host.firmware.arrival_times("G1")) < 2 * len(MOVES)
 
 
 async def test_the_fake_repetier_skips_what_it_has_as_the_real_one_does():
@@ -115,6 +116,6 @@ async def test_the_fake_repetier_skips_what_it_has_as_the_real_one_does():
     board.boot()
     board.receive(b"".join(frame(number, b"G1 X1") for number in (1, 2, 3, 2, 4, 9000)))
     await asyncio.sleep(0)
-    said = [text for _, way, text in board.wire if way == "<"][len(board.banner) :]
-    assert said[:6] == ["ok 1", "ok 2", "ok 3", "skip 2", "ok", "ok 4"]
-    assert said[6:] == ["Error:Wrong checksum", "", "Resend:5", "ok"], "a number of nowhere is asked about"
+    log_entries = [text for _, way, text in board.wire if way == "<"][len(board.banner) :]
+    assert log_entries[:6] == ["ok 1", "ok 2", "ok 3", "skip 2", "ok", "ok 4"]
+    assert log_entries[6:] == ["Error:Wrong checksum", "", "Resend:5", "ok"], "a number of nowhere is asked about"

@@ -11,44 +11,42 @@ LONG = "".join(f"G1 X{n % 100} Y{n % 50} E{n}\n" for n in range(400))
 
 
 class Slow(FakeFirmware):
+    move_seconds = 0.1
     resets = False
-
-    def on(self, number, command, raw):
-        return (0.1, "ok") if command.startswith("G1") else None
 
 
 async def test_while_a_print_waits_for_its_line_the_stop_waits_for_it_too(tmp_path):
-    async with rig(tmp_path, Slow) as it:
-        await it.print("M104 S200\n" + LONG)
-        await it.sleep(3)
-        it.firmware.unplug()
-        await it.reach(S.REATTACHING)
-        answer = await it.gcode("M112")
+    async with rig(tmp_path, Slow) as host:
+        await host.print("M104 S200\n" + LONG)
+        await host.sleep(3)
+        host.firmware.unplug()
+        await host.reach(S.REATTACHING)
+        answer = await host.gcode("M112")
         assert answer.status == 204, answer.body
-        await it.until(lambda: it.state.ended, 5)
-        assert "emergency stop" in await it.error()
-        await it.sleep(4)
-        began = it.now
-        it.firmware.plug()
-        await it.until(lambda: it.firmware.arrived("M112", began), 2)
-        await it.sleep(5)
-        assert it.said("the printer has stopped")
-        assert not it.firmware.arrived("G1", began)
+        await host.until(lambda: host.state.ended, 5)
+        assert "emergency stop" in await host.error()
+        await host.sleep(4)
+        began = host.now
+        host.firmware.plug()
+        await host.until(lambda: host.firmware.arrival_times("M112", began), 2)
+        await host.sleep(5)
+        assert host.log_entries("the printer has stopped")
+        assert not host.firmware.arrival_times("G1", began)
 
 
 async def test_a_line_that_does_not_come_back_is_told_and_tried_on(tmp_path):
-    async with rig(tmp_path, Slow) as it:
-        await it.sleep(1)
-        it.firmware.unplug()
-        await it.until(lambda: not it.ready)
-        assert (await it.gcode("M112")).status == 204
-        await it.sleep(15)
-        assert it.said("CUT THE PRINTER'S POWER")
-        began = it.now
-        it.firmware.plug()
-        await it.until(lambda: it.firmware.arrived("M112", began), 10)
-        await it.sleep(60)
-        assert not it.ready, "who has stopped it connects again"
+    async with rig(tmp_path, Slow) as host:
+        await host.sleep(1)
+        host.firmware.unplug()
+        await host.until(lambda: not host.ready)
+        assert (await host.gcode("M112")).status == 204
+        await host.sleep(15)
+        assert host.log_entries("CUT THE PRINTER'S POWER")
+        began = host.now
+        host.firmware.plug()
+        await host.until(lambda: host.firmware.arrival_times("M112", began), 10)
+        await host.sleep(60)
+        assert not host.ready, "who has stopped it connects again"
 
 
 async def test_a_stop_that_was_not_confirmed_can_be_said_again(tmp_path):
@@ -58,28 +56,28 @@ async def test_a_stop_that_was_not_confirmed_can_be_said_again(tmp_path):
         def on(self, number, command, raw):
             return (1e6,) if command == "G4 S1" else None
 
-    async with rig(tmp_path, Deaf) as it:
-        await it.gcode("G4 S1")
-        await it.gcode("M112")
-        await it.sleep(1)
-        before = len(it.firmware.arrived("M112"))
-        pulses = it.firmware.dtr_pulses
-        assert (await it.gcode("M112")).status == 204
-        await it.sleep(0.05)
-        assert len(it.firmware.arrived("M112")) == before + 2
-        assert it.firmware.dtr_pulses > pulses
-        await it.sleep(20)
-        began = it.now
-        assert (await it.gcode("M112")).status == 204
-        await it.until(lambda: it.firmware.arrived("M112", began), 2)
+    async with rig(tmp_path, Deaf) as host:
+        await host.gcode("G4 S1")
+        await host.gcode("M112")
+        await host.sleep(1)
+        before = len(host.firmware.arrival_times("M112"))
+        pulses = host.firmware.dtr_pulses
+        assert (await host.gcode("M112")).status == 204
+        await host.sleep(0.05)
+        assert len(host.firmware.arrival_times("M112")) == before + 2
+        assert host.firmware.dtr_pulses > pulses
+        await host.sleep(20)
+        began = host.now
+        assert (await host.gcode("M112")).status == 204
+        await host.until(lambda: host.firmware.arrival_times("M112", began), 2)
 
 
 async def test_there_is_nothing_to_stop_where_nobody_is_connected(tmp_path):
-    async with rig(tmp_path, Slow) as it:
-        await it.sleep(1)
-        await it.api.service.connection.disconnect()
-        assert (await it.gcode("M112")).status == 409
-        assert not it.firmware.arrived("M112")
+    async with rig(tmp_path, Slow) as host:
+        await host.sleep(1)
+        await host.api.service.connection.disconnect()
+        assert (await host.gcode("M112")).status == 409
+        assert not host.firmware.arrival_times("M112")
 
 
 @pytest.mark.parametrize("resets", [True, False])
@@ -89,20 +87,20 @@ async def test_a_board_that_has_halted_is_there_again_when_it_answers(tmp_path, 
             return None
 
     Board.resets = resets
-    async with rig(tmp_path, Board) as it:
-        await it.sleep(2)
-        it.firmware.halt("Error:Thermal Runaway, system stopped! Heater_ID: 0", KILLED)
-        await it.until(lambda: not it.ready)
-        assert "Thermal Runaway" in await it.error()
+    async with rig(tmp_path, Board) as host:
+        await host.sleep(2)
+        host.firmware.halt("Error:Thermal Runaway, system stopped! Heater_ID: 0", KILLED)
+        await host.until(lambda: not host.ready)
+        assert "Thermal Runaway" in await host.error()
         if not resets:
-            await it.sleep(90)
-            assert it.api.service.connection.state is not C.READY
-            assert "Thermal Runaway" in await it.error(), "that it has halted goes before its not answering"
-            it.firmware.boot()  # somebody presses its button
-        await it.until(lambda: it.ready, 70)
-        told = await it.told()
-        assert (told["state"], told.get("error")) == ("Operational", None)
-        assert (await it.api.get("/api/printer/error")).json["error"] == ""
+            await host.sleep(90)
+            assert host.api.service.connection.state is not C.READY
+            assert "Thermal Runaway" in await host.error(), "that it has halted goes before its not answering"
+            host.firmware.boot()  # somebody presses its button
+        await host.until(lambda: host.ready, 70)
+        status = await host.job_status()
+        assert (status["state"], status.get("error")) == ("Operational", None)
+        assert (await host.api.get("/api/printer/error")).json["error"] == ""
 
 
 @pytest.mark.parametrize("board", [Klipper, Smoothie])
@@ -117,17 +115,17 @@ async def test_a_firmware_that_has_halted_before_is_not_taken_for_ready(tmp_path
             else:
                 self.stop()
 
-    async with rig(tmp_path, Halted, printer={"connect": False}) as it:
+    async with rig(tmp_path, Halted, printer={"connect": False}) as host:
         seen = set()
         for _ in range(600):
-            await it.sleep(0.1)
-            seen.add(it.api.service.connection.state)
+            await host.sleep(0.1)
+            seen.add(host.api.service.connection.state)
         assert C.READY not in seen
-        assert await it.error()
-        it.firmware.shut = None
-        it.firmware.halted = False
-        await it.until(lambda: it.ready, 40)
-        assert not await it.error()
+        assert await host.error()
+        host.firmware.shutdown_reason = None
+        host.firmware.halted = False
+        await host.until(lambda: host.ready, 40)
+        assert not await host.error()
 
 
 async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path):
@@ -136,13 +134,13 @@ async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path)
             super().__init__()
             self.plugged = False
 
-    async with rig(tmp_path, Away, printer={"connect": False}) as it:
-        await it.sleep(3)
-        assert (await it.gcode("M112")).status == 204
-        await it.sleep(3)
-        began = it.now
-        it.firmware.plug()
-        await it.until(lambda: it.firmware.arrived("M112", began), 2)
+    async with rig(tmp_path, Away, printer={"connect": False}) as host:
+        await host.sleep(3)
+        assert (await host.gcode("M112")).status == 204
+        await host.sleep(3)
+        began = host.now
+        host.firmware.plug()
+        await host.until(lambda: host.firmware.arrival_times("M112", began), 2)
 
 
 class HaltedKlipper(Klipper):
@@ -173,7 +171,7 @@ async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it
         refused = await it.gcode(board.revival, "G28")
         assert refused.status == 400
         if by == "connect":
-            assert (await it.api.post("/api/connection", {"command": "connect"})).status == 204
+            assert (await host.api.post("/api/connection", {"command": "connect"})).status == 204
         else:
             assert (await it.gcode(board.revival)).status == 204
         await it.until(lambda: it.ready, 20)
@@ -183,31 +181,31 @@ async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it
 
 
 async def test_who_has_stopped_a_printer_revives_it_by_connecting(tmp_path):
-    async with rig(tmp_path, HaltedKlipper) as it:
-        await it.gcode("M112")
-        await it.sleep(60)
-        assert not it.ready
-        assert not it.firmware.arrived("FIRMWARE_RESTART")
-        await it.api.post("/api/connection", {"command": "connect"})
-        await it.until(lambda: it.ready, 20)
+    async with rig(tmp_path, HaltedKlipper) as host:
+        await host.gcode("M112")
+        await host.sleep(60)
+        assert not host.ready
+        assert not host.firmware.arrival_times("FIRMWARE_RESTART")
+        await host.api.post("/api/connection", {"command": "connect"})
+        await host.until(lambda: host.ready, 20)
 
 
 async def test_what_cannot_be_revived_says_so_again(tmp_path):
     class Broken(HaltedKlipper):
         def on(self, number, command, raw):
-            why = self.shut
+            why = self.shutdown_reason
             answer = super().on(number, command, raw)
-            self.shut = why  # its configuration has an error
+            self.shutdown_reason = why  # its configuration has an error
             return answer
 
-    async with rig(tmp_path, Broken) as it:
-        it.firmware.stop("Option 'x' is not valid")
-        await it.until(lambda: not it.ready, 20)
-        await it.api.post("/api/connection", {"command": "connect"})
-        await it.sleep(50)
-        assert not it.ready
-        assert "Option 'x' is not valid; to go on, send FIRMWARE_RESTART" in await it.error()
-        assert len(it.firmware.arrived("FIRMWARE_RESTART")) == 1
+    async with rig(tmp_path, Broken) as host:
+        host.firmware.stop("Option 'x' is not valid")
+        await host.until(lambda: not host.ready, 20)
+        await host.api.post("/api/connection", {"command": "connect"})
+        await host.sleep(50)
+        assert not host.ready
+        assert "Option 'x' is not valid; to go on, send FIRMWARE_RESTART" in await host.error()
+        assert len(host.firmware.arrival_times("FIRMWARE_RESTART")) == 1
 
 
 async def test_a_board_that_stays_stopped_when_it_is_opened_is_revived_too(tmp_path):
@@ -223,15 +221,15 @@ async def test_a_board_that_stays_stopped_when_it_is_opened_is_revived_too(tmp_p
                 return "Error:Printer stopped due to errors. Fix the error and use M999 to restart.", "ok"
             return None
 
-    async with rig(tmp_path, Stopped) as it:
-        it.firmware.stopped = True
-        await it.gcode("G1 X1")
-        await it.until(lambda: not it.ready)
-        await it.sleep(1)
-        await it.api.post("/api/connection", {"command": "connect"})
-        await it.sleep(10)
-        assert it.ready
-        assert len(it.firmware.arrived("M999")) == 1
-        await it.gcode("G1 X1")
-        await it.sleep(5)
-        assert it.ready
+    async with rig(tmp_path, Stopped) as host:
+        host.firmware.stopped = True
+        await host.gcode("G1 X1")
+        await host.until(lambda: not host.ready)
+        await host.sleep(1)
+        await host.api.post("/api/connection", {"command": "connect"})
+        await host.sleep(10)
+        assert host.ready
+        assert len(host.firmware.arrival_times("M999")) == 1
+        await host.gcode("G1 X1")
+        await host.sleep(5)
+        assert host.ready

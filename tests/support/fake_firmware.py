@@ -1,14 +1,14 @@
-"""A firmware that says what a test tells it to, on the loop's clock, and the whole service in memory on top of it.
+"""A scripted firmware on the loop's clock, and the whole service in memory on top of it.
 
-It shares nothing with the simulated printer but bytes, and knows none of the host's tables of firmwares: a mistake in
-the host's picture of a printer cannot hide in it. Behind the line there is a receive buffer, then a queue of commands
-that are numbered and checked as Marlin does it, then one command at a time that is carried out in steps.
+It has no code in common with the simulated printer, and knows none of the host's tables of firmwares: a mistake in the
+host's picture of a printer cannot hide in it. Bytes go into a receive buffer; lines are read from it, and their numbers
+and checksums checked as Marlin does; commands wait in a queue, and are executed one at a time, in steps.
 
     class Slow(FakeFirmware):
         def on(self, number, command, raw):
             if command.startswith("G1"):
-                return 0.05, "ok"  # a number is a time in which it does that and nothing else
-            return None  # as ever
+                return 0.05, "ok"  # a number is the seconds that a step takes
+            return None  # as Marlin does
 """
 
 import asyncio
@@ -35,9 +35,11 @@ Step = str | bytes | float
 Steps = Iterable[Step]
 
 MARLIN = "FIRMWARE_NAME:Marlin 2.0.9 SOURCE_CODE_URL:x PROTOCOL_VERSION:1.0 MACHINE_TYPE:X EXTRUDER_COUNT:1 UUID:1"
+SQUARE = "G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\n"
+"""A file."""
 KILLED = "Error:Printer halted. kill() called!"
-HOST = ("M110", "M115", "M155", "M113", "M105", "M85", "M27", "STATUS", "SET_IDLE_TIMEOUT")
-"""What the connection says by itself; a test that counts commands leaves it out."""
+HOST_COMMANDS = ("M110", "M115", "M155", "M113", "M105", "M85", "M27", "STATUS", "SET_IDLE_TIMEOUT")
+"""What the host sends of its own accord: no part of a job."""
 
 
 def cap(**values: int) -> list[str]:
@@ -45,13 +47,18 @@ def cap(**values: int) -> list[str]:
     return [f"Cap:{name}:{value}" for name, value in values.items()]
 
 
+def lines(commands: Iterable[str]) -> str:
+    """Return a file of these commands."""
+    return "".join(f"{command}\n" for command in commands)
+
+
 def xor_of(text: str) -> int:
     return functools.reduce(lambda a, b: a ^ b, text.encode("latin-1", "replace"), 0)
 
 
 @dataclass(frozen=True, slots=True)
-class RecentLines:
-    """A line that arrived at the board, whether or not it is read yet."""
+class Arrival:
+    """A line that has arrived at the board, whether or not it was read yet."""
 
     at: float
     raw: str
@@ -65,12 +72,13 @@ class FakeFirmware:
     m115: Iterable[str] = (MARLIN, *cap(AUTOREPORT_TEMP=0, EMERGENCY_PARSER=0))
     numbered = True  # numbers and checksums are enforced
     resets = True  # opening the port, and DTR, reset the board
-    queue_size = 4  # commands that are read ahead of the one that is carried out
+    queue_size = 4  # commands that are read ahead of the one being executed
     ok_at_receipt = False  # ok comes when a command is queued
     rx_size: int | None = None  # bytes of the receive buffer; what does not fit is lost
-    max_line: int | None = 95  # the rest of a line is cut without a word
-    emergency_parser = False  # M108, M112 and M410 are heard at receipt
-    latency = 0.0  # s that bytes take, each way
+    max_line: int | None = 95  # bytes; the rest of a line is cut off silently
+    emergency_parser = False  # M108, M112 and M410 take effect at receipt
+    latency = 0.0  # s, each way
+    move_seconds = 0.0  # s that each G1 takes
     eol = "\n"
     ambient = 22.0
     heat_rate = 400.0  # °C per s
@@ -79,98 +87,98 @@ class FakeFirmware:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.wire: list[tuple[float, str, str]] = []
-        self.heard: list[RecentLines] = []
-        self.done: list[str] = []  # commands that were carried out, in order
-        self.done_at: list[float] = []
+        self.arrivals: list[Arrival] = []
+        self.executed: list[str] = []  # commands, in order
+        self.executed_at: list[float] = []
         self.heat: dict[str, list[float]] = {"T": [self.ambient, 0.0], "B": [self.ambient, 0.0]}  # actual, target
         self.plugged = True
-        self.opened = 0
+        self.open_count = 0
         self.dtr_pulses = 0
-        self.dead = False  # hears nothing any more
+        self.killed = False  # halted: ignores everything until a reset
         self.last = 0
         self._heat_at = self.loop.time()
         self._timers: list[asyncio.TimerHandle] = []
         self._on_data: Callable[[bytes], None] | None = None
         self._on_lost: Callable[[Exception], None] | None = None
-        self._kept = bytearray()  # said while nobody listens
-        self._arriving = bytearray()  # the last line on the wire, not complete yet
+        self._unread = bytearray()  # written while the port was closed
+        self._partial = bytearray()  # the incomplete last line on the wire
         self._rx = bytearray()
         self._to_host: deque[bytes] = deque()
         self._to_board: deque[bytes] = deque()
         self._queue: deque[tuple[int | None, str, str]] = deque()
         self._steps: Iterator[Step] | None = None
-        self._broken = False  # what it waits for is ended by M108
+        self._wait_broken = False  # M108 has ended the wait for heat
         if not self.resets:
             self.boot()
 
     # -- for tests to override --
 
     def on(self, number: int | None, command: str, raw: str) -> Steps | None:
-        """Return what it does about a command: texts that it says, seconds that it takes; None: as ever."""
+        """Return the steps of a command: texts to say, and seconds to take. None: as Marlin does."""
         return None
 
-    def arriving(self, raw: str) -> str | None:
-        """Return a line as it gets through to the board; None: not at all."""
+    def transfer(self, raw: str) -> str | None:
+        """Return a line as it reaches the board; None: it is lost."""
         return raw
 
     def boot(self) -> None:
-        """Begin anew, as after a reset."""
+        """Start as after a reset."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
         self._rx.clear()
         self._queue.clear()
-        self._steps, self.dead, self.last = None, False, 0
+        self._steps, self.killed, self.last = None, False, 0
         for heater in self.heat.values():
             heater[1] = 0.0
         self.say(*self.banner)
 
     def report(self) -> str:
-        """Return the temperatures as M105 tells them, without the ok."""
-        told = "T:{:.2f} /{:.2f}".format(*self.read("T"))
-        return told + (" B:{:.2f} /{:.2f}".format(*self.read("B")) if self.bed else "") + " @:0 B@:0"
+        """Return the temperatures of an M105, without the ok."""
+        hotend = "T:{:.2f} /{:.2f}".format(*self.read("T"))
+        return hotend + (" B:{:.2f} /{:.2f}".format(*self.read("B")) if self.bed else "") + " @:0 B@:0"
 
     def refuse(self, why: str) -> None:
-        """Ask for a line again."""
+        """Request a resend."""
         self.say(f"Error:{why}, Last Line: {self.last}", f"Resend: {self.last + 1}", "ok")
 
     def blank(self) -> None:
-        """Take an empty line."""
+        """Handle an empty line."""
 
     def set_target(self, heater: str, target: float) -> None:
         self.read(heater)
         self.heat[heater][1] = target
 
     def emergency(self, code: str) -> None:
-        """Act on what an emergency parser has found."""
+        """Act on a command that the emergency parser has found."""
         if code == "M112":
             self.halt(KILLED)
         elif code == "M108":
-            self._broken = True
+            self._wait_broken = True
         else:  # M410
             self._queue.clear()
 
-    # -- what a test may do with it --
+    # -- what tests do with it --
 
     @property
     def now(self) -> float:
         return self.loop.time()
 
     def say(self, *lines: str | bytes) -> None:
-        """Say lines now; bytes go as they are."""
+        """Send lines now; bytes go as they are."""
         for line in lines:
             data = line if isinstance(line, bytes) else (line + self.eol).encode("latin-1", "replace")
             self.wire.append((self.now, "<", data.decode("latin-1").rstrip("\r\n")))
             self._delayed(self._to_host, self._deliver, data)
 
     def later(self, seconds: float, *what: str | Callable[[], None]) -> None:
-        """Say something, or do it, after a time; a reset forgets it."""
+        """Say or do something after a time, unless there is a reset first."""
         for each in what:
             act = functools.partial(self.say, each) if isinstance(each, str) else each
             self._timers.append(self.loop.call_later(seconds, act))
 
     def every(self, seconds: float, act: Callable[[], None]) -> None:
-        """Do something again and again, until a reset."""
+        """Do something periodically, until a reset."""
 
         def again() -> None:
             act()
@@ -179,9 +187,9 @@ class FakeFirmware:
         self.later(seconds, again)
 
     def halt(self, *lines: str) -> None:
-        """Stop for good: nothing is heard or said any more until a reset."""
+        """Say the lines, and halt: everything is ignored until a reset."""
         self.say(*lines)
-        self.dead = True
+        self.killed = True
         self._queue.clear()
         self._steps = None
         for heater in self.heat.values():
@@ -208,30 +216,40 @@ class FakeFirmware:
         actual, target = self.heat[heater]
         return actual, target
 
-    def arrived(self, start: str, after: float = 0.0) -> list[float]:
-        """Return when commands that begin so came over the wire."""
-        return [each.at for each in self.heard if each.at >= after and each.command.startswith(start)]
+    def arrival_times(self, start: str, after: float = 0.0) -> list[float]:
+        """Return when commands with this beginning came over the wire."""
+        return [each.at for each in self.arrivals if each.at >= after and each.command.startswith(start)]
 
     @property
-    def job(self) -> list[str]:
-        """What was carried out, without the connection's own."""
-        return [command for command in self.done if not command.startswith(HOST)]
+    def job_commands(self) -> list[str]:
+        """The commands executed, without those of the host itself."""
+        return [command for command in self.executed if not command.startswith(HOST_COMMANDS)]
 
-    def dialogue(self, last: int = 40) -> str:
-        """Return the end of what went over the wire, for a failed assertion."""
-        return "\n".join(f"{at:9.3f} {who} {text}" for at, who, text in self.wire[-last:])
+    @property
+    def moves(self) -> list[str]:
+        """The moves executed in X."""
+        return [command for command in self.executed if command.startswith("G1 X")]
+
+    @property
+    def is_cold(self) -> bool:
+        """No heater has a target."""
+        return not any(target for _, target in self.heat.values())
+
+    def dialogue(self, count: int = 40) -> str:
+        """Return the last lines on the wire, for a failed assertion."""
+        return "\n".join(f"{at:9.3f} {who} {text}" for at, who, text in self.wire[-count:])
 
     # -- the line --
 
     def connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[Exception], None], *, reset: bool) -> None:
         if not self.plugged:
             raise NoSuchPort("there is no such port")
-        self.opened += 1
+        self.open_count += 1
         self._on_data, self._on_lost = on_data, on_lost
         if reset:
-            self._kept.clear()
+            self._unread.clear()
             self.boot()
-        elif self._kept:
+        elif self._unread:
             self._deliver(b"")
 
     def disconnect(self) -> None:
@@ -246,7 +264,7 @@ class FakeFirmware:
         self._delayed(self._to_board, self._take, data)
 
     def _delayed(self, way: deque[bytes], arrive: Callable[[bytes], None], data: bytes) -> None:
-        """Carry bytes; timers for the same moment fire in any order, bytes do not overtake each other."""
+        """Deliver bytes after the latency, in order: timers for the same moment fire in any order."""
         if self.latency:
             way.append(data)
             self.loop.call_later(self.latency, lambda: arrive(way.popleft()))
@@ -255,47 +273,47 @@ class FakeFirmware:
 
     def _deliver(self, data: bytes) -> None:
         if self._on_data is None:
-            self._kept += data
+            self._unread += data
             return
-        data, self._kept = bytes(self._kept) + data, bytearray()
+        data, self._unread = bytes(self._unread) + data, bytearray()
         self._on_data(data)
 
     def _take(self, data: bytes) -> None:
         if not self.plugged:
             return
-        self._note(data)
-        if self.emergency_parser and not self.dead:
+        self._record(data)
+        if self.emergency_parser and not self.killed:
             for line in data.decode("latin-1").split("\n"):
-                if found := re.search(r"\b(M112|M108|M410)\b", line):
-                    self.emergency(found[1])
-        if self.dead:
+                if match := re.search(r"\b(M112|M108|M410)\b", line):
+                    self.emergency(match[1])
+        if self.killed:
             return
         room = len(data) if self.rx_size is None else max(0, self.rx_size - len(self._rx))
         self._rx += data[:room]
         self._read()
 
-    def _note(self, data: bytes) -> None:
-        *complete, rest = bytes(self._arriving + data).split(b"\n")
-        self._arriving = bytearray(rest)
+    def _record(self, data: bytes) -> None:
+        *complete, partial = bytes(self._partial + data).split(b"\n")
+        self._partial = bytearray(partial)
         for line in complete:
             if raw := line.decode("latin-1").rstrip("\r"):
                 self.wire.append((self.now, ">", raw))
-                self.heard.append(RecentLines(self.now, raw, bare(raw)))
+                self.arrivals.append(Arrival(self.now, raw, bare(raw)))
 
     def _read(self) -> None:
-        """Read lines as long as the queue has room for them."""
-        while b"\n" in self._rx and len(self._queue) < self.queue_size and not self.dead:
+        """Read lines while the queue has room."""
+        while b"\n" in self._rx and len(self._queue) < self.queue_size and not self.killed:
             data, _, rest = self._rx.partition(b"\n")
             self._rx = bytearray(rest)
             raw = data.decode("latin-1").rstrip("\r")
-            through = self.arriving(raw)
-            if through is not None:
-                self.line(through if self.max_line is None else through[: self.max_line])
+            line = self.transfer(raw)
+            if line is not None:
+                self.line(line if self.max_line is None else line[: self.max_line])
         if self._steps is None:
             self._carry_on()
 
     def line(self, raw: str) -> None:
-        """Take a line as it was read."""
+        """Check a line, and queue its command."""
         if not raw.strip():
             self.blank()
             return
@@ -317,54 +335,56 @@ class FakeFirmware:
                     return
                 self.last = number
         if re.match(r"M110\b", command):
-            told = re.search(r"N(-?\d+)", command[4:])
-            self.last = int(told[1]) if told else number or 0
+            match = re.search(r"N(-?\d+)", command[4:])
+            self.last = int(match[1]) if match else number or 0
         if self.ok_at_receipt:
             self.say(self.receipt(number))
         self._queue.append((number, command, raw))
 
     def receipt(self, number: int | None) -> str:
-        """Return what is said of a line that was queued, with `ok_at_receipt`."""
+        """Return the ok for a queued line, with `ok_at_receipt`."""
         return "ok"
 
     def _bad(self, why: str) -> None:
-        self._rx.clear()  # Marlin flushes what stands behind a bad line
+        self._rx.clear()  # Marlin flushes its receive buffer after a bad line
         self.refuse(why)
 
-    # -- carrying out --
+    # -- execution --
 
     def _carry_on(self) -> None:
-        while not self.dead:
+        while not self.killed:
             if self._steps is None:
                 if not self._queue:
                     return
                 number, command, raw = self._queue.popleft()
-                self.done.append(command)
-                self.done_at.append(self.now)
+                self.executed.append(command)
+                self.executed_at.append(self.now)
                 steps = self.on(number, command, raw)
-                if self.dead:
+                if self.killed:
                     return
                 self._steps = iter(self.default(command) if steps is None else steps)
-                self._broken = False
-                self._read()  # a place of the queue is free
+                self._wait_broken = False
+                self._read()  # the queue has a free place
             for step in self._steps:
                 if isinstance(step, str | bytes):
                     self.say(step)
                 elif step > 0:
                     self.later(step, self._resume)
                     return
-                if self.dead or self._steps is None:
+                if self.killed or self._steps is None:
                     return
             self._steps = None
 
     def _resume(self) -> None:
-        if self._steps is not None and not self.dead:
+        if self._steps is not None and not self.killed:
             self._carry_on()
 
     def default(self, command: str) -> Steps:
-        """Do what Marlin does about a command."""
+        """Return what Marlin does about a command."""
         code = (re.match(r"[GMT]\d+", command) or [command])[0]
         ok = () if self.ok_at_receipt else ("ok",)
+        if code == "G1" and self.move_seconds:
+            return (self.move_seconds, *ok)
         if code == "M115":
             return (*self.m115, *ok)
         if code == "M105":
@@ -384,13 +404,17 @@ class FakeFirmware:
 
     def _heat(self, code: str, command: str, ok: Steps) -> Iterator[Step]:
         heater = "T" if code in ("M104", "M109") else "B"
-        if told := re.search(r"([SR])(-?[\d.]+)", command):
-            self.set_target(heater, float(told[2]))
+        if match := re.search(r"([SR])(-?[\d.]+)", command):
+            self.set_target(heater, float(match[2]))
         if code in ("M109", "M190"):
-            while self.heat[heater][1] and abs(self.read(heater)[0] - self.heat[heater][1]) > 1 and not self._broken:
+            while self.heat[heater][1] and not self._wait_broken and not self._has_reached(heater):
                 yield 1.0
                 yield f" {self.report()} W:?"
         yield from ok
+
+    def _has_reached(self, heater: str) -> bool:
+        actual, target = self.read(heater)
+        return abs(actual - target) <= 1
 
     def _report_each(self, seconds: float) -> None:
         self._reporting = seconds
@@ -411,7 +435,7 @@ def bare(raw: str) -> str:
 
 
 class FakeTransport:
-    """The line to a fake firmware, a `hal.transport.Transport`."""
+    """The `hal.transport.Transport` to a fake firmware."""
 
     baudrate = None
 
@@ -426,7 +450,7 @@ class FakeTransport:
         self._connect(on_data, on_lost, reset=False)
 
     def _connect(self, on_data, on_lost, *, reset: bool) -> None:
-        self._open = self._firmware.plugged  # first: what the board has kept is answered while it is delivered
+        self._open = self._firmware.plugged  # first: the host answers unread bytes while they are delivered
         self._firmware.connect(on_data, on_lost, reset=reset)
 
     def write(self, data: bytes) -> None:
@@ -447,12 +471,12 @@ _plugged: dict[str, FakeFirmware] = {}
 
 
 def create_transport(address: Any) -> FakeTransport:
-    """Return the line to the firmware that runs now; what `fake` means as an address in these tests."""
+    """Return the transport of the address `fake`: to the firmware of the running test."""
     return FakeTransport(_plugged["fake"], str(address))
 
 
 class _Inline(Executor):
-    """Reads files where it is asked: a thread would let the clock run at real speed."""
+    """Runs work in the caller's thread: with another thread the clock would run at real speed."""
 
     def __init__(self, *_args: object, **_more: object) -> None:
         pass
@@ -471,7 +495,7 @@ class _Inline(Executor):
 
 @dataclass
 class Rig:
-    """The whole service with a fake firmware behind it, spoken to by HTTP."""
+    """The whole service with a fake firmware behind it, used by HTTP."""
 
     api: Api
     firmware: Any
@@ -490,21 +514,21 @@ class Rig:
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def told(self) -> dict[str, Any]:
-        """Return what clients see of the job."""
+    async def job_status(self) -> dict[str, Any]:
+        """Return the job as clients see it."""
         return (await self.api.get("/api/job")).json
 
     async def error(self) -> str:
-        return (await self.told()).get("error") or ""
+        return (await self.job_status()).get("error") or ""
 
     async def warning(self) -> str:
-        return (await self.told()).get("warning") or ""
+        return (await self.job_status()).get("warning") or ""
 
-    def said(self, words: str) -> list[Any]:
-        """Return what the log has of the printer, or of anything, with these words."""
+    def log_entries(self, words: str) -> list[Any]:
+        """Return the log entries that contain these words."""
         return [entry for entry in self.logs if words.lower() in str(entry).lower()]
 
-    async def job(self, command: str, action: str | None = None) -> Response:
+    async def command_job(self, command: str, action: str | None = None) -> Response:
         """Give the job a command."""
         return await self.api.post("/api/job", {"command": command, **({"action": action} if action else {})})
 
@@ -519,10 +543,16 @@ class Rig:
         answer = await self.api.post("/api/job", {"command": "start", "force": force})
         assert answer.status == 204, answer.body
 
-    async def until(self, met: Callable[[], Any], within: float = 60.0) -> float:
-        """Wait until something holds; return the printer's seconds that this took."""
+    async def print_moves(self, moves: list[str], within: float = 60.0) -> None:
+        """Print a file of these moves, and check that each was made once, in order."""
+        await self.print(lines(moves))
+        await self.expect_end(JobState.COMPLETED, within)
+        assert self.firmware.moves == moves
+
+    async def until(self, condition: Callable[[], Any], within: float = 60.0) -> float:
+        """Wait for a condition; return the seconds that it took, by the virtual clock."""
         began = self.now
-        while not met():
+        while not condition():
             assert self.now < began + within, f"{self.state} after {within} s\n{self.firmware.dialogue()}"
             await asyncio.sleep(pause(began, 0.02))
         return self.now - began
@@ -531,16 +561,16 @@ class Rig:
         """Wait for a state of the job."""
         return await self.until(lambda: self.state in states, within)
 
-    async def end(self, within: float = 60.0) -> JobState:
-        """Wait until the job has ended; return how."""
+    async def wait_for_end(self, within: float = 60.0) -> JobState:
+        """Wait until the job has ended; return its last state."""
         await self.until(lambda: self.state is not None and self.state.ended, within)
         assert self.state is not None
         return self.state
 
-    async def ended(self, how: JobState, within: float = 60.0) -> None:
-        """Wait until the job has ended, and so."""
-        found = await self.end(within)
-        assert found is how, f"{found}: {await self.error()}\n{self.firmware.dialogue()}"
+    async def expect_end(self, expected: JobState, within: float = 60.0) -> None:
+        """Wait until the job has ended, and check its last state."""
+        state = await self.wait_for_end(within)
+        assert state is expected, f"{state}: {await self.error()}\n{self.firmware.dialogue()}"
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -553,8 +583,8 @@ async def rig(
     """Run the service on a fake firmware; connected, unless `printer={"connect": False}`.
 
     Args:
-        folder: that takes its files.
-        firmware: made here, if it is a class.
+        folder: of the service's files.
+        firmware: a class is instantiated.
         sections: values of the configuration.
     """
     board = firmware() if isinstance(firmware, type) else firmware
@@ -568,8 +598,8 @@ async def rig(
         structlog.testing.capture_logs() as logs,
     ):
         settings = {"printer": {"address": "fake", **printer}, **sections}
-        async with api(folder, "fake", wait=False, **settings) as made:
-            running = Rig(made, board, logs)
+        async with api(folder, "fake", wait=False, **settings) as server:
+            host = Rig(server, board, logs)
             if connect:
-                await running.until(lambda: running.ready, 120)
-            yield running
+                await host.until(lambda: host.ready, 120)
+            yield host

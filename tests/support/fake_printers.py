@@ -1,4 +1,4 @@
-"""Fake firmwares that answer as their sources and people's logs say: what a test of one kind of printer begins with."""
+"""Fake firmwares of several makes, by their sources and by users' logs; tests of one printer derive from them."""
 
 import re
 
@@ -34,14 +34,14 @@ class Marlin1(FakeFirmware):
 
 
 class Klipper(FakeFirmware):
-    """Klipper's pseudo-tty: nothing is numbered, nothing is reset by opening it, and a shutdown answers everything."""
+    """Klipper's pseudo-tty: lines have no numbers, opening it resets nothing, and after a shutdown it answers `!!`."""
 
     banner = ()
     numbered = False
     resets = False
     max_line = None
     queue_size = 1000
-    shut: str | None = None  # why it has shut down
+    shutdown_reason: str | None = None  # None: it runs
 
     def on(self, number: int | None, command: str, raw: str) -> Steps | None:
         if command.startswith("M115"):
@@ -49,26 +49,26 @@ class Klipper(FakeFirmware):
         if command.startswith("M105"):
             return ("ok B:{:.1f} /{:.1f} T0:{:.1f} /{:.1f}".format(*self.read("B"), *self.read("T")),)
         if command.startswith(("FIRMWARE_RESTART", "RESTART")):
-            self.shut = None
+            self.shutdown_reason = None
             return ("ok", 2.0, "// Klipper state: Ready")
-        if command.startswith("M112") and not self.shut:
+        if command.startswith("M112") and not self.shutdown_reason:
             self.shut_down("Shutdown due to M112 command")
             return "// Klipper state: Shutdown", "ok"
-        if self.shut:
-            text = self.shut
+        if self.shutdown_reason:
+            text = self.shutdown_reason
             return f"// {text}", "// Once the underlying issue is corrected, use the", f"!! {text}", "ok"
         if command.startswith(("M108", "M85", "M113", "M410")):
             return f'// Unknown command:"{command.split(maxsplit=1)[0]}"', "ok"
         return None
 
     def shut_down(self, why: str) -> None:
-        self.shut = why
+        self.shutdown_reason = why
         for heater in self.heat.values():
             heater[1] = 0.0
 
 
 class Smoothie(FakeFirmware):
-    """Smoothieware: an ok for an empty line too; when it has halted it says `!!` and nothing else."""
+    """Smoothieware: an ok for an empty line too; once halted, `!!` instead of an ok."""
 
     banner = ("Smoothie", "ok")
     m115 = (
@@ -109,7 +109,7 @@ class Smoothie(FakeFirmware):
 
 
 class Prusa(FakeFirmware):
-    """Prusa-Firmware of an MK3S: reports itself, glues an ok to T0, answers an M105 before other lines twice."""
+    """Prusa-Firmware of an MK3S: automatic reports, an ok glued to T0, a second ok for an M105 with lines behind it."""
 
     banner = ("start", "echo: 3.13.2-7080")
     m115 = (
@@ -120,7 +120,7 @@ class Prusa(FakeFirmware):
         *cap(AUTOREPORT_TEMP=1, AUTOREPORT_FANS=1, AUTOREPORT_POSITION=1, PRUSA_MMU2=0),
     )
     heat_rate = 100.0
-    kept_target = 0.0
+    paused_target = 0.0
 
     def report(self) -> str:
         nozzle, bed = self.read("T"), self.read("B")
@@ -134,11 +134,11 @@ class Prusa(FakeFirmware):
         if re.match(r"T\d\b", command):
             return (b"echo:Active Extruder: 0ok\n",)
         if command.startswith("M601"):
-            self.kept_target = self.read("T")[1]
+            self.paused_target = self.read("T")[1]
             self.set_target("T", 0.0)
             return "ok", "// action:paused"
         if command.startswith("M602"):
-            self.set_target("T", self.kept_target)
+            self.set_target("T", self.paused_target)
             return "// action:resumed", "ok"
         if command.startswith(("M108", "M412", "M211", "M876", "M999")):
             return f"Unknown M code: {command}", "ok"
@@ -146,7 +146,7 @@ class Prusa(FakeFirmware):
 
 
 class Repetier(FakeFirmware):
-    """Repetier: an ok with the number when a line is queued, the answer afterwards; asks again until the line comes."""
+    """Repetier: an ok with the number once a line is queued, the answer later; resend requests until the line comes."""
 
     banner = ("start", "Info:External Reset", "Free RAM:3382", "SelectExtruder:0", "FlowMultiply:100")
     m115 = (
@@ -161,28 +161,28 @@ class Repetier(FakeFirmware):
     emergency_parser = True
     eol = "\r\n"
     says_wait = True
-    heard_at = 0.0
-    asking: int | None = None
-    repeats = 40  # lines back up to which a number is one that has come before, and not a wrong one
-    _requests = 0
+    last_line_at = 0.0
+    resend_number: int | None = None
+    repeats = 40  # lines; a number that is older is a wrong one, a newer one is a line it has already
+    _resend_count = 0
 
     def boot(self) -> None:
         super().boot()
-        self.asking = None
+        self.resend_number = None
         if self.says_wait:
             self.every(1.0, self._wait)
 
     def _wait(self) -> None:
-        if self.now - self.heard_at >= 1.0 and not self.dead and self._steps is None:
+        if self.now - self.last_line_at >= 1.0 and not self.killed and self._steps is None:
             self.say("wait")
 
     def line(self, raw: str) -> None:
-        self.heard_at = self.now
-        if (found := re.match(r"N(\d+) (?!M110)(.*)\*(\d+)$", raw)) and int(found[3]) == xor_of(raw.rpartition("*")[0]):
-            number = int(found[1])
+        self.last_line_at = self.now
+        if (match := re.match(r"N(\d+) (?!M110)(.*)\*(\d+)$", raw)) and int(match[3]) == xor_of(raw.rpartition("*")[0]):
+            number = int(match[1])
             if number == self.last + 1:
-                self.asking = None
-            elif self.asking is not None or 0 <= self.last - number < self.repeats:
+                self.resend_number = None
+            elif self.resend_number is not None or 0 <= self.last - number < self.repeats:
                 self.say(f"skip {number}", "ok")
                 return
         super().line(raw)
@@ -192,13 +192,13 @@ class Repetier(FakeFirmware):
 
     def refuse(self, why: str) -> None:
         self.say("Error:Wrong checksum")
-        self.asking = self.last + 1
-        self._requests += 1
-        self._ask(self._requests)
+        self.resend_number = self.last + 1
+        self._resend_count += 1
+        self._ask(self._resend_count)
 
     def _ask(self, request: int) -> None:
-        if self.asking is not None and request == self._requests:
-            self.say("", f"Resend:{self.asking}", "ok")
+        if self.resend_number is not None and request == self._resend_count:
+            self.say("", f"Resend:{self.resend_number}", "ok")
             self.later(0.2, lambda: self._ask(request))
 
     def report(self) -> str:
@@ -216,21 +216,21 @@ class Repetier(FakeFirmware):
 
 
 class Malyan(FakeFirmware):
-    """The Monoprice Select Mini's: tells who it is in a form of its own, and an ok with three numbers."""
+    """The Monoprice Select Mini's: an M115 answer in a form of its own, and an ok with three numbers."""
 
     banner = ("start",)
     m115 = ("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25")
     resets = False
-    counts = True
+    has_number = True
 
     def on(self, number: int | None, command: str, raw: str) -> Steps | None:
         if command.startswith("M110"):
             return None
-        ok = f"ok N{number or 0 if self.counts else 0} P15 B15"
+        ok = f"ok N{number or 0 if self.has_number else 0} P15 B15"
         if command.startswith("M105"):
             nozzle, bed = self.read("T"), self.read("B")
-            told = "T:{:.1f} /{:.1f} B:{:.1f} /{:.1f} T0:{:.1f} /{:.1f} @:0 B@:0".format(*nozzle, *bed, *nozzle)
-            return (f"{ok} {told}",)
+            report = "T:{:.1f} /{:.1f} B:{:.1f} /{:.1f} T0:{:.1f} /{:.1f} @:0 B@:0".format(*nozzle, *bed, *nozzle)
+            return (f"{ok} {report}",)
         return tuple(ok if step == "ok" else step for step in self.default(command))
 
 
