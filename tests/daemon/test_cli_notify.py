@@ -9,7 +9,7 @@ from daemon.client.errors import NotFound
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
-from support.notify import Outside, notifying
+from support.notify import FakeInternet, notifying
 
 
 def arguments(module, words):
@@ -25,11 +25,11 @@ async def said(module, client, *words):
 
 
 async def test_messages_and_spools_on_the_command_line(tmp_path):
-    outside = Outside(FakeSpoolman(3))
-    outside.moods = [401]
+    internet = FakeInternet(FakeSpoolman(3))
+    internet.outcomes = [401]
     async with (
         api(tmp_path, switched_on=["notify"]) as server,
-        notifying(server, outside, spoolman="http://spoolman.example"),
+        notifying(server, internet, spoolman="http://spoolman.example"),
     ):
         client = in_memory(server)
         assert await said(notify, client, "test", "hook") == "hook: 401; trying again"

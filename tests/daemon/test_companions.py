@@ -1,7 +1,6 @@
 """Processes beside core and front: what they say, what they are asked, and that nobody waits for one that is away."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,16 @@ from daemon.front.access.companion_keys import key_path, make_keys
 from daemon.front.companions import AWAY, HELD, Companions
 from daemon.http.errors import Refused
 from support.client import in_memory
+from support.companions import companion_key, running
 from support.http import api
 from support.push import Listener
 
 KEYS = {"power": "control", "timelapse": "read"}
 
 
-@asynccontextmanager
-async def running(server, cls, name="power"):
+def beside(server, cls, name="power"):
     """Run a companion of this class beside the service."""
-    folder = server.service.folder
-    one = cls(in_memory(server, key_path(folder, name).read_text().strip()), folder)
-    task = asyncio.create_task(one.serve())
-    try:
-        yield one
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return running(cls(in_memory(server, companion_key(server, name)), server.service.folder))
 
 
 class Switch(Companion):
@@ -54,7 +45,7 @@ class Switch(Companion):
 
 
 async def test_what_is_asked_comes_to_the_companion_and_its_answer_back(tmp_path):
-    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+    async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         client = in_memory(server)
         await asyncio.sleep(1)
         assert await client.companions.ask("power", "on", {"device": "printer"}) == {"was": {"device": "printer"}}
@@ -70,7 +61,7 @@ async def test_what_is_asked_comes_to_the_companion_and_its_answer_back(tmp_path
 
 
 async def test_one_thing_does_not_wait_for_another_and_nobody_for_ever(tmp_path):
-    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch):
+    async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch):
         client = in_memory(server)
         await asyncio.sleep(1)
         hanging = asyncio.create_task(client.companions.ask("power", "hang"))
@@ -85,7 +76,7 @@ async def test_what_nobody_waits_for_any_more_is_not_done(tmp_path):
     """A process that was stopped in between has the request already: it would switch in another print."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         client = in_memory(server)
-        own = in_memory(server, key_path(server.service.folder, "power").read_text().strip())
+        own = in_memory(server, companion_key(server, "power"))
         fetching = asyncio.create_task(own.get("/api/companions/power/requests"))
         await asyncio.sleep(1)
         asking = asyncio.create_task(client.companions.ask("power", "on"))
@@ -112,7 +103,7 @@ async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server:
         listener = Listener(server)
         await listener.login()
-        async with running(server, Switch):
+        async with beside(server, Switch):
             await asyncio.sleep(1)
             await in_memory(server).companions.ask("power", "on")
             await asyncio.sleep(1)
@@ -129,7 +120,7 @@ async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refu
         server.service.companions.on_change(lambda: changes.append(loop.time()))
         with pytest.raises(RequestRefused, match="systemctl enable --now nozzled-power"):
             await client.companions.ask("power", "on")
-        async with running(server, Switch):
+        async with beside(server, Switch):
             await asyncio.sleep(AWAY + 2 * HELD)  # it asks again and again, with nothing to do
             assert not server.service.companions.away("power")
         changes.clear()
@@ -143,7 +134,7 @@ async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refu
 
 
 async def test_it_says_again_what_a_front_has_not_heard(tmp_path):
-    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+    async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         refused = server.service.companions.hear
 
         def away(*_):
@@ -175,7 +166,7 @@ async def test_what_is_said_again_is_heard_once(tmp_path):
 
 
 async def test_of_more_than_it_can_keep_the_oldest_are_left_out(tmp_path):
-    async with api(tmp_path, "", switched_on=["power"]) as server, running(server, Switch) as switch:
+    async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         listener = Listener(server)
         await listener.login()
         await asyncio.sleep(1)

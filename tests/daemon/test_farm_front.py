@@ -14,37 +14,32 @@ from daemon.config.sections import AnalysisConfig
 from daemon.errors import ConfigError, CoreAway
 from daemon.farm.carrier.memory import FarmInMemory
 from daemon.farm.messages import FarmOrder
-from daemon.front.access.companion_keys import key_path
 from daemon.front.analysis.findings import Findings
 from support.client import in_memory
+from support.companions import HubMessages, companion_key
 from support.farm_list_server import ListServer, meanwhile
 from support.http import NOW, api
-from support.notify import Beside
 
 PART = b"M104 S200\nG28\n" + b"G1 X50 F6000\nG1 X0\n" * 40 + b"M104 S0\n"
 CONFIG = FarmConfig(id="mk3", servers=("nats://127.0.0.1:4222",), group="large", tools=(FarmTool("PLA", "black"),))
 PROFILE = {"profile": {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}}
 
 
-class BesideFarm(FarmCompanion):
-    """The companion, whose push comes from the hub in memory."""
-
-    server = None
-    key = ""
-    messages = Beside.messages
+class FarmBeside(HubMessages, FarmCompanion):
+    """The companion beside a service in memory."""
 
 
 @asynccontextmanager
 async def agent(server, farm):
     folder = server.service.folder / "companions/farm"
     folder.mkdir(parents=True, exist_ok=True)
-    key = key_path(server.service.folder, "farm").read_text().strip()
-    one = BesideFarm(
+    key = companion_key(server, "farm")
+    companion = FarmBeside(
         in_memory(server, key), folder, config=CONFIG, environ={}, wall=lambda: NOW, end=farm.agent(CONFIG.id)
     )
-    one.server, one.key = server, key
-    async with meanwhile(one.serve()):
-        yield one
+    companion.server, companion.key = server, key
+    async with meanwhile(companion.serve()):
+        yield companion
 
 
 async def until(condition, what, seconds=600):
@@ -53,13 +48,13 @@ async def until(condition, what, seconds=600):
             await asyncio.sleep(0.5)
 
 
-def printer_of(one):
-    return one._agent._printer
+def printer_of(companion):
+    return companion._agent._printer
 
 
 async def test_what_the_farm_offers_is_printed_and_told_and_another_host_at_once_gets_no_second_print(tmp_path):
     farm = FarmInMemory()
-    async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm) as one:
+    async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm) as companion:
         listed = ListServer(farm, PART)
         listed.submit(copies=2)
         async with meanwhile(listed.run()):
@@ -70,7 +65,7 @@ async def test_what_the_farm_offers_is_printed_and_told_and_another_host_at_once
             assert (presence.state, presence.group, presence.size) == ("Operational", "large", (200.0, 200.0, 200.0))
             assert presence.hottest == 300.0
             assert (presence.tools[0].material, presence.tools[0].nozzle_mm) == ("PLA", 0.4)
-            assert "takes nothing: nobody has said" in one.does()
+            assert "takes nothing: nobody has said" in companion.does()
             assert (await listed.end.order("mk3", FarmOrder("bed_clear"))).ok
             await until(lambda: listed.copies()[0].state == "printing", "the first copy")
             copy = listed.copies()[0]
@@ -130,8 +125,8 @@ async def test_a_file_that_goes_beyond_the_bed_is_declined_by_the_fronts_own_che
 
 async def test_the_core_says_what_became_of_a_key_and_nobody_else(tmp_path):
     farm = FarmInMemory()
-    async with api(tmp_path, switched_on=["farm"]) as server, agent(server, farm) as one:
-        printer = printer_of(one)
+    async with api(tmp_path, switched_on=["farm"]) as server, agent(server, farm) as companion:
+        printer = printer_of(companion)
         await asyncio.sleep(1)
         path = tmp_path / "x.gcode"
         path.write_bytes(PART)

@@ -16,7 +16,7 @@ from daemon.companions.power.switch import Switch
 from daemon.errors import ConfigError
 from support.companions import FakeSwitch, beside
 from support.http import NOW, api
-from support.mqtt import telling
+from support.mqtt import publishing
 
 PART = b"M104 S200\nG28\n" + b"G1 X50 F1200\nG1 X0\n" * 40 + b"M104 S0\n"
 BASE = "nozzled/mk3"
@@ -35,8 +35,8 @@ async def ended(server):
 
 
 async def test_a_print_is_told_from_its_beginning_to_its_end_and_not_too_often(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
-        sent = one._broker
+    async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
+        sent = companion._broker
         assert sent.of(f"{BASE}/state")[-1]["connected"] is True
         began = asyncio.get_running_loop().time()
         await print_it(server)
@@ -67,13 +67,13 @@ async def test_a_print_is_told_from_its_beginning_to_its_end_and_not_too_often(t
 
 
 async def test_a_front_that_says_nothing_makes_the_printer_unreachable(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
-        monkeypatch.setattr(one._seen, "take", lambda _: None)
+    async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
+        monkeypatch.setattr(companion._seen, "take", lambda _: None)
         server.application.settings["hub"].close()
         await asyncio.sleep(20)
-        state = one._broker.of(f"{BASE}/state")[-1]
+        state = companion._broker.of(f"{BASE}/state")[-1]
         assert (state["text"], state["connected"], state["printing"]) == ("Unreachable", False, False)
-        assert one._broker.of(f"{BASE}/temperatures")[-1] == {}
+        assert companion._broker.of(f"{BASE}/temperatures")[-1] == {}
 
 
 def reading(actual, target=0.0):
@@ -138,44 +138,47 @@ def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
 # -- commands ----------------------------------------------------------------------------------------------------
 
 
-async def command(one, payload, *, retained=False):
+async def command(companion, payload, *, retained=False):
     text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    await one._broker.hear(f"{BASE}/command", text, retained=retained)
+    await companion._broker.hear(f"{BASE}/command", text, retained=retained)
     await asyncio.sleep(3)
-    results = one._broker.of(f"{BASE}/result")
+    results = companion._broker.of(f"{BASE}/result")
     return results[-1] if results else None
 
 
 async def test_nothing_is_listened_to_unless_commands_are_on(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
-        assert one._broker.subscribe == ["homeassistant/status"]
-        assert not any("command_topic" in each for each in described(one)["components"].values())
+    async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
+        assert companion._broker.subscribe == ["homeassistant/status"]
+        assert not any("command_topic" in each for each in described(companion)["components"].values())
 
 
-def described(one):
-    return one._broker.of("homeassistant/device/nozzled_mk3/config")[-1]
+def described(companion):
+    return companion._broker.of("homeassistant/device/nozzled_mk3/config")[-1]
 
 
 async def test_commands_are_few_verbs_and_their_results_are_told(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
-        assert f"{BASE}/command" in one._broker.subscribe
+    async with (
+        api(tmp_path, switched_on=["mqtt"]) as server,
+        publishing(server, monkeypatch, commands=True) as companion,
+    ):
+        assert f"{BASE}/command" in companion._broker.subscribe
         await print_it(server)
         await asyncio.sleep(60)
-        assert await command(one, {"verb": "pause"}, retained=True) is None, "a retained one is an old one"
-        result = await command(one, {"verb": "pause", "id": "1"})
+        assert await command(companion, {"verb": "pause"}, retained=True) is None, "a retained one is an old one"
+        result = await command(companion, {"verb": "pause", "id": "1"})
         assert result == {"id": "1", "verb": "pause", "ok": True, "error": None}
         while server.service.jobs.state.value != "paused":  # noqa: ASYNC110 - the clock is virtual
             await asyncio.sleep(1)
-        assert (await command(one, {"verb": "pause", "id": "1"}))["again"] is True
-        assert (await command(one, {"verb": "heat", "heater": "bed", "celsius": 50}))["ok"] is True
+        assert (await command(companion, {"verb": "pause", "id": "1"}))["again"] is True
+        assert (await command(companion, {"verb": "heat", "heater": "bed", "celsius": 50}))["ok"] is True
         await asyncio.sleep(5)
         assert server.service.connection.heaters["bed"].target == 50
-        assert (await command(one, {"verb": "cancel"}))["ok"] is True
+        assert (await command(companion, {"verb": "cancel"}))["ok"] is True
         await ended(server)
         assert server.service.jobs.state.value == "cancelled"
-        refused = await command(one, {"verb": "cancel", "id": "2"})
+        refused = await command(companion, {"verb": "cancel", "id": "2"})
         assert (refused["ok"], refused["status"]) == (False, 409)
-        assert (await command(one, {"verb": "stop"}))["ok"] is True
+        assert (await command(companion, {"verb": "stop"}))["ok"] is True
         await asyncio.sleep(5)
         assert not server.service.connection.ready
 
@@ -190,46 +193,52 @@ async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_p
     async with (
         api(tmp_path, switched_on=["mqtt", "power"]) as server,
         beside(server, power, "power"),
-        telling(server, monkeypatch, commands=True) as one,
+        publishing(server, monkeypatch, commands=True) as companion,
     ):
         await asyncio.sleep(5)
-        assert one._broker.of(f"{BASE}/state")[-1]["power"] is True
-        assert described(one)["components"]["power_switch"]["platform"] == "switch"
+        assert companion._broker.of(f"{BASE}/state")[-1]["power"] is True
+        assert described(companion)["components"]["power_switch"]["platform"] == "switch"
         await print_it(server)
-        result = await command(one, {"verb": "power", "on": False, "force": True})
+        result = await command(companion, {"verb": "power", "on": False, "force": True})
         assert (result["ok"], result["status"]) == (False, 409)
         assert result["error"] == "the printer is busy (Printing): Printer stays on."
-        await command(one, {"verb": "cancel"})
+        await command(companion, {"verb": "cancel"})
         await ended(server)
         await asyncio.sleep(300)  # until it is cold
-        assert (await command(one, {"verb": "power", "on": False}))["ok"] is True
+        assert (await command(companion, {"verb": "power", "on": False}))["ok"] is True
         await asyncio.sleep(2)
-        assert (switch.told, one._broker.of(f"{BASE}/state")[-1]["power"]) == ([False], False)
-        assert (await command(one, {"verb": "power", "on": "no"}))["ok"] is False
+        assert (switch.told, companion._broker.of(f"{BASE}/state")[-1]["power"]) == ([False], False)
+        assert (await command(companion, {"verb": "power", "on": "no"}))["ok"] is False
 
 
 async def test_a_command_that_waited_in_a_process_that_hung_is_not_done(tmp_path, monkeypatch):
     """A cancel would end another print than the one that it was said of."""
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+    async with (
+        api(tmp_path, switched_on=["mqtt"]) as server,
+        publishing(server, monkeypatch, commands=True) as companion,
+    ):
         await print_it(server)
-        one._ticked -= 60
-        result = await command(one, {"verb": "cancel", "id": "1"})
+        companion._ticked -= 60
+        result = await command(companion, {"verb": "cancel", "id": "1"})
         assert (result["id"], result["ok"], "too late" in result["error"]) == ("1", False, True)
-        one._ticked -= 60
+        companion._ticked -= 60
         await asyncio.sleep(1.5)  # it is noticed first
-        one._asked.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
-        assert "too late" in (await command(one, {"verb": "cancel"}))["error"]
+        companion._asked.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
+        assert "too late" in (await command(companion, {"verb": "cancel"}))["error"]
         assert server.service.jobs.active
         await asyncio.sleep(5)
-        assert (await command(one, {"verb": "cancel", "id": "1"}))["ok"] is True
+        assert (await command(companion, {"verb": "cancel", "id": "1"}))["ok"] is True
 
 
 async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
+    async with (
+        api(tmp_path, switched_on=["mqtt"]) as server,
+        publishing(server, monkeypatch, commands=True) as companion,
+    ):
         for _ in range(100):
-            await one._broker.hear(f"{BASE}/command", b'{"verb": "pause"}', retained=False)
+            await companion._broker.hear(f"{BASE}/command", b'{"verb": "pause"}', retained=False)
         await asyncio.sleep(10)
-        assert len(one._broker.of(f"{BASE}/result")) <= 17
+        assert len(companion._broker.of(f"{BASE}/result")) <= 17
 
 
 @pytest.mark.parametrize(
@@ -259,8 +268,11 @@ def test_what_is_no_command_is_refused(payload, reason):
     ],
 )  # fmt: skip
 async def test_heating_takes_a_heater_and_a_number(tmp_path, monkeypatch, given):
-    async with api(tmp_path, "", switched_on=["mqtt"]) as server, telling(server, monkeypatch, commands=True) as one:
-        assert (await command(one, {"verb": "heat", **given}))["ok"] is False
+    async with (
+        api(tmp_path, "", switched_on=["mqtt"]) as server,
+        publishing(server, monkeypatch, commands=True) as companion,
+    ):
+        assert (await command(companion, {"verb": "heat", **given}))["ok"] is False
 
 
 # -- configuration -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from daemon.companions.mqtt.discovery import Described
 from daemon.companions.mqtt.payloads import payloads
 from daemon.companions.mqtt.topics import Topics, cleaned
 from support.http import api
-from support.mqtt import telling
+from support.mqtt import publishing
 
 BASE = Topics("nozzled/mk3")
 WHERE = "homeassistant/device/nozzled_mk3/config"
@@ -136,50 +136,52 @@ def test_nothing_that_means_something_comes_into_a_topic(text):
 
 
 async def test_it_is_described_once_and_again_when_home_assistant_is_born(tmp_path, monkeypatch):
-    async with api(tmp_path, switched_on=["mqtt"]) as server, telling(server, monkeypatch) as one:
+    async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         await asyncio.sleep(60)
-        described = one._broker.of(WHERE)
+        described = companion._broker.of(WHERE)
         assert len(described) <= 2, "again when the printer has told of its heaters"
         assert {"tool0", "bed", "tool0_target"} <= described[-1]["components"].keys()
-        await one._broker.hear("homeassistant/status", b"offline", retained=True)
+        await companion._broker.hear("homeassistant/status", b"offline", retained=True)
         await asyncio.sleep(10)
-        assert len(one._broker.of(WHERE)) == len(described)
-        one._broker.sent.clear()
-        await one._broker.hear("homeassistant/status", b"online", retained=False)
+        assert len(companion._broker.of(WHERE)) == len(described)
+        companion._broker.sent.clear()
+        await companion._broker.hear("homeassistant/status", b"online", retained=False)
         await asyncio.sleep(6)
-        assert {WHERE, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {each.topic for each in one._broker.sent}
+        assert {WHERE, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {
+            each.topic for each in companion._broker.sent
+        }
 
 
 async def test_what_commands_had_is_removed_when_they_are_off(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server:
-        async with telling(server, monkeypatch, commands=True) as one:
-            assert "pause" in one._broker.of(WHERE)[-1]["components"]
-        async with telling(server, monkeypatch) as one:
-            first, last = one._broker.of(WHERE)[:2]
+        async with publishing(server, monkeypatch, commands=True) as companion:
+            assert "pause" in companion._broker.of(WHERE)[-1]["components"]
+        async with publishing(server, monkeypatch) as companion:
+            first, last = companion._broker.of(WHERE)[:2]
             assert first["components"]["pause"] == {"platform": "button"}
             assert "pause" not in last["components"]
 
 
 async def test_another_name_takes_the_old_one_away(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server:
-        async with telling(server, monkeypatch):
+        async with publishing(server, monkeypatch):
             pass
-        async with telling(server, monkeypatch, id="mk4") as one:
-            sent = {each.topic: each.payload for each in one._broker.sent}
+        async with publishing(server, monkeypatch, id="mk4") as companion:
+            sent = {each.topic: each.payload for each in companion._broker.sent}
             for topic in (WHERE, "nozzled/mk3/availability", "nozzled/mk3/state", "nozzled/mk3/job"):
                 assert sent[topic] == ""
             assert sent["homeassistant/device/nozzled_mk4/config"]
-        async with telling(server, monkeypatch, id="mk4", home_assistant=False) as one:
-            assert one._broker.of("homeassistant/device/nozzled_mk4/config") == [None]
+        async with publishing(server, monkeypatch, id="mk4", home_assistant=False) as companion:
+            assert companion._broker.of("homeassistant/device/nozzled_mk4/config") == [None]
 
 
 async def test_single_entities_are_taken_over_and_taken_away(tmp_path, monkeypatch):
     old = "homeassistant/sensor/old/config"
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,
-        telling(server, monkeypatch, migrate_from=(old,)) as one,
+        publishing(server, monkeypatch, migrate_from=(old,)) as companion,
     ):
-        order = [(each.topic, each.payload) for each in one._broker.sent if each.topic in (old, WHERE)]
+        order = [(each.topic, each.payload) for each in companion._broker.sent if each.topic in (old, WHERE)]
         assert [topic for topic, _ in order][:3] == [old, WHERE, old]
         assert order[0][1] == '{"migrate_discovery": true}'
         assert order[2][1] == ""

@@ -12,7 +12,7 @@ from support.analyses import analysing, known, upload
 from support.client import in_memory
 from support.fake_spoolman import FakeSpoolman
 from support.http import api
-from support.notify import KEY, Outside, notifying
+from support.notify import KEY, FakeInternet, notifying
 
 LINES = b"G28\nG1 X10 F600\n" + b"G1 X20\nG1 X10\n" * 20
 MUCH = (
@@ -36,49 +36,49 @@ async def until(true, seconds=3600):
 
 
 async def test_a_print_that_is_done_is_told_once_over_restarts_of_both(tmp_path):
-    outside = Outside()
+    internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
-        async with notifying(server, outside):
+        async with notifying(server, internet):
             await print_it(server)
-        async with notifying(server, outside):
+        async with notifying(server, internet):
             await asyncio.sleep(60)
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside):
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         await asyncio.sleep(60)
-    [letter] = outside.letters
-    assert (letter["kind"], letter["title"]) == ("done", "a.gcode is done")
-    assert letter["body"].startswith("It took ")
-    headers, body = outside.headers[-1], outside.bodies[-1]
+    [delivery] = internet.deliveries
+    assert (delivery["kind"], delivery["title"]) == ("done", "a.gcode is done")
+    assert delivery["body"].startswith("It took ")
+    headers, body = internet.headers[-1], internet.bodies[-1]
     signed = headers["Nozzled-Date"].encode() + b"." + body
     assert headers["Nozzled-Signature"] == "sha256=" + hmac.new(KEY.encode(), signed, hashlib.sha256).hexdigest()
-    assert headers["Nozzled-Delivery"] == letter["id"]
+    assert headers["Nozzled-Delivery"] == delivery["id"]
 
 
 @pytest.mark.nightly
 async def test_what_ended_while_nobody_listened_is_told_later(tmp_path):
-    outside = Outside()
+    internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
         await print_it(server, name="old.gcode")
-        async with notifying(server, outside):
+        async with notifying(server, internet):
             await asyncio.sleep(60)
-        assert outside.letters == []
+        assert internet.deliveries == []
         await print_it(server, name="missed.gcode")
-        async with notifying(server, outside):
+        async with notifying(server, internet):
             await asyncio.sleep(60)
-        assert [each["title"] for each in outside.letters] == ["missed.gcode is done"]
+        assert [each["title"] for each in internet.deliveries] == ["missed.gcode is done"]
 
 
 async def test_the_history_is_not_read_again_because_something_else_on_the_page_changes(tmp_path):
-    outside = Outside()
-    async with api(tmp_path, switched_on=["notify", "power"]) as server, notifying(server, outside) as one:
+    internet = FakeInternet()
+    async with api(tmp_path, switched_on=["notify", "power"]) as server, notifying(server, internet) as companion:
         await print_it(server)
         await asyncio.sleep(120)
-        reads, read = [], one.client.get
+        reads, read = [], companion.client.get
 
         async def counting(path, *rest, **named):
             reads.append(path)
             return await read(path, *rest, **named)
 
-        one.client.get = counting
+        companion.client.get = counting
         for degrees in range(6):
             answer = await server.post("/api/companions/power", {"state": {"waits": f"tool0 is at {60 - degrees} °C"}})
             assert answer.status == 204
@@ -86,58 +86,58 @@ async def test_the_history_is_not_read_again_because_something_else_on_the_page_
         assert [path for path in reads if path.startswith("/api/history")] == []
         await print_it(server, name="next.gcode")
         await asyncio.sleep(60)
-    assert [each["title"] for each in outside.letters] == ["a.gcode is done", "next.gcode is done"]
+    assert [each["title"] for each in internet.deliveries] == ["a.gcode is done", "next.gcode is done"]
 
 
 @pytest.mark.nightly
 async def test_a_webhook_is_tried_again_with_the_same_number(tmp_path):
-    outside = Outside()
-    outside.moods = [503, "away", "hangs"]
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside) as one:
+    internet = FakeInternet()
+    internet.outcomes = [503, "away", "hangs"]
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet) as companion:
         await print_it(server)
         await asyncio.sleep(200)
         told = (await in_memory(server).companions.get("notify"))["state"]
         assert told["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
         assert outside.letters == []
         await print_it(server, name="b.gcode")
-        assert one.does() == "tells hook; hook: sent"
-    assert len({each["Nozzled-Delivery"] for each in outside.headers}) == 2
+        assert companion.does() == "tells hook; hook: sent"
+    assert len({each["Nozzled-Delivery"] for each in internet.headers}) == 2
 
 
 async def test_a_pause_of_the_file_is_told_and_a_cancelled_print_is_not(tmp_path):
-    outside = Outside()
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside):
+    internet = FakeInternet()
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         await print_it(server, b"G28\nM0 change the colour\n" + LINES, wait=False)
-        await until(lambda: outside.letters)
+        await until(lambda: internet.deliveries)
         await server.post("/api/job", {"command": "cancel"})
         await asyncio.sleep(120)
-    [letter] = outside.letters
-    assert (letter["kind"], letter["title"]) == ("paused", "a.gcode is paused")
-    assert "change the colour" in letter["body"]
+    [delivery] = internet.deliveries
+    assert (delivery["kind"], delivery["title"]) == ("paused", "a.gcode is paused")
+    assert "change the colour" in delivery["body"]
 
 
 @pytest.mark.nightly
 async def test_the_bed_is_told_of_and_classes_can_be_switched_off(tmp_path):
-    outside = Outside()
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside):
+    internet = FakeInternet()
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         client = in_memory(server)
         await client.companions.ask("notify", "choose", {"classes": {"done": False}})
         await server.upload(("file", "q.gcode", LINES))
         await print_it(server)
         await client.queue.add("q.gcode")
         await asyncio.sleep(30)
-        assert outside.kinds() == ["bed"]
+        assert internet.kinds() == ["bed"]
         with pytest.raises(RequestRefused) as caught:
             await client.companions.ask("notify", "choose", {"classes": {"nothing": False}})
         assert caught.value.status == 400
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside):
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         assert not (await in_memory(server).companions.get("notify"))["state"]["classes"]["done"]
 
 
 async def test_a_test_says_how_it_went_and_no_address_is_told(tmp_path):
-    outside = Outside()
-    outside.moods = [401]
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, outside):
+    internet = FakeInternet()
+    internet.outcomes = [401]
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         client = in_memory(server)
         answer = await client.companions.ask("notify", "test")
         assert [each["text"] for each in answer["results"]] == ["401; trying again"]
@@ -150,33 +150,33 @@ async def test_a_test_says_how_it_went_and_no_address_is_told(tmp_path):
 
 
 async def test_without_targets_it_says_what_to_do(tmp_path):
-    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, Outside(), targets="# none\n"):
+    async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, FakeInternet(), targets="# none\n"):
         state = (await in_memory(server).companions.get("notify"))["state"]
         assert "no targets yet" in state["problem"]
 
 
 async def test_a_print_is_reported_to_spoolman_while_it_goes_on_and_at_its_end(tmp_path):
     spoolman = FakeSpoolman(3)
-    outside = Outside(spoolman)
+    internet = FakeInternet(spoolman)
     async with (
         analysing(tmp_path, switched_on=["notify"]) as server,
-        notifying(server, outside, spoolman="http://spoolman.example"),
+        notifying(server, internet, spoolman="http://spoolman.example"),
     ):
         client = in_memory(server)
         await upload(server, MUCH)
         planned = (await known(server))["gcodeAnalysis"]["filament"]["tool0"]["length"]
         assert [each["id"] for each in (await client.companions.ask("notify", "spools"))["spools"]] == [3]
         await client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
-        spoolman.mood = ["well", "late", "error"]
+        spoolman.outcomes = ["well", "late", "error"]
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
         await until(lambda: server.service.jobs.state.ended)
-        during = len(spoolman.puts)
+        during = len(spoolman.uses)
         await asyncio.sleep(200)
         assert during >= 2
         assert spoolman.length(3) == pytest.approx(planned, abs=1)
         [job] = (await client.get("/api/history"))["jobs"]
         assert job["filamentLength"] == pytest.approx(planned, abs=1)
-        assert outside.letters[0]["body"].endswith("Filament: 4.2 m.")
+        assert internet.deliveries[0]["body"].endswith("Filament: 4.2 m.")
 
 
 async def test_a_spool_with_too_little_is_a_warning_of_the_file(tmp_path):
@@ -184,7 +184,7 @@ async def test_a_spool_with_too_little_is_a_warning_of_the_file(tmp_path):
     spoolman.material = "PETG"
     async with (
         analysing(tmp_path, switched_on=["notify"]) as server,
-        notifying(server, Outside(spoolman), spoolman="http://spoolman.example"),
+        notifying(server, FakeInternet(spoolman), spoolman="http://spoolman.example"),
     ):
         await in_memory(server).companions.ask("notify", "spool", {"tool": 0, "spool": 3})
         await upload(server, MUCH)
@@ -198,17 +198,17 @@ async def test_a_spoolman_that_is_away_is_told_and_the_print_does_not_notice(tmp
     spoolman = FakeSpoolman(3)
     async with (
         analysing(tmp_path, switched_on=["notify"]) as server,
-        notifying(server, Outside(spoolman), spoolman="http://spoolman.example"),
+        notifying(server, FakeInternet(spoolman), spoolman="http://spoolman.example"),
     ):
         client = in_memory(server)
         await client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
-        spoolman.reads = ["hangs"] * 100
+        spoolman.read_outcomes = ["hangs"] * 100
         await upload(server, MUCH, print="true")
         await until(lambda: server.service.jobs.state is not None and server.service.jobs.state.ended)
         state = (await client.companions.get("notify"))["state"]["spoolman"]
         assert state["away"]
         assert state["owed"] > 0
-        spoolman.reads.clear()
+        spoolman.read_outcomes.clear()
         await asyncio.sleep(200)
         state = (await client.companions.get("notify"))["state"]["spoolman"]
         assert (state["away"], state["owed"]) == (None, 0)

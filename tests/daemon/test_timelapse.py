@@ -98,7 +98,7 @@ async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, f
         assert (await server.delete(f"/api/timelapse/{film['name']}")).status == 404
     assert ffmpeg == [[f"{number:06d}.jpg" for number in range(1, LAYERS + 1)]]
     names = [name for name, _ in events]
-    assert names.count("CaptureStart") == names.count("CaptureDone") == LAYERS == len(camera.asked)
+    assert names.count("CaptureStart") == names.count("CaptureDone") == LAYERS == len(camera.requests)
     assert [name for name in names if name.startswith("Movie")] == ["MovieRendering", "MovieDone"]
     [done] = [payload for name, payload in events if name == "MovieDone"]
     assert (done["gcode"], done["movie_basename"]) == ("part.gcode", film["name"])
@@ -106,7 +106,7 @@ async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, f
 
 async def test_a_camera_that_hangs_or_lies_costs_pictures_and_nothing_else(tmp_path, camera, ffmpeg):
     events = []
-    camera.moods = ["it answers with 500", 1000, "no JPEG"]
+    camera.outcomes = ["it answers with 500", 1000, "no JPEG"]
     async with (
         api(tmp_path, switched_on=["timelapse"]) as server,
         recording(server, type="timed", interval_s=1) as companion,
@@ -117,7 +117,7 @@ async def test_a_camera_that_hangs_or_lies_costs_pictures_and_nothing_else(tmp_p
         recorder = companion._recorder
         assert (recorder.missed, recorder.skipped >= 1) == (3, True)
         await until(lambda: ffmpeg)
-        assert len(ffmpeg[0]) == len(camera.asked) - 3
+        assert len(ffmpeg[0]) == len(camera.requests) - 3
     assert events.count("CaptureFailed") == 3
     assert server.service.jobs.state.value == "completed"
 
@@ -126,7 +126,7 @@ async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_co
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=2):
             await print_it(server, wait=False)
-            await until(lambda: len(camera.asked) == 3)
+            await until(lambda: len(camera.requests) == 3)
             await asyncio.sleep(1)
         [(name, before)] = pictures(server).items()
         (tmp_path / "companions/timelapse/frames" / name / "000002.jpg").write_bytes(b"\xff\xd8\xff")  # a power cut
@@ -136,14 +136,14 @@ async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_co
             await until(lambda: ffmpeg)
             assert list(pictures(server)) == [name]
     assert ffmpeg[0] == [f"{number:06d}.jpg" for number in range(1, len(ffmpeg[0]) + 1)]
-    assert len(ffmpeg[0]) == len(camera.asked) - 1
+    assert len(ffmpeg[0]) == len(camera.requests) - 1
 
 
 async def test_a_print_that_ended_while_nobody_was_here_becomes_a_film_after_how_it_ended(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=1):
             await print_it(server, wait=False)
-            await until(lambda: len(camera.asked) >= 2)
+            await until(lambda: len(camera.requests) >= 2)
         await until(lambda: server.service.jobs.state.ended)
         async with recording(server) as companion:
             await until(lambda: ffmpeg and not companion._known)
@@ -160,7 +160,7 @@ async def test_while_the_core_is_away_a_print_is_not_taken_for_ended(tmp_path, c
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=1) as companion:
             await print_it(server, wait=False)
-            await until(lambda: len(camera.asked) >= 2)
+            await until(lambda: len(camera.requests) >= 2)
             real, server.client = companion.client.get, companion.client
             companion.client.get = nothing
             server.client = type("", (), {"get": staticmethod(real)})

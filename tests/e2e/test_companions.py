@@ -28,7 +28,7 @@ from support.client import in_memory
 from support.companions import beside
 from support.fake_spoolman import FakeSpoolman
 from support.http import NOW
-from support.notify import Outside, notifying
+from support.notify import FakeInternet, notifying
 from support.timelapse import Camera, pictures, recording
 
 LAYERS, PAIRS = 3, 6
@@ -72,10 +72,10 @@ class Plug:
 class House:
     """A printer with all that people put beside it."""
 
-    def __init__(self, server, camera, plug, outside, spoolman, pin):
+    def __init__(self, server, camera, plug, internet, spoolman, pin):
         self.tasks = {}
         self.server, self.camera, self.plug, self.pin = server, camera, plug, pin
-        self.outside, self.spoolman = outside, spoolman
+        self.internet, self.spoolman = internet, spoolman
         self.client = in_memory(server)
 
     @property
@@ -143,7 +143,7 @@ def house(tmp_path, monkeypatch, pins):
     @asynccontextmanager
     async def made():
         plug, spoolman = Plug(), FakeSpoolman(3)
-        outside = Outside(spoolman)
+        internet = FakeInternet(spoolman)
         pins.pin(17)
         async with AsyncExitStack() as stack:
             webcam = {"snapshot_url": "http://127.0.0.1:8080/?action=snapshot"}
@@ -151,7 +151,7 @@ def house(tmp_path, monkeypatch, pins):
                 analysing(tmp_path, f"sim?oracle={tmp_path}/oracle", profile=SIZED, switched_on=ALL, webcam=webcam)
             )
             await stack.enter_async_context(recording(server, render="never", min_delay_s=0))
-            await stack.enter_async_context(notifying(server, outside, spoolman=SPOOLMAN))
+            await stack.enter_async_context(notifying(server, internet, spoolman=SPOOLMAN))
             held = stack.enter_context(ExitStack())
 
             def power(client, folder):
@@ -165,39 +165,39 @@ def house(tmp_path, monkeypatch, pins):
                 return one
 
             await stack.enter_async_context(beside(server, power, "power"))
-            there = House(server, camera, plug, outside, spoolman, pins.pin(17))
-            there.tasks = {name: task for task in asyncio.all_tasks() if (name := companion_of(task)) is not None}
+            rig = House(server, camera, plug, internet, spoolman, pins.pin(17))
+            rig.tasks = {name: task for task in asyncio.all_tasks() if (name := companion_of(task)) is not None}
             await asyncio.sleep(2)
-            await there.client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
-            yield there
+            await rig.client.companions.ask("notify", "spool", {"tool": 0, "spool": 3})
+            yield rig
 
     return made
 
 
 async def test_a_print_with_everything(house):
-    async with house() as there:
-        await there.begin()
-        await there.until(lambda: sum(map(len, pictures(there.server).values())) == 2)
-        there.pin.drive_high()  # the filament ends
-        await there.until(lambda: there.state.value == "paused", 60)
-        there.pin.drive_low()
+    async with house() as rig:
+        await rig.begin()
+        await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 2)
+        rig.pin.drive_high()  # the filament ends
+        await rig.until(lambda: rig.state.value == "paused", 60)
+        rig.pin.drive_low()
         await asyncio.sleep(30)
-        await there.client.job.resume()
-        await there.end()
-        assert there.hotend() > 50
+        await rig.client.job.resume()
+        await rig.end()
+        assert rig.hotend() > 50
         hot = []
-        while there.plug.device.on:
-            hot.append(there.hotend())
+        while rig.plug.device.on:
+            hot.append(rig.hotend())
             await asyncio.sleep(1)
         assert hot[-1] < 50 < hot[0], "it went off when it was cold, and not before"
         await asyncio.sleep(90)
-        await there.require_whole()
-        assert [len(each) for each in pictures(there.server).values()] == [LAYERS]
-        assert there.outside.kinds() == ["paused", "done", "power", "power"]
-        done = there.outside.letters[1]
+        await rig.require_whole()
+        assert [len(each) for each in pictures(rig.server).values()] == [LAYERS]
+        assert rig.internet.kinds() == ["paused", "done", "power", "power"]
+        done = rig.internet.deliveries[1]
         assert done["title"] == "part.gcode is done"
         assert done["picture"]["type"] == "image/jpeg"
-        assert there.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
+        assert rig.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
 
 
 BAD = {
@@ -211,43 +211,43 @@ BAD = {
 @pytest.mark.parametrize("how", BAD)
 async def test_the_same_print_with_everything_gone_bad(house, how):
     bad = BAD[how]
-    async with house() as there:
-        there.camera.moods = [bad["camera"]] * 1000
-        there.plug.mood = bad["plug"]
-        there.outside.moods = [bad["sink"]] * 1000
-        there.spoolman.reads = [bad["spoolman"]] * 1000
-        there.spoolman.mood = [bad["spoolman"]] * 1000
-        await there.begin()
+    async with house() as rig:
+        rig.camera.outcomes = [bad["camera"]] * 1000
+        rig.plug.mood = bad["plug"]
+        rig.internet.outcomes = [bad["sink"]] * 1000
+        rig.spoolman.read_outcomes = [bad["spoolman"]] * 1000
+        rig.spoolman.outcomes = [bad["spoolman"]] * 1000
+        await rig.begin()
         for _ in range(20):  # a loose contact is no end of the filament
-            there.pin.drive_high()
+            rig.pin.drive_high()
             await asyncio.sleep(0.3)
-            there.pin.drive_low()
+            rig.pin.drive_low()
             await asyncio.sleep(0.3)
-        await there.end()
+        await rig.end()
         await asyncio.sleep(300)
-        await there.require_whole()
-        assert there.plug.device.on, "nobody says that it was switched off"
-        assert there.outside.letters == []
-        told = (await there.client.get("/api/companions"))["companions"]
+        await rig.require_whole()
+        assert rig.plug.device.on, "nobody says that it was switched off"
+        assert rig.internet.deliveries == []
+        told = (await rig.client.get("/api/companions"))["companions"]
         assert not any(each["away"] for each in told.values())
         assert told["timelapse"]["state"]["trouble"]
         assert "given up after" in told["notify"]["state"]["results"][-1]["text"]
         assert told["notify"]["state"]["spoolman"]["away"]
-        there.spoolman.reads, there.spoolman.mood = [], []
+        rig.spoolman.read_outcomes, rig.spoolman.outcomes = [], []
         await asyncio.sleep(700)
-        assert there.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
+        assert rig.spoolman.length(3) == pytest.approx(LAYERS * PAIRS * 17, abs=1)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("victim", ALL)
 async def test_the_same_print_with_a_companion_killed_in_the_middle(house, victim):
-    async with house() as there:
-        await there.begin()
-        await there.until(lambda: sum(map(len, pictures(there.server).values())) == 1)
-        there.kill(victim)
-        await there.end()
+    async with house() as rig:
+        await rig.begin()
+        await rig.until(lambda: sum(map(len, pictures(rig.server).values())) == 1)
+        rig.kill(victim)
+        await rig.end()
         await asyncio.sleep(50)
-        await there.require_whole()
+        await rig.require_whole()
         assert {
-            name: each["away"] for name, each in (await there.client.get("/api/companions"))["companions"].items()
+            name: each["away"] for name, each in (await rig.client.get("/api/companions"))["companions"].items()
         } == {name: name == victim for name in ALL}

@@ -1,4 +1,4 @@
-"""A real mosquitto, a listener at it, and the companion beside the service: in memory, or as a process."""
+"""A real mosquitto with a client that listens, and the companion `mqtt` beside the service in memory."""
 
 import asyncio
 import json
@@ -12,22 +12,21 @@ import aiomqtt
 from daemon.companions.mqtt import companion as companion_module
 from daemon.companions.mqtt.companion import MqttCompanion
 from daemon.companions.mqtt.config import MqttConfig
-from daemon.front.access.companion_keys import key_path
 from support.client import in_memory
+from support.companions import HubMessages, companion_key, running
 from support.http import NOW
-from support.notify import Beside
 from support.processes import Child, cannot_run
 from support.waiting import PATIENCE
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Mosquitto:
-    """A broker that forgets everything when it is begun anew."""
+    """A broker that forgets everything when it is restarted."""
 
     def __init__(self, folder: Path, *more: str):
         program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -62,7 +61,7 @@ async def broker(folder, *more):
         running.end()
 
 
-class RecentLines(dict):
+class Payloads(dict):
     """The last payload of each topic; `all` has every message."""
 
     def __init__(self):
@@ -84,35 +83,35 @@ class RecentLines(dict):
 
 @asynccontextmanager
 async def listener(port, topic="#", **options):
-    heard = RecentLines()
+    payloads = Payloads()
 
     async def listen(client):
         async for message in client.messages:
-            heard[message.topic.value] = message.payload.decode()
-            heard.all.append((message.topic.value, message.payload.decode(), message.retain))
+            payloads[message.topic.value] = message.payload.decode()
+            payloads.all.append((message.topic.value, message.payload.decode(), message.retain))
 
-    for _ in range(100):  # the broker is still beginning
+    for _ in range(100):  # the broker is still starting
         try:
             async with aiomqtt.Client("127.0.0.1", port, **options) as client:
-                heard.client = client
+                payloads.client = client
                 await client.subscribe(topic)
                 task = asyncio.create_task(listen(client))
                 try:
-                    yield heard
+                    yield payloads
                 finally:
                     task.cancel()
                     with suppress(asyncio.CancelledError, aiomqtt.MqttError):
                         await task
                 return
         except aiomqtt.MqttError:
-            if heard.client is not None:
+            if payloads.client is not None:
                 return
             await asyncio.sleep(0.05)
     raise AssertionError("the broker does not answer")
 
 
-class NoBroker:
-    """Stands for the connection: what waits is taken at once, into `sent`."""
+class FakeBroker:
+    """Replaces the connection: sends the messages of the outbox at once, to `sent`."""
 
     def __init__(self, config, outbox, *, availability, subscribe, hear, **options):
         self.connected, self.trouble = True, None
@@ -129,29 +128,19 @@ class NoBroker:
         return [json.loads(each.payload) if each.payload else None for each in self.sent if each.topic == topic]
 
 
-class BesideMqtt(MqttCompanion):
-    """The companion, whose push comes from the hub in memory."""
-
-    server = None
-    key = ""
-    messages = Beside.messages
+class MqttBeside(HubMessages, MqttCompanion):
+    """The companion beside a service in memory."""
 
 
 @asynccontextmanager
-async def telling(server, monkeypatch, **config):
+async def publishing(server, monkeypatch, **config):
     """Run the companion beside a service, without a broker; yields it, with the connection as `_broker`."""
-    monkeypatch.setattr(companion_module, "Broker", NoBroker)
+    monkeypatch.setattr(companion_module, "Broker", FakeBroker)
     folder = server.service.folder / "companions/mqtt"
     folder.mkdir(parents=True, exist_ok=True)
-    key = key_path(server.service.folder, "mqtt").read_text().strip()
+    key = companion_key(server, "mqtt")
     settings = MqttConfig(**{"host": "broker", "id": "mk3", **config})
-    one = BesideMqtt(in_memory(server, key), folder, config=settings, environ={}, wall=lambda: NOW)
-    one.server, one.key = server, key
-    task = asyncio.create_task(one.serve())
-    await asyncio.sleep(2)
-    try:
-        yield one
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    companion = MqttBeside(in_memory(server, key), folder, config=settings, environ={}, wall=lambda: NOW)
+    companion.server, companion.key = server, key
+    async with running(companion, start=2):
+        yield companion

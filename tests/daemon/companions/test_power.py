@@ -26,11 +26,11 @@ class Bench:
     def __init__(self, server, power, switch, lamp):
         self.server, self.power, self.switch, self.lamp = server, power, switch, lamp
         self.client = in_memory(server)
-        self.told = []
-        server.service.events.subscribe(self.told.append)
+        self.notices = []
+        server.service.events.subscribe(self.notices.append)
 
     def events(self):
-        return [each.name for each in self.told if each.kind == "event"]
+        return [each.name for each in self.notices if each.kind == "event"]
 
     async def state(self):
         return (await self.client.companions.get("power"))["state"]
@@ -68,32 +68,32 @@ async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings)
 
 
 async def test_switches_are_shown_and_do_as_they_are_told(tmp_path):
-    async with bench(tmp_path) as it:
-        state = await it.state()
+    async with bench(tmp_path) as rig:
+        state = await rig.state()
         assert [(each["name"], each["on"]) for each in state["devices"]] == [("Printer", True), ("lamp", False)]
         assert (state["printer"], state["on"]) == ("Printer", True)
-        assert await it.client.companions.ask("power", "on", {"device": "LAMP"}) == {"device": "lamp", "on": True}
-        assert it.lamp.is_on
-        assert await it.client.companions.ask("power", "off") == {"device": "Printer", "on": False}
-        assert not it.switch.is_on
+        assert await rig.client.companions.ask("power", "on", {"device": "LAMP"}) == {"device": "lamp", "on": True}
+        assert rig.lamp.is_on
+        assert await rig.client.companions.ask("power", "off") == {"device": "Printer", "on": False}
+        assert not rig.switch.is_on
         await asyncio.sleep(1)
-        assert (await it.state())["on"] is False
-        assert (await it.refused("off", {"device": "oven"}))[0] == 404
-        assert (await it.refused("explode"))[0] == 400
+        assert (await rig.state())["on"] is False
+        assert (await rig.refused("off", {"device": "oven"}))[0] == 404
+        assert (await rig.refused("explode"))[0] == 400
 
 
 async def test_octoprints_apps_have_their_switch(tmp_path):
-    async with bench(tmp_path) as it:
-        get, post = it.server.get, it.server.post
+    async with bench(tmp_path) as rig:
+        get, post = rig.server.get, rig.server.post
         assert "psucontrol" in (await get("/api/settings")).json["plugins"]
         assert (await get("/api/plugin/psucontrol")).json == {"isPSUOn": True}
         assert (await post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 204
         await asyncio.sleep(1)
         assert (await post("/api/plugin/psucontrol", {"command": "getPSUState"})).json == {"isPSUOn": False}
-        assert Notice("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in it.told
-        assert Notice("psucontrol", {"isPSUOn": False}, "plugin") in it.told
+        assert Notice("plugin_psucontrol_psu_state_changed", {"isPSUOn": False}) in rig.notices
+        assert Notice("psucontrol", {"isPSUOn": False}, "plugin") in rig.notices
         assert (await post("/api/plugin/psucontrol", {"command": "togglePSU"})).status == 204
-        assert it.switch.is_on
+        assert rig.switch.is_on
         assert (await post("/api/plugin/psucontrol", {"command": "boom"})).status == 400
 
 
@@ -105,42 +105,42 @@ async def test_without_the_companion_there_is_no_switch(tmp_path):
 
 
 async def test_the_power_stays_on_in_a_print_unless_somebody_insists(tmp_path):
-    async with bench(tmp_path) as it:
-        await it.print()
-        status, text = await it.refused("off")
+    async with bench(tmp_path) as rig:
+        await rig.print()
+        status, text = await rig.refused("off")
         assert (status, "busy (Printing)" in text) == (409, True)
-        assert (await it.server.post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 409
-        await it.client.job.pause()
+        assert (await rig.server.post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 409
+        await rig.client.job.pause()
         await asyncio.sleep(40)
-        assert "Paused" in (await it.refused("off"))[1]
-        assert it.switch.told == []
-        await it.client.companions.ask("power", "off", {"device": "lamp"})  # which is not the printer's
-        await it.client.companions.ask("power", "off", {"force": True})
-        assert it.switch.told == [False]
+        assert "Paused" in (await rig.refused("off"))[1]
+        assert rig.switch.commands == []
+        await rig.client.companions.ask("power", "off", {"device": "lamp"})  # which is not the printer's
+        await rig.client.companions.ask("power", "off", {"force": True})
+        assert rig.switch.commands == [False]
 
 
-@pytest.mark.parametrize("way", ["slow", "slow_word", "late"])
-async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_path, way):
+@pytest.mark.parametrize("delay", ["command_delay", "sense_delay", "late"])
+async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_path, delay):
     """A plug that has been told to go off is not stopped by hanging up."""
-    async with bench(tmp_path) as it:
-        await it.server.upload(("file", "part.gcode", SLOW_FILE))
-        setattr(it.switch, way, 4.5 if way != "slow_word" else 3.0)
-        await asyncio.sleep(2.1 if way == "slow_word" else 0)  # the switch is being asked how it is
-        off = asyncio.create_task(it.client.companions.ask("power", "off"))
+    async with bench(tmp_path) as rig:
+        await rig.server.upload(("file", "part.gcode", SLOW_FILE))
+        setattr(rig.switch, delay, 4.5 if delay != "sense_delay" else 3.0)
+        await asyncio.sleep(2.1 if delay == "sense_delay" else 0)  # the switch is being sensed
+        off = asyncio.create_task(rig.client.companions.ask("power", "off"))
         await asyncio.sleep(0.5)
         for path, body in [
             ("/api/files/local/part.gcode", {"command": "select", "print": True}),
             ("/api/job", {"command": "start"}),
         ]:
-            answer = await it.server.post(path, body)
+            answer = await rig.server.post(path, body)
             assert (answer.status, "is being switched off" in answer.json["error"]) == (409, True)
         assert (await off)["on"] is False
-        assert (await it.client.job.get())["state"] == "Operational"
-        setattr(it.switch, way, 0.0)
-        await it.client.companions.ask("power", "on")
-        await it.client.job.start()  # nothing holds it any more
+        assert (await rig.client.job.get())["state"] == "Operational"
+        setattr(rig.switch, delay, 0.0)
+        await rig.client.companions.ask("power", "on")
+        await rig.client.job.start()  # nothing holds it any more
         await asyncio.sleep(2)
-        assert (await it.client.job.get())["state"] == "Printing"
+        assert (await rig.client.job.get())["state"] == "Printing"
 
 
 async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
@@ -167,50 +167,50 @@ async def test_no_print_resumes_while_the_printer_is_being_switched_off_and_a_to
 
 
 async def test_an_off_that_was_given_up_is_taken_back_when_a_print_begins(tmp_path):
-    async with bench(tmp_path) as it:
-        it.switch.late = 12.0  # longer than anybody waits
-        assert (await it.refused("off"))[0] == 503
-        await it.print()
+    async with bench(tmp_path) as rig:
+        rig.switch.late = 12.0  # longer than any caller waits
+        assert (await rig.refused("off"))[0] == 503
+        await rig.print()
         await asyncio.sleep(20)
-        assert it.switch.told == [False, True]
-        assert it.switch.is_on
+        assert rig.switch.commands == [False, True]
+        assert rig.switch.is_on
 
 
 async def test_a_companion_that_was_killed_while_it_switched_off_holds_no_print_for_long(tmp_path):
-    async with bench(tmp_path) as it:
-        it.server.service.companions.hear("power", {"goingOff": True}, {})
-        assert it.server.service.companions.holds() is not None
+    async with bench(tmp_path) as rig:
+        rig.server.service.companions.hear("power", {"goingOff": True}, {})
+        assert rig.server.service.companions.holds() is not None
         await asyncio.sleep(26)
-        assert it.server.service.companions.holds() is None
+        assert rig.server.service.companions.holds() is None
 
 
 @pytest.mark.parametrize("wanted_by", ["command", "cancel"])
-@pytest.mark.parametrize("way", ["slow", "late"])
-async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_path, wanted_by, way):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+@pytest.mark.parametrize("delay", ["command_delay", "late"])
+async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_path, wanted_by, delay):
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await asyncio.sleep(60)
-        setattr(it.switch, way, 3.0 if way == "late" else 20.0)
-        while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+        setattr(rig.switch, delay, 3.0 if delay == "late" else 20.0)
+        while (await rig.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.2)
-        assert (await it.state())["offAt"] is None
-        assert (await it.server.post("/api/job", {"command": "start"})).status == 409
+        assert (await rig.state())["offAt"] is None
+        assert (await rig.server.post("/api/job", {"command": "start"})).status == 409
         if wanted_by == "command":
-            await it.client.printer.jog(x=1)
-        elif way == "late":
-            await it.client.companions.ask("power", "cancel")  # is answered when the switch says that it is on
-            assert it.switch.is_on
+            await rig.client.printer.jog(x=1)
+        elif delay == "late":
+            await rig.client.companions.ask("power", "cancel")  # is answered when the switch says that it is on
+            assert rig.switch.is_on
         else:
-            assert (await it.refused("cancel"))[0] == 503  # nobody knows yet
+            assert (await rig.refused("cancel"))[0] == 503  # nobody knows yet
         await asyncio.sleep(30)
-        assert it.switch.told == ([False, True] if way == "late" else [True])
-        assert it.switch.is_on
+        assert rig.switch.commands == ([False, True] if delay == "late" else [True])
+        assert rig.switch.is_on
 
 
 async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await asyncio.sleep(60)
-        it.switch.slow_word = 0.4
-        while it.switch.is_on:  # noqa: ASYNC110 - the switch is no event
+        rig.switch.sense_delay = 0.4
+        while rig.switch.is_on:  # noqa: ASYNC110 - the switch is no event
             await asyncio.sleep(0.05)
         status, text = await it.refused("cancel")
         assert (status, text) == (409, "too late: Printer has been switched off")
@@ -219,26 +219,26 @@ async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
 @pytest.mark.parametrize("wanted_by", ["print", "command", "cancel", "nobody"])
 async def test_an_off_by_itself_is_withdrawn_after_its_last_words_too(tmp_path, wanted_by):
     settings = {"auto_off": True, "idle_min": 1.0, "announce_s": 10.0, "before_off": ("M117 bye",)}
-    async with bench(tmp_path, **settings) as it:
+    async with bench(tmp_path, **settings) as rig:
         await asyncio.sleep(60)
-        while (await it.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+        while (await rig.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # what comes while they are sent is taken for them
         if wanted_by == "print":
-            await it.server.upload(("file", "part.gcode", SLOW_FILE), ("print", b"true"))
+            await rig.server.upload(("file", "part.gcode", SLOW_FILE), ("print", b"true"))
         elif wanted_by == "command":
-            await it.client.printer.jog(x=1)
+            await rig.client.printer.jog(x=1)
         elif wanted_by == "cancel":
-            await it.client.companions.ask("power", "cancel")
+            await rig.client.companions.ask("power", "cancel")
         await asyncio.sleep(30)
-        assert it.switch.told == ([False] if wanted_by == "nobody" else [])
+        assert rig.switch.commands == ([False] if wanted_by == "nobody" else [])
 
 
 async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
-    async with bench(tmp_path) as it:
-        await it.client.printer.heat({"bed": 60})
+    async with bench(tmp_path) as rig:
+        await rig.client.printer.heat({"bed": 60})
         await asyncio.sleep(5)
-        assert "bed is heating to 60 °C" in (await it.refused("off"))[1]
+        assert "bed is heating to 60 °C" in (await rig.refused("off"))[1]
 
 
 async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
@@ -247,126 +247,126 @@ async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
         assert await it.refused("off") == (503, "Printer was switched off, but reports that it is not")
         it.switch.error = DeviceError("Printer does not answer")
         await asyncio.sleep(5)
-        state = await it.state()
+        state = await rig.state()
         assert state["devices"][0] == {
             "name": "Printer", "on": None, "error": "Printer does not answer", "printer": True,
         }  # fmt: skip
-        assert await it.refused("on") == (503, "Printer does not answer")
-        assert (await it.server.get("/api/plugin/psucontrol")).json == {"isPSUOn": False}
-        it.switch.error, it.switch.stuck = None, False
+        assert await rig.refused("on") == (503, "Printer does not answer")
+        assert (await rig.server.get("/api/plugin/psucontrol")).json == {"isPSUOn": False}
+        rig.switch.error, rig.switch.stuck = None, False
         await asyncio.sleep(3)
-        assert (await it.state())["on"] is True
-        it.switch.hangs = True
-        assert (await it.refused("off", {"force": True}))[0] == 503
+        assert (await rig.state())["on"] is True
+        rig.switch.hangs = True
+        assert (await rig.refused("off", {"force": True}))[0] == 503
 
 
 async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0, before_off=("M117 good night",)) as it:
-        await it.client.printer.heat({"tool0": 60})
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0, before_off=("M117 good night",)) as rig:
+        await rig.client.printer.heat({"tool0": 60})
         await asyncio.sleep(100)
-        assert it.switch.told == []
-        await it.client.printer.heat({"tool0": 0})
+        assert rig.switch.commands == []
+        await rig.client.printer.heat({"tool0": 0})
         await asyncio.sleep(65)
-        hot = (await it.client.printer.get())["temperature"]["tool0"]["actual"]
-        assert (hot < 50) == bool((await it.state())["offAt"])
-        while not it.switch.told:
-            hot = (await it.client.printer.get())["temperature"]["tool0"]["actual"]
+        hot = (await rig.client.printer.get())["temperature"]["tool0"]["actual"]
+        assert (hot < 50) == bool((await rig.state())["offAt"])
+        while not rig.switch.commands:
+            hot = (await rig.client.printer.get())["temperature"]["tool0"]["actual"]
             await asyncio.sleep(5)
         assert hot < 50
         await asyncio.sleep(2)
-        assert not it.switch.is_on
-        assert it.events().count("PowerOffByItself") == 1
-        said = it.server.service.core.connection.printer.flight_recorder.tail_since(0.0)
+        assert not rig.switch.is_on
+        assert rig.events().count("PowerOffByItself") == 1
+        said = rig.server.service.core.connection.printer.flight_recorder.tail_since(0.0)
         assert any("good night" in str(line) for line in said)
 
 
 async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0) as it:
+    async with bench(tmp_path, auto_off=True, idle_min=1.0) as rig:
         await asyncio.sleep(75)
         now = NOW + asyncio.get_running_loop().time()
-        assert 30 < (await it.state())["offAt"] - now <= 61
-        await it.client.printer.jog(x=1)
+        assert 30 < (await rig.state())["offAt"] - now <= 61
+        await rig.client.printer.jog(x=1)
         await asyncio.sleep(3)
-        assert (await it.state())["offAt"] is None
+        assert (await rig.state())["offAt"] is None
         await asyncio.sleep(70)
-        assert (await it.state())["offAt"] is not None
-        await it.client.companions.ask("power", "cancel")
+        assert (await rig.state())["offAt"] is not None
+        await rig.client.companions.ask("power", "cancel")
         await asyncio.sleep(1)
-        assert (await it.state())["offAt"] is None
+        assert (await rig.state())["offAt"] is None
         await asyncio.sleep(50)
-        assert it.switch.told == []
+        assert rig.switch.commands == []
 
 
 async def test_what_was_hot_when_the_connection_ended_keeps_the_power_on(tmp_path):
-    async with bench(tmp_path) as it:
-        await it.client.printer.heat({"tool0": 200})
+    async with bench(tmp_path) as rig:
+        await rig.client.printer.heat({"tool0": 200})
         await asyncio.sleep(120)
-        await it.client.connection.disconnect()
+        await rig.client.connection.disconnect()
         await asyncio.sleep(30)
-        status, text = await it.refused("off")
+        status, text = await rig.refused("off")
         assert (status, "tool0" in text) == (409, True)
         await asyncio.sleep(600)
-        assert (await it.client.companions.ask("power", "off"))["on"] is False
+        assert (await rig.client.companions.ask("power", "off"))["on"] is False
 
 
 async def test_a_printer_that_is_not_connected_is_not_idle(tmp_path):
-    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as it:
-        await it.client.connection.disconnect()
+    async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
+        await rig.client.connection.disconnect()
         await asyncio.sleep(300)
-        assert it.switch.told == []
+        assert rig.switch.commands == []
 
 
 async def test_a_connect_switches_the_power_on_first(tmp_path):
-    async with bench(tmp_path, "", on=False, on_before_connect=True) as it:
-        await it.client.connection.connect("VIRTUAL")
-        assert it.switch.is_on
+    async with bench(tmp_path, "", on=False, on_before_connect=True) as rig:
+        await rig.client.connection.connect("VIRTUAL")
+        assert rig.switch.is_on
         await asyncio.sleep(10)
-        assert (await it.client.printer.get())["state"]["flags"]["operational"]
+        assert (await rig.client.printer.get())["state"]["flags"]["operational"]
 
 
 async def test_a_job_in_the_queue_switches_the_power_on_once(tmp_path):
-    async with bench(tmp_path, "", on=False, on_when_job_queued=True) as it:
-        await it.server.upload(("file", "part.gcode", b"G28\n"))
+    async with bench(tmp_path, "", on=False, on_when_job_queued=True) as rig:
+        await rig.server.upload(("file", "part.gcode", b"G28\n"))
         await asyncio.sleep(30)
-        assert not it.switch.is_on
-        await it.client.post("/api/queue", {"command": "add", "path": "part.gcode"})
+        assert not rig.switch.is_on
+        await rig.client.post("/api/queue", {"command": "add", "path": "part.gcode"})
         await asyncio.sleep(15)
-        assert it.switch.told == [True]
-        await it.client.companions.ask("power", "off", {"force": True})
+        assert rig.switch.commands == [True]
+        await rig.client.companions.ask("power", "off", {"force": True})
         await asyncio.sleep(60)
-        assert it.switch.told == [True, False]
+        assert rig.switch.commands == [True, False]
 
 
 async def test_a_stop_that_is_not_confirmed_cuts_the_power_where_that_is_wanted(tmp_path):
     for wanted in (False, True):
-        async with bench(tmp_path / str(wanted), cut_unconfirmed_stop=wanted) as it:
-            it.server.service.events.publish("EmergencyStop", {"confirmed": True})
+        async with bench(tmp_path / str(wanted), cut_unconfirmed_stop=wanted) as rig:
+            rig.server.service.events.publish("EmergencyStop", {"confirmed": True})
             await asyncio.sleep(1)
-            assert it.switch.told == []
-            it.server.service.events.publish("EmergencyStop", {"confirmed": False})
+            assert rig.switch.commands == []
+            rig.server.service.events.publish("EmergencyStop", {"confirmed": False})
             await asyncio.sleep(1)
-            assert it.switch.told == ([False] if wanted else [])
-            assert ("PowerCut" in it.events()) is wanted
+            assert rig.switch.commands == ([False] if wanted else [])
+            assert ("PowerCut" in rig.events()) is wanted
 
 
 async def test_a_heater_fault_cuts_the_power_where_that_is_wanted(tmp_path):
     said = {"error": "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0", "reason": "connection"}
     for wanted in (False, True):
-        async with bench(tmp_path / str(wanted), cut_heater_fault=wanted) as it:
-            it.server.service.events.publish("Error", {"error": "/dev/ttyUSB0 is gone", "reason": "connection"})
+        async with bench(tmp_path / str(wanted), cut_heater_fault=wanted) as rig:
+            rig.server.service.events.publish("Error", {"error": "/dev/ttyUSB0 is gone", "reason": "connection"})
             await asyncio.sleep(1)
-            assert it.switch.told == []
-            it.server.service.events.publish("Error", said)
+            assert rig.switch.commands == []
+            rig.server.service.events.publish("Error", said)
             await asyncio.sleep(1)
-            assert it.switch.told == ([False] if wanted else [])
+            assert rig.switch.commands == ([False] if wanted else [])
 
 
 async def test_keys_that_only_look_switch_nothing(tmp_path):
-    async with bench(tmp_path) as it:
-        looker = it.server.service.front.access.keyring.add("tv", Scope.READ)
+    async with bench(tmp_path) as rig:
+        looker = rig.server.service.front.access.keyring.add("tv", Scope.READ)
         for command, status in (("getPSUState", 200), ("turnPSUOff", 403), ("togglePSU", 403)):
-            answer = await it.server.post("/api/plugin/psucontrol", {"command": command}, key=looker)
+            answer = await rig.server.post("/api/plugin/psucontrol", {"command": command}, key=looker)
             assert answer.status == status, command
-        asked = await it.server.post("/api/companions/power/ask", {"do": "off", "with": {"force": True}}, key=looker)
+        asked = await rig.server.post("/api/companions/power/ask", {"do": "off", "with": {"force": True}}, key=looker)
         assert asked.status == 403
-        assert it.switch.told == []
+        assert rig.switch.commands == []
