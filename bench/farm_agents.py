@@ -72,8 +72,8 @@ class Crowd:
             if life is None:
                 agent = Agent(end, api, folder, time.time)
             else:
-                agent = Agent(life.around(end, *ASKED), life.around(api, *DONE), folder, time.time)
-                life.around_notes(agent._diary)  # noqa: SLF001 - a kill in the middle of its notes
+                agent = Agent(life.wrap(end, *ASKED), life.wrap(api, *DONE), folder, time.time)
+                life.wrap_notes(agent._diary)  # noqa: SLF001 - a kill in the middle of its notes
             try:
                 await agent.run()
             except BaseExceptionGroup as group:
@@ -90,7 +90,7 @@ class Crowd:
         return {
             "begun": sum(begun.values()),
             "twice": sum(times - 1 for times in begun.values()),
-            "refused": sum(len(printer.refused) for printer in self.printers),
+            "refused": sum(len(printer.refusals) for printer in self.printers),
             "killed": sum(self.kills.values()),
             "p50": waits[len(waits) // 2],
             "p99": waits[int(len(waits) * 0.99)],

@@ -3,19 +3,7 @@
 import pytest
 
 from support.conformance import FILE
-
-COMMANDS = {
-    "start": {"command": "start"},
-    "restart": {"command": "restart"},
-    "pause": {"command": "pause"},
-    "toggle": {"command": "pause", "action": "toggle"},
-    "pause:pause": {"command": "pause", "action": "pause"},
-    "pause:resume": {"command": "pause", "action": "resume"},
-    "pause:bogus": {"command": "pause", "action": "bogus"},
-    "cancel": {"command": "cancel"},
-    "bad": {"command": "explode"},
-    "none": {},
-}
+from support.job_commands import COMMANDS
 
 # state → what is answered to each command; where two stand the second is OctoPrint's
 TABLE = {

@@ -46,7 +46,7 @@ from hal.printer import (
     StopEnded,
     TemperaturesRead,
 )
-from support.bridge import MadeUpDesk, question_message
+from support.bridge import FakeDesk, question_message
 
 pack = msgspec.msgpack.encode
 
@@ -274,7 +274,7 @@ def test_more_in_a_message_than_is_known_is_ignored():
     said = decode_known(
         pack({"type": "asked", "id": 3, "question": {"ask": "start", "gently": True}, "for": "me"}), FromFront
     )
-    desk = MadeUpDesk()
+    desk = FakeDesk()
     assert isinstance(decode_from_core(answer(desk, said)), AnswerMessage)
     assert desk.asked == [ask.Start()]
 
@@ -287,7 +287,7 @@ NO_QUESTIONS = [
 
 @pytest.mark.parametrize("question", NO_QUESTIONS, ids=range(len(NO_QUESTIONS)))
 def test_a_question_that_is_not_understood_is_refused(question):
-    desk = MadeUpDesk()
+    desk = FakeDesk()
     said = decode_known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
     reply = decode_from_core(answer(desk, said))
     assert isinstance(reply, RefusalMessage)
@@ -340,7 +340,7 @@ def test_an_answer_that_is_too_long_is_a_refusal():
 
 
 def test_a_refusal_quotes_no_more_than_the_beginning():
-    desk = MadeUpDesk()
+    desk = FakeDesk()
 
     def refuse(_):
         raise CommandError("x" * 300_000)
@@ -351,7 +351,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning():
 
 
 def test_a_mistake_of_ours_is_told_to_the_log_alone():
-    desk, bugs = MadeUpDesk(), []
+    desk, bugs = FakeDesk(), []
 
     def fail(_):
         raise KeyError("/etc/secret")

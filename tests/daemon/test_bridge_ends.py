@@ -24,12 +24,12 @@ from daemon.errors import CoreAway, JobConflict, ServiceError
 from gcode.errors import QueueFull
 from hal.printer import ConnectionState, FirmwareSaid, StateChanged
 from support import waiting
-from support.bridge import MadeUpDesk, connected, met, question_message
+from support.bridge import FakeDesk, connected, fake_front, question_message
 
 
 @pytest.fixture
 def desk():
-    return MadeUpDesk()
+    return FakeDesk()
 
 
 async def both(desk):
@@ -60,7 +60,7 @@ async def test_who_has_the_answer_has_seen_what_came_of_it(desk):
 
 
 async def test_what_came_of_a_question_is_told_before_its_answer(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
 
     def start(question):
         desk.state = JobState.STARTING if isinstance(question, ask.Start) else JobState.PAUSING
@@ -70,7 +70,7 @@ async def test_what_came_of_a_question_is_told_before_its_answer(desk):
     await asyncio.sleep(1)
     front.say(question_message(2, ask.Pause()))
     await asyncio.sleep(1)
-    told = [each.get("id") or each["snapshot"]["job"]["state"] for each in front.heard]
+    told = [each.get("id") or each["snapshot"]["job"]["state"] for each in front.received]
     assert told == ["completed", "starting", 1, "pausing", 2]
 
 
@@ -111,7 +111,7 @@ async def test_a_refusal_is_raised_as_what_it_is(desk):
 
 async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
     """The core stood still, and wakes: a print that was to be resumed minutes ago stays paused."""
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     now = asyncio.get_running_loop().time()
     stop = ask.Send(commands=["m112"])
     assert stop.is_never_too_late
@@ -119,8 +119,8 @@ async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
     front.line.write(frame(ask.encode_question(1, ask.Resume(), now - 1)) + frame(ask.encode_question(2, stop)))
     front.line.write(frame(ask.encode_question(3, ask.Resume(), now + 1)))
     await asyncio.sleep(1)
-    assert desk.asked == [stop, ask.Resume()]
-    [late] = front.told("refused")
+    assert desk.questions == [stop, ask.Resume()]
+    [late] = front.messages("refused")
     assert (late["id"], late["error"]) == (1, "TooLate")
 
 
@@ -128,23 +128,23 @@ async def test_many_changes_are_few_snapshots(desk):
     """A print of a thousand lines in ten seconds."""
     desk.printing = True
     end = CoreEnd(desk)
-    front = met(end)
+    front = fake_front(end)
     for _ in range(1000):
         desk.tell(None)
         await asyncio.sleep(0.01)
-    assert 10 / core_end.TICK <= len(front.told("seen")) <= 10 / core_end.EVERY + 2
+    assert 10 / core_end.TICK <= len(front.messages("seen")) <= 10 / core_end.EVERY + 2
 
 
 async def test_a_print_of_which_nothing_is_heard_is_told_twice_a_second_and_a_rest_never(desk):
     desk.printing = True
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     await asyncio.sleep(10)
-    assert 18 <= len(front.told("seen")) <= 22
+    assert 18 <= len(front.messages("seen")) <= 22
     desk.printing = False
     await asyncio.sleep(1)
-    front.heard.clear()
+    front.received.clear()
     await asyncio.sleep(60)
-    assert not front.heard
+    assert not front.received
 
 
 async def test_what_happens_comes_behind_what_it_has_changed(desk):
@@ -158,26 +158,26 @@ async def test_what_happens_comes_behind_what_it_has_changed(desk):
 
 
 async def test_a_printer_that_never_stops_talking_is_told_of_fifty_times_a_second(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     for _ in range(5000):
         desk.tell(FirmwareSaid("echo:busy", "info"))
         await asyncio.sleep(0.001)
-    told = front.told("happened")
+    told = front.messages("happened")
     assert 290 <= len(told) <= 310
     assert sum(each["dropped"] for each in told) + len(told) == pytest.approx(5000, abs=200)
     desk.tell(JobChanged(JobState.FAILED))
     await asyncio.sleep(0)
-    assert front.told("happened")[-1]["name"] == "JobChanged", "what counts is told all the same"
+    assert front.messages("happened")[-1]["name"] == "JobChanged", "what counts is told all the same"
 
 
 # -- a front that hangs, floods, says garbage ---------------------------------------------------------------------
 
 
 async def test_what_is_not_read_is_counted_and_told_later(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     await asyncio.sleep(0)
     core_line = front.line.other
-    desk.more["printer"] = PrinterSummary(message="x" * 50_000)
+    desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
     front.line.pause_reading()
     for _ in range(100):
         desk.tell(JobChanged(JobState.PRINTING))
@@ -187,19 +187,19 @@ async def test_what_is_not_read_is_counted_and_told_later(desk):
     front.line.resume_reading()
     await asyncio.sleep(1)
     assert not front.lost
-    assert front.told("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
-    told = len(front.told("happened"))
+    assert front.messages("seen")[-1]["snapshot"]["printer"]["message"] == "the newest"
+    told = len(front.messages("happened"))
     desk.tell(JobChanged(JobState.COMPLETED))
     await asyncio.sleep(0)
-    assert front.told("happened")[-1]["dropped"] == 100 - told
+    assert front.messages("happened")[-1]["dropped"] == 100 - told
 
 
 async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
     desk.printing = True
-    desk.more["printer"] = PrinterSummary(message="x" * 50_000)
+    desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
     desk.tell(None)
     with capture_logs() as logs:
         while not core_line.paused:  # noqa: ASYNC110 - a made-up line tells nobody
@@ -224,11 +224,11 @@ async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
     assert not core_line.reading, "and is not read either"
     front.line.resume_reading()
     await asyncio.sleep(30)
-    assert [each["id"] for each in front.told("answered")] == list(range(1000)), "and none was lost"
+    assert [each["id"] for each in front.messages("answered")] == list(range(1000)), "and none was lost"
 
 
 async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     front.line.pause_reading()
     done = asyncio.Event()
 
@@ -237,7 +237,7 @@ async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
 
     desk.answers = lambda _: later()
     front.say(question_message(1, ask.Disconnect()))
-    desk.more["printer"] = PrinterSummary(message="x" * 200_000)
+    desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 200_000)
     await asyncio.sleep(0.1)
     for _ in range(5):
         desk.tell(JobChanged(JobState.PRINTING))
@@ -246,37 +246,37 @@ async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
     desk.state = JobState.CANCELLED
     front.line.resume_reading()
     await asyncio.sleep(0.1)
-    assert [each["type"] for each in front.heard[-2:]] == ["seen", "answered"]
-    assert front.heard[-2]["snapshot"]["job"]["state"] == "cancelled"
+    assert [each["type"] for each in front.received[-2:]] == ["seen", "answered"]
+    assert front.received[-2]["snapshot"]["job"]["state"] == "cancelled"
 
 
 async def test_who_floods_gets_a_tenth_of_the_time(desk):
     """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     front.say(*(question_message(n, ask.Start()) for n in range(50_000)))
     began = asyncio.get_running_loop().time()
     await asyncio.sleep(1)
     # 20 ms are at hand, then come 100 ms a second, and a turn costs 0.1 ms at least
-    assert 15_000 < len(desk.asked) <= 16 * (200 + 1000) + 16
-    before = len(desk.asked)
+    assert 15_000 < len(desk.questions) <= 16 * (200 + 1000) + 16
+    before = len(desk.questions)
     await asyncio.sleep(1)
-    assert 12_000 < len(desk.asked) - before <= 16 * 1000 + 16
+    assert 12_000 < len(desk.questions) - before <= 16 * 1000 + 16
     assert asyncio.get_running_loop().time() == began + 2
     await asyncio.sleep(3)
-    assert len(front.told("answered")) == 50_000, "and all have their answers in the end"
+    assert len(front.messages("answered")) == 50_000, "and all have their answers in the end"
 
 
 async def test_questions_one_by_one_cost_the_same_share(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.5
     sent = 0
     while loop.time() < end:
         front.say(question_message(sent, ask.Start()))
         sent += 1
-        while len(front.told("answered")) < sent and loop.time() < end:  # noqa: ASYNC110 - as above
+        while len(front.messages("answered")) < sent and loop.time() < end:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.0001)
-        front.heard = [each for each in front.heard if each["type"] == "answered"][-sent:]
+        front.received = [each for each in front.received if each["type"] == "answered"][-sent:]
     assert 100 < sent < 200 + 500 + 10
 
 
@@ -291,19 +291,19 @@ async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
     front = met(end)
     front.say(*(question_message(n, ask.Connect()) for n in range(MAX_OPEN - 2)))
     await asyncio.sleep(5)
-    other = met(end)
+    other = fake_front(end)
     other.say(*(question_message(n, ask.Connect()) for n in range(5)))
     await asyncio.sleep(5)
     assert front.lost
-    refused = other.told("refused")
+    refused = other.messages("refused")
     assert [each["id"] for each in refused] == [2, 3, 4]
     assert {each["error"] for each in refused} == {QueueFull.__name__}
     done.set()
     await asyncio.sleep(1)
-    assert [each["id"] for each in other.told("answered")] == [0, 1]
+    assert [each["id"] for each in other.messages("answered")] == [0, 1]
     other.say(question_message(9, ask.Connect()))
     await asyncio.sleep(1)
-    assert other.told("answered")[-1]["id"] == 9
+    assert other.messages("answered")[-1]["id"] == 9
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
 )
 async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
     end = CoreEnd(desk)
-    front = met(end)
+    front = fake_front(end)
     with capture_logs() as logs:
         front.line.write(said)
         await asyncio.sleep(1)
@@ -327,50 +327,50 @@ async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
     assert [each["reason"][:32] for each in logs if each["event"] == "bridge.cut_off"] == [
         "the front's message cannot be de"
     ]
-    again = met(end)
+    again = fake_front(end)
     again.say(question_message(1, ask.Start()))
     await asyncio.sleep(1)
-    assert len(again.told("answered")) == 1
+    assert len(again.messages("answered")) == 1
 
 
 async def test_half_a_frame_holds_nothing_up(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     front.line.write((50_000).to_bytes(LENGTH, "big") + b"\0" * 100)
     await asyncio.sleep(3600)
     desk.tell(JobChanged(JobState.PRINTING))
     await asyncio.sleep(1)
     assert not front.lost
-    assert front.told("happened")
+    assert front.messages("happened")
 
 
 async def test_the_longest_question_may_come_byte_by_byte(desk):
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     message = ask.encode_question(1, ask.UsePreset(preset="x" * 6_000))
     for byte in len(message).to_bytes(LENGTH, "big") + message:
         front.line.write(bytes([byte]))
     await asyncio.sleep(1)
-    assert [question.preset[:1] for question in desk.asked] == ["x"]
+    assert [question.preset[:1] for question in desk.questions] == ["x"]
 
 
 async def test_who_comes_and_goes_fills_no_log(desk):
     end = CoreEnd(desk)
     with capture_logs() as logs:
         for _ in range(200):
-            met(end).line.write(b"\xff" * 8)
+            fake_front(end).line.write(b"\xff" * 8)
             await asyncio.sleep(0.01)
     assert len(logs) <= 20
 
 
 async def test_a_mistake_in_what_is_told_costs_the_front_its_line_and_nothing_else(desk):
     end = CoreEnd(desk)
-    front = met(end)
+    front = fake_front(end)
     await asyncio.sleep(0)
     with patch.object(desk, "snapshot", side_effect=ZeroDivisionError), capture_logs() as logs:
         desk.tell(JobChanged(JobState.PRINTING))  # raises nothing: it is called in the middle of serving the wire
         await asyncio.sleep(0)
     assert front.lost
     assert {"bridge.question_failed", "bridge.cut_off"} <= {each["event"] for each in logs}
-    assert met(end).lost is False
+    assert fake_front(end).lost is False
 
 
 # -- who may come ---------------------------------------------------------------------------------------------
@@ -378,14 +378,14 @@ async def test_a_mistake_in_what_is_told_costs_the_front_its_line_and_nothing_el
 
 async def test_a_second_front_takes_the_place_of_the_first(desk):
     end = CoreEnd(desk)
-    first = met(end)
-    second = met(end)
+    first = fake_front(end)
+    second = fake_front(end)
     await asyncio.sleep(1)
     assert first.lost
     assert len(desk.listeners) == 1
     second.say(question_message(1, ask.Start()))
     await asyncio.sleep(1)
-    assert second.told("answered")
+    assert second.messages("answered")
     assert not second.lost
 
 
@@ -397,7 +397,7 @@ async def test_what_a_lost_front_has_asked_for_goes_on(desk):
         done.append(True)
 
     desk.answers = lambda _: later()
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     front.say(question_message(1, ask.Disconnect()))
     await asyncio.sleep(0.1)
     front.line.abort()
@@ -496,7 +496,7 @@ async def test_the_front_knows_nothing_of_a_core_that_never_was():
 
 
 async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(desk):
-    desk.more["printer"] = PrinterSummary(state=ConnectionState.READY)
+    desk.snapshot_fields["printer"] = PrinterSummary(state=ConnectionState.READY)
     desk.state = JobState.PRINTING
     end, front = await both(desk)
     changes = []
@@ -661,7 +661,7 @@ async def test_the_front_comes_back_by_itself(desk, tmp_path):
 
 async def test_hello_of_any_version_is_understood(desk):
     hellos = []
-    front = met(CoreEnd(desk, lambda: hellos.append(1)))
+    front = fake_front(CoreEnd(desk, lambda: hellos.append(1)))
     front.say(Hello(version="99.0"))
     front.line.write(len(raw := msgspec.msgpack.encode({"type": "waved"})).to_bytes(LENGTH, "big") + raw)
     await asyncio.sleep(0.1)

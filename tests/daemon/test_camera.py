@@ -46,14 +46,14 @@ def test_what_is_no_stream_of_pictures_is_said_to_be_none(told, said):
 
 
 async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
-    async with camera() as there:
-        assert (await picture(there.url + STILL, 2)).endswith(b"\xff\xd9")
-        assert (await picture(there.url + STREAM, 2)).endswith(b"\xff\xd9")
-        await picture(there.url.replace("//", "//anna:p%40ss@") + STILL, 2)
-    assert there.asked == [STILL, STREAM, STILL]
-    assert "Basic YW5uYTpwQHNz" in there.headers[-1]  # anna:p@ss
-    assert "@" not in there.headers[-1]
-    assert there.open == 0
+    async with camera() as device:
+        assert (await picture(device.url + STILL, 2)).endswith(b"\xff\xd9")
+        assert (await picture(device.url + STREAM, 2)).endswith(b"\xff\xd9")
+        await picture(device.url.replace("//", "//anna:p%40ss@") + STILL, 2)
+    assert device.requests == [STILL, STREAM, STILL]
+    assert "Basic YW5uYTpwQHNz" in device.headers[-1]  # anna:p@ss
+    assert "@" not in device.headers[-1]
+    assert device.open == 0
 
 
 @pytest.mark.parametrize(
@@ -72,12 +72,12 @@ async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
 async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabytes(manner, said):
     seconds = 0.3 if manner in ("stall", "drip") else PATIENCE
     loop = asyncio.get_running_loop()
-    async with camera(manner=manner) as there:
+    async with camera(manner=manner) as device:
         began = loop.time()
         with pytest.raises(CameraError, match=said) as caught:
-            await picture(there.url + STILL + "&secret=1", seconds)
+            await picture(device.url + STILL + "&secret=1", seconds)
         assert loop.time() - began <= seconds + PATIENCE
-        assert there.taken < 3 * MOST
+        assert device.picture_count < 3 * MOST
         assert "secret" not in str(caught.value)
 
 
@@ -113,9 +113,9 @@ async def test_where_nobody_listens_and_what_is_no_address_are_said():
     ],
 )
 def test_one_address_follows_from_the_other(stream, snapshot, from_stream, from_snapshot):
-    there = CameraConfig(stream_url=stream, snapshot_url=snapshot)
-    assert addresses.stream_of(there) == (from_stream or (stream if stream.startswith("http") else ""))
-    assert addresses.snapshot_of(there) == (from_snapshot or snapshot)
+    device = CameraConfig(stream_url=stream, snapshot_url=snapshot)
+    assert addresses.stream_of(device) == (from_stream or (stream if stream.startswith("http") else ""))
+    assert addresses.snapshot_of(device) == (from_snapshot or snapshot)
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,11 @@ class Ports:
 
 
 @pytest.fixture
-def made(monkeypatch):
-    made = Ports()
-    monkeypatch.setattr("daemon.core.connection.making.create", made.create)
+def fake_ports(monkeypatch):
+    fake_ports = Ports()
+    monkeypatch.setattr("daemon.core.connection.making.create", fake_ports.create)
     monkeypatch.setattr(ports, "list_ports", lambda *_roots: [])
-    return made
+    return fake_ports
 
 
 @asynccontextmanager
@@ -60,11 +60,11 @@ async def connection(address="sim", scripts=(), extra=(), **printer):
     config = Config()
     config = replace(config, printer=replace(config.printer, address=address, **printer))
     config = replace(config, scripts=replace(config.scripts, connected=scripts))
-    it = Connection(config, extra)
+    link = Connection(config, extra)
     try:
-        yield it
+        yield link
     finally:
-        await it.disconnect()
+        await link.disconnect()
 
 
 async def until(condition):
@@ -73,21 +73,21 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_it_connects_and_runs_its_script(made):
-    async with connection(scripts=("M117 hello", "G21")) as it:
-        assert (it.state, it.ready, it.error, it.address) == (C.OFFLINE, False, None, "sim")
-        it.keep_connected()
-        await until(lambda: "G21" in made.accepted)
-        assert it.ready
-        assert made.accepted[-2:] == ["M117 hello", "G21"]
+async def test_it_connects_and_runs_its_script(fake_ports):
+    async with connection(scripts=("M117 hello", "G21")) as link:
+        assert (link.state, link.ready, link.error, link.address) == (C.OFFLINE, False, None, "sim")
+        link.keep_connected()
+        await until(lambda: "G21" in fake_ports.accepted)
+        assert link.ready
+        assert fake_ports.accepted[-2:] == ["M117 hello", "G21"]
 
 
-async def test_its_script_heats_no_further_than_the_profile_allows(made):
-    async with connection(scripts=("M117 hello", "M104 S999", "G21")) as it:
-        it.keep_connected()
-        await until(lambda: it.ready and "M117 hello" in made.accepted)
+async def test_its_script_heats_no_further_than_the_profile_allows(fake_ports):
+    async with connection(scripts=("M117 hello", "M104 S999", "G21")) as link:
+        link.keep_connected()
+        await until(lambda: link.ready and "M117 hello" in fake_ports.accepted)
         await asyncio.sleep(5)
-        assert not {"M104 S999", "G21"} & set(made.accepted)
+        assert not {"M104 S999", "G21"} & set(fake_ports.accepted)
 
 
 class Deaf(SimulatedTransport):
@@ -102,243 +102,243 @@ class Deaf(SimulatedTransport):
 
 
 @pytest.fixture
-def speaks_250000(made, monkeypatch):
+def speaks_250000(fake_ports, monkeypatch):
     def create(address, settings, _wrap, _logbook):
-        made.asked.append(str(address))
+        fake_ports.asked.append(str(address))
         kind = SimulatedTransport if address.options["baudrate"] == "250000" else Deaf
-        made.transports.append(kind(Firmware(FirmwareConfig(), made.oracle), str(address)))
-        return LinePrinter(made.transports[-1], settings)
+        fake_ports.transports.append(kind(Firmware(FirmwareConfig(), fake_ports.oracle), str(address)))
+        return LinePrinter(fake_ports.transports[-1], settings)
 
     monkeypatch.setattr("daemon.core.connection.making.create", create)
-    return made
+    return fake_ports
 
 
 async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000):
-    async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as it:
+    async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as link:
         began = asyncio.get_running_loop().time()
-        assert (await it.options()).baudrate_preference is None
-        it.keep_connected()
-        await until(lambda: it.ready)
+        assert (await link.options()).baudrate_preference is None
+        link.keep_connected()
+        await until(lambda: link.ready)
         assert asyncio.get_running_loop().time() < began + 20
         assert speaks_250000.asked == ["serial:/dev/ttyX?baudrate=115200", "serial:/dev/ttyX?baudrate=250000"]
-        assert it.printer.address == "serial:/dev/ttyX?baudrate=250000", "by which the next host finds it"
-        assert ((await it.options()).baudrate, it.error) == (250000, None)
-        it.printer._transport.unplug()
-        await until(lambda: not it.ready)
-        await until(lambda: it.ready)
+        assert link.printer.address == "serial:/dev/ttyX?baudrate=250000", "by which the next host finds it"
+        assert ((await link.options()).baudrate, link.error) == (250000, None)
+        link.printer._transport.unplug()
+        await until(lambda: not link.ready)
+        await until(lambda: link.ready)
         assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
-async def test_where_nobody_answers_at_any_baudrate_all_of_them_are_named(made, monkeypatch):
+async def test_where_nobody_answers_at_any_baudrate_all_of_them_are_named(fake_ports, monkeypatch):
     def create(address, settings, _wrap, _logbook):
-        return LinePrinter(Deaf(Firmware(FirmwareConfig(), made.oracle), str(address)), settings)
+        return LinePrinter(Deaf(Firmware(FirmwareConfig(), fake_ports.oracle), str(address)), settings)
 
     monkeypatch.setattr("daemon.core.connection.making.create", create)
-    async with connection("serial:/dev/ttyX", baudrate=0) as it:
+    async with connection("serial:/dev/ttyX", baudrate=0) as link:
         told = []
-        it.subscribe(lambda event: told.append(str(event.error)) if getattr(event, "error", None) else None)
-        await it.connect()
-        await until(lambda: "at any of the usual" in (it.error or ""))
-        assert "no printer answers on /dev/ttyX at any of the usual baudrates (115200, 250000, " in it.error
-        assert told[-1] == it.error
+        link.subscribe(lambda event: told.append(str(event.error)) if getattr(event, "error", None) else None)
+        await link.connect()
+        await until(lambda: "at any of the usual" in (link.error or ""))
+        assert "no printer answers on /dev/ttyX at any of the usual baudrates (115200, 250000, " in link.error
+        assert told[-1] == link.error
 
 
 async def test_a_baudrate_that_is_remembered_is_tried_first_and_not_for_ever(speaks_250000):
     for remembered, tried in ((250000, ["250000"]), (9600, ["9600", "115200", "250000"])):
         speaks_250000.asked.clear()
-        async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as it:
-            it.remember("/dev/ttyX", remembered)
-            it.keep_connected()
-            await until(lambda it=it: it.ready)
+        async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as link:
+            link.remember("/dev/ttyX", remembered)
+            link.keep_connected()
+            await until(lambda link=link: link.ready)
         assert speaks_250000.asked == [f"serial:/dev/ttyX?baudrate={rate}" for rate in tried]
 
 
 async def test_one_baudrate_that_is_given_is_the_only_one_tried(speaks_250000):
     for address, rate in (("serial:/dev/ttyX", 115200), ("serial:/dev/ttyX?baudrate=9600", 0)):
-        async with connection(address, baudrate=rate, connect_timeout_s=20.0) as it:
-            await it.connect()
-            await until(lambda it=it: it.error is not None)
-            assert "no printer answers" in it.error
+        async with connection(address, baudrate=rate, connect_timeout_s=20.0) as link:
+            await link.connect()
+            await until(lambda link=link: link.error is not None)
+            assert "no printer answers" in link.error
     assert len(speaks_250000.asked) == 2
 
 
-async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(made):
-    made.missing = 100
-    async with connection("serial:/dev/ttyX", baudrate=0) as it:
-        await it.connect()
-        await until(lambda: it.error is not None)
+async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(fake_ports):
+    fake_ports.missing = 100
+    async with connection("serial:/dev/ttyX", baudrate=0) as link:
+        await link.connect()
+        await until(lambda: link.error is not None)
         await asyncio.sleep(100)
-    assert set(made.baudrates) == {"115200"}
+    assert set(fake_ports.baudrates) == {"115200"}
 
 
-async def test_the_given_printer_is_looked_for_also_after_a_client_has_asked_for_it(made):
-    made.missing = 3
-    async with connection("serial:/dev/ttyX", retry_s=1.0) as it:
-        await it.connect()
-        await until(lambda: it.ready)
-        it.printer._transport.unplug()
-        await until(lambda: not it.ready)
-        await until(lambda: it.ready)
-        await it.connect("/dev/ttyX", 250000)
-        await until(lambda: it.ready and made.baudrates[-1] == "250000")
-        it.printer._transport.unplug()
-        await until(lambda: not it.ready)
-        await until(lambda: it.ready)
+async def test_the_given_printer_is_looked_for_also_after_a_client_has_asked_for_it(fake_ports):
+    fake_ports.missing = 3
+    async with connection("serial:/dev/ttyX", retry_s=1.0) as link:
+        await link.connect()
+        await until(lambda: link.ready)
+        link.printer._transport.unplug()
+        await until(lambda: not link.ready)
+        await until(lambda: link.ready)
+        await link.connect("/dev/ttyX", 250000)
+        await until(lambda: link.ready and fake_ports.baudrates[-1] == "250000")
+        link.printer._transport.unplug()
+        await until(lambda: not link.ready)
+        await until(lambda: link.ready)
 
 
-async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_name(made):
-    async with connection(scripts=("M110 N0", "G21")) as it:
+async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_name(fake_ports):
+    async with connection(scripts=("M110 N0", "G21")) as link:
         with capture_logs() as logs:
-            it.keep_connected()
+            link.keep_connected()
             await asyncio.sleep(100)
-        assert (it.state, it.error, made.asked) == (C.READY, None, ["sim"])
+        assert (link.state, link.error, fake_ports.asked) == (C.READY, None, ["sim"])
         said = {each["event"]: each for each in logs}
         assert "printer.unreachable" not in said
         assert "printer.connected" in said
         assert "M110" in said["printer.script_failed"]["reason"]
 
 
-async def test_a_printer_that_cannot_even_be_made_is_a_fault_with_its_reason(made, monkeypatch):
+async def test_a_printer_that_cannot_even_be_made_is_a_fault_with_its_reason(fake_ports, monkeypatch):
     def gone(*_):
         raise RecordingError("the recording is gone")
 
-    async with connection() as it:
+    async with connection() as link:
         monkeypatch.setattr("daemon.core.connection.making.create", gone)
-        it.keep_connected()
+        link.keep_connected()
         await asyncio.sleep(1)
-        assert (it.state, it.error) == (C.FAULT, "the recording is gone")
-        await it.disconnect()
-        assert (it.state, it.error) == (C.OFFLINE, None)
+        assert (link.state, link.error) == (C.FAULT, "the recording is gone")
+        await link.disconnect()
+        assert (link.state, link.error) == (C.OFFLINE, None)
 
 
-async def test_without_an_address_nothing_is_connected(made):
-    async with connection("") as it:
-        it.keep_connected()
+async def test_without_an_address_nothing_is_connected(fake_ports):
+    async with connection("") as link:
+        link.keep_connected()
         await asyncio.sleep(100)
-        assert made.asked == []
+        assert fake_ports.asked == []
         with pytest.raises(PortNotAllowed):
-            await it.connect()
+            await link.connect()
 
 
-async def test_it_keeps_trying_until_the_printer_is_there(made):
-    made.missing = 3
-    async with connection(retry_s=5.0) as it:
+async def test_it_keeps_trying_until_the_printer_is_there(fake_ports):
+    fake_ports.missing = 3
+    async with connection(retry_s=5.0) as link:
         began = asyncio.get_running_loop().time()
-        it.keep_connected()
+        link.keep_connected()
         await asyncio.sleep(1)
-        assert it.state is C.FAULT
-        assert it.error == "/dev/ttyX is not there"
-        await until(lambda: it.ready)
+        assert link.state is C.FAULT
+        assert link.error == "/dev/ttyX is not there"
+        await until(lambda: link.ready)
         assert asyncio.get_running_loop().time() - began == pytest.approx(15, abs=1)
-        assert len(made.asked) == 4
-        assert it.error is None
+        assert len(fake_ports.asked) == 4
+        assert link.error is None
 
 
-async def test_a_client_tries_once(made):
-    made.missing = 1
-    async with connection("") as it:
-        await it.connect("VIRTUAL")
+async def test_a_client_tries_once(fake_ports):
+    fake_ports.missing = 1
+    async with connection("") as link:
+        await link.connect("VIRTUAL")
         await asyncio.sleep(100)
-        assert made.asked == ["sim"]
-        assert it.state is C.FAULT
+        assert fake_ports.asked == ["sim"]
+        assert link.state is C.FAULT
 
 
-async def test_a_lost_printer_is_connected_to_again(made):
-    async with connection(retry_s=5.0) as it:
-        it.keep_connected()
-        await until(lambda: it.ready)
-        made.transports[0].unplug()
-        await until(lambda: not it.ready)
-        assert "unplugged" in it.error
-        assert it.heaters == {}
-        await until(lambda: it.ready)
-        assert len(made.asked) == 2
+async def test_a_lost_printer_is_connected_to_again(fake_ports):
+    async with connection(retry_s=5.0) as link:
+        link.keep_connected()
+        await until(lambda: link.ready)
+        fake_ports.transports[0].unplug()
+        await until(lambda: not link.ready)
+        assert "unplugged" in link.error
+        assert link.heaters == {}
+        await until(lambda: link.ready)
+        assert len(fake_ports.asked) == 2
 
 
-async def test_a_firmware_that_a_user_has_stopped_is_left_alone(made):
-    async with connection() as it:
-        it.keep_connected()
-        await until(lambda: it.ready)
-        it.emergency_stop()
+async def test_a_firmware_that_a_user_has_stopped_is_left_alone(fake_ports):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.ready)
+        link.emergency_stop()
         await asyncio.sleep(600)
-        assert it.state is C.FAULT
-        assert made.asked == ["sim"], "somebody has to look first"
-        it.keep_connected()
-        await until(lambda: it.ready)
-        made.transports[-1].unplug()
-        await until(lambda: not it.ready)
-        await until(lambda: it.ready)
+        assert link.state is C.FAULT
+        assert fake_ports.asked == ["sim"], "somebody has to look first"
+        link.keep_connected()
+        await until(lambda: link.ready)
+        fake_ports.transports[-1].unplug()
+        await until(lambda: not link.ready)
+        await until(lambda: link.ready)
 
 
-async def test_one_that_this_host_had_to_stop_is_connected_to_again(made):
-    async with connection() as it:
-        it.keep_connected()
-        await until(lambda: it.ready)
-        it.printer.emergency_stop("emergency stop: heaters off was not acknowledged")
-        assert it.error == "emergency stop: heaters off was not acknowledged"
-        await until(lambda: it.ready)
-        assert it.error is None
-        assert len(made.asked) == 2
+async def test_one_that_this_host_had_to_stop_is_connected_to_again(fake_ports):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.ready)
+        link.printer.emergency_stop("emergency stop: heaters off was not acknowledged")
+        assert link.error == "emergency stop: heaters off was not acknowledged"
+        await until(lambda: link.ready)
+        assert link.error is None
+        assert len(fake_ports.asked) == 2
 
 
-async def test_disconnecting_ends_the_trying(made):
-    made.missing = 1000
-    async with connection() as it:
-        it.keep_connected()
+async def test_disconnecting_ends_the_trying(fake_ports):
+    fake_ports.missing = 1000
+    async with connection() as link:
+        link.keep_connected()
         await asyncio.sleep(20)
-        await it.disconnect()
-        tried = len(made.asked)
+        await link.disconnect()
+        tried = len(fake_ports.asked)
         await asyncio.sleep(100)
-        assert len(made.asked) == tried
-        assert (it.state, it.error) == (C.OFFLINE, None)
-        await it.disconnect()
+        assert len(fake_ports.asked) == tried
+        assert (link.state, link.error) == (C.OFFLINE, None)
+        await link.disconnect()
 
 
-async def test_disconnecting_in_the_middle_of_opening(made):
-    async with connection() as it:
-        it.keep_connected()
-        await until(lambda: it.state is C.HANDSHAKING)
-        await it.disconnect()
-        assert it.state is C.OFFLINE
+async def test_disconnecting_in_the_middle_of_opening(fake_ports):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.state is C.HANDSHAKING)
+        await link.disconnect()
+        assert link.state is C.OFFLINE
         await asyncio.sleep(100)
-        assert it.state is C.OFFLINE
+        assert link.state is C.OFFLINE
 
 
-async def test_connecting_anew_closes_the_old_line_first(made):
-    async with connection() as it:
-        await it.connect()
-        await until(lambda: it.ready)
-        first, order = it.printer, []
-        it.before_close(lambda: asyncio.sleep(0, order.append(it.printer)))
-        await it.connect()
-        await until(lambda: it.ready and it.printer is not first)
+async def test_connecting_anew_closes_the_old_line_first(fake_ports):
+    async with connection() as link:
+        await link.connect()
+        await until(lambda: link.ready)
+        first, order = link.printer, []
+        link.before_close(lambda: asyncio.sleep(0, order.append(link.printer)))
+        await link.connect()
+        await until(lambda: link.ready and link.printer is not first)
         assert order == [first]
         assert first.state is C.OFFLINE
-        assert len(made.asked) == 2
+        assert len(fake_ports.asked) == 2
 
 
-async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_safe(made):
-    async with connection() as it:
-        await it.connect()
-        await until(lambda: it.ready)
-        first, safe = it.printer, []
+async def test_connecting_twice_quickly_does_not_end_what_makes_the_old_printer_safe(fake_ports):
+    async with connection() as link:
+        await link.connect()
+        await until(lambda: link.ready)
+        first, safe = link.printer, []
 
         async def make_safe():
             safe.append("begun")
             await asyncio.sleep(3)
             safe.append(first.state)
 
-        it.before_close(make_safe)
-        await it.connect()
+        link.before_close(make_safe)
+        await link.connect()
         await asyncio.sleep(1)
-        await it.connect()
+        await link.connect()
         await asyncio.sleep(1)
-        await it.connect()
-        await until(lambda: it.ready and it.printer is not first)
+        await link.connect()
+        await until(lambda: link.ready and link.printer is not first)
         assert safe == ["begun", C.READY]
         assert first.state is C.OFFLINE
-        assert len(made.asked) == 2
-        it.before_close(lambda: asyncio.sleep(0))
+        assert len(fake_ports.asked) == 2
+        link.before_close(lambda: asyncio.sleep(0))
 
 
 BY_ID = "/dev/serial/by-id/usb-P"
@@ -367,21 +367,21 @@ BY_PATH = "/dev/serial/by-path/pci-0000:01:00.0-usb-0:1.2:1.0-port0"
         ("sim", None, "sim", None),
     ],
 )
-async def test_ports_that_may_be_connected_to(made, monkeypatch, port, baudrate, address, used):
+async def test_ports_that_may_be_connected_to(fake_ports, monkeypatch, port, baudrate, address, used):
     monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID, by_path=BY_PATH)])
-    async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as it:
-        await it.connect(port, baudrate)
-        await until(lambda: it.ready)
-        assert (made.asked, made.baudrates) == ([address], [used])
+    async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as link:
+        await link.connect(port, baudrate)
+        await until(lambda: link.ready)
+        assert (fake_ports.asked, fake_ports.baudrates) == ([address], [used])
 
 
-async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_called(made):
-    async with connection("serial:/dev/ttyA?baudrate=250000") as it:
+async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_called(fake_ports):
+    async with connection("serial:/dev/ttyA?baudrate=250000") as link:
         for port in ("/dev/ttyA", "serial:/dev/ttyA", "serial:/dev/ttyA?baudrate=250000"):
-            await it.connect(port)
-            await until(lambda: it.ready)
-            await it.disconnect()
-    assert made.baudrates == ["250000"] * 3
+            await link.connect(port)
+            await until(lambda: link.ready)
+            await link.disconnect()
+    assert fake_ports.baudrates == ["250000"] * 3
 
 
 @pytest.mark.parametrize(
@@ -406,19 +406,19 @@ async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_calle
         "replay:/etc/passwd",
     ],
 )
-async def test_no_other_port_may_be(made, port):
-    async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?", "/opt/in/*", "/opt/in/*/secret")) as it:
+async def test_no_other_port_may_be(fake_ports, port):
+    async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?", "/opt/in/*", "/opt/in/*/secret")) as link:
         with pytest.raises(PortNotAllowed):
-            await it.connect(port)
-        assert made.asked == []
+            await link.connect(port)
+        assert fake_ports.asked == []
 
 
 @pytest.mark.parametrize("port", ["COM3", "serial:/dev/ttyA?baudrate=abc", "serial:/opt/a?speed=1", "/opt/a\0"])
-async def test_a_port_that_means_nothing_is_refused_at_once(made, port):
-    async with connection("serial:/dev/ttyA", extra_ports=("/opt/*",)) as it:
+async def test_a_port_that_means_nothing_is_refused_at_once(fake_ports, port):
+    async with connection("serial:/dev/ttyA", extra_ports=("/opt/*",)) as link:
         with pytest.raises(AddressError):
-            await it.connect(port)
-        assert made.asked == []
+            await link.connect(port)
+        assert fake_ports.asked == []
 
 
 @pytest.mark.parametrize(
@@ -439,63 +439,63 @@ async def test_a_configured_address_that_means_nothing_is_refused_at_once_as_it_
             pass
 
 
-async def test_options_open_nothing(made):
-    async with connection("serial:/dev/ttyA") as it:
-        options = await it.options()
+async def test_options_open_nothing(fake_ports):
+    async with connection("serial:/dev/ttyA") as link:
+        options = await link.options()
         assert "/dev/ttyA" in options.ports
         assert options.port is None
         assert 250000 in options.baudrates
-        assert made.asked == []
+        assert fake_ports.asked == []
 
 
-async def test_commands_are_checked_together(made):
-    async with connection() as it:
+async def test_commands_are_checked_together(fake_ports):
+    async with connection() as link:
         with pytest.raises(NotConnected):
-            await it.commands.send(["M105"])
-        it.keep_connected()
-        await until(lambda: it.ready)
+            await link.commands.send(["M105"])
+        link.keep_connected()
+        await until(lambda: link.ready)
         await asyncio.sleep(1)
-        before = len(made.accepted)
+        before = len(fake_ports.accepted)
         for wrong, error in (("M110 N0", ForbiddenCommand), ("M117 a\nM112", CommandError)):
             with pytest.raises(error):
-                await it.commands.send(["G1 X1", wrong])
+                await link.commands.send(["G1 X1", wrong])
         await asyncio.sleep(1)
-        assert len(made.accepted) == before, "none is sent"
-        await it.commands.send(["G1 X1", "G1 X2"])
+        assert len(fake_ports.accepted) == before, "none is sent"
+        await link.commands.send(["G1 X1", "G1 X2"])
         await asyncio.sleep(1)
-        assert made.accepted[before:] == ["G1 X1", "G1 X2"]
+        assert fake_ports.accepted[before:] == ["G1 X1", "G1 X2"]
 
 
 @pytest.mark.parametrize("stop", ["M112", "m 0112"])
-async def test_m112_stops_at_once(made, stop):
-    async with connection() as it:
-        it.keep_connected()
-        await until(lambda: it.ready)
-        await it.commands.send(["G28", stop])
-        assert it.state is C.FAULT
-        assert "G28" not in made.accepted
+async def test_m112_stops_at_once(fake_ports, stop):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.ready)
+        await link.commands.send(["G28", stop])
+        assert link.state is C.FAULT
+        assert "G28" not in fake_ports.accepted
 
 
-async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_taken(made):
-    async with connection() as it:
-        it.keep_connected()
-        await until(lambda: it.state is C.HANDSHAKING)
+async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_taken(fake_ports):
+    async with connection() as link:
+        link.keep_connected()
+        await until(lambda: link.state is C.HANDSHAKING)
         with pytest.raises(NotConnected):
-            await it.commands.send(["G28"])
-        await it.commands.send(["M112"])
-        assert it.state is C.FAULT
+            await link.commands.send(["G28"])
+        await link.commands.send(["M112"])
+        assert link.state is C.FAULT
         await asyncio.sleep(60)
-        assert it.state is C.FAULT, "who has stopped it connects again"
+        assert link.state is C.FAULT, "who has stopped it connects again"
 
 
-async def test_listeners_hear_every_printer(made):
-    async with connection() as it:
+async def test_listeners_hear_every_printer(fake_ports):
+    async with connection() as link:
         events = []
-        it.subscribe(events.append)
-        it.keep_connected()
-        await until(lambda: it.ready)
-        made.transports[0].unplug()
-        await until(lambda: len(made.asked) == 2 and it.ready)
+        link.subscribe(events.append)
+        link.keep_connected()
+        await until(lambda: link.ready)
+        fake_ports.transports[0].unplug()
+        await until(lambda: len(fake_ports.asked) == 2 and link.ready)
         news = [event.new for event in events if hasattr(event, "new")]
         assert news == [C.OPENING, C.HANDSHAKING, C.READY, C.FAULT, C.OPENING, C.HANDSHAKING, C.READY]
 
@@ -506,25 +506,25 @@ async def test_listeners_hear_every_printer(made):
 async def test_a_printer_is_found_at_its_baudrate_and_is_the_given_one_from_there_on(speaks_250000, monkeypatch):
     monkeypatch.setattr("hal.ports.list_ports", lambda *_: [Port("/dev/ttyX", None)])
     chosen = []
-    async with connection("", retry_s=1.0) as it:
-        it.on_chosen = chosen.append
-        await it.connect("/dev/ttyX", find=True, save=True)
-        await until(lambda: it.ready)
+    async with connection("", retry_s=1.0) as link:
+        link.on_chosen = chosen.append
+        await link.connect("/dev/ttyX", find=True, save=True)
+        await until(lambda: link.ready)
         assert chosen == ["serial:/dev/ttyX?baudrate=250000"]
-        assert (await it.options()).port_preference == "/dev/ttyX"
-        it.printer._transport.unplug()
-        await until(lambda: not it.ready)
-        await until(lambda: it.ready)  # as a configured one is looked for
+        assert (await link.options()).port_preference == "/dev/ttyX"
+        link.printer._transport.unplug()
+        await until(lambda: not link.ready)
+        await until(lambda: link.ready)  # as a configured one is looked for
     assert [each.rpartition("=")[2] for each in speaks_250000.asked] == ["115200", "250000", "250000"]
 
 
-async def test_what_is_configured_and_the_simulated_printer_are_not_replaced_by_a_choice(made):
+async def test_what_is_configured_and_the_simulated_printer_are_not_replaced_by_a_choice(fake_ports):
     chosen = []
     for address, port in (("sim", None), ("", "VIRTUAL")):
-        async with connection(address) as it:
-            it.on_chosen = chosen.append
-            await it.connect(port, save=True)
-            await until(lambda it=it: it.ready)
+        async with connection(address) as link:
+            link.on_chosen = chosen.append
+            await link.connect(port, save=True)
+            await until(lambda link=link: link.ready)
     assert chosen == []
 
 

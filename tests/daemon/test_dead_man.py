@@ -9,7 +9,7 @@ from daemon.bridge.words import JobState as S
 from daemon.config import Config, SafetyConfig
 from daemon.core.job.dead_man import TIMES
 from hal.simulated.personalities import FIRMWARES
-from support.house import DEAD_MAN, house
+from support.house import DEAD_MAN_COMMANDS, house
 from support.http import api
 from support.mortal import Life, World
 
@@ -17,8 +17,8 @@ LIMIT, PAUSED = 600, 1800  # s
 HEATED = ["M140 S60", "M104 S200", *(f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(200))]
 
 
-def said(it) -> list[str]:
-    return [each.command for each in it.oracle.commands if each.command in DEAD_MAN]
+def said(host) -> list[str]:
+    return [each.command for each in host.oracle.commands if each.command in DEAD_MAN_COMMANDS]
 
 
 async def hot_print(world, host, *, pause: bool = False) -> None:
@@ -55,11 +55,11 @@ async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, paus
 
 
 async def test_a_pause_of_hours_is_not_ended(tmp_path):
-    async with house(tmp_path) as it:
-        it.start(HEATED)
-        await it.until(S.PRINTING)
-        it.jobs.pause()
-        await it.until(S.PAUSED)
+    async with house(tmp_path) as host:
+        host.start(HEATED)
+        await host.until(S.PRINTING)
+        host.jobs.pause()
+        await host.until(S.PAUSED)
         await asyncio.sleep(2 * 3600)
         assert it.connection.ready
         assert it.jobs.state is S.PAUSED
@@ -69,35 +69,35 @@ async def test_a_pause_of_hours_is_not_ended(tmp_path):
 
 
 async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_path):
-    async with house(tmp_path) as it:
+    async with house(tmp_path) as host:
         await asyncio.sleep(10)
-        assert said(it) == ["M85 S0"], "what a host before may have said is taken back"
-        await it.connection.commands.send(["M140 S60"])
+        assert said(host) == ["M85 S0"], "what a host before may have said is taken back"
+        await host.connection.commands.send(["M140 S60"])
         await asyncio.sleep(3 * LIMIT)
-        assert set(said(it)[1:]) == {f"M85 S{LIMIT}"}
-        assert it.board.bed.target == 60, "it is kept alive"
-        await it.connection.commands.send(["M140 S0"])
+        assert set(said(host)[1:]) == {f"M85 S{LIMIT}"}
+        assert host.board.bed.target == 60, "it is kept alive"
+        await host.connection.commands.send(["M140 S0"])
         await asyncio.sleep(10)
-        assert said(it)[-1] == "M85 S0"
+        assert said(host)[-1] == "M85 S0"
         await asyncio.sleep(5 * LIMIT)
-        assert said(it)[-1] == "M85 S0"
-        assert it.connection.ready
+        assert said(host)[-1] == "M85 S0"
+        assert host.connection.ready
 
 
 async def test_a_print_ends_with_it_taken_back(tmp_path):
-    async with house(tmp_path) as it:
-        it.start([*HEATED[2:20], "M104 S0", "M140 S0"])
-        await it.until(S.COMPLETED)
+    async with house(tmp_path) as host:
+        host.start([*HEATED[2:20], "M104 S0", "M140 S0"])
+        await host.until(S.COMPLETED)
         await asyncio.sleep(5)
-        assert said(it) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
+        assert said(host) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
 
 
 async def test_a_host_that_leaves_takes_it_back(tmp_path):
-    async with house(tmp_path) as it:
-        await it.connection.commands.send(["M104 S200"])
+    async with house(tmp_path) as host:
+        await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
-        await it.connection.disconnect()
-        assert said(it)[-1] == "M85 S0"
+        await host.connection.disconnect()
+        assert said(host)[-1] == "M85 S0"
 
 
 async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
@@ -116,39 +116,39 @@ async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_path, name):
-    async with house(tmp_path, firmware=FIRMWARES[name]) as it:
-        await it.connection.commands.send(["M104 S60"])
+    async with house(tmp_path, firmware=FIRMWARES[name]) as host:
+        await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(10)
-        found = it.jobs.dead_man.protection
+        found = host.jobs.dead_man.protection
         if name in ("marlin", "marlin-advok", "marlin2.1", "marlin21", "marlin21-meatpack", "repetier"):
-            assert said(it)[-1] == f"M85 S{LIMIT}"
+            assert said(host)[-1] == f"M85 S{LIMIT}"
             assert (found.after_s, found.reason) == (LIMIT, None)
         elif name.startswith(("prusa", "klipper")):
-            assert not said(it), "it turns them off by itself"
+            assert not said(host), "it turns them off by itself"
             assert found.after_s in (600, 1800)
         else:
-            assert not said(it)
+            assert not said(host)
             assert found.after_s is None
-            assert it.connection.printer.identity.name in found.reason
+            assert host.connection.printer.identity.name in found.reason
 
 
 async def test_repetier_s_time_begins_anew_with_a_g_command_only(tmp_path):
-    async with house(tmp_path, firmware=FIRMWARES["repetier"]) as it:
-        await it.connection.commands.send(["M104 S60"])
+    async with house(tmp_path, firmware=FIRMWARES["repetier"]) as host:
+        await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(LIMIT)
-        told = [each.command for each in it.oracle.commands if each.command.startswith(("G2", "M85"))]
+        told = [each.command for each in host.oracle.commands if each.command.startswith(("G2", "M85"))]
         assert told[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
 
 
 async def test_it_can_be_left_out(tmp_path):
     off = replace(Config(), safety=SafetyConfig(dead_man_min=0))
-    async with house(tmp_path) as it:
-        it.jobs.dead_man._config = off.safety
-        it.oracle.commands.clear()
-        await it.connection.commands.send(["M104 S60"])
+    async with house(tmp_path) as host:
+        host.jobs.dead_man._config = off.safety
+        host.oracle.commands.clear()
+        await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(30)
-        assert not said(it)
-        assert "dead_man_min" in it.jobs.dead_man.protection.reason
+        assert not said(host)
+        assert "dead_man_min" in host.jobs.dead_man.protection.reason
 
 
 async def test_a_printer_that_is_simulated_faster_survives_a_print_and_its_pause(tmp_path):

@@ -101,20 +101,20 @@ QUESTIONS = [
 
 async def said_to(form, folder):
     """Return what became of each question, and of those by which a print is begun and ended."""
-    async with house(folder, form) as there:
+    async with house(folder, form) as pair:
         first = [*QUESTIONS[:15], ask.Start(), ask.Pause(), ask.UsePreset(preset=None), ask.Cancel()]
-        results = [await outcome(there, question) for question in first]
+        results = [await outcome(pair, question) for question in first]
         async with asyncio.timeout(100):
-            while there.core.jobs.active:  # noqa: ASYNC110 - as clients do
+            while pair.core.jobs.active:  # noqa: ASYNC110 - as clients do
                 await asyncio.sleep(0.1)
         await asyncio.sleep(1)
-        results += [await outcome(there, question) for question in QUESTIONS[15:]]
+        results += [await outcome(pair, question) for question in QUESTIONS[15:]]
     return results
 
 
-async def outcome(there, question):
+async def outcome(pair, question):
     try:
-        answer = await there.ask(question)
+        answer = await pair.ask(question)
     except NozzledError as error:
         return type(question).__name__, type(error).__name__, str(error)
     return type(question).__name__, replace(answer, ports=[]) if isinstance(answer, PortOptions) else answer
@@ -135,14 +135,14 @@ async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
 
 @pytest.mark.parametrize("form", ["memory", "line"])
 async def test_what_is_seen_is_what_is(tmp_path, form):
-    async with house(tmp_path, form) as there:
-        await there.ask(ask.Select(file=PART))
-        await there.ask(ask.Start())
-        jobs = there.remote.jobs
+    async with house(tmp_path, form) as pair:
+        await pair.ask(ask.Select(file=PART))
+        await pair.ask(ask.Start())
+        jobs = pair.remote.jobs
         assert jobs.state is JobState.STARTING, "whoever has the answer sees what came of it"
         assert (jobs.active, jobs.selected, jobs.uses("part.gcode")) == (True, PART, True)
-        assert there.remote.connection.state is ConnectionState.READY
-        assert there.remote.connection.address.startswith("sim?oracle=")
+        assert pair.remote.connection.state is ConnectionState.READY
+        assert pair.remote.connection.address.startswith("sim?oracle=")
         states = []
         jobs.subscribe(states.append)
         async with asyncio.timeout(100):
@@ -150,23 +150,23 @@ async def test_what_is_seen_is_what_is(tmp_path, form):
                 await asyncio.sleep(0.1)
         assert states == [JobState.PRINTING, JobState.FINISHING, JobState.COMPLETED]
         assert jobs.progress.completion == 100
-        await there.ask(ask.Disconnect())
-        assert there.remote.connection.state is ConnectionState.OFFLINE
+        await pair.ask(ask.Disconnect())
+        assert pair.remote.connection.state is ConnectionState.OFFLINE
 
 
 async def test_long_lists_of_commands_stay_in_their_order(tmp_path):
-    async with house(tmp_path, "line") as there:
+    async with house(tmp_path, "line") as pair:
         lists = [[f"M117 {n}.{m}" for m in range(size)] for n, size in enumerate((60, 1, 40, 2, 50))]
-        await asyncio.gather(*(there.ask(ask.Send(commands=commands)) for commands in lists))
+        await asyncio.gather(*(pair.ask(ask.Send(commands=commands)) for commands in lists))
         await asyncio.sleep(20)
-        assert [each for each in there.accepted if each.startswith("M117")] == [*itertools.chain(*lists)]
+        assert [each for each in pair.accepted if each.startswith("M117")] == [*itertools.chain(*lists)]
 
 
 async def test_a_stop_waits_for_no_list(tmp_path):
-    async with house(tmp_path, "line") as there:
-        sending = [asyncio.create_task(there.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
-        await there.remote.connection.send(["M117 x"] * 300 + ["M112"])
-        assert there.core.connection.state is ConnectionState.FAULT
+    async with house(tmp_path, "line") as pair:
+        sending = [asyncio.create_task(pair.ask(ask.Send(commands=["M105"] * 250))) for _ in range(3)]
+        await pair.remote.connection.send(["M117 x"] * 300 + ["M112"])
+        assert pair.core.connection.state is ConnectionState.FAULT
         assert {type(each) for each in await asyncio.gather(*sending, return_exceptions=True)} <= {
             type(None), QueueFull, *(type(each.exception()) for each in sending if each.exception()),
         }  # fmt: skip
@@ -182,12 +182,12 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("path", ELSEWHERE, ids=range(len(ELSEWHERE)))
 async def test_no_file_outside_the_uploads_is_chosen(tmp_path, path):
-    async with house(tmp_path, address="") as there:
+    async with house(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
-            await there.ask(ask.Select(file=replace(PART, path=path)))
+            await pair.ask(ask.Select(file=replace(PART, path=path)))
         with pytest.raises(BadFileName):
-            await there.ask(ask.AskStatistics(path=path))
-        assert there.core.jobs.selected is None
+            await pair.ask(ask.AskStatistics(path=path))
+        assert pair.core.jobs.selected is None
 
 
 BAD_FIELDS = [
@@ -198,9 +198,9 @@ BAD_FIELDS = [
 
 @pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
 async def test_nothing_is_said_of_a_file_that_none_can_be(tmp_path, fields):
-    async with house(tmp_path, address="") as there:
+    async with house(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
-            await there.ask(ask.Select(file=replace(PART, **fields)))
+            await pair.ask(ask.Select(file=replace(PART, **fields)))
 
 
 GOOD_FIELDS = [{"size": 0}, {"date": -1, "mtime_ns": -(10**9)}, {"user": None, "sha1": None}]
@@ -208,9 +208,9 @@ GOOD_FIELDS = [{"size": 0}, {"date": -1, "mtime_ns": -(10**9)}, {"user": None, "
 
 @pytest.mark.parametrize("fields", GOOD_FIELDS, ids=str)
 async def test_what_a_file_can_be_is_taken(tmp_path, fields):
-    async with house(tmp_path, address="") as there:
-        await there.ask(ask.Select(file=replace(PART, **fields)))
-        assert there.core.jobs.selected == replace(PART, **fields)
+    async with house(tmp_path, address="") as pair:
+        await pair.ask(ask.Select(file=replace(PART, **fields)))
+        assert pair.core.jobs.selected == replace(PART, **fields)
 
 
 def beside(uploads):
@@ -227,41 +227,41 @@ def beside(uploads):
 
 
 async def test_no_link_leads_a_print_out_of_the_uploads_and_no_pipe_holds_it_up(tmp_path):
-    async with house(tmp_path) as there:
-        for path in beside(there.uploads):
-            await there.ends(replace(PART, path=path), JobState.FAILED)
-            assert "G1 X99" not in there.accepted
-            assert "secret" not in (there.core.jobs.error or "").replace("secret.gcode", "")
-        assert not [each for each in there.accepted if each.startswith(("G28", "G1 X10"))]
-        await there.ends(replace(PART, path="inside.gcode"), JobState.COMPLETED)
-        assert "G1 X10 F6000" in there.accepted, "a link to another upload is none of those"
+    async with house(tmp_path) as pair:
+        for path in beside(pair.uploads):
+            await pair.ends(replace(PART, path=path), JobState.FAILED)
+            assert "G1 X99" not in pair.accepted
+            assert "secret" not in (pair.core.jobs.error or "").replace("secret.gcode", "")
+        assert not [each for each in pair.accepted if each.startswith(("G28", "G1 X10"))]
+        await pair.ends(replace(PART, path="inside.gcode"), JobState.COMPLETED)
+        assert "G1 X10 F6000" in pair.accepted, "a link to another upload is none of those"
 
 
 async def test_more_heat_than_the_profile_allows_is_for_nobody(tmp_path):
-    async with house(tmp_path, "line") as there:
+    async with house(tmp_path, "line") as pair:
         for command in ("M104 S999", "M140 S999", "M104 S{900+90}", "M109 S1e3", "G10 P0 S999"):
             with pytest.raises(CommandError, match="the profile allows"):
-                await there.ask(ask.Send(commands=["M105"] * 10 + [command]))
+                await pair.ask(ask.Send(commands=["M105"] * 10 + [command]))
         for offset in (math.nan, math.inf, -math.inf, 51.0, -51.0, 1e300):
             with pytest.raises(CommandError):
-                await there.ask(ask.SetOffset(heater="tool0", offset=offset))
+                await pair.ask(ask.SetOffset(heater="tool0", offset=offset))
         for heater in ("", "tool", "tool100", "tool0\n", "x" * 60_000, "bed ", "B\u00e9d"):
             with pytest.raises(CommandError):
-                await there.ask(ask.SetOffset(heater=heater, offset=1.0))
-        assert not there.core.jobs.offsets
-        (there.uploads / "hot.gcode").write_text("G28\nM104 S999\n")
-        await there.ends(replace(PART, path="hot.gcode"), JobState.FAILED)
-        assert not [each for each in there.accepted if "9" in each and each.startswith(("M104", "M140", "M109", "G10"))]
+                await pair.ask(ask.SetOffset(heater=heater, offset=1.0))
+        assert not pair.core.jobs.offsets
+        (pair.uploads / "hot.gcode").write_text("G28\nM104 S999\n")
+        await pair.ends(replace(PART, path="hot.gcode"), JobState.FAILED)
+        assert not [each for each in pair.accepted if "9" in each and each.startswith(("M104", "M140", "M109", "G10"))]
 
 
 async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
-    async with house(tmp_path) as there:
+    async with house(tmp_path) as pair:
         for command in ("M110 N5", "M28 x.g", "M999", "N5 M110*3"):
             with pytest.raises((ForbiddenCommand, CommandError)):
-                await there.ask(ask.Send(commands=[command]))
+                await pair.ask(ask.Send(commands=[command]))
         for command in ("M105\nM104 S300", "M105\rM112", "", " ", ";", "x" * 16_385, "x" * 60_000):
             with pytest.raises(CommandError) as refused:
-                await there.ask(ask.Send(commands=["M105", command]))
+                await pair.ask(ask.Send(commands=["M105", command]))
             assert len(str(refused.value)) < 3000
         with pytest.raises(QueueFull, match="cannot queue 16000 commands"):
             await there.ask(ask.Send(commands=["M1"] * 16_000))
@@ -269,24 +269,24 @@ async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
 
 
 async def test_a_prompt_has_the_answers_that_it_has(tmp_path):
-    async with house(tmp_path) as there:
-        printer = there.core.connection.printer
+    async with house(tmp_path) as pair:
+        printer = pair.core.connection.printer
         printer._reports.panel.prompt = Prompt("Go on?", ("yes", "no"))
         for choice in (-1, 2, 10**12, -(10**12)):
             with pytest.raises(CommandError):
-                await there.ask(ask.AnswerPrompt(choice=choice))
+                await pair.ask(ask.AnswerPrompt(choice=choice))
         printer.answer_prompt = lambda _: asyncio.sleep(100)
         for _ in range(4):
-            await there.ask(ask.AnswerPrompt(choice=1))
+            await pair.ask(ask.AnswerPrompt(choice=1))
         with pytest.raises(QueueFull):
-            await there.ask(ask.AnswerPrompt(choice=1))
+            await pair.ask(ask.AnswerPrompt(choice=1))
 
 
 async def test_names_of_presets_and_ports_are_short(tmp_path):
-    async with house(tmp_path, address="") as there:
+    async with house(tmp_path, address="") as pair:
         for preset in ("x" * 300, "x" * 60_000, "../../etc/passwd", "\0"):
             with pytest.raises(ConfigError) as refused:
-                await there.ask(ask.UsePreset(preset=preset))
+                await pair.ask(ask.UsePreset(preset=preset))
             assert len(str(refused.value)) < 300
         for port in (
             "x" * 2000,
@@ -297,11 +297,11 @@ async def test_names_of_presets_and_ports_are_short(tmp_path):
             "/dev/../etc/passwd",
         ):
             with pytest.raises((PortNotAllowed, AddressError)):
-                await there.ask(ask.Connect(port=port))
+                await pair.ask(ask.Connect(port=port))
         for baudrate in (-1, 2**63, 2**31):
             with pytest.raises((PortNotAllowed, AddressError)):
-                await there.ask(ask.Connect(port="/dev/null", baudrate=baudrate))
-        assert there.core.connection.state is ConnectionState.OFFLINE
+                await pair.ask(ask.Connect(port="/dev/null", baudrate=baudrate))
+        assert pair.core.connection.state is ConnectionState.OFFLINE
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EIO, FileError)])
@@ -310,24 +310,24 @@ async def test_a_preset_that_cannot_be_kept_does_not_hold(tmp_path, monkeypatch,
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(chosen_preset, "keep", full)
-    async with house(tmp_path, address="") as there:
-        before = there.core.connection.profile
+    async with house(tmp_path, address="") as pair:
+        before = pair.core.connection.profile
         with pytest.raises(kind, match="cannot be kept in the state directory"):
-            await there.ask(ask.UsePreset(preset="prusa-mk4"))
-        assert there.core.connection.profile == before
+            await pair.ask(ask.UsePreset(preset="prusa-mk4"))
+        assert pair.core.connection.profile == before
 
 
 async def test_what_is_asked_of_the_system_is_asked_ten_times_a_second(tmp_path):
-    async with house(tmp_path, address="") as there:
+    async with house(tmp_path, address="") as pair:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await asyncio.gather(*(there.ask(ask.ListPorts()) for _ in range(5)))
+        await asyncio.gather(*(pair.ask(ask.ListPorts()) for _ in range(5)))
         assert loop.time() - began >= 4 * 0.099
 
 
 async def test_a_conversation_is_not_told_at_any_length(tmp_path):
-    async with house(tmp_path, "line") as there:
-        ring = there.core.connection.printer._pump.ring
+    async with house(tmp_path, "line") as pair:
+        ring = pair.core.connection.printer._pump.ring
         now = asyncio.get_running_loop().time()
         ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
         for since in (-1e308, 0.0, now - 1):
@@ -338,29 +338,29 @@ async def test_a_conversation_is_not_told_at_any_length(tmp_path):
 
 
 async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):
-    async with house(tmp_path, "line") as there:
-        (there.uploads / "part.gcode").write_text("".join(f"G1 X{n % 2 * 10} F6000\n" for n in range(100)))
-        await there.ask(ask.Select(file=PART))
-        await there.ask(ask.Start())
+    async with house(tmp_path, "line") as pair:
+        (pair.uploads / "part.gcode").write_text("".join(f"G1 X{n % 2 * 10} F6000\n" for n in range(100)))
+        await pair.ask(ask.Select(file=PART))
+        await pair.ask(ask.Start())
         await asyncio.sleep(1)
         for question in (ask.Select(file=PART), ask.Select(file=None), ask.Start(), ask.UsePreset(preset=None)):
             with pytest.raises(JobConflict):
-                await there.ask(question)
-        assert there.core.jobs.state is JobState.PRINTING
+                await pair.ask(question)
+        assert pair.core.jobs.state is JobState.PRINTING
 
 
 async def test_a_very_long_command_holds_nothing_up_and_is_looked_at_all_the_same(tmp_path):
     """Klipper's may have 16 KiB, and one that heats by a list takes a tenth of a second to look at."""
-    async with house(tmp_path, "line") as there:
-        printer, turns = there.core.connection.printer, []
+    async with house(tmp_path, "line") as pair:
+        printer, turns = pair.core.connection.printer, []
         printer.check = lambda command: command.encode()
         sent = []
         printer.submit = lambda *commands: sent.extend(commands)
         with pytest.raises(CommandError, match="the profile allows"):
-            await there.ask(ask.Send(commands=["M104 S{1:" + "1:" * 5000 + "999}"]))
+            await pair.ask(ask.Send(commands=["M104 S{1:" + "1:" * 5000 + "999}"]))
         polygon = "EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=" + "[1,2]," * 1000
         began = asyncio.get_running_loop().real_clock()
-        sending = [asyncio.create_task(there.ask(ask.Send(commands=each))) for each in ([polygon], ["M117 b"])]
+        sending = [asyncio.create_task(pair.ask(ask.Send(commands=each))) for each in ([polygon], ["M117 b"])]
         while not all(task.done() for task in sending):
             turns.append(asyncio.get_running_loop().real_clock() - began)
             await asyncio.sleep(0)

@@ -11,28 +11,28 @@ from support.house import MOVES, S, house
 
 @pytest.mark.parametrize("firmware", FIRMWARES)
 async def test_a_file_is_printed_to_its_end(tmp_path, firmware):
-    async with house(tmp_path, firmware=FIRMWARES[firmware]) as it:
-        it.start(["G28", *MOVES])
-        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
-        assert (it.jobs.state, it.jobs.error) == (S.COMPLETED, None)
-        assert it.of_file == MOVES
+    async with house(tmp_path, firmware=FIRMWARES[firmware]) as host:
+        host.start(["G28", *MOVES])
+        await host.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert (host.jobs.state, host.jobs.error) == (S.COMPLETED, None)
+        assert host.file_moves == MOVES
 
 
 @pytest.mark.parametrize("firmware", FIRMWARES)
 async def test_a_reset_board_gets_no_line_twice(tmp_path, firmware):
     """Some say nothing as they boot, and then ask for line 1."""
     reset = Scenario((Fault("reset", line=60),))
-    async with house(tmp_path, firmware=replace(FIRMWARES[firmware], scenario=reset)) as it:
-        it.start(["G28", *MOVES])
-        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
-        assert it.jobs.state is not S.COMPLETED
-        assert it.of_file == MOVES[: len(it.of_file)]
+    async with house(tmp_path, firmware=replace(FIRMWARES[firmware], scenario=reset)) as host:
+        host.start(["G28", *MOVES])
+        await host.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert host.jobs.state is not S.COMPLETED
+        assert host.file_moves == MOVES[: len(host.file_moves)]
 
 
 async def test_reprapfirmware_says_in_words_of_its_own_that_it_was_reset(tmp_path):
     reset = Scenario((Fault("reset", line=20),))
-    async with house(tmp_path, firmware=replace(FIRMWARES["reprapfirmware"], scenario=reset)) as it:
-        it.start(["G28", *MOVES])
-        await it.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
-        assert it.jobs.state is S.INTERRUPTED
-        assert "the board restarted" in it.jobs.error
+    async with house(tmp_path, firmware=replace(FIRMWARES["reprapfirmware"], scenario=reset)) as host:
+        host.start(["G28", *MOVES])
+        await host.until(S.COMPLETED, S.FAILED, S.INTERRUPTED)
+        assert host.jobs.state is S.INTERRUPTED
+        assert "the board restarted" in host.jobs.error

@@ -42,9 +42,9 @@ class Place:
     def begin(self, steps=None):
         """Return the run of a new agent, which is killed after so many steps."""
         self.life = life = Life(steps)
-        end = life.around(self.farm.agent(self.name), *ASKED)
-        self.agent = Agent(end, life.around(self.printer, *DONE), self.folder, wall)
-        life.around_notes(self.agent._diary)
+        end = life.wrap(self.farm.agent(self.name), *ASKED)
+        self.agent = Agent(end, life.wrap(self.printer, *DONE), self.folder, wall)
+        life.wrap_notes(self.agent._diary)
         return asyncio.ensure_future(self.agent.run())
 
     async def run(self, steps=None, again=3.0):
@@ -127,10 +127,10 @@ async def killed_once(folder, step, late):
     places = [Place(farm, folder, f"a{step}"), Place(farm, folder, f"b{step}")]
     server = ListServer(farm)
     for place in places:
-        place.printer.by_hand()  # so that the record is not empty: by the first job of all nobody could tell
+        place.printer.start_by_hand()  # so that the record is not empty: by the first job of all nobody could tell
         place.printer.stop_by_hand()
         place.printer.begun.clear()
-        place.printer.late = late
+        place.printer.start_delay = late
     server.submit()
     async with meanwhile(server.run()):
         await asyncio.sleep(6)  # the beds are clear by now
@@ -164,8 +164,8 @@ async def test_whatever_befalls_messages_and_processes_each_copy_begins_once(tmp
     places = [Place(farm, tmp_path, f"p{number}", FakePrinter(seed=seed + number)) for number in range(3)]
     server = ListServer(farm)
     for place in places:
-        place.printer.lost = 0.1
-        place.printer.by_hand()
+        place.printer.loss_rate = 0.1
+        place.printer.start_by_hand()
         place.printer.stop_by_hand()
     server.submit(copies=8)
 
@@ -196,10 +196,10 @@ async def test_a_person_at_the_printer_is_faster(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
     server.submit()
-    place.printer.late = 3.0
+    place.printer.start_delay = 3.0
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.claims, "a claim")
-        place.printer.by_hand()
+        place.printer.start_by_hand()
         await until(lambda: any(report.kind == "not_begun" for _, report, _ in server.reports), "its word", 120)
         await asyncio.sleep(60)
         assert place.printer.begun == [""]
@@ -240,7 +240,7 @@ async def test_what_a_file_leaves_hot_is_turned_off_unless_somebody_has_begun_so
         def end(*given):
             real(*given)
             if len(place.printer.begun) == ended_at:
-                place.printer.by_hand()  # at once
+                place.printer.start_by_hand()  # at once
 
         place.printer._end = end
         await until(lambda: ended(server), "its end")
@@ -453,7 +453,7 @@ async def test_a_copy_that_neither_notes_nor_printer_know_is_left_to_people(tmp_
 async def test_a_record_that_was_lost_while_it_began_is_told_as_a_failure_and_not_printed_again(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
-    place.printer.by_hand()
+    place.printer.start_by_hand()
     place.printer.stop_by_hand()
     server.submit()
     async with meanwhile(server.run(), place.run()):
@@ -480,7 +480,7 @@ async def test_what_a_person_has_settled_meanwhile_is_not_begun(tmp_path):
     """The agent was dead for hours between claim and start: it asks again whether it may."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
-    place.printer.by_hand()
+    place.printer.start_by_hand()
     place.printer.stop_by_hand()
     place.printer.begun.clear()
     server.submit()

@@ -13,7 +13,7 @@ from daemon.bridge.frames import frame
 from daemon.bridge.messages import Hello, encode
 from daemon.core import front_process
 from daemon.core.front_process import FrontProcess
-from support.bridge import MadeUpDesk
+from support.bridge import FakeDesk
 from support.waiting import PATIENCE
 
 HELLO = frame(encode(Hello(version="1")))
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.real_time
 @asynccontextmanager
 async def running(program, busy=False, environ=None):
     """Run this in place of a front; yields it, and what ended the core."""
-    end, gave_up = CoreEnd(MadeUpDesk()), asyncio.Event()
+    end, gave_up = CoreEnd(FakeDesk()), asyncio.Event()
     command = [sys.executable, "-S", "-c", BEGIN + program]
     child = FrontProcess(end, command, environ or {}, [], lambda: busy, gave_up.set)
     end.on_hello = child.on_sign_of_life
@@ -89,7 +89,7 @@ async def test_one_that_is_killed_or_fails_in_a_print_is_begun_again(program, bu
 
 async def test_a_command_that_is_not_there_is_tried_again(tmp_path):
     with capture_logs() as logs:
-        end = CoreEnd(MadeUpDesk())
+        end = CoreEnd(FakeDesk())
         child = FrontProcess(end, [str(tmp_path / "nothing")], {}, [], lambda: False, lambda: None)
         child.begin()
         await until(lambda: len(ended(logs)) >= 2)

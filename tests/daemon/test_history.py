@@ -35,20 +35,20 @@ async def until(fact) -> None:
             await asyncio.sleep(0.1)
 
 
-async def printed(there, name: str, cancel: bool = False, **more) -> int:
-    await there.post(f"/api/files/local/{name}", {"command": "select", "print": True, **more})
+async def printed(server, name: str, cancel: bool = False, **more) -> int:
+    await server.post(f"/api/files/local/{name}", {"command": "select", "print": True, **more})
     if cancel:
-        await until(lambda: there.service.jobs.state is JobState.PRINTING)
-        await there.post("/api/job", {"command": "cancel"})
-    await until(lambda: not there.service.jobs.active)
-    await there.settle(2)
-    return there.service.jobs.job_id
+        await until(lambda: server.service.jobs.state is JobState.PRINTING)
+        await server.post("/api/job", {"command": "cancel"})
+    await until(lambda: not server.service.jobs.active)
+    await server.settle(2)
+    return server.service.jobs.job_id
 
 
-async def known(there, name: str, found: Findings) -> None:
+async def known(server, name: str, found: Findings) -> None:
     """Put an analysis on the shelf."""
-    stat = (there.service.files.root / name).stat()
-    await there.service.front.analyses._shelf.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
+    stat = (server.service.files.root / name).stat()
+    await server.service.front.analyses._shelf.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
 
 
 def test_filament_is_counted_by_the_place_that_was_acknowledged():
@@ -63,81 +63,81 @@ def test_filament_is_counted_by_the_place_that_was_acknowledged():
 
 
 async def test_a_print_is_known_with_all_of_it_also_when_its_file_is_gone(tmp_path):
-    async with api(tmp_path) as there:
-        await there.upload(("file", "cube.gcode", CUBE))
-        await known(there, "cube.gcode", FOUND)
-        number = await printed(there, "cube.gcode", job="mine")
-        await there.delete("/api/files/local/cube.gcode")
-        job = (await there.get(f"/api/history/{number}")).json
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE))
+        await known(server, "cube.gcode", FOUND)
+        number = await printed(server, "cube.gcode", job="mine")
+        await server.delete("/api/files/local/cube.gcode")
+        job = (await server.get(f"/api/history/{number}")).json
         assert (job["state"], job["key"], job["user"], job["layers"], job["layersDone"]) == (
             "completed", "mine", "owner", 2, 2,
         )  # fmt: skip
         assert (job["filamentLength"], job["filamentWeight"], job["material"]) == (500.0, 2.0, "PETG")
         assert (job["resends"], job["lines"], job["fileExists"], job["energy"]) == (0, 41, False, None)
-        picture = await there.get(job["thumbnail"])
+        picture = await server.get(job["thumbnail"])
         assert (picture.status, picture.body, picture.headers["Content-Type"]) == (200, PNG, "image/png")
-        assert (await there.post(f"/api/history/{number}", {"command": "reprint"})).status == 404
-        noted = await there.post(f"/api/history/{number}", {"command": "note", "notes": "fine", "energy": 120.5})
+        assert (await server.post(f"/api/history/{number}", {"command": "reprint"})).status == 404
+        noted = await server.post(f"/api/history/{number}", {"command": "note", "notes": "fine", "energy": 120.5})
         assert (noted.json["notes"], noted.json["energy"]) == ("fine", 120.5)
-        assert (await there.get("/api/history/99")).status == 404
-        assert (await there.get("/api/history/99/thumbnail")).status == 404
+        assert (await server.get("/api/history/99")).status == 404
+        assert (await server.get("/api/history/99/thumbnail")).status == 404
 
 
 async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
-    async with api(tmp_path) as there:
-        await there.upload(("file", "cube.gcode", CUBE))
-        number = await printed(there, "cube.gcode")
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE))
+        number = await printed(server, "cube.gcode")
         again = {"command": "reprint", "job": "k"}
-        answers = [await there.post(f"/api/history/{number}", again) for _ in range(2)]
+        answers = [await server.post(f"/api/history/{number}", again) for _ in range(2)]
         assert [each.status for each in answers] == [204, 204]
         assert answers[0].headers["Nozzled-Job"] == answers[1].headers["Nozzled-Job"] != str(number)
         later = {"command": "queue", "copies": 2, "notes": "grey", "job": "q"}
-        entry, same = [await there.post(f"/api/history/{number}", later) for _ in range(2)]
+        entry, same = [await server.post(f"/api/history/{number}", later) for _ in range(2)]
         assert (entry.status, same.status, entry.json["id"]) == (201, 201, same.json["id"])
         assert (entry.json["path"], entry.json["copies"], entry.json["notes"]) == ("cube.gcode", 2, "grey")
-        assert (await there.post("/api/history/99", {"command": "queue"})).status == 404
-        running = (await there.get("/api/history?limit=1")).json["jobs"][0]
+        assert (await server.post("/api/history/99", {"command": "queue"})).status == 404
+        running = (await server.get("/api/history?limit=1")).json["jobs"][0]
         assert (running["id"], running["ended"]) == (number + 1, None)
 
 
 async def test_another_file_of_that_name_is_not_printed_again_unless_that_is_asked_for(tmp_path):
-    async with api(tmp_path) as there:
-        await there.upload(("file", "cube.gcode", CUBE))
-        number = await printed(there, "cube.gcode")
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE))
+        number = await printed(server, "cube.gcode")
         at = f"/api/history/{number}"
-        assert (await there.get(at)).json["fileExists"]
-        await there.upload(("file", "cube.gcode", CUBE + b"G1 X1\n"))
-        assert not (await there.get(at)).json["fileExists"]
+        assert (await server.get(at)).json["fileExists"]
+        await server.upload(("file", "cube.gcode", CUBE + b"G1 X1\n"))
+        assert not (await server.get(at)).json["fileExists"]
         for command in ("reprint", "queue"):
-            refused = await there.post(at, {"command": command})
+            refused = await server.post(at, {"command": command})
             assert (refused.status, "no longer the file" in refused.error) == (409, True)
-        assert (await there.post(at, {"command": "reprint", "force": True})).status == 204
+        assert (await server.post(at, {"command": "reprint", "force": True})).status == 204
 
 
 async def test_a_print_that_goes_on_is_told_as_it_is(tmp_path):
-    async with api(tmp_path) as there:
-        await there.upload(("file", "cube.gcode", CUBE * 50), ("print", b"true"))
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE * 50), ("print", b"true"))
         for state, command in ((JobState.PRINTING, "pause"), (JobState.PAUSED, "cancel")):
-            await until(lambda state=state: there.service.jobs.state is state)
-            [job] = (await there.get(f"/api/history?state={state.value}")).json["jobs"]
+            await until(lambda state=state: server.service.jobs.state is state)
+            [job] = (await server.get(f"/api/history?state={state.value}")).json["jobs"]
             assert (job["state"], job["ended"]) == (state.value, None)
-            await there.post("/api/job", {"command": command})
+            await server.post("/api/job", {"command": command})
 
 
 async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
-    async with api(tmp_path) as there:
+    async with api(tmp_path) as server:
         for name in ("a.gcode", "b.gcode"):
-            await there.upload(("file", name, CUBE * 20 if name == "a.gcode" else CUBE))
-        await known(there, "b.gcode", FOUND)
-        await there.post("/api/queue", {"command": "add", "path": "b.gcode", "material": "PLA", "notes": "grey"})
-        first = await printed(there, "a.gcode", cancel=True)
-        await there.post("/api/queue", {"command": "bed", "clear": True})
-        await until(lambda: there.service.jobs.state is JobState.COMPLETED)
-        await there.settle(2)
-        await printed(there, "b.gcode")
+            await server.upload(("file", name, CUBE * 20 if name == "a.gcode" else CUBE))
+        await known(server, "b.gcode", FOUND)
+        await server.post("/api/queue", {"command": "add", "path": "b.gcode", "material": "PLA", "notes": "grey"})
+        first = await printed(server, "a.gcode", cancel=True)
+        await server.post("/api/queue", {"command": "bed", "clear": True})
+        await until(lambda: server.service.jobs.state is JobState.COMPLETED)
+        await server.settle(2)
+        await printed(server, "b.gcode")
 
         async def ids(query=""):
-            answer = await there.get(f"/api/history?{query}")
+            answer = await server.get(f"/api/history?{query}")
             return [job["id"] - first for job in answer.json["jobs"]], answer.json["next"]
 
         assert await ids() == ([2, 1, 0], None)
@@ -149,66 +149,66 @@ async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
         assert await ids("q=%25") == ([], None), "a sign of its own"
         assert await ids("material=PLA") == ([1], None)
         assert await ids(f"from={NOW + 1}") == ([], None)
-        queued = (await there.get(f"/api/history/{first + 1}")).json
+        queued = (await server.get(f"/api/history/{first + 1}")).json
         assert (queued["entry"], queued["notes"], queued["key"]) == (1, "grey", None)
-        totals = (await there.get("/api/history/totals?by=material")).json
+        totals = (await server.get("/api/history/totals?by=material")).json
         assert [each["name"] for each in totals["totals"]] == [None, "PETG", "PLA"]
         every = totals["all"]
         assert (every["prints"], every["completed"], every["cancelled"], every["filamentLength"]) == (3, 2, 1, 1000.0)
-        month = (await there.get("/api/history/totals")).json["totals"]
+        month = (await server.get("/api/history/totals")).json["totals"]
         assert [(each["name"], each["prints"]) for each in month] == [("2023-11", 3)]
         for bad in ("limit=0", "before=x", "from=soon", f"q={'x' * 301}", "from=nan", "state=done"):
-            assert (await there.get(f"/api/history?{bad}")).status == 400
-        assert (await there.get("/api/history/totals?by=mood")).status == 400
+            assert (await server.get(f"/api/history?{bad}")).status == 400
+        assert (await server.get("/api/history/totals?by=mood")).status == 400
 
 
 async def test_exports_hold_all_and_no_formula(tmp_path):
-    async with api(tmp_path) as there:
-        store = there.service.core.store
+    async with api(tmp_path) as server:
+        store = server.service.core.store
         for number in range(5):
             begun = await store.begin_job(NewJob("=1+1.gcode", "=1+1.gcode", 1, None, 0, "local", None, "sim"))
             store.end_job(begun, "COMPLETED", f"{number}", 1, 1, 60.0)
         await until(lambda: not store._pending)
-        rows = list(csv.DictReader(io.StringIO((await there.get("/api/history.csv")).body.decode())))
+        rows = list(csv.DictReader(io.StringIO((await server.get("/api/history.csv")).body.decode())))
         assert [row["reason"] for row in rows] == ["4", "3", "2", "1", "0"]
         assert rows[0]["path"] == "'=1+1.gcode"
         assert datetime.fromisoformat(rows[0]["started"]).timestamp() == int(NOW)
-        assert [job["id"] for job in json.loads((await there.get("/api/history.json?state=completed")).body)] == [
+        assert [job["id"] for job in json.loads((await server.get("/api/history.json?state=completed")).body)] == [
             5, 4, 3, 2, 1,
         ]  # fmt: skip
-        assert json.loads((await there.get("/api/history.json?state=failed")).body) == []
+        assert json.loads((await server.get("/api/history.json?state=failed")).body) == []
 
 
 @pytest.mark.parametrize(
     "what", ["the front's database is lost", "the core's is", "earlier prints are put in", "while it runs"]
 )
 async def test_whatever_is_lost_the_rest_is_told(tmp_path, what):
-    async with api(tmp_path, address="") as there:
-        await recorded(there, "first", "second")
-        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == ["second", "first"]
+    async with api(tmp_path, address="") as server:
+        await recorded(server, "first", "second")
+        assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == ["second", "first"]
     for database in {"the front's database is lost": ["front.db"], "the core's is": ["nozzled.db"]}.get(what, []):
         for path in tmp_path.glob(f"{database}*"):
             path.unlink()
-    async with api(tmp_path, address="") as there:
+    async with api(tmp_path, address="") as server:
         expected = ["second", "first"]
         if what == "the core's is":
-            there.service.core.store._wall = lambda: NOW + 5
-            await recorded(there, "third")
+            server.service.core.store._wall = lambda: NOW + 5
+            await recorded(server, "third")
             expected = ["third", "second", "first"]
         if what == "while it runs":
-            assert len((await there.get("/api/history")).json["jobs"]) == len(expected)
-            await there.settle(11)
+            assert len((await server.get("/api/history")).json["jobs"]) == len(expected)
+            await server.settle(11)
         if what in ("earlier prints are put in", "while it runs"):
             insert = "INSERT INTO jobs (id, path, name, size, mtime_ns, origin, printer, state, started_at, ended_at"
             insert += ", outcome)"
-            await there.service.core.store.change(f"{insert} VALUES (-3, 'x', 'zero', 1, 0, 'l', '', 'A', 1, 2, 'A')")
+            await server.service.core.store.change(f"{insert} VALUES (-3, 'x', 'zero', 1, 0, 'l', '', 'A', 1, 2, 'A')")
             expected = ["second", "first", "zero"]
-        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == expected
-        assert [job["name"] for job in (await there.get("/api/history")).json["jobs"]] == expected
+        assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == expected
+        assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == expected
 
 
-async def recorded(there, *names: str) -> None:
-    store = there.service.core.store
+async def recorded(server, *names: str) -> None:
+    store = server.service.core.store
     for name in names:
         begun = await store.begin_job(NewJob("x.gcode", name, 1, None, 0, "local", None, "sim"))
         store.end_job(begun, "COMPLETED", None, 1, 1, 60.0)
@@ -216,8 +216,8 @@ async def recorded(there, *names: str) -> None:
 
 
 async def test_who_asks_as_the_answer_for_another_comes_gets_one_too(tmp_path, monkeypatch):
-    async with api(tmp_path, "") as there:
-        history = there.service.history
+    async with api(tmp_path, "") as server:
+        history = server.service.history
 
         async def slow(_):
             await asyncio.sleep(1)

@@ -10,43 +10,43 @@ from support.http import api
 CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
 
 
-async def over(there):
+async def over(server):
     async with asyncio.timeout(1000):
-        while there.service.jobs.active:
-            await there.settle(0.5)
-    await there.settle(0.5)
+        while server.service.jobs.active:
+            await server.settle(0.5)
+    await server.settle(0.5)
 
 
-async def begun_in(there):
+async def begun_in(server):
     """Count the prints that begin from here on."""
     seen = []
-    there.service.jobs.subscribe(lambda state: seen.append(state) if state is JobState.STARTING else None)
+    server.service.jobs.subscribe(lambda state: seen.append(state) if state is JobState.STARTING else None)
     return seen
 
 
 async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
-    async with api(tmp_path) as there:
-        begun = await begun_in(there)
-        await there.upload(("file", "cube.gcode", CUBE))
+    async with api(tmp_path) as server:
+        begun = await begun_in(server)
+        await server.upload(("file", "cube.gcode", CUBE))
         at, select = "/api/files/local/cube.gcode", {"command": "select", "print": True}
-        first = await there.post(at, select, headers={"Idempotency-Key": '"one"'})
-        again = await there.post(at, select, headers={"Idempotency-Key": "one"})
+        first = await server.post(at, select, headers={"Idempotency-Key": '"one"'})
+        again = await server.post(at, select, headers={"Idempotency-Key": "one"})
         assert (first.status, again.status, first.headers["Nozzled-Job"]) == (204, 204, again.headers["Nozzled-Job"])
         assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
-        job = (await there.get("/api/job")).json["print"]
+        job = (await server.get("/api/job")).json["print"]
         assert (str(job["id"]), job["key"]) == (first.headers["Nozzled-Job"], "one")
-        await over(there)
-        assert (await there.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
+        await over(server)
+        assert (await server.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
 
         start = {"command": "start", "job": "two"}
-        assert [(await there.post("/api/job", start)).status for _ in range(2)] == [204, 204]
-        await over(there)
-        assert (await there.post("/api/job", start)).headers["Idempotent-Replayed"] == "true"
+        assert [(await server.post("/api/job", start)).status for _ in range(2)] == [204, 204]
+        await over(server)
+        assert (await server.post("/api/job", start)).headers["Idempotent-Replayed"] == "true"
 
         form = [("print", b"true"), ("job", b"three"), ("file", "other.gcode", CUBE)]
-        answers = [await there.upload(*form) for _ in range(2)]  # the second one while it is printed
-        await over(there)
-        answers.append(await there.upload(*form))
+        answers = [await server.upload(*form) for _ in range(2)]  # the second one while it is printed
+        await over(server)
+        answers.append(await server.upload(*form))
         assert {each.status for each in answers} == {201}
         assert len({each.headers["Nozzled-Job"] for each in answers}) == 1
         assert all(each.json["effectivePrint"] and each.json["files"] for each in answers)
@@ -54,82 +54,82 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
 
 
 async def test_a_print_for_a_clear_bed_begins_only_on_one(tmp_path):
-    async with api(tmp_path) as there:
-        begun = await begun_in(there)
-        await there.upload(("file", "cube.gcode", CUBE))
+    async with api(tmp_path) as server:
+        begun = await begun_in(server)
+        await server.upload(("file", "cube.gcode", CUBE))
         at, select = "/api/files/local/cube.gcode", {"command": "select", "print": True, "bedClear": True}
-        assert (await there.post(at, select)).status == 400  # without a key
-        refused = await there.post(at, {**select, "job": "one"})
+        assert (await server.post(at, select)).status == 400  # without a key
+        refused = await server.post(at, {**select, "job": "one"})
         assert (refused.status, refused.json["error"]) == (409, "nobody has said that the bed is clear")
-        await there.post("/api/queue", {"command": "bed", "clear": True})
-        assert (await there.post(at, {**select, "job": "one"})).status == 204
-        await over(there)
-        assert (await there.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
-        assert (await there.post(at, {**select, "job": "two"})).status == 409  # what was printed lies there
-        await there.post("/api/queue", {"command": "bed", "clear": True})
-        await there.post("/api/printer/command", {"commands": ["G92 E0", "G1 E5 F300"]})
-        await there.settle(2)
-        assert (await there.post(at, {**select, "job": "three"})).status == 409  # something was extruded
+        await server.post("/api/queue", {"command": "bed", "clear": True})
+        assert (await server.post(at, {**select, "job": "one"})).status == 204
+        await over(server)
+        assert (await server.post(at, {**select, "job": "one"})).headers["Idempotent-Replayed"] == "true"
+        assert (await server.post(at, {**select, "job": "two"})).status == 409  # what was printed lies there
+        await server.post("/api/queue", {"command": "bed", "clear": True})
+        await server.post("/api/printer/command", {"commands": ["G92 E0", "G1 E5 F300"]})
+        await server.settle(2)
+        assert (await server.post(at, {**select, "job": "three"})).status == 409  # something was extruded
         assert len(begun) == 1
 
 
 async def test_a_key_of_the_queue_is_none_of_a_print_and_the_other_way_round(tmp_path):
-    async with api(tmp_path) as there:
-        begun = await begun_in(there)
-        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+    async with api(tmp_path) as server:
+        begun = await begun_in(server)
+        await server.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
         add = {"command": "add", "path": "cube.gcode"}
-        assert (await there.post("/api/queue", {**add, "job": "queued"})).status == 201
+        assert (await server.post("/api/queue", {**add, "job": "queued"})).status == 201
         select = {"command": "select", "print": True, "job": "queued"}
         answers = [
-            await there.post("/api/job", {"command": "start", "job": "queued"}),
-            await there.post("/api/files/local/cube.gcode", select),
-            await there.upload(("file", "new.gcode", CUBE), ("print", b"true"), ("job", b"queued")),
+            await server.post("/api/job", {"command": "start", "job": "queued"}),
+            await server.post("/api/files/local/cube.gcode", select),
+            await server.upload(("file", "new.gcode", CUBE), ("print", b"true"), ("job", b"queued")),
         ]
         assert [each.status for each in answers] == [422, 422, 422]
         assert begun == []
         together = await asyncio.gather(
-            there.post("/api/job", {"command": "start", "job": "both"}),
-            there.post("/api/queue", {**add, "job": "both"}),
+            server.post("/api/job", {"command": "start", "job": "both"}),
+            server.post("/api/queue", {**add, "job": "both"}),
         )
         assert sorted(each.status for each in together) in ([201, 422], [204, 422])
-        await over(there)
-        assert (await there.post("/api/job", {"command": "start", "job": "printed"})).status == 204
-        assert (await there.post("/api/queue", {**add, "job": "printed"})).status == 422
-        assert (await there.post("/api/job", {"command": "restart", "job": "any"})).status == 400
+        await over(server)
+        assert (await server.post("/api/job", {"command": "start", "job": "printed"})).status == 204
+        assert (await server.post("/api/queue", {**add, "job": "printed"})).status == 422
+        assert (await server.post("/api/job", {"command": "restart", "job": "any"})).status == 400
 
 
 async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path):
-    async with api(tmp_path) as there:
-        begun = await begun_in(there)
-        await there.upload(("file", "cube.gcode", CUBE))
+    async with api(tmp_path) as server:
+        begun = await begun_in(server)
+        await server.upload(("file", "cube.gcode", CUBE))
         at = "/api/files/local/cube.gcode"
-        assert (await there.post(at, {"command": "select", "print": True, "job": "k"})).status == 204
-        await over(there)
-        other = await there.post("/api/job", {"command": "start", "job": "k"})
+        assert (await server.post(at, {"command": "select", "print": True, "job": "k"})).status == 204
+        await over(server)
+        other = await server.post("/api/job", {"command": "start", "job": "k"})
         assert (other.status, "used for another request" in other.error) == (422, True)
         form = [("print", b"true"), ("job", b"k"), ("file", "cube.gcode", CUBE)]
-        assert (await there.upload(*form)).status == 422
+        assert (await server.upload(*form)).status == 422
         for bad in ("", "a b", "x" * 201, "caf\u00e9"):
-            assert (await there.post("/api/job", {"command": "start", "job": bad})).status == 400, bad
-        assert (await there.post("/api/job", {"command": "start", "job": 5})).status == 400
-        differ = await there.post("/api/job", {"command": "start", "job": "a"}, headers={"Idempotency-Key": "b"})
+            assert (await server.post("/api/job", {"command": "start", "job": bad})).status == 400, bad
+        assert (await server.post("/api/job", {"command": "start", "job": 5})).status == 400
+        differ = await server.post("/api/job", {"command": "start", "job": "a"}, headers={"Idempotency-Key": "b"})
         assert differ.status == 400
         assert len(begun) == 1
 
 
 async def test_a_refusal_leaves_the_key_for_the_next_try(tmp_path):
-    async with api(tmp_path) as there:
-        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 409, "nothing is selected"
-        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
-        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 204
+    async with api(tmp_path) as server:
+        assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 409, "nothing is selected"
+        await server.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+        assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 204
 
 
 async def test_an_answer_that_was_lost_is_had_by_asking_again(tmp_path):
     """The front dies, or loses the core, while the print begins."""
-    async with api(tmp_path) as there:
-        begun = await begun_in(there)
-        await there.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
-        jobs = there.service.front.jobs
+    async with api(tmp_path) as server:
+        begun = await begun_in(server)
+        await server.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
+        jobs = server.service.front.jobs
         real = jobs.begin
 
         async def lost(*args, **more):
@@ -137,17 +137,17 @@ async def test_an_answer_that_was_lost_is_had_by_asking_again(tmp_path):
             raise CoreAway("the core is restarting")
 
         with patch.object(type(jobs), "begin", lambda _, *args, **more: lost(*args, **more)):
-            assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 503
-        assert (await there.post("/api/job", {"command": "start", "job": "k"})).status == 204
+            assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 503
+        assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 204
         assert len(begun) == 1
 
 
 async def test_events_tell_job_and_key(tmp_path):
-    async with api(tmp_path) as there:
+    async with api(tmp_path) as server:
         told = []
-        there.service.house.front.events.subscribe(told.append)
-        await there.upload(("file", "cube.gcode", CUBE), ("print", b"true"), ("job", b"k"))
-        await over(there)
+        server.service.house.front.events.subscribe(told.append)
+        await server.upload(("file", "cube.gcode", CUBE), ("print", b"true"), ("job", b"k"))
+        await over(server)
         events = {each.name: each.payload for each in told}
         for name in ("PrintStarted", "PrintDone"):
             assert (events[name]["job"], events[name]["key"]) == (1, "k"), name

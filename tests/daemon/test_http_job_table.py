@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from daemon.bridge.words import JobState
+from support import job_commands
 from support.http import api
 
 J = JobState
@@ -13,17 +14,8 @@ SLOW = ("G4 S5",)  # holds the states that would be over at once
 SCRIPTS = {"before_start": SLOW, "after_pause": SLOW, "before_resume": SLOW, "after_cancel": SLOW, "after_finish": SLOW}
 
 COMMANDS = {
-    "start": {"command": "start"},
-    "restart": {"command": "restart"},
-    "pause": {"command": "pause"},
-    "toggle": {"command": "pause", "action": "toggle"},
-    "pause:pause": {"command": "pause", "action": "pause"},
-    "pause:resume": {"command": "pause", "action": "resume"},
-    "pause:bogus": {"command": "pause", "action": "bogus"},
+    **job_commands.COMMANDS,
     "pause:null": {"command": "pause", "action": None},
-    "cancel": {"command": "cancel"},
-    "bad": {"command": "dance"},
-    "none": {},
     "not an object": ["start"],
 }
 

@@ -79,8 +79,8 @@ async def test_many_look_over_one_connection_and_a_slow_one_holds_nobody_up(tmp_
     monkeypatch.setattr(webcam, "MOST_VIEWERS", 3)
     monkeypatch.setattr(webcam, "LOOK", 0.1)
     async with (
-        camera(every=0.02, size=(640, 480)) as there,
-        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": there.url + STREAM}) as server,
+        camera(every=0.02, size=(640, 480)) as device,
+        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": device.url + STREAM}) as server,
         served(server) as look,
     ):
         slow = await look()
@@ -90,17 +90,17 @@ async def test_many_look_over_one_connection_and_a_slow_one_holds_nobody_up(tmp_
         for _ in range(20):
             for each in viewers:
                 await each.picture()
-        assert (there.open, len(there.asked)) == (1, 1)
+        assert (device.open, len(device.requests)) == (1, 1)
         full = await look()
         assert full.head.startswith("HTTP/1.1 503")
         still = await look("/webcam/?action=snapshot")
         assert "image/jpeg" in still.head
-        assert there.asked == [STREAM]  # it is the newest of the stream
+        assert device.requests == [STREAM]  # it is the newest of the stream
         for each in (slow, *viewers, full):
             await each.go()
-        await until(lambda: there.open == 0)
+        await until(lambda: device.open == 0)
         await (await look()).picture()
-        assert there.asked == [STREAM, STREAM]
+        assert device.requests == [STREAM, STREAM]
 
 
 @pytest.mark.real_time
@@ -108,8 +108,8 @@ async def test_a_stream_ends_with_its_key_and_with_the_camera(tmp_path, monkeypa
     monkeypatch.setattr(webcam, "LOOK", 0.05)
     monkeypatch.setattr("daemon.front.access.access.LOOK", 0.0)
     async with (
-        camera(every=0.02) as there,
-        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": there.url + STREAM}) as server,
+        camera(every=0.02) as device,
+        api(tmp_path, "", http={"port": 0}, webcam={"stream_url": device.url + STREAM}) as server,
         served(server) as look,
     ):
         guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.READ)
@@ -126,7 +126,7 @@ async def test_a_stream_ends_with_its_key_and_with_the_camera(tmp_path, monkeypa
         Keyring(tmp_path, lambda: NOW).revoke("guest")
         assert await by_key.ends()
         assert await by_address.ends()
-        there.last = 0
+        device.last = 0
         assert (await look()).head.startswith("HTTP/1.1 502")
 
 
@@ -142,8 +142,8 @@ async def test_links_of_pictures_are_signed(tmp_path):
 async def test_what_cannot_be_shown_is_said(tmp_path):
     still = CameraConfig("Still", hls_url="http://x/")
     async with (
-        camera(manner="html") as there,
-        api(tmp_path, "", webcam={"stream_url": there.url + "/live", "cameras": (still,)}) as server,
+        camera(manner="html") as device,
+        api(tmp_path, "", webcam={"stream_url": device.url + "/live", "cameras": (still,)}) as server,
     ):
         for target, status, said in [
             ("/webcam/?action=snapshot", 502, "not send a JPEG"),
@@ -169,15 +169,18 @@ async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path, mon
         return snapshot(*given)
 
     monkeypatch.setattr(Cameras, "snapshot", noted)
-    async with camera(manner="late") as there, api(tmp_path, "", webcam={"snapshot_url": there.url + STILL}) as server:
+    async with (
+        camera(manner="late") as device,
+        api(tmp_path, "", webcam={"snapshot_url": device.url + STILL}) as server,
+    ):
         asking = [asyncio.ensure_future(server.get("/webcam/?action=snapshot")) for _ in range(5)]
         await until(lambda: len(came) == len(asking))
-        there.wanted.set()
+        device.wanted.set()
         answers = await asyncio.gather(*asking)
         assert {each.status for each in answers} == {200}
-        assert len({each.body for each in answers}) == len(there.asked) == 1
+        assert len({each.body for each in answers}) == len(device.requests) == 1
         await server.get("/webcam/?action=snapshot")
-        assert len(there.asked) == 2
+        assert len(device.requests) == 2
 
 
 async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):

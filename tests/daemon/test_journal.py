@@ -13,10 +13,10 @@ from support.waiting import PATIENCE
 @pytest.fixture
 def journald(tmp_path):
     """Where entries arrive."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(str(tmp_path / "socket"))
-        there.settimeout(PATIENCE)
-        yield there
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.settimeout(PATIENCE)
+        yield listener
 
 
 @pytest.fixture(autouse=True)
@@ -95,11 +95,11 @@ def test_where_journald_is_away_entries_go_to_the_stream(tmp_path):
 def test_the_log_finds_out_where_it_goes(tmp_path, monkeypatch, journald):
     monkeypatch.setattr(journal, "SOCKET", tmp_path / "socket")
     with (tmp_path / "file").open("w") as stream:
-        there = os.fstat(stream.fileno())
+        inode = os.fstat(stream.fileno())
         assert not journal.is_journal(stream, {})
         assert not journal.is_journal(stream, {"JOURNAL_STREAM": "1:1"})
         assert not journal.is_journal(io.StringIO(), {"JOURNAL_STREAM": "1:1"})
-        monkeypatch.setenv("JOURNAL_STREAM", f"{there.st_dev}:{there.st_ino}")
+        monkeypatch.setenv("JOURNAL_STREAM", f"{inode.st_dev}:{inode.st_ino}")
         assert journal.is_journal(stream)
         for form, kind in [("auto", journal.JournalWriter), ("json", service_log.LogWriter)]:
             writer = service_log.configure("info", form, stream)

@@ -11,15 +11,7 @@ from daemon import log as service_log
 from daemon.log import Limiter, LogWriter, configure, secrets
 from daemon.log.journal import PROCESSORS, JournalWriter
 
-
-@pytest.fixture(autouse=True)
-def as_before():
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 class Terminal(io.StringIO):

@@ -40,16 +40,16 @@ async def test_a_script_is_sent_with_the_values_of_its_moment(tmp_path):
         before_resume=("M117 back to {x}",),
     )
     pause = PauseConfig(park="lift")
-    async with house(tmp_path, scripts=scripts, pause=pause) as it:
-        it.start(["M140 S45", "M104 S50", "G28", *MOVES])
-        await it.until(S.PRINTING)
-        while it.jobs.progress.lines < 10:  # noqa: ASYNC110 - as clients poll
+    async with house(tmp_path, scripts=scripts, pause=pause) as host:
+        host.start(["M140 S45", "M104 S50", "G28", *MOVES])
+        await host.until(S.PRINTING)
+        while host.jobs.progress.lines < 10:  # noqa: ASYNC110 - as clients poll
             await asyncio.sleep(0.1)
-        it.jobs.pause()
-        await it.until(S.PAUSED)
-        it.jobs.resume()
-        await it.until(S.COMPLETED)
-        said = [each for each in it.accepted if each.startswith("M117")]
+        host.jobs.pause()
+        await host.until(S.PAUSED)
+        host.jobs.resume()
+        await host.until(S.COMPLETED)
+        said = [each for each in host.accepted if each.startswith("M117")]
     assert said[0] == "M117 tool 0"
     assert said[1] == "M117 bed 45 hotend 50 z 0"
     assert said[2] in ("M117 back to 0", "M117 back to 20")

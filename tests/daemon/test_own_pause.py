@@ -14,33 +14,33 @@ MOVES = [f"G1 X{n} E0.1 F1200" for n in range(10, 40)]
 FILE = [*HOT, *MOVES[:15], "M601", *MOVES[15:]]
 
 
-def warnings(it):
+def warnings(host):
     said = []
-    it.connection.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
+    host.connection.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
     return said
 
 
 @pytest.mark.parametrize("seconds", [1, 90])
 async def test_a_prusa_that_pauses_by_m601_goes_on_hot_and_makes_each_move_once(tmp_path, seconds):
-    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as it:
-        said = warnings(it)
-        it.start(FILE)
-        await it.until(S.PAUSED)
-        assert it.jobs.pause_reason == "the file asks for it: M601"
+    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+        said = warnings(host)
+        host.start(FILE)
+        await host.until(S.PAUSED)
+        assert host.jobs.pause_reason == "the file asks for it: M601"
         await asyncio.sleep(seconds)
-        assert it.board.hotend.target == 0
-        it.jobs.resume()
-        await it.until(S.COMPLETED)
-        assert it.board.hotend.target == 210
-        assert [command for command in it.accepted if command in MOVES] == MOVES
+        assert host.board.hotend.target == 0
+        host.jobs.resume()
+        await host.until(S.COMPLETED)
+        assert host.board.hotend.target == 210
+        assert [command for command in host.accepted if command in MOVES] == MOVES
         assert not said, "nothing was extruded cold, and M602 is known"
 
 
 async def test_a_resume_that_comes_while_it_pauses_is_carried_out(tmp_path):
-    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as it:
-        said = warnings(it)
-        it.jobs.subscribe(lambda state: state is S.PAUSING and asyncio.get_running_loop().call_soon(it.jobs.resume))
-        it.start(FILE)
-        await it.until(S.COMPLETED)
-        assert [command for command in it.accepted if command in MOVES] == MOVES
+    async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
+        said = warnings(host)
+        host.jobs.subscribe(lambda state: state is S.PAUSING and asyncio.get_running_loop().call_soon(host.jobs.resume))
+        host.start(FILE)
+        await host.until(S.COMPLETED)
+        assert [command for command in host.accepted if command in MOVES] == MOVES
         assert not said

@@ -89,62 +89,62 @@ async def test_it_is_gone_with_the_connection(tmp_path, with_card):
 
 
 async def test_a_paused_job_waits_until_it_is_over(tmp_path):
-    async with house(tmp_path, firmware=CARD) as it:
-        await it.reach(JobState.PAUSED)
-        it.transport.start_panel_print("CUBE.GCO", 3000)
+    async with house(tmp_path, firmware=CARD) as host:
+        await host.reach(JobState.PAUSED)
+        host.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
-        for wanted in (it.jobs.resume, it.jobs.toggle, it.jobs.restart):
+        for wanted in (host.jobs.resume, host.jobs.toggle, host.jobs.restart):
             with pytest.raises(JobConflict, match="SD card"):
                 wanted()
-        it.connection.printer._pump.on_data(b"//action:resume\n")
-        assert it.jobs.state is JobState.PAUSED
+        host.connection.printer._pump.on_data(b"//action:resume\n")
+        assert host.jobs.state is JobState.PAUSED
         await asyncio.sleep(60)
-        it.jobs.resume()
-        await it.until(JobState.PRINTING)
+        host.jobs.resume()
+        await host.until(JobState.PRINTING)
 
 
 async def test_the_printer_cannot_ask_for_a_start_beside_its_own_print(tmp_path):
-    async with house(tmp_path, firmware=CARD) as it:
-        it.jobs.select(it.write(["G1 X1"]))
-        it.transport.start_panel_print("CUBE.GCO", 3000)
+    async with house(tmp_path, firmware=CARD) as host:
+        host.jobs.select(host.write(["G1 X1"]))
+        host.transport.start_panel_print("CUBE.GCO", 3000)
         await asyncio.sleep(1)
-        it.connection.printer._pump.on_data(b"//action:start\n")
+        host.connection.printer._pump.on_data(b"//action:start\n")
         await asyncio.sleep(1)
-        assert it.jobs.state is None
-        assert it.connection.ready
+        assert host.jobs.state is None
+        assert host.connection.ready
 
 
 async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
-    async with house(tmp_path) as it:
-        assert (it.connection.message, it.connection.prompt) == (None, None)
-        it.connection.printer._pump.on_data(
+    async with house(tmp_path) as host:
+        assert (host.connection.message, host.connection.prompt) == (None, None)
+        host.connection.printer._pump.on_data(
             b"//action:notification Bed 60C\n//action:prompt_begin Sure?\n//action:prompt_button Yes\n"
             b"//action:prompt_show\n"
         )
-        assert it.connection.message == "Bed 60C"
-        assert it.connection.prompt == Prompt("Sure?", ("Yes",), ("",))
-        await it.connection.disconnect()
-        assert (it.connection.message, it.connection.prompt) == (None, None)
+        assert host.connection.message == "Bed 60C"
+        assert host.connection.prompt == Prompt("Sure?", ("Yes",), ("",))
+        await host.connection.disconnect()
+        assert (host.connection.message, host.connection.prompt) == (None, None)
 
 
 async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
-    async with house(tmp_path) as it:
-        it.start()
-        await it.until(JobState.PRINTING)
-        it.connection.printer._pump.on_data(b"//action:disconnect\n//action:disconnect\n")
-        await it.until(JobState.INTERRUPTED)
+    async with house(tmp_path) as host:
+        host.start()
+        await host.until(JobState.PRINTING)
+        host.connection.printer._pump.on_data(b"//action:disconnect\n//action:disconnect\n")
+        await host.until(JobState.INTERRUPTED)
         await asyncio.sleep(30)
-        assert it.connection.state is ConnectionState.OFFLINE
-        assert "M104 S0" in it.accepted, "made cold before"
+        assert host.connection.state is ConnectionState.OFFLINE
+        assert "M104 S0" in host.accepted, "made cold before"
 
 
 @pytest.mark.parametrize("action", ["poweroff", "shutdown", "never_heard_of it"])
 async def test_other_actions_change_nothing(tmp_path, action):
-    async with house(tmp_path) as it:
-        it.connection.printer._pump.on_data(f"//action:{action}\n".encode())
+    async with house(tmp_path) as host:
+        host.connection.printer._pump.on_data(f"//action:{action}\n".encode())
         await asyncio.sleep(10)
-        assert it.connection.ready
-        assert it.jobs.state is None
+        assert host.connection.ready
+        assert host.jobs.state is None
 
 
 async def test_nothing_of_ours_ends_it(tmp_path, with_card):

@@ -1,10 +1,10 @@
-"""The plug of the computer is pulled in a print, again and again; the printer keeps its power."""
+"""The host loses its power during a print, repeatedly; the printer keeps its own."""
 
 import asyncio
 import json
 import random
 from collections import Counter
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -24,7 +24,7 @@ PART = [
     for n in range(240)
     for line in (
         f"G1 X{20 + n % 7 * 11} Y{20 + n % 60} E{n / 10:g} F9000",
-        f"M106 P0 S{n % 256}",  # lines whose place no position tells
+        f"M106 P0 S{n % 256}",  # a position does not tell the place of these lines
         f"G4 P{n % 90}",
         f"G1 Z{0.2 + n // 40 * 0.2:g}",
     )
@@ -36,34 +36,34 @@ SLOW = 900  # simulated seconds
 BOOT = 35.0  # s from the plug to the service
 
 
-def of_file(world) -> list[str]:
+def file_lines(world) -> list[str]:
     return [each.command for each in world.oracle.commands if each.command in OF_FILE]
 
 
 class Cuts:
-    """One world in which the power of the host fails again and again."""
+    """A world in which the power of the host fails repeatedly."""
 
     def __init__(self, folder, seed: int, firmware: FirmwareConfig, **job) -> None:
         self.world = World(folder, firmware)
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.world.disk, self.world.place = Disk(folder / "state"), PlaceDisk(seed)
         self.job = {"after_reboot": "resume"} | job
-        self.printed = 0  # lines of the file that earlier prints have made
-        self.became: Counter[str] = Counter()
+        self.printed = 0  # file lines of earlier prints
+        self.endings: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.clients = True
 
     async def run(self, cuts: int) -> None:
-        while sum(self.became.values()) < cuts:
+        while sum(self.endings.values()) < cuts:
             await self.print_once(cuts)
 
     async def print_once(self, cuts: int) -> None:
-        """Print the file; the power fails until it is done, or the print ends."""
-        chance, world, cut = self.chance, self.world, False
-        self.printed = len(of_file(world))
+        """Print the file, with power cuts until the print has ended."""
+        rng, world, cut = self.rng, self.world, False
+        self.printed = len(file_lines(world))
         while True:
-            last = sum(self.became.values()) >= cuts
-            bytes_left = chance.choice([chance.randrange(2500), 10_000]) if cut else 10_000
+            last = sum(self.endings.values()) >= cuts
+            bytes_left = rng.choice([rng.randrange(2500), 10_000]) if cut else 10_000
             life = Life() if last else Life(bytes_left=bytes_left)
             world.config = replace(world.config, job=replace(world.config.job, **self.job))
             async with world.host(life) as host:
@@ -71,12 +71,10 @@ class Cuts:
                     world.reset_on_open = False
                     host.jobs.select(world.write(FILE))
                     host.jobs.start()
-                await self.live(
-                    host, life, SLOW if last else chance.choice([chance.uniform(0, 3), chance.uniform(0, 20)])
-                )
+                await self.live(host, life, SLOW if last else rng.choice([rng.uniform(0, 3), rng.uniform(0, 20)]))
                 state, error, active = host.jobs.state, host.jobs.error, host.jobs.active
             if cut and not (life.over and state is JobState.REATTACHING):
-                self.became["ended" if state is JobState.INTERRUPTED else "went on"] += 1
+                self.endings["interrupted" if state is JobState.INTERRUPTED else "continued"] += 1
                 self.reasons[error or ""] += state is JobState.INTERRUPTED
             self.check(state)
             if not active:
@@ -85,12 +83,12 @@ class Cuts:
             cut = True
 
     def check(self, state: JobState) -> None:
-        lines = of_file(self.world)[self.printed :]
+        lines = file_lines(self.world)[self.printed :]
         assert lines == PART[: len(lines)], "never twice, never a gap"
         assert lines in (PART, PART[:240]) or state is not JobState.COMPLETED
 
     async def live(self, host, life, stays: float) -> None:
-        """Watch a host for so many seconds from when it has its printer back; a client talks to it meanwhile."""
+        """Wait for `stays` s after the host has reattached; a client sends commands meanwhile."""
         loop, chat = asyncio.get_running_loop(), 0
         back, end = host.jobs.state is not JobState.REATTACHING, loop.time() + stays
         async with asyncio.timeout(2 * SLOW):
@@ -99,7 +97,7 @@ class Cuts:
                     back, end = True, loop.time() + stays
                 if host.jobs.state is JobState.PAUSED:
                     host.jobs.resume()
-                if self.clients and self.chance.random() < 0.005 and host.connection.ready:
+                if self.clients and self.rng.random() < 0.005 and host.connection.ready:
                     chat += 1
                     with suppress(QueueFull, NotConnected):
                         await host.connection.commands.send([f"M117 chat {chat}"])
@@ -110,19 +108,19 @@ class Cuts:
         world.boot += "+"
         (world.folder / "logbook").unlink()
         world.disk.roll_back()
-        await asyncio.sleep(BOOT)  # the printer makes what it has got
+        await asyncio.sleep(BOOT)  # the printer executes the commands that it has
         world.firmware.advance(world.clock.now)
 
 
-def told(cuts: Cuts) -> str:
-    return f"{cuts.became['went on']} of {cuts.became.total()} went on; {dict(cuts.reasons)}"
+def summary(cuts: Cuts) -> str:
+    return f"{cuts.endings['continued']} of {cuts.endings.total()} continued; {dict(cuts.reasons)}"
 
 
 async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
     cuts = Cuts(tmp_path, 3, FirmwareConfig(baudrate=115200))
     await cuts.run(9)
-    assert cuts.became["went on"] >= 0.8 * cuts.became.total(), told(cuts)
-    # it has said what it can: orders to a decoder that it has not would be lines that it executes
+    assert cuts.endings["continued"] >= 0.8 * cuts.endings.total(), summary(cuts)
+    # this firmware has no MeatPack decoder, and would execute an order to one as a line
     assert [each.command for each in cuts.world.oracle.commands if not each.command.isascii()] == []
 
 
@@ -134,10 +132,10 @@ async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
 async def test_a_print_goes_on_over_a_hundred_power_cuts_of_its_host(tmp_path, name, seed):
     cuts = Cuts(tmp_path, seed, replace(FIRMWARES[name], baudrate=115200))
     await cuts.run(120)
-    assert cuts.became["went on"] >= 0.95 * cuts.became.total(), told(cuts)
+    assert cuts.endings["continued"] >= 0.95 * cuts.endings.total(), summary(cuts)
 
 
-# -- one power cut, and what comes of it ------------------------------------------------------------------------------
+# -- one power cut --------------------------------------------------------------------------------------------------
 
 
 async def until(host, *states) -> None:
@@ -146,17 +144,25 @@ async def until(host, *states) -> None:
             await asyncio.sleep(0.05)
 
 
-async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONCE, **job) -> Cuts:
-    """Return a world in whose print the power has failed."""
-    cuts = Cuts(folder, 0, FirmwareConfig(baudrate=115200), **job)
+@asynccontextmanager
+async def printing(cuts, lines=AT_ONCE, seconds: float = 9, *, resets=True):
+    """Run a host that has printed for some seconds; a board that `resets` does so when it is opened again."""
     world = cuts.world
-    world.place.takes = [0.002]
-    world.config = replace(world.config, job=replace(world.config.job, **cuts.job), pause=PauseConfig(park="corner"))
     async with world.host() as host:
-        world.reset_on_open = False
-        host.jobs.select(world.write(AT_ONCE))
+        world.reset_on_open = resets
+        host.jobs.select(world.write(lines))
         host.jobs.start()
         await asyncio.sleep(seconds)
+        yield host
+
+
+async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONCE, **job) -> Cuts:
+    """Return a world in which the power failed during a print, and `meanwhile`."""
+    cuts = Cuts(folder, 0, FirmwareConfig(baudrate=115200), **job)
+    world = cuts.world
+    world.place.write_seconds = [0.002]
+    world.config = replace(world.config, job=replace(world.config.job, **cuts.job), pause=PauseConfig(park="corner"))
+    async with printing(cuts, lines, seconds, resets=False) as host:
         assert host.jobs.state is JobState.PRINTING
         if meanwhile is not None:
             await meanwhile(host)
@@ -164,28 +170,28 @@ async def left_in_print(folder, seconds: float = 9, meanwhile=None, lines=AT_ONC
     return cuts
 
 
-async def test_somebody_is_asked_and_the_print_goes_on_with_the_next_line(tmp_path):
+async def test_with_ask_a_print_waits_for_the_user_and_resumes_with_the_next_line(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask")
     async with cuts.world.host() as host:
         await until(host, JobState.PAUSED)
-        printed = len(of_file(cuts.world))
+        printed = len(file_lines(cuts.world))
         assert 0 < printed < 240
         assert "rebooted" in host.jobs.pause_reason
         await asyncio.sleep(20 * 60)
         assert host.jobs.state is JobState.PAUSED
-        assert cuts.world.firmware.board.hotend.target == 200, "it is kept warm"
-        assert host.jobs.progress.print_time < 5 * 60, "the time of the boot is none of printing"
+        assert cuts.world.firmware.board.hotend.target == 200, "a paused print stays warm"
+        assert host.jobs.progress.print_time < 5 * 60, "the boot is no printing time"
         host.jobs.resume()
         await until(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
-async def test_where_nobody_answers_the_printer_is_made_cold(tmp_path):
+async def test_without_an_answer_the_heaters_go_off_after_a_time(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
     async with cuts.world.host() as host:
         await until(host, JobState.PAUSED)
         await asyncio.sleep(30 * 60)
-    await cuts.power_fails()  # the time does not begin anew
+    await cuts.power_fails()  # this does not restart the time
     async with cuts.world.host() as host:
         await until(host, JobState.PAUSED)
         await asyncio.sleep(12 * 60)
@@ -197,25 +203,25 @@ async def test_where_nobody_answers_the_printer_is_made_cold(tmp_path):
         assert cuts.world.firmware.board.bed.target == 0
 
 
-async def ended(cuts: Cuts) -> str:
-    """Return why the print does not go on; nothing moves, and the printer is cold."""
+async def interruption(cuts: Cuts) -> str:
+    """Return why the print was interrupted; check that nothing moves and the heaters are off."""
     async with cuts.world.host() as host:
         await until(host, JobState.INTERRUPTED)
-        printed = len(of_file(cuts.world))
+        printed = len(file_lines(cuts.world))
         await asyncio.sleep(60)
         assert cuts.world.firmware.board.hotend.target == 0
-        assert len(of_file(cuts.world)) == printed
+        assert len(file_lines(cuts.world)) == printed
         return host.jobs.error
 
 
-async def test_safe_ends_it(tmp_path):
-    assert "job.after_reboot is safe" in await ended(await left_in_print(tmp_path, after_reboot="safe"))
+async def test_with_safe_a_print_is_interrupted(tmp_path):
+    assert "job.after_reboot is safe" in await interruption(await left_in_print(tmp_path, after_reboot="safe"))
 
 
-async def test_a_board_that_lost_its_power_too_is_not_gone_on_with(tmp_path):
+async def test_a_print_is_not_resumed_on_a_board_that_lost_its_power(tmp_path):
     cuts = await left_in_print(tmp_path)
     cuts.world.firmware.reset(cuts.world.clock.now)
-    assert "the printer restarted" in await ended(cuts)
+    assert "the printer restarted" in await interruption(cuts)
 
 
 @pytest.mark.parametrize(
@@ -225,10 +231,10 @@ async def test_a_board_that_lost_its_power_too_is_not_gone_on_with(tmp_path):
         (170, "the target of tool0 has changed from 200 to 170 °C"),
     ],
 )
-async def test_a_printer_whose_heat_is_another_is_not_gone_on_with(tmp_path, target, reason):
+async def test_a_print_is_not_resumed_with_other_targets(tmp_path, target, reason):
     cuts = await left_in_print(tmp_path)
     cuts.world.firmware.board.hotend.target = target
-    assert reason in await ended(cuts)
+    assert reason in await interruption(cuts)
 
 
 TOWER = [line for n, line in enumerate(AT_ONCE) for line in ([f"M104 S{200 - n / 8:g}"] if n % 8 == 0 else []) + [line]]
@@ -237,26 +243,26 @@ TOWER = [line for n, line in enumerate(AT_ONCE) for line in ([f"M104 S{200 - n /
 @pytest.mark.parametrize(
     ("target", "reason"), [(None, ""), (0, "turned tool0 off"), (170, "the target of tool0 has changed")]
 )
-async def test_heat_is_compared_with_what_the_last_lines_have_set(tmp_path, target, reason):
+async def test_targets_are_compared_with_those_of_the_last_lines(tmp_path, target, reason):
     cuts = await left_in_print(tmp_path, lines=TOWER)
     if target is not None:
         cuts.world.firmware.board.hotend.target = target
-        assert reason in await ended(cuts)
+        assert reason in await interruption(cuts)
         return
     async with cuts.world.host() as host:
         await until(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
 
 
-async def test_a_head_that_somebody_has_moved_is_not_gone_on_with(tmp_path):
+async def test_a_print_is_not_resumed_after_a_user_moved_the_head(tmp_path):
     cuts = await left_in_print(tmp_path)
     cuts.world.firmware.receive(b"G91\nG1 X7\nG90\n", cuts.world.clock.now)
     await asyncio.sleep(5)
     cuts.world.firmware.advance(cuts.world.clock.now)
-    assert "the head is at X" in await ended(cuts)
+    assert "the head is at X" in await interruption(cuts)
 
 
-async def test_filament_that_somebody_has_moved_is_not_pulled_back(tmp_path):
+async def test_filament_that_a_user_moved_is_not_pulled_back(tmp_path):
     cuts = await left_in_print(tmp_path)
     firmware = cuts.world.firmware
     firmware.receive(b"G91\nG1 E30\nG90\n", cuts.world.clock.now)
@@ -267,22 +273,22 @@ async def test_filament_that_somebody_has_moved_is_not_pulled_back(tmp_path):
         await until(host, JobState.COMPLETED)
     cuts.check(JobState.COMPLETED)
     sent = [each.command for each in cuts.world.oracle.commands][before:]
-    of_file = next(each for each in sent if each in OF_FILE and " E" in each)
-    [put_right] = [each for each in sent[: sent.index(of_file)] if each.startswith("G92 E")]
-    assert 0 <= float(of_file.partition(" E")[2].split()[0]) - float(put_right[5:]) < 1
+    first = next(each for each in sent if each in OF_FILE and " E" in each)
+    [correction] = [each for each in sent[: sent.index(first)] if each.startswith("G92 E")]
+    assert 0 <= float(first.partition(" E")[2].split()[0]) - float(correction[5:]) < 1
 
 
-async def test_a_file_that_is_another_is_not_gone_on_with(tmp_path):
+async def test_a_print_is_not_resumed_from_a_changed_file(tmp_path):
     cuts = await left_in_print(tmp_path)
     (tmp_path / "printing").unlink()
     cuts.world.write([*AT_ONCE, "M117 more"])
-    assert "the file has been changed" in await ended(cuts)
+    assert "the file has been changed" in await interruption(cuts)
 
 
-async def test_a_damaged_note_of_the_place_leads_to_no_place(tmp_path):
+async def test_a_print_is_not_resumed_from_a_damaged_note(tmp_path):
     cuts = await left_in_print(tmp_path)
     cuts.world.place.text = cuts.world.place.text[:-30]
-    assert "the daemon ended during the print" in await ended(cuts)
+    assert "the daemon ended during the print" in await interruption(cuts)
 
 
 async def test_a_paused_print_stays_paused(tmp_path):
@@ -306,7 +312,7 @@ async def test_a_paused_print_stays_paused(tmp_path):
     ("state", "why"),
     [(JobState.PAUSING, "pause"), (JobState.RESUMING, "pause"), (JobState.CANCELLING, "it was being cancelled")],
 )
-async def test_on_its_way_into_a_pause_out_of_it_or_to_its_end_a_print_ends(tmp_path, state, why):
+async def test_a_print_that_was_pausing_resuming_or_cancelling_is_interrupted(tmp_path, state, why):
     async def go(host) -> None:
         if state is JobState.CANCELLING:
             host.jobs.cancel()
@@ -319,39 +325,33 @@ async def test_on_its_way_into_a_pause_out_of_it_or_to_its_end_a_print_ends(tmp_
         await asyncio.sleep(0.005)
         assert host.jobs.state is state
 
-    assert why in await ended(await left_in_print(tmp_path, meanwhile=go))
+    assert why in await interruption(await left_in_print(tmp_path, meanwhile=go))
 
 
-async def test_nothing_goes_between_the_lines_before_the_disk_knows_where(tmp_path):
-    """A disk that takes 2 s: the command has to wait, and the file's lines go on meanwhile."""
+async def test_a_command_waits_until_its_place_is_on_the_disk(tmp_path):
+    """A write takes 2 s: the command has to wait, and the file's lines do not."""
 
     async def talk(host) -> None:
         await asyncio.sleep(6)
-        cuts.world.place.takes = [2.0]
-        before, printed = cuts.world.place.text, len(of_file(cuts.world))
+        cuts.world.place.write_seconds = [2.0]
+        before, printed = cuts.world.place.text, len(file_lines(cuts.world))
         await host.connection.commands.send(["M117 chat"])
         while "M117 chat" not in [each.command for each in cuts.world.oracle.commands]:
             assert host.jobs.state is JobState.PRINTING
             went, before = before, cuts.world.place.text
             await asyncio.sleep(0.01)
-        assert b'"gaps":[[' in went, "it is on the disk before it is on the wire"
-        assert len(of_file(cuts.world)) > printed + 2
+        assert b'"gaps":[[' in went, "the place is on the disk before the command is on the wire"
+        assert len(file_lines(cuts.world)) > printed + 2
 
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
-    async with cuts.world.host() as host:
-        host.jobs.select(cuts.world.write(AT_ONCE))
-        host.jobs.start()
-        await asyncio.sleep(9)
+    async with printing(cuts) as host:
         await talk(host)
 
 
-async def test_a_disk_that_fails_keeps_no_command_and_no_line_waiting(tmp_path):
+async def test_a_hanging_disk_delays_neither_commands_nor_lines_for_long(tmp_path):
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
-    async with cuts.world.host() as host:
-        host.jobs.select(cuts.world.write(AT_ONCE))
-        host.jobs.start()
-        await asyncio.sleep(9)
-        cuts.world.place.takes = [1e9]
+    async with printing(cuts) as host:
+        cuts.world.place.write_seconds = [1e9]
         await host.connection.commands.send(["M117 chat"])
         await asyncio.sleep(15)
         assert "M117 chat" in [each.command for each in cuts.world.oracle.commands]
@@ -359,42 +359,33 @@ async def test_a_disk_that_fails_keeps_no_command_and_no_line_waiting(tmp_path):
     cuts.check(JobState.COMPLETED)
 
 
-async def test_what_a_disk_knows_that_has_failed_leads_nowhere(tmp_path):
-    """It fails, a command that it does not know of goes between the lines, then it works again."""
+async def test_a_print_is_not_resumed_if_the_disk_had_failed(tmp_path):
+    """It fails, a command goes out that it has no note of, then it works again."""
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
     world = cuts.world
-    async with world.host() as host:
-        world.reset_on_open = False
-        host.jobs.select(world.write([*AT_ONCE, *PART]))
-        host.jobs.start()
-        await asyncio.sleep(9)
-        world.place.fails = 2
+    async with printing(cuts, [*AT_ONCE, *PART], resets=False) as host:
+        world.place.failures_left = 2
         await host.connection.commands.send(["M117 chat"])
         await asyncio.sleep(8)
         assert host.jobs.state is JobState.PRINTING
     await cuts.power_fails()
-    assert "the disk had failed by then" in await ended(cuts)
+    assert "the disk had failed by then" in await interruption(cuts)
 
 
-async def test_heaters_off_waits_for_no_disk(tmp_path):
+async def test_heaters_off_does_not_wait_for_the_disk(tmp_path):
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
-    async with cuts.world.host() as host:
-        host.jobs.select(cuts.world.write(AT_ONCE))
-        host.jobs.start()
-        await asyncio.sleep(9)
-        cuts.world.place.takes = [1e9]
+    async with printing(cuts) as host:
+        cuts.world.place.write_seconds = [1e9]
         host.jobs.turn_heaters_off(Unsafe("it burns"))
         await asyncio.sleep(0.5)
         assert cuts.world.firmware.board.hotend.target == 0
 
 
-async def test_what_the_disk_knows_of_another_print_is_not_taken_for_this_one(tmp_path):
+async def test_a_note_of_another_print_is_ignored(tmp_path):
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
     world = cuts.world
-    async with world.host() as host:
-        host.jobs.select(world.write(AT_ONCE))
-        host.jobs.start()
-        await asyncio.sleep(9)
+    async with printing(cuts):
+        pass
     note, before = json.loads(world.place.text), len(world.place.put)
     world.place.text = json.dumps(note | {"page": note["page"] | {"job": 99}}).encode()
     async with world.host() as host:
@@ -404,16 +395,12 @@ async def test_what_the_disk_knows_of_another_print_is_not_taken_for_this_one(tm
     cuts.check(JobState.COMPLETED)
 
 
-async def test_a_restart_in_the_same_boot_goes_by_the_logbook_and_the_disk_follows(tmp_path):
-    """The host is killed, the next one goes on by its logbook; then the power fails."""
+async def test_a_restart_in_the_same_boot_uses_the_logbook_and_updates_the_disk(tmp_path):
+    """The host is killed, the next one reattaches by its logbook; then the power fails."""
     cuts = Cuts(tmp_path, 0, FirmwareConfig(baudrate=115200))
     world = cuts.world
     world.config = replace(world.config, job=replace(world.config.job, **cuts.job))
-    async with world.host() as host:
-        world.reset_on_open = False
-        host.jobs.select(world.write(AT_ONCE))
-        host.jobs.start()
-        await asyncio.sleep(9)
+    async with printing(cuts, resets=False) as host:
         await host.connection.commands.send([f"M117 chat {n}" for n in range(9)])
         await asyncio.sleep(0.03)
     async with world.host() as host:

@@ -1,4 +1,4 @@
-"""What subscribers are told, and what they cost; the ways to them are in test_http_push."""
+"""The messages to subscribers, and their cost; the transports are in test_http_push."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import AtOnce
 from support.house import MOVES
 from support.http import NOW, api
-from support.push import Listener
+from support.push import Listener, listening
 
 FILE = "\n".join(MOVES).encode()
 LONG = "\n".join(MOVES * 20).encode()
@@ -25,8 +25,7 @@ LONG = "\n".join(MOVES * 20).encode()
 async def test_a_subscriber_is_greeted_and_told_nothing_more_without_a_session(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)
-        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
-        await server.settle(5)
+        await server.print(FILE)
         assert listener.kinds() == ["connected"]
         assert listener.of("connected")[0]["version"] == "1.11.8"
         listener.say(auth="owner:guess")
@@ -57,17 +56,14 @@ async def test_a_session_opens_history_and_then_the_state_as_it_changes(tmp_path
 
 
 async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
-        await server.settle(5)
+    async with listening(tmp_path) as (server, listener):
+        await server.print(FILE)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
         await server.settle(10)
         await server.post("/api/job", {"command": "pause", "action": "resume"})
         await server.settle(100)
-        told = [name for name in listener.events() if name != "PrinterStateChanged"]
-        assert told == [
+        names = [name for name in listener.events() if name != "PrinterStateChanged"]
+        assert names == [
             "FileAdded", "UpdatedFiles", "FileSelected", "PrintStarted", "Upload", "PositionUpdate", "PrintPaused",
             "PrintResumed", "PositionUpdate", "PrintDone",
         ]  # fmt: skip
@@ -86,52 +82,41 @@ async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
 
 
 async def test_where_the_head_is_is_told_whoever_has_asked(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         await server.post("/api/printer/command", {"commands": ["G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]})
         await server.settle(60)
-        *_, told = listener.events("PositionUpdate")  # G28 tells one too
-        assert (told["x"], told["y"], told["z"], told["reason"]) == (12.5, 7.0, 3.0, None)
+        *_, position = listener.events("PositionUpdate")  # G28 has one too
+        assert (position["x"], position["y"], position["z"], position["reason"]) == (12.5, 7.0, 3.0, None)
 
 
 async def test_a_pause_tells_where_it_has_left_the_print(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", b"G28\nG90\nG1 X20 Y30 Z5 F6000\nM0\nG1 X0\n"), ("print", b"true"))
-        await server.settle(60)
+    async with listening(tmp_path) as (server, listener):
+        await server.print(b"G28\nG90\nG1 X20 Y30 Z5 F6000\nM0\nG1 X0\n", 60)
         [paused] = listener.events("PrintPaused")
         assert {axis: paused["position"][axis] for axis in "xyz"} == {"x": 20.0, "y": 30.0, "z": 5.0}
         assert paused["name"] == "a.gcode"
 
 
 async def test_a_cancelled_print_counts_as_failed_too(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+    async with listening(tmp_path) as (server, listener):
+        await server.print(LONG)
         await server.post("/api/job", {"command": "cancel"})
         await server.settle(30)
         assert listener.events("PrintCancelled")[0]["time"] > 0
         assert listener.events("PrintFailed")[0]["reason"] == "cancelled"
-        assert [name for name in listener.events() if name.startswith("Print") and name != "PrinterStateChanged"] == [
+        assert listener.prints() == [
             "PrintStarted", "PrintCancelling", "PrintCancelled", "PrintFailed",
         ]  # fmt: skip
 
 
 async def test_of_a_restart_only_the_new_print_is_told(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+    async with listening(tmp_path) as (server, listener):
+        await server.print(LONG)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
         await server.settle(10)
         assert (await server.post("/api/job", {"command": "restart"})).status == 204
         await server.settle(5)
-        assert [name for name in listener.events() if name.startswith("Print") and name != "PrinterStateChanged"] == [
+        assert listener.prints() == [
             "PrintStarted", "PrintPaused", "PrintStarted",
         ]  # fmt: skip
 
@@ -152,8 +137,7 @@ async def test_height_and_homing_are_told_while_a_file_is_printed_whose_layers_a
         listener = Listener(server)
         await listener.login()
         assert listener.of("history")[0]["currentZ"] is None
-        await server.upload(("file", "a.gcode", CLIMBING), ("print", b"true"))
-        await server.settle(300)
+        await server.print(CLIMBING, 300)
         assert listener.events().count("PrintDone") == 1
         assert listener.events("Home") == [{}]
         changes = [(each["old"], each["new"]) for each in listener.events("ZChange")]
@@ -164,8 +148,7 @@ async def test_height_and_homing_are_told_while_a_file_is_printed_whose_layers_a
 
 async def test_who_comes_in_the_middle_is_told_of_nothing_that_was_before(tmp_path):
     async with api(tmp_path) as server:
-        await server.upload(("file", "a.gcode", b"G28\n" + LONG), ("print", b"true"))
-        await server.settle(30)
+        await server.print(b"G28\n" + LONG, 30)
         assert server.service.connection.modes.homed
         listener = Listener(server)
         await listener.login()
@@ -174,9 +157,7 @@ async def test_who_comes_in_the_middle_is_told_of_nothing_that_was_before(tmp_pa
 
 
 async def test_another_tool_is_told(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         motion = server.application.settings["hub"]._motion
         server.service.connection.modes.tool = 1
         motion.look()
@@ -198,11 +179,8 @@ async def test_homing_by_a_client_is_told(tmp_path):
 
 
 async def test_homing_by_a_client_in_a_pause_is_told_once(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+    async with listening(tmp_path) as (server, listener):
+        await server.print(LONG)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
         await server.settle(10)
         server.service.connection.modes.homed = False
@@ -215,9 +193,7 @@ async def test_homing_by_a_client_in_a_pause_is_told_once(tmp_path):
 
 
 async def test_a_print_that_fails_says_why(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         await server.upload(("file", "a.gcode", LONG), ("select", b"true"))
         (server.service.files.root / "a.gcode").unlink()
         await server.post("/api/job", {"command": "start"})
@@ -227,9 +203,7 @@ async def test_a_print_that_fails_says_why(tmp_path):
 
 
 async def test_a_lost_printer_is_an_error_and_comes_back(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         server.service.connection.printer._transport.unplug()
         await server.settle(2)
         assert listener.events("Error")[0]["error"]
@@ -242,9 +216,7 @@ async def test_a_lost_printer_is_an_error_and_comes_back(tmp_path):
 
 
 async def test_connected_tells_what_the_connection_says(tmp_path):
-    async with api(tmp_path, "sim?speed=4") as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path, "sim?speed=4") as (server, listener):
         await server.post("/api/connection", {"command": "disconnect"})
         await server.post("/api/connection", {"command": "connect"})
         await server.settle(5)
@@ -254,17 +226,14 @@ async def test_connected_tells_what_the_connection_says(tmp_path):
 
 
 async def test_a_disconnection_in_a_print_fails_it_and_lets_go_of_its_file(tmp_path):
-    told = {"Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"}
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(2)
+    kinds = {"Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"}
+    async with listening(tmp_path) as (server, listener):
+        await server.print(LONG, 2)
         await server.post("/api/connection", {"command": "disconnect"})
         await server.settle(2)
-        heard = [each["event"] for each in listener.messages if "event" in each and each["event"]["type"] in told]
-        assert [each["type"] for each in heard] == ["Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"]
-        failed = heard[1]["payload"]
+        events = [each["event"] for each in listener.messages if "event" in each and each["event"]["type"] in kinds]
+        assert [each["type"] for each in events] == ["Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"]
+        failed = events[1]["payload"]
         assert (failed["path"], failed["reason"], failed["error"]) == (
             "a.gcode",
             "error",
@@ -277,9 +246,7 @@ async def test_a_disconnection_in_a_print_fails_it_and_lets_go_of_its_file(tmp_p
 
 
 async def test_files_that_come_and_go_are_told(tmp_path):
-    async with api(tmp_path, "") as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path, "") as (server, listener):
         await server.upload(("file", "a.gcode", FILE))
         await server.upload(("foldername", b"box"))
         await server.post("/api/files/local/a.gcode", {"command": "copy", "destination": "box"})
@@ -287,8 +254,8 @@ async def test_files_that_come_and_go_are_told(tmp_path):
         await server.delete("/api/files/local/b.gcode")
         await server.delete("/api/files/local/box")
         await server.settle(1)
-        told = [name for name in listener.events() if name != "UpdatedFiles"]
-        assert told == ["FileAdded", "Upload", "FolderAdded", "FileAdded", "FileMoved", "FileRemoved", "FolderRemoved"]
+        names = [name for name in listener.events() if name != "UpdatedFiles"]
+        assert names == ["FileAdded", "Upload", "FolderAdded", "FileAdded", "FileMoved", "FileRemoved", "FolderRemoved"]
         assert len(listener.events("UpdatedFiles")) == 6
 
 
@@ -357,9 +324,9 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
         listener.gate.set()
         await server.settle(1)
         current = listener.of("current")
-        told = [each["state"]["text"] for each in current]
-        assert len(told) <= 6, "each state once, and the newest"
-        assert "Finishing" in told
+        states = [each["state"]["text"] for each in current]
+        assert len(states) <= 6, "each state once, and the newest"
+        assert "Finishing" in states
         assert current[-1]["state"]["text"] == "Operational"
         assert current[-1]["progress"]["completion"] == 100.0
         assert listener.events("Many")[-1] == {"number": MAX_EVENTS * 2 - 1}
@@ -369,9 +336,7 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
 
 
 async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         listener.gate.clear()
         await server.settle(STALLED * 2)
         assert listener.closed
@@ -436,8 +401,7 @@ async def test_the_log_in_one_message_is_bounded(tmp_path):
         listener = Listener(server)
         listener.say(throttle=3600)
         await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(100)
+        await server.print(LONG, 100)
         listener.subscriber._due = 0.0
         listener.subscriber._wake_up()
         await server.settle(1)
@@ -468,16 +432,14 @@ async def test_who_loses_the_key_or_logs_out_hears_no_more(tmp_path):
 
 
 async def test_an_app_that_asks_for_a_key_is_shown_wherever_people_look(tmp_path):
-    async with api(tmp_path, "") as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path, "") as (server, listener):
         await server.post("/plugin/appkeys/request", {"app": "<b>x</b>"}, key=None, headers={"Host": "localhost"})
         await server.settle(0.1)
-        [told] = listener.of("plugin")
-        assert (told["plugin"], told["data"]["type"], told["data"]["app_name"]) == (
+        [request] = listener.of("plugin")
+        assert (request["plugin"], request["data"]["type"], request["data"]["app_name"]) == (
             "appkeys", "request_access", "<b>x</b>",
         )  # fmt: skip
-        await server.post(f"/plugin/appkeys/decision/{told['data']['user_token']}", {"decision": False})
+        await server.post(f"/plugin/appkeys/decision/{request['data']['user_token']}", {"decision": False})
         await server.settle(0.1)
         assert listener.of("plugin")[1]["data"]["type"] == "end_request"
 
@@ -494,9 +456,7 @@ QUESTION = ("//action:prompt_begin Filament runout", "//action:prompt_button Con
 
 
 async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         assert "panel" not in (await server.get("/api/printer")).json
         assert (await server.get("/api/plugin/action_command_notification")).json == {"notifications": []}
         panel_says(server, "//action:notification <img src=x onerror=alert(1)>")
@@ -509,9 +469,7 @@ async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_p
 
 
 async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         assert (
             await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
         ).status == 409
@@ -552,8 +510,7 @@ async def test_without_subscribers_nothing_is_kept_and_nothing_ticks(tmp_path):
         hub = server.application.settings["hub"]
         listener = Listener(server)
         await listener.login()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+        await server.print(LONG)
         assert hub._ticking is not None
         listener.subscriber.end()
         await server.settle(5)
@@ -571,8 +528,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         *alike, slow, quiet = listeners
         slow.say(throttle=4)
         quiet.say(subscribe={"state": {"logs": False}, "events": False, "plugins": False})
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+        await server.print(LONG)
         asked, looks = [], []
         channel, look = server.service.front.jobs._channel, Look.__init__
         ask = channel.ask
@@ -586,7 +542,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             look(self, *given)
 
         async def looked_at() -> None:
-            """Whoever looks at the file of keys waits for a thread, in real time, and is told of a later moment."""
+            """Reading the file of keys waits for a thread, in real time, and moves the virtual clock."""
 
         monkeypatch.setattr(channel, "ask", counted)
         monkeypatch.setattr(Look, "__init__", made)
@@ -594,14 +550,14 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         for listener in listeners:
             listener.clear()
         await server.settle(20)
-        told = alike[0].of("current")
-        assert len(told) >= 15
-        assert all(each.of("current") == told for each in alike)
-        assert len(looks) <= 2 * len(told)
+        current = alike[0].of("current")
+        assert len(current) >= 15
+        assert all(each.of("current") == current for each in alike)
+        assert len(looks) <= 2 * len(current)
         assert len(asked) <= len(looks) + 20 / 2  # how earlier prints went is asked for every 2 s
-        lines = [line for each in told for line in each["logs"]]
+        lines = [line for each in current for line in each["logs"]]
         assert lines
-        assert len(slow.of("current")) < len(told)
+        assert len(slow.of("current")) < len(current)
         late = [line for each in slow.of("current") for line in each["logs"]]
         at = lines.index(late[-1])
         assert lines[: at + 1] == late[-at - 1 :]
@@ -670,8 +626,7 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
         await listener.login()
         await rare.login()
         rare.say(throttle=60)
-        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
-        await server.settle(60)
+        await server.print(FILE, 60)
         for each in (listener, rare):
             states = [current["state"] for current in each.of("current")]
             texts = [state["text"] for state in states]
@@ -685,28 +640,28 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
 
 
 async def test_a_state_that_has_passed_is_told_with_the_file_of_then(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         listener.say(throttle=240)
         for name in ("a.gcode", "b.gcode"):
             await server.upload(("file", name, FILE), ("print", b"true"))
             await server.settle(50)
         await server.settle(120)
-        told = [(each["state"]["text"], each["job"]["file"]["name"]) for each in listener.of("current")]
+        states = [(each["state"]["text"], each["job"]["file"]["name"]) for each in listener.of("current")]
         for name in ("a.gcode", "b.gcode"):
-            assert [text for text, of in told if of == name][:4] == ["Starting", "Printing", "Finishing", "Operational"]
+            assert [text for text, file in states if file == name][:4] == [
+                "Starting",
+                "Printing",
+                "Finishing",
+                "Operational",
+            ]
         ends = [each["progress"] for each in listener.of("current") if each["state"]["text"] == "Finishing"]
         assert [end["completion"] > 90 for end in ends] == [True, True]
 
 
 async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
-    async with api(tmp_path) as server:
-        listener = Listener(server)
-        await listener.login()
+    async with listening(tmp_path) as (server, listener):
         moves = b"G28\nM83\n" + b"G1 X100 F600\nG1 X0 F600\n" * 2  # 40 s; the printer has taken all long before
-        await server.upload(("file", "a.gcode", moves), ("print", b"true"))
-        await server.settle(30)
+        await server.print(moves, 30)
         assert (await server.get("/api/job")).json["state"] == "Printing"
         await server.settle(60)
         texts = [current["state"]["text"] for current in listener.of("current")]
@@ -715,8 +670,7 @@ async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
 
 async def test_whoever_asks_while_a_print_is_cancelled_does_not_count_another_one(tmp_path):
     async with api(tmp_path, scripts={"after_cancel": ("G4 S5",)}) as server:
-        await server.upload(("file", "a.gcode", FILE * 20), ("print", b"true"))
-        await server.settle(2)
+        await server.print(FILE * 20, 2)
         await server.post("/api/job", {"command": "cancel"})
         await server.settle(1)
         state = (await server.get("/api/printer")).json["state"]

@@ -1,7 +1,8 @@
-"""What an open page is told: a snapshot, what changes in it, that the service lives, and what goes over the line."""
+"""The messages for an open page: a snapshot, its changes, heartbeats, and the lines of the console."""
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -21,18 +22,18 @@ LONG = "\n".join(MOVES * 20).encode()
 
 @pytest.fixture(autouse=True)
 def _read():
-    """Have the page's files read: a thread does that at first, and virtual time does not wait for it."""
+    """Read the page's files, which a thread does at first: virtual time does not wait for it."""
     files().find("index.html")
 
 
 class Page(Listener):
-    """A page: it puts the snapshot together from what it is told, as a browser does."""
+    """A page, which keeps its snapshot up to date as a browser does."""
 
     def __init__(self, server):
         super().__init__(server)
         self.shown = {}
-        self.times = []  # when something came, and of which kinds
-        self.told = []
+        self.times = []  # and kinds of updates
+        self.updates = []
 
     async def _send(self, texts):
         await self.gate.wait()
@@ -42,7 +43,7 @@ class Page(Listener):
             if "page" not in message:
                 continue
             page = message["page"]
-            self.told.append(page)
+            self.updates.append(page)
             self.times.append((asyncio.get_running_loop().time(), next(kind for kind in page if kind != "seq")))
             if "all" in page:
                 self.shown = page["all"]
@@ -57,14 +58,23 @@ class Page(Listener):
         self.say(subscribe={"page": wanted})
         await self.login(**key)
 
-    def sets(self, key):
-        return [each["set"][key] for each in self.told if key in each.get("set", {})]
+    def changes(self, key):
+        return [each["set"][key] for each in self.updates if key in each.get("set", {})]
 
     def beats(self):
         return [time for time, kind in self.times if kind == "beat"]
 
     def console(self):
-        return [line for each in self.told if "console" in each for line in each["console"]["lines"]]
+        return [line for each in self.updates if "console" in each for line in each["console"]["lines"]]
+
+
+@asynccontextmanager
+async def showing(folder, address="sim", **sections):
+    """Run the service with an open page; yields both."""
+    async with api(folder, address, **sections) as server:
+        page = Page(server)
+        await page.open()
+        yield server, page
 
 
 async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
@@ -117,27 +127,22 @@ async def test_a_page_that_subscribes_after_its_login_gets_the_same(tmp_path):
         page.say(subscribe={"page": True})
         await server.settle(0.1)
         assert page.kinds() == ["connected", "history", "timelapse", "page"]
-        assert page.told[0]["seq"] == 1
+        assert page.updates[0]["seq"] == 1
 
 
 async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_gaps_could_be_seen(tmp_path):
-    async with api(tmp_path, "") as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path, "") as (server, page):
         await server.settle(19)  # the figures of the line are told at 20 s
         beats = page.beats()
         assert len(beats) >= 9
         assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
-        assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
-        assert page.told[-1] == {"seq": len(page.told), "beat": NOW}
+        assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
+        assert page.updates[-1] == {"seq": len(page.updates), "beat": NOW}
 
 
 async def test_a_print_is_told_from_its_start_to_its_end(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
-        await server.upload(("file", "a.gcode", "\n".join(MOVES * 4).encode()), ("print", b"true"))
-        await server.settle(5)
+    async with showing(tmp_path) as (server, page):
+        await server.print("\n".join(MOVES * 4).encode())
         assert page.shown["job"]["state"] == "printing"
         assert page.shown["job"]["file"]["name"] == "a.gcode"
         await server.post("/api/job", {"command": "pause", "action": "pause"})
@@ -145,23 +150,20 @@ async def test_a_print_is_told_from_its_start_to_its_end(tmp_path):
         assert page.shown["job"]["state"] == "paused"
         await server.post("/api/job", {"command": "pause", "action": "resume"})
         await server.settle(400)
-        states = page.sets("job.state")
+        states = page.changes("job.state")
         assert states == ["starting", "printing", "pausing", "paused", "resuming", "printing", "finishing", "completed"]
         assert page.shown["job"]["last"] == {"outcome": "completed", "reason": None}
-        done = [each["completion"] for each in page.sets("job.progress")]
+        done = [each["completion"] for each in page.changes("job.progress")]
         assert done[-1] == 100
         assert len(set(done)) > 5
         sets = [time for time, kind in page.times if kind == "set"]
-        transitions = sum(len(page.sets(key)) for key in ("job.state", "printer.state", "job.active"))
+        transitions = sum(len(page.changes(key)) for key in ("job.state", "printer.state", "job.active"))
         assert len(sets) <= (sets[-1] - sets[0]) / GAP + transitions
 
 
 async def test_a_change_of_state_is_told_at_once(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
+    async with showing(tmp_path) as (server, page):
+        await server.print(LONG)
         for command, expected in (("pause", "pausing"), ("cancel", "cancelling")):
             await server.post("/api/job", {"command": command})
             await asyncio.sleep(0)
@@ -174,11 +176,10 @@ async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_second
         page = Page(server)
         await page.open({"patient": True})
         await server.settle(6)
-        page.told.clear()
+        page.updates.clear()
         page.times.clear()
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(1)
-        assert page.sets("job.state")[-1] == "printing"
+        await server.print(LONG, 1)
+        assert page.changes("job.state")[-1] == "printing"
         page.times.clear()
         await server.settle(20)
         assert sum(kind == "set" for _, kind in page.times) <= 5
@@ -203,14 +204,12 @@ async def test_programs_have_the_files_of_browsers_not_read(tmp_path, monkeypatc
         await browser.open()
         await server.settle(3)
         assert browser.shown["server"]["page"] == shared.digest != ""
-        firsts = [message for message in browser.told if "all" in message]
+        firsts = [message for message in browser.updates if "all" in message]
         assert [each["all"]["server"]["page"] for each in firsts] == [shared.digest], "the first it hears is right"
 
 
 async def test_every_state_of_a_print_is_told_however_short(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         await server.upload(("file", "a.gcode", b"G28\n"))
         await server.settle(5)
         for _ in range(2):  # one after the other at once
@@ -219,13 +218,11 @@ async def test_every_state_of_a_print_is_told_however_short(tmp_path):
                 while server.service.jobs.active:  # noqa: ASYNC110 - the next one follows at once
                     await asyncio.sleep(0.001)
         await server.settle(3)
-        assert page.sets("job.state") == ["starting", "printing", "finishing", "completed"] * 2
+        assert page.changes("job.state") == ["starting", "printing", "finishing", "completed"] * 2
 
 
 async def test_a_page_that_takes_nothing_meanwhile_is_told_every_state_all_the_same(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         await server.upload(("file", "a.gcode", b"G4 P500\n"))
         await server.settle(5)
         page.gate.clear()
@@ -233,13 +230,11 @@ async def test_a_page_that_takes_nothing_meanwhile_is_told_every_state_all_the_s
         await server.settle(6)
         page.gate.set()
         await server.settle(3)
-        assert page.sets("job.state") == ["starting", "printing", "finishing", "completed"]
+        assert page.changes("job.state") == ["starting", "printing", "finishing", "completed"]
 
 
 async def test_fan_factors_tool_and_position_are_told_as_far_as_somebody_has_said_them(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         commands = ["M106 S51", "M220 S150", "M221 T0 S95", "G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]
         await server.post("/api/printer/command", {"commands": commands})
         await server.settle(60)
@@ -294,9 +289,7 @@ async def test_why_the_firmware_has_halted_is_told_until_somebody_has_seen_it(tm
 
 async def test_what_is_wrong_with_the_power_of_this_machine_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.front.machine.power", lambda: {"now": ["undervoltage"], "since": []})
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         await server.settle(15)
         assert page.shown["server"]["power"] == ["undervoltage"]
 
@@ -304,8 +297,7 @@ async def test_what_is_wrong_with_the_power_of_this_machine_is_told(tmp_path, mo
 async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
-        await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
-        await server.settle(60)
+        await server.print(FILE, 60)
     async with api(tmp_path) as server:
         await server.settle(5)
         page = Page(server)
@@ -316,18 +308,14 @@ async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path
 
 
 async def test_a_stop_that_nobody_confirms_is_told_as_one(tmp_path):
-    async with api(tmp_path, "sim") as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path, "sim") as (server, page):
         server.service.connection.printer._stopped("error", "the printer did not confirm the stop")
         await server.settle(1)
         assert page.shown["printer"]["stop"] == "unconfirmed"
 
 
 async def test_what_the_panel_says_and_asks_is_told(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         for said in ("notification <b>hot</b>", "prompt_begin Runout", "prompt_button Go on", "prompt_show"):
             server.service.connection.printer._pump.on_data(f"//action:{said}\n".encode())
         await server.settle(1)
@@ -347,22 +335,19 @@ async def test_the_console_opens_with_what_is_kept_and_then_has_each_line_once(t
         await server.settle(5)
         said = [text for arrow, _, text in page.console() if arrow == ">" and "M117" in text]
         assert [text.partition("M117 ")[2][:3] for text in said] == ["one", "two"]
-        assert all(each["console"]["dropped"] == 0 for each in page.told if "console" in each)
+        assert all(each["console"]["dropped"] == 0 for each in page.updates if "console" in each)
 
 
 async def test_lines_that_nobody_has_kept_are_marked(tmp_path):
     async with api(tmp_path, "sim?speed=100") as server:
         page = Page(server)
         await page.open({"console": True})
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(5)
-        assert any(each["console"]["dropped"] > 0 for each in page.told if "console" in each)
+        await server.print(LONG)
+        assert any(each["console"]["dropped"] > 0 for each in page.updates if "console" in each)
 
 
 async def test_a_page_without_the_console_hears_no_line(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         await server.settle(10)
         assert page.console() == []
 
@@ -378,7 +363,7 @@ async def test_two_pages_share_one_snapshot_and_count_for_themselves(tmp_path):
         assert first.shown["job"]["file"]["name"] == "a.gcode"
         assert {**first.shown, "server": {}} == {**second.shown, "server": {}}
         for page in (first, second):
-            assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
+            assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
 
 
 async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
@@ -387,15 +372,14 @@ async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
         await page.open({"console": True})
         page.gate.clear()
         await server.settle(0.1)
-        await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
-        await server.settle(40)
-        told = len(page.told)
+        await server.print(LONG, 40)
+        count = len(page.updates)
         page.gate.set()
         await server.settle(0.1)
         assert page.shown["job"]["state"] == "printing"
-        assert len(page.told) - told < 10
+        assert len(page.updates) - count < 10
         await server.settle(1)
-        assert [each["seq"] for each in page.told] == list(range(1, len(page.told) + 1))
+        assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
 
 
 async def test_lines_that_wait_for_a_page_are_bounded_and_what_is_left_out_is_counted(tmp_path):
@@ -450,15 +434,13 @@ async def test_a_page_whose_key_is_taken_away_is_told_and_hears_no_more(tmp_path
         await server.delete("/api/keys/phone")
         await server.settle(0.1)
         assert page.messages[-1] == {"reauthRequired": {"reason": "removed"}}
-        told = len(page.told)
+        count = len(page.updates)
         await server.settle(10)
-        assert len(page.told) == told
+        assert len(page.updates) == count
 
 
 async def test_nothing_runs_on_when_the_last_page_has_gone(tmp_path):
-    async with api(tmp_path) as server:
-        page = Page(server)
-        await page.open()
+    async with showing(tmp_path) as (server, page):
         pages = server.application.settings["hub"].pages
         assert pages._task is not None
         page.subscriber.end()
@@ -495,7 +477,7 @@ async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monk
         await late.open()
         await server.settle(20)
         assert len(page.beats()) == heard
-        assert late.told == []  # what it would be shown is old
+        assert late.updates == []  # what it would be shown is old
         lives.set()
         await server.settle(2 * BEAT)
         assert len(page.beats()) > heard

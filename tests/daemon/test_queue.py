@@ -33,24 +33,24 @@ def cube(name: str, lines: int = 10) -> bytes:
     return f"M117 print of {name}\nG28\n".encode() + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(lines))
 
 
-async def filled(there, *names: str) -> None:
+async def filled(server, *names: str) -> None:
     for name in names:
-        assert (await there.upload(("file", f"{name}.gcode", cube(name)))).status == 201
+        assert (await server.upload(("file", f"{name}.gcode", cube(name)))).status == 201
 
 
-async def command(there, name: str, **values):
-    return await there.post("/api/queue", {"command": name, **values})
+async def command(server, name: str, **values):
+    return await server.post("/api/queue", {"command": name, **values})
 
 
-async def add(there, name: str, **values) -> int:
-    answer = await command(there, "add", path=f"{name}.gcode", **values)
+async def add(server, name: str, **values) -> int:
+    answer = await command(server, "add", path=f"{name}.gcode", **values)
     assert answer.status == 201, answer.body
     return answer.json["id"]
 
 
-async def entries(there) -> list[tuple]:
+async def entries(server) -> list[tuple]:
     return [
-        (each["name"][:-6], each["state"], each["done"]) for each in (await there.get("/api/queue")).json["entries"]
+        (each["name"][:-6], each["state"], each["done"]) for each in (await server.get("/api/queue")).json["entries"]
     ]
 
 
@@ -60,197 +60,197 @@ async def until(fact, seconds: float = 600) -> None:
             await asyncio.sleep(0.1)
 
 
-async def printed(there, count: int) -> None:
+async def printed(server, count: int) -> None:
     """Wait until so many prints have begun and the last one of them is over and told."""
-    await until(lambda: len(there.begun) >= count and not there.service.jobs.active)
-    await there.settle(2)
-    assert len(there.begun) == count
+    await until(lambda: len(server.begun) >= count and not server.service.jobs.active)
+    await server.settle(2)
+    assert len(server.begun) == count
 
 
 @asynccontextmanager
 async def queueing(folder, **sections):
-    async with api(folder, **sections) as there:
-        there.begun = []
-        jobs = there.service.jobs
-        jobs.subscribe(lambda state: there.begun.append(jobs.selected.name) if state is JobState.STARTING else None)
-        yield there
+    async with api(folder, **sections) as server:
+        server.begun = []
+        jobs = server.service.jobs
+        jobs.subscribe(lambda state: server.begun.append(jobs.selected.name) if state is JobState.STARTING else None)
+        yield server
 
 
 # -- order, and the bed ----------------------------------------------------------------------------------------
 
 
 async def test_files_are_printed_in_order_each_when_somebody_has_said_that_the_bed_is_clear(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a", "b", "c")
-        first = await add(there, "a", copies=2, notes="in grey", material="PLA")
-        await add(there, "b")
-        assert (await command(there, "move", id=await add(there, "c"), to=1)).status == 200
-        assert await entries(there) == [("a", "waiting", 0), ("c", "waiting", 0), ("b", "waiting", 0)]
-        await there.settle(60)
-        assert there.begun == []
-        assert (await there.get("/api/queue")).json["waiting"] == "nobody has said that the bed is clear"
+    async with queueing(tmp_path) as server:
+        await filled(server, "a", "b", "c")
+        first = await add(server, "a", copies=2, notes="in grey", material="PLA")
+        await add(server, "b")
+        assert (await command(server, "move", id=await add(server, "c"), to=1)).status == 200
+        assert await entries(server) == [("a", "waiting", 0), ("c", "waiting", 0), ("b", "waiting", 0)]
+        await server.settle(60)
+        assert server.begun == []
+        assert (await server.get("/api/queue")).json["waiting"] == "nobody has said that the bed is clear"
         for expected in (["a"], ["a", "a"], ["a", "a", "c"], ["a", "a", "c", "b"]):
-            answer = await command(there, "bed", clear=True)
+            answer = await command(server, "bed", clear=True)
             assert (answer.status, answer.json["bed"]["by"]) == (200, "owner")
-            await printed(there, len(expected))
-            assert there.begun == [f"{name}.gcode" for name in expected]
-            await there.settle(60)
-            assert len(there.begun) == len(expected), "the next one waits for somebody"
+            await printed(server, len(expected))
+            assert server.begun == [f"{name}.gcode" for name in expected]
+            await server.settle(60)
+            assert len(server.begun) == len(expected), "the next one waits for somebody"
             if expected == ["a"]:
-                entry = (await there.get(f"/api/queue/{first}")).json
+                entry = (await server.get(f"/api/queue/{first}")).json
                 assert (entry["done"], entry["copies"], entry["notes"], entry["material"]) == (1, 2, "in grey", "PLA")
-        assert await entries(there) == []
-        assert (await there.get(f"/api/queue/{first}")).status == 404
+        assert await entries(server) == []
+        assert (await server.get(f"/api/queue/{first}")).status == 404
 
 
 async def test_while_the_printer_is_being_switched_off_it_waits_and_the_bed_stays_clear(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a")
-        jobs = there.service.front.jobs
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
+        jobs = server.service.front.jobs
         jobs.holds = lambda: "the printer is being switched off"
-        await add(there, "a")
-        assert (await command(there, "bed", clear=True)).status == 200
-        await there.settle(12)
-        assert there.begun == []
-        assert (await there.get("/api/queue")).json["bed"]["clear"] is True
+        await add(server, "a")
+        assert (await command(server, "bed", clear=True)).status == 200
+        await server.settle(12)
+        assert server.begun == []
+        assert (await server.get("/api/queue")).json["bed"]["clear"] is True
         jobs.holds = lambda: None
-        await printed(there, 1)
+        await printed(server, 1)
 
 
 async def test_a_print_that_does_not_complete_lets_none_begin(tmp_path):
-    async with queueing(tmp_path) as there:
-        await there.upload(("file", "a.gcode", cube("a", 3000)))
-        await filled(there, "b")
-        number = await add(there, "a")
-        await add(there, "b")
-        await command(there, "bed", clear=True)
-        await until(lambda: there.service.jobs.state is JobState.PRINTING)
-        assert (await command(there, "bed", clear=True)).status == 409
-        assert (await command(there, "remove", id=number)).status == 409
-        await there.post("/api/job", {"command": "cancel"})
-        await printed(there, 1)
-        await there.settle(60)
-        assert await entries(there) == [("a", "failed", 0), ("b", "waiting", 0)]
-        assert (await there.get(f"/api/queue/{number}")).json["reason"] == "cancelled"
-        await command(there, "bed", clear=True)
-        await printed(there, 2)
-        assert there.begun == ["a.gcode", "b.gcode"]
-        await command(there, "retry", id=number)
-        assert await entries(there) == [("a", "waiting", 0)]
+    async with queueing(tmp_path) as server:
+        await server.upload(("file", "a.gcode", cube("a", 3000)))
+        await filled(server, "b")
+        number = await add(server, "a")
+        await add(server, "b")
+        await command(server, "bed", clear=True)
+        await until(lambda: server.service.jobs.state is JobState.PRINTING)
+        assert (await command(server, "bed", clear=True)).status == 409
+        assert (await command(server, "remove", id=number)).status == 409
+        await server.post("/api/job", {"command": "cancel"})
+        await printed(server, 1)
+        await server.settle(60)
+        assert await entries(server) == [("a", "failed", 0), ("b", "waiting", 0)]
+        assert (await server.get(f"/api/queue/{number}")).json["reason"] == "cancelled"
+        await command(server, "bed", clear=True)
+        await printed(server, 2)
+        assert server.begun == ["a.gcode", "b.gcode"]
+        await command(server, "retry", id=number)
+        assert await entries(server) == [("a", "waiting", 0)]
 
 
 async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
     async with queueing(
         tmp_path, address=f"sim?oracle={tmp_path / 'oracle'}", scripts={"eject": ("M117 away with it",)}
-    ) as there:
-        await filled(there, "a", "b")
-        await add(there, "a", copies=2)
-        await add(there, "b")
-        await command(there, "bed", clear=True)
-        await printed(there, 3)
-        bed = (await there.get("/api/queue")).json["bed"]
+    ) as server:
+        await filled(server, "a", "b")
+        await add(server, "a", copies=2)
+        await add(server, "b")
+        await command(server, "bed", clear=True)
+        await printed(server, 3)
+        bed = (await server.get("/api/queue")).json["bed"]
         assert (bed["clear"], bed["by"]) == (True, "eject script")
-        sent = [each.command for each in there.service.core.connection.printer._transport._firmware.oracle.commands]
+        sent = [each.command for each in server.service.core.connection.printer._transport._firmware.oracle.commands]
         assert sent.count("M117 away with it") == 3
-        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(there, 4)
-        assert not (await there.get("/api/queue")).json["bed"]["clear"], "a print that somebody has begun by hand"
+        await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(server, 4)
+        assert not (await server.get("/api/queue")).json["bed"]["clear"], "a print that somebody has begun by hand"
 
 
 async def test_a_pause_of_the_queue_and_a_print_of_somebody_else_hold_it(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a", "b")
-        await add(there, "a")
-        await command(there, "pause")
-        await command(there, "bed", clear=True)
-        await there.settle(60)
-        assert (there.begun, (await there.get("/api/queue")).json["waiting"]) == ([], "the queue is paused")
-        await there.post("/api/files/local/b.gcode", {"command": "select", "print": True})
-        await printed(there, 1)
-        await command(there, "resume")
-        await there.settle(60)
-        assert there.begun == ["b.gcode"], "there is something on the bed now"
+    async with queueing(tmp_path) as server:
+        await filled(server, "a", "b")
+        await add(server, "a")
+        await command(server, "pause")
+        await command(server, "bed", clear=True)
+        await server.settle(60)
+        assert (server.begun, (await server.get("/api/queue")).json["waiting"]) == ([], "the queue is paused")
+        await server.post("/api/files/local/b.gcode", {"command": "select", "print": True})
+        await printed(server, 1)
+        await command(server, "resume")
+        await server.settle(60)
+        assert server.begun == ["b.gcode"], "there is something on the bed now"
 
 
 async def test_what_somebody_prints_while_a_file_is_looked_at_is_on_the_bed(tmp_path, monkeypatch):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a", "b")
-        check, others = there.service.watch.check, []
+    async with queueing(tmp_path) as server:
+        await filled(server, "a", "b")
+        check, others = server.service.watch.check, []
 
         async def slow(chosen, patience, **more):
             if chosen.path == "a.gcode" and not others:
-                others.append(await there.post("/api/files/local/b.gcode", {"command": "select", "print": True}))
-                await printed(there, 1)
+                others.append(await server.post("/api/files/local/b.gcode", {"command": "select", "print": True}))
+                await printed(server, 1)
             return await check(chosen, patience, **more)
 
-        monkeypatch.setattr(there.service.watch, "check", slow)
-        await add(there, "a")
-        await command(there, "bed", clear=True)
-        await there.settle(120)
-        assert there.begun == ["b.gcode"]
-        assert not (await there.get("/api/queue")).json["bed"]["clear"]
+        monkeypatch.setattr(server.service.watch, "check", slow)
+        await add(server, "a")
+        await command(server, "bed", clear=True)
+        await server.settle(120)
+        assert server.begun == ["b.gcode"]
+        assert not (await server.get("/api/queue")).json["bed"]["clear"]
 
 
 # -- files that cannot be printed ------------------------------------------------------------------------------
 
 
 async def test_refused_and_deleted_files_are_skipped_and_told_and_moved_ones_are_followed(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "bad", "gone", "moved")
+    async with queueing(tmp_path) as server:
+        await filled(server, "bad", "gone", "moved")
         events = []
-        there.service.front.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
+        server.service.front.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
         for name in ("bad", "gone", "moved"):
-            await add(there, name)
-        await there.delete("/api/files/local/gone.gcode")
-        assert (await there.post("/api/files/local/moved.gcode", {"command": "move", "destination": "m.gcode"})).json
-        assert await entries(there) == [("bad", "waiting", 0), ("gone", "missing", 0), ("m", "waiting", 0)]
+            await add(server, name)
+        await server.delete("/api/files/local/gone.gcode")
+        assert (await server.post("/api/files/local/moved.gcode", {"command": "move", "destination": "m.gcode"})).json
+        assert await entries(server) == [("bad", "waiting", 0), ("gone", "missing", 0), ("m", "waiting", 0)]
 
         async def check(selected, patience):
             if selected.name == "bad.gcode":
                 raise UnfitFile("it is too large")
 
         with patch("daemon.front.analysis.watch.Watch.check", lambda _, *given: check(*given)):
-            await command(there, "bed", clear=True)
-            await printed(there, 1)
-        assert there.begun == ["m.gcode"]
-        told = (await there.get("/api/queue")).json["entries"]
+            await command(server, "bed", clear=True)
+            await printed(server, 1)
+        assert server.begun == ["m.gcode"]
+        told = (await server.get("/api/queue")).json["entries"]
         assert [(each["name"], each["state"], bool(each["reason"])) for each in told] == [
             ("bad.gcode", "refused", True),
             ("gone.gcode", "missing", True),
         ]
         assert [payload["state"] for name, payload in events if name == "QueueEntryRefused"] == ["refused"]
-        await filled(there, "gone")
-        assert (await entries(there))[1] == ("gone", "waiting", 0)
+        await filled(server, "gone")
+        assert (await entries(server))[1] == ("gone", "waiting", 0)
 
 
 # -- once --------------------------------------------------------------------------------------------------------
 
 
 async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a")
-        answers = [await command(there, "add", path="a.gcode", job="k") for _ in range(2)]
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
+        answers = [await command(server, "add", path="a.gcode", job="k") for _ in range(2)]
         assert [each.status for each in answers] == [201, 201]
         assert answers[0].json == answers[1].json
-        assert (await command(there, "add", path="a.gcode", copies=2, job="k")).status == 422
-        await command(there, "bed", clear=True)
-        await printed(there, 1)
-        again = await command(there, "add", path="a.gcode", job="k")
+        assert (await command(server, "add", path="a.gcode", copies=2, job="k")).status == 422
+        await command(server, "bed", clear=True)
+        await printed(server, 1)
+        again = await command(server, "add", path="a.gcode", job="k")
         assert (again.status, again.json["state"], again.headers["Idempotent-Replayed"]) == (201, "done", "true")
-        assert await entries(there) == []
+        assert await entries(server) == []
 
 
 async def test_it_is_there_after_a_restart_and_nobody_knows_whether_the_bed_is_clear(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a", "b")
-        await add(there, "a")
-        await add(there, "b")
-        await command(there, "pause")
-        await command(there, "bed", clear=True)
-        await command(there, "change", id=1, notes="kept")
-    async with queueing(tmp_path) as there:
-        await there.settle(30)
-        told = (await there.get("/api/queue")).json
+    async with queueing(tmp_path) as server:
+        await filled(server, "a", "b")
+        await add(server, "a")
+        await add(server, "b")
+        await command(server, "pause")
+        await command(server, "bed", clear=True)
+        await command(server, "change", id=1, notes="kept")
+    async with queueing(tmp_path) as server:
+        await server.settle(30)
+        told = (await server.get("/api/queue")).json
         assert ([each["notes"] for each in told["entries"]], told["paused"]) == (["kept", ""], True)
         assert not told["bed"]["clear"], "somebody may have printed from the SD card"
 
@@ -282,21 +282,21 @@ def with_card(_address, settings, _wrap, _logbook):
     return LinePrinter(SimulatedTransport(firmware), settings)
 
 
-async def happen(there, what: str) -> None:
+async def happen(server, what: str) -> None:
     """Have something happen by which something may be on the bed, and have it be over."""
-    core = there.service.core
+    core = server.service.core
     if what == "panel":
         core.connection.printer._transport.start_panel_print("CUBE.GCO", 6)
     elif what == "console":
-        await there.post("/api/printer/command", {"commands": ["M23 CUBE.GCO", "M24"]})
+        await server.post("/api/printer/command", {"commands": ["M23 CUBE.GCO", "M24"]})
     elif what == "extrusion":
-        await there.post("/api/printer/command", {"commands": ["G91", "G1 X1 E0.5 F300"]})
+        await server.post("/api/printer/command", {"commands": ["G91", "G1 X1 E0.5 F300"]})
     elif what == "disconnection":
-        await there.post("/api/connection", {"command": "disconnect"})
-        await there.post("/api/connection", {"command": "connect"})
+        await server.post("/api/connection", {"command": "disconnect"})
+        await server.post("/api/connection", {"command": "connect"})
     else:
         core.connection.printer._transport.reset()
-    await there.settle(30)
+    await server.settle(30)
     assert core.connection.ready
     assert core.connection.panel_print is None
 
@@ -315,38 +315,38 @@ async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(t
 
     def first(work):
         async def late(*given, **wishes):
-            await happen(there, what)
+            await happen(server, what)
             return await work(*given, **wishes)
 
         return late
 
-    async with queueing(tmp_path) as there:
-        await filled(there, "a")
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
         with monkeypatch.context() as patched:
             if when == "while the file is looked at":
                 patched.setattr(Watch, "check", first(Watch.check))
             elif when == "at last":
                 patched.setattr(RemoteJobs, "begin", first(RemoteJobs.begin))
-            assert (await command(there, "bed", clear=True)).status == 200
+            assert (await command(server, "bed", clear=True)).status == 200
             if when == "before":
-                await happen(there, what)
-            await add(there, "a")
+                await happen(server, what)
+            await add(server, "a")
             if (what, when) == ("panel", "while the file is looked at"):
-                await there.settle(2)
-                assert not (await there.get("/api/queue")).json["bed"]["clear"], "told at once"
-            await there.settle(60)
-        assert there.begun == []
-        told = (await there.get("/api/queue")).json
+                await server.settle(2)
+                assert not (await server.get("/api/queue")).json["bed"]["clear"], "told at once"
+            await server.settle(60)
+        assert server.begun == []
+        told = (await server.get("/api/queue")).json
         assert (told["bed"]["clear"], [each["state"] for each in told["entries"]]) == (False, ["waiting"])
-        await command(there, "bed", clear=True)
-        await printed(there, 1)
+        await command(server, "bed", clear=True)
+        await printed(server, 1)
 
 
 async def test_nobody_can_say_that_a_bed_is_clear_whose_printer_is_not_there(tmp_path):
-    async with queueing(tmp_path, address="") as there:
-        refused = await command(there, "bed", clear=True)
+    async with queueing(tmp_path, address="") as server:
+        refused = await command(server, "bed", clear=True)
         assert (refused.status, "no printer is connected" in refused.error) == (409, True)
-        assert (await command(there, "bed", clear=False)).status == 200
+        assert (await command(server, "bed", clear=False)).status == 200
 
 
 @asynccontextmanager
@@ -430,11 +430,11 @@ def test_whoever_dies_each_copy_is_begun_once_at_most_and_only_on_a_clear_bed(tm
 
 
 async def test_what_cannot_be_kept_is_refused(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a")
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
         with patch("daemon.front.cache.cache.Cache.keep", side_effect=StoreError("the disk is full")):
-            assert (await command(there, "add", path="a.gcode")).status == 500
-        assert await entries(there) == []
+            assert (await command(server, "add", path="a.gcode")).status == 500
+        assert await entries(server) == []
 
 
 # -- what is kept -----------------------------------------------------------------------------------------------
@@ -442,9 +442,9 @@ async def test_what_cannot_be_kept_is_refused(tmp_path):
 
 async def kept(folder) -> None:
     """Leave a queue behind that waits for the bed."""
-    async with queueing(folder) as there:
-        await filled(there, "a")
-        await add(there, "a", copies=3, job="k")
+    async with queueing(folder) as server:
+        await filled(server, "a")
+        await add(server, "a", copies=3, job="k")
 
 
 @contextmanager
@@ -457,26 +457,26 @@ async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soo
     await kept(tmp_path)
     load = QueueShelf.load
     with patch.object(QueueShelf, "load", side_effect=StoreError("the disk does not answer")) as broken:
-        async with queueing(tmp_path) as there:
+        async with queueing(tmp_path) as server:
             for answer in (
-                await there.get("/api/queue"),
-                await there.get("/api/queue/1"),
-                await command(there, "add", path="a.gcode"),
-                await command(there, "add", path="a.gcode", job="k"),
-                await command(there, "clear"),
-                await command(there, "bed", clear=True),
+                await server.get("/api/queue"),
+                await server.get("/api/queue/1"),
+                await command(server, "add", path="a.gcode"),
+                await command(server, "add", path="a.gcode", job="k"),
+                await command(server, "clear"),
+                await command(server, "bed", clear=True),
             ):
                 assert (answer.status, "cannot be read" in answer.json["error"]) == (500, True)
-            assert "the disk does not answer" in there.service.front.queue.waiting()
-            await there.delete("/api/files/local/a.gcode")
-            await filled(there, "a")
-            await there.settle(20)
+            assert "the disk does not answer" in server.service.front.queue.waiting()
+            await server.delete("/api/files/local/a.gcode")
+            await filled(server, "a")
+            await server.settle(20)
             broken.side_effect = None
             with patch.object(QueueShelf, "load", load):
-                assert await entries(there) == [("a", "waiting", 0)]
-                assert (await command(there, "add", path="a.gcode")).json["id"] == 2
-                await command(there, "bed", clear=True)
-                await printed(there, 1)
+                assert await entries(server) == [("a", "waiting", 0)]
+                assert (await command(server, "add", path="a.gcode")).json["id"] == 2
+                await command(server, "bed", clear=True)
+                await printed(server, 1)
 
 
 @pytest.mark.parametrize("content", ["{}]", '"text"', b"\xff\xfe{", "[" * 10_000, '{"entries": [{"id": "x"}]}'])
@@ -486,11 +486,11 @@ async def test_a_queue_that_is_damaged_is_set_aside_and_told(tmp_path, capsys, c
         db.execute("UPDATE documents SET content = ?", (content,))
         db.execute("UPDATE queue_keys SET entry = ?", (content,))
     capsys.readouterr()
-    async with queueing(tmp_path) as there:
+    async with queueing(tmp_path) as server:
         assert "file.damaged" in capsys.readouterr().out
-        assert await entries(there) == []
-        assert (await command(there, "add", path="a.gcode", job="k")).status == 500, "it may be in, or done"
-        await add(there, "a")
+        assert await entries(server) == []
+        assert (await command(server, "add", path="a.gcode", job="k")).status == 500, "it may be in, or done"
+        await add(server, "a")
     with front_db(tmp_path) as db:
         [(damaged,)] = db.execute("SELECT content FROM documents WHERE name = 'queue.damaged'")
     assert damaged == content
@@ -498,37 +498,37 @@ async def test_a_queue_that_is_damaged_is_set_aside_and_told(tmp_path, capsys, c
 
 @pytest.mark.parametrize("lost", ["all of it", "what was behind a backup"])
 async def test_a_copy_whose_record_was_lost_is_not_printed_again_unless_somebody_says_so(tmp_path, lost):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a")
-        await there.upload(("file", "b.gcode", cube("b", 3000)))
-        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(there, 1)
-        await add(there, "b", copies=2)
-        await command(there, "bed", clear=True)
-        await until(lambda: there.service.front.queue.document.entries[0].state == "printing")
+    async with queueing(tmp_path) as server:
+        await filled(server, "a")
+        await server.upload(("file", "b.gcode", cube("b", 3000)))
+        await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(server, 1)
+        await add(server, "b", copies=2)
+        await command(server, "bed", clear=True)
+        await until(lambda: server.service.front.queue.document.entries[0].state == "printing")
     if lost == "all of it":
         (tmp_path / "nozzled.db").unlink()
     else:
         with closing(sqlite3.connect(tmp_path / "nozzled.db")) as db, db:
             db.execute("DELETE FROM jobs WHERE path = 'b.gcode'")
-    async with queueing(tmp_path) as there:
-        await there.settle(30)
-        [entry] = (await there.get("/api/queue")).json["entries"]
+    async with queueing(tmp_path) as server:
+        await server.settle(30)
+        [entry] = (await server.get("/api/queue")).json["entries"]
         assert (entry["state"], entry["done"]) == ("failed", 0)
         assert "it is not known whether this copy was printed" in entry["reason"]
-        assert (await command(there, "bed", clear=True)).status == 200
-        await there.settle(30)
-        assert there.begun == []
-        await command(there, "retry", id=entry["id"])
-        await until(lambda: there.begun == ["b.gcode"])
+        assert (await command(server, "bed", clear=True)).status == 200
+        await server.settle(30)
+        assert server.begun == []
+        await command(server, "retry", id=entry["id"])
+        await until(lambda: server.begun == ["b.gcode"])
 
 
 @pytest.mark.parametrize("record", ["kept", "lost", "another"])
 async def test_a_copy_that_nobody_answered_for_waits_again_only_where_the_record_is_the_same(tmp_path, record):
-    async with queueing(tmp_path) as there:
-        await filled(there, "a", "b")
-        await there.post("/api/files/local/a.gcode", {"command": "select", "print": True})
-        await printed(there, 1)
+    async with queueing(tmp_path) as server:
+        await filled(server, "a", "b")
+        await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
+        await printed(server, 1)
 
         async def lost(*_, **__):
             with closing(sqlite3.connect(tmp_path / "nozzled.db")) as db, db:
@@ -539,14 +539,14 @@ async def test_a_copy_that_nobody_answered_for_waits_again_only_where_the_record
             raise CoreAway("the line was lost")
 
         with patch.object(RemoteJobs, "begin", lost):
-            await add(there, "b")
-            await command(there, "bed", clear=True)
-            await there.settle(10)
+            await add(server, "b")
+            await command(server, "bed", clear=True)
+            await server.settle(10)
         expected = "waiting" if record == "kept" else "failed"
-        assert await entries(there) == [("b", expected, 0)]
-        await command(there, "bed", clear=True)
-        await there.settle(60)
-        assert there.begun == (["a.gcode", "b.gcode"] if record == "kept" else ["a.gcode"])
+        assert await entries(server) == [("b", expected, 0)]
+        await command(server, "bed", clear=True)
+        await server.settle(60)
+        assert server.begun == (["a.gcode", "b.gcode"] if record == "kept" else ["a.gcode"])
 
 
 async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_one():
@@ -560,18 +560,18 @@ async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_
 
 
 async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
-    async with queueing(tmp_path) as there:
-        await filled(there, "bad")
+    async with queueing(tmp_path) as server:
+        await filled(server, "bad")
 
         async def check(watch, selected, patience):
             watch.refused = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # asked for meanwhile
             raise UnfitFile("bad.gcode should not be printed: it is too large", ["it is too large"])
 
         with patch("daemon.front.analysis.watch.Watch.check", check):
-            await add(there, "bad")
-            await command(there, "bed", clear=True)
-            await there.settle(5)
-        [entry] = (await there.get("/api/queue")).json["entries"]
+            await add(server, "bad")
+            await command(server, "bed", clear=True)
+            await server.settle(5)
+        [entry] = (await server.get("/api/queue")).json["entries"]
         assert entry["reason"] == "it is too large"
 
 
@@ -594,6 +594,6 @@ async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
     ],
 )
 async def test_what_means_nothing_is_refused(tmp_path, body, status):
-    async with queueing(tmp_path, address="") as there:
-        await filled(there, "a")
-        assert (await there.post("/api/queue", body)).status == status
+    async with queueing(tmp_path, address="") as server:
+        await filled(server, "a")
+        assert (await server.post("/api/queue", body)).status == status

@@ -131,19 +131,19 @@ def test_a_packed_file_goes_on_as_a_text(small, tmp_path):
 
 async def laid(tmp_path, lines: list[str]) -> list[tuple]:
     """Print on a printer that is cold; return what was laid where."""
-    async with house(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as it:
-        path, moved = [], it.oracle.moved
+    async with house(tmp_path, firmware=FirmwareConfig(), scripts=replace(SCRIPTS, before_start=())) as host:
+        path, moved = [], host.oracle.moved
 
         def note(move, began, tool):
             if move.delta[3] > 0 and (move.delta[0] or move.delta[1]):
                 path.append(tuple(round(value, 3) for value in (*move.end[:3], move.delta[3])))
             moved(move, began, tool)
 
-        it.oracle.moved = note
-        it.start(lines)
-        await it.until(S.COMPLETED)
-        await it.settle()
-        assert it.connection.heaters["tool0"].target == 0
+        host.oracle.moved = note
+        host.start(lines)
+        await host.until(S.COMPLETED)
+        await host.settle()
+        assert host.connection.heaters["tool0"].target == 0
         return path
 
 
@@ -275,16 +275,16 @@ SECOND = PART.index(";LAYER_CHANGE\n;Z:0.4")
 @asynccontextmanager
 async def stopped(tmp_path, text: str = PART, **sections):
     """A service whose print of a file was cancelled in its second layer; looks through files at once."""
-    async with api(tmp_path / "state", "sim?speed=20", **sections) as it:
-        it.application.settings["resuming"] = resuming = Resuming(it.service.front)
+    async with api(tmp_path / "state", "sim?speed=20", **sections) as host:
+        host.application.settings["resuming"] = resuming = Resuming(host.service.front)
         resuming.find = at_once_too
-        assert (await propose(it)).error == "nothing was printed yet"
-        await it.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
-        await until(lambda: it.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
-        assert (await propose(it)).error == "part.gcode is being printed"
-        await it.post("/api/job", {"command": "cancel"})
-        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
-        yield it
+        assert (await propose(host)).error == "nothing was printed yet"
+        await host.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
+        await until(lambda: host.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
+        assert (await propose(host)).error == "part.gcode is being printed"
+        await host.post("/api/job", {"command": "cancel"})
+        await until(lambda: not host.service.jobs.active and host.service.connection.ready)
+        yield host
 
 
 async def at_once_too(*asked):
@@ -296,17 +296,17 @@ async def until(condition) -> None:
         await asyncio.sleep(0.1)
 
 
-def propose(it, **place):
-    return it.post("/api/resume-at", {"command": "propose", **place})
+def propose(host, **place):
+    return host.post("/api/resume-at", {"command": "propose", **place})
 
 
-def start(it, token: str, **more):
-    return it.post("/api/resume-at", {"command": "start", "token": token, **more})
+def start(host, token: str, **more):
+    return host.post("/api/resume-at", {"command": "start", "token": token, **more})
 
 
 async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_printed_after_a_yes(tmp_path):
-    async with stopped(tmp_path) as it:
-        found = (await propose(it)).json
+    async with stopped(tmp_path) as host:
+        found = (await propose(host)).json
         assert (found["layer"], found["layers"], found["offset"]) == (2, 3, SECOND)
         assert (found["line"], found["height"], found["top"]) == (PART[:SECOND].count("\n") + 1, 0.4, 0.2)
         assert found["temperatures"] == {"tool0": 40, "bed": 30}
@@ -314,70 +314,70 @@ async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_print
         assert (found["print"]["path"], found["print"]["state"]) == ("part.gcode", "cancelled")
         assert "M413" in found["hint"]
         assert [each for each in found["sequence"] if "G28" in each] == ["G28 X Y"]
-        assert (await propose(it, layer=3)).json["file"] == "part-from-layer-3.gcode"
-        assert (await propose(it, height=0.25)).json["layer"] == 2
-        made = await start(it, found["token"])
+        assert (await propose(host, layer=3)).json["file"] == "part-from-layer-3.gcode"
+        assert (await propose(host, height=0.25)).json["layer"] == 2
+        made = await start(host, found["token"])
         assert (made.status, made.json["path"]) == (201, "part-from-layer-2.gcode")
-        written = it.uploaded()["part-from-layer-2.gcode"].decode().splitlines()
+        written = host.uploaded()["part-from-layer-2.gcode"].decode().splitlines()
         assert written[1:] == [*found["sequence"], *PART[SECOND:].splitlines()]
-        assert it.service.jobs.active
-        assert it.service.jobs.selected.path == "part-from-layer-2.gcode"
-        assert "is being printed" in (await propose(it)).error
-        assert (await start(it, found["token"])).status == 409, "nobody prints it twice"
-        assert sorted(it.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
+        assert host.service.jobs.active
+        assert host.service.jobs.selected.path == "part-from-layer-2.gcode"
+        assert "is being printed" in (await propose(host)).error
+        assert (await start(host, found["token"])).status == 409, "nobody prints it twice"
+        assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
 
 
 async def test_a_rest_that_is_lost_too_goes_on_and_takes_nobodys_name(tmp_path):
-    async with stopped(tmp_path) as it:
-        await start(it, (await propose(it)).json["token"])
-        rest = it.uploaded()["part-from-layer-2.gcode"].decode()
-        await until(lambda: it.service.jobs.progress.offset > rest.index(";Z:0.6") + 99)
-        await it.post("/api/job", {"command": "cancel"})
-        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
-        found = (await propose(it)).json
+    async with stopped(tmp_path) as host:
+        await start(host, (await propose(host)).json["token"])
+        rest = host.uploaded()["part-from-layer-2.gcode"].decode()
+        await until(lambda: host.service.jobs.progress.offset > rest.index(";Z:0.6") + 99)
+        await host.post("/api/job", {"command": "cancel"})
+        await until(lambda: not host.service.jobs.active and host.service.connection.ready)
+        found = (await propose(host)).json
         assert (found["print"]["path"], found["layer"]) == ("part-from-layer-2.gcode", 2)  # of those that are left
         assert found["top"] == 0.4
-        made = (await start(it, found["token"])).json
+        made = (await start(host, found["token"])).json
         assert made["path"] == "part-from-layer-2-2.gcode"
-        assert it.uploaded()["part-from-layer-2.gcode"].decode() == rest
+        assert host.uploaded()["part-from-layer-2.gcode"].decode() == rest
 
 
 async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
-    async with stopped(tmp_path) as it:
-        found = (await propose(it)).json
+    async with stopped(tmp_path) as host:
+        found = (await propose(host)).json
         number = found["print"]["id"]
-        assert f"print {number - 1} is not the last one" in (await propose(it, print=number - 1)).error
-        assert (await propose(it, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
-        assert "and no part is below it: print the whole file" in (await propose(it, layer=1)).error
-        assert (await propose(it, layer=0)).status == 400
-        assert (await propose(it, layer=2, line=5)).error == "name one place: layer, height or line"
-        assert (await propose(it, height="high")).status == 400
-        assert "this proposal has expired" in (await start(it, "nonsense")).error
-        assert (await it.post("/api/resume-at", {"command": "start"})).status == 400
-        path = it.service.files.root / "part.gcode"
+        assert f"print {number - 1} is not the last one" in (await propose(host, print=number - 1)).error
+        assert (await propose(host, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
+        assert "and no part is below it: print the whole file" in (await propose(host, layer=1)).error
+        assert (await propose(host, layer=0)).status == 400
+        assert (await propose(host, layer=2, line=5)).error == "name one place: layer, height or line"
+        assert (await propose(host, height="high")).status == 400
+        assert "this proposal has expired" in (await start(host, "nonsense")).error
+        assert (await host.post("/api/resume-at", {"command": "start"})).status == 400
+        path = host.service.files.root / "part.gcode"
         path.write_text(PART.replace("X20", "X21"))
-        for answer in (await propose(it), await start(it, found["token"])):
+        for answer in (await propose(host), await start(host, found["token"])):
             assert (answer.status, "no longer the file" in answer.error) == (409, True)
         path.unlink()
-        for answer in (await propose(it), await start(it, found["token"])):
+        for answer in (await propose(host), await start(host, found["token"])):
             assert (answer.status, "not there any more" in answer.error) == (404, True)
-        assert list(it.uploaded()) == [], "nothing was written"
+        assert list(host.uploaded()) == [], "nothing was written"
 
 
 async def test_a_print_that_never_got_anywhere_or_has_completed_is_none_to_go_on_with(tmp_path):
-    async with api(tmp_path, "sim?speed=100") as it:
-        await it.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
-        await until(lambda: not it.service.jobs.active)
-        assert "has completed" in (await propose(it)).error
+    async with api(tmp_path, "sim?speed=100") as host:
+        await host.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
+        await until(lambda: not host.service.jobs.active)
+        assert "has completed" in (await propose(host)).error
 
 
 async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
     """`nozzled import` brings such scripts from OctoPrint: they would home Z onto the part."""
-    async with stopped(tmp_path, scripts={"before_start": ("M117 hello", "G28")}) as it:
-        found = (await propose(it)).json
+    async with stopped(tmp_path, scripts={"before_start": ("M117 hello", "G28")}) as host:
+        found = (await propose(host)).json
         assert "scripts.before_start is left out, as it may home Z: M117 hello; G28" in found["warnings"]
-        printer, began = it.service.connection.printer, asyncio.get_running_loop().time()
-        await start(it, found["token"])
+        printer, began = host.service.connection.printer, asyncio.get_running_loop().time()
+        await start(host, found["token"])
         await until(lambda: any("G28 X Y" in each for each in printer.flight_recorder.tail_since(began)))
         sent = " ".join(each for each in printer.flight_recorder.tail_since(began) if each.startswith(">"))
         assert "hello" not in sent
@@ -386,25 +386,25 @@ async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
 
 async def test_a_rest_is_not_printed_by_chance_a_second_time(tmp_path):
     """The part is gone by then, and the nozzle anywhere."""
-    async with stopped(tmp_path) as it:
-        await start(it, (await propose(it)).json["token"])
-        await until(lambda: it.service.jobs.state is S.PRINTING)
-        await it.post("/api/job", {"command": "pause", "action": "pause"})
-        await until(lambda: it.service.jobs.state is S.PAUSED)
-        answer = await it.post("/api/job", {"command": "restart"})
+    async with stopped(tmp_path) as host:
+        await start(host, (await propose(host)).json["token"])
+        await until(lambda: host.service.jobs.state is S.PRINTING)
+        await host.post("/api/job", {"command": "pause", "action": "pause"})
+        await until(lambda: host.service.jobs.state is S.PAUSED)
+        answer = await host.post("/api/job", {"command": "restart"})
         assert (answer.status, REASON in answer.error) == (409, True)
-        await it.post("/api/job", {"command": "cancel"})
-        await until(lambda: not it.service.jobs.active and it.service.connection.ready)
+        await host.post("/api/job", {"command": "cancel"})
+        await until(lambda: not host.service.jobs.active and host.service.connection.ready)
         address = "/api/files/local/part-from-layer-2.gcode"
         for body in ({"print": True}, {"print": True, "touches": "no"}):
-            answer = await it.post(address, {"command": "select", **body})
+            answer = await host.post(address, {"command": "select", **body})
             assert (answer.status, REASON in answer.error) == (409, True)
-        assert it.service.watch.refused.reasons == [REASON]
-        await it.post(address, {"command": "select"})
-        assert REASON in (await it.post("/api/job", {"command": "start"})).error
-        assert not it.service.jobs.active
-        assert (await it.post(address, {"command": "select", "print": True, "touches": True})).status == 204
-        assert it.service.jobs.active
+        assert host.service.watch.refused.reasons == [REASON]
+        await host.post(address, {"command": "select"})
+        assert REASON in (await host.post("/api/job", {"command": "start"})).error
+        assert not host.service.jobs.active
+        assert (await host.post(address, {"command": "select", "print": True, "touches": True})).status == 204
+        assert host.service.jobs.active
 
 
 def there(path: Path, wanted: ResumeTarget, e_mode=None):

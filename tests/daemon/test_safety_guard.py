@@ -26,116 +26,116 @@ HEAT = ["G28", "M140 S60", "M104 S200", "M190 S60", "M109 S200", *MOVES]
 QUIET = replace(SCRIPTS, before_start=(), after_failure=())
 
 
-def guarded(it, **safety) -> Guard:
+def guarded(host, **safety) -> Guard:
     config = replace(Config(), safety=SafetyConfig(**safety))
-    guard = Guard(config, it.connection, it.jobs)
+    guard = Guard(config, host.connection, host.jobs)
     guard._begin(ready=True)
     return guard
 
 
-def targets(it) -> tuple[float, float]:
-    return it.board.hotend.target, it.board.bed.target
+def targets(host) -> tuple[float, float]:
+    return host.board.hotend.target, host.board.bed.target
 
 
 @pytest.mark.parametrize("heat_up", ["host", "firmware"])
 async def test_a_hotend_that_does_not_heat_fails_the_job(tmp_path, heat_up):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as it:
-        guard, told = guarded(it), []
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, job=JobConfig(heat_up=heat_up)) as host:
+        guard, told = guarded(host), []
         guard.subscribe(told.append)
-        it.board.hotend.fail(HeaterFault.NO_HEAT, it.board.now)
-        it.start(["G28", "M109 S200", *MOVES])
+        host.board.hotend.fail(HeaterFault.NO_HEAT, host.board.now)
+        host.start(["G28", "M109 S200", *MOVES])
         began = asyncio.get_running_loop().time()
-        await it.until(S.FAILED)
+        await host.until(S.FAILED)
         assert asyncio.get_running_loop().time() - began < HOTEND.rise_within + 30
-        await it.settle()
-        assert "tool0 does not get warmer" in it.jobs.error
-        assert told == [it.jobs.error] == [guard.trouble]
-        board = it.board
+        await host.settle()
+        assert "tool0 does not get warmer" in host.jobs.error
+        assert told == [host.jobs.error] == [guard.trouble]
+        board = host.board
         assert board.hotend.target == board.bed.target == 0
-        it.board.hotend.fail(None, it.board.now)
+        host.board.hotend.fail(None, host.board.now)
         await asyncio.sleep(600)
         assert len(told) == 1, "once it is off nothing is told again"
 
 
 async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as it:
-        guard = guarded(it)
-        it.start([*HEAT, "M106 S255", *MOVES])
-        await it.until(S.PRINTING)
+    async with house(tmp_path, scripts=QUIET) as host:
+        guard = guarded(host)
+        host.start([*HEAT, "M106 S255", *MOVES])
+        await host.until(S.PRINTING)
         await asyncio.sleep(300)
-        it.jobs.pause()
-        await it.until(S.PAUSED)
+        host.jobs.pause()
+        await host.until(S.PAUSED)
         await asyncio.sleep(45 * 60)  # the hotend stands by meanwhile
-        it.jobs.resume()
-        await it.until(S.COMPLETED)
+        host.jobs.resume()
+        await host.until(S.COMPLETED)
         assert guard.trouble is None
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
 async def test_no_firmware_breaks_a_rule_by_the_way_it_speaks(tmp_path, name):
-    async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as it:
-        guard = guarded(it)
-        await it.connection.commands.send(["M104 S200", "M140 S60"])
+    async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as host:
+        guard = guarded(host)
+        await host.connection.commands.send(["M104 S200", "M140 S60"])
         await asyncio.sleep(600)
         assert guard.trouble is None
 
 
 async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off_is_not_enough(tmp_path):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as it:
-        guard = guarded(it)
-        printer = it.connection.printer
-        await it.connection.commands.send(["M104 S200"])
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as host:
+        guard = guarded(host)
+        printer = host.connection.printer
+        await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(200)
-        it.board.hotend.fail(HeaterFault.RUNAWAY, it.board.now)
+        host.board.hotend.fail(HeaterFault.RUNAWAY, host.board.now)
         await asyncio.sleep(60)
         assert "drifted" in guard.trouble
-        assert targets(it) == (0, 0)
+        assert targets(host) == (0, 0)
         await asyncio.sleep(400)
         assert "above its maximum" in guard.trouble or printer.state is not ConnectionState.READY
         assert printer.state is not ConnectionState.READY, "M112"
 
 
 async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as it:
-        guard = guarded(it)
-        await it.connection.commands.send(["M104 S200"])
+    async with house(tmp_path, scripts=QUIET) as host:
+        guard = guarded(host)
+        await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
-        it.connection.printer._reports._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
+        host.connection.printer._reports._take_temperatures = lambda _heaters: None  # whatever it says, it says no heat
         await asyncio.sleep(NO_REPORT / 2)
         assert guard.trouble is None
         await asyncio.sleep(NO_REPORT)
         assert "no temperature was reported for 60 s" in guard.trouble
-        assert targets(it) == (0, 0)
+        assert targets(host) == (0, 0)
 
 
 async def test_heat_that_was_left_on_is_turned_off(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as it:
-        guard = guarded(it)
-        await it.connection.commands.send(["M104 S200"])
+    async with house(tmp_path, scripts=QUIET) as host:
+        guard = guarded(host)
+        await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(29 * 60)
-        await it.connection.commands.send(["M117 still here"])
+        await host.connection.commands.send(["M117 still here"])
         await asyncio.sleep(29 * 60)
-        assert targets(it) == (200, 0)
-        it.transport._firmware.inject("M140 S50")  # at the panel
+        assert targets(host) == (200, 0)
+        host.transport._firmware.inject("M140 S50")  # at the panel
         await asyncio.sleep(29 * 60)
-        assert (targets(it), guard.trouble) == ((200, 50), None)
+        assert (targets(host), guard.trouble) == ((200, 50), None)
         await asyncio.sleep(2 * 60)
         assert "left on for 30 min" in guard.trouble
-        assert targets(it) == (0, 0)
-        await it.connection.commands.send(["M104 S100"])
+        assert targets(host) == (0, 0)
+        await host.connection.commands.send(["M104 S100"])
         await asyncio.sleep(10)
         assert guard.trouble is None, "somebody heats again"
 
 
 @pytest.mark.parametrize("minutes", [0, 45])
 async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
-    async with house(tmp_path, scripts=QUIET) as it:
-        guarded(it, idle_heat_min=minutes)
-        await it.connection.commands.send(["M104 S200"])
+    async with house(tmp_path, scripts=QUIET) as host:
+        guarded(host, idle_heat_min=minutes)
+        await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(44 * 60)
-        assert targets(it) == (200, 0)
+        assert targets(host) == (200, 0)
         await asyncio.sleep(600)
-        assert targets(it) == ((200, 0) if not minutes else (0, 0))
+        assert targets(host) == ((200, 0) if not minutes else (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
      "G26 H999", "M145 S0 H999", "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=999"],
 )  # fmt: skip
 async def test_a_file_that_asks_for_too_much_fails_by_that_line(tmp_path, line):
-    async with house(tmp_path, scripts=QUIET) as it:
-        it.start(["G1 X1", line, "G1 X2"])
-        await it.until(S.FAILED)
-        assert it.jobs.error.startswith(f"the line at byte 6: {line} asks for")
-        assert line not in it.accepted
-        assert "G1 X2" not in it.accepted
+    async with house(tmp_path, scripts=QUIET) as host:
+        host.start(["G1 X1", line, "G1 X2"])
+        await host.until(S.FAILED)
+        assert host.jobs.error.startswith(f"the line at byte 6: {line} asks for")
+        assert line not in host.accepted
+        assert "G1 X2" not in host.accepted
 
 
 async def test_clients_are_refused_and_told(tmp_path):
@@ -172,27 +172,27 @@ async def test_clients_are_refused_and_told(tmp_path):
 
 
 async def test_another_profile_holds_at_once_for_everybody_who_looks_at_heat(tmp_path):
-    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as it:
-        guard = guarded(it)
-        await it.connection.commands.send(["M104 S250"])
+    async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as host:
+        guard = guarded(host)
+        await host.connection.commands.send(["M104 S250"])
         await asyncio.sleep(300)
         assert guard.trouble is None
-        it.connection.use(replace(it.connection.profile, max_hotend_c=200.0, extruders=2))
+        host.connection.use(replace(host.connection.profile, max_hotend_c=200.0, extruders=2))
         with pytest.raises(CommandError, match="200"):
-            await it.connection.commands.send(["M104 S250"])
+            await host.connection.commands.send(["M104 S250"])
         await asyncio.sleep(10)
         assert "above its maximum of 200" in guard.trouble
-        assert targets(it) == (0, 0)
-        assert any(each.command == "M104 T1 S0" for each in it.oracle.commands), "the heaters are those of now"
-        it.start(["M104 S250", *MOVES])
-        await it.until(S.FAILED)
-        assert "200" in it.jobs.error
+        assert targets(host) == (0, 0)
+        assert any(each.command == "M104 T1 S0" for each in host.oracle.commands), "the heaters are those of now"
+        host.start(["M104 S250", *MOVES])
+        await host.until(S.FAILED)
+        assert "200" in host.jobs.error
 
 
 async def test_what_ends_the_line_turns_the_heaters_of_another_profile_off(tmp_path):
-    async with house(tmp_path, scripts=QUIET) as it:
-        it.connection.use(replace(it.connection.profile, extruders=3, heated_chamber=True))
-        it.connection.printer._fail(CommandError("an end"))
-        said = "".join(it.connection.printer.flight_recorder.tail()[-8:])
+    async with house(tmp_path, scripts=QUIET) as host:
+        host.connection.use(replace(host.connection.profile, extruders=3, heated_chamber=True))
+        host.connection.printer._fail(CommandError("an end"))
+        said = "".join(host.connection.printer.flight_recorder.tail()[-8:])
         assert "M104 T2 S0" in said
         assert "M141 S0" in said

@@ -42,7 +42,7 @@ async def test_what_a_print_uses_is_reported_once(tmp_path):
     await books.take_ends([ended(1, 1800.0)], 51.0)
     await books.take_ends([ended(1, 1800.0)], 52.0)
     await books.report()
-    assert server.puts == [(3, 500.0), (3, 1000.0), (3, 300.0)]
+    assert server.uses == [(3, 500.0), (3, 1000.0), (3, 300.0)]
     assert server.length(3) == pytest.approx(1800)
     assert books.as_json(1)["tools"][0]["spool"]["left_weight"] == pytest.approx(1000 - server.used[3])
 
@@ -53,7 +53,7 @@ async def test_whatever_becomes_of_a_report_each_metre_is_counted_once(tmp_path,
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
     await books.take(using(1, 1000.0))
-    server.mood = [mood]
+    server.outcomes = [mood]
     await books.report()
     assert (books.away is None) == (mood == "lies")
     await books.take(using(1, 1400.0))  # the print has gone on
@@ -71,7 +71,7 @@ async def test_a_restart_behind_a_report_that_nobody_answered_counts_nothing_twi
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
     await books.take(using(1, 1000.0))
-    server.mood = [mood]
+    server.outcomes = [mood]
     dying = asyncio.create_task(books.report())
     await asyncio.sleep(5)
     dying.cancel()  # in the middle of it
@@ -111,7 +111,7 @@ async def test_a_spool_that_was_weighed_meanwhile_is_believed(tmp_path):
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
     await books.take(using(1, 1000.0))
-    server.mood = ["hangs"]
+    server.outcomes = ["hangs"]
     await books.report()
     server.used[3] = 50.0  # somebody has put it on a scale
     await books.report()
@@ -123,10 +123,10 @@ async def test_one_that_never_counts_is_not_told_for_ever(tmp_path):
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
     await books.take(using(1, 1000.0))
-    server.mood = ["lies"] * 100
+    server.outcomes = ["lies"] * 100
     for _ in range(100):
         await books.report()
-    assert len(server.puts) == 10
+    assert len(server.uses) == 10
 
 
 async def test_a_change_of_the_spool_splits_what_the_print_uses(tmp_path):
@@ -182,7 +182,7 @@ async def test_prints_of_the_time_before_are_nobodys_business(tmp_path):
     await books.choose(0, 3, None)
     await books.take_ends([ended(1, 5000.0)], 51.0)
     await books.report()
-    assert server.puts == []
+    assert server.uses == []
 
 
 async def test_a_large_stock_comes_through_the_front(tmp_path):
@@ -205,7 +205,7 @@ async def test_books_that_are_damaged_are_set_aside(tmp_path):
 )
 def test_a_spool_that_makes_no_sense_is_none(change):
     with pytest.raises(SpoolmanAway):
-        spool_of({**FakeSpoolman(3).told(3), **change})
+        spool_of({**FakeSpoolman(3).spool(3), **change})
 
 
 def test_an_address_with_a_password_does_not_belong_into_the_configuration():

@@ -15,17 +15,8 @@ from daemon.log import journal
 from daemon.reloading import Reloader
 from daemon.systemd.heartbeat import STATUS_EVERY_S
 from support.http import api
-from support.service_manager import ServiceManager
 
 PID = 4711
-
-
-@pytest.fixture
-def manager(tmp_path, monkeypatch):
-    manager = ServiceManager(tmp_path)
-    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
-    yield manager
-    manager.close()
 
 
 @pytest.fixture
@@ -52,8 +43,8 @@ async def beats(manager, service, environ, seconds):
     await asyncio.sleep(seconds)
     supervision.stop()
     await asyncio.sleep(100)
-    manager.hear()
-    return manager.said
+    manager.sync()
+    return manager.messages
 
 
 async def test_the_watchdog_is_fed_four_times_in_its_period(manager, tmp_path):
@@ -85,7 +76,7 @@ async def test_a_driver_that_hangs_feeds_no_watchdog(manager, tmp_path):
             printer._pump._timer.cancel()
         await asyncio.sleep(100)
         assert printer.hangs
-        manager.said.clear()
+        manager.messages.clear()
         assert "WATCHDOG=1" not in await beats(manager, server.service, watched(manager), 60)
 
 
@@ -107,8 +98,8 @@ async def test_the_status_shows_the_print(manager, tmp_path):
         server.service.jobs.cancel()
         await asyncio.sleep(60)
         supervision.stop()
-    manager.hear()
-    shown = [line for line in manager.said if line.startswith("STATUS=")]
+    manager.sync()
+    shown = [line for line in manager.messages if line.startswith("STATUS=")]
     assert shown[0] == "STATUS=Operational"
     assert any(line.startswith("STATUS=Printing part.gcode, ") and line.endswith(" %") for line in shown)
     assert shown[-1] == "STATUS=Operational"
@@ -192,8 +183,8 @@ async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
         await reloader._task
         assert service.core.config == replace(new, http=now.http)
         assert passed_on == ["to the front"]
-    manager.hear()
-    assert [line.partition("=")[0] for line in manager.said] == ["RELOADING", "MONOTONIC_USEC", "READY"]
+    manager.sync()
+    assert [line.partition("=")[0] for line in manager.messages] == ["RELOADING", "MONOTONIC_USEC", "READY"]
 
 
 async def test_a_configuration_that_cannot_be_read_changes_nothing(manager, tmp_path, as_before):
@@ -208,4 +199,4 @@ async def test_a_configuration_that_cannot_be_read_changes_nothing(manager, tmp_
             await reloader._task
         assert server.service.config is before
     assert logged[0]["reason"] == "nozzled.toml: not valid TOML"
-    assert manager.heard("READY=1"), "else systemd waits, and ends the service"
+    assert manager.has_received("READY=1"), "else systemd waits, and ends the service"

@@ -9,18 +9,9 @@ import pytest
 from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 from support.processes import LIFETIME, environment
-from support.service_manager import ServiceManager
 from support.waiting import PATIENCE
 
 PID = 4711
-
-
-@pytest.fixture
-def manager(tmp_path, monkeypatch):
-    manager = ServiceManager(tmp_path)
-    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.path))
-    yield manager
-    manager.close()
 
 
 def handed_in(monkeypatch, **listen):
@@ -78,7 +69,7 @@ def test_a_process_finds_what_it_was_started_with_and_its_children_do_not(manage
     os.write(write, b"hello")
     os.close(write)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        manager.kept.append(("serial", read))
+        manager.descriptors.append(("serial", read))
         process = manager.start([sys.executable, "-c", CHILD], [("http", listening.fileno())])
         assert process.wait(LIFETIME) == 0, manager.output()
         assert manager.output().strip() == f"serial hello {listening.getsockname()[1]} False False []"
@@ -90,16 +81,16 @@ def test_a_descriptor_is_kept_and_dropped_by_name(manager):
     read, write = os.pipe()
     try:
         store.keep("serial", write)
-        manager.hear()
-        [(name, kept)] = manager.kept
+        manager.sync()
+        [(name, kept)] = manager.descriptors
         os.write(kept, b"x")
         assert (name, os.read(read, 1)) == ("serial", b"x")
         store.drop("serial")
-        manager.hear()
-        assert manager.kept == []
+        manager.sync()
+        assert manager.descriptors == []
         store.drop("serial")
-        manager.hear()
-        assert manager.said.count("FDSTOREREMOVE=1") == 1, "what is not kept need not be dropped"
+        manager.sync()
+        assert manager.messages.count("FDSTOREREMOVE=1") == 1, "what is not kept need not be dropped"
     finally:
         os.close(read)
         os.close(write)
@@ -109,10 +100,10 @@ def test_a_new_line_takes_the_place_of_the_old_one(manager, monkeypatch):
     store = handed_in(monkeypatch, FDS="1", FDNAMES="serial", PID=str(PID))
     read, write = os.pipe()
     try:
-        manager.kept.append(("serial", os.dup(read)))  # what systemd has kept from before
+        manager.descriptors.append(("serial", os.dup(read)))  # what systemd has kept from before
         store.keep("serial", write)
-        manager.hear()
-        [(_, kept)] = manager.kept
+        manager.sync()
+        [(_, kept)] = manager.descriptors
         assert os.path.sameopenfile(kept, write)
     finally:
         os.close(read)
@@ -136,8 +127,8 @@ def test_where_nobody_listens_nothing_is_raised(tmp_path, monkeypatch):
 
 def test_a_status_is_one_line_whatever_a_file_is_called(manager):
     notify.status("Printing a\nMAINPID=1\r\x1b.gcode" + "x" * 1000)
-    manager.hear()
-    [line] = manager.said
+    manager.sync()
+    [line] = manager.messages
     assert line.startswith("STATUS=Printing a?MAINPID=1??.gcodexxx")
     assert len(line) == len("STATUS=") + notify.MAX_STATUS
 
@@ -156,13 +147,13 @@ def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
 
 
 def test_an_abstract_socket_is_told_too(monkeypatch):
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"nozzled-test-{os.getpid()}"
-        there.bind(f"\0{name}")
-        there.settimeout(PATIENCE)
+        listener.bind(f"\0{name}")
+        listener.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
         notify.reloading(12.5)
-        assert there.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
+        assert listener.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
 
 
 def test_the_module_is_small_to_start(tmp_path):

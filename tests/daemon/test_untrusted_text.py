@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 
 import pytest
 import structlog
@@ -28,19 +27,9 @@ NASTY = {
 }
 
 
-@pytest.fixture
-def log_as_before():
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    structlog.reset_defaults()
-
-
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("raw", [raw for raw, _ in NASTY.values()], ids=list(NASTY))
-def test_in_the_log_it_stays_on_its_line(log_as_before, raw, form):
+def test_in_the_log_it_stays_on_its_line(restored_logging, raw, form):
     stream = io.StringIO()
     writer = configure("info", form, stream)
     structlog.get_logger().error("printer.said", text=parse(b"Error:" + raw[:MAX_REPLY]).line)

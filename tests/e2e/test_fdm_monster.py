@@ -42,7 +42,7 @@ def test_its_history_has_one_job_for_each_print(house, tmp_path, monkeypatch):
         reach("Operational")
         farm.set_up()
         printer = farm.add_printer(url, first)
-        until(lambda: farm.seen(printer) == "Operational", "the printer on its socket", PRINTING)
+        until(lambda: farm.state(printer) == "Operational", "the printer on its socket", PRINTING)
         farm.upload_and_print(printer, "one.gcode", moves(20))
         over("one.gcode")
         reach("Operational")

@@ -12,7 +12,7 @@ from daemon.core.supervision import JOB_TYPE
 from support.processes import CONFIG, LIFETIME, NOZZLED, PATIENCE, TOKEN, House, commands_of, head, until
 from support.service_manager import ServiceManager
 
-OF_THE_HOST = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M400", "M503")
+HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M400", "M503")
 """What each host says on its own, and no file here does: who is there, reports, settings, the end of the last move."""
 
 
@@ -66,29 +66,31 @@ def print_file(listening, path):
 
 def test_it_says_when_it_works_what_it_does_and_that_it_ends(manager, tmp_path):
     process = start(manager, tmp_path, NOZZLED_API_KEY=TOKEN, WATCHDOG_USEC="2000000")  # a beat each half second
-    manager.until_said("READY=1")
-    manager.until_said("STATUS=Operational")
+    manager.wait_for("READY=1")
+    manager.wait_for("STATUS=Operational")
     process.send_signal(signal.SIGHUP)
-    manager.said.clear()
-    manager.until_said("READY=1")
-    assert [line.partition("=")[0] for line in manager.said if line[0] in "RM"][:2] == [
+    manager.messages.clear()
+    manager.wait_for("READY=1")
+    assert [line.partition("=")[0] for line in manager.messages if line[0] in "RM"][:2] == [
         "RELOADING",
         "MONOTONIC_USEC",
     ]
     process.send_signal(signal.SIGTERM)
-    manager.until_said("STOPPING=1")
+    manager.wait_for("STOPPING=1")
     assert process.wait(PATIENCE) == 0, manager.output()
 
 
 def test_a_watchdog_is_fed(manager, tmp_path):
     process = start(manager, tmp_path, WATCHDOG_USEC="400000")
-    until(lambda: manager.heard("READY=1") and manager.said.count("WATCHDOG=1") >= 5, "the watchdog to be fed")
+    until(
+        lambda: manager.has_received("READY=1") and manager.messages.count("WATCHDOG=1") >= 5, "the watchdog to be fed"
+    )
     process.send_signal(signal.SIGSTOP)
-    manager.hear()
-    manager.said.clear()
-    manager.hear()
+    manager.sync()
+    manager.messages.clear()
+    manager.sync()
     process.send_signal(signal.SIGCONT)
-    manager.until_said("WATCHDOG=1")
+    manager.wait_for("WATCHDOG=1")
 
 
 def test_requests_wait_in_the_socket_while_no_daemon_runs(manager, tmp_path, listening):
@@ -113,7 +115,7 @@ def test_the_key_may_come_from_the_service_manager(manager, tmp_path, listening)
 
 def test_an_abort_shows_what_each_thread_was_about(manager, tmp_path):
     process = start(manager, tmp_path, NOZZLED_API_KEY=TOKEN)
-    manager.until_said("READY=1")
+    manager.wait_for("READY=1")
     process.send_signal(signal.SIGABRT)
     assert process.wait(PATIENCE) == -signal.SIGABRT
     assert "Fatal Python error: Aborted" in manager.output()
@@ -133,7 +135,7 @@ def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_pa
         def until_further(process):
             there = len(printer.accepted())
             until(lambda: len(printer.accepted()) > there + 100, f"the print to go on: {manager.output()[-3000:]}")
-            manager.hear()
+            manager.sync()
             assert process.poll() is None
 
         process = run()
@@ -149,7 +151,7 @@ def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_pa
         assert process.wait(PATIENCE) == 0, manager.output()
         run()
         until(lambda: get(listening, "/api/job")[1]["state"] == "Operational", "the print's end", LIFETIME)
-        arrived = [command for command in printer.accepted() if command.split()[0] not in OF_THE_HOST]
+        arrived = [command for command in printer.accepted() if command.split()[0] not in HOST_COMMANDS]
         assert arrived == commands_of(part)
     finally:
         house.close()

@@ -4,7 +4,6 @@ What is counted here is written down in `docs/link.md`.
 """
 
 import random
-from collections import Counter
 from functools import partial
 
 import pytest
@@ -15,9 +14,9 @@ from gcode.dialect import MARLIN, UNKNOWN, Dialect
 from gcode.errors import PrinterSilent
 from gcode.link import HostLink
 from gcode.outgoing import Ticket, job_line
-from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
+from support.bad_line import BYTE_TIME, FAULTS, BadLine, moves
 from support.marlin import MarlinModel, valid
-from support.walks import arrived_once, counted
+from support.walks import any_rates, check_arrived_once, count_nightly, count_walks, feed
 
 # a seed rather than each draw from hypothesis: a print makes thousands of them
 SEEDS = st.integers(0, 2**32).map(random.Random)
@@ -36,23 +35,17 @@ def check(
     for wrong in line.wrong:
         assert line.model.lost, "one altered byte is always found"
         assert valid(wrong), "an overrun loses many bytes, and a checksum of one byte lets some of that pass"
-    arrived_once(line, file, b"G1 ")
+    check_arrived_once(line, file, b"G1 ")
     return line
 
 
 def mixture(chances: random.Random, lines: int = 60) -> BadLine:
     """Print with whatever faults, uses, firmware and window chance gives."""
-    rates = {fault: chances.choice((0.0, 0.01, 0.1)) for fault in FAULTS}
-    rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+    rates = any_rates(chances)
     return check(
         Dialect("any", window_lines=chances.randint(1, 4)), rates, chances, lines=lines,
         advanced_ok=chances.random() < 0.5, silent_repeats=chances.random() < 0.5, rx_size=chances.choice((64, 128)),
     )  # fmt: skip
-
-
-def many(runs: range) -> Counter[str]:
-    """Run the mixture for each seed and count what happened."""
-    return counted((seed, partial(mixture, random.Random(seed))) for seed in runs)
 
 
 # -- one fault at a time -------------------------------------------------------------------------------------
@@ -84,20 +77,17 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
 
 
 def test_thousands_of_lines_through_any_mixture(record_property):
-    found = many(range(80))
-    record_property("counted", dict(found))
-    assert found["lines accepted"] > 6_000
-    assert found["through"] > 75, "failing by name is the exception"
+    totals = count_walks((seed, partial(mixture, random.Random(seed))) for seed in range(80))
+    record_property("counted", dict(totals))
+    assert totals["lines accepted"] > 6_000
+    assert totals["through"] > 75, "failing by name is the exception"
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
 def test_a_million_lines_through_any_mixture(part: int, record_property):
-    found = many(range(1000 * (part + 1), 1000 * (part + 1) + 800))
-    record_property("counted", dict(found))
-    print(dict(found))  # noqa: T201 - the nightly summary shows it
-    assert found["lines accepted"] > 50_000, "twenty parts are a million"
-    assert found["through"] > 780
+    totals = count_nightly(part, mixture, record_property)
+    assert totals["through"] > 780
 
 
 # -- tails ---------------------------------------------------------------------------------------------------
@@ -149,8 +139,7 @@ def test_a_lost_echo_is_asked_for_again():
 
 def test_an_echo_that_was_lost_leaves_the_window_as_it_was():
     link = HostLink(UNKNOWN)
-    lines = iter([job_line(at, b"G1 X%d" % at) for at in range(9)])
-    link.feed(lambda: next(lines, None))
+    feed(link, [b"G1 X%d" % at for at in range(9)])
     link.data_to_send(0.0)
     link.tick(30.0)
     link.data_to_send(30.0)
@@ -177,8 +166,7 @@ def test_commands_of_users_come_between_the_lines_at_once():
 
 def test_nothing_but_urgent_commands_goes_behind_a_question():
     link = HostLink(MARLIN)
-    lines = iter([job_line(0, b"G1 X1")])
-    link.feed(lambda: next(lines, None))
+    feed(link, [b"G1 X1"])
     link.data_to_send(0.0)
     link.tick(30.0)
     link.send(Ticket(b"M117 later"))

@@ -13,10 +13,10 @@ from gcode.errors import PrinterReset, RemoteProtocolError
 from gcode.flight import FILLERS, HISTORY, MAX_WIRE_NUMBER, RENUMBER_ABOVE, START_NUMBER
 from gcode.framing import frame
 from gcode.link import HostLink
-from gcode.outgoing import Ticket, job_line
-from support.bad_line import BYTE_TIME, FAULTS, USES, BadLine, moves
+from gcode.outgoing import Ticket
+from support.bad_line import BYTE_TIME, BadLine, moves
 from support.marlin import MarlinModel
-from support.walks import Hosts, Ring
+from support.walks import FakeLogbook, Hosts, any_rates, feed
 
 FIRST = MAX_WIRE_NUMBER - 20
 ASK = b"N99999999 M105"
@@ -37,8 +37,8 @@ def wire(link, now=0.0):
     return [tuple(line[1:].rpartition(b"*")[0].split(b" ", 1)) for line in link.data_to_send(now).splitlines() if line]
 
 
-def answered(link):
-    """Answer the question: everything has arrived."""
+def answer_probe(link):
+    """Answer the probe: all lines have arrived."""
     link.receive(b"Resend: %d\nok\n" % link.next_on_wire, 0.1)
     return wire(link, 0.1)
 
@@ -48,12 +48,12 @@ def begun_anew(spoken=MARLIN):
     link = link_at(MAX_WIRE_NUMBER - 1, spoken)
     feed(link, [b"G1 X%d" % n for n in range(99)])
     wire(link)
-    while not (said := wire(link, 0.1)):
+    while not (lines := wire(link, 0.1)):
         link.receive(b"ok\n", 0.1)
-    assert said == [(b"99999999", b"M105")]
+    assert lines == [(b"99999999", b"M105")]
     assert wire(link, 0.1) == []
-    said = answered(link)
-    assert said == [(b"1000", b"M110 N1000")]
+    lines = answer_probe(link)
+    assert lines == [(b"1000", b"M110 N1000")]
     return link
 
 
@@ -64,14 +64,14 @@ def test_every_firmware_can_count_further_than_numbers_go():
 
 
 def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
-    link = begun_anew()
-    said = []
+    link = link_after_m110()
+    lines = []
     for _ in range(FILLERS + 1):
         link.receive(b"ok\n", 0.2)
-        said.append(wire(link, 0.2))
-    assert said[: FILLERS - 1] == [[(b"100%d" % n, b"M105")] for n in (1, 2, 3)], "one at a time"
-    assert said[FILLERS - 1] == [(b"1004", b"M105"), *((b"100%d" % n, b"G1 X%d" % (n - 1)) for n in (5, 6, 7))]
-    assert [number for number, _ in said[FILLERS]] == [b"1008"]
+        lines.append(wire(link, 0.2))
+    assert lines[: FILLERS - 1] == [[(b"100%d" % n, b"M105")] for n in (1, 2, 3)], "one at a time"
+    assert lines[FILLERS - 1] == [(b"1004", b"M105"), *((b"100%d" % n, b"G1 X%d" % (n - 1)) for n in (5, 6, 7))]
+    assert [number for number, _ in lines[FILLERS]] == [b"1008"]
 
 
 @pytest.mark.parametrize("spoken", [MARLIN, SMOOTHIE])
@@ -79,7 +79,7 @@ def test_a_job_begins_with_small_numbers(spoken):
     link = link_at(RENUMBER_ABOVE + 5, spoken)
     feed(link, [b"G1 X1"], keep_place=False)
     assert wire(link) == [(b"99999999", b"M105")]
-    assert answered(link) == [(b"1000", b"M110 N1000")]
+    assert answer_probe(link) == [(b"1000", b"M110 N1000")]
 
 
 def test_one_that_has_sent_few_lines_counts_on():
@@ -92,7 +92,7 @@ def test_an_idle_printer_that_is_asked_for_years_is_told_too():
     link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     assert wire(link) == [(b"99999999", b"M105")]
-    assert answered(link) == [(b"1000", b"M110 N1000")]
+    assert answer_probe(link) == [(b"1000", b"M110 N1000")]
 
 
 def test_a_line_that_is_missing_is_sent_before_they_begin_anew():
@@ -122,7 +122,7 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
     feed(link, [b"G1 X%d" % n for n in range(9)])
     said = wire(link)
     while not link.idle:
-        number = said[-1][0]
+        number = lines[-1][0]
         link.receive(b"ok %s\n" % number, 0.1)
         said += wire(link, 0.1)
     assert [command for _, command in said] == [b"G1 X%d" % n for n in range(9)]
@@ -147,7 +147,7 @@ def test_the_command_itself_was_damaged():
 
 
 def test_its_ok_was_lost():
-    link = begun_anew()
+    link = link_after_m110()
     link.tick(200.0)
     assert wire(link, 200.0) == [(b"99999999", b"M105")]
     link.receive(b"Error:Line Number\nResend: 1001\nok\n", 200.1)
@@ -157,7 +157,7 @@ def test_its_ok_was_lost():
 
 def test_another_number_was_understood():
     """Smoothieware looks at no checksum of M110."""
-    link = begun_anew(SMOOTHIE)
+    link = link_after_m110(SMOOTHIE)
     link.receive(b"ok\n", 0.2)
     assert wire(link, 0.2) == [(b"1001", b"M105")]
     link.receive(b"rs N1009\n", 0.3)
@@ -166,7 +166,7 @@ def test_another_number_was_understood():
 
 
 def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_that_counts_anew():
-    link = begun_anew()
+    link = link_after_m110()
     for at in (0.2, 0.6):
         link.receive(b"Resend: 1\nok\n", at)
         link.tick(at + 0.3)
@@ -179,8 +179,7 @@ def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_that_counts_anew(
 
 @given(chances=st.integers(0, 2**32).map(random.Random))
 def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(chances):
-    rates = {fault: chances.choice((0.0, 0.02, 0.1)) for fault in FAULTS}
-    rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+    rates = any_rates(chances, (0.0, 0.02, 0.1))
     link = link_at(FIRST, Dialect("any", window_lines=chances.randint(1, 4)))
     link._wire.byte_time = BYTE_TIME
     model = MarlinModel(advanced_ok=chances.random() < 0.5, silent_repeats=chances.random() < 0.5)
@@ -227,7 +226,7 @@ def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
     link.data_to_send(0.0)
     link.receive(b"ok\n" * 4, 0.0)
     link.data_to_send(0.0)
-    answered(link)
+    answer_probe(link)
     while link._flight.lines:
         link.receive(b"ok\n", 0.0)
         link.data_to_send(0.0)

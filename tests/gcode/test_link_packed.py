@@ -4,7 +4,6 @@ What is counted here is written down in `docs/dense-wire.md`.
 """
 
 import random
-from functools import partial
 
 import pytest
 from hypothesis import given
@@ -20,7 +19,7 @@ from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_state, text_on_wi
 from support.bad_line import BYTE_TIME, FAULTS, USES, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
-from support.walks import Hosts, Ring, arrived_once, counted
+from support.walks import FakeLogbook, Hosts, any_rates, check_arrived_once, count_nightly, feed
 
 SEEDS = st.integers(0, 2**32).map(random.Random)
 
@@ -35,13 +34,12 @@ def check(
             patched.setattr(Packer, "give_up", lambda _packer, _why: None)
         line.print(file)
     assert all(map(valid, line.wrong))
-    arrived_once(line, file, b"G1X")
+    check_arrived_once(line, file, b"G1X")
     return line
 
 
 def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
-    rates = {fault: chances.choice((0.0, 0.01, 0.1)) for fault in FAULTS}
-    rates |= {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+    rates = any_rates(chances)
     dialect = Dialect("any", window_lines=chances.randint(1, 4), compact="")
     return check(
         dialect, rates, chances, lines=lines, advanced_ok=chances.random() < 0.5,
@@ -71,12 +69,8 @@ def test_a_good_line_stays_packed():
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
 def test_a_million_lines_through_any_mixture(part, record_property):
-    seeds = range(1000 * (part + 1), 1000 * (part + 1) + 800)
-    found = counted((seed, partial(mixture, random.Random(seed))) for seed in seeds)
-    record_property("counted", dict(found))
-    print(dict(found))  # noqa: T201 - the nightly summary shows it
-    assert found["lines accepted"] > 50_000, "twenty parts are a million"
-    assert found["through"] > 760
+    totals = count_nightly(part, mixture, record_property)
+    assert totals["through"] > 760
 
 
 # -- what is the decoder's own -------------------------------------------------------------------------------
@@ -106,7 +100,7 @@ def test_a_board_that_was_reset_unheard_fails_by_name(seed):
 )  # fmt: skip
 def test_whoever_comes_next_goes_on_whatever_the_decoder_was_in_the_middle_of(kills, late, usb, prusa):
     """Killed in the middle of what it writes; the next one goes on plain, or packed once more."""
-    model, ring = PackedMarlin(usb=usb, prusa=prusa), Ring()
+    model, ring = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
     model.receive(BEGIN)
     model.out.clear()
 
@@ -128,9 +122,7 @@ def test_whoever_comes_next_goes_on_whatever_the_decoder_was_in_the_middle_of(ki
 def fed(*commands, dialect=MARLIN):
     link = HostLink(dialect)
     link.pack()
-    source = iter(map(job_line, range(len(commands)), commands))
-    link.feed(lambda: next(source, None))
-    return link
+    return feed(link, commands)
 
 
 def test_the_window_counts_what_the_receive_buffer_holds():

@@ -1,6 +1,5 @@
 import asyncio
 import re
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -22,7 +21,7 @@ from hal.session_file import EVENT, HOST, PRINTER
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
-from support.fake_transport import FakeTransport
+from support.fake_transport import FakeTransport, connected
 
 C = ConnectionState
 
@@ -64,19 +63,6 @@ def answers(name="Marlin", *caps):
 
 def mute_after_handshake(line):
     return answers()(line) if b"M110" in line or b"M115" in line else b""
-
-
-@asynccontextmanager
-async def connected(transport, **settings):
-    printer = LinePrinter(transport, LinkSettings(**settings))
-    printer.events = []
-    printer.subscribe(printer.events.append)
-    await printer.open()
-    await asyncio.sleep(0.1)  # the first temperature report
-    try:
-        yield printer
-    finally:
-        await printer.close()
 
 
 def simulated(oracle=None, **options):

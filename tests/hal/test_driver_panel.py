@@ -1,7 +1,6 @@
 """What the printer does by itself, as the driver sees it: prints from its own SD card, prompts, its name, targets."""
 
 import asyncio
-from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
@@ -14,7 +13,7 @@ from hal.rerun import rerun
 from hal.simulated.firmware import Firmware, FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
-from support.fake_transport import FakeTransport
+from support.fake_transport import FakeTransport, connected
 from support.recordings import Recording
 
 
@@ -57,19 +56,6 @@ class Scripted:
 
     def close(self):
         self.say = lambda _data: None
-
-
-@asynccontextmanager
-async def connected(transport, **settings):
-    printer = LinePrinter(transport, LinkSettings(**settings))
-    printer.events = []
-    printer.subscribe(printer.events.append)
-    await printer.open()
-    await asyncio.sleep(0.1)
-    try:
-        yield printer
-    finally:
-        await printer.close()
 
 
 def changes(printer):

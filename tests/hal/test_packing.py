@@ -6,7 +6,6 @@ import re
 import pytest
 
 from gcode.meatpack import pack
-from gcode.outgoing import job_line
 from gcode.packing import BEGIN, RESET
 from hal.driver import LinePrinter, LinkSettings
 from hal.logbook import Logbook
@@ -17,6 +16,7 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.memory import SimulatedTransport
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
+from support.recordings import JobSource
 
 UNPACK = sorted(name for name, config in FIRMWARES.items() if config.meatpack)
 MOVES = [b"G1X%d.25Y.5F%d" % (n, 3000 + n) for n in range(40)]
@@ -38,19 +38,11 @@ class WireTap(SimulatedTransport):
         return [each.command.encode() for each in self.oracle.commands if each.command.startswith("G1")]
 
 
-class Lines:
-    def __init__(self, commands):
-        self._lines = (job_line(n, command) for n, command in enumerate(commands))
-
-    def next_line(self):
-        return next(self._lines, None)
-
-
 async def printed(transport, logbook=None, **settings):
     printer = LinePrinter(transport, LinkSettings(**settings), logbook)
     await printer.open()
     await asyncio.sleep(1)
-    printer.feed(Lines(MOVES))
+    printer.feed(JobSource(MOVES))
     await printer.drained()
     return printer
 

@@ -10,7 +10,7 @@ from hal.errors import AddressError, PortLost, RecordingError, ReplayDiffers
 from hal.registry import create
 from hal.replay import ReplayTransport
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, SessionEncoder, SessionHeader
-from support.recordings import TRANSCRIPTS, Lines, Recording, transcript
+from support.recordings import TRANSCRIPTS, JobSource, Recording, transcript
 
 HEADER = SessionHeader("2026-11-22T12:00:00+00:00", "sim", 250000)
 
@@ -209,7 +209,7 @@ async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
     printer = create(address)
     assert isinstance(printer, LinePrinter)
     await printer.open()
-    printer.feed(Lines([b"G28", b"G1 X10 F600"]))
+    printer.feed(JobSource([b"G28", b"G1 X10 F600"]))
     await printer.drained()
     assert printer.address == address
     assert printer.identity.name.startswith("Marlin")
@@ -221,7 +221,7 @@ async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
 async def test_another_job_than_the_recorded_one_loses_the_line(tmp_path):
     printer = create(f"replay:{await recorded_file(tmp_path)}")
     await printer.open()
-    printer.feed(Lines([b"G28", b"G1 X11 F600"]))
+    printer.feed(JobSource([b"G28", b"G1 X11 F600"]))
     with pytest.raises(ReplayDiffers, match=r"G1 X10 F600.*G1 X11 F600"):
         await printer.drained()
     await printer.close()

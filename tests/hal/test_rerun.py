@@ -17,7 +17,7 @@ from hal.session_file import HOST, Record
 from hal.simulated import clock, personalities
 from hal.simulated.firmware import FirmwareConfig
 from hal.simulated.memory import SimulatedTransport
-from support.recordings import Lines, Recording
+from support.recordings import JobSource, Recording
 
 MOVES = [b"G28", b"M106 S128", *(b"G1 X%d Y%d F6000" % (n % 90, n % 70) for n in range(120)), b"M107", b"G1 X1"]
 
@@ -71,7 +71,7 @@ async def a_day(recording):
     await recording.print(MOVES)
     await asyncio.sleep(9.1)
     printer = recording.printer
-    printer.feed(Lines(MOVES[2:]))
+    printer.feed(JobSource(MOVES[2:]))
     await asyncio.sleep(2)
     await printer.send("M118 half-way")
     printer.feed(None)
@@ -106,7 +106,7 @@ async def test_what_makes_a_printer_safe_goes_beyond_a_full_window_again(tmp_pat
     moves = [move + b"0" * (length - len(move)) for move in moves]
     async with Recording(tmp_path) as recording:
         printer = recording.printer
-        printer.feed(Lines([b"G28", *moves]))
+        printer.feed(JobSource([b"G28", *moves]))
         await asyncio.sleep(60)
         offs = asyncio.gather(*(printer.send(each, urgent=True) for each in ("M104 S0", "M140 S0", "M107")))
         await asyncio.sleep(1)
@@ -157,7 +157,7 @@ async def test_a_connection_that_failed_fails_again_without_a_difference(tmp_pat
 async def test_an_emergency_stop_is_made_again(tmp_path, config):
     async with Recording(tmp_path, config) as recording:
         await asyncio.sleep(3)
-        recording.printer.feed(Lines(MOVES))
+        recording.printer.feed(JobSource(MOVES))
         await asyncio.sleep(9)
         recording.printer.emergency_stop()
         await asyncio.sleep(5)
@@ -171,7 +171,7 @@ async def test_an_emergency_stop_is_made_again(tmp_path, config):
 
 async def test_a_lost_port_is_no_difference(tmp_path):
     async with Recording(tmp_path) as recording:
-        recording.printer.feed(Lines(MOVES))
+        recording.printer.feed(JobSource(MOVES))
         await asyncio.sleep(9)
         recording.simulated.unplug()
         await asyncio.sleep(1)

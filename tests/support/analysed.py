@@ -1,4 +1,4 @@
-"""Whole files through the analysis, and the sliced files that tests share."""
+"""The analysis of whole files, and the sliced files that tests share."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ from gcode.planner import MotionLimits
 
 ROOT = Path(__file__).parents[2]
 
-# The slicer's own estimate of each, in s: it takes motion only.
+# the slicer's own estimates, in s, of motion only
 SLICED = {"cube20": 19 * 60 + 11, "knob": 11 * 60 + 42, "vase": 40 * 60 + 16}
 
 
@@ -24,13 +24,13 @@ def sliced(name: str) -> bytes:
 
 def limits_of(data: bytes) -> MotionLimits:
     """Return the limits that the slicer of this file assumed."""
-    found = settings.limits_from_tail(data[-settings.TAIL :], MotionLimits())
-    assert found is not None
-    return found
+    limits = settings.limits_from_tail(data[-settings.TAIL :], MotionLimits())
+    assert limits is not None
+    return limits
 
 
 def analyse(data: bytes | str, machine: Machine | None = None, cuts: tuple[int, ...] = ()) -> Analysis:
-    """Return what is known of a file, read in pieces that end at `cuts`."""
+    """Return the analysis of a file, read in pieces that end at `cuts`."""
     if isinstance(data, str):
         data = data.encode()
     analyser = Analyser(machine or Machine())

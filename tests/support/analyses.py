@@ -1,4 +1,4 @@
-"""The API with analyses, made at once in the test instead of by a process."""
+"""The API with analyses that run in the test, not in a process."""
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ SIZED = {"width_mm": 200.0, "depth_mm": 200.0, "height_mm": 200.0}
 
 
 class AtOnce:
-    """Stands in for the worker process; counts, and fails as often as it is told to."""
+    """Replaces the worker process: records the files; the first `failures` runs fail."""
 
     def __init__(self, failures: int = 0, profile: ProfileConfig | None = None) -> None:
         self.failures = failures
@@ -41,10 +41,10 @@ class AtOnce:
             raise AnalysisFailed("killed")
         try:
             printer = machine(self.profile, order.settings, order.firmware)
-            found, toolpath = draw(order.path, order.toolpath, printer)
+            analysis, toolpath = draw(order.path, order.toolpath, printer)
         except NozzledError as error:
             return {"error": str(error)}
-        return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails), "toolpath": toolpath}
+        return {"analysis": analysis.as_json(), "pictures": in_all_sizes(analysis.thumbnails), "toolpath": toolpath}
 
 
 @asynccontextmanager
@@ -63,10 +63,10 @@ async def upload(client, content=GOOD, name="a.gcode", **fields):
 
 
 async def known(client, path="a.gcode"):
-    """What is told of a file once it has been analysed."""
+    """Wait until a file has been analysed; return it as clients see it."""
     for _ in range(50):
         answer = (await client.get(f"/api/files/local/{path}?layers=1")).json
         if "gcodeAnalysis" in answer:
             return answer
         await client.settle(0.1)
-    raise AssertionError("it was never analysed")
+    raise AssertionError("the file was never analysed")

@@ -1,4 +1,4 @@
-"""What axe-core has to say of a page, and whether something of it is cut off."""
+"""Accessibility of a page: violations that axe-core finds, and content that is too wide."""
 
 AXE = """async () => {
     const {violations} = await axe.run(document, {resultTypes: ["violations"], preload: false});
@@ -6,7 +6,7 @@ AXE = """async () => {
 }"""
 
 
-def found_in(there):
-    """Return what is wrong with what a tab shows; axe has been evaluated in it before."""
-    wide = there.page.evaluate("document.documentElement.scrollWidth")  # innerWidth grows with it on a phone
-    return there.page.evaluate(AXE) + ([f"{wide} px wide"] if wide > there.page.viewport_size["width"] else [])
+def found_in(tab):
+    """Return the violations in a tab, into which axe has been loaded."""
+    width = tab.page.evaluate("document.documentElement.scrollWidth")  # on a phone innerWidth grows with it
+    return tab.page.evaluate(AXE) + ([f"{width} px wide"] if width > tab.page.viewport_size["width"] else [])

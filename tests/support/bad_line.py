@@ -1,8 +1,8 @@
-"""BadLine: a HostLink and a MarlinModel at the two ends of a line that takes time and damages what it carries.
+"""BadLine: a HostLink and a MarlinModel at the two ends of a slow line that damages what it carries.
 
-Bytes arrive one after the other, at 115200 baud, so an error's flush may fall into the middle of a line; the printer
-reads, executes and is slow by chance; replies come late and in pieces, but never out of order. All chances come from
-one seeded generator, so a run that fails is told by its seed.
+Bytes arrive one after the other, at 115200 baud, so the flush of an error may fall into the middle of a line; the
+printer reads, executes and is slow at random; replies come late and in pieces, but never out of order. All random
+numbers come from one seeded generator: the seed reproduces a run.
 """
 
 import random
@@ -17,7 +17,7 @@ FRAME_FAULTS = ("flip", "drop", "double", "delay")
 REPLY_FAULTS = ("lose reply", "double reply", "delay reply")
 FAULTS = (*FRAME_FAULTS, *REPLY_FAULTS, "slow printer")
 USES = ("command", "urgent", "hold", "report", "busy")
-"""What is no fault, but comes between the lines of a job; rates per step."""
+"""What comes between the lines of a job without being a fault; as rates per step."""
 
 BYTE_TIME = 10 / 115200
 _STEP = 0.002
@@ -47,20 +47,30 @@ def moves(count: int, chances: random.Random) -> list[bytes]:
 
 
 class BadLine:
+    """Both ends, and the line between them.
+
+    Args:
+        link: the host's end.
+        model: the firmware's end.
+        rates: probabilities of faults and uses, per line, reply or step.
+        chances: the random numbers.
+        damage: what a flip does to a line.
+    """
+
     def __init__(
         self, link: HostLink, model: MarlinModel, rates: dict[str, float], chances: random.Random,
         damage: Damage = altered,
     ) -> None:  # fmt: skip
         self.link = link
         self.model = model
-        self.commands: list[Ticket] = []  # of users, in the order in which they were given
+        self.commands: list[Ticket] = []  # of users, in order
         self.sent: dict[int, bytes] = {}  # number → command, as the link first framed it
-        self.left_out: list[bytes] = []  # texts that were refused again and again
+        self.left_out: list[bytes] = []  # texts that were refused repeatedly
         self.damaged = 0
         self.now = 0.0
         self._rates = rates
         self._chances = chances
-        self._damage_bytes = damage  # what a flip does to a line
+        self._damage_bytes = damage
         self._wire: deque[tuple[float, bytes]] = deque()  # (earliest start, bytes), towards the printer
         self._wire_free = 0.0
         self._replies: deque[tuple[float, bytes]] = deque()  # (due, bytes), towards the host
@@ -70,16 +80,16 @@ class BadLine:
         self._most_commands = 0
 
     def print(self, lines: list[bytes]) -> None:
-        """Run both ends until the file is through or the link gives up.
+        """Run both ends until the file has been sent or the link has failed.
 
-        As after every real file, M400 comes last, and then whatever a host says by itself (scripts, polls): an ok
-        too many may have hidden the loss of the last lines, and only a line behind them brings it to light.
+        As after every real file, M400 comes last, and then what a host sends of its own accord: an ok too many may
+        have hidden the loss of the last lines, and only a line behind them reveals it.
         """
         source, closing = (
             iter(map(job_line, range(len(lines)), lines)),
             deque((Ticket(b"M400"), Ticket(b"M84"), Ticket(b"M105"))),
         )
-        self._most_commands = len(lines)  # more would be a crowd that keeps the job from its turn
+        self._most_commands = len(lines)  # more would keep the job waiting
         self.link.feed(lambda: next(source, None))
         for _ in range(_STEPS_PER_LINE * len(lines) + 10_000):
             self._step()
@@ -89,7 +99,7 @@ class BadLine:
             if through:
                 self._most_commands = 0
                 self.link.send(closing.popleft())
-        raise AssertionError("neither through nor given up: a livelock")
+        raise AssertionError("a livelock: neither sent nor failed")
 
     @property
     def _quiet(self) -> bool:
@@ -109,7 +119,7 @@ class BadLine:
         self._listen()
         self.link.tick(self.now)
         if self._quiet and not self._held_until and (deadline := self.link.deadline) is not None:
-            if self._rates.get("report"):  # what comes by itself goes on meanwhile, and is no answer
+            if self._rates.get("report"):  # automatic reports go on, and are no answer
                 self.link.receive(b" T:200.00 /200.00 B:60.00 /60.00 @:64 B@:20\n", self.now)
             self.now = max(self.now, deadline)
             self.link.tick(self.now)
@@ -123,10 +133,10 @@ class BadLine:
     @property
     def wrong(self) -> list[bytes]:
         """The lines that the printer has accepted by number, although another command was sent under it."""
-        taken = zip(self.model.numbers, self.model.accepted, self.model.lines, strict=True)
-        return [line for number, command, line in taken if number is not None and self.sent[number] != command]
+        accepted = zip(self.model.numbers, self.model.accepted, self.model.lines, strict=True)
+        return [line for number, command, line in accepted if number is not None and self.sent[number] != command]
 
-    # -- what people do meanwhile ----------------------------------------------------------------------------
+    # -- users -----------------------------------------------------------------------------------------------
 
     def _use(self) -> None:
         if self._held_until and self.now > self._held_until:
@@ -157,7 +167,7 @@ class BadLine:
             number, _, command = line[1:].rpartition(b"*")[0].partition(b" ")
             before = self.sent.get(int(number), b"")
             if command == b"M105" and before.startswith((b"M117 ", b"M118 ")):
-                self.left_out.append(self.sent.pop(int(number)))  # a text that chance has damaged thrice
+                self.left_out.append(self.sent.pop(int(number)))  # a text that was damaged three times
             assert self.sent.setdefault(int(number), command) == command, "a number means one command, always"
 
     def _damage(self, line: bytes) -> Iterable[bytes]:
@@ -202,15 +212,15 @@ class BadLine:
     # -- towards the host ------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        said, self.model.out = bytes(self.model.out), bytearray()
-        for line in said.splitlines(keepends=True):
+        replies, self.model.out = bytes(self.model.out), bytearray()
+        for line in replies.splitlines(keepends=True):
             self._carry_reply(line)
-        heard = b""
+        arrived = b""
         while self._replies and self._replies[0][0] <= self.now:
-            heard += self._replies.popleft()[1]
-        if heard:
-            at = self._chances.randrange(len(heard) + 1)
-            for piece in (heard[:at], heard[at:]):  # what is read from a line knows no line ends
+            arrived += self._replies.popleft()[1]
+        if arrived:
+            at = self._chances.randrange(len(arrived) + 1)
+            for piece in (arrived[:at], arrived[at:]):  # reads do not end at line ends
                 if piece:
                     self.link.receive(piece, self.now)
                     self._send(self.link.data_to_send(self.now))

@@ -1,4 +1,4 @@
-"""Binary G-code of our own making, by the specification of libbgcode."""
+"""Writes binary G-code, by the specification of libbgcode."""
 
 import struct
 import zlib
@@ -11,16 +11,16 @@ _WINDOWS = {HEATSHRINK_11: (11, 4), HEATSHRINK_12: (12, 4)}
 
 
 def heatshrink(data: bytes, window: int, lookahead: int) -> bytes:
-    """Compress: the longest piece that came before, else a byte as it is."""
+    """Compress: refer to the longest earlier piece, else emit the byte."""
     bits = []
     at = 0
-    most, back = 1 << lookahead, 1 << window
+    longest, reach = 1 << lookahead, 1 << window
     while at < len(data):
         length, where = 0, -1
-        for wanted in range(min(most, len(data) - at), 1, -1):
-            where = data.rfind(data[at : at + wanted], max(0, at - back), at + wanted - 1)
+        for size in range(min(longest, len(data) - at), 1, -1):
+            where = data.rfind(data[at : at + size], max(0, at - reach), at + size - 1)
             if where >= 0:
-                length = wanted
+                length = size
                 break
         if length:
             bits.append(f"0{at - where - 1:0{window}b}{length - 1:0{lookahead}b}")
@@ -78,7 +78,7 @@ def head(*, checked: bool = True, version: int = 1) -> bytes:
 
 
 def whole(text: bytes, pictures: bytes = b"", compression: int = DEFLATE, encoding: int = 2, *, checked: bool = True):
-    """Return a file such as PrusaSlicer makes it."""
+    """Return a file as PrusaSlicer writes it."""
     lines = text.splitlines(keepends=True)
     parts = [b"".join(lines[at : at + 100]) for at in range(0, len(lines), 100)]
     printed = {"filament used [g]": "4.50", "estimated printing time (normal mode)": "1h 2m 3s"}

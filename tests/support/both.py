@@ -1,4 +1,4 @@
-"""Core and front in one process, for tests: the bridge between them is in memory."""
+"""Core and front in one process, with the bridge between them in memory."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from daemon.app import House
 
 
 class Service:
-    """Reaches the parts of both: the core's own connection, job, guard and record, and what the front has besides."""
+    """Gives access to the attributes of the core, and to those of the front that the core does not have."""
 
     def __init__(self, house: House):
         self.house = house

@@ -1,4 +1,4 @@
-"""Both ends of the bridge on lines in memory, so that they run on the virtual clock; and a core that is made up."""
+"""Both ends of the bridge on lines in memory and on the virtual clock, with a fake core or a fake front."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from daemon.bridge.words import JobState
 
 
 class Line(asyncio.Transport):
-    """One end of a line, with the buffer of what it has written and the other end has not read."""
+    """One end of a line, with a buffer of the bytes that the other end has not read yet."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         super().__init__()
         self.protocol = protocol
         self.other: Line
         self.written = bytearray()
-        self.most = 0  # bytes that were unread at any time
+        self.max_unread = 0  # the largest buffer so far, in bytes
         self.reading = True
         self.closing = False
         self.paused = False
@@ -39,7 +39,7 @@ class Line(asyncio.Transport):
         if self.closing:
             return
         self.written += data
-        self.most = max(self.most, len(self.written))
+        self.max_unread = max(self.max_unread, len(self.written))
         if len(self.written) > self.high and not self.paused:
             self.paused = True
             self.protocol.pause_writing()
@@ -71,8 +71,8 @@ class Line(asyncio.Transport):
     close = abort
 
 
-def joined(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[Line, Line]:
-    """Return the ends of a line between two protocols, both of which know it."""
+def line_between(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[Line, Line]:
+    """Connect two protocols by a line; return its ends."""
     first, second = Line(one), Line(other)
     first.other, second.other = second, first
     one.connection_made(first)
@@ -80,12 +80,12 @@ def joined(one: asyncio.Protocol, other: asyncio.Protocol) -> tuple[Line, Line]:
     return first, second
 
 
-class Stranger(asyncio.Protocol):
-    """A front that says and hears bytes."""
+class FakeFront(asyncio.Protocol):
+    """A front that sends and receives single messages."""
 
     def __init__(self) -> None:
         self.frames = Frames()
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.lost = False
         self.line: Line
 
@@ -95,7 +95,7 @@ class Stranger(asyncio.Protocol):
     def data_received(self, data):
         self.frames.add(data)
         while (message := self.frames.next()) is not None:
-            self.heard.append(msgspec.msgpack.decode(message))
+            self.received.append(msgspec.msgpack.decode(message))
 
     def connection_lost(self, exc):
         self.lost = True
@@ -103,25 +103,25 @@ class Stranger(asyncio.Protocol):
     def say(self, *messages: Any) -> None:
         self.line.write(b"".join(frame(encode(each)) for each in messages))
 
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        return [each for each in self.heard if each["type"] == kind]
+    def messages(self, kind: str) -> list[dict[str, Any]]:
+        return [each for each in self.received if each["type"] == kind]
 
 
 def question_message(number: int, question: ask.Question) -> QuestionMessage:
     return QuestionMessage(id=number, question=msgspec.Raw(encode(question)))
 
 
-class MadeUpDesk:
-    """A core that answers what it is told to, and counts."""
+class FakeDesk:
+    """A core whose answers are those of a function; records the questions."""
 
     def __init__(self) -> None:
         self.printing = False
         self.state = JobState.COMPLETED
         self.snapshots = 0
-        self.asked: list[ask.Question] = []
+        self.questions: list[ask.Question] = []
         self.listeners: list[Callable[[Any], None]] = []
         self.answers: Callable[[ask.Question], Any] = lambda _: None
-        self.more: dict[str, Any] = {}  # of the snapshot
+        self.snapshot_fields: dict[str, Any] = {}  # beside revision and job state
 
     def subscribe(self, listener):
         self.listeners.append(listener)
@@ -129,10 +129,10 @@ class MadeUpDesk:
 
     def snapshot(self):
         self.snapshots += 1
-        return Snapshot(**{"revision": self.snapshots, "job": JobSummary(state=self.state), **self.more})
+        return Snapshot(**{"revision": self.snapshots, "job": JobSummary(state=self.state), **self.snapshot_fields})
 
     def answer(self, question):
-        self.asked.append(question)
+        self.questions.append(question)
         result = self.answers(question)
         self.tell(None)
         return result

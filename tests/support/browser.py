@@ -1,4 +1,4 @@
-"""A tab with the page in it, with what its reader would do and see; and a service that hangs."""
+"""A browser tab with the page, with methods for what its user does and sees; and a service that hangs."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 class Tab:
-    """The page, with what its reader would do and see; errors that no test has asked for fail it."""
+    """A tab with the page; `errors` has those of its scripts."""
 
     def __init__(self, browser, daemon, **options):
         self.daemon = daemon
@@ -28,17 +28,17 @@ class Tab:
         self.page.on("console", self._on_console)
 
     def weigh(self):
-        """Count what is loaded from now on.
+        """Measure requests from now on.
 
         Returns:
-            a function that gives the bytes of each request, headers included, that began within so many seconds.
+            a function of seconds: the bytes, headers included, of each request that began within that time.
         """
         network = self.context.new_cdp_session(self.page)
         network.send("Network.enable")
-        begun, sizes = {}, {}
+        starts, sizes = {}, {}
 
         def begin(event):
-            begun[event["requestId"]] = event.get("timestamp", 0)
+            starts[event["requestId"]] = event.get("timestamp", 0)
 
         network.on("Network.requestWillBeSent", begin)
         network.on("Network.webSocketCreated", begin)
@@ -46,19 +46,19 @@ class Tab:
             "Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]})
         )
 
-        def found(seconds):
-            end = min(filter(None, begun.values())) + seconds
-            return [sizes.get(each, 0) for each, at in begun.items() if at < end]
+        def sizes_within(seconds):
+            end = min(filter(None, starts.values())) + seconds
+            return [sizes.get(each, 0) for each, at in starts.items() if at < end]
 
-        return found
+        return sizes_within
 
     def _on_console(self, message):
-        # a refused request is an answer, and the page shows it
+        # a refused request is no error: the page shows the refusal
         if message.type == "error" and not message.text.startswith("Failed to load resource"):
             self.errors.append(message.text)
 
     def open(self, view="now"):
-        """Open a view, with the key of the owner."""
+        """Open a view with the owner's key."""
         self.context.add_init_script(f"localStorage.setItem('nozzled.key', {json.dumps(TOKEN)})")
         self.page.goto(f"{self.root}#{view}")
         return self
@@ -70,14 +70,14 @@ class Tab:
         expect(self.page.locator("h1")).to_have_text(word)
 
     def go(self, view):
-        """Go to another view of the page that is open."""
+        """Change the view of the open page."""
         self.page.evaluate("view => { location.hash = view; }", view)
-        known = self.page.locator(f"nav a[href='#{view}']")
-        if known.count():
-            expect(known).to_have_attribute("aria-current", "page")
+        link = self.page.locator(f"nav a[href='#{view}']")
+        if link.count():
+            expect(link).to_have_attribute("aria-current", "page")
 
     def tab_to(self, name):
-        """Press Tab until what has this name has the focus, which has to be seen."""
+        """Press Tab until the control of this name has the focus, which must be visible."""
         wanted = self.page.get_by_role("button", name=name).or_(self.page.get_by_role("link", name=name))
         for _ in range(80):
             self.page.keyboard.press("Tab")
@@ -100,7 +100,7 @@ class Tab:
             self.page.dispatch_event("body", kind, {"dataTransfer": files})
 
     def hold(self, selector, seconds):
-        """Put a finger there for so long."""
+        """Touch an element for some seconds."""
         box = self.page.locator(selector).bounding_box()
         finger = self.context.new_cdp_session(self.page)
         point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
@@ -111,7 +111,7 @@ class Tab:
 
 @contextmanager
 def stopped(daemon):
-    """The core of the service hangs; the front goes on, and must not make believe that all is well."""
+    """Freeze the core during the block, while the front runs on."""
     daemon.signal(signal.SIGSTOP)
     try:
         yield

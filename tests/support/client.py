@@ -1,4 +1,4 @@
-"""The shipped Python client against the service in memory: its requests go straight into the application."""
+"""The shipped Python client, whose requests go straight into the application in memory."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +17,7 @@ URL = "http://printer.local:5000"
 
 
 class InMemory:
-    """An exchange without a socket, that remembers what was sent."""
+    """An exchange without a socket; records its requests."""
 
     def __init__(self, server: Api):
         self.sent: list[Request] = []
@@ -55,6 +55,6 @@ async def listening(
 
 
 def uploaded(service: Service) -> dict[str, bytes]:
-    """Return every file on disk below the uploads, also those that no client sees."""
+    """Return every file below the uploads, those that clients do not see included."""
     root = service.files.root
     return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}

@@ -1,4 +1,4 @@
-"""A server with OctoPrint's API, seen by its clients alone, and brought into the states that a test is about."""
+"""A server with OctoPrint's API, used by HTTP alone, with methods to bring it into a state."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ from support.processes import until
 from support.waiting import PATIENCE
 
 FILE = "conformance.gcode"
-LONG = b"G4 P100\n" * 30_000  # 50 min of nothing; less where the printer is faster than life
+LONG = b"G4 P100\n" * 30_000  # 50 min; less on a printer that is faster than real time
 
 
 class Answer:
@@ -32,10 +32,10 @@ class Server:
         self.octoprint = "nozzled" not in self.get("/api/version").json["text"]
 
     def request(self, method, path, body=None, headers=None, key=True):
-        given = {"X-Api-Key": self._key} if key else {}
+        authentication = {"X-Api-Key": self._key} if key else {}
         connection = http.client.HTTPConnection(self._netloc, timeout=PATIENCE)
         try:
-            connection.request(method, path, body, {**given, **(headers or {})})
+            connection.request(method, path, body, {**authentication, **(headers or {})})
             return Answer(connection.getresponse())
         finally:
             connection.close()

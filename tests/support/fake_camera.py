@@ -1,4 +1,4 @@
-"""A camera's program: pictures by HTTP, in good manners or bad ones. And the pictures."""
+"""A camera server: pictures by HTTP, and the ways in which it can misbehave."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +12,7 @@ STREAM = "/?action=stream"
 
 
 def jpeg(number=0, size=(64, 48)):
-    """Return a picture; each number has another colour."""
+    """Return a picture, in a colour by its number."""
     out = BytesIO()
     Image.new("RGB", size, ((37 * number) % 256, (91 * number) % 256, 128)).save(out, "JPEG", quality=80)
     return out.getvalue()
@@ -20,18 +20,22 @@ def jpeg(number=0, size=(64, 48)):
 
 @dataclass
 class FakeCamera:
-    """`manner` is how it answers: well, late (`wanted`), stall, truncate, error, huge, html, drip, redirect, dumb."""
+    """A camera.
+
+    Attributes:
+        manner: how it answers: well, late (after `wanted`), stall, truncate, error, huge, html, drip, redirect, dumb.
+    """
 
     manner: str = "well"
-    every: float = 0.1  # s between two pictures of the stream
-    lengths: bool = True  # the parts of the stream tell theirs
-    last: int = 10**9  # pictures of the stream, then it ends
+    every: float = 0.1  # s between the pictures of the stream
+    lengths: bool = True  # the parts of the stream have a Content-Length
+    last: int = 10**9  # pictures until the stream ends
     size: tuple[int, int] = (64, 48)
     port: int = 0
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
     open: int = 0
-    taken: int = 0
+    picture_count: int = 0
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -43,7 +47,7 @@ class FakeCamera:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             target = head.split(b" ")[1].decode()
-            self.asked.append(target)
+            self.requests.append(target)
             self.headers.append(head.decode())
             await self._answer(writer, "stream" in target)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -53,8 +57,8 @@ class FakeCamera:
             writer.close()
 
     async def _answer(self, writer, is_stream):
-        picture = jpeg(self.taken, self.size)
-        self.taken += 1
+        picture = jpeg(self.picture_count, self.size)
+        self.picture_count += 1
         if self.manner == "well":
             await (self._stream(writer) if is_stream else self._say(writer, "200 OK", "image/jpeg", picture))
         else:
@@ -88,7 +92,7 @@ class FakeCamera:
         for _ in range(800):  # 50 MB
             writer.write(b"x" * 65536)
             await writer.drain()
-            self.taken += 65536
+            self.picture_count += 65536
 
     async def _drip(self, writer, picture):
         writer.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
@@ -113,19 +117,19 @@ class FakeCamera:
 
 @asynccontextmanager
 async def camera(**how):
-    """Run one on a free port of this machine."""
-    made = FakeCamera(**how)
+    """Run a camera on a free port."""
+    fake = FakeCamera(**how)
     tasks = set()
 
     async def serve(reader, writer):
         tasks.add(asyncio.current_task())
         with suppress(asyncio.CancelledError):
-            await made.serve(reader, writer)
+            await fake.serve(reader, writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
+    fake.port = server.sockets[0].getsockname()[1]
     try:
-        yield made
+        yield fake
     finally:
         server.close()
         for task in tasks:

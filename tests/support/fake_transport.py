@@ -1,12 +1,15 @@
-"""A transport that a test is the other end of."""
+"""A transport for tests of the driver, without a firmware."""
 
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import asynccontextmanager
+
+from hal.driver import LinePrinter, LinkSettings
 
 
 class FakeTransport:
-    """A transport whose other end is the test: it keeps what is written, and answers by a function of it."""
+    """A transport that records what is written, and answers each line by a function."""
 
     address = "fake"
     baudrate = None
@@ -16,7 +19,7 @@ class FakeTransport:
         self.delay = delay
         self.written = bytearray()
         self.calls: list[str] = []
-        self.opening: asyncio.Future[None] | None = None  # set it, and `open` waits for it
+        self.opening: asyncio.Future[None] | None = None  # `open` waits for it
         self.on_data = self.on_lost = None
 
     async def open(self, on_data, on_lost):
@@ -26,11 +29,11 @@ class FakeTransport:
         self.on_data, self.on_lost = on_data, on_lost
 
     def write(self, data):
-        assert "close" not in self.calls, f"written behind the end: {data!r}"
+        assert "close" not in self.calls, f"written after close: {data!r}"
         self.written += data
         for line in data.split(b"\n"):
-            if line and (said := self.answer(line)):
-                asyncio.get_running_loop().call_later(self.delay, self.say, said)
+            if line and (reply := self.answer(line)):
+                asyncio.get_running_loop().call_later(self.delay, self.say, reply)
 
     def say(self, data):
         if "close" not in self.calls:
@@ -45,6 +48,20 @@ class FakeTransport:
 
     @property
     def commands(self) -> list[str]:
-        """What was written, without numbers and checksums."""
+        """The commands written, without numbers and checksums."""
         lines = bytes(self.written).decode("utf-8", "replace").split("\n")
         return [re.sub(r"^N\d+ |\*\d+$", "", line) for line in lines if line]
+
+
+@asynccontextmanager
+async def connected(transport, **settings):
+    """Open a printer on a transport; `events` has what it has published."""
+    printer = LinePrinter(transport, LinkSettings(**settings))
+    printer.events = []
+    printer.subscribe(printer.events.append)
+    await printer.open()
+    await asyncio.sleep(0.1)  # the first temperature report
+    try:
+        yield printer
+    finally:
+        await printer.close()

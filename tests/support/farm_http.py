@@ -22,7 +22,7 @@ NOW = 1_800_000_000.0
 
 @dataclass
 class Printers:
-    """What the dispatcher knows."""
+    """A dispatcher whose printers are data."""
 
     presences: dict[str, Presence] = field(default_factory=dict)
     trouble: str = ""
@@ -33,7 +33,7 @@ class Printers:
     calls: "Calls | None" = None
 
     def heard_ago(self, printer):
-        assert not self.calls.busy, "what is known of the printers belongs to the loop, not to the list's thread"
+        assert not self.calls.busy, "presences belong to the loop, not to the list's thread"
         return self.now - self.presences[printer].at if printer in self.presences else None
 
     def is_away(self, printer):
@@ -49,7 +49,7 @@ class Printers:
 
 @dataclass
 class Files:
-    """Where the server keeps G-code."""
+    """The server's G-code files."""
 
     kept: dict[str, bytes] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class Files:
 
 
 class Calls:
-    """The list without its thread."""
+    """Calls of the list, without its thread."""
 
     def __init__(self, jobs):
         self.jobs = jobs
@@ -78,12 +78,12 @@ class Calls:
 
 
 async def look(path, known, picture):
-    """Find out what is in a file, as far as the test has it in the file's name."""
+    """Analyse a file: the facts are constant, the warning is the file's suffix."""
     return replace_facts(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
 
 
 def events(body):
-    """Return what is in server-sent events."""
+    """Return the data of server-sent events."""
     return [json.loads(each) for each in re.findall(rb"^data: (.*)$", body, re.MULTILINE)]
 
 
@@ -92,7 +92,7 @@ def replace_facts(facts, **changes):
 
 
 class FarmApi(Api):
-    """Requests with the first key, unless another one is named."""
+    """Sends requests with the first key unless another is given."""
 
     printers: Printers
     files: Files
@@ -104,7 +104,7 @@ class FarmApi(Api):
         return await super().request(method, path, body, headers, key, **more)
 
     def begin(self, path):
-        """Return a connection on which an answer comes that does not end."""
+        """Send a request whose answer does not end; return the connection."""
         connection = Watched("GET", "192.0.2.9")
         delegate = self.application.start_request(None, connection)
         delegate.headers_received(
@@ -119,8 +119,8 @@ class Watched(Recorder):
 
     gone = False
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *args):
+        super().__init__(*args)
         self.stream = SimpleNamespace(closed=lambda: self.gone)
 
 

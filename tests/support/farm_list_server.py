@@ -1,4 +1,4 @@
-"""The farm's list at the server's end of a way in memory: what agents need of a server, on the virtual clock."""
+"""A farm server for agents, in memory and on the virtual clock: the farm's list, and a carrier to it."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ TICK = 5.0
 
 
 class ListServer:
-    """Offers what the list has to printers that are ready; Duties."""
+    """The server's duties: offers copies to printers that are ready."""
 
     def __init__(self, farm, data=DATA):
         self.farm, self.data = farm, data
@@ -35,9 +35,9 @@ class ListServer:
         return [copy for job in [*self.jobs.jobs(), *self.jobs.ended_jobs()] for copy in self.jobs.copies(job.id)]
 
     async def run(self):
-        await asyncio.gather(self.end.run(self), self._look())
+        await asyncio.gather(self.end.run(self), self._poll())
 
-    async def _look(self):
+    async def _poll(self):
         while True:
             await asyncio.sleep(TICK)
             self.jobs.expire()
@@ -83,7 +83,7 @@ class ListServer:
 
 @asynccontextmanager
 async def meanwhile(*works):
-    """Run these, and let what they raise be known."""
+    """Run coroutines during the block."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield tasks

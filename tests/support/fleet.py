@@ -1,6 +1,6 @@
-"""A farm in real processes: NATS, the farm's server, printers each with service and agent; any may be killed.
+"""A farm in real processes: NATS, the farm's server, printers each with service and agent; each may be killed.
 
-What the simulated printers have accepted, and what each service has recorded, say what was printed, not the list.
+The number of prints is taken from the simulated printers and the records of their services, not from the farm's list.
 """
 
 import http.client
@@ -23,7 +23,7 @@ from support.nats import FarmServerProcess, NatsProcess
 from support.processes import NOZZLED, PATIENCE, TOKEN, Child, SimulatedPrinter, until
 
 FINAL = ("done", "failed", "cancelled")
-LOOK = 1.0  # s between two looks at the farm
+POLL = 1.0  # s
 CONFIG = """
 [printer]
 address = "{address}"
@@ -59,7 +59,7 @@ def free_port():
 
 
 class FleetPrinter:
-    """A simulated printer, which nobody kills; its service, and its agent."""
+    """A simulated printer with its service and its agent; the printer itself is never killed."""
 
     def __init__(self, folder, name, enrolment, speed, more=""):
         folder.mkdir()
@@ -98,13 +98,13 @@ class FleetPrinter:
         self.start_agent()
 
     def kill_front(self):
-        """Kill the front; the core begins another."""
+        """Kill the front; the core starts another."""
         started = [line for line in self.service.output().splitlines() if '"front.started"' in line]
         with suppress(ProcessLookupError):
             os.kill(json.loads(started[-1])["pid"], signal.SIGKILL)
 
     def kill_service(self):
-        """Kill the core, and its front by it."""
+        """Kill the core, and with it the front."""
         self.service.end()
         self.start_service()
 
@@ -115,12 +115,12 @@ class FleetPrinter:
             return answer.status, json.loads(answer.read() or b"null")
 
     def recorded(self):
-        """Return the prints of the service's own record: key, whether it began, and how it ended."""
+        """Return the prints in the service's database: key, whether it began, and its outcome."""
         with closing(sqlite3.connect(f"file:{self.state / 'nozzled.db'}?mode=ro", uri=True)) as db:
             return db.execute("SELECT key, began, outcome FROM jobs WHERE key IS NOT NULL").fetchall()
 
     def accepted(self, word):
-        """Return how often a job's file has begun, or ended, by the printer's own record."""
+        """Return how often the file of each job began, or ended, on the printer."""
         texts = [line.removeprefix(f"M117 {word} ") for line in self.simulated.accepted() if line.startswith("M117 ")]
         return Counter(text for text in texts if text.isdecimal())
 
@@ -182,7 +182,7 @@ class Fleet:
         self.jobs[job["id"]] = number
         return job
 
-    # -- what befalls it ---------------------------------------------------------------------------------------------
+    # -- kills ------------------------------------------------------------------------------------------------------
 
     def kill_server(self):
         self.server.end()
@@ -201,26 +201,26 @@ class Fleet:
         chosen = printer or self.chance.choice(self.printers)
         getattr(chosen, f"kill_{what}")()
 
-    # -- what people do, and see -------------------------------------------------------------------------------------
+    # -- users -------------------------------------------------------------------------------------------------------
 
     def ask(self, method, path, body=None):
-        """Return what the farm's server answers; None while it does not."""
+        """Return the answer of the farm's server; None if there is none."""
         with suppress(OSError, http.client.HTTPException, ValueError):
             status, answer = self.server.ask(method, path, body)
             return answer if status < 300 else None
         return None
 
     def copies(self):
-        """Return all copies as the farm shows them; None while it does not answer."""
-        found = []
+        """Return all copies on the farm's list; None if it does not answer."""
+        copies = []
         for job in self.jobs:
-            if (shown := self.ask("GET", f"/jobs/{job}")) is None:
+            if (answer := self.ask("GET", f"/jobs/{job}")) is None:
                 return None
-            found += shown["copy_list"]
-        return found
+            copies += answer["copy_list"]
+        return copies
 
     def clear_beds(self):
-        """Do what people do who walk through the room."""
+        """Clear all beds, as a user does who walks through the room."""
         listed = self.ask("GET", "/printers") or {"printers": []}
         for printer in listed["printers"]:
             if "bed is clear" in printer.get("reason", ""):
@@ -233,9 +233,11 @@ class Fleet:
         return [printer for printer in self.printers if printer.name in names]
 
     def run(self, seconds, kills=()):
-        """Have all printed; `kills` are (how many have ended, what): they happen when as many have.
+        """Wait until all copies have ended; return them.
 
-        Returns the copies.
+        Args:
+            seconds: until this fails.
+            kills: (number of ended copies, what to kill then).
         """
         end, kills = time.monotonic() + seconds, [*kills]
         while True:
@@ -245,16 +247,16 @@ class Fleet:
             if copies is not None:
                 over = sum(copy["state"] in FINAL for copy in copies)
                 for _, what in [each for each in kills if over >= each[0]]:
-                    printing = self.printing()  # whoever prints, as long as somebody does
+                    printing = self.printing()  # one that prints, if there is one
                     self.kill(what, self.chance.choice(printing) if printing else None)
                 kills = [each for each in kills if over < each[0]]
                 if over == len(copies):
                     assert not kills, kills
                     return copies
-            time.sleep(LOOK)
+            time.sleep(POLL)
 
     def summary(self):
-        """Return what there is to know of a farm that does not go on."""
+        """Return copies and printers, for a farm that makes no progress."""
         copies = [(copy["number"], copy["state"], copy["printer"], copy["reason"]) for copy in self.copies() or ()]
         listed = (self.ask("GET", "/printers") or {"printers": []})["printers"]
         return copies, [(each["id"], each["reason"], each["state"], each["away"]) for each in listed]
@@ -268,7 +270,7 @@ class Fleet:
 
 
 def verify(fleet, copies):
-    """Return what is wrong by the word of the printers and their services: printed twice, or called what it is not."""
+    """Return where the farm's list contradicts the printers and their services, and copies that were printed twice."""
     wrong = []
     recorded = [(printer, *row) for printer in fleet.printers for row in printer.recorded()]
     begun = Counter(key.rpartition(".")[0] for _, key, began, _ in recorded if began)

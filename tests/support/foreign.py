@@ -1,4 +1,4 @@
-"""Other people's programs, each in an environment of its own, made with pip where the registry can be reached."""
+"""Programs of others, each in a virtual environment of its own; installing them needs the registry."""
 
 import subprocess
 import sys
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from support.processes import cannot_run, environment
 
-INSTALLING = 300.0  # seconds
-RUNNING = 300.0  # seconds of a program; they take ten or twenty
+INSTALLING = 300.0  # s
+RUNNING = 300.0  # s; these programs take 10 to 20
 SCRIPTS = Path(__file__).with_name("foreign_clients")
 
 
 def installed(folder: Path, *requirements: str) -> Path:
-    """Return the `bin` of an environment that has these."""
+    """Install requirements into a new environment; return its `bin`."""
     python = folder / "bin" / "python"
-    # our own pip fills it, and compiles nothing: a pip of its own and byte code that nobody runs take most of the time
+    # filled by our own pip, without compiling: most of the time would go into a pip of its own and into byte code
     make = [sys.executable, "-m", "venv", "--without-pip", folder]
     subprocess.run(make, check=True, timeout=INSTALLING, env=environment())
     options = ("--quiet", "--disable-pip-version-check", "--no-compile")
@@ -26,7 +26,7 @@ def installed(folder: Path, *requirements: str) -> Path:
 
 
 def run(*command: str | Path) -> str:
-    """Return what a program prints; it has to succeed."""
+    """Run a program, which must succeed; return its output."""
     done = subprocess.run(
         command,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""How the time of a piece of work grows with its input: measured by doubling, in CPU time, as ratios of one run."""
+"""How the CPU time of work grows with its input: linearly or quadratically."""
 
 import time
 from collections.abc import Callable
@@ -6,22 +6,19 @@ from collections.abc import Callable
 STEPS = 4
 QUADRATIC = 2.0 ** (STEPS * 2)
 LINEAR = 2.0**STEPS
-"""What the input grows by in all, and what a linear and a quadratic piece of work takes longer by."""
+"""The factor by which linear and quadratic work take longer, when the input grows by 2 ** STEPS."""
 
-ENOUGH = 0.002  # s of CPU; what takes less for the longest input cannot be told from nothing
+MEASURABLE = 0.002  # s of CPU; less cannot be measured
 
 
 def grows_linearly(work: Callable[[int], object], size: int) -> bool:
-    """Tell whether `work(n)` takes time in proportion to n, from `size` to 16 times that.
-
-    What is nearer to quadratic does not.
-    """
+    """Tell whether the time of `work(n)`, from `size` to 16 times that, is nearer to linear than to quadratic."""
     short, long = _seconds(work, size), _seconds(work, size * int(LINEAR))
-    return long < ENOUGH or long < max(short, ENOUGH / QUADRATIC) * (LINEAR * QUADRATIC) ** 0.5
+    return long < MEASURABLE or long < max(short, MEASURABLE / QUADRATIC) * (LINEAR * QUADRATIC) ** 0.5
 
 
 def _seconds(work: Callable[[int], object], size: int) -> float:
-    """Return the CPU seconds of the fastest of three: what disturbs only ever makes it longer."""
+    """Return the CPU seconds of the fastest of three runs: disturbances only make a run longer."""
     times = []
     for _ in range(3):
         began = time.process_time()

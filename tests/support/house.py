@@ -1,4 +1,4 @@
-"""A controller with a simulated printer on the virtual clock, and what arrived there."""
+"""A job controller with a simulated printer, on the virtual clock, and the commands that the printer accepted."""
 
 import asyncio
 from collections.abc import Iterable
@@ -31,19 +31,31 @@ SCRIPTS = ScriptsConfig(
 MOVES = [f"G1 X{n % 2 * 20} Y{n} F5400" for n in range(100)]  # 20 s of moving
 
 
-def of_file(command: str) -> bool:
-    """Tell a move of a test's file from those by which a pause leaves the part and comes back."""
+def is_file_move(command: str) -> bool:
+    """Tell a move of a test's file from those of a pause, to its parking place and back."""
     return command.startswith("G1 X") and not command.endswith((" F6000", " F600", " F2100"))
 
 
-DEAD_MAN = ("M85 S600", "M85 S1800", "M85 S0")  # in a print, in a pause, and without heat
+DEAD_MAN_COMMANDS = ("M85 S600", "M85 S1800", "M85 S0")  # in a print, in a pause, and with the heaters off
 
-# what the host says by itself, and what it sets again behind a pause that moves nothing
-OF_THE_HOST = ("M113 S2", "M115", "M155 S2", "M110 N0", "T0", "G21", "G90", "M82", "G1 F5400", "M107", *DEAD_MAN)
+# what the host sends of its own accord, and what it restores after a pause without moves
+HOST_COMMANDS = (
+    "M113 S2",
+    "M115",
+    "M155 S2",
+    "M110 N0",
+    "T0",
+    "G21",
+    "G90",
+    "M82",
+    "G1 F5400",
+    "M107",
+    *DEAD_MAN_COMMANDS,
+)
 
 
 class Inline(Executor):
-    """Reads at once, so that every run of a test is the same."""
+    """Runs work in the caller's thread, so that every run of a test is the same."""
 
     def submit(self, work, /, *args, **kwargs):
         future = Future()
@@ -56,11 +68,11 @@ class Inline(Executor):
 
 @dataclass
 class Records:
-    """Stands in for the store: keeps what it is told; storing takes a moment, as a disk does."""
+    """Replaces the store: records its calls; beginning a job takes a moment, as on a disk."""
 
     jobs: list[NewJob] = field(default_factory=list)
     checkpoints: list[tuple] = field(default_factory=list)
-    ended: list[tuple] = field(default_factory=list)
+    outcomes: list[tuple] = field(default_factory=list)
 
     async def begin_job(self, job):
         number = len(self.jobs)
@@ -68,11 +80,11 @@ class Records:
         await asyncio.sleep(0.02)
         return number
 
-    def checkpoint(self, *told):
-        self.checkpoints.append(told)
+    def checkpoint(self, *values):
+        self.checkpoints.append(values)
 
-    def end_job(self, *told):
-        self.ended.append(told)
+    def end_job(self, *values):
+        self.outcomes.append(values)
 
     async def unfinished_jobs(self):
         return []
@@ -80,7 +92,7 @@ class Records:
 
 @dataclass
 class House:
-    """A controller with a simulated printer, and what arrived there."""
+    """A job controller with a simulated printer."""
 
     jobs: JobController
     connection: Connection
@@ -98,12 +110,12 @@ class House:
 
     @property
     def accepted(self) -> list[str]:
-        """Commands that the printer took in, without those of the connection."""
-        return [each.command for each in self.oracle.commands if each.command not in OF_THE_HOST]
+        """The commands that the printer accepted, without those of the host itself."""
+        return [each.command for each in self.oracle.commands if each.command not in HOST_COMMANDS]
 
     @property
-    def of_file(self) -> list[str]:
-        return [command for command in self.accepted if of_file(command)]
+    def file_moves(self) -> list[str]:
+        return [command for command in self.accepted if is_file_move(command)]
 
     def write(self, lines: Iterable[str], name: str = "part.gcode") -> Selection:
         path = self.folder / name
@@ -121,14 +133,14 @@ class House:
                 await asyncio.sleep(pause(began, 0.01))
 
     async def until_it_finishes(self) -> None:
-        """Wait for the script at the end, which takes less than a look at the state from time to time would see."""
+        """Wait for the script at the end: it is too short for polling the state."""
         finishing = asyncio.Event()
         self.jobs.subscribe(lambda state: finishing.set() if state is S.FINISHING else None)
         async with asyncio.timeout(10_000):
             await finishing.wait()
 
     async def reach(self, state: JobState) -> None:
-        """Bring a new job into a state, ended ones too."""
+        """Start a job, and bring it into a state; it may be one in which jobs have ended."""
         self.start(["G1 X100 F601"] if state in (S.FINISHING, S.COMPLETED) else MOVES)
         if state is S.INTERRUPTED:
             self.transport.unplug()
@@ -146,7 +158,7 @@ class House:
         await (self.until_it_finishes() if state is S.FINISHING else self.until(state))
 
     async def settle(self) -> None:
-        """Wait until the last job has let go of everything."""
+        """Wait until the last job has released everything."""
         await self.jobs.runner.over()
 
 
@@ -169,15 +181,15 @@ async def house(
     with patch("daemon.core.connection.making.create", create):
         connection = Connection(config)
         jobs = JobController(config, connection, records, folder, executor or Inline())
-        made = House(jobs, connection, records, folder, oracle)
+        host = House(jobs, connection, records, folder, oracle)
         await jobs.recover()
         connection.keep_connected()
-        while not connection.ready:  # noqa: ASYNC110 - before anybody listens
+        while not connection.ready:  # noqa: ASYNC110 - before there is a listener
             await asyncio.sleep(0.1)
         try:
-            yield made
+            yield host
         finally:
             await jobs.abandon("the test is over")
             await connection.disconnect()
             if jobs.runner is not None:
-                await made.settle()
+                await host.settle()

@@ -1,4 +1,4 @@
-"""The HTTP API in memory: requests go straight into Tornado's application, no socket, any clock.
+"""The HTTP API in memory: requests go straight into Tornado's application, without a socket, on any clock.
 
 The service behind it is the real one, on the simulated printer.
 """
@@ -41,7 +41,7 @@ class Response:
 
 
 class Recorder(HTTPConnection):
-    """The server's side of a connection, that keeps what is written."""
+    """The server's side of a connection; records the response."""
 
     def __init__(self, method, peer):
         self.method = method
@@ -99,23 +99,23 @@ class Api:
     ) -> Response:
         """Send a request and return its answer; a body in pieces arrives in these pieces.
 
-        With `hang_up` the client vanishes behind the body instead of ending it, and there may be no answer.
+        With `hang_up` the client disconnects after the body, and there may be no answer.
         """
         pieces = [body] if isinstance(body, bytes) else list(body)
-        given = HTTPHeaders({"Host": "printer.local:5000", **({"X-Api-Key": key} if key else {})})
+        all_headers = HTTPHeaders({"Host": "printer.local:5000", **({"X-Api-Key": key} if key else {})})
         if size := sum(map(len, pieces)):
-            given["Content-Length"] = str(size)
+            all_headers["Content-Length"] = str(size)
         for name, value in (headers or {}).items():
-            given[name] = value
+            all_headers[name] = value
         connection = Recorder(method, peer)
         delegate = self.application.start_request(None, connection)
-        if (ready := delegate.headers_received(RequestStartLine(method, path, "HTTP/1.1"), given)) is not None:
+        if (ready := delegate.headers_received(RequestStartLine(method, path, "HTTP/1.1"), all_headers)) is not None:
             await ready
         for piece in pieces:
             if not piece or connection.finished.is_set():
                 continue
-            if (taken := delegate.data_received(piece)) is not None:
-                await taken
+            if (handled := delegate.data_received(piece)) is not None:
+                await handled
         if hang_up:
             delegate.on_connection_close()
             return connection.response
@@ -140,12 +140,17 @@ class Api:
         body, kind = form(*parts)
         return await self.request("POST", "/api/files/local", body, headers={"Content-Type": kind}, **more)
 
+    async def print(self, content: bytes, seconds: float = 5.0) -> None:
+        """Upload `a.gcode`, print it, and let the printer run for some seconds."""
+        assert (await self.upload(("file", "a.gcode", content), ("print", b"true"))).status == 201
+        await self.settle(seconds)
+
     async def settle(self, seconds: float = 1.0) -> None:
-        """Let the printer go on for so long."""
+        """Let the printer run for some seconds."""
         await asyncio.sleep(seconds)
 
     def uploaded(self) -> dict[str, bytes]:
-        """Return every file on disk below the uploads, also those that no client sees."""
+        """Return every file below the uploads, those that clients do not see included."""
         root = self.service.files.root
         return {str(each.relative_to(root)): each.read_bytes() for each in root.rglob("*") if each.is_file()}
 
@@ -162,9 +167,9 @@ def form(*parts: tuple[str, bytes] | tuple[str, str, bytes], boundary: str = "fr
 
 def config(folder: Path, address: str = "sim", **sections: dict[str, Any]) -> Config:
     """Return a configuration with other values in some sections: `config(tmp_path, profile={"extruders": 2})`."""
-    # no test starts a process for each upload, unless that is what it is about
+    # analysis would start a process for each upload
     analysis = {"enabled": False, **sections.pop("analysis", {})}
-    # lines arrive as they are in the file, unless that is what it is about
+    # lines arrive as they are in the file
     link = {"compact": "off", **sections.pop("link", {})}
     changes = {"printer": {"address": address}, "paths": {"state_dir": str(folder)}, "analysis": analysis, "link": link}
     changes |= sections
@@ -181,11 +186,11 @@ async def api(
     switched_on: Collection[str] = (),
     **sections: dict[str, Any],
 ) -> AsyncIterator[Api]:
-    """Run the service; connected, unless the address is empty or nobody is to `wait` for that."""
+    """Run the service. If there is an address, `wait` until the printer is connected."""
     settings = config(folder, address, **sections)
     async with AsyncExitStack() as stack:
         house = await app.start(stack, settings, {"NOZZLED_API_KEY": KEY}, lambda: NOW, switched_on=switched_on)
         service = Service(house)
-        while address and wait and not service.connection.ready:  # noqa: ASYNC110 - any clock, no listener left behind
+        while address and wait and not service.connection.ready:  # noqa: ASYNC110 - works on any clock
             await asyncio.sleep(0.1)
         yield Api(service, make_app(house.front))

@@ -1,4 +1,4 @@
-"""Klipper's look-ahead, move by move, as its documentation describes it: what the analysis is held to."""
+"""Klipper's look-ahead, move by move, as its documentation describes it: the reference for the analysis."""
 
 import math
 from dataclasses import dataclass
@@ -52,23 +52,23 @@ def _move(delta, speed, limits):
 def _junction(move, before):
     if not (move.along and before.along):
         return
-    most = min(move.cruise2, before.cruise2, before.start2 + before.reach)
+    limit2 = min(move.cruise2, before.cruise2, before.start2 + before.reach)
     bend = abs(move.axes[3] - before.axes[3])
     if bend > 1e-6:
-        most = min(most, (1.0 / bend) ** 2)
+        limit2 = min(limit2, (1.0 / bend) ** 2)
     cosine = max(-1.0, min(1.0, -sum(a * b for a, b in zip(move.axes[:3], before.axes[:3], strict=True))))
     sine2, cosine2 = math.sqrt(0.5 * (1 - cosine)), math.sqrt(0.5 * (1 + cosine))
     if 1 - sine2 > 1e-12 and cosine2 > 1e-9:
         for each in (move, before):
-            most = min(most, sine2 / (1 - sine2) * each.deviation * each.accel, 0.25 * sine2 / cosine2 * each.reach)
+            limit2 = min(limit2, sine2 / (1 - sine2) * each.deviation * each.accel, 0.25 * sine2 / cosine2 * each.reach)
     elif sine2 < 1e-9:
-        most = 0.0
-    move.start2 = most
-    move.smoothed2 = min(most, before.smoothed2 + before.smooth)
+        limit2 = 0.0
+    move.start2 = limit2
+    move.smoothed2 = min(limit2, before.smoothed2 + before.smooth)
 
 
 def _plan(queue):
-    """From the end to the start: a move that only slows down waits until the peak before it is known."""
+    """Plan from the last move to the first: one that only slows down waits until the peak speed before it is known."""
     waiting, end2, smooth_end2, peak2 = [], 0.0, 0.0, 0.0
     for move in reversed(queue):
         reachable, smooth_reachable = end2 + move.reach, smooth_end2 + move.smooth

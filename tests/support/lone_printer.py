@@ -1,4 +1,4 @@
-"""A simulated firmware on a clock moved by hand, left alone: nothing asks it for temperatures."""
+"""A simulated firmware on a clock moved by hand, without a host."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ HALTED = "Error:Printer halted. kill() called!"
 
 
 class LonePrinter:
-    """A firmware that has booted a second ago; readings are without noise."""
+    """A firmware that booted a second ago; its readings have no noise."""
 
     def __init__(self, firmware=None, **config):
         self.firmware = Firmware(replace(firmware or FirmwareConfig(), **{"noise": 0.0, **config}), Oracle(keep=None))
@@ -24,33 +24,33 @@ class LonePrinter:
 
     def run(self, seconds):
         """Let time pass, event by event; return [(time, line)]."""
-        end, said = self.now + seconds, []
+        end, lines = self.now + seconds, []
         while (due := self.firmware.next_event()) is not None and due <= end:
-            said += [(due, line) for line in self.firmware.advance(due).decode().splitlines()]
+            lines += [(due, line) for line in self.firmware.advance(due).decode().splitlines()]
         self.now = end
-        return said + [(end, line) for line in self.firmware.advance(end).decode().splitlines()]
+        return lines + [(end, line) for line in self.firmware.advance(end).decode().splitlines()]
 
     def send(self, *lines, seconds=0.0):
-        """Send lines at once; return what is said in the seconds after."""
+        """Send lines at once; return the lines received in the following seconds."""
         self.firmware.receive("".join(f"{line}\n" for line in lines).encode(), self.now)
         return [line for _, line in self.run(seconds)]
 
-    def wait(self, line, most=2000.0):
-        """Send one line; return (seconds to its ok, everything said meanwhile)."""
-        began, said = self.now, self.send(line)
-        while "ok" not in said:
-            assert self.now < began + most, said[-3:]
-            said += [text for _, text in self.run(self.firmware.next_event() - self.now)]
-        return self.now - began, said
+    def wait(self, line, within=2000.0):
+        """Send one line; return (seconds until its ok, lines received until then)."""
+        began, replies = self.now, self.send(line)
+        while "ok" not in replies:
+            assert self.now < began + within, replies[-3:]
+            replies += [text for _, text in self.run(self.firmware.next_event() - self.now)]
+        return self.now - began, replies
 
     def fail(self, fault, heater="hotend"):
-        """Break a heater, or mend it with None."""
+        """Break a heater; None repairs it."""
         self.heat.named(heater).fail(fault, self.now)
 
     def trip(self, within=2000.0):
-        """Wait until it halts; return (seconds until then, the line that says why)."""
-        began, said = self.now, self.run(within)
-        assert [line for _, line in said[-1:]] == [HALTED], said
-        (at, reason), (halted, _) = said[-2:]
+        """Wait until it halts; return (seconds until then, the line with the reason)."""
+        began, lines = self.now, self.run(within)
+        assert [line for _, line in lines[-1:]] == [HALTED], lines
+        (at, reason), (halted, _) = lines[-2:]
         assert at == halted
         return at - began, reason

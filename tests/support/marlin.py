@@ -1,8 +1,8 @@
 """MarlinModel: the receiving end of the line protocol as Marlin 2.0 has it, small enough to read in one go.
 
-Independent of the project's own framing, so that a mistake made on both ends cannot hide. A 128-byte receive
-buffer that drops what does not fit, a line buffer of 96 bytes behind it, a 4-line command queue, and a flush of the
-receive buffer at each error: whatever has arrived behind the bad line by then is gone, what arrives later is not.
+It has its own framing, so that a mistake of the project's cannot hide. It has a receive buffer of 128 bytes that drops
+what does not fit, a line buffer of 96 bytes, a queue of 4 commands, and flushes the receive buffer at each error:
+bytes that have arrived behind a bad line are lost, later ones are not.
 """
 
 import re
@@ -27,18 +27,20 @@ def valid(line: bytes) -> bool:
 
 
 class MarlinModel:
+    """The firmware's end; tests move its clock and let it read and execute."""
+
     def __init__(
         self, *, advanced_ok: bool = False, silent_repeats: bool = False, rx_size: int = 128, queue: int = 4
     ) -> None:
-        self.accepted: list[bytes] = []  # commands, in the order in which they were taken in
+        self.accepted: list[bytes] = []  # commands, in order
         self.numbers: list[int | None] = []
-        self.lines: list[bytes] = []  # what they were taken from
-        self.executed_tails: list[bytes] = []  # lines without a number that were executed all the same
+        self.lines: list[bytes] = []  # the lines of these commands
+        self.executed_tails: list[bytes] = []  # executed lines without a number
         self.out = bytearray()
         self.last = 0
-        self.now = 0.0  # it asks for nothing by itself
-        self.lost = 0  # bytes that found the receive buffer full
-        self.flushed = 0  # bytes that an error behind them threw away
+        self.now = 0.0  # unused: it sends no resend request of its own accord
+        self.lost = 0  # bytes that did not fit into the receive buffer
+        self.flushed = 0  # bytes that were lost at an error
         self._advanced = advanced_ok
         self._silent_repeats = silent_repeats
         self._rx_size = rx_size
@@ -53,23 +55,23 @@ class MarlinModel:
 
     @property
     def waiting(self) -> bool:
-        """Bytes stand in the receive buffer, unread."""
+        """There are unread bytes in the receive buffer."""
         return bool(self._rx)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes as they arrive while the firmware is quick enough to read each one at once."""
+        """Receive bytes, and read each at once."""
         for byte in data:
             self.arrive(bytes((byte,)))
             self.read()
 
     def arrive(self, data: bytes) -> None:
-        """Take bytes into the receive buffer, as the interrupt does while the firmware is elsewhere."""
+        """Put bytes into the receive buffer, as the interrupt does while the firmware is busy."""
         room = self._rx_size - len(self._rx)
         self._rx += data[:room]
         self.lost += max(0, len(data) - room)
 
     def read(self) -> None:
-        """Read what has arrived, as long as the command queue has room."""
+        """Read from the receive buffer while the command queue has room."""
         while self._rx and len(self._queue) < self._size:
             byte = self._rx.popleft()
             if byte not in _LINE_ENDS:
@@ -86,7 +88,7 @@ class MarlinModel:
             self.read()
 
     def report(self) -> None:
-        """Say what comes by itself: M155's temperatures."""
+        """Send an automatic report (M155)."""
         self.out += b" T:200.00 /200.00 B:60.00 /60.00 @:64 B@:20\n"
 
     def say_busy(self) -> None:
@@ -94,7 +96,7 @@ class MarlinModel:
 
     def _answer(self, number: int | None, command: bytes) -> None:
         if command.startswith(b"M110 N"):
-            self.last = _leading_number(command[6:])  # M110.cpp: once more, when it is carried out
+            self.last = _leading_number(command[6:])  # M110.cpp: once more, when it is executed
         if command.startswith(b"M118 "):
             self.out += command[5:] + b"\r\n"
         if not _COMMAND.match(command):
@@ -139,6 +141,6 @@ class MarlinModel:
 
 
 def _leading_number(digits: bytes) -> int:
-    """Read a number as C's strtol does: blanks and a sign before it, whatever behind it; 0 where there is none."""
+    """Read a number as C's strtol does: blanks and a sign may precede, anything may follow; 0 if there is none."""
     match = re.match(rb"\s*([+-]?\d+)", digits)
     return int(match[1]) if match else 0

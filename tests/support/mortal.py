@@ -1,7 +1,6 @@
-"""Hosts that are killed at any byte, one after the other, beside one printer that lives on; on the virtual clock.
+"""Hosts that are killed one after the other, at any byte, while their printer runs on; on the virtual clock.
 
-What a killed host would still have done, its tasks' clean-up, must not reach the world: its line, its logbook and its
-store are dead at the same instant.
+The clean-up of a killed host's tasks must have no effect: its line, logbook and store die at the same instant.
 """
 
 import asyncio
@@ -36,23 +35,23 @@ SCRIPTS = ScriptsConfig(
 
 @dataclass
 class Life:
-    """How many bytes a host may still write, and how many pages."""
+    """How much a host may still do before it is killed."""
 
     bytes_left: float = float("inf")
-    pages_left: float = float("inf")
+    pages_left: float = float("inf")  # of the logbook
     syncs_left: float = float("inf")  # of the store
-    damage: int = 0  # one byte of so many is altered on its way; 0: none
+    damage: int = 0  # alter every n-th byte on the wire; 0: none
     sent: int = 0
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     lines: list = field(default_factory=list)
 
-    killed: bool = False  # by the thread of the store: the loop learns of it in its next turn
+    killed: bool = False  # by the store's thread
 
     @property
     def over(self) -> bool:
         return self.killed or self.dead.is_set()
 
-    def ends_soon(self) -> None:
+    def kill_from_thread(self) -> None:
         self.killed = True
 
     def end(self) -> None:
@@ -62,6 +61,8 @@ class Life:
 
 
 class MortalLine(SimulatedTransport):
+    """A line that carries nothing more once its host is killed."""
+
     def __init__(self, life: Life, firmware: Firmware, clock: DeviceClock, *, reset_on_open: bool) -> None:
         super().__init__(firmware, "sim", clock=clock, reset_on_open=reset_on_open)
         self._life = life
@@ -79,7 +80,7 @@ class MortalLine(SimulatedTransport):
             life.end()
 
     def _damaged(self, data: bytes) -> bytes:
-        """Alter one byte of each so many, line feeds excepted: that would join two lines, which an XOR may not see."""
+        """Alter every n-th byte but line feeds: an XOR may not notice two lines joined into one."""
         bad = bytearray(data)
         for at, byte in enumerate(data):
             self._life.sent += 1
@@ -130,10 +131,10 @@ class MortalKept(KeptFile):
 
 
 class MortalStore(Store):
-    """The real one, on a disk of which is known what would survive a power cut."""
+    """The real store, on a disk that remembers its content at each fsync."""
 
     def __init__(self, life: Life, disk: "Disk") -> None:
-        super().__init__(lambda: 0.0, _fail)
+        super().__init__(lambda: 0.0, _raise)
         self._life = life
         self._disk = disk
 
@@ -163,7 +164,7 @@ class MortalStore(Store):
         self._disk.sync()
         self._life.syncs_left -= 1
         if self._life.syncs_left < 0:
-            self._life.ends_soon()
+            self._life.kill_from_thread()
 
     def _update_jobs(self, batch):
         if not self._life.over:
@@ -173,14 +174,14 @@ class MortalStore(Store):
 
 
 class PlaceDisk:
-    """Where the place of a print is kept: a put takes a while, and is there for sure once it has ended."""
+    """The storage for the place of a print: a put takes a while, and may be on the disk before it returns."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.text: bytes | None = None
-        self.put: list[bytes] = []  # all that was ever there
-        self.takes = [0.005, 0.01, 0.03, 0.2]  # s, one of them
-        self.fails = 0  # times
+        self.put: list[bytes] = []  # all texts ever stored
+        self.write_seconds = [0.005, 0.01, 0.03, 0.2]  # s of a put; one is chosen at random
+        self.failures_left = 0  # of the next puts
 
     def of(self, life: Life) -> "MortalPlace":
         return MortalPlace(self, life)
@@ -195,27 +196,27 @@ class MortalPlace:
         return self._disk.text
 
     async def put(self, text):
-        disk, chance, life = self._disk, self._disk.chance, self._life
-        if disk.fails:
-            disk.fails -= 1
+        disk, life = self._disk, self._life
+        if disk.failures_left:
+            disk.failures_left -= 1
             raise OSError("the card does not answer")
-        takes = chance.choice(disk.takes)
-        there_at = takes * chance.random()  # somewhere in between it is on the card, though nobody knows yet
-        await asyncio.sleep(there_at)
+        seconds = disk.rng.choice(disk.write_seconds)
+        stored_after = seconds * disk.rng.random()  # s; the text is on the card before the host knows
+        await asyncio.sleep(stored_after)
         if life.over:
             raise OSError("the power is off")
         disk.text = text
         disk.put.append(text)
-        await asyncio.sleep(takes - there_at)
+        await asyncio.sleep(seconds - stored_after)
 
 
 class Disk:
-    """The store's files: as they are, and as they were at each fsync; `fell` is when the power did."""
+    """The store's database and log: as they were at each fsync, and at the power cut."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.synced: list[tuple[bytes, bytes]] = []
-        self.fell: tuple[bytes, bytes] = b"", b""
+        self.at_power_cut: tuple[bytes, bytes] = b"", b""
 
     def _now(self) -> tuple[bytes, bytes]:
         log = self.folder / "nozzled.db-wal"
@@ -224,20 +225,20 @@ class Disk:
     def sync(self) -> None:
         self.synced.append(self._now())
 
-    def fall(self) -> None:
-        self.fell = self._now()
+    def cut_power(self) -> None:
+        self.at_power_cut = self._now()
 
     def roll_back(self, to: int = -1, torn: int = 0) -> None:
-        """Go back to one of the times of an fsync; `torn` bytes of what was written afterwards are there too."""
+        """Restore the files of an earlier fsync, and `torn` bytes of the log written after it."""
         database, log = self.synced[to]
-        if self.fell[1].startswith(log):
-            log = self.fell[1][: len(log) + torn]
+        if self.at_power_cut[1].startswith(log):
+            log = self.at_power_cut[1][: len(log) + torn]
         (self.folder / "nozzled.db").write_bytes(database)
         (self.folder / "nozzled.db-wal").write_bytes(log)
         self.synced.clear()
 
 
-def _fail(error: Exception) -> None:
+def _raise(error: Exception) -> None:
     raise error
 
 
@@ -270,9 +271,9 @@ class World:
         )
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
-        self.client_connects = True  # where no printer is configured: to this one
+        self.client_connects = True  # if no printer is configured
         self.disk: Disk | None = None  # None: records are kept in memory
-        self.place: PlaceDisk | None = None  # None: no print outlives a power cut
+        self.place: PlaceDisk | None = None  # None: no print survives a power cut
         self.outcomes: list[tuple] = []
 
     def write(self, lines) -> Selection:
@@ -282,7 +283,7 @@ class World:
 
     @asynccontextmanager
     async def host(self, life: Life | None = None):
-        """A host that goes on with what the one before has left; dead at the end."""
+        """Run a host that reattaches to the work of the previous one; it is killed at the end of the block."""
         life = life or Life()
         uploads = self.folder / "uploads"
         logbook = MortalLogbook(life, self.folder / "logbook")
@@ -302,15 +303,15 @@ class World:
                 connection.keep_connected()
             elif self.client_connects:
                 await connection.connect("VIRTUAL")
-            while self.client_connects and not connection.ready and not life.over:  # noqa: ASYNC110 - before anybody listens
+            while self.client_connects and not connection.ready and not life.over:  # noqa: ASYNC110 - before there is a listener
                 await asyncio.sleep(0.05)
         try:
             yield Host(jobs, connection, life, records)
         finally:
-            self.outcomes += records.ended if isinstance(records, Records) and not life.over else []
+            self.outcomes += records.outcomes if isinstance(records, Records) and not life.over else []
             life.end()
             if self.disk is not None:
-                self.disk.fall()
+                self.disk.cut_power()
             await jobs.abandon("killed")
             await connection.disconnect()
             if jobs.runner is not None:

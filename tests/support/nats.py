@@ -1,4 +1,4 @@
-"""A real NATS as a process, and what a server of the farm is to an end of the carrier."""
+"""A real NATS and a farm server as processes, and a fake server for an end of the carrier."""
 
 import asyncio
 import http.client
@@ -26,7 +26,7 @@ class NatsProcess:
         self.folder = folder
         self.config = folder / "nats.conf"
         self.port = 0
-        if config is not None:  # else it is there
+        if config is not None:  # else a configuration exists
             self.config.write_text(f'jetstream {{ store_dir: "{folder}/jetstream", sync_interval: always }}\n{config}')
         self.process = None
         self.start()
@@ -56,7 +56,7 @@ class NatsProcess:
         self.process.send_signal(signal.SIGHUP)
 
     def stop(self, number=signal.SIGKILL):
-        """End it as a crash does."""
+        """Kill it."""
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(number)
         self.process.wait(60)
@@ -70,7 +70,7 @@ class NatsProcess:
 
 @contextmanager
 def nats_server(folder, config=""):
-    """Run one."""
+    """Run a server."""
     server = NatsProcess(folder, config)
     try:
         yield server
@@ -124,67 +124,67 @@ class FarmServerProcess(Child):
             headers = {"X-Api-Key": key, "Content-Type": f"multipart/form-data; boundary={boundary}"}
             connection.request("POST", "/api/farm/jobs", body, headers)
             answer = connection.getresponse()
-            told = answer.read()
-            assert answer.status == 201, told
-            return json.loads(told)
+            text = answer.read()
+            assert answer.status == 201, text
+            return json.loads(text)
         finally:
             connection.close()
 
 
-class Recorder:
-    """Duties that write down what they are asked; answers are what a test makes them."""
+class RecordingDuties:
+    """Duties that record their calls; tests set the answers."""
 
     def __init__(self):
-        self.heard_of = {}
+        self.presences = {}
         self.reports = []
         self.claims = []
         self.contents = b""
-        self.fail = deque()
-        self.times = 0
-        self.answers = YesOrNo(yes=True)
+        self.errors = deque()
+        self.connections = 0
+        self.answer = YesOrNo(yes=True)
         self.holdings = Holdings()
 
     async def connected(self):
-        self.times += 1
+        self.connections += 1
 
     async def heard(self, printer, presence):
-        self.heard_of[printer] = presence
+        self.presences[printer] = presence
 
     async def file(self, printer, question):
-        if self.fail:
-            raise self.fail.popleft()
+        if self.errors:
+            raise self.errors.popleft()
         return self.contents[question.offset : question.offset + 512 * 1024]
 
     async def renew(self, printer, question):
-        return self.answers
+        return self.answer
 
     async def claim(self, printer, question):
         self.claims.append((printer, question))
-        return self.answers
+        return self.answer
 
     async def held(self, printer):
         return self.holdings
 
     async def report(self, printer, report):
-        if self.fail:
-            raise self.fail.popleft()
+        if self.errors:
+            raise self.errors.popleft()
         self.reports.append((printer, report))
-        return self.answers
+        return self.answer
 
 
 async def eventually(condition, what, seconds=60.0):
-    """Wait on this loop's clock until something is so; return it."""
+    """Wait on this loop's clock for a true value; return it."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert loop.time() < end, f"waited {seconds:g} s in vain for {what}"
         await asyncio.sleep(0.02)
-    return found
+    return value
 
 
 @asynccontextmanager
 async def running(*works):
-    """Run coroutines meanwhile; what one of them raises fails the test."""
+    """Run coroutines during the block; an exception in one of them fails the test."""
     tasks = [asyncio.ensure_future(each) for each in works]
     try:
         yield

@@ -1,6 +1,6 @@
-"""The bad line where lines go packed: the firmware unpacks, and damage knows no line ends.
+"""The bad line with packed lines: the firmware unpacks, and damage does not stop at line ends.
 
-The decoder is the simulated printer's, which was written from the firmwares' sources, and not the host's.
+The decoder is that of the simulated printer, written from the firmwares' sources, not the host's.
 """
 
 import random
@@ -26,7 +26,7 @@ class PackedMarlin(MarlinModel):
 
     def __init__(self, *, prusa: bool = False, usb: bool = False, **options) -> None:
         super().__init__(**options)
-        self.seen_at_once: list[str] = []  # what EMERGENCY_PARSER has found in the bytes
+        self.seen_at_once: list[str] = []  # what EMERGENCY_PARSER has found
         self._prusa = prusa
         self._usb = usb
         self._unpacker = Unpacker(self._say, prusa=prusa)
@@ -52,7 +52,7 @@ class PackedMarlin(MarlinModel):
                     break
 
     def flush(self) -> None:
-        """Lose what has arrived; over USB only as far as a byte that completes no character."""
+        """Lose the unread bytes; over USB only up to a byte that completes no character."""
         self.flushed += len(self._rx)
         while self._usb and self._rx and self._unpacker.take(self._rx.popleft()):
             pass
@@ -60,7 +60,7 @@ class PackedMarlin(MarlinModel):
             self._rx.clear()
 
     def forget_orders(self) -> None:
-        """Be unpacked, as a board is that has been reset without anybody hearing of it."""
+        """Stop unpacking, as after a reset that the host has not noticed."""
         self._unpacker = Unpacker(self._say, prusa=self._prusa)
 
 
@@ -72,7 +72,7 @@ class PackedLine(BadLine):
         damage: Damage = altered,
     ) -> None:  # fmt: skip
         super().__init__(link, model, rates, chances, damage)
-        for byte in order(PackOrder.PACK):  # as it was agreed upon
+        for byte in order(PackOrder.PACK):  # as negotiated
             model.arrive(bytes((byte,)))
         model.read()
         model.out.clear()

@@ -1,4 +1,4 @@
-"""Plugs as their vendors describe them, and such as do what no plug should: an HTTP server of a few lines."""
+"""Plugs as their vendors document them, on a small HTTP server that can also misbehave."""
 
 import asyncio
 import base64
@@ -10,16 +10,22 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Plug:
-    """A server with a relay; what is asked is in `asked`, `says` answers in its place."""
+    """A server with a relay.
+
+    Attributes:
+        requests: method, target and body of each.
+        misbehaviour: instead of an answer: bytes to send, or "drip", "silence" or "flood".
+        stuck: commands are acknowledged and not executed.
+    """
 
     def __init__(self, password=""):
         self.on = False
-        self.asked = []
+        self.requests = []
         self.password = password
-        self.says = None  # bytes: sent as they are; "drip", "silence", "flood"
+        self.misbehaviour = None
         self.address = ""
         self.serving = set()
-        self.stuck = False  # it says that it was taken, and does nothing
+        self.stuck = False
 
     def switch(self, on):
         if not self.stuck:
@@ -35,9 +41,9 @@ class Plug:
             }
             body = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
             method, target, _ = first.split(" ")
-            self.asked.append(f"{method} {target}" + (f" {body}" if body else ""))
-            if self.says is not None:
-                await misbehave(writer, self.says)
+            self.requests.append(f"{method} {target}" + (f" {body}" if body else ""))
+            if self.misbehaviour is not None:
+                await misbehave(writer, self.misbehaviour)
             else:
                 writer.write(http(*self.answer(method, target, headers, body)))
             await writer.drain()
@@ -157,7 +163,7 @@ class ShellyLater(Plug):
 
 
 class Anything(Plug):
-    """A switch with addresses of its own, as a user may have built one."""
+    """A switch with URLs of its own, as a user may have built one."""
 
     def answer(self, method, target, headers, body):
         self.headers = headers

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the test's own, in a folder, on a socket there; none is touched that runs already."""
+"""A PostgreSQL of the test's own, in a folder with its socket; others on this machine are left alone."""
 
 import os
 import pwd
@@ -15,7 +15,7 @@ PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bi
 
 
 def programs():
-    """Return the folder of `initdb` and `postgres`; None: there is none."""
+    """Return the folder of `initdb` and `postgres`; None if there is none."""
     if (named := shutil.which("initdb")) and (Path(named).resolve().parent / "postgres").exists():
         return Path(named).resolve().parent
     found = [path for place in PLACES for path in Path("/").glob(place[1:]) if (path / "initdb").exists()]
@@ -24,7 +24,7 @@ def programs():
 
 @contextmanager
 def postgresql():
-    """Run one, and yield its URL."""
+    """Run a PostgreSQL; yields its URL."""
     folder = programs()
     if folder is None:
         cannot_run("PostgreSQL's initdb is not installed")

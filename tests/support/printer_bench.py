@@ -1,4 +1,4 @@
-"""A simulated firmware on a clock moved by hand, spoken to line by line, with its oracle."""
+"""A simulated firmware on a clock moved by hand, with its oracle; each line is sent after the ok of the last one."""
 
 import gzip
 from pathlib import Path
@@ -9,7 +9,7 @@ from hal.simulated.oracle import Oracle
 
 
 class PrinterBench:
-    """A printer that is switched on, and extrudes cold."""
+    """A printer that is switched on, and allowed to extrude cold."""
 
     def __init__(self, *, oracle=None, **config):
         self.oracle = oracle or Oracle(keep=None, keep_path=True)
@@ -24,11 +24,11 @@ class PrinterBench:
         return self.firmware.board
 
     def tell(self, *lines):
-        """Send each line when the one before is answered; return all that is said but the oks."""
-        said = []
+        """Send lines, each after the ok of the last one; return all replies but the oks."""
+        replies = []
         for line in lines:
-            said += self._exchange(line.encode() + b"\n")
-        return said
+            replies += self._exchange(line.encode() + b"\n")
+        return replies
 
     def _exchange(self, line):
         self.firmware.receive(line, self.now)
@@ -41,13 +41,13 @@ class PrinterBench:
         return [each for each in answer.decode().split("\n") if each and each != "ok"]
 
     def finish(self):
-        """Wait for the last move; return the seconds that this took."""
+        """Wait for the end of the last move; return the seconds that this took."""
         began = self.now
         self.tell("M400")
         return self.now - began
 
     def seconds(self, *lines):
-        """Return how long these lines take to the end of their last move."""
+        """Return the seconds from these lines to the end of their last move."""
         self.finish()
         began = self.now
         self.tell(*lines, "M400")
@@ -59,19 +59,19 @@ class PrinterBench:
 
 
 def contents(path: Path) -> bytes:
-    """Return the bytes of a file, unpacked."""
+    """Return the bytes of a file, decompressed."""
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
 def text(path: Path) -> str:
-    """Return a file with its comments."""
+    """Return the text of a file."""
     return contents(path).decode()
 
 
 def commands(path: Path) -> list[str]:
-    """Return the commands of a G-code file, packed or not."""
+    """Return the commands of a G-code file, compressed or not."""
     reader = Reader()
     reader.feed(contents(path))
-    found = [command for _, command in reader]
+    commands = [command for _, command in reader]
     reader.finish()
-    return [command.decode() for command in (*found, *(each for _, each in reader))]
+    return [command.decode() for command in (*commands, *(each for _, each in reader))]

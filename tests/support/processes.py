@@ -1,6 +1,6 @@
-"""The service and the simulated printer as processes of their own, watched from outside like a user's.
+"""The service and the simulated printer as processes of their own, seen from outside as by a user.
 
-Nothing sleeps blindly: `until` polls for a condition and says what it waited for in vain.
+Tests do not sleep for a fixed time: `until` polls for a condition, and its failure names it.
 """
 
 import http.client
@@ -39,21 +39,21 @@ T = TypeVar("T")
 def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
     """Return the condition's first true value."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
         time.sleep(POLL)
-    return found
+    return value
 
 
 def cannot_run(reason: str) -> None:
-    """Skip the test; in CI, where nobody reads skips, fail it."""
+    """Skip the test; in CI, fail it."""
     if os.environ.get("NOZZLED_NO_SKIP") == "1":
         pytest.fail(f"cannot run here, and NOZZLED_NO_SKIP=1 allows no skips: {reason}")
     pytest.skip(reason)
 
 
 def environment() -> dict[str, str]:
-    """Return an environment without the settings of whoever runs the tests."""
+    """Return an environment without the nozzled settings of the caller."""
     return {name: value for name, value in os.environ.items() if not name.startswith("NOZZLED_")}
 
 
@@ -70,15 +70,15 @@ def nozzled(*arguments: str | Path, **variables: str) -> "subprocess.CompletedPr
 
 
 def head(lines: int | None, folder: Path) -> Path:
-    """Return a file with the first lines of the example, or with all of them; none counts as cut off."""
+    """Return a file with the first lines of the example, or all of them, and an end that is not taken for cut off."""
     path = folder / "part.gcode"
-    kept = EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]
-    path.write_bytes(b"".join([*kept, b"; prusaslicer_config = begin\n"]))
+    content = EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]
+    path.write_bytes(b"".join([*content, b"; prusaslicer_config = begin\n"]))
     return path
 
 
 def commands_of(path: Path) -> list[str]:
-    """Return the commands that a print of this file consists of."""
+    """Return the commands of a print of this file."""
     reader = Reader()
     reader.feed(path.read_bytes())
     commands = [command for _, command in reader]
@@ -88,32 +88,32 @@ def commands_of(path: Path) -> list[str]:
 
 
 class Lines(Generic[T]):
-    """The complete lines of a file that grows, parsed as they come: a look at it costs what is new."""
+    """The complete lines of a growing file; only new ones are read and parsed."""
 
     def __init__(self, path: Path, parse: Callable[[str], T | None]) -> None:
         self._path = path
         self._parse = parse
         self._read = 0
-        self._found: list[T] = []
+        self._parsed: list[T] = []
 
     def so_far(self) -> list[T]:
-        """Return what the lines say, without those that say nothing."""
+        """Return the parsed lines, without those parsed as None."""
         with self._path.open("rb") as file:
             file.seek(self._read)
             new = file.read().rpartition(b"\n")
         self._read += len(new[0]) + len(new[1])
         parsed = [self._parse(line) for line in new[0].decode("utf-8", "replace").split("\n") if line]
-        self._found += [each for each in parsed if each is not None]
-        return self._found.copy()
+        self._parsed += [each for each in parsed if each is not None]
+        return self._parsed.copy()
 
 
 def accepted(line: str) -> str:
-    """Return the command in a line of an oracle; moves in full, as they come compact."""
+    """Return the command of an oracle's line; moves, which are compact, in full."""
     return in_full(json.loads(line)["command"].encode()).decode()
 
 
 class Child:
-    """A process that dies with the test, or after LIFETIME; its output is in a file."""
+    """A process that ends with the test, or after LIFETIME; its output is in a file."""
 
     def __init__(self, command: list[str | Path], log: Path, **variables: str) -> None:
         self.log = log
@@ -150,7 +150,7 @@ class Child:
     def end(self) -> None:
         self._watchdog.cancel()
         if self.running:
-            self.process.kill()  # ends a stopped one too
+            self.process.kill()  # SIGKILL ends a stopped process too
         self.process.wait(PATIENCE)
 
 
@@ -173,13 +173,12 @@ class SimulatedPrinter(Child):
         return f"serial:{self.link}"
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far."""
+        """Return the commands accepted so far."""
         return self._accepted.so_far()
 
 
-# the host would wait for heat by its own clock, and the simulated printers here are many times faster, as would be
-# their time for a dead host; and what these tests compare is what was sent: no question for the printer's limits, no
-# process beside
+# These simulated printers are many times faster than real time: heat-up and the dead man are not timed by the host.
+# Tests compare the commands sent: without analysis, the host does not ask for the printer's limits.
 CONFIG = '[job]\nheat_up = "firmware"\n[analysis]\nenabled = false\n[safety]\ndead_man_min = 0\n'
 
 
@@ -188,7 +187,7 @@ def _event(line: str) -> dict[str, Any] | None:
 
 
 class Daemon(Child):
-    """`nozzled serve` on a port of its own choice; its key comes from the environment unless one is named here."""
+    """`nozzled serve` on a free port; its API key comes from the environment unless one is given."""
 
     def __init__(
         self, folder: Path, log: Path, *options: str | Path, key: str | None = None, python_path: Path | None = None
@@ -208,15 +207,15 @@ class Daemon(Child):
         self._logged = Lines(log, _event)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return what the log has said under this name so far."""
+        """Return the events of this name logged so far."""
         return [event for event in self._logged.so_far() if event["event"] == name]
 
     def event(self, name: str, seconds: float = PATIENCE) -> dict[str, Any]:
-        """Return the first event of this name, which may be still to come."""
+        """Wait for the first event of this name; return it."""
         until(lambda: self.events(name) or not self.running, f"the log to say {name}", seconds)
-        found = self.events(name)
-        assert found, f"it ended without saying {name}:\n{self.output()}"
-        return found[0]
+        events = self.events(name)
+        assert events, f"it ended without logging {name}:\n{self.output()}"
+        return events[0]
 
     @cached_property
     def address(self) -> tuple[str, int]:
@@ -241,7 +240,7 @@ class Daemon(Child):
         return answer
 
     def post(self, path: str, data: dict[str, Any]) -> None:
-        """Give a command that is taken."""
+        """Send a command that must be accepted."""
         status, answer = self.request("POST", path, json.dumps(data).encode(), {"Content-Type": "application/json"})
         assert status == 204, answer
 
@@ -284,7 +283,7 @@ class Daemon(Child):
             return [dict(row) for row in db.execute("SELECT * FROM jobs ORDER BY id")]
 
     def peak_memory(self) -> int:
-        """Return the largest resident size so far, in bytes."""
+        """Return the peak resident size, in bytes."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
@@ -321,7 +320,7 @@ class House:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mount a file system of this size, which only root may."""
+    """Mount a file system of this size; needs root."""
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
         cannot_run("mounting a small file system takes root and mount")

@@ -1,17 +1,20 @@
-"""A client of the push messages without a socket, that can be as slow as it likes."""
+"""A client of the push messages without a socket, of any speed."""
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
+
+from support.http import api
 
 
 class Listener:
-    """What one subscriber was sent."""
+    """A subscriber that records its messages."""
 
     def __init__(self, server, client="192.0.2.9"):
         self.server = server
         self.messages = []
         self.closed = False
-        self.gate = asyncio.Event()  # shut: it reads nothing
+        self.gate = asyncio.Event()  # while it is not set, nothing is read
         self.gate.set()
         self.subscriber = server.application.settings["hub"].join(self._send, self._close, client)
 
@@ -39,8 +42,23 @@ class Listener:
         return [message[kind] for message in self.messages if kind in message]
 
     def events(self, name=None):
-        found = self.of("event")
-        return [each["payload"] for each in found if each["type"] == name] if name else [each["type"] for each in found]
+        events = self.of("event")
+        if name:
+            return [each["payload"] for each in events if each["type"] == name]
+        return [each["type"] for each in events]
 
     def clear(self):
         self.messages.clear()
+
+    def prints(self):
+        """Return the names of events about prints."""
+        return [name for name in self.events() if name.startswith("Print") and name != "PrinterStateChanged"]
+
+
+@asynccontextmanager
+async def listening(folder, address="sim", **sections):
+    """Run the service with a listener that has logged in; yields both."""
+    async with api(folder, address, **sections) as server:
+        listener = Listener(server)
+        await listener.login()
+        yield server, listener

@@ -1,4 +1,4 @@
-"""OctoPrint itself, on a port and in folders of its own, with its virtual printer."""
+"""The real OctoPrint, on a port and in folders of its own, with its virtual printer."""
 
 import socket
 import subprocess
@@ -12,7 +12,7 @@ from support.processes import LIFETIME, Child, environment, until
 VERSION = "1.11.8"
 KEY = "0123456789ABCDEF0123456789ABCDEF"
 
-# no wizard, no plugin that calls out, nothing else to be heard than what a client asks for
+# no wizard, and no plugin that opens connections or sends messages of its own
 CONFIG = """\
 api: {key: %s}
 server:
@@ -32,7 +32,7 @@ plugins:
 
 @contextmanager
 def octoprint(folder: Path) -> Iterator[str]:
-    """Run OctoPrint; yields its URL. It takes no port of the system's choice, so that one is looked up before."""
+    """Run OctoPrint; yields its URL. It cannot choose a free port, so we do."""
     program = installed(folder / "environment", f"OctoPrint=={VERSION}") / "octoprint"
     base = folder / "base"
     base.mkdir()

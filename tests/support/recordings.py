@@ -34,18 +34,18 @@ def transcript(name) -> RecordedSession:
     return RecordedSession(SessionHeader("2026-11-22T12:00:00+00:00", "serial:/dev/ttyACM0", 115200, "0.1.0"), records)
 
 
-class Lines:
-    """A job's lines."""
+class JobSource:
+    """The lines of a job."""
 
     def __init__(self, commands):
-        self.left = deque(map(job_line, range(len(commands)), commands))
+        self._lines = deque(map(job_line, range(len(commands)), commands))
 
     def next_line(self):
-        return self.left.popleft() if self.left else None
+        return self._lines.popleft() if self._lines else None
 
 
 class Recording:
-    """A printer that is recorded; `async with` opens and closes it."""
+    """A recorded printer; `async with` opens and closes it."""
 
     def __init__(self, folder, firmware=None, settings=None, simulated=SimulatedTransport):
         settings = settings or LinkSettings()
@@ -65,9 +65,9 @@ class Recording:
         self.recorder.join()
 
     async def print(self, commands):
-        self.printer.feed(Lines(commands))
+        self.printer.feed(JobSource(commands))
         await self.printer.drained()
 
     def session(self) -> RecordedSession:
-        """Read back what was recorded, after the end."""
+        """Return the recording, after the end."""
         return read(sorted(self.folder.glob("session-*")))

@@ -1,7 +1,8 @@
 """RepetierModel: the receiving end of the line protocol as Repetier 1.0 has it, small enough to read in one go.
 
 By its source (`gcode.cpp`): a line is acknowledged when it has been read, and executed before the next one is. Numbers
-are compared modulo 65536, one that came already is skipped, a request is repeated each 200 ms, no checksum is demanded.
+are compared modulo 65536, a line that it has already is skipped, a resend request is repeated every 200 ms, and a
+checksum is optional.
 """
 
 import re
@@ -18,13 +19,13 @@ _REPEATS = 40
 
 
 class RepetierModel:
-    """Has what `support.bad_line.BadLine` needs of a firmware; `now` is set by whoever has the clock."""
+    """A firmware for `support.bad_line.BadLine`, which sets `now`."""
 
     def __init__(self, last: int = 0, rx_size: int = 128) -> None:
         self.accepted: list[bytes] = []
         self.numbers: list[int | None] = []
         self.lines: list[bytes] = []
-        self.checked: list[bool] = []  # whether there was a checksum to compare
+        self.checked: list[bool] = []  # whether a line had a checksum
         self.out = bytearray()
         self.last = last
         self.lost = 0
@@ -35,7 +36,7 @@ class RepetierModel:
         self._line = bytearray()
         self._running: bytes | None = None
         self._heard = 0.0
-        self._patience = -1  # 0 and more: a line was asked for
+        self._patience = -1  # 0 and more: a resend request is open
 
     @property
     def busy(self) -> bool:
@@ -43,7 +44,7 @@ class RepetierModel:
 
     @property
     def waiting(self) -> bool:
-        """Bytes stand unread, or it will ask by itself."""
+        """There are unread bytes, or a resend request will be repeated."""
         return bool(self._rx or self._line) or self._patience >= 0
 
     def arrive(self, data: bytes) -> None:
@@ -99,8 +100,8 @@ class RepetierModel:
             self.out += b"Error:Wrong checksum\r\n"
             self._ask()
             return
-        found = _NUMBER.findall(body)
-        number = int(found[-1]) if found else None
+        numbers = _NUMBER.findall(body)
+        number = int(numbers[-1]) if numbers else None
         if number is not None and (number - self.last - 1) % 65536:
             self._wrong_number(number)
             return

@@ -1,4 +1,4 @@
-"""The picture of the house in docs/architecture.md: its rooms, and an arrow where one imports another."""
+"""The picture of the rooms in docs/architecture.md, with an arrow where one imports another."""
 
 import re
 from collections import defaultdict
@@ -86,19 +86,19 @@ def draw() -> str:
 
 
 def _direct(arrows: dict[str, set[str]], room: str) -> set[str]:
-    """Return the rooms that this one imports, but for those that another of them leads to."""
+    """Return the rooms that this one imports, without those that another of them leads to."""
     return {
         other for other in arrows[room] if not any(other in _reached(arrows, via) for via in arrows[room] - {other})
     }
 
 
 def _reached(arrows: dict[str, set[str]], room: str) -> set[str]:
-    seen, left = set[str](), [room]
-    while left:
-        new = arrows[left.pop()] - seen
-        seen |= new
-        left += new
-    return seen
+    reached, pending = set[str](), [room]
+    while pending:
+        new = arrows[pending.pop()] - reached
+        reached |= new
+        pending += new
+    return reached
 
 
 @cache

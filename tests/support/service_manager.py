@@ -1,6 +1,6 @@
-"""A service manager in miniature: hears what a service says by sd_notify, keeps its descriptors, starts it with them.
+"""A service manager in miniature: receives sd_notify messages, stores descriptors, and starts a service with them.
 
-What systemd does beyond that is shown on a real one, in tests/systemd.
+Tests on a real systemd are in tests/systemd.
 """
 
 import os
@@ -16,11 +16,11 @@ from support.processes import LIFETIME, environment, until
 MAX_DESCRIPTORS = 16
 FIRST = 3
 
-# systemd's part between fork and exec: descriptors from 3 on, and whom they are for
+# what systemd does between fork and exec: pass descriptors from 3 on, and name the process that they are for
 LAUNCH = f"""
 import os, sys
 given = [int(fd) for fd in sys.argv[1].split(",") if fd]
-for target, fd in enumerate(given, 64):  # out of the way first
+for target, fd in enumerate(given, 64):  # free the lower numbers first
     os.dup2(fd, target)
 for number in range(len(given)):
     os.dup2(64 + number, {FIRST} + number)
@@ -31,16 +31,16 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-_MARK, _END = b"MARK", b"END"  # what the manager says to itself
+_MARK, _END = b"MARK", b"END"  # messages of the manager to its own thread
 
 
 class ServiceManager:
-    """Where $NOTIFY_SOCKET leads, and what is kept for the next start; a thread reads it, as systemd always does."""
+    """The socket of $NOTIFY_SOCKET, read by a thread, and the descriptors for the next start."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
-        self.said: list[str] = []
-        self.kept: list[tuple[str, int]] = []  # newest first, as systemd hands them in
+        self.messages: list[str] = []
+        self.descriptors: list[tuple[str, int]] = []  # newest first, as systemd hands them in
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.path))
         self._log = folder / "service.log"
@@ -64,17 +64,17 @@ class ServiceManager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.sendto(data, str(self.path))
 
-    def hear(self) -> None:
-        """Wait until all that was said before has been taken in."""
+    def sync(self) -> None:
+        """Wait until all messages sent so far have been handled."""
         self._marked.clear()
         self._say(_MARK)
         self._marked.wait(LIFETIME)
 
     def _take(self, lines: list[str], descriptors: list[int]) -> None:
-        self.said += lines
+        self.messages += lines
         name = next((line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")), "stored")
         if "FDSTORE=1" in lines:
-            self.kept[:0] = [(name, fd) for fd in descriptors]
+            self.descriptors[:0] = [(name, fd) for fd in descriptors]
             return
         for fd in descriptors:
             os.close(fd)
@@ -82,26 +82,26 @@ class ServiceManager:
             self._remove(name)
 
     def _remove(self, name: str) -> None:
-        for each in [each for each in self.kept if each[0] == name]:
-            self.kept.remove(each)
+        for each in [each for each in self.descriptors if each[0] == name]:
+            self.descriptors.remove(each)
             os.close(each[1])
 
-    def heard(self, line: str) -> bool:
-        """Tell whether this was said so far."""
-        self.hear()
-        return line in self.said
+    def has_received(self, line: str) -> bool:
+        """Tell whether this message has been received."""
+        self.sync()
+        return line in self.messages
 
-    def until_said(self, line: str) -> None:
-        until(lambda: self.heard(line), f"the service to say {line}")
+    def wait_for(self, line: str) -> None:
+        until(lambda: self.has_received(line), f"the service to say {line}")
 
     def start(
         self, command: Sequence[str | Path], sockets: Sequence[tuple[str, int]] = (), **variables: str
     ) -> "subprocess.Popen[bytes]":
-        """Start the service with these sockets and all that is kept."""
-        self.hear()
+        """Start the service with these sockets and the stored descriptors."""
+        self.sync()
         with self._lock:
-            self.said.clear()
-            given = [*sockets, *self.kept]
+            self.messages.clear()
+            given = [*sockets, *self.descriptors]
         listen = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(name for name, _ in given)} if given else {}
         descriptors = [fd for _, fd in given]
         with self._log.open("ab") as log:
@@ -117,13 +117,13 @@ class ServiceManager:
         return self._log.read_text("utf-8", "replace")
 
     def close(self) -> None:
-        """End all that was started, and let go of what is kept."""
+        """Kill all started processes, and close the stored descriptors."""
         for process in self._processes:
             process.kill()
             process.wait(LIFETIME)
         self._say(_END)
         self._thread.join()
-        for _, fd in self.kept:
+        for _, fd in self.descriptors:
             os.close(fd)
-        self.kept.clear()
+        self.descriptors.clear()
         self._socket.close()

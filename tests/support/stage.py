@@ -1,7 +1,6 @@
-"""A tab in which the printer is in any state at once: what the service says passes through here and is changed.
+"""A tab that shows the printer in any state: messages of the service pass through here, and values are replaced.
 
-The service is the real one, and what it says has its shape; only values are replaced. Time is the browser's own, and
-can be moved on.
+The service and the shape of its messages are real. The browser's clock is moved by hand.
 """
 
 import copy
@@ -11,7 +10,7 @@ from support.browser import Tab
 
 
 def merged(base, changes):
-    """Return a copy of the base with these values in it, level by level."""
+    """Return a copy of the base with these values merged in, level by level."""
     made = copy.deepcopy(base)
     for name, value in changes.items():
         known = made.get(name)
@@ -20,7 +19,7 @@ def merged(base, changes):
 
 
 class Stage(Tab):
-    """A tab whose state is what `show` says."""
+    """A tab that shows the state set by `show`."""
 
     def __init__(self, browser, daemon, **options):
         super().__init__(browser, daemon, **options)
@@ -33,17 +32,17 @@ class Stage(Tab):
         self.page.route_web_socket("**/sockjs/websocket", self._opened)
 
     def show(self, **changes):
-        """The page hears that all is as the service has said, but for these values."""
+        """Send the service's last state with these changes."""
         self._is_lost = False
         self._changes = changes
         self._say()
 
     def talk(self, lines):
-        """The console hears these lines."""
+        """Send lines for the console."""
         self.hear({"console": {"lines": lines, "dropped": 0}})
 
     def hear(self, what):
-        """The page hears this, as the next message."""
+        """Send the next message."""
         self._seq += 1
         self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
 
@@ -53,13 +52,13 @@ class Stage(Tab):
         self._socket.send(json.dumps({"plugin": {"plugin": "appkeys", "data": data}}))
 
     def lose(self):
-        """The connection ends, and none comes any more; the page notices."""
+        """Close the connection, refuse new ones, and let the page notice it."""
         self._is_lost = True
         self._socket.close()
         self.page.clock.fast_forward(8_000)
 
     def answer(self, path, body):
-        """The page gets this answer from an address of the API."""
+        """Answer requests to a path of the API."""
         self.page.route(path, lambda route: route.fulfill(json=body))
 
     def _opened(self, socket):

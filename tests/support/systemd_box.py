@@ -1,4 +1,4 @@
-"""A box with a real systemd, and what an installed nozzled is asked and done there."""
+"""A box with a real systemd, in which nozzled is installed and used."""
 
 import base64
 import csv
@@ -20,13 +20,13 @@ from .waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
-SHARED = Path("/run/shared")  # what the box's folder is inside
+SHARED = Path("/run/shared")  # the box's folder, as seen inside
 CANNOT = 77
-POLL = 0.3  # s; each look starts a process in the box, which costs more than the rest of what is tested
+POLL = 0.3  # s; each look starts a process in the box
 
 T = TypeVar("T")
 
-# what is asked over HTTP is asked inside, as the box has a network of its own: by one process for all that is asked
+# the HTTP client runs inside, as the box has a network of its own: one process for all requests
 CLIENT = """
 import json, sys, urllib.request
 for line in sys.stdin:
@@ -35,21 +35,21 @@ for line in sys.stdin:
     request = urllib.request.Request(url, data, {"X-Api-Key": key, "Content-Type": kind}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=90) as answer:
-            said = [answer.status, answer.read().decode()]
+            result = [answer.status, answer.read().decode()]
     except urllib.error.HTTPError as error:
-        said = [error.code, error.read().decode()]
+        result = [error.code, error.read().decode()]
     except OSError as error:
-        said = [0, str(error)]
-    print(json.dumps(said), flush=True)
+        result = [0, str(error)]
+    print(json.dumps(result), flush=True)
 """
 
 
 class CannotRun(Exception):
-    """There can be no such box on this machine; says why."""
+    """This machine cannot run a box; says why."""
 
 
 class Failed(AssertionError):
-    """A command in the box failed; says what it said."""
+    """A command in the box failed; has its output."""
 
 
 class Box:
@@ -59,21 +59,21 @@ class Box:
         self.folder = folder
         self._client: subprocess.Popen[str] | None = None
 
-    def ask(self, *asked: str) -> tuple[int, str]:
-        """Return status and body of what is asked over HTTP; status 0 and a reason where nobody answers."""
+    def ask(self, *request: str) -> tuple[int, str]:
+        """Send an HTTP request; return status and body, or 0 and the reason why there is no answer."""
         if self._client is None:
             command = [SCRIPT, "run", self.folder, "/usr/bin/python3", "-I", "-c", CLIENT]
             self._client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        there = self._client
-        assert there.stdin is not None
-        assert there.stdout is not None
-        there.stdin.write(json.dumps(asked) + "\n")
-        there.stdin.flush()
-        status, text = json.loads(there.stdout.readline())
+        client = self._client
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(json.dumps(request) + "\n")
+        client.stdin.flush()
+        status, text = json.loads(client.stdout.readline())
         return status, text
 
     def close(self) -> None:
-        """Let go of the process that asks."""
+        """End the HTTP client."""
         if self._client is not None:
             self._client.communicate(timeout=PATIENCE)
 
@@ -95,10 +95,10 @@ class Box:
     def until(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
         """Return the condition's first true value."""
         end = time.monotonic() + seconds
-        while not (found := condition()):
+        while not (value := condition()):
             assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}\n{self.journal()[-4000:]}"
             time.sleep(POLL)
-        return found
+        return value
 
     def show(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
@@ -111,7 +111,7 @@ class Box:
         return int(self.show(unit, "MainPID"))
 
     def outer_pid(self, pid: int) -> int:
-        """Return what a process of the box is called outside."""
+        """Return the pid outside the box of a process inside."""
         inside = (Path("/proc") / (self.folder / "pid").read_text().strip() / "ns/pid").readlink()
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended meanwhile
@@ -200,15 +200,15 @@ DeviceAllow=char-136 rw
 """
 
 
-OF_THE_HOST = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
-"""What hosts say on their own, or are asked for by a test, and no file here says."""
+HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", "M220", "M400", "M503")
+"""What hosts send on their own or a test sends: in no file here."""
 
 
 class Printer:
     """The simulated firmware behind a pty in the box, in a process of its own."""
 
     def __init__(self, box: Box, speed: float, *, resets: bool = False) -> None:
-        """Start it; a board that `resets` does so when the port is opened that nobody had open."""
+        """Start the firmware; a board that `resets` does so when a closed port is opened."""
         self.box = box
         self.oracle = box.folder / "oracle.jsonl"
         self._accepted = Lines(self.oracle, accepted)
@@ -222,17 +222,17 @@ class Printer:
         box.shell(f"chmod 666 $(readlink {PORT})")
 
     def accepted(self) -> list[str]:
-        """Return the commands taken in so far."""
+        """Return the commands accepted so far."""
         return self._accepted.so_far()
 
     def printed(self) -> list[str]:
-        """Return the commands of files taken in so far."""
-        return [command for command in self.accepted() if command.split()[0] not in OF_THE_HOST]
+        """Return the commands of files accepted so far."""
+        return [command for command in self.accepted() if command.split()[0] not in HOST_COMMANDS]
 
 
 def configure(box: Box, more: str = "", unit: str = "", front: str = "") -> None:
-    """Have the service use the simulated printer, whose time is faster than the host's; the others are drop-ins."""
-    # so would be its time for a dead host
+    """Configure the service for the simulated printer; `unit` and `front` go into drop-ins."""
+    # heat-up and the dead man are not timed by the host: the printer is faster than real time
     text = f'[printer]\naddress = "serial:{PORT}"\nretry_s = 0.5\n[safety]\ndead_man_min = 0\n'
     text += f'[job]\nheat_up = "firmware"\n{more}'
     (box.folder / "nozzled.toml").write_text(text)
@@ -249,16 +249,15 @@ def configure(box: Box, more: str = "", unit: str = "", front: str = "") -> None
 
 
 def bring_checkout(box: Box, wheels: Path | None = None) -> Path:
-    """Copy what installs the service into the box, and a folder of wheels; return the checkout's place inside.
+    """Copy the installer and a folder of wheels into the box; return the path of the checkout inside.
 
     Args:
-        box: that is booted.
-        wheels: where they have been made already.
+        box: a booted one.
+        wheels: a folder of them; None: make them.
     """
     checkout = box.folder / "checkout"
     (checkout / "docs").mkdir(parents=True)
-    for folder in ("systemd",):
-        subprocess.run(["cp", "-r", ROOT / folder, checkout], check=True)
+    subprocess.run(["cp", "-r", ROOT / "systemd", checkout], check=True)
     for page in (ROOT / "docs").glob("*.md"):
         (checkout / "docs" / page.name).write_bytes(page.read_bytes())
     if wheels is None:
@@ -274,20 +273,20 @@ def install(box: Box, *options: str) -> str:
 
 
 def make_wheels(folder: Path) -> None:
-    """Put nozzled, as the checkout is, and all that it depends on into a folder, without the network."""
+    """Make wheels of this checkout and of all that it depends on, without the network."""
     folder.mkdir()
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
         check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
     )  # fmt: skip
-    wanted, done = [_name(each) for each in requires("nozzled") or [] if "extra ==" not in each], set()
-    while wanted:
-        name = wanted.pop()
+    pending, done = [_name(each) for each in requires("nozzled") or [] if "extra ==" not in each], set()
+    while pending:
+        name = pending.pop()
         if name not in done:
             done.add(name)
-            found = distribution(name)
-            _repack(found, folder)
-            wanted += [_name(each) for each in found.requires or [] if ";" not in each]
+            installed = distribution(name)
+            _repack(installed, folder)
+            pending += [_name(each) for each in installed.requires or [] if ";" not in each]
 
 
 def _name(requirement: str) -> str:
@@ -297,13 +296,13 @@ def _name(requirement: str) -> str:
     return requirement
 
 
-def _repack(found: Distribution, folder: Path) -> None:
-    """Make a wheel of a distribution that is installed."""
-    tags = [line[5:].split("-", 1) for line in (found.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "]
+def _repack(installed: Distribution, folder: Path) -> None:
+    """Make a wheel of an installed distribution."""
+    tags = [line[5:].split("-", 1) for line in (installed.read_text("WHEEL") or "").splitlines() if line[:5] == "Tag: "]
     tag = ".".join(python for python, _ in tags) + f"-{tags[0][1]}"  # py2.py3-none-any
-    stem = f"{found.name.replace('-', '_')}-{found.version}"
-    left_out = {"..", "__pycache__", "test", "tests"}  # its own tests are the most that pip would compile
-    files = [each for each in found.files or [] if not left_out.intersection(each.parts)]
+    stem = f"{installed.name.replace('-', '_')}-{installed.version}"
+    left_out = {"..", "__pycache__", "test", "tests"}  # pip would compile them all
+    files = [each for each in installed.files or [] if not left_out.intersection(each.parts)]
     record = StringIO()
     rows = csv.writer(record, lineterminator="\n")
     with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as wheel:

@@ -9,16 +9,16 @@ _ENTRY = re.compile(r" *(\d+\.\d+) (->|<-) ?(.*)")
 
 
 def experiments(name):
-    """Return [(title, [(whether the host sent it, text, seconds)])] of a recording."""
-    found = [("", [])]
+    """Return the experiments of a recording: [(title, [(whether the host sent it, text, seconds)])]."""
+    experiments = [("", [])]
     for line in (_FOLDER / name).read_text().splitlines():
         if line.startswith("### "):
-            found.append((line[4:], []))
+            experiments.append((line[4:], []))
         elif match := _ENTRY.match(line):
-            found[-1][1].append((match[2] == "->", match[3], float(match[1])))
-    return [each for each in found if each[1]]
+            experiments[-1][1].append((match[2] == "->", match[3], float(match[1])))
+    return [each for each in experiments if each[1]]
 
 
 def to_bytes(text):
-    """Return what went over the wire."""
+    """Return the bytes on the wire of a text."""
     return ast.literal_eval(text) if text.startswith(("b'", 'b"')) else text.encode() + b"\n"

@@ -1,7 +1,7 @@
-"""The virtual clock of tests: what the service leaves to threads is done in turns of the loop.
+"""The virtual clock of tests: work for threads is done in the loop instead.
 
-No thread has to be begun, waited for and woken up from, and no real time passes meanwhile: a test takes the same course
-on a slow machine as on a fast one.
+No thread is started or waited for, and no real time passes: a test takes the same course on a slow machine as on a
+fast one.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class TurnsLoop(VirtualClockLoop):
-    """Does the work of threads itself, behind all that is ready before it; what waits for the loop would hang."""
+    """Runs work for threads itself, after all that is ready; work that waits for the loop would hang."""
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run a function in a turn to come."""
+        """Run a function in a later turn of the loop."""
         future: asyncio.Future[T] = self.create_future()
         self.call_soon(_work, future, func, args)
         return future
@@ -30,7 +30,7 @@ def _work(future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ..
         return
     try:
         result = func(*args)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is for whoever waits
+    except Exception as error:  # noqa: BLE001 - it goes to the caller
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -1,7 +1,9 @@
-"""Walks of a link that several tests take: on a bad line, and with hosts that are killed one after the other."""
+"""Runs of a link that several tests share: on a bad line, and with hosts that are killed one after the other."""
 
+import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from gcode.errors import RemoteProtocolError
 from gcode.flight import HISTORY, LinkSnapshot
@@ -11,50 +13,75 @@ from gcode.outgoing import JobPlace, job_line
 from support.bad_line import BadLine
 from support.marlin import MarlinModel
 
-MOST_STEPS = 5_000
+MAX_STEPS = 5_000
 
 
-def arrived_once(line: BadLine, file: list[bytes], of_file: bytes) -> None:
-    """Hold that no line of the file is missing, repeated or out of order; `of_file` is what its lines begin with."""
+def check_arrived_once(line: BadLine, file: list[bytes], prefix: bytes) -> None:
+    """Check that no line of the file, all of which begin with `prefix`, is missing, repeated or out of order."""
     assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
     sent = [line.sent[number] for number, _ in line.accepted]
-    job = [command for command in sent if command.startswith(of_file)]
+    job = [command for command in sent if command.startswith(prefix)]
     if line.link.error is None:
         assert job == file
         assert line.link.place.lines == len(file)
         users = [command for command in (*sent, *line.left_out) if command.startswith(b"M117 user")]
-        assert sorted(users) == sorted(ticket.command for ticket in line.commands), "commands of users came once too"
+        assert sorted(users) == sorted(ticket.command for ticket in line.commands), (
+            "each command of a user arrives once too"
+        )
         assert all(ticket.done for ticket in line.commands)
     else:
         assert isinstance(line.link.error, RemoteProtocolError)
-        assert job == file[: len(job)], "even a print that fails has no gap and no repeat"
+        assert job == file[: len(job)], "even a failed print has no gap and no repeat"
 
 
-def counted(walks: Iterator[tuple[int, Callable[[], BadLine]]]) -> Counter[str]:
-    """Take walks, each with its seed, and count what happened; a failure names its seed."""
-    found: Counter[str] = Counter()
+def count_walks(walks: Iterator[tuple[int, Callable[[], BadLine]]]) -> Counter[str]:
+    """Take all walks, and return totals; a failure names the seed of its walk."""
+    totals: Counter[str] = Counter()
     for seed, walk in walks:
         try:
             line = walk()
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
-        found["lines sent"] += line.link.counters.lines_sent
-        found["lines accepted"] += len(line.accepted)
-        found["pieces damaged"] += line.damaged
-        found["wrong, with a valid checksum"] += len(line.wrong)
-        found["tails executed"] += len(line.model.executed_tails)
-        found[type(line.link.error).__name__ if line.link.error else "through"] += 1
-    return found
+        totals["lines sent"] += line.link.counters.lines_sent
+        totals["lines accepted"] += len(line.accepted)
+        totals["pieces damaged"] += line.damaged
+        totals["wrong, with a valid checksum"] += len(line.wrong)
+        totals["tails executed"] += len(line.model.executed_tails)
+        totals[type(line.link.error).__name__ if line.link.error else "through"] += 1
+    return totals
 
 
-class Ring:
-    """What a logbook keeps."""
+def count_nightly(part: int, mixture: Callable[[random.Random], BadLine], record_property: Callable) -> Counter[str]:
+    """Take one of twenty parts of a million lines; record and print the totals, for the nightly summary."""
+    seeds = range(1000 * (part + 1), 1000 * (part + 1) + 800)
+    totals = count_walks((seed, partial(mixture, random.Random(seed))) for seed in seeds)
+    record_property("counted", dict(totals))
+    print(dict(totals))  # noqa: T201 - as said
+    assert totals["lines accepted"] > 50_000, "twenty parts are a million"
+    return totals
+
+
+def any_rates(chances: random.Random, faults: tuple[float, ...] = (0.0, 0.01, 0.1)) -> dict[str, float]:
+    """Return rates of all faults and uses, each chosen at random."""
+    rates = {fault: chances.choice(faults) for fault in FAULTS}
+    return rates | {use: chances.choice((0.0, 0.01, 0.05)) for use in USES}
+
+
+def feed(link: HostLink, commands: Sequence[bytes], **options: bool) -> HostLink:
+    """Feed a job of these commands; return the link."""
+    source = iter(map(job_line, range(len(commands)), commands))
+    link.feed(lambda: next(source, None), **options)
+    return link
+
+
+class FakeLogbook:
+    """A logbook in memory."""
 
     def __init__(self):
         self.sent, self.answered = {}, 0
 
     def note(self, sent, answered, _modes):
-        assert type(sent[1]) is bytes, "a frame is kept as text, for a host that knows nothing of packing"
+        assert type(sent[1]) is bytes, "frames are kept as text: the next host may not pack"
         self.sent[sent[0]], self.answered = sent, answered
 
     def snapshot(self):
@@ -65,14 +92,14 @@ class Ring:
 
 
 class Hosts:
-    """Hosts that are killed in the middle of what they write; each next one goes on with the file.
+    """Hosts that are killed in the middle of a write; each next host reattaches and continues the file.
 
     Args:
         model: the firmware.
         file: its lines.
-        link: the first host's.
-        begin: makes the next one's, which is told where it was left.
-        ready: called when a host that has come back is idle, before it feeds its lines.
+        link: of the first host.
+        begin: makes the link of the next host, before it reattaches.
+        ready: called with an idle link that has reattached, before it feeds lines.
     """
 
     def __init__(
@@ -80,7 +107,7 @@ class Hosts:
         model: MarlinModel,
         file: list[bytes],
         link: HostLink,
-        ring: Ring,
+        ring: FakeLogbook,
         begin: Callable[[], HostLink],
         ready: Callable[[HostLink], None] | None = None,
     ) -> None:
@@ -96,14 +123,17 @@ class Hosts:
         return job_line(self.fed - 1, self.file[self.fed - 1])
 
     def walk(self, kills: list[tuple[int, int, bool]], *, late: bool) -> None:
-        """Kill each behind so many turns and bytes of a write; the last part of each says whether to be `ready` then.
+        """Run until the file has been sent.
 
-        The firmware may have acted upon what it got by then: `late`.
+        Args:
+            kills: for each host the turns until its last write, the bytes of that write, and whether the next host
+                calls `ready`.
+            late: the firmware executes a command before the next host reattaches.
         """
         now, turns, waits, steps = 0.0, 0, False, 0
         while not self.link.idle or self.fed < len(self.file):
             steps += 1
-            assert steps < MOST_STEPS, "neither through nor given up: a livelock"
+            assert steps < MAX_STEPS, "a livelock: neither sent nor failed"
             now += 0.01
             if waits and self.link.idle:
                 self.ready(self.link)
@@ -127,9 +157,9 @@ class Hosts:
                 continue
             self.model.receive(out)
             self.model.execute_one()
-            said, self.model.out = bytes(self.model.out), bytearray()
-            self.link.receive(said, now)
-            if (deadline := self.link.deadline) is not None and not (said or out):
+            reply, self.model.out = bytes(self.model.out), bytearray()
+            self.link.receive(reply, now)
+            if (deadline := self.link.deadline) is not None and not (reply or out):
                 now = max(now, deadline)
                 self.link.tick(now)
             assert self.link.error is None

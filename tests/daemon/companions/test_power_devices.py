@@ -88,7 +88,7 @@ async def test_an_old_tasmota_refuses_with_a_warning():
 async def test_a_relay_among_several_and_one_that_is_not_there():
     async with plugs.Tasmota(relays=4).running() as plug:
         await try_all(make(config(plug, "tasmota", channel=3)), plug)
-        assert "GET /cm?cmnd=Power3%20On" in plug.asked
+        assert "GET /cm?cmnd=Power3%20On" in plug.requests
         with pytest.raises(DeviceError, match="no relay Power9"):
             await sensed(config(plug, "tasmota", channel=9))
     async with plugs.ShellyLater().running() as plug:
@@ -128,7 +128,7 @@ async def test_what_is_no_answer_is_told_in_a_sentence(kind):
             url = f"http://{plug.address}"
             more = {"on_url": f"{url}/on", "off_url": f"{url}/off", "state_url": f"{url}/"}
         for what, said in NONSENSE.items():
-            plug.says = said
+            plug.misbehaviour = said
             device = make(config(plug, kind, **more), PASSWORD)
             with pytest.raises(DeviceError, match=r"^plug") as told:
                 await device.sense()
@@ -167,7 +167,7 @@ async def test_no_answer_has_a_secret_told(kind):
             url = f"http://{plug.address}/geheimtoken-in-path?password=geheim%20plug/1&token=geheimtoken&x=abc"
             more = {"on_url": url, "off_url": url, "state_url": url, "user": "admin", "on_body": '{"a": "geheimtoken"}'}
         for what, said in ECHOES.items():
-            plug.says = said.encode()
+            plug.misbehaviour = said.encode()
             device = make(config(plug, kind, **more), "geheim plug/1")
             told = [await reason(device.on), await reason(device.sense)]
             hidden = "geheimtoken" if kind == "http" else "geheim+"
@@ -180,7 +180,7 @@ async def test_no_answer_has_a_secret_told(kind):
 async def test_one_that_hangs_drips_or_floods_takes_no_longer_than_it_may(how):
     loop = asyncio.get_running_loop()
     async with plugs.Tasmota().running() as plug:
-        plug.says = how
+        plug.misbehaviour = how
         device = make(config(plug, "tasmota", timeout_s=0.3))
         began = loop.time()
         with pytest.raises(DeviceError, match="does not answer"):
@@ -208,7 +208,7 @@ async def test_any_switch_with_urls():
         assert await sensed(replace(plain, state_url="")) is None
         async with opened(replace(plain, method="POST", on_body='{"a": 1}', user="u"), "p") as sent:
             await sent.on()
-        assert plug.asked[-1] == 'POST /on {"a": 1}'
+        assert plug.requests[-1] == 'POST /on {"a": 1}'
         assert plug.headers["content-type"] == "application/json"
         assert plug.headers["authorization"] == "Basic dTpw"
         with pytest.raises(DeviceError, match="does not say true or false but"):

@@ -12,7 +12,7 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmInMemory
 from daemon.farm.carrier.server_end import NatsServerEnd
 from daemon.farm.messages import FailedCopy, FarmOrder, Held, Holdings, Offer, OrderAnswer, Presence, Report, YesOrNo
-from support.nats import Recorder, eventually, nats_server, running
+from support.nats import RecordingDuties, eventually, nats_server, running
 
 
 class InMemory:
@@ -39,10 +39,10 @@ async def there(*ends):
 
 
 async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("offered"), Recorder()
+    server, agent, duties = way.server(), way.agent("offered"), RecordingDuties()
     async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
         await there(server, agent)
-        await eventually(lambda: duties.times, "the streams")
+        await eventually(lambda: duties.connections, "the streams")
         await server.offer("offered", Offer("copy-1", 1, name="cube", size=7))
         assert await anext(offers) == Offer("copy-1", 1, name="cube", size=7)
         await server.withdraw("offered")
@@ -50,7 +50,7 @@ async def an_offer_arrives_and_is_withdrawn(way, tmp_path):
 
 
 async def an_offer_reaches_its_printer_alone(way, tmp_path):
-    server, duties = way.server(), Recorder()
+    server, duties = way.server(), RecordingDuties()
     one, other = way.agent("alone"), way.agent("alone-2")
     async with running(server.run(duties), one.run(), other.run()), aclosing(one.offers()) as offers:
         await there(server, one, other)
@@ -66,55 +66,55 @@ async def an_offer_reaches_its_printer_alone(way, tmp_path):
 
 
 async def questions_are_answered(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("asking"), Recorder()
+    server, agent, duties = way.server(), way.agent("asking"), RecordingDuties()
     duties.contents = bytes(range(256)) * 4096
     duties.holdings = Holdings([Held("c", 3, "claimed", "n", cancel=True)])
     async with running(server.run(duties), agent.run()):
         await there(server, agent)
         assert await agent.claim("c", 3, "nonce") == YesOrNo(yes=True)
         assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
-        duties.answers = YesOrNo(yes=False, reason="it is another's")
-        assert await agent.renew("c", 3) == duties.answers
+        duties.answer = YesOrNo(yes=False, reason="it is another's")
+        assert await agent.renew("c", 3) == duties.answer
         assert await agent.held() == duties.holdings
         found = b""
         while chunk := await agent.file("c", 3, len(found)):
             found += chunk
         assert hashlib.sha256(found).digest() == hashlib.sha256(duties.contents).digest()
-        duties.fail.append(FarmRefused("this copy is not offered to asking"))
+        duties.errors.append(FarmRefused("this copy is not offered to asking"))
         with pytest.raises(FarmRefused, match="not offered to asking"):
             await agent.file("c", 3, 0)
 
 
 async def a_report_is_answered_once_it_is_written_down(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("reporting"), Recorder()
+    server, agent, duties = way.server(), way.agent("reporting"), RecordingDuties()
     said = Report("c", 1, "done", 5.0, seconds=77)
     async with running(server.run(duties), agent.run()):
         await there(server, agent)
-        duties.fail.append(RuntimeError("the disk is full"))
+        duties.errors.append(RuntimeError("the disk is full"))
         with pytest.raises(FarmUnreachable, match="the disk is full"):
             await agent.report(said)
         assert duties.reports == []
         await agent.report(said)
-        duties.answers = YesOrNo(yes=False, reason="the list knows otherwise")
+        duties.answer = YesOrNo(yes=False, reason="the list knows otherwise")
         await agent.report(said)
         assert duties.reports == [("reporting", said)] * 2
 
 
 async def a_presence_is_heard_and_remembered(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("present"), Recorder()
+    server, agent, duties = way.server(), way.agent("present"), RecordingDuties()
     async with running(agent.run()):
         async with running(server.run(duties)):
-            await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+            await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
             await agent.present(Presence(1.0, "boot", ready=True, state="Operational"))
-            await eventually(lambda: "present" in duties.heard_of, "the presence")
-        another, later = way.server(), Recorder()
+            await eventually(lambda: "present" in duties.presences, "the presence")
+        another, later = way.server(), RecordingDuties()
         async with running(another.run(later)):
-            await eventually(lambda: "present" in later.heard_of, "what was said before the server began")
+            await eventually(lambda: "present" in later.presences, "what was said before the server began")
             assert another.presences["present"] == Presence(1.0, "boot", ready=True, state="Operational")
 
 
 async def an_order_is_answered_or_given_up(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("ordered"), Recorder()
+    server, agent, duties = way.server(), way.agent("ordered"), RecordingDuties()
     done = []
 
     async def obey(order):
@@ -135,12 +135,12 @@ async def an_order_is_answered_or_given_up(way, tmp_path):
 
 
 async def files_and_failures_are_kept(way, tmp_path):
-    server, duties = way.server(), Recorder()
+    server, duties = way.server(), RecordingDuties()
     data = b"G28\n" * 300_000
     name = hashlib.sha256(data).hexdigest()
     (tmp_path / "part").write_bytes(data)
     async with running(server.run(duties)):
-        await eventually(lambda: server.connected and duties.times, "the server")
+        await eventually(lambda: server.connected and duties.connections, "the server")
         for _ in range(2):
             await server.put_file(name, tmp_path / "part")
         await server.get_file(name, tmp_path / "got")
@@ -154,11 +154,11 @@ async def files_and_failures_are_kept(way, tmp_path):
 
 
 async def both_come_again_when_nats_does(way, tmp_path):
-    server, agent, duties = way.server(), way.agent("again"), Recorder()
+    server, agent, duties = way.server(), way.agent("again"), RecordingDuties()
     connections = []
     agent.on_connect = lambda: connections.append(1)
     async with running(server.run(duties), agent.run()), aclosing(agent.offers()) as offers:
-        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
         await server.offer("again", Offer("kept", 1))
         assert (await anext(offers)).copy == "kept"
         way.stop()
@@ -171,7 +171,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
             with pytest.raises(FarmUnreachable):
                 await lost
         way.start()
-        await eventually(lambda: duties.times == 2 and agent.connected, "both to come again")
+        await eventually(lambda: duties.connections == 2 and agent.connected, "both to come again")
         await server.offer("again", Offer("later", 1))
         assert (await anext(offers)).copy == "later"
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
@@ -179,7 +179,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
 
 
 async def two_servers_share_the_questions(way, tmp_path):
-    one, two, agent = Recorder(), Recorder(), way.agent("shared")
+    one, two, agent = RecordingDuties(), RecordingDuties(), way.agent("shared")
     ends = way.server(), way.server()
     async with running(ends[0].run(one), ends[1].run(two), agent.run()):
         await there(*ends, agent)

@@ -13,12 +13,12 @@ from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.subjects import is_own_inbox, sender
 from daemon.farm.messages import Offer
-from support.nats import Recorder, running
+from support.nats import RecordingDuties, running
 
 
 async def asked(faults, times=60):
     """Ask many times; return how often it was answered, and how often the server was asked."""
-    farm, duties = FarmInMemory(faults, seed=1), Recorder()
+    farm, duties = FarmInMemory(faults, seed=1), RecordingDuties()
     agent, server, answered = farm.agent("mk3"), farm.server(), 0
     async with running(server.run(duties), agent.run()):
         await asyncio.sleep(0.1)
@@ -45,7 +45,7 @@ async def test_a_question_may_be_lost_or_its_answer_or_it_comes_twice_or_late():
 
 
 async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
-    farm, duties = FarmInMemory(), Recorder()
+    farm, duties = FarmInMemory(), RecordingDuties()
     agent, server = farm.agent("mk3"), farm.server()
     async with running(server.run(duties), agent.run()):
         await asyncio.sleep(0.1)

@@ -16,7 +16,7 @@ from daemon.farm.carrier.server_end import QUESTION_BURST, QUESTION_RATE, NatsSe
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.engine.users import make_key
 from daemon.farm.messages import FarmOrder, Offer, OrderAnswer, Presence, YesOrNo
-from support.nats import Recorder, eventually, nats_server, running
+from support.nats import RecordingDuties, eventually, nats_server, running
 
 REPLY_TARGETS = [
     "farm.claim.mk4", "farm.report.mk4", "farm.offer.mk4", "farm.order.mk4", "$KV.printers.mk4", "farm.failed.mk4",
@@ -30,7 +30,7 @@ PUBLISHED = [
     "$JS.API.STREAM.MSG.GET.KV_printers", "$JS.API.DIRECT.GET.KV_printers", "$O.gcode.M.eA==", "$O.gcode.C.x",
     "$SYS.REQ.SERVER.PING", "_INBOX_mk4.x", "_INBOX_server.x",
 ]  # fmt: skip
-HEARD = [
+SUBSCRIBED = [
     ">", "farm.>", "farm.offer.*", "farm.*.mk4", "farm.offer.mk4", "farm.order.mk4", "farm.claim.mk4", "$KV.>",
     "$KV.printers.mk4", "$O.>", "$JS.>", "$SYS.>", "_INBOX_mk4.>", "_INBOX_server.>", "*.offer.mk4",
 ]  # fmt: skip
@@ -52,7 +52,7 @@ class Engine:
 
     @asynccontextmanager
     async def raw(self, name):
-        """Connect as a printer that keeps to nothing; yields the client and what NATS complains about."""
+        """Connect as a printer that obeys no rules; yields the client and the errors from NATS."""
         errors = []
 
         async def complain(error):
@@ -107,7 +107,7 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
     server, agent, duties = (
         NatsServerEnd(engine.address("server")),
         NatsAgentEnd("good", engine.address("good")),
-        Recorder(),
+        RecordingDuties(),
     )
     duties.contents = os.urandom(700_000)
 
@@ -116,9 +116,9 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
 
     agent.orders(obey)
     async with running(server.run(duties), agent.run()):
-        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
         await agent.present(Presence(1.0, "boot", ready=True))
-        await eventually(lambda: "good" in duties.heard_of, "the presence")
+        await eventually(lambda: "good" in duties.presences, "the presence")
         assert await agent.claim("c", 1, "n") == YesOrNo(yes=True)
         assert await agent.file("c", 1, 0) == duties.contents[: 512 * 1024]
         await server.offer("good", Offer("c", 1))
@@ -127,41 +127,44 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
             assert len((await server.order("good", FarmOrder("picture"))).data) == 500_000
 
 
+async def messages_to(mk4):
+    """Subscribe to what is for mk4; return the list of messages."""
+    received = []
+    for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
+        await mk4.subscribe(subject, cb=_into(received))
+    await mk4.flush()
+    return received
+
+
 @pytest.mark.real_time
-async def test_a_rogue_printer_can_say_and_hear_nothing_of_others(engine):
-    server, duties = NatsServerEnd(engine.address("server")), Recorder()
+async def test_a_rogue_printer_can_neither_send_nor_receive_for_others(engine):
+    server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
     async with running(server.run(duties)), engine.raw("rogue") as (rogue, errors), engine.raw("mk4") as (mk4, _):
-        await eventually(lambda: server.connected and duties.times, "the server")
-        heard = []
-        for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
-            await mk4.subscribe(subject, cb=_into(heard))
-        await mk4.flush()
+        await eventually(lambda: server.connected and duties.connections, "the server")
+        received = await messages_to(mk4)
         for subject in PUBLISHED:
             await rogue.publish(subject, b'{"copy":"c","attempt":1,"nonce":"n","kind":"done","at":1,"boot":"b"}')
-        for subject in HEARD:
-            await rogue.subscribe(subject, cb=_into(heard))
+        for subject in SUBSCRIBED:
+            await rogue.subscribe(subject, cb=_into(received))
         await rogue.flush()
-        await eventually(lambda: len(errors) >= len(PUBLISHED) + len(HEARD), "NATS to refuse all of it")
+        await eventually(lambda: len(errors) >= len(PUBLISHED) + len(SUBSCRIBED), "NATS to refuse all of it")
         refused = "\n".join(errors).lower()
         for subject in PUBLISHED:
             assert f'publish to "{subject}"'.lower() in refused
-        for subject in HEARD:
+        for subject in SUBSCRIBED:
             assert f'subscription to "{subject}"'.lower() in refused
         await server.offer("rogue", Offer("its own", 1))
         await asyncio.sleep(0.2)
-        assert heard == []
-        assert (duties.claims, duties.reports, duties.heard_of.keys() & {"mk4", "rogue"}) == ([], [], set())
+        assert received == []
+        assert (duties.claims, duties.reports, duties.presences.keys() & {"mk4", "rogue"}) == ([], [], set())
 
 
 @pytest.mark.real_time
-async def test_an_answer_goes_nowhere_else_than_to_whoever_asked(engine):
-    server, duties = NatsServerEnd(engine.address("server")), Recorder()
+async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
+    server, duties = NatsServerEnd(engine.address("server")), RecordingDuties()
     async with running(server.run(duties)), engine.raw("rogue") as (rogue, _), engine.raw("mk4") as (mk4, _):
-        await eventually(lambda: server.connected and duties.times, "the server")
-        heard = []
-        for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
-            await mk4.subscribe(subject, cb=_into(heard))
-        await mk4.flush()
+        await eventually(lambda: server.connected and duties.connections, "the server")
+        received = await messages_to(mk4)
         for long in (
             b'{"copy":"%s","attempt":1,"nonce":"n"}' % (b"x" * 900),
             b'{"copy":"c","attempt":%d,"nonce":"n"}' % 2**63,
@@ -176,10 +179,10 @@ async def test_an_answer_goes_nowhere_else_than_to_whoever_asked(engine):
                 await rogue.publish(f"farm.{kind}.rogue", question, reply=reply)
             await rogue.publish("$KV.printers.rogue", b'{"at":1,"boot":"b"}', reply=reply)
         await rogue.flush()
-        await eventually(lambda: "rogue" in duties.heard_of, "its presences")
+        await eventually(lambda: "rogue" in duties.presences, "its presences")
         await asyncio.sleep(0.3)
-        assert heard == []
-        assert (duties.claims, duties.reports, "mk4" in duties.heard_of) == ([], [], False)
+        assert received == []
+        assert (duties.claims, duties.reports, "mk4" in duties.presences) == ([], [], False)
         streams = server._line.client.jetstream()
         assert (await streams.stream_info("FAILED")).state.messages == 0
         assert (await streams.stream_info("OBJ_gcode")).state.messages == 0
@@ -192,10 +195,10 @@ async def test_a_flood_of_one_printer_costs_the_list_little_and_the_others_nothi
     server, agent, duties = (
         NatsServerEnd(engine.address("server")),
         NatsAgentEnd("mk4", engine.address("mk4")),
-        Recorder(),
+        RecordingDuties(),
     )
     async with running(server.run(duties), agent.run()), engine.raw("rogue") as (rogue, _):
-        await eventually(lambda: server.connected and agent.connected and duties.times, "both")
+        await eventually(lambda: server.connected and agent.connected and duties.connections, "both")
         loop = asyncio.get_running_loop()
         began = loop.time()
         for number in range(3000):
@@ -230,8 +233,8 @@ async def test_who_is_revoked_is_out_at_once_and_enrolled_again_has_another_key(
             assert not agent.connected
 
 
-def _into(heard):
+def _into(received):
     async def hear(message):
-        heard.append((message.subject, message.data))
+        received.append((message.subject, message.data))
 
     return hear
