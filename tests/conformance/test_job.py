@@ -72,7 +72,7 @@ PROGRESS = {"completion", "filepos", "printTime", "printTimeLeft", "printTimeLef
 
 
 @pytest.mark.parametrize("state", ["go_offline", "choose_nothing", "choose", "print"])
-def test_every_key_is_there_in_every_state(server, state):
+def test_every_key_is_present_in_every_state(server, state):
     getattr(server, state)()
     job = server.get("/api/job").json
     assert {"job", "progress", "state"} <= set(job)

@@ -30,7 +30,7 @@ def test_a_key_is_shown_once_and_kept_as_its_hash_alone(tmp_path):
     assert found.identify(digest("")) is None
 
 
-def test_a_key_that_was_revoked_is_nobodys(tmp_path):
+def test_a_revoked_key_gives_no_access(tmp_path):
     ring = keyring(tmp_path)
     kept, gone = ring.add("a", Scope.READ), ring.add("b", Scope.ADMIN)
     keyring(tmp_path).revoke("b")  # by another process

@@ -86,7 +86,7 @@ async def test_errors_and_cancellations_reach_what_is_awaited():
     assert caught == ["cancelled"]
 
 
-def test_whoever_has_spent_very_much_in_one_go_is_listened_to_again_before_it_counts_as_hung():
+def test_a_process_that_was_busy_for_long_is_heard_before_it_counts_as_hung():
     allowance = Allowance()
     assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT / SHARE)
     assert MAX_DEBT / SHARE < MAX_SILENT * CHECK_INTERVAL / 2

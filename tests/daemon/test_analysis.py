@@ -86,7 +86,7 @@ async def test_select_without_print_is_never_refused(tmp_path):
         assert (await client.post("/api/files/local/a.gcode", {"command": "select"})).status == 204
 
 
-async def test_a_replaced_file_is_analysed_anew(tmp_path):
+async def test_a_replaced_file_is_analysed_again(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, OUTSIDE)
         assert (await known(client))["gcodeAnalysis"]["errors"]
@@ -250,7 +250,7 @@ async def test_an_analysis_for_another_printer_is_made_again(tmp_path):
         assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
 
 
-async def test_a_file_somebody_waits_for_is_not_left_to_an_idle_process(tmp_path):
+async def test_a_file_that_a_client_waits_for_is_not_left_to_an_idle_process(tmp_path):
     urgent, gone = [], asyncio.Event()
 
     async def run(order):
@@ -282,7 +282,7 @@ async def test_where_the_processor_is_never_idle_no_file_is_left_to_an_idle_proc
         assert urgent == [True]
 
 
-async def test_a_file_somebody_waits_for_does_not_wait_for_the_idle_process_of_another(tmp_path):
+async def test_a_file_that_a_client_waits_for_does_not_wait_for_the_idle_process_of_another(tmp_path):
     orders, gone = [], asyncio.Event()
 
     async def run(order):

@@ -256,7 +256,7 @@ def test_a_field_of_another_type_counts_as_missing(field, value):
     assert (seen.revision, seen.trouble, seen.job.active) == (7, "hot", True)
 
 
-def test_what_nobody_has_heard_of_has_no_consequence():
+def test_an_unknown_text_has_no_consequence():
     assert decode_from_core(pack({"type": "sung", "song": "…"})) is None
     assert decode_known(pack({"type": "sung", "song": "…"}), FromFront) is None
     assert event_of(EventMessage(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None

@@ -109,7 +109,7 @@ async def test_a_refusal_is_raised_as_what_it_is(desk):
         await front.ask(ask.Connect())
 
 
-async def test_what_nobody_waits_for_any_more_is_not_done_but_a_stop_is(desk):
+async def test_a_question_whose_asker_has_gone_is_not_carried_out_but_a_stop_is(desk):
     """The core stood still, and wakes: a print that was to be resumed minutes ago stays paused."""
     front = fake_front(CoreEnd(desk))
     now = asyncio.get_running_loop().time()
@@ -280,7 +280,7 @@ async def test_questions_one_by_one_cost_the_same_share(desk):
     assert 100 < sent < 200 + 500 + 10
 
 
-async def test_no_more_than_so_many_take_long_also_over_reconnects(desk):
+async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk):
     end = CoreEnd(desk)
     done = asyncio.Event()
 

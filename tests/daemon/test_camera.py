@@ -45,7 +45,7 @@ def test_what_is_no_stream_of_pictures_is_said_to_be_none(told, said):
         PictureParts().feed(told)
 
 
-async def test_a_picture_is_fetched_also_of_a_stream_and_with_a_password():
+async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
     async with camera() as device:
         assert (await picture(device.url + STILL, 2)).endswith(b"\xff\xd9")
         assert (await picture(device.url + STREAM, 2)).endswith(b"\xff\xd9")
@@ -81,7 +81,7 @@ async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabyt
         assert "secret" not in str(caught.value)
 
 
-async def test_where_nobody_listens_and_what_is_no_address_are_said():
+async def test_a_closed_port_and_a_bad_address_are_reported():
     for url, said in [
         ("http://127.0.0.1:1/", "no camera at http://127.0.0.1:1/"),
         ("/webcam/", "address must begin with"),

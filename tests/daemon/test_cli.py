@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said_with_the_usage_of_its_command(words, said, capsys
     assert said in capsys.readouterr().err
 
 
-def test_help_is_given_to_whoever_asks_for_it_by_that_word(capsys):
+def test_the_word_help_prints_help(capsys):
     assert leave("help", "printer") == 0
     assert "usage: nozzled printer" in capsys.readouterr().out
 

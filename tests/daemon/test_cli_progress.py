@@ -34,7 +34,7 @@ def test_the_table_tells_layer_share_of_the_time_and_the_end_by_the_clock():
     ]
 
 
-def test_reasons_are_told_and_a_print_that_waits_for_somebody_has_no_end():
+def test_reasons_are_shown_and_a_print_that_waits_for_a_user_has_no_end_time():
     shown = as_table(told("Paused", pauseReason="Filament runout\x1b[2J", warning="it is not recorded"), NOW)
     assert "paused      Filament runout\\x1b[2J" in shown
     assert "warning     it is not recorded" in shown

@@ -178,7 +178,7 @@ async def test_no_key_is_4_and_says_how_to_give_one(tmp_path, capsys, monkeypatc
         assert "Offline" in await nozzled("job", "status", "--key-file", str(tmp_path / "key"))
 
 
-def test_nobody_there_is_3(capsys, monkeypatch):
+def test_a_missing_service_is_exit_code_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
     said = capsys.readouterr()
@@ -250,7 +250,7 @@ def test_the_environment_names_another_daemon_and_key_and_the_command_line_wins(
 
 
 @pytest.mark.parametrize("named", [{"url": "http://127.0.0.1:8080"}, {}])
-def test_the_key_of_this_machine_goes_to_no_address_that_somebody_has_named(settings, named):
+def test_the_key_of_this_machine_is_not_sent_to_a_given_address(settings, named):
     environ = {} if named else {"NOZZLED_URL": "http://elsewhere"}
     with api_key(settings, "the-daemons-own-key\n"):
         assert find_server(asked(settings, **named), environ).key == ""

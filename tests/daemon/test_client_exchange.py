@@ -120,7 +120,7 @@ async def test_a_file_that_grows_meanwhile_is_uploaded_as_it_was(tmp_path):
         assert uploaded(service) == {"grows.gcode": LARGE}
 
 
-async def test_nobody_there_means_never_sent(no_pauses):
+async def test_no_connection_means_never_sent(no_pauses):
     async with Peer(b"") as peer:
         pass  # its port is closed now
     with pytest.raises(NeverSent, match=f"no answer to GET {peer.url}/api/version"):

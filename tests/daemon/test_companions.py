@@ -60,7 +60,7 @@ async def test_what_is_asked_comes_to_the_companion_and_its_answer_back(tmp_path
         assert caught.value.status == 500
 
 
-async def test_one_thing_does_not_wait_for_another_and_nobody_for_ever(tmp_path):
+async def test_a_hanging_request_delays_no_other_and_ends(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch):
         client = in_memory(server)
         await asyncio.sleep(1)
@@ -72,7 +72,7 @@ async def test_one_thing_does_not_wait_for_another_and_nobody_for_ever(tmp_path)
         assert (caught.value.status, caught.value.text) == (503, "power has not answered within 10 s")
 
 
-async def test_what_nobody_waits_for_any_more_is_not_done(tmp_path):
+async def test_a_request_whose_client_has_gone_is_not_carried_out(tmp_path):
     """A process that was stopped in between has the request already: it would switch in another print."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         client = in_memory(server)

@@ -113,7 +113,7 @@ def speaks_250000(fake_ports, monkeypatch):
     return fake_ports
 
 
-async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000):
+async def test_an_unknown_baudrate_is_found_and_remembered(speaks_250000):
     async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as link:
         began = asyncio.get_running_loop().time()
         assert (await link.options()).baudrate_preference is None
@@ -129,7 +129,7 @@ async def test_a_baudrate_that_nobody_knows_is_found_out_and_kept(speaks_250000)
         assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
-async def test_where_nobody_answers_at_any_baudrate_all_of_them_are_named(fake_ports, monkeypatch):
+async def test_without_an_answer_at_any_baudrate_all_are_named(fake_ports, monkeypatch):
     def create(address, settings, _wrap, _logbook):
         return LinePrinter(Deaf(Firmware(FirmwareConfig(), fake_ports.oracle), str(address)), settings)
 
@@ -171,7 +171,7 @@ async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(fake_ports):
     assert set(fake_ports.baudrates) == {"115200"}
 
 
-async def test_the_given_printer_is_looked_for_also_after_a_client_has_asked_for_it(fake_ports):
+async def test_the_configured_printer_is_looked_for_even_after_a_clients_request(fake_ports):
     fake_ports.missing = 3
     async with connection("serial:/dev/ttyX", retry_s=1.0) as link:
         await link.connect()
@@ -304,7 +304,7 @@ async def test_disconnecting_in_the_middle_of_opening(fake_ports):
         assert link.state is C.OFFLINE
 
 
-async def test_connecting_anew_closes_the_old_line_first(fake_ports):
+async def test_connecting_again_closes_the_old_line_first(fake_ports):
     async with connection() as link:
         await link.connect()
         await until(lambda: link.ready)
@@ -528,7 +528,7 @@ async def test_what_is_configured_and_the_simulated_printer_are_not_replaced_by_
     assert chosen == []
 
 
-def test_a_choice_is_read_at_the_next_start_unless_it_is_none_any_more(tmp_path):
+def test_a_choice_is_restored_at_the_next_start_if_it_is_still_valid(tmp_path):
     config = Config()
     assert chosen_port.with_chosen(config, tmp_path) == config
     chosen_port.keep("serial:/dev/ttyX?baudrate=250000", tmp_path)

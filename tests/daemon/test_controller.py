@@ -249,7 +249,7 @@ async def test_a_wait_for_temperature_ends_on_cancel_where_the_firmware_can(tmp_
         assert host.board.hotend.target == 0
 
 
-async def test_restart_begins_the_file_anew_without_the_cancel_script(tmp_path):
+async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PAUSED)
         printed = host.file_moves
@@ -276,7 +276,7 @@ async def test_a_restart_tells_the_end_of_the_old_job_before_the_new_one(tmp_pat
         assert states == [S.CANCELLED, S.STARTING]
 
 
-async def test_restart_begins_the_time_anew(tmp_path):
+async def test_restart_resets_the_time(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PAUSED)
         await asyncio.sleep(100)
@@ -400,7 +400,7 @@ async def test_a_printer_lost_before_its_heaters_are_off_gets_them_off_when_it_i
         assert host.board.hotend.target == 0
 
 
-async def test_a_job_after_the_printer_came_back_prints_the_file_anew(tmp_path):
+async def test_a_job_on_a_printer_that_is_back_prints_the_whole_file(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(2)
@@ -564,7 +564,7 @@ async def test_progress_stays_where_a_job_was_interrupted(tmp_path):
 # -- after a crash -------------------------------------------------------------------------------------------
 
 
-async def test_a_job_left_unfinished_by_another_run_is_interrupted_and_made_cold(tmp_path):
+async def test_an_unfinished_job_of_the_previous_run_is_interrupted_and_heaters_are_off(tmp_path):
     (tmp_path / "part.gcode").write_text("G1 X1\n")
     store = Store(lambda: 1000.0, _no_trouble)
     await store.open(tmp_path / "state")

@@ -132,7 +132,7 @@ async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_pat
             assert host.connection.printer.identity.name in found.reason
 
 
-async def test_repetier_s_time_begins_anew_with_a_g_command_only(tmp_path):
+async def test_repetier_s_time_restarts_with_a_g_command_only(tmp_path):
     async with house(tmp_path, firmware=FIRMWARES["repetier"]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(LIMIT)

@@ -237,7 +237,7 @@ async def test_no_link_leads_a_print_out_of_the_uploads_and_no_pipe_holds_it_up(
         assert "G1 X10 F6000" in pair.accepted, "a link to another upload is none of those"
 
 
-async def test_more_heat_than_the_profile_allows_is_for_nobody(tmp_path):
+async def test_more_heat_than_the_profile_allows_is_refused(tmp_path):
     async with house(tmp_path, "line") as pair:
         for command in ("M104 S999", "M140 S999", "M104 S{900+90}", "M109 S1e3", "G10 P0 S999"):
             with pytest.raises(CommandError, match="the profile allows"):
@@ -349,7 +349,7 @@ async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):
         assert pair.core.jobs.state is JobState.PRINTING
 
 
-async def test_a_very_long_command_holds_nothing_up_and_is_looked_at_all_the_same(tmp_path):
+async def test_a_very_long_command_delays_nothing_and_is_still_checked(tmp_path):
     """Klipper's may have 16 KiB, and one that heats by a list takes a tenth of a second to look at."""
     async with house(tmp_path, "line") as pair:
         printer, turns = pair.core.connection.printer, []

@@ -14,7 +14,7 @@ UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
-def test_what_nobody_else_can_reach_is_loopback(host):
+def test_addresses_that_no_other_machine_can_reach_are_loopback(host):
     assert is_loopback(host)
 
 

@@ -210,7 +210,7 @@ async def test_a_person_at_the_printer_is_faster(tmp_path):
     require_once([place], server)
 
 
-async def test_a_bed_that_nobody_has_cleared_takes_nothing_until_somebody_says_so(tmp_path):
+async def test_a_printer_takes_nothing_until_its_bed_is_said_to_be_clear(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
     server.submit(copies=2)
@@ -224,7 +224,7 @@ async def test_a_bed_that_nobody_has_cleared_takes_nothing_until_somebody_says_s
     assert len(place.printer.begun) == 2
 
 
-async def test_what_a_file_leaves_hot_is_turned_off_unless_somebody_has_begun_something(tmp_path):
+async def test_heaters_left_on_by_a_file_are_turned_off_unless_another_print_has_begun(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
     place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
@@ -309,7 +309,7 @@ async def test_an_order_that_came_too_late_is_not_done(tmp_path):
         assert "does not hold this copy" in (await server.end.order("mk3", named)).reason
 
 
-async def test_what_a_file_leaves_hot_is_turned_off_also_where_the_agents_disk_is_full(tmp_path):
+async def test_heaters_left_on_by_a_file_are_turned_off_with_a_full_disk_of_the_agent(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
@@ -331,7 +331,7 @@ async def test_what_a_file_leaves_hot_is_turned_off_also_where_the_agents_disk_i
     assert server.copies()[0].state == "done"
 
 
-async def test_what_a_file_leaves_hot_is_turned_off_when_the_printer_is_known_again(tmp_path):
+async def test_heaters_left_on_by_a_file_are_turned_off_when_the_printer_is_known_again(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
@@ -347,7 +347,7 @@ async def test_what_a_file_leaves_hot_is_turned_off_when_the_printer_is_known_ag
     assert place.printer.cooled == [None]
 
 
-async def test_what_a_file_leaves_hot_is_turned_off_also_while_the_farm_is_away(tmp_path):
+async def test_heaters_left_on_by_a_file_are_turned_off_while_the_farm_is_away(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.heaters = (("bed", Heat(60.0, 60.0)),)

@@ -123,7 +123,7 @@ async def test_a_file_that_goes_beyond_the_bed_is_declined_by_the_fronts_own_che
         assert (await server.get("/api/history")).json["jobs"] == []
 
 
-async def test_the_core_says_what_became_of_a_key_and_nobody_else(tmp_path):
+async def test_only_the_core_knows_the_outcome_of_a_key(tmp_path):
     farm = FarmInMemory()
     async with api(tmp_path, switched_on=["farm"]) as server, agent(server, farm) as companion:
         printer = printer_of(companion)

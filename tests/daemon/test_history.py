@@ -62,7 +62,7 @@ def test_filament_is_counted_by_the_place_that_was_acknowledged():
     }  # fmt: skip
 
 
-async def test_a_print_is_known_with_all_of_it_also_when_its_file_is_gone(tmp_path):
+async def test_a_print_keeps_all_its_facts_when_its_file_is_gone(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
         await known(server, "cube.gcode", FOUND)

@@ -21,7 +21,7 @@ def path_of(url):
     return url.removeprefix("http://127.0.0.1:5000")
 
 
-async def test_an_app_asks_somebody_allows_it_and_the_key_works(tmp_path):
+async def test_an_app_asks_a_user_allows_it_and_the_key_works(tmp_path):
     async with api(tmp_path, "") as server:
         probe = await server.get("/plugin/appkeys/probe", key=None, headers=HOST)
         assert (probe.status, probe.body) == (204, b"")

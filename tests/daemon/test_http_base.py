@@ -26,7 +26,7 @@ async def test_without_the_key_everything_is_403(tmp_path, method, path, key):
 
 @pytest.mark.parametrize("key", [None, "notanapikey", KEY])
 @pytest.mark.parametrize("path", ["/", "/online.txt", "/robots.txt", "/favicon.ico"])
-async def test_whoever_looks_whether_anybody_is_here_finds_somebody(tmp_path, path, key):
+async def test_a_probe_of_the_port_finds_the_server(tmp_path, path, key):
     async with api(tmp_path, "") as server:
         for _ in range(2 * FREE):  # apps probe with a made-up key, again and again
             found = await server.get(path, key=key, headers={"Host": "127.0.0.1:5000"})
@@ -124,7 +124,7 @@ async def test_what_is_no_command_is_refused(tmp_path, body, headers, status):
         assert status == 204 or response.error
 
 
-async def test_a_json_body_is_bounded_also_when_it_does_not_say_its_length(tmp_path):
+async def test_a_json_body_is_bounded_even_without_a_length(tmp_path):
     async with api(tmp_path, "") as server:
         said = await server.request("POST", "/api/connection", b"x" * (MAX_JSON + 1), headers=JSON)
         assert (said.status, "too large" in said.error) == (413, True)
@@ -135,7 +135,7 @@ async def test_a_json_body_is_bounded_also_when_it_does_not_say_its_length(tmp_p
 
 @pytest.mark.parametrize("length", ["9" * 30, "9" * 5000])
 @pytest.mark.parametrize("path", ["/api/job", "/api/files/local"])
-async def test_a_length_that_nobody_can_mean_is_too_large(tmp_path, path, length):
+async def test_an_absurd_length_is_too_large(tmp_path, path, length):
     async with api(tmp_path, "") as server:
         kind = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": length}
         assert (await server.request("POST", path, b"x", headers=kind)).status == 413
@@ -224,7 +224,7 @@ async def test_a_compressed_list_is_known_again(tmp_path, count):
             assert (again.status, again.body) == (304, b"")
 
 
-async def test_what_somebody_has_given_up_is_not_done_later(tmp_path):
+async def test_a_request_that_was_given_up_is_not_carried_out_later(tmp_path):
     async with api(tmp_path, "") as server:
         now = server.service.wall()
         for until, status in ((f"{now + 10:.3f}", 200), (f"{now - 1:.3f}", 408), ("soon", 400), ("-1", 400)):

@@ -141,7 +141,7 @@ async def test_a_download_is_the_file_to_be_stored_not_shown(tmp_path):
         ("bytes=" + "9" * 30 + "-", 200, 0, None),
     ],
 )
-async def test_a_download_can_be_gone_on_with(tmp_path, wanted, status, begin, end):
+async def test_a_download_can_be_resumed(tmp_path, wanted, status, begin, end):
     content = bytes(range(1, 256)) * 4096
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", content))
@@ -326,7 +326,7 @@ async def test_a_list_costs_the_same_questions_and_queries_however_many_files_th
         assert not questions
 
 
-async def test_a_list_is_made_anew_whenever_anything_in_it_may_be_another(tmp_path):
+async def test_a_list_is_rebuilt_whenever_anything_in_it_may_have_changed(tmp_path):
     async with api(tmp_path) as server:
         await with_files(server)
         path, tags = "/api/files?recursive=true", []

@@ -4,7 +4,7 @@ from support.http import NOW, api
 SQUARE = b"G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\nG1 Y10\n"
 
 
-async def test_without_a_job_every_key_is_there_also_offline(tmp_path):
+async def test_without_a_job_every_key_is_present_even_offline(tmp_path):
     async with api(tmp_path, "") as server:
         for path in ("/api/job", "/api/control/job"):
             response = await server.get(path)

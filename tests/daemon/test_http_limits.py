@@ -96,9 +96,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
 
 
 @pytest.mark.real_time
-async def test_where_descriptors_run_out_connections_wait_and_nobody_goes_round_in_a_circle(
-    tmp_path, monkeypatch, caplog
-):
+async def test_without_free_descriptors_connections_wait_without_a_busy_loop(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(bounded_server, "CROWDED", 0.1)
     tries = []
 

@@ -31,7 +31,7 @@ async def test_a_login_is_passive_by_the_word_alone_and_may_come_as_any_form(tmp
         assert torn.status == 400
 
 
-async def test_a_passive_login_without_a_key_is_nobody_and_gives_no_session(tmp_path):
+async def test_a_passive_login_without_a_key_gives_no_user_and_no_session(tmp_path):
     async with api(tmp_path, "") as server:
         nobody = await server.post("/api/login", {"passive": True}, key=None, headers={"Host": "localhost"})
         assert nobody.status == 200

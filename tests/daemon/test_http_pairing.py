@@ -267,7 +267,7 @@ async def test_a_key_that_steps_up_does_what_an_admin_may_for_a_while(tmp_path):
         assert (await server.post("/api/pair/codes", {}, key=raised)).status == 403
 
 
-async def test_who_steps_down_or_is_revoked_is_no_admin_any_more(tmp_path):
+async def test_a_demoted_or_revoked_key_is_no_longer_an_admin(tmp_path):
     async with api(tmp_path, "") as server:
         for end in ("/api/stepup", "/api/keys/phone"):
             phone = (await pair(server, await code_of(server), "phone")).json["key"]

@@ -75,7 +75,7 @@ async def until(condition):
 
 
 @pytest.mark.real_time
-async def test_many_look_over_one_connection_and_a_slow_one_holds_nobody_up(tmp_path, monkeypatch):
+async def test_many_clients_share_one_camera_connection_and_a_slow_one_delays_no_other(tmp_path, monkeypatch):
     monkeypatch.setattr(webcam, "MOST_VIEWERS", 3)
     monkeypatch.setattr(webcam, "LOOK", 0.1)
     async with (

@@ -92,7 +92,7 @@ def strange(value):
     return same | {"mood": {"colour": [1]}}
 
 
-def test_what_a_later_version_says_besides_is_left_out_at_every_level():
+def test_additions_of_a_later_version_are_ignored_at_every_level():
     snapshot = replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True))
     plain = dump(snapshot)
     for name in ("selection", "file", "ending", "rest"):

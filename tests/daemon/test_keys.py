@@ -57,7 +57,7 @@ def test_two_first_starts_at_once_have_the_same_key(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"\xff" * 40])
-def test_a_damaged_key_is_set_aside_and_made_anew_but_not_where_the_configuration_names_its_file(tmp_path, content):
+def test_a_damaged_key_is_set_aside_and_replaced_unless_the_configuration_names_its_file(tmp_path, content):
     (tmp_path / "api-key").write_bytes(content)
     configured = Config(api=ApiConfig(key_file=str(tmp_path / "api-key")))
     with pytest.raises(ConfigError, match=str(tmp_path / "api-key")):
@@ -67,7 +67,7 @@ def test_a_damaged_key_is_set_aside_and_made_anew_but_not_where_the_configuratio
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 36])
-def test_a_damaged_uuid_is_set_aside_and_made_anew(tmp_path, content):
+def test_a_damaged_uuid_is_set_aside_and_replaced(tmp_path, content):
     (tmp_path / "uuid").write_bytes(content)
     assert own_uuid(tmp_path) == own_uuid(tmp_path) != ""
     assert (tmp_path / "uuid.damaged").read_bytes() == content

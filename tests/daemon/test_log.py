@@ -94,7 +94,7 @@ def test_warnings_of_libraries_come_the_same_way():
     assert line["level"] == "warning"
 
 
-def test_a_stalled_stream_blocks_nobody_and_drops_are_counted(monkeypatch):
+def test_a_stalled_stream_blocks_nothing_and_drops_are_counted(monkeypatch):
     monkeypatch.setattr(service_log, "MAX_QUEUED", 10)
     stream = Stalled()
     writer = LogWriter(stream)
@@ -159,7 +159,7 @@ MADE = "aB3-" + "x_Y7" * 9 + "zzz"
         "it is {}",
     ],
 )
-def test_no_key_is_in_the_log_whoever_writes_it(form, said, tmp_path):
+def test_no_key_reaches_the_log(form, said, tmp_path):
     def speak(log):
         text = said.format(MADE)
         log.info("printer.said", text=text, more=[text])
@@ -185,7 +185,7 @@ def test_no_key_is_in_the_log_whoever_writes_it(form, said, tmp_path):
     assert "*" * len(MADE) in text
 
 
-def test_a_key_that_was_read_is_hidden_without_a_word_before_it_and_other_words_are_not(monkeypatch):
+def test_a_known_key_is_hidden_without_a_label_and_other_words_are_not(monkeypatch):
     monkeypatch.setattr(secrets, "_KEYS", set())
     secrets.hide("my-own-key-of-16+")
     assert secrets.hidden("a my-own-key-of-16+ b") == "a ***************** b"

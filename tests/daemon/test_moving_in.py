@@ -236,7 +236,7 @@ def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
     assert f"{base / 'data'}: Input/output error" in capsys.readouterr().err
 
 
-def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
+def test_a_default_profile_says_nothing_about_the_printer(base):
     (base / "printerProfiles/_default.profile").write_text(
         "model: Generic RepRap Printer\nname: Default\nvolume: {width: 200.0, depth: 200.0, height: 200.0}\n"
     )

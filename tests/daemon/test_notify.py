@@ -54,7 +54,7 @@ async def test_a_print_that_is_done_is_told_once_over_restarts_of_both(tmp_path)
 
 
 @pytest.mark.nightly
-async def test_what_ended_while_nobody_listened_is_told_later(tmp_path):
+async def test_prints_that_ended_without_a_listener_are_reported_later(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
         await print_it(server, name="old.gcode")

@@ -132,7 +132,7 @@ def test_a_print_that_a_person_cancelled_has_not_failed():
     assert [each.kind for each in ends([job(1, "cancelled")], set(), "", None)] == ["cancelled"]
 
 
-def test_a_record_that_begins_anew_gives_numbers_twice():
+def test_a_reused_job_number_is_another_print():
     assert end_key(job(1, "completed")) != end_key({**job(1, "completed"), "started": 5000.0})
 
 

@@ -88,7 +88,7 @@ async def test_a_process_that_behaves_badly_ends_in_time(kind):
 
 
 @pytest.mark.real_time
-async def test_the_address_is_seen_by_nobody(tmp_path):
+async def test_the_address_is_hidden(tmp_path):
     """Neither the command line nor the environment of the process has it."""
     seen = tmp_path / "seen"
     program = f"""

@@ -221,7 +221,7 @@ async def test_heaters_that_the_firmware_turned_off_in_a_pause_are_hot_before_an
         await host.until(S.COMPLETED)
 
 
-async def test_what_somebody_has_set_in_a_pause_is_left_as_it_is(tmp_path):
+async def test_values_set_in_a_pause_are_kept(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
         await host.connection.commands.send(["M104 S215"])

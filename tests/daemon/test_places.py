@@ -106,7 +106,7 @@ class Disk:
         pass
 
 
-async def test_whoever_closes_waits_for_what_has_just_been_written_and_for_nothing_else():
+async def test_closing_waits_only_for_what_has_just_been_written():
     """Also in the turn of the loop in which it has been written, and nobody has taken note of that."""
     connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
     for turns in range(4):

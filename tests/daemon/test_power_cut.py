@@ -85,7 +85,7 @@ async def test_a_print_does_not_go_on_behind_a_power_cut(tmp_path, logbook, boar
     assert recorded > 5
 
 
-async def test_after_a_power_cut_the_file_can_be_printed_anew(tmp_path):
+async def test_after_a_power_cut_the_file_can_be_printed_again(tmp_path):
     world = world_in(tmp_path / "world")
     assert await begun(world, 1000)
     world.boot = "another"

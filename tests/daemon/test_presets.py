@@ -40,7 +40,7 @@ def test_a_preset_is_found_however_its_name_is_written(name, preset):
     assert find(name).id == preset
 
 
-def test_a_name_that_nobody_has_names_those_that_are_like_it():
+def test_an_unknown_name_lists_similar_ones():
     with pytest.raises(ConfigError, match=r"no preset 'ender-33'; did you mean ender-3"):
         find("ender-33")
 

@@ -34,7 +34,7 @@ def test_what_says_nothing_is_no_area(line):
         ("Marlin bugfix-2.0.x (Jun  5 2021 12:00:00)", ["M503", "M211", "M115"]),
     ],
 )
-async def test_nobody_is_asked_what_the_firmware_does_not_know(firmware, asked):
+async def test_no_question_is_shown_if_the_firmware_cannot_answer(firmware, asked):
     sent = []
 
     async def send(command):

@@ -81,7 +81,7 @@ async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
         )
 
 
-async def test_where_the_head_is_is_told_whoever_has_asked(tmp_path):
+async def test_a_client_s_m114_is_an_event(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.post("/api/printer/command", {"commands": ["G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]})
         await server.settle(60)
@@ -668,7 +668,7 @@ async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
         assert texts.count("Finishing") == 1
 
 
-async def test_whoever_asks_while_a_print_is_cancelled_does_not_count_another_one(tmp_path):
+async def test_a_request_during_a_cancel_does_not_count_another_print(tmp_path):
     async with api(tmp_path, scripts={"after_cancel": ("G4 S5",)}) as server:
         await server.print(FILE * 20, 2)
         await server.post("/api/job", {"command": "cancel"})

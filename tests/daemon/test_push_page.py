@@ -221,7 +221,7 @@ async def test_every_state_of_a_print_is_told_however_short(tmp_path):
         assert page.changes("job.state") == ["starting", "printing", "finishing", "completed"] * 2
 
 
-async def test_a_page_that_takes_nothing_meanwhile_is_told_every_state_all_the_same(tmp_path):
+async def test_a_page_that_reads_nothing_meanwhile_gets_every_state(tmp_path):
     async with showing(tmp_path) as (server, page):
         await server.upload(("file", "a.gcode", b"G4 P500\n"))
         await server.settle(5)
@@ -233,7 +233,7 @@ async def test_a_page_that_takes_nothing_meanwhile_is_told_every_state_all_the_s
         assert page.changes("job.state") == ["starting", "printing", "finishing", "completed"]
 
 
-async def test_fan_factors_tool_and_position_are_told_as_far_as_somebody_has_said_them(tmp_path):
+async def test_fan_factors_tool_and_position_are_shown_once_they_are_known(tmp_path):
     async with showing(tmp_path) as (server, page):
         commands = ["M106 S51", "M220 S150", "M221 T0 S95", "G28", "G1 X12.5 Y7 Z3 F6000", "M400", "M114"]
         await server.post("/api/printer/command", {"commands": commands})
@@ -268,7 +268,7 @@ async def test_what_a_printer_that_is_gone_told_last_is_shown_no_more(tmp_path):
         assert (page.shown["printer"]["state"], page.shown["printer"]["stop"]) == ("ready", None)
 
 
-async def test_why_the_firmware_has_halted_is_told_until_somebody_has_seen_it(tmp_path):
+async def test_the_reason_of_a_halt_is_shown_until_a_user_has_seen_it(tmp_path):
     async with api(tmp_path, "sim") as server:
         await server.settle(5)
         page = Page(server)
@@ -307,7 +307,7 @@ async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path
         assert page.shown["job"]["state"] is None
 
 
-async def test_a_stop_that_nobody_confirms_is_told_as_one(tmp_path):
+async def test_an_unconfirmed_stop_is_shown_as_unconfirmed(tmp_path):
     async with showing(tmp_path, "sim") as (server, page):
         server.service.connection.printer._stopped("error", "the printer did not confirm the stop")
         await server.settle(1)
@@ -338,7 +338,7 @@ async def test_the_console_opens_with_what_is_kept_and_then_has_each_line_once(t
         assert all(each["console"]["dropped"] == 0 for each in page.updates if "console" in each)
 
 
-async def test_lines_that_nobody_has_kept_are_marked(tmp_path):
+async def test_lines_that_were_dropped_are_marked(tmp_path):
     async with api(tmp_path, "sim?speed=100") as server:
         page = Page(server)
         await page.open({"console": True})

@@ -79,7 +79,7 @@ async def queueing(folder, **sections):
 # -- order, and the bed ----------------------------------------------------------------------------------------
 
 
-async def test_files_are_printed_in_order_each_when_somebody_has_said_that_the_bed_is_clear(tmp_path):
+async def test_files_are_printed_in_order_each_once_the_bed_is_said_to_be_clear(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b", "c")
         first = await add(server, "a", copies=2, notes="in grey", material="PLA")
@@ -157,7 +157,7 @@ async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
         assert not (await server.get("/api/queue")).json["bed"]["clear"], "a print that somebody has begun by hand"
 
 
-async def test_a_pause_of_the_queue_and_a_print_of_somebody_else_hold_it(tmp_path):
+async def test_a_paused_queue_and_the_print_of_another_client_hold_it(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await add(server, "a")
@@ -172,7 +172,7 @@ async def test_a_pause_of_the_queue_and_a_print_of_somebody_else_hold_it(tmp_pat
         assert server.begun == ["b.gcode"], "there is something on the bed now"
 
 
-async def test_what_somebody_prints_while_a_file_is_looked_at_is_on_the_bed(tmp_path, monkeypatch):
+async def test_a_print_begun_while_a_file_is_checked_is_on_the_bed(tmp_path, monkeypatch):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         check, others = server.service.watch.check, []
@@ -240,7 +240,7 @@ async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
         assert await entries(server) == []
 
 
-async def test_it_is_there_after_a_restart_and_nobody_knows_whether_the_bed_is_clear(tmp_path):
+async def test_the_queue_survives_a_restart_and_the_bed_is_not_known_to_be_clear(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await add(server, "a")
@@ -255,7 +255,7 @@ async def test_it_is_there_after_a_restart_and_nobody_knows_whether_the_bed_is_c
         assert not told["bed"]["clear"], "somebody may have printed from the SD card"
 
 
-async def test_a_front_that_begins_anew_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
+async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
     async with core_in(tmp_path) as core:
         while not core.connection.ready:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(0.1)
@@ -342,7 +342,7 @@ async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(t
         await printed(server, 1)
 
 
-async def test_nobody_can_say_that_a_bed_is_clear_whose_printer_is_not_there(tmp_path):
+async def test_the_bed_of_a_missing_printer_cannot_be_said_to_be_clear(tmp_path):
     async with queueing(tmp_path, address="") as server:
         refused = await command(server, "bed", clear=True)
         assert (refused.status, "no printer is connected" in refused.error) == (409, True)
@@ -385,7 +385,7 @@ LIVES = st.lists(
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cores=st.lists(LIVES, min_size=1, max_size=2))
-def test_whoever_dies_each_copy_is_begun_once_at_most_and_only_on_a_clear_bed(tmp_path_factory, cores):
+def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(tmp_path_factory, cores):
     """Fronts die at any time and lose what they asked or were told; cores are begun anew. Each front clears the bed."""
     folder = tmp_path_factory.mktemp("state")
     (folder / "uploads").mkdir()
@@ -497,7 +497,7 @@ async def test_a_queue_that_is_damaged_is_set_aside_and_told(tmp_path, capsys, c
 
 
 @pytest.mark.parametrize("lost", ["all of it", "what was behind a backup"])
-async def test_a_copy_whose_record_was_lost_is_not_printed_again_unless_somebody_says_so(tmp_path, lost):
+async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp_path, lost):
     async with queueing(tmp_path) as server:
         await filled(server, "a")
         await server.upload(("file", "b.gcode", cube("b", 3000)))
@@ -524,7 +524,7 @@ async def test_a_copy_whose_record_was_lost_is_not_printed_again_unless_somebody
 
 
 @pytest.mark.parametrize("record", ["kept", "lost", "another"])
-async def test_a_copy_that_nobody_answered_for_waits_again_only_where_the_record_is_the_same(tmp_path, record):
+async def test_a_copy_without_an_answer_waits_again_only_with_the_same_record(tmp_path, record):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})

@@ -208,12 +208,12 @@ def test_a_heater_that_is_off_is_left_off():
         ("G28\nG92 Z1\nG1 X10 E1 F600\n", "moves the origin"),
     ],
 )
-def test_a_place_from_which_nobody_could_go_on_is_refused(text, problem):
+def test_a_place_from_which_no_print_can_resume_is_refused(text, problem):
     with pytest.raises(FileError, match=problem):
         sequence(text)
 
 
-def test_what_was_gone_on_with_is_gone_on_with_again():
+def test_a_resumed_print_can_be_resumed_again():
     at = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
     rest = "".join(f"{each}\n" for each in sequence(SMALL[:at])) + SMALL[at:]
     stop = "G1 X40 Y20 E3 F1200\n"  # the power fails again behind this line
@@ -327,7 +327,7 @@ async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_print
         assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
 
 
-async def test_a_rest_that_is_lost_too_goes_on_and_takes_nobodys_name(tmp_path):
+async def test_a_resumed_print_that_is_lost_too_can_be_resumed_under_a_new_name(tmp_path):
     async with stopped(tmp_path) as host:
         await start(host, (await propose(host)).json["token"])
         rest = host.uploaded()["part-from-layer-2.gcode"].decode()
@@ -459,7 +459,7 @@ def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
-def test_where_comments_and_moves_have_other_heights_nobody_goes_on(tmp_path, shift):
+def test_no_print_resumes_if_comments_and_moves_have_different_heights(tmp_path, shift):
     """A Z offset of the slicer's that only its moves have: the part is not as high as the comments say."""
     layers = "".join(
         block(10, z + shift).replace("CHANGE\n", f"CHANGE\n;Z:{z:g}\n;HEIGHT:0.2\n") for z in (0.6, 0.8, 1.0, 1.2)
@@ -543,7 +543,7 @@ def test_another_origin_is_refused(origin):
     ("M302 P1", None),
     ("M109 R200", None),
 ])  # fmt: skip
-def test_how_hot_it_was_is_known_or_nobody_goes_on(tmp_path, start, problem):
+def test_no_print_resumes_without_known_temperatures(tmp_path, start, problem):
     path = of(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
     if problem is None:
         assert there(path, ResumeTarget(layer=2))

@@ -95,7 +95,7 @@ async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off
         assert printer.state is not ConnectionState.READY, "M112"
 
 
-async def test_heaters_that_nobody_reports_of_are_turned_off(tmp_path):
+async def test_heaters_without_reports_are_turned_off(tmp_path):
     async with house(tmp_path, scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200"])

@@ -102,14 +102,14 @@ async def test_a_folder_in_the_place_of_the_socket_is_set_aside(tmp_path):
     end.close()
 
 
-async def test_a_disk_of_uploads_that_is_away_keeps_nobody_from_starting(tmp_path):
+async def test_a_missing_disk_of_uploads_does_not_prevent_the_start(tmp_path):
     (tmp_path / "uploads").symlink_to(tmp_path / "disk")
     async with AsyncExitStack() as stack:
         service = Service(await app.start(stack, config(tmp_path, ""), {}, lambda: 1000.0))
         assert service.front.files.root.is_symlink(), "it may come back"
 
 
-async def test_a_lock_that_is_closed_to_us_is_set_aside_unless_somebody_holds_it(tmp_path, monkeypatch):
+async def test_a_lock_without_permission_is_set_aside_unless_it_is_held(tmp_path, monkeypatch):
     lock = tmp_path / "lock"
     lock.touch()
     monkeypatch.setattr(os, "access", lambda *_: False)

@@ -84,7 +84,7 @@ def test_an_outcome_is_json(tmp_path):
     ]
 
 
-def test_a_disturbed_line_is_exact_all_the_same_and_says_what_happened(tmp_path):
+def test_a_disturbed_line_prints_exactly_and_its_faults_are_listed(tmp_path):
     flips = Fault("flip", probability=0.003), Fault("lose_ok", line=12)
     _, outcome = simulate(tmp_path, [*PRINT, *layer(0.8, 12, sides=80)], *flips)
     assert outcome.exact
@@ -163,7 +163,7 @@ def test_a_line_that_comes_back_is_one_session(tmp_path):
     assert b"M117 half way" in b"".join(each.data for each in session.records if each.kind == HOST)
 
 
-def test_somebody_comes_when_the_filament_has_run_out(tmp_path):
+def test_a_user_answers_a_filament_runout(tmp_path):
     _, outcome = simulate(tmp_path, PRINT, Fault("runout", line=12), firmware=FIRMWARES["marlin-advok"])
     assert outcome.exact, outcome.difference
     assert "printer asks for resumed" in events(outcome)

@@ -66,7 +66,7 @@ async def test_whatever_becomes_of_a_report_each_metre_is_counted_once(tmp_path,
 
 
 @pytest.mark.parametrize("mood", ["late", "hangs", "away", "delayed"])
-async def test_a_restart_behind_a_report_that_nobody_answered_counts_nothing_twice(tmp_path, mood):
+async def test_a_restart_after_an_unanswered_report_counts_nothing_twice(tmp_path, mood):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -163,7 +163,7 @@ async def test_a_spool_that_is_gone_is_told_and_owed_nothing(tmp_path):
         await books.choose(0, 9, None)
 
 
-async def test_a_print_that_ended_while_nobody_was_there_is_reported_to_its_end(tmp_path):
+async def test_a_print_that_ended_without_the_companion_is_reported_to_its_end(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -175,7 +175,7 @@ async def test_a_print_that_ended_while_nobody_was_there_is_reported_to_its_end(
     assert server.length(3) == pytest.approx(900)
 
 
-async def test_prints_of_the_time_before_are_nobodys_business(tmp_path):
+async def test_prints_known_before_are_not_reported(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.know([ended(1, 5000.0)])

@@ -61,7 +61,7 @@ async def test_a_button_stops_the_printer_and_is_told_what_came_of_it(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_nothing_else_stops_it_and_nobody_crowds_it(tmp_path):
+async def test_the_stop_socket_ignores_other_words_and_limits_its_connections(tmp_path):
     line, path = Line(absent=True), tmp_path / "stop.sock"
     stop = StopSocket(line)
     await stop.listen(path)

@@ -245,7 +245,7 @@ async def test_a_file_that_is_not_there_is_raised(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
-async def test_a_file_that_goes_meanwhile_is_printed_all_the_same(tmp_path, monkeypatch, change):
+async def test_a_file_deleted_during_its_print_is_printed_to_the_end(tmp_path, monkeypatch, change):
     monkeypatch.setattr(streamer, "BLOCK", 7)
     monkeypatch.setattr(streamer, "AHEAD", 1)
     path = tmp_path / "part.gcode"

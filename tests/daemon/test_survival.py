@@ -152,7 +152,7 @@ def test_killed_in_the_middle_of_resends_and_of_what_others_send(
     in_print=st.booleans(),
     window=st.sampled_from([1, 4]),
 )
-def test_killed_around_the_line_with_which_numbers_begin_anew(tmp_path_factory, kills, in_print, window):
+def test_killed_around_the_line_that_restarts_numbers(tmp_path_factory, kills, in_print, window):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"), window=window)
         with pytest.MonkeyPatch.context() as patched:
@@ -224,7 +224,7 @@ async def interrupted(world, meanwhile) -> str:
         return host.jobs.error
 
 
-async def test_a_board_that_was_reset_is_not_gone_on_with(tmp_path):
+async def test_a_host_does_not_reattach_to_a_board_that_was_reset(tmp_path):
     world = World(tmp_path)
     reason = await interrupted(world, lambda: world.firmware.reset(world.clock.now))
     assert "restarted" in reason or "was reset" in reason
@@ -241,7 +241,7 @@ async def test_another_boot_of_the_machine_ends_the_print(tmp_path):
         assert not host.jobs.active
 
 
-async def test_a_file_that_was_written_to_is_not_gone_on_with(tmp_path):
+async def test_a_host_does_not_continue_a_file_that_was_written_to(tmp_path):
     world = World(tmp_path)
 
     def append() -> None:
@@ -265,7 +265,7 @@ async def test_a_file_that_was_replaced_is_printed_as_it_was(tmp_path):
     assert moves_of(world) == MOVES
 
 
-async def test_a_cable_that_comes_back_is_gone_on_with(tmp_path):
+async def test_a_host_reattaches_when_its_cable_is_back(tmp_path):
     world = World(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(MOVES))
@@ -302,7 +302,7 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path, configured):
         assert world.firmware.board.hotend.target == 0
 
 
-async def test_a_printer_of_a_client_that_another_boot_finds_hot_is_made_cold(tmp_path):
+async def test_a_clients_printer_that_is_hot_after_a_reboot_gets_its_heaters_off(tmp_path):
     world = World(tmp_path)
     chosen_by_a_client(world)
     world.disk = Disk(tmp_path)
@@ -504,7 +504,7 @@ async def test_a_page_that_cannot_be_understood_ends_the_print_and_not_the_servi
     assert len(moves_of(world)) == printed
 
 
-async def test_offsets_of_temperatures_are_kept_also_where_the_host_dies_in_the_wait(tmp_path):
+async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path):
     world = World(tmp_path)
     world.config = replace(world.config, job=replace(world.config.job, heat_up="host"))
     heat = ["M109 S180", *MOVES, "M104 S190", *WAITS]
@@ -540,7 +540,7 @@ async def die_at_the_end_of(world, lines) -> JobState:
 
 
 @pytest.mark.parametrize("boot", ["boot", "another"])
-async def test_a_job_has_ended_as_it_did_also_if_its_host_died_before_that_was_recorded(tmp_path, boot):
+async def test_the_end_of_a_job_is_recorded_even_if_its_host_died_first(tmp_path, boot):
     world = World(tmp_path)
     world.disk = Disk(tmp_path / "state")
     assert await die_at_the_end_of(world, MOVES) is JobState.COMPLETED
@@ -557,7 +557,7 @@ async def test_a_job_has_ended_as_it_did_also_if_its_host_died_before_that_was_r
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_a_printer_that_a_failed_job_has_left_hot_is_made_cold_by_whoever_comes_next(tmp_path, recorded):
+async def test_the_next_host_turns_off_heaters_that_a_failed_job_left_on(tmp_path, recorded):
     world = World(tmp_path)
     world.disk = Disk(tmp_path / "state")
     chosen_by_a_client(world)
@@ -603,7 +603,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
     left=st.integers(0, 250),
     kills=st.lists(st.integers(0, 300), max_size=3),
 )
-def test_a_cancel_is_carried_out_whoever_is_killed_in_it_and_leaves_a_cold_printer(tmp_path_factory, at, left, kills):
+def test_a_cancel_is_completed_and_heaters_are_off_though_hosts_are_killed_in_it(tmp_path_factory, at, left, kills):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"))
         await cancel_and_die(world, at, left)

@@ -80,7 +80,7 @@ async def test_a_driver_that_hangs_feeds_no_watchdog(manager, tmp_path):
         assert "WATCHDOG=1" not in await beats(manager, server.service, watched(manager), 60)
 
 
-async def test_nothing_is_told_where_nobody_wants_to_know(tmp_path, monkeypatch):
+async def test_without_a_service_manager_nothing_is_sent(tmp_path, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     async with api(tmp_path / "state", "") as server:
         supervision = Supervision(server.service, {}, PID)
@@ -161,7 +161,7 @@ def test_why_it_is_stopped_is_what_the_unit_has_left(tmp_path, left, type_):
     assert job_type(environ) is None
 
 
-def test_without_systemd_nobody_knows_why_it_is_stopped():
+def test_without_systemd_the_reason_of_a_stop_is_unknown():
     assert job_type({}) is None
     forget_job_type({})
 

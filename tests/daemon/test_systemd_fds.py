@@ -118,7 +118,7 @@ def test_without_systemd_nothing_happens(monkeypatch):
     store.drop("serial")
 
 
-def test_where_nobody_listens_nothing_is_raised(tmp_path, monkeypatch):
+def test_without_a_listener_nothing_is_raised(tmp_path, monkeypatch):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     notify.ready()
     notify.alive()

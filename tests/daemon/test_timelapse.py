@@ -139,7 +139,7 @@ async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_co
     assert len(ffmpeg[0]) == len(camera.requests) - 1
 
 
-async def test_a_print_that_ended_while_nobody_was_here_becomes_a_film_after_how_it_ended(tmp_path, camera, ffmpeg):
+async def test_a_print_that_ended_without_the_companion_becomes_a_film_according_to_its_end(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=1):
             await print_it(server, wait=False)

@@ -44,7 +44,7 @@ async def test_a_film_has_the_pictures_turned_and_made_smaller(tmp_path):
     assert probed(whole)["height"] == 1080
 
 
-async def test_pictures_of_odd_and_changing_sizes_make_a_film_all_the_same(tmp_path):
+async def test_pictures_of_odd_and_changing_sizes_make_a_film(tmp_path):
     frames(tmp_path, 3, (333, 251))
     (tmp_path / "000002.jpg").write_bytes(jpeg(2, (641, 479)))
     out = tmp_path / "x.mp4.part"

@@ -28,7 +28,7 @@ def fleet(tmp_path):
     made.close()
 
 
-def test_whoever_is_killed_each_copy_is_printed_once_by_the_printers_own_word(fleet):
+def test_each_copy_is_printed_once_whatever_process_is_killed(fleet):
     fleet.start()
     for number, copies in enumerate(COPIES):
         fleet.submit(number, copies)

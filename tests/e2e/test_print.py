@@ -141,7 +141,7 @@ def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, 
     assert row["outcome"] == "INTERRUPTED"
 
 
-def test_after_kill_the_printer_is_made_cold_and_start_begins_anew(house, tmp_path):
+def test_after_a_kill_heaters_go_off_and_start_prints_the_whole_file(house, tmp_path):
     printer, first, part = begin(house, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
     first.wait(PATIENCE)

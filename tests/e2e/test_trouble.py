@@ -88,7 +88,7 @@ def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
     assert printer.accepted()[:2] == ["M110 N0", "M115"]
 
 
-def test_a_printer_unplugged_in_the_middle_is_made_cold_when_it_is_back(house, tmp_path):
+def test_a_printer_unplugged_in_a_print_gets_its_heaters_off_when_it_is_back(house, tmp_path):
     printer = house.printer(100)
     impatient = settings(tmp_path, "[printer]\nretry_s = 0.2\nreattach_s = 1.0\n")
     daemon = house.daemon("--printer", printer.address, "--config", impatient)

@@ -141,7 +141,7 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
 @pytest.mark.parametrize(  # one that reaches the core alone, as systemd sends it, is in test_print
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)], ids=["SIGINT", "SIGTERM"]
 )
-def test_ctrl_c_reaches_both_and_the_printer_is_made_cold_first(tmp_path, house, number):
+def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house, number):
     printer = house.printer(4)
     config = tmp_path / "serve.toml"
     config.write_text('[analysis]\nenabled = false\n[job]\nheat_up = "firmware"\n')

@@ -56,7 +56,7 @@ def test_a_board_that_boots_is_greeted_behind_its_banner():
     assert greeting.data_to_send(1.3) == HELLO
 
 
-def test_a_start_behind_an_answer_begins_anew():
+def test_a_start_after_an_answer_restarts_the_greeting():
     """The ok was for a hello that the reset has wiped out."""
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
@@ -86,7 +86,7 @@ def test_the_ok_of_what_a_booting_board_has_left_of_a_hello_is_no_answer():
     assert greeting.done
 
 
-def test_a_firmware_that_does_not_know_the_hello_answers_it_all_the_same():
+def test_a_firmware_that_does_not_know_the_hello_answers_it():
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b'echo:Unknown command: "N0 M110 N0*125"\nok\n', 0.1)
@@ -161,7 +161,7 @@ def test_a_board_that_boots_is_greeted_from_the_beginning():
 
 
 @pytest.mark.parametrize("word", [b"echo:busy: processing\n", b"T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?\n"])
-def test_a_printer_that_is_busy_for_somebody_else_is_left_alone(word):
+def test_a_printer_that_is_busy_for_another_host_is_left_alone(word):
     greeting = Greeting(0.0)
     said = [greeting.data_to_send(0.0)]
     for at in range(1, 60):

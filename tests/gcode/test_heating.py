@@ -14,7 +14,7 @@ def test_it_takes_ten_seconds_near_the_target():
     assert readings(Residency(200), (0, 20), (60, 199.5), (65, 200.8), (69.9, 200), (70, 200)) == [False] * 4 + [True]
 
 
-def test_leaving_the_hysteresis_begins_anew_leaving_the_window_does_not():
+def test_leaving_the_hysteresis_restarts_the_time_and_leaving_the_window_does_not():
     assert readings(Residency(200), (0, 200), (5, 202.5), (10, 202))[-1] is True
     assert readings(Residency(200), (0, 200), (5, 196), (10, 200), (15, 200), (20, 200)) == [False] * 4 + [True]
 

@@ -234,7 +234,7 @@ def test_what_is_said_belongs_to_the_oldest_command():
     assert second.replies == ["X:1.00 Y:2.00 Z:0.00 E:0.00", "ok"]
 
 
-def test_what_is_said_while_a_line_of_the_job_runs_belongs_to_nobody():
+def test_replies_to_a_line_of_the_job_belong_to_no_command():
     link = fed(b"G28")
     sent(link)
     ticket = Ticket(b"M105")
@@ -677,7 +677,7 @@ def test_klipper_is_asked_why_it_has_shut_down():
     assert str(link.error) == "the firmware stopped: Timer too close; to go on, send FIRMWARE_RESTART or connect again"
 
 
-def test_a_klipper_that_does_not_say_why_has_shut_down_all_the_same():
+def test_a_klipper_that_gives_no_reason_has_shut_down():
     link = fed(*moves(9), dialect=KLIPPER)
     link.data_to_send(0.0)
     link.receive(b"// Klipper state: Shutdown\nok\n", 0.2)
@@ -698,7 +698,7 @@ def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
     assert link.place.lines == 3
 
 
-def test_an_error_in_words_that_nobody_knows_is_no_refusal_if_the_line_is_asked_for():
+def test_an_unknown_error_with_a_resend_request_is_no_refusal():
     link = fed(*moves(3))
     sent(link)
     told = link.receive(b"Error:Bad line\n", 0.0)
@@ -715,7 +715,7 @@ def test_what_the_firmware_gets_over_by_itself_is_no_refusal(line):
     assert link.error is None
 
 
-def test_an_error_that_answers_somebody_s_command_is_none_of_the_job():
+def test_an_error_that_answers_a_users_command_does_not_concern_the_job():
     link = HostLink(KLIPPER)
     link.send(Ticket(b"G1 X999"))
     sent(link)
@@ -1049,7 +1049,7 @@ def test_what_a_long_command_says_is_one():
     assert link.deadline == 624.0
 
 
-def test_an_answer_without_an_end_is_not_kept_whole():
+def test_an_endless_answer_is_not_kept_whole():
     link = HostLink(MARLIN)
     ticket = Ticket(b"M503")
     link.send(ticket)
@@ -1133,7 +1133,7 @@ def test_a_long_command_is_over_when_an_echo_comes_behind_it():
     assert heat.replies == ["ok 1"]
 
 
-def test_a_long_command_is_over_also_where_there_is_no_echo():
+def test_a_long_command_ends_even_without_an_echo():
     link, (heat,) = asked(b"M109 S200")
     sent(link, 0.1)
     assert heat in link.receive(b"ok 2\r\nUnknown command:N2 M118\r\n", 90.0)
@@ -1198,7 +1198,7 @@ def test_nothing_goes_behind_what_would_be_answered_twice():
     assert sent(link, 0.2) == [b"M114", b"G1 X2", b"G1 X3"]
 
 
-def test_it_goes_alone_also_when_it_is_sent_again():
+def test_a_prusa_m105_is_sent_alone_even_when_repeated():
     link = fed(b"M105", b"G1 X2", b"G1 X3", dialect=PRUSA)
     assert sent(link) == [b"M105"]
     link.receive(b"Resend: 1\nok\n", 0.1)

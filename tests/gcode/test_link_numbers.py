@@ -63,7 +63,7 @@ def test_every_firmware_can_count_further_than_numbers_go():
         assert each.longest_command == each.room(MAX_WIRE_NUMBER + 1000), "a number has six digits"
 
 
-def test_in_a_print_they_begin_anew_alone_and_with_harmless_lines_behind():
+def test_in_a_print_numbers_restart_alone_and_harmless_lines_follow():
     link = link_after_m110()
     lines = []
     for _ in range(FILLERS + 1):
@@ -95,7 +95,7 @@ def test_an_idle_printer_that_is_asked_for_years_is_told_too():
     assert answer_probe(link) == [(b"1000", b"M110 N1000")]
 
 
-def test_a_line_that_is_missing_is_sent_before_they_begin_anew():
+def test_a_missing_line_is_sent_before_numbers_restart():
     """Its ok was one too many; M110 is taken whatever is missing before it."""
     link = link_at(MAX_WIRE_NUMBER - 1)
     feed(link, [b"G1 X1", b"G1 X2"])
@@ -165,7 +165,7 @@ def test_another_number_was_understood():
     assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
 
 
-def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_that_counts_anew():
+def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_with_restarted_numbers():
     link = link_after_m110()
     for at in (0.2, 0.6):
         link.receive(b"Resend: 1\nok\n", at)
@@ -178,7 +178,7 @@ def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_that_counts_anew(
 
 
 @given(chances=st.integers(0, 2**32).map(random.Random))
-def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(chances):
+def test_restarting_numbers_on_a_bad_line_neither_loses_nor_repeats_lines(chances):
     rates = any_rates(chances, (0.0, 0.02, 0.1))
     link = link_at(FIRST, Dialect("any", window_lines=chances.randint(1, 4)))
     link._wire.byte_time = BYTE_TIME
@@ -204,7 +204,7 @@ def test_beginning_anew_on_a_bad_line_leaves_nothing_out_and_repeats_nothing(cha
 
 
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
-def test_whoever_comes_next_goes_on_at_the_right_place(kills, cut, late):
+def test_the_next_host_continues_at_the_right_place(kills, cut, late):
     """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
     model, ring = MarlinModel(), Ring()
     model.last = MAX_WIRE_NUMBER - 13

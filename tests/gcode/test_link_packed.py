@@ -98,7 +98,7 @@ def test_a_board_that_was_reset_unheard_fails_by_name(seed):
     kills=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 90), st.booleans()), min_size=1, max_size=4),
     late=st.booleans(), usb=st.booleans(), prusa=st.booleans(),
 )  # fmt: skip
-def test_whoever_comes_next_goes_on_whatever_the_decoder_was_in_the_middle_of(kills, late, usb, prusa):
+def test_the_next_host_continues_in_any_state_of_the_decoder(kills, late, usb, prusa):
     """Killed in the middle of what it writes; the next one goes on plain, or packed once more."""
     model, ring = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
     model.receive(BEGIN)

@@ -35,7 +35,7 @@ def check(chances, rates):
     return line
 
 
-def test_where_nothing_is_to_be_sent_a_request_is_answered_all_the_same():
+def test_a_resend_request_is_answered_even_with_nothing_to_send():
     link = HostLink(REPETIER)
     link.receive(b"\r\nResend:1\r\nok\r\n", 0.0)
     link.tick(0.3)

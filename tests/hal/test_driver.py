@@ -353,7 +353,7 @@ async def test_an_urgent_command_goes_out_at_once():
         waiting.cancel()
 
 
-async def test_a_caller_that_stops_waiting_disturbs_nobody():
+async def test_a_caller_that_stops_waiting_disturbs_no_other():
     async with connected(simulated()) as printer:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(printer.send("G4 S10"), 1)
@@ -521,7 +521,7 @@ async def test_what_the_printer_says_may_be_the_end(line, error, heaters_off):
         assert bytes(transport.written).endswith(b"M104 S0\nM140 S0\nM107\n") == heaters_off
 
 
-async def test_a_silent_printer_is_found_out_and_made_cold():
+async def test_a_silent_printer_is_detected_and_gets_its_heaters_off():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport, answer_timeout=5.0) as printer:
         began = asyncio.get_running_loop().time()
@@ -696,7 +696,7 @@ async def test_a_stop_is_confirmed_by_what_the_firmware_says(pieces):
         assert len(said(printer)) == 1
 
 
-async def test_a_stop_that_nobody_confirms_is_told():
+async def test_an_unconfirmed_stop_is_reported():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         transport.answer = lambda _line: b""

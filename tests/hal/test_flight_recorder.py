@@ -62,7 +62,7 @@ def test_who_asks_again_and_again_gets_each_line_once(said, times):
         assert [line for part in parts for line in part] == recent_lines(ring, 0.0).lines
 
 
-def test_what_is_not_kept_any_more_is_a_gap():
+def test_lines_no_longer_in_memory_are_a_gap():
     ring = deque(((float(at), PRINTER, b"ok\n") for at in range(SIZE + 10)), maxlen=SIZE)
     assert recent_lines(ring, 0.0).gap
     assert recent_lines(ring, 8.0).gap

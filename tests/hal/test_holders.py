@@ -86,7 +86,7 @@ def test_a_pty_of_the_same_number_in_a_container_is_another(octoprint, pty):
     assert of_file(pty) == []
 
 
-def test_nobody_holds_a_file_that_is_not_open_or_not_there(tmp_path):
+def test_a_file_that_is_closed_or_missing_has_no_holder(tmp_path):
     file = tmp_path / "free"
     assert of_file(file) == []
     file.touch()
@@ -114,7 +114,7 @@ def test_finds_the_process_that_listens_on_a_port(octoprint, tmp_path, host):
     assert of_tcp_port(port) == [Holder(process.pid, "octoprint")]
 
 
-def test_nobody_listens_on_a_port_that_is_only_bound_or_free():
+def test_a_port_that_is_free_or_only_bound_has_no_listener():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         assert of_tcp_port(server.getsockname()[1]) == []

@@ -58,7 +58,7 @@ def test_without_frames_there_is_nothing_to_go_on_from():
     assert logbook.snapshot() is None
 
 
-def test_a_frame_too_long_to_be_kept_ends_what_can_be_gone_on_from():
+def test_after_a_frame_too_long_for_the_logbook_no_host_can_reattach():
     logbook = Logbook()
     logbook.note(line(1, b"M117 " + b"x" * MAX_LONG_FRAME), 0, Modes())
     logbook.note(line(2), 0, Modes())
@@ -119,7 +119,7 @@ def test_the_rest_of_another_frame_is_not_taken():
 
 
 @pytest.mark.parametrize("text", [b"\x81\xa1a\x01", b"[1]", b"nonsense", b"[" * 20000])
-def test_a_snapshot_in_a_way_that_nobody_knows_is_not_taken_for_none(text, monkeypatch):
+def test_a_snapshot_of_an_unknown_format_is_not_taken_for_none(text, monkeypatch):
     book = Logbook()
     monkeypatch.setattr("json.dumps", lambda *_, **__: text.decode("latin-1"))
     book.write({})
@@ -139,7 +139,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
         Logbook(tmp_path / "logbook")
 
 
-def test_its_memory_is_there_before_it_is_used(tmp_path):
+def test_its_memory_is_allocated_before_use(tmp_path):
     """Where the file system is full, the first frame would end the process by SIGBUS."""
     logbook = Logbook(tmp_path / "logbook")
     found = (tmp_path / "logbook").stat()

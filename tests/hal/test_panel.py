@@ -96,7 +96,7 @@ def test_the_last_message_is_kept():
     assert panel.message == "Bed Level 3/9"
 
 
-def test_a_prompt_is_there_from_show_to_end():
+def test_a_prompt_lasts_from_show_to_end():
     panel = Panel()
     acted(panel, "prompt_begin Filament runout", "prompt_button Continue", "prompt_choice Cancel")
     assert panel.prompt is None

@@ -168,7 +168,7 @@ def test_listing_opens_no_port(machine, pty, monkeypatch):
     assert [path for path in opened if path.startswith(str(machine.dev))] == []
 
 
-def test_a_port_is_locked_while_somebody_holds_a_flock(pty, lock, tmp_path):
+def test_a_port_is_locked_while_a_process_holds_a_flock(pty, lock, tmp_path):
     path = pty()
     link = tmp_path / "link"
     link.symlink_to(path)

@@ -133,7 +133,7 @@ async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_line_on_which_nobody_speaks_leaves_nothing(tmp_path):
+def test_a_silent_line_leaves_no_recording(tmp_path):
     recorded(
         RecordingFolder(tmp_path),
         [Record(0.0, EVENT, b"open"), Record(0.1, HOST, b"M110\n")],

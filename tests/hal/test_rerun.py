@@ -263,7 +263,7 @@ def test_a_job_is_recovered_without_what_the_driver_says_by_itself():
     assert list(lines(records)) == [(3, b"G28"), (3, b"M117 5*3"), (5, b"G1 X1"), (7, b"M105")]
 
 
-def test_numbers_that_begin_anew_are_no_repeats_and_the_lines_for_that_the_hosts_own():
+def test_restarted_numbers_are_no_repeats_and_their_lines_are_the_hosts_own():
     records = hosts(
         b"\n" + frame(0, b"M110 N0"),
         frame(1, b"M115"),

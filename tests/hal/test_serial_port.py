@@ -581,7 +581,7 @@ async def test_a_port_opened_again_keeps_its_settings(far):
         os.close(holder)
 
 
-async def test_a_port_that_somebody_else_used_meanwhile_is_made_raw_again(far):
+async def test_a_port_that_another_program_used_is_made_raw_again(far):
     holder = os.open(far.path, os.O_RDWR | os.O_NOCTTY)  # a fresh pty: line by line, with echo
     try:
         host = Host(far.path, 57600)

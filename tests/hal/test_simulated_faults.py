@@ -133,7 +133,7 @@ def test_a_broken_endstop_stays_broken_after_a_reset():
     assert bench.send("G28 X", seconds=60)[-2:] == ["echo:Homing Failed", "Error:Printer halted. kill() called!"]
 
 
-def test_the_filament_runs_out_until_somebody_answers():
+def test_a_filament_runout_waits_for_an_answer():
     bench = Bench(Fault("runout", line=2, seconds=20), host_actions=True)
     said = bench.send("M400", "M400", "M400", seconds=19)
     assert "//action:paused" in said

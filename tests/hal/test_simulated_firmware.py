@@ -164,7 +164,7 @@ def test_m410_stops_where_it_is():
     assert 40 < float(bench.send("M114")[0].split()[0][2:]) < 50
 
 
-def test_marlin_2_1_drops_a_repeat_without_a_word():
+def test_marlin_2_1_drops_a_repeat_silently():
     bench = Bench(marlin21=True)
     lines = [frame(n, b"G4 P0").decode().strip() for n in range(1, 4)]
     assert bench.send(*lines) == ["ok"] * 3

@@ -160,7 +160,7 @@ def test_prusa_says_that_m112_has_stopped_it_and_boots_by_itself():
     assert said(made, 2)[0] == "start"
 
 
-def test_prusa_that_has_stopped_drops_lines_without_a_word():
+def test_a_stopped_prusa_drops_lines_silently():
     made = printer("prusa", Fault("halt", time=8, text="0: Extruder switched off. MAXTEMP triggered !"))
     assert said(made, 5)[-1] == "Error:Printer stopped due to errors. Supervision required."
     assert made.send(numbered(1, "M105"), "M105", seconds=5) == []
@@ -220,7 +220,7 @@ def test_smoothieware_that_has_halted_answers_without_an_ok():
     assert made.send("M112", "M104 S0") == [stop, "!!"]
 
 
-def test_reprapfirmware_drops_a_damaged_line_without_a_word():
+def test_reprapfirmware_drops_a_damaged_line_silently():
     made = printer("reprapfirmware")
     assert made.send(damaged(1, "M105")) == []
     assert taken(made) == []

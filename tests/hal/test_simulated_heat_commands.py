@@ -126,7 +126,7 @@ def test_a_wait_for_what_is_warm_already_takes_a_third_longer():
     assert [line.partition(" W:")[2] for line in said if " W:" in line] == ["?", *map(str, range(12, -1, -1))]
 
 
-def test_leaving_the_hysteresis_begins_the_time_anew():
+def test_leaving_the_hysteresis_restarts_the_time():
     printer = LonePrinter()
     said = printer.send("M109 S200", seconds=84)
     printer.fail(HeaterFault.DRAUGHT)

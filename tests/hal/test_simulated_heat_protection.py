@@ -212,7 +212,7 @@ def test_the_reading_has_to_rise_by_the_increase(reading, error):
 
 
 @pytest.mark.parametrize(("reading", "watched"), [(193.9, True), (194.0, False)])
-def test_where_nothing_is_watched_any_more(reading, watched):
+def test_heating_is_watched_until_near_the_target(reading, watched):
     assert (protection(reading=reading).soonest(0.0) == 20.0) == watched
 
 
@@ -231,7 +231,7 @@ def test_runaway_is_not_looked_at_before_the_target_was_reached_once():
 
 
 @pytest.mark.parametrize(("again", "error"), [(200.0, "Thermal Runaway"), (201.0, None)])
-def test_only_another_target_begins_anew(again, error):
+def test_only_a_new_target_restarts_the_time(again, error):
     one = protection(reading=199.0)
     one.check(200.0, 1.0)
     one.retarget(again, 199.0, 10.0)

@@ -186,7 +186,7 @@ def test_nothing_is_extruded_cold(printer):
     assert printer.tell("M302") == ["echo:Cold extrudes are enabled (min temp 0C)"]
 
 
-def test_nobody_extrudes_a_whole_spool_at_once(printer):
+def test_extruding_a_whole_spool_at_once_is_refused(printer):
     assert printer.tell("G1 E201 F3000") == ["echo: too long extrusion prevented"]
     printer.finish()
     assert printer.oracle.extruded == {}

@@ -136,7 +136,7 @@ def test_opening_need_not_reset_the_board(start):
     host.close()
 
 
-def test_output_that_nobody_reads_is_dropped(start):
+def test_unread_output_is_dropped(start):
     process, link = start("--speed", 5000)
     process.stdout.readline()
     host = Host(link)

@@ -64,7 +64,7 @@ def test_without_a_card_nothing_is_known_of_it():
     assert "Cap:AUTOREPORT_SD_STATUS:0" in bench.send("M115")
 
 
-def test_a_print_ended_at_the_panel_ends_without_a_word():
+def test_a_print_ended_at_the_panel_ends_silently():
     bench = Bench()
     bench.firmware.start_panel_print("CUBE.GCO", 1000)
     bench.run(2.0)

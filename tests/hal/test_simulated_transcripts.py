@@ -140,7 +140,7 @@ def test_m112_waits_for_room_in_the_receive_buffer_with_an_emergency_parser():
     assert late < 5
 
 
-def test_lines_beyond_the_buffers_vanish_without_a_word():
+def test_lines_beyond_the_buffers_are_lost_silently():
     dialogue = Dialogue(FirmwareConfig(baudrate=115200))
     entries = next(e for title, e in _experiments("marlin-plain-overflow.txt") if "30 numbered" in title)
     answer = dialogue.play(entries) + dialogue.advance(dialogue.now + 60).decode().splitlines()

@@ -102,7 +102,7 @@ async def test_there_is_one_host_at_a_time():
     assert len(lost) == 1
 
 
-async def test_nobody_there_is_said_so():
+async def test_a_missing_service_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     # a port that was free a moment ago: whoever has taken it since speaks no G-code, and the test would say so

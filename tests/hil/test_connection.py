@@ -117,7 +117,7 @@ async def test_one_object_is_one_connection(device):
             await printer.open()
 
 
-async def test_another_object_connects_again_and_counts_anew(device):
+async def test_another_object_connects_again_and_counts_from_0(device):
     async with device.ready() as first:
         for _ in range(5):
             await first.send("M105")

@@ -39,7 +39,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("form", UNKNOWN)
 @pytest.mark.parametrize("command", ["M73 P10 R5", "M862.3 P MK3S"])
-async def test_an_unknown_command_costs_nothing(tmp_path, form, command):
+async def test_an_unknown_command_costs_no_time(tmp_path, form, command):
     class Unknowing(FakeFirmware):
         def on(self, number, text, raw):
             return (UNKNOWN[form](raw, text), "ok") if text == command else None
@@ -125,7 +125,7 @@ async def test_a_repetier_that_answers_before_its_ok_ends_a_print_at_once(tmp_pa
 
 
 @pytest.mark.parametrize("tool", ["T0", "M83\nT0"])
-async def test_an_ok_that_is_glued_to_what_is_said_of_a_tool_is_found(tmp_path, tool):
+async def test_an_ok_glued_to_a_message_about_a_tool_is_found(tmp_path, tool):
     async with rig(tmp_path, slow(Prusa)) as host:
         await host.print(f"{tool}\n" * 4 + lines(MOVES))
         began = host.now
@@ -134,7 +134,7 @@ async def test_an_ok_that_is_glued_to_what_is_said_of_a_tool_is_found(tmp_path, 
         assert host.firmware.moves == MOVES
 
 
-async def test_an_m105_that_is_answered_twice_gives_no_answer_to_another_command(tmp_path):
+async def test_the_second_answer_to_an_m105_answers_no_other_command(tmp_path):
     async with rig(tmp_path, slow(Prusa, 0.2)) as host:
         await host.print(lines(f"{move}\nM105" if n % 5 == 0 else move for n, move in enumerate(MOVES)))
         ahead = 0
@@ -149,7 +149,7 @@ async def test_an_m105_that_is_answered_twice_gives_no_answer_to_another_command
 
 
 @pytest.mark.parametrize("ok", ["okok", "ok ok", "ok\r", " ok", "ok T:22.0 /0.0", "OK", "ok\0", "\0ok", "ok 12"])
-async def test_oks_in_odd_dress_are_oks(tmp_path, ok):
+async def test_odd_forms_of_ok_are_oks(tmp_path, ok):
     class Odd(FakeFirmware):
         def on(self, number, command, raw):
             return (0.01, f"{ok}\n".encode()) if command == "G1 X50" else None
@@ -168,7 +168,7 @@ async def test_oks_in_odd_dress_are_oks(tmp_path, ok):
         "E0:4320 RPM PRN1:0 RPM E0@:128 PRN1@:0",
     ],
 )
-async def test_lost_oks_are_found_also_while_the_firmware_reports_by_itself(tmp_path, lost, noise):
+async def test_lost_oks_are_found_despite_automatic_reports(tmp_path, lost, noise):
     class Loses(FakeFirmware):
         move_seconds = 0.02
         m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, AUTOREPORT_POS=1))
@@ -185,7 +185,7 @@ async def test_lost_oks_are_found_also_while_the_firmware_reports_by_itself(tmp_
         await host.print_moves(MOVES, within=120)
 
 
-async def test_a_line_that_is_lost_on_the_way_is_sent_again(tmp_path):
+async def test_a_lost_line_is_sent_again(tmp_path):
     class Deafened(FakeFirmware):
         missed = 0
 
@@ -200,7 +200,7 @@ async def test_a_line_that_is_lost_on_the_way_is_sent_again(tmp_path):
 
 
 @pytest.mark.parametrize("board", [Marlin1, Smoothie, FakeFirmware])
-async def test_a_line_that_has_lost_its_head_costs_seconds(tmp_path, board):
+async def test_a_line_without_its_beginning_costs_only_seconds(tmp_path, board):
     """It is an unknown command then, or an error; where it was alone on its way no request follows."""
 
     class Cut(slow(board)):
@@ -229,7 +229,7 @@ async def test_a_line_that_has_lost_its_head_costs_seconds(tmp_path, board):
 # -- ok at receipt --
 
 
-async def test_a_print_ends_when_the_head_rests_also_where_ok_only_means_received(tmp_path):
+async def test_a_print_ends_when_the_head_is_at_rest_even_if_ok_means_received(tmp_path):
     async with rig(tmp_path, slow(Repetier, 5.0)) as host:
         await host.print(lines(MOVES[:8]))
         await host.expect_end(S.COMPLETED, within=120)
@@ -237,7 +237,7 @@ async def test_a_print_ends_when_the_head_rests_also_where_ok_only_means_receive
         assert host.now >= rest - 0.1
 
 
-async def test_a_pause_is_a_pause_when_the_head_rests(tmp_path):
+async def test_a_pause_is_reached_when_the_head_is_at_rest(tmp_path):
     async with rig(tmp_path, slow(Repetier, 2.0)) as host:
         await host.print(lines(MOVES))
         await host.until(lambda: len(host.firmware.executed) > 8)
@@ -249,7 +249,7 @@ async def test_a_pause_is_a_pause_when_the_head_rests(tmp_path):
         assert len(host.firmware.moves) == made
 
 
-async def test_a_damaged_line_is_asked_for_five_times_a_second_until_it_comes(tmp_path):
+async def test_repeated_resend_requests_for_a_damaged_line_are_one(tmp_path):
     class Damaged(slow(Repetier, 0.02)):
         hits = 0
 
@@ -263,7 +263,7 @@ async def test_a_damaged_line_is_asked_for_five_times_a_second_until_it_comes(tm
         await host.print_moves(MOVES)
 
 
-async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and_goes_on(tmp_path):
+async def test_many_resend_requests_at_once_are_one(tmp_path):
     """Twelve of them had piled up: they are one request."""
 
     class Piled(slow(Repetier, 0.02)):
@@ -281,7 +281,7 @@ async def test_a_host_that_is_slow_to_answer_gets_many_requests_for_one_line_and
         await host.print_moves(MOVES)
 
 
-async def test_the_greeting_does_not_take_the_answer_to_a_cut_hello_for_its_own(tmp_path):
+async def test_the_greeting_ignores_the_answer_to_a_cut_hello(tmp_path):
     """Marlin 2.1 boots while the host says hello: the tail of it is an unknown command with an ok of its own."""
 
     class Cut(FakeFirmware):
@@ -298,7 +298,7 @@ async def test_the_greeting_does_not_take_the_answer_to_a_cut_hello_for_its_own(
         await host.print_moves(MOVES)
 
 
-async def test_a_request_for_a_damaged_number_is_asked_about(tmp_path):
+async def test_a_resend_request_with_a_damaged_number_is_probed(tmp_path):
     class Garbled(FakeFirmware):
         hit = False
 

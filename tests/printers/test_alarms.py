@@ -9,7 +9,7 @@ from support.fake_printers import Repetier
 REPORTS = (MARLIN, *cap(AUTOREPORT_TEMP=1, EMERGENCY_PARSER=0))
 
 
-async def test_clients_see_it_beside_reports_that_come_all_the_time(tmp_path):
+async def test_clients_see_a_message_among_constant_reports(tmp_path):
     class Stuck(FakeFirmware):
         m115 = REPORTS
 
@@ -75,7 +75,7 @@ class Keeps(FakeFirmware):
 
 @pytest.mark.parametrize("command", ["M113 S0", "M113 S60", "M155 S0"])
 @pytest.mark.parametrize("by_file", [True, False])
-async def test_what_a_firmware_is_told_to_say_less_often_ends_no_print(tmp_path, command, by_file):
+async def test_a_command_for_fewer_reports_ends_no_print(tmp_path, command, by_file):
     """A file's is not sent; after a client's M113 its silence means less. With M155 S0 a slow move hides M105."""
     async with rig(tmp_path, Keeps) as host:
         lines = ["G29", *([command] if by_file else []), "M104 S200", *["G1 X1"] * 10, "G29", "G1 X2"]
@@ -86,7 +86,7 @@ async def test_what_a_firmware_is_told_to_say_less_often_ends_no_print(tmp_path,
         assert host.firmware.open_count == 1
 
 
-async def test_the_log_says_how_a_printer_is_spoken_to(tmp_path):
+async def test_the_log_has_dialect_and_window_of_a_connection(tmp_path):
     async with rig(tmp_path, FakeFirmware) as host:
         [entry] = host.log_entries("printer.connected")
         assert (entry["dialect"], entry["window_lines"], entry["window_bytes"]) == ("Marlin", 4, 127)

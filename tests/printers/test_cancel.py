@@ -79,7 +79,7 @@ async def test_slow_moves_are_no_reason_for_an_emergency_stop(tmp_path, each):
 
 
 @pytest.mark.parametrize(("board", "each"), [(FakeFirmware, 2.0), (FakeFirmware, 4.0), (Smoothie, 4.0)])
-async def test_slow_moves_of_a_firmware_that_is_never_busy_are_no_reason_either(tmp_path, board, each):
+async def test_slow_moves_without_busy_messages_are_no_reason_for_an_emergency_stop(tmp_path, board, each):
     """M400 says nothing for a minute, but the printer has said that it is cold."""
     async with rig(tmp_path, type("Quiet", (Planner, board), {"busy_every": 0.0, "each": each})) as host:
         await host.print("M140 S60\nM104 S200\n" + LONG)
@@ -90,7 +90,7 @@ async def test_slow_moves_of_a_firmware_that_is_never_busy_are_no_reason_either(
         assert not host.firmware.arrival_times("M112")
 
 
-async def test_moves_are_thrown_away_where_the_firmware_can(tmp_path):
+async def test_a_cancel_discards_moves_if_the_firmware_can(tmp_path):
     class Parser(Planner):
         m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, AUTOREPORT_TEMP=0))
         emergency_parser = True
@@ -131,7 +131,7 @@ async def test_a_stop_at_the_panel_drops_oks_and_ends_as_a_cancel(tmp_path, emer
 
 
 @pytest.mark.parametrize("lost", [1, 2, 4])
-async def test_an_ok_that_is_lost_just_then_is_asked_for(tmp_path, lost):
+async def test_an_ok_lost_during_a_cancel_is_probed_for(tmp_path, lost):
     class Loses(FakeFirmware):
         moves = 0
 
@@ -152,7 +152,7 @@ async def test_an_ok_that_is_lost_just_then_is_asked_for(tmp_path, lost):
 
 @pytest.mark.parametrize("board", [FakeFirmware, Klipper, Prusa, Repetier, Smoothie])
 @pytest.mark.parametrize("at", ["printing", "paused", "heating"])
-async def test_each_firmware_is_cold_at_once_and_the_job_over_soon(tmp_path, board, at):
+async def test_a_cancel_turns_heaters_off_at_once_and_ends_soon_on_each_firmware(tmp_path, board, at):
     class Slow(board):
         heat_rate = 5.0
         move_seconds = 0.2
@@ -171,7 +171,7 @@ async def test_each_firmware_is_cold_at_once_and_the_job_over_soon(tmp_path, boa
         assert host.ready
 
 
-async def test_a_printer_that_is_deaf_is_stopped_and_the_job_is_over_in_bounded_time(tmp_path):
+async def test_a_deaf_printer_is_stopped_and_its_job_ends_in_bounded_time(tmp_path):
     class Deaf(FakeFirmware):
         move_seconds = 0.05
 
@@ -190,7 +190,7 @@ async def test_a_printer_that_is_deaf_is_stopped_and_the_job_is_over_in_bounded_
         assert host.firmware.dtr_pulses
 
 
-async def test_a_printer_that_cools_down_and_says_so_is_not_deaf(tmp_path):
+async def test_a_printer_that_still_reports_is_not_deaf(tmp_path):
     """A long command of a macro: nothing is acknowledged for a minute, but reports come."""
 
     class Long(FakeFirmware):
@@ -208,7 +208,7 @@ async def test_a_printer_that_cools_down_and_says_so_is_not_deaf(tmp_path):
         assert not host.firmware.arrival_times("M112")
 
 
-async def test_a_cancel_while_the_line_is_gone_is_over_in_bounded_time(tmp_path):
+async def test_a_cancel_during_a_lost_line_ends_in_bounded_time(tmp_path):
     class Keeps(FakeFirmware):
         move_seconds = 0.1
         resets = False
@@ -244,7 +244,7 @@ async def test_smoothieware_confirms_an_emergency_stop_in_its_own_words(tmp_path
         assert host.log_entries("has stopped")
 
 
-async def test_prusa_confirms_it_too(tmp_path):
+async def test_prusa_confirms_an_emergency_stop(tmp_path):
     class Other(Prusa):
         resets = False
 
@@ -260,7 +260,7 @@ async def test_prusa_confirms_it_too(tmp_path):
         assert not host.log_entries("CUT ITS POWER")
 
 
-async def test_a_printer_that_does_not_answer_is_to_be_cut_from_its_power(tmp_path):
+async def test_users_are_told_to_cut_the_power_of_a_printer_that_does_not_answer_a_stop(tmp_path):
     class Deaf(FakeFirmware):
         resets = False
         banner = ()

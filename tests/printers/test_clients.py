@@ -28,7 +28,7 @@ class Parser(FakeFirmware):
 @pytest.mark.parametrize("command", URGENT)
 @pytest.mark.parametrize("waiting", [0, 20])
 @pytest.mark.parametrize("printing", [False, True])
-async def test_what_ends_a_wait_goes_out_at_once(tmp_path, command, waiting, printing):
+async def test_commands_that_end_a_wait_are_sent_at_once(tmp_path, command, waiting, printing):
     async with rig(tmp_path, Parser) as host:
         if printing:
             await host.print("G1 X1\n" * 100)
@@ -54,7 +54,7 @@ async def test_a_wait_for_heat_of_a_client_is_ended_by_m108(tmp_path):
         await host.until(lambda: host.firmware.executed.count("M117 waiting") == 10, 5)
 
 
-async def test_a_question_at_the_panel_is_answered_past_everything(tmp_path):
+async def test_an_answer_to_the_panel_overtakes_everything(tmp_path):
     class Prompts(FakeFirmware):
         m115 = (MARLIN, *cap(HOST_ACTION_COMMANDS=1, PROMPT_SUPPORT=1, EMERGENCY_PARSER=1))
 
@@ -83,7 +83,7 @@ async def test_a_question_at_the_panel_is_answered_past_everything(tmp_path):
         await host.until(lambda: host.state in (S.COMPLETED, S.PAUSED), 20)
 
 
-async def test_a_stop_of_the_moves_at_receipt_is_heard(tmp_path):
+async def test_m410_takes_effect_at_receipt(tmp_path):
     class Slow(Repetier):
         def on(self, number, command, raw):
             return (10.0,) if command.startswith("G1") else super().on(number, command, raw)

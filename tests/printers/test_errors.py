@@ -50,7 +50,7 @@ async def test_a_klipper_that_shuts_down_fails_the_print_with_its_reason(tmp_pat
         assert len(host.firmware.arrival_times("G1")) < 40
 
 
-async def test_after_a_shutdown_klipper_is_there_again_once_it_has_been_restarted(tmp_path):
+async def test_after_a_shutdown_klipper_is_ready_once_restarted(tmp_path):
     class Shuts(Klipper):
         def on(self, number, command, raw):
             if (
@@ -90,7 +90,7 @@ async def test_a_smoothieware_that_halts_fails_the_print(tmp_path):
         await host.expect_end(S.COMPLETED)
 
 
-async def test_a_marlin_that_has_stopped_moves_nothing_any_more_and_fails_the_print(tmp_path):
+async def test_a_stopped_marlin_fails_the_print(tmp_path):
     """Marlin 1.1's STOPPED: each move is refused by an error and acknowledged all the same."""
 
     class Stops(FakeFirmware):
@@ -143,7 +143,7 @@ async def test_a_marlin_that_kills_itself_fails_the_print_with_its_reason_and_co
         assert not await host.error()
 
 
-async def test_a_halt_between_prints_is_told_and_gone_when_the_board_is_back(tmp_path):
+async def test_a_halt_between_prints_is_shown_until_the_board_is_back(tmp_path):
     async with rig(tmp_path, FakeFirmware) as host:
         await host.sleep(5)
         host.firmware.halt("Error:MINTEMP triggered, system stopped! Heater_ID: bed", KILLED)
@@ -184,7 +184,7 @@ async def test_an_error_that_answers_a_line_of_the_job_fails_it_and_keeps_the_co
 
 
 @pytest.mark.parametrize(("choice", "how"), [("ignore", S.COMPLETED), ("pause", S.PAUSED)])
-async def test_what_such_an_error_does_can_be_chosen(tmp_path, choice, how):
+async def test_the_consequence_of_an_error_is_configurable(tmp_path, choice, how):
     firmware = says("!! Move out of range: 310.000 20.000 0.200 [0.000]", "ok", base=Says)
     async with rig(tmp_path, firmware, printer={"on_error": choice}) as host:
         await host.print(MOVES)
@@ -255,7 +255,7 @@ async def test_a_jog_that_marlin_leaves_out_does_not_end_the_print(tmp_path):
         ("M117 fatal: no", ("echo:fatal: no", "ok")),
     ],
 )
-async def test_what_the_firmware_gets_over_by_itself_costs_a_warning_at_most(tmp_path, command, reply):
+async def test_errors_from_which_the_firmware_recovers_do_not_end_the_print(tmp_path, command, reply):
     async with rig(tmp_path, says(*reply, at=command)) as host:
         await host.print(f"{command}\n{SQUARE}")
         await host.expect_end(S.COMPLETED)

@@ -30,7 +30,7 @@ class Clamps(FakeFirmware):
     ("line", "heater", "most"),
     [("M190 S110", "B", 100.0), ("M109 S295", "T", 260.0), ("M104 S300\nM109 S300", "T", 275.0)],
 )
-async def test_a_target_that_the_firmware_lowers_is_waited_for_as_lowered_and_told(tmp_path, line, heater, most):
+async def test_a_target_that_the_firmware_lowers_is_waited_for_and_reported(tmp_path, line, heater, most):
     firmware = type("Clamped", (Clamps,), {"most": most, "heater": heater})
     async with rig(tmp_path, firmware, job=SOON) as host:
         await host.print(f"{line}\n{SQUARE}")
@@ -47,7 +47,7 @@ async def test_a_target_that_the_firmware_lowers_is_waited_for_as_lowered_and_to
         ("M190 S60.4", "T:{:.1f} /{:.0f} B:{:.1f} /{:.0f} @:0 B@:0"),
     ],
 )
-async def test_a_target_that_is_told_in_whole_degrees_is_the_one_that_was_asked_for(tmp_path, line, form):
+async def test_a_target_reported_in_whole_degrees_is_the_requested_one(tmp_path, line, form):
     firmware = type("Whole", (Clamps,), {"most": 999.0, "form": form})
 
     async with rig(tmp_path, firmware, job=SOON) as host:
@@ -55,7 +55,7 @@ async def test_a_target_that_is_told_in_whole_degrees_is_the_one_that_was_asked_
         await host.expect_end(S.COMPLETED, within=90)
 
 
-async def test_a_target_that_the_firmware_refuses_altogether_does_not_keep_a_print_waiting_for_ever(tmp_path):
+async def test_a_refused_target_does_not_keep_a_print_waiting_for_ever(tmp_path):
     """It aims at nothing: there is no heat, and no print without it."""
     firmware = type("Refuses", (Clamps,), {"most": 0.0, "heater": "T"})
     async with rig(tmp_path, firmware, job=SOON) as host:
@@ -68,7 +68,7 @@ async def test_a_target_that_the_firmware_refuses_altogether_does_not_keep_a_pri
 
 
 @pytest.mark.parametrize("line", ["M140 S60\nM190 S60", "M190 S60", "M141 S50\nM191 S50", "M191 S50", "M190 R40"])
-async def test_a_heater_that_is_not_there_is_left_to_the_firmware(tmp_path, line):
+async def test_the_wait_for_a_missing_heater_is_left_to_the_firmware(tmp_path, line):
     class Bare(FakeFirmware):
         bed = False
 
@@ -84,7 +84,7 @@ async def test_a_heater_that_is_not_there_is_left_to_the_firmware(tmp_path, line
 
 
 @pytest.mark.parametrize("line", ["M190 S60", "M191 S40"])
-async def test_a_heater_that_is_there_but_never_reported_is_waited_for_by_the_firmware(tmp_path, line):
+async def test_the_wait_for_a_heater_without_reports_is_left_to_the_firmware(tmp_path, line):
     class Quiet(FakeFirmware):
         bed = False
         heat_rate = 2.0
@@ -111,7 +111,7 @@ MMU = (
 
 
 @pytest.mark.parametrize("start", MMU)
-async def test_a_nozzle_that_all_tools_share_is_waited_for_whatever_tool_is_named(tmp_path, start):
+async def test_a_shared_hotend_is_waited_for_by_any_tool(tmp_path, start):
     class Mmu(Prusa):
         m115 = (Prusa.m115[0].replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:5"), *Prusa.m115[1:])
 
@@ -125,7 +125,7 @@ async def test_a_nozzle_that_all_tools_share_is_waited_for_whatever_tool_is_name
         await host.expect_end(S.COMPLETED)
 
 
-async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_path):
+async def test_heat_is_waited_for_with_reports_of_the_tool_in_use_alone(tmp_path):
     """SINGLENOZZLE and old dual-extruder boards say T: alone, of whichever tool is in use."""
 
     class Dual(FakeFirmware):
@@ -136,7 +136,7 @@ async def test_a_firmware_that_only_tells_of_the_tool_in_use_is_waited_for(tmp_p
         await host.expect_end(S.COMPLETED, within=120)
 
 
-async def test_a_heater_that_is_not_readable_any_more_ends_a_wait_for_it_in_time(tmp_path):
+async def test_the_wait_for_a_heater_that_becomes_unreadable_ends_in_time(tmp_path):
     class Loose(FakeFirmware):
         heat_rate = 2.0
 
@@ -151,7 +151,7 @@ async def test_a_heater_that_is_not_readable_any_more_ends_a_wait_for_it_in_time
         assert not host.firmware.arrival_times("G28")
 
 
-async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
+async def test_standby_cools_the_tool_in_use_if_only_that_is_reported(tmp_path):
     """It is told as `T:`, whichever it is; the nozzle of tool 0 is cold, and stays so."""
 
     class Dual(FakeFirmware):
@@ -189,7 +189,7 @@ async def test_standby_is_for_the_tool_in_use_where_only_that_is_told(tmp_path):
         assert (host.firmware.read("T1"), host.firmware.read("T")[1]) == ((210, 210), 0)
 
 
-async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
+async def test_klipper_extruders_are_known_by_their_names(tmp_path):
     class Two(Klipper):
         def on(self, number, command, raw):
             if command.startswith("M105"):
@@ -206,13 +206,13 @@ async def test_a_klipper_tells_of_each_extruder_by_its_own_name(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["M190 R5", "M109 R10"])
-async def test_cooling_below_the_room_is_not_waited_for_without_an_end(tmp_path, line):
+async def test_a_wait_for_cooling_below_room_temperature_ends(tmp_path, line):
     async with rig(tmp_path, FakeFirmware, job=SOON) as host:
         await host.print(f"{line}\n{SQUARE}")
         await host.expect_end(S.COMPLETED, within=1800)
 
 
-async def test_a_wait_for_cooling_is_the_host_s_where_the_firmware_does_not_know_it(tmp_path):
+async def test_the_host_waits_for_cooling_if_the_firmware_cannot(tmp_path):
     """Repetier does not read R, and waits for nothing."""
 
     class Hot(Repetier):
@@ -225,7 +225,7 @@ async def test_a_wait_for_cooling_is_the_host_s_where_the_firmware_does_not_know
         assert not host.firmware.arrival_times("M109")
 
 
-async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp_path):
+async def test_a_heater_that_never_reaches_its_target_ends_the_print_in_bounded_time(tmp_path):
     """A fan blows at the block: 150 degrees is all that it reaches, and the firmware's own watch is off."""
 
     class Weak(FakeFirmware):
@@ -241,7 +241,7 @@ async def test_a_heater_that_never_gets_there_ends_the_print_in_bounded_time(tmp
         assert host.firmware.read("T")[1] == 0
 
 
-async def test_a_target_that_somebody_changes_at_the_panel_meanwhile_is_followed(tmp_path):
+async def test_a_target_changed_at_the_panel_meanwhile_is_followed(tmp_path):
     class Slow(FakeFirmware):
         heat_rate = 2.0
 
@@ -270,7 +270,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("apart", [False, True])
-async def test_the_bed_is_found_in_reports_of_every_form(tmp_path, form, apart):
+async def test_the_bed_temperature_is_read_from_every_form_of_report(tmp_path, form, apart):
     class Odd(FakeFirmware):
         def on(self, number, command, raw):
             if command == "M105":
@@ -302,7 +302,7 @@ async def test_a_malyan_is_recognised_and_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["T:{t} /{tt} B:{b} /{bt}", "B:{b} /{bt}", "T:{t} /{tt}"])
-async def test_a_resume_waits_for_heat_that_is_not_told_any_more(tmp_path, form):
+async def test_a_resume_waits_for_a_heater_whose_reports_have_stopped(tmp_path, form):
     """The cable was pulled in the pause, and the reports of before with it: nothing moves before all is hot."""
 
     class Forgets(FakeFirmware):

@@ -53,7 +53,7 @@ async def test_damage_all_the_time_costs_in_proportion(tmp_path, round_trip):
 
 
 @pytest.mark.parametrize("seconds", [5, 20, 50])
-async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds):
+async def test_a_print_continues_after_its_line_has_stalled(tmp_path, seconds):
     """A Wi-Fi board out of reach: nothing is lost, everything comes late."""
 
     class Stalls(FakeFirmware):
@@ -73,7 +73,7 @@ async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds):
 
 @pytest.mark.parametrize("lost", ["to the board", "from the board", "both"])
 @pytest.mark.parametrize("seconds", [10, 50])
-async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_path, lost, seconds):
+async def test_a_print_continues_after_its_line_has_lost_everything_for_a_while(tmp_path, lost, seconds):
     class Drops(FakeFirmware):
         move_seconds = 0.01
         resets = False
@@ -100,7 +100,7 @@ async def test_a_line_that_drops_everything_for_a_while_goes_on_afterwards(tmp_p
 # -- gone and back --
 
 
-async def test_a_board_that_kept_its_place_is_gone_on_with_when_its_cable_is_back(tmp_path):
+async def test_a_host_reattaches_to_a_board_whose_cable_is_back(tmp_path):
     class Keeps(FakeFirmware):
         move_seconds = 0.1
         resets = False
@@ -115,7 +115,7 @@ async def test_a_board_that_kept_its_place_is_gone_on_with_when_its_cable_is_bac
         assert host.firmware.moves == MOVES[:100]
 
 
-async def test_a_board_that_was_switched_off_meanwhile_is_not_gone_on_with(tmp_path):
+async def test_a_host_does_not_reattach_to_a_board_that_was_switched_off(tmp_path):
     class Restarts(FakeFirmware):
         move_seconds = 0.1
         resets = False
@@ -134,7 +134,7 @@ async def test_a_board_that_was_switched_off_meanwhile_is_not_gone_on_with(tmp_p
         assert len(host.firmware.moves) == made
 
 
-async def test_a_board_that_restarts_by_itself_ends_the_print_and_is_there_again(tmp_path):
+async def test_a_board_that_resets_itself_ends_the_print_and_is_ready_again(tmp_path):
     class Browns(FakeFirmware):
         move_seconds = 0.05
 
@@ -154,7 +154,7 @@ async def test_a_board_that_restarts_by_itself_ends_the_print_and_is_there_again
 # -- connecting --
 
 
-async def test_a_printer_that_heats_for_somebody_else_is_connected_to_when_it_has_time(tmp_path):
+async def test_a_printer_heating_for_another_host_is_connected_once_it_answers(tmp_path):
     class Heats(FakeFirmware):
         banner = ()
         resets = False
@@ -295,7 +295,7 @@ async def test_a_long_command_that_is_busy_is_no_alarm(tmp_path, first):
         assert host.firmware.open_count == 1
 
 
-async def test_a_print_that_makes_no_progress_is_told(tmp_path):
+async def test_a_print_without_progress_is_reported(tmp_path):
     """Reports come, the line is alive; but nothing is acknowledged, and nothing explains it."""
 
     class Stuck(FakeFirmware):
@@ -323,7 +323,7 @@ async def test_a_firmware_that_turns_its_heaters_off_by_itself_is_no_alarm(tmp_p
 # -- bounds --
 
 
-async def test_an_answer_without_an_end_is_not_kept_whole(tmp_path):
+async def test_an_endless_answer_is_not_kept_whole(tmp_path):
     class Talks(FakeFirmware):
         def on(self, number, command, raw):
             return (*["echo:something about it"] * 20_000, "ok") if command.startswith("M503") else None
@@ -343,7 +343,7 @@ async def test_text_without_a_line_end_is_not_kept_whole(tmp_path):
         await host.print_moves(MOVES[:50], within=120)
 
 
-async def test_a_line_with_a_thousand_blanks_takes_no_time(tmp_path):
+async def test_a_line_with_a_thousand_blanks_is_read_quickly(tmp_path):
     class Blanks(FakeFirmware):
         def on(self, number, command, raw):
             if command == "G1 X5":

@@ -12,7 +12,7 @@ MOVES = [f"G1 X{n}" for n in range(100)]
 # -- who is not ready yet --
 
 
-async def test_a_klipper_that_starts_is_connected_to_when_it_has_started(tmp_path):
+async def test_a_starting_klipper_is_connected_once_it_has_started(tmp_path):
     class Starts(Klipper):
         ready_at = 0.0
 
@@ -35,7 +35,7 @@ async def test_a_klipper_that_starts_is_connected_to_when_it_has_started(tmp_pat
         await host.expect_end(S.COMPLETED)
 
 
-async def test_a_klipper_that_is_shut_down_from_the_beginning_is_there_when_it_is_restarted(tmp_path):
+async def test_a_klipper_that_was_shut_down_is_ready_after_its_restart(tmp_path):
     class Shut(Klipper):
         shutdown_reason = "Shutdown due to webhooks request"
 
@@ -77,7 +77,7 @@ async def test_a_halt_in_the_middle_of_a_print_ends_it_with_its_reason(tmp_path,
         assert words in await host.error()
 
 
-async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_there_after_m999(tmp_path):
+async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_ready_after_m999(tmp_path):
     text = (
         "fatal:Heater/sensor error - Printer stopped and heaters disabled due to this error. "
         "Fix error and restart with M999."
@@ -130,7 +130,7 @@ class Knob(FakeFirmware):
         yield "ok"
 
 
-async def test_a_cancel_while_the_printer_waits_for_its_knob_is_over_in_bounded_time(tmp_path):
+async def test_a_cancel_during_a_wait_for_the_knob_ends_in_bounded_time(tmp_path):
     async with rig(tmp_path, Knob) as host:
         await host.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
         await host.until(lambda: host.firmware.arrival_times("M600"))
@@ -143,7 +143,7 @@ async def test_a_cancel_while_the_printer_waits_for_its_knob_is_over_in_bounded_
         assert host.firmware.is_cold or host.firmware.arrival_times("M112", began)
 
 
-async def test_a_cancel_while_the_knob_is_pressed_late_is_a_cancel(tmp_path):
+async def test_a_cancel_with_a_late_press_of_the_knob_is_a_cancel(tmp_path):
     async with rig(tmp_path, Knob) as host:
         await host.print("M140 S60\nM104 S200\n" + lines(MOVES[:20]) + "M600\n" + lines(MOVES[20:]))
         await host.until(lambda: host.firmware.arrival_times("M600"))
@@ -155,7 +155,7 @@ async def test_a_cancel_while_the_knob_is_pressed_late_is_a_cancel(tmp_path):
         assert not host.firmware.arrival_times("M112")
 
 
-async def test_a_change_of_filament_that_ends_at_the_printer_goes_on_by_itself(tmp_path):
+async def test_a_print_continues_after_a_filament_change_that_ends_at_the_printer(tmp_path):
     class Panel(Knob):
         m115 = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
 
@@ -183,7 +183,7 @@ class Panel(FakeFirmware):
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))
 
 
-async def test_a_print_is_paused_gone_on_with_and_cancelled_at_the_panel(tmp_path):
+async def test_a_print_is_paused_resumed_and_cancelled_at_the_panel(tmp_path):
     async with rig(tmp_path, Panel) as host:
         await host.print("M104 S200\n" + lines(MOVES))
         await host.sleep(2)
@@ -202,7 +202,7 @@ async def test_a_print_is_paused_gone_on_with_and_cancelled_at_the_panel(tmp_pat
         assert host.firmware.is_cold
 
 
-async def test_a_pause_and_a_resume_at_once_end_as_a_print(tmp_path):
+async def test_a_print_with_a_pause_and_a_resume_at_once_completes(tmp_path):
     async with rig(tmp_path, Panel) as host:
         await host.print(lines(MOVES))
         for _ in range(5):
@@ -213,7 +213,7 @@ async def test_a_pause_and_a_resume_at_once_end_as_a_print(tmp_path):
         assert [c for c in host.firmware.moves if " F" not in c] == MOVES
 
 
-async def test_a_second_cancel_and_then_a_stop_are_taken(tmp_path):
+async def test_a_second_cancel_and_then_a_stop_are_accepted(tmp_path):
     class Slow(Panel):
         def on(self, number, command, raw):
             return self._long() if command.startswith("G29") else super().on(number, command, raw)
@@ -238,7 +238,7 @@ async def test_a_second_cancel_and_then_a_stop_are_taken(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["m112", "M112 ; now", " M112", "M112\n", "N5 M112*3"])
-async def test_a_stop_is_one_however_it_is_written(tmp_path, command):
+async def test_a_stop_is_recognised_in_every_spelling(tmp_path, command):
     async with rig(tmp_path, Panel) as host:
         await host.print(lines(MOVES))
         await host.sleep(2)
@@ -255,7 +255,7 @@ async def test_a_stop_is_one_however_it_is_written(tmp_path, command):
 
 @pytest.mark.parametrize("board", [FakeFirmware, Prusa, Repetier, Klipper])
 @pytest.mark.parametrize("line", ["M109 S0", "M190 S0", "M109 S0\nM190 S0"])
-async def test_a_wait_for_a_heater_that_is_turned_off_is_none(tmp_path, board, line):
+async def test_a_wait_for_a_heater_that_is_off_ends_at_once(tmp_path, board, line):
     """Some files end so, and nobody wants to wait for the room's temperature."""
 
     class Slow(board):
@@ -298,7 +298,7 @@ async def test_two_hotends_are_each_waited_for(tmp_path):
         await host.expect_end(S.COMPLETED)
 
 
-async def test_a_report_that_stops_for_good_ends_a_wait_for_heat(tmp_path):
+async def test_a_wait_for_heat_ends_when_reports_stop(tmp_path):
     """The sensor is torn off, and the firmware tells nothing of it any more."""
 
     class Torn(FakeFirmware):
@@ -317,7 +317,7 @@ async def test_a_report_that_stops_for_good_ends_a_wait_for_heat(tmp_path):
 # -- the line --
 
 
-async def test_a_board_that_is_unplugged_while_idle_is_there_again(tmp_path):
+async def test_an_idle_board_that_is_unplugged_is_ready_again_when_plugged_in(tmp_path):
     async with rig(tmp_path, FakeFirmware) as host:
         await host.sleep(5)
         host.firmware.unplug()
@@ -329,7 +329,7 @@ async def test_a_board_that_is_unplugged_while_idle_is_there_again(tmp_path):
         await host.expect_end(S.COMPLETED)
 
 
-async def test_a_board_that_is_unplugged_in_a_pause_is_gone_on_with(tmp_path):
+async def test_a_print_survives_unplugging_its_board_in_a_pause(tmp_path):
     class Keeps(Panel):
         resets = False
 
@@ -348,7 +348,7 @@ async def test_a_board_that_is_unplugged_in_a_pause_is_gone_on_with(tmp_path):
         assert [c for c in host.firmware.moves if " F" not in c] == MOVES
 
 
-async def test_a_board_that_repeats_what_it_hears_is_printed_with(tmp_path):
+async def test_a_board_that_echoes_each_line_prints(tmp_path):
     """Local echo, as some adapters and firmwares in debug mode have it."""
 
     class Echoes(Panel):
@@ -360,7 +360,7 @@ async def test_a_board_that_repeats_what_it_hears_is_printed_with(tmp_path):
         await host.print_moves(MOVES)
 
 
-async def test_a_host_that_was_stopped_in_a_print_leaves_no_heat(tmp_path):
+async def test_a_host_stopped_in_a_print_leaves_the_heaters_off(tmp_path):
     async with rig(tmp_path, Panel) as host:
         await host.print("M104 S200\nM140 S60\n" + lines(MOVES))
         await host.sleep(3)

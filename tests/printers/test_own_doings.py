@@ -46,7 +46,7 @@ async def test_a_print_goes_on_hot_after_a_pause_in_which_the_printer_has_cooled
         assert min(host.firmware.extruded_at) > 195
 
 
-async def test_a_pause_at_the_panel_is_one_and_the_resume_at_the_panel_too(tmp_path):
+async def test_a_print_is_paused_and_resumed_at_the_panel(tmp_path):
     class Panel(Mk3):
         def on(self, number, command, raw):
             if command.startswith("G1 X8 "):
@@ -69,7 +69,7 @@ async def test_a_pause_at_the_panel_is_one_and_the_resume_at_the_panel_too(tmp_p
 @pytest.mark.parametrize(
     "form", ["//action:pause", "// action:pause", "//action: pause", "// action: pause ", "//action:pause\r"]
 )
-async def test_a_pause_is_asked_for_with_and_without_blanks(tmp_path, form):
+async def test_a_pause_request_is_recognised_with_and_without_blanks(tmp_path, form):
     class Asks(FakeFirmware):
         move_seconds = 0.2
 
@@ -85,7 +85,7 @@ async def test_a_pause_is_asked_for_with_and_without_blanks(tmp_path, form):
 @pytest.mark.parametrize(
     "reason", ["Hotend fan speed is lower than expected", "Filament runout detected!", "echo:Print paused by LCD"]
 )
-async def test_the_reason_of_a_pause_is_told(tmp_path, reason):
+async def test_the_reason_of_a_pause_is_shown(tmp_path, reason):
     class Fan(Mk3):
         def on(self, number, command, raw):
             if command.startswith("G1 X8 "):
@@ -168,7 +168,7 @@ class Parked(FakeFirmware):
 
 
 @pytest.mark.parametrize("at_printer", [True, False])
-async def test_a_resume_goes_on_at_a_printer_that_waits_for_its_user(tmp_path, at_printer):
+async def test_a_resume_continues_a_printer_that_waits_for_its_user(tmp_path, at_printer):
     async with rig(tmp_path, Parked) as host:
         await host.print(SQUARE * 3)
         await host.reach(S.PAUSING, S.PAUSED)
@@ -210,7 +210,7 @@ async def test_a_change_that_takes_an_hour_is_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize("board", [Marlin1, Repetier])
-async def test_a_change_that_the_firmware_does_not_know_pauses_at_the_host(tmp_path, board):
+async def test_the_host_pauses_for_a_filament_change_unknown_to_the_firmware(tmp_path, board):
     """Else the print goes on in the old colour."""
 
     class Unknowing(board):
@@ -242,7 +242,7 @@ async def test_a_wait_with_a_time_ends_by_itself(tmp_path, command, least, most)
 
 
 @pytest.mark.parametrize(("board", "command"), [(Teacup, "M0 S2"), (Klipper, "M1 S2"), (FakeFirmware, "M0 S2 a:b*c")])
-async def test_a_wait_with_a_time_is_one_where_the_firmware_does_not_know_it(tmp_path, board, command):
+async def test_the_host_waits_for_a_time_if_the_firmware_cannot(tmp_path, board, command):
     class Reads(board):
         def on(self, number, text, raw):
             if text.startswith("M0 "):
@@ -293,7 +293,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("form", PLACES)
-async def test_a_pause_lifts_the_head_and_goes_back_wherever_the_place_is_told(tmp_path, form):
+async def test_a_pause_lifts_the_head_and_moves_back_with_every_form_of_m114(tmp_path, form):
     class Tells(FakeFirmware):
         def on(self, number, command, raw):
             if command.startswith("M114"):
@@ -312,7 +312,7 @@ async def test_a_pause_lifts_the_head_and_goes_back_wherever_the_place_is_told(t
         assert host.firmware.arrival_times("G1 Z0.3 ", paused)
 
 
-async def test_a_firmware_that_tells_no_place_is_paused_where_it_stands(tmp_path):
+async def test_a_firmware_without_m114_is_paused_where_it_is(tmp_path):
     class Silent(FakeFirmware):
         def on(self, number, command, raw):
             return ("ok",) if command.startswith("M114") else (0.05, "ok") if command.startswith("G1 Y") else None
@@ -328,7 +328,7 @@ async def test_a_firmware_that_tells_no_place_is_paused_where_it_stands(tmp_path
 
 @pytest.mark.parametrize("limit", [170, 175])
 @pytest.mark.parametrize("hot", [160, 172, 200])
-async def test_a_pause_retracts_and_gives_back_the_same_also_near_the_limit_of_the_firmware(tmp_path, limit, hot):
+async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_of_the_firmware(tmp_path, limit, hot):
     """`G1 E-1` below the limit is not made; `G1 E1` would be, if it is hotter by then."""
 
     class Limits(Prusa if limit == 175 else FakeFirmware):
@@ -390,7 +390,7 @@ async def test_heat_under_a_print_of_a_touch_screen_is_kept(tmp_path, minutes):
 
 
 @pytest.mark.parametrize("minutes", [0.2, 5.0])
-async def test_heat_that_somebody_has_left_on_is_turned_off_when_nothing_moves(tmp_path, minutes):
+async def test_heat_that_was_left_on_is_turned_off_when_nothing_moves(tmp_path, minutes):
     async with rig(tmp_path, type("Left", (Touch,), {"moves": False}), safety={"idle_heat_min": minutes}) as host:
         await host.sleep(minutes * 60 * 2.5)
         assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (0, 0)
@@ -429,7 +429,7 @@ async def test_heat_under_a_print_from_the_card_is_kept(tmp_path):
         assert (host.firmware.heat["T"][1], host.firmware.heat["B"][1]) == (210, 60)
 
 
-async def test_a_printer_that_notifies_without_an_end_does_not_fill_the_log(tmp_path):
+async def test_endless_notifications_do_not_fill_the_log(tmp_path):
     class Notifies(FakeFirmware):
         def on(self, number, command, raw):
             return (*[f"//action:notification {n}" for n in range(300)], "ok") if command == "G1 X20" else None

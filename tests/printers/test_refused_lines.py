@@ -20,7 +20,7 @@ def moves(firmware):
     "text",
     ["M117 Layer: 3", "M117 ** go **", "M118 echo: 1 * 2", "M117 a:b:c:d", "M117 *", "M117 :", "M486 Apart:1*2"],
 )
-async def test_a_text_with_characters_that_the_firmware_reads_otherwise(tmp_path, text):
+async def test_a_text_with_special_characters_of_the_firmware_does_not_stop_the_print(tmp_path, text):
     async with rig(tmp_path, Marlin1) as host:
         await host.print(f"{SQUARE}{text}\n{SQUARE}")
         await host.expect_end(S.COMPLETED, within=40)
@@ -30,7 +30,7 @@ async def test_a_text_with_characters_that_the_firmware_reads_otherwise(tmp_path
 @pytest.mark.parametrize(
     "text", ["M117 Layer: 3 * 4", "M117 100% ; not a comment (here)", "M118 A1 P0 action:notification x"]
 )
-async def test_a_client_s_text_does_not_stop_it_either(tmp_path, text):
+async def test_a_client_s_text_with_special_characters_does_not_stop_the_print(tmp_path, text):
     class Slow(Marlin1):
         def on(self, number, command, raw):
             return (0.1, "ok") if command.startswith("G1") else super().on(number, command, raw)
@@ -44,7 +44,7 @@ async def test_a_client_s_text_does_not_stop_it_either(tmp_path, text):
 
 
 @pytest.mark.parametrize("command", ["M117", "M118", "M486 A"])
-async def test_a_text_that_is_refused_again_and_again_is_given_up_and_not_the_print(tmp_path, command):
+async def test_a_text_that_is_refused_repeatedly_is_left_out(tmp_path, command):
     """Whatever in it the firmware cannot take: nobody knows all of them."""
 
     class Refuses(FakeFirmware):
@@ -61,7 +61,7 @@ async def test_a_text_that_is_refused_again_and_again_is_given_up_and_not_the_pr
         assert host.log_entries("strange"), "the user is told which line was left out"
 
 
-async def test_a_move_that_is_refused_for_ever_is_not_left_out(tmp_path):
+async def test_a_move_that_is_refused_repeatedly_ends_the_print(tmp_path):
     class Refuses(FakeFirmware):
         def transfer(self, raw):
             if "G1 Y20*" in raw:
@@ -99,7 +99,7 @@ async def test_klipper_reads_lines_of_any_length(tmp_path, line):
         assert host.firmware.job_commands[: len(line.split("\n"))] == line.split("\n")
 
 
-async def test_a_line_that_is_too_long_for_anything_fails_the_print_by_name(tmp_path):
+async def test_a_line_that_no_firmware_could_read_fails_the_print(tmp_path):
     """A macro with a list of points, say: cut, it would be another command."""
     async with rig(tmp_path, Klipper) as host:
         await host.print("EXCLUDE_OBJECT_DEFINE NAME=a POLYGON=[" + "[1.5,2.5]," * 1000 + "]\n" + SQUARE)
@@ -118,7 +118,7 @@ async def test_a_file_with_a_name_of_an_object_that_is_too_long_may_be_started_w
 
 
 @pytest.mark.parametrize("line", ["G1 X10 Y10 " + "E0.12345 " * 12, "M204 " + "P1000.00000 " * 9])
-async def test_a_command_that_moves_and_is_too_long_is_no_silent_loss(tmp_path, line):
+async def test_a_move_that_is_too_long_prints_whole_or_fails_the_print(tmp_path, line):
     """It cannot be cut without becoming another one: it goes as it can, or the print fails by that name."""
     async with rig(tmp_path, FakeFirmware) as host:
         await host.print(f"{SQUARE}{line.strip()}\n{SQUARE}")

@@ -55,7 +55,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_line_is_asked_for_in_many_ways(tmp_path, way, times):
+async def test_resend_requests_of_many_forms_are_answered(tmp_path, way, times):
     class Asks(Wire):
         hits = 0
 
@@ -71,7 +71,7 @@ async def test_a_line_is_asked_for_in_many_ways(tmp_path, way, times):
     assert took < 40
 
 
-async def test_a_head_that_was_cut_off_is_refused_without_a_request(tmp_path):
+async def test_a_line_without_its_beginning_is_sent_again_without_a_resend_request(tmp_path):
     """`No Line Number with checksum` comes with no Resend in some builds: only silence, or the next line, tells."""
 
     class Cuts(Wire):
@@ -88,7 +88,7 @@ async def test_a_head_that_was_cut_off_is_refused_without_a_request(tmp_path):
 
 
 @pytest.mark.parametrize("back", [1, 2])
-async def test_a_line_that_was_acknowledged_is_asked_for_again(tmp_path, back):
+async def test_a_resend_request_for_an_acknowledged_line_is_answered(tmp_path, back):
     class Forgets(Wire):
         hits = 0
 
@@ -114,7 +114,7 @@ async def test_a_line_that_was_acknowledged_is_asked_for_again(tmp_path, back):
 
 
 @pytest.mark.parametrize("every", [3.0, 10.0])
-async def test_oks_that_nobody_asked_for_do_not_make_the_host_run_ahead_for_good(tmp_path, every):
+async def test_stray_oks_do_not_make_the_host_run_ahead_for_good(tmp_path, every):
     class Chatty(Wire):
         move_seconds = 0.1
 
@@ -153,7 +153,7 @@ async def test_an_empty_unknown_command_and_its_ok_after_line_noise(tmp_path):
 
 
 @pytest.mark.parametrize("word", ["wait", "echo:wait", "busy:processing", "echo:busy: processing", "busy: heating"])
-async def test_a_printer_that_says_wait_while_it_works(tmp_path, word):
+async def test_a_printer_may_say_wait_while_it_works(tmp_path, word):
     """Anycubic's says so in the middle of heating: it is no ok, and nothing was lost."""
 
     class Waits(Wire):
@@ -200,7 +200,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS)
-async def test_what_a_file_has_the_printer_say_is_not_taken_for_the_printer_s_own_word(tmp_path, text):
+async def test_a_text_of_m118_is_not_taken_for_the_printer_s_own(tmp_path, text):
     """M118 says its text as it stands: that is the file's doing."""
 
     class Says(Wire):
@@ -261,7 +261,7 @@ async def test_names_on_the_card_are_names(tmp_path, name):
         "Info: ok so far",
     ],
 )
-async def test_what_is_said_in_between_changes_nothing(tmp_path, noise):
+async def test_other_output_changes_nothing(tmp_path, noise):
     class Talks(Wire):
         def on(self, number, command, raw):
             if command in ("G1 X20", "G1 X60"):
@@ -301,7 +301,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_printer_that_says_little_of_itself_is_printed_with(tmp_path, name):
+async def test_a_printer_with_a_terse_m115_prints(tmp_path, name):
     class Who(Wire):
         banner = ("start",)
         m115 = NAMES[name]
@@ -309,7 +309,7 @@ async def test_a_printer_that_says_little_of_itself_is_printed_with(tmp_path, na
     await prints(tmp_path, Who, before=["M104 S200", "M109 S200"])
 
 
-async def test_a_printer_that_does_not_answer_m110_is_connected_to(tmp_path):
+async def test_a_printer_that_does_not_answer_m110_is_connected(tmp_path):
     """It does what it is told, without a word: only M105 is answered."""
 
     class Mute(Wire):
@@ -324,7 +324,7 @@ async def test_a_printer_that_does_not_answer_m110_is_connected_to(tmp_path):
         await host.print_moves(MOVES)
 
 
-async def test_a_board_that_boots_twice_is_connected_to(tmp_path):
+async def test_a_board_that_boots_twice_is_connected(tmp_path):
     class Twice(Wire):
         boots = 0
 
@@ -380,7 +380,7 @@ async def test_a_garbled_report_now_and_then_is_no_temperature(tmp_path):
 @pytest.mark.parametrize(
     "command", ["G28", "G29", "G80", "G34", "M48", "G30", "M190 S60", "M303 E0 S200", "G4 S900", "M400"]
 )
-async def test_a_long_command_without_a_word_is_waited_for(tmp_path, seconds, command):
+async def test_a_silent_long_command_is_waited_for(tmp_path, seconds, command):
     class Silent(Wire):
         def on(self, number, text, raw):
             if text == command and self.executed.count(text) == 1:
@@ -397,7 +397,7 @@ async def test_a_long_command_without_a_word_is_waited_for(tmp_path, seconds, co
 @pytest.mark.parametrize(
     "notice", ["//action:paused filament_runout 0", "//action:pause filament_runout", "RequestPause:No filament"]
 )
-async def test_a_pause_for_filament_is_one(tmp_path, notice):
+async def test_a_runout_pauses_the_print(tmp_path, notice):
     board = Repetier if notice.startswith("Request") else Wire
 
     class Runs(board):
@@ -418,7 +418,7 @@ async def test_a_pause_for_filament_is_one(tmp_path, notice):
         assert host.firmware.moves == MOVES
 
 
-async def test_lines_behind_a_pause_of_the_printer_do_not_go_out(tmp_path):
+async def test_no_lines_are_sent_after_a_pause_by_the_printer(tmp_path):
     """A file's M601: what stands in the queue already is made by the printer, but no more is to follow."""
 
     class Pauses(Wire):
@@ -439,7 +439,7 @@ async def test_lines_behind_a_pause_of_the_printer_do_not_go_out(tmp_path):
         assert host.firmware.moves == MOVES
 
 
-async def test_a_printer_that_is_stopped_for_want_of_moves_says_so_and_is_found_again(tmp_path):
+async def test_an_idle_stop_by_the_printer_is_reported_and_ends_with_a_reconnection(tmp_path):
     """M85: it has killed itself for being idle, with a reason of its own."""
 
     class Idle(Wire):

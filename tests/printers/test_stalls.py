@@ -58,7 +58,7 @@ class Stalls(FakeFirmware):
 
 @pytest.mark.parametrize("seconds", [8, 50, 75])
 @pytest.mark.parametrize("new_line", [False, True])
-async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds, new_line):
+async def test_a_print_continues_after_its_line_has_stalled(tmp_path, seconds, new_line):
     async with rig(tmp_path, Stalls) as host:
         host.firmware.answers_new_lines = new_line
         await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
@@ -71,7 +71,7 @@ async def test_a_line_that_stalls_goes_on_afterwards(tmp_path, seconds, new_line
         assert "M104 S0" not in host.firmware.executed, "nothing made it cold in between"
 
 
-async def test_one_that_never_comes_back_ends_the_print_and_it_is_made_cold_when_it_is_there(tmp_path):
+async def test_a_line_that_stays_lost_ends_the_print_and_heaters_go_off_when_it_is_back(tmp_path):
     async with rig(tmp_path, Stalls) as host:
         await host.print("M104 S200\nG28\n" + "\n".join(MOVES) + "\n")
         await host.until(lambda: host.firmware.arrival_times("G1 X40"))
@@ -83,7 +83,7 @@ async def test_one_that_never_comes_back_ends_the_print_and_it_is_made_cold_when
         await host.until(lambda: host.firmware.read("T")[1] == 0, 30)
 
 
-async def test_requests_that_repetier_repeats_while_lines_are_late_are_one(tmp_path):
+async def test_repeated_requests_of_repetier_for_late_lines_are_one(tmp_path):
     """It asks each 200 ms until the line is there, and skips those that it has."""
 
     class Asks(Repetier):
@@ -111,7 +111,7 @@ async def test_requests_that_repetier_repeats_while_lines_are_late_are_one(tmp_p
         assert len(host.firmware.arrival_times("G1")) < 2 * len(MOVES)
 
 
-async def test_the_fake_repetier_skips_what_it_has_as_the_real_one_does():
+async def test_the_fake_repetier_skips_repeated_lines_as_the_real_one_does():
     board = Repetier()
     board.boot()
     board.receive(b"".join(frame(number, b"G1 X1") for number in (1, 2, 3, 2, 4, 9000)))

@@ -15,7 +15,7 @@ class Slow(FakeFirmware):
     resets = False
 
 
-async def test_while_a_print_waits_for_its_line_the_stop_waits_for_it_too(tmp_path):
+async def test_a_stop_waits_for_the_line_that_a_print_waits_for(tmp_path):
     async with rig(tmp_path, Slow) as host:
         await host.print("M104 S200\n" + LONG)
         await host.sleep(3)
@@ -34,7 +34,7 @@ async def test_while_a_print_waits_for_its_line_the_stop_waits_for_it_too(tmp_pa
         assert not host.firmware.arrival_times("G1", began)
 
 
-async def test_a_line_that_does_not_come_back_is_told_and_tried_on(tmp_path):
+async def test_a_line_that_stays_lost_is_reported_and_retried(tmp_path):
     async with rig(tmp_path, Slow) as host:
         await host.sleep(1)
         host.firmware.unplug()
@@ -49,7 +49,7 @@ async def test_a_line_that_does_not_come_back_is_told_and_tried_on(tmp_path):
         assert not host.ready, "who has stopped it connects again"
 
 
-async def test_a_stop_that_was_not_confirmed_can_be_said_again(tmp_path):
+async def test_an_unconfirmed_stop_can_be_repeated(tmp_path):
     class Deaf(Slow):
         banner = ()
 
@@ -72,7 +72,7 @@ async def test_a_stop_that_was_not_confirmed_can_be_said_again(tmp_path):
         await host.until(lambda: host.firmware.arrival_times("M112", began), 2)
 
 
-async def test_there_is_nothing_to_stop_where_nobody_is_connected(tmp_path):
+async def test_without_a_connection_there_is_nothing_to_stop(tmp_path):
     async with rig(tmp_path, Slow) as host:
         await host.sleep(1)
         await host.api.service.connection.disconnect()
@@ -81,7 +81,7 @@ async def test_there_is_nothing_to_stop_where_nobody_is_connected(tmp_path):
 
 
 @pytest.mark.parametrize("resets", [True, False])
-async def test_a_board_that_has_halted_is_there_again_when_it_answers(tmp_path, resets):
+async def test_a_halted_board_is_ready_again_when_it_answers(tmp_path, resets):
     class Board(FakeFirmware):
         def on(self, number, command, raw):
             return None
@@ -104,7 +104,7 @@ async def test_a_board_that_has_halted_is_there_again_when_it_answers(tmp_path, 
 
 
 @pytest.mark.parametrize("board", [Klipper, Smoothie])
-async def test_a_firmware_that_has_halted_before_is_not_taken_for_ready(tmp_path, board):
+async def test_a_firmware_that_halted_earlier_is_not_ready(tmp_path, board):
     """Both go on talking: they greet, and tell who they are."""
 
     class Halted(board):
@@ -128,7 +128,7 @@ async def test_a_firmware_that_has_halted_before_is_not_taken_for_ready(tmp_path
         assert not await host.error()
 
 
-async def test_a_printer_that_was_never_there_is_stopped_when_it_comes(tmp_path):
+async def test_a_printer_that_appears_after_a_stop_is_stopped(tmp_path):
     class Away(Slow):
         def __init__(self):
             super().__init__()
@@ -180,7 +180,7 @@ async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it
         assert not await it.error()
 
 
-async def test_who_has_stopped_a_printer_revives_it_by_connecting(tmp_path):
+async def test_connecting_revives_a_stopped_printer(tmp_path):
     async with rig(tmp_path, HaltedKlipper) as host:
         await host.gcode("M112")
         await host.sleep(60)
@@ -190,7 +190,7 @@ async def test_who_has_stopped_a_printer_revives_it_by_connecting(tmp_path):
         await host.until(lambda: host.ready, 20)
 
 
-async def test_what_cannot_be_revived_says_so_again(tmp_path):
+async def test_a_firmware_that_cannot_be_revived_reports_its_reason_again(tmp_path):
     class Broken(HaltedKlipper):
         def on(self, number, command, raw):
             why = self.shutdown_reason
@@ -208,7 +208,7 @@ async def test_what_cannot_be_revived_says_so_again(tmp_path):
         assert len(host.firmware.arrival_times("FIRMWARE_RESTART")) == 1
 
 
-async def test_a_board_that_stays_stopped_when_it_is_opened_is_revived_too(tmp_path):
+async def test_a_board_that_is_still_stopped_when_opened_is_revived(tmp_path):
     class Stopped(FakeFirmware):
         resets = False
         stopped = False

@@ -71,7 +71,7 @@ def test_what_the_unit_says_by_itself_needs_no_drop_in(tmp_path, text, capsys):
         '[http]\nhost = "printer.local"', '[http]\nhost = "0.0.0.0\\nListenStream=1"', "http = 1",
     ],
 )  # fmt: skip
-def test_what_means_nothing_lets_nobody_in(tmp_path, text, capsys):
+def test_malformed_credentials_give_no_access(tmp_path, text, capsys):
     assert drop_in(tmp_path, text) is None
     assert "listens only for this computer" in capsys.readouterr().err
 
@@ -86,7 +86,7 @@ def test_the_index_is_the_one_that_pip_is_told(tmp_path):
     assert find({"PIP_NO_INDEX": "1"}, tmp_path / "home", tmp_path) is None
 
 
-def test_an_index_that_nobody_answers_for_is_told_at_once(monkeypatch, capsys):
+def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
     reach = loaded("reach-index")
     monkeypatch.setattr(reach, "getproxies", dict)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:

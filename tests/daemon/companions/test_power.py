@@ -104,7 +104,7 @@ async def test_without_the_companion_there_is_no_switch(tmp_path):
         assert (await server.post("/api/plugin/psucontrol", {"command": "turnPSUOff"})).status == 404
 
 
-async def test_the_power_stays_on_in_a_print_unless_somebody_insists(tmp_path):
+async def test_the_power_stays_on_in_a_print_unless_forced_off(tmp_path):
     async with bench(tmp_path) as rig:
         await rig.print()
         status, text = await rig.refused("off")

@@ -59,7 +59,7 @@ def test_a_sensor_without_a_heater_does_not_keep_it_on():
     assert run(automatic(), 4000, heaters=COLD | {"chamber": HeaterSeen(30.0, None)}) == (1800, 1860)
 
 
-def test_nobody_knows_of_the_switch_so_nothing_is_counted():
+def test_while_the_state_of_the_switch_is_unknown_no_idle_time_is_counted():
     auto = automatic()
     for on in (False, None):
         for now in range(4000):
@@ -82,7 +82,7 @@ def test_a_person_cancels_it():
     assert run(auto, 4000, start=1831) == (3631, 3691)
 
 
-def test_a_lost_line_begins_the_time_anew():
+def test_a_lost_line_restarts_the_time():
     auto = automatic()
     run(auto, 1700)
     auto.look(1700.0, seen(1700.0, ready=False), on=True)

@@ -221,7 +221,7 @@ async def test_a_touch_of_the_wire_is_no_stop(tmp_path, pins):
         assert power.emergency.now is None
 
 
-async def test_a_stop_that_nobody_confirms_cuts_the_power(tmp_path, pins):
+async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
     async with bench(tmp_path, pins, BUTTON, cut_after=5.0) as (_, power, _, plug):
         tries = 0
 

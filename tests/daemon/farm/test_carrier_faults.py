@@ -67,7 +67,7 @@ def test_an_answer_goes_to_the_own_inbox_alone(reply):
 
 
 @pytest.mark.parametrize("subject", ["farm.claim.", "farm.claim.MK3", "farm.claim.*", "farm.claim." + "a" * 33])
-def test_a_subject_names_its_sender_or_nobody(subject):
+def test_a_subject_names_its_sender_or_none(subject):
     assert sender(subject) == ""
     assert sender("farm.claim.mk3-left") == "mk3-left"
 
@@ -79,7 +79,7 @@ def test_who_asks_too_often_is_dropped_alone_and_admitted_again_later():
     assert sum(rates.admits("rogue", 6.0) for _ in range(1000)) == 10
 
 
-async def test_a_library_that_swallows_its_cancellation_keeps_nobody_waiting():
+async def test_a_library_that_swallows_its_cancellation_delays_nothing():
     async def deaf():
         while True:
             try:

@@ -78,7 +78,7 @@ def engine(tmp_path_factory):
 
 
 @pytest.mark.real_time
-async def test_nobody_is_let_in_without_a_key_of_the_farm_and_nothing_goes_unencrypted(engine):
+async def test_access_needs_a_key_of_the_farm_and_nothing_goes_unencrypted(engine):
     with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
         await nats.connect(engine.url, tls=tls_context(engine.ca), allow_reconnect=False)
     with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
