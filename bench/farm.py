@@ -147,10 +147,10 @@ def measure(agents: int, jobs: int, args: argparse.Namespace) -> FarmRun:
         out = crowd.communicate(timeout=120)[0]
         if not out:
             sys.stderr.write((folder / "agents.log").read_text()[-2000:])
-        seen = json.loads(out)
-        unmatched = len(done - set(seen.pop("copies")))
+        result = json.loads(out)
+        unmatched = len(done - set(result.pop("copies")))
         return FarmRun(
-            agents, jobs, seconds, counts, seen, (spent[0], largest[0]), (spent[1], largest[1]), unmatched
+            agents, jobs, seconds, counts, result, (spent[0], largest[0]), (spent[1], largest[1]), unmatched
         )  # fmt: skip
 
 

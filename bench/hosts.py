@@ -108,10 +108,10 @@ class Script:
         watchdog.daemon = True  # no reason to stay where the run is stopped
         try:
             watchdog.start()
-            said = self._running.stdout.readline().strip() if self._running.stdout else b""
+            output = self._running.stdout.readline().strip() if self._running.stdout else b""
         finally:
             watchdog.cancel()
-        if said != word:
+        if output != word:
             raise HostFailed(f"{self.name} did not say {word.decode()!r} within {patience:g} s")
 
 

@@ -101,5 +101,5 @@ def measure(path: Path, folder: Path) -> Cost:
         used = ended[2]
         output.seek(0)
         printed = output.read()
-    told = json.loads(printed)
-    return Cost(told["lines"], told["duration_s"], used.ru_utime + used.ru_stime, peak, told["exact"])
+    result = json.loads(printed)
+    return Cost(result["lines"], result["duration_s"], used.ru_utime + used.ru_stime, peak, result["exact"])

@@ -193,9 +193,9 @@ def test_a_run_that_is_stopped_shows_what_it_has(monkeypatch, capsys):
 
     monkeypatch.setattr(link, "measure", stopped)
     assert link.main(["S2q"]) == 0
-    shown = capsys.readouterr()
-    assert "stopped" in shown.err
-    assert "S2q      nozzled        257" in shown.out
+    output = capsys.readouterr()
+    assert "stopped" in output.err
+    assert "S2q      nozzled        257" in output.out
 
 
 def _runs(pid: int) -> bool:

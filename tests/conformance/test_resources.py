@@ -59,10 +59,10 @@ def test_settings_and_profiles(server):
 
 def test_connection(server):
     server.go_offline()
-    found = server.get("/api/connection").json
-    assert found["current"]["state"] == "Closed"
+    answer = server.get("/api/connection").json
+    assert answer["current"]["state"] == "Closed"
     wanted = {"ports", "baudrates", "printerProfiles", "portPreference", "baudratePreference"}
-    assert wanted <= set(found["options"])
+    assert wanted <= set(answer["options"])
     assert server.post("/api/connection", {"command": "connect", "port": "/dev/nonsense"}).status == 400
     assert server.post("/api/connection", {"command": "disconnect"}).status == 204
     assert server.post("/api/connection", {"command": "explode"}).status == 400
@@ -131,11 +131,11 @@ def test_error_and_controls(server):
 
 def test_files(server):
     server.choose_nothing()
-    made = server.upload(("select", b"false"), ("path", b"conformance"), ("file", FILE, LONG), ("unknown", b"x"))
-    assert made.status == 201
-    assert made.headers["Location"].endswith(f"/api/files/local/conformance/{FILE}")
-    assert {"files", "done"} <= set(made.json)
-    assert {"name", "origin", "path", "refs"} <= set(made.json["files"]["local"])
+    answer = server.upload(("select", b"false"), ("path", b"conformance"), ("file", FILE, LONG), ("unknown", b"x"))
+    assert answer.status == 201
+    assert answer.headers["Location"].endswith(f"/api/files/local/conformance/{FILE}")
+    assert {"files", "done"} <= set(answer.json)
+    assert {"name", "origin", "path", "refs"} <= set(answer.json["files"]["local"])
     entry = server.get(f"/api/files/local/conformance/{FILE}").json
     wanted = {"name", "display", "path", "type", "typePath", "hash", "size", "date", "origin", "refs"}
     assert wanted <= set(entry)
@@ -197,10 +197,10 @@ def test_a_form_without_its_end_is_400(server):
 
 def test_app_keys(server):
     assert server.get("/plugin/appkeys/probe", key=False).status == 204
-    asked = server.post("/plugin/appkeys/request", {"app": "conformance"}, key=False)
-    assert asked.status == 201
-    assert set(asked.json) >= {"app_token"}
-    poll = "/" + asked.headers["Location"].partition("//")[2].partition("/")[2]
+    answer = server.post("/plugin/appkeys/request", {"app": "conformance"}, key=False)
+    assert answer.status == 201
+    assert set(answer.json) >= {"app_token"}
+    poll = "/" + answer.headers["Location"].partition("//")[2].partition("/")[2]
     assert server.get(poll, key=False).status == 202
     assert server.get("/plugin/appkeys/request/nonsense", key=False).status == 404
 

@@ -42,8 +42,8 @@ async def test_the_end_of_an_analysis_is_an_event(tmp_path):
         [event] = [each for each in told if each.name == "MetadataAnalysisFinished"]
         about = {name: event.payload[name] for name in ("name", "path", "origin")}
         assert about == {"name": "a b.gcode", "path": "a b.gcode", "origin": "local"}
-        shown = (await client.get("/api/files/local/a%20b.gcode")).json
-        assert json.loads(json.dumps(event.payload["result"])) == shown["gcodeAnalysis"]
+        answer = (await client.get("/api/files/local/a%20b.gcode")).json
+        assert json.loads(json.dumps(event.payload["result"])) == answer["gcodeAnalysis"]
 
 
 async def test_a_selected_file_tells_how_long_it_takes(tmp_path):

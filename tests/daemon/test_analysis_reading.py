@@ -94,15 +94,15 @@ def test_changes_and_probing_take_their_configured_time(tmp_path):
     ],
 )
 def test_files_as_printers_got_them(name, preset, warning):
-    found = analyse(CASES / f"{name}.gcode", machine(find(preset).profile if preset else ProfileConfig()))
-    assert found.errors == ()
-    assert [each for each in found.warnings if not warning or warning not in each] == []
-    assert bool(warning) == bool(found.warnings)
+    analysis = analyse(CASES / f"{name}.gcode", machine(find(preset).profile if preset else ProfileConfig()))
+    assert analysis.errors == ()
+    assert [each for each in analysis.warnings if not warning or warning not in each] == []
+    assert bool(warning) == bool(analysis.warnings)
 
 
 def test_a_delta_is_refused_where_its_origin_is_a_corner():
-    found = analyse(CASES / "delta_center.gcode", machine(find("ender-3").profile))
-    assert [each.partition(" from")[0] for each in found.errors] == [
+    analysis = analyse(CASES / "delta_center.gcode", machine(find("ender-3").profile))
+    assert [each.partition(" from")[0] for each in analysis.errors] == [
         "prints outside the build volume: X",
         "prints outside the build volume: Y",
     ]
@@ -111,7 +111,7 @@ def test_a_delta_is_refused_where_its_origin_is_a_corner():
 def test_fast_files_for_klipper_and_bambu_take_no_longer_than_they_ask_for():
     """104 mm at 500 mm/s and 10,000 or 20,000 mm/s² from rest to rest."""
     for name, acceleration in (("klipper_accel", 10_000), ("m204_20000", 20_000), ("bambu_small", 10_000)):
-        found = analyse(CASES / f"{name}.gcode", machine(ProfileConfig()))
-        moves = found.commands - 12
+        analysis = analyse(CASES / f"{name}.gcode", machine(ProfileConfig()))
+        moves = analysis.commands - 12
         from_rest = 500 / acceleration + 104.4 / 500
-        assert found.motion_s == pytest.approx(moves * from_rest, rel=0.12), name
+        assert analysis.motion_s == pytest.approx(moves * from_rest, rel=0.12), name

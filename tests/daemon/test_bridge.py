@@ -276,7 +276,7 @@ def test_more_in_a_message_than_is_known_is_ignored():
     )
     desk = FakeDesk()
     assert isinstance(decode_from_core(answer(desk, said)), AnswerMessage)
-    assert desk.asked == [ask.Start()]
+    assert desk.questions == [ask.Start()]
 
 
 NO_QUESTIONS = [
@@ -293,7 +293,7 @@ def test_a_question_that_is_not_understood_is_refused(question):
     assert isinstance(reply, RefusalMessage)
     assert (reply.id, reply.error) == (3, "OtherVersion")
     assert reply.text.startswith("the core does not understand the question")
-    assert not desk.asked
+    assert not desk.questions
 
 
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])

@@ -35,9 +35,9 @@ def empty(tmp_path):
 
 def leave(*arguments):
     """Run a command line that argparse ends; return the exit code."""
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as caught:
         main(arguments)
-    return left.value.code
+    return caught.value.code
 
 
 def test_the_version_is_the_packages(capsys):
@@ -188,9 +188,9 @@ def test_key_shows_the_environments_and_makes_no_file_then(tmp_path, empty, caps
 def test_a_short_key_is_refused(tmp_path, empty, capsys, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", "short")
     assert main(["key", "--config", str(empty), "--state-dir", str(tmp_path / "state")]) == 1
-    said = capsys.readouterr()
-    assert "at least 16 characters" in said.err
-    assert "short" not in said.err.removeprefix("nozzled: NOZZLED_API_KEY: ")
+    output = capsys.readouterr()
+    assert "at least 16 characters" in output.err
+    assert "short" not in output.err.removeprefix("nozzled: NOZZLED_API_KEY: ")
 
 
 def test_ports_without_any_says_what_to_try(capsys, monkeypatch):

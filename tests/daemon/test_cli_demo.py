@@ -92,9 +92,9 @@ def test_a_missing_file_is_said_before_anything_is_started(tmp_path, capsys):
 
 @pytest.mark.parametrize("speed", ["0", "nan", "-1", "inf", "fast"])
 def test_a_speed_that_is_none_is_a_wrong_command_line(speed, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as caught:
         main(["demo", "--exit", "--speed", speed])
-    assert left.value.code == 2
+    assert caught.value.code == 2
     assert f"argument --speed: must be a number above 0, like 20 or 0.5, not {speed}" in capsys.readouterr().err
 
 

@@ -31,8 +31,8 @@ def run(farm, monkeypatch, tmp_path, capsys):
 
     def command(*words, code=0):
         assert main(["farm", *words]) == code, words
-        said = capsys.readouterr()
-        return said.out if code == 0 else said.err
+        output = capsys.readouterr()
+        return output.out if code == 0 else output.err
 
     return command
 

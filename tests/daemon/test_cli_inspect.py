@@ -30,8 +30,8 @@ def no_configuration(monkeypatch, tmp_path):
 
 def inspected(capsys, *words):
     code = main(["inspect", *map(str, words)])
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def test_a_table(capsys):
@@ -46,11 +46,11 @@ def test_a_table(capsys):
 
 def test_json(capsys):
     code, out, _ = inspected(capsys, CUBE, "--json")
-    found = json.loads(out)
+    result = json.loads(out)
     assert code == 0
-    assert set(found) >= ASKED_FOR
-    assert found["filament_mm"] == pytest.approx(1504.88, abs=0.01)
-    assert found["bounds"]["printing"]["max"] == [116.625, 116.625, 19.95]
+    assert set(result) >= ASKED_FOR
+    assert result["filament_mm"] == pytest.approx(1504.88, abs=0.01)
+    assert result["bounds"]["printing"]["max"] == [116.625, 116.625, 19.95]
 
 
 def test_what_is_wrong_is_shown_and_has_a_code_of_its_own(capsys, tmp_path):
@@ -95,10 +95,10 @@ def test_packed_files_are_unpacked(capsys, tmp_path):
         path = tmp_path / name
         path.write_bytes(data)
         code, out, _ = inspected(capsys, path, "--json")
-        found = json.loads(out)
+        result = json.loads(out)
         assert code == 0
-        assert (found["about"], found["objects"]) == (plain["about"], plain["objects"])
-        assert found["duration_s"] == plain["duration_s"]
+        assert (result["about"], result["objects"]) == (plain["about"], plain["objects"])
+        assert result["duration_s"] == plain["duration_s"]
     code, _, err = inspected(capsys, path, "--plate", "1")
     assert (code, "only a 3MF has plates" in err) == (1, True)
 
@@ -138,9 +138,9 @@ def test_filament_that_is_pushed_back_is_no_flow_in_a_plot():
     samples = Samples(layer=1)
     analyser = Analyser(Machine(), watch=samples.take)
     analyser.feed(sliced("knob"))
-    found = analyser.finish()
+    analysis = analyser.finish()
     flow = samples.curves(math.pi * 1.75**2 / 4).flow.mean
-    assert 0.9 * found.max_flow < np.nanmax(flow) < 1.01 * found.max_flow
+    assert 0.9 * analysis.max_flow < np.nanmax(flow) < 1.01 * analysis.max_flow
 
 
 def test_a_long_move_counts_as_long_as_it_takes():

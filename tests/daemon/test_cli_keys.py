@@ -16,8 +16,8 @@ from support.waiting import PATIENCE
 
 def run(capsys, folder, *words):
     code = main([*words, "--state-dir", str(folder)])
-    said = capsys.readouterr()
-    return code, said.out.strip(), said.err.strip()
+    output = capsys.readouterr()
+    return code, output.out.strip(), output.err.strip()
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +76,8 @@ async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsy
 
         polls = []
         for app in ("OctoApp", "Stranger"):
-            asked = await server.post("/plugin/appkeys/request", {"app": app}, key=None, headers={"Host": "localhost"})
-            polls.append(f"/plugin/appkeys/request/{asked.json['app_token']}")
+            answer = await server.post("/plugin/appkeys/request", {"app": app}, key=None, headers={"Host": "localhost"})
+            polls.append(f"/plugin/appkeys/request/{answer.json['app_token']}")
         code, listed, _ = await keys("requests")
         lines = [line.split() for line in listed.splitlines()]
         assert (code, [line[1] for line in lines]) == (0, ["OctoApp", "Stranger"])

@@ -200,9 +200,9 @@ def test_a_missing_service_is_exit_code_3(capsys, monkeypatch):
     ],
 )
 def test_a_wrong_command_line_is_2(words, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as caught:
         main(words)
-    assert left.value.code == 2
+    assert caught.value.code == 2
     assert f"usage: nozzled {words[0]}" in capsys.readouterr().err
 
 

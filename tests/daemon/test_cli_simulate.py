@@ -63,8 +63,8 @@ def test_packed_files_are_unpacked(capsys, tmp_path):
     binary, broken = tmp_path / "square.bgcode", tmp_path / "broken.bgcode"
     binary.write_bytes(bgcode.whole(SQUARE.encode(), compression=bgcode.HEATSHRINK_12))
     code, printed = simulate(capsys, binary, "--json")
-    told = json.loads(printed.out)
-    assert (code, told["exact"], told["filament_mm"]) == (0, True, 4.0)
+    result = json.loads(printed.out)
+    assert (code, result["exact"], result["filament_mm"]) == (0, True, 4.0)
     broken.write_bytes(binary.read_bytes()[:-1])
     code, printed = simulate(capsys, broken)
     assert code == 1
@@ -73,21 +73,21 @@ def test_packed_files_are_unpacked(capsys, tmp_path):
 
 def test_the_result_is_one_object_of_json(capsys, square):
     code, printed = simulate(capsys, square, "--json")
-    told = json.loads(printed.out)
+    result = json.loads(printed.out)
     assert code == 0
-    assert told["exact"] is True
-    assert (told["lines"], told["layers"], told["filament_mm"]) == (11, 1, 4.0)
-    assert (told["underruns"], told["faults"]) == (0, [])
-    assert told["duration_s"] > told["moving_s"] > 4
+    assert result["exact"] is True
+    assert (result["lines"], result["layers"], result["filament_mm"]) == (11, 1, 4.0)
+    assert (result["underruns"], result["faults"]) == (0, [])
+    assert result["duration_s"] > result["moving_s"] > 4
 
 
 def test_what_was_not_printed_as_it_is_fails_and_says_why(capsys, square, tmp_path):
     scenario = tmp_path / "kill.toml"
     scenario.write_text('[[fault]]\nwhat = "kill"\nline = 9\n')
     code, printed = simulate(capsys, square, "--scenario", scenario, "--json")
-    told = json.loads(printed.out)
+    result = json.loads(printed.out)
     assert code == 1
-    assert (told["exact"], [each["what"] for each in told["faults"]]) == (False, ["kill"])
+    assert (result["exact"], [each["what"] for each in result["faults"]]) == (False, ["kill"])
     code, printed = simulate(capsys, square, "--scenario", scenario)
     assert code == 1
     assert printed.out.startswith("square.gcode: NOT printed as it is: ")
@@ -157,17 +157,17 @@ def test_an_empty_file_is_printed_exactly(capsys, tmp_path):
     path = tmp_path / "empty.gcode"
     path.write_text("; nothing\n")
     code, printed = simulate(capsys, path, "--json")
-    told = json.loads(printed.out)
-    assert (code, told["lines"], told["layers"]) == (0, 0, 0)
+    result = json.loads(printed.out)
+    assert (code, result["lines"], result["layers"]) == (0, 0, 0)
 
 
 def test_the_example_as_a_program_of_its_own():
     done = nozzled("simulate", str(EXAMPLE), "--link", "250000", "--json")
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
-    assert told["exact"]
-    assert told["layers"] == 99
-    assert told["underruns"] == 0
+    assert result["exact"]
+    assert result["layers"] == 99
+    assert result["underruns"] == 0
 
 
 HOURS_10 = 32  # times the example; one takes 21 minutes, heating included
@@ -211,12 +211,12 @@ def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
     path = tmp_path / "delta.gcode"
     path.write_text(CENTRED)
     assert main(["simulate", str(path), "--preset", "flsun-qqs-pro", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["good"], found["clipped"], found["against"]) == (True, 0, [])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["good"], result["clipped"], result["against"]) == (True, 0, [])
     assert main(["simulate", str(path), "--preset", "ender-3", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert (found["exact"], found["good"], found["clipped_laying"]) == (True, False, 6)
-    assert any("prints outside the build volume: X" in each for each in found["against"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["exact"], result["good"], result["clipped_laying"]) == (True, False, 6)
+    assert any("prints outside the build volume: X" in each for each in result["against"])
     assert main(["simulate", str(path), "--preset", "ender-3"]) == 1
     said = capsys.readouterr().out
     assert "every line arrived exactly once, but the part did NOT come out" in said
@@ -229,11 +229,11 @@ def test_a_print_that_extrudes_nothing_is_none(capsys, tmp_path):
     path = tmp_path / "cold.gcode"
     path.write_text(CENTRED.replace("-40", "20").replace("M109 S200\n", "").replace("M104 S200", "M104 S100"))
     assert main(["simulate", str(path), "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["exact"]
-    assert found["prevented"] > 0
-    assert found["prevented_mm"] > 0
-    assert any("were not extruded" in each for each in found["against"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["exact"]
+    assert result["prevented"] > 0
+    assert result["prevented_mm"] > 0
+    assert any("were not extruded" in each for each in result["against"])
 
 
 def test_faults_are_grouped_by_kind(capsys, square, tmp_path):
@@ -250,6 +250,6 @@ def test_a_change_of_filament_is_a_pause_and_no_difference(capsys, tmp_path, fir
         "M104 S200\nG28\nM109 S200\nM83\nG1 X50 Y50 Z.2 F6000\nG1 X100 E3 F1200\nM600\nG1 X50 E3\nM104 S0\n"
     )
     assert main(["simulate", str(path), "--firmware", firmware, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["good"]
-    assert len(found["pauses"]) >= 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["good"]
+    assert len(result["pauses"]) >= 1

@@ -193,10 +193,10 @@ console.log(JSON.stringify({ heard, told, sessions: sessions.size }));
     ],
 )
 async def test_a_stream_that_ends_is_opened_again_with_a_new_session(streams):
-    seen = json.loads(await run_in_node(RECONNECTS.replace("STREAMS", json.dumps(streams))))
-    assert seen["sessions"] == 2
-    assert seen["told"] == [{"auth": "_api:s1"}, {"throttle": 2}, {"auth": "_api:s2"}, {"throttle": 2}]
-    assert [event for event in seen["heard"] if event != "current"] == ["close", "reconnecting", "end"]
+    result = json.loads(await run_in_node(RECONNECTS.replace("STREAMS", json.dumps(streams))))
+    assert result["sessions"] == 2
+    assert result["told"] == [{"auth": "_api:s1"}, {"throttle": 2}, {"auth": "_api:s2"}, {"throttle": 2}]
+    assert [event for event in result["heard"] if event != "current"] == ["close", "reconnecting", "end"]
 
 
 async def test_the_server_gives_the_module_to_anybody_once(tmp_path):

@@ -237,9 +237,9 @@ def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
     out = tmp_path / "report.tar.gz"
     monkeypatch.chdir(tmp_path)
     assert main(["doctor", "--config", "mine.toml", "--state-dir", "state", "--bundle", str(out)]) == 1
-    said = capsys.readouterr()
-    assert "BAD   " in said.out
-    assert "did you mean port?" in said.out
+    output = capsys.readouterr()
+    assert "BAD   " in output.out
+    assert "did you mean port?" in output.out
     assert out.stat().st_mode & 0o777 == 0o600
     assert "report.txt" in {Path(name).name for name in unpacked(out.read_bytes())}
     assert main([*words, "--bundle", str(out)]) == 1

@@ -99,13 +99,13 @@ async def test_requests_are_bounded(tmp_path):
 
 async def test_an_admin_makes_and_revokes_keys(tmp_path):
     async with api(tmp_path, "") as server:
-        made = (await server.post("/api/plugin/appkeys", {"command": "generate", "app": "slicer"})).json
-        assert made["app_id"] == "slicer"
-        assert (await server.get("/api/version", key=made["api_key"])).status == 200
+        answer = (await server.post("/api/plugin/appkeys", {"command": "generate", "app": "slicer"})).json
+        assert answer["app_id"] == "slicer"
+        assert (await server.get("/api/version", key=answer["api_key"])).status == 200
         again = await server.post("/api/plugin/appkeys", {"command": "generate", "app": "slicer"})
         assert again.status == 409
         assert (await server.post("/api/plugin/appkeys", {"command": "revoke", "app": "slicer"})).status == 204
-        assert (await server.get("/api/version", key=made["api_key"])).status == 403
+        assert (await server.get("/api/version", key=answer["api_key"])).status == 403
         assert (await server.post("/api/plugin/appkeys", {"command": "revoke", "app": "slicer"})).status == 404
         assert (await server.post("/api/plugin/appkeys", {"command": "revoke", "app": ["slicer"]})).status == 400
 

@@ -135,9 +135,9 @@ async def test_what_is_not_known_of_settings_stays_in_the_file_and_keeps_nothing
     (tmp_path / FILE).write_text(json.dumps({"version": 2, "sections": sections, "presets": presets, "later": [1]}))
     for _ in range(2):
         async with api(tmp_path, "") as server:
-            told = (await server.get("/api/settings")).json
-            assert told["webcam"]["streamUrl"] == "/mine"
-            assert [each["name"] for each in told["temperature"]["profiles"]] == ["Dry"]
+            answer = (await server.get("/api/settings")).json
+            assert answer["webcam"]["streamUrl"] == "/mine"
+            assert [each["name"] for each in answer["temperature"]["profiles"]] == ["Dry"]
             assert capsys.readouterr().out.count("settings.ignored") == 5
             await server.post("/api/settings", {"webcam": {"flipH": True}})
     kept = json.loads((tmp_path / FILE).read_bytes())

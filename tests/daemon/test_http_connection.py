@@ -9,14 +9,14 @@ from support.http import api
 
 async def test_offline_it_is_called_closed_and_says_what_could_be_connected(tmp_path):
     async with api(tmp_path, "", profile={"name": "My printer"}) as server:
-        seen = (await server.get("/api/connection")).json
-        assert seen["current"] == {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"}
-        assert seen["options"]["printerProfiles"] == [{"id": "_default", "name": "My printer"}]
-        assert "VIRTUAL" in seen["options"]["ports"]
-        assert {250000, 115200} <= set(seen["options"]["baudrates"])
-        assert seen["options"]["printerProfilePreference"] == "_default"
-        assert seen["options"]["portPreference"] is None
-        assert seen["options"]["baudratePreference"] is None
+        answer = (await server.get("/api/connection")).json
+        assert answer["current"] == {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"}
+        assert answer["options"]["printerProfiles"] == [{"id": "_default", "name": "My printer"}]
+        assert "VIRTUAL" in answer["options"]["ports"]
+        assert {250000, 115200} <= set(answer["options"]["baudrates"])
+        assert answer["options"]["printerProfilePreference"] == "_default"
+        assert answer["options"]["portPreference"] is None
+        assert answer["options"]["baudratePreference"] is None
 
 
 async def test_connect_is_taken_at_once_and_disconnect_ends_it(tmp_path):

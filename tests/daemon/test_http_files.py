@@ -18,9 +18,9 @@ async def test_the_list_has_files_folders_and_the_room_that_is_left(tmp_path):
     async with api(tmp_path, "") as server:
         await with_files(server)
         for path in ("/api/files", "/api/files/local"):
-            seen = (await server.get(path)).json
-            assert 0 < seen["free"] < seen["total"]
-            file, folder = seen["files"]
+            answer = (await server.get(path)).json
+            assert 0 < answer["free"] < answer["total"]
+            file, folder = answer["files"]
             assert file == {
                 "name": "a.gcode",
                 "display": "a.gcode",
@@ -46,8 +46,8 @@ async def test_the_list_has_files_folders_and_the_room_that_is_left(tmp_path):
 async def test_a_recursive_list_has_the_whole_tree(tmp_path, value):
     async with api(tmp_path, "") as server:
         await with_files(server)
-        seen = (await server.get(f"/api/files?recursive={value}")).json
-        [inner] = seen["files"][1]["children"]
+        answer = (await server.get(f"/api/files?recursive={value}")).json
+        [inner] = answer["files"][1]["children"]
         assert [child["path"] for child in inner["children"]] == ["box/inner/b.gco"]
 
 
@@ -63,13 +63,13 @@ async def test_one_file_or_folder_can_be_asked_for(tmp_path):
 async def test_a_name_in_any_script_comes_back_in_every_place(tmp_path):
     name = "Würfel & 100 % größe?#.gcode"
     async with api(tmp_path, "") as server:
-        made = await server.upload(("file", name, A))
-        location = made.headers["Location"]
+        answer = await server.upload(("file", name, A))
+        location = answer.headers["Location"]
         assert location.isascii()
         path = location.removeprefix("http://printer.local:5000")
         assert (await server.get(path)).json["name"] == name
         download = await server.get(
-            made.json["files"]["local"]["refs"]["download"].removeprefix("http://printer.local:5000")
+            answer.json["files"]["local"]["refs"]["download"].removeprefix("http://printer.local:5000")
         )
         assert download.body == A
         assert "filename*=UTF-8''W%C3%BCrfel" in download.headers["Content-Disposition"]
@@ -172,8 +172,8 @@ async def test_a_download_is_known_again(tmp_path):
         assert (beyond.status, beyond.error) == (416, "the file has 4 bytes")
         assert beyond.headers["Content-Range"] == "bytes */4"
         for date, status in ((whole.headers["Last-Modified"], 304), ("Sat, 01 Jan 2000 00:00:00 GMT", 200), ("x", 200)):
-            asked = await server.get("/downloads/files/local/a.gcode", headers={"If-Modified-Since": date})
-            assert asked.status == status
+            answer = await server.get("/downloads/files/local/a.gcode", headers={"If-Modified-Since": date})
+            assert answer.status == status
 
 
 async def test_select_and_print_a_file(tmp_path):
@@ -268,8 +268,8 @@ async def test_delete_a_file_and_a_folder_with_what_is_in_it(tmp_path):
 
 async def test_the_file_that_is_printed_stays(tmp_path):
     async with api(tmp_path) as server:
-        made = await server.upload(("path", b"box"), ("file", "a.gcode", LONG), ("print", b"true"))
-        assert made.json["effectivePrint"] is True
+        answer = await server.upload(("path", b"box"), ("file", "a.gcode", LONG), ("print", b"true"))
+        assert answer.json["effectivePrint"] is True
         for response in (
             await server.delete("/api/files/local/box/a.gcode"),
             await server.delete("/api/files/local/box"),
@@ -287,11 +287,11 @@ async def test_how_a_file_printed_is_told(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G4 S10\n"), ("print", b"true"))
         await server.settle(60)
-        seen = (await server.get("/api/files/local/a.gcode")).json
-        assert (seen["prints"]["success"], seen["prints"]["failure"]) == (1, 0)
-        assert seen["prints"]["last"]["success"] is True
-        assert seen["prints"]["last"]["printTime"] >= 10
-        assert seen["statistics"]["lastPrintTime"]["_default"] == seen["prints"]["last"]["printTime"]
+        answer = (await server.get("/api/files/local/a.gcode")).json
+        assert (answer["prints"]["success"], answer["prints"]["failure"]) == (1, 0)
+        assert answer["prints"]["last"]["success"] is True
+        assert answer["prints"]["last"]["printTime"] >= 10
+        assert answer["statistics"]["lastPrintTime"]["_default"] == answer["prints"]["last"]["printTime"]
 
 
 def count(monkeypatch, owner, name):
@@ -320,8 +320,8 @@ async def test_a_list_costs_the_same_questions_and_queries_however_many_files_th
         for path in ("/api/files?recursive=true", "/api/files/local/many", "/api/files/local?recursive=true"):
             (folder / "0.gcode").write_bytes(path.encode())
             queries.clear()
-            seen = await server.get(path)
-            assert seen.body.count(b'"machinecode"') >= 300
+            answer = await server.get(path)
+            assert answer.body.count(b'"machinecode"') >= 300
             assert len(queries) <= 2
         assert not questions
 
@@ -369,7 +369,7 @@ async def test_a_list_without_the_record_of_prints_is_made_again_when_that_is_ba
             raise StoreError("it is away")
 
         monkeypatch.setattr(type(jobs), "histories", broken)
-        seen = await server.get("/api/files")
-        assert seen.status == 200
+        answer = await server.get("/api/files")
+        assert answer.status == 200
         monkeypatch.setattr(type(jobs), "histories", histories)
-        assert (await server.get("/api/files", headers={"If-None-Match": seen.headers["Etag"]})).status == 200
+        assert (await server.get("/api/files", headers={"If-None-Match": answer.headers["Etag"]})).status == 200

@@ -10,16 +10,16 @@ async def test_health_tells_of_the_line_the_service_and_the_machine(tmp_path):
     async with api(tmp_path) as server:
         await server.post("/api/printer/command", {"commands": ["G28", "M105"]})
         await server.settle(5)
-        told = (await server.get("/api/health")).json
-        assert told["link"]["sent"] >= 2
-        assert told["link"]["resends"] == told["link"]["badChecksums"] == told["link"]["wrongNumbers"] == 0
-        assert told["link"]["figures"]["windowLines"] >= 1
-        assert told["link"]["figures"]["waits"] == 0
-        assert told["memory"]["core"] > 10**6
-        assert told["machine"]["memory"]["total"] > told["machine"]["memory"]["free"] > 0
-        assert told["machine"]["disk"]["free"] > 0
-        assert (told["faults"], told["recording"], "sessions" in told) == ([], False, False)
-        assert told["protection"] is not None
+        answer = (await server.get("/api/health")).json
+        assert answer["link"]["sent"] >= 2
+        assert answer["link"]["resends"] == answer["link"]["badChecksums"] == answer["link"]["wrongNumbers"] == 0
+        assert answer["link"]["figures"]["windowLines"] >= 1
+        assert answer["link"]["figures"]["waits"] == 0
+        assert answer["memory"]["core"] > 10**6
+        assert answer["machine"]["memory"]["total"] > answer["machine"]["memory"]["free"] > 0
+        assert answer["machine"]["disk"]["free"] > 0
+        assert (answer["faults"], answer["recording"], "sessions" in answer) == ([], False, False)
+        assert answer["protection"] is not None
 
 
 async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
@@ -29,9 +29,9 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
         server.service.house.core.connection.emergency_stop("test")
         await server.settle(5)
         await server.service.connection.disconnect()
-        told = (await server.get("/api/health")).json
-        [fault] = told["faults"]
-        [session] = told["sessions"]
+        answer = (await server.get("/api/health")).json
+        [fault] = answer["faults"]
+        [session] = answer["sessions"]
         file = await server.get(f"/api/recordings/faults/{fault['name']}")
         assert b"nozzled session" in gzip.decompress(file.body)
         assert file.headers["Content-Disposition"].startswith("attachment")

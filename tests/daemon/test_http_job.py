@@ -32,9 +32,9 @@ async def test_without_a_job_every_key_is_present_even_offline(tmp_path):
 async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_shapes(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
-        seen = (await server.get("/api/job")).json
-        assert seen["state"] == "Operational"
-        assert seen["job"]["file"] == {
+        answer = (await server.get("/api/job")).json
+        assert answer["state"] == "Operational"
+        assert answer["job"]["file"] == {
             "name": "square.gcode",
             "display": "square.gcode",
             "path": "square.gcode",
@@ -42,8 +42,8 @@ async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_sha
             "size": len(SQUARE),
             "date": int(NOW),
         }
-        assert seen["job"]["user"] == "owner"
-        assert seen["progress"]["completion"] is None
+        assert answer["job"]["user"] == "owner"
+        assert answer["progress"]["completion"] is None
         assert (await server.post("/api/control/job", {"command": "start"})).status == 204
         assert (await server.get("/api/job")).json["state"] in ("Starting", "Printing")
         await server.settle(600)
@@ -62,9 +62,9 @@ async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_sha
 async def test_after_a_fatal_error_of_the_firmware_the_state_says_why(tmp_path):
     async with api(tmp_path) as server:
         server.service.connection.printer.emergency_stop()
-        seen = (await server.get("/api/job")).json
-        assert seen["state"] == "Offline after error"
-        assert "emergency stop" in seen["error"]
+        answer = (await server.get("/api/job")).json
+        assert answer["state"] == "Offline after error"
+        assert "emergency stop" in answer["error"]
         assert (await server.get("/api/printer")).error == "Printer is not operational"
         assert "emergency stop" in (await server.get("/api/printer/error")).json["error"]
 
@@ -76,9 +76,9 @@ async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch
     async with api(tmp_path) as server:
         await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
         monkeypatch.setattr(server.service.store, "statistics", broken)
-        seen = (await server.get("/api/job")).json
-        assert seen["job"]["file"]["name"] == "square.gcode"
-        assert seen["job"]["lastPrintTime"] is None
+        answer = (await server.get("/api/job")).json
+        assert answer["job"]["file"]["name"] == "square.gcode"
+        assert answer["job"]["lastPrintTime"] is None
         assert [each["name"] for each in (await server.get("/api/files")).json["files"]] == ["square.gcode"]
 
 
@@ -86,8 +86,8 @@ async def test_trouble_with_the_store_is_told_and_is_no_error(tmp_path):
     async with api(tmp_path) as server:
         assert "warning" not in (await server.get("/api/job")).json
         server.service.store._trouble(OSError("database or disk is full"))
-        seen = (await server.get("/api/job")).json
-        assert seen["warning"] == "the print goes on, but is not recorded: database or disk is full"
-        assert "error" not in seen
+        answer = (await server.get("/api/job")).json
+        assert answer["warning"] == "the print goes on, but is not recorded: database or disk is full"
+        assert "error" not in answer
         server.service.store._recovered()
         assert "warning" not in (await server.get("/api/job")).json

@@ -252,8 +252,8 @@ async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path,
         assert await status(reader) != 200
         writer.close()
         await listening.close()
-    said = capsys.readouterr()
-    assert KEY not in caplog.text + said.out + said.err
+    output = capsys.readouterr()
+    assert KEY not in caplog.text + output.out + output.err
 
 
 @pytest.mark.real_time

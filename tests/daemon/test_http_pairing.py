@@ -24,9 +24,9 @@ HOST = {"Host": "localhost:5000"}
 
 
 async def code_of(server, scope="control"):
-    made = await server.post("/api/pair/codes", {"scope": scope})
-    assert made.status == 201
-    return made.json["code"]
+    answer = await server.post("/api/pair/codes", {"scope": scope})
+    assert answer.status == 201
+    return answer.json["code"]
 
 
 async def pair(server, code, name="Chrome on Android", **more):
@@ -53,9 +53,9 @@ async def test_a_code_is_exchanged_for_a_key_once(tmp_path):
 
 async def test_the_link_is_for_the_name_that_was_asked_under(tmp_path):
     async with api(tmp_path, "") as server:
-        made = await server.post("/api/pair/codes", {})
-        assert made.json["link"] == f"http://printer.local:5000/#pair={made.json['code']}"
-        assert made.json["expires"] == LIFETIME
+        answer = await server.post("/api/pair/codes", {})
+        assert answer.json["link"] == f"http://printer.local:5000/#pair={answer.json['code']}"
+        assert answer.json["expires"] == LIFETIME
         here = await server.post("/api/pair/codes", {}, headers={"Host": "127.0.0.1:5000"})
         assert here.json["link"].startswith("http://127.0.0.1:5000/#pair=")
     async with api(tmp_path / "2", "", http={"host": "0.0.0.0", "hostnames": ("printer.lan",)}) as server:
@@ -69,9 +69,9 @@ async def test_sockets_that_systemd_has_handed_in_count_and_not_the_configured_a
         with socket.create_server(("0.0.0.0", 0)) as bound:
             listening = listen(server.service.front, [bound.dup()])
             server.application.settings["host"] = listening.host
-            made = await server.post("/api/pair/codes", {}, headers={"Host": f"127.0.0.1:{listening.port}"})
+            answer = await server.post("/api/pair/codes", {}, headers={"Host": f"127.0.0.1:{listening.port}"})
             await listening.close()
-        assert made.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
+        assert answer.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
 
 
 def test_how_others_reach_what_listens_here():
@@ -254,9 +254,9 @@ async def test_a_key_that_steps_up_does_what_an_admin_may_for_a_while(tmp_path):
         assert (wrong.status, "scope admin" in wrong.error) == (403, True)
         assert (await server.post("/api/stepup", {"code": await code_of(server)}, key=phone)).status == 403
         assert (await server.post("/api/stepup", {}, key=phone)).status == 400
-        given = await server.post("/api/stepup", {"code": await code_of(server, "admin")}, key=phone)
-        assert (given.status, given.json["expires"]) == (201, 900)
-        raised = given.json["key"]
+        answer = await server.post("/api/stepup", {"code": await code_of(server, "admin")}, key=phone)
+        assert (answer.status, answer.json["expires"]) == (201, 900)
+        raised = answer.json["key"]
         assert (await server.post("/api/pair/codes", {}, key=raised)).status == 201
         assert [each["own"] for each in (await server.get("/api/keys", key=raised)).json["keys"]] == [True]
         assert (await server.post("/api/pair/codes", {}, key=phone)).status == 403  # the key itself is what it was

@@ -25,16 +25,16 @@ class Sent(list):
 async def test_state_temperatures_and_flags(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(10)
-        seen = (await server.get("/api/printer")).json
-        assert seen["state"]["text"] == "Operational"
-        assert seen["state"]["error"] == ""
-        assert len(seen["state"]["flags"]) == 11
-        assert seen["state"]["flags"]["ready"] is True
-        assert seen["sd"] == {"ready": False}
+        answer = (await server.get("/api/printer")).json
+        assert answer["state"]["text"] == "Operational"
+        assert answer["state"]["error"] == ""
+        assert len(answer["state"]["flags"]) == 11
+        assert answer["state"]["flags"]["ready"] is True
+        assert answer["sd"] == {"ready": False}
         for heater in ("tool0", "bed"):
-            assert seen["temperature"][heater]["actual"] > 0
-            assert seen["temperature"][heater]["target"] == 0
-            assert seen["temperature"][heater]["offset"] == 0
+            assert answer["temperature"][heater]["actual"] > 0
+            assert answer["temperature"][heater]["target"] == 0
+            assert answer["temperature"][heater]["offset"] == 0
 
 
 async def test_parts_can_be_excluded(tmp_path):

@@ -147,10 +147,10 @@ async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
 
 async def test_a_preset_is_chosen_and_kept_where_the_configuration_says_nothing(tmp_path):
     async with api(tmp_path, "sim?firmware=marlin2.1") as server:
-        known = (await server.get("/api/printerpresets")).json
-        assert {"ender-3", "mk3s", "bambu-x1c"} <= {each["id"] for each in known["presets"]}
-        assert known["current"] is None
-        assert known["machineType"]
+        answer = (await server.get("/api/printerpresets")).json
+        assert {"ender-3", "mk3s", "bambu-x1c"} <= {each["id"] for each in answer["presets"]}
+        assert answer["current"] is None
+        assert answer["machineType"]
         await server.settle(2)
         assert (await server.get("/api/printerpresets")).json["area"] == {"min": [0, 0, 0], "max": [200, 200, 200]}
         refused = await server.post("/api/printerpresets", {"command": "use", "preset": "enderx"})

@@ -228,8 +228,8 @@ async def test_cve_2024_32977_no_header_makes_a_stranger_local(tmp_path, headers
 
 async def test_cve_2024_49377_the_name_of_an_app_is_text_where_people_decide(tmp_path):
     async with api(tmp_path, "") as server:
-        asked = await server.post("/plugin/appkeys/request", {"app": XSS}, key=None, headers=LOOPBACK)
-        path = asked.json["auth_dialog"].removeprefix("http://127.0.0.1:5000")
+        answer = await server.post("/plugin/appkeys/request", {"app": XSS}, key=None, headers=LOOPBACK)
+        path = answer.json["auth_dialog"].removeprefix("http://127.0.0.1:5000")
         wrong = urlencode({"key": f'"{XSS}', "decision": "allow"}).encode()
         kind = {**LOOPBACK, "Content-Type": "application/x-www-form-urlencoded"}
         for page in (
@@ -443,8 +443,8 @@ async def test_all_origins_may_be_let_in_by_name_and_ask_for_what_they_like(tmp_
             assert not any("x" * 70 in name or name.startswith("b") for name in names)
             assert {"PUT", "PATCH"} <= {*preflight.headers["Access-Control-Allow-Methods"].split(", ")}
             assert "Access-Control-Allow-Credentials" not in preflight.headers
-            told = await server.get("/api/version", headers={"Origin": origin})
-            assert told.headers["Access-Control-Allow-Origin"] == origin
+            answer = await server.get("/api/version", headers={"Origin": origin})
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
             assert (await server.get("/api/version", headers={"Origin": origin}, key=None)).status == 403
 
 

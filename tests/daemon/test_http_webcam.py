@@ -190,8 +190,8 @@ async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):
         "cameras": (CameraConfig("Nozzle cam", "http://cam/stream", rotate_90=True),),
     }  # fmt: skip
     async with api(tmp_path, "", webcam=told) as server:
-        shown = (await server.get("/api/settings")).json
-        webcam = shown["webcam"]
+        answer = (await server.get("/api/settings")).json
+        webcam = answer["webcam"]
         assert (webcam["streamUrl"], webcam["snapshotUrl"]) == ("/webcam/?action=stream", "/webcam/?action=snapshot")
         assert (webcam["defaultWebcam"], webcam["snapshotWebcam"]) == ("classic", "classic")
         first, second = webcam["webcams"]
@@ -200,7 +200,7 @@ async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):
         assert first["extras"]["webrtc"] == "http://cam:8889/bed/"
         assert (second["name"], second["rotate90"], second["canSnapshot"]) == ("Nozzle cam", True, False)
         assert second["extras"]["proxied"]["stream"] == "/webcam/Nozzle%20cam/?action=stream"
-        assert shown["nozzled"]["webcam"]["snapshotUrl"] == told["snapshot_url"]
+        assert answer["nozzled"]["webcam"]["snapshotUrl"] == told["snapshot_url"]
         guest = Keyring(tmp_path, lambda: NOW).add("guest", Scope.CONTROL)
         seen = await server.get("/api/settings", key=guest)
         assert b"anna" not in seen.body

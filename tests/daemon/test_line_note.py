@@ -60,8 +60,8 @@ async def test_a_profile_that_is_chosen_later_is_noted_too(tmp_path):
     connection.profile = ProfileConfig(extruders=3, heated_chamber=True)
     connection.chosen()
     await note._writing
-    found = json.loads((tmp_path / "line.json").read_text())
-    assert (found["extruders"], found["chamber"]) == (3, True)
+    result = json.loads((tmp_path / "line.json").read_text())
+    assert (result["extruders"], result["chamber"]) == (3, True)
 
 
 async def test_a_simulated_printer_is_no_line(tmp_path):

@@ -34,26 +34,26 @@ async def test_a_print_is_seen_while_it_goes_on_and_afterwards(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("print", b"true"), ("file", "secret name.gcode", PART))
         await server.settle(20)
-        found = await scraped(server)
-        assert found["nozzled_job_state", "printing"] == 1
-        assert sum(value for (name, *_), value in found.items() if name == "nozzled_job_state") == 1
-        assert found["nozzled_connection_state", "ready"] == 1
-        assert 0 <= found["nozzled_job_progress_ratio",] <= 1
-        assert found["nozzled_job_file_bytes",] == len(PART)
-        assert found["nozzled_temperature_target_celsius", "tool0"] == 200
-        assert found["nozzled_link_lines_sent_total",] > 1
-        assert found["nozzled_core_up",] == 1
-        assert found["nozzled_disk_free_bytes",] > 0
+        metrics = await scraped(server)
+        assert metrics["nozzled_job_state", "printing"] == 1
+        assert sum(value for (name, *_), value in metrics.items() if name == "nozzled_job_state") == 1
+        assert metrics["nozzled_connection_state", "ready"] == 1
+        assert 0 <= metrics["nozzled_job_progress_ratio",] <= 1
+        assert metrics["nozzled_job_file_bytes",] == len(PART)
+        assert metrics["nozzled_temperature_target_celsius", "tool0"] == 200
+        assert metrics["nozzled_link_lines_sent_total",] > 1
+        assert metrics["nozzled_core_up",] == 1
+        assert metrics["nozzled_disk_free_bytes",] > 0
         while server.service.jobs.active:
             await server.settle(10)
         await server.settle(5)
         text = (await server.get("/metrics")).body.decode()
         assert "secret" not in text
-        found = await scraped(server)
-        assert found["nozzled_jobs_total", "completed"] == 1
-        assert found["nozzled_job_printing_seconds_total",] > 1
-        assert ("nozzled_job_progress_ratio",) not in found
-        assert found["nozzled_http_requests_total", "200"] >= 2
+        metrics = await scraped(server)
+        assert metrics["nozzled_jobs_total", "completed"] == 1
+        assert metrics["nozzled_job_printing_seconds_total",] > 1
+        assert ("nozzled_job_progress_ratio",) not in metrics
+        assert metrics["nozzled_http_requests_total", "200"] >= 2
 
 
 async def test_both_formats_say_the_same(tmp_path):
@@ -93,10 +93,10 @@ async def test_a_core_that_is_away_leaves_the_rest(tmp_path, monkeypatch):
             raise CoreAway("the core is away")
 
         monkeypatch.setattr(RemoteConnection, "core_tally", away)
-        found = await scraped(server)
-    assert found["nozzled_core_up",] == 0
-    assert ("nozzled_process_start_time_seconds", "core") not in found
-    assert found["nozzled_process_start_time_seconds", "front"] > 0
+        metrics = await scraped(server)
+    assert metrics["nozzled_core_up",] == 0
+    assert ("nozzled_process_start_time_seconds", "core") not in metrics
+    assert metrics["nozzled_process_start_time_seconds", "front"] > 0
 
 
 async def test_many_scrapes_at_once_ask_the_core_once(tmp_path, monkeypatch):

@@ -148,9 +148,9 @@ def filled(query):
 
 async def get(path):
     answer = await AsyncHTTPClient().fetch(f"http://127.0.0.1:19090{path}", raise_error=False)
-    told = json.loads(answer.body)
-    assert told["status"] == "success", (path, told)
-    return told["data"]
+    result = json.loads(answer.body)
+    assert result["status"] == "success", (path, result)
+    return result["data"]
 
 
 async def asked(query):

@@ -31,29 +31,29 @@ def base(tmp_path):
 
 
 def test_everything_is_found():
-    found = octoprint.read(BASE)
-    assert {each.path for each in found.uploads} == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
-    assert [(each.path, each.success, each.seconds) for each in found.prints] == [
+    findings = octoprint.read(BASE)
+    assert {each.path for each in findings.uploads} == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
+    assert [(each.path, each.success, each.seconds) for each in findings.prints] == [
         ("cube.gcode", True, 29.25),
         ("cube.gcode", True, 29.75),
         ("cube.gcode", False, None),
         ("gone.gcode", True, 10.0),
     ]
-    assert found.profile == {
+    assert findings.profile == {
         "name": "MK3S+", "model": "Original Prusa", "heatedBed": True, "heatedChamber": True,
         "volume": {"width": 250, "depth": 210, "height": 210, "origin": "lowerleft", "formFactor": "rectangular"},
         "extruder": {"count": 2, "nozzleDiameter": 0.6, "sharedNozzle": True},
     }  # fmt: skip
-    assert found.presets == [
+    assert findings.presets == [
         {"name": "PLA Prusament", "extruder": 215, "bed": 60, "chamber": None},
         {"name": "ASA: hot", "extruder": 260, "bed": 105, "chamber": 50},
     ]
-    assert found.name == 'Küche #2: "groß"'
-    assert found.webcam == {
+    assert findings.name == 'Küche #2: "groß"'
+    assert findings.webcam == {
         "streamUrl": "/webcam/?action=stream", "snapshotUrl": "http://127.0.0.1:8080/?action=snapshot", "flipV": True,
     }  # fmt: skip
-    assert [each.name for each in found.keys] == ["OctoApp", "Cura auf Annas PC", "anna"]
-    assert 'address = "serial:/dev/ttyUSB0?baudrate=250000"' in " ".join(found.hints)
+    assert [each.name for each in findings.keys] == ["OctoApp", "Cura auf Annas PC", "anna"]
+    assert 'address = "serial:/dev/ttyUSB0?baudrate=250000"' in " ".join(findings.hints)
 
 
 def test_what_stays_behind_is_named():
@@ -94,10 +94,10 @@ def test_settings_of_another_kind_are_left_out(base, text):
     for path in ("config.yaml", "users.yaml", "data/appkeys/keys.yaml", "printerProfiles/_default.profile"):
         (base / path).write_text(text)
     (base / "uploads/.metadata.json").write_text("{")
-    found = octoprint.read(base)
-    assert (found.presets, found.webcam, found.keys, found.profile.get("extruder", {})) == ([], {}, [], {})
-    assert any(".metadata.json cannot be read" in each for each in found.left)
-    assert len(found.uploads) == 3
+    findings = octoprint.read(base)
+    assert (findings.presets, findings.webcam, findings.keys, findings.profile.get("extruder", {})) == ([], {}, [], {})
+    assert any(".metadata.json cannot be read" in each for each in findings.left)
+    assert len(findings.uploads) == 3
 
 
 def test_older_versions_keep_the_camera_elsewhere_and_temperatures_as_texts(base):
@@ -106,10 +106,10 @@ def test_older_versions_keep_the_camera_elsewhere_and_temperatures_as_texts(base
         "temperature:\n  profiles:\n  - {name: 'PLA', extruder: '205', bed: '60'}\n  - {name: '', bed: 1}\n  - 3\n"
         "folder:\n  uploads: /nowhere\n"
     )
-    found = octoprint.read(base)
-    assert found.webcam == {"streamUrl": "http://cam/", "flipH": True}
-    assert found.presets == [{"name": "PLA", "extruder": 205, "bed": 60, "chamber": None}]
-    assert len(found.uploads) == 3
+    findings = octoprint.read(base)
+    assert findings.webcam == {"streamUrl": "http://cam/", "flipH": True}
+    assert findings.presets == [{"name": "PLA", "extruder": 205, "bed": 60, "chamber": None}]
+    assert len(findings.uploads) == 3
 
 
 def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
@@ -162,16 +162,16 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     with pytest.raises(FileError, match=r"pipe\.profile is not a regular file"):
         octoprint.read(base)
     (base / "printerProfiles/pipe.profile").unlink()
-    found = octoprint.read(base)
-    assert [each.path for each in found.uploads] == ["cube.gcode"]
+    findings = octoprint.read(base)
+    assert [each.path for each in findings.uploads] == ["cube.gcode"]
     for each in (
         "the folder Geschenke: Permission denied; try with sudo",
         "the folder linked, which is a link to another folder",
         "pipe.gcode, which is not a regular file",
         "round.gcode, which is a link to another folder",
     ):
-        assert each in found.left
-    assert ".metadata.json cannot be read" in "\n".join(found.left)
+        assert each in findings.left
+    assert ".metadata.json cannot be read" in "\n".join(findings.left)
 
 
 async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_path):
@@ -213,7 +213,7 @@ def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_p
     found = octoprint.read(base)
     assert any(each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in found.left)
     there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
-    assert len(found.uploads) == there
+    assert len(findings.uploads) == there
 
 
 def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
@@ -250,8 +250,8 @@ async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is
     dates = {"cube.gcode": 1.6e9 + 0.25, "Geschenke/benchy (1).gcode": 1.5e9, OMA: NOW + 1000}
     for path, date in dates.items():
         os.utime(base / "uploads" / path, (date, date))
-    found = octoprint.read(base)
-    found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
+    findings = octoprint.read(base)
+    findings.profile, findings.presets, findings.webcam, findings.name = {}, [], {}, ""
     shown = []
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         taken = await transfer.send(client, found, lambda done, total: shown.append((done, total)))
@@ -266,23 +266,23 @@ async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is
 
 
 async def test_settings_are_those_of_octoprint(tmp_path):
-    found = octoprint.read(BASE)
-    found.uploads = []
+    findings = octoprint.read(BASE)
+    findings.uploads = []
     async with api(tmp_path, "") as server, in_memory(server) as client:
         taken = await transfer.send(client, found)
         assert list(taken.settings) == ["profile", "name", "webcam", "presets"]
         settings = await client.settings()
         profile = await client.get("/api/printerprofiles/_default")
-    assert settings["appearance"]["name"] == found.name
+    assert settings["appearance"]["name"] == findings.name
     assert {"name": "ASA: hot", "extruder": 260, "bed": 105, "chamber": 50} in settings["temperature"]["profiles"]
-    assert found.webcam.items() <= settings["nozzled"]["webcam"].items()
+    assert findings.webcam.items() <= settings["nozzled"]["webcam"].items()
     assert (profile["volume"]["width"], profile["extruder"]["count"]) == (250, 2)
 
 
 async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
     (base / "uploads/page.gcode").write_bytes(b"\x00\x01\x02" * 100)
-    found = octoprint.read(base)
-    found.profile, found.presets, found.webcam, found.name = {}, [], {}, ""
+    findings = octoprint.read(base)
+    findings.profile, findings.presets, findings.webcam, findings.name = {}, [], {}, ""
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         taken = await transfer.send(client, found)
     assert len(taken.uploads) == 3
@@ -317,13 +317,13 @@ class Settings:
 
 
 async def test_settings_are_given_part_by_part():
-    found = octoprint.read(BASE)
-    found.uploads = []
+    findings = octoprint.read(BASE)
+    findings.uploads = []
     daemon = Settings()
     taken = await transfer.send(daemon, found)
     assert daemon.profile == found.profile
     assert [each["name"] for each in daemon.kept["temperature"]["profiles"]] == ["ABS", "PLA Prusament", "ASA: hot"]
-    assert daemon.kept["webcam"] == found.webcam
+    assert daemon.kept["webcam"] == findings.webcam
     assert taken.settings == {
         "profile": "MK3S+ / Original Prusa, 250 x 210 x 210 mm", "name": 'Küche #2: "groß"',
         "webcam": "/webcam/?action=stream", "presets": "PLA Prusament, ASA: hot",
@@ -347,7 +347,7 @@ def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
 
 
 async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path):
-    found = octoprint.read(BASE)
+    findings = octoprint.read(BASE)
     taken = MoveReport()
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
@@ -387,18 +387,18 @@ def test_a_dry_run_tells_and_takes_nothing(capsys):
 async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     command = importlib.import_module("daemon.cli.import")
     monkeypatch.delenv("NOZZLED_URL", raising=False)
-    found = octoprint.read(BASE)
-    found.notes = {"cube.gcode": "oil the rod", "gone.gcode": "lost"}
+    findings = octoprint.read(BASE)
+    findings.notes = {"cube.gcode": "oil the rod", "gone.gcode": "lost"}
     args = argparse.Namespace(
         config=None, url=None, json=False, keep_keys=False, no_keys=False, **{STATE_DIR: str(tmp_path)}
     )
     async with api(tmp_path, "") as server, in_memory(server) as client:
-        shown = (await command._take(client, found, args))["shown"]
+        shown = (await command._take(client, findings, args))["shown"]
         files = (await client.files.list(recursive=True))["files"]
         notes = [each["notes"] for each in (await client.history.list(path="cube.gcode"))["jobs"]]
-        again = (await command._take(client, found, args))["shown"]
+        again = (await command._take(client, findings, args))["shown"]
         await client.history.note((await client.history.list(path="cube.gcode"))["jobs"][0]["id"], "mine")
-        other = (await command._take(client, found, args))["shown"]
+        other = (await command._take(client, findings, args))["shown"]
     assert notes == ["oil the rod", "", ""]
     assert "of 1 files" in shown
     assert "the notes of gone.gcode, which has no print in the history: lost" in shown
@@ -411,7 +411,7 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     assert "not shown again" in shown
     args.url = "http://elsewhere"
     taken = MoveReport()
-    command._in_state(found, taken, {}, args)
+    command._in_state(findings, taken, {}, args)
     assert len(taken.left) == 2
     assert "on the daemon's own computer" in taken.left[0]
 

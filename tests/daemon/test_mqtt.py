@@ -207,7 +207,7 @@ async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_p
         await asyncio.sleep(300)  # until it is cold
         assert (await command(companion, {"verb": "power", "on": False}))["ok"] is True
         await asyncio.sleep(2)
-        assert (switch.told, companion._broker.of(f"{BASE}/state")[-1]["power"]) == ([False], False)
+        assert (switch.commands, companion._broker.of(f"{BASE}/state")[-1]["power"]) == ([False], False)
         assert (await command(companion, {"verb": "power", "on": "no"}))["ok"] is False
 
 

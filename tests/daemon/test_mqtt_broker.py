@@ -45,20 +45,20 @@ async def test_the_broker_says_offline_when_it_is_killed_and_it_says_so_itself_a
     async with (
         broker(tmp_path) as mosquitto,
         listening(tmp_path / "state", switched_on=["mqtt"]) as (_, url),
-        listener(mosquitto.port) as heard,
+        listener(mosquitto.port) as payloads,
     ):
         first = process(tmp_path, url, mosquitto.port, 1)
         try:
-            await heard.until(lambda it: connected(it) and WHERE in it, "the first words")
+            await payloads.until(lambda it: connected(it) and WHERE in it, "the first words")
             first.signal(signal.SIGKILL)
-            await heard.until(lambda it: it[AVAILABILITY] == "offline", "the last will")
+            await payloads.until(lambda it: it[AVAILABILITY] == "offline", "the last will")
         finally:
             first.end()
         second = process(tmp_path, url, mosquitto.port, 2)
         try:
-            await heard.until(connected, "the words of another process")
+            await payloads.until(connected, "the words of another process")
             second.signal(signal.SIGTERM)
-            await heard.until(lambda it: it[AVAILABILITY] == "offline", "its own last word")
+            await payloads.until(lambda it: it[AVAILABILITY] == "offline", "its own last word")
             assert await asyncio.to_thread(second.wait, 10) == 0
         finally:
             second.end()
@@ -87,23 +87,23 @@ async def test_a_broker_that_was_away_and_has_forgotten_is_told_all_again_and_co
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", switched_on=["mqtt"]) as (service, url):
         one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
         try:
-            async with listener(mosquitto.port) as heard:
-                await heard.until(connected, "the first words")
+            async with listener(mosquitto.port) as payloads:
+                await payloads.until(connected, "the first words")
             mosquitto.signal(signal.SIGKILL)
             mosquitto.end()
             await asyncio.sleep(0.5)
             mosquitto.start()
-            async with listener(mosquitto.port) as heard:
-                await heard.until(lambda it: connected(it) and WHERE in it, "all of it again")
-                await heard.client.publish(f"{BASE}/command", '{"verb": "heat", "heater": "bed", "celsius": 40}')
-                await heard.until(lambda it: f"{BASE}/result" in it, "the result")
-                assert heard.json(f"{BASE}/result")["ok"] is True
-                await heard.until(
+            async with listener(mosquitto.port) as payloads:
+                await payloads.until(lambda it: connected(it) and WHERE in it, "all of it again")
+                await payloads.client.publish(f"{BASE}/command", '{"verb": "heat", "heater": "bed", "celsius": 40}')
+                await payloads.until(lambda it: f"{BASE}/result" in it, "the result")
+                assert payloads.json(f"{BASE}/result")["ok"] is True
+                await payloads.until(
                     lambda it: it.json(f"{BASE}/temperatures").get("bed", {}).get("target") == 40, "the new target"
                 )
-                heard.clear()
-                await heard.client.publish("homeassistant/status", "online")
-                await heard.until(lambda it: WHERE in it, "the description for a Home Assistant that is new")
+                payloads.clear()
+                await payloads.client.publish("homeassistant/status", "online")
+                await payloads.until(lambda it: WHERE in it, "the description for a Home Assistant that is new")
         finally:
             await stop(one, task)
         assert service.connection.ready
@@ -161,12 +161,12 @@ async def test_an_encrypted_connection_is_checked(tmp_path):
     more = ("allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
     async with (
         broker(tmp_path, *more) as mosquitto,
-        listener(mosquitto.port, tls_context=ssl.create_default_context(cafile=certificate)) as heard,
+        listener(mosquitto.port, tls_context=ssl.create_default_context(cafile=certificate)) as payloads,
         listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url),
     ):
         one, task = await in_process(tmp_path, url, mosquitto.port, tls=True, ca_file=str(certificate))
         try:
-            await heard.until(lambda it: it.get(AVAILABILITY) == "online", "the first word")
+            await payloads.until(lambda it: it.get(AVAILABILITY) == "online", "the first word")
         finally:
             await stop(one, task)
         stranger, task = await in_process(tmp_path, url, mosquitto.port, tls=True)
@@ -187,8 +187,8 @@ async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the
     ):
         one, task = await in_process(tmp_path, url, mosquitto.port, temperature_every_s=1.0)
         try:
-            async with listener(mosquitto.port) as heard:
-                await heard.until(connected, "the first words")
+            async with listener(mosquitto.port) as payloads:
+                await payloads.until(connected, "the first words")
                 mosquitto.signal(signal.SIGSTOP)
                 await service.connection.send(["M140 S60"])
                 await asyncio.sleep(25)  # longer than the connection lives without an answer
@@ -196,8 +196,8 @@ async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the
                 assert one._outbox.waiting < 80
                 assert service.connection.ready
                 mosquitto.signal(signal.SIGCONT)
-            async with listener(mosquitto.port) as heard:
-                await heard.until(
+            async with listener(mosquitto.port) as payloads:
+                await payloads.until(
                     lambda it: connected(it) and it.json(f"{BASE}/temperatures").get("bed", {}).get("target") == 60,
                     "the newest",
                     60,

@@ -39,9 +39,9 @@ async def test_every_address_is_described_with_every_method(tmp_path):
 
 async def test_description_and_page_are_served_without_a_key_and_load_nothing(tmp_path):
     async with api(tmp_path, "") as server:
-        found = await server.get("/api/openapi.json", key=None, headers=LOOPBACK)
-        assert found.json == json.loads(json.dumps(describe()))
-        again = await server.get("/api/openapi.json", headers={"If-None-Match": found.headers["Etag"]})
+        answer = await server.get("/api/openapi.json", key=None, headers=LOOPBACK)
+        assert answer.json == json.loads(json.dumps(describe()))
+        again = await server.get("/api/openapi.json", headers={"If-None-Match": answer.headers["Etag"]})
         assert again.status == 304
         page = await server.get("/api/docs", key=None, headers=LOOPBACK)
         text = page.body.decode()

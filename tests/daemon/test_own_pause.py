@@ -23,7 +23,7 @@ def warnings(host):
 @pytest.mark.parametrize("seconds", [1, 90])
 async def test_a_prusa_that_pauses_by_m601_goes_on_hot_and_makes_each_move_once(tmp_path, seconds):
     async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
-        said = warnings(host)
+        texts = warnings(host)
         host.start(FILE)
         await host.until(S.PAUSED)
         assert host.jobs.pause_reason == "the file asks for it: M601"
@@ -33,14 +33,14 @@ async def test_a_prusa_that_pauses_by_m601_goes_on_hot_and_makes_each_move_once(
         await host.until(S.COMPLETED)
         assert host.board.hotend.target == 210
         assert [command for command in host.accepted if command in MOVES] == MOVES
-        assert not said, "nothing was extruded cold, and M602 is known"
+        assert not texts, "nothing was extruded cold, and M602 is known"
 
 
 async def test_a_resume_that_comes_while_it_pauses_is_carried_out(tmp_path):
     async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
-        said = warnings(host)
+        texts = warnings(host)
         host.jobs.subscribe(lambda state: state is S.PAUSING and asyncio.get_running_loop().call_soon(host.jobs.resume))
         host.start(FILE)
         await host.until(S.COMPLETED)
         assert [command for command in host.accepted if command in MOVES] == MOVES
-        assert not said
+        assert not texts

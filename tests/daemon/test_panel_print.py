@@ -36,10 +36,10 @@ async def test_it_is_shown_and_a_start_is_409_meanwhile(tmp_path, with_card):
         await server.upload(("file", "part.gcode", PART), ("select", b"true"))
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
         await server.settle(16)
-        seen = (await server.get("/api/job")).json
-        position = seen["progress"]["filepos"]
+        answer = (await server.get("/api/job")).json
+        position = answer["progress"]["filepos"]
         assert 1000 <= position <= 1600
-        assert seen == {
+        assert answer == {
             "job": {
                 "file": {
                     "name": "CUBE.GCO",

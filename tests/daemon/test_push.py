@@ -496,8 +496,8 @@ async def test_a_printer_that_stands_still_for_its_user_goes_on_with_the_answer(
     async with api(tmp_path, "sim?firmware=marlin-advok") as server:
         await server.post("/api/printer/command", {"commands": ["M0 Change filament", "M117 later"]})
         await server.settle(20)
-        asked = (await server.get("/api/plugin/action_command_prompt")).json
-        assert asked == {"text": "M0 Stop", "choices": ["Continue"]}
+        answer = (await server.get("/api/plugin/action_command_prompt")).json
+        assert answer == {"text": "M0 Stop", "choices": ["Continue"]}
         assert not server.service.connection.printer.idle
         await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
         await server.settle(5)

@@ -250,9 +250,9 @@ async def test_the_queue_survives_a_restart_and_the_bed_is_not_known_to_be_clear
         await command(server, "change", id=1, notes="kept")
     async with queueing(tmp_path) as server:
         await server.settle(30)
-        told = (await server.get("/api/queue")).json
-        assert ([each["notes"] for each in told["entries"]], told["paused"]) == (["kept", ""], True)
-        assert not told["bed"]["clear"], "somebody may have printed from the SD card"
+        answer = (await server.get("/api/queue")).json
+        assert ([each["notes"] for each in answer["entries"]], answer["paused"]) == (["kept", ""], True)
+        assert not answer["bed"]["clear"], "somebody may have printed from the SD card"
 
 
 async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
@@ -336,8 +336,8 @@ async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(t
                 assert not (await server.get("/api/queue")).json["bed"]["clear"], "told at once"
             await server.settle(60)
         assert server.begun == []
-        told = (await server.get("/api/queue")).json
-        assert (told["bed"]["clear"], [each["state"] for each in told["entries"]]) == (False, ["waiting"])
+        answer = (await server.get("/api/queue")).json
+        assert (answer["bed"]["clear"], [each["state"] for each in answer["entries"]]) == (False, ["waiting"])
         await command(server, "bed", clear=True)
         await printed(server, 1)
 

@@ -98,7 +98,7 @@ async def the_fault(client, folder):
 
 async def test_a_disk_that_takes_no_recording_disturbs_nothing_and_is_told(tmp_path):
     (tmp_path / "file").touch()
-    with capture_logs() as said:
+    with capture_logs() as log:
         async with api(tmp_path / "state", link={"record": str(tmp_path / "file" / "folder")}) as client:
             (tmp_path / "state" / "faults").touch()
             await client.post("/api/printer/command", {"commands": ["G28"]})
@@ -107,7 +107,7 @@ async def test_a_disk_that_takes_no_recording_disturbs_nothing_and_is_told(tmp_p
             client.service.connection.printer._fail(PortLost("unplugged"))
             await until(lambda: not client.service.connection._recordings._dumps)
             client.service.connection._recordings._recorder.join()
-    told = [entry["event"] for entry in said]
+    told = [entry["event"] for entry in log]
     assert told.count("printer.not_recorded") == 1
     assert told.count("printer.fault_not_recorded") == 1
     assert (tmp_path / "state" / "faults").read_bytes() == b""

@@ -306,24 +306,24 @@ def start(host, token: str, **more):
 
 async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_printed_after_a_yes(tmp_path):
     async with stopped(tmp_path) as host:
-        found = (await propose(host)).json
-        assert (found["layer"], found["layers"], found["offset"]) == (2, 3, SECOND)
-        assert (found["line"], found["height"], found["top"]) == (PART[:SECOND].count("\n") + 1, 0.4, 0.2)
-        assert found["temperatures"] == {"tool0": 40, "bed": 30}
-        assert found["extruded"] == pytest.approx(9.9)
-        assert (found["print"]["path"], found["print"]["state"]) == ("part.gcode", "cancelled")
-        assert "M413" in found["hint"]
-        assert [each for each in found["sequence"] if "G28" in each] == ["G28 X Y"]
+        answer = (await propose(host)).json
+        assert (answer["layer"], answer["layers"], answer["offset"]) == (2, 3, SECOND)
+        assert (answer["line"], answer["height"], answer["top"]) == (PART[:SECOND].count("\n") + 1, 0.4, 0.2)
+        assert answer["temperatures"] == {"tool0": 40, "bed": 30}
+        assert answer["extruded"] == pytest.approx(9.9)
+        assert (answer["print"]["path"], answer["print"]["state"]) == ("part.gcode", "cancelled")
+        assert "M413" in answer["hint"]
+        assert [each for each in answer["sequence"] if "G28" in each] == ["G28 X Y"]
         assert (await propose(host, layer=3)).json["file"] == "part-from-layer-3.gcode"
         assert (await propose(host, height=0.25)).json["layer"] == 2
-        made = await start(host, found["token"])
+        made = await start(host, answer["token"])
         assert (made.status, made.json["path"]) == (201, "part-from-layer-2.gcode")
         written = host.uploaded()["part-from-layer-2.gcode"].decode().splitlines()
-        assert written[1:] == [*found["sequence"], *PART[SECOND:].splitlines()]
+        assert written[1:] == [*answer["sequence"], *PART[SECOND:].splitlines()]
         assert host.service.jobs.active
         assert host.service.jobs.selected.path == "part-from-layer-2.gcode"
         assert "is being printed" in (await propose(host)).error
-        assert (await start(host, found["token"])).status == 409, "nobody prints it twice"
+        assert (await start(host, answer["token"])).status == 409, "nobody prints it twice"
         assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
 
 
@@ -334,10 +334,10 @@ async def test_a_resumed_print_that_is_lost_too_can_be_resumed_under_a_new_name(
         await until(lambda: host.service.jobs.progress.offset > rest.index(";Z:0.6") + 99)
         await host.post("/api/job", {"command": "cancel"})
         await until(lambda: not host.service.jobs.active and host.service.connection.ready)
-        found = (await propose(host)).json
-        assert (found["print"]["path"], found["layer"]) == ("part-from-layer-2.gcode", 2)  # of those that are left
-        assert found["top"] == 0.4
-        made = (await start(host, found["token"])).json
+        answer = (await propose(host)).json
+        assert (answer["print"]["path"], answer["layer"]) == ("part-from-layer-2.gcode", 2)  # of those that are left
+        assert answer["top"] == 0.4
+        made = (await start(host, answer["token"])).json
         assert made["path"] == "part-from-layer-2-2.gcode"
         assert host.uploaded()["part-from-layer-2.gcode"].decode() == rest
 
@@ -374,10 +374,10 @@ async def test_a_print_that_never_got_anywhere_or_has_completed_is_none_to_go_on
 async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
     """`nozzled import` brings such scripts from OctoPrint: they would home Z onto the part."""
     async with stopped(tmp_path, scripts={"before_start": ("M117 hello", "G28")}) as host:
-        found = (await propose(host)).json
-        assert "scripts.before_start is left out, as it may home Z: M117 hello; G28" in found["warnings"]
+        answer = (await propose(host)).json
+        assert "scripts.before_start is left out, as it may home Z: M117 hello; G28" in answer["warnings"]
         printer, began = host.service.connection.printer, asyncio.get_running_loop().time()
-        await start(host, found["token"])
+        await start(host, answer["token"])
         await until(lambda: any("G28 X Y" in each for each in printer.flight_recorder.tail_since(began)))
         sent = " ".join(each for each in printer.flight_recorder.tail_since(began) if each.startswith(">"))
         assert "hello" not in sent
@@ -586,8 +586,8 @@ async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(t
     async def nozzled(*words: str, code: int = 0) -> str:
         with capture_logs():
             assert await asyncio.to_thread(main, [*words, "--url", url]) == code, words
-        said = capsys.readouterr()
-        return said.out + said.err
+        output = capsys.readouterr()
+        return output.out + output.err
 
     async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
         await settled(lambda: service.connection.ready)

@@ -77,8 +77,8 @@ async def outcome(folder, fault, part, seconds=400):
     ) as server:
         await server.upload(("file", "part.gcode", content), ("select", b"true"), ("print", b"true"))
         await server.settle(seconds)
-        seen = (await server.get("/api/job")).json
-    return seen, [json.loads(line)["command"] for line in oracle.read_text().splitlines()]
+        answer = (await server.get("/api/job")).json
+    return answer, [json.loads(line)["command"] for line in oracle.read_text().splitlines()]
 
 
 def _names(case):

@@ -70,10 +70,10 @@ def test_a_print_that_nothing_disturbs(tmp_path):
 
 def test_an_outcome_is_json(tmp_path):
     _, outcome = simulate(tmp_path, PRINT)
-    told = json.loads(json.dumps(outcome.as_json()))
+    result = json.loads(json.dumps(outcome.as_json()))
     needed = {"exact", "lines", "duration_s", "layers", "filament_mm", "underruns", "faults"}
-    assert needed <= told.keys()
-    assert told["layer_times"][0]["z"] == 0.2
+    assert needed <= result.keys()
+    assert result["layer_times"][0]["z"] == 0.2
     again = [Incident(float(time), "printer", f"says Resend: {time}") for time in range(60, 90)]
     jobs = [Incident(float(time), "job", "PAUSED") for time in (99, 100)]
     lines = [line.strip() for line in summary(replace(outcome, events=[*again, *jobs]), "x")]

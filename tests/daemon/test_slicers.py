@@ -28,9 +28,9 @@ async def send(server, boundary, fields, file, headers):
 
 async def until_state(server, prefix):
     async with asyncio.timeout(600):
-        while not (seen := (await server.get("/api/job")).json)["state"].startswith(prefix):  # noqa: ASYNC110 - as a client does
+        while not (answer := (await server.get("/api/job")).json)["state"].startswith(prefix):  # noqa: ASYNC110 - as a client does
             await asyncio.sleep(0.5)
-    return seen
+    return answer
 
 
 @pytest.mark.parametrize(

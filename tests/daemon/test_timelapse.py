@@ -189,8 +189,8 @@ async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the
         assert companion._studio.rendering is None
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
         for path in (name, "none"):
-            asked = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})
-            assert (asked.status, asked.error) == (409, "Printer is currently printing, cannot render timelapse")
+            answer = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})
+            assert (answer.status, answer.error) == (409, "Printer is currently printing, cannot render timelapse")
         assert (await server.delete("/api/timelapse/unrendered/none")).status == 404
         [one, two] = (await films(server))["unrendered"]
         assert sorted([one["recording"], two["recording"]]) == [False, True]

@@ -60,8 +60,8 @@ class Prometheus(Child):
     def value(self, query):
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request("GET", f"/api/v1/query?query={query}")
-            found = json.loads(connection.getresponse().read())["data"]["result"]
-        return float(found[0]["value"][1]) if found else 0.0
+            result = json.loads(connection.getresponse().read())["data"]["result"]
+        return float(result[0]["value"][1]) if result else 0.0
 
 
 @pytest.mark.nightly

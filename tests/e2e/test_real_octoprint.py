@@ -91,11 +91,11 @@ def test_the_javascript_client_in_node(url):
     node = shutil.which("node")
     if node is None:
         cannot_run("there is no Node")
-    seen = json.loads(run(node, "--input-type=module", "--eval", IN_NODE, url, KEY))
-    assert seen["version"] == "OctoPrint 1.11.8"
-    assert seen["entry"] is seen["downloaded"] is seen["quiet"] is True
-    assert [status for _, status, _ in seen["errors"]] == [409, 404, 403, None]
-    assert {"connected", "history", "current", "PrintStarted", "PrintCancelled"} <= {*seen["heard"]}
+    result = json.loads(run(node, "--input-type=module", "--eval", IN_NODE, url, KEY))
+    assert result["version"] == "OctoPrint 1.11.8"
+    assert result["entry"] is result["downloaded"] is result["quiet"] is True
+    assert [status for _, status, _ in result["errors"]] == [409, 404, 403, None]
+    assert {"connected", "history", "current", "PrintStarted", "PrintCancelled"} <= {*result["heard"]}
 
 
 def test_the_command_line(url, tmp_path):

@@ -42,16 +42,16 @@ def test_every_compression_and_encoding(compression, encoding, checked):
 
 def test_what_it_says_about_itself_is_kept():
     pictures = bgcode.picture(picture("PNG"), 32, 16) + bgcode.picture(picture("QOI", 8, 8), 8, 8, 2)
-    found = analyse(decode(bgcode.whole(TEXT, pictures)) + b"M84\n")
-    about = found.about
-    assert found.slicer == "PrusaSlicer 2.8.1"
+    analysis = analyse(decode(bgcode.whole(TEXT, pictures)) + b"M84\n")
+    about = analysis.about
+    assert analysis.slicer == "PrusaSlicer 2.8.1"
     assert (about.estimate, about.layer_height, about.first_layer_height, about.nozzle) == (3723, 0.2, 0.3, 0.4)
     assert (about.printer, about.filaments[0].type, about.filaments[0].weight) == ("MK9", "PLA", 4.5)
-    assert [(each.format, each.data) for each in found.thumbnails] == [
+    assert [(each.format, each.data) for each in analysis.thumbnails] == [
         ("png", picture("PNG")),
         ("qoi", picture("QOI", 8, 8)),
     ]
-    assert found.errors == (), "the settings are at the end, so it is whole"
+    assert analysis.errors == (), "the settings are at the end, so it is whole"
 
 
 def test_blanks_are_put_back_between_words():

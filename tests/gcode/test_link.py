@@ -141,8 +141,8 @@ def test_an_urgent_command_goes_first_and_beyond_the_window():
     link.send(urgent)
     assert sent(link) == [b"M104 S0"]
     assert sent(link) == []
-    told = link.receive(b"ok\n" * 5, 0.1)
-    assert told == [urgent]
+    events = link.receive(b"ok\n" * 5, 0.1)
+    assert events == [urgent]
     assert urgent.done
 
 
@@ -228,8 +228,8 @@ def test_what_is_said_belongs_to_the_oldest_command():
     link.send(first)
     link.send(second)
     sent(link)
-    told = link.receive(b"x_min: open\necho:busy: processing\nok\nX:1.00 Y:2.00 Z:0.00 E:0.00\r\nok\n", 0.1)
-    assert [each for each in told if isinstance(each, Ticket)] == [first, second]
+    events = link.receive(b"x_min: open\necho:busy: processing\nok\nX:1.00 Y:2.00 Z:0.00 E:0.00\r\nok\n", 0.1)
+    assert [each for each in events if isinstance(each, Ticket)] == [first, second]
     assert first.replies == ["x_min: open", "ok"]
     assert second.replies == ["X:1.00 Y:2.00 Z:0.00 E:0.00", "ok"]
 
@@ -250,9 +250,9 @@ def test_replies_may_be_cut_anywhere(at):
     ticket = Ticket(b"M105")
     link.send(ticket)
     sent(link)
-    told = link.receive(whole[:at], 0.0) + link.receive(whole[at:], 0.0)
-    assert isinstance(told[0], Temperatures)
-    assert ticket in told
+    events = link.receive(whole[:at], 0.0) + link.receive(whole[at:], 0.0)
+    assert isinstance(events[0], Temperatures)
+    assert ticket in events
     assert link.counters.stray_oks == 1
 
 
@@ -690,8 +690,8 @@ def test_a_klipper_that_gives_no_reason_has_shut_down():
 def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
     link = fed(b"G1 X1", b"M218 T1 X99", b"G1 X2")
     sent(link)
-    told = link.receive(b"ok\nError:Nozzle offset out of range\nok\nok\n", 0.0)
-    assert [item for item in told if isinstance(item, RefusedLine)] == [
+    events = link.receive(b"ok\nError:Nozzle offset out of range\nok\nok\n", 0.0)
+    assert [item for item in events if isinstance(item, RefusedLine)] == [
         RefusedLine("Error:Nozzle offset out of range", b"M218 T1 X99", 20)
     ]
     assert link.error is None
@@ -701,17 +701,17 @@ def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
 def test_an_unknown_error_with_a_resend_request_is_no_refusal():
     link = fed(*moves(3))
     sent(link)
-    told = link.receive(b"Error:Bad line\n", 0.0)
-    told += link.receive(b"Resend: 1\nok\n", 0.1)
-    assert not [item for item in told if isinstance(item, RefusedLine)]
+    events = link.receive(b"Error:Bad line\n", 0.0)
+    events += link.receive(b"Resend: 1\nok\n", 0.1)
+    assert not [item for item in events if isinstance(item, RefusedLine)]
 
 
 @pytest.mark.parametrize("line", [b"Error:Probing Failed", b"Error:EEPROM datasize error.", b"Error:checksum mismatch"])
 def test_what_the_firmware_gets_over_by_itself_is_no_refusal(line):
     link = fed(b"G29")
     sent(link)
-    told = link.receive(line + b"\n", 0.0)
-    assert not [item for item in told if isinstance(item, RefusedLine)]
+    events = link.receive(line + b"\n", 0.0)
+    assert not [item for item in events if isinstance(item, RefusedLine)]
     assert link.error is None
 
 
@@ -719,8 +719,8 @@ def test_an_error_that_answers_a_users_command_does_not_concern_the_job():
     link = HostLink(KLIPPER)
     link.send(Ticket(b"G1 X999"))
     sent(link)
-    told = link.receive(b"!! Move out of range: 999.000 0.000 0.000 [0.000]\nok\n", 0.0)
-    assert not [item for item in told if isinstance(item, RefusedLine)]
+    events = link.receive(b"!! Move out of range: 999.000 0.000 0.000 [0.000]\nok\n", 0.0)
+    assert not [item for item in events if isinstance(item, RefusedLine)]
     assert link.error is None
 
 
@@ -1070,20 +1070,20 @@ def asked(*commands):
     for number, ticket in enumerate(tickets, 1):
         link.send(ticket)
         sent(link)
-        told = link.receive(b"ok %d\r\n" % number, 0.0)
-        assert ticket not in told
+        events = link.receive(b"ok %d\r\n" % number, 0.0)
+        assert ticket not in events
     return link, tickets
 
 
 def test_answers_are_told_by_what_they_say():
     link, (where, how_hot, echo, who) = asked(b"M114", b"M105", b"M118 hello there", b"M115")
-    told = link.receive(b"T:21.00 /0 B:22.00 /0 B@:0 @:0\r\n", 0.1)
-    assert how_hot in told
+    events = link.receive(b"T:21.00 /0 B:22.00 /0 B@:0 @:0\r\n", 0.1)
+    assert how_hot in events
     assert not where.done, "a report may have come by itself"
-    told = link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)
-    assert where in told
-    told = link.receive(b"hello\r\n", 0.1)
-    assert echo in told
+    events = link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)
+    assert where in events
+    events = link.receive(b"hello\r\n", 0.1)
+    assert echo in events
     link.receive(b"FIRMWARE_NAME:Repetier_1.0.4 PROTOCOL_VERSION:1.0\r\nCap:PROGRESS:0\r\n", 0.1)
     assert not who.done
     assert who in link.tick(link.deadline)
@@ -1127,9 +1127,9 @@ def test_a_long_command_is_over_when_an_echo_comes_behind_it():
     assert link.deadline > 300, "the next line is not read before it is done"
     link.receive(b"T:21.00 /200 B:22.00 /0\r\n" * 9, 20.0)
     assert not heat.done
-    told = link.receive(b"ok 2\r\n", 90.0)
-    told += link.receive(b"nozzled-1\r\n", 90.1)
-    assert heat in told
+    events = link.receive(b"ok 2\r\n", 90.0)
+    events += link.receive(b"nozzled-1\r\n", 90.1)
+    assert heat in events
     assert heat.replies == ["ok 1"]
 
 
@@ -1152,8 +1152,8 @@ def test_an_older_version_that_answers_before_its_ok():
     how_hot = Ticket(b"M105")
     link.send(how_hot)
     sent(link)
-    told = link.receive(b"T:21.00 /0\nok 1\n", 0.0)
-    assert told[-1] is how_hot
+    events = link.receive(b"T:21.00 /0\nok 1\n", 0.0)
+    assert events[-1] is how_hot
     assert how_hot.replies == ["T:21.00 /0", "ok 1"]
 
 

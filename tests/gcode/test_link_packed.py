@@ -174,8 +174,8 @@ def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
         link.data_to_send(now)
         assert link.receive(b"[MP] PV01 OFF ESP\n", now) == [decoder_state(b"[MP] PV01 OFF ESP")]
         assert link.deadline == now + DOUBT
-        told = link.tick(now + DOUBT)
-        assert [type(each) for each in told] == ([LinkNotice] if last else [])
+        events = link.tick(now + DOUBT)
+        assert [type(each) for each in events] == ([LinkNotice] if last else [])
         question = link.data_to_send(now + DOUBT)
         assert question.startswith(RESET + b"\nN99999999 M105*"), "what has become of the lines on their way?"
         link.receive(b"[MP] PV01 OFF ESP\nResend: %d\nok\n" % (4 * doubts - 3), now + 1)

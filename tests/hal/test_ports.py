@@ -101,11 +101,11 @@ def test_lists_ports_by_id_first_then_usb_then_built_in(machine):
     acm10, acm2, usb = (machine.node(name) for name in ("ttyACM10", "ttyACM2", "ttyUSB0"))
     named = machine.usb("ttyUSB7")
     link = machine.by_id("usb-Prusa_MK3S_CZPX-if00", "../../ttyUSB7")
-    found = list_ports(*machine.roots)
-    assert [port.path for port in found] == [named, usb, acm2, acm10, uart]
-    assert [port.by_id for port in found] == [link, None, None, None, None]
-    assert found[0].address == f"serial:{link}"
-    assert found[1].address == f"serial:{usb}"
+    ports_found = list_ports(*machine.roots)
+    assert [port.path for port in ports_found] == [named, usb, acm2, acm10, uart]
+    assert [port.by_id for port in ports_found] == [link, None, None, None, None]
+    assert ports_found[0].address == f"serial:{link}"
+    assert ports_found[1].address == f"serial:{usb}"
 
 
 def test_tells_what_usb_says_of_a_device(machine):
@@ -119,8 +119,8 @@ def test_tells_what_usb_says_of_a_device(machine):
 def test_takes_nonsense_from_a_device_and_a_device_half_gone(machine):
     machine.usb("ttyACM0", idVendor="xyz")
     machine.usb("ttyACM1", idVendor="")
-    found = list_ports(*machine.roots)
-    assert [(port.description, port.vid, port.pid) for port in found] == [
+    ports_found = list_ports(*machine.roots)
+    assert [(port.description, port.vid, port.pid) for port in ports_found] == [
         ("ttyACM0", None, None),
         ("ttyACM1", None, None),
     ]

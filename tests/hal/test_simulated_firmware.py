@@ -262,12 +262,12 @@ def test_the_same_input_and_seed_give_the_same_bytes(script, seed):
     def play():
         firmware = Firmware(FirmwareConfig(seed=seed))
         firmware.reset(0.0)
-        now, said = 1.0, firmware.advance(1.0)
+        now, output = 1.0, firmware.advance(1.0)
         for line, pause in script:
             firmware.receive(line.encode() + b"\n", now)
             now += pause
-            said += firmware.advance(now)
-        return said
+            output += firmware.advance(now)
+        return output
 
     assert play() == play()
 
@@ -277,15 +277,15 @@ def test_advancing_more_often_changes_nothing(script, step):
     def play(step):
         firmware = Firmware(FirmwareConfig())
         firmware.reset(0.0)
-        now, said = 1.0, firmware.advance(1.0)
+        now, output = 1.0, firmware.advance(1.0)
         for line, pause in script:
             firmware.receive(line.encode() + b"\n", now)
             end = now + pause
             while step is not None and now + step < end:
                 now += step
-                said += firmware.advance(now)
+                output += firmware.advance(now)
             now = end
-            said += firmware.advance(now)
-        return said
+            output += firmware.advance(now)
+        return output
 
     assert play(step) == play(None)

@@ -35,48 +35,48 @@ def taken(made):
 
 
 def test_repetier_says_ok_when_it_takes_a_line_and_takes_the_next_one_when_that_is_done():
-    made = printer("repetier")
-    made.send("G28", seconds=30)
-    began = made.now
-    assert made.send("G1 X50 F600", "M400", "M105") == ["ok 0", "ok 0"]  # 5 s; M105 waits in the buffer
-    [(at, ok), (_, data)] = [each for each in made.run(20) if each[1].startswith(("ok", "T:"))]
+    board = printer("repetier")
+    board.send("G28", seconds=30)
+    began = board.now
+    assert board.send("G1 X50 F600", "M400", "M105") == ["ok 0", "ok 0"]  # 5 s; M105 waits in the buffer
+    [(at, ok), (_, data)] = [each for each in board.run(20) if each[1].startswith(("ok", "T:"))]
     assert (ok, data[:2]) == ("ok 0", "T:")
     assert at - began > 5
 
 
 def test_repetier_asks_again_every_200_ms_until_the_line_comes():
-    made = printer("repetier")
-    made.send("M110 N0")
-    assert made.send(damaged(1, "M105")) == [*["Error:Wrong checksum"] * 2, "", "Resend:1", "ok"]
-    asked = [at for at, line in made.run(1.05) if line == "Resend:1"]
+    board = printer("repetier")
+    board.send("M110 N0")
+    assert board.send(damaged(1, "M105")) == [*["Error:Wrong checksum"] * 2, "", "Resend:1", "ok"]
+    asked = [at for at, line in board.run(1.05) if line == "Resend:1"]
     assert [round(at - asked[0], 3) for at in asked] == [0.0, 0.2, 0.4, 0.6, 0.8]
-    assert made.send(numbered(1, "M105"))[0] == "ok 1"
-    assert said(made, 5.0) == []
+    assert board.send(numbered(1, "M105"))[0] == "ok 1"
+    assert said(board, 5.0) == []
 
 
 def test_repetier_asks_again_for_a_line_that_does_not_end():
-    made = printer("repetier")
-    made.firmware.receive(b"N1 G1 X", made.now)
-    assert said(made, 0.3) == ["", "Resend:1", "ok"]
-    assert made.send(numbered(1, "M110 N7")) == ["ok"]
+    board = printer("repetier")
+    board.firmware.receive(b"N1 G1 X", board.now)
+    assert said(board, 0.3) == ["", "Resend:1", "ok"]
+    assert board.send(numbered(1, "M110 N7")) == ["ok"]
 
 
 def test_repetier_counts_modulo_65536():
-    made = printer("repetier")
-    made.send("M110 N65535")
-    assert made.send(numbered(65536, "M114"))[0] == "ok 65536"
-    assert made.send(numbered(1, "M114"))[0] == "ok 1"  # the same as 65537
-    assert made.send(numbered(65536, "M114")) == ["skip 65536", "ok"]
+    board = printer("repetier")
+    board.send("M110 N65535")
+    assert board.send(numbered(65536, "M114"))[0] == "ok 65536"
+    assert board.send(numbered(1, "M114"))[0] == "ok 1"  # the same as 65537
+    assert board.send(numbered(65536, "M114")) == ["skip 65536", "ok"]
 
 
 def test_repetier_skips_what_came_behind_a_bad_line():
-    made = printer("repetier", rx_buffer=1000)
+    board = printer("repetier", rx_buffer=1000)
     lines = [damaged(1, "G4 P1"), *(numbered(number, "G4 P1") for number in range(2, 20))]
-    answer = made.send(*lines)
+    answer = board.send(*lines)
     skipped = [line for line in answer if line.startswith("skip")]
     assert skipped == [f"skip {number}" for number in range(2, 20) if number != 17]  # it asks again after 15 of them
     assert "Error:expected line 1 got 17" in answer
-    assert taken(made) == []
+    assert taken(board) == []
 
 
 @pytest.mark.parametrize(
@@ -88,198 +88,198 @@ def test_repetier_skips_what_came_behind_a_bad_line():
     ],
 )
 def test_repetier_takes_damage_that_hides_the_checksum_for_good(line, executed):
-    made = printer("repetier")
-    assert made.send(line)[0] == "ok 1"
-    assert taken(made) == [executed]
+    board = printer("repetier")
+    assert board.send(line)[0] == "ok 1"
+    assert taken(board) == [executed]
 
 
 def test_repetier_boots_at_m112_and_its_own_errors_halt_it_until_m999():
-    made = printer("repetier", Fault("halt", time=10, text="Heater/sensor error"))
-    made.send("M104 S200", seconds=6)
+    board = printer("repetier", Fault("halt", time=10, text="Heater/sensor error"))
+    board.send("M104 S200", seconds=6)
     fatal = "fatal:Heater/sensor error - Printer stopped and heaters disabled due to this error. "
     fatal += "Fix error and restart with M999."
-    assert made.send("G28") == ["ok 0", fatal]
-    assert made.heat.hotends[0].target == 0
-    assert made.send("M999")[-1] == "info:Continue from fatal state"
-    assert made.send("M105")[1].startswith("T:")
-    assert "start" in made.send("G4 S60", "M112", seconds=0.1)
+    assert board.send("G28") == ["ok 0", fatal]
+    assert board.heat.hotends[0].target == 0
+    assert board.send("M999")[-1] == "info:Continue from fatal state"
+    assert board.send("M105")[1].startswith("T:")
+    assert "start" in board.send("G4 S60", "M112", seconds=0.1)
 
 
 # -- Prusa ---------------------------------------------------------------------------------------------------
 
 
 def test_prusa_says_one_ok_more_for_m105_where_another_line_waits_behind_it():
-    made = printer("prusa")
-    assert [line[:4] for line in made.send("M105")] == ["ok T"]
-    answer = made.send("M105", "M105", "M114")
+    board = printer("prusa")
+    assert [line[:4] for line in board.send("M105")] == ["ok T"]
+    answer = board.send("M105", "M105", "M114")
     assert [line[:4] for line in answer] == ["ok T", "ok", "ok T", "ok", "X:0.", "ok"]
 
 
 def test_prusa_forgets_a_line_that_does_not_end():
-    made = printer("prusa")
-    made.firmware.receive(b"N1 G4 P", made.now)
-    assert said(made, 1.9) == []
-    assert said(made, 0.2) == ["RX timeout"]
-    assert made.send(numbered(1, "M118 x")) == ["x", "ok"]
+    board = printer("prusa")
+    board.firmware.receive(b"N1 G4 P", board.now)
+    assert said(board, 1.9) == []
+    assert said(board, 0.2) == ["RX timeout"]
+    assert board.send(numbered(1, "M118 x")) == ["x", "ok"]
 
 
 def test_prusa_pauses_at_once_and_asks_for_what_it_dropped_when_it_goes_on():
-    made = printer("prusa")
-    made.send("M104 S200", "M110 N0", seconds=120)
+    board = printer("prusa")
+    board.send("M104 S200", "M110 N0", seconds=120)
     lines = ["G28", "G1 X20 F3000", "M601", "G1 X30", "G1 X40"]
-    answer = made.send(*(numbered(number, line) for number, line in enumerate(lines, 1)), seconds=60)
+    answer = board.send(*(numbered(number, line) for number, line in enumerate(lines, 1)), seconds=60)
     assert [line for line in answer if line in ("ok", "// action:paused")] == ["ok"] * 3 + ["// action:paused"]
-    assert made.heat.hotends[0].target == 0
-    answer = made.send(numbered(6, "M602"), seconds=200)
+    assert board.heat.hotends[0].target == 0
+    answer = board.send(numbered(6, "M602"), seconds=200)
     assert answer[-4:] == ["Resend: 4", "ok", "// action:resumed", "ok"]
-    assert made.heat.hotends[0].target == 200
-    assert made.firmware.board.place()[0] == pytest.approx(20)
-    made.send(numbered(4, "G1 X30"), numbered(5, "G1 X40"), seconds=10)
-    assert made.firmware.board.place()[0] == 40
+    assert board.heat.hotends[0].target == 200
+    assert board.firmware.board.place()[0] == pytest.approx(20)
+    board.send(numbered(4, "G1 X30"), numbered(5, "G1 X40"), seconds=10)
+    assert board.firmware.board.place()[0] == 40
 
 
 def test_prusa_pauses_by_itself_and_no_line_that_it_dropped_gets_an_ok():
-    made = printer("prusa", Fault("self_pause", line=6, seconds=100))
-    made.send("M104 S200", "M110 N0", seconds=120)
+    board = printer("prusa", Fault("self_pause", line=6, seconds=100))
+    board.send("M104 S200", "M110 N0", seconds=120)
     lines = ["G28", *(f"G1 X{x} F300" for x in (10, 20, 30, 40, 50, 60))]
-    answer = made.send(*(numbered(number, line) for number, line in enumerate(lines, 1)), seconds=60)
+    answer = board.send(*(numbered(number, line) for number, line in enumerate(lines, 1)), seconds=60)
     assert "// action:paused" in answer
-    assert said(made, 100)[-1] == "// action:resume"
-    again = made.send("M602", seconds=200)
+    assert said(board, 100)[-1] == "// action:resume"
+    again = board.send("M602", seconds=200)
     [asked] = [int(line.removeprefix("Resend: ")) for line in again if line.startswith("Resend")]
     assert 2 <= asked <= 6
-    made.send(*(numbered(number, lines[number - 1]) for number in range(asked, 8)), seconds=300)
-    assert made.firmware.board.place()[0] == 60
+    board.send(*(numbered(number, lines[number - 1]) for number in range(asked, 8)), seconds=300)
+    assert board.firmware.board.place()[0] == 60
 
 
 def test_prusa_says_that_m112_has_stopped_it_and_boots_by_itself():
-    made = printer("prusa")
-    made.send("M104 S200")
-    assert made.send("M112", seconds=4) == ["Error:Printer halted. kill() called!", "M112 called. Emergency Stop."]
-    assert made.heat.hotends[0].target == 0
-    assert said(made, 2)[0] == "start"
+    board = printer("prusa")
+    board.send("M104 S200")
+    assert board.send("M112", seconds=4) == ["Error:Printer halted. kill() called!", "M112 called. Emergency Stop."]
+    assert board.heat.hotends[0].target == 0
+    assert said(board, 2)[0] == "start"
 
 
 def test_a_stopped_prusa_drops_lines_silently():
-    made = printer("prusa", Fault("halt", time=8, text="0: Extruder switched off. MAXTEMP triggered !"))
-    assert said(made, 5)[-1] == "Error:Printer stopped due to errors. Supervision required."
-    assert made.send(numbered(1, "M105"), "M105", seconds=5) == []
+    board = printer("prusa", Fault("halt", time=8, text="0: Extruder switched off. MAXTEMP triggered !"))
+    assert said(board, 5)[-1] == "Error:Printer stopped due to errors. Supervision required."
+    assert board.send(numbered(1, "M105"), "M105", seconds=5) == []
 
 
 @pytest.mark.parametrize(("asked", "told"), [("M104 S202.5", 202), ("M104 S300", 260)])
 def test_a_target_is_cut_to_whole_degrees_and_to_the_highest(asked, told):
-    made = printer("prusa")
-    made.send(asked)
-    assert f"/{told}.0 " in made.send("M105")[0]
+    board = printer("prusa")
+    board.send(asked)
+    assert f"/{told}.0 " in board.send("M105")[0]
 
 
 # -- others --------------------------------------------------------------------------------------------------
 
 
 def test_marlin_1_0_ends_a_line_at_a_colon_and_finds_its_number_anywhere():
-    made = printer("marlin1.0")
-    assert made.send("M110 N0")[0] == "Error:No Checksum with line number, Last Line: 0"
-    made.send(numbered(0, "M110"))
-    refused = made.send(numbered(1, "M117 Layer: 3"))
+    board = printer("marlin1.0")
+    assert board.send("M110 N0")[0] == "Error:No Checksum with line number, Last Line: 0"
+    board.send(numbered(0, "M110"))
+    refused = board.send(numbered(1, "M117 Layer: 3"))
     assert refused[:2] == ["Error:No Checksum with line number, Last Line: 0", "Resend: 1"]
-    assert made.send(numbered(1, "M117 * 3*"))[0] == "Error:checksum mismatch, Last Line: 0"
-    assert made.send("M999 M105 *1")[0] == "Error:No Line Number with checksum, Last Line: 0"
+    assert board.send(numbered(1, "M117 * 3*"))[0] == "Error:checksum mismatch, Last Line: 0"
+    assert board.send("M999 M105 *1")[0] == "Error:No Line Number with checksum, Last Line: 0"
 
 
 def test_marlin_1_0_acknowledges_moves_when_they_are_queued_and_takes_any_g_for_one():
-    made = printer("marlin1.0", rx_buffer=1000)
-    made.send("G28", seconds=60)
-    answer = made.send(*["G1 X100 F60", "G1 X0"] * 9, "M105")
+    board = printer("marlin1.0", rx_buffer=1000)
+    board.send("G28", seconds=60)
+    answer = board.send(*["G1 X100 F60", "G1 X0"] * 9, "M105")
     assert answer == ["ok"] * 18  # the planner holds 15; M105 waits behind them
-    made = printer("marlin1.0")
-    assert made.send("M117 Going X20", seconds=5) == ["ok"]
-    assert made.firmware.board.place()[0] == 20
+    board = printer("marlin1.0")
+    assert board.send("M117 Going X20", seconds=5) == ["ok"]
+    assert board.firmware.board.place()[0] == 20
 
 
 def test_marlin_takes_a_backslash_out_before_it_looks_at_the_checksum():
-    made = printer("marlin")
-    assert made.send(numbered(1, "M117 a\\b"))[0].startswith("Error:checksum mismatch")
+    board = printer("marlin")
+    assert board.send(numbered(1, "M117 a\\b"))[0].startswith("Error:checksum mismatch")
     assert printer("prusa").send(numbered(1, "M117 a\\b"))[-1] == "ok"
 
 
 def test_smoothieware_takes_g1_before_it_has_a_place_and_asks_again_without_an_ok():
-    made = printer("smoothie")
-    made.send("G28", seconds=60)
-    assert made.send(*["G1 X100 F60", "G1 X0"] * 8).count("ok") == 16  # a Marlin would hold the last ones back
-    assert made.send(damaged(1, "M105")) == []  # until a move is done
+    board = printer("smoothie")
+    board.send("G28", seconds=60)
+    assert board.send(*["G1 X100 F60", "G1 X0"] * 8).count("ok") == 16  # a Marlin would hold the last ones back
+    assert board.send(damaged(1, "M105")) == []  # until a move is done
 
 
 def test_smoothieware_that_has_halted_answers_without_an_ok():
-    made = printer("smoothie", Fault("halt", time=8, text="Limit switch +X was hit - reset or M999 required"))
-    assert said(made, 5) == ["Limit switch +X was hit - reset or M999 required"]
-    assert made.send("G28", "M104 S200") == ["!!", "!!"]
-    assert made.send("M105")[0].startswith("ok T:")
-    assert made.send("M999")[-1] == "ok"
-    assert made.send("G1 X1")[-1] == "ok"
+    board = printer("smoothie", Fault("halt", time=8, text="Limit switch +X was hit - reset or M999 required"))
+    assert said(board, 5) == ["Limit switch +X was hit - reset or M999 required"]
+    assert board.send("G28", "M104 S200") == ["!!", "!!"]
+    assert board.send("M105")[0].startswith("ok T:")
+    assert board.send("M999")[-1] == "ok"
+    assert board.send("G1 X1")[-1] == "ok"
     stop = "ok Emergency Stop Requested - reset or M999 required to exit HALT state"
-    assert made.send("M112", "M104 S0") == [stop, "!!"]
+    assert board.send("M112", "M104 S0") == [stop, "!!"]
 
 
 def test_reprapfirmware_drops_a_damaged_line_silently():
-    made = printer("reprapfirmware")
-    assert made.send(damaged(1, "M105")) == []
-    assert taken(made) == []
+    board = printer("reprapfirmware")
+    assert board.send(damaged(1, "M105")) == []
+    assert taken(board) == []
 
 
 def test_klipper_that_shuts_itself_down_says_why_to_each_command():
-    made = printer("klipper", Fault("halt", time=8, text="Heater extruder not heating at expected rate"))
-    assert said(made, 5) == ["// Klipper state: Shutdown"]
-    answer = made.send("G28")
+    board = printer("klipper", Fault("halt", time=8, text="Heater extruder not heating at expected rate"))
+    assert said(board, 5) == ["// Klipper state: Shutdown"]
+    answer = board.send("G28")
     assert answer[0] == "// Heater extruder not heating at expected rate"
     assert answer[-2:] == ["!! Heater extruder not heating at expected rate", "ok"]
-    assert made.send("M105")[0].startswith("ok B:")
+    assert board.send("M105")[0].startswith("ok B:")
 
 
 def test_marlin_that_has_stopped_refuses_moves_and_goes_on_to_say_ok():
-    made = printer("marlin", Fault("halt", time=8, text="Error:Probing Failed"))
-    made.run(5)
-    answer = made.send("G1 X1", "M105")
+    board = printer("marlin", Fault("halt", time=8, text="Error:Probing Failed"))
+    board.run(5)
+    answer = board.send("G1 X1", "M105")
     assert answer[0].startswith("Printer stopped due to errors.")  # without Error:
     assert (answer[1], answer[2][:4]) == ("ok", "ok T")
-    made.send("M999")
-    assert made.send("G1 X1") == ["ok"]
+    board.send("M999")
+    assert board.send("G1 X1") == ["ok"]
 
 
 def test_stop_at_the_panel_forgets_what_is_queued():
-    made = printer("marlin-advok", Fault("panel_stop", time=30), rx_buffer=1000)
-    made.send("G28", seconds=23)
-    answer = made.send("M104 S200", *["G1 X100 F60", "G1 X0"] * 9)
+    board = printer("marlin-advok", Fault("panel_stop", time=30), rx_buffer=1000)
+    board.send("G28", seconds=23)
+    answer = board.send("M104 S200", *["G1 X100 F60", "G1 X0"] * 9)
     oks = sum(line.startswith("ok") for line in answer)
     assert oks == 16  # the planner is full; one line is being executed, others wait
-    assert said(made, 5) == ["//action:cancel", "//action:notification Print Aborted"]
-    assert made.heat.hotends[0].target == 0
-    assert made.send("M105")[-1].startswith("ok T:")
+    assert said(board, 5) == ["//action:cancel", "//action:notification Print Aborted"]
+    assert board.heat.hotends[0].target == 0
+    assert board.send("M105")[-1].startswith("ok T:")
 
 
 def test_a_touch_screen_prints_and_this_port_sees_the_temperatures():
-    made = printer("marlin", Fault("touch_print", time=10, seconds=300))
-    made.run(100)
-    assert made.heat.hotends[0].target == 210
-    told = [line for _ in range(4) for line in made.send("M114 R", seconds=20) if line.startswith("X:")]
+    board = printer("marlin", Fault("touch_print", time=10, seconds=300))
+    board.run(100)
+    assert board.heat.hotends[0].target == 210
+    told = [line for _ in range(4) for line in board.send("M114 R", seconds=20) if line.startswith("X:")]
     assert len(set(told)) == 4
-    made.run(300)
-    assert (made.heat.hotends[0].target, made.heat.bed.target) == (0, 0)
+    board.run(300)
+    assert (board.heat.hotends[0].target, board.heat.bed.target) == (0, 0)
 
 
 def test_tools_that_share_a_nozzle_share_its_heat():
-    made = printer("marlin", extruders=5, shared_nozzle=True)
-    made.send("M104 T3 S200")
-    assert made.heat.hotends[0].target == 200
-    assert made.send("T2", "M105")[-1].count("T") == 1
+    board = printer("marlin", extruders=5, shared_nozzle=True)
+    board.send("M104 T3 S200")
+    assert board.heat.hotends[0].target == 200
+    assert board.send("T2", "M105")[-1].count("T") == 1
 
 
 def test_g10_and_g11_turn_the_extruder_and_say_nothing_of_it():
-    made = printer("marlin", fw_retract=True)
-    made.send("M302 P1", "G92 E5", "G10", seconds=5)
-    assert made.firmware.board.place()[3] == pytest.approx(-3.0)
-    assert " E:5.00 " in made.send("M114")[0]
-    made.send("G10", "G11", seconds=5)
-    assert made.firmware.board.place()[3] == pytest.approx(0.0)
+    board = printer("marlin", fw_retract=True)
+    board.send("M302 P1", "G92 E5", "G10", seconds=5)
+    assert board.firmware.board.place()[3] == pytest.approx(-3.0)
+    assert " E:5.00 " in board.send("M114")[0]
+    board.send("G10", "G11", seconds=5)
+    assert board.firmware.board.place()[3] == pytest.approx(0.0)
 
 
 def test_the_runout_sensor_is_told_of_where_there_is_one():

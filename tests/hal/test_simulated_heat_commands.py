@@ -128,17 +128,17 @@ def test_a_wait_for_what_is_warm_already_takes_a_third_longer():
 
 def test_leaving_the_hysteresis_restarts_the_time():
     printer = LonePrinter()
-    said = printer.send("M109 S200", seconds=84)
+    lines = printer.send("M109 S200", seconds=84)
     printer.fail(HeaterFault.DRAUGHT)
-    said += [line for _, line in printer.run(3)]
+    lines += [line for _, line in printer.run(3)]
     printer.fail(None)
-    said += [line for _, line in printer.run(120)]
-    left = [line.partition(" W:")[2] for line in said if " W:" in line]
+    lines += [line for _, line in printer.run(120)]
+    left = [line.partition(" W:")[2] for line in lines if " W:" in line]
     counted = [int(each) for each in left[left.index("9") :]]
     assert counted[:3] == [9, 8, 7]
     assert counted[-10:] == list(range(9, -1, -1))
     assert 15 < len(counted) < 50
-    assert said[-1] == "ok"
+    assert lines[-1] == "ok"
 
 
 def test_s_does_not_wait_for_cooling_and_r_does():
@@ -165,9 +165,9 @@ def test_a_wait_without_a_target_is_none():
 def test_a_protection_that_trips_ends_a_wait():
     printer = LonePrinter()
     printer.fail(HeaterFault.NO_HEAT, "bed")
-    said = printer.send("M190 S60", seconds=100)
-    assert said[-2:] == ["Error:Heating failed, system stopped! Heater_ID: bed", HALTED]
-    assert not [line for line in said if line.startswith("ok")]
+    lines = printer.send("M190 S60", seconds=100)
+    assert lines[-2:] == ["Error:Heating failed, system stopped! Heater_ID: bed", HALTED]
+    assert not [line for line in lines if line.startswith("ok")]
 
 
 # ── reports ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,9 +283,9 @@ TIMED_OUT = "Error:KILL caused by too much inactive time - current command: "
 
 
 def halts_after(printer, most=2000.0):
-    began, said = printer.now, printer.run(most)
-    assert [line for _, line in said[-2:]][1] == HALTED
-    return said[-2][0] - began, said[-2][1]
+    began, lines = printer.now, printer.run(most)
+    assert [line for _, line in lines[-2:]][1] == HALTED
+    return lines[-2][0] - began, lines[-2][1]
 
 
 def test_m85_halts_a_printer_that_does_not_move_and_turns_its_heaters_off():
@@ -360,9 +360,9 @@ def idle(**config):
 def test_m86_turns_the_heaters_down_when_nothing_moves():
     printer = idle()
     assert printer.send("M86 S300 T180 E50 B40") == ["ok"]
-    said = printer.run(1000)
-    assert [line for _, line in said] == ["Hotend Idle Timeout"]
-    assert said[0][0] == pytest.approx(121 + 300)
+    lines = printer.run(1000)
+    assert [line for _, line in lines] == ["Hotend Idle Timeout"]
+    assert lines[0][0] == pytest.approx(121 + 300)
     assert [each.target for each in printer.heat.all] == [50, 40]
 
 
@@ -371,14 +371,14 @@ def test_m86_runs_from_when_the_hotend_is_hot():
     printer.send("M86 S300 T180", seconds=1000)
     printer.send("M104 S200")
     hotend, began = printer.heat.hotends[0], printer.now
-    said = printer.run(500)
+    lines = printer.run(500)
     twin = LonePrinter(hotend_idle_timeout=True)
     twin.run(1000)
     twin.send("M104 S200")
     while twin.heat.hotends[0].temperature(twin.now) < 180:
         twin.run(0.15625)
-    assert [line for _, line in said] == ["Hotend Idle Timeout"]
-    assert said[0][0] - began == pytest.approx(twin.now - began + 300, abs=0.32)
+    assert [line for _, line in lines] == ["Hotend Idle Timeout"]
+    assert lines[0][0] - began == pytest.approx(twin.now - began + 300, abs=0.32)
     assert hotend.target == 0
 
 
@@ -387,9 +387,9 @@ def test_moves_put_m86_off():
     printer.send("M86 S100", "M83")
     for line in ("G1 E0.5 F300", "G1 X10 F6000", "G1 X0 E1", "G1 E-1", "G28 X", "G1 Y5"):
         assert "Hotend Idle Timeout" not in printer.send(line, seconds=90)
-    said = printer.run(1000)
-    assert [line for _, line in said] == ["Hotend Idle Timeout"]
-    assert said[0][0] == pytest.approx(121 + 5 * 90 + 100, abs=1)
+    lines = printer.run(1000)
+    assert [line for _, line in lines] == ["Hotend Idle Timeout"]
+    assert lines[0][0] == pytest.approx(121 + 5 * 90 + 100, abs=1)
 
 
 def test_m86_tells_what_is_set_and_m87_ends_it():

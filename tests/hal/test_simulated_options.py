@@ -16,9 +16,9 @@ def printer(options):
 
 
 def test_the_latency_is_there_and_back():
-    made = printer("latency=100")
-    made.firmware.receive(b"M105\n", made.now)
-    [(at, answer)] = made.run(1.0)
+    board = printer("latency=100")
+    board.firmware.receive(b"M105\n", board.now)
+    [(at, answer)] = board.run(1.0)
     assert answer.startswith("ok T:")
     assert at - 2.0 == pytest.approx(0.1)
 
@@ -42,11 +42,11 @@ def test_a_report_tells_what_the_firmware_makes_of_a_target(options, asked, told
 
 
 def test_a_touch_screen_prints_for_as_long_as_it_says():
-    made = printer("touch_screen=200")
-    made.run(20)
-    assert made.heat.hotends[0].target == 210
-    made.run(400)
-    assert made.heat.hotends[0].target == 0
+    board = printer("touch_screen=200")
+    board.run(20)
+    assert board.heat.hotends[0].target == 210
+    board.run(400)
+    assert board.heat.hotends[0].target == 0
 
 
 @pytest.mark.parametrize("name", OPTIONS)

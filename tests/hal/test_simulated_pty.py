@@ -232,8 +232,8 @@ def test_the_sd_card_is_a_folder(start, tmp_path):
 
 def test_over_tcp(start):
     process, _ = start(link=None, where=("--tcp", "127.0.0.1:0"))
-    told = process.stdout.readline()
-    host, port = told.removeprefix("tcp -> ").strip().split(":")
+    output = process.stdout.readline()
+    host, port = output.removeprefix("tcp -> ").strip().split(":")
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as line:
         said = b""
         while b"M301" not in said:

@@ -243,10 +243,10 @@ async def test_a_pause_is_reached_when_the_head_is_at_rest(tmp_path):
         await host.until(lambda: len(host.firmware.executed) > 8)
         await host.command_job("pause", "pause")
         await host.reach(S.PAUSED, within=120)
-        made = len(host.firmware.moves)
+        count = len(host.firmware.moves)
         assert not host.firmware._queue
         await host.sleep(30)
-        assert len(host.firmware.moves) == made
+        assert len(host.firmware.moves) == count
 
 
 async def test_repeated_resend_requests_for_a_damaged_line_are_one(tmp_path):

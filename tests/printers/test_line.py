@@ -128,10 +128,10 @@ async def test_a_host_does_not_reattach_to_a_board_that_was_switched_off(tmp_pat
         host.firmware.boot()
         host.firmware.plug()
         assert await host.wait_for_end(within=120) in (S.INTERRUPTED, S.FAILED)
-        made = len(host.firmware.moves)
+        count = len(host.firmware.moves)
         await host.until(lambda: host.ready, 60)
         await host.sleep(30)
-        assert len(host.firmware.moves) == made
+        assert len(host.firmware.moves) == count
 
 
 async def test_a_board_that_resets_itself_ends_the_print_and_is_ready_again(tmp_path):

@@ -150,6 +150,6 @@ def drawn(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | 
 
     analyser = Analyser(Machine(), watch=watch)
     analyser.feed(data)
-    found = analyser.finish()
-    head = toolpath.finish(found.layers, len(data))
-    return found, None if head is None else head + b"".join(chunks), moves
+    analysis = analyser.finish()
+    head = toolpath.finish(analysis.layers, len(data))
+    return analysis, None if head is None else head + b"".join(chunks), moves

@@ -85,13 +85,13 @@ def killed(box, part, times):
     """
     (box.folder / "kills.py").write_bytes(Path(kills.__file__).read_bytes())
     command = ["/usr/bin/python3", "-I", SHARED / "kills.py", part, str(times), KEY, SHARED / "oracle.jsonl"]
-    seen = json.loads(box.run(*command, seconds=500))
-    took = sorted(each["took"] for each in seen)
+    result = json.loads(box.run(*command, seconds=500))
+    took = sorted(each["took"] for each in result)
     said = f"{part} killed {times} times: back after {took[times // 2]:.2f} s, at most {took[-1]:.2f} s"
     if part == "core":
-        said += f"; the front answered within {max(each['answer'] for each in seen):.2f} s"
+        said += f"; the front answered within {max(each['answer'] for each in result):.2f} s"
     sys.stdout.write(f"{said}\n")  # also where it fails
-    assert [each for each in seen if not each["same"]] == []
+    assert [each for each in result if not each["same"]] == []
     return said
 
 

@@ -73,9 +73,9 @@ async def test_a_wrong_password_is_told_and_no_password_is(kind):
     cls, more = PLUGS[kind]
     async with cls(PASSWORD).running() as plug:
         for given in ("wrong-secret", ""):
-            with pytest.raises(DeviceError, match="password") as told:
+            with pytest.raises(DeviceError, match="password") as caught:
                 await sensed(config(plug, kind, **more), given)
-            assert "wrong-secret" not in str(told.value)
+            assert "wrong-secret" not in str(caught.value)
         assert not plug.on
 
 
@@ -130,10 +130,10 @@ async def test_what_is_no_answer_is_told_in_a_sentence(kind):
         for what, said in NONSENSE.items():
             plug.misbehaviour = said
             device = make(config(plug, kind, **more), PASSWORD)
-            with pytest.raises(DeviceError, match=r"^plug") as told:
+            with pytest.raises(DeviceError, match=r"^plug") as caught:
                 await device.sense()
-            assert len(str(told.value)) < 300, what
-            assert "joker" not in str(told.value)
+            assert len(str(caught.value)) < 300, what
+            assert "joker" not in str(caught.value)
             await device.close()
 
 
@@ -193,9 +193,9 @@ async def test_nobody_there():
     with pytest.raises(DeviceError, match=r"plug does not answer: .*refused"):
         await sensed(DeviceConfig(name="plug", type="tasmota", address="127.0.0.1:1", timeout_s=2.0))
     for address in ("ftp://plug", "http://", "http://a b", "http://user:pw@plug", "plug:99999", "http://plug?x=1"):
-        with pytest.raises(DeviceError, match="is not an address") as told:
+        with pytest.raises(DeviceError, match="is not an address") as caught:
             make(DeviceConfig(name="plug", type="tasmota", address=address))
-        assert "pw" not in str(told.value)
+        assert "pw" not in str(caught.value)
 
 
 async def test_any_switch_with_urls():

@@ -210,7 +210,7 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
             "pushed": True, "confirmed": True, "direct": False,
         }  # fmt: skip
         await asyncio.sleep(10)
-        assert plug.told == [], "it was confirmed: the power stays on"
+        assert plug.commands == [], "it was confirmed: the power stays on"
 
 
 async def test_a_touch_of_the_wire_is_no_stop(tmp_path, pins):
@@ -233,9 +233,9 @@ async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
         power.client._exchange.send = away
         pins.pin(27).drive_high()
         await asyncio.sleep(4)
-        assert plug.told == []
+        assert plug.commands == []
         await asyncio.sleep(2)
-        assert plug.told == [False]
+        assert plug.commands == [False]
         await asyncio.sleep(20)
         assert tries >= 3
         await asyncio.sleep(100)

@@ -53,12 +53,12 @@ def test_an_enrolment_is_what_a_printer_needs_and_its_seed_stays_nowhere_else(fa
     assert cli.main(["farm", "enrol", "mk3", "--group", "large", "--folder", str(farm)]) == 0
     written = tmp_path / "mk3.farm"
     assert mode(written) == 0o600
-    found = json.loads(written.read_text())
-    assert (found["id"], found["group"]) == ("mk3", "large")
-    assert found["servers"] == ["tls://farm.local:4333", "tls://192.0.2.7:4333"]
-    assert found["seed"].startswith("SU")
-    assert found["ca"].startswith("-----BEGIN CERTIFICATE-----")
-    assert not [path for path in farm.iterdir() if path.is_file() and found["seed"] in path.read_text()]
+    result = json.loads(written.read_text())
+    assert (result["id"], result["group"]) == ("mk3", "large")
+    assert result["servers"] == ["tls://farm.local:4333", "tls://192.0.2.7:4333"]
+    assert result["seed"].startswith("SU")
+    assert result["ca"].startswith("-----BEGIN CERTIFICATE-----")
+    assert not [path for path in farm.iterdir() if path.is_file() and result["seed"] in path.read_text()]
     assert "NATS does not run here" in capsys.readouterr().out
     users = (farm / "users.conf").read_text()
     assert '"farm.claim.mk3"' in users

@@ -25,31 +25,31 @@ HEAD = "G28\nM104 S200\nG90\nM82\nG92 E0\n"
 @pytest.mark.parametrize("name", SLICED)
 def test_time_is_that_of_the_slicer_for_the_same_limits(name):
     data = sliced(name)
-    found = analyse(data, Machine(limits=limits_of(data)))
-    assert found.motion_s == pytest.approx(SLICED[name], rel=0.01)
-    assert found.slicer_estimate_s == SLICED[name]
-    assert found.slicer == "PrusaSlicer 2.5.0"
-    assert (found.errors, found.warnings) == ((), ())
+    analysis = analyse(data, Machine(limits=limits_of(data)))
+    assert analysis.motion_s == pytest.approx(SLICED[name], rel=0.01)
+    assert analysis.slicer_estimate_s == SLICED[name]
+    assert analysis.slicer == "PrusaSlicer 2.5.0"
+    assert (analysis.errors, analysis.warnings) == ((), ())
 
 
 @pytest.mark.parametrize("name", SLICED)
 def test_filament_is_that_of_the_slicer(name):
-    found = analyse(sliced(name))
-    assert found.filament_mm == pytest.approx(float(found.settings["filament used [mm]"]), abs=0.01)
-    volume = found.tools[0].volume_mm3 / 1000
-    assert volume == pytest.approx(float(found.settings["filament used [cm3]"]), abs=0.01)
+    analysis = analyse(sliced(name))
+    assert analysis.filament_mm == pytest.approx(float(analysis.settings["filament used [mm]"]), abs=0.01)
+    volume = analysis.tools[0].volume_mm3 / 1000
+    assert volume == pytest.approx(float(analysis.settings["filament used [cm3]"]), abs=0.01)
 
 
 def test_layers_of_the_cube():
-    found = analyse(sliced("cube20"))
-    assert len(found.layers) == 99
-    assert (found.layers[0].z, found.layers[0].height, found.layers[-1].z) == (0.35, 0.35, 19.95)
+    analysis = analyse(sliced("cube20"))
+    assert len(analysis.layers) == 99
+    assert (analysis.layers[0].z, analysis.layers[0].height, analysis.layers[-1].z) == (0.35, 0.35, 19.95)
     data = sliced("cube20")
-    assert all(data[layer.offset :].startswith(b";LAYER_CHANGE") for layer in found.layers)
-    whole = found.before_first_layer_s + sum(layer.duration_s for layer in found.layers)
-    assert whole == pytest.approx(found.duration_s)
-    ends = [layer.start_s + layer.duration_s for layer in found.layers]
-    assert [layer.start_s for layer in found.layers[1:]] == pytest.approx(ends[:-1])
+    assert all(data[layer.offset :].startswith(b";LAYER_CHANGE") for layer in analysis.layers)
+    whole = analysis.before_first_layer_s + sum(layer.duration_s for layer in analysis.layers)
+    assert whole == pytest.approx(analysis.duration_s)
+    ends = [layer.start_s + layer.duration_s for layer in analysis.layers]
+    assert [layer.start_s for layer in analysis.layers[1:]] == pytest.approx(ends[:-1])
 
 
 def test_layers_without_marks_are_found_by_height():
@@ -61,12 +61,12 @@ def test_layers_without_marks_are_found_by_height():
 
 
 def test_timeline_leads_from_start_to_end():
-    found = analyse(sliced("knob"))
-    offsets, times = zip(*found.timeline, strict=True)
+    analysis = analyse(sliced("knob"))
+    offsets, times = zip(*analysis.timeline, strict=True)
     assert list(offsets) == sorted(offsets)
     assert list(times) == sorted(times)
     assert 500 < len(offsets) <= 2048
-    assert found.duration_s * 0.98 < times[-1] <= found.duration_s  # it ends homing: nothing is queued
+    assert analysis.duration_s * 0.98 < times[-1] <= analysis.duration_s  # it ends homing: nothing is queued
 
 
 @settings(max_examples=20)
@@ -149,19 +149,19 @@ def test_any_bytes_give_a_result_or_a_clear_error(data):
         with pytest.raises(CommandError, match="bgcode"):
             analyse(data)
         return
-    found = analyse(data)
-    assert 0 <= found.duration_s < math.inf
-    assert found.size == len(data)
+    analysis = analyse(data)
+    assert 0 <= analysis.duration_s < math.inf
+    assert analysis.size == len(data)
     reader = Reader()
     reader.feed(data)
     commands = list(reader)
     reader.finish()
-    assert found.commands == len(commands) + len(list(reader))
-    parts = found.motion_s + found.heating_s + found.homing_s + found.dwell_s
-    assert found.duration_s == pytest.approx(parts, rel=1e-6, abs=1e-6)
+    assert analysis.commands == len(commands) + len(list(reader))
+    parts = analysis.motion_s + analysis.heating_s + analysis.homing_s + analysis.dwell_s
+    assert analysis.duration_s == pytest.approx(parts, rel=1e-6, abs=1e-6)
     assert (
-        found.before_first_layer_s + sum(layer.duration_s for layer in found.layers)
-        <= found.duration_s * 1.000001 + 1e-6
+        analysis.before_first_layer_s + sum(layer.duration_s for layer in analysis.layers)
+        <= analysis.duration_s * 1.000001 + 1e-6
     )
 
 
@@ -173,12 +173,12 @@ def test_binary_gcode_is_told_whatever_its_pieces():
 
 
 def test_relative_and_absolute_coordinates():
-    found = analyse(
+    analysis = analyse(
         "G28\nM104 S200\nG1 X10 Y10 Z.2\nG91\nG1 X5 E1\nG90\nG1 X30 E2\nM83\nG1 X40 E1\nG92 X0\nG1 X10 E1\n"
     )
-    assert found.bounds.printing.min[0] == 10
-    assert found.bounds.printing.max[0] == 50
-    assert found.filament_mm == pytest.approx(1 + 1 + 1 + 1)
+    assert analysis.bounds.printing.min[0] == 10
+    assert analysis.bounds.printing.max[0] == 50
+    assert analysis.filament_mm == pytest.approx(1 + 1 + 1 + 1)
 
 
 @pytest.mark.parametrize(
@@ -189,24 +189,24 @@ def test_relative_and_absolute_coordinates():
 def test_what_makes_e_relative_is_the_firmwares_affair(spoken, g91_behind_m82, g90_behind_m83):
     machine, head = Machine(dialect=spoken), "G28\nM104 S200\nM82\nG92 E0\nG1 X10 E1\n"
     assert analyse(head + "G91\nG1 X5 E1.5\n", machine).filament_mm == pytest.approx(g91_behind_m82)
-    found = analyse(head + "M83\nG91\nG1 X5 E1\nG90\nG1 X30 E2\n", machine)
-    assert found.filament_mm == pytest.approx(g90_behind_m83)
+    analysis = analyse(head + "M83\nG91\nG1 X5 E1\nG90\nG1 X30 E2\n", machine)
+    assert analysis.filament_mm == pytest.approx(g90_behind_m83)
 
 
 def test_inches():
-    found = analyse("G20\nG1 X1 Y1 F10 E.1\nG21\nG1 X30\n")
-    assert found.bounds.printing.max == (25.4, 25.4, 0.0)
-    assert found.filament_mm == pytest.approx(2.54)
+    analysis = analyse("G20\nG1 X1 Y1 F10 E.1\nG21\nG1 X30\n")
+    assert analysis.bounds.printing.max == (25.4, 25.4, 0.0)
+    assert analysis.filament_mm == pytest.approx(2.54)
 
 
 def test_retractions_count_once():
-    found = analyse(HEAD + "G1 X10 E5 F3000\nG1 E3\nG1 X20\nG1 E5\nG1 X30 E6\nG1 E4\n")
-    assert found.filament_mm == pytest.approx(6.0)
+    analysis = analyse(HEAD + "G1 X10 E5 F3000\nG1 E3\nG1 X20\nG1 E5\nG1 X30 E6\nG1 E4\n")
+    assert analysis.filament_mm == pytest.approx(6.0)
 
 
 def test_each_tool_has_its_filament():
-    found = analyse(HEAD + "G1 X10 E5\nT1\nG92 E0\nG1 X20 E2\nT0\nG92 E0\nG1 X30 E1\n", Machine(tools=2))
-    assert [(use.tool, use.length_mm) for use in found.tools] == [(0, pytest.approx(6.0)), (1, pytest.approx(2.0))]
+    analysis = analyse(HEAD + "G1 X10 E5\nT1\nG92 E0\nG1 X20 E2\nT0\nG92 E0\nG1 X30 E1\n", Machine(tools=2))
+    assert [(use.tool, use.length_mm) for use in analysis.tools] == [(0, pytest.approx(6.0)), (1, pytest.approx(2.0))]
 
 
 def test_speed_and_flow_factors():
@@ -226,10 +226,10 @@ def test_limits_change_within_the_file():
 
 def test_a_full_circle():
     radius, speed = 20.0, 30.0
-    found = analyse(f"G1 X100 Y100 F9000\nG2 X100 Y100 I{radius} F{speed * 60}\n")
+    analysis = analyse(f"G1 X100 Y100 F9000\nG2 X100 Y100 I{radius} F{speed * 60}\n")
     before = analyse("G1 X100 Y100 F9000\n").motion_s
-    assert found.motion_s - before == pytest.approx(math.tau * radius / speed, rel=0.005)
-    assert found.bounds.travel.max == pytest.approx((140, 120, 0), abs=0.1)
+    assert analysis.motion_s - before == pytest.approx(math.tau * radius / speed, rel=0.005)
+    assert analysis.bounds.travel.max == pytest.approx((140, 120, 0), abs=0.1)
 
 
 def test_an_arc_without_a_centre_goes_nowhere():
@@ -238,9 +238,9 @@ def test_an_arc_without_a_centre_goes_nowhere():
 
 def test_dwelling_and_waiting_for_motion_count_and_stop():
     through = analyse("G1 X50 F3000\nG1 X100\n").motion_s
-    found = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
-    assert found.dwell_s == 3.5
-    assert found.motion_s > through + 0.01
+    analysis = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
+    assert analysis.dwell_s == 3.5
+    assert analysis.motion_s > through + 0.01
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test_dwelling_and_waiting_for_motion_count_and_stop():
     ],
 )
 def test_retraction_by_the_firmware(settings, seconds):
-    found = analyse(f"{settings}\nG11\nG10\nG10\nG11\nG10 P0 S200\nG11\n")
-    assert found.motion_s == pytest.approx(seconds)
-    assert found.filament_mm == 0
+    analysis = analyse(f"{settings}\nG11\nG10\nG10\nG11\nG10 P0 S200\nG11\n")
+    assert analysis.motion_s == pytest.approx(seconds)
+    assert analysis.filament_mm == 0
 
 
 def test_homing_takes_time():
@@ -270,12 +270,12 @@ def test_homing_takes_time():
 
 
 def test_heating():
-    found = analyse("M140 S60\nM109 S200\nG1 X10 F600\nM190 S60\nM104 S0\nM109 R50\n")
-    hotend, bed = found.temperatures["tool0"], found.temperatures["bed"]
+    analysis = analyse("M140 S60\nM109 S200\nG1 X10 F600\nM190 S60\nM104 S0\nM109 R50\n")
+    hotend, bed = analysis.temperatures["tool0"], analysis.temperatures["bed"]
     assert (hotend, bed) == ([200, 50], [60])
     up = 80 * math.log((350 - 21) / (350 - 200)) + 10
     assert analyse("M109 S200\n").heating_s == pytest.approx(up)
-    assert found.heating_s > up + 60  # the bed is not hot yet, and cooling takes its time
+    assert analysis.heating_s > up + 60  # the bed is not hot yet, and cooling takes its time
 
 
 def test_a_heater_that_is_hot_already_takes_no_time():
@@ -285,11 +285,11 @@ def test_a_heater_that_is_hot_already_takes_no_time():
 def test_objects_progress_and_thumbnails():
     png = "; thumbnail begin 16x16 8\n; iVBORw0K\n; thumbnail end\n"
     qoi = "; thumbnail_QOI begin 9x8 4\n; cW9p\n; thumbnail_QOI end\n"
-    found = analyse(png + qoi + "M486 S0\nM486 S-1\nM486 Alid\nEXCLUDE_OBJECT_DEFINE NAME=cup\nM73 P3 R12\nM73 Q5\n")
-    assert found.objects == ("lid", "cup")
-    assert [(each[1], each[2]) for each in found.m73] == [(3.0, 720.0)]
-    assert [(each.format, each.width, each.height) for each in found.thumbnails] == [("png", 16, 16), ("qoi", 9, 8)]
-    assert found.thumbnails[1].data == b"qoi"
+    analysis = analyse(png + qoi + "M486 S0\nM486 S-1\nM486 Alid\nEXCLUDE_OBJECT_DEFINE NAME=cup\nM73 P3 R12\nM73 Q5\n")
+    assert analysis.objects == ("lid", "cup")
+    assert [(each[1], each[2]) for each in analysis.m73] == [(3.0, 720.0)]
+    assert [(each.format, each.width, each.height) for each in analysis.thumbnails] == [("png", 16, 16), ("qoi", 9, 8)]
+    assert analysis.thumbnails[1].data == b"qoi"
 
 
 @pytest.mark.parametrize(
@@ -308,9 +308,9 @@ def test_estimates_of_slicers(line, seconds):
 
 
 def test_memory_does_not_grow_with_layers_or_objects():
-    found = analyse("".join(f";LAYER:{n}\nM486 A{n}\nG1 X{n % 50} F6000\n" for n in range(30_000)))
-    assert len(found.layers) <= 20_000
-    assert len(found.objects) <= 1000
+    analysis = analyse("".join(f";LAYER:{n}\nM486 A{n}\nG1 X{n % 50} F6000\n" for n in range(30_000)))
+    assert len(analysis.layers) <= 20_000
+    assert len(analysis.objects) <= 1000
 
 
 def peak_with_waits(count):
@@ -320,11 +320,11 @@ def peak_with_waits(count):
     tracemalloc.start()
     try:
         analyser.feed(b"G28\n" + hostile.encode())
-        found = analyser.finish()
+        analysis = analyser.finish()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found.dwell_s == pytest.approx(count / 1000)
+    assert analysis.dwell_s == pytest.approx(count / 1000)
     return peak
 
 
@@ -359,15 +359,15 @@ def test_watching_gives_each_move():
     seen = []
     analyser = Analyser(Machine(limits=MotionLimits()), watch=seen.append)
     analyser.feed(sliced("knob"))
-    found = analyser.finish()
-    assert sum(each.seconds.sum() for each in seen) == pytest.approx(found.motion_s)
+    analysis = analyser.finish()
+    assert sum(each.seconds.sum() for each in seen) == pytest.approx(analysis.motion_s)
     assert seen[0].start.shape[0] == seen[0].delta.shape[0] == 4
 
 
 def test_result_can_be_written_as_json():
     import json  # noqa: PLC0415 - only here
 
-    found = analyse(sliced("cube20"))
-    assert json.loads(json.dumps(found.as_json()))["duration_s"] == found.duration_s
-    assert replace(found, thumbnails=()).as_json()["thumbnails"] == []
-    assert gzip.compress(json.dumps(found.as_json()).encode())
+    analysis = analyse(sliced("cube20"))
+    assert json.loads(json.dumps(analysis.as_json()))["duration_s"] == analysis.duration_s
+    assert replace(analysis, thumbnails=()).as_json()["thumbnails"] == []
+    assert gzip.compress(json.dumps(analysis.as_json()).encode())

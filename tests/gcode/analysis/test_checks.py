@@ -10,8 +10,8 @@ BODY = "G1 X50 Y50 Z.3 F6000\nG1 X60 E1\n"
 
 
 def findings(text: str, **machine) -> tuple[list[str], list[str]]:
-    found = analyse(text, Machine(**machine))
-    return list(found.errors), list(found.warnings)
+    analysis = analyse(text, Machine(**machine))
+    return list(analysis.errors), list(analysis.warnings)
 
 
 def test_a_sound_file_has_none():
@@ -279,8 +279,12 @@ def test_a_start_file_of_reprapfirmware_homes_and_heats():
 @pytest.mark.parametrize("count", [1, 300])  # a few, and as many as are read together
 def test_a_comment_between_words_hides_none(count):
     plain = analyse(HEAD + BODY + "G1 X60 Y60 E2 F1800\nG1 X50 Y50 E1\n" * count)
-    found = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
-    assert (found.filament_mm, found.bounds, found.motion_s) == (plain.filament_mm, plain.bounds, plain.motion_s)
+    analysis = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
+    assert (analysis.filament_mm, analysis.bounds, analysis.motion_s) == (
+        plain.filament_mm,
+        plain.bounds,
+        plain.motion_s,
+    )
 
 
 @pytest.mark.parametrize("line", ["T1000", "T255", "T65535"])

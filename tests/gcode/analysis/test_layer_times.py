@@ -57,8 +57,8 @@ def _printed(lines, limits):
 def test_each_layer_takes_what_the_printer_takes_for_it(name):
     data = sliced(name)
     lines = [line for line in data.splitlines() if not line.startswith(_LEFT_OUT)]
-    found = analyse(b"\n".join(lines), Machine(limits=limits_of(data)))
+    analysis = analyse(b"\n".join(lines), Machine(limits=limits_of(data)))
     printed = _printed(lines, limits_of(data))
-    assert len(printed) == len(found.layers) > 50
-    for layer, seconds in zip(found.layers, printed, strict=True):
+    assert len(printed) == len(analysis.layers) > 50
+    for layer, seconds in zip(analysis.layers, printed, strict=True):
         assert layer.duration_s == pytest.approx(seconds, rel=0.03)

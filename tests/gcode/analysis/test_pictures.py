@@ -28,10 +28,10 @@ def lines(data: bytes, width: int = 78) -> str:
 
 def only(text: str):
     """Return the one picture of a file, of which all else is found too."""
-    found = analyse(text + BODY + "; layer_height = 0.1\n")
-    assert len(found.layers) == 5
-    assert found.about.layer_height == 0.1
-    [thumbnail] = found.thumbnails
+    analysis = analyse(text + BODY + "; layer_height = 0.1\n")
+    assert len(analysis.layers) == 5
+    assert analysis.about.layer_height == 0.1
+    [thumbnail] = analysis.thumbnails
     return thumbnail
 
 
@@ -93,9 +93,9 @@ def test_pixels_of_mks():
 def test_a_small_and_a_large_one_of_mks():
     small, large = "00f8" * 10, "1f00" * 20
     text = f";simage:{small}\n" + f"M10086 ;{small}\n" * 9 + f"M10086 ;\n;;gimage:{large}\n" + f"M10086 ;{large}\n" * 19
-    found = analyse(text + "M10086 ;\n" + BODY)
-    assert [(each.width, each.height) for each in found.thumbnails] == [(10, 10), (20, 20)]
-    assert [each["width"] for each in in_all_sizes(found.thumbnails)] == [20, 10]
+    analysis = analyse(text + "M10086 ;\n" + BODY)
+    assert [(each.width, each.height) for each in analysis.thumbnails] == [(10, 10), (20, 20)]
+    assert [each["width"] for each in in_all_sizes(analysis.thumbnails)] == [20, 10]
 
 
 @pytest.mark.parametrize("behind", ["", ";\n", "M104 S200\n", "G1 X5\n", "; printing\n"])
@@ -105,28 +105,28 @@ def test_a_picture_without_an_end_swallows_nothing(behind):
 
 
 def test_a_picture_that_is_cut_off_is_none():
-    found = analyse(
+    analysis = analyse(
         f"; thumbnail begin 32x16 4000\n{lines(picture('PNG')[:40])}; printing object a id:0 copy 0\n{BODY}"
     )
-    assert found.objects == ("a",)
-    assert [decode(each) for each in found.thumbnails] == [None]
-    assert in_all_sizes(found.thumbnails) == []
+    assert analysis.objects == ("a",)
+    assert [decode(each) for each in analysis.thumbnails] == [None]
+    assert in_all_sizes(analysis.thumbnails) == []
 
 
 def test_one_that_begins_within_another():
     inner = (
         f"; thumbnail begin 16x16 99\n; iVBORw0K\n; thumbnail begin 32x16 99\n{lines(picture('PNG'))}; thumbnail end\n"
     )
-    found = analyse(inner + BODY).thumbnails
-    assert [(each.width, each.height) for each in found] == [(16, 16), (32, 16)]
+    analysis = analyse(inner + BODY).thumbnails
+    assert [(each.width, each.height) for each in analysis] == [(16, 16), (32, 16)]
 
 
 def test_forms_that_are_not_known_are_left_out():
-    found = analyse(
+    analysis = analyse(
         f"; thumbnail_COLPIC begin 32x16 9\n; QUJD\n; thumbnail_COLPIC end\n;gimage:not hexadecimal\n{BODY}"
     )
-    assert found.thumbnails == ()
-    assert len(found.layers) == 5
+    assert analysis.thumbnails == ()
+    assert len(analysis.layers) == 5
 
 
 def test_there_is_a_bound_on_pictures():
@@ -203,8 +203,8 @@ _PARTS = st.sampled_from(
 @given(st.lists(st.one_of(_PARTS, st.binary(max_size=20)), max_size=30))
 @example([b";" + b"thumbnail: data:" * 100])
 def test_anything_may_stand_there(parts):
-    found = analyse(b"\n" + b"\n".join(parts))
-    for each in found.thumbnails:
+    analysis = analyse(b"\n" + b"\n".join(parts))
+    for each in analysis.thumbnails:
         decode(each)
 
 
