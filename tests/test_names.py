@@ -1,4 +1,4 @@
-"""Names: a class has one that no other class of the distribution has, so that a reader knows which is meant."""
+"""Names: no two classes of the distribution have the same one."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Another distribution in the environment has a `daemon`, or a `hal`, too: nozzled and its pytest plugin say so."""
+"""nozzled and its pytest plugin report another distribution's `daemon` or `hal` in the environment."""
 
 import os
 import subprocess

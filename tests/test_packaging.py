@@ -1,4 +1,4 @@
-"""What is installed is ours and complete: other distributions ship modules called `daemon` and `hal` too."""
+"""The installed files are ours and complete: other distributions ship modules called `daemon` and `hal`, too."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Every regex of the packages takes a time in proportion to its text, used as it is used: most meet foreign text."""
+"""Every regex of the packages takes time in proportion to its text: most of them meet foreign text."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""The server that is looked at: our own daemon, or the one that NOZZLED_CONFORMANCE_URL and _KEY name: an OctoPrint.
+"""The server under test: our own daemon, or the OctoPrint that NOZZLED_CONFORMANCE_URL and _KEY name.
 
 That one needs a virtual printer (VIRTUAL), a key of an admin, and files that nobody minds losing.
 """

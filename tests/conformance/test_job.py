@@ -1,4 +1,4 @@
-"""POST /api/job: what each command is answered in each state, and what becomes of it. GET: every key, always."""
+"""POST /api/job: the answer to each command in each state, and its effect. GET: all keys, always."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Access without HTTP: limits on guessing, sessions, apps that ask, what may be believed of an origin."""
+"""Access without HTTP: limits on guessing, sessions, apps that ask for access, trusted origins."""
 
 import pytest
 from hypothesis import given

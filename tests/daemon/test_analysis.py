@@ -1,4 +1,4 @@
-"""The API with analyses, made at once instead of by a process."""
+"""The API with analyses, which run in the test instead of in a process."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Which limits of motion count, and the small files that real slicers and printers gave: each understood."""
+"""The limits of motion that apply, and small files of real slicers and printers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The plan of a job, beside hosts that die; with the whole service it is in test_analysis."""
+"""The plan of a job, with hosts that are killed; test_analysis has it with the whole service."""
 
 import asyncio
 import json

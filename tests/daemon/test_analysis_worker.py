@@ -1,4 +1,4 @@
-"""The process that analyses: a real one."""
+"""The real worker process of analyses."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What crosses the bridge: frames and messages, also those of a neighbour of another version."""
+"""Frames and messages of the bridge, those of other versions included."""
 
 import math
 

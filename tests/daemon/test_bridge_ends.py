@@ -1,4 +1,4 @@
-"""Both ends of the bridge: what is told and when, and what becomes of an end that hangs, floods or says garbage."""
+"""Both ends of the bridge: the messages and their times, and ends that hang, flood or send garbage."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A front that asks as fast as a process can: what that costs the core, by the processor's clock."""
+"""The CPU time that a front costs the core when it asks as fast as it can."""
 
 import asyncio
 import random

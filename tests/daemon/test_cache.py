@@ -1,4 +1,4 @@
-"""The front's database: what it keeps, what it takes over from an older version, and what it may lose."""
+"""The front's database: its content, migration from older versions, and losses it survives."""
 
 import asyncio
 import errno

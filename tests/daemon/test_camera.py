@@ -1,4 +1,4 @@
-"""Pictures of cameras: what is taken for one, what is cut off, and which addresses follow from which."""
+"""Pictures of cameras: which answers count as one, size limits, and the addresses derived from others."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses, and with which exit code."""
+"""The command line: output, refusals and exit codes."""
 
 import argparse
 import importlib

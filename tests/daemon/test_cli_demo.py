@@ -1,4 +1,4 @@
-"""The demonstration's verdict: whatever goes wrong on the way to the firmware is found."""
+"""The demonstration's verdict finds every kind of damage on the way to the firmware."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`nozzled farm submit | status | …` on the farm's real API and a socket: what is printed, exit codes, keys."""
+"""`nozzled farm submit`, `status` and others on the farm's real API and a socket: output, exit codes, keys."""
 
 import json
 

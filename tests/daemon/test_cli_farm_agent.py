@@ -1,4 +1,4 @@
-"""`nozzled farm join` and `agent`: what an enrolment becomes, and what says why it cannot."""
+"""`nozzled farm join` and `agent`: the configuration from an enrolment, and why one is refused."""
 
 import json
 import tomllib

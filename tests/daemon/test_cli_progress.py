@@ -1,4 +1,4 @@
-"""How far a print is, as a terminal shows it; and the names that people have for heaters."""
+"""The progress of a print in a terminal, and the names of heaters that users may type."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""`nozzled job | files | printer` against a daemon on a socket: what is printed, exit codes, which daemon and key."""
+"""`nozzled job`, `files` and `printer` on a daemon at a socket: output, exit codes, choice of daemon and key."""
 
 import argparse
 import asyncio

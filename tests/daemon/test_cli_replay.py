@@ -1,4 +1,4 @@
-"""`nozzled replay`: exit code and what a person reads."""
+"""`nozzled replay`: exit code and output."""
 
 import asyncio
 import re

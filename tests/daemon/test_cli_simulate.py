@@ -1,4 +1,4 @@
-"""`nozzled simulate`, as somebody types it."""
+"""`nozzled simulate`, from the command line."""
 
 import json
 import re

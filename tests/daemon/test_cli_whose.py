@@ -1,4 +1,4 @@
-"""Whose state and key a command means, where the service is installed and where it is not."""
+"""The state folder and key that a command uses, with and without an installed service."""
 
 import argparse
 import fcntl

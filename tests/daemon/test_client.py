@@ -1,4 +1,4 @@
-"""OctoPrintClient against the service in memory: what it sends, what it returns, what it raises, what it repeats."""
+"""OctoPrintClient against the service in memory: requests, results, errors and retries."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Requests and uploads over a real socket: what is lost, refused early, moved, or cut."""
+"""Requests and uploads over a real socket: lost, refused early, redirected, or cut off."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""octoprint.mjs in Node and in a browser, against the service on a socket; it is the server's own copy that runs."""
+"""octoprint.mjs in Node and in a browser, against the service on a socket, which serves it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Push as an iterator, against a server made after OctoPrint's contract: greeting, loss, log-in, nonsense."""
+"""Push as an iterator, against a server made after OctoPrint's contract: greeting, loss, login, nonsense."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Processes beside core and front: what they say, what they are asked, and that nobody waits for one that is away."""
+"""Companions beside core and front: their state, requests to them, and time limits for one that does not answer."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The configuration file: what is taken, what is refused in which words, and the way back to a file."""
+"""The configuration file: accepted values, the messages of refusals, and writing it."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path

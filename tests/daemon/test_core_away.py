@@ -1,4 +1,4 @@
-"""HTTP in front of a core that is not there, or does not answer."""
+"""HTTP while the core is missing or does not answer."""
 
 import pytest
 

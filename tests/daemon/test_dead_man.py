@@ -1,4 +1,4 @@
-"""The firmware turns everything off when its host is dead, and at no other time."""
+"""The firmware turns the heaters off when its host is dead, and only then."""
 
 import asyncio
 from dataclasses import replace

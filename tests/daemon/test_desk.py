@@ -1,4 +1,4 @@
-"""What the core does for its front, over both forms of the bridge; and what it does not do for one that is not ours."""
+"""What the core does for its front, over both forms of the bridge, and what it refuses to a hostile one."""
 
 import asyncio
 import errno

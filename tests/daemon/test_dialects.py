@@ -1,4 +1,4 @@
-"""A whole print on each firmware that can be simulated: whatever its dialect, the file arrives once and ends well."""
+"""A whole print on each simulated firmware: every line arrives once, and the print completes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The doctor's checks, each in both outcomes, on machines that are made up; and that none of them opens a port."""
+"""The doctor's checks, each with both outcomes, on made-up machines; none of them opens a port."""
 
 import gzip
 import json

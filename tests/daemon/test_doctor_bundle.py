@@ -1,4 +1,4 @@
-"""The bundle for a bug report: whatever is private, wherever it stands and however it is written, is not in it."""
+"""The bundle for a bug report contains nothing private, wherever and however it is written."""
 
 import gzip
 import io

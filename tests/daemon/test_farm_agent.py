@@ -1,4 +1,4 @@
-"""The agent beside a printer: a copy begins once at most, whoever dies at whatever moment, and its end has a name."""
+"""The agent beside a printer: a copy begins once at most, whatever process dies, and its end has a reason."""
 
 import asyncio
 import os

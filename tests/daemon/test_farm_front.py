@@ -1,4 +1,4 @@
-"""The agent beside the whole service, in memory: what it asks of the front, and what the front tells of its print."""
+"""The agent beside the whole service in memory: its questions to the front, and the front's answers."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The filament that a print has used by each place of its file, against E added up by hand."""
+"""The filament used at each place of a file, against E added up by hand."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The folder of uploads, on a real disk: what comes in whole, what is refused, and what is left behind."""
+"""The folder of uploads, on a real disk: complete uploads, refusals, and leftovers."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The history: all prints with what was used, filtered, summed up and exported; kept whatever becomes of the files."""
+"""The history of prints with what they used: filtered, summed up, exported; kept when files are gone."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""What people set over the API: settings, presets of temperatures, the printer's profile."""
+"""Choices of users over the API: settings, temperature presets, the printer's profile."""
 
 import json
 

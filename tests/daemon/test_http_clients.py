@@ -1,4 +1,4 @@
-"""What well-known clients ask first, as their sources send it, and that they can go on with the answers."""
+"""The first requests of well-known clients, by their sources, and answers that they can use."""
 
 import json
 import os

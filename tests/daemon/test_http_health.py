@@ -1,4 +1,4 @@
-"""How line, service and machine do, and the recordings of what was said."""
+"""The health of line, service and machine, and the recordings."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""The idempotency key over HTTP: begin once, answer the same, tell which job it is."""
+"""The idempotency key over HTTP: a print begins once, answers are the same, and the job is named."""
 
 import asyncio
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""Limits that only real connections meet: how many there may be, how large their headers, how slow their ends."""
+"""Limits for real connections: their number, the size of headers, and slow ends."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""Buttons that send commands: what the configuration may say, and when they may be pressed."""
+"""Buttons that send commands: their configuration, and when they may be pressed."""
 
 import pytest
 

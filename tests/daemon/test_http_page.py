@@ -1,4 +1,4 @@
-"""The page's files: who gets them, how long they are kept, and what they may do in a browser."""
+"""The page's files: access, caching, and their rights in a browser."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""A browser gets a key of its own for a code; people see their keys and take them away; and the prints of the past."""
+"""A browser gets a key for a code; users list and revoke their keys; past prints."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The ways to the push messages, over real sockets: raw, SockJS's frames, SockJS over streamed HTTP."""
+"""The transports of push messages, over real sockets: raw, SockJS's frames, SockJS over streamed HTTP."""
 
 import asyncio
 import json

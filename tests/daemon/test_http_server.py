@@ -1,4 +1,4 @@
-"""What only a real socket shows: keep-alive, slow and vanishing clients, a port that is taken, memory."""
+"""HTTP on a real socket: keep-alive, slow and vanishing clients, a port in use, memory."""
 
 import asyncio
 import http.client

@@ -1,4 +1,4 @@
-"""What has gone wrong in hosts like this one: a test for each class of hole, named after where it was found.
+"""Classes of security holes found in print hosts: a test for each, named after where it was found.
 
 CVE numbers without another name are OctoPrint's.
 """

@@ -1,4 +1,4 @@
-"""/webcam/: pictures for who may look, one connection to the camera for all of them, and what is told of cameras."""
+"""/webcam/: pictures for clients with access, one connection to the camera for all, and the list of cameras."""
 
 import asyncio
 import re

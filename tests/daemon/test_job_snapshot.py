@@ -1,4 +1,4 @@
-"""The snapshot of a job: what is written is read again, also what an earlier or a later version has written."""
+"""The snapshot of a job is read as written, by earlier and later versions as well."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A firmware's own timer, which loses the place, does not end a print that waits; a dead host lets it."""
+"""The firmware's own idle timer does not end a waiting print, unless the host is dead."""
 
 import asyncio
 from dataclasses import replace

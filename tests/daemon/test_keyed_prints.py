@@ -1,4 +1,4 @@
-"""A print that is asked for with a key begins once at most: whoever asks again, whoever dies in between, anywhere."""
+"""A print with a key begins once at most, however often it is requested and whatever process dies."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""/metrics: what Prometheus reads, who may read it, and what it costs."""
+"""/metrics: its content for Prometheus, access to it, and its cost."""
 
 import asyncio
 import sys

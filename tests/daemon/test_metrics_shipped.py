@@ -1,4 +1,4 @@
-"""The dashboard and the alerts that are shipped: they ask for what there is, and Prometheus understands them."""
+"""The shipped dashboard and alerts use existing metrics, and Prometheus understands them."""
 
 import asyncio
 import json

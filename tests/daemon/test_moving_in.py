@@ -1,4 +1,4 @@
-"""Moving in from OctoPrint: its base directory as 1.11 has written it, into a daemon in memory."""
+"""Moving in from OctoPrint: a base directory of 1.11, into a daemon in memory."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""The companion `mqtt` beside the whole service, on the virtual clock: what a broker is told and may ask for."""
+"""The companion `mqtt` beside the whole service, on the virtual clock: what it publishes, and commands to it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The companion `mqtt` and a real mosquitto: killed, stopped, begun anew, slow; and the companion killed itself."""
+"""The companion `mqtt` and a real mosquitto: killed, stopped, restarted, slow; and the companion killed."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""What Home Assistant is told: the form that it takes (2026.2), and the traps that others have fallen into."""
+"""Discovery messages for Home Assistant: their form (2026.2), and traps that others have fallen into."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A print that makes no progress is told, and one that has a reason to wait is not."""
+"""A print without progress is reported, one with a reason to wait is not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The companion `notify` beside the whole service: what a print on the simulated printer tells people, and Spoolman."""
+"""The companion `notify` beside the whole service: notifications of a print, and reports to Spoolman."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What is worth telling people, of what the front says; and how it is said."""
+"""The events that users are notified of, and the texts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Told once, one of a class a minute, three tries, bounded, over restarts."""
+"""The outbox: each notification once, one of a class a minute, three tries, bounded, over restarts."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Getting a message away: apprise in a process of its own, targets and their secrets, pictures."""
+"""Delivery of notifications: apprise in a process of its own, targets and their secrets, pictures."""
 
 import asyncio
 import json

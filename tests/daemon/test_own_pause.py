@@ -1,4 +1,4 @@
-"""Pauses that the printer makes by itself: Prusa's M601 and M602, on the simulated one, which answers as recorded."""
+"""Pauses by the printer itself: Prusa's M601 and M602, on the simulated one, which answers as recorded."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The modules of the page in one file: what each form of import and export becomes."""
+"""The modules of the page joined into one file: each form of import and export."""
 
 import pytest
 

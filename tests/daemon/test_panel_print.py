@@ -1,4 +1,4 @@
-"""A print that somebody started at the printer's panel: shown, and nothing of ours begins beside it."""
+"""A print started at the printer's panel is shown, and blocks prints by the host."""
 
 import asyncio
 

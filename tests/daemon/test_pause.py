@@ -1,4 +1,4 @@
-"""Pause, resume and the host's own waits: the head comes back to the very place, and the heat with it."""
+"""Pause, resume and the host's own waits: the head and the heaters return to where they were."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Why a printer has paused by itself is what it said of its own accord, not what it was asked for."""
+"""The reason of a pause by the printer is taken from its notifications, not from answers."""
 
 import asyncio
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What is put into the file of the place is there after a power cut, whole or not at all."""
+"""The content of the file of the place survives a power cut, whole or not at all."""
 
 import asyncio
 import os

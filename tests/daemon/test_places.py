@@ -1,4 +1,4 @@
-"""What the disk knows of a print: a number's place in the file, and where the head has to be there."""
+"""The note of a print's place on the disk: place in the file for a line number, and the position there."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A board is found again by what is stable of it, and no other one is taken for it."""
+"""A board is recognised by its stable properties, and no other one is taken for it."""
 
 from dataclasses import replace
 

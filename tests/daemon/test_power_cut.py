@@ -1,4 +1,4 @@
-"""The power of the host fails: what was not synced is lost, and a print is never gone on with at a wrong place."""
+"""The power of the host fails: unsynced data is lost, and no print is resumed at a wrong place."""
 
 import asyncio
 from dataclasses import replace

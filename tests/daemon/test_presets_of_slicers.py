@@ -1,4 +1,4 @@
-"""A file that is sliced for a printer's own preset is never refused on it: by PrusaSlicer, as Debian has it."""
+"""Files sliced for a printer's own preset are never refused on it: by PrusaSlicer, as in Debian."""
 
 import shutil
 import subprocess

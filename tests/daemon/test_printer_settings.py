@@ -1,4 +1,4 @@
-"""How far the printer says that it goes, in the words of several firmwares."""
+"""The printer's own travel limits, as several firmwares report them."""
 
 from types import SimpleNamespace
 

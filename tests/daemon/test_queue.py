@@ -1,4 +1,4 @@
-"""The queue: in order, one after the other, each onto a bed that was seen to be clear; nothing printed twice."""
+"""The queue: in order, one print after the other, each on a bed known to be clear; nothing printed twice."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""The daemon's recordings: whole conversations where it is configured, the last lines of each that failed."""
+"""The daemon's recordings: whole conversations if configured, and the last lines of failed ones."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A file that goes on in the middle of another: the printer lays the same material at the same places."""
+"""A file that resumes another in the middle: the printer lays the same material at the same places."""
 
 import asyncio
 import io

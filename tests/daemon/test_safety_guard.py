@@ -1,4 +1,4 @@
-"""What becomes of a broken rule: the job fails, heaters off, the user is told. And of nothing else."""
+"""A broken safety rule: the job fails, the heaters go off, the user is told; nothing else has an effect."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The rules for heaters, on heaters that work and on heaters that do not."""
+"""The rules for heaters, on working and failing heaters."""
 
 import math
 from dataclasses import replace

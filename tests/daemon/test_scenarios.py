@@ -1,4 +1,4 @@
-"""Each fault of a scenario, through the whole stack: what the user sees, and what becomes of the print."""
+"""Each fault of a scenario, through the whole stack: what the user sees, and how the print ends."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whatever stands in the place of a file of the service's own: it starts, and begins that file anew."""
+"""The service starts with any damaged file of its own: the file is set aside and replaced."""
 
 import asyncio
 import fcntl

@@ -1,4 +1,4 @@
-"""Whole prints on the virtual clock: what is told of them."""
+"""Whole prints on the virtual clock, and their reports."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What slicers ask and send, in the order and form in which they do: PrusaSlicer, OrcaSlicer, and Cura's plugin."""
+"""Requests of slicers, in order and form: PrusaSlicer, OrcaSlicer, and Cura's plugin."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A daemon that dies slowly, again and again, meets a brake of its own."""
+"""A daemon that dies slowly and repeatedly is slowed down by a limit of its own."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What prints use is told to Spoolman: each metre once, whatever is lost on the way, and no print notices."""
+"""Reports of used filament to Spoolman: each metre once, whatever is lost, and without effect on prints."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The record of jobs: what is kept over a re-open, who may open it, and what happens when the disk does not play along.
+"""The database of jobs: what is kept when reopened, access to it, and failures of the disk.
 
 Real SQLite on a real disk and in real time, as its thread is half of the matter.
 """

@@ -1,4 +1,4 @@
-"""A print goes on when its host is killed, each line exactly once; or it ends, and nothing is repeated."""
+"""A print continues when its host is killed, with each line exactly once; or it ends, and nothing is repeated."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""What the core counts for those who keep a record of it."""
+"""The core's counters for companions that keep records."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The companion `timelapse` beside the whole service: a picture each layer, films only while nothing is printed."""
+"""The companion `timelapse` beside the whole service: a picture each layer; films are made between prints."""
 
 import argparse
 import asyncio

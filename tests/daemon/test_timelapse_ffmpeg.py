@@ -1,4 +1,4 @@
-"""Films by the real ffmpeg, and the companion as a process of its own beside the daemon, with a camera on a socket."""
+"""Films by the real ffmpeg, and the companion as a process beside the daemon, with a camera on a socket."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Toolpaths over the API, and how long they are kept."""
+"""Toolpaths over the API, and their caching."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Packed files, and what they hold; then the same over the API, where a process of its own unpacks them."""
+"""Compressed files and their content; and over the API, where a separate process decompresses them."""
 
 import asyncio
 import contextlib

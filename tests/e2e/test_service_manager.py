@@ -1,4 +1,4 @@
-"""The daemon below a service manager that is the test itself: what it says, and what it is handed."""
+"""The daemon below a service manager, which is the test: notifications, and descriptors handed in."""
 
 import http.client
 import json

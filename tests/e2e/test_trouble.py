@@ -1,4 +1,4 @@
-"""What is taken, missing, full or too large: the service says so, and a print goes on."""
+"""Ports in use, missing devices, full disks, large files: the service reports them, and a print continues."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""`nozzled serve` as two real processes: whatever becomes of one of them, the other does what it should."""
+"""`nozzled serve` as two real processes: each behaves well whatever happens to the other."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Binary G-code; the files are of our own making, by the specification."""
+"""Binary G-code, in files written by the specification."""
 
 import contextlib
 import struct

@@ -1,4 +1,4 @@
-"""`@frozen` beside the dataclass that it stands for."""
+"""`@frozen` behaves as the dataclass that it replaces."""
 
 import copy
 import pickle

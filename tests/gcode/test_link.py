@@ -1,4 +1,4 @@
-"""The link rule by rule, with literal bytes. `test_link_faults.py` has the whole of it on a bad line."""
+"""The link rule by rule, with literal bytes; `test_link_faults.py` has it on a bad line."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A command that gets an ok more where another line waits behind it (Prusa's M105)."""
+"""A command that gets an extra ok if another line waits behind it (Prusa's M105)."""
 
 from gcode.dialect import PRUSA
 from gcode.link import HostLink

@@ -1,4 +1,4 @@
-"""Damage over several bytes: what a checksum of one byte lets pass, counted. The figures stand in `docs/link.md`."""
+"""Damage over several bytes: how often a checksum of one byte lets it pass. `docs/link.md` has the figures."""
 
 import random
 from collections.abc import Callable

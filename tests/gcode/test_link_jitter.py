@@ -1,4 +1,4 @@
-"""A line that is late now and then, as over Wi-Fi: requests cross with lines that are sent again."""
+"""A line with occasional delays, as over Wi-Fi: resend requests cross with lines sent again."""
 
 import pytest
 

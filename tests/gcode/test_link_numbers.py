@@ -1,4 +1,4 @@
-"""Line numbers start over before a firmware cannot count them any more, and no line is lost or repeated by it."""
+"""Line numbers restart before a firmware overflows, and no line is lost or repeated."""
 
 import random
 from functools import partial

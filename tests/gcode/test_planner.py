@@ -1,4 +1,4 @@
-"""The planner against closed forms: what a move, a corner, a zig-zag and a circle take."""
+"""The planner against closed forms: the time of a move, a corner, a zig-zag and a circle."""
 
 import itertools
 import math

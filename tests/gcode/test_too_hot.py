@@ -1,4 +1,4 @@
-"""What asks for too much heat, in the words of every firmware: the table, and what a file with such a line is."""
+"""Commands for too much heat, in the words of every firmware, and files with them."""
 
 import pytest
 from hypothesis import given

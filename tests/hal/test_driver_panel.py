@@ -1,4 +1,4 @@
-"""What the printer does by itself, as the driver sees it: prints from its own SD card, prompts, its name, targets."""
+"""The printer's own doings at the driver: prints from its SD card, prompts, its name, targets."""
 
 import asyncio
 from itertools import pairwise

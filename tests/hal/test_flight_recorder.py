@@ -1,4 +1,4 @@
-"""The last pieces on the line, as a person reads them."""
+"""The last lines on the wire, as readable text."""
 
 from collections import deque
 from itertools import pairwise

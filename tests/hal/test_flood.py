@@ -1,4 +1,4 @@
-"""A printer that never stops talking costs a bounded share of the processor and of the memory, and is still heard."""
+"""A printer that never stops sending costs a bounded share of CPU and memory, and is still understood."""
 
 import asyncio
 import os

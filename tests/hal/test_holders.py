@@ -1,4 +1,4 @@
-"""Who holds a file or a TCP port, shown on real processes."""
+"""The processes that hold a file or a TCP port, found on real processes."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Packed lines from the driver to the simulated firmwares: agreed upon, kept, stopped, and never where nobody asked."""
+"""Packed lines from the driver to the simulated firmwares: negotiated, used, ended, and never without consent."""
 
 import asyncio
 import re

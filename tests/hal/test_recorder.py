@@ -1,4 +1,4 @@
-"""The recorder: it hears everything, keeps it in files, and never gets in the way."""
+"""The recorder writes all traffic to files, and never gets in the way."""
 
 import asyncio
 import errno

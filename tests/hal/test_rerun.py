@@ -1,4 +1,4 @@
-"""Today's driver on recorded sessions: no difference to itself, and every other one is found."""
+"""Today's driver on recorded sessions: it does not differ from itself, and every difference is found."""
 
 import asyncio
 from dataclasses import replace

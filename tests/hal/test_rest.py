@@ -1,4 +1,4 @@
-"""`finished`: every move sent has been made, as each kind of firmware tells it."""
+"""`finished`: the end of every move sent, as each kind of firmware reports it."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Session files: what was written is read back, and of a cut file all that is there."""
+"""Session files: read back as written; of a truncated file, all that is there."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Faults at the firmware itself; what a host and its user see of each is in tests/daemon/test_scenarios.py."""
+"""Faults of the firmware itself; tests/daemon/test_scenarios.py has what host and user see of each."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What the simulated firmwares do that no recording of single lines shows; facts by their sources."""
+"""Behaviour of the simulated firmwares beyond recordings of single lines, by their sources."""
 
 import pytest
 

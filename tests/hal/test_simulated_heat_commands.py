@@ -1,4 +1,4 @@
-"""Commands that heat: the recorded dialogue of a real Marlin, and Marlin's rules where no recording is."""
+"""Commands that heat: recorded dialogues of a real Marlin, and Marlin's source otherwise."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Each protection trips with Marlin's text, at the time that its rule says, while nobody asks for temperatures."""
+"""Each protection trips with Marlin's text and at the time of its rule, without any host."""
 
 import math
 from dataclasses import replace

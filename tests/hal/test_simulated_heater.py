@@ -1,4 +1,4 @@
-"""A heater as a function of the clock: control, noise, loads, and that nobody's asking changes it."""
+"""A heater as a function of the clock: control, noise, loads; reading it does not change it."""
 
 import math
 from dataclasses import replace

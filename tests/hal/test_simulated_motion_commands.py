@@ -1,4 +1,4 @@
-"""What commands make the machine do, and what it says to them."""
+"""The effects of motion commands on the machine, and the replies."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What an address chooses about the simulated printer."""
+"""Options of the simulated printer's address."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The witness: layers, filament, underruns, and whether what came is the file."""
+"""The oracle: layers, filament, underruns, and whether the commands are those of the file."""
 
 import pytest
 from hypothesis import given

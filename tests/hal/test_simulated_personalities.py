@@ -1,4 +1,4 @@
-"""Every firmware that was recorded answers a host's lines as it did then, up to numbers.
+"""Every recorded firmware is simulated with the same answers to a host's lines, up to numbers.
 
 A line is sent when as many commands have been answered as when it was sent in the recording. Of what repeats while a
 command takes time (busy, temperatures) the first counts: how often it comes depends on how fast the machine is.

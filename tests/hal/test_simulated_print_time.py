@@ -1,4 +1,4 @@
-"""Whole files against the slicer's own estimate, with the limits that it assumed.
+"""Whole files against the slicer's own estimate, with the slicer's limits.
 
 The slicer counts moves only: heating is left out here too, and homing (it takes the first G28 for nothing, the last
 one for a move to 0). The link has no limit. The slicer's jerk is the classic one.

@@ -1,4 +1,4 @@
-"""The receiver's short cut for plain lines gives what the long way gives."""
+"""The receiver's fast path for plain lines gives the same as the slow one."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Scenario files: what is taken, and what is said of what is not."""
+"""Scenario files: accepted values, and the messages of refusals."""
 
 import pytest
 

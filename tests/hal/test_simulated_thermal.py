@@ -1,4 +1,4 @@
-"""The physics of a heater, against closed forms and an integration that shares nothing with it."""
+"""The physics of a heater, against closed forms and an independent integration."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What the suite runs on: a simulated printer in memory, one behind a pty, or with `--printer` a real one."""
+"""The printer under test: a simulated one in memory or behind a pty, or with `--printer` a real one."""
 
 import json
 import subprocess

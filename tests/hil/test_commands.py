@@ -1,4 +1,4 @@
-"""Single commands: answers, refusals, and what the printer says by itself."""
+"""Single commands: answers, refusals, and automatic messages."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Opening, closing, and who is there."""
+"""Opening, closing, and the printer's identity."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Heating to 40 °C, which burns nobody, and off again."""
+"""Heating to 40 °C, which is harmless to touch, and off again."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Oks that are glued, doubled, early or missing, echoes of what is unknown: each line is made once, without delay."""
+"""Oks that are glued, doubled, early or missing, and unknown commands: each line is executed once, without delay."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is told of a printer on which something is wrong, and what is not."""
+"""Warnings about a printer with a fault, and none about one without."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A cancel makes the printer cold at once, waits for what it has taken in, and keeps M112 for one that is deaf."""
+"""A cancel turns the heaters off at once, waits for accepted moves, and uses M112 only for a deaf printer."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Commands that end a wait never wait themselves: not behind a full window, not behind a queue."""
+"""Commands that end a wait are sent at once, past a full window and a queue."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Success and failure are states, not words: what ends a print, what does not, and what comes back afterwards."""
+"""What ends a print, what does not, and how a printer becomes ready afterwards."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Heat is waited for as the firmware has it: what it says it aims at is the aim, and no wait goes on for ever."""
+"""A wait for heat uses the target that the firmware reports, and always ends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Lines that are slow, damaged, cut or gone; printers that are silent, and those that never stop talking."""
+"""Lines that are slow, damaged, cut or gone; printers that are silent, or never stop sending."""
 
 import pytest
 

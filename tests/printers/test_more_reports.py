@@ -1,4 +1,4 @@
-"""Further printers as people have reported them: shutdowns at the start, waits for a knob, panels, two hotends."""
+"""More printers from users' reports: shutdowns at the start, waits for a knob, panels, two hotends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the printer does by itself: pauses, changes of filament, prints of others, questions at its panel."""
+"""The printer's own doings: pauses, filament changes, prints by others, questions at its panel."""
 
 import pytest
 

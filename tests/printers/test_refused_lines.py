@@ -1,4 +1,4 @@
-"""A line that can never be acknowledged does not end the print: it is cleaned, cut, or given up."""
+"""A line that can never be acknowledged does not end the print: it is cleaned, cut, or left out."""
 
 import pytest
 

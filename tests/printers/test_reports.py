@@ -1,4 +1,4 @@
-"""What people have reported of their printers and hosts: each line is made once, in order, and the print ends well."""
+"""Printers and hosts from users' reports: each line is executed once, in order, and the print completes."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A line over a network stalls, or drops, for some time; the print goes on behind it, every line once."""
+"""A network line stalls or loses data for some time; the print continues, with every line once."""
 
 import asyncio
 

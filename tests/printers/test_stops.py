@@ -1,4 +1,4 @@
-"""An emergency stop reaches the printer from wherever its connection is, and a halt is over when the board is back."""
+"""An emergency stop is sent in any state of the connection, and a halt ends when the board is back."""
 
 import pytest
 

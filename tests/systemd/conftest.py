@@ -1,4 +1,4 @@
-"""A box with a real systemd for whoever asks for one, and wheels to install nozzled from."""
+"""A box with a real systemd, and wheels to install nozzled from."""
 
 import fcntl
 import os

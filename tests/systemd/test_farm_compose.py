@@ -1,4 +1,4 @@
-"""The engines in containers, as the example has them: what they read is there, and where init puts it."""
+"""The example's containers of the engines: the files they read exist, where init puts them."""
 
 from pathlib import Path
 

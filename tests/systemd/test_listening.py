@@ -1,4 +1,4 @@
-"""Where HTTP listens, as the configuration has it (a generator of systemd), and what an installer can reach."""
+"""The addresses of HTTP, from the configuration by a systemd generator, and who can reach the installer's."""
 
 import socket
 from contextlib import closing

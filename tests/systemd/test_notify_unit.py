@@ -1,4 +1,4 @@
-"""The unit of `nozzled notify` on a real systemd: it has what it needs, and sees nothing of the others."""
+"""The unit of `nozzled notify` on a real systemd: it has what it needs, and no access to other units' files."""
 
 import pytest
 

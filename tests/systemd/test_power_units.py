@@ -1,4 +1,4 @@
-"""The units of `nozzled power` and of a relay's holder on a real systemd, with all that they may not."""
+"""The units of `nozzled power` and of a relay's holder on a real systemd, with their restrictions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The holder of a relay's line, on a kernel that the test plays; its structures are those of linux/gpio.h."""
+"""The holder of a relay's line, on a fake kernel with the structures of linux/gpio.h."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""The helper that systemd starts when the daemon does not come back: it makes the printer cold, by itself."""
+"""The helper that systemd starts for a daemon that stays dead: it turns the heaters off."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""A print on a real systemd goes on whatever becomes of its daemon: every line once, and the line is never hung up."""
+"""A print on a real systemd survives its daemon: every line once, and the line stays open."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The units as systemd reads them: no warning, little exposure, and a command line that the program has."""
+"""The units by systemd's own checks: no warnings, little exposure, and a valid command line."""
 
 import argparse
 import os

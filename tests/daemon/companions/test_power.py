@@ -1,4 +1,4 @@
-"""`nozzled power` beside the real service: what is asked for, what goes off by itself, and what clients see."""
+"""`nozzled power` beside the real service: commands, automatic power-off, and what clients see."""
 
 import asyncio
 from contextlib import asynccontextmanager

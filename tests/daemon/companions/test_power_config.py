@@ -1,4 +1,4 @@
-"""What [power] and [sensors] take, and what is refused before anything is switched."""
+"""Accepted and refused values of [power] and [sensors]."""
 
 import pytest
 

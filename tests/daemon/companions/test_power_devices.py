@@ -1,4 +1,4 @@
-"""Plugs: what is asked of them, and what comes of answers that are none."""
+"""Plugs: the requests to them, and the consequences of bad answers."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A switch behind an MQTT broker, which is a real one; the plug speaks as Tasmota's documentation says."""
+"""A switch behind a real MQTT broker; the plug speaks as Tasmota's documentation says."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""When the printer goes off by itself, and when nobody may switch it off."""
+"""When the printer is switched off automatically, and when switching it off is refused."""
 
 import math
 

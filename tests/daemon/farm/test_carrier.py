@@ -1,4 +1,4 @@
-"""What the way between server and agents promises, in memory and over a real NATS: one suite for both."""
+"""The carrier between server and agents: one suite for the one in memory and the one over a real NATS."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What the carrier in memory does to messages, and what no end may take from whoever it speaks with."""
+"""The faults of the carrier in memory, and the messages that each end must refuse."""
 
 import asyncio
 

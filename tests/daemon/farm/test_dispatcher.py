@@ -1,4 +1,4 @@
-"""The dispatcher on virtual time: offers, claims, leases, cancels, and what is lost on the way."""
+"""The dispatcher on virtual time: offers, claims, leases, cancels, and lost messages."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""`nozzled farm init`, `enrol`, `revoke`: what they write and refuse; test_farm_security has a real NATS read it."""
+"""`nozzled farm init`, `enrol` and `revoke`: the files they write, and refusals (NATS reads them in test_farm_security)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The farm's list: who prints what is decided once, and nothing vanishes."""
+"""The farm's list: each copy is given to one printer, and none is lost."""
 
 import os
 import sqlite3

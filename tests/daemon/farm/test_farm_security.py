@@ -1,4 +1,4 @@
-"""Who may do what, at a real NATS with the configuration that `nozzled farm init` writes; its connections are TLS."""
+"""The rights of printers and server on a real NATS with TLS and the configuration of `nozzled farm init`."""
 
 import asyncio
 import os

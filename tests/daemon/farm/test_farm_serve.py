@@ -1,4 +1,4 @@
-"""`nozzled farm serve` as a process, with a real NATS: a job is submitted and printed, whatever ends meanwhile."""
+"""`nozzled farm serve` as a process, with a real NATS: a job is printed, whatever process ends meanwhile."""
 
 import asyncio
 import signal

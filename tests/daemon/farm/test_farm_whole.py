@@ -1,4 +1,4 @@
-"""The API over the real list's thread and dispatcher: NATS alone is in memory."""
+"""The API over the real list's thread and the real dispatcher; only NATS is in memory."""
 
 import asyncio
 import json

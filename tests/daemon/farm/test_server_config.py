@@ -1,4 +1,4 @@
-"""/etc/nozzled-farm.toml: what it says, and what is refused."""
+"""/etc/nozzled-farm.toml: accepted and refused values."""
 
 import os
 

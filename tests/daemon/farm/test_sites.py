@@ -1,4 +1,4 @@
-"""A hub and a site: whole jobs go over once, states come back, and a site that is cut off prints on."""
+"""A hub and a site: whole jobs go over once, states come back, and a disconnected site continues printing."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The time of each layer beside the clock of the simulated printer that prints it.
+"""The time of each layer, against the clock of the simulated printer.
 
 The sliced files tell a total and no time of a layer, so the printer is the reference: a layer lasts from its first
 move to the first of the next one. Both get the same limits; heating and homing are left out of both.

@@ -1,4 +1,4 @@
-"""Toolpaths: what is read of them again is where the nozzle goes."""
+"""Toolpaths, read back, are the way of the nozzle."""
 
 import math
 

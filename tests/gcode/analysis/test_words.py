@@ -1,4 +1,4 @@
-"""The analysis reads a block by arithmetic, a print reads it line by line: they agree on every command."""
+"""The analysis reads a block by arithmetic, a print line by line: they agree on every command."""
 
 import math
 
