@@ -1,4 +1,4 @@
-"""What strangers and careless clients do to a host while it prints: each runs in threads until it is stopped."""
+"""Attacks and careless clients against a host while it prints: each runs in threads until it is stopped.
 
 import json
 import os

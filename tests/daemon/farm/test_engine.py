@@ -1,4 +1,4 @@
-"""`nozzled farm init`, `enrol` and `revoke`: the files they write, and refusals (NATS reads them in test_farm_security)."""
+"""`nozzled farm init`, `enrol` and `revoke`: files and refusals; a real NATS reads the files in test_farm_security."""
 
 import json
 import os
