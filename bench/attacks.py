@@ -1,4 +1,4 @@
-"""Attacks and careless clients against a host while it prints: each runs in threads until it is stopped.
+"""Attacks and careless clients against a host while it prints: each runs in threads until it is stopped."""
 
 import json
 import os
@@ -144,7 +144,7 @@ class Chunks(Attack):
 
 
 class Pipelines(Attack):
-    """Requests without a key, one behind the other, and nobody waits for the answers."""
+    """Requests without a key, one after the other, without waiting for answers."""
 
     threads = 8
     unit = "batches of requests"

@@ -156,7 +156,7 @@ def measure(agents: int, jobs: int, args: argparse.Namespace) -> FarmRun:
 
 def fill(state: Path, jobs: int) -> None:
     """Put jobs into the list, beside the server that has it in use."""
-    from daemon.farm.list.job_list import JobList  # noqa: PLC0415 - for whoever runs this
+    from daemon.farm.list.job_list import JobList  # noqa: PLC0415 - imported only to run a farm
     from daemon.farm.list.words import JobWish  # noqa: PLC0415 - as above
 
     sha256 = hashlib.sha256(FILE).hexdigest()
@@ -176,7 +176,7 @@ def count(server: Any) -> dict[str, int]:
 
 def done_copies(state: Path) -> set[str]:
     """Return the copies that the list calls done."""
-    import sqlite3  # noqa: PLC0415 - for whoever runs this
+    import sqlite3  # noqa: PLC0415 - imported only to run a farm
 
     with closing(sqlite3.connect(f"file:{state / 'farm.db'}?mode=ro", uri=True)) as db:
         return {row[0] for row in db.execute("SELECT id FROM farm_copies WHERE state = 'done'")}

@@ -23,9 +23,9 @@ from tests.support.farm_printer import FakePrinter, Killed, Life
 
 ASKED = ("file", "renew", "claim", "held", "report")
 DONE = ("has", "put", "objections", "mark", "start", "outcome", "cancel", "remove")
-STEPS = 300  # of an agent's life in which one that is to be killed is
+STEPS = 300  # an agent that is chosen to be killed is killed within these
 AGAIN = 2.0  # s until another one begins
-CLEARED = 0.5  # s from the end of a print until somebody has cleared the bed
+CLEARED = 0.5  # s from the end of a print until the bed is cleared
 STARTING = 0.005  # s between two agents that begin
 
 

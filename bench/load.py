@@ -10,7 +10,7 @@ BLOCK = b"".join(b"G1 X%d.%03d Y%d.5 E%d.%05d\n" % (n % 97, n % 1000, n % 89, n 
 """Moves, so that the analysis of the file behind the upload is a load too; some 120 KiB."""
 
 MEGABYTE = 1_000_000
-PERIOD = 0.5  # s between two questions of a client, where nobody says otherwise
+PERIOD = 0.5  # s between two polls of a client, by default
 PATH = "/api/job"
 
 

@@ -96,6 +96,6 @@ def _renice(value: int) -> None:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Return an environment for a host: no settings of whoever runs the benchmark, cached byte code allowed."""
+    """Return an environment for a host: without the caller's settings, with cached byte code."""
     drop = ("NOZZLED_", "PYTHONDONTWRITEBYTECODE", "PYTHONASYNCIODEBUG")
     return {name: value for name, value in os.environ.items() if not name.startswith(drop)} | extra

@@ -96,11 +96,11 @@ def _longest_silence(oracle: Path, killed: float, size: int) -> float:
                 longest, ended = now - heard, now
             heard, size = now, there
         elif now - heard > HEARD_WITHIN / 2:
-            raise DoesNotGoOn("no line came any more")
+            raise DoesNotGoOn("no more lines came")
         if now - killed > max(3.0, 2 * (ended - killed)) and ended > killed:
             return 1000 * (ended - killed)
         time.sleep(LOOK)
-    raise DoesNotGoOn("no line came any more")
+    raise DoesNotGoOn("no more lines came")
 
 
 def _imports(box: Box) -> float:

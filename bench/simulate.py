@@ -95,7 +95,7 @@ def measure(path: Path, folder: Path) -> Cost:
     peak = 0.0
     with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output, cwd=ROOT) as process:
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            peak = max(peak, peak_memory(process.pid))  # the kernel's own count begins with that of whoever starts it
+            peak = max(peak, peak_memory(process.pid))  # the kernel's own count begins with the parent's
             time.sleep(SAMPLE)
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         used = ended[2]

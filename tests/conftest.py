@@ -38,7 +38,7 @@ ROOM = 4 << 30  # bytes; the suite uses less than a quarter of it
 
 
 def pytest_configure(config):
-    if _takes_the_suite(IN_MEMORY):  # each fsync waits for a real disk, and thousands of stores are made anew
+    if _takes_the_suite(IN_MEMORY):  # each fsync waits for a real disk, and thousands of stores are created
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
         tempfile.tempdir = str(IN_MEMORY)  # hypothesis' examples make folders of their own
     config.addinivalue_line(
@@ -65,7 +65,7 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with what takes longest: `--dist worksteal` gives the tests behind it to whoever has none left."""
+    """Begin with the slowest tests: `--dist worksteal` gives the tests behind them to idle workers."""
     items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
 
 

@@ -35,7 +35,7 @@ LEADS = {
 
 @pytest.mark.parametrize("state", TABLE)
 def test_each_command_in_each_state(server, state):
-    """The commands that lead nowhere go first; before each that leads somewhere the state is entered anew."""
+    """Commands without effect go first; before each of the others the state is entered again."""
     enter = getattr(server, state)
     enter()
     for name in sorted(TABLE[state], key=lambda each: (state, each) in LEADS):

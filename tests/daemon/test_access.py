@@ -79,7 +79,7 @@ def test_sessions_are_bounded_and_ended_by_key_or_one_by_one():
         last = sessions.begin(WHO, 0.0)
     other = sessions.begin(Identity("b", Scope.READ, "b"), 0.0)
     assert not sessions.is_open(first)
-    for _ in range(3 * MAX_SESSIONS):  # whoever logs in often ends sessions of its own alone
+    for _ in range(3 * MAX_SESSIONS):  # frequent logins end only sessions of the same key
         sessions.begin(Identity("c", Scope.READ, "c"), 0.0)
     assert sessions.is_open(last)
     before = sessions.begin(WHO, 0.0)

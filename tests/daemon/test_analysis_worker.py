@@ -42,7 +42,7 @@ def test_the_process_steps_back(urgent, expected):
         "from daemon.front.bounded_process import OOM_SCORE;"
         f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0), OOM_SCORE.read_text())"
     )
-    # as nice as this test is, which may be run by somebody who steps back too
+    # as nice as this test, which may run with a niceness of its own
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     policy, nice = expected.split()
     assert done.stdout.split() == [policy, str(min(19, int(nice) + os.nice(0))), "1000"]

@@ -202,7 +202,7 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
     desk.snapshot_fields["printer"] = PrinterSummary(message="x" * 50_000)
     desk.tell(None)
     with capture_logs() as logs:
-        while not core_line.paused:  # noqa: ASYNC110 - a made-up line tells nobody
+        while not core_line.paused:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.1)
         await asyncio.sleep(STALLED - 0.1)
         assert not front.lost
@@ -644,7 +644,7 @@ async def test_the_front_comes_back_by_itself(desk, tmp_path):
         before = desk.snapshots
         await end.listen(path)
         async with asyncio.timeout(waiting.PATIENCE):
-            while not desk.listeners:  # noqa: ASYNC110 - nobody tells
+            while not desk.listeners:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
             await front.first()
         await front.ask(ask.Start())

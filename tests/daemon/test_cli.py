@@ -18,7 +18,7 @@ from hal.registry import check
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch, tmp_path):
-    """No setting of whoever runs the tests."""
+    """None of the caller's settings."""
     for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "NOZZLED_URL", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -23,7 +23,7 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
     file.write_text(json.dumps(GIVEN))
     assert main(["farm", "join", str(file), "--config", str(config)]) == 0
     shown = capsys.readouterr().out
-    assert "SUAKY" not in shown, "the seed is nobody's to read"
+    assert "SUAKY" not in shown, "the seed is secret"
     assert f"nozzled farm agent --config {config}" in shown
     config.write_text(shown)
     found = read(config, {})

@@ -25,7 +25,7 @@ LONG = b"".join(b"G1 X%d F6000\n" % (n % 2 * 100) for n in range(2000))  # half 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch, tmp_path):
-    """No setting of whoever runs the tests, but the daemon's key."""
+    """None of the caller's settings but the daemon's key."""
     for name in ("NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

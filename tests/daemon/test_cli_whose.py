@@ -17,7 +17,7 @@ SOCKET = "ActiveState=active\nListen=0.0.0.0:8080 (Stream)\n"
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch, tmp_path):
-    """No setting of whoever runs the tests, and nobody who listens."""
+    """None of the caller's settings, and no service that listens."""
     for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

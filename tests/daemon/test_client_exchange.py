@@ -108,7 +108,7 @@ async def test_a_file_that_shrinks_meanwhile_is_not_uploaded(tmp_path, caplog):
         with pytest.raises(FileChanged, match=f"had {len(LARGE)} bytes"):
             await client.files.upload(path, progress=lambda *_: os.truncate(path, 70_000))
         async with asyncio.timeout(PATIENCE):
-            while uploaded(service):  # noqa: ASYNC110 - the disk tells nobody
+            while uploaded(service):  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)
 
 

@@ -59,7 +59,7 @@ class Socket(WebSocketHandler):
     async def _play(self):
         for step in self.server.visits.pop(0):
             if isinstance(step, int):
-                while len(self.heard) < step:  # noqa: ASYNC110 - what comes tells nobody
+                while len(self.heard) < step:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.005)
             elif step is None:
                 self.close()

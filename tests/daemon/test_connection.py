@@ -262,7 +262,7 @@ async def test_a_firmware_that_a_user_has_stopped_is_left_alone(fake_ports):
         link.emergency_stop()
         await asyncio.sleep(600)
         assert link.state is C.FAULT
-        assert fake_ports.asked == ["sim"], "somebody has to look first"
+        assert fake_ports.asked == ["sim"], "a user has to look first"
         link.keep_connected()
         await until(lambda: link.ready)
         fake_ports.transports[-1].unplug()

@@ -259,7 +259,7 @@ async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
         while host.jobs.state is S.STARTING:
             active.append(host.jobs.active)
             await asyncio.sleep(0.0001)
-        assert all(active), "nobody ever sees a printer without a job"
+        assert all(active), "a printer without a job is never shown"
         await host.until(S.COMPLETED)
         await host.settle()
         assert host.file_moves == printed + MOVES

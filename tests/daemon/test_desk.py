@@ -139,7 +139,7 @@ async def test_what_is_seen_is_what_is(tmp_path, form):
         await pair.ask(ask.Select(file=PART))
         await pair.ask(ask.Start())
         jobs = pair.remote.jobs
-        assert jobs.state is JobState.STARTING, "whoever has the answer sees what came of it"
+        assert jobs.state is JobState.STARTING, "the answer comes after its effect is visible"
         assert (jobs.active, jobs.selected, jobs.uses("part.gcode")) == (True, PART, True)
         assert pair.remote.connection.state is ConnectionState.READY
         assert pair.remote.connection.address.startswith("sim?oracle=")

@@ -14,7 +14,7 @@ CLEAN = ()
 DAMAGED = (Fault("flip", probability=0.001), Fault("lose_ok", line=30))
 SEEN = (Fault("resend", probability=0.02), Fault("lose_ok", line=30))
 
-# Firmwares to which lines go without checksums: what is damaged on its way there nobody can see.
+# Firmwares that get lines without checksums: damage on the way to them is not detected.
 BLIND = ("klipper", "teacup")
 
 # Repetier takes a line for good whose damage hides its checksum (docs/link.md); so there it is sent again for nothing.

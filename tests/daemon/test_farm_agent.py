@@ -30,7 +30,7 @@ def wall():
 
 
 class Place:
-    """A printer with its agent, which may be killed and begun anew."""
+    """A printer with its agent, which may be killed and restarted."""
 
     def __init__(self, farm, folder, name="mk3", printer=None):
         self.farm, self.folder, self.name = farm, folder / name, name
@@ -48,7 +48,7 @@ class Place:
         return asyncio.ensure_future(self.agent.run())
 
     async def run(self, steps=None, again=3.0):
-        """Be killed once after so many steps, begin anew, and go on."""
+        """Be killed after some steps, restart, and go on."""
         running = self.begin(steps)
         while True:
             try:
@@ -127,7 +127,7 @@ async def killed_once(folder, step, late):
     places = [Place(farm, folder, f"a{step}"), Place(farm, folder, f"b{step}")]
     server = ListServer(farm)
     for place in places:
-        place.printer.start_by_hand()  # so that the record is not empty: by the first job of all nobody could tell
+        place.printer.start_by_hand()  # so that the record is not empty: the very first job tells nothing
         place.printer.stop_by_hand()
         place.printer.begun.clear()
         place.printer.start_delay = late
@@ -287,7 +287,7 @@ async def test_orders(tmp_path):
 
 
 async def test_an_order_that_came_too_late_is_not_done(tmp_path):
-    """The agent hung meanwhile; somebody was told that it did not answer, and something else was printed."""
+    """The agent hung meanwhile; a user got the error that it did not answer, and something else was printed."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
     async with meanwhile(server.run(), place.run()):
@@ -410,7 +410,7 @@ async def test_material_that_is_not_loaded_is_declined(tmp_path):
     server.submit(material="PLA")
     real = server.heard
     server.heard = lambda name, presence: real(name, msgspec.structs.replace(presence, tools=[Tool("PLA")]))
-    place.printer.tools = (Tool("PETG"),)  # somebody has changed the spool since
+    place.printer.tools = (Tool("PETG"),)  # a user has changed the spool since
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.reports, "a word", 60)
     assert server.reports[0][1].reason == "PLA is not loaded"
@@ -433,7 +433,7 @@ async def test_notes_that_are_lost_are_made_good_by_the_printers_own_word(tmp_pa
 
 
 async def test_a_copy_that_neither_notes_nor_printer_know_is_left_to_people(tmp_path):
-    """Another agent has claimed under the same name: nobody here knows what that one is about to do."""
+    """Another agent has claimed under the same name: its intention is unknown here."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     server.submit()

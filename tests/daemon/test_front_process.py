@@ -45,7 +45,7 @@ async def running(program, busy=False, environ=None):
 
 async def until(condition):
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - processes tell nobody
+        while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
 
 

@@ -15,7 +15,7 @@ from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
-"""What runs as long as somebody listens."""
+"""What runs while there is a listener."""
 
 
 @asynccontextmanager

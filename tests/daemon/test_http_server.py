@@ -27,7 +27,7 @@ def port_of(listener):
 
 async def until(condition):
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what the disk holds tells nobody
+        while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
 
 

@@ -27,10 +27,10 @@ LOOPBACK = {"Host": "127.0.0.1:5000"}
 
 # what answers without a key, and why: nothing of it tells or changes anything of the printer
 OPEN = {
-    r"/$": "that somebody is here, and how to go on",
+    r"/$": "that there is a server, and how to log in",
     r"/page/(.+)$": "the page itself, which knows nothing without a key",
     r"/online\.txt$": "the word online",
-    r"/robots\.txt$": "that nothing is to be indexed",
+    r"/robots\.txt$": "that nothing may be indexed",
     r"/favicon\.ico$": "nothing",
     r"/sockjs$": "a greeting",
     r"/sockjs/info$": "which ways there are",
@@ -38,7 +38,7 @@ OPEN = {
     r"/sockjs/[^/.]+/([^/.]+)/xhr$": "as above",
     r"/sockjs/[^/.]+/([^/.]+)/xhr_send$": "as above",
     r"/api/pair$": "a code is exchanged for a key; a wrong one counts as a wrong key",
-    r"/api/login$": "without a key it knows nobody",
+    r"/api/login$": "without a key there is no user",
     r"/api/currentuser$": "as above",
     r"/api/openapi\.json$": "the description of the API",
     r"/api/docs$": "the same for people",
@@ -103,7 +103,7 @@ async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_it_says_of
             seen.append(await server.get("/api/job", key=f"guess {number}", headers=headers))
         assert [each.status for each in seen] == [403] * FREE + [429] * 5
         assert 0 < int(seen[-1].headers["Retry-After"]) <= 60
-        for _ in range(3):  # who guesses locks nobody out: a key that is valid is taken whatever else comes from there
+        for _ in range(3):  # guessing locks no one out: a valid key is accepted from the same address
             assert (await server.get("/api/job")).status == 200
         assert (await server.get("/api/job", key="guess")).status == 429
 

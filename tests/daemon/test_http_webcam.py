@@ -70,7 +70,7 @@ async def served(server):
 
 async def until(condition):
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - the other end of a socket tells nobody
+        while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
 
 

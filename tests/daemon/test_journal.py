@@ -106,7 +106,7 @@ def test_the_log_finds_out_where_it_goes(tmp_path, monkeypatch, journald):
             assert type(writer) is kind
             writer.close()
         (tmp_path / "socket").unlink()
-        assert not journal.is_journal(stream), "a container's: nobody takes entries there"
+        assert not journal.is_journal(stream), "a container's: it takes no entries"
 
 
 def test_a_level_set_later_holds_for_loggers_that_are_there(journald, tmp_path):

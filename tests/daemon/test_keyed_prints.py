@@ -49,7 +49,7 @@ async def over(host) -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("ask"), st.sampled_from(KEYS)),  # and whoever asked may be dead before the answer
+        st.tuples(st.just("ask"), st.sampled_from(KEYS)),  # the client may be dead before the answer
         st.tuples(st.just("ask twice"), st.sampled_from(KEYS)),
         st.tuples(st.just("wait"), st.sampled_from([0.0, 0.3, 60.0, 60.0])),
         st.tuples(st.just("kill"), st.just(0)),
@@ -180,7 +180,7 @@ async def test_a_job_that_was_recorded_and_never_began_is_told_as_such(tmp_path)
 
 
 async def test_no_record_no_print(tmp_path, monkeypatch):
-    """Where the disk takes nothing, nobody would know of the print when it is asked for again."""
+    """With a full disk the print would not be known when it is requested again."""
     world = world_in(tmp_path)
     async with world.host() as host:
         monkeypatch.setattr(host.records, "_on_trouble", [].append)

@@ -172,7 +172,7 @@ def test_no_key_reaches_the_log(form, said, tmp_path):
     stream = Journal()
     if form == "journal":
         path = tmp_path / "socket"
-        writer = JournalWriter(stream, path)  # nobody listens there: it is in the stream
+        writer = JournalWriter(stream, path)  # there is no listener: it goes to the stream
         structlog.configure(processors=[structlog.processors.add_log_level, *PROCESSORS], logger_factory=writer)
         speak(structlog.get_logger())
         writer.close()

@@ -38,7 +38,7 @@ def there():
     return names - {
         "nozzled_link_turnaround_seconds_sum",
         "nozzled_link_turnaround_seconds_count",
-    }  # nobody adds them up
+    }  # these are not summed up
 
 
 def program(name):

@@ -131,7 +131,7 @@ async def test_a_user_and_a_password_are_shown_and_a_wrong_one_is_told(tmp_path)
                 )
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - nobody tells
+                        while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - there is no event
                             await asyncio.sleep(0.05)
                     assert told is None or told in one._broker.trouble.lower()
                 finally:
@@ -172,7 +172,7 @@ async def test_an_encrypted_connection_is_checked(tmp_path):
         stranger, task = await in_process(tmp_path, url, mosquitto.port, tls=True)
         try:
             async with asyncio.timeout(PATIENCE):
-                while not (it := stranger._broker) or not it.trouble:  # noqa: ASYNC110 - nobody tells
+                while not (it := stranger._broker) or not it.trouble:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.05)
             assert "certificate verify failed" in stranger._broker.trouble
         finally:
@@ -220,7 +220,7 @@ async def test_an_end_in_the_middle_of_the_first_word_takes_it_back(tmp_path, mo
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port)
         async with asyncio.timeout(PATIENCE):
-            while not said:  # noqa: ASYNC110 - nobody tells
+            while not said:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
         await stop(one, task)
     assert said == ["online", "offline"]

@@ -135,7 +135,7 @@ async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
         await host.until(JobState.INTERRUPTED)
         await asyncio.sleep(30)
         assert host.connection.state is ConnectionState.OFFLINE
-        assert "M104 S0" in host.accepted, "made cold before"
+        assert "M104 S0" in host.accepted, "heaters off before"
 
 
 @pytest.mark.parametrize("action", ["poweroff", "shutdown", "never_heard_of it"])
@@ -148,7 +148,7 @@ async def test_other_actions_change_nothing(tmp_path, action):
 
 
 async def test_nothing_of_ours_ends_it(tmp_path, with_card):
-    """Connecting anew may reset the board, and heaters off would end it at a disconnect or a stop of the service."""
+    """A new connection may reset the board; heaters off at a disconnect or at a stop would end the print."""
     async with api(tmp_path) as server:
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
         await server.service.connection.commands.send(["M104 S200"])

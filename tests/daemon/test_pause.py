@@ -52,7 +52,7 @@ async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
         assert since(host, "M114") == ["G91", "M83", "G1 E-1 F2100", "G1 Z5 F600", "G90", "M82", "G1 F3000", KEEP]
         await host.connection.commands.send(
             ["G91", "G0 X33 F9000", "G90", "M83", "G1 E20", "T0", "M107"]
-        )  # somebody plays with it
+        )  # a user plays with the knob
         await asyncio.sleep(60)
         host.jobs.resume()
         await host.until(S.PRINTING)

@@ -107,7 +107,7 @@ class Disk:
 
 
 async def test_closing_waits_only_for_what_has_just_been_written():
-    """Also in the turn of the loop in which it has been written, and nobody has taken note of that."""
+    """Even in the turn of the loop in which it was written, before the link knows."""
     connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
     for turns in range(4):
         places = Places(Disk(), connection, Logbook())

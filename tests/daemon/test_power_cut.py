@@ -107,7 +107,7 @@ async def outcomes_of(world, user) -> list[tuple[str | None, int]]:
 
 @pytest.mark.parametrize("back", [1, 2, 3])
 async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
-    """The machine was not started anew, and its printer knows the place; the store knows less than either."""
+    """The machine was not rebooted, and its printer knows the place; the store knows less than either."""
 
     async def another_print(world) -> None:
         assert not await begun(world, float("inf"), user="another")
@@ -144,4 +144,4 @@ async def test_a_print_that_goes_on_is_not_cooled_for_one_that_an_older_store_kn
         host.connection.printer._transport.unplug()
         await asyncio.sleep(30)
         assert host.connection.ready
-        assert world.firmware.board.hotend.target == 200, "nobody has asked for it to be cold"
+        assert world.firmware.board.hotend.target == 200, "no heaters off was requested"

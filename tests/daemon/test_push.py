@@ -331,7 +331,7 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
         assert current[-1]["progress"]["completion"] == 100.0
         assert listener.events("Many")[-1] == {"number": MAX_EVENTS * 2 - 1}
         assert len(listener.messages) <= MAX_EVENTS + 10
-        assert len(awake.events("Many")) >= MAX_EVENTS  # nobody else was held up
+        assert len(awake.events("Many")) >= MAX_EVENTS  # other subscribers were not delayed
         assert awake.events("PrintDone")
 
 

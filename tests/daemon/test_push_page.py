@@ -186,7 +186,7 @@ async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_second
         seen = Page(server)
         await seen.open()
         await server.settle(3)
-        assert sum(kind == "set" for _, kind in seen.times) >= 3, "somebody looks now"
+        assert sum(kind == "set" for _, kind in seen.times) >= 3, "a page is open now"
 
 
 async def test_programs_have_the_files_of_browsers_not_read(tmp_path, monkeypatch):
@@ -244,7 +244,7 @@ async def test_fan_factors_tool_and_position_are_shown_once_they_are_known(tmp_p
         assert printer["homed"] is True
         await server.post("/api/printer/printhead", {"command": "jog", "x": 1})
         await server.settle(1)
-        assert page.shown["printer"]["position"] is None, "it has moved, and nobody has asked where to"
+        assert page.shown["printer"]["position"] is None, "it has moved since the last M114"
         await server.post("/api/printer/command", {"command": "M114"})
         await server.settle(5)
         assert page.shown["printer"]["position"]["x"] == 13.5

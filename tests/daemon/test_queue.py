@@ -95,7 +95,7 @@ async def test_files_are_printed_in_order_each_once_the_bed_is_said_to_be_clear(
             await printed(server, len(expected))
             assert server.begun == [f"{name}.gcode" for name in expected]
             await server.settle(60)
-            assert len(server.begun) == len(expected), "the next one waits for somebody"
+            assert len(server.begun) == len(expected), "the next one waits for the user"
             if expected == ["a"]:
                 entry = (await server.get(f"/api/queue/{first}")).json
                 assert (entry["done"], entry["copies"], entry["notes"], entry["material"]) == (1, 2, "in grey", "PLA")
@@ -154,7 +154,7 @@ async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
         assert sent.count("M117 away with it") == 3
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
         await printed(server, 4)
-        assert not (await server.get("/api/queue")).json["bed"]["clear"], "a print that somebody has begun by hand"
+        assert not (await server.get("/api/queue")).json["bed"]["clear"], "after a print begun by hand"
 
 
 async def test_a_paused_queue_and_the_print_of_another_client_hold_it(tmp_path):
@@ -252,7 +252,7 @@ async def test_the_queue_survives_a_restart_and_the_bed_is_not_known_to_be_clear
         await server.settle(30)
         answer = (await server.get("/api/queue")).json
         assert ([each["notes"] for each in answer["entries"]], answer["paused"]) == (["kept", ""], True)
-        assert not answer["bed"]["clear"], "somebody may have printed from the SD card"
+        assert not answer["bed"]["clear"], "a user may have printed from the SD card"
 
 
 async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
@@ -386,7 +386,7 @@ LIVES = st.lists(
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cores=st.lists(LIVES, min_size=1, max_size=2))
 def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(tmp_path_factory, cores):
-    """Fronts die at any time and lose what they asked or were told; cores are begun anew. Each front clears the bed."""
+    """Fronts die at any time and lose questions and answers; cores are restarted. Each front clears the bed."""
     folder = tmp_path_factory.mktemp("state")
     (folder / "uploads").mkdir()
     for name in ("a", "b"):
@@ -419,7 +419,7 @@ def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(
                         except (JobConflict, CoreAway, StoreError):
                             pass
                         await asyncio.sleep(seconds)
-                        assert len(begun) <= cleared, "each print needs a bed that somebody has cleared"
+                        assert len(begun) <= cleared, "each print needs a cleared bed"
         counts = {name: begun.count(f"{name}.gcode") for name in ("a", "b")}
         interrupted = [each for each in front.queue.document.entries if each.state == "failed"]
         assert counts["a"] <= 2
@@ -564,7 +564,7 @@ async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
         await filled(server, "bad")
 
         async def check(watch, selected, patience):
-            watch.refused = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # asked for meanwhile
+            watch.refused = FileRefusal("other.gcode", "other.gcode", ["it is somebody else's"])  # requested meanwhile
             raise UnfitFile("bad.gcode should not be printed: it is too large", ["it is too large"])
 
         with patch("daemon.front.analysis.watch.Watch.check", check):

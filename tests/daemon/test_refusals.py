@@ -29,7 +29,7 @@ async def test_the_print_fails_with_the_text_and_the_printer_is_cold_and_ready(t
         assert host.board.hotend.target == host.board.bed.target == 0
         assert host.connection.state is ConnectionState.READY
         host.jobs.select(host.jobs.selected)
-        assert host.jobs.error is None, "what somebody has taken note of does not stay beside a working printer"
+        assert host.jobs.error is None, "an error that the user has seen is not shown beside a working printer"
 
 
 @pytest.mark.parametrize(("choice", "state"), [("ignore", S.PRINTING), ("pause", S.PAUSED)])

@@ -323,7 +323,7 @@ async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_print
         assert host.service.jobs.active
         assert host.service.jobs.selected.path == "part-from-layer-2.gcode"
         assert "is being printed" in (await propose(host)).error
-        assert (await start(host, answer["token"])).status == 409, "nobody prints it twice"
+        assert (await start(host, answer["token"])).status == 409, "it cannot be printed twice"
         assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
 
 

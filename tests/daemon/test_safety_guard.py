@@ -124,7 +124,7 @@ async def test_heat_that_was_left_on_is_turned_off(tmp_path):
         assert targets(host) == (0, 0)
         await host.connection.commands.send(["M104 S100"])
         await asyncio.sleep(10)
-        assert guard.trouble is None, "somebody heats again"
+        assert guard.trouble is None, "a user heats again"
 
 
 @pytest.mark.parametrize("minutes", [0, 45])

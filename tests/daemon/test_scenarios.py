@@ -96,7 +96,7 @@ async def test_a_fault_is_survived_or_told(tmp_path, fault, part, state, error):
         assert error in seen["error"]
     if state == PRINTED and error is None and fault["what"] not in ("panel_cancel", "panel_stop"):
         assert seen["progress"]["completion"] == 100.0
-        assert [each for each in accepted if each in part] == part  # besides the host's own questions
+        assert [each for each in accepted if each in part] == part  # without the host's own commands
     else:
         assert not set(MOVES[-20:]) & set(accepted) or fault["what"] == "runaway"  # it went no further
 

@@ -20,7 +20,7 @@ from support.waiting import PATIENCE
 CORE = ["nozzled.db", "lock", "preset", "line.json"]
 FRONT = ["front.db", "front.lock", "api-key", "uuid", "keys.json"]
 RUNTIME = ["logbook", "starts", "job-type"]
-ELSEWHERE = ["printing", "faults", "uploads/.incoming"]  # begun anew when they are needed, not at the start
+ELSEWHERE = ["printing", "faults", "uploads/.incoming"]  # created when needed, not at the start
 
 
 def put(path, kind):
@@ -46,7 +46,7 @@ def put(path, kind):
             path.touch()
 
 
-KINDS = ["folder", "dead link", "link in a circle", "pipe", "garbage", "deep", "one line", "empty", "somebody else's"]
+KINDS = ["folder", "dead link", "link in a circle", "pipe", "garbage", "deep", "one line", "empty", "another user's"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,7 +56,7 @@ async def test_the_service_starts_whatever_stands_in_the_place_of_its_files(tmp_
         put(state / name, kind)
     for name in RUNTIME:
         put(run / name, kind)
-    if kind == "somebody else's":
+    if kind == "another user's":
         theirs = {state / name for name in CORE + FRONT} | {run / name for name in RUNTIME}
         monkeypatch.setattr(os, "access", lambda path, _: path not in theirs or path.stat().st_size > 0)  # root may all
     environ = {"RUNTIME_DIRECTORY": str(run), "NOZZLED_BOOT_ID": "this"}
@@ -119,7 +119,7 @@ async def test_a_lock_without_permission_is_set_aside_unless_it_is_held(tmp_path
         assert lock.exists()
     monkeypatch.setattr(database, "LOCKS", tmp_path / "hidden")
     database._free(lock)
-    assert lock.exists(), "nobody can tell"
+    assert lock.exists(), "its holder is unknown"
     monkeypatch.setattr(database, "LOCKS", tmp_path / "none")
     (tmp_path / "none").touch()
     database._free(lock)

@@ -113,7 +113,7 @@ async def test_a_spool_that_was_weighed_meanwhile_is_believed(tmp_path):
     await books.take(using(1, 1000.0))
     server.outcomes = ["hangs"]
     await books.report()
-    server.used[3] = 50.0  # somebody has put it on a scale
+    server.used[3] = 50.0  # a user has weighed the spool
     await books.report()
     assert server.used[3] == 50.0
 
@@ -169,7 +169,7 @@ async def test_a_print_that_ended_without_the_companion_is_reported_to_its_end(t
     await books.choose(0, 3, None)
     await books.take(using(7, 400.0))
     books = await stock(server, tmp_path)
-    await books.take_ends([ended(7, None)], 60.0)  # nobody has found out yet
+    await books.take_ends([ended(7, None)], 60.0)  # not known yet
     await books.take_ends([ended(7, 900.0)], 70.0)
     await books.report()
     assert server.length(3) == pytest.approx(900)
@@ -233,7 +233,7 @@ async def test_a_daemon_that_was_killed_and_knows_less_counts_nothing_twice(tmp_
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
     await books.take(using(1, 5000.0))
-    await books.take(using(1, 2000.0))  # it has begun anew, behind the place
+    await books.take(using(1, 2000.0))  # it was started over, from a later place
     await books.take(using(1, 5200.0))
     await books.take_ends([ended(1, 4500.0)], 51.0)  # its record is some seconds older
     await books.take(using(1, 5200.0))  # an answer that was on its way

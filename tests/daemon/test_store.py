@@ -327,7 +327,7 @@ async def recorded(store: Store) -> list[str]:
 
 
 async def changed(folder: Path, script: str) -> Store:
-    """A store with a print in it, as it is opened again after somebody has changed its database."""
+    """A store with a print, reopened after its database was changed from outside."""
     async with opened(folder) as store:
         await recorded(store)
     with sqlite3.connect(folder / "nozzled.db") as db:

@@ -279,7 +279,7 @@ async def test_a_host_reattaches_when_its_cable_is_back(tmp_path):
 
 
 def chosen_by_a_client(world: World) -> None:
-    """Let no printer be configured, so that nobody keeps this one connected."""
+    """Configure no printer, so that this one is not kept connected."""
     world.config = replace(world.config, printer=replace(world.config.printer, address=""))
 
 
@@ -580,7 +580,7 @@ async def test_the_next_host_turns_off_heaters_that_a_failed_job_left_on(tmp_pat
         await host.connection.commands.send(["M104 S50"])
         await asyncio.sleep(5)
     async with world.host() as host:
-        assert not host.connection.ready, "nothing is due any more"
+        assert not host.connection.ready, "nothing is due"
         assert world.firmware.board.hotend.target == 50
 
 

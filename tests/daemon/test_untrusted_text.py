@@ -1,4 +1,4 @@
-"""What a printer says is nobody's friend: through the log and the API it comes as text, and bounded."""
+"""Output of the printer is untrusted: in the log and the API it is text, and bounded."""
 
 import io
 import json

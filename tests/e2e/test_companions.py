@@ -226,7 +226,7 @@ async def test_the_same_print_with_everything_gone_bad(house, how):
         await rig.end()
         await asyncio.sleep(300)
         await rig.require_whole()
-        assert rig.plug.device.on, "nobody says that it was switched off"
+        assert rig.plug.device.on, "no notification says that it was switched off"
         assert rig.internet.deliveries == []
         told = (await rig.client.get("/api/companions"))["companions"]
         assert not any(each["away"] for each in told.values())

@@ -85,7 +85,7 @@ def test_many_printers_with_broker_and_metrics_of_which_some_are_killed_at_rando
         assert all(printer.mqtt.running for printer in fleet.printers)
         ends = {state: sum(copy["state"] == state for copy in copies) for state in ("done", "failed", "cancelled")}
         told = f"{PRINTERS} printers, {len(copies)} copies: {ends}; killed {dict(fleet.killed)}\n"
-        (tmp_path / "fleet.txt").write_text(told)  # for whoever wants to know
+        (tmp_path / "fleet.txt").write_text(told)  # for a reader after the run
     finally:
         fleet.close()
         broker.end()

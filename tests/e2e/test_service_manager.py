@@ -126,7 +126,7 @@ def test_an_abort_shows_what_each_thread_was_about(manager, tmp_path):
 def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_path, listening):
     house = House(tmp_path)
     try:
-        printer, part = house.printer(30), head(1500, tmp_path)  # a board that is reset when its port is opened anew
+        printer, part = house.printer(30), head(1500, tmp_path)  # a board that resets when its port is reopened
 
         def run():
             address = printer.address

@@ -39,7 +39,7 @@ def front_of(daemon: Daemon) -> int:
 
 
 def answers(daemon: Daemon) -> str | None:
-    """Return the job's state; None: nobody answers."""
+    """Return the job's state; None if there is no answer."""
     with (
         suppress(OSError, http.client.HTTPException),
         closing(http.client.HTTPConnection(*daemon.address, timeout=1)) as connection,
@@ -223,12 +223,12 @@ def test_it_works_without_a_standard_error(tmp_path, closed):
 
     try:
         until(lambda: listens() or daemon.poll() is not None, "HTTP")
-        assert daemon.poll() is None, "it works, and has nobody to tell"
+        assert daemon.poll() is None, "it works without a notify socket"
         [front] = children(daemon.pid)
         for pid in (daemon.pid, front):
             for fd in (0, 1, 2):
                 assert not str(Path(f"/proc/{pid}/fd/{fd}").readlink()).startswith(("socket:", "anon_inode:")), (
-                    "what is written there by mistake must reach nobody"
+                    "output that goes there by mistake must not reach a client"
                 )
         daemon.terminate()
         assert daemon.wait(PATIENCE) == 0

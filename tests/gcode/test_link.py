@@ -1259,7 +1259,7 @@ def test_urgent_commands_fill_the_receive_buffer_and_no_more():
         link.send(Ticket(b"M876 S0", urgent=True))
     out = b"".join(link.data_to_send(1.0 + 0.1 * at) for at in range(50))
     assert 60 < len(out) <= 127
-    assert link.deadline == 30.0, "nothing is to be done before an answer comes"
+    assert link.deadline == 30.0, "nothing is due before an answer comes"
 
 
 def test_no_more_bytes_are_in_flight_where_numbers_are_long():

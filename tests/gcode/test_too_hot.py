@@ -36,7 +36,7 @@ TOO_HOT = [
     "MPC_CALIBRATE HEATER=extruder TARGET=999", "TEMPERATURE_WAIT SENSOR=extruder MINIMUM=999",
     # Smoothieware's shell
     "set_temp hotend 999", "set_temp bed 121",
-    # longer than anything reads, so that nobody has to look for long
+    # longer than any firmware reads, so that it is found soon
     "M568 P0 S" + "200:" * 100 + "200", "M104" + " S200" * 60,
 ]  # fmt: skip
 

@@ -46,7 +46,7 @@ async def test_a_portion_is_taken_and_the_rest_waits():
     await asyncio.sleep(PERIOD)
     assert held.calls == ["hold", "go on"]
     flood.take(b"x\n" * PORTION)
-    assert held.calls == ["hold", "go on"], "the time begins anew"
+    assert held.calls == ["hold", "go on"], "the time restarts"
 
 
 async def test_a_line_that_is_closed_is_not_read_again():

@@ -10,7 +10,7 @@ def test_a_stall_is_seen_once():
     async def main(loop):
         await asyncio.sleep(0.001)
         loop.watch.take_longest()
-        time.sleep(0.03)  # noqa: ASYNC251 - the stall that is to be seen
+        time.sleep(0.03)  # noqa: ASYNC251 - the stall to be detected
         await asyncio.sleep(0.001)
         return loop.watch.take_longest(), loop.watch.take_longest(), loop.watch.woke_at, loop.time()
 

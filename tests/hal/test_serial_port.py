@@ -374,7 +374,7 @@ async def test_a_refused_open_is_a_matter_of_permission(far, monkeypatch, number
 
 @pytest.fixture
 def nobody():
-    """Be the user nobody, without groups, for the length of a test."""
+    """Be the user nobody, without groups, during a test."""
     user, groups = pwd.getpwnam("nobody"), os.getgroups()
     os.setgroups([])
     os.setegid(user.pw_gid)
@@ -563,7 +563,7 @@ async def test_an_adopted_descriptor_keeps_what_is_unread(far):
         assert await far.read(5) == b"M105\n"
     finally:
         host.transport.close()
-    with pytest.raises(OSError):  # noqa: PT011 - whichever it is: nobody has it open any more
+    with pytest.raises(OSError):  # noqa: PT011 - whichever it is: the port is closed
         os.fstat(kept)
 
 

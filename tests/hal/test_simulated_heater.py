@@ -189,7 +189,7 @@ def test_no_protection_ever_trips_before_due(config, story):
         while heater.due <= now + pause and not heater.tripped:
             due = heater.due
             heater.temperature(due - TICK)
-            assert heater.tripped is None, "somebody who asks when it is due would have come too late"
+            assert heater.tripped is None, "a caller at the due time would be too late"
             heater.check(due)
             assert heater.tripped or heater.due > due
         now += pause

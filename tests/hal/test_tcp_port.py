@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real_time
 
 async def until(condition, what):
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - sockets tell nobody else
+        while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     assert condition(), what
 
@@ -79,7 +79,7 @@ async def test_a_print_arrives_over_the_network():
 async def test_a_connection_need_not_reset_the_board():
     heard = []
     async with simulated(reset_on_open=False) as (_, address):
-        await asyncio.sleep(0.2)  # it boots when it is switched on, and nobody hears it
+        await asyncio.sleep(0.2)  # it boots before a host connects
         transport = TcpTransport("127.0.0.1", port_of(address))
         await transport.open(heard.append, heard.append)
         transport.write(b"N7 M105*0\n")
@@ -105,7 +105,7 @@ async def test_there_is_one_host_at_a_time():
 async def test_a_missing_service_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    # a port that was free a moment ago: whoever has taken it since speaks no G-code, and the test would say so
+    # a port that was free a moment ago: a program that has taken it since speaks no G-code, and the test fails
     with pytest.raises(NoSuchPort, match="Nothing listens there; is it switched on"):
         await create(f"tcp:127.0.0.1:{port}").open()
 
@@ -128,7 +128,7 @@ async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
 
 
 async def open_again(address):
-    """Connect as soon as somebody listens; return whether a printer answered."""
+    """Connect as soon as there is a listener; return whether a printer answered."""
     async with asyncio.timeout(PATIENCE):
         while True:
             host = create(address)

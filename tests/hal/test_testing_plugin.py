@@ -18,7 +18,7 @@ ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def run_pytest(folder, *options, **files):
-    """Run pytest on these files, as the project of somebody else."""
+    """Run pytest on these files, as in another project."""
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)

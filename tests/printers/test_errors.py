@@ -65,7 +65,7 @@ async def test_after_a_shutdown_klipper_is_ready_once_restarted(tmp_path):
         await host.print(MOVES)
         await host.expect_end(S.FAILED)
         await host.sleep(30)
-        host.firmware.shutdown_reason = None  # somebody has seen to it
+        host.firmware.shutdown_reason = None  # a user has restarted it
         await host.until(lambda: host.ready, 60)
         await host.print(SQUARE)
         await host.expect_end(S.COMPLETED)

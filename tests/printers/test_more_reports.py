@@ -256,7 +256,7 @@ async def test_a_stop_is_recognised_in_every_spelling(tmp_path, command):
 @pytest.mark.parametrize("board", [FakeFirmware, Prusa, Repetier, Klipper])
 @pytest.mark.parametrize("line", ["M109 S0", "M190 S0", "M109 S0\nM190 S0"])
 async def test_a_wait_for_a_heater_that_is_off_ends_at_once(tmp_path, board, line):
-    """Some files end so, and nobody wants to wait for the room's temperature."""
+    """Some files end so, and the end need not wait for room temperature."""
 
     class Slow(board):
         heat_rate = 5.0
@@ -299,7 +299,7 @@ async def test_two_hotends_are_each_waited_for(tmp_path):
 
 
 async def test_a_wait_for_heat_ends_when_reports_stop(tmp_path):
-    """The sensor is torn off, and the firmware tells nothing of it any more."""
+    """The sensor is torn off, and the firmware stops reporting it."""
 
     class Torn(FakeFirmware):
         heat_rate = 2.0

@@ -141,7 +141,7 @@ async def test_a_resume_while_the_filament_is_changed_is_remembered(tmp_path, be
 
 
 class Parked(FakeFirmware):
-    """Marlin 2.1 that pauses by itself, and waits until somebody presses its knob or M108 does it."""
+    """Marlin 2.1 that pauses itself, and waits for its knob or an M108."""
 
     move_seconds = 0.05
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=1, HOST_ACTION_COMMANDS=1))
@@ -173,7 +173,7 @@ async def test_a_resume_continues_a_printer_that_waits_for_its_user(tmp_path, at
         await host.print(SQUARE * 3)
         await host.reach(S.PAUSING, S.PAUSED)
         await host.sleep(10)
-        assert not host.firmware.arrival_times("M108"), "nobody has asked for it yet"
+        assert not host.firmware.arrival_times("M108"), "not before a resume"
         if at_printer:
             host.firmware.waits = False
         else:
@@ -349,14 +349,14 @@ async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_o
         await host.until(lambda: host.firmware.arrival_times("G1 Y20"), 60)
         await host.command_job("pause", "pause")
         await host.reach(S.PAUSED, within=20)
-        host.firmware.set_target("T", 210.0)  # somebody heats it to see to the nozzle
+        host.firmware.set_target("T", 210.0)  # a user heats it to clean the nozzle
         await host.sleep(5)
         await host.command_job("pause", "resume")
         await host.expect_end(S.COMPLETED)
         assert host.firmware.made == 0
 
 
-# -- heat that belongs to somebody else --
+# -- heat of others --
 
 
 class Touch(FakeFirmware):

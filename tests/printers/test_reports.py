@@ -49,7 +49,7 @@ WAYS = {
     "the ok first": ("ok", "Resend: {next}"),
     "with an empty line": ("Error:expected line {next} got 7", "", "Resend:{next}", "ok"),
     "with the ok glued": ("Error:checksum mismatch, Last Line: {last}", "Resend: {next}ok"),
-    "an error that nobody knows": ("Error:Bad line", "Resend: {next}", "ok"),
+    "an unknown error": ("Error:Bad line", "Resend: {next}", "ok"),
 }
 
 
@@ -213,7 +213,7 @@ async def test_a_text_of_m118_is_not_taken_for_the_printer_s_own(tmp_path, text)
     async with rig(tmp_path, Says, job=SOON) as host:
         await host.print(lines(moves[:50]) + f"M118 {text}\n" + lines(moves[50:]))
         await host.wait_for_end(within=60)
-        if text == "//action:cancel":  # somebody has written it to have just that
+        if text == "//action:cancel":  # such a file is meant to cancel
             return
         assert host.state is S.COMPLETED, await host.error()
         assert host.firmware.moves == moves

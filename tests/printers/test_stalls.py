@@ -19,7 +19,7 @@ class Stalls(FakeFirmware):
     move_seconds = 0.1
     resets = False
     m115 = (MARLIN, *cap(AUTOREPORT_TEMP=0, EMERGENCY_PARSER=0))
-    answers_new_lines = False  # somebody takes a new connection meanwhile, and stalls as well
+    answers_new_lines = False  # a new connection is accepted meanwhile, and stalls as well
 
     def __init__(self):
         super().__init__()

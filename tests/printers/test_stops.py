@@ -96,7 +96,7 @@ async def test_a_halted_board_is_ready_again_when_it_answers(tmp_path, resets):
             await host.sleep(90)
             assert host.api.service.connection.state is not C.READY
             assert "Thermal Runaway" in await host.error(), "that it has halted goes before its not answering"
-            host.firmware.boot()  # somebody presses its button
+            host.firmware.boot()  # a user presses its reset button
         await host.until(lambda: host.ready, 70)
         status = await host.job_status()
         assert (status["state"], status.get("error")) == ("Operational", None)

@@ -87,7 +87,7 @@ def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
             return "M140 S60" in printer.accepted()
 
         until(heats, "the heaters to be on")
-        fcntl.flock(fd, fcntl.LOCK_EX)  # whoever has the lock does nothing with it
+        fcntl.flock(fd, fcntl.LOCK_EX)  # held by a process that does not use the printer
         note(tmp_path, f'{{"port": "{printer.link}", "baudrate": 115200, "extruders": 1, "chamber": false}}')
         status, said = safe_off(tmp_path)
         os.close(fd)

@@ -46,7 +46,7 @@ def it_is_installed(box):
     told = {name: said.partition(f"\n{name} ")[2].split()[0] for name in ("address", "key")}
     assert told == {"address": "http://127.0.0.1:5000/", "key": key}
     assert "http://127.0.0.1:5000/#pair=" in said
-    assert box.show("nozzled.service", "ActiveState") == "active", "a printer that is not there keeps nobody waiting"
+    assert box.show("nozzled.service", "ActiveState") == "active", "a missing printer does not delay the start"
     assert box.run("systemctl", "is-enabled", "nozzled.service", "nozzled.socket").split() == ["enabled"] * 2
     box.until(lambda: box.show(FRONT, "ActiveState") == "active", "the front, which the core brings along")
     mounted = box.run("cat", f"/proc/{box.main_pid(FRONT)}/mounts")

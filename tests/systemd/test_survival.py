@@ -41,7 +41,7 @@ def test_one_print_over_kills_of_core_and_front_hangs_a_restart_and_an_upgrade(b
     box.shell(f"install -D -m 600 /dev/stdin /etc/nozzled/api-key <<'END'\n{KEY}\nEND")
     systemd_box.install(box)
     as_one_unit(box)
-    # a line that was let go of, and opened anew, would reset this board
+    # a line that is closed and reopened would reset this board
     daemon, printer = Daemon(box, key=KEY), Printer(box, SPEED, resets=True)
     part = head(LINES, tmp_path)
     daemon.print_file(part.name, part.read_bytes())
@@ -119,7 +119,7 @@ def upgrade(box):
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(newer, "w") as new:
         for name in old.namelist():
             if name.endswith("RECORD"):
-                continue  # pip takes one without hashes too; written anew below
+                continue  # pip accepts one without hashes; rewritten below
             data = old.read(name)
             if name.endswith((".dist-info/METADATA", "daemon/__init__.py")):
                 data = data.replace(version.encode(), f"{version}+upgraded".encode())

@@ -138,7 +138,7 @@ async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_pa
         assert (await rig.client.job.get())["state"] == "Operational"
         setattr(rig.switch, delay, 0.0)
         await rig.client.companions.ask("power", "on")
-        await rig.client.job.start()  # nothing holds it any more
+        await rig.client.job.start()  # nothing holds it back now
         await asyncio.sleep(2)
         assert (await rig.client.job.get())["state"] == "Printing"
 
@@ -200,7 +200,7 @@ async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_pat
             await rig.client.companions.ask("power", "cancel")  # is answered when the switch says that it is on
             assert rig.switch.is_on
         else:
-            assert (await rig.refused("cancel"))[0] == 503  # nobody knows yet
+            assert (await rig.refused("cancel"))[0] == 503  # the outcome is not known yet
         await asyncio.sleep(30)
         assert rig.switch.commands == ([False, True] if delay == "late" else [True])
         assert rig.switch.is_on

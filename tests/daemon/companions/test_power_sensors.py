@@ -138,7 +138,7 @@ async def test_a_print_that_goes_on_without_filament_unheard_pauses_once(tmp_pat
         await asyncio.sleep(20)
         power._on_message(Message("connected", {}))
         await asyncio.sleep(20)
-        assert await state(client) == "Printing", "somebody goes on without filament"
+        assert await state(client) == "Printing", "a user continues without filament"
 
 
 async def test_a_second_print_whose_start_was_not_heard_pauses_without_new_filament(tmp_path, pins):
@@ -265,7 +265,7 @@ async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_p
     emergency.stop()
     emergency.stop()  # a second push is the same stop
     began = asyncio.get_running_loop().time()
-    while not line.stopped:  # noqa: ASYNC110 - it is called, and tells nobody
+    while not line.stopped:  # noqa: ASYNC110 - there is no event
         await asyncio.sleep(0.005)
     assert asyncio.get_running_loop().time() - began < PATIENCE, "the way over the front takes an hour"
     assert line.stopped == 1
@@ -276,7 +276,7 @@ async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_p
 
 @pytest.mark.real_time
 async def test_a_stop_that_the_core_has_taken_is_not_sent_by_the_front_as_well(tmp_path):
-    """A front that hangs would hear it when somebody has begun anew."""
+    """A front that hangs would carry it out when a new print has begun."""
 
     class Line:
         def subscribe(self, listener):

@@ -337,7 +337,7 @@ async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tm
         assert await files.chunk(named[0], 6) == b"file"
         with pytest.raises(FarmRefused, match="no file"):
             await files.chunk("0" * 64, 0)
-        (tmp_path / "cache0" / f"{named[0]}.gcode").unlink()  # by somebody else
+        (tmp_path / "cache0" / f"{named[0]}.gcode").unlink()  # by another program
         assert await files.chunk(named[0], 0) == b"first file"
     await jobs.close()
 

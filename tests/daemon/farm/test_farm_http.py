@@ -386,7 +386,7 @@ async def test_what_a_printer_is_asked_for_goes_to_its_agent_and_back(tmp_path):
 
 
 async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
-    """A server that was stopped for a minute would clear a bed that somebody has printed on meanwhile."""
+    """A server that was stopped for a minute would clear a bed on which something was printed meanwhile."""
     async with farm_api(tmp_path) as api:
         api.printers.presences["mk3"] = presence()
         at = "/api/farm/printers/mk3/bed_clear"
