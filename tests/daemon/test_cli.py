@@ -149,9 +149,9 @@ def test_an_unknown_key_is_refused_with_what_is_allowed(command, tmp_path, capsy
     path = tmp_path / "wrong.toml"
     path.write_text("[http]\nprot = 80\n")
     assert main([command, "--config", str(path), "--state-dir", str(tmp_path / "state")]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(
         f"nozzled: {path}: http.prot = 80: unknown key; did you mean port? known keys: host, port"
     )
     assert not (tmp_path / "state").exists()

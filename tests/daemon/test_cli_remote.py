@@ -181,9 +181,9 @@ async def test_no_key_is_4_and_says_how_to_give_one(tmp_path, capsys, monkeypatc
 def test_a_missing_service_is_exit_code_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
-    said = capsys.readouterr()
-    assert said.err.startswith("nozzled: no answer from 127.0.0.1:1: is nozzled running there?")
-    assert json.loads(said.out)["status"] is None
+    output = capsys.readouterr()
+    assert output.err.startswith("nozzled: no answer from 127.0.0.1:1: is nozzled running there?")
+    assert json.loads(output.out)["status"] is None
 
 
 @pytest.mark.parametrize(

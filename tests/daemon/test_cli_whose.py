@@ -135,24 +135,24 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
     monkeypatch.setattr(whose, "is_served", lambda host, port: (host, port) == ("127.0.0.1", 5000))
     for rotate in ([], ["--rotate"]):
         assert main([*words, *rotate]) == 1
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert "the daemon at http://127.0.0.1:5000 does not use" in said.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "the daemon at http://127.0.0.1:5000 does not use" in output.err
         assert not (tmp_path / "state/api-key").exists()
     monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
     assert main(words) == 0
     made = capsys.readouterr().out
     monkeypatch.setattr(whose, "is_served", lambda _host, _port: True)
     assert main(words) == 0, "one that is there is shown"
-    said = capsys.readouterr()
-    assert said.out == made
-    assert "the daemon at http://127.0.0.1:5000 does not use" in said.err
+    output = capsys.readouterr()
+    assert output.out == made
+    assert "the daemon at http://127.0.0.1:5000 does not use" in output.err
     assert main(["keys", "add", "phone", *words[1:]]) == 1
     assert "would not accept a key" in capsys.readouterr().err
     assert not (tmp_path / "state/keys.json").exists()
     assert main(["keys", "list", *words[1:]]) == 0
-    said = capsys.readouterr()
-    assert ("there are no named keys" in said.out, "does not use" in said.err) == (True, True)
+    output = capsys.readouterr()
+    assert ("there are no named keys" in output.out, "does not use" in output.err) == (True, True)
     with daemon_in(tmp_path / "state"):
         assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
 

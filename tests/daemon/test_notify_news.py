@@ -95,7 +95,7 @@ def test_a_rule_of_safety_that_is_broken_is_told_again_only_after_it_was_kept_fo
     assert told(news, 4.0 + GONE, **broken) == [("fault", "trouble")]
 
 
-def test_a_stop_that_nobody_has_confirmed_is_told():
+def test_a_stop_without_confirmation_is_reported():
     assert told(NoticeFinder(), printer__stop="unconfirmed") == [("fault", "stop")]
     assert told(NoticeFinder(), printer__stop="confirmed") == []
 
@@ -166,7 +166,7 @@ def test_both_languages_say_the_same_things():
     assert _BODIES["en"].keys() == _BODIES["de"].keys()
 
 
-def test_a_runout_is_told_once_also_where_the_printer_pauses_then():
+def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
     news = NoticeFinder()
     told(news)
     [notice] = news.event("FilamentRunout", {"sensor": "left", "why": "no filament at left"}, seen(), 5.0)

@@ -63,7 +63,7 @@ async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
-async def test_nothing_is_packed_where_it_is_turned_off_or_nobody_has_a_decoder(name):
+async def test_nothing_is_packed_when_it_is_off_or_there_is_no_decoder(name):
     line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
     asked = RESET if name == "prusa-3.9" else b""  # which leaves out what it is asked
@@ -74,7 +74,7 @@ async def test_nothing_is_packed_where_it_is_turned_off_or_nobody_has_a_decoder(
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
-async def test_a_decoder_that_somebody_has_left_at_work_is_found_and_nothing_is_executed_by_it(before, told):
+async def test_a_decoder_that_another_host_left_on_is_found_and_executes_nothing(before, told):
     line, logbook = WireTap("marlin21-meatpack"), Logbook()
     await line.open(lambda _: None, lambda _: None)
     line._reset_on_open = False
