@@ -332,7 +332,7 @@ def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
 
 
 def test_an_answer_that_is_too_long_is_a_refusal():
-    desk = MadeUpDesk()
+    desk = FakeDesk()
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * MAX_ANSWER], until=1.0)
     reply = decode_from_core(answer(desk, question_message(1, ask.AskConversation(since=0))))
     assert isinstance(reply, RefusalMessage)

@@ -181,8 +181,8 @@ async def test_what_is_not_read_is_counted_and_told_later(desk):
     front.line.pause_reading()
     for _ in range(100):
         desk.tell(JobChanged(JobState.PRINTING))
-    assert core_line.most <= MAX_UNREAD + 60_000
-    desk.more["printer"] = PrinterSummary(message="the newest")
+    assert core_line.max_unread <= MAX_UNREAD + 60_000
+    desk.snapshot_fields["printer"] = PrinterSummary(message="the newest")
     await asyncio.sleep(STALLED / 2)
     front.line.resume_reading()
     await asyncio.sleep(1)
@@ -214,13 +214,13 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
 
 async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * 100_000], until=0.0)
-    front = met(CoreEnd(desk))
+    front = fake_front(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
     front.say(*(question_message(n, ask.AskConversation(since=0)) for n in range(1000)))
     await asyncio.sleep(STALLED - 1)
-    assert core_line.most < MAX_UNREAD + 16 * 110_000
-    assert len(desk.asked) < 40
+    assert core_line.max_unread < MAX_UNREAD + 16 * 110_000
+    assert len(desk.questions) < 40
     assert not core_line.reading, "and is not read either"
     front.line.resume_reading()
     await asyncio.sleep(30)
@@ -288,7 +288,7 @@ async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk
         await done.wait()
 
     desk.answers = lambda _: later()
-    front = met(end)
+    front = fake_front(end)
     front.say(*(question_message(n, ask.Connect()) for n in range(MAX_OPEN - 2)))
     await asyncio.sleep(5)
     other = fake_front(end)

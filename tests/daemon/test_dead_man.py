@@ -61,11 +61,11 @@ async def test_a_pause_of_hours_is_not_ended(tmp_path):
         host.jobs.pause()
         await host.until(S.PAUSED)
         await asyncio.sleep(2 * 3600)
-        assert it.connection.ready
-        assert it.jobs.state is S.PAUSED
-        assert said(it).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / TIMES), abs=2)
-        it.jobs.resume()
-        await it.until(S.COMPLETED)
+        assert host.connection.ready
+        assert host.jobs.state is S.PAUSED
+        assert said(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / TIMES), abs=2)
+        host.jobs.resume()
+        await host.until(S.COMPLETED)
 
 
 async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_path):

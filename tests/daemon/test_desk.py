@@ -264,8 +264,8 @@ async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
                 await pair.ask(ask.Send(commands=["M105", command]))
             assert len(str(refused.value)) < 3000
         with pytest.raises(QueueFull, match="cannot queue 16000 commands"):
-            await there.ask(ask.Send(commands=["M1"] * 16_000))
-        await there.ask(ask.Send(commands=["M105\0"]))  # is left out of the line, as everywhere
+            await pair.ask(ask.Send(commands=["M1"] * 16_000))
+        await pair.ask(ask.Send(commands=["M105\0"]))  # is left out of the line, as everywhere
 
 
 async def test_a_prompt_has_the_answers_that_it_has(tmp_path):
@@ -331,10 +331,10 @@ async def test_a_conversation_is_not_told_at_any_length(tmp_path):
         now = asyncio.get_running_loop().time()
         ring.extend((now, "<", b"x" * 4000 + b"\n") for _ in range(200))
         for since in (-1e308, 0.0, now - 1):
-            talk = await there.ask(ask.AskConversation(since=since))
+            talk = await pair.ask(ask.AskConversation(since=since))
             assert sum(map(len, talk.lines)) < 40_000
-        assert (await there.ask(ask.AskConversation(since=math.nan))).lines == []
-        assert (await there.ask(ask.AskConversation(since=1e308))).lines == []
+        assert (await pair.ask(ask.AskConversation(since=math.nan))).lines == []
+        assert (await pair.ask(ask.AskConversation(since=1e308))).lines == []
 
 
 async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):

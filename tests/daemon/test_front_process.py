@@ -99,7 +99,7 @@ async def test_a_command_that_is_not_there_is_tried_again(tmp_path):
     assert "No such file" in next(each["reason"] for each in logs if each["event"] == "front.not_started")
 
 
-async def test_one_that_gives_no_sign_of_life_any_more_is_killed(monkeypatch):
+async def test_a_front_without_a_sign_of_life_is_killed(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.1)
     with capture_logs() as logs:
         async with running(WORKS + "os.kill(os.getpid(), 19)"):  # SIGSTOP

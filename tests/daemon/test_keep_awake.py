@@ -44,10 +44,10 @@ async def test_a_long_pause_keeps_heat_and_place_on_klipper(tmp_path, seconds):
         assert len(said(host)) == before, "without a print it is left to itself"
 
 
-async def test_the_time_runs_out_where_nobody_says_anything(tmp_path):
-    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as it:
-        await paused(it)
-        it.jobs._keep_awake._repeating.cancel()
+async def test_the_time_runs_out_without_an_answer(tmp_path):
+    async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
+        await paused(host)
+        host.jobs._keep_awake._repeating.cancel()
         await asyncio.sleep(700)
         assert (host.board.hotend.target, host.board.bed.target) == (0, 0)
         assert not host.board.modal.homed

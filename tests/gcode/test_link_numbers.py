@@ -43,10 +43,10 @@ def answer_probe(link):
     return wire(link, 0.1)
 
 
-def begun_anew(spoken=MARLIN):
-    """Return a link that has said M110 in the middle of a print, and has no answer yet."""
+def link_after_m110(spoken=MARLIN):
+    """Return a link that has sent M110 in the middle of a print, and has no answer yet."""
     link = link_at(MAX_WIRE_NUMBER - 1, spoken)
-    feed(link, [b"G1 X%d" % n for n in range(99)])
+    feed(link, [b"G1 X%d" % n for n in range(99)], keep_position=True)
     wire(link)
     while not (lines := wire(link, 0.1)):
         link.receive(b"ok\n", 0.1)
@@ -98,7 +98,7 @@ def test_an_idle_printer_that_is_asked_for_years_is_told_too():
 def test_a_missing_line_is_sent_before_numbers_restart():
     """Its ok was one too many; M110 is taken whatever is missing before it."""
     link = link_at(MAX_WIRE_NUMBER - 1)
-    feed(link, [b"G1 X1", b"G1 X2"])
+    feed(link, [b"G1 X1", b"G1 X2"], keep_position=True)
     wire(link)
     link.receive(b"ok\nok\n", 0.1)
     wire(link, 0.1)
@@ -119,14 +119,14 @@ def test_a_firmware_that_counts_nothing_is_asked_once():
 
 def test_to_a_firmware_that_counts_modulo_nothing_is_said():
     link = link_at(MAX_WIRE_NUMBER - 1, REPETIER)
-    feed(link, [b"G1 X%d" % n for n in range(9)])
-    said = wire(link)
+    feed(link, [b"G1 X%d" % n for n in range(9)], keep_position=True)
+    lines = wire(link)
     while not link.idle:
         number = lines[-1][0]
         link.receive(b"ok %s\n" % number, 0.1)
-        said += wire(link, 0.1)
-    assert [command for _, command in said] == [b"G1 X%d" % n for n in range(9)]
-    numbers = [int(number) for number, _ in said]
+        lines += wire(link, 0.1)
+    assert [command for _, command in lines] == [b"G1 X%d" % n for n in range(9)]
+    numbers = [int(number) for number, _ in lines]
     assert [number % 65536 for number in numbers] == [(MAX_WIRE_NUMBER - 1 + n) % 65536 for n in range(9)]
     assert max(numbers[1:]) < 2 * 65536
     assert link.place.lines == 9
@@ -134,12 +134,12 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
 
 def test_where_lines_have_no_numbers_nothing_is_said():
     link = link_at(MAX_WIRE_NUMBER, KLIPPER)
-    feed(link, [b"G1 X1"])
+    feed(link, [b"G1 X1"], keep_position=True)
     assert link.data_to_send(0.0) == b"G1 X1\n"
 
 
 def test_the_command_itself_was_damaged():
-    link = begun_anew()
+    link = link_after_m110()
     wanted = link._flight.last_renumbering
     link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % wanted, 0.2)
     link.tick(5.0)
@@ -206,7 +206,7 @@ def test_restarting_numbers_on_a_bad_line_neither_loses_nor_repeats_lines(chance
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
 def test_the_next_host_continues_at_the_right_place(kills, cut, late):
     """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
-    model, ring = MarlinModel(), Ring()
+    model, ring = MarlinModel(), FakeLogbook()
     model.last = MAX_WIRE_NUMBER - 13
     hosts = Hosts(
         model,
@@ -220,9 +220,9 @@ def test_the_next_host_continues_at_the_right_place(kills, cut, late):
 
 
 def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
-    ring = Ring()
+    ring = FakeLogbook()
     link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, ring.note)
-    feed(link, [b"G1 X%d" % n for n in range(9)])
+    feed(link, [b"G1 X%d" % n for n in range(9)], keep_position=True)
     link.data_to_send(0.0)
     link.receive(b"ok\n" * 4, 0.0)
     link.data_to_send(0.0)

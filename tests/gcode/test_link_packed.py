@@ -14,9 +14,9 @@ from gcode.dialect import MARLIN, Dialect
 from gcode.errors import PrinterReset
 from gcode.link import HostLink
 from gcode.meatpack import pack
-from gcode.outgoing import LinkNotice, Ticket, job_line
+from gcode.outgoing import LinkNotice, Ticket
 from gcode.packing import BEGIN, DOUBT, RESET, Packer, decoder_state, text_on_wire
-from support.bad_line import BYTE_TIME, FAULTS, USES, moves
+from support.bad_line import BYTE_TIME, FAULTS, moves
 from support.marlin import valid
 from support.packed_line import PackedLine, PackedMarlin, compact
 from support.walks import FakeLogbook, Hosts, any_rates, check_arrived_once, count_nightly, feed

@@ -298,12 +298,12 @@ def test_a_lost_print_continues_after_the_user_has_checked_the_part(new_stage, a
     dialog.get_by_label("First layer to print").fill("120")
     with stage.page.expect_request("**/api/resume-at") as asked:
         dialog.get_by_role("button", name="Show this layer").click()
-    assert request.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
+    assert asked.value.post_data_json == {"command": "propose", "print": 7, "layer": 120}
     dialog.get_by_label("The nozzle touches the top of the part").check()
     expect(go_on).to_have_attribute("aria-disabled", "false")
     with stage.page.expect_request("**/api/resume-at") as asked:
         go_on.click()
-    assert request.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
+    assert asked.value.post_data_json == {"command": "start", "token": "0123456789abcdef"}
     expect(dialog).to_have_count(0)
 
 

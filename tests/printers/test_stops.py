@@ -157,27 +157,27 @@ class HaltedSmoothie(Smoothie):
 
 @pytest.mark.parametrize("by", ["connect", "command"])
 @pytest.mark.parametrize("board", [HaltedKlipper, HaltedSmoothie])
-async def test_a_firmware_that_stays_halted_is_revived_when_somebody_asks_for_it(tmp_path, board, by):
-    async with rig(tmp_path, board) as it:
-        await it.gcode("M104 S200")
-        await it.sleep(5)
-        it.firmware.stop("ERROR: extruder overheated")
-        await it.gcode("G1 X1")
-        await it.until(lambda: not it.ready, 20)
-        await it.sleep(60)
-        assert not it.ready
-        assert not it.firmware.arrived(board.revival), "nobody has looked at it yet"
-        assert f"send {board.revival} or connect again" in await it.error()
-        refused = await it.gcode(board.revival, "G28")
+async def test_a_firmware_that_stays_halted_is_revived_on_request(tmp_path, board, by):
+    async with rig(tmp_path, board) as host:
+        await host.gcode("M104 S200")
+        await host.sleep(5)
+        host.firmware.stop("ERROR: extruder overheated")
+        await host.gcode("G1 X1")
+        await host.until(lambda: not host.ready, 20)
+        await host.sleep(60)
+        assert not host.ready
+        assert not host.firmware.arrival_times(board.revival), "nobody has looked at it yet"
+        assert f"send {board.revival} or connect again" in await host.error()
+        refused = await host.gcode(board.revival, "G28")
         assert refused.status == 400
         if by == "connect":
             assert (await host.api.post("/api/connection", {"command": "connect"})).status == 204
         else:
-            assert (await it.gcode(board.revival)).status == 204
-        await it.until(lambda: it.ready, 20)
-        assert len(it.firmware.arrived(board.revival)) == 1
-        assert it.firmware.arrived("M104 S0")
-        assert not await it.error()
+            assert (await host.gcode(board.revival)).status == 204
+        await host.until(lambda: host.ready, 20)
+        assert len(host.firmware.arrival_times(board.revival)) == 1
+        assert host.firmware.arrival_times("M104 S0")
+        assert not await host.error()
 
 
 async def test_connecting_revives_a_stopped_printer(tmp_path):

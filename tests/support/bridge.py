@@ -142,16 +142,16 @@ class FakeDesk:
             listener(event)
 
 
-def met(end: CoreEnd) -> Stranger:
-    """Return a front of which nothing is known, at the other end of the core's."""
-    front = Stranger()
-    joined(end._new_front(), front)
+def fake_front(end: CoreEnd) -> FakeFront:
+    """Connect a fake front to the core's end; return it."""
+    front = FakeFront()
+    line_between(end._new_front(), front)
     return front
 
 
 def connected(end: CoreEnd, front: FrontEnd, on_end: Callable[[], None] = lambda: None) -> tuple[Line, Line]:
     """Connect both ends; return the core's end of the line, and the front's."""
-    return joined(end._new_front(), _Wire(front, on_end))
+    return line_between(end._new_front(), _Wire(front, on_end))
 
 
 def decoded(data: bytes, kind: Any) -> Any:

@@ -152,18 +152,18 @@ async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
 
 
 async def test_no_print_resumes_while_the_printer_is_being_switched_off_and_a_toggle_still_pauses(tmp_path):
-    async with bench(tmp_path) as it:
-        await it.print()
-        it.server.service.companions.hear("power", {"goingOff": True}, {})
+    async with bench(tmp_path) as rig:
+        await rig.print()
+        rig.server.service.companions.hear("power", {"goingOff": True}, {})
         toggle = {"command": "pause", "action": "toggle"}
-        assert (await it.server.post("/api/job", toggle)).status == 204
+        assert (await rig.server.post("/api/job", toggle)).status == 204
         await asyncio.sleep(40)
-        assert (await it.client.job.get())["state"] == "Paused"
-        it.server.service.companions.hear("power", {"goingOff": True}, {})
+        assert (await rig.client.job.get())["state"] == "Paused"
+        rig.server.service.companions.hear("power", {"goingOff": True}, {})
         for request in (toggle, {"command": "pause", "action": "resume"}):
-            answer = await it.server.post("/api/job", request)
+            answer = await rig.server.post("/api/job", request)
             assert (answer.status, "is being switched off" in answer.json["error"]) == (409, True)
-        assert (await it.client.job.get())["state"] == "Paused"
+        assert (await rig.client.job.get())["state"] == "Paused"
 
 
 async def test_an_off_that_was_given_up_is_taken_back_when_a_print_begins(tmp_path):
