@@ -119,9 +119,9 @@ def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
     front.arguments(parser)
     with pytest.raises(ConfigError, match="port"):
         front.run(parser.parse_args(["--config", str(wrong)]))
-    manager.hear()
+    manager.sync()
     assert slept == ([front.RETRY_S] if below_systemd else [])
-    assert any("port" in said for said in manager.said if said.startswith("STATUS=")) == below_systemd
+    assert any("port" in said for said in manager.messages if said.startswith("STATUS=")) == below_systemd
 
 
 def test_a_front_of_which_a_part_is_missing_ends_slowly_too(manager, monkeypatch):

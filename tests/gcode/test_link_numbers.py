@@ -28,11 +28,6 @@ def link_at(number, spoken=MARLIN, journal=None):
     return link
 
 
-def feed(link, lines, *, keep_place=True):
-    source = iter(map(job_line, range(len(lines)), lines))
-    link.feed(lambda: next(source, None), keep_place=keep_place)
-
-
 def wire(link, now=0.0):
     return [tuple(line[1:].rpartition(b"*")[0].split(b" ", 1)) for line in link.data_to_send(now).splitlines() if line]
 
@@ -46,7 +41,7 @@ def answer_probe(link):
 def link_after_m110(spoken=MARLIN):
     """Return a link that has sent M110 in the middle of a print, and has no answer yet."""
     link = link_at(MAX_WIRE_NUMBER - 1, spoken)
-    feed(link, [b"G1 X%d" % n for n in range(99)], keep_position=True)
+    feed(link, [b"G1 X%d" % n for n in range(99)], keep_place=True)
     wire(link)
     while not (lines := wire(link, 0.1)):
         link.receive(b"ok\n", 0.1)
@@ -98,7 +93,7 @@ def test_an_idle_printer_that_is_asked_for_years_is_told_too():
 def test_a_missing_line_is_sent_before_numbers_restart():
     """Its ok was one too many; M110 is taken whatever is missing before it."""
     link = link_at(MAX_WIRE_NUMBER - 1)
-    feed(link, [b"G1 X1", b"G1 X2"], keep_position=True)
+    feed(link, [b"G1 X1", b"G1 X2"], keep_place=True)
     wire(link)
     link.receive(b"ok\nok\n", 0.1)
     wire(link, 0.1)
@@ -119,7 +114,7 @@ def test_a_firmware_that_counts_nothing_is_asked_once():
 
 def test_to_a_firmware_that_counts_modulo_nothing_is_said():
     link = link_at(MAX_WIRE_NUMBER - 1, REPETIER)
-    feed(link, [b"G1 X%d" % n for n in range(9)], keep_position=True)
+    feed(link, [b"G1 X%d" % n for n in range(9)], keep_place=True)
     lines = wire(link)
     while not link.idle:
         number = lines[-1][0]
@@ -134,7 +129,7 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
 
 def test_where_lines_have_no_numbers_nothing_is_said():
     link = link_at(MAX_WIRE_NUMBER, KLIPPER)
-    feed(link, [b"G1 X1"], keep_position=True)
+    feed(link, [b"G1 X1"], keep_place=True)
     assert link.data_to_send(0.0) == b"G1 X1\n"
 
 
@@ -187,7 +182,7 @@ def test_restarting_numbers_on_a_bad_line_neither_loses_nor_repeats_lines(chance
     file = moves(40, chances)
     line = BadLine(link, model, rates, chances)
     if chances.random() < 0.8:
-        link.feed = partial(link.feed, keep_place=True)  # else they begin anew with the job
+        link.feed = partial(link.feed, keep_place=True)  # else numbers restart with the job
     line.print(file)
     if any(line.wrong):
         return  # an overrun: the checksum is of one byte
@@ -222,7 +217,7 @@ def test_the_next_host_continues_at_the_right_place(kills, cut, late):
 def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
     ring = FakeLogbook()
     link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, ring.note)
-    feed(link, [b"G1 X%d" % n for n in range(9)], keep_position=True)
+    feed(link, [b"G1 X%d" % n for n in range(9)], keep_place=True)
     link.data_to_send(0.0)
     link.receive(b"ok\n" * 4, 0.0)
     link.data_to_send(0.0)

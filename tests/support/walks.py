@@ -10,7 +10,7 @@ from gcode.flight import HISTORY, LinkSnapshot
 from gcode.link import HostLink
 from gcode.modes import Modes
 from gcode.outgoing import JobPlace, job_line
-from support.bad_line import BadLine
+from support.bad_line import FAULTS, USES, BadLine
 from support.marlin import MarlinModel
 
 MAX_STEPS = 5_000
