@@ -1,4 +1,4 @@
-"""Moving in from OctoPrint: a base directory of 1.11, into a daemon in memory."""
+"""Moving in from OctoPrint: its base directory as 1.11 has written it, into a daemon in memory."""
 
 import argparse
 import importlib
@@ -118,9 +118,9 @@ def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
     (tmp_path / "disk/link.gcode").symlink_to(tmp_path / "secret.gcode")
     (tmp_path / "disk/.hidden.gcode").write_text("G28\n")
     (base / "config.yaml").write_text(f"folder:\n  uploads: {tmp_path}/disk\n")
-    found = octoprint.read(base)
-    assert len(found.uploads) == 3
-    assert "link.gcode, which is a link to another folder" in found.left
+    findings = octoprint.read(base)
+    assert len(findings.uploads) == 3
+    assert "link.gcode, which is a link to another folder" in findings.left
 
 
 def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(base):
@@ -133,10 +133,10 @@ def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(ba
         "none": None,
     }
     (base / "uploads/.metadata.json").write_text(json.dumps(notes))
-    found = octoprint.read(base)
-    assert found.folders == ["empty", "empty/deep"]
-    assert found.notes == {"cube.gcode": "first layer at 0.2\noil [31m the rod", "gone.gcode": "a" * 1000}
-    assert "display names of files: Größe.gcode (gone.gcode)" in found.left
+    findings = octoprint.read(base)
+    assert findings.folders == ["empty", "empty/deep"]
+    assert findings.notes == {"cube.gcode": "first layer at 0.2\noil [31m the rod", "gone.gcode": "a" * 1000}
+    assert "display names of files: Größe.gcode (gone.gcode)" in findings.left
 
 
 def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path, monkeypatch):
@@ -180,13 +180,13 @@ async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_p
     for path in (f"{odd}.gcode", f"{odd}/a.gcode", f"{odd}.stl"):
         (base / "uploads" / path).write_text("G28\n")
     (base / "data/appkeys/keys.yaml").write_text('anna:\n- {app_id: "Octo\\nApp", api_key: x}\n')
-    found = octoprint.read(base)
-    assert len(found.uploads) == 3
-    assert "\ufffd\ufffd.gcode, whose name is not UTF-8: rename it and import again" in found.left
-    assert "\ufffd\ufffd/a.gcode, whose name is not UTF-8: rename it and import again" in found.left
-    assert "the key of an app whose name is not text on one line" in found.left
-    json.dumps(found.left).encode("ascii").decode().encode("utf-8")
-    "".join([*found.left, *found.folders]).encode()
+    findings = octoprint.read(base)
+    assert len(findings.uploads) == 3
+    assert "\ufffd\ufffd.gcode, whose name is not UTF-8: rename it and import again" in findings.left
+    assert "\ufffd\ufffd/a.gcode, whose name is not UTF-8: rename it and import again" in findings.left
+    assert "the key of an app whose name is not text on one line" in findings.left
+    json.dumps(findings.left).encode("ascii").decode().encode("utf-8")
+    "".join([*findings.left, *findings.folders]).encode()
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         await client.files.upload(base / "uploads" / f"{odd}.gcode")
         assert list(uploaded(server.service)) == ["\ufffd\ufffd.gcode"]
@@ -210,8 +210,8 @@ def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_p
     (tmp_path / "file").touch()
     given = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
     (base / "config.yaml").write_text(json.dumps({"folder": {name: str(given)}}))
-    found = octoprint.read(base)
-    assert any(each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in found.left)
+    findings = octoprint.read(base)
+    assert any(each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in findings.left)
     there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
     assert len(findings.uploads) == there
 
@@ -236,13 +236,13 @@ def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
     assert f"{base / 'data'}: Input/output error" in capsys.readouterr().err
 
 
-def test_a_default_profile_says_nothing_about_the_printer(base):
+def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
     (base / "printerProfiles/_default.profile").write_text(
         "model: Generic RepRap Printer\nname: Default\nvolume: {width: 200.0, depth: 200.0, height: 200.0}\n"
     )
-    found = octoprint.read(base)
-    assert found.profile == {}
-    assert any("which was never changed" in each for each in found.left)
+    findings = octoprint.read(base)
+    assert findings.profile == {}
+    assert any("which was never changed" in each for each in findings.left)
 
 
 async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is_new(tmp_path, base):
@@ -254,14 +254,14 @@ async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is
     findings.profile, findings.presets, findings.webcam, findings.name = {}, [], {}, ""
     shown = []
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
-        taken = await transfer.send(client, found, lambda done, total: shown.append((done, total)))
+        taken = await transfer.send(client, findings, lambda done, total: shown.append((done, total)))
         assert set(taken.uploads) == set(uploaded(server.service)) == {"cube.gcode", "Geschenke/benchy (1).gcode", OMA}
         root = server.service.files.root
         assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
         assert (shown[0], shown[-1], taken.there) == ((0, 3), (3, 3), 0)
-        again = await transfer.send(client, found)
+        again = await transfer.send(client, findings)
         assert (again.uploads, again.there) == ([], 3)
 
 
@@ -269,7 +269,7 @@ async def test_settings_are_those_of_octoprint(tmp_path):
     findings = octoprint.read(BASE)
     findings.uploads = []
     async with api(tmp_path, "") as server, in_memory(server) as client:
-        taken = await transfer.send(client, found)
+        taken = await transfer.send(client, findings)
         assert list(taken.settings) == ["profile", "name", "webcam", "presets"]
         settings = await client.settings()
         profile = await client.get("/api/printerprofiles/_default")
@@ -284,7 +284,7 @@ async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
     findings = octoprint.read(base)
     findings.profile, findings.presets, findings.webcam, findings.name = {}, [], {}, ""
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
-        taken = await transfer.send(client, found)
+        taken = await transfer.send(client, findings)
     assert len(taken.uploads) == 3
     assert any(each.startswith("page.gcode: ") for each in taken.left)
 
@@ -320,8 +320,8 @@ async def test_settings_are_given_part_by_part():
     findings = octoprint.read(BASE)
     findings.uploads = []
     daemon = Settings()
-    taken = await transfer.send(daemon, found)
-    assert daemon.profile == found.profile
+    taken = await transfer.send(daemon, findings)
+    assert daemon.profile == findings.profile
     assert [each["name"] for each in daemon.kept["temperature"]["profiles"]] == ["ABS", "PLA Prusament", "ASA: hot"]
     assert daemon.kept["webcam"] == findings.webcam
     assert taken.settings == {
@@ -329,7 +329,7 @@ async def test_settings_are_given_part_by_part():
         "webcam": "/webcam/?action=stream", "presets": "PLA Prusament, ASA: hot",
     }  # fmt: skip
     daemon = Settings("volume", "ASA: hot", "webcam")
-    taken = await transfer.send(daemon, found)
+    taken = await transfer.send(daemon, findings)
     assert set(taken.settings) == {"name", "presets"}
     assert taken.settings["presets"] == "PLA Prusament"
     assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(taken.left)
@@ -352,7 +352,7 @@ async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path)
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload((BASE / "uploads/cube.gcode"), name="cube.gcode")
         for _ in range(2):  # again is nothing new
-            transfer.add_prints(tmp_path / "nozzled.db", found.prints, {"cube.gcode": 100}, taken)
+            transfer.add_prints(tmp_path / "nozzled.db", findings.prints, {"cube.gcode": 100}, taken)
         transfer.add_prints(
             tmp_path / "nozzled.db", [Print("cube.gcode", 5.0, 1.0, success=True)], {"cube.gcode": 1}, taken
         )

@@ -98,7 +98,7 @@ async def test_a_webhook_is_tried_again_with_the_same_number(tmp_path):
         await asyncio.sleep(200)
         told = (await in_memory(server).companions.get("notify"))["state"]
         assert told["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
-        assert outside.letters == []
+        assert internet.deliveries == []
         await print_it(server, name="b.gcode")
         assert companion.does() == "tells hook; hook: sent"
     assert len({each["Nozzled-Delivery"] for each in internet.headers}) == 2

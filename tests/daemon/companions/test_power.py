@@ -144,11 +144,11 @@ async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_pa
 
 
 async def test_a_print_that_is_beginning_keeps_the_power_on(tmp_path):
-    async with bench(tmp_path) as it:
-        it.server.service.front.jobs.beginning = 1  # the core has not answered yet
-        status, text = await it.refused("off")
+    async with bench(tmp_path) as rig:
+        rig.server.service.front.jobs.beginning = 1  # the core has not answered yet
+        status, text = await rig.refused("off")
         assert (status, "may be starting" in text) == (409, True)
-        assert it.switch.told == []
+        assert rig.switch.commands == []
 
 
 async def test_no_print_resumes_while_the_printer_is_being_switched_off_and_a_toggle_still_pauses(tmp_path):
@@ -212,7 +212,7 @@ async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
         rig.switch.sense_delay = 0.4
         while rig.switch.is_on:  # noqa: ASYNC110 - the switch is no event
             await asyncio.sleep(0.05)
-        status, text = await it.refused("cancel")
+        status, text = await rig.refused("cancel")
         assert (status, text) == (409, "too late: Printer has been switched off")
 
 
@@ -242,10 +242,10 @@ async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
 
 
 async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
-    async with bench(tmp_path) as it:
-        it.switch.stuck = True
-        assert await it.refused("off") == (503, "Printer was switched off, but reports that it is not")
-        it.switch.error = DeviceError("Printer does not answer")
+    async with bench(tmp_path) as rig:
+        rig.switch.stuck = True
+        assert await rig.refused("off") == (503, "Printer was switched off, but reports that it is not")
+        rig.switch.error = DeviceError("Printer does not answer")
         await asyncio.sleep(5)
         state = await rig.state()
         assert state["devices"][0] == {
