@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.cli import remote
 from daemon.client import ClientError, OctoPrintClient
-from daemon.front.resuming.proposal import heated
+from daemon.front.resuming.proposal import temperatures_text
 
 _WHOLE_LAYER = (
     "Commands that it had buffered but not executed may be lost, so printing continues at the start of a layer; choose "
@@ -73,7 +73,7 @@ def _sentences(found: dict[str, Any]) -> str:
         f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
         _WHOLE_LAYER,
         f"Printing continues {layer}{height}line {found['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
-        + (heated(found["temperatures"]) or "nothing is heated"),
+        + (temperatures_text(found["temperatures"]) or "nothing is heated"),
         *(f"Note: {remote.printable(each)}" for each in found["warnings"]),
         found["hint"],
     )

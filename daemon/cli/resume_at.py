@@ -15,7 +15,7 @@ from daemon.client import ClientError, OctoPrintClient
 from daemon.config import Config
 from daemon.errors import FileError
 from daemon.front.resuming.place import LIFT, PRIME
-from daemon.front.resuming.proposal import Proposal, ResumeTarget, heated, propose, warnings
+from daemon.front.resuming.proposal import Proposal, ResumeTarget, propose, temperatures_text, warnings
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
 
@@ -124,7 +124,8 @@ def _check(top: float) -> str:
 def _describe(path: Path, found: Proposal) -> str:
     at = found.at
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
-    return f"{path.name} continues at byte {found.offset}: {where}; {heated(found.temperatures) or 'nothing is heated'}"
+    heat = temperatures_text(found.temperatures) or "nothing is heated"
+    return f"{path.name} continues at byte {found.offset}: {where}; {heat}"
 
 
 def _notes(found: Proposal, config: Config) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the processes have in common that work on one file for the front: bounds on what they may take."""
+"""The memory limit of the front's worker processes."""
 
 import resource
 from contextlib import suppress
@@ -8,9 +8,9 @@ OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 def bound(memory: int) -> None:
-    """Bound the address space of this process, in bytes; where the machine's memory ends, this process ends first.
+    """Limit the address space of this process, in bytes, and let the kernel kill it first when memory runs out.
 
-    The front would be the largest one of its unit otherwise, and go in its place.
+    Otherwise the kernel would kill the front, as the largest process of its unit.
     """
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -1,6 +1,6 @@
-"""The cameras' pictures on their way to viewers: one connection to each camera, whoever looks and however many do.
+"""Cameras: relays the cameras' pictures to viewers, with one connection to each camera for all of them.
 
-A viewer gets the newest picture when it has taken the one before: who reads slowly misses pictures, and costs no queue.
+A viewer gets the newest picture when it has received the one before: slow viewers miss pictures, but need no queue.
 """
 
 import asyncio
@@ -15,23 +15,19 @@ from daemon.camera.mjpeg import PictureParts
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
 
-MOST_VIEWERS = 16
-"""Of all cameras together."""
+MAX_VIEWERS = 16  # of all cameras together
 
-BEGINS = 5.0
-SILENT = 10.0
-"""Seconds until the camera has to answer, and between two pieces of what it sends."""
-
-SNAPSHOT = 5.0  # s for a single picture
-FRESH = 1.0  # s; a picture of the stream that is no older is a single picture, too
-FASTEST = 4 * 1024 * 1024
-"""Bytes a second that are read of a camera; it drops pictures itself where it could send more."""
+ANSWER_TIMEOUT = 5.0  # s for the camera to answer
+SILENCE_TIMEOUT = 10.0  # s between two pieces of its stream
+SNAPSHOT_TIMEOUT = 5.0  # s for a single picture
+FRESH = 1.0  # s; a picture of the stream that is no older serves as a snapshot
+MAX_RATE = 4 * 1024 * 1024  # bytes/s read from a camera, which then drops pictures itself
 
 log = structlog.get_logger()
 
 
 class Relay:
-    """One camera's stream. Runs while somebody looks."""
+    """One camera's stream; it runs while there are viewers."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -44,24 +40,24 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
 
     def join(self) -> None:
-        """Count a viewer, and begin if there is none yet."""
+        """Add a viewer; the first one starts the stream."""
         self.viewers += 1
         if self._task is None or self._task.done():
             self.failure, self.newest = None, None
             self._task = asyncio.create_task(self._run())
 
     def leave(self) -> None:
-        """Let go; the last one ends the connection."""
+        """Remove a viewer; the last one ends the stream."""
         self.viewers -= 1
         if not self.viewers and self._task is not None:
             self._task.cancel()
             self._task = None
 
     async def next(self, after: int, seconds: float) -> tuple[int, bytes] | None:
-        """Return the newest picture that a viewer has not seen, and its number; None: there was none in that time.
+        """Return the newest picture and its number, if it is not `after`; None: there was none within this time.
 
         Raises:
-            CameraError: there will be no more.
+            CameraError: the stream has ended.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -82,50 +78,50 @@ class Relay:
         except TimeoutError:
             self.failure = CameraError(f"the camera at {without_secrets(self.url)} has stopped sending")
         finally:
-            self._tell()
+            self._notify()
         log.debug("camera.ended", reason=str(self.failure))
 
     async def _read(self) -> None:
         loop = asyncio.get_running_loop()
-        async with opened(self.url, BEGINS) as answer:
+        async with opened(self.url, ANSWER_TIMEOUT) as answer:
             if not answer.is_stream:
                 raise CameraError(f"{without_secrets(self.url)} is not an MJPEG stream")
             parts = PictureParts()
             due = loop.time()
             while True:
-                async with asyncio.timeout(SILENT):
+                async with asyncio.timeout(SILENCE_TIMEOUT):
                     block = await answer.reader.read(BLOCK)
                 if not block:
                     return
                 if pictures := parts.feed(block):
                     self.newest, self.at = pictures[-1], loop.time()
                     self.number += 1
-                    self._tell()
-                due = max(due + len(block) / FASTEST, loop.time())
+                    self._notify()
+                due = max(due + len(block) / MAX_RATE, loop.time())
                 await asyncio.sleep(max(0.0, due - loop.time()))
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
 
 class Cameras:
-    """All relays, and the single pictures that are on their way."""
+    """All relays, and the snapshots being fetched."""
 
     def __init__(self) -> None:
         self._relays: dict[str, Relay] = {}
-        self._asked: dict[str, asyncio.Task[bytes]] = {}
+        self._snapshots: dict[str, asyncio.Task[bytes]] = {}
 
     @property
     def viewers(self) -> int:
-        """How many look at streams."""
+        """The number of viewers of all streams."""
         return sum(each.viewers for each in self._relays.values())
 
     def relay(self, camera: CameraConfig) -> Relay:
-        """Return what passes on a camera's stream.
+        """Return the relay of a camera's stream.
 
         Raises:
-            CameraError: it has none.
+            CameraError: it has no stream.
         """
         url = stream_of(camera)
         if not url:
@@ -136,10 +132,10 @@ class Cameras:
         return self._relays.setdefault(url, Relay(url))
 
     async def snapshot(self, camera: CameraConfig) -> bytes:
-        """Return a single picture; who asks while one is on its way gets that one.
+        """Return a snapshot; simultaneous calls share one.
 
         Raises:
-            CameraError: there is none.
+            CameraError: the camera delivers none.
         """
         relay = self._relays.get(stream_of(camera))
         now = asyncio.get_running_loop().time()
@@ -147,16 +143,16 @@ class Cameras:
             return relay.newest
         if not (url := snapshot_of(camera)):
             raise CameraError(f"{camera.name} gives no single picture: enter its address as snapshot_url")
-        task = self._asked.get(url)
+        task = self._snapshots.get(url)
         if task is None:
-            task = self._asked[url] = asyncio.create_task(picture(url, SNAPSHOT))
+            task = self._snapshots[url] = asyncio.create_task(picture(url, SNAPSHOT_TIMEOUT))
             task.add_done_callback(self._forget(url))
         return await asyncio.shield(task)
 
     def _forget(self, url: str) -> Callable[[asyncio.Task[bytes]], None]:
         def forget(task: asyncio.Task[bytes]) -> None:
-            del self._asked[url]
+            del self._snapshots[url]
             if not task.cancelled():
-                task.exception()  # looked at, also where everybody who waited has gone
+                task.exception()  # retrieved, or asyncio would warn if all callers have gone
 
         return forget

@@ -1,7 +1,7 @@
-"""Choices: what people have set over the API. Kept in the state directory; the administrator's file wins.
+"""Choices: settings that users have changed over the API, stored in the state directory.
 
-A key that the configuration file gives another value than its default is fixed: what was chosen for it counts as soon
-as the file no longer says anything.
+The configuration file takes precedence: a key that it sets to another value than the default is fixed, and a choice for
+it takes effect only when the file no longer sets it.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from gcode.frozen import frozen
 
 FILE = "settings.json"
 SECTIONS = ("appearance", "webcam")
-MOST_PRESETS = 50
-LONGEST_NAME = 40  # characters of a preset's
+MAX_PRESETS = 50
+MAX_NAME_LENGTH = 40  # characters of a preset's name
 CONSEQUENCE = "name, webcam and temperature presets are those of the configuration"
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @frozen
 class HeatPreset:
-    """Temperatures that are known by a name, in °C; None: that heater is left alone, 0: it is turned off."""
+    """A temperature preset, in °C; None leaves that heater unchanged, 0 turns it off."""
 
     name: str
     hotend: float | None = None
@@ -39,15 +39,17 @@ class HeatPreset:
     chamber: float | None = None
 
 
-USUAL = (HeatPreset("PLA", 205, 60), HeatPreset("PETG", 235, 80), HeatPreset("ABS", 240, 100))
+DEFAULT_PRESETS = (HeatPreset("PLA", 205, 60), HeatPreset("PETG", 235, 80), HeatPreset("ABS", 240, 100))
 
 
 @frozen
 class Chosen:
-    """All that was chosen: keys of the configuration by section, and presets; None: nobody has changed them.
+    """All choices.
 
     Attributes:
-        file: as it was read; what this version does not know in it stays there.
+        sections: keys of the configuration, by section.
+        presets: None: never changed.
+        file: the file as it was read; entries that this version does not know are preserved.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -56,15 +58,15 @@ class Chosen:
 
 
 def fixed(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
-    """Return the keys of a section that the configuration file decides."""
+    """Return the keys of a section that the configuration file sets."""
     return frozenset(each.name for each in fields(section) if getattr(section, each.name) != each.default)
 
 
 class Choices:
-    """What was chosen, laid under what is configured.
+    """The choices, beneath the configuration.
 
     Attributes:
-        revision: another number after each change, also of the configuration.
+        revision: increases with each change, even of the configuration.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +76,7 @@ class Choices:
         self.revision = 0
 
     def load(self) -> None:
-        """Read what was chosen; a file that is damaged is set aside. Blocks."""
+        """Read the file; a damaged one is set aside. Blocks."""
         make_way(self._path, CONSEQUENCE, os.R_OK)
         try:
             try:
@@ -87,33 +89,33 @@ class Choices:
             log.warning("settings.unreadable", reason=str(error), consequence=CONSEQUENCE)
 
     def appearance(self, config: Config) -> AppearanceConfig:
-        """Return how the printer shows itself."""
+        """Return the appearance."""
         return replace(config.appearance, **self._open("appearance", config.appearance))
 
     def webcam(self, config: Config) -> WebcamConfig:
         """Return the cameras."""
-        chosen = merge(Config(), {"webcam": self._open("webcam", config.webcam)}, FILE).webcam  # checked as it was read
-        decided = fixed(config.webcam)
+        chosen = merge(Config(), {"webcam": self._open("webcam", config.webcam)}, FILE).webcam  # was checked on reading
+        fixed_keys = fixed(config.webcam)
         return replace(
             config.webcam,
-            **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in decided},
+            **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in fixed_keys},
         )
 
     def _open(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
-        decided = fixed(section)
-        return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in decided}
+        fixed_keys = fixed(section)
+        return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in fixed_keys}
 
     def presets(self, profile: ProfileConfig) -> tuple[HeatPreset, ...]:
-        """Return the presets of temperatures; the usual ones, as far as the printer can, where nobody has chosen."""
+        """Return the temperature presets; by default the usual ones, within the printer's limits."""
         if self._chosen.presets is not None:
             return self._chosen.presets
         return tuple(
             replace(each, hotend=_at_most(each.hotend, profile.max_hotend_c), bed=_at_most(each.bed, profile.max_bed_c))
-            for each in USUAL
+            for each in DEFAULT_PRESETS
         )
 
     async def change(self, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None) -> None:
-        """Take these values from here on, and keep them; None: the presets stay as they are.
+        """Change and store values; `presets` None: unchanged.
 
         Raises:
             ConfigError: a value has the wrong type, or the file cannot be written.
@@ -140,22 +142,22 @@ def _at_most(value: float | None, limit: float) -> float | None:
 def _file(
     now: Chosen, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
 ) -> dict[str, Any]:
-    """Return what is written: these values, and beside them what is there and was not understood."""
-    there = now.file.get("sections", {})
+    """Return the file to write: these values, and the unknown entries of the current file."""
+    existing = now.file.get("sections", {})
     written = {**now.file, "version": 1}
-    written["sections"] = {**there, **{name: {**there.get(name, {}), **sections[name]} for name in SECTIONS}}
+    written["sections"] = {**existing, **{name: {**existing.get(name, {}), **sections[name]} for name in SECTIONS}}
     if presets is not None:
         written["presets"] = [asdict(each) for each in presets]
     return written
 
 
 def _parsed(data: bytes) -> Chosen:
-    """Return what is understood, and leave out the rest: it may be of a later version, or written by hand."""
+    """Return the valid choices in a file; others may be of a later version, or written by hand."""
     try:
         file = json.loads(data)
         given = {name: {**file["sections"].get(name, {})} for name in SECTIONS}
         sections = {
-            name: {key: value for key, value in table.items() if _counts(name, key, value)}
+            name: {key: value for key, value in table.items() if _is_valid(name, key, value)}
             for name, table in given.items()
         }
         presets = file.get("presets")
@@ -164,7 +166,7 @@ def _parsed(data: bytes) -> Chosen:
         raise DamagedFile(f"{FILE}: these are no settings: {error}") from error
 
 
-def _counts(section: str, key: str, value: Any) -> bool:
+def _is_valid(section: str, key: str, value: Any) -> bool:
     try:
         merge(Config(), {section: {key: value}}, FILE)
     except ConfigError as error:
@@ -175,7 +177,7 @@ def _counts(section: str, key: str, value: Any) -> bool:
 
 def _presets(given: list[Any]) -> Iterator[HeatPreset]:
     known = {each.name for each in fields(HeatPreset)}
-    for each in given[:MOST_PRESETS]:
+    for each in given[:MAX_PRESETS]:
         try:
             yield _preset({key: value for key, value in each.items() if key in known})
         except (ValueError, TypeError, AttributeError) as error:

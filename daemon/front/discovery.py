@@ -1,7 +1,7 @@
-"""How clients find the daemon in the local network: mDNS, as OctoPrint announces itself.
+"""Discovery: announces the daemon in the local network by mDNS, like OctoPrint.
 
-Where Avahi runs and its folder may be written to it is told by a service file, since there should be one responder on
-a machine; else the library zeroconf answers, where it is installed (the extra `mdns`, some 5 MB). Neither is an error.
+If Avahi runs and its folder can be written to, a service file tells it, since a machine should have one responder. Else
+the library zeroconf answers, if it is installed (the extra `mdns`, some 5 MB). If neither works, that is no error.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from daemon import OCTOPRINT
 from daemon.config import Config
 from gcode.frozen import frozen
 
-AVAHI = Path("/run/avahi-daemon")  # there while it runs
-PATIENCE = 10.0  # s for a goodbye
+AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
+PATIENCE = 10.0  # s for the goodbye messages
 
 log = structlog.get_logger()
 
 
 @frozen
-class Announced:
-    """What is announced: a name for people, the port, and the TXT records of each kind of service."""
+class Announcement:
+    """The announcement: a name for users, the port, and the TXT records of each kind of service."""
 
     name: str
     port: int
@@ -43,26 +43,26 @@ class Responder(Protocol):
         """Begin."""
 
     async def stop(self) -> None:
-        """End, and say so where that can be done."""
+        """End, and send goodbye messages if possible."""
 
 
 class Discovery:
-    """Announces the daemon, if it can be reached from the network and somebody can announce it."""
+    """Announces the daemon, if the network can reach it and there is a responder."""
 
     def __init__(self, config: Config, uuid: str, port: int) -> None:
-        """Take what is to be announced; nothing is done yet."""
+        """Prepare the announcement."""
         self._config = config
-        self._announced = announced(config, uuid, port)
+        self._announced = announcement(config, uuid, port)
         self._responder: Responder | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin in the background: nobody waits for it."""
+        """Begin in the background."""
         if self._config.discovery.mdns and not is_loopback(self._config.http.host):
             self._task = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
-        """Take the first responder that there is; a fault of one is told, and ends nothing."""
+        """Start the first available responder; its errors are only logged."""
         try:
             address = await asyncio.to_thread(lan_address, self._config.http.host)
             if address is None:
@@ -72,11 +72,11 @@ class Discovery:
             if self._responder is not None:
                 await self._responder.start()
                 log.info("discovery.announced", name=self._announced.name, by=type(self._responder).__name__)
-        except Exception as error:  # noqa: BLE001 - whatever the library raises: the printer does not depend on it
+        except Exception as error:  # noqa: BLE001 - the library may raise anything, and printing must not depend on it
             log.warning("discovery.failed", reason=str(error) or type(error).__name__)
 
     def _choose(self, address: str) -> Responder | None:
-        """Return who announces. Blocks."""
+        """Return the responder to use. Blocks."""
         folder = Path(self._config.discovery.avahi_services)
         if AVAHI.exists() and os.access(folder, os.W_OK):
             return AvahiFile(folder, self._announced)
@@ -97,21 +97,21 @@ class Discovery:
             await self._responder.stop()
 
 
-def announced(config: Config, uuid: str, port: int) -> Announced:
-    """Return what is announced, with the TXT records that clients of OctoPrint look at."""
+def announcement(config: Config, uuid: str, port: int) -> Announcement:
+    """Return the announcement, with the TXT records that OctoPrint's clients read."""
     host = socket.gethostname().partition(".")[0]
     name = f"{config.appearance.name or 'nozzled'} on {host}"[:63]  # bytes of a name in DNS, see `_fitting`
     octoprint = {"path": "/", "version": OCTOPRINT, "api": "0.1", "uuid": uuid, "model": config.profile.model}
-    return Announced(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
+    return Announcement(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
 
 
 def _fitting(name: str) -> str:
-    """Cut a name to the 63 bytes that a label of DNS holds, at the end of a character."""
+    """Cut a name to the 63 bytes of a DNS label, without splitting a character."""
     return name.encode()[:63].decode(errors="ignore")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether nobody else can reach this address."""
+    """Tell whether only this machine can reach this address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -119,9 +119,9 @@ def is_loopback(host: str) -> bool:
 
 
 def lan_address(host: str) -> str | None:
-    """Return the address in the local network by which clients reach `host`; None where there is none. Blocks.
+    """Return the address by which the local network reaches `host`; None if there is none. Blocks.
 
-    What can be reached from everywhere is not announced by itself.
+    Public addresses are never announced.
     """
     address = _outgoing(socket.AF_INET6 if ":" in host else socket.AF_INET) if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared with
     if address is None and host == "::":
@@ -134,7 +134,7 @@ def lan_address(host: str) -> str | None:
 
 
 def _outgoing(family: socket.AddressFamily) -> str | None:
-    """Return the address of this machine that the default route takes; no packet is sent."""
+    """Return this machine's address on the default route; no packet is sent."""
     somewhere = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((somewhere, 9))
@@ -143,9 +143,9 @@ def _outgoing(family: socket.AddressFamily) -> str | None:
 
 
 class AvahiFile:
-    """A service file for Avahi, which reads it at once, and forgets the service when it is gone."""
+    """A service file, by which Avahi announces the service until it is removed."""
 
-    def __init__(self, folder: Path, what: Announced) -> None:
+    def __init__(self, folder: Path, what: Announcement) -> None:
         self._path = folder / f"nozzled-{what.port}.service"
         self._what = what
 
@@ -163,7 +163,7 @@ class AvahiFile:
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
 
-def service_file(what: Announced) -> str:
+def service_file(what: Announcement) -> str:
     """Return Avahi's service file (avahi.service(5))."""
     services = "".join(
         f" <service>\n  <type>{kind}</type>\n  <port>{what.port}</port>\n"
@@ -180,7 +180,7 @@ def service_file(what: Announced) -> str:
 class Zeroconf:
     """The library zeroconf, on the daemon's own loop."""
 
-    def __init__(self, what: Announced, address: str) -> None:
+    def __init__(self, what: Announcement, address: str) -> None:
         self._what = what
         self._address = address
         self._zeroconf: Any = None

@@ -1,6 +1,6 @@
-"""Events: what happens in the service, by OctoPrint's names for it, told to whoever listens. Nothing is kept here.
+"""Events: passes events of the front to listeners, by OctoPrint's names. Nothing is stored.
 
-Listeners are called at once, in the order in which they came; each bounds for itself what it keeps.
+Listeners are called at once, in the order of their subscription; each limits what it stores.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from gcode.frozen import frozen
 
 @frozen
 class Notice:
-    """Something that happened.
+    """An event to pass on.
 
     Attributes:
-        name: of the event, of the plug-in, or of the message.
-        payload: what is said of it.
-        kind: how clients are told, in OctoPrint's terms: as an event, as a message of a plug-in, or as one of its own.
+        name: of the event, the plug-in or the message.
+        payload: its data.
+        kind: the kind of OctoPrint's push message: an event, a plug-in's message, or a message of its own.
     """
 
     name: str
@@ -34,20 +34,20 @@ class Events:
         self._listeners: list[Listener] = []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each notice; returns the function that ends it."""
+        """Call `listener` with each notice; returns a function that ends the subscription."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def publish(self, event: str, payload: Mapping[str, Any]) -> None:
-        """Tell everybody of an event."""
+        """Publish an event."""
         self._tell(Notice(event, payload))
 
     def plugin(self, plugin: str, data: Mapping[str, Any]) -> None:
-        """Tell everybody what OctoPrint's plug-in of this name would say."""
+        """Publish a message of an OctoPrint plug-in."""
         self._tell(Notice(plugin, data, "plugin"))
 
     def message(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Send everybody a message of a kind that is neither event nor plug-in's, like `timelapse`."""
+        """Publish a message of its own kind, such as `timelapse`."""
         self._tell(Notice(kind, payload, "message"))
 
     def _tell(self, notice: Notice) -> None:

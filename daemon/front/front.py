@@ -1,4 +1,4 @@
-"""Front: the process that talks to people and programs. Its parts are made here, and ended in reverse."""
+"""Front: the process that serves users and programs. It creates its parts here, and ends them in reverse order."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -14,7 +14,7 @@ from daemon.front.access import hosts
 from daemon.front.access.access import Access
 from daemon.front.access.keys import Keys, own_uuid
 from daemon.front.analysis.service import Analyses
-from daemon.front.analysis.shelf import Shelf
+from daemon.front.analysis.store import AnalysisStore
 from daemon.front.analysis.watch import Watch
 from daemon.front.cache import cache as cache_room
 from daemon.front.cache.cache import Cache
@@ -24,7 +24,7 @@ from daemon.front.events import Events
 from daemon.front.history.history import History
 from daemon.front.last_fault import LastFault
 from daemon.front.queue.queue import Queue
-from daemon.front.queue.shelf import QueueShelf
+from daemon.front.queue.store import QueueStore
 from daemon.front.uploads.files import FileStore
 from daemon.in_time import in_time
 from gcode.frozen import mutable
@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 @mutable
 class Front:
-    """What the parts of the front reach each other by; `folder` is the state directory."""
+    """The parts of the front, by which they reach each other; `folder` is the state directory."""
 
     config: Config
     core: RemoteCore
@@ -55,12 +55,12 @@ class Front:
 
     @property
     def appearance(self) -> AppearanceConfig:
-        """How the printer shows itself, by the configuration and by what was chosen."""
+        """The appearance, as configured or as chosen over the API."""
         return self.choices.appearance(self.config)
 
     @property
     def webcam(self) -> WebcamConfig:
-        """The camera, by the configuration and by what was chosen."""
+        """The cameras, as configured or as chosen over the API."""
         return self.choices.webcam(self.config)
 
     @property
@@ -82,21 +82,21 @@ async def begin(
     channel: Channel,
     switched_on: Collection[str] = (),
 ) -> Front:
-    """Make all of it but the server; `stack` ends it.
+    """Create all parts but the server.
 
     Args:
-        stack: ends it.
-        config: what is configured.
+        stack: ends the parts.
+        config: the configuration.
         environ: of this process.
-        wall: the date, in s.
+        wall: returns the Unix time in s.
         channel: to the core.
-        switched_on: companions that the configuration file has a section for.
+        switched_on: the companions that have a section in the configuration file.
 
     Raises:
         ServiceError: the state directory or a key cannot be used, or another front has them.
     """
     folder = state_dir(config, environ)
-    cache = await cache_room.opened(folder)
+    cache = await cache_room.open_cache(folder)
     stack.push_async_callback(in_time, cache.close)
     core = RemoteCore(channel)
     last_fault = LastFault(core, wall)
@@ -106,15 +106,15 @@ async def begin(
     choices = Choices(folder)
     await asyncio.to_thread(choices.load)
     uploads = folder / UPLOADS
-    shelf = Shelf(cache)
-    analyses = Analyses(config, uploads, shelf, core.connection.limits)
+    store = AnalysisStore(cache)
+    analyses = Analyses(config, uploads, store, core.connection.limits)
     used_beside = analyses.toolpaths.used
     files = FileStore(uploads, wall, cache, config.http.quota_mib, busy=core.jobs.uses, beside=used_beside)
     try:
         await files.open()
     except FileError as error:
         log.warning("uploads.unusable", reason=str(error), consequence="no file can be uploaded or printed")
-    watch = Watch(core.jobs, analyses, shelf, lambda: core.connection.address or "")
+    watch = Watch(core.jobs, analyses, store, lambda: core.connection.address or "")
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
     await analyses.open()
@@ -122,7 +122,7 @@ async def begin(
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
     watch.look()
     events = Events()
-    queue = Queue(QueueShelf(cache), core, files, watch, events, config, wall)
+    queue = Queue(QueueStore(cache), core, files, watch, events, config, wall)
     await queue.open()
     stack.push_async_callback(in_time, queue.close)
     history = History(cache, core, analyses)
@@ -162,9 +162,9 @@ def _access(config: Config, folder: Path, environ: Mapping[str, str], wall: Call
 
 
 def _keys_of_companions(access: Access, folder: Path, names: Collection[str]) -> None:
-    from daemon.front.access.companion_keys import make_keys  # noqa: PLC0415 - most people have switched none on
+    from daemon.front.access.companion_keys import create_keys  # noqa: PLC0415 - only needed if a companion is switched on
 
     try:
-        make_keys(access.keyring, folder, names)
+        create_keys(access.keyring, folder, names)
     except (ConfigError, OSError) as error:
         log.warning("companions.no_key", reason=str(error), consequence="they cannot come to this front")

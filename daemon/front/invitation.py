@@ -1,4 +1,4 @@
-"""Invitations: links to the page with a pairing code in them, under the names by which a phone finds this machine."""
+"""Invitations: links to the page with a pairing code, under names by which a phone reaches this machine."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from gcode.frozen import frozen
 
 @frozen
 class Invitation:
-    """A code that is good once.
+    """A pairing code, which works once.
 
     Attributes:
-        code: as people type it.
+        code: in groups, for typing.
         links: to the page with the code, the best first.
         scope: of the key that it is exchanged for.
-        lasts: s.
+        lasts: its lifetime in s.
     """
 
     code: str
@@ -28,32 +28,32 @@ class Invitation:
 
 
 def invite(access: Access, scope: Scope, roots: Sequence[str], now: float) -> Invitation:
-    """Make a code, and the links with it.
+    """Create a code, and the links with it.
 
     Args:
-        access: knows the code from here on.
-        scope: what it allows.
+        access: where the code is registered.
+        scope: of the key.
         roots: addresses of the page, the best first.
         now: the loop's time.
 
     Raises:
-        TooManyRequests: too many codes wait to be used.
+        TooManyRequests: too many codes are unused.
     """
     code = access.pairing.make(scope, now)
     return Invitation(code, [f"{root}#pair={code}" for root in roots], scope)
 
 
 def roots(host: str, port: int, hostnames: Sequence[str]) -> list[str]:
-    """Return where the page is, for other devices if they can come there: by name, then by address. Blocks a moment.
+    """Return the page's addresses, by name, then by IP address; for other devices, if they can reach it. Blocks.
 
     Args:
-        host: where HTTP listens, as do the sockets that systemd has handed in.
-        port: of it.
-        hostnames: names of this machine that are configured, the best first.
+        host: the address that HTTP listens on.
+        port: its port.
+        hostnames: the configured names of this machine, the best first.
     """
     name = hosts.name_for_others(host, hostnames)
     if name is None:
         return [f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"]
     address = lan_address(host)
-    found = [name] if address is None else [name, f"[{address}]" if ":" in address else address]
-    return [f"http://{each}:{port}/" for each in dict.fromkeys(found)]
+    names = [name] if address is None else [name, f"[{address}]" if ":" in address else address]
+    return [f"http://{each}:{port}/" for each in dict.fromkeys(names)]

@@ -1,4 +1,4 @@
-"""LastFault: why the firmware has halted, kept until a person has seen it: the line may be back in a few seconds."""
+"""LastFault: why the firmware halted, remembered until a user dismisses it: the line may be back within seconds."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,14 @@ from gcode.halt_kind import halt_kind
 from hal.printer import ConnectionState, Event, StateChanged
 
 STOPPED = "emergency stop"
-"""How the reason of a halt begins that somebody has asked for: what came of it is told elsewhere."""
+"""The beginning of the reason for a halt by a user's emergency stop, which clients show otherwise."""
 
-LONGEST = 500  # characters of what the printer has said
+MAX_TEXT = 500  # characters
 
 
 @frozen
 class StoredFault:
-    """A halt: its date in s, the reason as a sentence, and its kind, as `halt_kind` tells it."""
+    """A halt: its Unix time in s, the reason as a sentence, and its kind by `halt_kind`."""
 
     at: int
     text: str
@@ -24,10 +24,10 @@ class StoredFault:
 
 
 class LastFault:
-    """Follows the connection; `fault` is what nobody has seen yet."""
+    """Follows the connection; `fault` is the last halt, until it is dismissed."""
 
     def __init__(self, core: RemoteCore, wall: Callable[[], float]) -> None:
-        """Prepare; `wall` gives the date."""
+        """Prepare; `wall` returns the Unix time in s."""
         self.fault: StoredFault | None = None
         self._wall = wall
         self._listeners: list[Callable[[], None]] = []
@@ -36,16 +36,16 @@ class LastFault:
     def _on_event(self, event: Event) -> None:
         if not isinstance(event, StateChanged) or event.new is not ConnectionState.FAULT:
             return
-        text = str(event.error or "")[:LONGEST]
+        text = str(event.error or "")[:MAX_TEXT]
         if isinstance(event.error, FirmwareHalted) and not text.startswith(STOPPED):
             self.fault = StoredFault(int(self._wall()), text, halt_kind(text))
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when somebody has seen it."""
+        """Call `listener` when the fault is dismissed."""
         self._listeners.append(listener)
 
     def dismiss(self) -> None:
-        """Somebody has seen it."""
+        """Forget the fault: a user has read it."""
         self.fault = None
         for listener in self._listeners:
             listener()

@@ -1,4 +1,4 @@
-"""The machine that nozzled runs on, for people to see. All of it blocks; what the kernel does not tell is None."""
+"""The state of the machine that nozzled runs on. All functions block; values that the kernel does not have are None."""
 
 import os
 from pathlib import Path
@@ -7,17 +7,17 @@ from typing import Any
 SYS = Path("/sys")
 
 _THROTTLED = {0: "undervoltage", 1: "capped", 2: "throttled", 3: "hot"}
-"""Bits of what the firmware of a Raspberry Pi says; the same ones 16 higher are for what was so since it booted."""
+"""Bits of the Raspberry Pi's `get_throttled`; the same bits, 16 higher, say whether it has happened since boot."""
 
 
 def describe(folder: Path, sys: Path = SYS) -> dict[str, Any]:
-    """Return what the machine is and how it does.
+    """Return the machine's properties and state.
 
     Args:
-        folder: on the disk whose room is told.
-        sys: where the kernel tells about hardware.
+        folder: on the disk whose free space is wanted.
+        sys: the kernel's sysfs.
     """
-    from daemon.front.sysinfo import sysinfo  # noqa: PLC0415 - ctypes, for what pages alone do not ask
+    from daemon.front.sysinfo import sysinfo  # noqa: PLC0415 - loads ctypes, which open pages do not need
 
     known = sysinfo()
     disk = os.statvfs(folder)
@@ -37,7 +37,7 @@ def describe(folder: Path, sys: Path = SYS) -> dict[str, Any]:
 
 
 def power(sys: Path = SYS) -> dict[str, Any]:
-    """Return what a Raspberry Pi says of its power: what is so now, and what was so since it booted."""
+    """Return a Raspberry Pi's power troubles, now and since boot."""
     try:
         bits = int(_text(sys / "devices/platform/soc/soc:firmware/get_throttled") or "", 16)
     except ValueError:
@@ -49,7 +49,7 @@ def power(sys: Path = SYS) -> dict[str, Any]:
 
 
 def _available(file: Path = Path("/proc/meminfo")) -> int | None:
-    """Return what programs could still have; the kernel's own estimate, where it is to be seen."""
+    """Return the kernel's estimate of available memory in bytes; None if it is hidden."""
     for line in (_text(file) or "").splitlines():
         name, _, rest = line.partition(":")
         if name == "MemAvailable":

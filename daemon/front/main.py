@@ -1,4 +1,4 @@
-"""The front as a process: it finds the core, listens, and ends."""
+"""The front as a process: it connects to the core, listens, and ends."""
 
 import asyncio
 import gc
@@ -27,9 +27,9 @@ from daemon.systemd.heartbeat import Heartbeat
 from daemon.systemd.installed import listening_as
 from hal.printer import ConnectionState
 
-WIRE_FIRST = 1.0  # s that HTTP waits for the wire; a printer that is off, or boots for long, holds nobody up
-SWITCH_INTERVAL = 0.0005  # s; a thread that computes delays the loop by 5 ms at Python's default, by 0.1 ms so
-SECTIONS = ("log", "appearance", "webcam", "macros")  # of the configuration, that can change without a restart
+WIRE_FIRST = 1.0  # s that HTTP waits for the printer's connection
+SWITCH_INTERVAL = 0.0005  # s; a computing thread then delays the loop by 0.1 ms, by Python's default 5 ms
+SECTIONS = ("log", "appearance", "webcam", "macros")  # of the configuration that can change without a restart
 
 log = structlog.get_logger()
 
@@ -44,17 +44,17 @@ async def run(
     greet: Callable[[Invitation], None] | None = None,
     switched_on: Collection[str] = (),
 ) -> None:
-    """Run the front until SIGTERM, or until the core that has begun it is gone.
+    """Run the front until SIGTERM, or until the core that started it has gone.
 
     Args:
-        config: what is configured.
+        config: the configuration.
         environ: of this process.
-        wall: the date, in s.
-        core: the socket that leads to the core, or the path of the one where it waits.
-        handed_in: sockets that listen for HTTP already.
+        wall: returns the Unix time in s.
+        core: the socket to the core, or the path of the socket that it listens on.
+        handed_in: sockets that already listen for HTTP.
         reread: reads the configuration again, at SIGHUP; blocks.
-        greet: shows a link to the page, to whoever has started this on a terminal.
-        switched_on: companions that the configuration file has a section for.
+        greet: shows a link to the page on the terminal.
+        switched_on: the companions that have a section in the configuration file.
 
     Raises:
         ServiceError: the state directory, the HTTP address or a key cannot be used.
@@ -62,9 +62,9 @@ async def run(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # Ctrl-C means the core, which ends this one when the printer is safe
+    # Ctrl-C is for the core, which ends the front when the printer is safe
     loop.add_signal_handler(signal.SIGINT, stop.set if isinstance(core, Path) else lambda: None)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # one that comes before there is anything to read anew
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # ignored until the configuration can be read again
     sys.setswitchinterval(SWITCH_INTERVAL)
     async with AsyncExitStack() as stack:
         end = FrontEnd()
@@ -89,14 +89,14 @@ async def run(
         discovery.start()
         if reread is not None:
             loop.add_signal_handler(signal.SIGHUP, Reloader(front, reread, SECTIONS).begin)
-        gc.freeze()  # what lives now lives on: later collections need not look at it
+        gc.freeze()  # exempt everything loaded so far from garbage collection
         notify.ready()
         await stop.wait()
         notify.stopping()
 
 
 def compare(config: Config, listening: Listening) -> None:
-    """Say so where somebody has configured another address, and systemd has not been told yet."""
+    """Warn if the configured address is not the one that systemd has opened."""
     wanted = listening_as(config.http.host, config.http.port)
     if config.http.host != HttpConfig().host and wanted != listening_as(listening.host, listening.port):
         log.warning(
@@ -107,11 +107,11 @@ def compare(config: Config, listening: Listening) -> None:
 
 
 def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontEnd, url: str) -> None:
-    """Feed the watchdog, show what there is in `systemctl status`, and name job and printer in the journal."""
+    """Feed the watchdog, set the status of `systemctl status`, and add job and printer to journal entries."""
 
     def context() -> Mapping[str, object]:
-        seen = end.latest()
-        return {"JOB_ID": seen.job.id, "PRINTER": seen.printer.address}
+        snapshot = end.latest()
+        return {"JOB_ID": snapshot.job.id, "PRINTER": snapshot.printer.address}
 
     def does() -> str:
         return url if end.connected else f"{url}; {AWAY}"
@@ -123,14 +123,14 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
 
 
 async def _invitation(front: Front, listening: Listening) -> Invitation:
-    """Return a link to the page; the first one that anybody pairs by may give and take keys, too."""
+    """Return an invitation to the page; the first one gives a key of scope admin."""
     scope = Scope.CONTROL if front.access.keyring.keys else Scope.ADMIN
     found = await asyncio.to_thread(roots, listening.host, listening.port, front.config.http.hostnames)
     return invite(front.access, scope, found, asyncio.get_running_loop().time())
 
 
 async def _wire_first(end: FrontEnd) -> None:
-    """Wait until the core has tried to connect, for a moment: who asks early is told more than "Connecting" then."""
+    """Wait a moment until the core has tried to connect, so that early requests see more than "Connecting"."""
     under_way = (ConnectionState.OPENING, ConnectionState.HANDSHAKING)
     changed = asyncio.Event()
     end.subscribe(lambda _event: changed.set())

@@ -1,4 +1,4 @@
-"""A process of its own that gets a task, computes much, gives one answer and ends: both JSON, by its pipes."""
+"""Runs a worker process that gets one task and gives one answer, both as JSON through pipes."""
 
 import asyncio
 import json
@@ -12,25 +12,25 @@ from daemon.front.access.keys import environment_of_children
 
 
 class NoAnswer(ServiceError):
-    """The process cannot be started, took too long, died, or said nothing that makes sense; says which."""
+    """The process could not be started, took too long, died, or gave no valid answer."""
 
 
-async def answer_of(module: str, task: Mapping[str, Any], seconds: float, most: int) -> dict[str, Any]:
-    """Return what a module, run with `-m`, answers to a task. It is killed where nobody waits for it any more.
+async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_bytes: int) -> dict[str, Any]:
+    """Return a module's answer to a task. Its process is killed on timeout and cancellation.
 
     Args:
-        module: reads the task from stdin, and writes its answer to stdout.
-        task: what it is to do.
-        seconds: that it has.
-        most: bytes of an answer.
+        module: run with `-m`; reads the task from stdin, and writes the answer to stdout.
+        task: the task.
+        seconds: the time limit.
+        max_bytes: bytes of an answer.
 
     Raises:
-        NoAnswer: there is none.
+        NoAnswer: there is no valid answer in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-P",  # not from the directory that the service happens to be started in
+            "-P",  # never import from the current directory
             "-m",
             module,
             stdin=asyncio.subprocess.PIPE,
@@ -42,7 +42,7 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, most: 
         raise NoAnswer(f"the process cannot be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(seconds):
-            return await _talk(process, json.dumps(task).encode(), most)
+            return await _talk(process, json.dumps(task).encode(), max_bytes)
     except TimeoutError:
         raise NoAnswer(f"it took more than {seconds:g} s") from None
     finally:
@@ -52,7 +52,7 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, most: 
         await process.wait()
 
 
-async def _talk(process: asyncio.subprocess.Process, task: bytes, most: int) -> dict[str, Any]:
+async def _talk(process: asyncio.subprocess.Process, task: bytes, max_bytes: int) -> dict[str, Any]:
     if process.stdin is None or process.stdout is None:
         raise NoAnswer("the process has no pipes")
     with suppress(ConnectionError):
@@ -62,13 +62,13 @@ async def _talk(process: asyncio.subprocess.Process, task: bytes, most: int) -> 
     answer = bytearray()
     while piece := await process.stdout.read(65536):
         answer += piece
-        if len(answer) > most:
+        if len(answer) > max_bytes:
             raise NoAnswer("its answer is too long")
     code = await process.wait()
     try:
-        found = json.loads(answer)
+        decoded = json.loads(answer)
     except ValueError:
         raise NoAnswer(f"the process ended with code {code} and no result") from None
-    if not isinstance(found, dict):
-        raise NoAnswer("its answer is no object")
-    return found
+    if not isinstance(decoded, dict):
+        raise NoAnswer("its answer is not an object")
+    return decoded

@@ -1,6 +1,6 @@
-"""The service's own log, where it can be read again: a file that standard error goes to, or the journal.
+"""OwnLog: the service's own log, if it can be read: the file behind standard error, or the journal.
 
-On a terminal there is nothing to be read; nor in a journal that the service's user may not read.
+It cannot be read from a terminal, or from a journal that the service's user may not read.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from gcode.frozen import frozen
 
 NAME = "nozzled.log"
 BLOCK = 256 * 1024  # bytes
-LINES = 20_000  # of the journal, the newest ones
+LINES = 20_000  # the newest ones of the journal
 PATIENCE = 20.0  # s for the journal's answer
 STDERR = 2
 
 
 @frozen
 class OwnLog:
-    """The log: its size in bytes (0: nobody has counted), the date of its last line in s, and how it is read."""
+    """The log: its size in bytes (0: unknown), the Unix time of its last line in s, and a function that reads it."""
 
     size: int
     date: int
@@ -42,7 +42,7 @@ async def find(wall: Callable[[], float]) -> OwnLog | None:
 
 
 async def _of_file(size: int) -> AsyncIterator[bytes]:
-    """Read the file that standard error goes to, as far as it is now."""
+    """Read the file behind standard error, up to its current size."""
     file = await asyncio.to_thread(open, f"/proc/self/fd/{STDERR}", "rb", 0)
     try:
         while size > 0 and (block := await asyncio.to_thread(file.read, min(BLOCK, size))):
@@ -63,8 +63,8 @@ def _of_journal() -> AsyncIterator[bytes]:
 
 
 async def _journal(lines: str) -> AsyncIterator[bytes]:
-    """Read the newest entries of our units, of core and front; nothing, where that is not allowed."""
-    from shutil import which  # noqa: PLC0415 - it brings compressors along, half a MB that is seldom wanted
+    """Read the newest entries of our units; nothing if that is not allowed."""
+    from shutil import which  # noqa: PLC0415 - it imports compressors: half a MB, rarely needed
 
     if (program := which("journalctl")) is None:
         return

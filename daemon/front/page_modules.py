@@ -1,15 +1,15 @@
-"""The modules of the page's first view in one file, joined when they are asked for: they take one request.
+"""Joins the modules of the page's first view into one file, so that they take one request.
 
-Each module becomes a function that returns what it exports, in the order in which a browser would have run them; the
-modules that come later take from there what they import. That knows the forms of `import` and `export` that the page
-has, not the language: `Unjoinable` is raised for others, and the page is served module by module then.
+Each module becomes a function that returns its exports, in the order in which a browser would run the modules; modules
+that are loaded later import from the joined file. This handles the forms of `import` and `export` that the page uses,
+not all of the language: for others it raises `Unjoinable`, and the page is served module by module.
 """
 
 import posixpath
 import re
 
 FIRST = "app.mjs"
-"""Where the page begins; what it imports is the first view."""
+"""The main module; it and its imports are the first view."""
 
 _AT = r"(?:^|(?<=[;}]))"
 _NAMES = r"\{(?P<names>[^{}]*)\}"
@@ -32,14 +32,14 @@ _WORKER = re.compile(r'new\s+Worker\(\s*(?:new\s+URL\(\s*)?"(?P<file>[^"]+)"')
 
 
 class Unjoinable(Exception):
-    """A module that only a browser understands."""
+    """A module with a form of `import` or `export` that cannot be joined."""
 
 
 def joined(sources: dict[str, str]) -> dict[str, str]:
-    """Return the modules to be served in place of these: the first one holds what it needs, the others import from it.
+    """Return the modules to serve instead: FIRST includes its imports, and the others import from it.
 
     Args:
-        sources: the text of each module, by its path in the folder of the page.
+        sources: the text of each module, by its path in the page's folder.
 
     Raises:
         Unjoinable: they cannot be joined.
@@ -59,20 +59,20 @@ def joined(sources: dict[str, str]) -> dict[str, str]:
 
 
 def _visit(name: str, sources: dict[str, str], order: list[str], above: list[str]) -> None:
-    """Add a module to the order, behind those that it needs."""
+    """Append a module to the order, after its imports."""
     if name in above:
-        raise Unjoinable(f"{name} imports itself, by way of {above[-1]}")
+        raise Unjoinable(f"{name} imports itself through {above[-1]}")
     if name in order:
         return
     if name not in sources:
-        raise Unjoinable(f"{above[-1]} imports {name}, which is not there")
+        raise Unjoinable(f"{above[-1]} imports {name}, which does not exist")
     for needed in _needs(name, sources[name]):
         _visit(needed, sources, order, [*above, name])
     order.append(name)
 
 
 def _needs(name: str, source: str) -> list[str]:
-    """Return the modules that it imports, in their order."""
+    """Return the modules that a module imports, in their order."""
     found = [*_IMPORT.finditer(source), *_EXPORT_FROM.finditer(source)]
     return [_target(name, each) for each in sorted(found, key=re.Match.start)]
 
@@ -86,12 +86,12 @@ def _path(name: str, relative: str) -> str:
 
 
 def _variable(name: str) -> str:
-    """Return what a module is called in the joined file; the same in every version of the page."""
+    """Return the variable of a module in the joined file; it is the same in every version of the page."""
     return "$" + re.sub(r"\W", "_", name.removesuffix(".mjs"))
 
 
 def _of_workers(sources: dict[str, str]) -> set[str]:
-    """Return the modules of workers: they have no page beside them, and import for themselves."""
+    """Return the modules of web workers, which cannot import from the joined file."""
     waiting = [_path(name, found["file"]) for name, text in sources.items() for found in _WORKER.finditer(text)]
     apart: set[str] = set()
     while waiting:
@@ -108,7 +108,7 @@ def _pairs(names: str) -> list[tuple[str, str]]:
 
 
 def _destructured(names: str) -> str:
-    """Return `a as b, c` as what is taken out of an object."""
+    """Return `a as b, c` as a destructuring pattern."""
     return "{" + ", ".join(old if old == new else f"{old}: {new}" for old, new in _pairs(names)) + "}"
 
 
@@ -122,9 +122,9 @@ class _Module:
         self._count = 0
 
     def as_function(self, source: str) -> str:
-        """Return the module as a variable with what it exports."""
+        """Return the module as a variable with its exports."""
         if posixpath.dirname(self._name) and "import(" in _COMMENT.sub("", source):
-            raise Unjoinable(f"{self._name} imports by an address that is another one in the joined file")
+            raise Unjoinable(f"{self._name} has a dynamic import, whose address would change in the joined file")
         text = _COMMENT.sub("", source)
         text = _IMPORT.sub(self._import, text)
         text = _EXPORT_FROM.sub(self._export_from, text)
@@ -135,20 +135,20 @@ class _Module:
         return f"const {_variable(self._name)} = (() => {{\n{text}\nreturn {{{', '.join(self._exports)}}};\n}})();"
 
     def as_program(self, source: str) -> str:
-        """Return the module as what runs at last; it exports nothing."""
+        """Return the main module, which runs last and exports nothing."""
         text = _IMPORT.sub(self._import, _COMMENT.sub("", source))
         self._check(text)
         return text
 
     def as_later(self, source: str) -> str:
-        """Return the module with its imports of the first view from the joined file."""
+        """Return a module that is loaded later, with its imports from the joined file."""
         text = _COMMENT.sub("", source)
         text = _IMPORT.sub(self._import_later, text)
         return _EXPORT_FROM.sub(self._export_later, text)
 
     def _check(self, text: str) -> None:
         if left := _LEFT.search(text):
-            raise Unjoinable(f"{self._name} has a form that is not known here: {left[0][:80]}")
+            raise Unjoinable(f"{self._name} has an unknown form of import or export: {left[0][:80]}")
 
     def _import(self, found: re.Match[str]) -> str:
         return self._take(found, _variable(_target(self._name, found)))
@@ -180,7 +180,7 @@ class _Module:
         return _target(self._name, found) in self._order
 
     def _from_first(self, found: re.Match[str]) -> tuple[str, str]:
-        """Return the import of a whole module out of the joined file, and the name that it has here."""
+        """Return the import of a whole module from the joined file, and its local name."""
         variable = _variable(_target(self._name, found))
         self._count += 1
         own = f"{variable}_{self._count}"

@@ -1,4 +1,4 @@
-"""What sysinfo(2) tells: /proc/meminfo is hidden from a service (ProcSubset=pid)."""
+"""The values of sysinfo(2), since systemd hides /proc/meminfo from the service (ProcSubset=pid)."""
 
 import ctypes
 
@@ -39,10 +39,10 @@ class SysInfo:
 
 
 def sysinfo() -> SysInfo | None:
-    """Return what the kernel tells; None: nothing."""
-    known = _SysInfo()
-    if ctypes.CDLL(None).sysinfo(ctypes.byref(known)) != 0:
+    """Return the kernel's values; None if the call fails."""
+    info = _SysInfo()
+    if ctypes.CDLL(None).sysinfo(ctypes.byref(info)) != 0:
         return None
-    unit = known.mem_unit or 1
-    load = round(known.loads[0] / _LOAD_SHIFT, 2)
-    return SysInfo(known.uptime, load, known.totalram * unit, (known.freeram + known.bufferram) * unit)
+    unit = info.mem_unit or 1
+    load = round(info.loads[0] / _LOAD_SHIFT, 2)
+    return SysInfo(info.uptime, load, info.totalram * unit, (info.freeram + info.bufferram) * unit)

@@ -15,7 +15,7 @@ import yaml
 from daemon.camera.addresses import stream_of
 from daemon.config import CameraConfig
 from daemon.errors import FileError
-from daemon.front.queue.document import LONGEST_NOTES
+from daemon.front.queue.document import MAX_NOTES_LENGTH
 from daemon.moving.inventory import Inventory, OldKey, Print, SourceUpload
 from daemon.moving.reading import MAX_ENTRIES, Walk, contents, holds, is_text, printable_name
 
@@ -196,7 +196,7 @@ def _notes(given: Any) -> str:
         )
         if isinstance(text, str):
             texts.append("".join(char if char.isprintable() or char == "\n" else " " for char in text).strip())
-    return "\n".join(filter(None, texts))[:LONGEST_NOTES]
+    return "\n".join(filter(None, texts))[:MAX_NOTES_LENGTH]
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

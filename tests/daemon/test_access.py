@@ -6,8 +6,15 @@ from hypothesis import strategies as st
 
 from daemon.errors import ConfigError, TooManyRequests
 from daemon.front.access import hosts
-from daemon.front.access.app_keys import COLLECT, MAX_PENDING, MAX_PER_ADDRESS, POLL, WINDOW, AppKeys
-from daemon.front.access.attempts import FREE, MAX_ADDRESSES, REFILL, Attempts, network_of
+from daemon.front.access.app_keys import (
+    DECISION_TIMEOUT,
+    FETCH_TIMEOUT,
+    MAX_PENDING,
+    MAX_PER_ADDRESS,
+    POLL_TIMEOUT,
+    AppKeys,
+)
+from daemon.front.access.attempts import MAX_ADDRESSES, MAX_FAILED, REFILL, Attempts, network_of
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.access.sessions import LIFETIME, MAX_SESSIONS, Sessions
 
@@ -16,14 +23,14 @@ WHO = Identity("phone", Scope.CONTROL, "digest")
 
 def fail(attempts, address, times, now=0.0):
     for _ in range(times):
-        attempts.failed(address, now)
+        attempts.add_failed(address, now)
 
 
 def test_so_many_wrong_keys_are_free_then_one_each_few_seconds():
     attempts = Attempts()
-    fail(attempts, "192.0.2.1", FREE - 1)
+    fail(attempts, "192.0.2.1", MAX_FAILED - 1)
     assert attempts.wait("192.0.2.1", 0.0) == 0.0
-    attempts.failed("192.0.2.1", 0.0)
+    attempts.add_failed("192.0.2.1", 0.0)
     assert attempts.wait("192.0.2.1", 0.0) == pytest.approx(REFILL)
     assert attempts.wait("192.0.2.1", REFILL + 0.01) == 0.0
     assert attempts.wait("192.0.2.2", 0.0) == 0.0
@@ -35,21 +42,21 @@ def test_no_rhythm_of_guessing_gets_more_than_the_bucket_holds(pauses):
     for pause in pauses:
         now += pause
         if not attempts.wait("192.0.2.1", now):
-            attempts.failed("192.0.2.1", now)
+            attempts.add_failed("192.0.2.1", now)
             tried += 1
-    assert tried <= FREE + now / REFILL
+    assert tried <= MAX_FAILED + now / REFILL
 
 
 def test_wrong_keys_are_counted_for_the_log():
     attempts = Attempts()
-    assert [attempts.failed("192.0.2.1", 60.0 * n) for n in range(3)] == [1, 2, 3]
-    assert attempts.failed("192.0.2.2", 0.0) == 1
+    assert [attempts.add_failed("192.0.2.1", 60.0 * n) for n in range(3)] == [1, 2, 3]
+    assert attempts.add_failed("192.0.2.2", 0.0) == 1
 
 
 def test_what_is_remembered_of_addresses_is_bounded():
     attempts = Attempts()
     for number in range(MAX_ADDRESSES * 2):
-        attempts.failed(f"10.0.{number // 256}.{number % 256}", 0.0)
+        attempts.add_failed(f"10.0.{number // 256}.{number % 256}", 0.0)
     assert len(attempts._failed) == MAX_ADDRESSES
 
 
@@ -98,8 +105,8 @@ def test_an_app_waits_for_its_key_and_the_decision_has_another_token():
     assert apps.find(5.0, user_token=request.user_token) is request
     apps.grant(request, "the key", 6.0)
     assert apps.poll(request.app_token, 6.0) == "the key"
-    assert apps.poll(request.app_token, 6.0 + COLLECT) == "the key"  # again: the answer may have been lost
-    assert apps.poll(request.app_token, 6.0 + COLLECT + 1) is None
+    assert apps.poll(request.app_token, 6.0 + FETCH_TIMEOUT) == "the key"  # again: the answer may have been lost
+    assert apps.poll(request.app_token, 6.0 + FETCH_TIMEOUT + 1) is None
 
 
 def test_an_app_that_was_refused_or_has_gone_waits_no_more():
@@ -108,11 +115,11 @@ def test_an_app_that_was_refused_or_has_gone_waits_no_more():
     apps.deny(refused)
     apps.deny(refused)
     assert apps.poll(refused.app_token, 1.0) is None
-    assert apps.poll(gone.app_token, POLL + 1) is None
+    assert apps.poll(gone.app_token, POLL_TIMEOUT + 1) is None
     patient = apps.ask("c", "192.0.2.1", 0.0)
-    for second in range(0, int(WINDOW), 5):
+    for second in range(0, int(DECISION_TIMEOUT), 5):
         assert apps.poll(patient.app_token, second) is patient
-    assert apps.poll(patient.app_token, WINDOW + 1) is None
+    assert apps.poll(patient.app_token, DECISION_TIMEOUT + 1) is None
 
 
 def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
@@ -125,7 +132,7 @@ def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
         apps.ask("a", f"192.0.2.{10 + number}", 0.0)
     with pytest.raises(TooManyRequests):
         apps.ask("a", "192.0.2.100", 0.0)
-    apps.ask("a", "192.0.2.100", POLL + 1)  # the others have gone
+    apps.ask("a", "192.0.2.100", POLL_TIMEOUT + 1)  # the others have gone
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
     ],
 )
 def test_a_name_that_is_not_ours_is_told_from_one_that_is(header, ours):
-    assert hosts.is_ours(header, hosts.own_names(["Printer.lan"])) is ours
+    assert hosts.is_ours(header, hosts.own_host_names(["Printer.lan"])) is ours
 
 
 PROXY = ("10.0.0.0/8",)

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import from_analysis
-from daemon.front.analysis.shelf import Learnt
+from daemon.front.analysis.store import Learnt
 from daemon.front.analysis.watch import Watch
 from support.analysed import analyse
 from support.mortal import Life, World

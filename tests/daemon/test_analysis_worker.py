@@ -38,9 +38,9 @@ async def test_a_file_that_is_gone_is_told(tmp_path):
 @pytest.mark.parametrize(("urgent", "expected"), [(False, f"{os.SCHED_IDLE} 19"), (True, f"{os.SCHED_OTHER} 5")])
 def test_the_process_steps_back(urgent, expected):
     code = (
-        "import os; from daemon.front.analysis.worker import _step_back;"
+        "import os; from daemon.front.analysis.worker import _lower_priority;"
         "from daemon.front.bounded_process import OOM_SCORE;"
-        f"_step_back(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0), OOM_SCORE.read_text())"
+        f"_lower_priority(urgent={urgent}); print(os.sched_getscheduler(0), os.nice(0), OOM_SCORE.read_text())"
     )
     # as nice as this test, which may run with a niceness of its own
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from daemon.core.record.store import NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
 from daemon.front.analysis.findings import VERSION, Findings
-from daemon.front.analysis.shelf import FileKey, Learnt, Shelf
+from daemon.front.analysis.store import AnalysisStore, FileKey, Learnt
 from daemon.front.cache import cache as module
 from daemon.front.cache.cache import Cache
 
@@ -47,15 +47,15 @@ async def on_its_thread(cache: Cache, statement: str) -> None:
 
 async def filled(cache: Cache, committed: Callable[[], Awaitable[None]] | None = None) -> None:
     """Write all that a front writes, and call `committed` behind each commit."""
-    shelf = Shelf(cache)
+    store = AnalysisStore(cache)
     for write in (
         cache.put_sha1("a.gcode", 1, 10, "aaa"),
-        shelf.put(CUBE, FOUND),
-        shelf.learn("sim", 100.0, 150.0),
+        store.put(CUBE, FOUND),
+        store.learn("sim", 100.0, 150.0),
         cache.put_sha1("b.gcode", 2, 20, "bbb"),
-        shelf.put(FileKey("b.gcode", 2, 20), FOUND),
+        store.put(FileKey("b.gcode", 2, 20), FOUND),
         cache.forget_sha1s("b.gcode"),
-        shelf.forget("b.gcode"),
+        store.forget("b.gcode"),
     ):
         await write
         if committed:
@@ -63,8 +63,8 @@ async def filled(cache: Cache, committed: Callable[[], Awaitable[None]] | None =
 
 
 async def content(cache: Cache) -> tuple[object, ...]:
-    shelf = Shelf(cache)
-    return await cache.sha1s(), await shelf.get(CUBE), await shelf.learnt("sim")
+    store = AnalysisStore(cache)
+    return await cache.sha1s(), await store.get(CUBE), await store.learnt("sim")
 
 
 FILLED = ({("a.gcode", 1, 10): "aaa"}, FOUND, Learnt(1.5, 1))
@@ -117,26 +117,26 @@ async def test_core_and_front_share_a_state_directory(tmp_path):
 async def test_a_second_front_is_told_who_has_the_database(tmp_path):
     async with opened(tmp_path):
         with pytest.raises(StateDirTaken) as caught:
-            await module.opened(tmp_path)
+            await module.open_cache(tmp_path)
         assert str(caught.value).startswith(f"the front's part of state directory {tmp_path} is in use by ")
         assert f"pid {os.getpid()}" in str(caught.value)
 
 
 async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch, capsys):
-    await (await module.opened(tmp_path)).close()
+    await (await module.open_cache(tmp_path)).close()
     migrate = module.Cache._migrate
 
     def locked(*_):
         raise sqlite3.OperationalError("database is locked")
 
     monkeypatch.setattr(module.Cache, "_migrate", locked)
-    cache = await module.opened(tmp_path)
+    cache = await module.open_cache(tmp_path)
     for _ in range(3):
         with pytest.raises(StoreError):
             await cache.query("SELECT 1")
         await asyncio.sleep(4)
     monkeypatch.setattr(module.Cache, "_migrate", migrate)
-    await asyncio.sleep(module.AGAIN)
+    await asyncio.sleep(module.RETRY_INTERVAL)
     assert [
         len(rows)
         for rows in await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
@@ -154,7 +154,7 @@ async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
     loop = asyncio.get_running_loop()
     begun = loop.time()
     loop.call_later(module.PATIENCE / 4, before._thread.submit, before._close)
-    after = await module.opened(tmp_path)
+    after = await module.open_cache(tmp_path)
     assert module.PATIENCE / 4 <= loop.time() - begun < module.PATIENCE
     await filled(after)
     await after.close()
@@ -194,11 +194,11 @@ async def test_a_front_without_its_database_works_and_keeps_nothing(tmp_path, mo
 
     monkeypatch.setattr("daemon.database._locked", refused)
     with capture_logs() as logs:
-        cache = await module.opened(tmp_path)
+        cache = await module.open_cache(tmp_path)
         await filled(cache)
         assert await cache.sha1s() == {}
         with pytest.raises(StoreError, match="not open"):
-            await Shelf(cache).get(CUBE)
+            await AnalysisStore(cache).get(CUBE)
         await cache.close()
     assert [entry["event"] for entry in logs] == ["cache.unusable", "cache.trouble"]
 

@@ -8,8 +8,8 @@ import pytest
 from daemon.cli.companion_process import own_folder
 from daemon.client.errors import AccessDenied, NotFound, RequestRefused
 from daemon.companions.companion import Answer, Companion, Refusal
-from daemon.front.access.companion_keys import key_path, make_keys
-from daemon.front.companions import AWAY, HELD, Companions
+from daemon.front.access.companion_keys import create_keys, key_path
+from daemon.front.companions import AWAY, POLL_TIMEOUT, Companions
 from daemon.http.errors import Refused
 from support.client import in_memory
 from support.companions import companion_key, running
@@ -89,7 +89,7 @@ async def test_a_request_whose_client_has_gone_is_not_carried_out(tmp_path):
         assert not hung.is_on
         with pytest.raises(RequestRefused) as caught:
             await own.post("/api/companions/power/requests", {"id": request["id"]})
-        assert (caught.value.status, caught.value.text) == (409, "nobody waits for that any more")
+        assert (caught.value.status, caught.value.text) == (409, "no client waits for this request")
         with pytest.raises(RequestRefused):
             await in_memory(server).post("/api/companions/power/requests", {"id": "7"})
 
@@ -121,10 +121,10 @@ async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refu
         with pytest.raises(RequestRefused, match="systemctl enable --now nozzled-power"):
             await client.companions.ask("power", "on")
         async with beside(server, Switch):
-            await asyncio.sleep(AWAY + 2 * HELD)  # it asks again and again, with nothing to do
+            await asyncio.sleep(AWAY + 2 * POLL_TIMEOUT)  # it asks again and again, with nothing to do
             assert not server.service.companions.away("power")
         changes.clear()
-        await asyncio.sleep(HELD + AWAY + 1)
+        await asyncio.sleep(POLL_TIMEOUT + AWAY + 1)
         assert server.service.companions.away("power")
         assert changes
         began = loop.time()
@@ -196,7 +196,7 @@ async def test_its_key_is_its_own(tmp_path):
             await power.post("/api/companions/timelapse", {"state": {}})
         with pytest.raises(AccessDenied, match="companion-timelapse"):
             await power.get("/api/companions/timelapse/requests")
-        make_keys(keyring, tmp_path, ["power"])  # a second start changes nothing
+        create_keys(keyring, tmp_path, ["power"])  # a second start changes nothing
         assert (await power.get("/api/companions/power"))["state"] == {"on": True}
 
 
@@ -217,15 +217,15 @@ async def test_what_is_not_switched_on_is_not_there(tmp_path):
     [
         ({"state": 5}, "state must be an object"),
         ({"events": {}}, "events must be a list"),
-        ({"events": [{"name": ""}]}, "name must be a text"),
+        ({"events": [{"name": ""}]}, "name must be a string"),
         ({"events": [{"name": "PowerCut", "payload": 5}]}, "payload must be an object"),
-        ({"events": [{"name": "EmergencyStop"}]}, "power has no say in 'EmergencyStop'"),
-        ({"plugins": [{"plugin": "action_command_prompt"}]}, "power has no say in"),
-        ({"messages": [{"kind": "current", "payload": {}}]}, "power has no say in 'current'"),
-        ({"answers": [{"id": 1}]}, "an answer needs id and status"),
-        ({"answers": [{"id": True, "status": 204}]}, "an answer needs id and status"),
-        ({"plugins": [{}] * 65}, "plugins must be a list of 64 at most"),
-        ({"events": [{"name": "PowerCut", "once": 5}]}, "once must be a text"),
+        ({"events": [{"name": "EmergencyStop"}]}, "power may not send 'EmergencyStop'"),
+        ({"plugins": [{"plugin": "action_command_prompt"}]}, "power may not send"),
+        ({"messages": [{"kind": "current", "payload": {}}]}, "power may not send 'current'"),
+        ({"answers": [{"id": 1}]}, "an answer needs an id, and an HTTP status"),
+        ({"answers": [{"id": True, "status": 204}]}, "an answer needs an id, and an HTTP status"),
+        ({"plugins": [{}] * 65}, "plugins must be a list of at most 64"),
+        ({"events": [{"name": "PowerCut", "once": 5}]}, "once must be a string"),
     ],
 )
 async def test_what_it_says_is_looked_at(tmp_path, said, reason):

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from daemon.front import discovery
-from daemon.front.discovery import AvahiFile, Discovery, announced, is_loopback, lan_address, service_file
+from daemon.front.discovery import AvahiFile, Discovery, announcement, is_loopback, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
 from support.waiting import PATIENCE
@@ -44,7 +44,7 @@ def test_who_listens_everywhere_is_announced_by_the_address_of_the_default_route
 
 def test_the_service_file_has_what_clients_look_for_and_hostile_names_stay_text(tmp_path):
     given = config(tmp_path, appearance={"name": '<b>&"ü'}, profile={"model": "</txt-record>"})
-    root = ET.fromstring(service_file(announced(given, UUID, 5000)))
+    root = ET.fromstring(service_file(announcement(given, UUID, 5000)))
     assert root.find("name").text.startswith('<b>&"ü on ')
     services = {each.find("type").text: each for each in root.findall("service")}
     assert set(services) == {"_octoprint._tcp", "_http._tcp"}
@@ -55,7 +55,7 @@ def test_the_service_file_has_what_clients_look_for_and_hostile_names_stay_text(
 
 @pytest.mark.parametrize("name", ["x" * 100, "ü" * 60, "日" * 40])
 def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
-    made = announced(config(tmp_path, appearance={"name": name}), UUID, 5000).name
+    made = announcement(config(tmp_path, appearance={"name": name}), UUID, 5000).name
     assert len(made.encode()) <= 63
     assert made.startswith(name[:10])
 

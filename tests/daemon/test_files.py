@@ -200,9 +200,9 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
 @pytest.mark.parametrize(
     ("path", "error", "said"),
     [
-        ("../a.gcode", BadFileName, "upwards"),
-        ("box/../../a.gcode", BadFileName, "upwards"),
-        ("..", BadFileName, "upwards"),
+        ("../a.gcode", BadFileName, "must not contain"),
+        ("box/../../a.gcode", BadFileName, "must not contain"),
+        ("..", BadFileName, "must not contain"),
         ("/etc/a.gcode", BadFileName, "begins with /"),
         ("a\0.gcode", BadFileName, "control characters"),
         ("a\n.gcode", BadFileName, "control characters"),
@@ -217,9 +217,9 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
         (".incoming/a.gcode", BadFileName, "dot"),
         ("./a.gcode", BadFileName, "dot"),
         ("ü" * 125 + ".gcode", BadFileName, "255 bytes, this one has 256"),
-        ("x/" * 31 + "y" * 255 + "/" + "a.gcode", BadFileName, "32 folders deep"),
+        ("x/" * 31 + "y" * 255 + "/" + "a.gcode", BadFileName, "at most 32 parts"),
         ("/".join(["x" * 204] * 5) + ".gcode", BadFileName, "1024 bytes, this one has 1030"),
-        ("a.BGCODE", NotPrintable, "is packed: it is unpacked as it is uploaded"),
+        ("a.BGCODE", NotPrintable, "names a packed file: uploads are stored unpacked"),
         ("a.stl", NotPrintable, "not a G-code file"),
         ("gcode", NotPrintable, "not a G-code file"),
         ("folder.gcode", IsAFolder, "is a folder"),
@@ -364,7 +364,7 @@ async def test_moving_and_copying_replace_nothing(tmp_path):
         ]:
             with pytest.raises(error):
                 await work("a.gcode", destination)
-        with pytest.raises(BadFileName, match="into or onto itself"):
+        with pytest.raises(BadFileName, match="into itself"):
             await work("box", "box/deep")
     assert on_disk(tmp_path) == before
 

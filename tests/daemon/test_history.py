@@ -11,8 +11,8 @@ import pytest
 from daemon.bridge.words import JobState
 from daemon.core.record.store import NewJob
 from daemon.front.analysis.findings import Findings, from_analysis
-from daemon.front.analysis.shelf import FileKey
-from daemon.front.history.filament import used
+from daemon.front.analysis.store import FileKey
+from daemon.front.history.filament import usage
 from support.http import NOW, api
 
 CUBE = b"G28\n" + b"".join(b"G1 X%d Y10 F6000\n" % (n % 100) for n in range(40))
@@ -48,16 +48,16 @@ async def printed(server, name: str, cancel: bool = False, **more) -> int:
 async def known(server, name: str, found: Findings) -> None:
     """Put an analysis on the shelf."""
     stat = (server.service.files.root / name).stat()
-    await server.service.front.analyses._shelf.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
+    await server.service.front.analyses._store.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
 
 
 def test_filament_is_counted_by_the_place_that_was_acknowledged():
     def length(offset, complete=False):
-        return used(FOUND, offset, complete=complete)[0]["length"]
+        return usage(FOUND, offset, complete=complete)[0]["length"]
 
     assert [length(at) for at in (0, 100, 200, 300, 999)] == [0.0, 10.0, 250.0, 500.0, 500.0]
     assert length(0, complete=True) == 500.0
-    assert used(FOUND, 200, complete=False)[0] == {
+    assert usage(FOUND, 200, complete=False)[0] == {
         "tool": 0, "length": 250.0, "volume": 0.6, "weight": 1.0, "material": "PETG",
     }  # fmt: skip
 

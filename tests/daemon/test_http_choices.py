@@ -80,7 +80,7 @@ async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
         ),
         ({"plugins": {"classicwebcam": {"stream": "http://*/"}}}, 400, "not an address"),
         ({"plugins": {"classicwebcam": {"snapshot": "/other"}}}, 409, "set in the configuration file"),
-        ({"appearance": {"name": "a" * 201}}, 400, "may have 200"),
+        ({"appearance": {"name": "a" * 201}}, 400, "may have at most 200"),
         ({"webcam": {"flipH": 1}}, 400, "flip_horizontally"),
         ({"appearance": {"name": ["a"]}}, 400, "appearance.name"),
         ({"appearance": {"name": "a\nb"}}, 400, "appearance.name"),
@@ -91,7 +91,7 @@ async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
         ({"temperature": {"profiles": [{"name": " "}]}}, 400, "1 to 40 characters"),
         ({"temperature": {"profiles": [{"name": "A", "bed": 121}]}}, 400, "bed of A must be from 0 to 120 °C"),
         ({"temperature": {"profiles": [{"name": "A", "extruder": True}]}}, 400, "extruder of A"),
-        ({"temperature": {"profiles": [{"name": "A"}, {"name": "a"}]}}, 400, "two called A"),
+        ({"temperature": {"profiles": [{"name": "A"}, {"name": "a"}]}}, 400, "two presets are called A"),
         ({"temperature": {"profiles": [{"name": "A"}] * 51}}, 400, "at most 50"),
     ],
 )
@@ -179,7 +179,7 @@ async def test_a_preset_that_does_not_fit_is_refused(tmp_path):
         hot = {"command": "preheat", "preset": "Hot"}
         assert (await server.post("/api/printer/preheat", hot)).status == 400
         unknown = await server.post("/api/printer/preheat", {**hot, "preset": "X"})
-        assert (unknown.status, "there are: Hot" in unknown.error) == (404, True)
+        assert (unknown.status, "the presets are: Hot" in unknown.error) == (404, True)
         await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
         assert (await server.post("/api/printer/preheat", hot)).status == 409
 

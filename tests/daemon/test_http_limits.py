@@ -13,10 +13,10 @@ from time import sleep, thread_time
 import pytest
 
 from daemon.errors import StorageFull
-from daemon.front.access.strangers import BURST, REQUEST
+from daemon.front.access.anonymous import BURST, REQUEST
 from daemon.front.http import bounded_server, door, downloads, standstill
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.bounded_server import MOST, OTHERS, room_for_connections
+from daemon.front.http.bounded_server import MAX_DESCRIPTORS, RESERVED_DESCRIPTORS, room_for_connections
 from daemon.front.http.seats import SeatLimits, Seats
 from daemon.front.http.server import MAX_HEADERS, listen
 from support.http import KEY, api
@@ -74,7 +74,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         access = server.service.front.access
-        while access.bears("127.0.0.1", REQUEST):
+        while access.spend_anonymous("127.0.0.1", REQUEST):
             pass
         began = asyncio.get_running_loop().time()
         gone, stranger, owner = [await connect(listening) for _ in range(3)]
@@ -86,7 +86,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
         assert await status(stranger[0]) == 403  # what comes back each second is enough for that
         assert asyncio.get_running_loop().time() - began >= 1.5
         late = await connect(listening)
-        while access.bears("127.0.0.1", REQUEST):
+        while access.spend_anonymous("127.0.0.1", REQUEST):
             pass
         held = await connect(listening)
         await listening.close()
@@ -97,7 +97,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
 
 @pytest.mark.real_time
 async def test_without_free_descriptors_connections_wait_without_a_busy_loop(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(bounded_server, "CROWDED", 0.1)
+    monkeypatch.setattr(bounded_server, "RETRY_DELAY", 0.1)
     tries = []
 
     class Crowded(socket.socket):
@@ -210,7 +210,7 @@ def test_a_key_is_seen_in_each_place_where_it_may_stand(head):
 
 @pytest.mark.parametrize("word", ["\nx-api-key:", "\nauthorization: bearer ", "?apikey=", "a", " ", "&"])
 def test_looking_for_a_key_takes_no_longer_whatever_was_sent(word):
-    sent = (word * door.LOOKED_AT)[: door.LOOKED_AT].encode()
+    sent = (word * door.SEARCHED_BYTES)[: door.SEARCHED_BYTES].encode()
     began = thread_time()
     door._KEY.findall(sent)
     assert thread_time() - began < 0.1, "a twentieth of that, and half a second where it grows by the square"
@@ -258,7 +258,7 @@ async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path,
 
 @pytest.mark.real_time
 async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads, "STALLED", 0.2)
+    monkeypatch.setattr(downloads, "STALL_TIMEOUT", 0.2)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         await server.upload(("file", "a.gcode", b"G1 X10 Y10\n" * 2_000_000))  # more than all buffers on the way
@@ -349,7 +349,12 @@ async def test_length_and_hash_are_verified_before_a_file_can_be_printed(tmp_pat
 
 @pytest.mark.parametrize(
     ("soft", "hard", "raised_to", "room"),
-    [(1024, 4096, 4096, 4096 - OTHERS), (256, 256, None, 256 - OTHERS), (64, 64, None, 1), (-1, -1, None, MOST)],
+    [
+        (1024, 4096, 4096, 4096 - RESERVED_DESCRIPTORS),
+        (256, 256, None, 256 - RESERVED_DESCRIPTORS),
+        (64, 64, None, 1),
+        (-1, -1, None, MAX_DESCRIPTORS),
+    ],
 )
 def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypatch, soft, hard, raised_to, room):
     limits = [(soft, hard)]
@@ -362,7 +367,7 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
 @pytest.mark.real_time
 @pytest.mark.parametrize(("path", "done"), [("connection", 0), ("printer/command", 1)])
 async def test_who_has_gone_while_nozzled_stood_still_has_nothing_done_but_a_stop(tmp_path, monkeypatch, path, done):
-    monkeypatch.setattr(standstill, "LONG", 0.3)
+    monkeypatch.setattr(standstill, "THRESHOLD", 0.3)
     monkeypatch.setattr(standstill, "BEAT", 0.1)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from daemon.config import WebcamConfig
-from daemon.front.http.page import FOR_EVER, POLICY, policy_of
+from daemon.front.http.page import IMMUTABLE, POLICY, policy_of
 from daemon.front.page_files import FOLDER, Files
 from support.http import api
 
@@ -65,7 +65,7 @@ async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_
         [icon] = re.findall(r'"(page/[0-9a-f]{12}/icon\.svg)"', index)
         assert "Expires" not in index
         kept = await server.get(f"/{icon}", key=None, headers=HOST)
-        assert (kept.status, kept.headers["Cache-Control"]) == (200, FOR_EVER)
+        assert (kept.status, kept.headers["Cache-Control"]) == (200, IMMUTABLE)
         assert kept.headers["Content-Type"] == "image/svg+xml"
         plain = await server.get("/page/icon.svg", key=None, headers=HOST)
         assert plain.headers["Cache-Control"] == "no-cache"
@@ -76,7 +76,7 @@ async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_
         tag = plain.headers["Etag"].strip('"')
         assert (await server.get(f"/page/icon.svg?v={tag}", key=None, headers=HOST)).headers[
             "Cache-Control"
-        ] == FOR_EVER
+        ] == IMMUTABLE
 
 
 async def test_under_its_hash_a_module_is_joined_and_without_it_is_what_lies_on_the_disk(tmp_path):
@@ -129,7 +129,7 @@ def test_modules_that_cannot_be_joined_are_served_one_by_one(tmp_path, caplog):
     (tmp_path / "b.mjs").write_text("export let b = 2;\n")
     files = Files(tmp_path)
     assert files.find("app.mjs").data == (tmp_path / "app.mjs").read_bytes()
-    assert "b.mjs has a form that is not known here: export let b" in caplog.text
+    assert "b.mjs has an unknown form of import or export: export let b" in caplog.text
 
 
 @pytest.mark.parametrize(

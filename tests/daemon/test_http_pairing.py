@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from daemon.errors import KeyRefused, TooManyRequests
-from daemon.front.access.attempts import FREE
+from daemon.front.access.attempts import MAX_FAILED
 from daemon.front.access.hosts import name_for_others
 from daemon.front.access.pairing import ALPHABET, LIFETIME, MAX_CODES, Pairing, plain
-from daemon.front.access.raised import LIFETIME as RAISED
 from daemon.front.access.scopes import Scope
+from daemon.front.access.step_ups import LIFETIME as RAISED
 from daemon.front.http.server import listen
 from support.house import MOVES
 from support.http import NOW, api
@@ -98,10 +98,10 @@ async def test_only_an_admin_makes_codes(tmp_path):
 async def test_a_wrong_code_counts_as_a_wrong_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
-            seen = [(await pair(server, f"{number:012}")).status for number in range(FREE + 2)]
-        assert seen == [403] * FREE + [429] * 2
+            seen = [(await pair(server, f"{number:012}")).status for number in range(MAX_FAILED + 2)]
+        assert seen == [403] * MAX_FAILED + [429] * 2
         assert (await server.get("/api/job", key="wrong")).status == 429
-        assert [each["event"] for each in logged].count("access.code_refused") == FREE
+        assert [each["event"] for each in logged].count("access.code_refused") == MAX_FAILED
 
 
 async def test_neither_code_nor_key_reaches_a_log_or_a_file(tmp_path):
@@ -124,7 +124,7 @@ async def test_neither_code_nor_key_reaches_a_log_or_a_file(tmp_path):
 async def test_what_is_no_code_or_no_name_is_refused_and_costs_no_try(tmp_path, body):
     async with api(tmp_path, "") as server:
         code = await code_of(server)
-        for _ in range(FREE + 1):
+        for _ in range(MAX_FAILED + 1):
             assert (await server.post("/api/pair", body, key=None, headers=HOST)).status == 400
         assert (await pair(server, code)).status == 201
 

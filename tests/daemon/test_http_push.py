@@ -173,7 +173,7 @@ async def test_without_websocket_messages_come_in_a_streamed_answer(tmp_path):
         head = await until(reader, b"\r\n\r\n")
         assert b"200 OK" in head
         assert b"application/javascript" in head
-        await until(reader, push.PRELUDE)
+        await until(reader, push.PADDING)
         await until(reader, b"o\n")
         assert b"connected" in await until(reader, b"\n\r\n")
         assert (
@@ -196,7 +196,7 @@ async def test_a_streamed_answer_ends_when_it_is_long_and_the_next_goes_on(tmp_p
         await status_of(address, "/sockjs/123/session/xhr_send", json.dumps([await login(server)]).encode())
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
         answer = await until(reader, b"timelapse")
-        assert b"o\n" not in answer.split(b"\r\n\r\n")[1].replace(push.PRELUDE, b"")[:20]  # no new session
+        assert b"o\n" not in answer.split(b"\r\n\r\n")[1].replace(push.PADDING, b"")[:20]  # no new session
         writer.close()
 
 

@@ -192,9 +192,9 @@ def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
         process.stdout.close()
 
 
-def test_every_handler_that_is_loaded_late_is_there(tmp_path):
-    routes = re.findall(r'late\("(\w+)", "(\w+)"\)', Path(module.__file__).read_text())
+def test_every_handler_that_is_loaded_lazily_is_there(tmp_path):
+    routes = re.findall(r'lazy\("(\w+)", "(\w+)"\)', Path(module.__file__).read_text())
     assert len(routes) > 40
     for where, name in routes:
-        target = module.late(where, name)
+        target = module.lazy(where, name)
         assert issubclass(getattr(importlib.import_module(target.module), target.name), ApiHandler)

@@ -13,12 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.config import Config
-from daemon.front.access.attempts import FREE
-from daemon.front.access.hosts import as_sent
+from daemon.front.access.attempts import MAX_FAILED
+from daemon.front.access.hosts import parse_origins
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.access.sessions import LIFETIME
-from daemon.front.http.server import loaded
+from daemon.front.http.server import load_handler
 from support.http import KEY, NOW, api, form
 from support.push import Listener
 
@@ -33,16 +33,16 @@ OPEN = {
     r"/robots\.txt$": "that nothing may be indexed",
     r"/favicon\.ico$": "nothing",
     r"/sockjs$": "a greeting",
-    r"/sockjs/info$": "which ways there are",
+    r"/sockjs/info$": "which transports there are",
     r"/sockjs/[^/.]+/([^/.]+)/xhr_streaming$": "says its version until it is shown a session",
     r"/sockjs/[^/.]+/([^/.]+)/xhr$": "as above",
     r"/sockjs/[^/.]+/([^/.]+)/xhr_send$": "as above",
     r"/api/pair$": "a code is exchanged for a key; a wrong one counts as a wrong key",
     r"/api/login$": "without a key there is no user",
     r"/api/currentuser$": "as above",
-    r"/api/openapi\.json$": "the description of the API",
+    r"/api/openapi\.json$": "the API's description",
     r"/api/docs$": "the same for people",
-    r"/plugin/appkeys/probe$": "apps may ask",
+    r"/plugin/appkeys/probe$": "apps may request keys",
     r"/plugin/appkeys/request$": "an app asks for a key",
     r"/plugin/appkeys/request/([^/]+)$": "an app asks for the answer, by its token",
     r"/plugin/appkeys/auth/([^/]+)$": "the form into which an admin writes a key",
@@ -52,7 +52,9 @@ SOCKETS = {r"/sockjs/websocket$", r"/sockjs/[^/.]+/([^/.]+)/websocket$"}
 
 def routes(server):
     """Return pattern and handler of each address."""
-    return [(rule.matcher.regex.pattern, loaded(rule.target)) for rule in server.application.wildcard_router.rules]
+    return [
+        (rule.matcher.regex.pattern, load_handler(rule.target)) for rule in server.application.wildcard_router.rules
+    ]
 
 
 def example(pattern):
@@ -98,10 +100,10 @@ async def test_cve_2021_32561_and_2022_1430_and_2022_1432_what_is_reflected_is_n
 async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_it_says_of_itself(tmp_path):
     async with api(tmp_path, "") as server:
         seen = []
-        for number in range(FREE + 5):
+        for number in range(MAX_FAILED + 5):
             headers = {"X-Forwarded-For": f"192.0.2.{number}"}
             seen.append(await server.get("/api/job", key=f"guess {number}", headers=headers))
-        assert [each.status for each in seen] == [403] * FREE + [429] * 5
+        assert [each.status for each in seen] == [403] * MAX_FAILED + [429] * 5
         assert 0 < int(seen[-1].headers["Retry-After"]) <= 60
         for _ in range(3):  # guessing locks no one out: a valid key is accepted from the same address
             assert (await server.get("/api/job")).status == 200
@@ -111,10 +113,10 @@ async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_it_says_of
 async def test_a_wrong_key_is_a_line_of_the_log_with_address_and_count_and_never_the_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
-            for _ in range(FREE + 5):
+            for _ in range(MAX_FAILED + 5):
                 await server.get("/api/job", key="guess-guess-guess")
     refused = [each for each in logged if each["event"] == "access.key_refused"]
-    assert [each["wrong_keys"] for each in refused] == list(range(1, FREE + 1))
+    assert [each["wrong_keys"] for each in refused] == list(range(1, MAX_FAILED + 1))
     assert {each["address"] for each in refused} == {"192.0.2.9"}
     assert "guess" not in str(logged)
 
@@ -401,7 +403,8 @@ async def test_dns_rebinding_a_foreign_name_gets_nothing_without_a_key(tmp_path)
 def test_origins_are_taken_as_browsers_send_them_and_those_that_none_sends_are_named():
     good = ["http://[::1]:8080", "app://desktop", "*", "null", "file://"]
     bad = ["d.example", "https://*.example", "http://[::1", "http://a:b"]
-    assert as_sent([*good, *bad, "https://d.example/", "HTTPS://D.example:443"]) == ({*good, "https://d.example"}, bad)
+    parsed = parse_origins([*good, *bad, "https://d.example/", "HTTPS://D.example:443"])
+    assert parsed == ({*good, "https://d.example"}, bad)
 
 
 async def test_there_is_no_cors_unless_an_origin_is_configured(tmp_path):

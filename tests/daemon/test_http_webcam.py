@@ -76,8 +76,8 @@ async def until(condition):
 
 @pytest.mark.real_time
 async def test_many_clients_share_one_camera_connection_and_a_slow_one_delays_no_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(webcam, "MOST_VIEWERS", 3)
-    monkeypatch.setattr(webcam, "LOOK", 0.1)
+    monkeypatch.setattr(webcam, "MAX_VIEWERS", 3)
+    monkeypatch.setattr(webcam, "KEY_CHECK_INTERVAL", 0.1)
     async with (
         camera(every=0.02, size=(640, 480)) as device,
         api(tmp_path, "", http={"port": 0}, webcam={"stream_url": device.url + STREAM}) as server,
@@ -105,8 +105,8 @@ async def test_many_clients_share_one_camera_connection_and_a_slow_one_delays_no
 
 @pytest.mark.real_time
 async def test_a_stream_ends_with_its_key_and_with_the_camera(tmp_path, monkeypatch):
-    monkeypatch.setattr(webcam, "LOOK", 0.05)
-    monkeypatch.setattr("daemon.front.access.access.LOOK", 0.0)
+    monkeypatch.setattr(webcam, "KEY_CHECK_INTERVAL", 0.05)
+    monkeypatch.setattr("daemon.front.access.access.REFRESH_INTERVAL", 0.0)
     async with (
         camera(every=0.02) as device,
         api(tmp_path, "", http={"port": 0}, webcam={"stream_url": device.url + STREAM}) as server,

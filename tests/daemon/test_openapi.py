@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import settings
 
 from daemon.front.http.openapi import describe
-from daemon.front.http.server import loaded
+from daemon.front.http.server import load_handler
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.http import api
 from support.processes import TOKEN, House
@@ -28,7 +28,9 @@ async def test_every_address_is_described_with_every_method(tmp_path):
     described = {re.sub(r"\{\w+\}", "{}", path): item for path, item in describe()["paths"].items()}
     del described["/api/control/job"]  # the same route as /api/job
     async with api(tmp_path, "") as server:
-        routes = {rule.matcher.regex.pattern: loaded(rule.target) for rule in server.application.wildcard_router.rules}
+        routes = {
+            rule.matcher.regex.pattern: load_handler(rule.target) for rule in server.application.wildcard_router.rules
+        }
     found = {template(pattern.replace("(?:control/)?", "")): handler for pattern, handler in routes.items()}
     there = {path: handler for path, handler in found.items() if not APART.match(path)}
     assert set(described) == set(there)

@@ -6,12 +6,19 @@ import json
 import pytest
 
 from daemon.bridge.words import JobState
+from daemon.front.access.anonymous import BURST, REQUEST
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
-from daemon.front.access.strangers import BURST, REQUEST
-from daemon.front.push.hub import MAX_STRANGERS, MAX_STRANGERS_EACH
-from daemon.front.push.look import Look
-from daemon.front.push.subscriber import MAX_EVENTS, MAX_LETTERS, MAX_LOG, MAX_WORDS, STALLED, STRANGER
+from daemon.front.push.hub import MAX_ANONYMOUS, MAX_ANONYMOUS_EACH
+from daemon.front.push.snapshots import PushSnapshot
+from daemon.front.push.subscriber import (
+    MAX_ANONYMOUS_BYTES,
+    MAX_ANONYMOUS_FRAMES,
+    MAX_EVENTS,
+    MAX_LOG,
+    SESSION_TIMEOUT,
+    STALL_TIMEOUT,
+)
 from hal.printer import ActionRequested, TemperaturesRead
 from support.analyses import AtOnce
 from support.house import MOVES
@@ -160,8 +167,8 @@ async def test_another_tool_is_told(tmp_path):
     async with listening(tmp_path) as (server, listener):
         motion = server.application.settings["hub"]._motion
         server.service.connection.modes.tool = 1
-        motion.look()
-        motion.look()
+        motion.update()
+        motion.update()
         await server.settle(1)
         assert listener.events("ToolChange") == [{"old": 0, "new": 1}]
 
@@ -318,7 +325,7 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
         await server.upload(("file", "a.gcode", FILE), ("print", b"true"))
         for number in range(MAX_EVENTS * 2):
             server.service.events.publish("Many", {"number": number})
-        await server.settle(STALLED - 10)
+        await server.settle(STALL_TIMEOUT - 10)
         assert len(listener.subscriber._waiting) == MAX_EVENTS
         listener.clear()
         listener.gate.set()
@@ -338,7 +345,7 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
 async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
     async with listening(tmp_path) as (server, listener):
         listener.gate.clear()
-        await server.settle(STALLED * 2)
+        await server.settle(STALL_TIMEOUT * 2)
         assert listener.closed
         assert server.application.settings["hub"]._subscribers == {}
 
@@ -347,23 +354,23 @@ async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
     async with api(tmp_path) as server:
         stranger, known = Listener(server), Listener(server)
         await known.login()
-        await server.settle(STRANGER + 1)
+        await server.settle(SESSION_TIMEOUT + 1)
         assert (stranger.closed, known.closed) == (True, False)
 
 
 async def test_a_stranger_may_authenticate_a_few_times_and_say_little_else(tmp_path):
     async with api(tmp_path) as server:
         talker, patient = Listener(server), Listener(server)
-        for _ in range(MAX_WORDS):
-            assert talker.subscriber.may_speak(10)
+        for _ in range(MAX_ANONYMOUS_FRAMES):
+            assert talker.subscriber.admits(10)
             talker.say(auth="a:b")
         assert not talker.closed
-        assert not talker.subscriber.may_speak(10)
+        assert not talker.subscriber.admits(10)
         assert talker.closed
-        assert not patient.subscriber.may_speak(MAX_LETTERS + 1)
+        assert not patient.subscriber.admits(MAX_ANONYMOUS_BYTES + 1)
         known = Listener(server)
         await known.login()
-        assert all(known.subscriber.may_speak(MAX_LETTERS) for _ in range(10 * MAX_WORDS))
+        assert all(known.subscriber.admits(MAX_ANONYMOUS_BYTES) for _ in range(10 * MAX_ANONYMOUS_FRAMES))
 
 
 async def test_strangers_have_a_share_of_the_places_and_the_next_one_takes_that_of_the_first(tmp_path):
@@ -371,11 +378,11 @@ async def test_strangers_have_a_share_of_the_places_and_the_next_one_takes_that_
         hub = server.application.settings["hub"]
         owner = Listener(server, client="2001:db8::1")
         await owner.login()
-        household = [Listener(server, client="2001:db8::1") for _ in range(MAX_STRANGERS_EACH)]
-        others = [Listener(server, client=f"192.0.2.{number}") for number in range(MAX_STRANGERS - MAX_STRANGERS_EACH)]
+        household = [Listener(server, client="2001:db8::1") for _ in range(MAX_ANONYMOUS_EACH)]
+        others = [Listener(server, client=f"192.0.2.{number}") for number in range(MAX_ANONYMOUS - MAX_ANONYMOUS_EACH)]
         assert hub.has_room_for("2001:db8::2")  # a household has one share
         await server.settle(0.1)
-        assert [each.closed for each in household] == [True] + [False] * (MAX_STRANGERS_EACH - 1)
+        assert [each.closed for each in household] == [True] + [False] * (MAX_ANONYMOUS_EACH - 1)
         Listener(server, client="2001:db8::2")
         assert hub.has_room_for("192.0.2.200")
         await server.settle(0.1)
@@ -388,12 +395,12 @@ async def test_who_shows_a_session_has_cost_nothing_and_who_does_not_has(tmp_pat
     async with api(tmp_path) as server:
         access = server.service.front.access
         for _ in range(2 * int(BURST)):
-            assert access.bears("192.0.2.1", REQUEST)
+            assert access.spend_anonymous("192.0.2.1", REQUEST)
             listener = Listener(server, client="192.0.2.1")
             await listener.login()
             listener.subscriber.end()
-        assert not all(access.bears("192.0.2.1", REQUEST) for _ in range(int(BURST) + 1))
-        assert access.owes("192.0.2.1")
+        assert not all(access.spend_anonymous("192.0.2.1", REQUEST) for _ in range(int(BURST) + 1))
+        assert access.has_overspent("192.0.2.1")
 
 
 async def test_the_log_in_one_message_is_bounded(tmp_path):
@@ -530,7 +537,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         quiet.say(subscribe={"state": {"logs": False}, "events": False, "plugins": False})
         await server.print(LONG)
         asked, looks = [], []
-        channel, look = server.service.front.jobs._channel, Look.__init__
+        channel, look = server.service.front.jobs._channel, PushSnapshot.__init__
         ask = channel.ask
 
         async def counted(question):
@@ -545,7 +552,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
             """Reading the file of keys waits for a thread, in real time, and moves the virtual clock."""
 
         monkeypatch.setattr(channel, "ask", counted)
-        monkeypatch.setattr(Look, "__init__", made)
+        monkeypatch.setattr(PushSnapshot, "__init__", made)
         monkeypatch.setattr(server.service.access, "refresh", looked_at)
         for listener in listeners:
             listener.clear()

@@ -10,7 +10,7 @@ import pytest
 from daemon.bridge.remote import RemoteConnection
 from daemon.front.access.scopes import Scope
 from daemon.front.page_files import Files, files
-from daemon.front.push.page import AGAIN, BEAT, GAP, HANGS, MAX_LINES, Feed, Pages
+from daemon.front.push.page import BEAT, CORE_TIMEOUT, GAP, MAX_LINES, RETRY_INTERVAL, Feed, Pages
 from support.analyses import AtOnce
 from support.house import MOVES
 from support.http import NOW, api
@@ -385,9 +385,9 @@ async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
 async def test_lines_that_wait_for_a_page_are_bounded_and_what_is_left_out_is_counted(tmp_path):
     async with api(tmp_path, "") as server:
         feed = Feed(Pages(server.service.front), lambda: None, console=True)
-        feed._whole = False
-        feed.heard([("<", 1.0, str(number)) for number in range(MAX_LINES)], 0)
-        feed.heard([("<", 2.0, "last")] * 10, 3)
+        feed._is_whole_due = False
+        feed.add_lines([("<", 1.0, str(number)) for number in range(MAX_LINES)], 0)
+        feed.add_lines([("<", 2.0, "last")] * 10, 3)
         [message] = map(json.loads, feed.take())
         console = message["page"]["console"]
         assert (len(console["lines"]), console["dropped"]) == (MAX_LINES, 13)
@@ -402,7 +402,7 @@ async def test_the_analysis_of_the_selected_file_is_told_when_it_is_made(tmp_pat
         await page.open()
         assert page.shown["analysis"] is None
         await server.upload(("file", "a.gcode", FILE), ("select", b"true"))
-        await server.settle(AGAIN + 1)
+        await server.settle(RETRY_INTERVAL + 1)
         assert page.shown["job"]["file"]["path"] == "a.gcode"
         assert page.shown["analysis"]["duration"] > 0
         assert page.shown["thumbnail"] is None
@@ -418,7 +418,7 @@ async def test_a_file_that_is_not_printed_is_told_at_once_with_the_reasons(tmp_p
         page = Page(server)
         await page.open()
         await server.upload(("file", "a.gcode", b"G28\nG1 Z1 F6000\nG1 X5000 E5 F1200\n"), ("select", b"true"))
-        await server.settle(AGAIN + 1)
+        await server.settle(RETRY_INTERVAL + 1)
         assert (await server.post("/api/job", {"command": "start"})).status == 409
         await server.settle(0.05)
         assert page.shown["job"]["refused"]["path"] == "a.gcode"
@@ -465,20 +465,20 @@ async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monk
         page, late = Page(server), Page(server)
         await page.open()
         await server.settle(5)
-        answering, lives = RemoteConnection.traffic, asyncio.Event()
+        answering, answers = RemoteConnection.traffic, asyncio.Event()
 
         async def traffic(connection, since):
-            await lives.wait()
+            await answers.wait()
             return await answering(connection, since)
 
         monkeypatch.setattr(RemoteConnection, "traffic", traffic)
-        await server.settle(BEAT + HANGS)
+        await server.settle(BEAT + CORE_TIMEOUT)
         heard = len(page.beats())
         await late.open()
         await server.settle(20)
         assert len(page.beats()) == heard
         assert late.updates == []  # what it would be shown is old
-        lives.set()
+        answers.set()
         await server.settle(2 * BEAT)
         assert len(page.beats()) > heard
         assert late.shown["printer"]["state"] == "ready"

@@ -18,7 +18,7 @@ from daemon.errors import CoreAway, JobConflict, StoreError, UnfitFile
 from daemon.front import front as front_building
 from daemon.front.analysis.watch import FileRefusal, Watch
 from daemon.front.queue.document import Document, Entry
-from daemon.front.queue.shelf import QueueShelf
+from daemon.front.queue.store import QueueStore
 from hal.driver import LinePrinter
 from hal.printer import PanelPrintChanged
 from hal.simulated.clock import run
@@ -261,7 +261,7 @@ async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_wa
             await asyncio.sleep(0.1)
         desk = Desk(core)
         async with front_of(core, tmp_path, InMemory(desk)) as front:
-            await front.queue.say_bed(clear=True, by="me")
+            await front.queue.set_bed(clear=True, by="me")
         async with front_of(core, tmp_path, InMemory(desk)) as front:
             await asyncio.sleep(10)
             assert front.queue.document.bed.clear
@@ -414,7 +414,7 @@ def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(
                             entered = True
                         setattr(channel, f"lost_{lost}", at)
                         try:
-                            await front.queue.say_bed(clear=True, by="me")
+                            await front.queue.set_bed(clear=True, by="me")
                             cleared += 1
                         except (JobConflict, CoreAway, StoreError):
                             pass
@@ -455,8 +455,8 @@ def front_db(folder):
 
 async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soon_as_it_can_be(tmp_path):
     await kept(tmp_path)
-    load = QueueShelf.load
-    with patch.object(QueueShelf, "load", side_effect=StoreError("the disk does not answer")) as broken:
+    load = QueueStore.load
+    with patch.object(QueueStore, "load", side_effect=StoreError("the disk does not answer")) as broken:
         async with queueing(tmp_path) as server:
             for answer in (
                 await server.get("/api/queue"),
@@ -472,7 +472,7 @@ async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soo
             await filled(server, "a")
             await server.settle(20)
             broken.side_effect = None
-            with patch.object(QueueShelf, "load", load):
+            with patch.object(QueueStore, "load", load):
                 assert await entries(server) == [("a", "waiting", 0)]
                 assert (await command(server, "add", path="a.gcode")).json["id"] == 2
                 await command(server, "bed", clear=True)
@@ -515,7 +515,7 @@ async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp
         await server.settle(30)
         [entry] = (await server.get("/api/queue")).json["entries"]
         assert (entry["state"], entry["done"]) == ("failed", 0)
-        assert "it is not known whether this copy was printed" in entry["reason"]
+        assert "whether this copy was printed is unknown" in entry["reason"]
         assert (await command(server, "bed", clear=True)).status == 200
         await server.settle(30)
         assert server.begun == []
@@ -554,9 +554,9 @@ async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_
     entry = queue.add(Entry(0, "parts/a.gcode", "a.gcode", NOW, copies=2), front=False)
     for state in ("waiting", "beginning", "printing", "failed"):
         entry.state = state
-        assert queue.moved("parts", state)
+        assert queue.follow_move("parts", state)
         assert entry.path == f"{state}/a.gcode"
-        queue.moved(state, "parts")
+        queue.follow_move(state, "parts")
 
 
 async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):

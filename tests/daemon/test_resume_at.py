@@ -14,11 +14,11 @@ from daemon.cli import main
 from daemon.config import Config, ProfileConfig
 from daemon.errors import FileError, NoSuchPlace
 from daemon.front.analysis.reading import analyse, machine
-from daemon.front.resuming.place import ResumePlace, place_behind, start_sequence
+from daemon.front.resuming.place import ResumePlace, place_before, start_sequence
 from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there
 from daemon.front.resuming.service import Resuming
-from daemon.front.resuming.worker import at_once
+from daemon.front.resuming.worker import find_place
 from daemon.rest_of_print import REASON, is_rest
 from gcode.reader import Reader
 from hal.simulated.config import FirmwareConfig
@@ -107,7 +107,7 @@ def begun(place: ResumePlace):
 
 def sequence(text: str) -> list[str]:
     """Return the start sequence for what stands behind a text."""
-    return list(begun(place_behind(commands_of(text), len(text))))
+    return list(begun(place_before(commands_of(text), len(text))))
 
 
 @pytest.mark.parametrize("place", [["--layer", "2"], ["--height", "0.25"], ["--height", "0.18"], ["--line", "20"]])
@@ -223,7 +223,7 @@ def test_a_resumed_print_can_be_resumed_again():
 
 def test_a_filament_change_is_no_retraction():
     assert sequence("G28\nM83\nG1 X10 E5 F600\nG1 E-80 F600\n").count("G1 E-80 F1800") == 0
-    assert ResumePlace().drawn == 0
+    assert ResumePlace().retracted == 0
 
 
 def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch, capsys):
@@ -247,9 +247,9 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         (["--layer", "3"], "has layers 1 to 2, not 3"),
         (["--height", "9"], "no layer above 9 mm"),
         (["--line", "999"], "has no line 999"),
-        (["--line", "12"], "and no part is below it: print the whole file"),
-        (["--layer", "1"], "and no part is below it: print the whole file"),
-        (["--height", "-5"], "and no part is below it: print the whole file"),
+        (["--line", "12"], "print the whole file"),
+        (["--layer", "1"], "print the whole file"),
+        (["--height", "-5"], "print the whole file"),
         (["--layer", "2", "--output", "part.gcode"], "is the input file"),
         (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
     ],
@@ -278,7 +278,7 @@ async def stopped(tmp_path, text: str = PART, **sections):
     async with api(tmp_path / "state", "sim?speed=20", **sections) as host:
         host.application.settings["resuming"] = resuming = Resuming(host.service.front)
         resuming.find = at_once_too
-        assert (await propose(host)).error == "nothing was printed yet"
+        assert (await propose(host)).error == "nothing has been printed yet"
         await host.upload(("file", "part.gcode", text.encode()), ("print", b"true"))
         await until(lambda: host.service.jobs.progress.offset > text.index(";Z:0.4") + 99)
         assert (await propose(host)).error == "part.gcode is being printed"
@@ -288,7 +288,7 @@ async def stopped(tmp_path, text: str = PART, **sections):
 
 
 async def at_once_too(*asked):
-    return at_once(*asked)
+    return find_place(*asked)
 
 
 async def until(condition) -> None:
@@ -348,7 +348,7 @@ async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
         number = found["print"]["id"]
         assert f"print {number - 1} is not the last one" in (await propose(host, print=number - 1)).error
         assert (await propose(host, layer=9)).error == "part.gcode has layers 1 to 3, not 9"
-        assert "and no part is below it: print the whole file" in (await propose(host, layer=1)).error
+        assert "print the whole file" in (await propose(host, layer=1)).error
         assert (await propose(host, layer=0)).status == 400
         assert (await propose(host, layer=2, line=5)).error == "name one place: layer, height or line"
         assert (await propose(host, height="high")).status == 400
@@ -360,7 +360,7 @@ async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
             assert (answer.status, "no longer the file" in answer.error) == (409, True)
         path.unlink()
         for answer in (await propose(host), await start(host, found["token"])):
-            assert (answer.status, "not there any more" in answer.error) == (404, True)
+            assert (answer.status, "has been deleted" in answer.error) == (404, True)
         assert list(host.uploaded()) == [], "nothing was written"
 
 
@@ -429,7 +429,7 @@ def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(
     found = there(path, ResumeTarget(layer=7))
     assert (found.height, found.top, found.highest) == (0.4, 0.2, 1.0)
     assert "G1 Z5.8 F600" in found.sequence, "5 mm above all that stands there"
-    assert "not what else was laid, up to 1 mm" in warnings(found, Config().scripts)[0]
+    assert "which is up to 1 mm high" in warnings(found, Config().scripts)[0]
     with pytest.raises(NoSuchPlace, match="objects one after the other, so a height is not enough"):
         there(path, ResumeTarget(height=0.5))
     assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
@@ -453,7 +453,7 @@ def test_a_part_is_as_high_as_the_layer_below_and_not_as_what_was_laid_beside_it
 
 def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4, 0.6)}{block(60, 0.2, 0.4)}")
-    with pytest.raises(NoSuchPlace, match=r"layer 4 .* is at 0.2 mm, and what was printed before it is at 0.6 mm"):
+    with pytest.raises(NoSuchPlace, match=r"layer 4 .* is at 0.2 mm, but the layer before it is at 0.6 mm"):
         there(path, ResumeTarget(layer=4))  # the first one of the second object
     assert there(path, ResumeTarget(layer=5)).top == 0.2
 
@@ -490,10 +490,10 @@ def test_what_g90_means_for_e_is_the_firmwares_affair(e_mode, sets):
     text = "G28\nM83\nG1 Z0.2 F600\nG1 X10 E1\nG91\nG1 Z1\nG90\nG1 X20 E2\n"
     if sets is None:
         with pytest.raises(NoSuchPlace, match=r"profile\.firmware"):
-            place_behind(commands_of(text), len(text), None)
-        assert place_behind(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
+            place_before(commands_of(text), len(text), None)
+        assert place_before(commands_of(text), text.index("G91"), None).modes.relative_e, "until then it is clear"
     else:
-        made = list(begun(place_behind(commands_of(text), len(text), e_mode)))
+        made = list(begun(place_before(commands_of(text), len(text), e_mode)))
         assert [each for each in made if each in ("M82", "M83")][-1] == sets
 
 
@@ -538,8 +538,8 @@ def test_another_origin_is_refused(origin):
 
 
 @pytest.mark.parametrize(("start", "problem"), [
-    ("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=215", r"how hot the nozzle is there: it may be 'START_PRINT BED_TEMP=60"),
-    ("M104 S0", "how hot the nozzle is there; the print cannot"),
+    ("START_PRINT BED_TEMP=60 EXTRUDER_TEMP=215", r"temperature of the hotend \(perhaps 'START_PRINT BED_TEMP=60"),
+    ("M104 S0", "does not set a temperature of the hotend$"),
     ("M302 P1", None),
     ("M109 R200", None),
 ])  # fmt: skip
@@ -591,7 +591,7 @@ async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(t
 
     async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
         await settled(lambda: service.connection.ready)
-        assert "nothing was printed yet" in await nozzled("resume-at", "--yes", code=6)
+        assert "nothing has been printed yet" in await nozzled("resume-at", "--yes", code=6)
         await nozzled("files", "upload", str(part), "--print")
         await settled(lambda: service.jobs.progress.offset > SECOND + 99)
         words = ("resume-at", str(part), "--layer", "2", "--yes", "--output", str(tmp_path / "x.gcode"), "--print")

@@ -46,14 +46,14 @@ async def test_what_has_no_toolpath_says_why(tmp_path):
         await upload(client, b"G28\nM104 S200\n", name="nothing.gcode")
         await known(client, "nothing.gcode")
         answer = await client.get("/api/files/local/nothing.gcode/toolpath")
-        assert (answer.status, "nothing is laid" in answer.error) == (404, True)
+        assert (answer.status, "it has no layers" in answer.error) == (404, True)
         assert "toolpath" not in (await client.get("/api/files/local/nothing.gcode")).json
         assert (await client.get("/api/files/local/none.gcode/toolpath")).status == 404
 
         client.service.analyses._run = lambda _: asyncio.sleep(3600)
         await upload(client, CUBE)
         answer = await client.get(ADDRESS)
-        assert (answer.status, "still being made" in answer.error) == (409, True)
+        assert (answer.status, "still being computed" in answer.error) == (409, True)
     async with api(tmp_path / "other") as client:
         await upload(client, CUBE)
         answer = await client.get(ADDRESS)

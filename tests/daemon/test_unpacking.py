@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.client import ClientError
 from daemon.errors import FileError, NotPrintable, StorageFull
-from daemon.front.uploads.unpacker import at_once, in_process
+from daemon.front.uploads.unpacker import in_process, in_this_process
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import kind, plain_name
 from daemon.packing.unpacking import unpack
@@ -206,7 +206,7 @@ def test_the_text_is_gone_afterwards(tmp_path):
 @contextlib.asynccontextmanager
 async def serving(folder, *address, **settings):
     async with api(folder, *address, **settings) as client:
-        client.service.files.unpack = at_once
+        client.service.files.unpack = in_this_process
         yield client
 
 

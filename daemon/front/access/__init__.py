@@ -1,1 +1,1 @@
-"""Who may use the API, and for what: keys, sessions, apps that ask for a key, and limits on guessing."""
+"""Access to the API: keys and their scopes, sessions, requests for keys, and limits on guessing."""

@@ -1,4 +1,4 @@
-"""Access: who a request comes from, and whether it may be asked for at all. What the HTTP handlers ask, and no more."""
+"""Access: identifies clients by their keys. The interface of the package for the HTTP handlers."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,30 +9,27 @@ from pathlib import Path
 import structlog
 
 from daemon.errors import ConfigError, KeyRefused, TooManyAttempts
+from daemon.front.access.anonymous import AnonymousCosts
 from daemon.front.access.app_keys import AppKeys
 from daemon.front.access.attempts import Attempts
 from daemon.front.access.keyring import Keyring, digest
 from daemon.front.access.keys import Keys
 from daemon.front.access.pairing import Pairing
-from daemon.front.access.raised import Raised
 from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
 from daemon.front.access.signing import Signing
-from daemon.front.access.strangers import Strangers
+from daemon.front.access.step_ups import StepUps
 
 __all__ = ["FIRST", "LOCAL", "Access"]
 
-LOOK = 1.0
-"""Seconds between two looks at the files of keys: the command line changes them while the daemon runs."""
-
-NOTE = 600.0
-"""Seconds between two notes of when keys were last used."""
+REFRESH_INTERVAL = 1.0  # s between two reads of the key files: the command line changes them while the daemon runs
+NOTE_INTERVAL = 600.0  # s between two writes of when keys were last used
 
 log = structlog.get_logger()
 
 
 class Access:
-    """The keys, and what is remembered of those who came."""
+    """The keys, sessions, codes and budgets."""
 
     def __init__(self, keys: Keys, folder: Path, wall: Callable[[], float]) -> None:
         self.keys = keys
@@ -40,68 +37,68 @@ class Access:
         self.sessions = Sessions()
         self.app_keys = AppKeys()
         self.pairing = Pairing()
-        self.raised = Raised()
+        self.step_ups = StepUps()
         self.signing = Signing()
         self._attempts = Attempts()
-        self._strangers = Strangers()
+        self._anonymous = AnonymousCosts()
         self._first = digest(keys.key)
-        self._looked = self._noted = 0.0
+        self._refreshed_at = self._noted_at = 0.0
 
     def begin(self) -> None:
-        """Read what is kept of keys for the first time. Blocks; raises ConfigError: a file cannot be read."""
+        """Read the key files for the first time. Blocks; raises ConfigError if one cannot be read."""
         self.keyring.begin()
 
     def load(self) -> None:
-        """Read what is kept of keys. Blocks.
+        """Read the key files. Blocks.
 
         Raises:
-            ConfigError: a file cannot be read, or is none of ours.
+            ConfigError: a file cannot be read, or is not a list of keys.
         """
         self.keyring.load()
-        with suppress(ConfigError):  # half written, or gone for a moment: the key that was read counts
+        with suppress(ConfigError):  # half written, or missing for a moment: the old key stays valid
             self.keys.reload()
         self._first = digest(self.keys.key)
 
     async def refresh(self) -> None:
-        """Look at the files again if that was not just done; a file that cannot be read changes nothing."""
+        """Read the key files again, unless that was just done; a file that cannot be read changes nothing."""
         now = _now()
-        if now - self._looked < LOOK:
+        if now - self._refreshed_at < REFRESH_INTERVAL:
             return
-        self._looked = now
+        self._refreshed_at = now
         with suppress(ConfigError):
             await asyncio.to_thread(self.load)
-            if now - self._noted >= NOTE:
-                self._noted = now
+            if now - self._noted_at >= NOTE_INTERVAL:
+                self._noted_at = now
                 await asyncio.to_thread(self.keyring.note_uses)
 
     async def close(self) -> None:
-        """Write down when keys were last used."""
+        """Store when keys were last used."""
         with suppress(ConfigError):
             await asyncio.to_thread(self.keyring.note_uses)
 
     def identify(self, key: str, address: str) -> Identity:
-        """Return who comes with this key.
+        """Return the identity of a key.
 
         Raises:
-            KeyRefused: nobody.
-            TooManyAttempts: nobody, and this address has shown too many wrong ones.
+            KeyRefused: the key is not valid.
+            TooManyAttempts: nor is it, and this address has sent too many wrong keys.
         """
         if (identity := self.identity_of(key)) is None:
             raise self._refusal(address)
         return identity
 
     def identity_of(self, key: str) -> Identity | None:
-        """Return who comes with this key, None for nobody, and count nothing."""
+        """Return the identity of a key; None if it is not valid, without counting it."""
         identity = self.keyring.identify(digest(key))
         if self.keys.accepts(key):
             return Identity(FIRST, Scope.ADMIN, self._first)
         if identity is None:
-            raised = self.raised.find(digest(key), _now())
-            return raised if raised is not None and self.still_valid(raised) else None
+            stepped_up = self.step_ups.find(digest(key), _now())
+            return stepped_up if stepped_up is not None and self.still_valid(stepped_up) else None
         return identity
 
     def signer(self, address: str) -> Identity | None:
-        """Return whose key has had this address signed; None: nobody's, or it is good no more."""
+        """Return the identity of the key that this address was signed with; None: no valid signature."""
         by = self.signing.signer(address, _now())
         if by is None:
             return None
@@ -113,19 +110,19 @@ class Access:
         return None
 
     def _refusal(self, address: str) -> KeyRefused | TooManyAttempts:
-        """Count a wrong key and return how it is refused; what the bucket lets through is a line of the log."""
+        """Count a wrong key, and return its refusal; it is logged unless the address has sent too many."""
         now = _now()
         if wait := self._attempts.wait(address, now):
             return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
-        log.warning("access.key_refused", address=address, wrong_keys=self._attempts.failed(address, now))
+        log.warning("access.key_refused", address=address, wrong_keys=self._attempts.add_failed(address, now))
         return KeyRefused("this API key is not valid")
 
     def pair(self, code: str, address: str) -> Scope:
-        """Return what a pairing code allows, which is used up by that; a wrong one counts as a wrong key.
+        """Use up a pairing code, and return its scope; a wrong code counts as a wrong key.
 
         Raises:
             KeyRefused: the code is not valid.
-            TooManyAttempts: nor is it, and this address has shown too many wrong ones.
+            TooManyAttempts: nor is it, and this address has sent too many wrong codes.
         """
         now = _now()
         if wait := self._attempts.wait(address, now):
@@ -133,48 +130,48 @@ class Access:
         try:
             return self.pairing.use(code, now)
         except KeyRefused:
-            log.warning("access.code_refused", address=address, wrong_keys=self._attempts.failed(address, now))
+            log.warning("access.code_refused", address=address, wrong_keys=self._attempts.add_failed(address, now))
             raise
 
     def step_up(self, identity: Identity, secret: str, address: str, *, is_code: bool) -> str:
-        """Return a key by which this one may do all for a while, for a code or a key of scope admin.
+        """Return a temporary key of scope admin, in exchange for a code or key of that scope.
 
         Raises:
-            KeyRefused: it is no good, or of another scope.
-            TooManyAttempts: nor is it, and this address has shown too many wrong ones.
+            KeyRefused: the code or key is not valid, or has another scope.
+            TooManyAttempts: it is not valid, and this address has sent too many wrong ones.
         """
         scope = self.pair(secret, address) if is_code else self.identify(secret, address).scope
         if scope < Scope.ADMIN:
             raise KeyRefused(
                 "this needs a key or a pairing code of scope admin: `nozzled pair --scope admin` makes one"
             )
-        return self.raised.begin(identity, _now())
+        return self.step_ups.begin(identity, _now())
 
-    def bears(self, address: str, units: float) -> bool:
-        """Count what somebody without a key has cost (`strangers`); tell whether that is not too much."""
-        return self._strangers.spend(address, units, _now())
+    def spend_anonymous(self, address: str, units: float) -> bool:
+        """Count the cost of a client without a key (`access.anonymous`); tell whether it is within the budget."""
+        return self._anonymous.spend(address, units, _now())
 
-    def owes(self, network: str) -> bool:
-        """Tell whether strangers of this network have used up what they may cost."""
-        return self._strangers.owes(network, _now())
+    def has_overspent(self, network: str) -> bool:
+        """Tell whether clients without a key have spent this network's budget."""
+        return self._anonymous.has_overspent(network, _now())
 
-    def forgive(self, address: str, units: float) -> None:
-        """Count no longer what somebody has cost who has shown a session since."""
-        self._strangers.forgive(address, units, _now())
+    def refund(self, address: str, units: float) -> None:
+        """Return the cost of a client that has shown a session since."""
+        self._anonymous.refund(address, units, _now())
 
     def begin_session(self, identity: Identity) -> Session:
-        """Open a session for the socket."""
-        if identity.base is not None:  # a session lasts longer than what it was raised for
+        """Open a session for the push socket."""
+        if identity.base is not None:  # a session outlives the step-up
             identity = replace(identity, scope=identity.base, base=None)
         return self.sessions.begin(identity, _now())
 
     def find_session(self, given: str, user: str) -> Session | None:
-        """Return an open session, whose key is still valid."""
+        """Return an open session whose key is still valid."""
         session = self.sessions.find(given, user, _now())
         return session if session is not None and self.still_valid(session.identity) else None
 
     def still_valid(self, identity: Identity) -> bool:
-        """Tell whether the key that somebody came with has not been taken away."""
+        """Tell whether the key of an identity has not been revoked."""
         return identity.digest in ("", self._first) or self.keyring.knows(identity.digest)
 
 

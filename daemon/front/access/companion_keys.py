@@ -1,4 +1,4 @@
-"""The keys by which companions come to the front: made where their section is in the configuration file."""
+"""The companions' API keys, which are created if the configuration file has the companion's section."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -11,7 +11,7 @@ from daemon.private_file import write_private
 
 FOLDER = "companions"
 SCOPES = {"power": Scope.CONTROL, "mqtt": Scope.CONTROL, "farm": Scope.CONTROL}
-"""What a companion's key allows besides what it says itself; READ where nothing is said."""
+"""The scopes of companions' keys; by default READ. Each may also report for its own companion."""
 
 
 def key_name(name: str) -> str:
@@ -20,18 +20,18 @@ def key_name(name: str) -> str:
 
 
 def key_path(state: Path, name: str) -> Path:
-    """Return the file where a companion of this machine finds its key."""
+    """Return the file with the key of a companion on this machine."""
     return state / FOLDER / f"{name}.key"
 
 
-def make_keys(keyring: Keyring, state: Path, names: Collection[str]) -> None:
-    """Make the keys of these companions that there are not yet. Blocks.
+def create_keys(keyring: Keyring, state: Path, names: Collection[str]) -> None:
+    """Create the missing keys of these companions. Blocks.
 
-    Where there is a key of the name without its file, somebody has given it to a companion elsewhere.
+    A key that exists without its file belongs to a companion on another machine.
 
     Raises:
         ConfigError: the keys cannot be read or written.
-        OSError: a key's file cannot be.
+        OSError: a key's file cannot be read or written.
     """
     for name in names:
         path = key_path(state, name)

@@ -1,4 +1,4 @@
-"""What may be believed of a request's origin: its Host header, and who a proxy says that the client is. Pure."""
+"""Where a request comes from: checks of Host, Origin and X-Forwarded-For headers. Pure."""
 
 import socket
 from collections.abc import Collection, Iterable, Sequence
@@ -12,22 +12,22 @@ EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened o
 
 
 def host_of(header: str) -> str:
-    """Return the name in a Host header, without port, brackets and the root's dot."""
+    """Return the name in a Host header, without port, brackets and trailing dot."""
     try:
         return (urlsplit(f"//{header}").hostname or "").rstrip(".").lower()
     except ValueError:
         return ""
 
 
-def own_names(configured: Iterable[str]) -> frozenset[str]:
-    """Return the names by which this machine is called."""
+def own_host_names(configured: Iterable[str]) -> frozenset[str]:
+    """Return this machine's host names."""
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return frozenset({"localhost", name, short, f"{short}.local", *(each.lower() for each in configured)})
 
 
 def name_for_others(host: str, configured: Sequence[str]) -> str | None:
-    """Return by which name other devices reach what listens at `host`; None: they do not."""
+    """Return the name by which other devices reach a server listening on `host`; None: they cannot."""
     if is_loopback(host) or host == "localhost":
         return None
     if configured:
@@ -38,9 +38,9 @@ def name_for_others(host: str, configured: Sequence[str]) -> str | None:
 
 
 def is_ours(header: str, names: Collection[str]) -> bool:
-    """Tell whether a Host header names this machine: an address does, a name that is not ours does not.
+    """Tell whether a Host header is an address or one of our names.
 
-    A page whose own name has been pointed at this machine (DNS rebinding) comes with that name.
+    With DNS rebinding a foreign page points its own name at this machine; its requests then carry that name.
     """
     host = host_of(header)
     return host in names or is_address(host)
@@ -64,25 +64,25 @@ def is_loopback(address: str) -> bool:
 
 
 def _plain(address: str) -> IPv4Address | IPv6Address:
-    """Return the address; an IPv4 one as that, also where a socket for both kinds writes it as IPv6.
+    """Parse an address; an IPv4 address that a dual-stack socket shows as IPv6 becomes IPv4.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not an address.
     """
     parsed = ip_address(address)
     return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def client_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
-    """Return the client's address: the peer's own, unless that is a proxy that was named as trusted.
+    """Return the client's address: the peer's, unless that is a trusted proxy.
 
     Args:
         peer: the other end of the connection.
-        forwarded: what X-Forwarded-For says; anybody can write anything there.
-        proxies: addresses or networks whose word counts.
+        forwarded: the header X-Forwarded-For, which clients can forge.
+        proxies: addresses or networks of trusted proxies.
     """
     address = peer
-    if not proxies:  # as with most
+    if not proxies:  # the usual case
         return address
     for each in reversed([part.strip() for part in forwarded.split(",")]):
         if not is_proxy(address, proxies) or not is_address(each):
@@ -92,10 +92,10 @@ def client_address(peer: str, forwarded: str, proxies: Collection[str]) -> str:
 
 
 def check_networks(networks: Iterable[str], option: str) -> None:
-    """Refuse a list of addresses and networks that would silently mean nothing; `option` says whose it is.
+    """Check a list of addresses and networks; `option` is its key in the configuration.
 
     Raises:
-        ConfigError: one of them is no address and no network.
+        ConfigError: one of them is neither an address nor a network.
     """
     for each in networks:
         try:
@@ -104,17 +104,17 @@ def check_networks(networks: Iterable[str], option: str) -> None:
             raise ConfigError(f"{option}: {each} is neither an IP address nor a network") from error
 
 
-def as_sent(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
-    """Return origins as browsers send them, and those that none ever would.
+def parse_origins(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
+    """Return origins in the form that browsers send, and those that are none.
 
-    These are no error: a mistake in who may look at a print is no reason to end it.
+    Those are no error: such a mistake must not keep the service from starting, which may have a print to reattach to.
     """
-    sent = {each: each if each in (ANY_ORIGIN, "null", "file://") else _origin(each) for each in origins}
-    return frozenset(filter(None, sent.values())), [each for each, written in sent.items() if written is None]
+    parsed = {each: each if each in (ANY_ORIGIN, "null", "file://") else _origin(each) for each in origins}
+    return frozenset(filter(None, parsed.values())), [each for each, origin in parsed.items() if origin is None]
 
 
 def _origin(text: str) -> str | None:
-    """Return what a browser sends of a page with this address (RFC 6454, section 6.1); None: there is no such."""
+    """Return the origin of an address, in the form that browsers send (RFC 6454, section 6.1); None: it has none."""
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -123,17 +123,17 @@ def _origin(text: str) -> str | None:
     if not parts.scheme or not host or "*" in host:
         return None
     shown = f"[{host}]" if ":" in host else host
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    return f"{parts.scheme}://{shown}" + ("" if port in (None, usual) else f":{port}")
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{shown}" + ("" if port in (None, default) else f":{port}")
 
 
 def is_proxy(address: str, proxies: Collection[str]) -> bool:
-    """Tell whether an address is that of a trusted proxy."""
+    """Tell whether an address is a trusted proxy's."""
     return is_within(address, proxies)
 
 
 def is_within(address: str, networks: Collection[str]) -> bool:
-    """Tell whether an address is one of these, or in one of these networks."""
+    """Tell whether an address is in one of these networks."""
     if not networks:
         return False
     try:
@@ -144,12 +144,12 @@ def is_within(address: str, networks: Collection[str]) -> bool:
 
 
 def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
-    """Tell whether pages of this origin may use the API: it is named as it is sent, or all are (`*`)."""
+    """Tell whether pages of this origin may use the API: it is in the list, or `*` is."""
     return bool(origin) and (origin in allowed or ANY_ORIGIN in allowed)
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Tell whether an Origin header is that of our own pages."""
+    """Tell whether an Origin header is of our own pages."""
     try:
         split = urlsplit(origin)
     except ValueError:

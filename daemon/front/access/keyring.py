@@ -1,7 +1,7 @@
-"""Keyring: the named keys, in a file for its owner's eyes only. Keys themselves are in no file, only their hashes.
+"""Keyring: the named keys, in a file that only its owner can read. The file has hashes, not the keys themselves.
 
-A key is 256 random bits: its plain SHA-256 cannot be searched for, and a slow hash would cost each request 0.1 s.
-The command line writes the file while the daemon runs; a lock keeps two writers apart, a rename keeps it whole.
+A key is 256 random bits, so a plain SHA-256 suffices; a slow hash would cost each request 0.1 s. The command line
+writes the file while the daemon runs: a lock keeps writers apart, and renaming keeps readers from a half-written file.
 """
 
 import fcntl
@@ -31,12 +31,12 @@ VERSION = 1
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 Stamp = tuple[int, int, int]
-"""What tells one state of the file from another: inode, size, time of its last change."""
+"""Inode, size in bytes and modification time in ns, by which a change of the file is noticed."""
 
 
 @frozen
 class NamedKey:
-    """What is kept of a key; dates in seconds since the epoch, `app` where an app asked for it."""
+    """A key in the file; Unix times in s; `app`: an app requested it."""
 
     name: str
     scope: str
@@ -47,12 +47,12 @@ class NamedKey:
 
 
 def digest(key: str) -> str:
-    """Return the hash by which a key is known."""
+    """Return the hash of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_key() -> str:
-    """Make a key."""
+    """Return a random key."""
     return secrets.token_urlsafe(32)
 
 
@@ -64,15 +64,15 @@ class Keyring:
         self._wall = wall
         self._stamp: Stamp | None = None
         self._keys: tuple[NamedKey, ...] = ()
-        self._used: dict[str, int] = {}  # hash → date, newer than in the file
+        self._used: dict[str, int] = {}  # hash → Unix time in s, newer than in the file
 
     @property
     def keys(self) -> list[NamedKey]:
-        """The keys as they are known, in the order in which they were made."""
+        """The keys, oldest first."""
         return [replace(key, last_used=self._used.get(key.sha256, key.last_used)) for key in self._keys]
 
     def identify(self, sha256: str) -> Identity | None:
-        """Return whose key has this hash; all are compared, so that the time does not tell which."""
+        """Return the identity of a hash. All keys are compared, so that the time taken reveals nothing."""
         found: Identity | None = None
         for key in self._keys:
             if hmac.compare_digest(key.sha256, sha256):
@@ -82,7 +82,7 @@ class Keyring:
         return found
 
     def knows(self, sha256: str) -> bool:
-        """Tell whether a key is still there, without counting that as a use."""
+        """Tell whether a key exists, without counting that as a use."""
         return any(key.sha256 == sha256 for key in self._keys)
 
     # -- the file: blocking from here on -------------------------------------------------------------------
@@ -105,80 +105,80 @@ class Keyring:
         """Read the file if it has changed.
 
         Raises:
-            ConfigError: it cannot be read or is none of ours.
+            ConfigError: it cannot be read, or is not a list of keys.
         """
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except FileNotFoundError:
             self._stamp, self._keys = None, ()
             return
         except OSError as error:
             raise ConfigError(f"{self._path}: {error.strerror}") from error
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise ConfigError(f"{self._path}: it is not a file")
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
         if stamp != self._stamp:
             self._keys = self._read()
             self._stamp = stamp
 
     def add(self, name: str, scope: Scope, *, app: bool = False, key: str | None = None) -> str:
-        """Make a key and return it; nobody can see it again.
+        """Add a key, and return it: it cannot be read back later.
 
         Args:
-            name: whose it is.
+            name: a name for it.
             scope: what it allows.
-            app: an app has asked for it.
-            key: one that its program has already; None: a new one.
+            app: an app requested it.
+            key: an existing key; None: a new one.
 
         Raises:
-            BadKeyName: the name is empty, too long, or no text of one line.
+            BadKeyName: the name is empty, too long, or not one line of text.
             KeyNameTaken: another key has the name.
-            ConfigError: the file cannot be read or written, or holds too many.
+            ConfigError: the file cannot be read or written, or has too many keys.
         """
         name = name.strip()
         if not _NAME.fullmatch(name):
-            raise BadKeyName("a key's name has 1 to 64 characters, on one line")
+            raise BadKeyName("a key's name must have 1 to 64 characters, on one line")
         key = key or new_key()
-        with self._changing() as keys:
+        with self._edit() as keys:
             if name == FIRST or any(each.name == name for each in keys):
                 raise KeyNameTaken(f"there is a key {name} already")
             if len(keys) >= MAX_KEYS:
-                raise ConfigError(f"{self._path} holds {MAX_KEYS} keys, revoke some first")
+                raise ConfigError(f"{self._path} has {MAX_KEYS} keys: revoke some first")
             keys.append(NamedKey(name, scope.label, digest(key), int(self._wall()), app=app))
         return key
 
     def revoke(self, name: str) -> None:
-        """Forget a key; who uses it is refused from now on.
+        """Remove a key; it is refused from now on.
 
         Raises:
-            NoSuchKey: there is none of this name.
+            NoSuchKey: there is no key of this name.
             ConfigError: the file cannot be read or written.
         """
-        with self._changing() as keys:
-            kept = [key for key in keys if key.name != name]
-            if len(kept) == len(keys):
+        with self._edit() as keys:
+            others = [key for key in keys if key.name != name]
+            if len(others) == len(keys):
                 raise NoSuchKey(f"there is no key {name}")
-            keys[:] = kept
+            keys[:] = others
 
     def note_uses(self) -> None:
-        """Write down when keys were last used.
+        """Store when keys were last used.
 
         Raises:
             ConfigError: the file cannot be read or written.
         """
         if not self._used:
             return
-        with self._changing() as keys:
+        with self._edit() as keys:
             used, self._used = self._used, {}
             keys[:] = [replace(key, last_used=used.get(key.sha256, key.last_used)) for key in keys]
 
     @contextmanager
-    def _changing(self) -> Iterator[list[NamedKey]]:
-        """Lock the folder, hand out its keys, and write them back changed."""
+    def _edit(self) -> Iterator[list[NamedKey]]:
+        """Lock the folder, yield the keys, and write them back."""
         folder = self._path.parent
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(folder, os.O_RDONLY)  # no file of its own: root's would be closed to the service's user
+            lock = os.open(folder, os.O_RDONLY)  # a lock file that root had created would lock out the service's user
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 keys = list(self._read())

@@ -1,4 +1,4 @@
-"""The API key: made at the first start, kept in a file for its owner's eyes only, compared in constant time."""
+"""The first API key: created at the first start, in a file that only its owner can read, compared in constant time."""
 
 import hmac
 import os
@@ -14,97 +14,96 @@ from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside, unusable
 
 ENVIRONMENT = "NOZZLED_API_KEY"
-MIN_LENGTH = 16
-"""Characters; what is shorter can be guessed."""
+MIN_LENGTH = 16  # characters; shorter keys can be guessed
 
 FILE = "api-key"
 UUID_FILE = "uuid"
 CREDENTIAL = "nozzled.api-key"
-"""Name by which systemd may hand the key in (`LoadCredential=`)."""
+"""The name of the key as a systemd credential (`LoadCredential=`)."""
 
 
 class Keys:
-    """The first key, which may do everything; those with names are in `access.keyring`."""
+    """The first key, of scope admin; the named keys are in `access.keyring`."""
 
     def __init__(self, key: str, path: Path | None = None) -> None:
-        """Take the key, and the file that it came from; None: from somewhere that does not change."""
+        """Take the key and its file; None: it is not from a file, and does not change."""
         self.key = key
         self._path = path
         hide(key)
 
     @classmethod
     def load(cls, config: Config, state_dir: Path, environ: Mapping[str, str]) -> "Keys":
-        """Take the key from the environment, else from systemd, else from its file, which is made if need be. Blocks.
+        """Read the key from the environment, from systemd, or from its file, which is created if need be. Blocks.
 
         Raises:
-            ConfigError: the key is too short or not plain text, or its file cannot be read or made.
+            ConfigError: the key is too short or not plain text, or its file cannot be read or created.
         """
-        given = environ.get(ENVIRONMENT)
-        if given:  # set to nothing it is as good as unset, as with NOZZLED_CONFIG
-            return cls(_checked(given, ENVIRONMENT))
+        key = environ.get(ENVIRONMENT)
+        if key:  # empty counts as unset, as for NOZZLED_CONFIG
+            return cls(_validated(key, ENVIRONMENT))
         if credential := _credential(environ):
-            return cls(_checked(credential, f"the credential {CREDENTIAL}"))
+            return cls(_validated(credential, f"the credential {CREDENTIAL}"))
         if not config.api.key_file:
-            return cls(_own(state_dir / FILE), state_dir / FILE)
+            return cls(_load_own(state_dir / FILE), state_dir / FILE)
         path = Path(config.api.key_file).expanduser()
         try:
-            return cls(_checked(_read_or_make(path), str(path)), path)
+            return cls(_validated(_read_or_create(path), str(path)), path)
         except OSError as error:
             raise ConfigError(f"the API key in {path}: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"the API key in {path}: it is not plain text") from error
 
     def reload(self) -> None:
-        """Read the key's file again: somebody may have made another one. Blocks.
+        """Read the key's file again: it may have been replaced. Blocks.
 
         Raises:
-            ConfigError: it cannot be read, or holds no key.
+            ConfigError: it cannot be read, or has no valid key.
         """
         if self._path is None:
             return
-        if (reason := unusable(self._path, os.R_OK)) is not None:  # a pipe would be waited for
+        if (reason := unusable(self._path, os.R_OK)) is not None:  # reading a pipe would block
             raise ConfigError(f"the API key in {self._path}: {reason}")
         try:
-            self.key = _checked(self._path.read_text("ascii"), str(self._path))
+            self.key = _validated(self._path.read_text("ascii"), str(self._path))
             hide(self.key)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the API key in {self._path}: {error}") from error
 
     def rotate(self) -> None:
-        """Put a new key in the place of this one; who uses the old one is refused from now on. Blocks.
+        """Replace the key by a new one; the old one is refused from now on. Blocks.
 
         Raises:
-            ConfigError: the key is not in a file, or that cannot be written.
+            ConfigError: the key is not from a file, or the file cannot be written.
         """
         if self._path is None:
             raise ConfigError(f"the API key comes from {ENVIRONMENT} or from systemd: change it there")
         try:
-            _make(self._path, replace=True)
+            _write_new(self._path, replace=True)
         except OSError as error:
             raise ConfigError(f"the API key in {self._path}: {error.strerror or error}") from error
         self.reload()
 
     def accepts(self, given: str) -> bool:
-        """Tell whether this is the key, in a time that does not depend on where it differs."""
+        """Tell whether this is the key, in constant time."""
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.key.encode())
 
 
 def environment_of_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return what programs that the service starts inherit: all but the key."""
+    """Return the environment for child processes, without the key."""
     return {name: value for name, value in environ.items() if name != ENVIRONMENT}
 
 
-def _checked(key: str, source: str) -> str:
+def _validated(key: str, source: str) -> str:
     key = key.strip()
     if len(key) < MIN_LENGTH:
-        raise ConfigError(f"{source}: an API key has at least {MIN_LENGTH} characters, this one has {len(key)}")
+        raise ConfigError(f"{source}: an API key must have at least {MIN_LENGTH} characters, this one has {len(key)}")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ConfigError(f"{source}: an API key is made of ASCII characters without blanks")
+        raise ConfigError(f"{source}: an API key must be ASCII characters without spaces")
     return key
 
 
 def _credential(environ: Mapping[str, str]) -> str:
-    """Return what systemd hands in, "" if it is nothing: the credential may be named in the unit and not exist."""
+    """Return the credential from systemd; "" if there is none, even if the unit names it."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         return ""
@@ -117,47 +116,47 @@ def _credential(environ: Mapping[str, str]) -> str:
         raise ConfigError(f"the API key in {path}: {error}") from error
 
 
-def _own(path: Path) -> str:
-    """Return the key that the service keeps for itself; one that is damaged is set aside and made anew.
+def _load_own(path: Path) -> str:
+    """Return the key in the state directory; a damaged file is set aside and replaced.
 
     Raises:
-        ConfigError: the file cannot be read or made.
+        ConfigError: the file cannot be read or created.
     """
     make_way(path, "there is a new API key, `nozzled key` shows it", os.R_OK)
     try:
         try:
-            return _checked(_read_or_make(path), str(path))
+            return _validated(_read_or_create(path), str(path))
         except (ConfigError, UnicodeDecodeError) as error:
             reason = str(error) if isinstance(error, ConfigError) else "it is not plain text"
             set_aside(path, reason, "there is a new API key, `nozzled key` shows it")
-            return _checked(_read_or_make(path), str(path))
+            return _validated(_read_or_create(path), str(path))
     except OSError as error:
         raise ConfigError(f"the API key in {path}: {error.strerror or error}") from error
 
 
-def _read_or_make(path: Path) -> str:
+def _read_or_create(path: Path) -> str:
     if not path.exists():
-        _make(path)
+        _write_new(path)
     return path.read_text("ascii")
 
 
-def _make(path: Path, *, replace: bool = False) -> None:
-    """Write a new key, unless somebody else has just done so."""
-    write_private(path, secrets.token_urlsafe(32) + "\n", replace=replace)  # as long as a user's key of OctoPrint
+def _write_new(path: Path, *, replace: bool = False) -> None:
+    """Write a new key; without `replace`, keep one that another process has just written."""
+    write_private(path, secrets.token_urlsafe(32) + "\n", replace=replace)  # as long as OctoPrint's keys of users
 
 
 def own_uuid(state_dir: Path) -> str:
-    """Return what tells this daemon from all others, for clients that find it in the network. Blocks.
+    """Return this installation's UUID, for clients that find it in the network; a damaged file is set aside. Blocks.
 
     Raises:
-        ConfigError: its file cannot be read or made; one that is damaged is set aside.
+        ConfigError: its file cannot be read or created.
     """
     path = state_dir / UUID_FILE
     make_way(path, "clients find the service under a new UUID", os.R_OK)
     try:
         try:
             return _uuid(path)
-        except ValueError as error:  # also what is not plain text
+        except ValueError as error:  # includes UnicodeDecodeError
             set_aside(path, str(error), "clients find the service under a new UUID")
             return _uuid(path)
     except OSError as error:

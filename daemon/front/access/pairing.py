@@ -1,8 +1,8 @@
-"""Pairing: codes that are exchanged for a key, once. Pure: the time is passed in.
+"""Pairing: codes that can be exchanged for a key, once. Pure: the time is passed in.
 
-A link with such a code may lie in a browser's history, a chat or on a screen: it is worth nothing once it was used.
-Codes are kept as hashes, in memory. Wrong ones end none of them, else any stranger could: 60 bits cannot be guessed at
-the rate that `attempts` leaves to an address.
+A link with a code may remain in a browser's history, a chat or on a screen, but a used code is worthless. Codes are
+stored as hashes, in memory. Wrong guesses do not invalidate them, else anyone could do that: 60 bits cannot be guessed
+at the rate that `attempts` allows.
 """
 
 import hmac
@@ -14,60 +14,60 @@ from daemon.front.access.scopes import Scope
 from gcode.frozen import frozen
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's: what is easily read as something else is not in it."""
+"""Crockford's, without letters that are easily confused."""
 
 LENGTH = 12  # letters of five bits
 LIFETIME = 600.0  # s
 MAX_CODES = 16
 
-_ALIKE = str.maketrans("ILOU", "110V")
+_CONFUSABLE = str.maketrans("ILOU", "110V")
 
 
 @frozen
 class _Code:
     sha256: str
     scope: Scope
-    ends: float
+    expires_at: float
 
 
 class Pairing:
-    """The codes that wait to be used."""
+    """The unused codes."""
 
     def __init__(self) -> None:
         self._codes: list[_Code] = []
 
     def make(self, scope: Scope, now: float) -> str:
-        """Make a code, as people read it.
+        """Return a new code, in groups of four.
 
         Raises:
-            TooManyRequests: too many wait.
+            TooManyRequests: too many are unused.
         """
-        self._forget(now)
+        self._drop_expired(now)
         if len(self._codes) >= MAX_CODES:
-            raise TooManyRequests(f"{MAX_CODES} pairing codes are waiting to be used, try again later")
+            raise TooManyRequests(f"{MAX_CODES} pairing codes are still unused: try again later")
         letters = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         self._codes.append(_Code(digest(letters), scope, now + LIFETIME))
         return "-".join(letters[at : at + 4] for at in range(0, LENGTH, 4))
 
     def use(self, given: str, now: float) -> Scope:
-        """Return what a code allows; it can be used no more.
+        """Use up a code, and return its scope.
 
         Raises:
-            KeyRefused: it is none, was used, or has expired.
+            KeyRefused: the code is wrong, used or expired.
         """
-        self._forget(now)
+        self._drop_expired(now)
         sha256 = digest(plain(given))
-        found = [code for code in self._codes if hmac.compare_digest(code.sha256, sha256)]
-        if found:
-            self._codes.remove(found[0])
-            return found[0].scope
+        matching = [code for code in self._codes if hmac.compare_digest(code.sha256, sha256)]
+        if matching:
+            self._codes.remove(matching[0])
+            return matching[0].scope
         raise KeyRefused("this code is wrong, used or expired; `nozzled pair` makes a new one")
 
-    def _forget(self, now: float) -> None:
-        self._codes = [code for code in self._codes if now < code.ends]
+    def _drop_expired(self, now: float) -> None:
+        self._codes = [code for code in self._codes if now < code.expires_at]
 
 
 def plain(given: str) -> str:
-    """Return a code without what people add or mistake: blanks, dashes, small letters, O for 0."""
+    """Normalise a code: users add spaces and dashes, write small letters, and mistake O for 0."""
     letters = "".join(each for each in given.upper() if each.isascii() and each.isalnum())
-    return letters.translate(_ALIKE)
+    return letters.translate(_CONFUSABLE)

@@ -1,4 +1,4 @@
-"""What a key allows, and who came with it. Pure."""
+"""Scope and Identity: what a key allows, and who makes a request. Pure."""
 
 from enum import IntEnum
 
@@ -6,23 +6,23 @@ from gcode.frozen import frozen
 
 FIRST = "owner"
 LOCAL = "_local"
-"""Names of who comes with the first key, and of who needs none. Not `_api` for the first: clients know that as
-OctoPrint's deprecated global key, and some refuse it."""
+"""The names of the first key's identity, and of a local one without a key. The first is not `_api`: clients know that
+as OctoPrint's deprecated global key, and some refuse it."""
 
 
 class Scope(IntEnum):
     """What a key allows; each scope includes the ones before it."""
 
-    READ = 1  # look at everything
-    CONTROL = 2  # steer the printer, print, upload and delete files
-    ADMIN = 3  # give and take keys, shut the machine down
+    READ = 1  # see everything
+    CONTROL = 2  # control the printer, print, upload and delete files
+    ADMIN = 3  # create and revoke keys, shut down the machine
 
     @classmethod
     def named(cls, name: str) -> "Scope":
-        """Return the scope of this name, in small letters.
+        """Return the scope with this name, in lower case.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no such scope.
         """
         for scope in cls:
             if scope.label == name:
@@ -31,7 +31,7 @@ class Scope(IntEnum):
 
     @property
     def label(self) -> str:
-        """Its name, as people write it."""
+        """The name, in lower case."""
         return self.name.lower()
 
 
@@ -42,8 +42,8 @@ class Identity:
     Attributes:
         name: of the key; `owner` for the first one.
         scope: what it allows.
-        digest: of the key; empty where none was needed.
-        base: what the key itself allows, where it has stepped up for a while.
+        digest: of the key; empty if none was needed.
+        base: after a step-up, the scope of the key itself.
     """
 
     name: str
@@ -60,10 +60,10 @@ _PERMISSIONS: dict[Scope, tuple[str, ...]] = {
 
 
 def permissions(scope: Scope) -> list[str]:
-    """Return OctoPrint's names for what a scope allows."""
+    """Return OctoPrint's permissions of a scope."""
     return [name for each in Scope if each <= scope for name in _PERMISSIONS[each]]
 
 
 def groups(scope: Scope) -> list[str]:
-    """Return OctoPrint's groups that a scope comes nearest to."""
+    """Return OctoPrint's groups that come closest to a scope."""
     return {Scope.READ: ["readonly"], Scope.CONTROL: ["users"], Scope.ADMIN: ["admins", "users"]}[scope]

@@ -1,4 +1,4 @@
-"""Sessions: what a login gives, for the socket alone, which cannot send a header. In memory, bounded, mortal. Pure."""
+"""Sessions: logins for the push socket, which cannot send a key in a header. In memory, bounded, expiring. Pure."""
 
 import secrets
 from collections import OrderedDict
@@ -6,16 +6,13 @@ from collections import OrderedDict
 from daemon.front.access.scopes import Identity
 from gcode.frozen import mutable
 
-LIFETIME = 24 * 3600.0
-"""Seconds after its last use that a session ends."""
-
-MAX_SESSIONS = 64
-"""Of one key; no key ends the sessions of another, however often it logs in. How many keys there are is bounded."""
+LIFETIME = 24 * 3600.0  # s after its last use
+MAX_SESSIONS = 64  # of one key, so that no key can end the sessions of another; the number of keys is bounded
 
 
 @mutable
 class Session:
-    """A login: by which key, and when it was last of use (the loop's time)."""
+    """A login; `used` is the time of its last use, by the loop's clock."""
 
     id: str
     identity: Identity
@@ -23,13 +20,13 @@ class Session:
 
 
 class Sessions:
-    """The sessions that are open, those used last at the end."""
+    """The open sessions, those used last at the end."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, Session] = OrderedDict()
 
     def begin(self, identity: Identity, now: float) -> Session:
-        """Open a session; of those of the same key the one longest unused goes where there are too many."""
+        """Open a session; if the key has too many, its least recently used one ends."""
         same = [each for each in self._open.values() if each.identity.digest == identity.digest]
         for each in same[: len(same) - MAX_SESSIONS + 1]:
             del self._open[each.id]
@@ -38,7 +35,7 @@ class Sessions:
         return session
 
     def find(self, given: str, user: str, now: float) -> Session | None:
-        """Return the session of this id and user, and count that as a use; None for one that has ended."""
+        """Return the session with this id and user, which counts as a use; None if it has ended."""
         session = self._open.get(given)
         if session is None or session.identity.name != user:
             return None
@@ -50,11 +47,11 @@ class Sessions:
         return session
 
     def is_open(self, session: Session) -> bool:
-        """Tell whether nobody has ended it."""
+        """Tell whether a session has not been ended."""
         return session.id in self._open
 
     def end(self, digest: str, only: str | None = None) -> None:
-        """End the sessions of a key, or one of them."""
+        """End all sessions of a key, or only one of them."""
         for session in [*self._open.values()]:
             if session.identity.digest == digest and only in (None, session.id):
                 del self._open[session.id]

@@ -1,6 +1,6 @@
-"""Signing: addresses that are good without a key for a while, for what cannot send one: an `<img>`, a link. Pure.
+"""Signing: addresses that work without a key for a while, for an `<img>` or a link, which cannot send one. Pure.
 
-The address itself is signed, with the end of its time and the key that asked for it. The secret is in memory.
+The signature covers the address, its expiry and the key that requested it. The secret is only in memory.
 """
 
 import hmac
@@ -9,34 +9,34 @@ import secrets
 from urllib.parse import quote, unquote
 
 PERIOD = 600.0
-"""Seconds in which the same address is given out again, so that browsers need not fetch twice. It is good for one to
-two of them."""
+"""Seconds in which the same signed address is issued again, so that browsers' caches work. It is valid for one to two
+periods."""
 
-SHORT = 16  # digits of a key's hash, by which it is found again
+KEY_DIGITS = 16  # of a key's hash, by which the key is found
 
 _SIGNED = re.compile(r"(.*[?&])expires=(\d{1,12})&by=([0-9a-f]{16})&signature=([0-9a-f]{64})", re.ASCII | re.DOTALL)
 
 
 class Signing:
-    """Signs addresses, and tells which it has signed."""
+    """Signs addresses, and verifies them."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
     def sign(self, address: str, digest: str, now: float) -> str:
-        """Return the address with a signature behind it.
+        """Return the address with a signature appended.
 
         Args:
             address: path and query on this server.
-            digest: of the key that asks.
+            digest: of the key that requests it.
             now: the loop's time.
         """
         bare = f"{_canonical(address)}{'&' if '?' in address else '?'}"
-        ends, by = int((now // PERIOD + 2) * PERIOD), digest[:SHORT]
+        ends, by = int((now // PERIOD + 2) * PERIOD), digest[:KEY_DIGITS]
         return f"{bare}expires={ends}&by={by}&signature={self._signature(bare, ends, by)}"
 
     def signer(self, address: str, now: float) -> str | None:
-        """Return the beginning of the hash of the key that an address was signed for; None: it is not good now."""
+        """Return the first digits of the hash of the key that signed an address; None: the signature is not valid."""
         if len(address) > 8192 or (found := _SIGNED.fullmatch(address)) is None:  # noqa: PLR2004 - a bound, any will do
             return None
         bare, ends, by, signature = found[1], int(found[2]), found[3], found[4]
@@ -48,6 +48,6 @@ class Signing:
 
 
 def _canonical(address: str) -> str:
-    """Return an address as browsers write it, however it was escaped."""
+    """Return an address with the escapes that browsers use."""
     path, mark, query = address.partition("?")
     return f"{quote(unquote(path))}{mark}{query}"

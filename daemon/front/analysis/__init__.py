@@ -1,5 +1,5 @@
-"""What is known of uploaded files before and while they are printed.
+"""The analysis of uploaded files, before and while they are printed.
 
-`worker` is a process of its own, the only part of the service that loads NumPy; `service` feeds it and keeps what it
-finds; `findings` is what the rest of the daemon sees.
+`worker` is a process of its own, the only part of the service that loads NumPy; `service` feeds it and stores its
+results; `findings` has them for the rest of the daemon.
 """

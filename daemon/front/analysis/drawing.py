@@ -1,4 +1,4 @@
-"""An analysis that writes the file's toolpath too. Imports NumPy: for the worker process and benchmarks."""
+"""An analysis that also writes the file's toolpath. Imports NumPy: for the worker process and benchmarks."""
 
 import shutil
 import tempfile
@@ -11,22 +11,23 @@ from gcode.analysis.result import Analysis
 from gcode.analysis.toolpath import Toolpath
 from gcode.analysis.toolpath_format import HEADER, header_of
 
-MOST = 64 * 1024 * 1024  # bytes of a toolpath,
-LEAST, SHARE = 256 * 1024, 0.25  # and no more than this share of its file, unless that is small
+MAX_BYTES = 64 * 1024 * 1024  # of a toolpath
+MAX_SHARE = 0.25  # of its file's size
+MIN_LIMIT = 256 * 1024  # bytes; small files may have larger toolpaths
 
 
 def draw(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str, Any] | None]:
-    """Return what is known of a file, and of its toolpath, which is at `target` then; None: there is none.
+    """Analyse a file, and write its toolpath to `target`; return the analysis, and `bytes` and `id` of the toolpath.
 
-    A disk without room keeps nobody from the analysis.
+    None instead: there is no toolpath, or it cannot be written.
 
     Raises:
-        FileError: as `analyse`.
-        NotPrintable: as `analyse`.
+        FileError: like `analyse`.
+        NotPrintable: like `analyse`.
     """
     try:
         with tempfile.TemporaryFile(dir=target.parent) as chunks:
-            toolpath = Toolpath(chunks.write, _most(path))
+            toolpath = Toolpath(chunks.write, _max_bytes(path))
             found = analyse(path, printer, watch=toolpath.take)
             head = toolpath.finish(found.layers, found.size)
             if head is None:
@@ -41,5 +42,5 @@ def draw(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str
     return found, {"bytes": len(head) + toolpath.bytes, "id": header.id.hex() if header is not None else ""}
 
 
-def _most(path: Path) -> int:
-    return int(min(MOST, max(LEAST, SHARE * path.stat().st_size)))
+def _max_bytes(path: Path) -> int:
+    return int(min(MAX_BYTES, max(MIN_LIMIT, MAX_SHARE * path.stat().st_size)))

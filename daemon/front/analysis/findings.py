@@ -1,4 +1,4 @@
-"""What the daemon keeps of an analysis: a summary for lists, and details for one file. No NumPy here."""
+"""Findings: the stored results of an analysis: a summary for lists, and details of one file. Does not use NumPy."""
 
 import base64
 import json
@@ -11,54 +11,54 @@ from typing import Any
 from gcode.frozen import frozen
 
 VERSION = 7
-"""Of what an analysis finds; one that was made by another version is made again."""
+"""The version of the findings; those of other versions are made again."""
 
-_SAME = 1.0  # s; points closer than that are one place
+_SAME = 1.0  # s; closer points count as one
 
 _DETAILS = ("layers", "timeline", "used", "m73")
 _PICTURES = "pictures"
-_LEFT_OUT = ("settings",)  # hundreds of lines that no client asks for
+_OMITTED = ("settings",)  # hundreds of lines that no client needs
 
 
 @frozen
 class Summary:
-    """What lists tell of a file.
+    """The findings for lists of files.
 
     Attributes:
-        summary: see `gcode.analysis.result.Analysis`, without its long lists.
+        summary: `gcode.analysis.result.Analysis` without its long lists.
     """
 
     summary: dict[str, Any]
 
     @property
     def errors(self) -> list[str]:
-        """What keeps the file from being printed."""
+        """Why the file should not be printed."""
         return list(self.summary.get("errors", ()))
 
     @property
     def warnings(self) -> list[str]:
-        """What may go wrong."""
+        """What may go wrong in the print."""
         return list(self.summary.get("warnings", ()))
 
     @property
     def duration(self) -> float | None:
-        """Seconds of the whole print; None where that is not known."""
+        """The duration of the print in s; None: unknown."""
         return self.summary.get("duration_s") or None
 
 
 @frozen
 class Brief(Summary):
-    """A summary without the rest; `pictured`: the file has a picture."""
+    """A summary without details; `pictured`: the file has a thumbnail."""
 
     pictured: bool = False
 
 
 @frozen
 class Findings(Summary):
-    """What is known of a file.
+    """All findings of a file.
 
     Attributes:
-        details: the long lists, compressed: `layers`, `timeline`, `used`, `m73`, and `pictures` but for the largest.
+        details: the long lists, compressed: `layers`, `timeline`, `used`, `m73`, and all `pictures` but the largest.
         thumbnail: the largest picture, as PNG.
     """
 
@@ -67,11 +67,11 @@ class Findings(Summary):
 
     @property
     def pictured(self) -> bool:
-        """The file has a picture."""
+        """Whether the file has a thumbnail."""
         return self.thumbnail is not None
 
     def plan(self) -> "Plan":
-        """Return what a running print is measured against."""
+        """Return the plan of the print."""
         return Plan(self._details(), self.duration or 0.0)
 
     def picture(self, width: int, height: int) -> bytes | None:
@@ -90,14 +90,14 @@ class Findings(Summary):
 
 
 def from_analysis(analysis: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]] = ()) -> Findings:
-    """Return what is kept of what the worker found.
+    """Return the findings from the worker's answer.
 
     Args:
-        analysis: see `gcode.analysis.result.Analysis`.
+        analysis: `gcode.analysis.result.Analysis` as JSON.
         pictures: `width`, `height` and `png` (base64) of each, the largest first.
     """
     details = {name: analysis.get(name, []) for name in _DETAILS} | {_PICTURES: list(pictures[1:])}
-    summary = {name: value for name, value in analysis.items() if name not in (*_DETAILS, *_LEFT_OUT)}
+    summary = {name: value for name, value in analysis.items() if name not in (*_DETAILS, *_OMITTED)}
     summary["layer_count"] = len(details["layers"])
     data = [base64.b64decode(each["png"]) for each in pictures]
     summary["thumbnails"] = [
@@ -108,12 +108,12 @@ def from_analysis(analysis: Mapping[str, Any], pictures: Sequence[Mapping[str, A
 
 
 def unreadable(reason: str) -> Findings:
-    """Return what is kept of a file that cannot be analysed."""
+    """Return the findings of a file that cannot be analysed."""
     return Findings({"errors": [reason], "warnings": []})
 
 
 class Plan:
-    """A print as it was planned: where it should be when."""
+    """The course of a print as planned: times in s, filament in mm, by offset in the file."""
 
     def __init__(self, details: Mapping[str, Any], duration: float) -> None:
         self.duration = duration
@@ -125,7 +125,7 @@ class Plan:
         self._layer_offsets = [int(layer["offset"]) for layer in self.layers]
 
     def seconds_at(self, offset: int) -> float:
-        """Return the planned time at which the printer is at this place of the file."""
+        """Return the planned time at this offset of the file."""
         after = bisect_right(self._offsets, offset)
         if after == 0:
             return 0.0
@@ -136,13 +136,13 @@ class Plan:
         return start + share * (self._times[after] - start)
 
     def seconds_after(self, offset: int) -> float:
-        """Return the planned time at which it is behind this place for certain, a wait that comes next included."""
+        """Return the planned time when the print is certainly past this offset, including a wait that follows."""
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
         return next((seconds for seconds in later if seconds > now + _SAME), self.duration)
 
     def used_at(self, offset: int, tool: int) -> float:
-        """Return the filament, in mm, that the lines before this place have a tool use."""
+        """Return the filament, in mm, that a tool has used before this offset."""
         points = self._used.get(tool, ())
         after = bisect_right(points, offset, key=lambda point: int(point[0]))
         if after == 0:
@@ -154,16 +154,16 @@ class Plan:
         return float(length + (offset - begin) / max(1, end - begin) * (more - length))
 
     def layer_at(self, offset: int) -> int:
-        """Return the number of the layer at this place: 1 is the first, 0 comes before."""
+        """Return the number of the layer at this offset; the first is 1, and 0 is before it."""
         return bisect_right(self._layer_offsets, offset)
 
     @property
     def first_layer(self) -> int:
-        """Where the first layer begins; until there a print is busy with heating and homing."""
+        """The offset of the first layer; before it a print heats and homes."""
         return self._layer_offsets[0] if self._layer_offsets else 0
 
     def m73_at(self, offset: int) -> tuple[float | None, float | None]:
-        """Return percent and seconds left that the file itself told the printer last."""
-        told = [(percent, left) for at, percent, left in self._m73 if at <= offset]
-        percent = next((each for each, _ in reversed(told) if each is not None), None)
-        return percent, next((each for _, each in reversed(told) if each is not None), None)
+        """Return percent done and seconds left by the file's last M73 before this offset."""
+        earlier = [(percent, left) for at, percent, left in self._m73 if at <= offset]
+        percent = next((each for each, _ in reversed(earlier) if each is not None), None)
+        return percent, next((each for _, each in reversed(earlier) if each is not None), None)

@@ -1,7 +1,7 @@
-"""How long a print still takes: its plan, measured against the time it has taken so far.
+"""Forecast: the remaining time of a print, from its plan and the time that it has taken so far.
 
-Heating and homing are no measure of how fast a printer moves, so the measuring begins with the first layer. Until much
-of the print is behind, the pace is mostly what earlier prints of this printer have shown.
+The pace is measured from the first layer on, since heating and homing do not show how fast a printer moves. Early in
+the print, the pace is mostly that of earlier prints on this printer.
 """
 
 import asyncio
@@ -10,28 +10,29 @@ from dataclasses import replace
 from daemon.bridge.words import JobProgress, TimeLeftOrigin
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
-from daemon.front.analysis.shelf import Learnt, Shelf
+from daemon.front.analysis.store import AnalysisStore, Learnt
 from gcode.frozen import frozen
 
-TRUST = 0.1  # share of the plan, and no less than so many seconds, after which the measured pace weighs as much
-TRUST_S = 120.0  # as the learnt one
-SHORTEST = 120.0  # s of a plan from which something can be learnt
-PLAUSIBLE = (0.25, 4.0)  # pace; beyond it something else was wrong
+TRUST = 0.1  # share of the plan after which the measured pace weighs as much as the learnt one,
+MIN_TRUST = 120.0  # but at least this many s
+MIN_PLAN = 120.0  # s; shorter prints are not learnt from
+PLAUSIBLE = (0.25, 4.0)  # the pace of prints that are learnt from
 
 
 @frozen
 class Outlook:
-    """What a plan says of a print under way.
+    """The forecast of a running print.
 
     Attributes:
-        left: seconds.
-        origin: where that comes from, in OctoPrint's words.
-        layer: number of the layer; 1 is the first.
-        layers: how many there are.
-        time_share: how much of the print's time is over, 0 to 1.
-        planned: seconds of the plan that are behind.
-        pace: real seconds for each planned one.
-        m73_percent: what the file itself told the printer last, as is `m73_left` (s).
+        left: remaining time in s.
+        origin: how it was computed, in OctoPrint's terms.
+        layer: number of the current layer, from 1.
+        layers: the number of layers.
+        time_share: the elapsed share of the print's time, 0 to 1.
+        planned: planned time in s up to here.
+        pace: actual seconds per planned one.
+        m73_percent: percent done by the file's last M73.
+        m73_left: seconds left by the file's last M73.
     """
 
     left: float
@@ -46,30 +47,38 @@ class Outlook:
 
 
 class Pace:
-    """The pace of one print: measured seconds for each planned one."""
+    """The pace of one print: actual seconds per planned one."""
 
     def __init__(self, plan: Plan, learnt: Learnt) -> None:
         self.plan = plan
         self.learnt = learnt
-        self._anchor: tuple[float, float] | None = None  # (planned, measured) when the first layer was seen to begin
+        self._anchor: tuple[float, float] | None = None  # (planned, actual) at the beginning of the first layer
         self._last = (0.0, 0.0)
-        self._reached = (-1, 0.0)  # the last place, and the seconds at which it was seen first
+        self._reached = (-1, 0.0)  # the last offset, and the elapsed s when it was reached
 
     def outlook(self, offset: int, elapsed: float) -> Outlook:
-        """Return how it goes on, from a place in the file and the seconds that it took to get there."""
+        """Return the forecast, from an offset in the file and the seconds that it took to get there."""
         plan = self.plan
         planned = self._planned(offset, elapsed)
         self._measure(offset, planned, elapsed)
         left = (plan.duration - planned) * self.factor
-        percent, told = plan.m73_at(offset)
+        percent, m73_left = plan.m73_at(offset)
         share = elapsed / (elapsed + left) if elapsed + left > 0 else 0.0
         origin: TimeLeftOrigin = "analysis" if self._anchor is None else "mixed-analysis"
         return Outlook(
-            max(0.0, left), origin, plan.layer_at(offset), len(plan.layers), share, planned, self.factor, percent, told
+            max(0.0, left),
+            origin,
+            plan.layer_at(offset),
+            len(plan.layers),
+            share,
+            planned,
+            self.factor,
+            percent,
+            m73_left,
         )
 
     def _planned(self, offset: int, elapsed: float) -> float:
-        """Return the planned time that is behind; it goes on between two lines, of which a long move is one."""
+        """Return the planned time up to now; it advances even during one long move."""
         if self._reached[0] != offset:
             self._reached = (offset, elapsed)
         since = max(0.0, elapsed - self._reached[1]) / self.factor
@@ -77,14 +86,14 @@ class Pace:
 
     @property
     def factor(self) -> float:
-        """Seconds for each planned one, from here on."""
-        trust = max(TRUST * self.plan.duration, TRUST_S)
+        """The expected pace from here on."""
+        trust = max(TRUST * self.plan.duration, MIN_TRUST)
         planned, measured = self.measured
         return (self.learnt.factor * trust + measured) / (trust + planned)
 
     @property
     def measured(self) -> tuple[float, float]:
-        """Planned and real seconds since the first layer began."""
+        """Planned and actual seconds since the first layer began."""
         if self._anchor is None:
             return 0.0, 0.0
         return self._last[0] - self._anchor[0], self._last[1] - self._anchor[1]
@@ -95,27 +104,27 @@ class Pace:
         self._last = (planned, elapsed)
 
     def lesson(self, elapsed: float) -> tuple[float, float] | None:
-        """Return planned and real seconds of a print that is complete; None if it teaches nothing."""
+        """Return planned and actual seconds of a completed print; None if they are not plausible."""
         if self._anchor is None:
             return None
         planned, actual = self.plan.duration - self._anchor[0], elapsed - self._anchor[1]
         low, high = PLAUSIBLE
-        if planned < SHORTEST or not low <= actual / planned <= high:
+        if planned < MIN_PLAN or not low <= actual / planned <= high:
             return None
         return planned, actual
 
 
 def with_outlook(progress: JobProgress, outlook: Outlook | None) -> JobProgress:
-    """Return the progress with the better time left, if there is one."""
+    """Return the progress with the forecast's remaining time, if there is one."""
     if outlook is None:
         return progress
     return replace(progress, print_time_left=outlook.left, left_origin=outlook.origin)
 
 
-async def learnt(shelf: Shelf, printer: str, patience: float) -> Learnt:
-    """Return what is known of a printer's pace; nothing when that is not known in time."""
+async def learnt(store: AnalysisStore, printer: str, patience: float) -> Learnt:
+    """Return a printer's learnt pace; the default if it is not available in time."""
     try:
         async with asyncio.timeout(patience):
-            return await shelf.learnt(printer)
+            return await store.learnt(printer)
     except (StoreError, TimeoutError):
         return Learnt()

@@ -1,4 +1,4 @@
-"""Speed, flow and layer time over a print, and the path of a layer, as a picture. Needs matplotlib."""
+"""Plots speed, flow and layer times of a print, and the path of a layer. Needs matplotlib."""
 
 import math
 from pathlib import Path
@@ -13,15 +13,15 @@ from gcode.analysis.watching import Driven
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
-_TINY = 1e-6  # mm of filament that lay material
-_WAIT = 2.0  # s without a move that are shown
-_MARKS = 25  # layers that are marked
+_TINY = 1e-6  # mm of filament that count as an extrusion; also s and mm that count as nothing
+_WAIT = 2.0  # s; shorter waits are not shown
+_MARKS = 25  # marked layers, at most
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
 
 
 @frozen
 class Curve:
-    """A quantity over time: its mean and its peak in each of the stretches, None where nothing moves."""
+    """A quantity over time: its mean and peak in each bin; NaN where nothing moves."""
 
     mean: Floats
     peak: Floats
@@ -29,7 +29,7 @@ class Curve:
 
 @frozen
 class Curves:
-    """Speed in mm/s and flow in mm³/s over stretches of time: where each begins, in s, and how long they are."""
+    """Speed in mm/s and flow in mm³/s, in bins of time: their beginnings and their width, in s."""
 
     begins: Floats
     width: float
@@ -38,19 +38,19 @@ class Curves:
 
 
 class Samples:
-    """Collects moves as the analysis comes by them: sums over time, and one layer's path."""
+    """Collects moves from the analysis: those of all layers for the curves, and the path of one layer."""
 
     def __init__(self, layer: int) -> None:
         self.layer = layer
-        self.path: list[tuple[Floats, Floats, Any]] = []  # X and Y of both ends; whether material is laid
-        self.waits: list[tuple[float, float]] = []  # from when to when the machine stands, s
+        self.path: list[tuple[Floats, Floats, Any]] = []  # X and Y of both ends; whether it extrudes
+        self.waits: list[tuple[float, float]] = []  # beginning and end of each wait, in s
         self._begins: list[Any] = []
         self._ended = 0.0
 
     def take(self, moves: Driven) -> None:
-        """Take some moves."""
+        """Add moves."""
         length = np.sqrt((moves.delta[:3] ** 2).sum(axis=0))
-        laid = np.where(length > 0, moves.delta[3], 0.0)  # what is pushed back after a retraction lies nowhere
+        laid = np.where(length > 0, moves.delta[3], 0.0)  # an unretraction in place extrudes nothing new
         self._begins.append(np.array((moves.begins, moves.seconds, length, laid), np.float32))
         self._note_waits(moves)
         mine = np.flatnonzero(moves.layer == self.layer)
@@ -66,12 +66,12 @@ class Samples:
         self._ended = float(ended[-1])
 
     def curves(self, area: float) -> Curves:
-        """Return speed and flow over time; the filament has this cross-section in mm²."""
+        """Return speed and flow over time; `area` is the filament's cross-section in mm²."""
         begins, seconds, length, extruded = np.concatenate(self._begins, axis=1).astype(float)
         ends = begins + seconds
         edges = np.linspace(0.0, float(ends.max()) + _TINY, _BINS + 1)
         first, last = (np.clip(np.searchsorted(edges, each, "right") - 1, 0, _BINS - 1) for each in (begins, ends))
-        # a long move counts in each stretch that it goes through, for as long as it is in it
+        # a long move counts in each bin that it spans, by its share of the time
         parts = np.maximum(last - first, 0) + 1
         move = np.repeat(np.arange(len(parts)), parts)
         which = first[move] + np.arange(len(move)) - np.repeat(np.cumsum(parts) - parts, parts)
@@ -79,7 +79,7 @@ class Samples:
         share = np.clip(inside / np.maximum(seconds[move], _TINY), 0.0, 1.0)
         driven = np.bincount(which, share * seconds[move], _BINS)
         filament = np.maximum(extruded, 0.0) * area
-        # of a tenth of a millimetre the flow is a quotient of roundings
+        # the flow of moves below 1 mm is dominated by rounding
         long = np.where(length >= 1.0, seconds, np.inf)
 
         def curve(amount: Floats, each: Floats) -> Curve:
@@ -93,12 +93,12 @@ class Samples:
 
     @property
     def empty(self) -> bool:
-        """There were no moves."""
+        """Whether there were no moves."""
         return not self._begins
 
 
 def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: float = 1.75) -> None:
-    """Write the picture.
+    """Draw the plots, and write them to a file.
 
     Raises:
         ServiceError: matplotlib is missing, the layer is not in the file, or the picture cannot be written.
@@ -169,7 +169,7 @@ def _path(axes: Any, samples: Samples) -> None:
 
 
 def _with_gaps(ends: Floats) -> Floats:
-    """Return both ends of each move one after the other, and nothing between two moves."""
+    """Return both ends of each move, with a gap between two moves."""
     return np.vstack((ends, np.full(ends.shape[1], np.nan))).T.ravel()
 
 

@@ -1,4 +1,4 @@
-"""A file on disk through `gcode.analysis`. Imports NumPy: for the worker process and the command line only."""
+"""Analyses a file on the disk by `gcode.analysis`. Imports NumPy: for the worker process and the command line only."""
 
 import ctypes
 import os
@@ -38,34 +38,34 @@ from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_KEPT = 64 * 1024 * 1024  # bytes
+_MALLOC_KEPT = 64 * 1024 * 1024  # bytes of freed memory that are not returned to the system
 
 
 def dialect_of(profile: ProfileConfig, firmware: str = "") -> Dialect | None:
-    """Return what is known of the firmware of a printer, by its own name where it is connected; None: nothing."""
+    """Return the dialect of a printer, by the firmware's own name, if given, or by the profile; None: unknown."""
     found = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
     return None if found is UNKNOWN else found
 
 
 def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str = "") -> Machine:
-    """Return the printer that a profile describes.
+    """Return the machine that a profile describes.
 
     Args:
-        profile: what is configured.
-        settings_: M201, M203, M204 and M205, as the printer itself tells them.
-        firmware: as the printer that is connected calls it; empty: none is.
+        profile: the profile.
+        settings_: M201, M203, M204 and M205 as the printer reports them.
+        firmware: its name as the printer reports it; empty: none is connected.
     """
     found = dialect_of(profile, firmware)
     known, dialect = found is not None, found or MARLIN
-    told = settings_ or profile.motion
-    limits = MotionLimits() if told and dialect is not KLIPPER else loose(MotionLimits())
+    motion = settings_ or profile.motion
+    limits = MotionLimits() if motion and dialect is not KLIPPER else loose(MotionLimits())
     if dialect is KLIPPER:
         limits = klipper(limits)
-    _note(limits, told)
-    if told and dialect is KLIPPER:
+    _apply(limits, motion)
+    if motion and dialect is KLIPPER:
         limits.loose = False
         limits.configure_extruder()
-    source = "printer" if settings_ else "profile" if told else "defaults"
+    source = "printer" if settings_ else "profile" if motion else "defaults"
     return Machine(
         limits=limits,
         limits_from=source,
@@ -88,7 +88,7 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
 
 
 def _volume(profile: ProfileConfig) -> tuple[Range, Range, Range]:
-    """Return how far the nozzle gets: the bed, or beyond it where limits say so."""
+    """Return the nozzle's reach: the bed, or the limits of the axes if the profile has them."""
     middle = profile.origin == "center"
     x, y = (_reach(size, middle=middle) for size in (profile.width_mm, profile.depth_mm))
     z = _reach(profile.height_mm, middle=False)
@@ -111,7 +111,7 @@ def _wider(edge: Range, least: float, most: float) -> Range:
 
 
 def _radius(profile: ProfileConfig) -> float | None:
-    """Return that of a round bed; its nozzle gets no further, as far as is known."""
+    """Return the radius of a round bed, which limits the nozzle's reach; None: it is not round."""
     round_ = profile.shape == "circular" and profile.width_mm > 0
     return max(profile.width_mm / 2, profile.x_max_mm, profile.y_max_mm) if round_ else None
 
@@ -136,8 +136,8 @@ _DIALECTS = {
 }
 
 
-def _note(limits: MotionLimits, commands: Sequence[str]) -> None:
-    """Take over what commands set."""
+def _apply(limits: MotionLimits, commands: Sequence[str]) -> None:
+    """Apply commands to the limits."""
     for each in commands:
         name, _, rest = each.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
@@ -151,13 +151,13 @@ def _note(limits: MotionLimits, commands: Sequence[str]) -> None:
 
 
 def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | None = None) -> Analysis:
-    """Return what is known of a file.
+    """Analyse a file.
 
-    Limits of motion are those that the printer has told, else the file's, else the profile's.
+    The motion limits are those that the printer reports, else the file's, else the profile's.
 
     Args:
         path: the file.
-        printer: it is for.
+        printer: the machine that it is for.
         watch: see `Analyser`.
 
     Raises:
@@ -179,15 +179,15 @@ def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | N
 
 
 def _keep_freed_memory() -> None:
-    """Have arrays that are freed serve the next ones: to fetch them from the system each time takes a tenth longer."""
+    """Let malloc reuse the memory of freed arrays: fetching it from the system each time would take a tenth longer."""
     with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        library.mallopt(_M_MMAP_THRESHOLD, _MALLOC_KEPT)
+        library.mallopt(_M_TRIM_THRESHOLD, _MALLOC_KEPT)
 
 
 def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
-    """Return the printer with the limits that the file tells, at its end or its beginning, unless it told its own."""
+    """Return the machine with the limits in the file's settings, unless the printer has reported its own."""
     if printer.limits_from == "printer":
         return printer
     size = file.seek(0, os.SEEK_END)
@@ -198,7 +198,7 @@ def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
     by_klipper = printer.dialect is KLIPPER
     if not printer.dialect_known:
         by_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
-    base = loose(MotionLimits())  # what the file does not tell limits nothing
+    base = loose(MotionLimits())  # missing values limit nothing
     found = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
     if found is not None:
         return replace(printer, limits=klipper(found) if by_klipper else found, limits_from="file")

@@ -1,4 +1,4 @@
-"""Pictures from files: decoded by a library in the worker process, never larger than they may be."""
+"""Thumbnails in files, decoded by a library in the worker process, with a limit on their size."""
 
 import base64
 import io
@@ -15,10 +15,10 @@ _FORMATS = ("PNG", "JPEG", "QOI")
 
 
 def decode(thumbnail: Thumbnail) -> Image.Image | None:
-    """Return the picture; None if it is none, or has more than MAX_PIXELS."""
+    """Return the picture; None if it cannot be decoded, or has more than MAX_PIXELS."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # the library warns of some damage where it might refuse
+            warnings.simplefilter("error")  # the library only warns about some damage
             picture = Image.open(io.BytesIO(thumbnail.data), formats=_FORMATS)
             if picture.width * picture.height > MAX_PIXELS:
                 return None
@@ -28,18 +28,18 @@ def decode(thumbnail: Thumbnail) -> Image.Image | None:
 
 
 def largest(thumbnails: Iterable[Thumbnail]) -> Image.Image | None:
-    """Return the largest of the pictures that can be read."""
+    """Return the largest picture that can be decoded."""
     pictures = [picture for each in thumbnails if (picture := decode(each))]
     return max(pictures, key=lambda picture: picture.width * picture.height, default=None)
 
 
 def in_all_sizes(thumbnails: Iterable[Thumbnail]) -> list[dict[str, Any]]:
-    """Return the pictures that can be read, one of each size, the largest first: width, height, and PNG in base64."""
-    found: dict[tuple[int, int], Image.Image] = {}
+    """Return the decodable pictures, one of each size, the largest first: width, height, and PNG in base64."""
+    by_size: dict[tuple[int, int], Image.Image] = {}
     for each in thumbnails:
-        if (each.width, each.height) not in found and (picture := decode(each)):
-            found[each.width, each.height] = picture
-    pictures = sorted(found.items(), key=lambda each: each[1].width * each[1].height, reverse=True)
+        if (each.width, each.height) not in by_size and (picture := decode(each)):
+            by_size[each.width, each.height] = picture
+    pictures = sorted(by_size.items(), key=lambda each: each[1].width * each[1].height, reverse=True)
     return [
         {"width": width, "height": height, "png": base64.b64encode(as_png(picture)).decode()}
         for (width, height), picture in pictures
@@ -54,7 +54,7 @@ def as_png(picture: Image.Image) -> bytes:
 
 
 def as_text(picture: Image.Image, columns: int = 48) -> str:
-    """Return a picture for a terminal of 24-bit colours: each character is two pixels, one above the other."""
+    """Return a picture for a terminal with 24-bit colours: each character shows two pixels, one above the other."""
     size = (columns, max(2, round(columns * picture.height / picture.width / 2) * 2))
     pixels = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).resize(size).convert("RGB").load()
     if pixels is None:

@@ -1,4 +1,4 @@
-"""Follows the job with what is known of its file, and learns from prints that complete."""
+"""Watch: checks files before they are printed, forecasts a running print, and learns from completed ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,23 +13,23 @@ from daemon.errors import UnfitFile
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook, Pace, learnt
 from daemon.front.analysis.service import Analyses
-from daemon.front.analysis.shelf import FileKey, Learnt, Shelf
+from daemon.front.analysis.store import AnalysisStore, FileKey, Learnt
 from daemon.rest_of_print import MARK, REASON, TOUCHES, is_rest
 from gcode.frozen import frozen
 
-TICK = 5.0  # s between two looks at how far the job is, whether a client asks or not
-PATIENCE = 0.5  # s that an answer waits for the database
-FOLLOW_PATIENCE = 3600.0  # s; a print goes on meanwhile with a plainer estimate
+TICK = 5.0  # s between two measurements of the progress, even if no client asks
+PATIENCE = 0.5  # s to wait for the database
+FOLLOW_PATIENCE = 3600.0  # s to wait for the analysis of a file that is already printing
 
 log = structlog.get_logger()
 
 
-REMEDY = "If the printer is another one than [profile] says, set it there, or a preset (nozzled config --preset list)"
+REMEDY = "If [profile] does not describe this printer, correct it or choose a preset (nozzled config --preset list)"
 
 
 @frozen
 class FileRefusal:
-    """A file that somebody wanted to be printed, and is not: what speaks against it."""
+    """A file whose print was refused, and the reasons."""
 
     name: str
     path: str
@@ -37,25 +37,25 @@ class FileRefusal:
 
 
 class Watch:
-    """What the API asks about the selected file, and the job that prints it."""
+    """The selected file and its print, for the API."""
 
-    def __init__(self, jobs: RemoteJobs, analyses: Analyses, shelf: Shelf, printer: Callable[[], str]) -> None:
+    def __init__(self, jobs: RemoteJobs, analyses: Analyses, store: AnalysisStore, printer: Callable[[], str]) -> None:
         """Follow the job.
 
         Args:
-            jobs: whose job.
-            analyses: what is known of files.
-            shelf: what is learnt of printers.
-            printer: the address of the one that is connected, "" if none is.
+            jobs: the core's jobs.
+            analyses: the findings of files.
+            store: the paces of printers.
+            printer: returns the address of the connected printer, or "".
         """
         self._jobs = jobs
         self._analyses = analyses
-        self._shelf = shelf
+        self._store = store
         self._printer = printer
         self._pace: Pace | None = None
-        self._learnt: tuple[str, Learnt] | None = None  # printer, and what is known of it
+        self._learnt: tuple[str, Learnt] | None = None  # printer and pace
         self._following: asyncio.Task[None] | None = None
-        self.refused: FileRefusal | None = None  # the last print that was asked for; None once one is begun
+        self.refused: FileRefusal | None = None  # the last refused print, until one begins
         self._on_refused: list[Callable[[FileRefusal], None]] = []
         self._lessons: set[asyncio.Task[None]] = set()
         jobs.subscribe(self._on_state)
@@ -68,7 +68,7 @@ class Watch:
                 await asyncio.wait([task])
 
     def outlook(self) -> Outlook | None:
-        """Return how the job goes on; None where there is none, or nothing is known of its file."""
+        """Return the forecast of the job; None if there is no job, or its file has no findings."""
         if self._pace is None or not self._jobs.active:
             return None
         progress = self._jobs.progress
@@ -77,41 +77,41 @@ class Watch:
         return self._pace.outlook(progress.offset, progress.print_time)
 
     def height(self) -> float | None:
-        """Return the Z of the layer that the job is in, in mm; None before the first, or where none are known."""
+        """Return the Z of the current layer, in mm; None before the first layer, and if the layers are unknown."""
         offset = self._jobs.progress.offset
         if self._pace is None or not self._jobs.active or offset is None:
             return None
         plan = self._pace.plan
         layer = plan.layer_at(offset)
         z = plan.layers[layer - 1]["z"] if layer else None
-        return None if z is None else float(z)  # a layer that is marked and lays nothing has none
+        return None if z is None else float(z)  # a layer without extrusions has none
 
     async def findings(self, selected: Selection) -> Findings | None:
-        """Return what is known of the selected file now."""
+        """Return the findings of the selected file, if they are available now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 return await self._analyses.get(key_of(selected))
         return None
 
     async def learnt(self) -> Learnt:
-        """Return what earlier prints have shown of the printer that is connected."""
+        """Return the pace of the connected printer in earlier prints."""
         printer = self._printer()
         if self._learnt is None or self._learnt[0] != printer:
-            self._learnt = (printer, await learnt(self._shelf, printer, PATIENCE))
+            self._learnt = (printer, await learnt(self._store, printer, PATIENCE))
         return self._learnt[1]
 
     async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
-        """Wait for what is known of a file, and let it pass; one of which nothing is known in time passes too.
+        """Check a file before it is printed: wait for its findings; without any in time, it passes.
 
-        Tell whether something is known of it.
+        Returns whether there are findings.
 
         Args:
             selected: the file.
-            patience: seconds.
-            touches: somebody says that the nozzle touches the part, of which this file is the rest.
+            patience: time to wait, in s.
+            touches: for the rest of a print, a user has confirmed that the nozzle touches the part.
 
         Raises:
-            UnfitFile: it should not be printed; that is told to everybody, as whoever asked may be a program.
+            UnfitFile: it should not be printed. All clients are told, as the request may come from a program.
         """
         found = await self._analyses.wait(key_of(selected), patience)
         self.refused = None
@@ -132,13 +132,13 @@ class Watch:
         )
 
     def on_refused(self, listener: Callable[[FileRefusal], None]) -> None:
-        """Call `listener` with each file that is not printed, and why."""
+        """Call `listener` with each refusal."""
         self._on_refused.append(listener)
 
     # -- the job -------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Follow a job that is under way already, as after a restart of this process."""
+        """Follow a job that is already under way, as after a restart of this process."""
         if self._following is None and self._jobs.active:
             self._following = asyncio.create_task(self._follow())
 
@@ -148,12 +148,12 @@ class Watch:
         if state.ended:
             if state is JobState.COMPLETED:
                 self._learn()
-            self._leave()
+            self._stop_following()
         elif state is JobState.STARTING or self._following is None:
-            self._leave()
+            self._stop_following()
             self._following = asyncio.create_task(self._follow())
 
-    def _leave(self) -> None:
+    def _stop_following(self) -> None:
         if self._following is not None:
             self._following.cancel()
         self._following, self._pace = None, None
@@ -177,15 +177,15 @@ class Watch:
             return
         planned, actual = lesson
         log.info("analysis.learnt", planned=round(planned), actual=round(actual))
-        task = asyncio.create_task(self._keep_lesson(planned, actual))
+        task = asyncio.create_task(self._store_lesson(planned, actual))
         self._lessons.add(task)
         task.add_done_callback(self._lessons.discard)
 
-    async def _keep_lesson(self, planned: float, actual: float) -> None:
-        await self._shelf.learn(self._printer(), planned, actual)
+    async def _store_lesson(self, planned: float, actual: float) -> None:
+        await self._store.learn(self._printer(), planned, actual)
         self._learnt = None
 
 
 def key_of(selected: Selection) -> FileKey:
-    """Return the key of the file that was selected."""
+    """Return the key of the selected file."""
     return FileKey(selected.path, selected.size, selected.date)

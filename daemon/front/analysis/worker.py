@@ -1,7 +1,7 @@
-"""The process that analyses one file: reads what to do from stdin, writes what it found to stdout, both JSON.
+"""The worker process that analyses one file: it reads a task from stdin and writes the result to stdout, as JSON.
 
-It runs only when nobody else wants the processor or the disk, and the service may kill it at any time: besides its
-answer it writes the file's toolpath to where the service wants it, and the service keeps that with the answer alone.
+It runs with idle priority, and the service may kill it at any time. It also writes the file's toolpath, which the
+service uses only together with the result.
 """
 
 import json
@@ -19,9 +19,9 @@ MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space; an analysis takes a t
 
 
 def main() -> int:
-    """Analyse the file; 0 with a result or with an `error` for the user."""
+    """Analyse the file; return 0 with a result, or with an `error` for the user."""
     task = json.load(sys.stdin)
-    _step_back(urgent=task["urgent"])
+    _lower_priority(urgent=task["urgent"])
     try:
         answer = _analysed(task)
     except NozzledError as error:
@@ -30,9 +30,9 @@ def main() -> int:
     return 0
 
 
-def _step_back(*, urgent: bool) -> None:
-    """Take the idle scheduling class, for the disk too, unless somebody waits; bound the memory."""
-    with suppress(OSError):  # a sandbox that allows no priorities
+def _lower_priority(*, urgent: bool) -> None:
+    """Use the idle scheduling class, for the disk too, unless it is urgent; limit the memory."""
+    with suppress(OSError):  # a sandbox may forbid priorities
         os.nice(5 if urgent else 19)
     if not urgent:
         with suppress(OSError, AttributeError):
@@ -41,7 +41,7 @@ def _step_back(*, urgent: bool) -> None:
 
 
 def _analysed(task: dict[str, Any]) -> dict[str, Any]:
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, but each thread costs memory
     from daemon.front.analysis.drawing import draw  # noqa: PLC0415 - after the priority is low
     from daemon.front.analysis.reading import machine  # noqa: PLC0415 - as above
     from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above

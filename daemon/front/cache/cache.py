@@ -1,6 +1,6 @@
-"""Cache: the front's database, `front.db`: hashes of files, what analyses found, and how long prints took.
+"""Cache: the front's database, `front.db`: hashes and analyses of files, durations of prints, queue and history.
 
-None of it is worth a front that does not start: where the database cannot be used, nothing is kept.
+The front starts even if the database cannot be used: then nothing is stored until it can.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ import structlog
 from daemon.database import Database
 from daemon.errors import ServiceError, StoreError
 
-AGAIN = 5.0  # s after which a database that could not be opened is tried again
-PATIENCE = 2.0  # s that a front before this one may take to end
+RETRY_INTERVAL = 5.0  # s between two attempts to open the database
+PATIENCE = 2.0  # s to wait for the previous front to end
 
-EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is made
+EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is created
 TABLES = {
     "hashes": "path, size, mtime_ns, sha1",
     "analyses": "path, size, date, version, summary, details, thumbnail",
@@ -31,23 +31,23 @@ T = TypeVar("T")
 
 
 class Cache(Database):
-    """A HashBook for `FileStore`, and the tables of `Shelf`; one front at a time has it."""
+    """The database; a HashBook for `FileStore`. Only one front at a time can open it."""
 
     file = "front.db"
     lock = "front.lock"
     holds = "the front's part of "
-    lost = "the queue, hashes of files, analyses and learnt print times begin anew"
+    lost = "the queue, hashes of files, analyses and learnt print times start empty"
     schema = Path(__file__).with_name("schema")
 
     def __init__(self, on_trouble: Callable[[Exception], None]) -> None:
         super().__init__(on_trouble)
-        self._to_open: Path | None = None  # what could not be opened, and is tried again
+        self._to_open: Path | None = None  # the folder of a database that could not be opened, and is tried again
         self._try_at = 0.0
 
     def open_later(self, state_dir: Path) -> None:
-        """Try again to open it, every AGAIN s at most, as something is asked of it."""
+        """Try to open it again when it is used, at most every RETRY_INTERVAL."""
         self._to_open = state_dir
-        self._try_at = asyncio.get_running_loop().time() + AGAIN
+        self._try_at = asyncio.get_running_loop().time() + RETRY_INTERVAL
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         if self._to_open is not None and asyncio.get_running_loop().time() >= self._try_at:
@@ -55,7 +55,7 @@ class Cache(Database):
         return await super()._run(work, *args)
 
     async def _open_again(self, folder: Path) -> None:
-        self._to_open = None  # who asks meanwhile finds it closed, and this very opening does not begin another
+        self._to_open = None  # so that uses meanwhile, including our own, do not open it as well
         self._begin()
         try:
             await self.open(folder)
@@ -65,7 +65,7 @@ class Cache(Database):
             log.info("cache.usable", path=str(folder / self.file))
 
     async def sha1s(self, under: str = "") -> dict[tuple[str, int, int], str]:
-        """Return the known hashes by (path, size, mtime_ns): of this file, or of all in this folder."""
+        """Return the known hashes of this file, or of all files in this folder, by (path, size, mtime_ns)."""
         try:
             rows = await self.query(_HASHES, under)
         except StoreError as error:  # a list of files without hashes is better than none
@@ -74,17 +74,17 @@ class Cache(Database):
         return {(row["path"], row["size"], row["mtime_ns"]): row["sha1"] for row in rows}
 
     async def put_sha1(self, path: str, size: int, mtime_ns: int, sha1: str) -> None:
-        """Keep the hash of a file as it is now."""
+        """Store the hash of a file in its current state."""
         await self.change("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", path, size, mtime_ns, sha1)
 
     async def forget_sha1s(self, under: str) -> None:
-        """Drop the hash of this file, or of all in this folder."""
+        """Drop the hash of this file, or of all files in this folder."""
         await self.change(_FORGET, under)
 
-    # From here on: on the database's thread.
+    # All methods below run on the database's thread.
 
     def _fill(self, db: sqlite3.Connection, folder: Path) -> None:
-        """Take over what a version before this one had in the core's database; failing that, begin empty."""
+        """Copy the tables that an older version had in the core's database; on failure, start empty."""
         earlier = folder / EARLIER
         if not earlier.exists():
             return
@@ -93,12 +93,12 @@ class Cache(Database):
             with closing(sqlite3.connect(f"{earlier.resolve().as_uri()}?mode=ro", uri=True)) as source:
                 rows = sum(_copy(source, db, table, columns) for table, columns in TABLES.items())
         except sqlite3.Error as error:
-            if not db.in_transaction:  # front.db itself is in trouble
+            if not db.in_transaction:  # front.db itself has failed
                 raise
             db.execute("ROLLBACK TO earlier")
             log.warning("cache.begun_empty", reason=f"{earlier}: {error}", consequence=self.lost)
         else:
-            if rows:  # none: it is a new installation
+            if rows:  # otherwise it is a new installation
                 log.info("cache.taken_over", rows=rows, path=str(earlier))
         db.execute("RELEASE earlier")
 
@@ -107,17 +107,17 @@ _HASHES = "SELECT * FROM hashes WHERE ?1 = '' OR path = ?1 OR substr(path, 1, le
 _FORGET = "DELETE FROM hashes WHERE path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/'"
 
 
-async def opened(state_dir: Path) -> Cache:
-    """Return the cache; one that keeps nothing where the database cannot be used.
+async def open_cache(state_dir: Path) -> Cache:
+    """Open the cache; if the database cannot be used, return one that stores nothing for now.
 
     Raises:
-        StateDirTaken: another front has it, and does not end.
+        StateDirTaken: another front has it open, and does not end.
     """
     cache = Cache(_trouble)
     try:
         await cache.open(state_dir, PATIENCE)
     except StoreError as error:
-        log.warning("cache.unusable", reason=str(error), consequence="nothing is kept until it can be, which is tried")
+        log.warning("cache.unusable", reason=str(error), consequence="nothing is stored until it can be opened")
         cache.open_later(state_dir)
     return cache
 
@@ -127,7 +127,7 @@ def _trouble(error: Exception) -> None:
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, columns: str) -> int:
-    """Copy a table of the same columns, if it is there; return how many rows it has."""
+    """Copy a table with the same columns, if it exists; return the number of rows."""
     if not source.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone():
         return 0
     marks = ", ".join("?" for _ in columns.split(", "))

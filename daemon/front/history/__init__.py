@@ -1,1 +1,1 @@
-"""The history of prints, as people look through it."""
+"""The history of finished prints."""

@@ -1,8 +1,14 @@
-"""History: the prints of the past, with what is known of each, kept also when their files are gone.
+"""History: all prints, with details that outlive their files.
 
-The core's record says what was printed and how it ended. A copy of it is kept here, so that people may look through it
-without the core, which has a wire to serve. What is found besides (layers, filament, a picture) is found once, when
-the print has ended.
+The core's record has what was printed and how it ended. This is a copy of it, so that users can search it without
+burdening the core. The details (layers, filament, a thumbnail) are added once, after a print has ended.
+
+The copy is incremental: it continues after the last finished print that it has. Three cases need more:
+
+- prints that had not ended at the last copy are copied again;
+- an import may have put prints before all others (negative numbers): then everything is copied again;
+- if the core's record was lost, its numbers start from 1 again. The prints of the lost record are moved down by
+  RENUMBER_STEP, below all numbers of the new one.
 """
 
 import asyncio
@@ -21,22 +27,22 @@ from daemon.bridge.words import PrintRecord
 from daemon.errors import NoSuchPrint, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.service import Analyses
-from daemon.front.analysis.shelf import FileKey
+from daemon.front.analysis.store import FileKey
 from daemon.front.cache.cache import Cache
-from daemon.front.history.filament import used
-from daemon.front.history.question import HistoryQuery
+from daemon.front.history.filament import usage
+from daemon.front.history.query import HistoryQuery
 from gcode.errors import NozzledError
 
 BEFORE_ALL = -(2**62)
-LOST = 2**40  # what the numbers of prints go down by whose record was lost: the next one counts from 1 again
-BATCH = 50
-FEW = 101  # prints that are made ready on the loop
-AT_ONCE = 1000  # rows of one transaction
-PATIENCE = 60.0  # s that a print which has just ended waits for what is known of its file
-AGAIN = 5.0
-OLDER = 10.0  # s between two looks for prints that were put in before all others
-LARGEST_PICTURE = 256 * 1024
-MOST_PICTURES = 2000
+RENUMBER_STEP = 2**40  # by which the numbers of a lost record's prints are lowered
+BATCH = 50  # prints that get their details in one transaction
+MAX_ON_LOOP = 101  # prints that are converted to JSON on the loop; more go to a thread
+MAX_ROWS = 1000  # in one transaction
+PATIENCE = 60.0  # s to wait for the analysis of a file whose print has just ended
+RETRY_DELAY = 5.0  # s
+OLDER_INTERVAL = 10.0  # s between two checks for imported prints
+MAX_PICTURE = 256 * 1024  # bytes
+MAX_PICTURES = 2000
 
 log = structlog.get_logger()
 
@@ -48,14 +54,14 @@ class History:
         self._cache = cache
         self._core = core
         self._analyses = analyses
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._records: int | None = None  # of the core, when its ends were taken down last
+        self._records: int | None = None  # the core's counter of changes to its record, at the last change
         self._synced: tuple[object, ...] | None = None
         self._checked = False
-        self._look_for_older = 0.0  # time of the loop
+        self._next_older_check = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
-        self._syncing: asyncio.Task[None] | None = None  # for who asks
+        self._syncing: asyncio.Task[None] | None = None  # of `refresh`
 
     def open(self) -> None:
         """Follow the core's record."""
@@ -63,7 +69,7 @@ class History:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Follow it no longer."""
+        """Stop following it."""
         for task in (self._task, self._syncing):
             if task is not None:
                 task.cancel()
@@ -81,42 +87,43 @@ class History:
             self._wake.clear()
             try:
                 await self.sync()
-                await self._find_details()
+                await self._add_details()
                 waits_for = ""
             except NozzledError as error:
                 if str(error) != waits_for:
-                    log.warning("history.waits", reason=str(error), again_s=AGAIN)
+                    log.warning("history.waits", reason=str(error), again_s=RETRY_DELAY)
                 waits_for = str(error)
-                asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
+                asyncio.get_running_loop().call_later(RETRY_DELAY, self._wake.set)
             except Exception:
                 log.exception("history.failed")
 
-    # -- what the core knows ---------------------------------------------------------------------------------
+    # -- copying the core's record ---------------------------------------------------------------------------
 
     async def sync(self) -> None:
-        """Take down what has happened; where the core is away, what is known has to do.
+        """Copy what is new in the core's record.
 
         Raises:
-            StoreError: it cannot be kept.
+            StoreError: the database cannot be written.
+            CoreAway: the core does not answer.
         """
         job = self._core.jobs.summary
         state = (self._core.records, job.id, job.state)
-        async with self._turn:
+        async with self._lock:
             older = await self._has_older()
             if state == self._synced and not job.active and not older:
                 return
-            await self._copy(await self._since())
-            if job.active and job.id is not None and job.state is not None:  # the record has it by the last checkpoint
+            await self._copy(await self._copied_until())
+            if job.active and job.id is not None and job.state is not None:  # the record has only the last checkpoint
                 await self._cache.change(_STATE, job.state.value, job.id, job.state.value)
             self._synced = state
 
     async def refresh(self, seconds: float) -> bool:
-        """Take down what has happened, and wait for it so long: a record of years takes a while the first time.
+        """Copy what is new, and wait for it this many seconds: the first copy of a record of years takes longer.
 
-        Returns whether all of it was taken down; where the core is away, what is known has to do.
+        Returns whether the copy is complete. If the core is away, it counts as complete.
 
         Raises:
-            StoreError: it cannot be kept.
+            StoreError: the database cannot be written.
         """
         if self._syncing is None or self._syncing.done():
             self._syncing = asyncio.create_task(self.sync())
@@ -127,13 +134,13 @@ class History:
                 syncing.result()
             except StoreError:
                 raise
-            except NozzledError as error:  # the core is away, or of another version: what is known has to do
+            except NozzledError as error:  # the core is away, or of another version
                 log.info("history.old", reason=str(error))
         return bool(done)
 
-    async def _since(self) -> int:
-        """Return behind which number the core is to tell: what had not ended may have."""
-        [known] = await self._cache.query(_KNOWN, -LOST // 2)
+    async def _copied_until(self) -> int:
+        """Return the number after which to copy: unfinished prints are copied again."""
+        [known] = await self._cache.query(_KNOWN, -RENUMBER_STEP // 2)
         if not self._checked:
             if await self._is_another_record(known["newest"], known["began"]):
                 log.warning("history.record_lost", consequence="earlier prints are kept, and get other numbers")
@@ -142,7 +149,7 @@ class History:
                 return BEFORE_ALL
             first = await self._core.jobs.recorded(BEFORE_ALL, 1)
             self._checked = True
-            if first and (known["oldest"] is None or first[0].id < known["oldest"]):  # some were put in before
+            if first and (known["oldest"] is None or first[0].id < known["oldest"]):  # some were imported
                 return BEFORE_ALL
         if known["newest"] is None:
             return BEFORE_ALL
@@ -150,16 +157,16 @@ class History:
         return int(known["newest"] if unfinished is None else unfinished - 1)
 
     async def _has_older(self) -> bool:
-        """Tell whether an import has put prints in before all that are known; looked for now and then."""
+        """Tell whether an import has put prints before all others; checked every OLDER_INTERVAL."""
         now = asyncio.get_running_loop().time()
-        if now < self._look_for_older:
+        if now < self._next_older_check:
             return False
-        self._look_for_older = now + OLDER
-        [known] = await self._cache.query(_KNOWN, -LOST // 2)
+        self._next_older_check = now + OLDER_INTERVAL
+        [known] = await self._cache.query(_KNOWN, -RENUMBER_STEP // 2)
         first = await self._core.jobs.recorded(BEFORE_ALL, 1)
         older = bool(first) and (known["oldest"] is None or first[0].id < known["oldest"])
         if older:
-            self._checked = False  # the next copy begins before all
+            self._checked = False  # the next copy begins at the first
             self._wake.set()
         return older
 
@@ -174,7 +181,7 @@ class History:
         while rows := await self._core.jobs.recorded(since, 100):
             since = rows[-1].id
             waiting += rows
-            if len(waiting) >= AT_ONCE:
+            if len(waiting) >= MAX_ROWS:
                 await self._write(waiting)
                 waiting = []
         await self._write(waiting)
@@ -183,99 +190,102 @@ class History:
         if rows:
             await self._cache.keep_all(_COPY, await asyncio.to_thread(lambda: [_row(each) for each in rows]))
 
-    # -- what is found besides ---------------------------------------------------------------------------------
+    # -- details -------------------------------------------------------------------------------------------------
 
-    async def _find_details(self) -> None:
-        """Look at what has ended, the newest first; of most prints of years nothing is known besides."""
-        while ids := [[row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, AT_ONCE)]:
+    async def _add_details(self) -> None:
+        """Add details to prints that have ended, newest first; most old ones have no analysis, and are skipped."""
+        while ids := [
+            [row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, MAX_ROWS)
+        ]:
             await self._cache.keep_all("UPDATE prints SET detailed = 1 WHERE id = ?", ids)
         while rows := await self._cache.query(_UNDETAILED, BATCH):
-            found = [await self._details(row) for row in rows]
-            await self._cache.keep(*(statement for statements in found for statement in statements))
-        await self._cache.keep((_FORGET_PICTURES, (MOST_PICTURES,)))
+            details = [await self._details(row) for row in rows]
+            await self._cache.keep(*(statement for statements in details for statement in statements))
+        await self._cache.keep((_FORGET_PICTURES, (MAX_PICTURES,)))
 
     async def _details(self, row: sqlite3.Row) -> list[tuple[str, Sequence[Any]]]:
         key = FileKey(row["path"], row["size"], row["mtime_ns"] // 10**9)
-        found: Findings | None = None
+        findings: Findings | None = None
         with suppress(NozzledError):
             just_now = row["id"] == self._core.jobs.summary.id and row["began"]
-            found = await (self._analyses.wait(key, PATIENCE) if just_now else self._analyses.stored(key))
-        wished = await self._cache.query("SELECT * FROM queue_prints WHERE key = ?", row["key"])
+            findings = await (self._analyses.wait(key, PATIENCE) if just_now else self._analyses.stored(key))
+        queued = await self._cache.query("SELECT * FROM queue_prints WHERE key = ?", row["key"])
         values: dict[str, Any] = dict.fromkeys(("layers", "layers_done", "filament", "mm", "g", "material", "picture"))
         statements: list[tuple[str, Sequence[Any]]] = []
-        if found is not None and row["began"]:
-            values |= _of_findings(found, row["offset"], complete=row["state"] == "completed")
-            picture = found.thumbnail
-            if picture is not None and len(picture) <= LARGEST_PICTURE:
+        if findings is not None and row["began"]:
+            values |= _of_findings(findings, row["offset"], complete=row["state"] == "completed")
+            picture = findings.thumbnail
+            if picture is not None and len(picture) <= MAX_PICTURE:
                 values["picture"] = hashlib.sha1(picture, usedforsecurity=False).hexdigest()
                 statements.append(("INSERT OR IGNORE INTO pictures VALUES (?, ?)", (values["picture"], picture)))
-        if wished:
-            values["material"] = wished[0]["material"] or values["material"]
-        entry, notes = (wished[0]["entry"], wished[0]["notes"]) if wished else (None, "")
+        if queued:
+            values["material"] = queued[0]["material"] or values["material"]
+        entry, notes = (queued[0]["entry"], queued[0]["notes"]) if queued else (None, "")
         return [*statements, (_DETAIL, (*values.values(), entry, notes, row["id"]))]
 
-    # -- what people ask -------------------------------------------------------------------------------------
+    # -- queries ---------------------------------------------------------------------------------------------
 
-    async def jobs(self, asked: HistoryQuery, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-        """Return prints, newest first, at most so many; `before` the one of this number. Raises StoreError."""
-        where, values = asked.where(before)
-        rows = await self._cache.query(f"SELECT {_TOLD} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
-        if len(rows) <= FEW:
+    async def jobs(self, query: HistoryQuery, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+        """Return at most `limit` prints, newest first; `before`: with smaller numbers. Raises StoreError."""
+        where, values = query.where(before)
+        select = f"SELECT {_FIELDS} FROM prints{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - of fixed parts
+        rows = await self._cache.query(select, *values, limit)
+        if len(rows) <= MAX_ON_LOOP:
             return [_as_json(row) for row in rows]
         return await asyncio.to_thread(lambda: [_as_json(row) for row in rows])
 
-    async def table(self, asked: HistoryQuery, limit: int, before: int | None = None) -> list[sqlite3.Row]:
-        """Return rows for a spreadsheet, in the order of COLUMNS, as `jobs` does; raises StoreError."""
-        where, values = asked.where(before)
+    async def table(self, query: HistoryQuery, limit: int, before: int | None = None) -> list[sqlite3.Row]:
+        """Return rows for a spreadsheet, with the columns of COLUMNS; otherwise like `jobs`."""
+        where, values = query.where(before)
         return await self._cache.query(f"SELECT {_CELLS} FROM prints{where} ORDER BY id DESC LIMIT ?", *values, limit)  # noqa: S608 - of fixed parts
 
     async def job(self, number: int) -> dict[str, Any]:
         """Return one print; raises NoSuchPrint."""
-        rows = await self._cache.query(f"SELECT {_TOLD} FROM prints WHERE id = ?", number)  # noqa: S608 - of fixed parts
+        rows = await self._cache.query(f"SELECT {_FIELDS} FROM prints WHERE id = ?", number)  # noqa: S608 - of fixed parts
         if not rows:
             raise NoSuchPrint(f"there is no print {number} in the history")
         return _as_json(rows[0])
 
     async def last(self) -> tuple[dict[str, Any], int] | None:
-        """Return the newest print, and when its file had been changed (ns); None: there is none. Raises StoreError."""
-        rows = await self._cache.query(f"SELECT {_TOLD}, mtime_ns FROM prints ORDER BY id DESC LIMIT 1")  # noqa: S608 - of fixed parts
+        """Return the newest print, and its file's mtime in ns; None: there is none. Raises StoreError."""
+        rows = await self._cache.query(f"SELECT {_FIELDS}, mtime_ns FROM prints ORDER BY id DESC LIMIT 1")  # noqa: S608 - of fixed parts
         return (_as_json(rows[0]), rows[0]["mtime_ns"]) if rows else None
 
     async def picture(self, number: int) -> bytes:
-        """Return the picture of a print, as PNG; raises NoSuchPrint."""
+        """Return the thumbnail of a print, as PNG; raises NoSuchPrint."""
         rows = await self._cache.query(_PICTURE, number)
         if not rows:
-            raise NoSuchPrint(f"there is no picture of print {number}")
+            raise NoSuchPrint(f"print {number} has no thumbnail")
         return bytes(rows[0]["png"])
 
-    async def totals(self, asked: HistoryQuery, by: str) -> list[dict[str, Any]]:
-        """Return sums by one of BY, and behind them those of all."""
-        where, values = asked.where()
+    async def totals(self, query: HistoryQuery, by: str) -> list[dict[str, Any]]:
+        """Return totals grouped by one of BY, followed by those of all prints."""
+        where, values = query.where()
         grouped = f"SELECT {by} AS name, {_SUMS} FROM prints{where} GROUP BY {by} ORDER BY {by}"  # noqa: S608 - of BY
         rows = [dict(row) for row in await self._cache.query(grouped, *values)]
         return [*rows, _sum(rows)]
 
     async def annotate(self, number: int, notes: str | None, energy: float | None) -> None:
-        """Write down what somebody knows of a print; None: that is left as it is."""
+        """Store a user's notes, and the energy in Wh; None: unchanged."""
         await self.job(number)
         await self._cache.keep((_NOTE, (notes, energy, number)))
 
 
 def _shift(lowest: int) -> tuple[str, Sequence[Any]]:
-    """Return what gives the prints of a record that was lost numbers below all that there are."""
-    down = LOST * (1 - min(0, lowest // LOST))
-    return _SHIFT, (down, -LOST // 2)
+    """Return the statement that moves the prints of a lost record below all others."""
+    down = RENUMBER_STEP * (1 - min(0, lowest // RENUMBER_STEP))
+    return _SHIFT, (down, -RENUMBER_STEP // 2)
 
 
 def _row(job: PrintRecord) -> dict[str, Any]:
     return dict(zip(_COLUMNS, _VALUES(job), strict=True))
 
 
-def _of_findings(found: Findings, offset: int, *, complete: bool) -> dict[str, Any]:
-    """Return what was used of what the file plans, by the place of the last line that the printer has acknowledged."""
-    plan = found.plan()
+def _of_findings(findings: Findings, offset: int, *, complete: bool) -> dict[str, Any]:
+    """Return layers and filament of a print, up to the last acknowledged line."""
+    plan = findings.plan()
     layers = len(plan.layers) or None
-    tools = used(found, offset, complete=complete)
+    tools = usage(findings, offset, complete=complete)
     weights = [each["weight"] for each in tools if each["weight"] is not None]
     materials = [each["material"] for each in tools if each["material"]]
     return {
@@ -316,24 +326,24 @@ _SHOWN = {
     "entry": "entry",
     "thumbnail": "picture",
 }
-"""What is told of a print, and the columns that it is in."""
+"""The JSON fields of a print, and their columns."""
 
-_TOLD = ", ".join(_SHOWN.values())
+_FIELDS = ", ".join(_SHOWN.values())
 
 
 def _as_json(row: sqlite3.Row) -> dict[str, Any]:
-    told = dict(zip(_SHOWN, row, strict=False))  # there may be more in the row
-    told["began"] = bool(told["began"])
-    told["filament"] = json.loads(told["filament"]) if told["filament"] else []
-    if (told["key"] or "").startswith("queue "):
-        told["key"] = None
-    if told["thumbnail"]:
-        told["thumbnail"] = f"/api/history/{told['id']}/thumbnail"
-    return told
+    shown = dict(zip(_SHOWN, row, strict=False))  # the row may have more columns
+    shown["began"] = bool(shown["began"])
+    shown["filament"] = json.loads(shown["filament"]) if shown["filament"] else []
+    if (shown["key"] or "").startswith("queue "):
+        shown["key"] = None  # the queue's own, of no use to clients
+    if shown["thumbnail"]:
+        shown["thumbnail"] = f"/api/history/{shown['id']}/thumbnail"
+    return shown
 
 
 def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the sum of sums; what none of them knows is None."""
+    """Return the sum of totals; None for a column without values."""
     summed: dict[str, Any] = {"name": None}
     for name in _SUMMED:
         known = [row[name] for row in rows if row[name] is not None]
@@ -342,7 +352,7 @@ def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _text(name: str) -> str:
-    """Return a text as a spreadsheet takes it: never a formula, which a name of a file could be."""
+    """Return the SQL for a text column, quoted so that a spreadsheet does not take a file's name for a formula."""
     return f"iif(substr({name}, 1, 1) IN ('=', '+', '-', '@', char(9), char(13)), char(39), '') || {name}"
 
 
@@ -372,12 +382,12 @@ COLUMNS = {
     "resends": "resends",
     "notes": _text("notes"),
 }
-"""What is in a table, and how it is made; dates are those of the clock on the wall."""
+"""The columns of a table, and their SQL; dates are in local time."""
 
 _CELLS = ", ".join(COLUMNS.values())
 
 BY = ("month", "material", "state", "printer", "path")
-"""What sums are made by."""
+"""What totals can be grouped by."""
 
 _COUNTED = ("prints", "completed", "failed", "cancelled", "interrupted")
 _SUMMED = (*_COUNTED, "printTime", "filamentLength", "filamentWeight", "energy")

@@ -1,4 +1,4 @@
-"""A page of the API's description, for people: plain HTML, nothing to load, no script."""
+"""The API's description as one HTML page, without scripts or further files."""
 
 import html
 import json
@@ -19,7 +19,7 @@ summary{cursor:pointer}
 
 
 def page(description: dict[str, Any]) -> str:
-    """Return the page."""
+    """Return the page for an OpenAPI description."""
     info = description["info"]
     body = "".join(_section(path, item, description) for path, item in description["paths"].items())
     return (
@@ -68,14 +68,14 @@ def _responses(operation: dict[str, Any], description: dict[str, Any]) -> str:
     rows = []
     for status, response in sorted(operation["responses"].items()):
         schema = response.get("content", {}).get("application/json", {}).get("schema")
-        good = status.startswith("2") and schema
-        example = f"<pre>{chr(10).join(_examples(schema, description))}</pre>" if good else ""
+        shown = status.startswith("2") and schema
+        example = f"<pre>{chr(10).join(_examples(schema, description))}</pre>" if shown else ""
         rows.append(f"<tr><td><code>{status}</code><td>{_escaped(response['description'])}{example}")
     return f"<details><summary>answers</summary><table>{''.join(rows)}</table></details>"
 
 
 def _examples(schema: dict[str, Any], description: dict[str, Any]) -> Iterator[str]:
-    """Yield the shape of each alternative, as JSON with the types in place of values."""
+    """Yield the shape of each alternative, as JSON with types instead of values."""
     for each in schema.get("anyOf", [schema]):
         yield _escaped(json.dumps(_shape(each, description, 6), indent=2))
 

@@ -1,7 +1,7 @@
-"""/plugin/appkeys: programs ask for a key of their own, people decide; /api/plugin/appkeys is the people's side.
+"""/plugin/appkeys: apps request keys of their own, and users decide; users manage the keys at /api/plugin/appkeys.
 
-The decision takes a key of scope admin: on the command line, or written into the form of the page to which the app
-sends its user. There is nothing that a browser would add by itself, so no foreign page can decide.
+A decision needs a key of scope admin: on the command line, or typed into the form to which the app sends its user.
+Browsers attach no credentials on their own, so no foreign page can decide.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from daemon.front.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 
 PLUGIN = "appkeys"
-MAX_TWINS = 20  # keys of one app: a phone that was set up anew asks again under the same name
-MAX_FORM = 4096
+MAX_SAME_NAME = 20  # keys of one app: a phone that was set up again requests another under the same name
+MAX_FORM = 4096  # bytes
 
 
 class AppKeysHandler(ApiHandler):
-    """Base of what handles requests for keys."""
+    """Base of the handlers of requests for keys."""
 
     def now(self) -> float:
         """Return the loop's time."""
         return asyncio.get_running_loop().time()
 
     async def decide(self, request: AppRequest, scope: Scope | None) -> None:
-        """Give the app a key of this scope; None: none."""
+        """Give the app a key of this scope; None: refuse."""
         access = self.service.access
         if scope is None:
             access.app_keys.deny(request)
@@ -38,16 +38,16 @@ class AppKeysHandler(ApiHandler):
         self.service.events.plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
 
     def _new_key(self, app: str, scope: Scope) -> str:
-        """Make a key by the app's name, with a number behind it where that is taken. Blocks."""
-        for number in range(1, MAX_TWINS):
+        """Create a key with the app's name, numbered if the name is taken. Blocks."""
+        for number in range(1, MAX_SAME_NAME):
             try:
                 return self.service.access.keyring.add(app if number == 1 else f"{app} {number}", scope, app=True)
             except KeyNameTaken:
                 continue
-        raise KeyNameTaken(f"{app} has {MAX_TWINS} keys, revoke some first")
+        raise KeyNameTaken(f"{app} has {MAX_SAME_NAME - 1} keys: revoke some first")
 
     def external(self, request: AppRequest) -> dict[str, Any]:
-        """Describe a request to people; the app's own token is not for them."""
+        """Describe a request to users, without the app's own token."""
         return {
             "app_id": request.app,
             "user_id": None,
@@ -61,10 +61,10 @@ class ProbeHandler(ApiHandler):
     """/plugin/appkeys/probe."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def get(self) -> None:
-        """Tell that apps may ask."""
+        """Answer 204: apps may request keys."""
         self.no_content()
 
 
@@ -72,17 +72,17 @@ class RequestHandler(AppKeysHandler):
     """/plugin/appkeys/request."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def post(self) -> None:
-        """Take a request; people see it at once, wherever they are connected."""
+        """Take a request; connected users see it at once."""
         app = self.json_body().get("app")
         if not isinstance(app, str) or not app.strip() or len(app) > MAX_NAME or not app.isprintable():
-            raise BadKeyName(f"app must be the name of the app, with 1 to {MAX_NAME} characters")
+            raise BadKeyName(f"app must be the name of the app, of 1 to {MAX_NAME} characters")
         request = self.service.access.app_keys.ask(app.strip(), self.client, self.now())
-        told = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
-        told |= {"code": request.mark, "remote_address": request.address}
-        self.service.events.plugin(PLUGIN, {**told, "user_id": None})
+        message = {"type": "request_access", "app_name": request.app, "user_token": request.user_token}
+        message |= {"code": request.mark, "remote_address": request.address}
+        self.service.events.plugin(PLUGIN, {**message, "user_id": None})
         self.set_status(201)
         self.set_header("Location", self.url(f"/plugin/appkeys/request/{request.app_token}"))
         dialog = self.url(f"/plugin/appkeys/auth/{request.app_token}")
@@ -93,15 +93,15 @@ class PollHandler(AppKeysHandler):
     """/plugin/appkeys/request/<token>."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def get(self, token: str) -> None:
-        """Tell whether it has been decided: 202 not yet, 200 with the key, 404 no."""
-        found = self.service.access.app_keys.poll(token, self.now())
-        if found is None:
+        """Show the decision: 202 not yet, 200 with the key, 404 refused or unknown."""
+        result = self.service.access.app_keys.poll(token, self.now())
+        if result is None:
             raise Refused(404, "Not Found")
-        if isinstance(found, str):
-            self.write({"api_key": found})
+        if isinstance(result, str):
+            self.write({"api_key": result})
         else:
             self.set_status(202)
             self.write({"message": "Awaiting decision"})
@@ -113,13 +113,13 @@ class DecisionHandler(AppKeysHandler):
     writes = Scope.ADMIN
 
     async def post(self, token: str) -> None:
-        """Allow or refuse; `scope` (ours) says what the key may do, control where it is not there."""
+        """Allow or refuse; `scope` (ours) is the scope of the key, by default control."""
         data = self.json_body()
         if "decision" not in data:
             raise Refused(400, "No decision provided")
         request = self.service.access.app_keys.find(self.now(), user_token=token)
         if request is None:
-            raise Refused(404, "no app asks for a key under this token")
+            raise Refused(404, "no app requests a key under this token")
         await self.decide(request, _scope(data.get("scope")) if is_true(data["decision"]) else None)
         self.no_content()
 
@@ -132,19 +132,19 @@ def _scope(text: object) -> Scope:
 
 
 class ManageHandler(AppKeysHandler):
-    """/api/plugin/appkeys: what there is, `generate` and `revoke`."""
+    """/api/plugin/appkeys: list, generate and revoke keys."""
 
     reads = Scope.ADMIN
     writes = Scope.ADMIN
 
     def get(self) -> None:
-        """List keys by name, and who asks for one."""
+        """List the keys, and the open requests."""
         keys = [{"app_id": key.name, "user_id": FIRST} for key in self.service.access.keyring.keys]
         pending = self.service.access.app_keys.pending(self.now())
         self.write({"keys": keys, "pending": {each.user_token: self.external(each) for each in pending}})
 
     async def post(self) -> None:
-        """Make a key, which is shown this once, or take one away."""
+        """Create a key, which is shown only now, or revoke one."""
         command, data = self.command({"generate": ["app"], "revoke": ["app"]})
         keyring, app = self.service.access.keyring, data["app"]
         if not isinstance(app, str):
@@ -158,19 +158,19 @@ class ManageHandler(AppKeysHandler):
 
 
 class DialogHandler(AppKeysHandler):
-    """/plugin/appkeys/auth/<token>: the page on which a person decides, by a key of scope admin. No script in it."""
+    """/plugin/appkeys/auth/<token>: the page where a user decides, with a key of scope admin. It has no script."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
     max_body = MAX_FORM
 
     def set_default_headers(self) -> None:
-        """Let the page send its form, and to us alone; nothing else."""
+        """Let the page send its form, only to us."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'")
 
     def get(self, token: str) -> None:
-        """Show who asks."""
+        """Show the request."""
         self._show(self._request(token))
 
     async def post(self, token: str) -> None:
@@ -183,7 +183,7 @@ class DialogHandler(AppKeysHandler):
             self._show(request, str(error), status=403)
             return
         if identity.scope < Scope.ADMIN:
-            self._show(request, "this key does not allow that; a key of scope admin is needed", status=403)
+            self._show(request, "this key does not allow that: a key of scope admin is needed", status=403)
             return
         allowed = form.get("decision") == "allow"
         await self.decide(request, _scope(form.get("scope")) if allowed else None)
@@ -192,7 +192,7 @@ class DialogHandler(AppKeysHandler):
     def _request(self, token: str) -> AppRequest:
         request = self.service.access.app_keys.find(self.now(), app_token=token)
         if request is None:
-            raise Refused(404, "no app asks for a key here any more")
+            raise Refused(404, "this app no longer requests a key")
         return request
 
     def _show(self, request: AppRequest, trouble: str = "", status: int = 200) -> None:

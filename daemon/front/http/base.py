@@ -18,25 +18,24 @@ from daemon.bridge.front_end import patience_of_client
 from daemon.bridge.status import Status
 from daemon.errors import KeyRefused
 from daemon.front import compression
-from daemon.front.access import hosts, strangers
+from daemon.front.access import anonymous, hosts
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.http.errors import STATUSES
 from daemon.front.http.identity import client_of, given_key, identify
-from daemon.front.views.seen import seen_of
+from daemon.front.views.status import status_of
 from daemon.http.base import UNTIL, BaseHandler
 from daemon.http.errors import Refused
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, in any case
+TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, case-insensitive
 
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
+MAX_NAMED_HEADERS = 32
+"""Headers that pages of an allowed origin may always send, and how many more a preflight request may name."""
 
-ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
-MOST_NAMED = 32
-"""Headers that pages of an allowed origin may send besides those that the browser names, and how many it may name."""
-
-EXPOSED = (
+EXPOSED_HEADERS = (
     "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
 )
 
@@ -59,18 +58,18 @@ class ApiHandler(BaseHandler):
 
     reads = Scope.READ
     writes = Scope.CONTROL
-    """What a key must allow for GET and HEAD, and for all other methods."""
+    """The scope that GET and HEAD need, and the one that all other methods need."""
 
-    is_never_too_late = False  # it is done also for a client that has given up
+    is_never_too_late = False  # carried out even when the deadline has passed or the client has gone
     for_everybody = False  # answers without a key too; `identity` is None then
-    judges_keys = True  # False, for what needs none: a wrong one is no different from none
-    signable = False  # GET takes an address that was signed (`access.signing`) in the place of a key
-    any_name = False  # answers also under a name that is not this machine's: nothing of the printer is told
+    checks_keys = True  # False: a wrong key is treated as no key
+    accepts_signed_address = False  # for GET, a signed address (`access.signing`) replaces the key
+    answers_any_host = False  # answers even if the Host header is not this machine's; must not reveal the printer
 
     identity: Identity | None = None
 
     def initialize(self, service: "Front") -> None:
-        """Take what the handler works on."""
+        """Keep the service that the handler works on."""
         self.service = service
 
     def set_default_headers(self) -> None:
@@ -78,18 +77,18 @@ class ApiHandler(BaseHandler):
         super().set_default_headers()
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
-            self.set_header("Access-Control-Expose-Headers", EXPOSED)
+            self.set_header("Access-Control-Expose-Headers", EXPOSED_HEADERS)
         if self.settings["allow_origins"]:
             self.set_header("Vary", "Origin")
 
     def options(self, *_: str) -> None:
-        """Tell a browser that a page of another origin may ask, where it may."""
+        """Answer a preflight request from an allowed origin."""
         if not self._is_allowed_origin():
             raise Refused(405, "Method Not Allowed")
-        asked = self.request.headers.get("Access-Control-Request-Headers", "")
-        named = [name for name in (each.strip() for each in asked.split(",")) if _HEADER.fullmatch(name)]
+        requested = self.request.headers.get("Access-Control-Request-Headers", "")
+        named = [name for name in (each.strip() for each in requested.split(",")) if _HEADER.fullmatch(name)]
         self.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
-        self.set_header("Access-Control-Allow-Headers", ", ".join([*ASKED, *named[:MOST_NAMED]]))
+        self.set_header("Access-Control-Allow-Headers", ", ".join([*ALLOWED_HEADERS, *named[:MAX_NAMED_HEADERS]]))
         self.add_header("Vary", "Access-Control-Request-Headers")
         self.set_header("Access-Control-Max-Age", "600")
         self.no_content()
@@ -97,7 +96,7 @@ class ApiHandler(BaseHandler):
     # -- before the body -----------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Refuse what can be refused by its headers, in the order: key, size, what the resource says."""
+        """Refuse what its headers rule out: by key, scope, size and deadline, then by the handler's `admit`."""
         refusal: Exception | None = None
         try:
             await self.service.access.refresh()
@@ -111,7 +110,7 @@ class ApiHandler(BaseHandler):
             refusal = error
         if self.identity is not None:
             self.settings["know"](getattr(self.request.connection, "stream", None))
-        if self.identity is None and not self.service.access.bears(self.client, self.cost()):
+        if self.identity is None and not self.service.access.spend_anonymous(self.client, self.cost()):
             self.hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
             # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
@@ -121,41 +120,41 @@ class ApiHandler(BaseHandler):
             self.refuse(refusal)
 
     def _identify(self) -> Identity | None:
-        if self.any_name:
+        if self.answers_any_host:
             key = given_key(self.request)
             return self.service.access.identity_of(key) if key else None
-        if self.signable and self.request.method in ("GET", "HEAD") and not given_key(self.request):
+        if self.accepts_signed_address and self.request.method in ("GET", "HEAD") and not given_key(self.request):
             if (signer := self.service.access.signer(self.request.uri or "")) is not None:
                 return signer
             if "signature" in self.request.query_arguments:
                 raise KeyRefused("this address has expired: get a new one by POST /api/links")
-        return identify(self.service, self.request, for_everybody=self.for_everybody, judges_keys=self.judges_keys)
+        return identify(self.service, self.request, for_everybody=self.for_everybody, checks_keys=self.checks_keys)
 
     def _check_date(self) -> None:
-        """Refuse what its sender has given up by now: a front that hung would do it unexpectedly."""
+        """Refuse a request whose sender has given up: a front that hung would carry it out unattended."""
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
             return
         if self.settings["stood_still"]() and not self.is_never_too_late and self.has_client_gone():
             raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
         if (left := self.time_left(self.service.wall())) is not None:
-            patience_of_client.set(left)  # a core that hangs does not do it later, either
+            patience_of_client.set(left)  # so that a core that hangs does not carry it out late, either
 
     def cost(self) -> float:
-        """Return what this counts for somebody without a key."""
-        return strangers.REQUEST
+        """Return what this request costs a client without a key."""
+        return anonymous.REQUEST
 
     @property
     def client(self) -> str:
-        """The client's address; a proxy's word counts only where it is configured."""
+        """The client's address; forwarding headers count only from a configured proxy."""
         return client_of(self.service, self.request)
 
     def _is_allowed_origin(self) -> bool:
-        """Tell whether this comes from a page of another origin that the configuration names."""
-        # a setting of the application: Tornado asks for the headers before `initialize`
+        """Tell whether this request comes from a page of a configured origin."""
+        # a setting of the application: Tornado asks for the default headers before `initialize`
         return hosts.is_allowed_origin(self.request.headers.get("Origin", ""), self.settings["allow_origins"])
 
     def _is_preflight(self) -> bool:
-        """Tell whether a browser asks whether it may send the key; it asks without it."""
+        """Tell whether this is a browser's preflight request, which carries no key."""
         return self.request.method == "OPTIONS" and self._is_allowed_origin()
 
     def _check_scope(self) -> None:
@@ -168,8 +167,8 @@ class ApiHandler(BaseHandler):
     # -- the body ------------------------------------------------------------------------------------------
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, as far as those without a key may cost something."""
-        if self.identity is None and not self.service.access.bears(self.client, strangers.PIECE):
+        """Take the next bytes of the body, unless a client without a key has spent its budget."""
+        if self.identity is None and not self.service.access.spend_anonymous(self.client, anonymous.PIECE):
             self.hang_up()
         else:
             await super().data_received(chunk)
@@ -178,7 +177,7 @@ class ApiHandler(BaseHandler):
         """Return the body, which must be a JSON object.
 
         Raises:
-            Refused: 415 for another content type, 400 for what is no JSON or no object.
+            Refused: 415 for another content type, 400 if it is not JSON or not an object.
         """
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
@@ -195,10 +194,10 @@ class ApiHandler(BaseHandler):
         """Return the command of a JSON body and the body itself.
 
         Args:
-            known: the commands that the resource takes, each with its mandatory parameters.
+            known: the commands of the resource, each with its mandatory parameters.
 
         Raises:
-            Refused: no JSON object, an unknown command, or a parameter missing.
+            Refused: the body is not a JSON object, the command is unknown, or a parameter is missing.
         """
         data = self.json_body()
         command = data.get("command")
@@ -208,47 +207,47 @@ class ApiHandler(BaseHandler):
             raise Refused(400, "Mandatory parameters missing")
         return command, data
 
-    # -- what is told --------------------------------------------------------------------------------------
+    # -- the answer ----------------------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """Return what clients see of connection and job."""
-        return seen_of(self.service)
+        """Return the status of connection and job as clients see it."""
+        return status_of(self.service)
 
     def require_operational(self) -> Status:
-        """Return the status; refuse when no printer is there."""
-        seen = self.status()
-        if not seen.flags["operational"]:
+        """Return the status; refuse if the printer is not operational."""
+        status = self.status()
+        if not status.flags["operational"]:
             raise Refused(409, "Printer is not operational")
-        return seen
+        return status
 
     def write_json(self, data: object) -> None:
-        """Answer with any JSON; `write` takes objects alone."""
+        """Answer with any JSON value; `write` takes objects only."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(json.dumps(data))
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """End the answer; a text is compressed for who takes that."""
+        """End the answer; text is compressed if the client accepts it."""
         if chunk is not None:
             self.write(chunk)
-        if self._can_be_packed(compression.LARGE):
-            self._write_packed(compression.packed(b"".join(self._write_buffer)))
+        if self._can_compress(compression.LARGE):
+            self._write_compressed(compression.gzipped(b"".join(self._write_buffer)))
         return super().finish()
 
-    async def pack(self) -> None:
-        """Compress what is written, also where it is large; for handlers whose answers can be."""
-        if self._can_be_packed(sys.maxsize):
-            self._write_packed(await asyncio.to_thread(compression.packed, b"".join(self._write_buffer)))
+    async def compress(self) -> None:
+        """Compress a large answer in a thread; handlers with such answers call this before they return."""
+        if self._can_compress(sys.maxsize):
+            self._write_compressed(await asyncio.to_thread(compression.gzipped, b"".join(self._write_buffer)))
 
-    def _can_be_packed(self, most: int) -> bool:
+    def _can_compress(self, max_size: int) -> bool:
         if self._headers_written or "Content-Encoding" in self._headers:
             return False
         size = sum(map(len, self._write_buffer))
         if not compression.is_worth_it(self._headers.get("Content-Type", ""), size):
             return False
         self.add_header("Vary", "Accept-Encoding")
-        return size <= most and compression.accepts(self.request.headers.get("Accept-Encoding", ""))
+        return size <= max_size and compression.accepts(self.request.headers.get("Accept-Encoding", ""))
 
-    def _write_packed(self, data: bytes) -> None:
+    def _write_compressed(self, data: bytes) -> None:
         self.set_header("Content-Encoding", "gzip")
         self._write_buffer = [data]
 
@@ -257,7 +256,7 @@ class ApiHandler(BaseHandler):
         return is_true(self.get_query_argument(name, ""))
 
     def url(self, path: str) -> str:
-        """Return the absolute URL of a path on this server, as the client would write it."""
+        """Return the absolute URL of a path on this server, as the client would reach it."""
         protocol = self.request.protocol
         if hosts.is_proxy(self.request.remote_ip or "", self.service.config.http.trusted_proxies):
             given = self.request.headers.get("X-Forwarded-Proto", protocol)
@@ -266,32 +265,32 @@ class ApiHandler(BaseHandler):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")  # Python takes NaN and Infinity, the standard does not
+    raise ValueError(f"{name} is not JSON")  # Python's parser accepts NaN and Infinity, the standard does not
 
 
 class Cached(ApiHandler):
-    """Base of answers that change seldom: with an ETag, so that clients need not fetch them twice."""
+    """Base of handlers whose answers change rarely: an ETag spares clients from fetching them twice."""
 
-    tag: str | None = None  # what the ETag is made of; None: the whole answer
+    tag: str | None = None  # what the ETag is computed from; None: the whole answer
 
     def set_default_headers(self) -> None:
-        """Let it be kept, but asked for again each time."""
+        """Allow browsers to store the answer, but have them revalidate it each time."""
         super().set_default_headers()
         self.set_header("Cache-Control", "no-cache")
 
     def compute_etag(self) -> str | None:
-        """Return the hash that the client compares; Tornado answers 304 where it is the same."""
+        """Return the ETag; Tornado answers 304 if the client has the same one."""
         if self.request.method not in ("GET", "HEAD"):
             return None
         if self.tag is None:
             return tornado.web.RequestHandler.compute_etag(self)
-        weak = "W/" if "Content-Encoding" in self._headers else ""  # other bytes, and the same answer
+        weak = "W/" if "Content-Encoding" in self._headers else ""  # other bytes, but the same answer
         return f'{weak}"{hashlib.sha1(self.tag.encode(), usedforsecurity=False).hexdigest()}"'
 
 
 class NotFoundHandler(ApiHandler):
-    """Every address that leads nowhere."""
+    """Every address that has no handler."""
 
     def admit(self) -> None:
-        """Refuse whatever the method."""
+        """Refuse every method."""
         raise Refused(404, "Not Found")

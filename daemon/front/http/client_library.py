@@ -1,4 +1,4 @@
-"""/client/octoprint.mjs: the client library for browsers, from the server that it talks to."""
+"""/client/octoprint.mjs: the client library for browsers."""
 
 import asyncio
 import functools
@@ -12,8 +12,8 @@ _LIBRARY = Path(__file__).parents[2] / "client" / "octoprint.mjs"  # importing i
 class ClientLibraryHandler(Cached):
     """/client/octoprint.mjs."""
 
-    for_everybody = True  # what a page imports comes without a key; there is no secret in it
-    judges_keys = False
+    for_everybody = True  # a page's imports carry no key; the library holds no secrets
+    checks_keys = False
 
     async def get(self) -> None:
         """Send the module."""

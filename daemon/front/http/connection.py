@@ -1,4 +1,4 @@
-"""/api/connection: which printer, on which port; connect and disconnect."""
+"""/api/connection: show, connect and disconnect the printer."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from daemon.front.access.companion_keys import key_name
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.http.errors import Refused
 
-PROFILE = "_default"  # the one printer profile, by OctoPrint's name for it
+PROFILE = "_default"  # OctoPrint's name of the one printer profile
 POWER = "power"  # the companion
-_NO = 300  # from this status on, its answer is no yes
+FIRST_REFUSAL = 300  # its answers refuse from this HTTP status on
 _BAUDRATES = (300, 10_000_000)
 _MAX_DIGITS = 8
 
@@ -19,7 +19,7 @@ class ConnectionHandler(ApiHandler):
     """/api/connection."""
 
     async def get(self) -> None:
-        """Tell what is connected and what could be; opens no port."""
+        """Show the connection, and the ports and baudrates to choose from; opens no port."""
         options = await self.service.connection.options()
         self.write(
             {
@@ -41,9 +41,9 @@ class ConnectionHandler(ApiHandler):
         )
 
     async def post(self) -> None:
-        """Connect in the background, or disconnect; `seen`: somebody has seen why the firmware has halted.
+        """Connect in the background, or disconnect; `seen`: a user has read why the firmware halted.
 
-        `repair` needs nothing: the link heals by itself.
+        `repair` and `fake_ack` do nothing: the link recovers on its own.
         """
         command, data = self.command(_COMMANDS)
         if command == "connect":
@@ -65,24 +65,24 @@ class ConnectionHandler(ApiHandler):
         rate = None if baudrate in (None, 0, "AUTO") else _baudrate(baudrate)  # 0 and AUTO: as configured
         going_on = self.service.jobs.active or self.service.connection.panel_print is not None
         if going_on and self.service.connection.ready:
-            # deviation: OctoPrint would drop the line, and the print with it
-            raise Refused(409, "a print is in progress; to give it up, disconnect first")
-        if await self._has_power_switched_on(port, rate):
+            # OctoPrint would drop the connection, and the print with it
+            raise Refused(409, "a print is in progress; to abandon it, disconnect first")
+        if await self._switch_power_on(port, rate):
             return
         find, save = is_true(data.get("find", False)), is_true(data.get("save", False))
         await self.service.connection.connect(port, rate, find=find, save=save)
 
-    async def _has_power_switched_on(self, port: str | None, rate: int | None) -> bool:
-        """Have the printer's power switched on, where that is wanted before; who does that connects it then."""
-        companions, mine = self.service.companions, self.identity
-        told = companions.state(POWER) or {}
-        if told.get("connects") is not True or told.get("on") is not False or companions.away(POWER):
+    async def _switch_power_on(self, port: str | None, rate: int | None) -> bool:
+        """Have the power companion switch the printer on, if so configured; tell whether it will then connect it."""
+        companions, identity = self.service.companions, self.identity
+        power = companions.state(POWER) or {}
+        if power.get("connects") is not True or power.get("on") is not False or companions.away(POWER):
             return False
-        if mine is None or mine.name == key_name(POWER):
+        if identity is None or identity.name == key_name(POWER):
             return False
         given = {"port": port, "baudrate": rate}
-        reply = await companions.ask(POWER, "connect", given, scope=mine.scope.label)
-        if reply.status >= _NO:
+        reply = await companions.ask(POWER, "connect", given, scope=identity.scope.label)
+        if reply.status >= FIRST_REFUSAL:
             raise Refused(reply.status, str(reply.body.get("error")) if isinstance(reply.body, dict) else "no power")
         return True
 

@@ -1,4 +1,4 @@
-"""/api/openapi.json and /api/docs: what this API is, for programs and for people."""
+"""/api/openapi.json and /api/docs: the API's description, for programs and for users."""
 
 import asyncio
 import base64
@@ -11,15 +11,15 @@ from daemon.front.http.base import Cached
 
 
 @functools.cache
-def _built() -> tuple[str, str, str]:
-    """Return description, page and the hash of its style. Imports, and computes for some ms: call it in a thread."""
-    described = importlib.import_module("daemon.front.http.openapi").describe()
+def _built_description() -> tuple[str, str, str]:
+    """Return description, page and the source expression of its style. Slow because of imports: call it in a thread."""
+    description = importlib.import_module("daemon.front.http.openapi").describe()
     api_page = importlib.import_module("daemon.front.http.api_page")
-    return json.dumps(described), api_page.page(described), style_of(api_page.STYLE)
+    return json.dumps(description), api_page.page(description), style_source(api_page.STYLE)
 
 
-def style_of(css: str) -> str:
-    """Return what a content security policy allows this style by."""
+def style_source(css: str) -> str:
+    """Return the source expression by which a content security policy allows this style."""
     return f"sha256-{base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()}"
 
 
@@ -27,11 +27,11 @@ class OpenApiHandler(Cached):
     """/api/openapi.json."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     async def get(self) -> None:
         """Send the description."""
-        text, _, _ = await asyncio.to_thread(_built)
+        text, _, _ = await asyncio.to_thread(_built_description)
         self.tag = text
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(text)
@@ -41,11 +41,11 @@ class DocsHandler(Cached):
     """/api/docs."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     async def get(self) -> None:
-        """Send the page; its style is the one thing in it that a browser may apply."""
-        _, text, style = await asyncio.to_thread(_built)
+        """Send the page; its policy allows nothing but its style."""
+        _, text, style = await asyncio.to_thread(_built_description)
         self.tag = text
         policy = f"default-src 'none'; style-src '{style}'; frame-ancestors 'none'"
         self.set_header("Content-Security-Policy", policy)

@@ -1,8 +1,8 @@
-"""Door: connections from an address that has used up what strangers may cost wait here, unread.
+"""Door: where connections wait, unread, if their address has spent the budget of clients without a key.
 
-To read and refuse them would cost the processor that the wire needs; whoever is not read sends no more, and who is not
-refused does not come back at once. A valid key in what a connection has sent so far opens the door, so who has one does
-not wait.
+Reading and refusing them would cost processor time that the wire needs. A client that is not read soon cannot send any
+more, and one that is not refused does not reconnect at once. A valid key among the bytes that a connection has sent so
+far opens the door, so clients with a key do not wait.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from tornado.iostream import IOStream
 from gcode.frozen import mutable
 
 HOLD = 2.0  # s that a connection waits
-RATE = 20.0  # that are let in each second, at most
-KEPT, LOOKED_AT = 32768, 8192
-"""Bytes that the kernel keeps for one of them, or twice that, and in which a key is looked for."""
+RATE = 20.0  # connections let in per second, at most
+RECEIVE_BUFFER = 32768  # bytes that the kernel buffers of a waiting connection; Linux doubles it
+SEARCHED_BYTES = 8192  # of these, the first bytes that are searched for a key
 
 _KEY = re.compile(
     rb"(?:\nx-api-key:|\nauthorization:[ \t]*bearer|[?&]apikey=)[ \t]*([^\s&=?]{1,256}+)(?=[&\s])", re.IGNORECASE
@@ -29,14 +29,14 @@ _KEY = re.compile(
 class _Waiting:
     let_in: Callable[[], None]
     timer: asyncio.TimerHandle
-    watched: bool = True  # for the first that it sends
+    watched: bool = True  # until its first bytes arrive
 
 
 class Door:
-    """The connections that wait."""
+    """The waiting connections."""
 
     def __init__(self, is_key: Callable[[str], bool]) -> None:
-        """Prepare; `is_key` tells whether this is a valid key."""
+        """Prepare; `is_key` tells whether a text is a valid key."""
         self._is_key = is_key
         self._waiting: dict[IOStream, _Waiting] = {}
 
@@ -45,39 +45,39 @@ class Door:
         return len(self._waiting)
 
     def hold(self, stream: IOStream, let_in: Callable[[], None]) -> None:
-        """Keep a connection waiting, then call `let_in`, unless it is closed meanwhile."""
+        """Have a connection wait, then call `let_in`, unless it is dropped meanwhile."""
         loop = asyncio.get_running_loop()
         seconds = max(HOLD, len(self._waiting) / RATE)
         self._waiting[stream] = _Waiting(let_in, loop.call_later(seconds, self._open, stream))
-        with suppress(OSError):  # what it sends meanwhile stays with the kernel
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT)
+        with suppress(OSError):  # without it the kernel only buffers more
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         loop.add_reader(stream.socket, self._look, stream)
 
     def drop(self, stream: IOStream) -> None:
-        """Have it wait no more."""
-        self._taken_out(stream)
+        """Forget a connection."""
+        self._remove(stream)
 
     def close(self) -> None:
-        """End all that wait."""
+        """Close all waiting connections."""
         for stream in [*self._waiting]:
-            self._taken_out(stream)
+            self._remove(stream)
             stream.close()
 
     def _look(self, stream: IOStream) -> None:
-        """Look once at what was sent, and leave it where it is."""
+        """Peek once at the bytes sent so far; open the door if they hold a key."""
         self._unwatch(stream, self._waiting[stream])
         try:
-            sent = stream.socket.recv(LOOKED_AT, socket.MSG_PEEK)
+            sent = stream.socket.recv(SEARCHED_BYTES, socket.MSG_PEEK)
         except OSError:
             sent = b""
         if not sent or any(self._is_key(each.decode("ascii")) for each in _KEY.findall(sent)[:2]):
-            self._open(stream)  # one that has gone is noticed there
+            self._open(stream)  # nothing sent: the client has gone, and Tornado notices
 
     def _open(self, stream: IOStream) -> None:
-        if (waiting := self._taken_out(stream)) is not None:
+        if (waiting := self._remove(stream)) is not None:
             waiting.let_in()
 
-    def _taken_out(self, stream: IOStream) -> _Waiting | None:
+    def _remove(self, stream: IOStream) -> _Waiting | None:
         waiting = self._waiting.pop(stream, None)
         if waiting is not None:
             waiting.timer.cancel()

@@ -1,6 +1,6 @@
-"""/downloads/files: an uploaded file, as it was sent; read in a thread, never more of it than one block in memory.
+"""/downloads/files: uploaded files. They are read in a thread, one block at a time.
 
-Whole, or the one range of bytes that is asked for (RFC 9110, section 14); several at once get the whole.
+A request for one range of bytes gets that range (RFC 9110, section 14); one for several gets the whole file.
 """
 
 import asyncio
@@ -20,34 +20,34 @@ from daemon.http.errors import Refused
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 BLOCK = 256 * 1024  # bytes per hop to a thread
-STALLED = 60.0  # s; who has not read a block by then has gone away
+STALL_TIMEOUT = 60.0  # s for a client to read a block
 
 
 class SendingHandler(ApiHandler):
-    """Base: sends an open file, or a part of it."""
+    """Base of the handlers that send an open file, or a range of it."""
 
     async def send(self, file: BinaryIO, describe: Callable[[os.stat_result], None]) -> None:
         """Send the file, and close it.
 
         Args:
-            file: read in a thread.
-            describe: sets the headers that tell what it is, the ETag among them.
+            file: the open file.
+            describe: sets the headers about the file, the ETag among them.
         """
         try:
-            found = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
             self.set_header("Content-Type", "application/octet-stream")
             self.set_header("Accept-Ranges", "bytes")
-            self.set_header("Last-Modified", datetime.fromtimestamp(found.st_mtime, UTC))
-            describe(found)
-            if self._is_known(found.st_mtime):
+            self.set_header("Last-Modified", datetime.fromtimestamp(status.st_mtime, UTC))
+            describe(status)
+            if self._is_unchanged(status.st_mtime):
                 self.set_status(304)
                 return
-            if (wanted := self._range(found.st_size)) is None:
+            if (requested := self._range(status.st_size)) is None:
                 self.set_status(416)
-                self.set_header("Content-Range", f"bytes */{found.st_size}")
-                self.write({"error": f"the file has {found.st_size} bytes"})
+                self.set_header("Content-Range", f"bytes */{status.st_size}")
+                self.write({"error": f"the file has {status.st_size} bytes"})
                 return
-            first, length = wanted
+            first, length = requested
             await asyncio.to_thread(file.seek, first)
             await self._send(file, length)
         except StreamClosedError:
@@ -57,60 +57,60 @@ class SendingHandler(ApiHandler):
         finally:
             await asyncio.to_thread(file.close)
 
-    def _is_known(self, changed: float) -> bool:
-        """Tell whether the client has this very file; its date counts where it has no ETag (RFC 9110, 13.2.2)."""
+    def _is_unchanged(self, modified: float) -> bool:
+        """Tell whether the client has the current file; its date counts if it sends no ETag (RFC 9110, 13.2.2)."""
         if "If-None-Match" in self.request.headers:
             return self.check_etag_header()
         try:
             known = parsedate_to_datetime(self.request.headers.get("If-Modified-Since", ""))
-            return int(changed) <= known.timestamp()
+            return int(modified) <= known.timestamp()
         except (ValueError, OverflowError):
             return False
 
     def _range(self, size: int) -> tuple[int, int] | None:
-        """Return where the wanted bytes begin, and how many they are; None: the file has no such bytes."""
-        wanted = _RANGE.fullmatch(self.request.headers.get("Range", "").replace(" ", ""))
-        if wanted is None or not any(wanted.groups()) or not self._is_same():
+        """Return offset and length of the requested bytes; None: the file has no such bytes."""
+        requested = _RANGE.fullmatch(self.request.headers.get("Range", "").replace(" ", ""))
+        if requested is None or not any(requested.groups()) or not self._is_range_current():
             return 0, size
-        first, last = wanted.groups()
+        first, last = requested.groups()
         begin = int(first) if first else max(0, size - int(last))  # "-500": the last 500
         end = min(int(last), size - 1) if first and last else size - 1
         if first and last and int(last) < begin:
-            return 0, size  # no range at all
+            return 0, size  # not a valid range
         if begin > end:
             return None
         self.set_status(206)
         self.set_header("Content-Range", f"bytes {begin}-{end}/{size}")
         return begin, end - begin + 1
 
-    def _is_same(self) -> bool:
-        """Tell whether it is the file of which the client has the beginning (If-Range)."""
+    def _is_range_current(self) -> bool:
+        """Tell whether the part that the client has belongs to the current file (If-Range)."""
         known = self.request.headers.get("If-Range", "")
         return not known or known in (self._headers["ETag"], self._headers["Last-Modified"])
 
     async def _send(self, file: BinaryIO, size: int) -> None:
-        """Send as many bytes as were promised; it may be appended to meanwhile."""
+        """Send exactly this many bytes: the file may grow meanwhile."""
         self.set_header("Content-Length", str(size))
         if self.request.method == "HEAD":
             return
         while size > 0:
             block = await asyncio.to_thread(file.read, min(BLOCK, size))
             if not block:
-                self.detach().close()  # cut short meanwhile: the client must see that this is not all
+                self.detach().close()  # the file was truncated: the client must notice that it got too little
                 return
             size -= len(block)
             self.write(block)
-            async with asyncio.timeout(STALLED):
+            async with asyncio.timeout(STALL_TIMEOUT):
                 await self.flush()
 
 
 class DownloadHandler(SendingHandler):
     """/downloads/files/local/<path>."""
 
-    signable = True
+    accepts_signed_address = True
 
     async def get(self, path: str) -> None:
-        """Send the file; a browser is to store it, not to show it."""
+        """Send the file, as an attachment: a browser stores it instead of showing it."""
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
@@ -119,12 +119,11 @@ class DownloadHandler(SendingHandler):
     async def send_file(self, path: Path, name: str) -> None:
         """Send a file under this name."""
         file = await asyncio.to_thread(_open, path, name)
-        await self.send(file, lambda found: self._describe(name, found))
+        await self.send(file, lambda status: self._describe(name, status))
 
-    def _describe(self, name: str, found: os.stat_result) -> None:
-        """Tell what it is, and by what it is known again."""
+    def _describe(self, name: str, status: os.stat_result) -> None:
         self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
-        self.set_header("ETag", f'"{found.st_size:x}-{found.st_mtime_ns:x}-{found.st_ino:x}"')
+        self.set_header("ETag", f'"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"')
 
 
 def _open(path: Path, name: str) -> BinaryIO:

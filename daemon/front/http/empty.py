@@ -1,4 +1,4 @@
-"""What OctoPrint has and this daemon has not, as the empty lists that clients can live with."""
+"""Resources of OctoPrint that this daemon does not have, as empty lists that satisfy clients."""
 
 from daemon.front.http.base import ApiHandler
 

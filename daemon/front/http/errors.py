@@ -1,4 +1,4 @@
-"""Which error is which HTTP status: the only place. What is in no row is a fault of ours, and tells nothing."""
+"""The one table of the HTTP status of each error. An error that is not in it is a bug: 500, without its text."""
 
 from daemon import errors as service
 from gcode import errors as gcode
@@ -16,7 +16,7 @@ STATUSES: dict[type[BaseException], int] = {
     service.NoSuchFile: 404,
     service.NoSuchKey: 404,
     service.NotAFolder: 404,
-    service.ConfigError: 409,  # keys: there are too many, or their file cannot be written
+    service.ConfigError: 409,  # too many keys, or their file cannot be written
     service.JobConflict: 409,
     service.BadJobKey: 400,
     service.KeyReused: 422,
@@ -33,7 +33,7 @@ STATUSES: dict[type[BaseException], int] = {
     service.NotPrintable: 415,
     service.TooManyAttempts: 429,
     service.TooManyRequests: 429,
-    service.FileError: 500,  # the disk's own trouble; the text says which
+    service.FileError: 500,  # the disk fails; the text says how
     service.OtherVersion: 501,
     service.CameraError: 502,
     service.CoreAway: 503,

@@ -1,4 +1,4 @@
-"""/api/files: list, tell about, select, copy, move and delete what was uploaded."""
+"""/api/files: list, show, select, copy, move and delete uploaded files."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from daemon.bridge.words import FileStatistics, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, Cached, is_true
-from daemon.front.http.idempotency import HEADER, Wish, wish
+from daemon.front.http.idempotency import HEADER, KeyedRequest, keyed_request
 from daemon.front.uploads.filenames import check_path
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views import analysis
@@ -26,47 +26,47 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 class FilesHandler(Cached):
-    """Base of what shows files."""
+    """Base of the handlers that show files."""
 
     def resource(self, path: str) -> str:
         """Return the absolute URL of a file or folder in the API."""
         return self.url(f"/api/files/local/{quote(path)}")
 
     def brief(self, entry: TreeEntry) -> dict[str, Any]:
-        """Describe what was just made."""
+        """Describe a file or folder that was just created."""
         return {"name": entry.name, "origin": "local", "path": entry.path, "refs": refs(entry, self.url(""))}
 
     async def list_files(self) -> None:
-        """List the uploads, and how much room is left; that changes all the time, and is not in the ETag."""
+        """List the uploads and the free space, which is not part of the ETag: it changes all the time."""
         tree = await self.service.files.tree("", recursive=self.query_flag("recursive"))
-        if (told := await self._folder_as_json(*tree, whole=False)) is not None:
+        if (listed := await self._folder_as_json(*tree, whole=False)) is not None:
             free, total = await self.service.files.free_space()
-            self.write(b'{"files": %b, "free": %d, "total": %d}' % (told, free, total))
-            await self.pack()
+            self.write(b'{"files": %b, "free": %d, "total": %d}' % (listed, free, total))
+            await self.compress()
 
     async def show(self, path: str) -> None:
-        """Tell about a file, or a folder and what is in it."""
-        found, state = await self.service.files.tree(path, recursive=self.query_flag("recursive"))
-        if found.type == "folder":
-            if (told := await self._folder_as_json(found, state, whole=True)) is not None:
-                self.write(told)
-                await self.pack()
+        """Show a file, or a folder with its entries."""
+        root, state = await self.service.files.tree(path, recursive=self.query_flag("recursive"))
+        if root.type == "folder":
+            if (folder := await self._folder_as_json(root, state, whole=True)) is not None:
+                self.write(folder)
+                await self.compress()
             return
         entry = await self.service.files.info(path)
-        known = await analysis.of_entry(self.service, entry, details=self.query_flag("layers"))
+        findings = await analysis.of_entry(self.service, entry, details=self.query_flag("layers"))
         prints = of_prints(await self._prints(entry.path))
-        self.write({**of_entry(entry, self.url("")), "hash": entry.sha1, **known, **prints})
-        await self.pack()
+        self.write({**of_entry(entry, self.url("")), "hash": entry.sha1, **findings, **prints})
+        await self.compress()
 
     async def _prints(self, path: str) -> FileStatistics | None:
-        """Return how the file printed so far; nothing where the record has trouble."""
+        """Return the file's prints so far; None if the history cannot be read."""
         try:
             return await self.service.jobs.statistics(path)
         except (CoreAway, StoreError):
             return None
 
     async def _folder_as_json(self, entry: TreeEntry, state: str, *, whole: bool) -> bytes | None:
-        """Return a folder as JSON, without itself unless it is to be `whole`; None: the client has that already."""
+        """Return a folder as JSON (`whole`), or its entries alone; None if the client has it: status 304 is set."""
         listing: Listing = self.settings["listing"]
         base = self.url("")
         self.tag = listing.tag(f"{state} {whole}", base)
@@ -78,37 +78,37 @@ class FilesHandler(Cached):
         return await listing.render(entry, self.tag, base, whole=whole)
 
     async def check(self, entry: TreeEntry, *, touches: bool = False) -> bool:
-        """Wait for what is known of a file that is to be printed; tell whether something is. See `Watch.check`.
+        """Wait for the analysis of a file before it is printed; tell whether there is one. See `Watch.check`.
 
         Raises:
-            UnfitFile: it should not be.
+            UnfitFile: the file should not be printed.
         """
         patience = self.service.config.analysis.patience_s
         return await self.service.watch.check(_selection(entry, None), patience, touches=touches)
 
-    async def select(self, entry: TreeEntry, asked: Wish | None = None) -> None:
-        """Make a file the selected one; where it is asked for with a key, print it.
+    async def select(self, entry: TreeEntry, keyed: KeyedRequest | None = None) -> None:
+        """Select a file; given a keyed request, print it as well.
 
         Raises:
-            JobConflict: a job is going on.
+            JobConflict: a job is active.
         """
         user = self.identity.name if self.identity is not None else FIRST
         selection = _selection(entry, user)
-        if asked is not None:
-            await asked.begin(self, selection)
+        if keyed is not None:
+            await keyed.begin(self, selection)
         else:
             await self.service.jobs.select(selection)
         self.service.events.publish("FileSelected", of_selection(selection))
 
     def files_changed(self, event: str, entry: TreeEntry) -> None:
-        """Tell that a file or folder came, went or moved."""
+        """Publish that a file or folder was added, removed or moved."""
         kind = ["folder"] if entry.type == "folder" else ["machinecode", "gcode"]
-        about = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
-        self.service.events.publish(event, about)
+        payload = {"storage": "local", "name": entry.name, "path": entry.path, "type": kind}
+        self.service.events.publish(event, payload)
         self.service.events.publish("UpdatedFiles", {"type": "printables"})
 
     def is_selected(self, path: str) -> bool:
-        """Tell whether the selected file is this one, or in this folder."""
+        """Tell whether the selected file is this one, or is in this folder."""
         selected = self.service.jobs.selected
         return selected is not None and (selected.path == path or selected.path.startswith(f"{path}/"))
 
@@ -129,11 +129,11 @@ class SdCardHandler(ApiHandler):
     """/api/files/sdcard."""
 
     def get(self) -> None:
-        """List none: the printer's SD card is not for us."""
+        """List none: the printer's SD card is not supported."""
         self.write({"files": []})
 
     def post(self) -> None:
-        """Refuse, as OctoPrint without SD support."""
+        """Refuse, as OctoPrint does with SD support disabled."""
         raise Refused(404, "SD support is disabled")
 
 
@@ -141,29 +141,29 @@ class FileHandler(FilesHandler):
     """/api/files/local/<path>."""
 
     async def get(self, path: str) -> None:
-        """Tell about a file, or a folder and what is in it."""
+        """Show a file, or a folder with its entries."""
         await self.show(path)
 
     async def post(self, path: str) -> None:
-        """Take a command about the file."""
+        """Carry out a command about the file."""
         command, data = self.command(_COMMANDS)
         if command == "select":
             await self._select(path, data)
         elif command == "unselect":
             await self._unselect(path)
         elif command == "check":
-            await self._look_through(path)
+            await self._check_only(path)
         else:
             await self._put(path, data["destination"], copy=command == "copy")
 
     async def _select(self, path: str, data: dict[str, Any]) -> None:
         start, force = is_true(data.get("print", False)), is_true(data.get("force", False))
-        asked = wish(self, data, f"select {path}") if start else None
+        keyed = keyed_request(self, data, f"select {path}") if start else None
         if start and is_true(data.get("bedClear", False)):
-            if asked is None:
+            if keyed is None:
                 raise Refused(400, f"bedClear needs an {HEADER}")
-            asked = replace(asked, bed_clear=True)
-        if asked is not None and await asked.begun_print(self) is not None:
+            keyed = replace(keyed, bed_clear=True)
+        if keyed is not None and await keyed.existing_print(self) is not None:
             self.no_content()
             return
         entry = await self.service.files.info(path)
@@ -172,13 +172,13 @@ class FileHandler(FilesHandler):
         self.require_operational()
         if start and not force:
             await self.check(entry, touches=is_true(data.get("touches", False)))
-        await self.select(entry, asked)
-        if start and asked is None:
+        await self.select(entry, keyed)
+        if start and keyed is None:
             await self.service.jobs.start()
         self.no_content()
 
-    async def _look_through(self, path: str) -> None:
-        """Tell what speaks against printing a file, as `print` would, and print nothing."""
+    async def _check_only(self, path: str) -> None:
+        """Check a file as `print` would, but do not print it."""
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
@@ -194,7 +194,7 @@ class FileHandler(FilesHandler):
         self.no_content()
 
     async def _put(self, path: str, destination: object, *, copy: bool) -> None:
-        """Copy or move; a file that is moved is not the selected one any more."""
+        """Copy or move a file or folder; a moved file is unselected."""
         if not isinstance(destination, str):
             raise Refused(400, "destination must be a path")
         files = self.service.files
@@ -202,7 +202,7 @@ class FileHandler(FilesHandler):
         entry = await (files.copy(path, target) if copy else files.move(path, target))
         if not copy:
             await self._forget(path)
-            await self.service.queue.moved("/".join(check_path(path)), entry.path)
+            await self.service.queue.follow_move("/".join(check_path(path)), entry.path)
             self.files_changed("FolderMoved" if entry.type == "folder" else "FileMoved", entry)
         else:
             self.files_changed("FolderAdded" if entry.type == "folder" else "FileAdded", entry)
@@ -211,11 +211,11 @@ class FileHandler(FilesHandler):
         self.write(self.brief(entry))
 
     async def delete(self, path: str) -> None:
-        """Delete a file, or a folder with all that is in it."""
+        """Delete a file, or a folder with all its entries."""
         entry = await self.service.files.info(path)
         await self.service.files.delete(path)
         await self._forget(path)
-        await self.service.queue.on_deleted("/".join(check_path(path)))
+        await self.service.queue.follow_deletion("/".join(check_path(path)))
         self.files_changed("FolderRemoved" if entry.type == "folder" else "FileRemoved", entry)
         self.no_content()
 

@@ -1,30 +1,31 @@
-"""The G-code of what clients ask for by button: move, home, extrude, heat. Pure: JSON values in, commands out.
+"""The G-code for requests to move, home, extrude and heat. Pure: JSON values in, commands out.
 
-Values come from strangers: each is checked, and none reaches the printer in another form than a plain number.
+Clients are not trusted: each value is checked, and reaches the printer only as a plain number.
 """
 
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from daemon.config import ProfileConfig
 from daemon.http.errors import Refused
+from gcode.command import parse
+from gcode.errors import CommandError
 from gcode.modes import Modes
 
 AXES = ("x", "y", "z")
 JOG_SPEED = {"x": 6000.0, "y": 6000.0, "z": 200.0}  # mm/min; as in OctoPrint's default profile
 EXTRUDE_SPEED = 300.0  # mm/min
 
-HOMING = re.compile(r"[Gg]0*28(?![\d.])", re.ASCII)
-
-_MAX_MOVE = 10_000.0  # mm; further is a slip of the finger
-_RATE = (1, 999)  # percent that Marlin takes with M220 and M221
+_MAX_MOVE = 10_000.0  # mm; more is a typing error
+_RATE = (1, 999)  # percent that Marlin accepts for M220 and M221
 _TOOL = re.compile(r"tool(\d{1,2})", re.ASCII)
 _PLACEHOLDER = re.compile(r"%\((\w{1,40})\)[sdfi]", re.ASCII)
 
 
 def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
-    """Move axes by, or with `absolute` to, so many mm; then set the modes that the printer was in again."""
+    """Move axes by some mm, or to a position with `absolute`; then restore the printer's modes."""
     moves = {axis: number(data[axis], axis, -_MAX_MOVE, _MAX_MOVE) for axis in AXES if data.get(axis) is not None}
     if not moves:
         raise Refused(400, "no axis to move: x, y or z")
@@ -36,7 +37,7 @@ def jog(data: Mapping[str, Any], modes: Modes) -> list[str]:
 
 
 def home(axes: object) -> list[str]:
-    """Home the axes named; none, where none is."""
+    """Home the named axes; an empty list homes none."""
     if not isinstance(axes, list) or any(axis not in AXES for axis in axes):
         raise Refused(400, "axes must be a list of x, y, z")
     if not axes:
@@ -45,9 +46,9 @@ def home(axes: object) -> list[str]:
 
 
 def extrude(data: Mapping[str, Any], modes: Modes) -> list[str]:
-    """Push or pull so many mm of filament; then set the modes that the printer was in again.
+    """Push or pull some mm of filament; then restore the printer's modes.
 
-    In a paused print a mode left behind would be the next line's: read wrongly it extrudes far too much.
+    Otherwise the next line of a paused print would be read in the wrong mode, and could extrude far too much.
     """
     amount = number(data["amount"], "amount", -_MAX_MOVE, _MAX_MOVE)
     move = f"G1 {word('E', amount)} {word('F', _speed(data, EXTRUDE_SPEED))}"
@@ -59,12 +60,12 @@ def _in_millimetres(commands: list[str], modes: Modes) -> list[str]:
 
 
 def rate(command: str, factor: object) -> list[str]:
-    """Set feed rate (M220) or flow (M221): whole numbers are percent, others a factor, as in OctoPrint."""
+    """Set feedrate (M220) or flow (M221): whole numbers are percent, others a factor, as in OctoPrint."""
     low, high = _RATE
     if not isinstance(factor, int | float) or isinstance(factor, bool):
         raise Refused(400, "factor must be a number")
     percent = factor if isinstance(factor, int) else factor * 100
-    if not low <= percent <= high:  # before it is rounded: infinity cannot be
+    if not low <= percent <= high:  # before rounding, which raises for infinity
         raise Refused(400, f"factor must be from {low} to {high} percent")
     return [f"{command} S{round(percent)}"]
 
@@ -75,7 +76,7 @@ def select_tool(name: object, profile: ProfileConfig, reported: Collection[str] 
 
 
 def heat_tools(targets: object, profile: ProfileConfig, reported: Collection[str] = ()) -> list[str]:
-    """Set targets of hotends, in °C, and wait for none; `reported` are the heaters that the printer tells of."""
+    """Set targets of hotends, in °C, without waiting; `reported` are the heaters that the printer reports."""
     if not isinstance(targets, dict):
         raise Refused(400, 'targets must be an object like {"tool0": 210}')
     checked = {
@@ -88,18 +89,18 @@ def heat_tools(targets: object, profile: ProfileConfig, reported: Collection[str
 
 
 def heat(command: str, target: object, limit: float) -> list[str]:
-    """Set the target of bed (M140) or chamber (M141), in °C, and do not wait for it."""
+    """Set the target of bed (M140) or chamber (M141), in °C, without waiting."""
     return [f"{command} {word('S', number(target, 'target', 0, limit))}"]
 
 
 def commands(data: Mapping[str, Any]) -> list[str]:
-    """Return the commands of `command` or `commands`, with `parameters` put in for `%(name)s`."""
+    """Return the commands in `command` or `commands`, with `%(name)s` replaced by `parameters`."""
     if ("command" in data) == ("commands" in data):
         raise Refused(400, "either command or commands must be given")
     given = data["commands"] if "commands" in data else [data["command"]]
     parameters = data.get("parameters") or {}
     if not isinstance(given, list) or not given or not all(isinstance(each, str) for each in given):
-        raise Refused(400, "commands must be a list of texts")
+        raise Refused(400, "commands must be a list of strings")
     if not isinstance(parameters, dict):
         raise Refused(400, "parameters must be an object")
     return [_PLACEHOLDER.sub(lambda found: _parameter(found[1], parameters), each).strip() for each in given]
@@ -111,8 +112,15 @@ def _parameter(name: str, parameters: Mapping[str, Any]) -> str:
     return str(parameters[name])
 
 
+def is_homing(command: str) -> bool:
+    """Tell whether a command homes axes (G28)."""
+    with suppress(CommandError):  # a macro, say
+        return parse(command).code == "G28"
+    return False
+
+
 def tool_number(name: object, profile: ProfileConfig, reported: Collection[str] = ()) -> int:
-    """Return the number of `tool0`, …; refuse one that neither the profile nor the printer tells of."""
+    """Return the number of `tool0`, …; refuse a tool that neither the profile has nor the printer reports."""
     match = _TOOL.fullmatch(name) if isinstance(name, str) else None
     if match is None or (int(match[1]) >= profile.extruders and name not in reported):
         raise Refused(400, f"Invalid tool: {str(name)[:20]!r}, the printer has tool0 to tool{profile.extruders - 1}")
@@ -123,18 +131,18 @@ def number(value: object, name: str, low: float, high: float) -> float:
     """Return a JSON number within limits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(400, f"{name} must be a number")
-    if not low <= value <= high:  # before it is made a float: JSON's whole numbers may be too large for one
+    if not low <= value <= high:  # before float(), which raises for the largest integers of JSON
         raise Refused(400, f"{name} must be from {word('', low)} to {word('', high)}")
     return float(value)
 
 
 def word(letter: str, value: float) -> str:
-    """Write a G-code word; never with an exponent, which firmware reads as the E axis."""
+    """Format a G-code word, never with an exponent: firmware reads that as the E axis."""
     text = f"{value:.4f}".rstrip("0").rstrip(".")
     return letter + ("0" if text == "-0" else text)
 
 
 def _speed(data: Mapping[str, Any], default: float) -> float:
-    """Return the speed asked for, in mm/min."""
+    """Return the requested speed, in mm/min."""
     given = data.get("speed")
     return number(given, "speed", 1, 100_000) if given not in (None, False) else default

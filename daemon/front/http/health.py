@@ -1,4 +1,4 @@
-"""/api/health and /api/recordings: how the line, the service and the machine do; what was said before each fault."""
+"""/api/health and /api/recordings: the state of line, service and machine; the dialogue before each fault."""
 
 import asyncio
 import re
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 FAULTS, SESSIONS = "faults", "sessions"
-MOST = 100  # recordings in one list
-TAIL = 400  # lines of a dialogue
-LONGEST = 8 * 1024 * 1024  # bytes of a recording that is taken apart here; `nozzled replay` takes any
+MAX_RECORDINGS = 100  # in one list
+MAX_LINES = 400  # of a dialogue
+MAX_RECORDING = 8 * 1024 * 1024  # bytes of a recording that is parsed here; `nozzled replay` has no limit
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.jsonl\.gz", re.ASCII)
 
@@ -27,7 +27,7 @@ class HealthHandler(ApiHandler):
     """/api/health."""
 
     async def get(self) -> None:
-        """Tell how all of it does."""
+        """Show the state of everything."""
         service = self.service
         figures = await figures_of(service)
         machine, own, recordings = await asyncio.to_thread(_look, service)
@@ -47,28 +47,28 @@ class HealthHandler(ApiHandler):
 
 
 def _look(service: "Front") -> tuple[dict[str, Any], int | None, dict[str, list[dict[str, Any]]]]:
-    """Return what the machine says, the bytes that this process has in use, and the recordings. Blocks."""
-    from daemon.front import machine  # noqa: PLC0415 - most services are never asked
+    """Return the machine's state, this process's memory in bytes, and the recordings. Blocks."""
+    from daemon.front import machine  # noqa: PLC0415 - rarely requested
 
     folders = folders_of(service)
     return machine.describe(service.folder), memory(), {kind: list_recordings(each) for kind, each in folders.items()}
 
 
 def folders_of(service: "Front") -> dict[str, Path]:
-    """Return where the core keeps what was said on the line, by kind."""
+    """Return the folders of the core's recordings, by kind."""
     record = service.config.link.record
-    found = {FAULTS: service.folder / FAULTS}
-    return found | {SESSIONS: Path(record).expanduser()} if record else found
+    folders = {FAULTS: service.folder / FAULTS}
+    return folders | {SESSIONS: Path(record).expanduser()} if record else folders
 
 
 def list_recordings(folder: Path) -> list[dict[str, Any]]:
-    """Return the recordings in a folder, newest first; none where it cannot be read. Blocks."""
+    """Return the recordings in a folder, newest first; none if it cannot be read. Blocks."""
     try:
-        found = [(each.stat(), each.name) for each in folder.iterdir() if _NAME.fullmatch(each.name)]
+        files = [(each.stat(), each.name) for each in folder.iterdir() if _NAME.fullmatch(each.name)]
     except OSError:
         return []
-    found.sort(key=lambda each: (each[0].st_mtime_ns, each[1]), reverse=True)
-    return [{"name": name, "size": stat.st_size, "date": int(stat.st_mtime)} for stat, name in found[:MOST]]
+    files.sort(key=lambda each: (each[0].st_mtime_ns, each[1]), reverse=True)
+    return [{"name": name, "size": stat.st_size, "date": int(stat.st_mtime)} for stat, name in files[:MAX_RECORDINGS]]
 
 
 def _file(service: "Front", kind: str, name: str) -> Path:
@@ -79,10 +79,10 @@ def _file(service: "Front", kind: str, name: str) -> Path:
 
 
 class RecordingHandler(DownloadHandler):
-    """/api/recordings/<kind>/<name>: the file, as `nozzled replay` takes it."""
+    """/api/recordings/<kind>/<name>: the file, for `nozzled replay`."""
 
     async def get(self, kind: str, name: str) -> None:  # type: ignore[override]  # two parts of the address
-        """Send it."""
+        """Send the recording."""
         await self.send_file(_file(self.service, kind, name), name)
 
 
@@ -90,36 +90,35 @@ class DialogueHandler(ApiHandler):
     """/api/recordings/<kind>/<name>/dialogue."""
 
     async def get(self, kind: str, name: str) -> None:
-        """Tell what was said last."""
+        """Show the last lines of the dialogue."""
         self.write(await asyncio.to_thread(_dialogue, _file(self.service, kind, name)))
 
 
 def _dialogue(file: Path) -> dict[str, Any]:
-    """Return the last lines of a recording, for a person to read. Blocks.
+    """Return the last lines of a recording, for users. Blocks.
 
     Raises:
-        Refused: there is none, or it is too large.
-        RecordingError: it is not a recording.
+        Refused: there is no such recording, it cannot be read, or it is too large.
     """
     from hal import flight_recorder  # noqa: PLC0415 - as above
     from hal.errors import RecordingError  # noqa: PLC0415
     from hal.session_file import read  # noqa: PLC0415
 
     try:
-        if file.stat().st_size > LONGEST:
-            raise Refused(409, "this recording is too long to be shown here; `nozzled replay --show` shows it")
+        if file.stat().st_size > MAX_RECORDING:
+            raise Refused(409, "this recording is too long to show here: use `nozzled replay --show`")
         session = read([file])
     except FileNotFoundError as error:
         raise Refused(404, "there is no such recording") from error
     except (OSError, RecordingError) as error:
         raise Refused(409, f"the recording cannot be read: {error}") from error
     lines = flight_recorder.lines(session.records)
-    about = session.header
-    return {"address": about.address, "date": about.date, "lines": lines[-TAIL:], "more": max(0, len(lines) - TAIL)}
+    header, more = session.header, max(0, len(lines) - MAX_LINES)
+    return {"address": header.address, "date": header.date, "lines": lines[-MAX_LINES:], "more": more}
 
 
 def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
-    """Return the addresses."""
+    """Return the routes of health and recordings."""
     return [
         (r"/api/health", HealthHandler, given),
         (r"/api/recordings/([a-z]+)/([^/]+)", RecordingHandler, given),

@@ -1,7 +1,7 @@
-"""The idempotency key of a request that begins a print: asked again, it begins nothing. The core knows, we pass it on.
+"""Idempotency keys of requests that begin a print: a repeated request begins no second print. The core keeps the keys.
 
-It comes in the header `Idempotency-Key`, or as `job` in the body. What it belongs to is told by a mark, a hash of what
-was asked for: the same key with another body is refused.
+A key comes in the header `Idempotency-Key`, or as `job` in the body. With it we send the core a mark, a hash of the
+request: the same key with a different request is refused.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ from gcode.frozen import frozen
 
 HEADER = "Idempotency-Key"
 FIELD = "job"
-LONGEST = 200  # characters
+MAX_KEY_LENGTH = 200  # characters
 
 
 @frozen
-class Wish:
-    """A print that is asked for with a key; `mark` tells what is asked for.
+class KeyedRequest:
+    """A request for a print, with a key; `mark` is a hash of the request.
 
-    `bed_clear`: it begins only if somebody has said that the bed is clear, and nothing has come onto it since.
-    `until`: a date, in s, behind which it does not begin, however long its file was looked at; None: there is none.
+    `bed_clear`: the print begins only if a user has confirmed a clear bed, and nothing was printed since.
+    `until`: the Unix time in s after which it no longer begins, however long checking its file took; None: no limit.
     """
 
     key: str
@@ -35,29 +35,29 @@ class Wish:
     bed_clear: bool = False
     until: float | None = None
 
-    async def begun_print(self, handler: ApiHandler) -> KeyedPrint | None:
-        """Return the print that it has begun already, and tell so; None: none yet.
+    async def existing_print(self, handler: ApiHandler) -> KeyedPrint | None:
+        """Return the print that this key has begun, after setting the answer's headers; None: it has begun none.
 
         Raises:
-            Refused: the key was used for something else, or its print was recorded and never began.
+            Refused: the key belongs to another request, or its print was recorded and never began.
         """
         begun = await handler.service.jobs.of_key(self.key)
         if begun is None:
             await handler.service.queue.require_unused(self.key)
             return None
         if begun.mark != self.mark:
-            raise reused(f"job {begun.job}")
+            raise key_reused(f"job {begun.job}")
         if begun.ended and not begun.began:
             text = f"the print of this {HEADER} (job {begun.job}) was recorded and never began: {begun.reason}"
-            raise Refused(409, f"{text}. Send another key to print it")
+            raise Refused(409, f"{text}. To print it, send a new key")
         tell(handler, begun, again=True)
         return begun
 
     async def begin(self, handler: ApiHandler, file: Selection | None = None) -> KeyedPrint:
-        """Have the file, None: the selected one, printed, unless it was asked for before; tell which job it is."""
+        """Print the file (None: the selected one), unless the key has begun a print; name the job in the headers."""
         queue, count = handler.service.queue, None
         if self.bed_clear:
-            await queue.look()
+            await queue.load()
             if not queue.bed.clear:
                 raise Refused(409, "nobody has said that the bed is clear")
             count = queue.bed.count  # the core compares it as the print begins
@@ -67,60 +67,60 @@ class Wish:
         return begun
 
     async def _in_time(self, handler: ApiHandler, begin: Callable[[], Awaitable[KeyedPrint]]) -> KeyedPrint:
-        """Begin, unless whoever asked has given up by now, or has by the time that the core comes to it."""
+        """Begin before the deadline, or not at all; the core checks it too."""
         if self.until is not None:
             left = self.until - handler.service.wall()
             if left <= 0:
-                raise Refused(408, "the print could not begin in time, and does not begin any more; try again")
+                raise Refused(408, "the print could not begin in time and was dropped; try again")
             patience_of_client.set(left)
         return await begin()
 
 
-def reused(what: str) -> Refused:
-    """Return the refusal of a key that belongs to something else."""
-    return Refused(422, f"this {HEADER} was used for another request before ({what}); send another one")
+def key_reused(what: str) -> Refused:
+    """Return the refusal of a key that belongs to another request."""
+    return Refused(422, f"this {HEADER} was already used for another request ({what}); send a new key")
 
 
 def tell(handler: ApiHandler, begun: KeyedPrint, *, again: bool) -> None:
-    """Tell in the headers which job it is, and whether it had begun before."""
+    """Set the headers that name the job, and say whether it had begun before."""
     handler.set_header("Nozzled-Job", str(begun.job))
     if again:
         handler.set_header("Idempotent-Replayed", "true")
 
 
-def wish(handler: ApiHandler, body: Mapping[str, Any], what: str) -> Wish | None:
-    """Return the key of a request and the mark of what it asks for; None where it comes without.
+def keyed_request(handler: ApiHandler, body: Mapping[str, Any], what: str) -> KeyedRequest | None:
+    """Return the keyed request for a print; None if the request has no key.
 
     Args:
         handler: has the headers.
-        body: what is asked for.
-        what: the place that it is asked at.
+        body: what the mark is computed from, together with `what`.
+        what: the kind of request.
 
     Raises:
-        Refused: it is no key, or header and body differ.
+        Refused: the key is malformed, or header and body have different keys.
     """
     given = handler.request.headers.get_list(HEADER)
     keys = {_plain(text) for text in given}
     if (named := body.get(FIELD)) is not None:
         if not isinstance(named, str):
-            raise Refused(400, f"{FIELD} must be a text: the key by which this print is known again")
+            raise Refused(400, f"{FIELD} must be a string: the idempotency key of this print")
         keys.add(named)
     if not keys:
         return None
     if len(keys) > 1:
-        raise Refused(400, f"there is more than one key: {HEADER} and {FIELD} have to be the same")
+        raise Refused(400, f"more than one key: {HEADER} and {FIELD} must be the same")
     key = keys.pop()
-    if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable() and " " not in key):
-        raise Refused(400, f"an idempotency key has 1 to {LONGEST} ASCII characters, and no blanks")
-    asked = {name: value for name, value in body.items() if name != FIELD}
-    text = json.dumps([what, asked], sort_keys=True)
-    until = handler.request.headers.get(UNTIL)  # a date: it was looked at before the handler began
+    if not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable() and " " not in key):
+        raise Refused(400, f"an idempotency key has 1 to {MAX_KEY_LENGTH} ASCII characters, and no spaces")
+    unkeyed = {name: value for name, value in body.items() if name != FIELD}
+    text = json.dumps([what, unkeyed], sort_keys=True)
+    until = handler.request.headers.get(UNTIL)  # a number: `prepare` has checked it
     mark = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
-    return Wish(key, mark, until=float(until) if until is not None else None)
+    return KeyedRequest(key, mark, until=float(until) if until is not None else None)
 
 
 def _plain(text: str) -> str:
-    """Return the key of a header; quotes around it are its syntax (RFC 8941), not its text."""
+    """Return the key of a header, without quotes: they are syntax (RFC 8941), not part of the key."""
     text = text.strip()
     quoted = len(text) > 1 and text[0] == text[-1] == '"'
     return text[1:-1] if quoted else text

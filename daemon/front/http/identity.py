@@ -1,4 +1,4 @@
-"""Whose request this is: by its key, which works under any name of this machine; else whether it needs none."""
+"""Identify a request by its key, which works under any host name; without a key, tell whether it needs one."""
 
 from typing import TYPE_CHECKING
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 
 def identify(
-    service: "Front", request: HTTPServerRequest, *, for_everybody: bool = False, judges_keys: bool = True
+    service: "Front", request: HTTPServerRequest, *, for_everybody: bool = False, checks_keys: bool = True
 ) -> Identity | None:
-    """Return who this is; None for nobody, where `for_everybody` lets nobody in.
+    """Return the identity behind a request; None if it has no valid key and `for_everybody` is True.
 
-    Where `judges_keys` is False a wrong key is as good as none: apps send made-up ones to see whether anybody is there.
+    If `checks_keys` is False, a wrong key counts as none: apps send made-up keys to see whether a server is there.
 
     Raises:
-        KeyRefused: no key, or a wrong one; or no key under a name that is not this machine's.
-        TooManyAttempts: the address has shown too many wrong ones.
+        KeyRefused: the key is missing or wrong; without a key, also if the host name is not this machine's.
+        TooManyAttempts: this address has sent too many wrong keys.
     """
     if key := given_key(request):
-        if judges_keys:
+        if checks_keys:
             return service.access.identify(key, client_of(service, request))
         if (known := service.access.identity_of(key)) is not None:
             return known
     local = _is_local(service, request)
     if not local and not for_everybody:
         raise KeyRefused("a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
-    if not hosts.is_ours(request.host, hosts.own_names(service.config.http.hostnames)):
-        # a page whose own name has been pointed at this machine (DNS rebinding)
+    if not hosts.is_ours(request.host, hosts.own_host_names(service.config.http.hostnames)):
+        # perhaps a foreign page whose name now points at this machine (DNS rebinding)
         raise KeyRefused(
             "requests to this host name need an API key; http.hostnames in the configuration lists names that do not"
         )
@@ -41,7 +41,7 @@ def identify(
 
 
 def given_key(request: HTTPServerRequest) -> str:
-    """Return the key that comes first: query, header, bearer."""
+    """Return the key of the query, of X-Api-Key or of Authorization, in this order; "" if there is none."""
     if given := request.query_arguments.get("apikey"):
         return given[-1].decode("utf-8", "replace")
     if "X-Api-Key" in request.headers:
@@ -51,13 +51,13 @@ def given_key(request: HTTPServerRequest) -> str:
 
 
 def client_of(service: "Front", request: HTTPServerRequest) -> str:
-    """Return the client's address; a proxy's word counts only where it is configured."""
+    """Return the client's address; forwarding headers count only from a configured proxy."""
     forwarded = ",".join(request.headers.get_list("X-Forwarded-For"))
     return hosts.client_address(request.remote_ip or "", forwarded, service.config.http.trusted_proxies)
 
 
 def _is_local(service: "Front", request: HTTPServerRequest) -> bool:
-    """Tell whether this comes from a program on this machine that needs no key: no proxy, no foreign page."""
+    """Tell whether a program on this machine sent the request, which needs no key; no proxy and no foreign page."""
     headers = request.headers
     if not service.config.api.loopback_without_key or "X-Forwarded-For" in headers or "Forwarded" in headers:
         return False

@@ -1,9 +1,9 @@
-"""/api/job: start, restart, pause and cancel the print, and how far it is."""
+"""/api/job: start, restart, pause and cancel the print, and show its progress."""
 
 from typing import TYPE_CHECKING, Any
 
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.idempotency import wish
+from daemon.front.http.idempotency import keyed_request
 from daemon.http.errors import Refused
 from daemon.rest_of_print import MARK, REASON, is_rest
 
@@ -16,15 +16,15 @@ _COMMANDS: dict[str, tuple[str, ...]] = {"start": (), "restart": (), "pause": ()
 
 
 class JobHandler(ApiHandler):
-    """/api/job, and /api/control/job, as it was called in the docs of old."""
+    """/api/job, and /api/control/job, its name in the documentation of OctoPrint 1.1 and 1.2."""
 
     def initialize(self, service: "Front", view: "JobView") -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the view that all requests share besides."""
+        """Take the view that all requests share as well."""
         super().initialize(service)
         self.view = view
 
     async def post(self) -> None:
-        """Take a command; 204 means taken, not done. An absent printer comes before any fault of the request."""
+        """Carry out a command; 204 means accepted, not finished. A missing printer is reported before a bad request."""
         if not await self._begun_before():
             self.require_operational()
             command, data = self.command(_COMMANDS)
@@ -42,42 +42,42 @@ class JobHandler(ApiHandler):
         self.no_content()
 
     async def _begun_before(self) -> bool:
-        """Tell whether this asks again for a print that has begun; whatever the printer does now is no matter then."""
+        """Tell whether this repeats a keyed request whose print has begun; then the printer's state does not matter."""
         try:
             command, data = self.command(_COMMANDS)
         except Refused:
-            return False  # said below, in its turn
-        asked = wish(self, data, "start") if command == "start" else None
-        return asked is not None and await asked.begun_print(self) is not None
+            return False  # `post` raises it again, after checking the printer
+        keyed = keyed_request(self, data, "start") if command == "start" else None
+        return keyed is not None and await keyed.existing_print(self) is not None
 
     async def _start(self, data: dict[str, Any]) -> None:
         if not is_true(data.get("force", False)):
             await self._check()
-        if (asked := wish(self, data, "start")) is not None:
-            await asked.begin(self)
+        if (keyed := keyed_request(self, data, "start")) is not None:
+            await keyed.begin(self)
         else:
             await self.service.jobs.start()
 
     def _refuse_key(self, data: dict[str, Any]) -> None:
-        """Refuse a key that would not be heeded."""
-        if wish(self, data, "restart") is not None:
+        """Refuse an idempotency key, which a restart would ignore."""
+        if keyed_request(self, data, "restart") is not None:
             raise Refused(400, "restart takes no idempotency key: cancel, then start with one")
 
     async def _refuse_rest(self) -> None:
-        """Refuse to begin the rest of a print anew from wherever the head is in a pause."""
+        """Refuse to restart the rest of a lost print, which must not begin where a pause left the head."""
         jobs, analyses = self.service.jobs, self.service.analyses
         selected = jobs.selected if jobs.active else None
         if selected is not None and is_rest(await analyses.beginning(selected.path, len(MARK))):
-            raise Refused(409, f"{selected.name} cannot be begun anew: {REASON}. Cancel it, and continue from a layer")
+            raise Refused(409, f"cannot restart {selected.name}: {REASON}. Cancel it, and continue from a layer")
 
     async def _check(self) -> None:
-        """Let what is known of the selected file speak against printing it, unless there is nothing to start."""
+        """Check the selected file before it is printed, if a print can start at all."""
         jobs = self.service.jobs
         if jobs.selected is not None and not jobs.active:
             await self.service.watch.check(jobs.selected, self.service.config.analysis.patience_s)
 
     async def _pause(self, action: object) -> None:
-        """Pause, resume or toggle; that there is no job comes before an unknown action."""
+        """Pause, resume or toggle; a missing job is reported before an unknown action."""
         jobs = self.service.jobs
         known = {"pause": jobs.pause, "resume": jobs.resume, "toggle": jobs.toggle}
         if isinstance(action, str) and action in known:
@@ -88,5 +88,5 @@ class JobHandler(ApiHandler):
             await jobs.pause()
 
     async def get(self) -> None:
-        """Tell file, progress and state; 200 also without a printer, and every key is always there."""
+        """Show file, progress and state; 200 even without a printer, and always with every field."""
         self.write(await self.view.answer())

@@ -1,4 +1,4 @@
-"""/api/links: addresses of pictures and files that are good for a while without a key."""
+"""/api/links: signed addresses of pictures and files, which work for a while without a key."""
 
 import asyncio
 import re
@@ -7,10 +7,10 @@ from daemon.front.access.signing import PERIOD
 from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
-MOST = 256  # addresses of one request
-LONGEST = 2048  # characters of one
+MAX_PATHS = 256  # addresses in one request
+MAX_PATH_LENGTH = 2048  # characters
 
-_SIGNABLE = re.compile(
+_ADDRESSES = re.compile(
     r"/downloads/(?:files|thumbnails)/local/[^?#]+(?:\?[^#]*)?|/api/history/\d{1,18}/thumbnail"
     r"|/api/history\.(?:csv|json)(?:\?[^#]*)?"
     r"|/downloads/timelapse/[^/?#]+"
@@ -26,21 +26,21 @@ class LinksHandler(ApiHandler):
     writes = ApiHandler.reads
 
     def post(self) -> None:
-        """Sign addresses for this key; they end with it."""
+        """Sign addresses with this key; they stop working when it is revoked."""
         paths = self.json_body().get("paths")
-        if not isinstance(paths, list) or not 1 <= len(paths) <= MOST:
-            raise Refused(400, f"paths must be a list of 1 to {MOST} addresses")
+        if not isinstance(paths, list) or not 1 <= len(paths) <= MAX_PATHS:
+            raise Refused(400, f"paths must be a list of 1 to {MAX_PATHS} addresses")
         self.write({"links": {path: self._signed(path) for path in paths if _checked(path)}, "expires": PERIOD})
 
     def _signed(self, path: str) -> str:
         address, own = f"/{path.lstrip('/')}", self.identity
         if own is None or not own.digest:
-            return address  # who needs no key needs no signature either
+            return address  # a client that needs no key needs no signature
         return self.service.access.signing.sign(address, own.digest, asyncio.get_running_loop().time())
 
 
 def _checked(path: object) -> bool:
-    if not isinstance(path, str) or len(path) > LONGEST or not _SIGNABLE.fullmatch(f"/{path.lstrip('/')}"):
+    if not isinstance(path, str) or len(path) > MAX_PATH_LENGTH or not _ADDRESSES.fullmatch(f"/{path.lstrip('/')}"):
         raise Refused(
             400, f"{str(path)[:60]!r} is not the address of a file or a picture, like /downloads/files/local/a.gcode"
         )

@@ -1,6 +1,6 @@
-"""/api/login, /api/logout, /api/currentuser: who the client is. Keys and no passwords, sessions and no cookies.
+"""/api/login, /api/logout, /api/currentuser: log in with a key instead of a password, for a session without cookies.
 
-A session is for the socket alone, and is asked for by hand: a page of somebody else cannot use it.
+A session is only for the push socket, whose client sends it explicitly: a foreign page cannot use it.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from daemon.http.errors import Refused
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
-MOST_FIELDS = 16
+MAX_FIELDS = 16
 
 GUEST: dict[str, Any] = {"name": None, "permissions": [], "groups": ["guests"]}
 
@@ -26,12 +26,12 @@ class LoginHandler(ApiHandler):
     for_everybody = True
 
     def post(self) -> None:
-        """Tell who comes with the key, with a session for the socket; without a key only that it is nobody."""
+        """Return the key's user with a session for the socket; without a key, a guest."""
         data = self._fields()
         passive = is_true(data.get("passive", False))
         if not passive and {"user", "pass"} <= data.keys():
             raise KeyRefused("there are no passwords here: use an API key, with a passive login")
-        if "passive" not in data:  # whatever it says, as with OctoPrint
+        if "passive" not in data:  # OctoPrint does not look at its value either
             raise Refused(400, "Mandatory parameters missing")
         if self.identity is None:
             self.write({"needs": {"role": [], "group": ["guests"]}, "groups": ["guests"], "permissions": []})
@@ -39,30 +39,30 @@ class LoginHandler(ApiHandler):
             self.write(_user(self.identity, self.service.access.begin_session(self.identity)))
 
     def _fields(self) -> dict[str, Any]:
-        """Return what the client says: in a body of JSON or a form, else in the query."""
+        """Return the fields of the body, JSON or a form, and of the query."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if not self.body:
-            said: dict[str, Any] = {}
+            fields: dict[str, Any] = {}
         elif kind == FORM:
             try:
-                said = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS))
+                fields = dict(parse_qsl(self.body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS))
             except ValueError as error:
-                raise Refused(400, f"a form may have {MOST_FIELDS} fields") from error
+                raise Refused(400, f"a form may have at most {MAX_FIELDS} fields") from error
         elif kind == MULTIPART:
-            said = self._form()
+            fields = self._form()
         else:
-            said = self.json_body()
-        return {name: self.get_query_argument(name) for name in self.request.query_arguments} | said
+            fields = self.json_body()
+        return {name: self.get_query_argument(name) for name in self.request.query_arguments} | fields
 
     def _form(self) -> dict[str, Any]:
-        from tornado.httputil import HTTPInputError, parse_body_arguments  # noqa: PLC0415 - few log in by such a form
+        from tornado.httputil import HTTPInputError, parse_body_arguments  # noqa: PLC0415 - rarely used
 
         fields: dict[str, list[bytes]] = {}
         try:
             parse_body_arguments(self.request.headers["Content-Type"], bytes(self.body), fields, {})
         except HTTPInputError as error:
             raise Refused(400, "the form cannot be read") from error
-        return {name: _text(values[-1]) for name, values in [*fields.items()][:MOST_FIELDS]}
+        return {name: _text(values[-1]) for name, values in [*fields.items()][:MAX_FIELDS]}
 
 
 def _text(value: bytes) -> str:
@@ -70,7 +70,7 @@ def _text(value: bytes) -> str:
 
 
 def _user(identity: Identity, session: Session) -> dict[str, Any]:
-    """Return OctoPrint's record of a user; the key itself is in no answer."""
+    """Return the record of a user who has just logged in."""
     return {
         **user(identity.name, identity.scope),
         "session": session.id,
@@ -85,7 +85,7 @@ class LogoutHandler(ApiHandler):
     writes = ApiHandler.reads
 
     def post(self) -> None:
-        """End the sessions of this key, or the one that the body names as `session`."""
+        """End all sessions of this key, or only the one that the body names as `session`."""
         only = self.json_body().get("session") if self.body else None
         if self.identity is not None:
             self.service.access.sessions.end(self.identity.digest, only if isinstance(only, str) else None)
@@ -98,7 +98,7 @@ class CurrentUserHandler(ApiHandler):
     for_everybody = True
 
     def get(self) -> None:
-        """Tell name and permissions; 200 also for nobody."""
+        """Show name and permissions; 200 even without a key."""
         if self.identity is None:
             self.write(GUEST)
             return

@@ -12,7 +12,7 @@ from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
 UNREADABLE = "the service's user cannot read its own log: `journalctl -u 'nozzled*'` shows it"
-STALLED = 60.0  # s; who has not read a block by then has gone away
+STALL_TIMEOUT = 60.0  # s for a client to read a block
 
 
 class LogsHandler(ApiHandler):
@@ -21,18 +21,18 @@ class LogsHandler(ApiHandler):
     reads = Scope.ADMIN
 
     async def get(self) -> None:
-        """List the log, where it can be read: in a file, or in a journal that this user may read."""
-        found = await own_log.find(self.service.wall)
+        """List the log, if the service can read it: a file, or a journal that its user may read."""
+        log = await own_log.find(self.service.wall)
         free, total = await self.service.files.free_space()
-        files = [] if found is None else [self._entry(found)]
-        reason = {"reason": UNREADABLE} if found is None else {}
+        files = [] if log is None else [self._entry(log)]
+        reason = {"reason": UNREADABLE} if log is None else {}
         self.write({"files": files, "free": free, "total": total, **reason})
 
-    def _entry(self, found: own_log.OwnLog) -> dict[str, Any]:
+    def _entry(self, log: own_log.OwnLog) -> dict[str, Any]:
         return {
             "name": own_log.NAME,
-            "date": found.date,
-            "size": found.size,
+            "date": log.date,
+            "size": log.size,
             "refs": {
                 "resource": self.url(f"/plugin/logging/logs/{own_log.NAME}"),
                 "download": self.url(f"/downloads/logs/{own_log.NAME}"),
@@ -47,18 +47,18 @@ class LogHandler(ApiHandler):
 
     async def get(self, name: str) -> None:
         """Send the log."""
-        found = await own_log.find(self.service.wall) if name == own_log.NAME else None
-        if found is None:
+        log = await own_log.find(self.service.wall) if name == own_log.NAME else None
+        if log is None:
             raise Refused(404, "there is no such log, or it cannot be read: `journalctl -u 'nozzled*'` shows it")
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.set_header("Content-Disposition", f'attachment; filename="{own_log.NAME}"')
         if self.request.method == "HEAD":
             return
         try:
-            async with aclosing(found.read()) as blocks:  # type: ignore[type-var]  # a generator, both of them
+            async with aclosing(log.read()) as blocks:  # type: ignore[type-var]  # `read` always returns a generator
                 async for block in blocks:
                     self.write(block)
-                    async with asyncio.timeout(STALLED):
+                    async with asyncio.timeout(STALL_TIMEOUT):
                         await self.flush()
         except StreamClosedError:
             return

@@ -1,4 +1,4 @@
-"""/api/macros: buttons that send commands, as the configuration has them."""
+"""/api/macros: the configured buttons that send commands."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +7,7 @@ from daemon.bridge.words import JobState
 from daemon.config import Macro
 from daemon.errors import JobConflict
 from daemon.front.http.base import ApiHandler
-from daemon.front.http.printer import tell_homing
+from daemon.front.http.printer import publish_homing
 from daemon.http.errors import Refused
 
 
@@ -15,22 +15,22 @@ class MacrosHandler(ApiHandler):
     """/api/macros."""
 
     def get(self) -> None:
-        """List them, and the scripts that are sent around a print."""
+        """List the macros, and the scripts that are sent around a print."""
         config = self.service.config
         self.write({"macros": [_as_json(each) for each in config.macros.buttons], "scripts": asdict(config.scripts)})
 
     async def post(self) -> None:
-        """Send the commands of one, all or none, as if a person had typed them."""
+        """Send the commands of a macro, as if a user had typed them; if one is refused, none is sent."""
         _, data = self.command({"run": ["name"]})
-        found = [each for each in self.service.config.macros.buttons if each.name == data["name"]]
-        if not found:
-            raise Refused(404, "there is no macro of this name in the configuration, [[macros.buttons]]")
+        macro = next((each for each in self.service.config.macros.buttons if each.name == data["name"]), None)
+        if macro is None:
+            raise Refused(404, "no macro in [[macros.buttons]] of the configuration has this name")
         self.require_operational()
         jobs = self.service.jobs
-        if jobs.active and jobs.state is not JobState.PAUSED and not found[0].while_printing:
-            raise JobConflict(f"{found[0].name} may not run during a print; while_printing = true would allow it")
-        await self.service.connection.send(found[0].commands)
-        tell_homing(self.service, found[0].commands)
+        if jobs.active and jobs.state is not JobState.PAUSED and not macro.while_printing:
+            raise JobConflict(f"{macro.name} cannot run during a print; to allow it, set while_printing = true")
+        await self.service.connection.send(macro.commands)
+        publish_homing(self.service, macro.commands)
         self.no_content()
 
 

@@ -1,11 +1,11 @@
-"""/metrics: the numbers, for Prometheus."""
+"""/metrics: metrics for Prometheus."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
 from daemon.front.access import hosts
 from daemon.front.access.scopes import Identity, Scope
-from daemon.front.history.question import HistoryQuery
+from daemon.front.history.query import HistoryQuery
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.identity import given_key
 from daemon.front.metrics.samples import Scraped, look, samples
@@ -14,53 +14,53 @@ from gcode.errors import NozzledError
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-PATIENCE = 2.0  # s for the core, which has a wire to serve, and for the disk
-FRESH = 0.9  # s for which an answer is good for others, too: no number of scrapers costs more than one
+PATIENCE = 2.0  # s for the core and for the disk
+FRESH = 0.9  # s for which one scrape serves all scrapers: a hundred cost no more than one
 
 
 class MetricsHandler(ApiHandler):
     """/metrics."""
 
     def _identify(self) -> Identity | None:
-        """Let in who has a key, and without one whoever comes from a network that is configured."""
+        """Identify by key; clients in a network of `metrics.open_to` need none."""
         config = self.service.config
-        named = hosts.is_ours(self.request.host, hosts.own_names(config.http.hostnames))
+        named = hosts.is_ours(self.request.host, hosts.own_host_names(config.http.hostnames))
         open_to_it = named and not self._is_from_elsewhere() and hosts.is_within(self.client, config.metrics.open_to)
         if open_to_it and not given_key(self.request):
             return Identity("metrics", Scope.READ)
         return super()._identify()
 
     def _is_from_elsewhere(self) -> bool:
-        """Tell whether this comes by a proxy that nobody has named: its own address says nothing of who asks."""
+        """Tell whether an unconfigured proxy forwarded this: then the sender's address is not the client's."""
         headers = self.request.headers
         trusted = hosts.is_proxy(self.request.remote_ip or "", self.service.config.http.trusted_proxies)
         return not trusted and ("X-Forwarded-For" in headers or "Forwarded" in headers)
 
     async def get(self) -> None:
-        """Tell them."""
-        from daemon.front.metrics.exposition import exposition  # noqa: PLC0415 - 2 MB, for those who are scraped
+        """Show the metrics."""
+        from daemon.front.metrics.exposition import exposition  # noqa: PLC0415 - 2 MB, only needed if scraped
 
-        known = await self.settings.setdefault("metrics", Lately(self.service, self.settings)).scrape()
-        text, kind = exposition(samples(self.service, known), self.request.headers.get("Accept", ""))
+        scraped = await self.settings.setdefault("metrics", CachedScrape(self.service, self.settings)).scrape()
+        text, kind = exposition(samples(self.service, scraped), self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", kind)
         self.write(text)
 
 
-class Lately:
-    """What has to be asked for, asked at most once a second."""
+class CachedScrape:
+    """The values that core, database and machine have to be asked for, at most once per `FRESH`."""
 
     def __init__(self, service: "Front", settings: dict[str, Any]) -> None:
         self._service = service
         self._settings = settings
-        self._asking: asyncio.Task[Scraped] | None = None
-        self._asked = 0.0
+        self._task: asyncio.Task[Scraped] | None = None
+        self._started = 0.0  # by the loop's clock
 
     async def scrape(self) -> Scraped:
-        """Return it; several who ask at once are answered by one look."""
+        """Return the values; simultaneous calls share one scrape."""
         now = asyncio.get_running_loop().time()
-        if self._asking is None or (self._asking.done() and now - self._asked >= FRESH):
-            self._asking, self._asked = asyncio.create_task(self._ask()), now
-        return await asyncio.shield(self._asking)
+        if self._task is None or (self._task.done() and now - self._started >= FRESH):
+            self._task, self._started = asyncio.create_task(self._ask()), now
+        return await asyncio.shield(self._task)
 
     async def _ask(self) -> Scraped:
         core, totals, machine = await asyncio.gather(self._core(), self._totals(), self._machine())
@@ -78,10 +78,10 @@ class Lately:
         return await _or_none(asyncio.to_thread(look, self._service)) or {}
 
 
-async def _or_none(asked: Any) -> Any:
-    """Return an answer; None: there is none in time, and the others are told without it."""
+async def _or_none(value: Any) -> Any:
+    """Await a value; None if it fails or takes too long, so that the others are still shown."""
     try:
         async with asyncio.timeout(PATIENCE):
-            return await asked
+            return await value
     except (NozzledError, OSError, TimeoutError):
         return None

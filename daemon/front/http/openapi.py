@@ -1,6 +1,6 @@
-"""The description of the API, as OpenAPI 3.1. Built when it is asked for; tests hold the daemon against it.
+"""The description of the API, as OpenAPI 3.1. It is built on request, and tests check the daemon against it.
 
-What is written here in words is for people who write clients; `api_page` makes a page of it.
+Its texts are for developers of clients; `api_page` renders them as a page.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
         "info": {
             "title": "nozzled",
             "version": __version__,
-            "description": "OctoPrint's API for one printer. 204 means taken, not done: look at the state. "
+            "description": "OctoPrint's API for one printer. 204 means accepted, not finished: check the state. "
             "Unknown keys are ignored.",
         },
         "security": [{"key": []}, {"bearer": []}],
@@ -41,11 +41,11 @@ def describe() -> dict[str, Any]:
     }
 
 
-# -- the addresses -----------------------------------------------------------------------------------------
+# -- the paths ---------------------------------------------------------------------------------------------
 
 
 def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
-    """Say of HEAD what there is to say: it is GET without the body."""
+    """Add HEAD to an item with GET."""
     if "get" in operations:
         get = operations["get"]
         answers = {status: {"description": each["description"]} for status, each in get["responses"].items()}
@@ -55,14 +55,14 @@ def _item(operations: dict[str, Operation]) -> dict[str, Operation]:
 
 
 def _paths() -> dict[str, dict[str, Operation]]:
-    mine = {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
-    apart = (openapi_cameras, openapi_clients, openapi_companions, openapi_queue)
-    return {path: item for module in apart for path, item in module.paths().items()} | mine
+    own = {**_job(), **_files(), **_printer(), **_server(), **_access(), **_plugins()}
+    others = (openapi_cameras, openapi_clients, openapi_companions, openapi_queue)
+    return {path: item for module in others for path, item in module.paths().items()} | own
 
 
 def _job() -> dict[str, dict[str, Operation]]:
     job = {
-        "get": _operation("Tell file, progress and state; also without a printer.", done=ref("Job")),
+        "get": _operation("Get file, progress and state; works without a printer, too.", done=ref("Job")),
         "post": _keyed(
             _operation(
                 "Start, pause, resume, restart or cancel the print.",
@@ -87,13 +87,16 @@ def _job() -> dict[str, dict[str, Operation]]:
     commands = one_of(connect, *(_command(name) for name in ("disconnect", "repair", "fake_ack", "seen")))
     return {
         "/api/job": job,
-        "/api/control/job": {**job, "post": {**job["post"], "summary": "As /api/job, by its name in old docs."}},
+        "/api/control/job": {
+            **job,
+            "post": {**job["post"], "summary": "The same as /api/job."},
+        },
         "/api/job/filament": {
-            "get": _operation("Tell what the print has used of each tool's filament.", done=ref("JobFilament"))
+            "get": _operation("Get the filament that the print has used, by tool.", done=ref("JobFilament"))
         },
         "/api/job/keyed": {
             "get": _operation(
-                "Tell what became of the print with an idempotency key.",
+                "Get the print of an idempotency key.",
                 400,
                 503,
                 done=ref("KeyedPrint"),
@@ -101,16 +104,16 @@ def _job() -> dict[str, dict[str, Operation]]:
             )
         },
         "/api/connection": {
-            "get": _operation("Tell what is connected, and what could be.", done=ref("Connection")),
+            "get": _operation("Get the connection, and the available ports and baudrates.", done=ref("Connection")),
             "post": _operation("Connect in the background, or disconnect.", 409, body=commands),
         },
     }
 
 
 def _files() -> dict[str, dict[str, Operation]]:
-    recursive = _query("recursive", FORM_BOOLEAN, "With what is in folders.")
+    recursive = _query("recursive", FORM_BOOLEAN, "Include the contents of folders.")
     listing = _cached(_operation("List the uploads.", done=ref("Files"), parameters=[recursive]))
-    path = _in_path("path", "Path among the uploads.")
+    path = _in_path("path", "The path of the file or folder.")
     commands = one_of(
         _command("select", print_=BOOLEAN, force_=BOOLEAN, job_=JOB_KEY, bedClear_=BOOLEAN),
         _command("unselect"),
@@ -120,21 +123,19 @@ def _files() -> dict[str, dict[str, Operation]]:
     )
     change = _operation("Select, unselect, check, copy or move.", 404, 409, 500, 507, body=commands, parameters=[path])
     change["responses"]["201"] = {"description": "Copied or moved.", **_json(ref("FileReference"))}
-    layers = _query("layers", FORM_BOOLEAN, "With the layers of a file, one by one.")
-    about = _operation(
-        "Tell about a file or folder.", 400, 404, 500, done=ref("File"), parameters=[path, recursive, layers]
-    )
-    delete = _operation("Delete a file, or a folder and all in it.", 400, 404, 409, 500, parameters=[path])
-    download = _fetching("Fetch a file.", "application/octet-stream", path)
-    picture = _fetching("Fetch a picture that a slicer has put into a file.", "image/png", path)
-    picture["parameters"] = [path, _query("size", TEXT, "Width and height, as 32x32; else the largest.")]
-    toolpath = _fetching("Fetch where the nozzle goes, for a picture.", "application/octet-stream", path, 409)
-    toolpath["parameters"] = [path, _query("v", TEXT, "The id of it, which makes the answer one for ever.")]
-    nowhere = _operation("Refuse: the printer's card is not used.", 404, body=obj({}))
+    layers = _query("layers", FORM_BOOLEAN, "Include the file's layers.")
+    about = _operation("Get a file or folder.", 400, 404, 500, done=ref("File"), parameters=[path, recursive, layers])
+    delete = _operation("Delete a file, or a folder and its contents.", 400, 404, 409, 500, parameters=[path])
+    download = _fetching("Download a file.", "application/octet-stream", path)
+    picture = _fetching("Get a thumbnail that the slicer has put into the file.", "image/png", path)
+    picture["parameters"] = [path, _query("size", TEXT, "Width and height, such as 32x32; by default the largest.")]
+    toolpath = _fetching("Get the nozzle's path, for drawing it.", "application/octet-stream", path, 409)
+    toolpath["parameters"] = [path, _query("v", TEXT, "The toolpath's id; then the answer may be cached for ever.")]
+    unsupported = _operation("Refused: the printer's SD card is not supported.", 404, body=obj({}))
     return {
         "/api/files": {"get": listing},
         "/api/files/local": {"get": listing, "post": _keyed(_upload())},
-        "/api/files/sdcard": {"get": _operation("List nothing.", done=ref("NoFiles")), "post": nowhere},
+        "/api/files/sdcard": {"get": _operation("List no files.", done=ref("NoFiles")), "post": unsupported},
         "/api/files/local/{path}": {"get": _cached(about), "post": _keyed(change), "delete": delete},
         "/api/files/local/{path}/toolpath": {"get": _cached(toolpath)},
         "/downloads/files/local/{path}": {"get": download},
@@ -150,7 +151,7 @@ def _fetching(summary: str, kind: str, path: dict[str, Any], *errors: int) -> Op
 
 
 def _library() -> Operation:
-    operation = _operation("Fetch the client library, an ES module for browsers and Node 20.", done={})
+    operation = _operation("Get the client library, an ES module for browsers and Node 20.", done={})
     operation["responses"]["200"] = {"description": "The module.", "content": {"text/javascript": {"schema": TEXT}}}
     return operation
 
@@ -184,10 +185,10 @@ def _upload() -> Operation:
 
 def _printer() -> dict[str, dict[str, Operation]]:
     history = [
-        _query("history", FORM_BOOLEAN, "With past temperatures."),
-        _query("limit", {"type": "integer", "minimum": 0}, "How many of them."),
+        _query("history", FORM_BOOLEAN, "Include past temperatures."),
+        _query("limit", {"type": "integer", "minimum": 0}, "The number of past readings."),
     ]
-    exclude = _query("exclude", TEXT, "Of temperature, sd, state, safety: what is not wanted, with commas.")
+    exclude = _query("exclude", TEXT, "Parts to leave out, separated by commas: temperature, sd, state, safety.")
     target, offset = _command("target", target=NUMBER), _command("offset", offset=NUMBER)
     targets = {"type": "object", "additionalProperties": NUMBER}
     tool = one_of(
@@ -211,68 +212,73 @@ def _printer() -> dict[str, dict[str, Operation]]:
 
     def heater(what: str, body: Schema) -> dict[str, Operation]:
         return {
-            "get": _operation(
-                f"Tell the temperature of the {what}.", 409, done=ref("Temperatures"), parameters=history
-            ),
-            "post": _operation(f"Command the {what}.", 409, 503, body=body),
+            "get": _operation(f"Get the temperature of the {what}.", 409, done=ref("Temperatures"), parameters=history),
+            "post": _operation(f"Control the {what}.", 409, 503, body=body),
         }
 
-    seen = _operation("Tell temperatures and state.", 409, done=ref("Printer"), parameters=[exclude, *history])
-    card = _operation("Refuse: the printer's card is not used.", 404)
+    printer = _operation("Get temperatures and state.", 409, done=ref("Printer"), parameters=[exclude, *history])
+    card = _operation("Refused: the printer's SD card is not supported.", 404)
     return {
-        "/api/printer": {"get": seen},
+        "/api/printer": {"get": printer},
         "/api/printer/temperatures": {
-            "get": _operation("Tell the past temperatures.", done=ref("Temperatures"), parameters=history[1:])
+            "get": _operation("Get past temperatures.", done=ref("Temperatures"), parameters=history[1:])
         },
         "/api/printer/tool": heater("hotends", tool),
         "/api/printer/bed": heater("bed", one_of(target, offset)),
         "/api/printer/chamber": heater("chamber", one_of(target, offset)),
         "/api/printer/printhead": {"post": _operation("Move or home the head; set the speed.", 409, 503, body=head)},
         "/api/printer/command": {"post": _operation("Send G-code, all of it or none.", 404, 409, 503, body=gcode)},
-        "/api/printer/command/custom": {"get": _operation("List no controls.", done=obj({"controls": array({})}))},
-        "/api/printer/error": {"get": _operation("Tell the last error.", done=ref("PrinterError"))},
-        "/api/printer/sd": {"get": card, "post": _operation("Refuse, too.", 404, body=obj({}))},
+        "/api/printer/command/custom": {
+            "get": _operation("List no custom controls.", done=obj({"controls": array({})}))
+        },
+        "/api/printer/error": {"get": _operation("Get the last error.", done=ref("PrinterError"))},
+        "/api/printer/sd": {
+            "get": card,
+            "post": _operation("Refused: the printer's SD card is not supported.", 404, body=obj({})),
+        },
     }
 
 
 def _server() -> dict[str, dict[str, Operation]]:
-    source = _in_path("source", "core; the others have none.")
-    action = _in_path("action", "As listed.")
+    source = _in_path("source", "core; plugin and custom have no commands.")
+    action = _in_path("action", "An action from the list.")
     commands = array(ref("SystemCommand"))
     free = obj({}, required=[])
     macros = obj({"macros": array(ref("Macro")), "scripts": {"type": "object"}})
     run = obj({"command": {"const": "run"}, "name": TEXT})
     return {
-        "/api/version": {"get": _operation("Tell which API this is.", done=ref("Version"))},
+        "/api/version": {"get": _operation("Get the version of API and server.", done=ref("Version"))},
         "/api/server": {
-            "get": _operation("Tell the version.", done=obj({"version": TEXT, "safemode": {"type": "null"}}))
+            "get": _operation("Get the version.", done=obj({"version": TEXT, "safemode": {"type": "null"}}))
         },
         "/api/printerpresets": {
-            "get": _operation("List printers that are known, and the one that it seems to be.", done=ref("Presets")),
+            "get": _operation("List the printer presets, and the suggested one.", done=ref("Presets")),
             "post": _operation(
-                "Choose one, or none; where the configuration describes the printer that is 409.",
+                "Choose a preset, or none; 409 if the configuration describes the printer.",
                 409,
                 body=_command("use", preset=nullable("string")),
             ),
         },
         "/api/system/commands": {
             "get": _operation(
-                "List what is configured.", done=obj({"core": commands, "plugin": commands, "custom": commands})
+                "List the configured commands.", done=obj({"core": commands, "plugin": commands, "custom": commands})
             )
         },
         "/api/system/commands/{source}": {
-            "get": _operation("List what one source has.", 404, done=commands, parameters=[source])
+            "get": _operation("List the commands of a source.", 404, done=commands, parameters=[source])
         },
         "/api/system/commands/core/{action}": {
-            "post": _operation("Run it; takes a key of scope admin.", 404, 409, 500, parameters=[action])
+            "post": _operation("Run a command; needs a key of scope admin.", 404, 409, 500, parameters=[action])
         },
-        "/api/slicing": {"get": _operation("List none.", done=free)},
+        "/api/slicing": {"get": _operation("List no slicers.", done=free)},
         "/api/macros": {
             "get": _operation(
                 "List the macros of the configuration.",
                 done=macros,
             ),
-            "post": _operation("Send the commands of one, all or none.", 404, 409, 503, body=run),
+            "post": _operation(
+                "Send the commands of a macro; if one is refused, none is sent.", 404, 409, 503, body=run
+            ),
         },
         **_health(),
         "/client/octoprint.mjs": {"get": _open(_cached(_library()))},
@@ -282,45 +288,47 @@ def _server() -> dict[str, dict[str, Operation]]:
 
 def _health() -> dict[str, dict[str, Operation]]:
     kind = _in_path("kind", "faults or sessions.", {"enum": ["faults", "sessions"]})
-    name = _in_path("name", "As /api/health lists it.")
-    file = _operation("Fetch a recording, as `nozzled replay` takes it.", 404, done={}, parameters=[kind, name])
+    name = _in_path("name", "A name from /api/health.")
+    file = _operation("Download a recording, for `nozzled replay`.", 404, done={}, parameters=[kind, name])
     file["responses"]["200"] = {
         "description": "The bytes.", "content": {"application/octet-stream": {"schema": {}}}
     }  # fmt: skip
-    said = obj({"address": TEXT, "date": TEXT, "lines": array(TEXT), "more": {"type": "integer"}})
+    dialogue = obj({"address": TEXT, "date": TEXT, "lines": array(TEXT), "more": {"type": "integer"}})
     return {
-        "/api/health": {"get": _operation("Tell how line, service and machine do.", done=ref("Health"))},
+        "/api/health": {"get": _operation("Get the state of line, service and machine.", done=ref("Health"))},
         "/api/recordings/{kind}/{name}": {"get": file},
         "/api/recordings/{kind}/{name}/dialogue": {
-            "get": _operation("Tell the last lines of a recording.", 404, 409, done=said, parameters=[kind, name])
+            "get": _operation("Get the last lines of a recording.", 404, 409, done=dialogue, parameters=[kind, name])
         },
     }
 
 
 def _access() -> dict[str, dict[str, Operation]]:
     session = obj({"session": TEXT}, required=[])
-    logout = _operation("End the key's sessions, or one.", 400, 413, 415)
+    logout = _operation("End all sessions of the key, or one.", 400, 413, 415)
     logout["requestBody"] = {"required": False, **_json(session)}
-    app = _in_path("token", "As the answer to the request says.")
-    user = _in_path("token", "As the list of requests says.")
-    poll = _operation("Ask whether it has been decided.", 404, done=obj({"api_key": TEXT}), parameters=[app])
-    poll["responses"]["202"] = {"description": "Not yet.", **_json(obj({"message": TEXT}))}
-    asked = obj({"app_token": TEXT, "auth_dialog": TEXT, "code": TEXT})
+    app = _in_path("token", "The app's token, from the answer to the request.")
+    user = _in_path("token", "The user's token, from the list of requests.")
+    poll = _operation("Get the decision.", 404, done=obj({"api_key": TEXT}), parameters=[app])
+    poll["responses"]["202"] = {"description": "Not decided yet.", **_json(obj({"message": TEXT}))}
+    accepted = obj({"app_token": TEXT, "auth_dialog": TEXT, "code": TEXT})
     ask = obj(
         {"app": {"type": "string", "minLength": 1, "maxLength": 60}, "user": nullable("string")}, required=["app"]
     )
     decision = obj({"decision": BOOLEAN, "scope": {"enum": ["read", "control", "admin"]}}, required=["decision"])
     return {
         "/api/logout": {"post": logout},
-        "/api/currentuser": {"get": _open(_operation("Tell who comes with this key.", done=ref("CurrentUser")))},
+        "/api/currentuser": {"get": _open(_operation("Get the user of this key.", done=ref("CurrentUser")))},
         **_pairing(),
-        "/plugin/appkeys/probe": {"get": _open(_operation("Tell that apps may ask for a key."))},
+        "/plugin/appkeys/probe": {"get": _open(_operation("Check that apps may request keys."))},
         "/plugin/appkeys/request": {
-            "post": _open(_operation("Ask for a key for an app.", done=asked, status=201, body=ask))
+            "post": _open(_operation("Request a key for an app.", done=accepted, status=201, body=ask))
         },
         "/plugin/appkeys/request/{token}": {"get": _open(poll)},
         "/plugin/appkeys/decision/{token}": {
-            "post": _operation("Decide; takes a key of scope admin.", 404, 500, body=decision, parameters=[user])
+            "post": _operation(
+                "Decide about a request; needs a key of scope admin.", 404, 500, body=decision, parameters=[user]
+            )
         },
     }
 
@@ -331,14 +339,14 @@ def _pairing() -> dict[str, dict[str, Operation]]:
     pair = obj({"code": {"type": "string", "maxLength": 64}, "name": name}, required=["code"])
     code = obj({"code": TEXT, "link": TEXT, "links": array(TEXT), "expires": NUMBER, "scope": scope, "qr": obj({})})
     paired = obj({"key": TEXT, "name": TEXT, "scope": scope})
-    key = _in_path("name", "Of the key.")
+    key = _in_path("name", "The key's name.")
     return {
         "/api/pair": {
             "post": _open(_operation("Exchange a code for a key.", 409, 500, done=paired, status=201, body=pair))
         },
         "/api/pair/codes": {
             "post": _operation(
-                "Make a code that is good once; takes a key of scope admin.",
+                "Create a code that works once; needs a key of scope admin.",
                 done=code,
                 status=201,
                 body=obj({"scope": scope}, required=[]),
@@ -346,18 +354,22 @@ def _pairing() -> dict[str, dict[str, Operation]]:
         },
         "/api/stepup": {
             "post": _operation(
-                "Get a key that may do all for 15 minutes, for a key or code of scope admin.",
+                "Exchange a key or code of scope admin for a key that has scope admin for 15 minutes.",
                 done=obj({"key": TEXT, "expires": NUMBER}),
                 status=201,
                 body=obj({"key": TEXT, "code": TEXT}, required=[]),
             ),
-            "delete": _operation("Step down again."),
+            "delete": _operation("Revoke that key."),
         },
         "/api/keys": {
-            "get": _operation("List the keys; who is no admin sees the own one.", done=obj({"keys": array(ref("Key"))}))
+            "get": _operation(
+                "List the keys; without scope admin, only the client's own.", done=obj({"keys": array(ref("Key"))})
+            )
         },
         "/api/keys/{name}": {
-            "delete": _operation("Take a key away, the own one or, by an admin, any.", 404, 500, parameters=[key])
+            "delete": _operation(
+                "Revoke a key; without scope admin, only the client's own.", 404, 500, parameters=[key]
+            )
         },
     }
 
@@ -367,7 +379,7 @@ def _plugins() -> dict[str, dict[str, Operation]]:
     made = obj({"app_id": TEXT, "user_id": TEXT, "api_key": TEXT})
     scope = {"enum": ["read", "control", "admin"]}
     manage = _operation(
-        "Make a key, which is shown this once, or revoke one; takes a key of scope admin.",
+        "Create a key, which is shown only now, or revoke one; needs a key of scope admin.",
         404,
         409,
         500,
@@ -379,12 +391,12 @@ def _plugins() -> dict[str, dict[str, Operation]]:
     note = obj({"timestamp": nullable("integer"), "message": TEXT})
     choice = _command("select", choice={"type": "integer", "minimum": 0})
     return {
-        "/api/plugin/appkeys": {"get": _operation("List keys, and apps that ask for one.", done=keys), "post": manage},
+        "/api/plugin/appkeys": {"get": _operation("List the keys, and the open requests.", done=keys), "post": manage},
         "/api/plugin/action_command_notification": {
-            "get": _operation("Tell the panel's last message.", done=obj({"notifications": array(note)}))
+            "get": _operation("Get the panel's last message.", done=obj({"notifications": array(note)}))
         },
         "/api/plugin/action_command_prompt": {
-            "get": _operation("Tell what the panel asks.", done=prompt),
-            "post": _operation("Answer it.", 409, body=choice),
+            "get": _operation("Get the panel's prompt.", done=prompt),
+            "post": _operation("Answer the prompt.", 409, body=choice),
         },
     }

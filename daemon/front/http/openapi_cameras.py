@@ -1,4 +1,4 @@
-"""What the description of the API has of cameras and of films."""
+"""The part of the API's description about cameras and timelapse films."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from daemon.front.http.openapi_schemas import array, obj
 
 
 def paths() -> dict[str, dict[str, Operation]]:
-    """Return the addresses, with their methods."""
-    name = in_path("name", "The camera, as webcams of /api/settings names it.")
+    """Return the operations by path."""
+    name = in_path("name", "The camera's name in /api/settings.")
     return {"/webcam/": {"get": _picture()}, "/webcam/{name}/": {"get": _picture(name)}, **_films()}
 
 
@@ -18,24 +18,27 @@ def _films() -> dict[str, dict[str, Operation]]:
         "name": "unrendered",
         "in": "query",
         "schema": TEXT,
-        "description": "With those to come.",
+        "description": "Include films that are not rendered yet.",
     }
-    film, pictures = in_path("name", "A film."), in_path("name", "Pictures that have no film yet.")
+    film, pictures = (
+        in_path("name", "The film's name."),
+        in_path("name", "The name of a film that is not rendered yet."),
+    )
     listed = obj(
         {"config": free, "enabled": BOOLEAN, "files": array(free), "unrendered": array(free)}, required=["files"]
     )
-    change = operation("Change what is recorded; `save` keeps it.", 409, 502, 503, done=listed, body=free)
+    change = operation("Change what is recorded; `save` makes it permanent.", 409, 502, 503, done=listed, body=free)
     form = {"application/x-www-form-urlencoded": {"schema": free}}
     change["requestBody"]["content"] = {**change["requestBody"]["content"], **form}
     delete = operation("Delete a film.", 404, 409, 503, done=listed, parameters=[film, unrendered])
-    leads = operation("Lead to a film.", parameters=[film])
-    leads["responses"]["302"] = {"description": "Where it is."}
-    del leads["responses"]["204"]
-    sent = operation("Send a film, or the picture that shows it.", 404, done={}, parameters=[film])
-    sent["responses"]["200"] = {"description": "The film.", "content": {"video/mp4": {"schema": {}}}}
-    sent["responses"] |= {str(code): {"description": text} for code, text in _RANGES.items()}
+    redirect = operation("Redirect to a film.", parameters=[film])
+    redirect["responses"]["302"] = {"description": "The film's address."}
+    del redirect["responses"]["204"]
+    download = operation("Download a film, or its thumbnail.", 404, done={}, parameters=[film])
+    download["responses"]["200"] = {"description": "The film.", "content": {"video/mp4": {"schema": {}}}}
+    download["responses"] |= {str(code): {"description": text} for code, text in _RANGES.items()}
     render = operation(
-        "Have a film made, while nothing is printed.",
+        "Render a film, unless a print is under way.",
         404,
         409,
         503,
@@ -44,26 +47,26 @@ def _films() -> dict[str, dict[str, Operation]]:
     )
     return {
         "/api/timelapse": {
-            "get": operation("Tell what is recorded, and list the films.", done=listed, parameters=[unrendered]),
+            "get": operation("Get what is recorded, and list the films.", done=listed, parameters=[unrendered]),
             "post": change,
         },
-        "/api/timelapse/{name}": {"get": leads, "delete": delete},
+        "/api/timelapse/{name}": {"get": redirect, "delete": delete},
         "/api/timelapse/unrendered/{name}": {
             "post": render,
-            "delete": operation("Delete these pictures.", 404, 409, 503, parameters=[pictures]),
+            "delete": operation("Delete its pictures.", 404, 409, 503, parameters=[pictures]),
         },
-        "/downloads/timelapse/{name}": {"get": sent},
+        "/downloads/timelapse/{name}": {"get": download},
     }
 
 
-_RANGES = {206: "A part of it.", 304: "It is known.", 416: "It has no such bytes."}
+_RANGES = {206: "A range of the film.", 304: "Not modified.", 416: "The film has no such bytes."}
 
 
 def _picture(*parameters: dict[str, Any]) -> Operation:
     action = {"name": "action", "in": "query", "schema": {"enum": ["stream", "snapshot"]}}
     camera = {"name": "camera", "in": "query", "schema": TEXT}
-    found = operation(
-        "Pass on a camera's stream, or a single picture.",
+    picture = operation(
+        "Get a camera's stream, or a single picture.",
         400,
         404,
         502,
@@ -71,8 +74,8 @@ def _picture(*parameters: dict[str, Any]) -> Operation:
         done={},
         parameters=[*parameters, action, camera],
     )
-    found["responses"]["200"] = {
+    picture["responses"]["200"] = {
         "description": "The stream, or the picture.",
         "content": {"multipart/x-mixed-replace": {"schema": {}}, "image/jpeg": {"schema": {}}},
     }
-    return found
+    return picture

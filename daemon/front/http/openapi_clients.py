@@ -1,4 +1,4 @@
-"""The description of what clients ask first: settings, profile, users, plug-ins, logs; and of ours beside it."""
+"""The part of the API's description about settings, profiles, users, plug-ins, logs, metrics and links."""
 
 from daemon.front.http.openapi_parts import (
     BOOLEAN,
@@ -19,7 +19,7 @@ _FREE = obj({}, required=[])
 
 
 def paths() -> dict[str, dict[str, Operation]]:
-    """Return the operations by address."""
+    """Return the operations by path."""
     return {**_settings(), **_profiles(), **_users(), **_plugins(), **_logs(), **_metrics(), **_others()}
 
 
@@ -48,10 +48,10 @@ def _settings() -> dict[str, dict[str, Operation]]:
     }
     return {
         "/api/settings": {
-            "get": cached(operation("Tell the settings that clients read.", done=ref("Settings"))),
+            "get": cached(operation("Get the settings.", done=ref("Settings"))),
             "post": operation(
-                "Change name, camera or presets of temperatures, all that is asked for or nothing; takes a key of "
-                "scope admin. What the configuration file says, and what cannot be changed, is 409.",
+                "Change name, cameras or temperature presets: all requested changes, or none; needs a key of scope "
+                "admin. 409 for settings that the configuration file sets, and for those that cannot be changed.",
                 409,
                 500,
                 507,
@@ -60,24 +60,24 @@ def _settings() -> dict[str, dict[str, Operation]]:
             ),
         },
         "/api/printer/preheat": {
-            "post": operation("Heat by a preset of the settings, or turn all heaters off.", 404, 409, 503, body=heat)
+            "post": operation("Heat by a temperature preset, or turn all heaters off.", 404, 409, 503, body=heat)
         },
     }
 
 
 def _profiles() -> dict[str, dict[str, Operation]]:
-    identity = in_path("id", "Of the profile: _default.")
+    identity = in_path("id", "The profile: _default.")
     change = obj({"profile": obj({"name": TEXT, "model": TEXT, "volume": _FREE, "extruder": _FREE}, required=[])})
     return {
         "/api/printerprofiles": {
             "get": cached(operation("List the profile.", done=ref("Profiles"))),
-            "post": operation("Refuse: there is one.", 409, body=_FREE),
+            "post": operation("Refused: there is only one profile.", 409, body=_FREE),
         },
         "/api/printerprofiles/{id}": {
-            "get": cached(operation("Tell the profile.", 404, done=ref("Profile"), parameters=[identity])),
+            "get": cached(operation("Get the profile.", 404, done=ref("Profile"), parameters=[identity])),
             "patch": operation(
-                "Change what is given of it; takes a key of scope admin. 409 while printing, and where the "
-                "configuration file describes the printer.",
+                "Change the profile; needs a key of scope admin. 409 during a print, and if the configuration file "
+                "describes the printer.",
                 404,
                 409,
                 500,
@@ -87,7 +87,7 @@ def _profiles() -> dict[str, dict[str, Operation]]:
                 body=change,
                 parameters=[identity],
             ),
-            "delete": operation("Refuse: it is in use.", 404, 409, parameters=[identity]),
+            "delete": operation("Refused: the profile is in use.", 404, 409, parameters=[identity]),
         },
     }
 
@@ -109,33 +109,33 @@ def _users() -> dict[str, dict[str, Operation]]:
     group = obj({"key": TEXT, "name": TEXT, "permissions": array(TEXT), "needs": needs})
     permission = obj({"key": TEXT, "name": TEXT, "default_groups": array(TEXT), "needs": needs})
     permission["properties"]["needs"] = obj({"role": array(TEXT)})
-    name, key = in_path("name", "Of the key."), in_path("key", "Of the group.")
+    name, key = in_path("name", "The key's name."), in_path("key", "The group's name.")
     login = operation(
-        "Ask who the key belongs to, and for a session; in JSON, a form or the query.",
+        "Begin a session, and get the key's user; the fields come as JSON, a form or the query.",
         400,
         413,
         415,
         done=ref("Login"),
-        parameters=[query("passive", {"type": "boolean"}, "In place of a body.")],
+        parameters=[query("passive", {"type": "boolean"}, "Instead of a body.")],
     )
     login["requestBody"] = {"required": False, **json_of(obj({"passive": BOOLEAN}))}
-    every = operation(
-        "List the users: one for each key; who is no admin sees itself.", done=obj({"users": array(user)})
+    users = operation(
+        "List the users, one per key; without scope admin, only the client's own.", done=obj({"users": array(user)})
     )
-    refuse = operation("Refuse: a user is a key.", 409)
+    refuse = operation("Refused: users are keys.", 409)
     one = {
-        "get": operation("Tell of a user.", 404, done=user, parameters=[name]),
-        "post": operation("Refuse, too.", 409, parameters=[name]),
-        "put": operation("Refuse, too.", 409, parameters=[name]),
+        "get": operation("Get a user.", 404, done=user, parameters=[name]),
+        "post": operation("Refused: users are keys.", 409, parameters=[name]),
+        "put": operation("Refused: users are keys.", 409, parameters=[name]),
     }
     return {
         "/api/login": {"post": keyless(login)},
-        "/api/users": {"get": every, "post": refuse},
+        "/api/users": {"get": users, "post": refuse},
         "/api/users/{name}": one,
-        "/api/access/users": {"get": every, "post": refuse},
+        "/api/access/users": {"get": users, "post": refuse},
         "/api/access/users/{name}": one,
         "/api/access/groups": {"get": operation("List the groups.", done=obj({"groups": array(group)}))},
-        "/api/access/groups/{key}": {"get": operation("Tell of a group.", 404, done=group, parameters=[key])},
+        "/api/access/groups/{key}": {"get": operation("Get a group.", 404, done=group, parameters=[key])},
         "/api/access/permissions": {
             "get": operation("List the permissions.", done=obj({"permissions": array(permission)}))
         },
@@ -150,15 +150,15 @@ def _plugins() -> dict[str, dict[str, Operation]]:
         "/plugin/pluginmanager/plugins": {"get": plugins},
         "/api/plugin/pluginmanager": {"get": plugins},
         "/plugin/pluginmanager/plugins/versions": {"get": operation("List no plug-ins.", done=_FREE)},
-        "/plugin/softwareupdate/check": {"get": operation("Tell the version; nobody is asked.", done=checked)},
+        "/plugin/softwareupdate/check": {"get": operation("Get the version; there are no updates.", done=checked)},
     }
 
 
 def _logs() -> dict[str, dict[str, Operation]]:
     refs = obj({"resource": TEXT, "download": TEXT})
     file = obj({"name": TEXT, "date": NUMBER, "size": NUMBER, "refs": refs})
-    listed = operation("List the service's log; takes a key of scope admin.", done=obj({"files": array(file)}))
-    sent = operation("Send the log; takes a key of scope admin.", 404, parameters=[in_path("name", "As listed.")])
+    listed = operation("List the service's log; needs a key of scope admin.", done=obj({"files": array(file)}))
+    sent = operation("Get the log; needs a key of scope admin.", 404, parameters=[in_path("name", "The log's name.")])
     sent["responses"] = {"200": {"description": "The log.", "content": {"text/plain": {"schema": TEXT}}}} | {
         status: each for status, each in sent["responses"].items() if status != "204"
     }
@@ -171,22 +171,22 @@ def _logs() -> dict[str, dict[str, Operation]]:
 
 
 def _metrics() -> dict[str, dict[str, Operation]]:
-    told = operation("Tell all numbers, for Prometheus.")
+    metrics = operation("Get the metrics, for Prometheus.")
     kinds = {"text/plain": {"schema": TEXT}, "application/openmetrics-text": {"schema": TEXT}}
-    told["responses"] = {"200": {"description": "The numbers.", "content": kinds}} | {
-        status: each for status, each in told["responses"].items() if status != "204"
+    metrics["responses"] = {"200": {"description": "The metrics.", "content": kinds}} | {
+        status: each for status, each in metrics["responses"].items() if status != "204"
     }
-    return {"/metrics": {"get": told}}
+    return {"/metrics": {"get": metrics}}
 
 
 def _others() -> dict[str, dict[str, Operation]]:
     paths = array({"type": "string", "minLength": 1, "maxLength": 2048}, minItems=1, maxItems=256)
     links = obj({"links": {"type": "object", "additionalProperties": TEXT}, "expires": NUMBER})
     return {
-        "/api/system/info": {"get": operation("Tell about the machine.", done=obj({"systeminfo": _FREE}))},
+        "/api/system/info": {"get": operation("Get the machine's properties.", done=obj({"systeminfo": _FREE}))},
         "/api/links": {
             "post": operation(
-                "Sign addresses of files and pictures: they are good for ten minutes or more without a key.",
+                "Sign addresses of files and pictures: they work without a key for at least ten minutes.",
                 done=links,
                 body=obj({"paths": paths}),
             )

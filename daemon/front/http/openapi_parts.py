@@ -1,4 +1,4 @@
-"""The parts of which the description of the API is made."""
+"""The building blocks of the API's description."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ Schema = dict[str, Any]
 Operation = dict[str, Any]
 
 ERRORS = {
-    400: "The body, a command or a value in it means nothing.",
-    403: "No valid key, or one that does not allow this.",
-    404: "There is no such thing.",
-    409: "It does not fit the state: no printer, a print going on, the name taken.",
+    400: "The body is malformed, or a command or value in it is invalid.",
+    403: "The key is missing or wrong, or does not allow this.",
+    404: "Not found.",
+    409: "The state does not allow this: no printer, a print in progress, a name that is taken.",
     413: "The body is too large.",
-    415: "The body is not JSON, or the file no G-code.",
-    422: "The idempotency key was used for another request before.",
-    429: "Too many wrong keys, or too many requests of apps; Retry-After may say when to come again.",
+    415: "The body is not JSON, or the file is not G-code.",
+    422: "The idempotency key was already used for another request.",
+    429: "Too many wrong keys, or too many requests for keys; Retry-After may say when to try again.",
     500: "A fault in the daemon, its disk, or a program that it runs.",
-    502: "The camera gives no picture.",
-    503: "Too much waits for the printer already.",
-    507: "There is no room for the file.",
+    502: "The camera delivers no picture.",
+    503: "Too many commands wait for the printer, or core or companion do not run.",
+    507: "The disk or the quota is full.",
 }
 
 TEXT: Schema = {"type": "string"}
@@ -37,21 +37,21 @@ def operation(
 
     Args:
         summary: what it does.
-        errors: statuses besides those that every operation may have.
-        done: schema of a good answer, or 204.
-        status: of a good answer that has a body.
-        body: schema of the JSON that it takes.
-        more: whatever else OpenAPI has for an operation.
+        errors: error statuses, in addition to those that every operation may have.
+        done: schema of the successful answer, or 204.
+        status: status of a successful answer with a body.
+        body: schema of the request's JSON body.
+        more: further fields of an OpenAPI operation.
     """
     good = (
-        {"204": {"description": "Taken."}}
+        {"204": {"description": "Accepted."}}
         if isinstance(done, int)
         else {str(status): {"description": "Done.", **json_of(done)}}
     )
-    asked = () if body is None else (400, 413, 415)
+    of_body = () if body is None else (400, 413, 415)
     bad = {
         str(code): {"description": ERRORS[code], **json_of(ref("Error"))}
-        for code in sorted({403, 429, *asked, *errors})
+        for code in sorted({403, 429, *of_body, *errors})
     }
     operation: Operation = {"summary": summary, "responses": {**good, **bad}, **more}
     if body is not None:
@@ -60,43 +60,43 @@ def operation(
 
 
 def keyless(operation: Operation) -> Operation:
-    """Say that an operation needs no key."""
+    """Mark an operation as needing no key."""
     return {**operation, "security": [{}, {"key": []}, {"bearer": []}]}
 
 
 def cached(operation: Operation) -> Operation:
-    """Say that a client may ask whether its copy is still good."""
+    """Mark an operation as having an ETag."""
     tag = {"name": "If-None-Match", "in": "header", "schema": TEXT, "description": "The ETag of an earlier answer."}
-    responses = {**operation["responses"], "304": {"description": "Nothing has changed."}}
+    responses = {**operation["responses"], "304": {"description": "Not modified."}}
     return {**operation, "parameters": [*operation.get("parameters", []), tag], "responses": responses}
 
 
 def keyed(operation: Operation) -> Operation:
-    """Say that it begins a print at most once for each key, however often it is asked."""
+    """Mark an operation as accepting an idempotency key."""
     key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header", "schema": JOB_KEY}
-    key["description"] = "Whoever asks again with it begins no second print; also as `job` in the body."
+    key["description"] = "A repeated request with the same key begins no second print; also as `job` in the body."
     bad = {str(code): {"description": ERRORS[code], **json_of(ref("Error"))} for code in (409, 422, 500, 503, 507)}
     responses = {**operation["responses"], **bad}
     return {**operation, "parameters": [*operation.get("parameters", []), key], "responses": responses}
 
 
 def json_of(schema: Schema) -> dict[str, Any]:
-    """Describe a body of JSON."""
+    """Describe a JSON body."""
     return {"content": {"application/json": {"schema": schema}}}
 
 
 def query(name: str, schema: Schema, description: str) -> dict[str, Any]:
-    """Describe a parameter of the query."""
+    """Describe a query parameter."""
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
 def in_path(name: str, description: str, schema: Schema = PATH) -> dict[str, Any]:
-    """Describe a part of the address."""
+    """Describe a path parameter."""
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
 
 
 def command(name: str, **parameters: Schema) -> Schema:
-    """Describe a body with a command; parameters whose name ends in `_` may be left out."""
+    """Describe a body with a command; parameters whose name ends in `_` are optional."""
     required = [each for each in parameters if not each.endswith("_")]
     named = {each.rstrip("_"): schema for each, schema in parameters.items()}
     return obj({"command": {"const": name}, **named}, required=["command", *required])

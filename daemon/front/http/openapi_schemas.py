@@ -1,4 +1,4 @@
-"""What the API's answers look like, as JSON Schema."""
+"""The schemas of the API's answers, as JSON Schema."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ Schema = dict[str, Any]
 
 
 def obj(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
-    """Return an object; all properties are always there, unless `required` names some. More may be there."""
+    """Return the schema of an object; its properties are required, unless `required` names some. It may have more."""
     return {"type": "object", "properties": properties, "required": [*properties] if required is None else required}
 
 
 def array(items: Schema, **more: Any) -> Schema:
-    """Return a list."""
+    """Return the schema of a list."""
     return {"type": "array", "items": items, **more}
 
 
 def ref(name: str) -> Schema:
-    """Return what stands among the schemas."""
+    """Return a reference to a schema in `SCHEMAS`."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def nullable(kind: str) -> Schema:
-    """Return a value that may be null."""
+    """Return the schema of a value that may be null."""
     return {"type": [kind, "null"]}
 
 
 def one_of(*kinds: Schema) -> Schema:
-    """Return a choice."""
+    """Return the schema of a value that matches one of these."""
     return {"anyOf": [*kinds]}
 
 

@@ -1,9 +1,9 @@
-"""The page for people: its files, as they lie in `daemon/front/page`. Nothing builds them.
+"""The web page: its files are those in `daemon/front/page`; there is no build step.
 
-A browser keeps what it has under a name with the hash of all files in it, `/page/HASH/app.mjs`; the modules import each
-other by relative names, so all of them come under that hash. There the modules of the first view are one file
-(`daemon.front.page_modules`), made and compressed once, when the first one is asked for. Without a hash, as under
-`/?modules`, each module is what lies on the disk.
+Browsers cache the files for ever under an address with the hash of them all, `/page/HASH/app.mjs`. The modules import
+each other by relative names, so all of them are requested under that hash. Under it, the modules of the first view are
+one file (`daemon.front.page_modules`), joined and compressed at the first request. Without a hash, as under
+`/?modules`, each module is sent as it is on the disk.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from daemon.camera.addresses import shown_in_page
 from daemon.config import WebcamConfig
 from daemon.front import compression
-from daemon.front.access import hosts, strangers
+from daemon.front.access import anonymous, hosts
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.public import PAGE, STYLE
 from daemon.front.page_files import HASH_LENGTH, File, files
@@ -28,19 +28,19 @@ POLICY = (
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Scripts, styles and answers from here alone; no text becomes a script."""
+"""Scripts, styles and connections only to this server; no text can become a script."""
 
 _ORIGIN = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?", re.ASCII)
 
 
 def policy_of(webcam: WebcamConfig) -> str:
-    """Return the policy of the page: pictures may also come from where the camera is, and from nowhere else."""
+    """Return the page's content security policy: pictures may also come from the cameras' servers."""
     origins = {origin for url in shown_in_page(webcam) if (origin := _origin(url)) is not None}
     return POLICY.replace("img-src 'self' blob:", " ".join(["img-src 'self' blob:", *sorted(origins)]))
 
 
 def _origin(url: str) -> str | None:
-    """Return the origin of an address of another server, None where it is none, or nothing that a policy could name."""
+    """Return the origin of another server's address; None if it has none that a policy could name."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -49,7 +49,7 @@ def _origin(url: str) -> str | None:
     return f"{parts.scheme}://{host}" if parts.scheme in ("http", "https") and _ORIGIN.fullmatch(host) else None
 
 
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 log = logging.getLogger("nozzled.http")
 
@@ -59,14 +59,14 @@ def _accepts(handler: ApiHandler, what: str) -> bool:
 
 
 class PageHandler(ApiHandler):
-    """Base: sends a file of the page."""
+    """Base of the handlers that send the page's files."""
 
-    for_everybody = True  # there is no secret in it
-    judges_keys = False
+    for_everybody = True  # the files hold no secrets
+    checks_keys = False
 
-    def send(self, file: File, *, for_ever: bool) -> None:
-        """Send it, packed where the client takes that; or 304, where it has it."""
-        self.set_header("Cache-Control", FOR_EVER if for_ever else "no-cache")
+    def send(self, file: File, *, immutable: bool) -> None:
+        """Send the file, compressed if the client accepts that; or 304 if the client has it."""
+        self.set_header("Cache-Control", IMMUTABLE if immutable else "no-cache")
         self.set_header("Content-Type", file.kind)
         self.add_header("Vary", "Accept-Encoding")
         self._etag = f'"{file.digest}"'
@@ -80,26 +80,26 @@ class PageHandler(ApiHandler):
     _etag: str | None = None
 
     def compute_etag(self) -> str | None:
-        """Return the hash that the client compares."""
+        """Return the ETag of the sent file."""
         return self._etag
 
 
 class FrontPageHandler(PageHandler):
-    """/: the page, for browsers; apps ask for it too, to see whether anybody is there."""
+    """/: the page, for browsers; apps request it too, to see whether the server is up."""
 
-    any_name = True
+    answers_any_host = True
 
     async def get(self) -> None:
-        """Send the page; who does not ask for HTML gets a text; who comes by an unknown name, what to do about it."""
+        """Send the page; a short text if the client does not accept HTML; help if it uses an unknown host name."""
         self.add_header("Vary", "Accept")
         if not _accepts(self, "text/html"):
             self._send_plain(PAGE)
-        elif not hosts.is_ours(self.request.host, hosts.own_names(self.service.config.http.hostnames)):
+        elif not hosts.is_ours(self.request.host, hosts.own_host_names(self.service.config.http.hostnames)):
             self.set_status(403)
             self._send_plain(_unknown_name(self.request.host))
         elif (index := await asyncio.to_thread(self._index, "index.html")) is not None:
             self.set_header("Content-Security-Policy", policy_of(self.service.webcam))
-            self.send(index, for_ever=False)
+            self.send(index, immutable=False)
         else:
             raise Refused(404, "Not Found")
 
@@ -123,8 +123,8 @@ def _unknown_name(header: str) -> str:
 <title>nozzled: unknown name</title>
 {STYLE}
 <h1>nozzled does not know the name {name}</h1>
-<p>A page of somebody else could be opened under a name that has been pointed at this machine, so nozzled answers under
-its own names alone: its addresses, <code>localhost</code>, and its host name.</p>
+<p>Another website could point its name at this machine and so act as this page. Therefore nozzled answers only under
+its own names: its addresses, <code>localhost</code>, and its host name.</p>
 <p>If this name is right, add it to the configuration of nozzled, then restart it:</p>
 <pre>[http]
 hostnames = ["{name}"]</pre>
@@ -136,31 +136,31 @@ hostnames = ["{name}"]</pre>
 class PageFileHandler(PageHandler):
     """/page/NAME and /page/HASH/NAME."""
 
-    any_name = True  # as the text under a name that is not known has a style
+    answers_any_host = True  # the help for an unknown host name has a style sheet
 
     def cost(self) -> float:
-        """Return less for what is in memory: a browser asks for dozens of them at once."""
-        given, name = _parted(self.path_args[0])
-        return strangers.FILE if files().find_version(name, given) is not None else super().cost()
+        """Count less for files in memory: a browser requests dozens of them at once."""
+        digest, name = _split_hash(self.path_args[0])
+        return anonymous.FILE if files().find_version(name, digest) is not None else super().cost()
 
     async def get(self, path: str) -> None:
-        """Send a file of the page; for ever, where the address holds the hash of what is in it."""
-        given, name = _parted(path)
-        found = files().find if given else files().source
-        file = files().find_version(name, given) or await asyncio.to_thread(found, name)
+        """Send a file of the page; it is cached for ever if the address has its hash."""
+        digest, name = _split_hash(path)
+        find = files().find if digest else files().source
+        file = files().find_version(name, digest) or await asyncio.to_thread(find, name)
         if file is None:
             raise Refused(404, "the page has no such file")
-        for_ever = given == files().digest or self.get_query_argument("v", "") == file.digest
+        immutable = digest == files().digest or self.get_query_argument("v", "") == file.digest
         self.set_header("Content-Security-Policy", POLICY)
-        self.send(file, for_ever=for_ever)
+        self.send(file, immutable=immutable)
 
 
-def _parted(path: str) -> tuple[str, str]:
-    """Return the hash in an address, "" where there is none, and the name of the file."""
+def _split_hash(path: str) -> tuple[str, str]:
+    """Return the hash in an address, or "", and the name of the file."""
     folder, _, rest = path.partition("/")
     return (folder, rest) if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder) else ("", path)
 
 
 def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
-    """Return the addresses of the page."""
+    """Return the routes of the page."""
     return [(r"/", FrontPageHandler, given), (r"/page/(.+)", PageFileHandler, given)]

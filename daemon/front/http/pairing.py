@@ -1,4 +1,4 @@
-"""/api/pair and /api/keys: a browser gets a key of its own for a code; people see their keys and take them away."""
+"""/api/pair and /api/keys: a browser trades a pairing code for a key; users list and revoke keys."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
-from daemon.front.access.raised import LIFETIME
 from daemon.front.access.scopes import FIRST, Scope
+from daemon.front.access.step_ups import LIFETIME
 from daemon.front.http.base import ApiHandler
 from daemon.front.invitation import invite, roots
 from daemon.http.errors import Refused
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 MAX_NAME = 60
 MAX_CODE = 64  # characters
 MAX_KEY = 256  # characters of a key
-QUIET = 4  # modules around a QR code that stay light
-MAX_TWINS = 50  # keys of one name: each browser of a kind that is paired calls itself the same
+QUIET_ZONE = 4  # modules around a QR code that stay light
+MAX_SAME_NAME = 50  # keys of one name: browsers of one kind all give the same name
 
 
 class PairHandler(ApiHandler):
-    """/api/pair: a code for a key."""
+    """/api/pair."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     async def post(self) -> None:
-        """Give a key, by the name that the browser has for itself; it is shown this once."""
+        """Trade a code for a key, under the name that the browser gives; the key is shown only now."""
         data = self.json_body()
         code, name = data.get("code"), data.get("name", "Browser")
         if not isinstance(code, str) or len(code) > MAX_CODE:
-            raise Refused(400, f"code must be a text of at most {MAX_CODE} characters")
+            raise Refused(400, f"code must be a string of at most {MAX_CODE} characters")
         if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-            raise BadKeyName(f"name must be that of the browser, with 1 to {MAX_NAME} characters")
+            raise BadKeyName(f"name must be the browser's name, of 1 to {MAX_NAME} characters")
         scope = self.service.access.pair(code, self.client)
         name, key = await asyncio.to_thread(_new_key, self.service, name.strip(), scope)
         self.set_status(201)
@@ -45,14 +45,14 @@ class PairHandler(ApiHandler):
 
 
 def _new_key(service: "Front", name: str, scope: Scope) -> tuple[str, str]:
-    """Make a key, with a number behind its name where that is taken. Blocks."""
-    for number in range(1, MAX_TWINS):
+    """Create a key; its name is numbered if it is taken. Blocks."""
+    for number in range(1, MAX_SAME_NAME):
         numbered = name if number == 1 else f"{name} {number}"
         try:
             return numbered, service.access.keyring.add(numbered, scope)
         except KeyNameTaken:
             continue
-    raise KeyNameTaken(f"{name} has {MAX_TWINS - 1} keys, revoke some first")
+    raise KeyNameTaken(f"{name} has {MAX_SAME_NAME - 1} keys: revoke some first")
 
 
 class CodesHandler(ApiHandler):
@@ -61,7 +61,7 @@ class CodesHandler(ApiHandler):
     writes = Scope.ADMIN
 
     async def post(self) -> None:
-        """Make a code, and the link to the page with it."""
+        """Create a code, and links to the page that carry it."""
         data = self.json_body()
         given = data.get("scope", Scope.CONTROL.label)
         try:
@@ -69,16 +69,17 @@ class CodesHandler(ApiHandler):
         except ValueError as error:
             raise Refused(400, str(error)) from error
         now = asyncio.get_running_loop().time()
-        made = invite(self.service.access, scope, await self._roots(), now)
+        invitation = invite(self.service.access, scope, await self._roots(), now)
         self.set_status(201)
-        qr = await asyncio.to_thread(drawn, made.links[0])
-        told = {"qr": qr, "code": made.code, "link": made.links[0], "links": made.links, "expires": round(made.lasts)}
-        self.write({**told, "scope": scope.label})
+        qr = await asyncio.to_thread(qr_code, invitation.links[0])
+        links = {"link": invitation.links[0], "links": invitation.links}
+        expires = round(invitation.lasts)
+        self.write({"qr": qr, "code": invitation.code, **links, "expires": expires, "scope": scope.label})
 
     async def _roots(self) -> list[str]:
-        """Return the page's addresses: the one that was asked under, unless nobody else can come there."""
-        asked = hosts.host_of(self.request.host)
-        if not (hosts.is_loopback(asked) or asked == "localhost"):
+        """Return the page's addresses: that of this request, or all others if only this machine can reach it."""
+        host_name = hosts.host_of(self.request.host)
+        if not (hosts.is_loopback(host_name) or host_name == "localhost"):
             return [self.url("/")]
         hostnames, host = self.service.config.http.hostnames, self.settings["host"]
         if hosts.name_for_others(host, hostnames) is None:
@@ -86,35 +87,35 @@ class CodesHandler(ApiHandler):
         return await asyncio.to_thread(roots, host, urlsplit(f"//{self.request.host}").port or 80, hostnames)
 
 
-def drawn(link: str) -> dict[str, Any]:
-    """Return a link as a QR code: its size with the quiet zone, in modules, and the path of an SVG that fills it."""
-    import segno  # noqa: PLC0415 - for that alone
+def qr_code(link: str) -> dict[str, Any]:
+    """Return a link as a QR code: its size with the quiet zone, in modules, and an SVG path of its dark modules."""
+    import segno  # noqa: PLC0415 - only needed here
 
-    rows = [*segno.make(link, error="m").matrix_iter(border=QUIET)]
+    rows = [*segno.make(link, error="m").matrix_iter(border=QUIET_ZONE)]
     squares = [f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
     return {"size": len(rows), "path": "".join(squares)}
 
 
 class StepUpHandler(ApiHandler):
-    """/api/stepup: a key that may do less does what an admin may, for a while."""
+    """/api/stepup: a key with a smaller scope gets scope admin for a while."""
 
     writes = Scope.READ
 
     def post(self) -> None:
-        """Give a key for that, for a code or a key of scope admin; the page keeps it in memory alone."""
+        """Create a temporary key, in exchange for a code or key of scope admin; the page keeps it only in memory."""
         data = self.json_body()
         given = [name for name in ("code", "key") if isinstance(data.get(name), str) and 0 < len(data[name]) <= MAX_KEY]
         if len(given) != 1 or self.identity is None:
-            raise Refused(400, "either code or key must be given, of scope admin")
+            raise Refused(400, "either a code or a key of scope admin must be given")
         secret = data[given[0]]
         key = self.service.access.step_up(self.identity, secret, self.client, is_code=given[0] == "code")
         self.set_status(201)
         self.write({"key": key, "expires": round(LIFETIME)})
 
     def delete(self) -> None:
-        """Step down again; whatever this key was given for a while is worth nothing."""
+        """Revoke the temporary keys of this key."""
         if self.identity is not None:
-            self.service.access.raised.end(self.identity.digest)
+            self.service.access.step_ups.end(self.identity.digest)
         self.no_content()
 
 
@@ -122,7 +123,7 @@ class KeysHandler(ApiHandler):
     """/api/keys."""
 
     def get(self) -> None:
-        """List the keys: names, scopes and dates in s; who is no admin sees the own one."""
+        """List the keys, with Unix times in s; without scope admin, only the client's own."""
         own = self.identity
         keys = [self._as_json(key) for key in self.service.access.keyring.keys]
         if own is None or own.scope < Scope.ADMIN:
@@ -136,22 +137,22 @@ class KeysHandler(ApiHandler):
 
 
 class KeyHandler(ApiHandler):
-    """/api/keys/NAME."""
+    """/api/keys/<name>."""
 
-    writes = Scope.READ  # its own key anybody may give back
+    writes = Scope.READ  # every key may revoke itself
 
     def initialize(self, service: "Front", hub: "Hub") -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take those who listen besides."""
+        """Take the hub as well."""
         super().initialize(service)
         self.hub = hub
 
     async def delete(self, name: str) -> None:
-        """Take a key away; who uses it is refused from now on, and sockets end."""
+        """Revoke a key; its sockets are closed."""
         own = self.identity
         if own is None or (own.scope < Scope.ADMIN and own.name != name):
             raise KeyRefused("this needs a key of scope admin; other keys may only revoke themselves")
         if name == FIRST:
-            raise NoSuchKey(f"the key {FIRST} is changed by `nozzled key --rotate`")
+            raise NoSuchKey(f"the key {FIRST} cannot be revoked: `nozzled key --rotate` replaces it")
         await asyncio.to_thread(self.service.access.keyring.revoke, name)
-        self.hub.look_at_keys()
+        self.hub.check_keys()
         self.no_content()

@@ -1,10 +1,10 @@
-"""What the printer's panel says and asks, where OctoPrint's clients look for it: its two plug-ins for that.
+"""The printer's messages and prompts, at the addresses of OctoPrint's two plug-ins for them.
 
-All of it is the printer's word: JSON, and never markup.
+The texts come from the printer: they are sent as JSON, never as markup.
 """
 
 from daemon.front.http.base import ApiHandler
-from daemon.front.views.panel import LONGEST, PROMPT
+from daemon.front.views.panel import MAX_PROMPT, PROMPT
 from daemon.http.errors import Refused
 
 
@@ -12,31 +12,31 @@ class NotificationHandler(ApiHandler):
     """/api/plugin/action_command_notification."""
 
     def get(self) -> None:
-        """Tell the last message, and when it came."""
-        seen = self.service.connection.summary
+        """Show the last message, and when it came."""
+        at = self.service.connection.summary.message_at
         message = self.service.connection.message
-        self.write({"notifications": [] if message is None else [{"timestamp": seen.message_at, "message": message}]})
+        self.write({"notifications": [] if message is None else [{"timestamp": at, "message": message}]})
 
 
 class PromptHandler(ApiHandler):
     """/api/plugin/action_command_prompt."""
 
     def get(self) -> None:
-        """Tell the question and its answers; empty where nothing is asked."""
+        """Show the prompt and its choices; empty if there is none."""
         prompt = self.service.connection.prompt
         self.write({} if prompt is None else {"text": prompt.text, "choices": list(prompt.choices)})
 
     async def post(self) -> None:
-        """Answer: `choice` counts from 0; `prompt`, where it is told, is the question that it answers."""
+        """Answer with a choice, counted from 0; `prompt`, if given, is the text of the prompt that it answers."""
         _, data = self.command({"select": ["choice"]})
         prompt = self.service.connection.prompt
         if prompt is None:
             raise Refused(409, "No active prompt")
-        about = data.get("prompt", prompt.text)
-        if about not in (prompt.text, prompt.text[:LONGEST]):
-            raise Refused(409, "The printer asks something else now: read it, then answer")
+        answered = data.get("prompt", prompt.text)
+        if answered not in (prompt.text, prompt.text[:MAX_PROMPT]):
+            raise Refused(409, "The printer now shows another prompt: read it, then answer")
         choice = data["choice"]
-        # a prompt without buttons is one to be acknowledged
+        # a prompt without choices is acknowledged with 0
         if isinstance(choice, bool) or not isinstance(choice, int) or not 0 <= choice < max(1, len(prompt.choices)):
             raise Refused(400, f"{str(choice)[:20]} is not a valid value for choice")
         await self.service.connection.answer_prompt(choice)

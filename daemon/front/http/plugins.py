@@ -1,4 +1,4 @@
-"""What OctoPrint's plug-in manager and its updates would say: there are no plug-ins, and nothing updates itself."""
+"""OctoPrint's plug-in manager and software update: there are no plug-ins, and no automatic updates."""
 
 import platform
 import sys
@@ -47,7 +47,7 @@ class UpdatesHandler(ApiHandler):
     """/plugin/softwareupdate/check."""
 
     def get(self) -> None:
-        """Tell which version this is; nobody is asked for a newer one."""
+        """Show the version; no server is asked for a newer one."""
         self.write(
             {
                 "status": "current",

@@ -1,4 +1,4 @@
-"""/api/printer/preheat: temperatures by the name of a preset."""
+"""/api/printer/preheat: heat by a temperature preset."""
 
 import re
 from collections.abc import Collection
@@ -15,16 +15,16 @@ class PreheatHandler(ApiHandler):
     """/api/printer/preheat."""
 
     async def post(self) -> None:
-        """Heat as a preset says (`preheat`), or turn all heaters off (`cooldown`); waits for none of them."""
-        seen = self.require_operational()
+        """Heat by a preset (`preheat`), or turn all heaters off (`cooldown`), without waiting."""
+        status = self.require_operational()
         command, data = self.command({"preheat": ["preset"], "cooldown": []})
-        if command == "preheat" and seen.flags["printing"]:
+        if command == "preheat" and status.flags["printing"]:
             raise Refused(409, "a print is in progress; its file sets the temperatures")
         profile, reported = self.service.core.profile, self.service.connection.heaters
         if command == "cooldown":
             commands = off_commands(profile, reported)
         else:
-            commands = of_preset(self._preset(data["preset"]), [self._tool(data)], profile, reported)
+            commands = preset_commands(self._preset(data["preset"]), [self._tool(data)], profile, reported)
         if commands:
             await self.service.connection.send(commands)
         self.no_content()
@@ -36,7 +36,7 @@ class PreheatHandler(ApiHandler):
                 if each.name.casefold() == name.strip().casefold():
                     return each
         known = ", ".join(each.name for each in presets) or "none"
-        raise Refused(404, f"there is no preset of temperatures {str(name)[:40]!r}; there are: {known}")
+        raise Refused(404, f"there is no temperature preset {str(name)[:40]!r}; the presets are: {known}")
 
     def _tool(self, data: dict[str, Any]) -> str:
         given = data.get("tool")
@@ -46,7 +46,7 @@ class PreheatHandler(ApiHandler):
 
 
 def off_commands(profile: ProfileConfig, reported: Collection[str]) -> list[str]:
-    """Return the commands that turn off all heaters that the profile has, or that the printer tells of."""
+    """Return the commands that turn off all heaters that the profile has or the printer reports."""
     tools = dict.fromkeys([f"tool{number}" for number in range(profile.hotends)], 0)
     tools |= {name: 0 for name in reported if re.fullmatch(r"tool\d{1,2}", name)}
     commands = gcode.heat_tools(tools, profile, reported)
@@ -56,11 +56,13 @@ def off_commands(profile: ProfileConfig, reported: Collection[str]) -> list[str]
     return commands
 
 
-def of_preset(preset: HeatPreset, tools: list[str], profile: ProfileConfig, reported: Collection[str]) -> list[str]:
-    """Return the commands that set a preset's targets, for what the printer has of heaters.
+def preset_commands(
+    preset: HeatPreset, tools: list[str], profile: ProfileConfig, reported: Collection[str]
+) -> list[str]:
+    """Return the commands that set a preset's targets, for those heaters that the printer has.
 
     Raises:
-        Refused: one of them is beyond what the profile allows.
+        Refused: a target is above the profile's limit.
     """
     commands: list[str] = []
     if preset.hotend is not None:

@@ -1,4 +1,4 @@
-"""/api/printerpresets: printers that are known by name, and the one that the printer seems to be."""
+"""/api/printerpresets: the known printer models, and the one that the printer seems to be."""
 
 from typing import Any
 
@@ -10,30 +10,29 @@ from daemon.http.errors import Refused
 
 
 class PresetsHandler(ApiHandler):
-    """/api/printerpresets. Choosing one drops what an admin has changed of the profile, limits of heat among it."""
+    """/api/printerpresets. Choosing a preset drops an admin's changes to the profile, such as temperature limits."""
 
     writes = Scope.ADMIN
 
     async def get(self) -> None:
-        """List the printers that are known; `suggested` is the one that M115 names, `area` what the firmware tells."""
+        """List the presets; `suggested` is the one that fits the answer to M115, `area` is reported by the firmware."""
         machine = self.service.connection.summary.fields.get("MACHINE_TYPE", "")
-        found = suggested(machine)
+        suggestion = suggested(machine)
         self.write(
             {
                 "presets": [_as_json(each) for each in presets().values()],
                 "current": self.service.core.profile.preset or None,
-                "suggested": found.id if found is not None else None,
+                "suggested": suggestion.id if suggestion is not None else None,
                 "machineType": machine or None,
                 "area": await self.service.analyses.area(),
             }
         )
 
     async def post(self) -> None:
-        """Choose one (`use`, with `preset`; null: none). It holds at once for everything.
+        """Choose a preset (`use`, with `preset`; null: none); takes effect at once.
 
         Raises:
-            Refused: 409 where the configuration describes the printer, or a print is in progress; 400 for a name that
-                nobody has.
+            Refused: 409 if the configuration describes the printer or a print is in progress; 400 for an unknown name.
         """
         _, data = self.command({"use": ["preset"]})
         service, name = self.service, data["preset"]

@@ -1,4 +1,4 @@
-"""/api/printer: state and temperatures, heaters, axes, commands. An absent printer is 409 before anything else."""
+"""/api/printer: state, temperatures, heaters, axes, commands. Without a printer the answer is 409, whatever else."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class HeaterHandler(ApiHandler):
-    """Base of what shows temperatures."""
+    """Base of the handlers that show temperatures."""
 
     def initialize(self, service: "Front", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the past temperatures besides."""
+        """Take the past temperatures as well."""
         super().initialize(service)
         self.history = history
 
     def temperatures(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
-        """Return the last reading of the wanted heaters, with their past if the query asks for it."""
+        """Return the latest reading of the wanted heaters, with their history if the query asks for it."""
         shown = readings(self.service.connection.heaters, wanted)
         for name, reading in shown.items():
             reading["offset"] = self.service.jobs.offsets.get(name, 0)
@@ -44,25 +44,27 @@ class PrinterHandler(HeaterHandler):
     """/api/printer."""
 
     async def get(self) -> None:
-        """Tell temperatures, SD card and state, but what `exclude` names."""
-        seen = self.require_operational()
+        """Show temperatures, SD card and state, except the parts in `exclude`."""
+        status = self.require_operational()
         excluded = self.get_query_argument("exclude", "").split(",")
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "temperature": lambda: self.temperatures(is_heater),
             "sd": lambda: {"ready": False},
-            "state": lambda: {**public_status({"text": seen.text, "error": seen.error or "", "flags": seen.flags})},
+            "state": lambda: {
+                **public_status({"text": status.text, "error": status.error or "", "flags": status.flags})
+            },
             "safety": self._safety,  # ours: see docs/safety.md
         }
         answer = {name: make() for name, make in parts.items() if name not in excluded}
         if "temperature" not in excluded:
-            answer["age"] = self._age()  # ours: for who would switch the printer off
+            answer["age"] = self._age()  # ours: for clients that switch the printer off
         if panel := panel_as_json(self.service.connection):
-            answer["panel"] = panel  # ours: what the printer shows and asks
+            answer["panel"] = panel  # ours: the printer's messages and prompts
         self.write(answer)
-        await self.pack()
+        await self.compress()
 
     def _age(self) -> dict[str, float | None]:
-        """Return the seconds since the last report of temperatures, and since the last command of a client."""
+        """Return the seconds since the last temperature report, and since the last command from a client."""
         commanded = asyncio.get_running_loop().time() - self.service.connection.summary.commanded_at
         temperature = self.history.age()
         return {
@@ -71,8 +73,8 @@ class PrinterHandler(HeaterHandler):
         }
 
     def _safety(self) -> dict[str, Any]:
-        found = self.service.jobs.protection
-        dead_man = found and {"afterSeconds": found.after_s, "reason": found.reason}
+        protection = self.service.jobs.protection
+        dead_man = protection and {"afterSeconds": protection.after_s, "reason": protection.reason}
         return {"trouble": self.service.core.trouble, "deadMan": dead_man}
 
 
@@ -80,23 +82,23 @@ class TemperaturesHandler(HeaterHandler):
     """/api/printer/temperatures."""
 
     async def get(self) -> None:
-        """Tell the past temperatures, also of a printer that is gone: they show how it came to that."""
+        """Show past temperatures, even without a printer: they may show what led to that."""
         self.write({"history": self.history.last(self._limit(), is_heater)})
-        await self.pack()
+        await self.compress()
 
 
 class ToolHandler(HeaterHandler):
     """/api/printer/tool."""
 
     async def get(self) -> None:
-        """Tell the hotends' temperatures."""
+        """Show the hotends' temperatures."""
         self.require_operational()
         self.write(self.temperatures(lambda name: name.startswith("tool")))
-        await self.pack()
+        await self.compress()
 
     async def post(self) -> None:
-        """Select a tool, set targets, push filament, set the flow."""
-        seen = self.require_operational()
+        """Select a tool, set targets, extrude, set the flow."""
+        status = self.require_operational()
         command, data = self.command(
             {
                 "select": ["tool"],
@@ -106,7 +108,7 @@ class ToolHandler(HeaterHandler):
                 "flowrate": ["factor"],
             }
         )
-        if command == "extrude" and seen.flags["printing"]:
+        if command == "extrude" and status.flags["printing"]:
             raise Refused(409, "Printer is currently printing")
         await self.service.connection.send(await self._commands(command, data))
         self.no_content()
@@ -124,36 +126,36 @@ class ToolHandler(HeaterHandler):
         offsets = data["offsets"]
         if not isinstance(offsets, dict):
             raise Refused(400, 'offsets must be an object like {"tool0": 0}')
-        wanted = {f"tool{gcode.tool_number(name, profile)}": _offset(value) for name, value in offsets.items()}
-        for name, offset in wanted.items():
+        checked = {f"tool{gcode.tool_number(name, profile)}": _offset(value) for name, value in offsets.items()}
+        for name, offset in checked.items():
             await self.service.jobs.set_offset(name, offset)
         return []
 
 
 def _offset(value: object) -> float:
-    """Return what to add to the targets of files, in °C."""
+    """Return the offset that is added to a file's targets, in °C."""
     return gcode.number(value, "offset", -50, 50)
 
 
 class BedHandler(HeaterHandler):
-    """/api/printer/bed; the chamber is the same but for names."""
+    """/api/printer/bed, and the base of the chamber's handler."""
 
     heater = "bed"
     set_target = "M140"
     absent = "Printer does not have a heated bed"
 
-    def there(self) -> bool:
+    def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
         return self.service.core.profile.heated_bed
 
     async def get(self) -> None:
-        """Tell its temperature."""
+        """Show its temperature."""
         self._require_heater()
         self.write(self.temperatures(lambda name: name == self.heater))
-        await self.pack()
+        await self.compress()
 
     async def post(self) -> None:
-        """Set its target; one that the printer tells of can always be turned off."""
+        """Set its target; a heater that the printer reports can always be turned off."""
         self.require_operational()
         command, data = self.command({"target": ["target"], "offset": ["offset"]})
         if not (command == "target" and data["target"] == 0 and self.heater in self.service.connection.heaters):
@@ -168,7 +170,7 @@ class BedHandler(HeaterHandler):
 
     def _require_heater(self) -> None:
         self.require_operational()
-        if not self.there():
+        if not self.has_heater():
             raise Refused(409, self.absent)
 
 
@@ -179,7 +181,7 @@ class ChamberHandler(BedHandler):
     set_target = "M141"
     absent = "Printer does not have a heated chamber"
 
-    def there(self) -> bool:
+    def has_heater(self) -> bool:
         """Tell whether the printer has this heater."""
         return self.service.core.profile.heated_chamber
 
@@ -188,10 +190,10 @@ class PrintheadHandler(ApiHandler):
     """/api/printer/printhead."""
 
     async def post(self) -> None:
-        """Move or home the head, or set the speed of a print. No moving about in the middle of one."""
-        seen = self.require_operational()
+        """Move or home the head, unless a print is under way; or set the speed of a print."""
+        status = self.require_operational()
         command, data = self.command({"jog": [], "home": ["axes"], "feedrate": ["factor"]})
-        if command != "feedrate" and seen.flags["printing"]:
+        if command != "feedrate" and status.flags["printing"]:
             raise Refused(409, "Printer is not operational or currently printing")
         if command == "jog":
             commands = gcode.jog(data, self.service.connection.modes)
@@ -200,12 +202,12 @@ class PrintheadHandler(ApiHandler):
         else:
             commands = gcode.rate("M220", data["factor"])
         await self.service.connection.send(commands)
-        tell_homing(self.service, commands)
+        publish_homing(self.service, commands)
         self.no_content()
 
 
 class SdHandler(ApiHandler):
-    """/api/printer/sd: the printer's SD card is not for us; OctoPrint says so in the same way when told to."""
+    """/api/printer/sd: the printer's SD card is not supported; we answer like OctoPrint with SD support disabled."""
 
     def get(self) -> None:
         """Refuse."""
@@ -220,10 +222,10 @@ class PrinterErrorHandler(ApiHandler):
     """/api/printer/error."""
 
     def get(self) -> None:
-        """Tell what ended the connection or the last print, if anything did."""
-        seen = self.status()
-        error = seen.error or self.service.core.trouble or ""
-        self.write({"error": error, "reason": "error" if seen.flags["error"] else ""})
+        """Show the error that ended the connection or the last print, if any."""
+        status = self.status()
+        error = status.error or self.service.core.trouble or ""
+        self.write({"error": error, "reason": "error" if status.flags["error"] else ""})
 
 
 class CommandHandler(ApiHandler):
@@ -232,27 +234,27 @@ class CommandHandler(ApiHandler):
     is_never_too_late = True  # an emergency stop is one of its commands
 
     async def post(self) -> None:
-        """Send G-code as it is; all of it, or nothing when one command is refused."""
-        if not self._goes_anyway():
+        """Send G-code unchanged; if one command is refused, none is sent."""
+        if not self._works_without_printer():
             self.require_operational()
         data = self.json_body()
         if "script" in data:
-            raise Refused(404, "no such script")  # scripts run with the job, by the configuration
+            raise Refused(404, "no such script")  # scripts run only around a print, as configured
         commands = gcode.commands(data)
         await self.service.connection.send(commands)
-        tell_homing(self.service, commands)
+        publish_homing(self.service, commands)
         self.no_content()
 
-    def _goes_anyway(self) -> bool:
-        """Tell whether there is one that a printer takes which is not operational: M112, or what ends a halt."""
+    def _works_without_printer(self) -> bool:
+        """Tell whether a command may be sent to a printer that is not operational: M112, or one that ends a halt."""
         with suppress(Refused):
             return any(is_stop(command) or is_revival(command) for command in gcode.commands(self.json_body()))
         return False
 
 
-def tell_homing(service: "Front", commands: Sequence[str]) -> None:
-    """Publish that the head homes, if that is among what a client has sent; files are `push.motion`'s."""
-    if any(gcode.HOMING.match(command) for command in commands):
+def publish_homing(service: "Front", commands: Sequence[str]) -> None:
+    """Publish the event Home, if a client's commands home axes; `push.motion` does so for files."""
+    if any(map(gcode.is_homing, commands)):
         service.events.publish("Home", {})
 
 
@@ -260,5 +262,5 @@ class CustomControlsHandler(ApiHandler):
     """/api/printer/command/custom."""
 
     def get(self) -> None:
-        """Tell that there are no custom controls."""
+        """Show that there are no custom controls."""
         self.write({"controls": []})

@@ -1,6 +1,6 @@
-"""/api/printerprofiles: what the printer is. One profile, that of the configuration or what was made of it here."""
+"""/api/printerprofiles: the one printer profile: as configured, or as changed over the API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from daemon.config import ProfileConfig
@@ -8,6 +8,7 @@ from daemon.errors import ConfigError, JobConflict
 from daemon.front.access.scopes import Scope
 from daemon.front.http.base import Cached
 from daemon.front.http.connection import PROFILE
+from daemon.front.http.differences import differences
 from daemon.front.http.gcode import EXTRUDE_SPEED, JOG_SPEED
 from daemon.http.errors import Refused
 
@@ -29,12 +30,12 @@ CHANGEABLE = {
     "maxTemperatures.chamber": "max_chamber_c",
     "firmware": "firmware",
 }
-"""What PATCH takes, and the key of the configuration that it stands for."""
+"""The keys that PATCH changes, and their keys in the configuration."""
 
-LONGEST = 200  # characters of a text
+MAX_LENGTH = 200  # characters of a string
 
 IGNORED = ("id", "color", "default", "current", "resource", "sized", "preset", "extruder.offsets")
-"""What clients send back as they have got it, and what follows from other keys."""
+"""Keys that clients merely send back, and those that follow from other keys."""
 
 
 class ProfilesHandler(Cached):
@@ -43,12 +44,12 @@ class ProfilesHandler(Cached):
     writes = Scope.ADMIN
 
     def get(self) -> None:
-        """List the one profile, which is that of the configuration."""
+        """List the one profile."""
         self.write({"profiles": {PROFILE: _profile(self.service.core.profile, self.url(_RESOURCE))}})
 
     def post(self) -> None:
         """Refuse: there is one printer."""
-        raise JobConflict("there is one printer profile, _default: change that one")
+        raise JobConflict("the only printer profile is _default: change that one")
 
 
 class ProfileHandler(Cached):
@@ -57,15 +58,15 @@ class ProfileHandler(Cached):
     writes = Scope.ADMIN
 
     def get(self, name: str) -> None:
-        """Tell about the profile."""
+        """Show the profile."""
         self._require(name)
         self.write(_profile(self.service.core.profile, self.url(_RESOURCE)))
 
     async def patch(self, name: str) -> None:
-        """Change what is asked for, all or nothing; it holds at once.
+        """Change all requested keys, or none; takes effect at once.
 
         Raises:
-            Refused: 400 for a value that a printer cannot have.
+            Refused: 400 for an invalid value.
             JobConflict: a print is in progress, the configuration describes the printer, or a key cannot be changed.
         """
         self._require(name)
@@ -85,7 +86,7 @@ class ProfileHandler(Cached):
     def delete(self, name: str) -> None:
         """Refuse: the one profile is in use."""
         self._require(name)
-        raise JobConflict("the profile is in use, and there is no other")
+        raise JobConflict("the profile is in use, and it is the only one")
 
     def _require(self, name: str) -> None:
         if name != PROFILE:
@@ -93,31 +94,19 @@ class ProfileHandler(Cached):
 
 
 def _changes(wanted: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
-    """Return what is asked to be another value than it is, by the keys of the configuration."""
+    """Return the values that differ from the current ones, by their keys in the configuration."""
     values: dict[str, bool | int | float | str] = {}
-    for key, given in _differences(wanted, now):
+    for key, given in differences(wanted, now, IGNORED):
         if key not in CHANGEABLE:
             raise JobConflict(f"{key} of the printer profile cannot be changed over the API")
         value = "" if key == "firmware" and given is None else given
-        if not isinstance(value, bool | int | float | str) or (isinstance(value, str) and len(value) > LONGEST):
+        if not isinstance(value, bool | int | float | str) or (isinstance(value, str) and len(value) > MAX_LENGTH):
             raise Refused(400, f"{key} of the printer profile cannot be {str(value)[:40]}")
         values[CHANGEABLE[key]] = value
     return values
 
 
-def _differences(wanted: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in wanted.items():
-        key = f"{path}{name}"
-        if name not in now or key in IGNORED:
-            continue
-        if isinstance(now[name], dict) and isinstance(value, dict):
-            yield from _differences(value, now[name], f"{key}.")
-        elif value != now[name] or isinstance(value, bool) is not isinstance(now[name], bool):
-            yield key, value
-
-
-USUAL = 200.0
-"""mm that OctoPrint's profile says of a printer that nobody has described."""
+DEFAULT_SIZE = 200.0  # mm; as in OctoPrint's default profile
 
 _RESOURCE = f"/api/printerprofiles/{PROFILE}"
 
@@ -143,12 +132,12 @@ def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
         "heatedBed": profile.heated_bed,
         "heatedChamber": profile.heated_chamber,
         "volume": {
-            "width": profile.width_mm or USUAL,
-            "depth": profile.depth_mm or USUAL,
-            "height": profile.height_mm or USUAL,
+            "width": profile.width_mm or DEFAULT_SIZE,
+            "depth": profile.depth_mm or DEFAULT_SIZE,
+            "height": profile.height_mm or DEFAULT_SIZE,
             "origin": profile.origin,
             "formFactor": profile.shape,
-            "custom_box": _reach(profile),
+            "custom_box": _custom_box(profile),
         },
         "preset": profile.preset or None,
         "sized": profile.sized,
@@ -161,15 +150,15 @@ def _profile(profile: ProfileConfig, resource: str) -> dict[str, Any]:
     }
 
 
-def _reach(profile: ProfileConfig) -> dict[str, float] | bool:
-    """Return how far the nozzle gets, in OctoPrint's words, where that is not the bed alone."""
+def _custom_box(profile: ProfileConfig) -> dict[str, float] | bool:
+    """Return OctoPrint's `custom_box`, the reach of the nozzle in mm; False if it is the volume above the bed."""
     if not profile.sized or not any((profile.x_min_mm, profile.x_max_mm, profile.y_min_mm, profile.y_max_mm,
                                      profile.z_min_mm, profile.z_max_mm)):  # fmt: skip
         return False
-    middle = profile.origin == "center"
+    centred = profile.origin == "center"
     box = {}
     for axis, size in (("x", profile.width_mm), ("y", profile.depth_mm), ("z", profile.height_mm)):
-        low = -size / 2 if middle and axis != "z" else 0.0
+        low = -size / 2 if centred and axis != "z" else 0.0
         box[f"{axis}_min"] = getattr(profile, f"{axis}_min_mm") or low
         box[f"{axis}_max"] = getattr(profile, f"{axis}_max_mm") or low + size
     return box

@@ -1,4 +1,4 @@
-"""/api/plugin/psucontrol: the printer's power as OctoPrint's plug-in of that name has it; apps show a switch then."""
+"""/api/plugin/psucontrol: the printer's power, as in OctoPrint's plug-in PSU Control, so that apps show a switch."""
 
 from daemon.errors import CompanionAway
 from daemon.front.access.scopes import Scope
@@ -7,23 +7,23 @@ from daemon.front.http.base import ApiHandler
 COMPANION = "power"
 _COMMANDS: dict[str, tuple[str, ...]] = {"turnPSUOn": (), "turnPSUOff": (), "togglePSU": (), "getPSUState": ()}
 _DO = {"turnPSUOn": "on", "turnPSUOff": "off", "togglePSU": "toggle"}
-_NO = 300  # from this status on, an answer of the companion is no yes
+FIRST_REFUSAL = 300  # the companion's replies refuse from this HTTP status on
 
 
 class PsuHandler(ApiHandler):
     """/api/plugin/psucontrol."""
 
-    writes = Scope.READ  # a key that may look may ask by POST, too; the companion refuses it the rest
+    writes = Scope.READ  # getPSUState is a POST; the companion itself refuses the other commands
 
     def get(self) -> None:
-        """Tell whether the printer has power; what nobody knows counts as off, for these clients."""
+        """Show whether the printer has power; an unknown state counts as off."""
         companions = self.service.companions
         if companions.away(COMPANION):
-            raise CompanionAway("nobody knows: power is switched on, but does not run")
+            raise CompanionAway("whether the printer has power is unknown: the power companion does not run")
         self.write({"isPSUOn": (companions.state(COMPANION) or {}).get("on") is True})
 
     async def post(self) -> None:
-        """Switch it; `force`, which is ours, also in a print."""
+        """Switch the power; with `force` (ours) even during a print."""
         command, data = self.command(_COMMANDS)
         if command == "getPSUState":
             self.get()
@@ -31,7 +31,7 @@ class PsuHandler(ApiHandler):
         given = {"force": True} if data.get("force") is True else {}
         scope = self.identity.scope.label if self.identity is not None else ""
         reply = await self.service.companions.ask(COMPANION, _DO[command], given, scope=scope)
-        if reply.status >= _NO:
+        if reply.status >= FIRST_REFUSAL:
             self.set_status(reply.status)
             self.write_json(reply.body)
         else:

@@ -1,4 +1,4 @@
-"""What everybody is answered, whatever key they send: the front page, and what browsers look for by habit."""
+"""Texts that need no key: the plain front page, and the files that browsers request by habit."""
 
 import html
 
@@ -14,31 +14,31 @@ PAGE = f"""<!doctype html>
 <title>nozzled</title>
 {STYLE}
 <h1>nozzled</h1>
-<p>A printer is looked after here, by nozzled {html.escape(__version__)}.</p>
-<p>Slicers and apps connect to this address as to an OctoPrint server, with an API key: <code>nozzled key</code> shows
-it on the machine that this runs on.</p>
+<p>A 3D printer is connected to this machine, run by nozzled {html.escape(__version__)}.</p>
+<p>Slicers and apps connect to this address as to an OctoPrint server, with an API key. On this machine,
+<code>nozzled key</code> shows it.</p>
 <p><a href="api/docs">The API</a> · from a terminal: <code>nozzled job status</code>, <code>nozzled --help</code></p>
 </html>
 """
 
 
 class PublicHandler(ApiHandler):
-    """Base: a text that is the same for everybody."""
+    """Base of the handlers that send the same text to every client."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
     text = ""
     kind = "text/plain; charset=UTF-8"
 
     def get(self) -> None:
-        """Send it."""
+        """Send the text."""
         self.set_header("Content-Type", self.kind)
         self.set_header("Cache-Control", "no-cache")
         self.write(self.text)
 
 
 class OnlineHandler(PublicHandler):
-    """/online.txt: OctoPrint's own page asks for it while it waits for a restart."""
+    """/online.txt: OctoPrint's page polls it during a restart."""
 
     text = "online\n"
 
@@ -50,7 +50,7 @@ class RobotsHandler(PublicHandler):
 
 
 class IconHandler(PublicHandler):
-    """/favicon.ico: there is none, which is no error."""
+    """/favicon.ico: there is no icon, but a 404 would look like an error in browsers' consoles."""
 
     def get(self) -> None:
         """Answer 204."""

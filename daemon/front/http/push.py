@@ -1,7 +1,7 @@
-"""/sockjs: the ways to the push messages. A raw WebSocket, and SockJS's framing over WebSocket or streamed HTTP.
+"""/sockjs: push messages over a raw WebSocket, or in SockJS's framing over WebSocket or streamed HTTP.
 
-The protocol: https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html. A socket needs no key to be opened,
-as browsers cannot send one there; it says nothing but its version until it is shown a session of `/api/login`.
+The protocol: https://sockjs.github.io/sockjs-protocol/sockjs-protocol-0.3.3.html. A socket opens without a key, since
+browsers cannot send one there; it gets nothing but the version until it shows a session of `/api/login`.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import tornado.web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from daemon.errors import KeyRefused
-from daemon.front.access import hosts, strangers
+from daemon.front.access import anonymous, hosts
 from daemon.front.http.base import ApiHandler
 from daemon.front.http.identity import client_of, identify
 from daemon.front.push.hub import Hub
@@ -26,65 +26,64 @@ if TYPE_CHECKING:
     from daemon.front.push.subscriber import Subscriber
 
 HEARTBEAT = 25.0
-"""Seconds between two signs of life: proxies close what says nothing for a minute."""
+"""Seconds between two heartbeats: proxies close connections that are silent for a minute."""
 
 MAX_MESSAGE = 64 * 1024
 MAX_FRAMES = 64  # messages in one frame of a client
-FULL = "too many clients listen already"
+TOO_MANY = "too many clients are connected"
 
-PRELUDE = b"h" * 2048 + b"\n"  # what old browsers keep back before they pass anything on
-STREAM_SIZE = 128 * 1024
-RECONNECT = 5.0
-"""Bytes after which a streamed answer ends and the client asks for the next; seconds that it may take for that."""
+PADDING = b"h" * 2048 + b"\n"  # old browsers buffer that much before they hand anything on
+STREAM_SIZE = 128 * 1024  # bytes; a longer streamed answer ends, and the client requests the next
+RECONNECT_TIMEOUT = 5.0  # s for that request
 
 MAX_SESSIONS = 64
 
 
 class SocketHandler(WebSocketHandler):
-    """Base of the WebSockets: /sockjs/websocket, one message a frame."""
+    """/sockjs/websocket, and the base of the other WebSocket: one message per frame."""
 
     def initialize(self, service: "Front", hub: Hub) -> None:
-        """Take what the handler works on."""
+        """Keep the service and the hub."""
         self.service = service
         self.hub = hub
         self.subscriber: Subscriber | None = None
 
     def set_default_headers(self) -> None:
-        """Say no more than the other handlers."""
+        """Hide Tornado's version."""
         self.set_header("Server", "nozzled")
 
     async def prepare(self) -> None:
-        """Refuse names that are not this machine's, and one client too many."""
+        """Refuse foreign host names, and clients above the limit."""
         await self.service.access.refresh()
         self.client = client_of(self.service, self.request)
-        if not self.service.access.bears(self.client, strangers.REQUEST):
+        if not self.service.access.spend_anonymous(self.client, anonymous.REQUEST):
             raise tornado.web.HTTPError(429)
         try:
-            identify(self.service, self.request, for_everybody=True, judges_keys=False)
+            identify(self.service, self.request, for_everybody=True, checks_keys=False)
         except KeyRefused as error:
             raise tornado.web.HTTPError(403) from error
         if not self.hub.has_room_for(self.client):
             raise tornado.web.HTTPError(503)
 
     def check_origin(self, origin: str) -> bool:
-        """Let our own pages in, and those that the configuration names."""
+        """Accept our own pages, and those of configured origins."""
         return hosts.same_origin(origin, self.request.host) or hosts.is_allowed_origin(
             origin, self.settings["allow_origins"]
         )
 
     def open(self, *_: str, **__: str) -> None:
-        """Join."""
+        """Join the hub."""
         self.subscriber = self.hub.join(self.send, self.hang_up, self.client)
 
     def hang_up(self) -> None:
-        """End the connection: in good manners with who is known, at once with who is not."""
+        """Close the connection: with a closing handshake if the client has shown a session, else at once."""
         stream = self.ws_connection.stream if self.ws_connection is not None else None
-        if self.subscriber is not None and self.subscriber.is_stranger and stream is not None:
+        if self.subscriber is not None and self.subscriber.is_anonymous and stream is not None:
             stream.close()
         self.close()
 
     async def send(self, texts: Sequence[str]) -> None:
-        """Write each message in a frame of its own; return when the last is on its way."""
+        """Write each message in a frame of its own; return when the last is sent."""
         for text in texts:
             await self.write_frame(text)
 
@@ -100,14 +99,14 @@ class SocketHandler(WebSocketHandler):
             raise ConnectionResetError("the client has gone") from error
 
     def on_message(self, message: str | bytes) -> None:
-        """Take a message of the client."""
-        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
+        """Take a message from the client."""
+        if self.subscriber is not None and self.subscriber.admits(len(message)):
             self.subscriber.receive(message)
 
     def on_ping(self, data: bytes) -> None:
-        """Count a sign of life of who has shown nothing else; Tornado answers it."""
+        """Count a ping against the budget of a client without a session; Tornado answers it."""
         if self.subscriber is not None:
-            self.subscriber.may_speak(len(data))
+            self.subscriber.admits(len(data))
 
     on_pong = on_ping
 
@@ -117,18 +116,18 @@ class SocketHandler(WebSocketHandler):
             self.subscriber.end()
 
     def write_error(self, status_code: int, **_: Any) -> None:
-        """Write errors as JSON, as the other handlers do."""
+        """Write errors as JSON, like the other handlers."""
         self.finish({"error": responses.get(status_code, "Unknown")})
 
     def log_exception(self, *_: Any) -> None:
-        """Say nothing: the address may hold a key."""
+        """Log nothing: the address may hold a key."""
 
 
 class FramedSocketHandler(SocketHandler):
     """/sockjs/<server>/<session>/websocket: SockJS's frames."""
 
     def open(self, *_: str, **__: str) -> None:
-        """Say `o`, then join; keep saying `h`."""
+        """Send `o` and join; send `h` as a heartbeat."""
         self._beating = asyncio.create_task(self._beat())
         super().open()
 
@@ -144,8 +143,8 @@ class FramedSocketHandler(SocketHandler):
 
     def on_message(self, message: str | bytes) -> None:
         """Take the messages of a frame."""
-        if self.subscriber is not None and self.subscriber.may_speak(len(message)):
-            for each in _unframed(message):
+        if self.subscriber is not None and self.subscriber.admits(len(message)):
+            for each in _unframe(message):
                 self.subscriber.receive(each)
 
     def on_close(self) -> None:
@@ -155,12 +154,12 @@ class FramedSocketHandler(SocketHandler):
 
 
 def _frame(texts: Sequence[str]) -> str:
-    """Return the messages as one frame: objects as they are, not strings, as OctoPrint's own client wants them."""
+    """Return the messages as one frame: as objects instead of strings, as OctoPrint's client expects."""
     return f"a[{','.join(texts)}]"
 
 
-def _unframed(frame: str | bytes) -> list[str]:
-    """Return the messages that a client has packed into a frame; what cannot be read is nothing."""
+def _unframe(frame: str | bytes) -> list[str]:
+    """Return the messages in a client's frame; none if it cannot be read."""
     try:
         data = json.loads(frame)
     except (ValueError, RecursionError):
@@ -173,7 +172,7 @@ def _unframed(frame: str | bytes) -> list[str]:
 
 
 class StreamSession:
-    """A SockJS session over streamed HTTP: it outlives each of its requests, for a while."""
+    """A SockJS session over streamed HTTP; it outlives each of its requests for `RECONNECT_TIMEOUT`."""
 
     def __init__(self, streams: "Streams", name: str, hub: Hub, client: str) -> None:
         self._streams = streams
@@ -185,7 +184,7 @@ class StreamSession:
 
     @property
     def is_open(self) -> bool:
-        """A request is there to be written to."""
+        """Whether a request is attached."""
         return self._receiver is not None
 
     def attach(self, receiver: "StreamHandler") -> None:
@@ -196,94 +195,94 @@ class StreamSession:
         self._attached.set()
 
     def detach(self) -> None:
-        """Wait for the client's next request; not for long."""
+        """Wait for the client's next request, but not for long."""
         self._receiver = None
         self._attached.clear()
         if self._streams.open.get(self._name) is self:
-            self._expiry = asyncio.get_running_loop().call_later(RECONNECT, self.close)
+            self._expiry = asyncio.get_running_loop().call_later(RECONNECT_TIMEOUT, self.close)
 
     async def _send(self, texts: Sequence[str]) -> None:
         await self._attached.wait()
         if self._receiver is not None:
-            await self._receiver.pass_on(_frame(texts))
+            await self._receiver.write_frame_line(_frame(texts))
 
     def close(self) -> None:
-        """End; idempotent."""
+        """End the session; idempotent."""
         if self._expiry is not None:
             self._expiry.cancel()
         if self._streams.open.get(self._name) is self:
             del self._streams.open[self._name]
         self.subscriber.end()
         if self._receiver is not None:
-            self._receiver.over.set()
+            self._receiver.ended.set()
 
 
 class Streams:
-    """The sessions that are open."""
+    """The open sessions."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.open: dict[str, StreamSession] = {}
 
     def begin(self, name: str, client: str) -> StreamSession:
-        """Open a session for a client, by its address.
+        """Open a session for a client, given by its address.
 
         Raises:
-            Refused: there are too many.
+            Refused: too many are open.
         """
         if len(self.open) >= MAX_SESSIONS or not self.hub.has_room_for(client):
-            raise Refused(503, FULL)
+            raise Refused(503, TOO_MANY)
         session = self.open[name] = StreamSession(self, name, self.hub, client)
         return session
 
 
 class SockJsHandler(ApiHandler):
-    """Base of what SockJS' own client asks for: always with credentials, of which we have none."""
+    """Base of the handlers for SockJS's own client, which always requests with credentials; we use none."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def set_default_headers(self) -> None:
-        """Have browsers show the answers to pages that are allowed to see them."""
+        """Let pages of allowed origins read the answers."""
         super().set_default_headers()
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Credentials", "true")
 
 
 class StreamsHandler(SockJsHandler):
-    """Base of what belongs to a session."""
+    """Base of the handlers of a session's requests."""
 
     def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the sessions besides."""
+        """Take the open sessions as well."""
         super().initialize(service)
         self.streams = streams
 
     def cost(self) -> float:
-        """Count nothing for who listens already, and has shown a session."""
+        """Count nothing for a client that has shown a login session."""
         session = self.streams.open.get(self.path_args[0])
-        return strangers.REQUEST if session is None or session.subscriber.is_stranger else 0.0
+        return anonymous.REQUEST if session is None or session.subscriber.is_anonymous else 0.0
 
     def admit(self) -> None:
-        """Refuse pages of other origins, as WebSockets do: a browser lets them send, though not read."""
+        """Refuse pages of other origins, as WebSockets do: a browser lets them send, although not read."""
         origin = self.request.headers.get("Origin")
         if origin and not hosts.same_origin(origin, self.request.host) and not self._is_allowed_origin():
             raise Refused(403, "pages of this origin may not connect; http.allow_origins lists those that may")
 
 
 class StreamHandler(StreamsHandler):
-    """/sockjs/<server>/<session>/xhr_streaming: an answer that goes on, until it is long enough."""
+    """/sockjs/<server>/<session>/xhr_streaming: an answer that continues until it has `STREAM_SIZE` bytes."""
 
-    prelude = PRELUDE
+    padding = PADDING
     size = STREAM_SIZE
 
     def initialize(self, service: "Front", streams: Streams) -> None:  # type: ignore[override]  # as above
-        """Prepare to be written to."""
+        """Prepare the stream."""
         super().initialize(service, streams)
-        self.over = asyncio.Event()
+        self.ended = asyncio.Event()
         self._written = 0
 
     async def post(self, name: str) -> None:
-        """Stream frames, each on a line."""
+        """Stream frames, one per line."""
         session = self.streams.open.get(name)
         self.set_header("Content-Type", "application/javascript; charset=UTF-8")
         if session is not None and session.is_open:
@@ -291,27 +290,27 @@ class StreamHandler(StreamsHandler):
             return
         opening = b"" if session is not None else b"o\n"
         session = session or self.streams.begin(name, self.client)
-        if self.prelude + opening:
-            await self._flush(self.prelude + opening)
+        if self.padding + opening:
+            await self._flush(self.padding + opening)
         await self._stream(session)
 
     async def _stream(self, session: StreamSession) -> None:
         session.attach(self)
         try:
-            while not self.over.is_set():
+            while not self.ended.is_set():
                 try:
                     async with asyncio.timeout(HEARTBEAT):
-                        await self.over.wait()
+                        await self.ended.wait()
                 except TimeoutError:
                     await self._flush(b"h\n")
         finally:
             session.detach()
 
-    async def pass_on(self, frame: str) -> None:
-        """Write a frame; return when it is on its way."""
+    async def write_frame_line(self, frame: str) -> None:
+        """Write a frame; return when it is sent."""
         await self._flush(frame.encode() + b"\n")
         if self._written >= self.size:
-            self.over.set()
+            self.ended.set()
 
     def _flush(self, data: bytes) -> Awaitable[None]:
         self._written += len(data)
@@ -319,28 +318,28 @@ class StreamHandler(StreamsHandler):
         return self.flush()
 
     def on_connection_close(self) -> None:
-        """End the request when the client has gone; its session waits for another."""
+        """End the request when the client disconnects; its session waits for the next."""
         super().on_connection_close()
-        self.over.set()
+        self.ended.set()
 
 
 class PushPollHandler(StreamHandler):
-    """/sockjs/<server>/<session>/xhr: the same, but one frame an answer."""
+    """/sockjs/<server>/<session>/xhr: long polling: the answer ends after one frame."""
 
-    prelude = b""
+    padding = b""
     size = 1
 
 
 class SendHandler(StreamsHandler):
-    """/sockjs/<server>/<session>/xhr_send: what the client says."""
+    """/sockjs/<server>/<session>/xhr_send: messages from the client."""
 
     def post(self, name: str) -> None:
-        """Take messages."""
+        """Take the messages."""
         session = self.streams.open.get(name)
         if session is None:
             raise Refused(404, "there is no such session")
-        if session.subscriber.may_speak(len(self.body)):
-            for each in _unframed(bytes(self.body)):
+        if session.subscriber.admits(len(self.body)):
+            for each in _unframe(bytes(self.body)):
                 session.subscriber.receive(each)
         self.no_content()
 
@@ -349,10 +348,10 @@ class InfoHandler(SockJsHandler):
     """/sockjs/info."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def get(self) -> None:
-        """Tell which ways there are; the random number is for clients that have no good one."""
+        """Show which transports there are; the random number is for clients without a good source of their own."""
         entropy = secrets.randbits(32)
         self.write({"websocket": True, "cookie_needed": False, "origins": ["*:*"], "entropy": entropy})
 
@@ -361,10 +360,10 @@ class WelcomeHandler(ApiHandler):
     """/sockjs."""
 
     for_everybody = True
-    judges_keys = False
+    checks_keys = False
 
     def get(self) -> None:
-        """Greet, as SockJS wants it."""
+        """Send the greeting that SockJS specifies."""
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.write("Welcome to SockJS!\n")
 
@@ -373,7 +372,7 @@ _SESSION = r"/sockjs/[^/.]+/([^/.]+)"
 
 
 def routes(service: "Front", hub: Hub) -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
-    """Return the addresses of the socket."""
+    """Return the routes of the push messages."""
     given = {"service": service}
     socket, streams = {**given, "hub": hub}, {**given, "streams": Streams(hub)}
     return [

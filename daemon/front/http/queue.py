@@ -1,4 +1,4 @@
-"""/api/queue: files that wait to be printed, one after the other."""
+"""/api/queue: files that wait to be printed."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -7,13 +7,13 @@ from typing import Any
 from daemon.errors import NoSuchFile
 from daemon.front.access.access import FIRST
 from daemon.front.http.base import ApiHandler, is_true
-from daemon.front.http.idempotency import wish
+from daemon.front.http.idempotency import keyed_request
 from daemon.front.queue.changes import entry_as_json
 from daemon.front.queue.document import (
-    LONGEST_MATERIAL,
-    LONGEST_NOTES,
-    MOST_COPIES,
-    MOST_ENTRIES,
+    MAX_COPIES,
+    MAX_ENTRIES,
+    MAX_MATERIAL_LENGTH,
+    MAX_NOTES_LENGTH,
     WAITING,
     Document,
     Entry,
@@ -32,32 +32,32 @@ _COMMANDS: dict[str, tuple[str, ...]] = {
     "pause": (),
     "resume": (),
 }
-_LARGEST = 2**53
+_MAX_WHOLE = 2**53
 
 
 class QueueingHandler(ApiHandler):
-    """Base of what puts files in the queue."""
+    """Base of the handlers that add files to the queue."""
 
     @property
-    def who(self) -> str:
-        """By whose key this is asked for."""
+    def user(self) -> str:
+        """The name of the key that the request came with."""
         return self.identity.name if self.identity is not None else FIRST
 
     async def add(self, data: dict[str, Any], what: str) -> None:
-        """Put a file in; answer with its entry."""
+        """Add a file, and answer with its entry."""
         if not isinstance(data["path"], str) or not data["path"].strip("/"):
-            raise Refused(400, "path must be that of a file among the uploads")
+            raise Refused(400, "path must be the path of an uploaded file")
         path = "/".join(check_path(data["path"].strip("/")))
-        asked = wish(self, data, what)
-        values = _wishes(data)
+        keyed = keyed_request(self, data, what)
+        values = _entry_fields(data)
         file = await self.service.files.info(path)
         if file.type == "folder":
             raise NoSuchFile(f"{path} is a folder")
-        entry = Entry(0, path, file.name, self.service.wall(), user=self.who, key=asked.key if asked else None)
+        entry = Entry(0, path, file.name, self.service.wall(), user=self.user, key=keyed.key if keyed else None)
         for name, value in values.items():
             setattr(entry, name, value)
         first = data.get("front", False) is True
-        entry, again = await self.service.queue.add(entry, front=first, mark=asked.mark if asked else "")
+        entry, again = await self.service.queue.add(entry, front=first, mark=keyed.mark if keyed else "")
         self.set_status(201)
         self.set_header("Nozzled-Entry", str(entry.id))
         if again:
@@ -69,9 +69,9 @@ class QueueHandler(QueueingHandler):
     """/api/queue."""
 
     async def get(self) -> None:
-        """Tell the whole queue."""
+        """Show the whole queue."""
         queue = self.service.queue
-        document = await queue.look()
+        document = await queue.load()
         bed = queue.bed
         self.write(
             {
@@ -84,14 +84,14 @@ class QueueHandler(QueueingHandler):
         )
 
     async def post(self) -> None:
-        """Change it; all but `add` answer with the whole queue."""
+        """Change the queue; all commands but `add` answer with the whole queue."""
         command, data = self.command(_COMMANDS)
         if command == "add":
             await self.add(data, "queue")
             return
-        done: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
-            "move": lambda data: self._change(partial(_moved, number=_id(data), to=_whole(data, "to", 0, _LARGEST))),
-            "change": lambda data: self._change(partial(_altered, number=_id(data), values=_wishes(data))),
+        actions: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
+            "move": lambda data: self._change(partial(_moved, number=_id(data), to=_whole(data, "to", 0, _MAX_WHOLE))),
+            "change": lambda data: self._change(partial(_altered, number=_id(data), values=_entry_fields(data))),
             "remove": lambda data: self._change(lambda draft: draft.remove(_id(data))),
             "retry": lambda data: self._change(lambda draft: draft.retry(_id(data))),
             "clear": lambda _: self._change(Document.clear),
@@ -99,7 +99,7 @@ class QueueHandler(QueueingHandler):
             "pause": lambda _: self._change(partial(_paused, paused=True)),
             "resume": lambda _: self._change(partial(_paused, paused=False)),
         }
-        await done[command](data)
+        await actions[command](data)
         await self.get()
 
     async def _change(self, work: Callable[[Document], Any]) -> None:
@@ -108,34 +108,34 @@ class QueueHandler(QueueingHandler):
     async def _bed(self, data: dict[str, Any]) -> None:
         if not isinstance(data["clear"], bool):
             raise Refused(400, "clear must be true or false")
-        await self.service.queue.say_bed(clear=data["clear"], by=self.who)
+        await self.service.queue.set_bed(clear=data["clear"], by=self.user)
 
 
 class QueueEntryHandler(ApiHandler):
     """/api/queue/<id>."""
 
     async def get(self, number: str) -> None:
-        """Tell about an entry."""
-        self.write(entry_as_json((await self.service.queue.look()).entry(int(number[:15]))))
+        """Show an entry."""
+        self.write(entry_as_json((await self.service.queue.load()).entry(int(number[:15]))))
 
     async def delete(self, number: str) -> None:
-        """Take it out."""
+        """Remove an entry."""
         await self.service.queue.change(lambda draft: draft.remove(int(number[:15])))
         self.no_content()
 
 
-def _wishes(data: dict[str, Any]) -> dict[str, Any]:
-    """Return what is wanted of an entry, as far as it is said."""
-    wishes: dict[str, Any] = {}
+def _entry_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an entry that a request sets."""
+    fields: dict[str, Any] = {}
     if "copies" in data:
-        wishes["copies"] = _whole(data, "copies", 1, MOST_COPIES)
+        fields["copies"] = _whole(data, "copies", 1, MAX_COPIES)
     if "notes" in data:
-        wishes["notes"] = _text(data, "notes", LONGEST_NOTES)
+        fields["notes"] = _text(data, "notes", MAX_NOTES_LENGTH)
     if "material" in data:
-        wishes["material"] = _text(data, "material", LONGEST_MATERIAL) if data["material"] is not None else None
+        fields["material"] = _text(data, "material", MAX_MATERIAL_LENGTH) if data["material"] is not None else None
     if "force" in data:
-        wishes["force"] = is_true(data["force"])
-    return wishes
+        fields["force"] = is_true(data["force"])
+    return fields
 
 
 def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:
@@ -146,23 +146,23 @@ def _whole(data: dict[str, Any], name: str, low: int, high: int) -> int:
 
 
 def _id(data: dict[str, Any]) -> int:
-    return _whole(data, "id", 1, _LARGEST)
+    return _whole(data, "id", 1, _MAX_WHOLE)
 
 
-def _text(data: dict[str, Any], name: str, longest: int) -> str:
+def _text(data: dict[str, Any], name: str, max_length: int) -> str:
     value = data[name]
-    if not isinstance(value, str) or len(value) > longest or (not value.isascii() and not _is_unicode(value)):
-        raise Refused(400, f"{name} must be a text of at most {longest} characters")
+    if not isinstance(value, str) or len(value) > max_length or (not value.isascii() and not is_unicode(value)):
+        raise Refused(400, f"{name} must be a string of at most {max_length} characters")
     return value
 
 
-def _is_unicode(text: str) -> bool:
-    """Tell a text from one with half a character in it, which JSON can have."""
+def is_unicode(text: str) -> bool:
+    """Tell whether a text has no lone surrogates, which JSON can express."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _moved(draft: Document, number: int, to: int) -> None:
-    draft.move(number, min(to, MOST_ENTRIES))
+    draft.move(number, min(to, MAX_ENTRIES))
 
 
 def _altered(draft: Document, number: int, values: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def _altered(draft: Document, number: int, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(entry, name, value)
     if entry.copies <= entry.done:
-        raise Refused(409, f"{entry.done} copies of {entry.path} are printed already; remove the entry to end it")
+        raise Refused(409, f"{entry.done} copies of {entry.path} are already printed; to end the entry, remove it")
     if values.get("force") and entry.state == "refused":
         entry.state, entry.reason = WAITING, None
 

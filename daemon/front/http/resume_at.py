@@ -1,19 +1,19 @@
-"""/api/resume-at: how the last print goes on at a place of its file; proposed first, printed after a yes to that."""
+"""/api/resume-at: print the rest of a lost print, from a place in its file, after the user has confirmed a proposal."""
 
 import math
 from typing import Any
 
 from daemon.front.http.base import is_true
 from daemon.front.http.files import FilesHandler
-from daemon.front.http.idempotency import wish
+from daemon.front.http.idempotency import keyed_request
 from daemon.front.resuming.proposal import ResumeTarget
 from daemon.front.resuming.service import Resuming
 from daemon.front.views.analysis import key_of
 from daemon.http.errors import Refused
 
-MOST = 2**31  # layers, lines
-MOST_PRINTS = 10**15
-HIGHEST = 100_000.0  # mm
+MAX_COUNT = 2**31  # of layers, of lines
+MAX_PRINT_NUMBER = 10**15
+MAX_HEIGHT = 100_000.0  # mm
 
 _COMMANDS: dict[str, tuple[str, ...]] = {"propose": (), "start": ("token",)}
 
@@ -23,36 +23,38 @@ class ResumeAtHandler(FilesHandler):
 
     @property
     def resuming(self) -> Resuming:
-        """What has the proposals; made for the first request."""
-        known: Resuming = self.settings.setdefault("resuming", Resuming(self.service))
-        return known
+        """The proposals; created by the first request."""
+        resuming: Resuming = self.settings.setdefault("resuming", Resuming(self.service))
+        return resuming
 
     async def post(self) -> None:
-        """Propose how the last print goes on, or print what was proposed."""
+        """Propose how to continue a print, or print a proposal."""
         command, data = self.command(_COMMANDS)
         if command == "propose":
-            self.write(await self.resuming.propose(_target(data), _count(data, "print", -MOST_PRINTS, MOST_PRINTS)))
-            await self.pack()
+            self.write(
+                await self.resuming.propose(_target(data), _count(data, "print", -MAX_PRINT_NUMBER, MAX_PRINT_NUMBER))
+            )
+            await self.compress()
         else:
             await self._start(data)
 
     async def _start(self, data: dict[str, Any]) -> None:
         token = data["token"]
         if not isinstance(token, str):
-            raise Refused(400, "token must be a text: that of the proposal")
-        asked = wish(self, {"token": token}, "resume-at")
-        if asked is not None and await asked.begun_print(self) is not None:
+            raise Refused(400, "token must be a string: the token of a proposal")
+        keyed = keyed_request(self, {"token": token}, "resume-at")
+        if keyed is not None and await keyed.existing_print(self) is not None:
             self.no_content()
             return
         self.require_operational()
         entry = await self.resuming.write_rest(token)
         self.files_changed("FileAdded", entry)
         self.service.analyses.want(key_of(entry))
-        await self.service.queue.came(entry.path)
+        await self.service.queue.follow_upload(entry.path)
         if not is_true(data.get("force", False)):
             await self.check(entry, touches=True)
-        await self.select(entry, asked)
-        if asked is None:
+        await self.select(entry, keyed)
+        if keyed is None:
             await self.service.jobs.start()
         self.resuming.forget(token)
         self.set_status(201)
@@ -61,26 +63,26 @@ class ResumeAtHandler(FilesHandler):
 
 
 def _target(data: dict[str, Any]) -> ResumeTarget | None:
-    """Return the place that is asked for; None: wherever the print was."""
+    """Return the requested place; None: where the print ended."""
     layer, line = _count(data, "layer"), _count(data, "line")
     height = data.get("height")
     if height is not None and not (
         isinstance(height, int | float)
         and not isinstance(height, bool)
         and math.isfinite(height)
-        and 0 <= height <= HIGHEST
+        and 0 <= height <= MAX_HEIGHT
     ):
-        raise Refused(400, f"height must be a number of mm from 0 to {HIGHEST:g}")
+        raise Refused(400, f"height must be a number of mm from 0 to {MAX_HEIGHT:g}")
     given = [each for each in (layer, line, height) if each is not None]
     if len(given) > 1:
         raise Refused(400, "name one place: layer, height or line")
     return ResumeTarget(layer, height, line) if given else None
 
 
-def _count(data: dict[str, Any], name: str, least: int = 1, most: int = MOST) -> int | None:
+def _count(data: dict[str, Any], name: str, low: int = 1, high: int = MAX_COUNT) -> int | None:
     value = data.get(name)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise Refused(400, f"{name} must be a whole number from {least} to {most}")
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise Refused(400, f"{name} must be a whole number from {low} to {high}")
     return value

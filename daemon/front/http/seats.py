@@ -1,7 +1,7 @@
-"""Seats: which connections there may be, all together and of strangers from one address. Pure.
+"""Seats: the limits on connections, in total and per address. Pure.
 
-Who has shown a key keeps the seat. A stranger keeps it until another one needs it: whoever has sat longest without a
-key goes. So an owner who comes from an attacker's own address, or when all seats are taken, gets in to show a key.
+A connection that has shown a key keeps its seat. One without a key loses it when a new connection needs a seat and it
+has sat longest. So an owner can get in and show a key even from an attacker's address, or when all seats are taken.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from gcode.frozen import frozen
 
 @frozen
 class SeatLimits:
-    """Connections at once: from everybody, of strangers from one address, and of those with a key from one address."""
+    """The largest number of open connections."""
 
     all: int
-    each: int
-    known: int
+    each: int  # from one address, without a key
+    known: int  # from one address, with a key
 
 
 @dataclass(eq=False, slots=True)
@@ -29,36 +29,36 @@ class Seat:
 
 
 class Seats:
-    """The connections that there are."""
+    """The open connections."""
 
     def __init__(self, limits: SeatLimits) -> None:
         self.limits = limits
-        self._strangers: dict[Seat, None] = {}  # who has sat longest comes first
-        self._strangers_of: dict[str, dict[Seat, None]] = {}
+        self._anonymous: dict[Seat, None] = {}  # those without a key; the longest seated first
+        self._anonymous_of: dict[str, dict[Seat, None]] = {}
         self._known_of: dict[str, set[Seat]] = {}
         self._known = 0
 
     def __len__(self) -> int:
-        """Return how many connections there are."""
-        return len(self._strangers) + self._known
+        """Return the number of open connections."""
+        return len(self._anonymous) + self._known
 
     def take(self, network: str, close: Callable[[], None]) -> Seat | None:
-        """Take a seat for a connection from there, if need be that of another stranger; None: there is none to be had.
+        """Take a seat for a new connection, if need be that of another without a key; None: all others have keys.
 
         Args:
-            network: where it comes from.
-            close: ends the connection; called when the seat is given to somebody else.
+            network: where the connection comes from.
+            close: closes the connection; called when it loses its seat.
         """
-        of_network = self._strangers_of.get(network, {})
+        of_network = self._anonymous_of.get(network, {})
         if len(of_network) >= self.limits.each:
             self._vacate(next(iter(of_network)))
         elif len(self) >= self.limits.all:
-            if not self._strangers:
+            if not self._anonymous:
                 return None
-            self._vacate(next(iter(self._strangers)))
+            self._vacate(next(iter(self._anonymous)))
         seat = Seat(network, close)
-        self._strangers[seat] = None
-        self._strangers_of.setdefault(network, {})[seat] = None
+        self._anonymous[seat] = None
+        self._anonymous_of.setdefault(network, {})[seat] = None
         return seat
 
     def _vacate(self, seat: Seat) -> None:
@@ -66,19 +66,19 @@ class Seats:
         seat.close()
 
     def know(self, seat: Seat) -> None:
-        """Have a connection keep its seat: it has shown a key. One of too many stays a stranger's."""
+        """Note that a connection has shown a key, unless its address has too many such connections already."""
         of_network = self._known_of.get(seat.network, set())
-        if seat.known or seat not in self._strangers or len(of_network) >= self.limits.known:
+        if seat.known or seat not in self._anonymous or len(of_network) >= self.limits.known:
             return
-        self._forget_stranger(seat)
+        self._forget_anonymous(seat)
         seat.known = True
         self._known += 1
         self._known_of.setdefault(seat.network, of_network).add(seat)
 
     def leave(self, seat: Seat) -> None:
         """Give a seat back; idempotent."""
-        if seat in self._strangers:
-            self._forget_stranger(seat)
+        if seat in self._anonymous:
+            self._forget_anonymous(seat)
             return
         of_network = self._known_of.get(seat.network, set())
         if seat in of_network:
@@ -87,9 +87,9 @@ class Seats:
             if not of_network:
                 del self._known_of[seat.network]
 
-    def _forget_stranger(self, seat: Seat) -> None:
-        del self._strangers[seat]
-        of_network = self._strangers_of[seat.network]
+    def _forget_anonymous(self, seat: Seat) -> None:
+        del self._anonymous[seat]
+        of_network = self._anonymous_of[seat.network]
         del of_network[seat]
         if not of_network:
-            del self._strangers_of[seat.network]
+            del self._anonymous_of[seat.network]

@@ -1,4 +1,4 @@
-"""The HTTP server: which address leads to which handler, and the limits that hold for every connection."""
+"""The HTTP server: the routes of the API, and the limits on connections."""
 
 import errno
 import importlib
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 IDLE = 75.0
 BODY = 30.0
-"""Seconds: for a connection without a request or with half its headers, and for a body (uploads set their own)."""
+"""Timeouts in s: of a connection that has not sent a complete request header, and of a body (uploads set their own)."""
 
 MAX_HEADERS = 32 * 1024  # bytes
 
@@ -58,13 +58,13 @@ log = logging.getLogger("nozzled.http")
 
 
 class Application(tornado.web.Application):
-    """Tornado's, but `//api//version` is `/api/version`, as Home Assistant writes it, and a slash may be escaped.
+    """Tornado's application, lenient about slashes.
 
-    OctoDash asks for `/api/files%2Flocal%2Fa.gcode`; no name of a file has a slash in it.
+    Home Assistant asks for `//api//version`, OctoDash for `/api/files%2Flocal%2Fa.gcode`; no file name has a slash.
     """
 
     def find_handler(self, request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
-        """Return what handles the request."""
+        """Find the handler of the request's normalised path."""
         path = request.path
         if path.startswith("/api/files%2"):
             path = re.sub("%2[Ff]", "/", path)
@@ -72,28 +72,30 @@ class Application(tornado.web.Application):
         return super().find_handler(request, **kwargs)
 
     def get_handler_delegate(self, request: Any, target_class: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return what takes a request, with a handler that is loaded by now."""
-        return super().get_handler_delegate(request, loaded(target_class), *args, **kwargs)
+        """Load the handler, if it is lazy, and return its delegate."""
+        return super().get_handler_delegate(request, load_handler(target_class), *args, **kwargs)
 
 
-class Late(tornado.web.RequestHandler):
-    """Stands for a handler whose module is loaded for the first request to it: most are never asked for."""
+class LazyHandler(tornado.web.RequestHandler):
+    """Placeholder of a handler whose module is imported by the first request to it: most are never requested."""
 
     module = name = ""
 
 
-def loaded(handler: Any) -> Any:
-    """Return a handler, whatever stood for it."""
-    return getattr(importlib.import_module(handler.module), handler.name) if issubclass(handler, Late) else handler
+def load_handler(handler: Any) -> Any:
+    """Return the handler behind a placeholder; any other handler as it is."""
+    return (
+        getattr(importlib.import_module(handler.module), handler.name) if issubclass(handler, LazyHandler) else handler
+    )
 
 
-def late(module: str, name: str) -> type[Late]:
-    """Return what stands for a handler of a module here."""
-    return type(name, (Late,), {"module": f"{__package__}.{module}", "name": name})
+def lazy(module: str, name: str) -> type[LazyHandler]:
+    """Return a placeholder for a handler of a module in this package."""
+    return type(name, (LazyHandler,), {"module": f"{__package__}.{module}", "name": name})
 
 
 def make_app(service: "Front") -> Application:
-    """Return the application, with every address of the API."""
+    """Return the application with all routes of the API."""
     given: dict[str, Any] = {"service": service}
     history = TemperatureHistory(service.wall)
     service.connection.subscribe(history.on_event)
@@ -112,28 +114,28 @@ def make_app(service: "Front") -> Application:
             JobHandler,
             {**given, "view": view},
         ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
-        (r"/api/job/keyed", late("keyed", "KeyedPrintHandler"), given),
-        (r"/api/job/filament", late("filament", "JobFilamentHandler"), given),
+        (r"/api/job/keyed", lazy("keyed", "KeyedPrintHandler"), given),
+        (r"/api/job/filament", lazy("filament", "JobFilamentHandler"), given),
         (r"/api/files", AllFilesHandler, given),
         (r"/api/files/local", UploadHandler, given),
-        # a folder may be called toolpath, too
-        (r"/api/files/local/(.+\.[gG][cCoOdDeE]*)/toolpath", late("toolpath", "ToolpathHandler"), given),
+        # only below a G-code file: a folder may be called toolpath, too
+        (r"/api/files/local/(.+\.[gG][cCoOdDeE]*)/toolpath", lazy("toolpath", "ToolpathHandler"), given),
         (r"/api/files/local/(.+)", FileHandler, given),
         (r"/api/files/sdcard", SdCardHandler, given),
-        (r"/downloads/files/local/(.+)", late("downloads", "DownloadHandler"), given),
+        (r"/downloads/files/local/(.+)", lazy("downloads", "DownloadHandler"), given),
         (r"/downloads/thumbnails/local/(.+)", ThumbnailHandler, given),
-        (r"/downloads/logs/([^/]+)", late("logs", "LogHandler"), given),
-        (r"/webcam/", late("webcam", "WebcamHandler"), given),
-        (r"/webcam/([^/]+)/", late("webcam", "WebcamHandler"), given),
-        (r"/api/links", late("links", "LinksHandler"), given),
-        (r"/api/logs", late("logs", "LogsHandler"), given),
-        (r"/plugin/logging/logs", late("logs", "LogsHandler"), given),
-        (r"/plugin/logging/logs/([^/]+)", late("logs", "LogHandler"), given),
-        (r"/api/connection", late("connection", "ConnectionHandler"), given),
+        (r"/downloads/logs/([^/]+)", lazy("logs", "LogHandler"), given),
+        (r"/webcam/", lazy("webcam", "WebcamHandler"), given),
+        (r"/webcam/([^/]+)/", lazy("webcam", "WebcamHandler"), given),
+        (r"/api/links", lazy("links", "LinksHandler"), given),
+        (r"/api/logs", lazy("logs", "LogsHandler"), given),
+        (r"/plugin/logging/logs", lazy("logs", "LogsHandler"), given),
+        (r"/plugin/logging/logs/([^/]+)", lazy("logs", "LogHandler"), given),
+        (r"/api/connection", lazy("connection", "ConnectionHandler"), given),
         (r"/api/printer", PrinterHandler, heated),
         (r"/api/printer/temperatures", TemperaturesHandler, heated),
         (r"/api/printer/tool", ToolHandler, heated),
-        (r"/api/printer/preheat", late("preheat", "PreheatHandler"), given),
+        (r"/api/printer/preheat", lazy("preheat", "PreheatHandler"), given),
         (r"/api/printer/bed", BedHandler, heated),
         (r"/api/printer/chamber", ChamberHandler, heated),
         (r"/api/printer/printhead", PrintheadHandler, given),
@@ -141,79 +143,79 @@ def make_app(service: "Front") -> Application:
         (r"/api/printer/error", PrinterErrorHandler, given),
         (r"/api/printer/command", CommandHandler, given),
         (r"/api/printer/command/custom", CustomControlsHandler, given),
-        (r"/api/macros", late("macros", "MacrosHandler"), given),
-        (r"/api/queue", late("queue", "QueueHandler"), given),
-        (r"/api/queue/([0-9]+)", late("queue", "QueueEntryHandler"), given),
-        (r"/api/history", late("history", "HistoryHandler"), given),
-        (r"/api/history/totals", late("history", "TotalsHandler"), given),
-        (r"/api/history\.(csv|json)", late("history", "ExportHandler"), given),
-        (r"/api/history/(-?[0-9]+)", late("history", "PrintHandler"), given),
-        (r"/api/history/(-?[0-9]+)/thumbnail", late("history", "PictureHandler"), given),
-        (r"/api/resume-at", late("resume_at", "ResumeAtHandler"), given),
-        (r"/api/pair", late("pairing", "PairHandler"), given),
-        (r"/api/pair/codes", late("pairing", "CodesHandler"), given),
-        (r"/api/stepup", late("pairing", "StepUpHandler"), given),
-        (r"/api/keys", late("pairing", "KeysHandler"), given),
-        (r"/api/keys/([^/]+)", late("pairing", "KeyHandler"), {**given, "hub": hub}),
+        (r"/api/macros", lazy("macros", "MacrosHandler"), given),
+        (r"/api/queue", lazy("queue", "QueueHandler"), given),
+        (r"/api/queue/([0-9]+)", lazy("queue", "QueueEntryHandler"), given),
+        (r"/api/history", lazy("history", "HistoryHandler"), given),
+        (r"/api/history/totals", lazy("history", "TotalsHandler"), given),
+        (r"/api/history\.(csv|json)", lazy("history", "ExportHandler"), given),
+        (r"/api/history/(-?[0-9]+)", lazy("history", "PrintHandler"), given),
+        (r"/api/history/(-?[0-9]+)/thumbnail", lazy("history", "PictureHandler"), given),
+        (r"/api/resume-at", lazy("resume_at", "ResumeAtHandler"), given),
+        (r"/api/pair", lazy("pairing", "PairHandler"), given),
+        (r"/api/pair/codes", lazy("pairing", "CodesHandler"), given),
+        (r"/api/stepup", lazy("pairing", "StepUpHandler"), given),
+        (r"/api/keys", lazy("pairing", "KeysHandler"), given),
+        (r"/api/keys/([^/]+)", lazy("pairing", "KeyHandler"), {**given, "hub": hub}),
         (r"/api/version", VersionHandler, given),
         (r"/api/server", ServerHandler, given),
         (r"/api/system/info", SystemInfoHandler, given),
-        (r"/api/users", late("users", "UsersHandler"), given),
-        (r"/api/users/([^/]+)", late("users", "UserHandler"), given),
-        (r"/api/access/users", late("users", "UsersHandler"), given),
-        (r"/api/access/users/([^/]+)", late("users", "UserHandler"), given),
-        (r"/api/access/groups", late("users", "GroupsHandler"), given),
-        (r"/api/access/groups/([^/]+)", late("users", "GroupHandler"), given),
-        (r"/api/access/permissions", late("users", "PermissionsHandler"), given),
-        (r"/plugin/pluginmanager/plugins", late("plugins", "PluginsHandler"), given),
-        (r"/api/plugin/pluginmanager", late("plugins", "PluginsHandler"), given),
-        (r"/plugin/pluginmanager/plugins/versions", late("plugins", "VersionsHandler"), given),
-        (r"/plugin/softwareupdate/check", late("plugins", "UpdatesHandler"), given),
-        (r"/api/login", late("login", "LoginHandler"), given),
-        (r"/api/logout", late("login", "LogoutHandler"), given),
-        (r"/api/currentuser", late("login", "CurrentUserHandler"), given),
-        (r"/api/settings", late("settings", "SettingsHandler"), given),
-        (r"/api/printerprofiles", late("profiles", "ProfilesHandler"), given),
-        (r"/api/printerprofiles/([^/]+)", late("profiles", "ProfileHandler"), given),
-        (r"/api/printerpresets", late("presets", "PresetsHandler"), given),
-        (r"/api/system/commands", late("system", "AllSystemCommandsHandler"), given),
-        (r"/api/system/commands/([^/]+)", late("system", "SourceHandler"), given),
-        (r"/api/system/commands/core/([^/]+)", late("system", "SystemCommandHandler"), given),
-        (r"/api/openapi\.json", late("description", "OpenApiHandler"), given),
-        (r"/api/docs", late("description", "DocsHandler"), given),
-        (r"/metrics", late("metrics", "MetricsHandler"), given),
-        (r"/api/plugin/psucontrol", late("psu", "PsuHandler"), given),
-        (r"/api/companions", late("companions", "CompanionsHandler"), given),
-        (r"/api/companions/([a-z]+)", late("companions", "CompanionHandler"), given),
-        (r"/api/companions/([a-z]+)/requests", late("companions", "RequestsHandler"), given),
-        (r"/api/companions/([a-z]+)/ask", late("companions", "AskHandler"), given),
-        (r"/api/timelapse", late("timelapse", "TimelapseHandler"), given),
-        (r"/api/timelapse/unrendered/([^/]+)", late("timelapse", "UnrenderedHandler"), given),
-        (r"/api/timelapse/([^/]+)", late("timelapse", "OneFilmHandler"), given),
-        (r"/downloads/timelapse/([^/]+)", late("timelapse", "FilmHandler"), given),
-        (r"/api/slicing", late("empty", "SlicingHandler"), given),
-        (r"/api/plugin/appkeys", late("app_keys", "ManageHandler"), given),
-        (r"/api/plugin/action_command_notification", late("panel", "NotificationHandler"), given),
-        (r"/api/plugin/action_command_prompt", late("panel", "PromptHandler"), given),
-        (r"/client/octoprint\.mjs", late("client_library", "ClientLibraryHandler"), given),
-        (r"/plugin/appkeys/probe", late("app_keys", "ProbeHandler"), given),
-        (r"/plugin/appkeys/request", late("app_keys", "RequestHandler"), given),
-        (r"/plugin/appkeys/request/([^/]+)", late("app_keys", "PollHandler"), given),
-        (r"/plugin/appkeys/decision/([^/]+)", late("app_keys", "DecisionHandler"), given),
-        (r"/plugin/appkeys/auth/([^/]+)", late("app_keys", "DialogHandler"), given),
+        (r"/api/users", lazy("users", "UsersHandler"), given),
+        (r"/api/users/([^/]+)", lazy("users", "UserHandler"), given),
+        (r"/api/access/users", lazy("users", "UsersHandler"), given),
+        (r"/api/access/users/([^/]+)", lazy("users", "UserHandler"), given),
+        (r"/api/access/groups", lazy("users", "GroupsHandler"), given),
+        (r"/api/access/groups/([^/]+)", lazy("users", "GroupHandler"), given),
+        (r"/api/access/permissions", lazy("users", "PermissionsHandler"), given),
+        (r"/plugin/pluginmanager/plugins", lazy("plugins", "PluginsHandler"), given),
+        (r"/api/plugin/pluginmanager", lazy("plugins", "PluginsHandler"), given),
+        (r"/plugin/pluginmanager/plugins/versions", lazy("plugins", "VersionsHandler"), given),
+        (r"/plugin/softwareupdate/check", lazy("plugins", "UpdatesHandler"), given),
+        (r"/api/login", lazy("login", "LoginHandler"), given),
+        (r"/api/logout", lazy("login", "LogoutHandler"), given),
+        (r"/api/currentuser", lazy("login", "CurrentUserHandler"), given),
+        (r"/api/settings", lazy("settings", "SettingsHandler"), given),
+        (r"/api/printerprofiles", lazy("profiles", "ProfilesHandler"), given),
+        (r"/api/printerprofiles/([^/]+)", lazy("profiles", "ProfileHandler"), given),
+        (r"/api/printerpresets", lazy("presets", "PresetsHandler"), given),
+        (r"/api/system/commands", lazy("system", "AllSystemCommandsHandler"), given),
+        (r"/api/system/commands/([^/]+)", lazy("system", "SourceHandler"), given),
+        (r"/api/system/commands/core/([^/]+)", lazy("system", "SystemCommandHandler"), given),
+        (r"/api/openapi\.json", lazy("description", "OpenApiHandler"), given),
+        (r"/api/docs", lazy("description", "DocsHandler"), given),
+        (r"/metrics", lazy("metrics", "MetricsHandler"), given),
+        (r"/api/plugin/psucontrol", lazy("psu", "PsuHandler"), given),
+        (r"/api/companions", lazy("companions", "CompanionsHandler"), given),
+        (r"/api/companions/([a-z]+)", lazy("companions", "CompanionHandler"), given),
+        (r"/api/companions/([a-z]+)/requests", lazy("companions", "RequestsHandler"), given),
+        (r"/api/companions/([a-z]+)/ask", lazy("companions", "AskHandler"), given),
+        (r"/api/timelapse", lazy("timelapse", "TimelapseHandler"), given),
+        (r"/api/timelapse/unrendered/([^/]+)", lazy("timelapse", "UnrenderedHandler"), given),
+        (r"/api/timelapse/([^/]+)", lazy("timelapse", "OneFilmHandler"), given),
+        (r"/downloads/timelapse/([^/]+)", lazy("timelapse", "FilmHandler"), given),
+        (r"/api/slicing", lazy("empty", "SlicingHandler"), given),
+        (r"/api/plugin/appkeys", lazy("app_keys", "ManageHandler"), given),
+        (r"/api/plugin/action_command_notification", lazy("panel", "NotificationHandler"), given),
+        (r"/api/plugin/action_command_prompt", lazy("panel", "PromptHandler"), given),
+        (r"/client/octoprint\.mjs", lazy("client_library", "ClientLibraryHandler"), given),
+        (r"/plugin/appkeys/probe", lazy("app_keys", "ProbeHandler"), given),
+        (r"/plugin/appkeys/request", lazy("app_keys", "RequestHandler"), given),
+        (r"/plugin/appkeys/request/([^/]+)", lazy("app_keys", "PollHandler"), given),
+        (r"/plugin/appkeys/decision/([^/]+)", lazy("app_keys", "DecisionHandler"), given),
+        (r"/plugin/appkeys/auth/([^/]+)", lazy("app_keys", "DialogHandler"), given),
     ]
     return Application(
         routes,
         default_handler_class=NotFoundHandler,
         default_handler_args=given,
         log_function=log_request,
-        allow_origins=hosts.as_sent(service.config.http.allow_origins)[0],
+        allow_origins=hosts.parse_origins(service.config.http.allow_origins)[0],
         hub=hub,
         host=service.config.http.host,
         listing=Listing(service),
-        know=lambda _stream: None,  # a server that counts connections has another
-        stood_still=lambda: False,  # and of this
-        answers={},  # how many, by status
+        know=lambda _stream: None,  # `listen` replaces this one
+        stood_still=lambda: False,  # and this one
+        answers={},  # their number, by status
         began=service.wall(),
         websocket_ping_interval=push.HEARTBEAT,
         websocket_max_message_size=push.MAX_MESSAGE,
@@ -221,7 +223,7 @@ def make_app(service: "Front") -> Application:
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:
-    """Count a finished request, and log it without its query, where a key may be."""
+    """Count a finished request, and log it without its query, which may hold a key."""
     request = handler.request
     answers = handler.settings["answers"]
     answers[handler.get_status()] = answers.get(handler.get_status(), 0) + 1
@@ -230,7 +232,7 @@ def log_request(handler: tornado.web.RequestHandler) -> None:
 
 @frozen
 class Listening:
-    """A server that listens; `stop` ends that and closes what is open."""
+    """A listening server."""
 
     server: HTTPServer
     url: str
@@ -243,37 +245,36 @@ class Listening:
         return int(self.url.rstrip("/").rpartition(":")[2])
 
     def stop(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self.server.stop()
 
     async def close(self) -> None:
-        """Take no more connections, and end those that are open; uploads under way leave nothing behind."""
+        """Accept no more connections, and close the open ones; unfinished uploads leave no file behind."""
         self.server.stop()
         self.hub.close()
         await self.server.close_all_connections()
 
 
 def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listening:
-    """Listen on the configured address, or go on where systemd has listened meanwhile.
+    """Listen on the configured address, or on the sockets that systemd has opened for us.
 
     Args:
-        service: what answers.
-        handed_in: sockets that listen already; the configured address counts only where there are none.
+        service: what the handlers work on.
+        handed_in: listening sockets; the configured address is used only if there are none.
 
     Raises:
-        AddressInUse: somebody else does, or the address is not this machine's; says who.
+        AddressInUse: another process listens there (it is named), or the address is not this machine's.
     """
     sockets = [*handed_in] or [_bound(service.config.http)]
-    # sizes are limited where the answer can say so in JSON: in the handlers
-    # at info it quotes what is malformed: a header or an address, where a key may be
+    # at level INFO Tornado quotes malformed headers and addresses, which may hold a key
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
-    for each in hosts.as_sent(service.config.http.allow_origins)[1]:
+    for each in hosts.parse_origins(service.config.http.allow_origins)[1]:
         log.warning(
-            "http.allow_origins: %r lets nobody in: an origin looks like https://example.org or "
-            "http://192.168.1.5:8080, and * means all", each,
+            "http.allow_origins: %r matches no origin: write it like https://example.org or "
+            "http://192.168.1.5:8080, or * for all", each,
         )  # fmt: skip
     if hosts.ANY_ORIGIN in service.config.http.allow_origins:
-        log.warning("http.allow_origins has a *: every page that a browser shows may use the API, if it has a key")
+        log.warning("http.allow_origins has a *: any web page that has an API key may use the API")
     application = make_app(service)
     server = BoundedServer(
         application,
@@ -281,7 +282,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
         access=service.access,
         idle_connection_timeout=IDLE,
         body_timeout=BODY,
-        max_body_size=sys.maxsize,
+        max_body_size=sys.maxsize,  # the handlers limit it, and answer in JSON
         max_header_size=MAX_HEADERS,
     )
     server.add_sockets(sockets)
@@ -289,24 +290,24 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
     application.settings["host"] = host
     application.settings["know"] = server.know
-    application.settings["stood_still"] = server.standstill.was_lately
+    application.settings["stood_still"] = server.standstill.was_recent
     return Listening(server, url, application.settings["hub"], host)
 
 
 def _limits(http: HttpConfig) -> SeatLimits:
-    """Return the limits on connections, within what the system allows; an `accept` that fails is tried for ever."""
+    """Return the limits on connections, within the system's limit on open files."""
     room = room_for_connections()
     if http.max_connections > room:
         log.warning(
-            "http.max_connections is %d, the limit on open files leaves room for %d", http.max_connections, room
+            "http.max_connections is %d, but the limit on open files allows only %d", http.max_connections, room
         )
-    most = min(http.max_connections, room)
-    half = max(1, most // 2)
-    return SeatLimits(most, min(http.max_connections_per_client, half), half)
+    total = min(http.max_connections, room)
+    half = max(1, total // 2)
+    return SeatLimits(total, min(http.max_connections_per_client, half), half)
 
 
 def _url(http: HttpConfig, bound: socket.socket, *, handed_in: bool) -> str:
-    """Return where to go; a host is shown as it is configured, where that counts."""
+    """Return the server's URL; a socket of our own is shown with the configured host."""
     host, port = bound.getsockname()[:2]
     host = host if handed_in else http.host
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
@@ -322,7 +323,7 @@ def _bound(http: HttpConfig) -> socket.socket:
 def _bind(host: str, port: int) -> socket.socket:
     six = ":" in host
     family = socket.AF_INET6 if six else socket.AF_INET
-    both = host == "::" and socket.has_dualstack_ipv6()  # every network of this machine, of either kind
+    both = host == "::" and socket.has_dualstack_ipv6()  # all interfaces, by IPv4 and IPv6
     bound = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     bound.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return bound
@@ -331,6 +332,6 @@ def _bind(host: str, port: int) -> socket.socket:
 def _explain(host: str, port: int, error: OSError) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"cannot listen on {host}:{port}: {error.strerror or error}"
-    from hal import holders  # noqa: PLC0415 - only wanted when it fails
+    from hal import holders  # noqa: PLC0415 - only needed for this message
 
     return f"the HTTP port {host}:{port} is taken by {holders.describe(holders.of_tcp_port(port))}"

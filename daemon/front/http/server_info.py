@@ -1,4 +1,4 @@
-"""/api/version, /api/server, /api/system/info: who answers. Clients look for OctoPrint's name and the API they know."""
+"""/api/version, /api/server, /api/system/info: what the server is. Clients look for OctoPrint's name and version."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ class VersionHandler(ApiHandler):
     """/api/version."""
 
     def get(self) -> None:
-        """Tell API level and version; slicers want the text to begin with OctoPrint."""
+        """Show API level and version; slicers expect the text to begin with OctoPrint."""
         self.write({"api": "0.1", "server": OCTOPRINT, "text": f"OctoPrint {OCTOPRINT} (nozzled {__version__})"})
 
 
@@ -21,7 +21,7 @@ class ServerHandler(ApiHandler):
     """/api/server."""
 
     def get(self) -> None:
-        """Tell the version; there is no safe mode."""
+        """Show the version; there is no safe mode."""
         self.write({"version": OCTOPRINT, "safemode": None})
 
 
@@ -29,8 +29,8 @@ class SystemInfoHandler(ApiHandler):
     """/api/system/info."""
 
     def get(self) -> None:
-        """Tell what OctoPrint tells of the machine; nothing of the internet, which is not asked."""
-        made = datetime.fromtimestamp(self.service.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        """Show the machine's properties, as OctoPrint does; whether the internet can be reached is not tested."""
+        generated = datetime.fromtimestamp(self.service.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.write(
             {
                 "systeminfo": {
@@ -55,7 +55,7 @@ class SystemInfoHandler(ApiHandler):
                     "octoprint.last_safe_mode.date": "unknown",
                     "octoprint.last_safe_mode.reason": "unknown",
                     "nozzled.version": __version__,
-                    "systeminfo.generated": made,
+                    "systeminfo.generated": generated,
                     "systeminfo.generator": "systemapi",
                 }
             }
@@ -63,7 +63,7 @@ class SystemInfoHandler(ApiHandler):
 
 
 def _memory() -> int | None:
-    """Return the machine's memory in bytes; None: the system does not say."""
+    """Return the machine's memory in bytes; None if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):

@@ -1,6 +1,6 @@
-"""The settings as OctoPrint's clients know them: every section and key, filled in with what is so here.
+"""The settings in OctoPrint's shape: every section and key that its clients know.
 
-Data, and no decisions: what has no counterpart here has the value that says so ("off", nothing, the number that holds).
+A setting without a counterpart here has the value that fits how nozzled behaves.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ CAMERA_KEYS = {
     "flipV": "flip_vertically",
     "rotate90": "rotate_90",
 }
-"""What is told of a camera, and the key of the configuration that it stands for."""
+"""A camera's settings, and the keys of the configuration behind them."""
 
 _SCRIPTS = {
     "connected": "afterPrinterConnected",
@@ -46,7 +46,7 @@ _SCRIPTS = {
 def sections(
     config: Config, webcam: WebcamConfig, name: str, uuid: str, *, timelapse: Path | None = None
 ) -> dict[str, Any]:
-    """Return all sections but `temperature`; `timelapse` is where films are, where some are made."""
+    """Return all sections but `temperature`; `timelapse` is the companion's folder, if it is switched on."""
     return {
         "accessControl": {"autologinHeadsupAcknowledged": False, "autologinLocal": False},
         "api": {"key": None, "allowCrossOrigin": bool(config.http.allow_origins)},
@@ -100,7 +100,7 @@ def _feature() -> dict[str, Any]:
 
 
 def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
-    """Return those of OctoPrint's plug-ins whose part is played here."""
+    """Return the settings of the OctoPrint plug-ins that nozzled stands in for."""
     shown = public_camera(FIRST, webcam)
     return {
         "discovery": {"upnpUuid": uuid},
@@ -128,18 +128,18 @@ def _plugins(webcam: WebcamConfig, uuid: str) -> dict[str, Any]:
     }
 
 
-def power(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what apps look for before they show the switch of the printer's power; `told` by the companion."""
+def power(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that make apps show a power switch; `state` is the power companion's."""
     return {
         "switchingMethod": "PLUGIN",
         "switchingPlugin": "nozzled",
         "sensingMethod": "PLUGIN",
         "sensingPlugin": "nozzled",
         "sensePollingInterval": 5,
-        "autoOn": told.get("connects") is True,
+        "autoOn": state.get("connects") is True,
         "connectOnPowerOn": True,
         "disconnectOnPowerOff": False,
-        "powerOffWhenIdle": told.get("auto") is True,
+        "powerOffWhenIdle": state.get("auto") is True,
         "turnOffWhenError": False,
         "enablePowerOffWarningDialog": True,
     }
@@ -150,9 +150,9 @@ def _streaming() -> dict[str, Any]:
 
 
 def _scripts(scripts: ScriptsConfig) -> dict[str, str]:
-    """Return the scripts that there are, by the names of OctoPrint's events."""
-    found = {name: "\n".join(getattr(scripts, key)) for key, name in _SCRIPTS.items()}
-    return {name: text for name, text in found.items() if text}
+    """Return the configured scripts, by OctoPrint's names."""
+    texts = {name: "\n".join(getattr(scripts, key)) for key, name in _SCRIPTS.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _serial(config: Config) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def _capabilities() -> dict[str, bool]:
 
 
 def _card() -> dict[str, Any]:
-    """Return what concerns the printer's own card, which is not used."""
+    """Return the settings of the printer's SD card, which is not supported."""
     return {
         "sdAlwaysAvailable": False,
         "sdCancelCommand": "M25",
@@ -278,7 +278,7 @@ def _server(config: Config) -> dict[str, Any]:
 
 
 def _filters() -> list[dict[str, str]]:
-    """Return patterns for what a terminal may leave out, in the language of JavaScript's expressions."""
+    """Return the filters of a client's terminal, as JavaScript regular expressions."""
     kinds = {
         "Suppress temperature messages": r"^Send:.*\bM105\b|^Recv:( ok)?.*\b[TB]\d*: ?-?\d",
         "Suppress SD status messages": r"^Send:.*\bM27\b|^Recv:.*SD printing",
@@ -309,7 +309,7 @@ def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
 
 
 def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, Any]:
-    """Return what everybody may know of a camera: no address that only this machine could open, and no password."""
+    """Return a camera as any client may see it: without passwords, and without addresses that only we can open."""
     shown = {ours: getattr(camera, key) for ours, key in CAMERA_KEYS.items()}
     only = all_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
     return shown | {
@@ -321,7 +321,7 @@ def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, A
 
 
 def _movies(*, timelapse: bool) -> dict[str, Any]:
-    """Return what concerns films."""
+    """Return the settings of timelapse films."""
     return {
         "bitrate": "10000k",
         "ffmpegPath": "ffmpeg" if timelapse else None,

@@ -1,4 +1,4 @@
-"""/api/system/commands: the programs that the configuration offers. Arguments as they stand there, never a shell."""
+"""/api/system/commands: the configured programs to shut down, reboot and restart. They are run without a shell."""
 
 import asyncio
 from typing import Any
@@ -12,26 +12,26 @@ from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
 NAMES = {"shutdown": "Shut down system", "reboot": "Reboot system", "restart": "Restart nozzled"}
-AT_ONCE = 1.0  # s; what fails so early is told to the client, what takes longer is on its way
+START_TIMEOUT = 1.0  # s; only a failure within this time is reported to the client
 
-_running: set[asyncio.Task[None]] = set()  # the loop alone does not keep them
+_running: set[asyncio.Task[None]] = set()  # references that keep the tasks from being garbage-collected
 
 log = structlog.get_logger()
 
 
 class CommandsHandler(ApiHandler):
-    """Base of what knows the commands."""
+    """Base of the handlers of system commands."""
 
     writes = Scope.ADMIN
 
-    def offered(self) -> dict[str, tuple[str, ...]]:
-        """Return what is configured, by OctoPrint's names."""
+    def configured(self) -> dict[str, tuple[str, ...]]:
+        """Return the configured commands, by OctoPrint's names."""
         system = self.service.config.system
-        found = {"shutdown": system.shutdown, "reboot": system.reboot, "restart": system.restart}
-        return {name: command for name, command in found.items() if command}
+        commands = {"shutdown": system.shutdown, "reboot": system.reboot, "restart": system.restart}
+        return {name: command for name, command in commands.items() if command}
 
     def as_json(self) -> list[dict[str, Any]]:
-        """Describe what is offered."""
+        """Describe the configured commands."""
         return [
             {
                 "action": action,
@@ -42,7 +42,7 @@ class CommandsHandler(ApiHandler):
                 "source": "core",
                 "resource": self.url(f"/api/system/commands/core/{action}"),
             }
-            for action in self.offered()
+            for action in self.configured()
         ]
 
 
@@ -50,7 +50,7 @@ class AllSystemCommandsHandler(CommandsHandler):
     """/api/system/commands."""
 
     def get(self) -> None:
-        """List what is offered; there are none of plug-ins."""
+        """List the commands; plug-ins have none."""
         self.write({"core": self.as_json(), "plugin": [], "custom": []})
 
 
@@ -58,7 +58,7 @@ class SourceHandler(CommandsHandler):
     """/api/system/commands/<source>."""
 
     def get(self, source: str) -> None:
-        """List what this source offers."""
+        """List the commands of a source."""
         if source not in ("core", "plugin", "custom"):
             raise Refused(404, f"there is no source {source[:20]}")
         self.write_json(self.as_json() if source == "core" else [])
@@ -68,10 +68,10 @@ class SystemCommandHandler(CommandsHandler):
     """/api/system/commands/core/<action>."""
 
     async def post(self, action: str) -> None:
-        """Run it; not in the middle of a print, which it would end."""
-        command = self.offered().get(action)
+        """Run a command, unless a print is under way, which it would end."""
+        command = self.configured().get(action)
         if command is None:
-            raise Refused(404, f"{action} is not among the commands of the configuration, section system")
+            raise Refused(404, f"no command {action} is configured in the section [system]")
         if self.service.jobs.active:
             raise JobConflict("a print is in progress; cancel it first")
         await run(command)
@@ -79,10 +79,10 @@ class SystemCommandHandler(CommandsHandler):
 
 
 async def run(command: tuple[str, ...]) -> None:
-    """Run a program; what it does after its first second is only logged.
+    """Run a program; a failure after its first second is only logged.
 
     Raises:
-        Refused: it cannot be run, or has failed already.
+        Refused: it cannot be run, or fails within the first second.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -90,10 +90,10 @@ async def run(command: tuple[str, ...]) -> None:
         )
     except OSError as error:
         raise Refused(500, f"{command[0]} cannot be run: {error.strerror}") from error
-    ending = asyncio.create_task(_watch(process, command))
-    _running.add(ending)
-    ending.add_done_callback(_running.discard)
-    await asyncio.wait([ending], timeout=AT_ONCE)
+    watching = asyncio.create_task(_watch(process, command))
+    _running.add(watching)
+    watching.add_done_callback(_running.discard)
+    await asyncio.wait([watching], timeout=START_TIMEOUT)
     if process.returncode:
         raise Refused(500, f"{command[0]} failed with exit status {process.returncode}")
 

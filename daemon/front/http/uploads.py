@@ -1,4 +1,4 @@
-"""/api/files/local: take files in, as they come: a block in memory, the rest on disk, nothing left of half a file."""
+"""/api/files/local: uploads. One block is in memory at a time; an upload that breaks off leaves no file."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from daemon.errors import FileExists, JobConflict, NoSuchFile, UnfitFile, UploadBroken
 from daemon.front.http.base import ApiHandler, is_true
 from daemon.front.http.files import FilesHandler
-from daemon.front.http.idempotency import Wish, wish
+from daemon.front.http.idempotency import KeyedRequest, keyed_request
 from daemon.front.uploads.filenames import check_path, check_printable
 from daemon.front.uploads.files import Upload
 from daemon.front.uploads.tree import TreeEntry
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from daemon.front.uploads.room import Claim
     from daemon.http.upload_form import UploadForm
 
-MIN_RATE = 32 * 1024  # bytes/s; whoever is slower than that for a whole file has gone away
-GRACE = 60.0  # s on top of it
-LOOKED_AT = SNIFF  # bytes at the beginning of a file that tell whether it is a text
+MIN_RATE = 32 * 1024  # bytes/s; a client that is slower on average is cut off
+GRACE = 60.0  # s in addition to the time at that rate
 
 FIELDS = (
     "path", "filename", "select", "print", "userdata", "foldername", "noOverwrite", "size", "sha1", "force", "plate",
     "job", "modified",
 )  # fmt: skip
 
-_closing: set[asyncio.Future[None]] = set()  # the loop alone does not keep them from being collected
+_closing: set[asyncio.Future[None]] = set()  # references that keep the tasks from being garbage-collected
 
-_LONGEST_PLATE = 4  # digits
+_MAX_PLATE_DIGITS = 4  # digits
 _MULTIPART = "multipart/form-data"
 _URLENCODED = "application/x-www-form-urlencoded"
 
@@ -44,9 +43,9 @@ class UploadHandler(FilesHandler):
     """/api/files/local."""
 
     def initialize(self, service: "Front") -> None:
-        """Prepare for a form; `max_body` is the largest upload there."""
+        """Prepare for a form; for POST, `max_body` is the largest upload."""
         super().initialize(service)
-        self._stack = AsyncExitStack()  # holds the upload: closed without a commit, nothing is left of it
+        self._stack = AsyncExitStack()  # holds the upload: closing it without a commit removes the file
         self._form: UploadForm | None = None
         self._upload: Upload | None = None
         self._name = ""
@@ -54,16 +53,16 @@ class UploadHandler(FilesHandler):
         self._size = 0
         self._claim: Claim | None = None
         self._complete = False
-        self._asked: Wish | None = None  # the print is asked for with a key
+        self._keyed: KeyedRequest | None = None  # the print, if it is requested with a key
         if self.request.method == "POST":
             self.max_body = service.config.http.max_upload_mib * 1024 * 1024
 
     async def get(self) -> None:
-        """List the files, and how much room is left."""
+        """List the files, and the free space."""
         await self.list_files()
 
     def admit(self) -> None:
-        """Refuse what is no form; give its body the time that its size needs."""
+        """Refuse a body that is not a form; set the timeout by the body's size."""
         if self.request.method != "POST":
             return
         content_type = self.request.headers.get("Content-Type", "")
@@ -81,7 +80,7 @@ class UploadHandler(FilesHandler):
             raise Refused(400, "No file to upload and no folder to create")
 
     async def take(self, chunk: bytes) -> None:
-        """Pass the bytes of the file on, and return when they are on their way to the disk."""
+        """Feed the form, and write the bytes of its file."""
         if self._form is None:
             await super().take(chunk)
             return
@@ -89,30 +88,30 @@ class UploadHandler(FilesHandler):
             if isinstance(event, str):
                 await self._begin(event)
             elif self._upload is not None:
-                self._gate(event)
+                self._check_piece(event)
                 await self._upload.write(event)
 
     async def give_up(self) -> None:
-        """Drop what came of the file."""
+        """Remove the unfinished file."""
         await self._stack.aclose()
 
-    def _gate(self, content: bytes) -> None:
-        """Look at the first bytes of the file, and see that it stays within the quota.
+    def _check_piece(self, content: bytes) -> None:
+        """Check the file's first bytes, and that its size stays within the quota.
 
         Raises:
-            NotPrintable: it is no text.
+            NotPrintable: it is not text.
             StorageFull: all uploads together would be too large.
         """
-        if len(self._beginning) < LOOKED_AT:
-            self._beginning += content[:LOOKED_AT]
-            if len(self._beginning) >= LOOKED_AT and kind(bytes(self._beginning)) is None:
+        if len(self._beginning) < SNIFF:
+            self._beginning += content[:SNIFF]
+            if len(self._beginning) >= SNIFF and kind(bytes(self._beginning)) is None:
                 check_content(self._name, bytes(self._beginning))
         self._size += len(content)
         if self._claim is not None:
             self._claim.resize(self._size)
 
     async def _begin(self, given: str) -> None:
-        """Open the file. Where the path has come already, what is wrong with it is said before all bytes are sent."""
+        """Open the file. If the path precedes it in the form, a bad path is refused before the file is sent."""
         known, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
         name = self._name = _named(renamed or given)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
@@ -120,7 +119,7 @@ class UploadHandler(FilesHandler):
         self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
 
     def on_connection_close(self) -> None:
-        """Drop what came of the file when the client has gone in the middle of it."""
+        """Remove the unfinished file when the client disconnects."""
         super().on_connection_close()
         if not self._complete:
             closing = asyncio.ensure_future(self._stack.aclose())
@@ -128,7 +127,7 @@ class UploadHandler(FilesHandler):
             closing.add_done_callback(_closing.discard)
 
     async def post(self) -> None:
-        """Put the file in its place, or make a folder; then select and print it if that is asked for."""
+        """Store the file, or make a folder; then select and print the file if the form says so."""
         self._complete = True
         async with self._stack:
             fields = self._fields()
@@ -136,10 +135,10 @@ class UploadHandler(FilesHandler):
             if fields.get("filename"):
                 self._name = _named(fields["filename"])
             if self._upload is not None:
-                asked = self._wish(self._upload, fields)
-                if asked is not None and await self._printed_before(asked, fields):
+                keyed = self._keyed_request(self._upload, fields)
+                if keyed is not None and await self._printed_before(keyed, fields):
                     return
-                self._asked = asked
+                self._keyed = keyed
                 await self._answer_file(await self._commit(self._upload, fields), fields)
             elif fields.get("foldername"):
                 path = _joined(fields.get("path", ""), fields["foldername"])
@@ -147,20 +146,20 @@ class UploadHandler(FilesHandler):
             else:
                 raise Refused(400, "No file to upload and no folder to create")
 
-    def _wish(self, upload: Upload, fields: dict[str, str]) -> Wish | None:
-        """Return the key that the print of the file is asked for with; what is asked for is this very file."""
+    def _keyed_request(self, upload: Upload, fields: dict[str, str]) -> KeyedRequest | None:
+        """Return the keyed request for printing the file, if any; its mark includes the file's hash and size."""
         if not is_true(fields.get("print", "")):
             return None
-        return wish(self, {**fields, "sha1": upload.sha1, "size": upload.received}, f"upload {self._name}")
+        return keyed_request(self, {**fields, "sha1": upload.sha1, "size": upload.received}, f"upload {self._name}")
 
-    async def _printed_before(self, asked: Wish, fields: dict[str, str]) -> bool:
-        """Answer as the first time where the print has begun already; the file is as it was, or where it was."""
+    async def _printed_before(self, keyed: KeyedRequest, fields: dict[str, str]) -> bool:
+        """If the key has begun its print already, answer as the first time; tell whether it has."""
         path = _placed(fields.get("path", ""), self._name)
         try:
             entry = await self.service.files.info(path)
         except NoSuchFile:
             return False
-        if await asked.begun_print(self) is None:
+        if await keyed.existing_print(self) is None:
             return False
         self._answer(entry, selected=True, printing=True)
         return True
@@ -182,7 +181,7 @@ class UploadHandler(FilesHandler):
         if kind(bytes(self._beginning)) is not None or plate is not None:
             await self._unpack(upload, plate)
         else:
-            check_content(self._name, bytes(self._beginning))  # where there was less than is looked at
+            check_content(self._name, bytes(self._beginning))  # for files shorter than `SNIFF`
         upload.path = _placed(fields.get("path", ""), self._name)
         if is_true(fields.get("noOverwrite", "")):
             await self._require_free(upload.path)
@@ -192,7 +191,7 @@ class UploadHandler(FilesHandler):
         return entry
 
     async def _unpack(self, upload: Upload, plate: int | None) -> None:
-        """Put the text in the place of what it came in; the quota is for the text."""
+        """Replace the package by the G-code in it; only the G-code counts towards the quota."""
         left = self._claim.left if self._claim is not None else None
         limit = self.max_body if left is None else min(self.max_body, max(0, left + self._size))
         size = await upload.unpack(limit, plate)
@@ -209,7 +208,7 @@ class UploadHandler(FilesHandler):
     async def _answer_file(self, entry: TreeEntry, fields: dict[str, str]) -> None:
         await self._renew_analysis(entry)
         self.files_changed("FileAdded", entry)
-        await self.service.queue.came(entry.path)
+        await self.service.queue.follow_upload(entry.path)
         unfit = await self._unfit(entry, fields)
         selected, printing = await self._select(entry, fields, fit=not unfit)
         self._tell(entry, fields, selected=selected, printing=printing)
@@ -222,12 +221,12 @@ class UploadHandler(FilesHandler):
         self.write({"files": {"local": self.brief(entry)}, **answer, **({"notPrinted": unfit} if unfit else {})})
 
     async def _renew_analysis(self, entry: TreeEntry) -> None:
-        """Have the file analysed, whatever is known of one that was there before."""
+        """Have the file analysed, and forget the analysis of the one that it replaces."""
         await self.service.analyses.forget(entry.path)
         self.service.analyses.want(key_of(entry))
 
     async def _unfit(self, entry: TreeEntry, fields: dict[str, str]) -> str:
-        """Return why the file should not be printed, where that is asked for; empty if nothing speaks against it."""
+        """Return why the file should not be printed, if the form asks for a print; "" if it may be printed."""
         if not is_true(fields.get("print", "")):
             return ""
         if not self.status().flags["operational"]:
@@ -243,25 +242,25 @@ class UploadHandler(FilesHandler):
         return ""
 
     def _tell(self, entry: TreeEntry, fields: dict[str, str], *, selected: bool, printing: bool) -> None:
-        """Publish the upload, and what became of its wishes."""
-        about = {"name": entry.name, "path": entry.path, "target": "local"}
-        wanted = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
+        """Publish the upload, whether it was to be selected and printed, and whether it was."""
+        file = {"name": entry.name, "path": entry.path, "target": "local"}
+        requested = {name: is_true(fields.get(name, "")) for name in ("select", "print")}
         done = {"effective_select": selected, "effective_print": printing}
-        self.service.events.publish("Upload", {**about, **wanted, **done})
+        self.service.events.publish("Upload", {**file, **requested, **done})
 
     async def _select(self, entry: TreeEntry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
-        """Select and print as asked for, if that can be; return what was done. The upload stands in any case."""
+        """Select and print the file if requested and possible; return whether it is selected, and printing."""
         start = is_true(fields.get("print", ""))
         wanted = start or is_true(fields.get("select", ""))
         try:
             if wanted and self.status().flags["operational"]:
-                asked = self._asked if start and fit else None
-                await self.select(entry, asked)
-                if start and fit and asked is None:
+                keyed = self._keyed if start and fit else None
+                await self.select(entry, keyed)
+                if start and fit and keyed is None:
                     await self.service.jobs.start()
                 return True, start and fit
             if self.is_selected(entry.path):
-                await self.select(entry)  # its size and date are new
+                await self.select(entry)  # for its new size and date
         except JobConflict:
             pass
         return False, False
@@ -274,10 +273,10 @@ class UploadHandler(FilesHandler):
 
 
 def _named(given: str) -> str:
-    """Return the name of what is to be kept of a file: of what it holds, where it is packed.
+    """Return the name to store a file under; that of a package without its packing's suffix.
 
     Raises:
-        NotPrintable, BadFileName: there is no G-code, or nothing can have that name.
+        NotPrintable, BadFileName: it does not name G-code, or is not a valid name.
     """
     name = plain_name(given)
     check_printable(name)
@@ -286,30 +285,30 @@ def _named(given: str) -> str:
 
 
 def _placed(folder: str, name: str) -> str:
-    """Return the path of an upload: as with OctoPrint the folder in its name is none where one is given besides."""
+    """Return the path of an upload; as in OctoPrint, a given folder replaces the one in the file's name."""
     return _joined(folder, name.rpartition("/")[2] if folder.strip("/") else name)
 
 
 def _joined(folder: str, name: str) -> str:
-    """Return the path of a name in a folder; clients write the uploads' own folder as "", "/" or not at all."""
+    """Return the path of a name in a folder; clients name the uploads folder itself "", "/" or not at all."""
     folder = folder.strip("/")
     return "/".join(check_path(f"{folder}/{name}" if folder else name))
 
 
 def _check_whole(upload: Upload, fields: dict[str, str]) -> None:
-    """Refuse a file that is not as long, or does not have the hash, that the client says (ours: `size`, `sha1`)."""
+    """Refuse a file whose size or hash differs from the form's `size` or `sha1` (fields of ours)."""
     size, sha1 = fields.get("size", ""), fields.get("sha1", "").strip().lower()
     if size and size != str(upload.received):
-        raise UploadBroken(f"the file has {upload.received} bytes, the client counted {size[:20]}")
+        raise UploadBroken(f"the file arrived with {upload.received} bytes, but the client announced {size[:20]}")
     if sha1 and sha1 != upload.sha1:
-        raise UploadBroken("the file's SHA-1 is not what the client says: it was damaged on its way")
+        raise UploadBroken("the file's SHA-1 differs from the client's: the file was damaged in transit")
 
 
 def _plate(text: str) -> int | None:
     if not text.strip():
         return None
-    if not text.strip().isdecimal() or len(text) > _LONGEST_PLATE:
-        raise Refused(400, "plate must be a number, as in the name of a plate of a 3MF")
+    if not text.strip().isdecimal() or len(text) > _MAX_PLATE_DIGITS:
+        raise Refused(400, "plate must be the number of a plate in the 3MF file")
     return int(text)
 
 
@@ -321,12 +320,12 @@ def _date(text: str) -> float | None:
     except ValueError:
         date = math.nan
     if not (math.isfinite(date) and date >= 0):
-        raise Refused(400, "modified must be the date of the file's last change, in s since 1970")
+        raise Refused(400, "modified must be the Unix time of the file's last change, in s")
     return date
 
 
 def _check_userdata(text: str) -> None:
-    """Refuse data that is no JSON, as OctoPrint does; nobody asks for it again, so it is not kept."""
+    """Refuse user data that is not JSON, as OctoPrint does; it cannot be read back, so it is not stored."""
     if not text:
         return
     try:

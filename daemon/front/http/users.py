@@ -1,4 +1,4 @@
-"""/api/users and /api/access: the keys, as OctoPrint's clients know users. One user per key."""
+"""/api/users and /api/access: each key appears as a user of OctoPrint."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from daemon.http.errors import Refused
 _GROUPS = {
     "admins": ("Admins", "Keys of scope admin", Scope.ADMIN),
     "users": ("Operator", "Keys of scope control", Scope.CONTROL),
-    "guests": ("Guests", "Who comes without a key", None),
+    "guests": ("Guests", "Clients without a key", None),
     "readonly": ("Read-only Access", "Keys of scope read", Scope.READ),
 }
 _DANGEROUS = frozenset({"ADMIN", "SYSTEM", "SETTINGS"})
 
 
 def user(name: str, scope: Scope) -> dict[str, Any]:
-    """Return OctoPrint's record of a user; the key itself is in no answer."""
+    """Return OctoPrint's record of a user, without the key itself."""
     allowed, member = permissions(scope), groups(scope)
     admin = scope is Scope.ADMIN
     return {
@@ -45,15 +45,15 @@ class UsersHandler(ApiHandler):
     writes = Scope.ADMIN
 
     def get(self) -> None:
-        """List who has a key; who is no admin sees itself alone."""
+        """List the users; without scope admin, only the client's own."""
         self.write({"users": [user(name, scope) for name, scope in self.visible_keys()]})
 
     def post(self) -> None:
         """Refuse: a user is a key."""
-        raise JobConflict("a user is a key here: `nozzled keys add NAME` makes one")
+        raise JobConflict("users are keys here: `nozzled keys add NAME` makes one")
 
     def visible_keys(self) -> list[tuple[str, Scope]]:
-        """Return names and scopes of the keys that this client may know of."""
+        """Return name and scope of each key that this client may see."""
         own = self.identity
         keys = [(each.name, Scope.named(each.scope)) for each in self.service.access.keyring.keys]
         if own is not None and own.scope is Scope.ADMIN:
@@ -65,7 +65,7 @@ class UserHandler(UsersHandler):
     """/api/access/users/<name> and /api/users/<name>."""
 
     def get(self, name: str) -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Tell of one."""
+        """Show a user."""
         for each, scope in self.visible_keys():
             if each == name:
                 self.write(user(each, scope))
@@ -73,16 +73,16 @@ class UserHandler(UsersHandler):
         raise Refused(404, "there is no such user")
 
     def put(self, _: str) -> None:
-        """Refuse, as POST."""
+        """Refuse, like POST."""
         self.post()
 
     def post(self, *_: str) -> None:
-        """Refuse: a key is what it is."""
-        raise JobConflict("a user is a key here, and is not changed: make another key")
+        """Refuse: keys cannot be changed."""
+        raise JobConflict("users are keys here and cannot be changed: make another key")
 
 
 def group(key: str) -> dict[str, Any]:
-    """Return a group as OctoPrint has it."""
+    """Return OctoPrint's record of a group."""
     name, text, scope = _GROUPS[key]
     own = permissions(scope) if scope is not None else []
     return {
@@ -112,7 +112,7 @@ class GroupHandler(ApiHandler):
     """/api/access/groups/<key>."""
 
     def get(self, key: str) -> None:
-        """Tell of one."""
+        """Show a group."""
         if key not in _GROUPS:
             raise Refused(404, "there is no such group")
         self.write(group(key))
@@ -127,12 +127,12 @@ class PermissionsHandler(ApiHandler):
 
 
 def _permission(name: str) -> dict[str, Any]:
-    having = [key for key, (_, _, scope) in _GROUPS.items() if scope is not None and name in permissions(scope)]
+    members = [key for key, (_, _, scope) in _GROUPS.items() if scope is not None and name in permissions(scope)]
     return {
         "key": name,
         "name": name.replace("_", " ").capitalize(),
-        "description": f"Keys of the groups {', '.join(having)} have it",
-        "default_groups": having,
+        "description": f"Granted to keys of the groups {', '.join(members)}",
+        "default_groups": members,
         "dangerous": name in _DANGEROUS,
         "needs": {"role": [name.lower()]},
     }

@@ -1,4 +1,4 @@
-"""/webcam/: pictures of the cameras, for whoever has a key or a signed address; from the configured addresses alone."""
+"""/webcam/: pictures from the configured cameras, for clients with a key or a signed address."""
 
 import asyncio
 from urllib.parse import unquote
@@ -8,23 +8,23 @@ from tornado.iostream import StreamClosedError
 from daemon.camera.addresses import FIRST, all_of
 from daemon.config import CameraConfig
 from daemon.errors import CameraError
-from daemon.front.cameras import MOST_VIEWERS, Cameras, Relay
+from daemon.front.cameras import MAX_VIEWERS, Cameras, Relay
 from daemon.front.http.base import ApiHandler
 from daemon.http.errors import Refused
 
 BOUNDARY = "nozzledpicture"
-STALLED = 10.0  # s; who has not taken a picture by then has gone away
-LOOK = 2.0  # s between two looks at whether the key still counts
-FASTEST = 1 / 30  # s between two pictures for one viewer
+STALL_TIMEOUT = 10.0  # s for a viewer to receive a picture
+KEY_CHECK_INTERVAL = 2.0  # s between two checks whether the key is still valid
+MIN_INTERVAL = 1 / 30  # s between two pictures to one viewer
 
 
 class WebcamHandler(ApiHandler):
-    """/webcam/?action=stream|snapshot, of the first camera; /webcam/NAME/ or &camera=NAME of another one."""
+    """/webcam/?action=stream|snapshot of the first camera; /webcam/<name>/ or &camera=<name> of another."""
 
-    signable = True
+    accepts_signed_address = True
 
     async def get(self, name: str = "") -> None:
-        """Send a picture, or one after the other until the viewer or its key has gone."""
+        """Send one picture, or a stream until the viewer disconnects or its key is revoked."""
         cameras: Cameras = self.settings.setdefault("cameras", Cameras())
         camera = self._camera(unquote(name) or self.get_query_argument("camera", FIRST))
         action = self.get_query_argument("action", "stream")
@@ -50,18 +50,18 @@ class WebcamHandler(ApiHandler):
 
     async def _stream(self, cameras: Cameras, camera: CameraConfig) -> None:
         relay = cameras.relay(camera)
-        if cameras.viewers >= MOST_VIEWERS:
-            raise Refused(503, f"{MOST_VIEWERS} viewers are watching the cameras already")
+        if cameras.viewers >= MAX_VIEWERS:
+            raise Refused(503, f"cannot show the camera: {MAX_VIEWERS} viewers are watching already")
         relay.join()
         try:
-            seen, data = await self._first(relay)
+            number, data = await self._first(relay)
             self._announce()
             while True:
                 await self._send(data)
-                if (found := await self._next(relay, seen)) is None:
+                if (following := await self._next(relay, number)) is None:
                     break
-                seen, data = found
-            self.detach().close()  # a viewer that goes on waiting would see the last picture for ever
+                number, data = following
+            self.detach().close()  # else the viewer would show the last picture for ever
         except StreamClosedError:
             return  # the viewer has gone
         except TimeoutError:
@@ -70,25 +70,25 @@ class WebcamHandler(ApiHandler):
             relay.leave()
 
     async def _first(self, relay: Relay) -> tuple[int, bytes]:
-        """Return the first picture; an error while nothing is sent yet is an answer."""
-        while (found := await relay.next(0, LOOK)) is None:
+        """Return the first picture with its number; an error still becomes an answer, as nothing is sent yet."""
+        while (first := await relay.next(0, KEY_CHECK_INTERVAL)) is None:
             if self.has_client_gone():
                 raise StreamClosedError
-        return found
+        return first
 
-    async def _next(self, relay: Relay, seen: int) -> tuple[int, bytes] | None:
-        """Return the next picture; None: there is to be none for this viewer."""
-        await asyncio.sleep(FASTEST)
+    async def _next(self, relay: Relay, number: int) -> tuple[int, bytes] | None:
+        """Return the picture after this number; None: the key, the camera or the viewer has gone."""
+        await asyncio.sleep(MIN_INTERVAL)
         while True:
             await self.service.access.refresh()
             if self.identity is None or not self.service.access.still_valid(self.identity):
                 return None
             try:
-                found = await relay.next(seen, LOOK)
+                following = await relay.next(number, KEY_CHECK_INTERVAL)
             except CameraError:
                 return None
-            if found is not None or self.has_client_gone():
-                return found
+            if following is not None or self.has_client_gone():
+                return following
 
     def _announce(self) -> None:
         self.set_header("Content-Type", f"multipart/x-mixed-replace;boundary={BOUNDARY}")
@@ -97,5 +97,5 @@ class WebcamHandler(ApiHandler):
         self.write(f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode())
         self.write(data)
         self.write(b"\r\n")
-        async with asyncio.timeout(STALLED):
+        async with asyncio.timeout(STALL_TIMEOUT):
             await self.flush()

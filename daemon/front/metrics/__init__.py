@@ -1,1 +1,1 @@
-"""Metrics: what Prometheus keeps a record of, put together when it asks."""
+"""Metrics for Prometheus, collected at each scrape."""

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads: samples → families of prometheus-client → text. Loaded at the first scrape."""
+"""The text for Prometheus: samples → families of prometheus-client → text. Imported by the first scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
@@ -11,14 +11,14 @@ from daemon.front.metrics.families import FAMILIES, PREFIX
 from daemon.front.metrics.samples import Buckets, MetricSample
 
 
-class _Given(Collector):
-    """Hands over what was read off before."""
+class _SampleCollector(Collector):
+    """A collector of samples that were taken before."""
 
     def __init__(self, given: Iterable[MetricSample]) -> None:
         self._given = [*given]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families of which there is anything."""
+        """Yield the families that have samples."""
         for name, family in FAMILIES.items():
             found = [each for each in self._given if each.name == name]
             if not found:
@@ -50,6 +50,6 @@ def _add(family: Metric, sample: MetricSample) -> None:
 def exposition(given: Iterable[MetricSample], accept: str) -> tuple[bytes, str]:
     """Return the text, in the format that the Accept header prefers, and its content type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(given))
+    registry.register(_SampleCollector(given))
     encoder, kind = choose_encoder(accept)
     return encoder(registry), kind

@@ -1,4 +1,4 @@
-"""The numbers behind the families, read off what is known anyway when somebody asks. Nothing is counted here."""
+"""The samples of the families, from values that exist anyway: nothing is counted here."""
 
 import os
 import platform
@@ -17,25 +17,25 @@ from hal.printer import ConnectionState
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-FULL = 255  # the part fan at its fastest
-LONGEST = 60  # characters of what a firmware calls itself
-MOST_HEATERS = 32
+MAX_FAN = 255  # full speed of the part fan, in M106
+MAX_LABEL = 60  # characters of a firmware's name
+MAX_HEATERS = 32
 OUTCOMES = ("completed", "failed", "cancelled", "interrupted")
 THROTTLED = ("undervoltage", "capped", "throttled", "hot")
 
 
 @frozen
 class Buckets:
-    """A histogram: how many were no larger than each bound, the earlier ones not counted, and behind them the rest."""
+    """A histogram: the number of values in each bucket, given by its upper bound, and of those above the last."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
-    total: float | None = None  # their sum; None: nobody knows
+    total: float | None = None  # the sum of the values; None: unknown
 
 
 @frozen
 class MetricSample:
-    """A number of a family, with the values of its labels."""
+    """A value of a family, with the values of its labels."""
 
     name: str
     value: float | Buckets
@@ -44,15 +44,15 @@ class MetricSample:
 
 @frozen
 class Scraped:
-    """What had to be asked for.
+    """The values that had to be asked for.
 
     Attributes:
-        core: what the core has counted; None: it is away.
+        core: the core's counters; None: it is away.
         totals: of the history; None: it cannot be read.
-        machine: what `daemon.front.machine` tells.
-        began: when the front did: a date in s.
-        answers: requests that were answered, by status.
-        listeners: on sockets.
+        machine: from `daemon.front.machine`.
+        began: Unix time of the front's start, in s.
+        answers: the number of answered requests, by status.
+        listeners: the number of push subscribers.
     """
 
     core: CoreTally | None = None
@@ -64,12 +64,12 @@ class Scraped:
 
 
 def look(service: "Front") -> dict[str, Any]:
-    """Return what the machine says. Blocks."""
+    """Return the machine's state. Blocks."""
     return machine.describe(service.folder)
 
 
 def samples(service: "Front", known: Scraped) -> Iterator[MetricSample]:
-    """Yield all that is known now; what is not is left out."""
+    """Yield all samples; unknown values are left out."""
     for name, value, *labels in _all(service, known):
         if value is not None:
             yield MetricSample(name, value, tuple(labels))
@@ -97,12 +97,12 @@ def _printer(service: "Front", known: Scraped) -> Iterator[_Row]:
     yield "record_trouble", int(service.core.record_trouble is not None)
     if not service.connection.ready:
         return
-    yield "printer_info", 1, seen.firmware[:LONGEST], seen.fields.get("MACHINE_TYPE", "")[:LONGEST]
-    for heater, reading in [*seen.heaters.items()][:MOST_HEATERS]:
+    yield "printer_info", 1, seen.firmware[:MAX_LABEL], seen.fields.get("MACHINE_TYPE", "")[:MAX_LABEL]
+    for heater, reading in [*seen.heaters.items()][:MAX_HEATERS]:
         yield "temperature_celsius", reading.actual, heater
         yield "temperature_target_celsius", reading.target, heater
     modes = seen.modes
-    yield "fan_ratio", _share(modes.fan, FULL)
+    yield "fan_ratio", _share(modes.fan, MAX_FAN)
     yield "feedrate_ratio", _share(modes.feed, 100)
     yield "flow_ratio", _share(modes.flow, 100)
 
@@ -131,7 +131,7 @@ def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
 
 
 def _line(service: "Front") -> Iterator[_Row]:
-    """Tell what was counted since the line was opened; where there is none, nothing: a counter starts over then."""
+    """Yield the counters of the line since it was opened; none without a line, so that they start over."""
     if not service.connection.summary.connected:
         return
     counters = service.connection.summary.counters
@@ -169,24 +169,24 @@ def _service(service: "Front", known: Scraped) -> Iterator[_Row]:
     for code, count in sorted(known.answers.items()):
         yield "http_requests", count, str(code)
     yield "push_subscribers", known.listeners
-    for name, told in service.companions.as_json().items():
-        yield "companion_up", int(not told["away"]), name
+    for name, companion in service.companions.as_json().items():
+        yield "companion_up", int(not companion["away"]), name
 
 
-def _machine(told: Mapping[str, Any]) -> Iterator[_Row]:
-    if not told:
+def _machine(state: Mapping[str, Any]) -> Iterator[_Row]:
+    if not state:
         return
-    yield "disk_free_bytes", told["disk"]["free"]
-    yield "disk_size_bytes", told["disk"]["total"]
-    yield "host_memory_available_bytes", told["memory"]["free"]
-    yield "host_memory_size_bytes", told["memory"]["total"]
-    yield "host_load1", told["load"]
-    yield "host_uptime_seconds", told["uptime"]
-    yield "host_temperature_celsius", told["temperature"]
+    yield "disk_free_bytes", state["disk"]["free"]
+    yield "disk_size_bytes", state["disk"]["total"]
+    yield "host_memory_available_bytes", state["memory"]["free"]
+    yield "host_memory_size_bytes", state["memory"]["total"]
+    yield "host_load1", state["load"]
+    yield "host_uptime_seconds", state["uptime"]
+    yield "host_temperature_celsius", state["temperature"]
     for name, which in (("host_throttled", "now"), ("host_throttled_since_boot", "since")):
-        if told[which] is not None:
+        if state[which] is not None:
             for reason in THROTTLED:
-                yield name, int(reason in told[which]), reason
+                yield name, int(reason in state[which]), reason
 
 
 def _states(name: str, states: Iterable[Any], now: object) -> Iterator[_Row]:

@@ -1,1 +1,1 @@
-"""Push: what clients are told unasked, in the words of OctoPrint's socket; `http/push` has the ways there."""
+"""Push messages, in the format of OctoPrint's socket; `http/push` has the transports."""

@@ -1,15 +1,15 @@
-"""Announcer: what printer and job do, as OctoPrint's events."""
+"""Announcer: publishes what printer and job do, as OctoPrint's events."""
 
 from typing import TYPE_CHECKING, Any
 
 from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import Findings
-from daemon.front.analysis.shelf import FileKey
+from daemon.front.analysis.store import FileKey
 from daemon.front.analysis.watch import FileRefusal
 from daemon.front.views.analysis import of_findings
 from daemon.front.views.panel import NOTIFICATION, PROMPT
-from daemon.front.views.seen import seen_of
 from daemon.front.views.selection import of_selection
+from daemon.front.views.status import status_of
 from hal.printer import ActionRequested, ConnectionState, Event, PositionRead, StateChanged, StopEnded
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Announcer:
 
     def __init__(self, service: "Front") -> None:
         self._service = service
-        self._text = seen_of(service).text
+        self._text = status_of(service).text
         self._before: JobState | None = None
-        self._chosen = service.jobs.selected is not None
+        self._was_selected = service.jobs.selected is not None
         service.connection.subscribe(self._on_printer)
         service.jobs.subscribe(self._on_job)
         service.analyses.subscribe(self._on_analysis)
@@ -61,7 +61,7 @@ class Announcer:
         self._service.events.publish(event, payload)
 
     def _on_printer(self, event: Event) -> None:
-        self._on_choice()  # before its printer has gone
+        self._on_selection()  # a deselection comes before the event of the printer
         if isinstance(event, StateChanged):
             self._on_connection(event)
         elif isinstance(event, ActionRequested):
@@ -73,16 +73,16 @@ class Announcer:
         self._on_any()
 
     def _on_any(self) -> None:
-        """Tell the state's text when it has changed, whichever machine made it change; and that no file is chosen."""
-        self._on_choice()
-        text = seen_of(self._service).text
+        """Publish a change of the state's text, and that the file was deselected."""
+        self._on_selection()
+        text = status_of(self._service).text
         if text != self._text:
             self._text = text
             self._publish("PrinterStateChanged", state_id=_STATE_IDS.get(text, "OFFLINE"), state_string=text)
 
-    def _on_choice(self) -> None:
-        before, self._chosen = self._chosen, self._service.jobs.selected is not None
-        if before and not self._chosen:
+    def _on_selection(self) -> None:
+        before, self._was_selected = self._was_selected, self._service.jobs.selected is not None
+        if before and not self._was_selected:
             self._publish("FileDeselected")
 
     def _on_connection(self, event: StateChanged) -> None:
@@ -90,9 +90,9 @@ class Announcer:
         if event.new is ConnectionState.OPENING:
             self._publish("Connecting")
         elif event.new is ConnectionState.READY and connection.summary.connected:
-            seen = connection.summary
-            self._publish("Connected", port=seen.port, baudrate=seen.baudrate)
-            self._publish("FirmwareData", name=seen.firmware, data=dict(seen.fields))
+            summary = connection.summary
+            self._publish("Connected", port=summary.port, baudrate=summary.baudrate)
+            self._publish("FirmwareData", name=summary.firmware, data=dict(summary.fields))
         elif event.new is ConnectionState.FAULT:
             self._publish("Error", error=str(event.error), reason="connection")
             self._publish("Disconnected")
@@ -100,13 +100,13 @@ class Announcer:
             self._publish("Disconnected")
 
     def _on_action(self, event: ActionRequested) -> None:
-        """Pass on what the panel says and asks; all of it is the printer's word."""
+        """Pass on the panel's messages and prompts, whose texts come from the printer."""
         prompt, message = self._service.connection.prompt, self._service.connection.message
         if event.name == "notification":
             self._service.events.plugin(NOTIFICATION, {"message": message or ""})
         elif event.name == "prompt_show" and prompt is not None:
-            asked = {"action": "show", "text": prompt.text, "choices": list(prompt.choices)}
-            self._service.events.plugin(PROMPT, asked)
+            shown = {"action": "show", "text": prompt.text, "choices": list(prompt.choices)}
+            self._service.events.plugin(PROMPT, shown)
         elif event.name == "prompt_end":
             self._service.events.plugin(PROMPT, {"action": "close"})
 
@@ -115,7 +115,7 @@ class Announcer:
         if before is JobState.RESUMING and state is JobState.PRINTING:
             self._publish("PrintResumed", **self._job())
         if state is JobState.CANCELLED and self._service.jobs.active:
-            return  # by a restart: the print that takes its place has begun, and OctoPrint tells of that one alone
+            return  # restarted: the new print has begun already, and OctoPrint publishes only its events
         for event in _JOB_EVENTS.get(state, ()):
             self._publish(event, **self._job(), **self._end(state), **self._place(state))
         self._on_any()
@@ -123,14 +123,14 @@ class Announcer:
     def _on_refused(self, refusal: FileRefusal) -> None:
         self._publish("PrintRefused", name=refusal.name, path=refusal.path, origin="local", reasons=refusal.reasons)
 
-    def _on_analysis(self, key: FileKey, found: Findings) -> None:
+    def _on_analysis(self, key: FileKey, findings: Findings) -> None:
         name = key.path.rpartition("/")[2]
-        result = of_findings(found, key.path)
+        result = of_findings(findings, key.path)
         self._publish("MetadataAnalysisFinished", name=name, path=key.path, origin="local", result=result)
 
     def _job(self) -> dict[str, Any]:
-        selected, seen = self._service.jobs.selected, self._service.jobs.summary
-        return {**(of_selection(selected) if selected is not None else {}), "job": seen.id, "key": seen.key}
+        selected, summary = self._service.jobs.selected, self._service.jobs.summary
+        return {**(of_selection(selected) if selected is not None else {}), "job": summary.id, "key": summary.key}
 
     def _place(self, state: JobState) -> dict[str, Any]:
         place = self._service.jobs.place

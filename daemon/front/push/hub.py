@@ -1,4 +1,4 @@
-"""Hub: everybody who listens on a socket, and what there is to tell them."""
+"""Hub: the subscribers of the push messages, and what they are sent."""
 
 import asyncio
 import json
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from daemon import OCTOPRINT, __version__
 from daemon.errors import CoreAway
+from daemon.front.access.anonymous import REQUEST
 from daemon.front.access.attempts import network_of
-from daemon.front.access.strangers import REQUEST
 from daemon.front.events import Notice
 from daemon.front.push.announcer import Announcer
-from daemon.front.push.look import Look, Looks, ToldLines
 from daemon.front.push.motion import Motion
 from daemon.front.push.page import Pages
+from daemon.front.push.snapshots import PushedLines, PushSnapshot, SnapshotCache
 from daemon.front.push.statuses import Moment
 from daemon.front.push.subscriber import Send, Subscriber
-from daemon.front.views.job import JobView, at_once
-from daemon.front.views.seen import seen_of
+from daemon.front.views.job import JobView, brief
+from daemon.front.views.status import status_of
 from daemon.front.views.temperatures import TemperatureHistory, is_heater, readings
 from hal.printer import ActionRequested, Event, TemperaturesRead
 
@@ -26,28 +26,26 @@ if TYPE_CHECKING:
     from daemon.bridge.words import Selection
     from daemon.front.front import Front
 
-TICK = 1.0
-"""Seconds between two looks at a print that goes on; a line of it says nothing to anybody by itself."""
+TICK = 1.0  # s between two updates about a running print: its lines cause no events
 
 MAX_SUBSCRIBERS = 128
-MAX_STRANGERS = 32
-MAX_STRANGERS_EACH = 8
-"""Clients in all; of them such as have shown no session, from everywhere and from one address."""
+MAX_ANONYMOUS = 32  # subscribers that have shown no session
+MAX_ANONYMOUS_EACH = 8  # of these, from one address
 
-HISTORY = 300  # temperature reports that a client is given at first: five minutes of them
+HISTORY = 300  # temperature reports that a new subscriber gets: five minutes of them
 
 
 class Hub:
-    """Knows the subscribers, and gives each its share of what happens."""
+    """Distributes events and states to the subscribers."""
 
     def __init__(self, service: "Front", view: JobView, history: TemperatureHistory) -> None:
         self._service = service
         self._view = view
         self._history = history
-        self._subscribers: dict[Subscriber, str] = {}  # → the network that it comes from
+        self._subscribers: dict[Subscriber, str] = {}  # with the network that it comes from
         self._ticking: asyncio.TimerHandle | None = None
-        self._lines = ToldLines(0.0)
-        self._looks = Looks(self._look)
+        self._lines = PushedLines(0.0)
+        self._snapshots = SnapshotCache(self._make_snapshot)
         self._moment: tuple[str, Selection | None, Moment] | None = None
         self._announcer = Announcer(service)
         self._motion = Motion(service)
@@ -58,48 +56,48 @@ class Hub:
 
     @property
     def count(self) -> int:
-        """How many listen."""
+        """The number of subscribers."""
         return len(self._subscribers)
 
     def has_room_for(self, client: str) -> bool:
-        """Tell whether one more may come from this address, who is a stranger at first.
+        """Tell whether one more subscriber may join from this address.
 
-        If need be the stranger goes who has listened longest: else a few silent ones would keep out who has a key.
+        If need be, the oldest anonymous subscriber is dropped: else a few silent ones would keep out clients with keys.
         """
         network = network_of(client)
-        strangers = [each for each in self._subscribers if each.is_stranger]
-        of_client = [each for each in strangers if self._subscribers[each] == network]
-        if len(of_client) >= MAX_STRANGERS_EACH:
+        anonymous = [each for each in self._subscribers if each.is_anonymous]
+        of_client = [each for each in anonymous if self._subscribers[each] == network]
+        if len(of_client) >= MAX_ANONYMOUS_EACH:
             of_client[0].drop()
-        elif len(strangers) >= MAX_STRANGERS or (len(self._subscribers) >= MAX_SUBSCRIBERS and strangers):
-            strangers[0].drop()
+        elif len(anonymous) >= MAX_ANONYMOUS or (len(self._subscribers) >= MAX_SUBSCRIBERS and anonymous):
+            anonymous[0].drop()
         return len(self._subscribers) < MAX_SUBSCRIBERS
 
     def join(self, send: Send, close: Callable[[], None], client: str = "local") -> Subscriber:
-        """Take a new subscriber, and greet it.
+        """Add a subscriber, and send it the greeting.
 
         Args:
-            send: writes messages to it, and returns when they are on their way.
-            close: ends its connection.
+            send: writes messages to the client, and returns when they are sent.
+            close: closes its connection.
             client: its address.
         """
-        if not self._subscribers:  # nobody has looked meanwhile
+        if not self._subscribers:  # nothing was observed without any
             self._motion.begin()
-            self._lines = ToldLines(asyncio.get_running_loop().time())
-            self._looks.outdate()
+            self._lines = PushedLines(asyncio.get_running_loop().time())
+            self._snapshots.invalidate()
         subscriber = Subscriber(self, self._service.access, send, close)
         self._subscribers[subscriber] = network_of(client)
-        subscriber.offer(json.dumps({"connected": self._greeting()}))
-        self._keep_ticking()
+        subscriber.offer(json.dumps({"connected": self._connected()}))
+        self._ensure_ticking()
         return subscriber
 
-    def on_known(self, subscriber: Subscriber) -> None:
-        """Take note that one has shown a session: its coming was no stranger's."""
+    def on_authenticated(self, subscriber: Subscriber) -> None:
+        """Refund the cost of a subscriber's connection: it has shown a session."""
         if (network := self._subscribers.get(subscriber)) is not None:
-            self._service.access.forgive(network, REQUEST)
+            self._service.access.refund(network, REQUEST)
 
-    def look_at_keys(self) -> None:
-        """Have everybody dropped at once whose key is gone."""
+    def check_keys(self) -> None:
+        """Have all subscribers check at once whether their keys are still valid."""
         for each in [*self._subscribers]:
             each.wake()
 
@@ -119,64 +117,64 @@ class Hub:
         self._changed()
 
     def _on_state(self) -> None:
-        """Have everybody see the state, though the next one may come at once."""
+        """Pass the state to all subscribers, even if the next one follows at once."""
         if self._subscribers:
-            moment = self._newest()
+            moment = self._current_moment()
             for each in self._subscribers:
-                each.passed(moment)
+                each.add_moment(moment)
 
-    def _newest(self) -> Moment:
-        """Return the state with its job; made anew only when one of them is another."""
+    def _current_moment(self) -> Moment:
+        """Return the state with its job; it is the same object until one of them changes."""
         status, jobs = self._status(), self._service.jobs
         if self._moment is None or self._moment[:2] != (status["text"], jobs.selected):
-            moment = Moment(status, at_once(jobs.selected, jobs.progress))
+            moment = Moment(status, brief(jobs.selected, jobs.progress))
             self._moment = (status["text"], jobs.selected, moment)
         return self._moment[2]
 
     def _status(self) -> dict[str, Any]:
-        seen = seen_of(self._service)
-        return {"text": seen.text, "flags": seen.flags, "error": seen.error or ""}
+        status = status_of(self._service)
+        return {"text": status.text, "flags": status.flags, "error": status.error or ""}
 
     def _on_notice(self, notice: Notice) -> None:
         if self._subscribers:
-            told = _as_message(notice)
+            message = _message_of(notice)
             for each in [*self._subscribers]:
-                each.note(notice, told)
+                each.publish(notice, message)
         self._changed()
 
     def _changed(self) -> None:
-        self._looks.outdate()
+        self._snapshots.invalidate()
         for each in [*self._subscribers]:
             each.changed()
-        self._keep_ticking()
+        self._ensure_ticking()
 
-    def _keep_ticking(self) -> None:
-        going_on = self._service.jobs.active or self._service.connection.panel_print is not None
-        if self._ticking is None and self._subscribers and going_on:
+    def _ensure_ticking(self) -> None:
+        is_printing = self._service.jobs.active or self._service.connection.panel_print is not None
+        if self._ticking is None and self._subscribers and is_printing:
             self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
-        self._motion.look()
+        self._motion.update()
         self._changed()
 
     def close(self) -> None:
-        """Stop ticking, and end every connection."""
+        """Stop, and end every subscriber."""
         if self._ticking is not None:
             self._ticking.cancel()
         self.pages.close()
-        self._looks.close()
+        self._snapshots.close()
         for each in [*self._subscribers]:
             each.end()
 
     def timelapse(self) -> str:
-        """Return what a client is told first of films."""
+        """Return the message about timelapse for a new subscriber."""
         state = self._service.companions.state("timelapse") or {}
         return json.dumps({"timelapse": state.get("pushed")})
 
-    # -- what is told --------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------------
 
-    def _greeting(self) -> dict[str, Any]:
+    def _connected(self) -> dict[str, Any]:
         return {
             "version": OCTOPRINT,
             "display_version": f"{OCTOPRINT} (nozzled {__version__})",
@@ -191,7 +189,7 @@ class Hub:
         }
 
     async def current(self) -> dict[str, Any]:
-        """Return the state as it is now, without what each subscriber gets of its own."""
+        """Return the current state, as far as it is the same for all subscribers."""
         job = await self._view.answer()
         busy = self._service.jobs.active and self._service.jobs.selected
         return {
@@ -212,22 +210,22 @@ class Hub:
         return {"count": count, "transmitted": sent, "ratio": round(100 * count / sent) if sent else 0}
 
     @property
-    def said(self) -> int:
-        """How many lines of the conversation with the printer have been told."""
+    def line_count(self) -> int:
+        """The number of lines of the conversation with the printer so far."""
         return self._lines.count
 
-    async def look(self) -> Look:
-        """Return what there is to tell now, the same for all who ask now."""
-        return await self._looks.newest()
+    async def snapshot(self) -> PushSnapshot:
+        """Return a snapshot of the current state; simultaneous calls share one."""
+        return await self._snapshots.get()
 
-    async def _look(self) -> Look:
+    async def _make_snapshot(self) -> PushSnapshot:
         if any(each.wants_lines for each in self._subscribers):
-            await self._listen()
+            await self._read_lines()
         history = self._history
-        return Look(await self.current(), self._lines, lambda: json.dumps(history.last(HISTORY, is_heater)))
+        return PushSnapshot(await self.current(), self._lines, lambda: json.dumps(history.last(HISTORY, is_heater)))
 
-    async def _listen(self) -> None:
-        """Take down what went over the line since the last look, in OctoPrint's manner."""
+    async def _read_lines(self) -> None:
+        """Append the lines exchanged with the printer since the last call, in OctoPrint's format."""
         lines = self._lines
         with suppress(CoreAway):
             talk = await self._service.connection.conversation(lines.until)
@@ -237,7 +235,7 @@ class Hub:
 _ARROWS = {">": "Send:", "<": "Recv:"}
 
 
-def _as_message(notice: Notice) -> str:
+def _message_of(notice: Notice) -> str:
     payload = dict(notice.payload)
     if notice.kind == "plugin":
         return json.dumps({"plugin": {"plugin": notice.name, "data": payload}})

@@ -1,4 +1,4 @@
-"""What the page shows, as one snapshot in two levels; None where nobody knows."""
+"""The page's snapshot, in two levels such as `printer.heaters`; unknown values are None."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,30 +7,30 @@ from daemon.bridge.words import JobState, Selection
 from daemon.camera.addresses import all_of
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
-from daemon.front.analysis.shelf import Learnt
-from daemon.front.history.question import HistoryQuery
+from daemon.front.analysis.store import Learnt
+from daemon.front.history.query import HistoryQuery
 from daemon.front.queue.changes import entry_as_json
 from daemon.front.views import analysis
-from daemon.front.views.panel import LONGEST
-from daemon.front.views.seen import seen_of
+from daemon.front.views.panel import MAX_PROMPT
+from daemon.front.views.status import status_of
 from daemon.front.views.temperatures import is_heater, readings
 from gcode.errors import NozzledError
-from hal.printer import PanelPrint
+from hal.printer import PanelPrint, Prompt
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-FULL = 255  # the part fan at its fastest
+MAX_FAN = 255  # full speed of the part fan, in M106
 
 _STOPPED = {True: "confirmed", False: "unconfirmed", None: None}
 
 
 def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, Any]:
-    """Return the snapshot by the names of its second level, like `printer.heaters`.
+    """Return the snapshot by its keys, such as `printer.heaters`.
 
     Args:
-        service: what is looked at.
-        known: `analysis`, `thumbnail` and `toolpath` of the selected file, of `of_known`.
+        service: the source of the values.
+        known: values that were read before: those of `file_state`, the figures, the last print.
         page: the hash of the page's files.
     """
     parts = {
@@ -47,25 +47,25 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
     return flat | known | _with_spools(service, known.get("analysis"))
 
 
-def _with_spools(service: "Front", found: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the analysis with what the spools on the tools mean for the file; nothing where they mean nothing."""
-    if found is None or not isinstance(found.get("filament"), dict) or not service.companions.on("notify"):
+def _with_spools(service: "Front", shown: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the analysis with warnings about the spools on the tools; empty if there are none."""
+    if shown is None or not isinstance(shown.get("filament"), dict) or not service.companions.on("notify"):
         return {}
-    from daemon.front.views import spools  # noqa: PLC0415 - for those who have switched it on
+    from daemon.front.views import spools  # noqa: PLC0415 - only needed if `notify` is switched on
 
-    more = spools.warnings(found["filament"], service.companions.state("notify"))
-    return {"analysis": {**found, "warnings": [*found["warnings"], *more]}} if more else {}
+    more = spools.warnings(shown["filament"], service.companions.state("notify"))
+    return {"analysis": {**shown, "warnings": [*shown["warnings"], *more]}} if more else {}
 
 
-def of_known(found: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:
-    """Return what is known of the selected file."""
-    if found is None or selected is None:
+def file_state(findings: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:
+    """Return the part of the snapshot about the selected file."""
+    if findings is None or selected is None:
         return {"analysis": None, "thumbnail": None, "toolpath": None}
-    told = analysis.of_findings(found, selected.path)
-    told |= {"duration": analysis.estimate(found, learnt)["estimatedPrintTime"]}
-    picture = analysis.thumbnail_path(selected.path) if found.thumbnail is not None else None
-    toolpath = analysis.toolpath_path(found, selected.path)
-    return {"analysis": told, "thumbnail": picture, "toolpath": toolpath}
+    shown = analysis.of_findings(findings, selected.path)
+    shown |= {"duration": analysis.estimate(findings, learnt)["estimatedPrintTime"]}
+    picture = analysis.thumbnail_path(selected.path) if findings.thumbnail is not None else None
+    toolpath = analysis.toolpath_path(findings, selected.path)
+    return {"analysis": shown, "thumbnail": picture, "toolpath": toolpath}
 
 
 def _server(service: "Front", page: str) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def _server(service: "Front", page: str) -> dict[str, Any]:
 
 
 def _revision(service: "Front") -> int:
-    """Return a number that is another one whenever the settings may be others."""
+    """Return a number that changes whenever the settings may have changed."""
     return hash((service.choices.revision, service.config.appearance, service.config.webcam)) & 0xFFFF_FFFF
 
 
 def _printer(service: "Front") -> dict[str, Any]:
-    connection, status = service.connection, seen_of(service)
+    connection, status = service.connection, status_of(service)
     seen, ready = connection.summary, connection.ready
     modes = seen.modes
     return {
@@ -99,11 +99,11 @@ def _printer(service: "Front") -> dict[str, Any]:
         "position": _position(service) if ready else None,
         "homed": modes.homed if ready else None,
         "tool": (modes.tool or 0) if ready else None,
-        "fan": modes.fan / FULL if ready and modes.fan is not None else None,
+        "fan": modes.fan / MAX_FAN if ready and modes.fan is not None else None,
         "feed": modes.feed / 100 if ready and modes.feed is not None else None,
         "flow": modes.flow / 100 if ready and modes.flow is not None else None,
-        "message": {"text": seen.message[:LONGEST], "at": seen.message_at} if seen.message is not None else None,
-        "prompt": {"text": seen.prompt.text[:LONGEST], "choices": list(seen.prompt.choices)} if seen.prompt else None,
+        "message": {"text": seen.message[:MAX_PROMPT], "at": seen.message_at} if seen.message is not None else None,
+        "prompt": _prompt(seen.prompt),
         "trouble": service.core.trouble,
         "protection": protection_of(service),
         "stop": _STOPPED[seen.stop_confirmed],
@@ -112,43 +112,47 @@ def _printer(service: "Front") -> dict[str, Any]:
     }
 
 
+def _prompt(prompt: Prompt | None) -> dict[str, Any] | None:
+    return {"text": prompt.text[:MAX_PROMPT], "choices": list(prompt.choices)} if prompt is not None else None
+
+
 def _fault(service: "Front") -> dict[str, Any] | None:
-    """Return why the firmware has halted, until somebody has seen it."""
+    """Return why the firmware has halted, until a user dismisses it."""
     fault = service.last_fault.fault
-    return {"at": fault.at, "text": fault.text[:LONGEST], "kind": fault.kind} if fault is not None else None
+    return {"at": fault.at, "text": fault.text[:MAX_PROMPT], "kind": fault.kind} if fault is not None else None
 
 
 def protection_of(service: "Front") -> dict[str, Any] | None:
-    """Return what becomes of the heaters when the host dies."""
+    """Return whether and how the firmware turns the heaters off when the host dies."""
     protection = service.jobs.protection
     return {"after": protection.after_s, "reason": protection.reason} if protection else None
 
 
 def _position(service: "Front") -> dict[str, float | None] | None:
-    """Return where the head is; of a print that goes on only the height of its layer is known."""
+    """Return the nozzle's position; during a print only the height of the layer is known."""
     jobs = service.jobs
     if jobs.active and jobs.state is not JobState.PAUSED:
         height = service.watch.height()
         return {"x": None, "y": None, "z": height} if height is not None else None
-    told = service.connection.summary.position
-    return {axis: told.get(axis.upper()) for axis in "xyz"} if told is not None else None
+    position = service.connection.summary.position
+    return {axis: position.get(axis.upper()) for axis in "xyz"} if position is not None else None
 
 
 def _job(service: "Front") -> dict[str, Any]:
     jobs, state = service.jobs, service.jobs.state
-    printed = service.connection.panel_print if not jobs.active else None
+    panel_print = service.connection.panel_print if not jobs.active else None
     refused = service.watch.refused
-    recorded = service.core.record_trouble
+    record_trouble = service.core.record_trouble
     ended = state is not None and state.ended
     return {
         "state": state.value if state is not None else None,
         "active": jobs.active,
         "id": jobs.summary.id,
         "key": jobs.summary.key,
-        "file": _of_panel(printed) if printed is not None else _file(jobs.selected),
-        "progress": _progress(service, printed),
+        "file": _of_panel(panel_print) if panel_print is not None else _file(jobs.selected),
+        "progress": _progress(service, panel_print),
         "pauseReason": jobs.pause_reason,
-        "warning": f"the print goes on, but is not recorded: {recorded}" if recorded else jobs.warning,
+        "warning": f"the print goes on, but is not recorded: {record_trouble}" if record_trouble else jobs.warning,
         "error": jobs.error,
         "refused": {"name": refused.name, "path": refused.path, "reasons": refused.reasons} if refused else None,
         "last": {"outcome": state.value, "reason": jobs.error} if state is not None and ended else None,
@@ -175,7 +179,7 @@ def _of_panel(printed: PanelPrint) -> dict[str, Any]:
 
 
 def _progress(service: "Front", printed: PanelPrint | None) -> dict[str, Any]:
-    """Return how far it is; rounded, so that what nobody sees is not told."""
+    """Return the progress, rounded so that invisible changes are not sent."""
     progress, outlook = service.jobs.progress, service.watch.outlook()
     completion = progress.completion
     if printed is not None:
@@ -209,7 +213,7 @@ def _rounded(value: float | None, digits: int = 0) -> float | None:
 
 
 def counters_of(service: "Front") -> dict[str, Any]:
-    """Return what was counted on the line; `figures_of` has what takes a question."""
+    """Return the link's counters."""
     counters = service.connection.summary.counters
     return {
         "sent": counters.lines_sent,
@@ -222,7 +226,7 @@ def counters_of(service: "Front") -> dict[str, Any]:
 
 
 async def figures_of(service: "Front") -> dict[str, Any] | None:
-    """Return how the line does, in ms where it is about times; None: nobody can say."""
+    """Ask the core for the figures of the line; times are in ms; None: no answer."""
     try:
         figures = await service.connection.line()
     except NozzledError:
@@ -246,8 +250,8 @@ async def figures_of(service: "Front") -> dict[str, Any] | None:
     }
 
 
-async def before(service: "Front") -> dict[str, Any]:
-    """Return how the last print ended, where the core has seen none: it ended with an earlier one, or before it."""
+async def last_print(service: "Front") -> dict[str, Any]:
+    """Return how the last print ended, if the core has had none since its start."""
     if service.jobs.state is not None:
         return {}
     try:

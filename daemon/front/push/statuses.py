@@ -1,4 +1,4 @@
-"""Statuses: the states that one subscriber is still to be told of, so that it sees each one, however short. Pure."""
+"""Statuses: the states that a subscriber has not been sent yet, so that it sees even the shortest. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,21 +6,21 @@ from typing import Any
 
 from gcode.frozen import frozen
 
-MOST = 16  # states that wait; of more than so many within half a second the oldest are dropped
+MAX_WAITING = 16  # states; the oldest are dropped
 
 ENDING = ("Finishing", "Cancelling")
-"""States whose messages do not have the flag `printing`. OctoPrint is in them for a moment; here they last as long as
-the printer moves, and a client that counts prints by the flag would count another one with each message."""
+"""States that are sent without the flag `printing`. In OctoPrint they last for a moment, here as long as the printer
+moves; a client that counts prints by the flag would count another print with each message."""
 
 Status = Mapping[str, Any]
 
 
 @frozen
 class Moment:
-    """A state as it was, with what else was to be told then: the next print may have begun before it is.
+    """A state with the job at that time: the next print may have begun before the state is sent.
 
     Attributes:
-        status: the state.
+        status: text, flags and error.
         about: job and progress.
     """
 
@@ -29,40 +29,40 @@ class Moment:
 
 
 class Statuses:
-    """What one subscriber has been told of the state, and what it has not."""
+    """The states that a subscriber was sent, and those that wait."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Moment] = deque(maxlen=MOST)
-        self._told = ""
+        self._waiting: deque[Moment] = deque(maxlen=MAX_WAITING)
+        self._last_sent = ""
 
-    def passed(self, moment: Moment) -> None:
-        """Take note of a state that there is now."""
-        last = self._waiting[-1].status["text"] if self._waiting else self._told
+    def add(self, moment: Moment) -> None:
+        """Add the state of now."""
+        last = self._waiting[-1].status["text"] if self._waiting else self._last_sent
         if moment.status["text"] != last:
             self._waiting.append(moment)
 
     def begin(self, status: Status) -> None:
-        """Take note that this state has been told, and nothing before counts."""
+        """Take this state as sent, and drop all earlier ones."""
         self._waiting.clear()
-        self._told = status["text"]
+        self._last_sent = status["text"]
 
     def drain(self) -> list[Moment]:
-        """Return the states that have passed, as they are to be told; they count as told."""
-        before = [Moment(public_status(each.status), each.about) for each in self._waiting]
+        """Take the waiting states, in the form to send."""
+        waiting = [Moment(public_status(each.status), each.about) for each in self._waiting]
         self._waiting.clear()
-        if before:
-            self._told = before[-1].status["text"]
-        return before
+        if waiting:
+            self._last_sent = waiting[-1].status["text"]
+        return waiting
 
     def take(self, now: Status) -> tuple[list[Moment], Status]:
-        """Return the states that have passed, and the one that there is now, as they are to be told."""
-        before = self.drain()
-        if before and before[-1].status["text"] == now["text"]:
-            before.pop()
-        self._told = now["text"]
-        return before, public_status(now)
+        """Take the waiting states and the current one, in the form to send."""
+        earlier = self.drain()
+        if earlier and earlier[-1].status["text"] == now["text"]:
+            earlier.pop()
+        self._last_sent = now["text"]
+        return earlier, public_status(now)
 
 
 def public_status(status: Status) -> Status:
-    """Return a state as clients are told of it: without the flag `printing` where that would count a print twice."""
+    """Return a status in the form to send: without the flag `printing` in the states of `ENDING`."""
     return {**status, "flags": {**status["flags"], "printing": False}} if status["text"] in ENDING else status

@@ -1,6 +1,6 @@
-"""Subscriber: one client on a socket. However slowly it reads, it costs a bounded queue: the newest state wins.
+"""Subscriber: one client of the push messages. However slowly it reads, its queue is bounded.
 
-One task writes: what waits meanwhile is a bounded number of events, and a mark that the state has changed.
+A task writes. Meanwhile a bounded number of events waits, and a mark that the state has changed: the newest state wins.
 """
 
 import asyncio
@@ -20,34 +20,32 @@ from gcode.frozen import mutable
 if TYPE_CHECKING:
     from daemon.front.push.hub import Hub
 
-RATE = 0.5
-"""Seconds between two messages about the state; a client may ask for a multiple."""
+RATE = 0.5  # s between two messages about the state; a client can choose a multiple
 
 MAX_THROTTLE = 3600
 MAX_EVENTS = 256
 MAX_TEMPERATURES = 60
 MAX_LOG = 300
-"""Events and temperature reports that wait for a slow reader, and lines of the log in one message."""
+"""Events and temperature reports that wait for a slow reader, and log lines in one message."""
 
-STALLED = 60.0
-STRANGER = 30.0
-"""Seconds after which a client is dropped that reads nothing, or that has shown no session."""
+STALL_TIMEOUT = 60.0  # s after which a client that reads nothing is dropped
+SESSION_TIMEOUT = 30.0  # s after which a client that has shown no session is dropped
 
-MAX_WORDS = 8
-MAX_LETTERS = 4096
-"""Frames, and bytes in all, that a client may send before it has shown a session: `auth` a few times."""
+MAX_ANONYMOUS_FRAMES = 8
+MAX_ANONYMOUS_BYTES = 4096
+"""The most that a client may send before it has shown a session: enough for a few `auth`."""
 
 Send = Callable[[Sequence[str]], Awaitable[None]]
 
 
 PRINT_ENDS = ("PrintDone", "PrintCancelled", "PrintFailed")
-"""Events before which all states that have passed are told: a client that counts prints by both would take a state that
-comes late for another print."""
+"""Events before which all waiting states are sent: a client that counts prints by both would take a state that comes
+later for another print."""
 
 
 @mutable
-class Wishes:
-    """What a client wants to hear; everything, where it has not said."""
+class Subscription:
+    """The messages that a client wants; by default all."""
 
     state: bool = True
     logs: bool = True
@@ -65,52 +63,52 @@ class Subscriber:
         self._close = close
         self._loop = asyncio.get_running_loop()
         self._session: Session | None = None
-        self._known = False  # it has shown one
-        self._words = self._letters = 0  # said without a session
-        self._wishes = Wishes()
+        self._was_authenticated = False  # it has shown a session before
+        self._anonymous_frames = self._anonymous_bytes = 0  # received without a session
+        self._subscription = Subscription()
         self._interval = RATE
         self._waiting: deque[str | Moment] = deque(maxlen=MAX_EVENTS)
         self._temperatures: deque[str] = deque(maxlen=MAX_TEMPERATURES)
         self._statuses = Statuses()
-        self._heard = hub.said
-        self._new = self._dirty = False
+        self._line_count = hub.line_count
+        self._needs_history = self._dirty = False
         self._page: Feed | None = None
         self._due = 0.0
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task = asyncio.create_task(self._run())
-        self._grace = self._loop.call_later(STRANGER, self._drop_stranger)
+        self._grace = self._loop.call_later(SESSION_TIMEOUT, self._drop_anonymous)
 
-    # -- what the hub tells --------------------------------------------------------------------------------
+    # -- messages from the hub -----------------------------------------------------------------------------
 
     def offer(self, message: str) -> None:
-        """Have a message sent, as JSON; where too many wait the oldest is dropped."""
+        """Queue a message, as JSON; if too many wait, the oldest is dropped."""
         self._waiting.append(message)
         self._wake.set()
 
-    def note(self, notice: Notice, told: str) -> None:
-        """Pass on what happened, in these words, if this client may and wants to hear of it."""
-        wanted = self._wishes.plugins if notice.kind == "plugin" else self._wishes.events
-        if notice.kind == "message":  # nobody can be without it
+    def publish(self, notice: Notice, message: str) -> None:
+        """Queue the message of a notice, if this client has a session and wants it."""
+        wanted = self._subscription.plugins if notice.kind == "plugin" else self._subscription.events
+        if notice.kind == "message":  # sent to all
             wanted = True
         if self._session is not None and (wanted is True or (wanted and notice.name in wanted)):
-            if notice.name in PRINT_ENDS and self._wishes.state:
+            if notice.name in PRINT_ENDS and self._subscription.state:
                 self._waiting.extend(self._statuses.drain())
-            self.offer(told)
+            self.offer(message)
 
     def add_temperatures(self, report: str) -> None:
-        """Keep a report, as JSON, for the next message about the state."""
+        """Store a report, as JSON, for the next message about the state."""
         if self._session is not None:
             self._temperatures.append(report)
 
-    def passed(self, moment: Moment) -> None:
-        """Say that there is another state; it is told, also where the next one comes before a message is due."""
+    def add_moment(self, moment: Moment) -> None:
+        """Queue a state; it is sent even if the next one comes before a message is due."""
         if self._session is not None:
-            self._statuses.passed(moment)
+            self._statuses.add(moment)
 
     def changed(self) -> None:
-        """Say that the state is not what it was; told when it is due."""
-        if self._session is None or not self._wishes.state or self._dirty:
+        """Send the state when the next message is due: it has changed."""
+        if self._session is None or not self._subscription.state or self._dirty:
             return
         self._dirty = True
         if self._loop.time() >= self._due:
@@ -119,14 +117,14 @@ class Subscriber:
             self._timer = self._loop.call_at(self._due, self._wake_up)
 
     def wake(self) -> None:
-        """Have it looked at now whether there is something to write, and whether its key is still good."""
+        """Check now whether there is something to write, and whether the key is still valid."""
         self._wake.set()
 
     def _wake_up(self) -> None:
         self._timer = None
         self._wake.set()
 
-    def _drop_stranger(self) -> None:
+    def _drop_anonymous(self) -> None:
         if self._session is None:
             self.end()
 
@@ -145,31 +143,31 @@ class Subscriber:
             self._timer.cancel()
             self._timer = None
 
-    # -- what the client says ------------------------------------------------------------------------------
+    # -- messages from the client --------------------------------------------------------------------------
 
     @property
     def wants_lines(self) -> bool:
-        """It is to be told of the conversation with the printer."""
-        return self._session is not None and self._wishes.state and self._wishes.logs
+        """Whether it wants the lines exchanged with the printer."""
+        return self._session is not None and self._subscription.state and self._subscription.logs
 
     @property
-    def is_stranger(self) -> bool:
-        """It has shown no session."""
+    def is_anonymous(self) -> bool:
+        """Whether it has no session."""
         return self._session is None
 
-    def may_speak(self, size: int) -> bool:
-        """Count a frame of so many bytes; who is a stranger and says too much is dropped."""
+    def admits(self, size: int) -> bool:
+        """Count a frame, by its size in bytes; drop a client that sends too much without a session."""
         if self._session is not None:
             return True
-        self._words += 1
-        self._letters += size
-        if self._words <= MAX_WORDS and self._letters <= MAX_LETTERS:
+        self._anonymous_frames += 1
+        self._anonymous_bytes += size
+        if self._anonymous_frames <= MAX_ANONYMOUS_FRAMES and self._anonymous_bytes <= MAX_ANONYMOUS_BYTES:
             return True
         self.drop()
         return False
 
     def receive(self, text: str | bytes) -> None:
-        """Take a message of the client; what makes no sense is ignored, as OctoPrint does."""
+        """Take a message from the client; like OctoPrint, ignore what is malformed."""
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
@@ -190,27 +188,27 @@ class Subscriber:
         if self._session is None:
             self.offer(_reauthenticate("stale"))
             return
-        self._words = self._letters = 0
-        if not self._known:
-            self._known = True
-            self._hub.on_known(self)
+        self._anonymous_frames = self._anonymous_bytes = 0
+        if not self._was_authenticated:
+            self._was_authenticated = True
+            self._hub.on_authenticated(self)
         if self._page is not None:
             self._hub.pages.join(self._page)
-        self._new = True
+        self._needs_history = True
         self._wake.set()
 
     def _subscribe(self, wanted: Mapping[str, Any]) -> None:
-        """Take what the client wants to hear; a pattern for log lines counts as all: it could be made to hang."""
+        """Take the messages that the client wants. A regex for log lines counts as all: it could hang us."""
         state = wanted.get("state", False)
-        self._wishes.state = bool(state)
-        self._wishes.logs = state is True or (isinstance(state, dict) and bool(state.get("logs", False)))
-        self._wishes.events = _names(wanted.get("events", False))
-        self._wishes.plugins = _names(wanted.get("plugins", False))
+        self._subscription.state = bool(state)
+        self._subscription.logs = state is True or (isinstance(state, dict) and bool(state.get("logs", False)))
+        self._subscription.events = _names(wanted.get("events", False))
+        self._subscription.plugins = _names(wanted.get("plugins", False))
         self._show_page(wanted.get("page", False))
         self.changed()
 
     def _show_page(self, wanted: object) -> None:
-        """Begin to tell what the page shows, from the beginning; or no longer."""
+        """Start or stop sending the page's snapshot."""
         if self._page is not None:
             self._hub.pages.leave(self._page)
             self._page = None
@@ -225,7 +223,7 @@ class Subscriber:
     # -- writing -------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Write what there is, until the client is gone or reads nothing any more."""
+        """Write messages until the client disconnects or stalls."""
         try:
             with suppress(OSError, TimeoutError):
                 while True:
@@ -241,22 +239,22 @@ class Subscriber:
         if self._page is not None and self._session is not None:
             messages += self._page.take()
         if messages:
-            async with asyncio.timeout(STALLED):  # Python 3.11's wait_for swallows a cancellation now and then
+            async with asyncio.timeout(STALL_TIMEOUT):  # Python 3.11's wait_for may swallow a cancellation
                 await self._send(messages)
 
     async def _take(self) -> list[str]:
-        """Return what is to be written now; what a client has no right to any more is dropped."""
+        """Take the messages to write now; if the session has ended, drop them."""
         if self._session is not None:
             await self._access.refresh()
             self._check_session(self._session)
         waiting = [*self._waiting]
         self._waiting.clear()
-        messages = [each if isinstance(each, str) else (await self._hub.look()).passed(each) for each in waiting]
+        messages = [each if isinstance(each, str) else (await self._hub.snapshot()).passed(each) for each in waiting]
         if self._session is None:
             return messages
-        if self._new and self._page is not None and not self._wishes.state:
-            self._new = False  # the page has a snapshot of its own
-        elif self._new:
+        if self._needs_history and self._page is not None and not self._subscription.state:
+            self._needs_history = False  # the page gets a snapshot of its own
+        elif self._needs_history:
             messages += [await self._first(), self._hub.timelapse()]
         elif self._dirty and self._loop.time() >= self._due:
             messages += await self._current()
@@ -265,40 +263,40 @@ class Subscriber:
         return messages
 
     def _check_session(self, session: Session) -> None:
-        """Take back what a session allowed when it has ended, or its key is gone."""
+        """Make the client anonymous again if its session has ended or its key was revoked."""
         if self._access.sessions.is_open(session) and self._access.still_valid(session.identity):
             return
         reason = "removed" if self._access.sessions.is_open(session) else "logout"
         self._session = None
         self._grace.cancel()
-        self._grace = self._loop.call_later(STRANGER, self._drop_stranger)
-        self._dirty = self._new = False
+        self._grace = self._loop.call_later(SESSION_TIMEOUT, self._drop_anonymous)
+        self._dirty = self._needs_history = False
         self._waiting.clear()
         self._temperatures.clear()
         if self._page is not None:
             self._hub.pages.leave(self._page)
-            self._page.begin_anew()
+            self._page.restart()
         self._waiting.append(_reauthenticate(reason))
 
     async def _first(self) -> str:
-        self._new = False
+        self._needs_history = False
         self._temperatures.clear()
-        self._sent()
-        look = await self._hub.look()
-        self._statuses.begin(look.status)
-        return look.first()
+        self._restart_interval()
+        snapshot = await self._hub.snapshot()
+        self._statuses.begin(snapshot.status)
+        return snapshot.first()
 
     async def _current(self) -> list[str]:
-        self._sent()
+        self._restart_interval()
         temperatures = [*self._temperatures]
         self._temperatures.clear()
-        look = await self._hub.look()
-        heard, self._heard = self._heard, look.said if self._wishes.logs else self._heard
-        before, now = self._statuses.take(look.status)
-        messages = [look.passed(moment) for moment in before]
-        return [*messages, look.current(temperatures, heard if self._wishes.logs else None, now)]
+        snapshot = await self._hub.snapshot()
+        seen, self._line_count = self._line_count, snapshot.line_count if self._subscription.logs else self._line_count
+        earlier, now = self._statuses.take(snapshot.status)
+        messages = [snapshot.passed(moment) for moment in earlier]
+        return [*messages, snapshot.current(temperatures, seen if self._subscription.logs else None, now)]
 
-    def _sent(self) -> None:
+    def _restart_interval(self) -> None:
         self._dirty = False
         self._due = self._loop.time() + self._interval
 
@@ -308,7 +306,7 @@ def _reauthenticate(reason: str) -> str:
 
 
 def _names(wanted: object) -> bool | frozenset[str]:
-    """Return which events or plug-ins a client wants: all, none, or those that it names."""
+    """Return the events or plug-ins that a client wants: all, none, or the named ones."""
     if isinstance(wanted, list):
         return frozenset(name for name in wanted if isinstance(name, str))
     return bool(wanted)

@@ -1,1 +1,1 @@
-"""The queue: files that wait to be printed, one after the other, each onto a bed that somebody has seen to be clear."""
+"""The queue: files that are printed one after the other, each once a user has confirmed that the bed is clear."""

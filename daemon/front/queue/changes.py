@@ -1,4 +1,4 @@
-"""What is done to the queue as a print of it goes on: each looks again, as people change it meanwhile."""
+"""The changes that prints make to the queue. Each looks the entry up again: users may have changed the queue."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,55 +7,55 @@ from daemon.front.queue.document import BEGINNING, FAILED, PRINTING, WAITING, Be
 
 
 def claim(draft: Document, number: int, behind: tuple[int, float] | None) -> bool:
-    """Take what is next to its print, if the bed is clear; `behind` is the last job of the record."""
+    """Mark the next entry as beginning, if the bed is clear; `behind` is the last job of the core's record."""
     entry = draft.next()
     if entry is None or entry.id != number or draft.paused or not draft.bed.clear:
         return False
     entry.state, entry.reason, entry.behind = BEGINNING, None, behind
-    draft.soil()
+    draft.mark_bed_dirty()
     return True
 
 
 def put_back(draft: Document, number: int, job: int | None, reason: str | None) -> None:
-    """Let an entry wait again whose print never began; `job` is what it left in the record."""
+    """Let an entry whose print never began wait again; `job` is the job that was recorded for it."""
     entry = draft.entry(number)
     entry.state, entry.reason = WAITING, reason
     if job is not None:
         entry.job, entry.begun = job, entry.begun + 1
-    draft.soil()
+    draft.mark_bed_dirty()
 
 
-def print_is(draft: Document, number: int, job: int) -> None:
+def note_print(draft: Document, number: int, job: int) -> None:
     """Note the job of a print that has begun."""
     entry = draft.entry(number)
     entry.state, entry.job = PRINTING, job
-    draft.soil()
+    draft.mark_bed_dirty()
 
 
-def printed(draft: Document, number: int, job: int, bed: Bed) -> None:
-    """Note that a copy is printed, and how the bed was left."""
+def note_printed(draft: Document, number: int, job: int, bed: Bed) -> None:
+    """Count a printed copy, and note the state of the bed."""
     entry = draft.entry(number)
     entry.job, entry.begun, entry.done, entry.state = job, entry.begun + 1, entry.done + 1, WAITING
     if entry.done >= entry.copies:
         draft.entries.remove(entry)
-    _end(draft, job, bed)
+    _set_bed(draft, job, bed)
 
 
-def failed(draft: Document, number: int, job: int | None, reason: str) -> None:
-    """Note that a print did not complete; somebody has to look."""
+def note_failed(draft: Document, number: int, job: int | None, reason: str) -> None:
+    """Note that a print did not complete; a user has to look after it."""
     entry = draft.entry(number)
     entry.job, entry.begun, entry.state, entry.reason = job, entry.begun + 1, FAILED, reason
-    _end(draft, job, Bed())
+    _set_bed(draft, job, Bed())
 
 
-def _end(draft: Document, job: int | None, bed: Bed) -> None:
-    """Note how a print has left the bed; whoever has looked since its end knows better."""
+def _set_bed(draft: Document, job: int | None, bed: Bed) -> None:
+    """Note the state of the bed after a print, unless a user has confirmed it since."""
     if not (draft.bed.clear and job is not None and draft.bed.after == job):
         draft.bed = bed
 
 
-def skipped(draft: Document, number: int, state: str, reason: str) -> bool:
-    """Skip an entry that waits, and say why; False: it does not wait."""
+def skip(draft: Document, number: int, state: str, reason: str) -> bool:
+    """Skip a waiting entry for a reason; False: it does not wait."""
     entry = next((each for each in draft.entries if each.id == number and each.state == WAITING), None)
     if entry is not None:
         entry.state, entry.reason = state, reason
@@ -63,5 +63,5 @@ def skipped(draft: Document, number: int, state: str, reason: str) -> bool:
 
 
 def entry_as_json(entry: Entry) -> dict[str, Any]:
-    """Return what clients are told of an entry."""
+    """Return an entry as clients see it."""
     return {name: value for name, value in asdict(entry).items() if name not in ("begun", "behind")}

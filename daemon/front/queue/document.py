@@ -1,4 +1,4 @@
-"""The queue as it is kept: entries in their order, and what is known of the bed."""
+"""Document: the queue as it is stored: the entries in their order, and the state of the bed."""
 
 import secrets
 from dataclasses import field
@@ -6,10 +6,10 @@ from dataclasses import field
 from daemon.errors import JobConflict, NoSuchEntry
 from gcode.frozen import mutable
 
-MOST_ENTRIES = 500
-MOST_COPIES = 999
-LONGEST_NOTES = 1000
-LONGEST_MATERIAL = 60
+MAX_ENTRIES = 500
+MAX_COPIES = 999
+MAX_NOTES_LENGTH = 1000
+MAX_MATERIAL_LENGTH = 60
 
 WAITING, BEGINNING, PRINTING = "waiting", "beginning", "printing"
 REFUSED, MISSING, FAILED, DONE = "refused", "missing", "failed", "done"
@@ -19,15 +19,18 @@ SKIPPED = (REFUSED, MISSING, FAILED)
 
 @mutable
 class Entry:
-    """A file that waits.
+    """A file to print.
 
     Attributes:
-        done: copies that are printed.
-        state: one of the words above; those that are SKIPPED have a `reason`.
-        job: the last job of it, by its number in the record.
-        begun: how many jobs of it are over; the next one has a key of its own by it.
-        behind: the last job of the record before its print, by number and start: it tells that record from another.
-        user: who has put it in, and `key` by what it is known when that is asked for again.
+        added: Unix time in s.
+        done: printed copies.
+        force: print it even if the checks of the file object.
+        state: one of the constants above; SKIPPED ones have a `reason`.
+        job: the number of its last job in the core's record.
+        begun: how many of its jobs have ended; it makes the key of the next one unique.
+        behind: number and start of the last job in the record before its print, by which that record is recognised.
+        user: name of the key that added it.
+        key: the idempotency key of the request that added it.
     """
 
     id: int
@@ -50,22 +53,22 @@ class Entry:
 
 @mutable
 class Bed:
-    """Whether the bed is clear: by whose word, when (s since 1970), behind which job, at which `RemoteCore.bed`."""
+    """Whether the bed is clear, and who confirmed it."""
 
     clear: bool = False
-    by: str | None = None
-    at: float | None = None
-    after: int | None = None
-    count: int | None = None
+    by: str | None = None  # name of the key
+    at: float | None = None  # Unix time in s
+    after: int | None = None  # the last job before that
+    count: int | None = None  # `RemoteCore.bed` at that time: it changes when something may be on the bed
 
 
 @mutable
 class Document:
-    """All of it.
+    """The whole queue.
 
     Attributes:
-        token: tells this queue from one that was lost; a part of the keys of its prints.
-        next_id: of the entry that is put in next.
+        token: distinguishes this queue from a lost one; part of the keys of its prints.
+        next_id: the id of the next entry to be added.
     """
 
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -83,75 +86,75 @@ class Document:
         raise NoSuchEntry(f"there is no entry {number} in the queue")
 
     def next(self) -> Entry | None:
-        """Return what is printed next."""
+        """Return the entry to print next."""
         return next((entry for entry in self.entries if entry.state == WAITING), None)
 
     def under_way(self) -> Entry | None:
-        """Return what is printed now, or about to be."""
+        """Return the entry that is printing or about to."""
         return next((entry for entry in self.entries if entry.state in UNDER_WAY), None)
 
     def add(self, entry: Entry, *, front: bool) -> Entry:
-        """Put an entry in; it gets its number. Raises JobConflict where there is no room."""
-        if len(self.entries) >= MOST_ENTRIES:
-            raise JobConflict(f"the queue has {MOST_ENTRIES} entries already; remove some")
+        """Add an entry, and give it its number; raises JobConflict if the queue is full."""
+        if len(self.entries) >= MAX_ENTRIES:
+            raise JobConflict(f"the queue is full, with {MAX_ENTRIES} entries: remove some")
         entry.id, self.next_id = self.next_id, self.next_id + 1
         self.entries.insert(0 if front else len(self.entries), entry)
         return entry
 
     def move(self, number: int, to: int) -> None:
-        """Put an entry at another place; 0 is the first."""
+        """Move an entry to this index."""
         entry = self.entry(number)
         self.entries.remove(entry)
         self.entries.insert(to, entry)
 
     def remove(self, number: int) -> None:
-        """Take an entry out; raises JobConflict where it is printed."""
+        """Remove an entry; raises JobConflict if it is being printed."""
         entry = self.entry(number)
         if entry.state in UNDER_WAY:
             raise JobConflict(f"entry {number} is being printed; cancel the print first")
         self.entries.remove(entry)
 
     def retry(self, number: int) -> None:
-        """Let an entry that was skipped wait again."""
+        """Let a skipped entry wait again."""
         entry = self.entry(number)
         if entry.state in SKIPPED:
             entry.state, entry.reason = WAITING, None
 
     def clear(self) -> None:
-        """Remove all entries that are not being printed."""
+        """Remove all entries but the one being printed."""
         self.entries = [entry for entry in self.entries if entry.state in UNDER_WAY]
 
-    def moved(self, before: str, after: str) -> bool:
-        """Follow a file or folder to its new path; tell whether an entry was meant."""
-        found = False
+    def follow_move(self, before: str, after: str) -> bool:
+        """Adapt entries to a file or folder that was moved; tell whether any changed."""
+        changed = False
         for entry in self.entries:
             if is_under(entry.path, before):  # also while one is printed: there may be more copies
                 entry.path = after + entry.path[len(before) :]
                 entry.name = entry.path.rpartition("/")[2]
-                found = True
-        return found
+                changed = True
+        return changed
 
-    def skip_deleted(self, path: str) -> bool:
-        """Skip what was deleted, and say so; tell whether an entry was meant."""
-        found = False
+    def follow_deletion(self, path: str) -> bool:
+        """Skip entries whose file was deleted; tell whether any changed."""
+        changed = False
         for entry in self.entries:
             if is_under(entry.path, path) and entry.state in (WAITING, REFUSED):
-                entry.state, entry.reason, found = MISSING, "the file was deleted", True
-        return found
+                entry.state, entry.reason, changed = MISSING, "the file was deleted", True
+        return changed
 
-    def came(self, path: str) -> bool:
-        """Let what was missing, or refused, wait again as its file is there anew; tell whether an entry was meant."""
-        found = False
+    def follow_upload(self, path: str) -> bool:
+        """Let missing and refused entries wait again when their file is uploaded; tell whether any changed."""
+        changed = False
         for entry in self.entries:
             if entry.path == path and entry.state in (MISSING, REFUSED):
-                entry.state, entry.reason, found = WAITING, None, True
-        return found
+                entry.state, entry.reason, changed = WAITING, None, True
+        return changed
 
-    def soil(self) -> None:
-        """Take the bed for one that is not clear."""
+    def mark_bed_dirty(self) -> None:
+        """Note that the bed is not clear."""
         self.bed = Bed()
 
 
 def is_under(path: str, folder: str) -> bool:
-    """Tell whether a path is this one, or one in this folder."""
+    """Tell whether a path is this one, or in this folder."""
     return path == folder or path.startswith(f"{folder}/")

@@ -1,5 +1,5 @@
-"""Going on with a print that was lost, by hand: where, with what before it, and the rest of the file as one of its own.
+"""Printing the rest of a lost print, from a place that the user confirms, as a file of its own.
 
-`place` is what holds at a place of a file, and the commands that bring a printer there; `proposal` finds the place in a
-file; `worker` does so in a process of its own; `service` is what the API asks.
+`place` has the printer's state at a place in a file, and the commands that restore it; `proposal` finds the place;
+`worker` does so in a process of its own; `service` serves the API.
 """

@@ -1,7 +1,7 @@
-"""Going on with a print that was lost: what held at a place of its file, and the commands that bring a printer there.
+"""ResumePlace: the printer's state at a place in a file, and the commands that restore it to print the rest.
 
-Pure: commands in, commands out. The printer is cold and has forgotten where it is; the part stands on its bed, so it
-must not home Z. What is known of Z is the user's: the nozzle touches the top of what has been printed.
+Pure: commands in, commands out. The printer is cold and has lost its position. The part stands on the bed, so Z must
+not be homed: instead, the user lowers the nozzle until it touches the top of the part, whose height is known.
 """
 
 import re
@@ -17,20 +17,20 @@ from gcode.frozen import mutable
 from gcode.heating import SETS_TARGET
 from gcode.modes import Modes, may_change_modes
 
-LIFT = 5.0  # mm above all that has been printed, before anything moves sideways
-PRIME = 5.0  # mm of filament, at the corner where the axes home: what oozed in the heat-up is replaced
-TRAVEL = "F6000"  # mm/min
+LIFT = 5.0  # mm above everything printed, before any sideways move
+PRIME = 5.0  # mm of filament, extruded in the corner where X and Y home, to replace what oozed during the heat-up
+TRAVEL = "F6000"  # all in mm/min
 DOWN = "F600"
 EXTRUDE = "F150"
 RETRACT = "F1800"
 
-_MOST_DRAWN = 20.0  # mm pulled back; more is the change of a filament
+_MAX_RETRACTED = 20.0  # mm; more is a filament change
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
-_WORDS = re.compile(r"(?<![A-Z_])([A-Z_]+)=\S+|([A-Z])\s*[+-]?[\d.]*")
-_OFFSET = "SET_GCODE_OFFSET"  # Klipper's
-_BY = re.compile(r"(?<![A-Z_])([XYZE])(_ADJUST)?=([+-]?[\d.]+)")
-_ORIGINS = frozenset({"G52", "G53", "G55", "G56", "G57", "G58", "G59", "M428"})
-"""Codes by which coordinates count from elsewhere than from where the axes home."""
+_NAMED_WORDS = re.compile(r"(?<![A-Z_])([A-Z_]+)=(\S+)")  # of Klipper's commands
+_SET_OFFSET = "SET_GCODE_OFFSET"  # Klipper's
+_OFFSET_WORDS = re.compile(r"(?<![A-Z_])([XYZE])(_ADJUST)?=([+-]?[\d.]+)")
+_ORIGIN_CODES = frozenset({"G52", "G53", "G55", "G56", "G57", "G58", "G59", "M428"})
+"""Codes that move the origin of the axes away from where they home."""
 
 _SETTINGS: dict[str, str] = dict.fromkeys(
     (
@@ -42,35 +42,35 @@ _SETTINGS: dict[str, str] = dict.fromkeys(
     "G10": "P", "M106": "P", "M107": "P", "M163": "S", "M164": "S", "M165": "", "M166": "",
     "SET_PRESSURE_ADVANCE": "EXTRUDER", "SET_RETRACTION": "", "SET_VELOCITY_LIMIT": "",
 }  # fmt: skip
-"""Commands that hold until they are changed, and change what is laid or how fast; and which word of each says for which
-tool, fan or extruder."""
+"""Commands that stay in effect and change what is extruded or how fast, with the word that names tool, fan or extruder;
+"" if there is none."""
 
 _ALL_EMODES: tuple[EMode, ...] = ("last", "either", "own")
 
 
-def in_steps(height: float) -> int:
-    """Return a height in hundredths of a mm: a spiral vase would have as many as it has moves."""
+def in_hundredths(height: float) -> int:
+    """Return a height in hundredths of a mm: exact heights of a spiral vase would be as many as its moves."""
     return round(height * 100)
 
 
 @mutable
 class ResumePlace:
-    """What holds at a place of a file, as the commands before it have left it. Lengths in mm, heat in °C.
+    """The printer's state at a place in a file, after all commands before it. Lengths in mm, temperatures in °C.
 
     Attributes:
-        e_mode: of the firmware, see `gcode.modes`; None: nobody knows it.
-        modes: how the next lines are read.
-        axes: X, Y, Z and E, as the file counts them.
-        top: height of the material laid last; None: there is none. It may have been laid beside the part (a purge).
-        laid: the heights at which material was laid, see `in_steps`.
-        highest: of all that was laid; above `top` where objects are printed one after the other.
+        e_mode: the firmware's, see `gcode.modes`; None: unknown.
+        modes: the modes in which the next lines are read.
+        axes: X, Y, Z and E, in the file's coordinates.
+        top: height of the last extrusion, which may have been beside the part (a purge); None: there was none.
+        laid: all heights of extrusions, see `in_hundredths`.
+        highest: the largest of them; above `top` if objects are printed one after the other.
         targets: by heater: `tool0`, `bed`, `chamber`.
-        settings: the commands that still hold of those that set speeds, factors and the like, in their order.
-        renamed: X, Y or Z have another origin than homing gives them.
-        unclear: E was moved where it depends on the firmware how that is read.
-        offsets: of X, Y, Z and E by Klipper's SET_GCODE_OFFSET: a later one is counted from what holds then.
-        macro: the first line that is no G-code, and may do anything.
-        extruded: filament in all, what was drawn back taken off.
+        settings: the commands in effect that set speeds, factors and the like, in their order.
+        has_moved_origin: X, Y or Z have another origin than after homing.
+        is_e_ambiguous: E was moved in a mode that depends on the firmware.
+        offsets: of X, Y, Z and E by Klipper's SET_GCODE_OFFSET.
+        macro: the first line that is not G-code, and so may do anything.
+        extruded: net length of filament.
     """
 
     e_mode: EMode | None = "last"
@@ -81,157 +81,154 @@ class ResumePlace:
     laid: set[int] = field(default_factory=set)
     targets: dict[str, float] = field(default_factory=dict)
     settings: dict[tuple[str, ...], str] = field(default_factory=dict)
-    renamed: bool = False
-    unclear: bool = False
+    has_moved_origin: bool = False
+    is_e_ambiguous: bool = False
     offsets: dict[str, float] = field(default_factory=dict)
     macro: str = ""
     extruded: float = 0.0
-    _most: float = 0.0  # extruded at any time
+    _max_extruded: float = 0.0  # the largest value of `extruded` so far
     _homed: set[str] = field(default_factory=set)
-    _feed_aside: str | None = None
-    _others: list[Modes] = field(default_factory=list)  # as other firmwares have them
+    _stored_feedrate: str | None = None
+    _other_modes: list[Modes] = field(default_factory=list)  # by the E modes of other firmwares
 
     def __post_init__(self) -> None:
         self.modes.e_mode = self.e_mode or "last"
         if self.e_mode is None:
-            self._others = [Modes(e_mode=each) for each in _ALL_EMODES[1:]]
+            self._other_modes = [Modes(e_mode=each) for each in _ALL_EMODES[1:]]
 
     @property
-    def drawn(self) -> float:
-        """The mm of filament that are pulled back."""
-        drawn = self._most - self.extruded
-        return drawn if drawn <= _MOST_DRAWN else 0.0
+    def retracted(self) -> float:
+        """The length of filament that is retracted, in mm."""
+        retracted = self._max_extruded - self.extruded
+        return retracted if retracted <= _MAX_RETRACTED else 0.0
 
     @property
     def extrudes_cold(self) -> bool:
-        """The file has said that filament may be moved in the cold (M302), as of paste."""
+        """Whether the file allows cold extrusion (M302), for paste for example."""
         return any(code == "M302" for code, *_ in self.settings)
 
-    def note(self, command: bytes) -> None:
-        """Follow one command."""
-        if may_change_modes(command):
-            self.modes.note(command)
-            for each in self._others:
-                each.note(command)
+    def note(self, line: bytes) -> None:
+        """Follow one command of the file."""
+        if may_change_modes(line):
+            self.modes.note(line)
+            for each in self._other_modes:
+                each.note(line)
         try:
-            asked = parse(command)
+            command = parse(line)
         except CommandError:
-            self._note_macro(command)
+            self._note_macro(line.decode("ascii", "replace"))
             return
-        code = asked.code
+        code = command.code
         if code in _MOVES:
-            self._move(asked)
+            self._move(command)
         elif code == "G92":
-            self._rename(asked)
+            self._set_axes(command)
         elif code == "G28":
-            self._home(asked)
+            self._home(command)
         elif code in SETS_TARGET:
-            self._heat(SETS_TARGET[code], asked)
-        elif code in _ORIGINS or (code == "G10" and "L" in asked):
-            self.renamed = True
-        else:
-            self._note_setting(code, command)
+            self._heat(SETS_TARGET[code], command)
+        elif code in _ORIGIN_CODES or (code == "G10" and "L" in command):
+            self.has_moved_origin = True
+        elif code in _SETTINGS:
+            words = {letter: "" if value is None else f"{value:g}" for letter, value in command.params.items()}
+            self._note_setting(code, words, line.decode("ascii", "replace"))
 
-    def _note_macro(self, command: bytes) -> None:
-        """Take a line that is no G-code: one of Klipper's commands, or a macro."""
-        text = command.decode("ascii", "replace")
-        word = text.split(None, 1)[0].upper()
-        self._note_setting(word, command)
-        if word == _OFFSET:
-            self._shift(text.upper())
-        elif word not in _SETTINGS and not self.macro:
+    def _note_macro(self, text: str) -> None:
+        """Follow a line that is not G-code: one of Klipper's commands, or a macro."""
+        name = text.split(None, 1)[0].upper()
+        if name in _SETTINGS:
+            self._note_setting(name, dict(_NAMED_WORDS.findall(text.upper())), text)
+        elif name == _SET_OFFSET:
+            self._adjust_offsets(text.upper())
+        elif not self.macro:
             self.macro = text
 
-    def _note_setting(self, code: str, command: bytes) -> None:
-        """Take a setting; it takes the place of the earlier ones that set no other words for the same tool."""
-        if code not in _SETTINGS:
-            return
-        text = command.decode("ascii", "replace")
-        words = {each[1] or each[2]: each[0] for each in _WORDS.finditer(text.upper(), len(code))}
-        of = words.pop(_SETTINGS[code], "")
-        if code == "G10" and not of:
-            return  # a retraction of the firmware's
+    def _note_setting(self, code: str, words: dict[str, str], text: str) -> None:
+        """Store a setting; it replaces earlier ones of the same tool that set no other words."""
+        index = words.pop(_SETTINGS[code], "")
+        if code == "G10" and not index:
+            return  # the firmware's own retraction
         if code in {"M106", "M107"}:
-            if of in {"", "P0"}:
-                return  # the part fan, which modes have
+            if index in {"", "0"}:
+                return  # the part fan, which is one of the modes
             code, words = "M106", {}
         if code == "M220" and words.keys() & {"B", "R"}:
-            self._put_aside(back="R" in words)
+            self._store_feedrate(restore="R" in words)
             return
         names = frozenset(words)
-        for key in [key for key in self.settings if key[:2] == (code, of) and names.issuperset(key[2:])]:
+        for key in [key for key in self.settings if key[:2] == (code, index) and names.issuperset(key[2:])]:
             del self.settings[key]
-        self.settings[code, of, *sorted(names)] = text
+        self.settings[code, index, *sorted(names)] = text
 
-    def _shift(self, text: str) -> None:
-        for axis, adjusts, value in _BY.findall(text):
+    def _adjust_offsets(self, text: str) -> None:
+        for axis, adjusts, value in _OFFSET_WORDS.findall(text):
             with suppress(ValueError):
                 self.offsets[axis] = float(value) + (self.offsets.get(axis, 0.0) if adjusts else 0.0)
 
-    def _put_aside(self, *, back: bool) -> None:
-        """Remember the factor of speeds, or put it back, as M220 B and R do."""
+    def _store_feedrate(self, *, restore: bool) -> None:
+        """Store the feedrate factor, or restore it, as M220 B and R do."""
         key = ("M220", "", "S")
-        if not back:
-            self._feed_aside = self.settings.get(key)
+        if not restore:
+            self._stored_feedrate = self.settings.get(key)
         else:
             self.settings.pop(key, None)
-            if self._feed_aside is not None:
-                self.settings[key] = self._feed_aside
+            if self._stored_feedrate is not None:
+                self.settings[key] = self._stored_feedrate
 
-    def _move(self, asked: Command) -> None:
+    def _move(self, command: Command) -> None:
         unit = self.modes.unit
         x, y, before = self.axes["X"], self.axes["Y"], self.axes["E"]
         for axis in "XYZE":
-            if (value := asked.get(axis)) is not None:
+            if (value := command.get(axis)) is not None:
                 relative = self.modes.relative_e if axis == "E" else self.modes.relative
                 self.axes[axis] = value * unit + (self.axes[axis] if relative else 0.0)
-        if "E" in asked and any(each.relative_e != self.modes.relative_e for each in self._others):
-            self.unclear = True
-        pushed = self.axes["E"] - before
-        self.extruded += pushed
-        self._most = max(self._most, self.extruded)
-        goes_round = asked.code in {"G2", "G3"}  # perhaps to where it was
-        if pushed > 0 and (goes_round or (x, y) != (self.axes["X"], self.axes["Y"])):
+        if "E" in command and any(each.relative_e != self.modes.relative_e for each in self._other_modes):
+            self.is_e_ambiguous = True
+        extruded = self.axes["E"] - before
+        self.extruded += extruded
+        self._max_extruded = max(self._max_extruded, self.extruded)
+        is_arc = command.code in {"G2", "G3"}  # a full circle ends where it began
+        if extruded > 0 and (is_arc or (x, y) != (self.axes["X"], self.axes["Y"])):
             self.top = self.axes["Z"]
-            self.laid.add(in_steps(self.top))
+            self.laid.add(in_hundredths(self.top))
             self.highest = max(self.highest, self.top)
 
-    def _rename(self, asked: Command) -> None:
+    def _set_axes(self, command: Command) -> None:
         unit = self.modes.unit
         for axis in "XYZE":
-            if (value := asked.get(axis)) is not None:
-                self.renamed = self.renamed or self._gets_other_origin(axis, value * unit)
+            if (value := command.get(axis)) is not None:
+                self.has_moved_origin = self.has_moved_origin or self._moves_origin(axis, value * unit)
                 self.axes[axis] = value * unit
 
-    def _gets_other_origin(self, axis: str, value: float) -> bool:
+    def _moves_origin(self, axis: str, value: float) -> bool:
         if axis == "E":
             return False
         if axis == "Z" and axis not in self._homed and self.top is None:
-            return False  # so begins the rest of a print: it says how high the nozzle is, and Z never homes
+            return False  # the beginning of another rest of a print: there Z is set instead of homed
         return axis not in self._homed or value != self.axes[axis]
 
-    def _home(self, asked: Command) -> None:
-        for axis in [axis for axis in "XYZ" if axis in asked] or "XYZ":
+    def _home(self, command: Command) -> None:
+        for axis in [axis for axis in "XYZ" if axis in command] or "XYZ":
             self.axes[axis] = 0.0
             self._homed.add(axis)
 
-    def _heat(self, heater: str, asked: Command) -> None:
-        target = asked.get("S", asked.get("R"))
+    def _heat(self, heater: str, command: Command) -> None:
+        target = command.get("S", command.get("R"))
         if target is not None:
-            name = f"tool{asked.number('T', self.modes.tool or 0):.0f}" if heater == "tool" else heater
+            name = f"tool{command.number('T', self.modes.tool or 0):.0f}" if heater == "tool" else heater
             self.targets[name] = target
 
 
-def place_behind(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMode | None = "last") -> ResumePlace:
-    """Return what holds before the line at this offset.
+def place_before(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMode | None = "last") -> ResumePlace:
+    """Return the state before the line at this offset.
 
     Args:
-        commands: of the whole file, as `gcode.reader` gives them.
-        offset: bytes from the start of the file.
-        e_mode: of the firmware; None: nobody knows it.
+        commands: all of the file, from `gcode.reader`.
+        offset: in bytes.
+        e_mode: the firmware's; None: unknown.
 
     Raises:
-        NoSuchPlace: the print cannot go on there.
+        NoSuchPlace: the print cannot be resumed there.
     """
     place = ResumePlace(e_mode)
     for at, command in commands:
@@ -240,32 +237,32 @@ def place_behind(commands: Iterable[tuple[int, bytes]], offset: int, e_mode: EMo
         place.note(command)
     if place.top is None:
         raise NoSuchPlace("nothing is printed before that place: print the whole file")
-    if place.renamed:
-        raise NoSuchPlace("the file moves the origin of its axes (G92 X, Y or Z): its position there cannot be known")
-    if place.unclear:
+    if place.has_moved_origin:
+        raise NoSuchPlace("the file moves the origin of its axes (G92 X, Y or Z), so its position there is unknown")
+    if place.is_e_ambiguous:
         raise NoSuchPlace(
-            "G90 or G91 follow M82 or M83 in the file, and firmwares differ in what that means for E: connect the "
+            "the file has G90 or G91 after M82 or M83, and firmwares differ in what that means for E: connect the "
             "printer, or name its firmware (profile.firmware)"
         )
     return place
 
 
 def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
-    """Give the commands that bring the printer there. The nozzle touches the part, so high, when they begin.
+    """Yield the commands that restore the state. They begin with the nozzle on top of the part, at this height in mm.
 
-    Until the bed is hot it stays there, cold: cold, the part would come off the bed, and an axis that is not held may
-    sink. It gets hot in the corner, where it melts into nothing.
+    The nozzle stays there, cold, until the bed is hot: the part would come off a cold bed, and Z may sink while its
+    motor is off. Only in the corner, away from the part, is the nozzle heated.
     """
     targets = {name: target for name, target in place.targets.items() if target > 0}
     yield "G21"
     yield "G90"
     yield from place.settings.values()
-    if place.offsets:  # before Z is said: the part has been built with it
-        yield " ".join([_OFFSET, *(f"{axis}={_number(value)}" for axis, value in sorted(place.offsets.items()))])
+    if place.offsets:  # before G92 Z: the part was printed with them
+        yield " ".join([_SET_OFFSET, *(f"{axis}={_number(value)}" for axis, value in sorted(place.offsets.items()))])
     for code, name in (("M190", "bed"), ("M191", "chamber")):
         if name in targets:
             yield f"{code} S{_number(targets[name])}"
-    yield f"G92 Z{_number(top)}"  # first, so that a lift of the firmware's own is counted too
+    yield f"G92 Z{_number(top)}"  # before the homing, so that a lift by the firmware counts
     yield "G91"
     yield f"G1 Z{_number(max(place.highest, top) - top + LIFT)} {DOWN}"
     yield "G90"
@@ -274,17 +271,17 @@ def start_sequence(place: ResumePlace, top: float) -> Iterator[str]:
     for code in ("M104", "M109"):
         for tool, target in tools.items():
             yield f"{code}{f' T{tool}' if tools.keys() != {0} else ''} S{_number(target)}"
-    yield from _to_the_place(place)
+    yield from _approach(place)
 
 
-def _to_the_place(place: ResumePlace) -> Iterator[str]:
-    axes, drawn = place.axes, place.drawn
+def _approach(place: ResumePlace) -> Iterator[str]:
+    axes, retracted = place.axes, place.retracted
     if place.modes.tool is not None:
-        yield f"T{place.modes.tool}"  # before it is primed
+        yield f"T{place.modes.tool}"  # before priming
     yield "M83"
     yield f"G1 E{PRIME:g} {EXTRUDE}"
-    if drawn > 0:
-        yield f"G1 E-{_number(drawn)} {RETRACT}"
+    if retracted > 0:
+        yield f"G1 E-{_number(retracted)} {RETRACT}"
     yield f"G1 X{_number(axes['X'])} Y{_number(axes['Y'])} {TRAVEL}"
     yield f"G1 Z{_number(axes['Z'])} {DOWN}"
     yield f"G92 E{_number(axes['E'])}"
@@ -292,5 +289,5 @@ def _to_the_place(place: ResumePlace) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    """Write a number as firmware reads it: never with an exponent."""
+    """Format a number without an exponent, which firmware cannot read."""
     return f"{value:.5f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""Where in a file a lost print is to go on, found and told: for the command line, and for the process of the service.
+"""Proposal: where in its file a lost print can be resumed, for the command line and the service's worker process.
 
 Reads whole files.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.config import ScriptsConfig
 from daemon.errors import FileError, NoSuchPlace
-from daemon.front.resuming.place import ResumePlace, in_steps, place_behind, start_sequence
+from daemon.front.resuming.place import ResumePlace, in_hundredths, place_before, start_sequence
 from daemon.rest_of_print import MARK
 from gcode.firmware_traits import EMode
 from gcode.frozen import frozen
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 BLOCK = 1024 * 1024  # bytes
 
-POWER_LOSS = "If the firmware offers to resume the print itself (M413, at its panel), let it: it knows the exact move."
+POWER_LOSS = "If the firmware offers to resume the print itself (M413, on its panel), let it: it knows the exact move."
 
-_LAYER = 0.2  # mm, where nobody knows how thick one is
-_CLOSE = 0.01  # mm
+_DEFAULT_LAYER = 0.2  # mm, for layers of unknown height
+_TOLERANCE = 0.01  # mm
 
 
 @frozen
 class ResumeTarget:
-    """Where a print is to go on; one of them.
+    """The first thing to print; one attribute is set.
 
     Attributes:
-        layer: the first that is printed; 1 is the first of the file.
-        height: mm; the layer above it is the first.
-        line: the first that is printed, as an editor counts.
-        offset: in bytes; the layer that has this place is the first.
+        layer: this layer; the file's first is 1.
+        height: the first layer above this height, in mm.
+        line: this line; the file's first is 1.
+        offset: the layer that has this offset, in bytes.
     """
 
     layer: int | None = None
@@ -47,22 +47,22 @@ class ResumeTarget:
 
 @frozen
 class Proposal:
-    """A place at which a print may go on, and what goes before it. Lengths in mm, heat in °C.
+    """A place from which a print can be resumed. Lengths in mm, temperatures in °C.
 
     Attributes:
-        offset: of the first line that is printed, in bytes.
-        line: the same, as an editor counts.
-        layer: in which it is; None: nobody has counted.
-        layers: how many the file has.
+        offset: of the first line to print, in bytes.
+        line: its number; the file's first is 1.
+        layer: its layer; None: unknown.
+        layers: the number of the file's layers.
         height: of that layer.
-        top: of what was printed last: where the nozzle has to stand.
-        highest: of all that has been printed; more where objects are printed one after the other.
-        at: where the axes are then.
+        top: of the part: where the nozzle has to be placed.
+        highest: of everything printed; above `top` if objects are printed one after the other.
+        at: the position there.
         temperatures: by heater.
-        extruded: filament, up to there.
-        sequence: the commands that go before the rest of the file.
-        size: of the file that was read,
-        mtime_ns: and when it was changed.
+        extruded: the filament up to there.
+        sequence: the commands that precede the rest of the file.
+        size: of the file, in bytes.
+        mtime_ns: of the file.
     """
 
     offset: int
@@ -80,39 +80,39 @@ class Proposal:
     mtime_ns: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the proposal as JSON."""
         return asdict(self)
 
     def head(self, name: str) -> bytes:
-        """Return what goes before the rest of the file of this name; the first line is its mark."""
-        about = "".join(char if char.isprintable() else "?" for char in name)
-        mark = f"{MARK.decode()}{about}, from line {self.line} (byte {self.offset}) on"
+        """Return the text that precedes the rest of this file; its first line is the mark of such files."""
+        printable = "".join(char if char.isprintable() else "?" for char in name)
+        mark = f"{MARK.decode()}{printable}, from line {self.line} (byte {self.offset}) on"
         return "".join(f"{line}\n" for line in (mark, *self.sequence)).encode()
 
 
 def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
-    """Return how a print of this file goes on there.
+    """Return the proposal for a place in a file.
 
     Args:
-        path: of the file, which is a text.
+        path: the file, which is text.
         wanted: the place.
-        layers: of the file.
-        e_mode: of the firmware; None: nobody knows it.
+        layers: the file's layers.
+        e_mode: the firmware's; None: unknown.
 
     Raises:
-        NoSuchPlace: there is none, or nobody could go on from it.
+        NoSuchPlace: there is no such place, or the print cannot be resumed there.
         FileError: the file cannot be read.
     """
     try:
         state = path.stat()
         offset = _offset(path, wanted, layers)
         if layers and offset <= layers[0].offset:
-            raise NoSuchPlace(f"that is the first layer of {path.name}, and no part is below it: print the whole file")
-        place = place_behind(_commands(path), offset, e_mode)
+            raise NoSuchPlace(f"that is the first layer of {path.name}: print the whole file")
+        place = place_before(_commands(path), offset, e_mode)
         _require_heat(path.name, place)
         layer = sum(each.offset <= offset for each in layers) or None
         top = _top(path.name, place, layers[: layer or 0], offset)
-        _require_one_frame(path, place, layers[: layer or 0], top, offset)
+        _require_same_heights(path, place, layers[: layer or 0], top, offset)
         return Proposal(
             offset,
             _line_at(path, offset),
@@ -133,30 +133,31 @@ def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode:
 
 
 def _top(name: str, place: ResumePlace, layers: Sequence["Layer"], offset: int) -> float:
-    """Return how high the part is, by the layers up to the one that has the place; all else would be a crash.
+    """Return the height of the part, in mm: a wrong one would crash the nozzle into it.
 
-    Material may have been laid beside the part, at any height; so the layer below says it, and has to be just below.
+    The last extrusion may have been beside the part, at any height. So the height is that of the layer below the last
+    of `layers`, the one with the place, and is refused unless it is just below.
     """
     laid, last = place.top or 0.0, layers[-1] if layers else None
     if last is None or last.z is None:
         raise NoSuchPlace(f"cannot tell how high the part is there: {name} has no layer at that place")
-    most = 2 * (last.height or _LAYER) + _CLOSE
-    if last.offset < offset and abs(laid - last.z) < _CLOSE:
-        return laid  # in the middle of a layer, behind material of its own
+    max_step = 2 * (last.height or _DEFAULT_LAYER) + _TOLERANCE
+    if last.offset < offset and abs(laid - last.z) < _TOLERANCE:
+        return laid  # the place is within a layer that has begun
     below = next((each.z for each in reversed(layers[:-1]) if each.z is not None), None)
-    if below is None or not 0 < last.z - below <= most:
+    if below is None or not 0 < last.z - below <= max_step:
         before = laid if below is None else below
         raise NoSuchPlace(
-            f"cannot tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, and what "
-            f"was printed before it is at {before:g} mm"
+            f"cannot tell how high the part is there: layer {len(layers)} of {name} is at {last.z:g} mm, but the layer "
+            f"before it is at {before:g} mm"
         )
     return below
 
 
-def _require_one_frame(path: Path, place: ResumePlace, layers: Sequence["Layer"], top: float, offset: int) -> None:
-    """See that moves are where the file's comments say that its layers are.
+def _require_same_heights(path: Path, place: ResumePlace, layers: Sequence["Layer"], top: float, offset: int) -> None:
+    """Require that the moves have the heights that the file's comments give its layers.
 
-    A Z offset of the slicer's may be in the one and not in the other, and the part is as high as the moves made it.
+    A Z offset in the slicer may be in the moves and not in the comments; the part is as high as the moves made it.
     """
     at = layers[-1]
     if at.z is None:
@@ -168,33 +169,35 @@ def _require_one_frame(path: Path, place: ResumePlace, layers: Sequence["Layer"]
             behind.note(command)
             if behind.top is not None:
                 break
-    thick, steps = at.height or _LAYER, in_steps(top)
-    spiral = any(each in place.laid for each in range(in_steps(top - thick) + 3, steps - 2))
-    near = thick if spiral else 2 * _CLOSE
+    thick, steps = at.height or _DEFAULT_LAYER, in_hundredths(top)
+    spiral = any(each in place.laid for each in range(in_hundredths(top - thick) + 3, steps - 2))
+    near = thick if spiral else 2 * _TOLERANCE
     if not {steps - 1, steps, steps + 1} & place.laid or behind.top is None or abs(behind.top - at.z) > near:
         raise NoSuchPlace(
             f"cannot tell how high the part is there: the comments of {path.name} have layer {len(layers)} at "
-            f"{at.z:g} mm above one at {top:g} mm, and its moves do not"
+            f"{at.z:g} mm above one at {top:g} mm, but its moves do not"
         )
 
 
 def _require_heat(name: str, place: ResumePlace) -> None:
-    """See that the file has said how hot the nozzle is to be, or that it may be cold."""
+    """Require that the file sets a hotend's temperature, or allows cold extrusion."""
     hot = any(target > 0 and heater.startswith("tool") for heater, target in place.targets.items())
     if not (hot or place.extrudes_cold):
-        macro = f": it may be {place.macro!r} that does" if place.macro else ""
-        raise NoSuchPlace(
-            f"{name} does not say how hot the nozzle is there{macro}; the print cannot be resumed from it"
-        )
+        macro = f" (perhaps {place.macro!r} does)" if place.macro else ""
+        raise NoSuchPlace(f"cannot resume there: {name} does not set a temperature of the hotend{macro}")
 
 
 def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
-    """Return where the first line to print begins, in bytes."""
+    """Return the offset of the first line to print, in bytes."""
     name = path.name
     if wanted.line is not None:
         return _offset_of_line(path, wanted.line)
     if wanted.height is not None:
-        above = [each for each in layers if each.z is not None and each.z - (each.height or _LAYER) / 2 > wanted.height]
+        above = [
+            each
+            for each in layers
+            if each.z is not None and each.z - (each.height or _DEFAULT_LAYER) / 2 > wanted.height
+        ]
         if not above:
             raise NoSuchPlace(f"{name} has no layer above {wanted.height:g} mm")
         if [each for each in layers if each.offset > above[0].offset] != above[1:]:
@@ -241,21 +244,21 @@ def _commands(path: Path) -> Iterator[tuple[int, bytes]]:
     yield from reader
 
 
-def heated(targets: dict[str, float]) -> str:
-    """Return temperatures as people read them; empty where nothing is heated."""
+def temperatures_text(targets: dict[str, float]) -> str:
+    """Return temperatures for users to read; empty if there are none."""
     return ", ".join(f"{name} {target:g} °C" for name, target in targets.items())
 
 
 def warnings(proposal: Proposal, scripts: ScriptsConfig, reached: int | None = None) -> list[str]:
-    """Return what somebody has to think of besides; `reached` is the layer in which the print has ended."""
-    found = []
+    """Return warnings for the user; `reached` is the layer in which the print ended."""
+    texts = []
     if scripts.before_start:
-        found.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
-    if proposal.highest > proposal.top + _LAYER:
-        found.append(
-            f"the nozzle has to touch the part that was being printed, {proposal.top:g} mm high, and not what else was "
-            f"laid, up to {proposal.highest:g} mm (another object, a purge)"
+        texts.append("scripts.before_start is left out, as it may home Z: " + "; ".join(scripts.before_start))
+    if proposal.highest > proposal.top + _DEFAULT_LAYER:
+        texts.append(
+            f"the nozzle has to touch the part that was being printed, {proposal.top:g} mm high, not anything else on "
+            f"the bed (another object, a purge), which is up to {proposal.highest:g} mm high"
         )
     if reached is not None and proposal.layer is not None and proposal.layer > reached + 1:
-        found.append(f"the print has ended in layer {reached}: the layers up to {proposal.layer} would be missing")
-    return found
+        texts.append(f"the print ended in layer {reached}: the layers up to {proposal.layer} would be missing")
+    return texts

@@ -1,7 +1,7 @@
-"""Resuming: proposals of how the last print goes on, and the rest of its file among the uploads.
+"""Resuming: proposals to resume the last print, and the file with the rest of it.
 
-A proposal is of one file, and of one place in it; whoever says yes to it by its token gets that and nothing else. There
-is one print that can go on, the last: the part of any other is not on the bed any more.
+A proposal is for one place in one file, and confirming its token prints exactly that. Only the last print can be
+resumed: the part of any other is no longer on the bed.
 """
 
 import asyncio
@@ -25,26 +25,26 @@ from gcode.frozen import frozen
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-EXPIRES = 1800.0  # s for a yes; the printer heats up behind it
-MOST = 8  # proposals that wait for one
-MOST_NAMES = 99
-LOOKED = 2.0  # s that the record of prints is waited for
+LIFETIME = 1800.0  # s in which a proposal can be confirmed
+MAX_OFFERS = 8  # open proposals
+MAX_NAMES = 99  # numbered names of one rest
+PATIENCE = 2.0  # s to wait for the latest records of the core
 
 _BLOCK = 256 * 1024  # bytes
-_ENDED_WELL = "completed"
+_COMPLETED = "completed"
 _REST = re.compile(r"-from-(?:layer|line)-\d{1,9}(?:-\d{1,2})?\Z")
 
 
 @frozen
 class _Offer:
-    """A proposal that may be taken.
+    """An open proposal.
 
     Attributes:
-        path: of the file, among the uploads.
+        path: of the uploaded file.
         job: the number of the print.
-        proposal: what is proposed.
-        until: when it is over, by the loop.
-        rest: what was written of it; None: nothing yet.
+        proposal: the place.
+        until: when it expires, by the loop's clock.
+        rest: the file with the rest; None: not written yet.
     """
 
     path: str
@@ -55,46 +55,46 @@ class _Offer:
 
 
 class Resuming:
-    """What can be done about the last print. `find` is replaced by tests."""
+    """The open proposals. Tests replace `find`."""
 
     def __init__(self, front: "Front") -> None:
         self.find: Find = in_process
         self._front = front
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
-        self._turn = asyncio.Semaphore(1)  # a process takes a processor
+        self._lock = asyncio.Semaphore(1)  # one worker process at a time
 
     # -- proposing -----------------------------------------------------------------------------------------
 
     async def propose(self, wanted: ResumeTarget | None, number: int | None = None) -> dict[str, Any]:
-        """Return how the last print may go on; `token` says yes to it.
+        """Return a proposal to resume the last print, with the `token` that confirms it.
 
         Args:
-            wanted: where; None: in the layer in which it has ended.
-            number: of the print that is meant.
+            wanted: the place; None: the layer in which the print ended.
+            number: the print that the client expects to be the last.
 
         Raises:
-            JobConflict: that is not the last one, it has completed, or a print is going on.
-            NoSuchFile: its file is gone.
-            NoSuchPlace: its file is another one by now, or nobody can go on there.
+            JobConflict: that is not the last print, it has completed, or a print is in progress.
+            NoSuchFile: its file has been deleted.
+            NoSuchPlace: its file has changed, or the print cannot be resumed there.
         """
         front = self._front
         job, entry = await self._last(number)
         if wanted is None:
-            wanted = ResumeTarget(offset=_known_offset(job))
+            wanted = ResumeTarget(offset=_ended_at(job))
         path = front.files.resolve(entry.path)
-        async with self._turn:
+        async with self._lock:
             proposal = await self.find(path, wanted, await front.analyses.printer())
-        if not _is(entry, proposal.size, proposal.mtime_ns):
+        if not _is_same(entry, proposal.size, proposal.mtime_ns):
             raise NoSuchPlace(f"{entry.path} has changed: ask again")
-        token = self._keep(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + EXPIRES))
-        return {"token": token, **self._as_json(job, proposal), "file": _rest_of(entry.path, proposal)}
+        token = self._add(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + LIFETIME))
+        return {"token": token, **self._as_json(job, proposal), "file": _rest_name(entry.path, proposal)}
 
     def _as_json(self, job: dict[str, Any], proposal: Proposal) -> dict[str, Any]:
-        """Return what somebody has to know for a yes."""
+        """Return what the user has to know before confirming."""
         names = ("id", "name", "path", "state", "ended", "reason", "lines", "offset", "filamentLength")
         reached = job["layersDone"] or None
         return {
-            "expires": int(EXPIRES),
+            "expires": int(LIFETIME),
             "print": {**{name: job[name] for name in names}, "layer": reached},
             "layer": proposal.layer,
             "layers": proposal.layers,
@@ -114,31 +114,29 @@ class Resuming:
         }
 
     async def _last(self, number: int | None) -> tuple[dict[str, Any], TreeEntry]:
-        """Return the last print, which has ended early, and its file, which is as it was."""
+        """Return the last print and its file, if the print ended early and the file has not changed."""
         front = self._front
         self._require_no_print()
-        await front.history.refresh(LOOKED)
-        if (found := await front.history.last()) is None:
-            raise JobConflict("nothing was printed yet")
-        job, mtime_ns = found
+        await front.history.refresh(PATIENCE)
+        if (last := await front.history.last()) is None:
+            raise JobConflict("nothing has been printed yet")
+        job, mtime_ns = last
         path = job["path"]
         if number is not None and number != job["id"]:
             raise JobConflict(
-                f"print {number} is not the last one, that is {job['id']} ({path}): its part is on the bed"
+                f"print {number} is not the last one: the part on the bed is that of print {job['id']} ({path})"
             )
         if job["ended"] is None:
             raise JobConflict(f"{path} is being printed")
-        if job["state"] == _ENDED_WELL:
+        if job["state"] == _COMPLETED:
             raise JobConflict(f"the last print, {path}, has completed: there is nothing to resume")
         try:
             entry = await front.files.info(path)
         except NoSuchFile as error:
-            raise NoSuchFile(
-                f"{path} is not there any more: upload it again, and use nozzled resume-at FILE"
-            ) from error
-        if entry.type == "folder" or not _is(entry, job["size"], mtime_ns):
+            raise NoSuchFile(f"{path} has been deleted: upload it again, and use nozzled resume-at FILE") from error
+        if entry.type == "folder" or not _is_same(entry, job["size"], mtime_ns):
             raise NoSuchPlace(
-                f"{path} is no longer the file that was printed; run nozzled resume-at with a copy of that file"
+                f"{path} is no longer the file that was printed: run nozzled resume-at with a copy of that file"
             )
         return job, entry
 
@@ -148,49 +146,49 @@ class Resuming:
             name = jobs.selected.path if jobs.selected is not None else "a file"
             raise JobConflict(f"{name} is being printed")
 
-    def _keep(self, offer: _Offer) -> str:
+    def _add(self, offer: _Offer) -> str:
         token = secrets.token_urlsafe(12)
         self._offers[token] = offer
-        if len(self._offers) > MOST:
+        if len(self._offers) > MAX_OFFERS:
             self._offers.popitem(last=False)
         return token
 
     # -- taking a proposal ---------------------------------------------------------------------------------
 
     async def write_rest(self, token: str) -> TreeEntry:
-        """Return the rest of the file, by the proposal that somebody has said yes to; nothing is printed yet.
+        """Write the rest of the file by a confirmed proposal, without printing it yet.
 
         Raises:
-            JobConflict: a print is going on, or there was one since.
-            NoSuchPlace: there is no such proposal any more, or the file has been changed.
+            JobConflict: a print is in progress, or there was another since.
+            NoSuchPlace: the proposal has expired, or the file has changed.
             FileError: the rest cannot be written.
         """
         offer = self._offers.get(token)
         if offer is None or asyncio.get_running_loop().time() > offer.until:
-            raise NoSuchPlace("this proposal has expired: ask for a new one, look at it, and confirm that")
+            raise NoSuchPlace("this proposal has expired: request a new one, check it, and confirm it")
         _, entry = await self._last(offer.job)
-        if not _is(entry, offer.proposal.size, offer.proposal.mtime_ns):
+        if not _is_same(entry, offer.proposal.size, offer.proposal.mtime_ns):
             raise NoSuchPlace(f"{offer.path} has changed: ask again")
-        async with self._turn:
-            offer = self._offers.get(token, offer)  # somebody may have been faster with the same one
+        async with self._lock:
+            offer = self._offers.get(token, offer)  # another client may have confirmed it meanwhile
             if (rest := offer.rest) is None:
                 rest = await self._write(offer)
                 self._offers[token] = replace(offer, rest=rest)
         return rest
 
     def forget(self, token: str) -> None:
-        """Take note that it is printed: nobody prints it twice."""
+        """Drop a proposal that is being printed, so that it is not printed twice."""
         self._offers.pop(token, None)
 
     async def _write(self, offer: _Offer) -> TreeEntry:
-        wanted = PurePosixPath(_rest_of(offer.path, offer.proposal))
-        for number in range(1, MOST_NAMES + 1):
+        wanted = PurePosixPath(_rest_name(offer.path, offer.proposal))
+        for number in range(1, MAX_NAMES + 1):
             name = wanted.name if number == 1 else f"{wanted.stem}-{number}{wanted.suffix}"
             try:
                 return await self._write_as(str(wanted.with_name(name)), offer)
             except FileExists:
                 continue
-        raise FileExists(f"{wanted} exists, and {MOST_NAMES - 1} others of its kind: delete some of them")
+        raise FileExists(f"{wanted} and {MAX_NAMES - 1} numbered ones exist: delete some of them")
 
     async def _write_as(self, path: str, offer: _Offer) -> TreeEntry:
         files, proposal = self._front.files, offer.proposal
@@ -207,7 +205,7 @@ class Resuming:
 
 
 async def _blocks(path: Path, proposal: Proposal) -> AsyncIterator[bytes]:
-    """Yield the rest of a file; raises NoSuchPlace where it is not the one that was looked at."""
+    """Yield the rest of a file; raises NoSuchPlace if it has changed since the proposal."""
     left = proposal.size - proposal.offset
     try:
         file = await asyncio.to_thread(path.open, "rb")
@@ -229,22 +227,22 @@ async def _blocks(path: Path, proposal: Proposal) -> AsyncIterator[bytes]:
         raise NoSuchPlace(f"{path.name} has changed: ask again")
 
 
-def _known_offset(job: dict[str, Any]) -> int:
+def _ended_at(job: dict[str, Any]) -> int:
     if not job["offset"]:
         raise NoSuchPlace(
-            f"it is not known where {job['path']} has ended, as the printer has acknowledged no line of it: print the "
+            f"where the print of {job['path']} ended is unknown, as the printer acknowledged no line of it: print the "
             "whole file, or name a layer"
         )
     return int(job["offset"])
 
 
-def _is(entry: TreeEntry, size: int, mtime_ns: int) -> bool:
-    """Tell whether a file is this one still; records of long ago know no date."""
+def _is_same(entry: TreeEntry, size: int, mtime_ns: int) -> bool:
+    """Tell whether a file has not changed; old records have no date (0)."""
     return entry.size == size and (not mtime_ns or entry.mtime_ns == mtime_ns)
 
 
-def _rest_of(path: str, proposal: Proposal) -> str:
-    """Return what the rest of a file is called; of a rest, too."""
+def _rest_name(path: str, proposal: Proposal) -> str:
+    """Return the name of the rest of a file, which may itself be a rest."""
     whole = PurePosixPath(path)
     where = f"line-{proposal.line}" if proposal.layer is None else f"layer-{proposal.layer}"
     return str(whole.with_name(f"{_REST.sub('', whole.stem)}-from-{where}{whole.suffix}"))

@@ -1,7 +1,7 @@
-"""The process that finds where a print may go on: it reads the whole file, which no thread of the service may do.
+"""The worker process that finds where a print can be resumed: it reads the whole file, which would slow the front.
 
-Reads what to do from stdin, writes a proposal or `{"error": …, "kind": …}` to stdout, both JSON. The service may kill
-it at any time.
+It reads a task from stdin and writes a proposal or `{"error": …, "kind": …}` to stdout, both as JSON. The service may
+kill it at any time.
 """
 
 import json
@@ -21,11 +21,11 @@ from daemon.front.resuming.proposal import Proposal, ResumeTarget, propose
 from gcode.errors import NozzledError
 
 MAX_MEMORY = 1024 * 1024 * 1024  # bytes of address space
-TIMEOUT = 900.0  # s; 100 MB take a small board some minutes
+TIMEOUT = 900.0  # s; a small board takes some minutes for 100 MB
 MAX_ANSWER = 1024 * 1024  # bytes
 
 Printer = dict[str, Any]
-"""What a printer is like: `profile`, `settings` and `firmware`, see `Analyses.printer`."""
+"""A printer's `profile`, `settings` and `firmware`, see `Analyses.printer`."""
 
 Find = Callable[[Path, ResumeTarget, Printer], Awaitable[Proposal]]
 """Finds a place in a file. Raises FileError."""
@@ -34,19 +34,19 @@ _ERRORS = {each.__name__: each for each in (NoSuchPlace, NotPrintable, FileError
 
 
 async def in_process(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
-    """Look in a process of its own; see `Find`."""
+    """Find the place in a process of its own; see `Find`."""
     task = {"path": os.fspath(path), "wanted": asdict(wanted), "printer": printer}
     try:
-        found = await answer_of("daemon.front.resuming.worker", task, TIMEOUT, MAX_ANSWER)
+        answer = await answer_of("daemon.front.resuming.worker", task, TIMEOUT, MAX_ANSWER)
     except NoAnswer as error:
         raise FileError(f"{path.name} cannot be read: {error}") from error
-    if reason := found.get("error"):
-        raise _ERRORS.get(str(found.get("kind")), FileError)(reason)
-    return Proposal(**found)
+    if reason := answer.get("error"):
+        raise _ERRORS.get(str(answer.get("kind")), FileError)(reason)
+    return Proposal(**answer)
 
 
-def at_once(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
-    """Look here and now; raises as `Find` does."""
+def find_place(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
+    """Find the place in this process; raises like `Find`."""
     from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
     profile, firmware = ProfileConfig(**printer["profile"]), printer["firmware"]
@@ -56,15 +56,15 @@ def at_once(path: Path, wanted: ResumeTarget, printer: Printer) -> Proposal:
 
 
 def main() -> int:
-    """Do what stdin says; 0 with an answer."""
+    """Carry out the task from stdin; return 0 with an answer."""
     task = json.load(sys.stdin)
-    with suppress(OSError):  # a sandbox that allows no priorities
-        os.nice(5)  # somebody waits, but a print goes first
+    with suppress(OSError):  # a sandbox may forbid priorities
+        os.nice(5)  # a user waits, but a print goes first
     bound(MAX_MEMORY)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; each thread would take its memory
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, but each thread costs memory
     answer: dict[str, Any]
     try:
-        answer = at_once(Path(task["path"]), ResumeTarget(**task["wanted"]), task["printer"]).as_json()
+        answer = find_place(Path(task["path"]), ResumeTarget(**task["wanted"]), task["printer"]).as_json()
     except MemoryError:
         answer = {"error": "the file cannot be read: it takes too much memory", "kind": FileError.__name__}
     except NozzledError as error:

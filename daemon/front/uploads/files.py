@@ -1,7 +1,7 @@
-"""The folder of uploaded files: names checked, files written whole or not at all, every access in a thread.
+"""FileStore: the folder of uploaded files. Files are written completely or not at all, and accessed only in threads.
 
-What begins with a dot is not seen; files on their way in or out are in `.incoming`, on the same file system, so
-that a rename makes them appear or vanish.
+Names that begin with a dot are hidden. Unfinished and deleted files are in `.incoming`, on the same file system, so
+that renaming makes files appear and vanish at once.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from daemon.set_aside import set_aside
 
 _INCOMING = ".incoming"
 _BLOCK = 64 * 1024  # bytes written per hop to a thread; a hop costs some 60 µs
-_UNPACKED_AT_ONCE = 1  # a process each, which takes a processor
-_SYNC_EVERY = 16 * 1024 * 1024  # bytes: an SD card stalls everybody for long when it has more to catch up with
+_MAX_UNPACKING = 1  # processes at once: each takes a whole processor
+_SYNC_EVERY = 16 * 1024 * 1024  # bytes: with more unwritten data, an SD card stalls all other access for long
 
 T = TypeVar("T")
 
@@ -36,12 +36,12 @@ class FileStore:
     All but `open` raise FileError: BadFileName for a path that is refused, NoSuchFile, …
 
     Attributes:
-        busy: tells whether this file is being printed, or this folder holds such a file; called on the loop.
-        unpack: makes the text of a packed upload.
-        unpacking: so many at once.
-        room: what all files together may have.
-        beside: returns the bytes of what is kept elsewhere of these files; called in a thread.
-        revision: grows when hashes have come to be known.
+        busy: tells whether this file, or one in this folder, is being printed; called on the loop.
+        unpack: unpacks a packed upload.
+        unpacking: limits the number of unpacking processes.
+        room: the quota.
+        beside: returns the bytes of data stored elsewhere for these files; called in a thread.
+        revision: increases when hashes are added.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FileStore:
         self.busy = busy
         self.beside = beside
         self.unpack: Unpack = in_process
-        self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        self.unpacking = asyncio.Semaphore(_MAX_UNPACKING)
         self.revision = 0
         self._root = root
         self.room = Room(quota_mib, self.used_space)
@@ -70,39 +70,39 @@ class FileStore:
         return self._root
 
     async def open(self) -> None:
-        """Make the folder if need be, and remove what an earlier run left half done."""
+        """Create the folder if need be, and remove unfinished files of an earlier run."""
         await self._run("", self._prepare)
 
     def _prepare(self) -> None:
         incoming = self._root / _INCOMING
         for folder in (self._root, incoming):
-            # a link of the user's that leads nowhere may be to a disk that is away
+            # a broken link in place of the folder may lead to a disk that is not mounted
             if not folder.is_dir() and (os.path.lexists(folder) if folder is incoming else folder.exists()):
-                set_aside(folder, "it is no folder", "the folder is begun anew")
+                set_aside(folder, "it is not a folder", "the folder starts empty")
         incoming.mkdir(parents=True, exist_ok=True)
-        for left in incoming.iterdir():
-            _remove(left)
+        for leftover in incoming.iterdir():
+            _remove(leftover)
 
     def resolve(self, path: str) -> Path:
-        """Return where this path is on disk, there or not; looks for symbolic links on the disk.
+        """Return the path on the disk, which need not exist. Blocks, to look up symbolic links.
 
         Raises:
-            BadFileName: the path is refused, or leads out of the folder over a symbolic link.
+            BadFileName: the path is not allowed, or leads out of the folder through a symbolic link.
         """
-        found = self._root.joinpath(*check_path(path))
-        if not Path(os.path.realpath(found)).is_relative_to(os.path.realpath(self._root)):
+        resolved = self._root.joinpath(*check_path(path))
+        if not Path(os.path.realpath(resolved)).is_relative_to(os.path.realpath(self._root)):
             raise BadFileName(f"a symbolic link leads out of the folder of uploads: {path}")
-        return found
+        return resolved
 
     async def list(self, folder: str = "", *, recursive: bool = False) -> list[TreeEntry]:
-        """Return what is in a folder, by name; with the whole tree below it if that is asked for."""
+        """Return the entries of a folder, sorted by name, optionally with the whole tree below them."""
         entry = await self.info(folder, recursive=recursive)
         if entry.type != "folder":
             raise NotAFolder(f"{folder} is a file")
         return [*entry.children]
 
     async def info(self, path: str, *, recursive: bool = False) -> TreeEntry:
-        """Return a file, or a folder with what is in it."""
+        """Return a file, or a folder with its entries."""
         parts = check_path(path)
         known = await self._hashes.sha1s("/".join(parts))
         return await self._run(path, self._info, parts, known, MAX_DEPTH if recursive else 1)
@@ -117,7 +117,7 @@ class FileStore:
         return file_entry(found.stat(), path, known)
 
     async def tree(self, path: str, *, recursive: bool = False) -> tuple[TreeEntry, str]:
-        """Return a file, or a folder with what is in it, without hashes, and what tells it from any other state."""
+        """Return a file, or a folder with its entries, without hashes, and its `signature`."""
         parts = check_path(path)
         return await self._run(path, self._tree, parts, MAX_DEPTH if recursive else 1)
 
@@ -126,11 +126,11 @@ class FileStore:
         return entry, signature(entry)
 
     async def hashes(self, path: str) -> Hashes:
-        """Return the known hashes of this file, or of all in this folder."""
+        """Return the known hashes of this file, or of all files in this folder."""
         return await self._hashes.sha1s("/".join(check_path(path)))
 
     async def used_space(self) -> int:
-        """Return the bytes of all uploads, and of what is kept of them elsewhere."""
+        """Return the bytes of all uploads, and of the data stored elsewhere for them."""
         return (await self.info("", recursive=True)).size + await self._run("", self.beside)
 
     async def free_space(self) -> tuple[int, int]:
@@ -140,12 +140,14 @@ class FileStore:
 
     @asynccontextmanager
     async def upload(self, path: str, *, overwrite: bool = True, name: str = "") -> AsyncIterator["Upload"]:
-        """Take a file in; unless it is committed, nothing is left of it. Missing folders are made.
+        """Begin an upload; it is removed unless it is committed. Missing folders are created.
 
-        While the path is only a stand-in, to be set in `Upload.path`, messages call the file by its `name`.
+        If the path is provisional, to be set later in `Upload.path`, messages use `name`.
 
         Raises:
-            FileError: also when the name is taken (FileExists), or its file is being printed (FileInUse).
+            FileExists: the name is taken, and `overwrite` is False.
+            FileInUse: the file is being printed.
+            FileError: any other error.
         """
         upload = Upload(self, "/".join(check_path(path)), overwrite=overwrite, name=name)
         upload.check()
@@ -157,7 +159,7 @@ class FileStore:
             await asyncio.shield(asyncio.to_thread(upload.discard))
 
     async def keep(self, upload: "Upload", date: float | None) -> TreeEntry:
-        """Put a complete upload in its place; `Upload.commit` calls it."""
+        """Move a complete upload to its path; called by `Upload.commit`."""
         upload.check()
         entry = await self._run(upload.path, upload.finish, self._wall(), date)
         await self._hashes.put_sha1(entry.path, entry.size, entry.mtime_ns, entry.sha1 or "")
@@ -165,14 +167,14 @@ class FileStore:
         return entry
 
     async def make_folder(self, path: str) -> TreeEntry:
-        """Make a folder, and those above it; it may exist."""
+        """Create a folder and its parents; it may exist already."""
         if not check_path(path):
             raise BadFileName("a folder needs a name")
         await self._run(path, lambda: self.resolve(path).mkdir(parents=True, exist_ok=True))
         return await self.info(path)
 
     async def delete(self, path: str) -> None:
-        """Delete a file, or a folder with all that is in it."""
+        """Delete a file, or a folder with all its entries."""
         path = self._free(path)
         await self._run(path, self._delete, path)
         await self._hashes.forget_sha1s(path)
@@ -180,7 +182,7 @@ class FileStore:
     def _delete(self, path: str) -> None:
         found = self.resolve(path)
         if found.is_dir() and not found.is_symlink():
-            # a folder vanishes at once, however long it takes to empty it
+            # so that the folder vanishes at once, however long deleting its files takes
             found = found.rename(self._root / _INCOMING / secrets.token_hex(8))
             _remove(found)
         else:
@@ -224,14 +226,14 @@ class FileStore:
             _place(scratch / "copy", final)
 
     def _target(self, source: str, destination: str) -> str:
-        """Return where a copy or move ends: in a folder that exists the name is kept."""
+        """Return the target of a copy or move; an existing folder as destination gets the file under its old name."""
         found = self.resolve(source)
         target = PurePosixPath(*check_path(destination))
         if self.resolve(destination).is_dir():
             target /= found.name
         if target.is_relative_to(source):
-            raise BadFileName(f"{source} cannot be put into or onto itself")
-        found.lstat()  # raises when there is nothing
+            raise BadFileName(f"{source} cannot be moved or copied into itself")
+        found.lstat()  # raises if it does not exist
         if not found.is_dir():
             check_printable(target.name)
         return "/".join(check_path(str(target)))
@@ -248,17 +250,17 @@ class FileStore:
         self.revision += 1
 
     def _free(self, path: str) -> str:
-        """Return a path that may be deleted or moved, in its plain form."""
+        """Return the normalised path, if it may be deleted or moved."""
         plain = "/".join(check_path(path))
         if not plain:
-            raise BadFileName("the folder of uploads itself stays where it is")
+            raise BadFileName("the folder of uploads itself cannot be moved or deleted")
         if self.busy(plain):
             raise FileInUse(f"{plain} is being printed")
         return plain
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
-        """A folder on the same file system, gone afterwards."""
+        """Yield a temporary folder on the same file system."""
         scratch = self._root / _INCOMING / secrets.token_hex(8)
         scratch.mkdir(mode=0o700)
         try:
@@ -267,7 +269,7 @@ class FileStore:
             _remove(scratch)
 
     async def _run(self, path: str, work: Callable[..., T], *args: object) -> T:
-        """Run in a thread; what the system says against it becomes a FileError."""
+        """Run in a thread; OSError becomes FileError."""
         try:
             return await asyncio.to_thread(work, *args)
         except OSError as error:
@@ -275,28 +277,28 @@ class FileStore:
 
 
 class Upload:
-    """A file on its way in: `write` its bytes, then `commit`. Made by `FileStore.upload`."""
+    """An upload: `write` its bytes, then `commit`. Created by `FileStore.upload`."""
 
     def __init__(self, store: FileStore, path: str, *, overwrite: bool, name: str = "") -> None:
         self.path = path
         self.name = name or path
         self._store = store
         self._overwrite = overwrite
-        self._waiting: list[bytes] = []  # less than a block of them
+        self._waiting: list[bytes] = []  # less than a block
         self._size = 0
         self._written = 0
         self._unsynced = 0
         self._sha1 = hashlib.sha1(usedforsecurity=False)
-        self._lock = threading.Lock()  # a cancelled request discards while its last write is under way
-        self._over = False
+        self._lock = threading.Lock()  # a cancelled request calls `discard` while its last write still runs
+        self._is_closed = False
         self._temporary: Path | None = None
         self._file = -1
 
     async def write(self, chunk: bytes) -> None:
-        """Take the next bytes of the file.
+        """Write the next bytes of the file.
 
         Raises:
-            StorageFull: there is no room for them.
+            StorageFull: the disk is full.
         """
         self._waiting.append(chunk)
         self._size += len(chunk)
@@ -312,32 +314,32 @@ class Upload:
 
     @property
     def received(self) -> int:
-        """Bytes taken so far."""
+        """Bytes received so far."""
         return self._written + self._size
 
     @property
     def sha1(self) -> str:
-        """Hash of the bytes taken so far."""
+        """Hash of the bytes received so far."""
         sha1 = self._sha1.copy()
         sha1.update(b"".join(self._waiting))
         return sha1.hexdigest()
 
     async def unpack(self, limit: int, plate: int | None = None) -> int:
-        """Put what the complete file holds in its place: binary G-code, gzip, 3MF or UTF-16 becomes a text.
+        """Replace the complete file by the text in it: it may be binary G-code, gzip, 3MF or UTF-16.
 
-        Returns how many bytes that has.
+        Returns the size of the text in bytes.
 
         Args:
-            limit: bytes that it may have.
-            plate: of a 3MF.
+            limit: the largest size of the text, in bytes.
+            plate: the plate of a 3MF to unpack.
 
         Raises:
-            FileError: it is damaged, holds no G-code, or too much.
+            FileError: the file is damaged, or has no G-code or too much of it.
         """
         await self._flush()
         packed = self._temporary
         if packed is None:
-            raise FileError(f"the upload of {self.name} is over")
+            raise FileError(f"the upload of {self.name} has ended")
         text = packed.with_name(f"{packed.name}.text")
         try:
             async with self._store.unpacking:
@@ -351,39 +353,39 @@ class Upload:
             await asyncio.shield(asyncio.to_thread(text.unlink, missing_ok=True))
 
     async def commit(self, date: float | None = None) -> TreeEntry:
-        """Put the file in its place when all of it is safe on disk, and return it with its hash.
+        """Move the file to its path once it is safely on the disk, and return it with its hash.
 
         Args:
-            date: of its last change, in s; counts for a file that is new and lies in the past.
+            date: Unix time of its last change, in s; ignored if it replaces a file or lies in the future.
         """
         await self._flush()
         return await self._store.keep(self, date)
 
     def check(self) -> None:
-        """Raise when this path cannot be written: by its name, or because it is being printed."""
+        """Raise if this path cannot be written: because of its name, or because it is being printed."""
         if not self.path:
             raise BadFileName("a file needs a name")
         check_printable(self.path)
         if self._store.busy(self.path):
             raise FileInUse(f"{self.path} is being printed")
 
-    # From here on: in a thread, one at a time.
+    # All methods below are called in threads, one at a time.
 
     def begin(self) -> None:
-        """Refuse early what would be refused at the end, and make the temporary file."""
+        """Refuse early what `finish` would refuse, and create the temporary file."""
         with self._lock:
             final = self._store.resolve(self.path)
             if final.is_dir():
                 raise IsAFolder(f"{self.path} is a folder")
             if _exists(final) and not self._overwrite:
                 raise FileExists(f"{self.path} exists")
-            if not self._over:
+            if not self._is_closed:
                 self._temporary = self._store.root / _INCOMING / secrets.token_hex(8)
                 self._file = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def _write(self, block: bytes) -> None:
         with self._lock:
-            if self._over:
+            if self._is_closed:
                 return
             self._sha1.update(block)
             rest = memoryview(block)
@@ -396,10 +398,10 @@ class Upload:
                 self._unsynced = 0
 
     def _replace(self, text: Path) -> int:
-        """Take another file for the one that has come; return its bytes."""
+        """Replace the received file by another; return its size in bytes."""
         descriptor = os.open(text, os.O_RDWR | os.O_CLOEXEC)
         with self._lock:
-            if self._over or self._temporary is None:
+            if self._is_closed or self._temporary is None:
                 os.close(descriptor)
                 return 0
             os.close(self._file)
@@ -411,35 +413,36 @@ class Upload:
             return os.fstat(descriptor).st_size
 
     def finish(self, now: float, date: float | None) -> TreeEntry:
-        """Make the file safe on disk, with this date, and put it in its place."""
+        """Write the file safely to the disk, set its date, and move it to its path."""
         with self._lock:
-            if self._over or self._temporary is None:
-                raise FileError(f"the upload of {self.path} is over")
+            if self._is_closed or self._temporary is None:
+                raise FileError(f"the upload of {self.path} has ended")
             final = self._store.resolve(self.path)
             final.parent.mkdir(parents=True, exist_ok=True)
-            # a file that takes another's place never has its date: by date and size others tell it from that one
+            # never the date of a file that it replaces: analyses and prints recognise files by date and size
             date = now if date is None or _exists(final) else min(date, now)
             os.utime(self._file, (date, date))
             os.fsync(self._file)
             _place(self._temporary, final, overwrite=self._overwrite)
-            known = os.fstat(self._file)
-            return file_entry(known, self.path, {(self.path, known.st_size, known.st_mtime_ns): self._sha1.hexdigest()})
+            status = os.fstat(self._file)
+            key = (self.path, status.st_size, status.st_mtime_ns)
+            return file_entry(status, self.path, {key: self._sha1.hexdigest()})
 
     def discard(self) -> None:
-        """Close the temporary file, and delete it unless it has been put in its place; idempotent."""
+        """Close the temporary file, and delete it unless it has been moved; idempotent."""
         with self._lock:
-            if not self._over and self._temporary is not None:
+            if not self._is_closed and self._temporary is not None:
                 os.close(self._file)
                 self._temporary.unlink(missing_ok=True)
-            self._over = True
+            self._is_closed = True
 
 
 def _place(source: Path, final: Path, *, overwrite: bool = False) -> None:
-    """Give a file or folder its final name, in one step, and make that survive a power cut."""
+    """Move a file or folder to its final path, atomically, and so that it survives a power cut."""
     if overwrite or source.is_dir():
         source.rename(final)
     else:
-        final.hardlink_to(source)  # rename would replace what somebody else has just put there
+        final.hardlink_to(source)  # a rename would replace a file that was created meanwhile
         source.unlink()
     _sync(final.parent)
 
@@ -453,7 +456,7 @@ def _sync(path: Path) -> None:
 
 
 def _exists(path: Path) -> bool:
-    """Tell whether anything is there, a broken link too; raises when a file stands where a folder should."""
+    """Tell whether a path exists, even as a broken link; raises NotADirectoryError if a parent is a file."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -461,19 +464,19 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _remove(found: Path) -> None:
-    """Remove a file or a folder with all in it, as far as that can be done."""
+def _remove(path: Path) -> None:
+    """Remove a file or folder, as far as possible."""
     with suppress(OSError):
-        if found.is_symlink() or not found.is_dir():
-            found.unlink()
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
             return
-    from shutil import rmtree  # noqa: PLC0415 - it brings compressors along, half a MB that is seldom wanted
+    from shutil import rmtree  # noqa: PLC0415 - it imports compressors: half a MB, rarely needed
 
-    rmtree(found, ignore_errors=True)
+    rmtree(path, ignore_errors=True)
 
 
 def _copy_file(source: str | Path, target: str | Path) -> None:
-    """Copy with its date; FileError instead of OSError, which copytree would collect and go on."""
+    """Copy a file with its date. Raises FileError: copytree would collect OSErrors and continue."""
     try:
         from shutil import copy2  # noqa: PLC0415 - as in `_remove`
 

@@ -1,4 +1,4 @@
-"""Where the hashes of uploaded files are kept: hashing 300 MB each time they are listed takes too long."""
+"""HashBook: the stored hashes of uploaded files: hashing 300 MB for each listing would take too long."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -11,27 +11,27 @@ NO_HASHES: Hashes = {}
 
 
 class HashBook(Protocol):
-    """A place for hashes; `daemon.front.cache.cache.Cache` is one."""
+    """Stores hashes; `daemon.front.cache.cache.Cache` is one."""
 
     async def sha1s(self, under: str = "") -> Hashes:
-        """Return the known hashes of this file, or of all in this folder."""
+        """Return the known hashes of this file, or of all files in this folder."""
 
     async def put_sha1(self, path: str, size: int, mtime_ns: int, sha1: str) -> None:
-        """Keep the hash of a file as it is now."""
+        """Store the hash of a file in its current state."""
 
     async def forget_sha1s(self, under: str) -> None:
-        """Drop the hash of this file, or of all in this folder."""
+        """Drop the hash of this file, or of all files in this folder."""
 
 
 class NoHashes:
-    """A hash book that remembers nothing."""
+    """A hash book that stores nothing."""
 
     async def sha1s(self, under: str = "") -> Hashes:  # noqa: ARG002 - as in HashBook
-        """Know none."""
+        """Return none."""
         return {}
 
     async def put_sha1(self, path: str, size: int, mtime_ns: int, sha1: str) -> None:
-        """Keep nothing."""
+        """Store nothing."""
 
     async def forget_sha1s(self, under: str) -> None:
         """Drop nothing."""

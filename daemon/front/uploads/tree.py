@@ -1,4 +1,4 @@
-"""What is in the folder of uploads, read in one walk: a listing of 10,000 files costs a call of the system for each."""
+"""TreeEntry: the files and folders of the uploads, read in one walk with one system call per file."""
 
 import hashlib
 import os
@@ -15,12 +15,13 @@ from gcode.frozen import frozen
 
 @frozen
 class TreeEntry:
-    """A file or a folder. `date` is that of its last change, in whole seconds since the epoch.
+    """A file or folder.
 
     Attributes:
-        size: bytes; of a folder: of all files in it, however deep.
-        sha1: None for a folder, for a file that did not come as an upload, and where nobody asked for it.
-        children: of a folder, as far as they were asked for.
+        size: in bytes; a folder's is that of all files below it.
+        date: Unix time of the last change, in whole s.
+        sha1: None for a folder, for a file that was not uploaded, and if hashes were not requested.
+        children: of a folder, as deep as requested.
     """
 
     name: str
@@ -33,34 +34,34 @@ class TreeEntry:
     children: tuple["TreeEntry", ...] = ()
 
 
-def file_entry(found: os.stat_result, path: str, known: Hashes = NO_HASHES) -> TreeEntry:
-    """Return what there is to tell of a file."""
-    changed = found.st_mtime_ns
-    sha1 = known.get((path, found.st_size, changed))
-    return TreeEntry(path.rpartition("/")[2], path, "machinecode", found.st_size, changed // 10**9, changed, sha1)
+def file_entry(status: os.stat_result, path: str, known: Hashes = NO_HASHES) -> TreeEntry:
+    """Return the entry of a file."""
+    changed = status.st_mtime_ns
+    sha1 = known.get((path, status.st_size, changed))
+    return TreeEntry(path.rpartition("/")[2], path, "machinecode", status.st_size, changed // 10**9, changed, sha1)
 
 
 def folder_entry(root: Path, path: str, known: Hashes, levels: int) -> TreeEntry:
-    """Return what there is to tell of a folder.
+    """Return the entry of a folder.
 
     Args:
-        root: of the uploads.
-        path: of the folder below it, checked already, and no symbolic link.
-        known: hashes.
-        levels: how deep its children are told.
+        root: the folder of uploads.
+        path: the folder below it; it must be checked, and not be a symbolic link.
+        known: the known hashes.
+        levels: how many levels of children to include.
     """
-    found = root / path
-    inside = _children(os.fspath(found), path, os.path.realpath(root), known, levels - 1)
-    changed = found.stat().st_mtime_ns
-    return _folder(found.name if path else "", path, changed, inside, told=levels > 0)
+    folder = root / path
+    children = _children(os.fspath(folder), path, os.path.realpath(root), known, levels - 1)
+    changed = folder.stat().st_mtime_ns
+    return _folder(folder.name if path else "", path, changed, children, include=levels > 0)
 
 
 def signature(entry: TreeEntry) -> str:
-    """Return another text for a tree in which any name, size or date is another."""
-    told = hashlib.sha1(usedforsecurity=False)
+    """Return a hash of all names, sizes and dates in a tree."""
+    hashed = hashlib.sha1(usedforsecurity=False)
     for each in _all(entry):
-        told.update(f"{each.path}\0{each.type}\0{each.size}\0{each.mtime_ns}\n".encode())
-    return told.hexdigest()
+        hashed.update(f"{each.path}\0{each.type}\0{each.size}\0{each.mtime_ns}\n".encode())
+    return hashed.hexdigest()
 
 
 def _all(entry: TreeEntry) -> Iterator[TreeEntry]:
@@ -69,9 +70,9 @@ def _all(entry: TreeEntry) -> Iterator[TreeEntry]:
         yield from _all(child)
 
 
-def _folder(name: str, path: str, changed: int, inside: Iterator[TreeEntry], *, told: bool) -> TreeEntry:
-    children = tuple(inside) if told else ()
-    size = sum(child.size for child in (children if told else inside))
+def _folder(name: str, path: str, changed: int, inside: Iterator[TreeEntry], *, include: bool) -> TreeEntry:
+    children = tuple(inside) if include else ()
+    size = sum(child.size for child in (children if include else inside))
     return TreeEntry(name, path, "folder", size, changed // 10**9, changed, None, children)
 
 
@@ -81,7 +82,7 @@ def _children(folder: str, path: str, root: str, known: Hashes, levels: int) -> 
     depth = path.count("/") + 1 if path else 0
     for each in entries:
         child = f"{path}/{each.name}" if path else each.name
-        # what was put here by hand may have any name, or be gone by now
+        # a file that was put here by hand may have any name, or be gone by now
         with suppress(BadFileName, OSError):
             _check(each.name, child, depth + 1)
             if each.is_symlink():
@@ -89,19 +90,19 @@ def _children(folder: str, path: str, root: str, known: Hashes, levels: int) -> 
             elif each.is_dir(follow_symlinks=False):
                 inside = _children(each.path, child, root, known, levels - 1)
                 changed = each.stat(follow_symlinks=False).st_mtime_ns
-                yield _folder(each.name, child, changed, inside, told=levels > 0)
+                yield _folder(each.name, child, changed, inside, include=levels > 0)
             elif each.is_file(follow_symlinks=False) and is_printable(each.name):
                 yield file_entry(each.stat(follow_symlinks=False), child, known)
 
 
 def _check(name: str, path: str, depth: int) -> None:
-    """Refuse what `check_path` refuses; it looks at each character, which most names can do without."""
+    """Refuse what `check_path` refuses, with a quick test that spares most names its slower one."""
     plain = name.isascii() and name.isprintable() and name[0] not in ". " and "\\" not in name
     if not (plain and len(name) <= MAX_NAME and len(path) * 4 <= MAX_PATH and depth <= MAX_DEPTH):
         check_path(path)
 
 
 def _linked(entry: "os.DirEntry[str]", path: str, root: str, known: Hashes) -> Iterator[TreeEntry]:
-    """Yield the file that a symbolic link leads to; a folder might lead back up."""
+    """Yield the file behind a symbolic link; links to folders are ignored, as they may form a cycle."""
     if Path(os.path.realpath(entry.path)).is_relative_to(root) and entry.is_file() and is_printable(entry.name):
         yield file_entry(entry.stat(), path, known)

@@ -1,7 +1,7 @@
-"""The process that unpacks an upload: it computes much, which no thread of the service may do.
+"""The worker process that unpacks an upload, which would take too much of the front's processor time.
 
-Reads what to do from stdin, writes `{}` or `{"error": …, "kind": …}` to stdout, both JSON. The service may kill it at
-any time.
+It reads a task from stdin and writes `{}` or `{"error": …, "kind": …}` to stdout, both as JSON. The service may kill it
+at any time.
 """
 
 import json
@@ -21,7 +21,7 @@ TIMEOUT = 1800.0  # s; a small board writes some MB/s
 MAX_ANSWER = 64 * 1024
 
 Unpack = Callable[[Path, Path, int, int | None], Awaitable[None]]
-"""Unpacks a file into another: source, target, bytes that it may have, plate. Raises FileError."""
+"""Unpacks a file into another: source, target, largest size in bytes, plate. Raises FileError."""
 
 _ERRORS = {each.__name__: each for each in (NotPrintable, StorageFull, FileError)}
 
@@ -30,25 +30,25 @@ async def in_process(source: Path, target: Path, limit: int, plate: int | None) 
     """Unpack in a process of its own; see `Unpack`."""
     task = {"source": os.fspath(source), "target": os.fspath(target), "limit": limit, "plate": plate}
     try:
-        found = await answer_of("daemon.front.uploads.unpacker", task, TIMEOUT, MAX_ANSWER)
+        answer = await answer_of("daemon.front.uploads.unpacker", task, TIMEOUT, MAX_ANSWER)
     except NoAnswer as error:
         raise FileError(f"the file cannot be unpacked: {error}") from error
-    if reason := found.get("error"):
-        raise _ERRORS.get(str(found.get("kind")), FileError)(reason)
+    if reason := answer.get("error"):
+        raise _ERRORS.get(str(answer.get("kind")), FileError)(reason)
 
 
-async def at_once(source: Path, target: Path, limit: int, plate: int | None) -> None:
-    """Unpack here and now; see `Unpack`. For tests, and programs that do nothing else."""
-    from daemon.packing.unpacking import unpack  # noqa: PLC0415 - the service has no use for it
+async def in_this_process(source: Path, target: Path, limit: int, plate: int | None) -> None:
+    """Unpack in this process; see `Unpack`. For tests, and for programs that do nothing else meanwhile."""
+    from daemon.packing.unpacking import unpack  # noqa: PLC0415 - the service itself does not need it
 
     unpack(source, target, limit, plate)
 
 
 def main() -> int:
-    """Do what stdin says; 0 with an answer."""
+    """Carry out the task from stdin; return 0 with an answer."""
     task = json.load(sys.stdin)
-    with suppress(OSError):  # a sandbox that allows no priorities
-        os.nice(5)  # somebody waits, but a print goes first
+    with suppress(OSError):  # a sandbox may forbid priorities
+        os.nice(5)  # a user waits, but a print goes first
     bound(MAX_MEMORY)
     from daemon.packing.unpacking import unpack  # noqa: PLC0415 - as above
 

@@ -1,1 +1,1 @@
-"""What clients see of job, printer and files, over HTTP and on sockets alike; knows of neither."""
+"""Job, printer and files as clients see them, over HTTP and push alike; independent of both."""

@@ -1,4 +1,4 @@
-"""What clients see of what the analysis has found."""
+"""The findings of the analysis as clients see them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,33 +6,32 @@ from urllib.parse import quote
 
 from daemon.front.analysis.findings import Brief, Findings, Summary
 from daemon.front.analysis.forecast import Outlook
-from daemon.front.analysis.shelf import FileKey, Learnt
-from daemon.front.analysis.toolpaths import told_of
+from daemon.front.analysis.store import FileKey, Learnt
+from daemon.front.analysis.toolpaths import toolpath_info
 from daemon.front.uploads.tree import TreeEntry
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
 TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
-"""What the time of a print is made of; the slicer's own estimate is one of motion."""
-
+"""The parts of a print's duration; the slicer's own estimate is only of motion."""
 
 _EDGES = (("width", 0), ("depth", 1), ("height", 2))
 
 
 def key_of(entry: TreeEntry) -> FileKey:
-    """Return the key of a file among the uploads."""
+    """Return the key of an uploaded file."""
     return FileKey(entry.path, entry.size, entry.date)
 
 
 async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False) -> dict[str, Any]:
-    """Return the keys that an analysis adds to what is told of a file; none before it is made."""
+    """Return the fields that an analysis adds to a file; none before it is made."""
     found = await service.analyses.get(key_of(entry))
     if found is None:
         return {}
     shown = of_brief(found, entry.path)
     if service.companions.on("notify"):
-        from daemon.front.views import spools  # noqa: PLC0415 - for those who have switched it on
+        from daemon.front.views import spools  # noqa: PLC0415 - only needed if `notify` is switched on
 
         shown["gcodeAnalysis"]["warnings"] += spools.warnings(filament(found), service.companions.state("notify"))
     if details:
@@ -41,7 +40,7 @@ async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False)
 
 
 def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
-    """Return the keys that an analysis adds to what lists tell of a file."""
+    """Return the fields that an analysis adds to a file in a list."""
     if found is None:
         return {}
     shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, path)}
@@ -53,18 +52,18 @@ def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
 
 
 def thumbnail_path(path: str) -> str:
-    """Return where the picture of a file is, below the daemon's root."""
+    """Return the URL path of a file's thumbnail, relative to the server's root."""
     return f"downloads/thumbnails/local/{quote(path)}"
 
 
 def toolpath_path(found: Summary, path: str) -> str | None:
-    """Return where a file's toolpath is, below the daemon's root; the address is this one's alone. None: nowhere."""
-    told = told_of(found)
-    return None if told is None else f"api/files/local/{quote(path)}/toolpath?v={told['id']}"
+    """Return the URL path of a file's toolpath, which is unique to this toolpath; None: there is none."""
+    info = toolpath_info(found)
+    return None if info is None else f"api/files/local/{quote(path)}/toolpath?v={info['id']}"
 
 
 def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
-    """Return OctoPrint's `gcodeAnalysis`, and behind it what OctoPrint does not know: by Moonraker's names, or ours."""
+    """Return OctoPrint's `gcodeAnalysis`, with further fields by Moonraker's names or our own."""
     summary = found.summary
     shown: dict[str, Any] = {"errors": found.errors, "warnings": found.warnings}
     if found.duration is None:
@@ -91,7 +90,7 @@ def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
 
 
 def _about_as_json(about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the file says about itself, by Moonraker's names where it has them."""
+    """Return the slicer's metadata in the file, by Moonraker's names where it has them."""
     filaments = about.get("filaments", ())
     weights, costs = ([each[name] for each in filaments] for name in ("weight", "cost"))
     return {
@@ -123,27 +122,27 @@ def _joined(texts: Iterable[str | None]) -> str | None:
 
 
 def _thumbnails(known: Sequence[Mapping[str, int]], path: str) -> list[dict[str, Any]]:
-    """Return the pictures of a file, the largest first; `relative_path` is below the daemon's root."""
+    """Return the thumbnails of a file, the largest first; `relative_path` is relative to the server's root."""
     return [
         {**each, "relative_path": f"{thumbnail_path(path)}?size={each['width']}x{each['height']}"} for each in known
     ]
 
 
 def filament(found: Summary) -> dict[str, dict[str, Any]]:
-    """Return what each tool uses: mm, cm³, and what the file says of it: type, name, colour, g, cost."""
-    said = found.summary.get("about", {}).get("filaments", ())
-    shown: dict[str, dict[str, Any]] = {}
+    """Return the filament of each tool: mm, cm³, and the file's metadata: type, name, colour, weight in g, cost."""
+    filaments = found.summary.get("about", {}).get("filaments", ())
+    tools: dict[str, dict[str, Any]] = {}
     for use in found.summary.get("tools", ()):
-        about = said[use["tool"]] if use["tool"] < len(said) else {}
-        told = {name: value for name, value in about.items() if value is not None}
-        if "colour" in told:
-            told["color"] = told.pop("colour")
-        shown[f"tool{use['tool']}"] = {"length": use["length_mm"], "volume": use["volume_mm3"] / 1000, **told}
-    return shown
+        about = filaments[use["tool"]] if use["tool"] < len(filaments) else {}
+        metadata = {name: value for name, value in about.items() if value is not None}
+        if "colour" in metadata:
+            metadata["color"] = metadata.pop("colour")
+        tools[f"tool{use['tool']}"] = {"length": use["length_mm"], "volume": use["volume_mm3"] / 1000, **metadata}
+    return tools
 
 
 def estimate(found: Findings | None, learnt: Learnt) -> dict[str, Any]:
-    """Return how long a print will take on this printer, and how that is known."""
+    """Return the estimated duration of a print on this printer, in s, and how it was computed."""
     if found is None or found.duration is None:
         return {"estimatedPrintTime": None}
     before = found.summary.get("before_first_layer_s", 0.0)
@@ -155,13 +154,13 @@ def estimate(found: Findings | None, learnt: Learnt) -> dict[str, Any]:
 
 
 def of_outlook(outlook: Outlook) -> dict[str, Any]:
-    """Return what is known of a print under way besides OctoPrint's keys."""
-    told = {"completion": outlook.m73_percent, "printTimeLeft": outlook.m73_left}
+    """Return the fields of a running print that OctoPrint does not have."""
+    m73 = {"completion": outlook.m73_percent, "printTimeLeft": outlook.m73_left}
     return {
         "timeCompletion": 100.0 * outlook.time_share,
         "layer": outlook.layer,
         "layers": outlook.layers,
-        "m73": told if any(value is not None for value in told.values()) else None,
+        "m73": m73 if any(value is not None for value in m73.values()) else None,
     }
 
 

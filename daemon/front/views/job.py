@@ -1,4 +1,4 @@
-"""The job as clients see it: its file, how far it is, how long it takes."""
+"""JobView: the job as clients see it: its file, progress and duration."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -7,33 +7,31 @@ from daemon.bridge.words import FileStatistics, JobProgress, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import with_outlook
-from daemon.front.analysis.shelf import Learnt
+from daemon.front.analysis.store import Learnt
 from daemon.front.views import analysis
-from daemon.front.views.seen import seen_of
+from daemon.front.views.status import status_of
 from hal.printer import PanelPrint
 
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-FRESH = 2.0  # s; hundreds of polls a second need not ask the database each time
-
-
-PATIENCE = 0.5  # s; clients poll every second or two, and a slow SD card must not make them think we are gone
+FRESH = 2.0  # s for which the statistics are reused: clients may poll hundreds of times a second
+PATIENCE = 0.5  # s to wait for the database: with a slow SD card, clients must not think that the server is gone
 
 
 class JobView:
-    """The job as clients see it, in GET /api/job and on the socket."""
+    """The job as clients see it, in GET /api/job and in push messages."""
 
     def __init__(self, service: "Front") -> None:
         self._service = service
-        self._known: tuple[str, float, FileStatistics] | None = None  # path, when, how earlier prints of it went
+        self._statistics_cache: tuple[str, float, FileStatistics] | None = None  # path, loop's time, statistics
 
     async def answer(self) -> dict[str, Any]:
-        """Return file, progress and state; every key is always there."""
+        """Return file, progress and state, always with every field of OctoPrint."""
         service = self._service
-        seen = seen_of(service)
+        status = status_of(service)
         if (printed := service.connection.panel_print) is not None and not service.jobs.active:
-            return {**_of_panel(printed), "state": seen.text}
+            return {**_of_panel(printed), "state": status.text}
         selected = service.jobs.selected
         times = await self._statistics(selected)
         known = await service.watch.findings(selected) if selected is not None else None
@@ -42,43 +40,44 @@ class JobView:
         answer: dict[str, Any] = {
             "job": _job(selected, times, known, learnt),
             "progress": _progress(with_outlook(service.jobs.progress, outlook)),
-            "state": seen.text,
+            "state": status.text,
         }
         if outlook is not None:
             answer["progress"] |= analysis.of_outlook(outlook)
         if (job := service.jobs.summary).id is not None:
             answer["print"] = {"id": job.id, "key": job.key, "state": job.state.value if job.state else None}
-        if seen.error:
-            answer["error"] = seen.error
+        if status.error:
+            answer["error"] = status.error
         if (refused := service.watch.refused) is not None:
             answer["refused"] = {"name": refused.name, "path": refused.path, "reasons": refused.reasons}
         if reason := service.jobs.pause_reason:
             answer["pauseReason"] = reason
         if trouble := service.core.record_trouble:
-            # a key of our own: the print goes on, and no client takes it for an error of the printer
+            # a field of ours: the print goes on, and clients must not take this for an error of the printer
             answer["warning"] = f"the print goes on, but is not recorded: {trouble}"
         elif warning := service.jobs.warning:
             answer["warning"] = warning
         return answer
 
     async def _statistics(self, selected: Selection | None) -> FileStatistics:
-        """Return how earlier prints of the file went; nothing when that is not known in time."""
+        """Return statistics about earlier prints of the file; empty if they are not available in time."""
         if selected is None:
             return FileStatistics()
         now = asyncio.get_running_loop().time()
-        if self._known is not None and self._known[0] == selected.path and now - self._known[1] < FRESH:
-            return self._known[2]
+        cached = self._statistics_cache
+        if cached is not None and cached[0] == selected.path and now - cached[1] < FRESH:
+            return cached[2]
         try:
             async with asyncio.timeout(PATIENCE):
                 found = await self._service.jobs.statistics(selected.path)
         except (CoreAway, StoreError, TimeoutError):
             return FileStatistics()
-        self._known = (selected.path, now, found)
+        self._statistics_cache = (selected.path, now, found)
         return found
 
 
-def at_once(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
-    """Return job and progress as far as nobody has to be asked."""
+def brief(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
+    """Return job and progress without findings and statistics, which would have to be awaited."""
     return {"job": _job(selected, FileStatistics()), "progress": _progress(progress)}
 
 
@@ -126,7 +125,7 @@ def _progress(progress: JobProgress) -> dict[str, Any]:
 
 
 def _of_panel(printed: PanelPrint) -> dict[str, Any]:
-    """Return file and progress of what the printer prints from its SD card; that is all that it tells."""
+    """Return file and progress of a print from the printer's SD card; the printer reports no more."""
     file = {**_file(None), "name": printed.name, "display": printed.name, "path": printed.name}
     job = {**_job(None, FileStatistics()), "file": {**file, "origin": "sdcard", "size": printed.total}}
     completion = 100.0 * printed.position / printed.total if printed.total else None

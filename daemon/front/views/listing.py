@@ -1,7 +1,7 @@
-"""Listing: what clients are told of all files in a folder, made by a thread, and once for all who ask for the same.
+"""Listing: the files of a folder as clients see them, rendered in a thread, and once for all equal requests.
 
-What the answer depends on is found out first: one walk through the folder, and the revisions of all else that is told.
-Who has that answer already is told so, and nothing is made.
+The tag of an answer is computed first, from one walk through the folder and the revisions of everything else in it. A
+client that has this answer already gets 304, and nothing is rendered.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import msgspec
 from daemon.bridge.words import FileStatistics
 from daemon.front.access.access import FIRST
 from daemon.front.analysis.findings import Brief
-from daemon.front.analysis.shelf import FileKey
+from daemon.front.analysis.store import FileKey
 from daemon.front.uploads.hashes import Hashes
 from daemon.front.uploads.tree import TreeEntry
 from daemon.front.views.analysis import key_of, of_brief
@@ -28,13 +28,12 @@ from gcode.frozen import frozen
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-KEPT = 4 * 1024 * 1024
-"""Bytes of an answer that is kept for whoever asks next."""
+MAX_CACHED = 4 * 1024 * 1024  # bytes of an answer that is stored for the next request
 
 
 @frozen
 class FolderFacts:
-    """What is told of files besides what the folder says."""
+    """The data about files that are not in the folder itself."""
 
     hashes: Hashes = field(default_factory=dict)
     analyses: Mapping[FileKey, Brief] = field(default_factory=dict)
@@ -47,38 +46,38 @@ class Listing:
     def __init__(self, service: "Front") -> None:
         self._service = service
         self._run = secrets.token_hex(8)  # revisions count from the start of this process
-        self._making = asyncio.Lock()
-        self._made: tuple[str, bytes] = ("", b"")
+        self._rendering = asyncio.Lock()
+        self._rendered: tuple[str, bytes] = ("", b"")
         self._prints: tuple[int, Mapping[str, FileStatistics]] | None = None
-        self._gaps = 0  # answers that lacked something, and are to be made anew
+        self._gaps = 0  # incomplete answers, which must not be reused
 
     def tag(self, tree: str, base: str) -> str:
-        """Return what tells an answer from others: of the state of a folder, with URLs that begin in this way."""
+        """Return the tag of an answer, for a folder's `signature` and the base of its URLs."""
         service = self._service
         revisions = (service.files.revision, service.analyses.revision, service.core.records, self._gaps)
         return hashlib.sha1(f"{self._run} {tree} {base} {revisions}".encode(), usedforsecurity=False).hexdigest()
 
     async def render(self, entry: TreeEntry, tag: str, base: str, *, whole: bool = True) -> bytes:
-        """Return a folder as JSON; what is in it alone, unless it is to be `whole`."""
-        async with self._making:
-            kept, made = self._made
-            if kept == tag:
-                return made
-            made = await asyncio.to_thread(_render, entry, await self._facts(entry), base, whole)
-            self._made = (tag, made) if len(made) <= KEPT else ("", b"")
-            return made
+        """Return a folder as JSON (`whole`), or only its entries."""
+        async with self._rendering:
+            cached_tag, rendered = self._rendered
+            if cached_tag == tag:
+                return rendered
+            rendered = await asyncio.to_thread(_render, entry, await self._facts(entry), base, whole)
+            self._rendered = (tag, rendered) if len(rendered) <= MAX_CACHED else ("", b"")
+            return rendered
 
     async def _facts(self, entry: TreeEntry) -> FolderFacts:
         service = self._service
         keys = [key_of(each) for each in _files(entry)]
-        if not keys:  # folders alone: nothing else is told of them
+        if not keys:  # only folders, which have no further data
             return FolderFacts()
         hashes = await service.files.hashes(entry.path)
         analyses = await service.analyses.briefs(entry.path, keys)
         return FolderFacts(hashes, analyses, await self._histories())
 
     async def _histories(self) -> Mapping[str, FileStatistics]:
-        """Return how files printed so far, nothing where the record has trouble; asked for once after each print."""
+        """Return the statistics of all files, read once after each print; empty if the record cannot be read."""
         records = self._service.core.records
         if self._prints is None or self._prints[0] != records:
             try:
@@ -101,7 +100,7 @@ def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> byt
     described = described if whole else described["children"]
     try:
         return msgspec.json.encode(described)
-    except UnicodeEncodeError:  # what a file says of itself may be no Unicode
+    except UnicodeEncodeError:  # a file's metadata may have lone surrogates
         return json.dumps(described).encode()
 
 
@@ -117,7 +116,7 @@ def _describe(entry: TreeEntry, known: FolderFacts, base: str) -> dict[str, Any]
 
 
 def of_entry(entry: TreeEntry, base: str) -> dict[str, Any]:
-    """Return what is told of a file or folder by itself."""
+    """Return the fields of a file or folder that need no further data."""
     return {
         "name": entry.name,
         "display": entry.name,
@@ -142,7 +141,7 @@ def refs(entry: TreeEntry, base: str) -> dict[str, str]:
 
 
 def of_prints(found: FileStatistics | None) -> dict[str, Any]:
-    """Return how the prints of a file ended; nothing where there was none."""
+    """Return statistics about the prints of a file; empty if there were none."""
     if found is None or found.last is None:
         return {}
     last = {

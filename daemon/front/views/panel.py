@@ -1,4 +1,4 @@
-"""What the printer's panel says and asks, as clients see it."""
+"""The printer's messages and prompts as clients see them."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ NOTIFICATION = "action_command_notification"
 PROMPT = "action_command_prompt"
 
 
-LONGEST = 2000  # characters of a question that pages are told
+MAX_PROMPT = 2000  # characters of a prompt that are sent to pages
 
 
 def panel_as_json(connection: RemoteConnection) -> dict[str, Any]:
-    """Return message and prompt for GET /api/printer, as far as there are any."""
+    """Return message and prompt, if any, for GET /api/printer."""
     panel: dict[str, Any] = {}
     if connection.message is not None:
         panel["message"] = connection.message

@@ -1,4 +1,4 @@
-"""The selected file as events tell it."""
+"""The selected file in events."""
 
 from typing import Any
 
@@ -6,6 +6,6 @@ from daemon.bridge.words import Selection
 
 
 def of_selection(selected: Selection) -> dict[str, Any]:
-    """Return what events tell of the selected file."""
+    """Return the fields of the selected file in events."""
     file = {"name": selected.name, "path": selected.path, "origin": "local", "size": selected.size}
     return {**file, "owner": selected.user, "user": selected.user}

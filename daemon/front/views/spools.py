@@ -1,19 +1,19 @@
-"""What Spoolman's spools mean for a file, as the companion `notify` tells of them: whether there is enough. Pure."""
+"""Warnings about Spoolman's spools, from the companion `notify`: too little filament, or another material. Pure."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _METRE = 1000
-_LONGEST = 80
+_MAX_NAME = 80
 
 
 def warnings(filament: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any] | None) -> list[str]:
-    """Return what speaks against printing a file with the spools that are on the tools.
+    """Return warnings about printing a file with the spools that are on the tools.
 
     Args:
-        filament: what each tool uses, as `gcodeAnalysis` has it.
-        state: what the companion has said last.
+        filament: the filament of each tool, from `gcodeAnalysis`.
+        state: the companion's latest state.
     """
     spoolman = (state or {}).get("spoolman")
     tools = spoolman.get("tools") if isinstance(spoolman, Mapping) else None
@@ -22,18 +22,18 @@ def warnings(filament: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any]
     return [text for each in tools if isinstance(each, Mapping) for text in _of_tool(each, filament)]
 
 
-def _of_tool(told: Mapping[str, Any], filament: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    spool, tool = told.get("spool"), told.get("tool")
+def _of_tool(entry: Mapping[str, Any], filament: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    spool, tool = entry.get("spool"), entry.get("tool")
     use = filament.get(f"tool{tool}")
     if not isinstance(spool, Mapping) or use is None:
         return
-    name = f"spool {spool.get('id')} ({str(spool.get('name') or '?')[:_LONGEST]})"
+    name = f"spool {spool.get('id')} ({str(spool.get('name') or '?')[:_MAX_NAME]})"
     left, needed = spool.get("left_length"), use.get("length")
     if _is_length(left) and _is_length(needed) and needed > left:  # type: ignore[operator]  # both are numbers
         yield f"T{tool} needs {needed / _METRE:.1f} m, and {name} has {left / _METRE:.1f} m left"  # type: ignore[operator]  # as above
     wanted, there = use.get("type"), spool.get("material")
     if isinstance(wanted, str) and isinstance(there, str) and not _same(wanted, there):
-        yield f"T{tool} is to print {wanted[:_LONGEST]}, and {name} is {there[:_LONGEST]}"
+        yield f"T{tool} is to print {wanted[:_MAX_NAME]}, and {name} is {there[:_MAX_NAME]}"
 
 
 def _is_length(value: object) -> bool:
@@ -41,6 +41,6 @@ def _is_length(value: object) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Tell whether two names mean one material: PLA and PLA+ may, PLA and PETG do not."""
+    """Tell whether two names may mean the same material, like PLA and PLA+, but not PLA and PETG."""
     first, second = ("".join(filter(str.isalnum, each)).casefold() for each in (one, other))
     return first.startswith(second) or second.startswith(first)

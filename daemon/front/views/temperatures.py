@@ -1,4 +1,4 @@
-"""Temperatures as clients read them, and their recent past."""
+"""TemperatureHistory: recent temperatures, as clients see them."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Any
 from gcode.replies import Heaters
 from hal.printer import Event, TemperaturesRead
 
-KEPT = 900  # reports: half an hour of one every two seconds, some 300 kB
+MAX_REPORTS = 900  # half an hour at one every two seconds, some 300 kB
 
 
 class TemperatureHistory:
@@ -17,10 +17,10 @@ class TemperatureHistory:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
         self._read_at: float | None = None
-        self._reports: deque[tuple[int, Heaters]] = deque(maxlen=KEPT)
+        self._reports: deque[tuple[int, Heaters]] = deque(maxlen=MAX_REPORTS)
 
     def on_event(self, event: Event) -> None:
-        """Keep a report, at most one a second; to be subscribed to the connection."""
+        """Store a report of the connection, at most one per second."""
         if not isinstance(event, TemperaturesRead):
             return
         self._read_at = asyncio.get_running_loop().time()
@@ -41,7 +41,7 @@ class TemperatureHistory:
 
 
 def is_heater(name: str) -> bool:
-    """Tell whether a reading is one that OctoPrint knows: tool0, tool1, …, bed, chamber."""
+    """Tell whether OctoPrint knows this heater: tool0, tool1, …, bed, chamber."""
     return name.startswith("tool") or name in ("bed", "chamber")
 
 

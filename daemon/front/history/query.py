@@ -1,16 +1,20 @@
-"""What is looked for in the history."""
+"""HistoryQuery: which prints of the history are wanted."""
 
 from gcode.frozen import frozen
 
 
 @frozen
 class HistoryQuery:
-    """Which prints are meant: all of what is said has to hold.
+    """The conditions on prints, all of which must hold.
 
     Attributes:
-        states: one of them.
-        text: a part of the name or the path.
-        since: when they have begun, and `until` before when: dates in s.
+        states: the state is one of these; empty: any.
+        path: of the file.
+        text: part of the path.
+        material: of the filament.
+        since: begun at this Unix time (s) or later.
+        until: begun before this Unix time (s).
+        key: the idempotency key of the request.
     """
 
     states: tuple[str, ...] = ()
@@ -22,7 +26,7 @@ class HistoryQuery:
     key: str | None = None
 
     def where(self, before: int | None = None) -> tuple[str, list[object]]:
-        """Return the condition in SQL, with its values."""
+        """Return the conditions as an SQL clause, and its values; `before`: only prints with a smaller number."""
         parts: list[tuple[str, list[object]]] = []
         if self.states:
             parts.append((f"state IN ({', '.join('?' for _ in self.states)})", [*self.states]))

@@ -1,4 +1,4 @@
-"""Where results of analyses and the times of prints are kept: tables of the front's database."""
+"""AnalysisStore: the stored findings, and the durations of prints, in tables of the front's database."""
 
 import json
 import sqlite3
@@ -7,87 +7,87 @@ from typing import Any, Protocol
 from daemon.front.analysis.findings import VERSION, Findings
 from gcode.frozen import frozen
 
-LEARNT_FROM = 10  # last prints of a printer
+LEARNT_FROM = 10  # the number of a printer's latest prints that its pace is computed from
 
 
 @frozen
 class FileKey:
-    """By which a file is known again: path, size in bytes, date of the last change in s."""
+    """What identifies a state of a file: path, size in bytes, Unix time of the last change in s."""
 
     path: str
     size: int
     date: int
 
     def is_under(self, folder: str) -> bool:
-        """Tell whether it is this file, or one in this folder."""
+        """Tell whether a path is this file, or a folder that it is in."""
         return self.path == folder or self.path.startswith(f"{folder}/")
 
 
 @frozen
 class Learnt:
-    """How much longer prints of a printer take than they are planned to, and from how many that is known."""
+    """How much longer a printer's prints take than planned, and the number of prints that show it."""
 
     factor: float = 1.0
     prints: int = 0
 
 
 class Table(Protocol):
-    """What is needed of `daemon.front.cache.cache.Cache`."""
+    """The part of `daemon.front.cache.cache.Cache` that is needed here."""
 
     async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
         """Return rows; raises StoreError."""
 
     async def change(self, statement: str, *values: object) -> None:
-        """Change something; trouble is told to the user, not raised."""
+        """Carry out a statement; errors are reported to the user, not raised."""
 
 
-class Shelf:
-    """Results by file, and planned and real times by printer."""
+class AnalysisStore:
+    """Findings by file, and planned and actual durations by printer."""
 
     def __init__(self, store: Table) -> None:
-        self._store = store
+        self._table = store
 
     async def get(self, key: FileKey) -> Findings | None:
-        """Return what was found in a file as it is now.
+        """Return the findings of a file in this state.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        rows = await self._store.query(_GET, key.path, key.size, key.date, VERSION)
+        rows = await self._table.query(_GET, key.path, key.size, key.date, VERSION)
         if not rows:
             return None
         summary: dict[str, Any] = json.loads(rows[0]["summary"])
         return Findings(summary, rows[0]["details"], rows[0]["thumbnail"])
 
     async def summaries(self, under: str) -> list[sqlite3.Row]:
-        """Return what lists tell of this file, or of all in this folder: path, size, date, summary, pictured.
+        """Return rows for this file, or for all in this folder: path, size, date, summary, pictured.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        return await self._store.query(_SUMMARIES, under, VERSION)
+        return await self._table.query(_SUMMARIES, under, VERSION)
 
     async def put(self, key: FileKey, found: Findings) -> None:
-        """Keep what was found."""
+        """Store findings."""
         values = (key.path, key.size, key.date, VERSION, json.dumps(found.summary), found.details, found.thumbnail)
-        await self._store.change(_PUT, *values)
+        await self._table.change(_PUT, *values)
 
     async def forget(self, under: str) -> None:
-        """Drop what was found in this file, or in all of this folder."""
-        await self._store.change(_FORGET, under)
+        """Drop the findings of this file, or of all files in this folder."""
+        await self._table.change(_FORGET, under)
 
     async def learn(self, printer: str, planned: float, actual: float) -> None:
-        """Keep how long a print took; seconds of its layers, without what came before them."""
-        await self._store.change(_LEARN, printer, planned, actual)
-        await self._store.change(_UNLEARN, printer, LEARNT_FROM)
+        """Store the duration of a print, in s, from its first layer on."""
+        await self._table.change(_LEARN, printer, planned, actual)
+        await self._table.change(_UNLEARN, printer, LEARNT_FROM)
 
     async def learnt(self, printer: str) -> Learnt:
-        """Return what prints of this printer have shown.
+        """Return the pace of a printer.
 
         Raises:
             StoreError: the database cannot be read.
         """
-        [[planned, actual, prints]] = await self._store.query(_LEARNT, printer)
+        [[planned, actual, prints]] = await self._table.query(_LEARNT, printer)
         return Learnt(actual / planned, prints) if prints and planned else Learnt()
 
 

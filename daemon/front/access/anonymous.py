@@ -1,0 +1,50 @@
+"""AnonymousCosts: the work that each network may cause without a key. Pure: the time is passed in.
+
+The wire shares the processor with every client that can reach the port. A bucket per network, in units of about one
+millisecond of work, limits what clients without a key can take; those with a key are not counted.
+"""
+
+from collections import OrderedDict
+
+from daemon.front.access.attempts import network_of
+
+BURST = 100.0  # units that a network may spend at once
+REFILL = 10.0  # units per second that come back: 1 % of the time
+
+REQUEST = 1.0  # units
+PIECE = 0.2  # units for a piece of a body, up to 64 KiB
+FILE = 0.2  # units for a file of the page: a browser requests dozens at once
+
+MAX_ADDRESSES = 1024
+
+
+class AnonymousCosts:
+    """The buckets of the networks seen last."""
+
+    def __init__(self) -> None:
+        self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # network → (units spent, when)
+
+    def spend(self, address: str, units: float, now: float) -> bool:
+        """Count the cost of an address; tell whether its budget sufficed."""
+        network = network_of(address)
+        spent = self._of(network, now) + units
+        over = spent > BURST
+        self._spent[network] = (min(spent, BURST + units), now)
+        self._spent.move_to_end(network)
+        while len(self._spent) > MAX_ADDRESSES:
+            self._spent.popitem(last=False)
+        return not over
+
+    def has_overspent(self, address: str, now: float) -> bool:
+        """Tell whether an address has no budget left for a request."""
+        return self._of(network_of(address), now) + REQUEST > BURST
+
+    def refund(self, address: str, units: float, now: float) -> None:
+        """Return a cost to the budget: the client has shown a key."""
+        network = network_of(address)
+        if network in self._spent:
+            self._spent[network] = (max(0.0, self._of(network, now) - units), now)
+
+    def _of(self, network: str, now: float) -> float:
+        spent, when = self._spent.get(network, (0.0, now))
+        return max(0.0, spent - (now - when) * REFILL)
