@@ -141,7 +141,7 @@ async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
         assert (await nozzled("printer", "presets")).splitlines()[0] == "PLA   nozzle 205 °C, bed 60 °C"
         await nozzled("printer", "preheat", "petg", "--tool", "nozzle")
         await until_target(nozzled, "tool0", 235)
-        assert "no preset" in await nozzled("printer", "preheat", "wood", code=5)
+        assert "no temperature preset" in await nozzled("printer", "preheat", "wood", code=5)
         await nozzled("printer", "cooldown")
         await until_target(nozzled, "tool0", 0)
         await nozzled("printer", "home", "X", "y")

@@ -96,7 +96,7 @@ class HistoryHandler(_QueryHandler):
         ):
             raise Refused(400, f"limit must be from 1 to {MAX_LIMIT}")
         before = self.get_query_argument("before", "")
-        if before and not _is_number(before):
+        if before and not _is_print_number(before):
             raise Refused(400, "before must be the number of a print")
         query, limit = self.query(), int(text)
         complete = await self.refresh()
