@@ -2,14 +2,14 @@
 
 There the answer follows the `ok`, perhaps even the `ok`s of later commands (repetier-1.0.4-basic.txt). So it is
 assigned by its content: temperatures answer M105, a position answers M114, and so on. Any other text belongs to the
-oldest command that may say anything; such a command ends when nothing has come for QUIET seconds.
+oldest command that may print anything; such a command ends when nothing has come for QUIET seconds.
 """
 
 import re
 from collections import deque
 from collections.abc import Callable
 
-from gcode.frozen import mutable
+from gcode.frozen import frozen, mutable
 from gcode.outgoing import Ticket
 from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
 
@@ -28,22 +28,34 @@ MAX_WAITING = 64
 _WORD = re.compile(rb"\s*([A-Z])0*(\d+)", re.IGNORECASE)
 _SILENT = re.compile(rb"(?:G(?:0|1|2|3|90|91|92)|M(?:82|83|106|107))(?!\d)", re.IGNORECASE)
 
-_Fits = Callable[[Reply, Ticket], bool]
 
-
-def _is_echo(reply: Reply, ticket: Ticket) -> bool:
+def _is_m118_echo(reply: Reply, ticket: Ticket) -> bool:
     """Tell whether a reply is the echo of an M118; Repetier echoes only the first word."""
     text = ticket.command[4:].decode("utf-8", "replace").split()
     return bool(reply.line.strip()) and any(word in reply.line for word in text)
 
 
-_FITS: dict[str, tuple[_Fits, bool]] = {  # what answers a command, and whether that ends the commands before it
-    "M105": (lambda reply, _: isinstance(reply, Temperatures), False),  # the report may have come unasked
-    "M114": (lambda reply, _: isinstance(reply, PositionReply), True),
-    "M115": (lambda reply, _: isinstance(reply, FirmwareInfo), True),
-    "M118": (_is_echo, True),
-    "M27": (lambda reply, _: isinstance(reply, SdProgress | SdIdle), False),
+@frozen
+class _Recognition:
+    """How the answer to a command is recognised.
+
+    Attributes:
+        fits: tells whether a reply may answer the command.
+        comes_in_order: such a reply never comes unasked, so it shows that all earlier commands have been answered.
+    """
+
+    fits: Callable[[Reply, Ticket], bool]
+    comes_in_order: bool
+
+
+_RECOGNITIONS = {
+    "M105": _Recognition(lambda reply, _: isinstance(reply, Temperatures), comes_in_order=False),
+    "M114": _Recognition(lambda reply, _: isinstance(reply, PositionReply), comes_in_order=True),
+    "M115": _Recognition(lambda reply, _: isinstance(reply, FirmwareInfo), comes_in_order=True),
+    "M118": _Recognition(_is_m118_echo, comes_in_order=True),
+    "M27": _Recognition(lambda reply, _: isinstance(reply, SdProgress | SdIdle), comes_in_order=False),
 }
+"""By code word; any other command may be answered by any text."""
 
 
 @mutable
@@ -52,7 +64,7 @@ class _Expected:
     word: str
     ok: str
     due: float  # when it ends, answered or not
-    last: float  # when it ends even if more lines come
+    limit: float  # when it ends even if more lines come
     answered: bool = False
 
 
@@ -70,63 +82,64 @@ class Answers:
         """When to call `tick`; at least one command must be waiting."""
         return min(each.due for each in self._expected)
 
-    def received(self, ticket: Ticket, ok: str, now: float, timeout: float, *, lasts: bool = False) -> list[Ticket]:
-        """Take a command whose `ok` has come; return the tickets that are done.
+    def on_ok(self, ticket: Ticket, ok: str, now: float, timeout: float, *, lasts: bool = False) -> list[Ticket]:
+        """Expect the answer to a command whose `ok` has come; return the tickets that are done.
 
         Args:
             ticket: of the command.
-            ok: that has come.
+            ok: the line with the `ok`.
             now: the time.
             timeout: seconds to wait for the answer.
-            lasts: the command ends only when a later one is answered.
+            lasts: the command takes long, and ends only when a later one is answered.
         """
         word = code_word(ticket.command)
         if (ticket.replies and not lasts) or _SILENT.match(ticket.command):
             # an older version answers before its ok, and some commands have no answer
-            before = self.end_all() if ticket.replies and _FITS.get(word, (None, False))[1] else []
-            return [*before, _finish(ticket, ok)]
-        if word in _FITS or lasts:
-            last = max(now + timeout, *(each.last for each in self._expected), 0.0)  # no sooner than those before it
-            self._expected.append(_Expected(ticket, word, ok, last, last))
+            recognition = _RECOGNITIONS.get(word)
+            ends_all = bool(ticket.replies) and recognition is not None and recognition.comes_in_order
+            return [*(self.end_all() if ends_all else []), _finish(ticket, ok)]
+        if word in _RECOGNITIONS or lasts:
+            limit = max(now + timeout, *(each.limit for each in self._expected), 0.0)  # no sooner than those before it
+            self._expected.append(_Expected(ticket, word, ok, limit, limit))
         else:
             self._expected.append(_Expected(ticket, word, ok, now + QUIET, now + MAX_TALK))
         return self._end(1) if len(self._expected) > MAX_WAITING else []
 
-    def take(self, reply: Reply, now: float, next_: Ticket | None = None) -> list[Ticket] | None:
+    def assign(self, reply: Reply, now: float, oldest: Ticket | None = None) -> list[Ticket] | None:
         """Assign a reply to the command that it answers; return the tickets that are done, None if it answers none.
 
         Args:
-            reply: that has come.
+            reply: from the printer.
             now: the time.
-            next_: the oldest command without an `ok`, which an older version answers before its `ok`.
+            oldest: the oldest command without an `ok`, which an older version answers before its `ok`.
         """
         for at, expected in enumerate(self._expected):
             if isinstance(reply, UnknownCommand) and expected.word == reply.word:
                 expected.ticket.answer(reply.line)
                 return self._end(at + 1)
-            fits, in_order = _FITS.get(expected.word, (None, False))
-            if fits is None or expected.answered or not fits(reply, expected.ticket):
+            recognition = _RECOGNITIONS.get(expected.word)
+            if recognition is None or expected.answered or not recognition.fits(reply, expected.ticket):
                 continue
             expected.ticket.answer(reply.line)
-            done = self._end(at) if in_order else []
+            done = self._end(at) if recognition.comes_in_order else []
             if expected.word == "M115":  # its capabilities follow, line by line
-                expected.answered, expected.due, expected.last = True, now + NEXT_LINE, now + MAX_TALK
+                expected.answered, expected.due, expected.limit = True, now + NEXT_LINE, now + MAX_TALK
             else:
                 self._expected.remove(expected)
                 done.append(_done(expected))
             return done
         if isinstance(reply, Temperatures | PositionReply | SdProgress | SdIdle):
             return None
-        if next_ is not None and _answers_before_its_ok(reply, next_):
+        if oldest is not None and _answers_before_its_ok(reply, oldest):
             return None
         for expected in self._expected:
-            if expected.answered or expected.word not in _FITS:
+            if expected.answered or expected.word not in _RECOGNITIONS:
                 expected.ticket.answer(reply.line)
-                expected.due = min(max(expected.due, now + (NEXT_LINE if expected.answered else QUIET)), expected.last)
+                expected.due = min(max(expected.due, now + (NEXT_LINE if expected.answered else QUIET)), expected.limit)
                 return []
         return None
 
-    def repeats(self, line: str) -> bool:
+    def is_echo(self, line: str) -> bool:
         """Tell whether a line is the echo of an M118."""
         return any(
             each.word == "M118" and bool(line.strip()) and line.strip().encode() in each.ticket.command
@@ -150,13 +163,13 @@ class Answers:
 
 
 def _answers_before_its_ok(reply: Reply, ticket: Ticket) -> bool:
-    return code_word(ticket.command) in _FITS and fits(reply, ticket)
+    return code_word(ticket.command) in _RECOGNITIONS and fits(reply, ticket)
 
 
 def fits(reply: Reply, ticket: Ticket) -> bool:
     """Tell whether a reply may answer a command."""
-    answers, _ = _FITS.get(code_word(ticket.command), (None, False))
-    return answers is None or answers(reply, ticket)
+    recognition = _RECOGNITIONS.get(code_word(ticket.command))
+    return recognition is None or recognition.fits(reply, ticket)
 
 
 def code_word(command: bytes) -> str:

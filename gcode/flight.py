@@ -222,8 +222,16 @@ class Flight:
 
     @property
     def oldest(self) -> str:
-        """The oldest command in flight; empty: none is."""
+        """The oldest command in flight; empty: no line is in flight."""
         return bare(self.lines[0]).decode() if self.lines else ""
+
+    @property
+    def oldest_ticket(self) -> Ticket | None:
+        """The ticket of the oldest line in flight; None: it is a line of the job, or no line is in flight."""
+        if not self.lines:
+            return None
+        _, _, _, _, ticket = self.lines[0]
+        return ticket
 
     def has(self, word: str) -> bool:
         """Tell whether a command with this code word is in flight."""
@@ -232,8 +240,8 @@ class Flight:
         return bool(word) and any(each.startswith(word) and not each[size : size + 1].isdigit() for each in commands)
 
     @property
-    def first_held(self) -> int:
-        """The number of the oldest line that can be sent again."""
+    def first_in_history(self) -> int:
+        """The number of the oldest line in the history: the first that can be sent again."""
         return max(self.begin, self.next - HISTORY)
 
     @property
@@ -250,7 +258,7 @@ class Flight:
         """Return the number of the line that a firmware means by a number on the wire, which may be modulo `modulo`."""
         if modulo is not None:
             return nearest_number(on_wire, self.next, modulo)
-        if self.last_renumbering and self.first_held <= on_wire + self._former <= self.last_renumbering:
+        if self.last_renumbering and self.first_in_history <= on_wire + self._former <= self.last_renumbering:
             return on_wire + self._former  # a line from before numbers started over
         number = on_wire + self.base
         if self.just_renumbered and on_wire > 1 and not self.last_renumbering < number <= self.next:

@@ -22,7 +22,6 @@ The rules rest on dialogues with real firmware (`tests/data/transcripts/`):
   whether an `ok` was lost. Repeating a line would not show that, as Marlin 2.1 drops a repeat without a word.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -42,6 +41,7 @@ from gcode.replies import (
     BoardStarted,
     Busy,
     FirmwareError,
+    LineSkipped,
     Ok,
     Reply,
     Resend,
@@ -79,8 +79,6 @@ of Marlin 1.0)."""
 _MOVES = (b"G0", b"G1")
 
 _DECODER_HEAD = 8  # bytes; a line about the decoder has `[MP]` within them, as Prusa puts blanks in front
-
-_SKIPPED = re.compile(r"skip (\d{1,10}+)\s*+\Z")
 
 _OKS = frozenset(b"ok\n" * count for count in range(1, 9))
 
@@ -199,9 +197,9 @@ class HostLink:
         """Send lines of the job again."""
         self._outbox.held = False
 
-    def hurry(self) -> None:
-        """Probe after a shorter silence, once: a user waits for the lines in flight to be answered."""
-        self._patience.hurried = True
+    def probe_soon(self) -> None:
+        """Probe after SHORT_SILENCE, once: a user waits for the answers to the lines in flight."""
+        self._patience.is_short = True
 
     def send(self, ticket: Ticket) -> None:
         """Queue a checked command; it goes out before the next line of the job.
@@ -228,7 +226,7 @@ class HostLink:
     def discard(self) -> list[Ticket]:
         """Drop everything not sent yet; return the dropped commands."""
         dropped = self._outbox.discard()
-        self._recovery.echoed()
+        self._recovery.end_echo()
         return dropped
 
     @property
@@ -249,9 +247,9 @@ class HostLink:
         self._outbox.modes = replace(modes, e_mode=self._dialect.e_mode)
         self.place = replace(fed)
 
-    def leave_out(self, number: int, count: int) -> None:
+    def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
-        self._outbox.leave_out(number, count)
+        self._outbox.reserve_numbers(number, count)
 
     @property
     def job_in_flight(self) -> bool:
@@ -329,13 +327,13 @@ class HostLink:
                 self._on_wait(now, events)
             case Busy() | Temperatures():
                 self._patience.note(reply)
-                self._signs_of_life(now)
+                self._note_sign_of_life(now)
             case _:
                 self._on_text(reply, now, events)
         self._collect(reply, now, events)
 
     def _is_of_decoder(self, line: bytes, now: float, events: list[LinkEvent]) -> bool:
-        """Note a report on the firmware's decoder, which answers no line; tell whether it was one."""
+        """Note a line that reports the state of the firmware's decoder, and answers nothing; tell whether it does."""
         if b"[MP]" not in line[:_DECODER_HEAD] or (state := decoder_state(line)) is None:
             return False
         events.append(state)
@@ -346,10 +344,10 @@ class HostLink:
         if self._patience.may_be_silent(self._flight, self._dialect) or not self._chatter.is_chatter(
             reply.line, self._counters.lines_acknowledged
         ):
-            self._signs_of_life(now)
+            self._note_sign_of_life(now)
         if isinstance(reply, FirmwareError) and reply.kind == "communication":
             self._reason = reply.text.lower()
-            self._patience.hurried = True  # Marlin 1.0 sends no resend request for a line without its number
+            self._patience.is_short = True  # Marlin 1.0 sends no resend request for a line without its number
             self._recovery.refused = True
         self._note_answer(reply, now, events)
 
@@ -373,7 +371,7 @@ class HostLink:
 
     def _is_echo(self, reply: Reply) -> bool:
         """Tell whether a reply only echoes the text of an M118, and so is no reset, error or `ok`."""
-        if self._answers.repeats(reply.line):
+        if self._answers.is_echo(reply.line):
             return True
         if not self._flight.lines:
             return False
@@ -384,32 +382,32 @@ class HostLink:
         """Add a text to the answer of the command that is being executed: the oldest one in flight."""
         if isinstance(reply, Busy | Wait):
             return
-        ticket = self._flight.lines[0][4] if self._flight.lines else None
-        if self._answers and (over := self._answers.take(reply, now, ticket)) is not None:
+        ticket = self._flight.oldest_ticket
+        if self._answers and (over := self._answers.assign(reply, now, ticket)) is not None:
             events += over
             return
         if ticket is not None and (self._dialect.ok_at == "execution" or fits(reply, ticket)):
             ticket.answer(reply.line)
 
-    def _signs_of_life(self, now: float) -> None:
+    def _note_sign_of_life(self, now: float) -> None:
         self._alive = now
-        self._recovery.lives()
+        self._recovery.on_sign_of_life()
 
     def _note_answer(self, reply: Reply, now: float, events: list[LinkEvent]) -> None:
         if self._recovery.is_echo(reply.line):
             for _ in range(self._recovery.unanswered(self._flight.lines)):
                 self._acknowledge("ok", now, events)
-            self._recovery.echoed()
+            self._recovery.end_echo()
         elif isinstance(reply, UnknownCommand):
             # A flush has cut a line, and the firmware took the tail for a command: the ok for that answers no line.
-            # Not without numbers, where nothing is flushed and Teacup quotes M400 as M144; nor at
-            # receipt, where that ok has already come.
+            # A firmware without line numbers flushes nothing (and Teacup quotes M400 as M144); one that
+            # acknowledges at receipt has already sent that ok.
             flushes = self._dialect.numbered and self._dialect.ok_at == "execution"
             self._recovery.foreign_ok = flushes and not self._flight.has(reply.word)
-        elif match := _SKIPPED.match(reply.line):
+        elif isinstance(reply, LineSkipped):
             # repetier-1.0.4-lines.txt: it skips a line that it already has, or one after the line that it waits for
-            number = self._flight.line_number(int(match[1]), self._dialect.counting.modulo)
-            self._recovery.foreign_ok = not self._flight.lines or self._flight.lines[0][0] != number
+            number = self._flight.line_number(reply.number, self._dialect.counting.modulo)
+            self._recovery.foreign_ok = not self._flight.lines or self._flight.first_unanswered != number
 
     def _note_planner(self, free: int) -> None:
         """Count a move, and whether it found the planner empty: then every block but its own is free."""
@@ -425,27 +423,27 @@ class HostLink:
         if isinstance(reply, Ok) and reply.planner is not None and lines and bare(lines[0])[:2] in _MOVES:
             self._note_planner(reply.planner)
         if isinstance(reply, Ok) and reply.heaters and lines and code_word(command_of(lines[0])) in _REPORTS_BY_OKS:
-            self._signs_of_life(now)
+            self._note_sign_of_life(now)
         elif recovery.probing and isinstance(reply, Ok) and reply.heaters and not self._flight.has("M105"):
             self._on_probe_executed(now)
         elif number is None and recovery.owed_ok:
             recovery.owed_ok = False
-            self._signs_of_life(now)
-            recovery.resume_if_answered()
+            self._note_sign_of_life(now)
+            recovery.end_rewind_if_answered()
         elif number is None and recovery.foreign_ok:
             recovery.foreign_ok = False
             # if that was the tail of the only line in flight, no resend request will come: the link has to probe
-            self._patience.hurried = self._patience.hurried or (len(lines) == 1 and not recovery.probing)
+            self._patience.is_short = self._patience.is_short or (len(lines) == 1 and not recovery.probing)
         elif number is not None and lines:
             # ADVANCED_OK names the answered line: lines before it have lost their oks, and an ok for a line that was
             # already answered changes nothing
-            while lines and lines[0][0] <= number:
+            while lines and self._flight.first_unanswered <= number:
                 self._acknowledge(reply.line, now, events)
         else:
-            twice = bool(lines and lines[0][0] == self._outbox.alone)
+            was_alone = bool(lines) and self._flight.first_unanswered == self._outbox.alone
             self._acknowledge(reply.line, now, events)
-            if twice and lines:
-                recovery.foreign_ok = True  # only an urgent line can have gone out behind it: it is answered twice
+            if was_alone and lines:  # an urgent line has followed it all the same, so the firmware answers it twice
+                recovery.foreign_ok = True
 
     def _answered(self, ok: Ok) -> int | None:
         """Return the number of the line that an ok names; None: it names none, or one never sent (Malyan: N0)."""
@@ -457,8 +455,8 @@ class HostLink:
 
     def _on_probe_executed(self, now: float) -> None:
         """Act on the answer to a probe that a firmware without line counting (RepRapFirmware) took for an M105."""
-        self._recovery.executed(self._flight)
-        self._signs_of_life(now)
+        self._recovery.on_probe_executed(self._flight)
+        self._note_sign_of_life(now)
         if self._flight.lines:
             raise PrinterSilent(
                 f"no answer to {self._flight.oldest!r}, and this firmware cannot say whether it has read that command"
@@ -471,7 +469,7 @@ class HostLink:
         self._alive = now
         if not lines:
             self._counters.stray_oks += 1
-            self._recovery.stray(flight)
+            self._recovery.on_stray_ok(flight)
             return events
         _, raw, ordinal, offset, ticket = lines.popleft()
         flight.bytes -= len(raw)
@@ -482,7 +480,7 @@ class HostLink:
             self.place.lines = ordinal
             self.place.offset = offset
         elif ticket is self._recovery.echo:
-            self._recovery.echoed()  # the echo was lost, but this ok shows that all lines before it are answered
+            self._recovery.end_echo()  # the echo was lost, but this ok shows that all lines before it are answered
         elif not ticket.done:
             self._patience.answered(ticket.command)
             if self._dialect.ok_at == "receipt":
@@ -497,7 +495,7 @@ class HostLink:
         """Await the answer to a command that was received; a long one may have none, so an echo follows it."""
         usual = self._dialect.answer_timeout
         lasts = patience(ticket.command, 0.0, self._dialect.long_commands)
-        events += self._answers.received(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
+        events += self._answers.on_ok(ticket, ok, now, lasts or usual, lasts=lasts > 0.0)
         if lasts:
             self._outbox.queue.append(self._recovery.one_word_echo())
 
@@ -518,25 +516,25 @@ class HostLink:
 
     def _on_resend(self, number: int, now: float, events: list[LinkEvent]) -> None:
         self._count_resend()
-        self._signs_of_life(now)
-        self._patience.hurried = False
+        self._note_sign_of_life(now)
+        self._patience.is_short = False
         line = self._flight.line_number(number, self._dialect.counting.modulo)
-        resumes = self._resumes(line)
-        self._recovery.requested(line, self._flight, self._dialect, now, self._wire.free)
-        self._recovery.foreign_ok = self._recovery.foreign_ok or resumes
+        ends_pause = self._ends_pause(line)
+        self._recovery.on_request(line, self._flight, self._dialect, now, self._wire.free)
+        self._recovery.foreign_ok = self._recovery.foreign_ok or ends_pause
         for _ in range(self._recovery.answered_early):
             self._acknowledge("ok", now, events)
         if self._dialect.ok_at == "receipt":  # a request for this line shows that all before it were received
-            while self._flight.lines and self._flight.lines[0][0] < line and line <= self._flight.next:
+            while self._flight.lines and self._flight.first_unanswered < line <= self._flight.next:
                 self._acknowledge("ok", now, events)
         if self._dialect.repeats_request and line == self._flight.next and not self._outbox.has_more:
             self._outbox.queue.append(Ticket(HARMLESS))  # it repeats the request until a line comes, but none waits
         packer = self._outbox.packer
         if packer.on:
-            packer.requested(self._recovery.refusals, self._counters.lines_acknowledged)
+            packer.on_resend(self._recovery.refusals, self._counters.lines_acknowledged)
             events += packer.notices()
         elif self._recovery.refusals >= MAX_REFUSALS:
-            self._give_up(line, events)
+            self._leave_out(line, events)
         packer.lose_step()
         self._send_echo()
 
@@ -549,11 +547,11 @@ class HostLink:
         elif "number" in reason:
             counters.wrong_numbers += 1
 
-    def _resumes(self, number: int) -> bool:
+    def _ends_pause(self, number: int) -> bool:
         """Tell whether this request ends a pause that the firmware began itself (Prusa's M602).
 
-        The firmware requests the lines that it dropped at the pause. The command that ended the pause is one of them,
-        yet it also gets an ok.
+        The firmware then requests the lines that it dropped at the pause. The command that ended the pause is one of
+        them, although it also gets an ok.
         """
         sent = self._flight.lines[0] if self._flight.lines else None
         return (
@@ -562,8 +560,8 @@ class HostLink:
             and bare(sent).strip() == self._dialect.resumes_by
         )
 
-    def _give_up(self, number: int, events: list[LinkEvent]) -> None:
-        """Send a harmless command under the number of a text that the firmware keeps refusing, and tell the user."""
+    def _leave_out(self, number: int, events: list[LinkEvent]) -> None:
+        """Leave out a line that the firmware keeps refusing, if it is one of TEXTS: send HARMLESS under its number."""
         sent = self._flight.line(number)
         if code_word(command_of(sent)) in TEXTS:
             text = f"a line was left out, as the firmware kept refusing it: {bare(sent).decode()}"
@@ -578,8 +576,8 @@ class HostLink:
     # -- silence -------------------------------------------------------------------------------------------
 
     @property
-    def urgent(self) -> bool:
-        """`deadline` may have become earlier than the timer that is set."""
+    def may_be_due_earlier(self) -> bool:
+        """`deadline` may be earlier now than when the caller set its timer."""
         return (
             self._recovery.rewinding
             or bool(self._outbox.urgent or self._answers)
@@ -630,8 +628,8 @@ class HostLink:
         if self._errors.halted_until is not None:
             self.fail(self._errors.no_reason(self._dialect))
         elif self._recovery.rewinding:
-            self._recovery.quiet(self._flight, self._dialect)
-            self._patience.hurried = self._patience.hurried or self._recovery.probing
+            self._recovery.on_quiet(self._flight, self._dialect)
+            self._patience.is_short = self._patience.is_short or self._recovery.probing
         else:
             self._on_silence(now)
         self._plain = self._ok_is_plain and not self._partial
@@ -647,14 +645,14 @@ class HostLink:
         if flight.lines and self._recovery.clear:
             self._recovery.probe(flight, self._dialect)
             self._alive = now
-            self._patience.hurried = True
+            self._patience.is_short = True
 
     def _on_silence(self, now: float) -> None:
         self._counters.timeouts += 1
-        self._patience.hurried = False
+        self._patience.is_short = False
         try:
             oldest = self._flight.oldest or "a probe"
-            self._recovery.silence(oldest, self._silent_since, now, self._flight, self._dialect)
+            self._recovery.on_silence(oldest, self._silent_since, now, self._flight, self._dialect)
         except LinkError as error:
             self.fail(error)
         self._alive = now

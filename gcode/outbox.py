@@ -29,7 +29,7 @@ Pull = Callable[[], Line | None]
 
 Permits = Callable[[Ticket, int], bool]
 """Takes a command and the number of waiting commands; tells whether that command may go between the lines of a job now.
-If it says no, it has to cause a call of `data_to_send` once it would say yes, or reserve numbers with `leave_out`."""
+If it says no, it has to cause a call of `data_to_send` once it would say yes, or call `reserve_numbers`."""
 
 Journal = Callable[[Sent, int, Modes | None], None]
 """Records a line before it is on the wire, the number of the last line answered, and the modes in force after the line;
@@ -45,7 +45,7 @@ class Outbox:
         queue: waiting commands.
         urgent: waiting commands that go first.
         modes: those in force after the last line sent.
-        fed: how many lines of the job were sent.
+        fed: lines of the job that were sent.
         held: no lines of the job are sent for now.
         alone: the number of a line after which nothing is sent until it is answered; 0: none.
         slots: how many lines the firmware's command queue holds, by ADVANCED_OK; 0: it has not reported that.
@@ -75,8 +75,10 @@ class Outbox:
         self._journal = journal
         self._permits = permits
         self._pull: Pull | None = None
-        self._peeked: Line | None = None
-        self._gap = self._gap_end = maxsize  # no line of the job gets a number from `_gap` on, below `_gap_end`
+        self._lookahead: Line | None = None
+        self._reserved = self._reserved_end = (
+            maxsize  # commands alone get numbers from `_reserved` to `_reserved_end` - 1
+        )
 
     @property
     def dialect(self) -> Dialect:
@@ -95,11 +97,11 @@ class Outbox:
     def feed(self, pull: Pull | None) -> None:
         """Take the lines of a job from `pull` from now on; None ends the job."""
         self._pull = pull
-        self._peeked = None
+        self._lookahead = None
 
-    def leave_out(self, number: int, count: int) -> None:
+    def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands: no line of the job gets one."""
-        self._gap, self._gap_end = number, number + count
+        self._reserved, self._reserved_end = number, number + count
 
     def discard(self) -> list[Ticket]:
         """Drop everything not sent yet; return the dropped commands."""
@@ -127,8 +129,8 @@ class Outbox:
     def has_more(self) -> bool:
         """A command or a line of the job waits to be sent."""
         if self._pull is not None and not self.held:
-            self._peeked = self._peeked or self._pull()
-            return bool(self.queue) or self._peeked is not None
+            self._lookahead = self._lookahead or self._pull()
+            return bool(self.queue) or self._lookahead is not None
         return bool(self.queue)
 
     # -- what goes out -------------------------------------------------------------------------------------
@@ -169,18 +171,18 @@ class Outbox:
             self._wire.settle(flight, window, now, read=recovery.echo is not None)
         if recovery.rewinding:
             return out
-        while sent := self._take():
+        while sent := self._take_before_job():
             flight.add(sent)
             _, raw, _, _, _ = sent
             out += raw
-        if recovery.raw:  # `_take` has begun a probe: nothing may follow it
+        if recovery.raw:  # `_take_before_job` has begun a probe: nothing may follow it
             out += self._probe()
         waits = flight.replaying or recovery.probing or flight.next >= flight.next_renumbering or self._waits_for_room
         return out if waits or self.held or self._pull is None else out + self._take_lines(self._pull)
 
     @property
     def _waits_for_room(self) -> bool:
-        """A command only waits for room, so the job waits for it; the job does not wait for a command's permission."""
+        """The first command waits for room, and the job waits for it. A command without permission delays no job."""
         first = self.urgent or self.queue
         return bool(first) and self._may_go(first[0])
 
@@ -191,7 +193,7 @@ class Outbox:
         raw, self._recovery.raw = self._recovery.raw, b""
         return self.packer.probe(raw)
 
-    def _take(self) -> Sent | None:
+    def _take_before_job(self) -> Sent | None:
         """Return the next line that goes before the job's: urgent, requested again, renumbering, or a command."""
         flight, recovery = self._flight, self._recovery
         if self.urgent and not flight.replaying and self._may_go(self.urgent[0]):
@@ -227,16 +229,16 @@ class Outbox:
         flight, recovery = self._flight, self._recovery
         if flight.lines:
             return None
-        if not flight.just_renumbered and recovery.all_here != flight.next:
+        if not flight.just_renumbered and recovery.all_accepted_before != flight.next:
             recovery.probe(flight, self._dialect)
-            self._patience.hurried = True
+            self._patience.is_short = True
             return None
         ticket = Ticket(HARMLESS if flight.just_renumbered else RENUMBER)
         if not self._may_go(ticket):
             return None
         if not flight.just_renumbered:
             flight.renumber()
-            self._patience.hurried = False
+            self._patience.is_short = False
         return self._frame(ticket, changes_modes=False)
 
     def _take_urgent(self) -> Sent | None:
@@ -266,19 +268,19 @@ class Outbox:
             return b""
         flight, dialect, packer, journal = self._flight, self._dialect, self.packer, self._journal
         lines, number, taken, used, out = flight.lines, flight.next, flight.bytes, packer.used, b""
-        most, window = self.slots or dialect.window_lines, dialect.window_bytes
-        if number + most > self._gap:
-            most = self._up_to_gap(most)
-        while len(lines) < most:
-            line = self._peeked or pull()
+        limit, window = self.slots or dialect.window_lines, dialect.window_bytes
+        if number + limit > self._reserved:
+            limit = self._up_to_reserved(limit)
+        while len(lines) < limit:
+            line = self._lookahead or pull()
             if line is None:
                 break
             offset, command, of_command, changes_modes = line
             fits = packer.fits(command, taken, window) if used else taken + len(command) + FRAMING <= window
             if not fits and lines:
-                self._peeked = line
+                self._lookahead = line
                 break
-            self._peeked = None
+            self._lookahead = None
             self.fed = ordinal = self.fed + 1
             raw = self._make_frame(number - flight.base, command, of_command)
             sent: Sent = number, raw, ordinal, offset, None
@@ -298,13 +300,13 @@ class Outbox:
                 break
         return out
 
-    def _up_to_gap(self, most: int) -> int:
-        """Return how many lines may be in flight before the next one gets a reserved number."""
+    def _up_to_reserved(self, limit: int) -> int:
+        """Return how many lines may be in flight before the next one gets a reserved number; at most `limit`."""
         flight = self._flight
-        if flight.next >= self._gap_end:
-            self._gap = self._gap_end = maxsize
-            return most
-        return min(most, len(flight.lines) + max(0, self._gap - flight.next))
+        if flight.next >= self._reserved_end:
+            self._reserved = self._reserved_end = maxsize
+            return limit
+        return min(limit, len(flight.lines) + max(0, self._reserved - flight.next))
 
     def _goes_alone(self) -> bool:
         """Tell whether the line that goes alone is still in flight; forget it if not."""
@@ -348,6 +350,7 @@ class Outbox:
         return number, self.packer.plain(text) if plain else self.packer.frame(text), ordinal, offset, ticket
 
     def _repeat(self) -> Sent | None:
+        """Return the next line to send again if it fits."""
         number = self._flight.replay
         sent = self._flight.line(number)
         _, raw, _, _, _ = sent

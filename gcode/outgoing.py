@@ -1,4 +1,4 @@
-"""What goes to a printer: the lines of a job, and the commands between them, each followed by a ticket."""
+"""What goes to a printer: the lines of a job, and commands between them, whose tickets collect the answers."""
 
 import re
 

@@ -209,7 +209,7 @@ class Packer:
             self.give_up("the decoder keeps leaving the state that it was set to")
         return True
 
-    def requested(self, refusals: int, acknowledged: int) -> None:
+    def on_resend(self, refusals: int, acknowledged: int) -> None:
         """Note a resend request.
 
         Args:

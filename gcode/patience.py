@@ -20,10 +20,10 @@ BUSY_TIMEOUT = 10.0
 """Seconds of silence after which the link probes a firmware that says `busy` every 2 s while it works."""
 
 MISSING_BUSY = 3
-"""Busy messages in a row that have to be missing before the link probes, if M113 has made them rarer."""
+"""Busy messages in a row that must fail to come before the link probes, if M113 has made them rarer."""
 
-HURRY = 2.0
-"""Seconds of silence before the next probe if a user waits for the lines in flight."""
+SHORT_SILENCE = 2.0
+"""Seconds of silence before the next probe if an answer is probably lost, or a user waits for it."""
 
 # Commands that heat, home, probe, wait or ask the user: OctoPrint's list of long running commands, further ones of
 # Marlin, and Prusa's G76 and G80.
@@ -66,13 +66,13 @@ class Patience:
     """The patience with one firmware, by the command it executes and the busy messages it sends.
 
     Attributes:
-        hurried: the next probe comes after HURRY seconds.
+        is_short: probe after SHORT_SILENCE, once.
     """
 
-    __slots__ = ("_busy_timeout", "_says_busy", "hurried")
+    __slots__ = ("_busy_timeout", "_says_busy", "is_short")
 
     def __init__(self) -> None:
-        self.hurried = False
+        self.is_short = False
         self._says_busy = False
         self._busy_timeout = BUSY_TIMEOUT
 
@@ -88,8 +88,8 @@ class Patience:
 
     def seconds(self, flight: Flight, dialect: Dialect) -> float:
         """Return the seconds of silence after which to probe."""
-        if self.hurried:
-            return HURRY
+        if self.is_short:
+            return SHORT_SILENCE
         if self._says_busy:
             return self._busy_timeout
         return self._timeout(flight, dialect, dialect.answer_timeout)

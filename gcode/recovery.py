@@ -79,6 +79,8 @@ class Phase(Enum):
     ECHOING = "lines were accepted and not answered; an echo shows whether their answers are lost"
 
 
+_PROBING = frozenset({Phase.REATTACHING, Phase.PROBING, Phase.DOUBTING})
+
 P = Phase
 
 # (trigger, phases in which it counts, the next phase); elsewhere a trigger changes no phase.
@@ -124,7 +126,8 @@ class Recovery:
         owed_ok: the `ok` that belongs to a request has not come yet.
         foreign_ok: the next `ok` answers none of our lines, but an empty line, or the tail of a cut line that the
             firmware took for a command.
-        all_here: the next new number, once the printer has said that it wants that line (or cannot say); else 0.
+        all_accepted_before: the next new number, if the printer wants that line and so has accepted all others, or
+            does not count lines; else 0.
         turnaround: the shortest time from a line to its answer so far, in s.
         refused: the firmware has reported a line that it did not understand; see `_crossed`.
         answered_early: how many of the oldest lines in flight got their `ok` while they counted as refused.
@@ -139,7 +142,7 @@ class Recovery:
     echo_due: bool = False
     owed_ok: bool = False
     foreign_ok: bool = False
-    all_here: int = 0
+    all_accepted_before: int = 0
     turnaround: float = MAX_TURNAROUND
     refused: bool = False
     answered_early: int = 0
@@ -174,7 +177,7 @@ class Recovery:
         self._enter("reattached")
         self._probe(flight, dialect)
 
-    def requested(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
+    def on_request(self, number: int, flight: Flight, dialect: Dialect, now: float, wire_free: float) -> None:
         """Act on a request for a line.
 
         Args:
@@ -196,11 +199,11 @@ class Recovery:
             )
         # a board that was reset requests line 1; a damaged `Resend: 123` may read the same
         first_again = number - flight.base == 1 and flight.first_unanswered > MAX_DOUBLED_OKS
-        if first_again or not flight.first_held <= number <= flight.next:
+        if first_again or not flight.first_in_history <= number <= flight.next:
             self._doubt(number, flight, dialect)
             return
-        self.all_here = number if number == flight.next else 0
-        quiet_at = self._quiet_at(dialect, now, wire_free)
+        self.all_accepted_before = number if number == flight.next else 0
+        quiet_at = self._answers_end(dialect, now, wire_free)
         if self.rewinding and self._request.target == number:
             self._request.unanswered -= 1
             self._request.early = 0  # so those oks answered no lines from `target` on
@@ -208,10 +211,10 @@ class Recovery:
         else:
             self._count(number, flight, now, wire_free, repeats=dialect.repeats_request > 0)
             self._rewind(number, flight, now, max(quiet_at, now + self._wait), executes=dialect.ok_at == "execution")
-        self.resume_if_answered()
+        self.end_rewind_if_answered()
 
-    def _quiet_at(self, dialect: Dialect, now: float, wire_free: float) -> float:
-        """Return the time after which no answer to what was sent is to be expected."""
+    def _answers_end(self, dialect: Dialect, now: float, wire_free: float) -> float:
+        """Return when the last answer to the lines sent so far should have come."""
         turnaround = self.turnaround if self.turnaround < MAX_TURNAROUND else 0.0
         return max(now, wire_free + MARGIN * turnaround) + dialect.settle
 
@@ -219,12 +222,12 @@ class Recovery:
         """Probe before ending the conversation: `Resend: 1` may be a damaged `Resend: 123`."""
         probed = self.phase is Phase.DOUBTING and not self.raw
         if probed and (number == self._doubted or self._doubts >= MAX_DOUBTS):
-            on_wire, last = number - flight.base, flight.next_on_wire - 1
+            on_wire = number - flight.base
+            first, last = flight.first_in_history - flight.base, flight.next_on_wire - 1
             if on_wire == 1:
                 raise PrinterReset(f"the printer requests line 1 after line {last}: its board was reset")
             raise ResendOutOfReach(
-                f"the printer requests line {on_wire}, but only lines {flight.first_held - flight.base} to {last} "
-                "can be sent again"
+                f"the printer requests line {on_wire}, but only lines {first} to {last} can be sent again"
             )
         self._doubts += probed or self._doubted is None
         self._doubted = number
@@ -278,7 +281,7 @@ class Recovery:
         again = sum(before.target <= each < before.end for each, _, _, _, _ in flight.lines) if before.early else 0
         self.answered_early = min(before.early, again)
         self._request = _Request(number, lost - 1, until, now, end)
-        if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_to_come(flight):
+        if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_unsent(flight):
             self._ask_for_echo()
         self._enter("request")
 
@@ -287,12 +290,12 @@ class Recovery:
         """How often the requested line was sent in vain."""
         return self._repeats if self._request.target == self._requested and self._doubted is None else 0
 
-    def resume_if_answered(self) -> None:
+    def end_rewind_if_answered(self) -> None:
         """End the rewind if every line after the requested one has been answered."""
         if self.rewinding and self._request.unanswered <= 0 and not self.owed_ok:
-            self._resume()
+            self._end_rewind()
 
-    def _resume(self) -> None:
+    def _end_rewind(self) -> None:
         self._enter("quiet" if self.echo is None else "quiet, answers missing")
 
     # -- silence -------------------------------------------------------------------------------------------
@@ -302,35 +305,35 @@ class Recovery:
         """When the lines after the requested one count as vanished."""
         return self._request.until + (RESEND_OK_TIMEOUT if self.owed_ok else 0.0)
 
-    def quiet(self, flight: Flight, dialect: Dialect) -> None:
+    def on_quiet(self, flight: Flight, dialect: Dialect) -> None:
         """End the rewind: nothing came before `quiet_at`."""
         self.owed_ok = False
         if self._request.early:  # the request had crossed with lines sent again, so the firmware may want a later one
             self._enter("quiet, but answered")
             self._probe(flight, dialect)
         else:
-            self._resume()
+            self._end_rewind()
 
-    def stray(self, flight: Flight) -> None:
+    def on_stray_ok(self, flight: Flight) -> None:
         """Note an `ok` while no line is in flight."""
         self._request.early += flight.replaying
 
     def probe(self, flight: Flight, dialect: Dialect) -> None:
-        """Probe before any silence: the firmware says that it has nothing to do, or the link has to be sure."""
+        """Probe without waiting for a silence: the firmware says that it is idle, or the link has to be sure."""
         self._enter("nothing to do")
         self._probe(flight, dialect)
 
-    def lives(self) -> None:
+    def on_sign_of_life(self) -> None:
         """Note a sign of life."""
         self._probes = 0
         self._probed_at = -1.0
 
-    def silence(self, oldest: str, alive: float, now: float, flight: Flight, dialect: Dialect) -> None:
+    def on_silence(self, oldest: str, since: float, now: float, flight: Flight, dialect: Dialect) -> None:
         """Probe after a silence.
 
         Args:
             oldest: the oldest command in flight, for the error message.
-            alive: when the silence began: at the last sign of life, or with the last probe.
+            since: when the silence began: at the last sign of life, or with the last probe.
             now: the time.
             flight: the lines in flight.
             dialect: of the firmware; one that does not count lines cannot be probed.
@@ -338,7 +341,7 @@ class Recovery:
         Raises:
             PrinterSilent: the printer answered none of MAX_PROBES probes.
         """
-        self._probes = self._probes + 1 if alive == self._probed_at else 1
+        self._probes = self._probes + 1 if since == self._probed_at else 1
         self._probed_at = now
         if self._probes > MAX_PROBES:
             raise PrinterSilent(f"no answer to {oldest!r}, nor to {MAX_PROBES} probes")
@@ -356,12 +359,12 @@ class Recovery:
         self.raw = b"\n" + frame(dialect.impossible_number(flight.next_on_wire - 1), b"M105")
         self.foreign_ok = dialect.answers_blank
 
-    def executed(self, flight: Flight) -> None:
+    def on_probe_executed(self, flight: Flight) -> None:
         """Note that the firmware has executed the probe as a command, as it does not count lines.
 
         RepRapFirmware is one: its StringParser.cpp checks the checksum of a line, not the order of numbers.
         """
-        self.all_here = flight.next
+        self.all_accepted_before = flight.next
         self._enter("probe executed")
 
     # -- echoes --------------------------------------------------------------------------------------------
@@ -380,8 +383,8 @@ class Recovery:
         self._echoes += 1
         return Ticket(b"M118 nozzled-%d" % self._echoes)
 
-    def _echo_is_to_come(self, flight: Flight) -> bool:
-        """Tell whether the M118 has not been sent yet; one in flight was accepted already, and a new one is needed."""
+    def _echo_is_unsent(self, flight: Flight) -> bool:
+        """Tell whether an M118 has yet to be sent. One in flight comes too early: it was accepted already."""
         return self.echo is not None and all(ticket is not self.echo for _, _, _, _, ticket in flight.lines)
 
     def is_echo(self, line: str) -> bool:
@@ -392,11 +395,8 @@ class Recovery:
         """Return how many lines before the M118 are without an answer, which is lost once its echo has come."""
         return next((at for at, (_, _, _, _, ticket) in enumerate(lines) if ticket is self.echo), len(lines))
 
-    def echoed(self) -> None:
-        """Note that no line before the M118 waits for an answer."""
+    def end_echo(self) -> None:
+        """Await no echo any longer: no line before the M118 lacks an answer."""
         self.echo = None
         self.echo_due = False
         self._enter("echo")
-
-
-_PROBING = frozenset({Phase.REATTACHING, Phase.PROBING, Phase.DOUBTING})

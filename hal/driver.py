@@ -321,10 +321,10 @@ class LinePrinter:
         if self._logbook is not None:
             self._logbook.set_place(fed, modes)
 
-    def leave_out(self, number: int, count: int) -> None:
+    def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
         if self._link is not None:
-            self._link.leave_out(number, count)
+            self._link.reserve_numbers(number, count)
 
     def wake(self) -> None:
         """Continue with the job: its source has lines again."""
@@ -342,10 +342,10 @@ class LinePrinter:
             self._link.release()
             self._pump.turn()
 
-    def hurry(self) -> None:
+    def probe_soon(self) -> None:
         """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
         if self._link is not None:
-            self._link.hurry()
+            self._link.probe_soon()
             self._pump.turn()
 
     async def drained(self) -> None:

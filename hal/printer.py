@@ -327,7 +327,7 @@ class LineSink(Protocol):
     def feed_from(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place, which was unknown to `reattach`; `feed` continues after it."""
 
-    def leave_out(self, number: int, count: int) -> None:
+    def reserve_numbers(self, number: int, count: int) -> None:
         """Reserve `count` numbers from `number` on for commands that wait: no line of the job gets one."""
 
     def wake(self) -> None:
@@ -339,7 +339,7 @@ class LineSink(Protocol):
     def release(self) -> None:
         """Send lines of the job again."""
 
-    def hurry(self) -> None:
+    def probe_soon(self) -> None:
         """Probe after 2 s of silence, once, as a user waits for the lines in flight."""
 
     async def drained(self) -> None:

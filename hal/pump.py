@@ -98,7 +98,7 @@ class Pump:
             self._release_drained()
         if link.error is not None:
             self._fail(link.error)
-        elif self._timer is None or (events and link.urgent):
+        elif self._timer is None or (events and link.may_be_due_earlier):
             self._arm(link.deadline)
 
     def _before_link(self, data: bytes, now: float) -> None:

@@ -1305,7 +1305,7 @@ def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells(
 def test_numbers_that_are_left_out_are_for_commands():
     link, at = HostLink(Dialect("any", window_lines=4), permits=lambda *_: link.next_number in (3, 4)), 0.0
     lines = iter([job_line(n, b"G1 X%d" % n) for n in range(9)])
-    link.leave_out(3, 2)
+    link.reserve_numbers(3, 2)
     link.feed(lambda: next(lines, None))
     for command in (b"M117 a", b"M117 b", b"M117 c"):
         link.send(Ticket(command))

@@ -40,10 +40,10 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
 
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
     printer.feed(None)
-    printer.hurry()
+    printer.probe_soon()
     commands = [*interrupts(printer), *heaters_off_commands(profile, printer.heaters)]
     await asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
-    printer.hurry()  # M410 may have dropped lines in flight together with their oks
+    printer.probe_soon()  # M410 may have dropped lines in flight together with their oks
 
 
 def interrupts(printer: Printer) -> list[str]:
@@ -104,7 +104,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
             if quiet >= silence:
                 raise TimeoutError
             if quiet >= silence / 2 and asked_at < life.at:
-                printer.hurry()
+                printer.probe_soon()
                 asked_at = life.at + quiet
             await asyncio.wait([task], timeout=CHECK_INTERVAL)
         task.result()

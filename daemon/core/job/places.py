@@ -281,7 +281,7 @@ class Places:
 
     def _reserve(self, printer: Printer, at: int, count: int) -> None:
         self._reserved = at, count
-        printer.leave_out(at, count)
+        printer.reserve_numbers(at, count)
         number = at - (self._base or 0)
         self._want(replace(self._wanted, gaps=[*self._gaps_before(number), (number, count)]))
 
@@ -293,7 +293,7 @@ class Places:
         """Reserve no numbers; the disk has to be corrected before the file's lines go on."""
         self._reserved = 0, 0
         if (printer := self._connection.printer) is not None:
-            printer.leave_out(0, 0)
+            printer.reserve_numbers(0, 0)
 
     def _ahead(self, printer: Printer) -> int:
         """Return the number that the file's lines will have reached once the disk has written."""
