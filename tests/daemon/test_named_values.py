@@ -23,7 +23,7 @@ def test_what_is_no_name_is_told():
 @pytest.mark.parametrize(
     ("key", "line", "said"), [("after_pause", "M140 S{bed}", "unknown value {bed}; allowed: x, y"),
                               ("connected", "M140 S{bed_target}", "allowed: none here"),
-                              ("after_pause", "M28 {lines}", "link")],
+                              ("after_pause", "M28 {lines}", "cannot send M28 0")],
 )  # fmt: skip
 def test_a_script_that_names_nothing_is_refused_when_it_is_read(tmp_path, key, line, said):
     file = tmp_path / "nozzled.toml"

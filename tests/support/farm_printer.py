@@ -267,7 +267,7 @@ class Life:
 
 class _Counted:
     def __init__(self, life, thing, names):
-        object.__setattr__(self, "_given", (life, thing, names))
+        object.__setattr__(self, "_wrapped", (life, thing, names))
 
     def __setattr__(self, name, value):
         setattr(self._wrapped[1], name, value)
