@@ -1,7 +1,7 @@
 """The entry point. If an import fails, it finds out whether `gcode`, `hal` or `daemon` belong to another distribution.
 
 python-daemon, for one, has a module `daemon`. Whichever distribution is installed last overwrites the other's files,
-and breaks it. A start without trouble does not look.
+and breaks it. The service also looks when nozzled is the one that works.
 """
 
 import sys
@@ -20,12 +20,19 @@ def main() -> int:
     try:
         from daemon.cli import main as run  # noqa: PLC0415 - may fail
 
+        if sys.argv[1:2] == ["serve"] and (conflicts := listed()):
+            _print(f"{described(conflicts)}, which may be broken now; {ENVIRONMENT}")
         return run()  # imports more
     except ImportError as error:
         if not (conflicts := others()) and not (conflicts := elsewhere()):
             raise
-        print(f"nozzled: {error}\nnozzled: {described(conflicts)}; {ENVIRONMENT}", file=sys.stderr)  # noqa: T201 - the command
+        _print(str(error))
+        _print(f"{described(conflicts)}; {ENVIRONMENT}")
         return 1
+
+
+def _print(message: str) -> None:
+    print(f"nozzled: {message}", file=sys.stderr)  # noqa: T201 - the command
 
 
 def described(conflicts: dict[str, list[str]]) -> str:

@@ -1,6 +1,8 @@
-"""Loads our pytest plugin, and says in the header of a run if another distribution has modules of our names."""
+"""Loads our pytest plugin, and warns in each run if another distribution has modules of our names."""
 
 from importlib.util import find_spec
+
+import pytest
 
 from nozzled import ENVIRONMENT, described, listed
 
@@ -19,3 +21,10 @@ def pytest_report_header() -> list[str]:
     """Return a warning if another distribution has modules of our names."""
     conflicts = listed()
     return [f"nozzled: {described(conflicts)}, and both cannot work; {ENVIRONMENT}"] if conflicts else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the same at the end of a quiet run, which has no header."""
+    if terminalreporter.verbosity < 0:
+        for line in pytest_report_header():
+            terminalreporter.write_line(line)

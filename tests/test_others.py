@@ -59,11 +59,21 @@ def test_a_folder_in_the_way_is_named(tmp_path):
     assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in done.stderr
 
 
+def test_the_service_says_so_if_it_works_and_the_other_does_not(stranger):
+    folder = stranger("daemon")
+    (folder / "daemon/__init__.py").unlink()
+    (folder / "daemon").rmdir()
+    done = run(folder, "-c", START.replace("'ports'", "'serve', '--help'"))
+    assert done.returncode == 0
+    assert "nozzled: the module `daemon` belongs to python-daemon as well, which may be broken now" in done.stderr
+
+
+@pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
 @pytest.mark.parametrize("module", ["daemon", "hal"])
-def test_the_pytest_plugin_says_so_and_leaves_the_tests_alone(stranger, module):
+def test_the_pytest_plugin_says_so_and_leaves_the_tests_alone(stranger, module, quiet):
     folder = stranger(module)
     (folder / "test_it.py").write_text("def test_it(): ...\n")
-    done = run(folder, "-m", "pytest", "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
+    done = run(folder, "-m", "pytest", *quiet, "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"nozzled: the module `{module}` belongs to python-{module} as well, and both cannot work" in done.stdout
 

@@ -72,7 +72,7 @@ def test_the_profile_is_that_of_the_configuration(capsys, tmp_path):
 def test_what_is_no_file_or_no_text_is_told(capsys, tmp_path):
     assert inspected(capsys, tmp_path / "none.gcode")[::2] == (
         1,
-        f"nozzled: {tmp_path}/none.gcode cannot be read: No such file or directory\n",
+        f"nozzled: cannot read {tmp_path}/none.gcode: No such file or directory\n",
     )
     binary = tmp_path / "a.bgcode"
     binary.write_bytes(b"GCDE" + bytes(50))
