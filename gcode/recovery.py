@@ -87,9 +87,9 @@ P = Phase
 TRANSITIONS: tuple[tuple[str, tuple[Phase, ...], Phase], ...] = (
     ("reattached", (P.CLEAR,), P.REATTACHING),
     ("silence", (P.CLEAR, P.PROBING, P.ECHOING), P.PROBING),
-    ("nothing to do", (P.CLEAR,), P.PROBING),
-    ("request", (P.CLEAR, P.REATTACHING, P.PROBING, P.DOUBTING, P.REWINDING, P.ECHOING), P.REWINDING),
-    ("odd request", (P.CLEAR, P.REATTACHING, P.PROBING, P.REWINDING, P.ECHOING), P.DOUBTING),
+    ("probe due", (P.CLEAR,), P.PROBING),
+    ("resend request", (P.CLEAR, P.REATTACHING, P.PROBING, P.DOUBTING, P.REWINDING, P.ECHOING), P.REWINDING),
+    ("implausible resend request", (P.CLEAR, P.REATTACHING, P.PROBING, P.REWINDING, P.ECHOING), P.DOUBTING),
     ("probe executed", (P.REATTACHING, P.PROBING, P.DOUBTING), P.CLEAR),
     ("quiet", (P.REWINDING,), P.CLEAR),
     ("quiet, answers missing", (P.REWINDING,), P.ECHOING),
@@ -231,7 +231,7 @@ class Recovery:
             )
         self._doubts += probed or self._doubted is None
         self._doubted = number
-        self._enter("odd request")
+        self._enter("implausible resend request")
         self._probe(flight, dialect)
 
     def _crossed(self, same: bool, now: float, wire_free: float, *, repeats: bool) -> bool:
@@ -283,7 +283,7 @@ class Recovery:
         self._request = _Request(number, lost - 1, until, now, end)
         if self.probing and len(flight.lines) > self.answered_early and executes and not self._echo_is_unsent(flight):
             self._ask_for_echo()
-        self._enter("request")
+        self._enter("resend request")
 
     @property
     def refusals(self) -> int:
@@ -320,7 +320,7 @@ class Recovery:
 
     def probe(self, flight: Flight, dialect: Dialect) -> None:
         """Probe without waiting for a silence: the firmware says that it is idle, or the link has to be sure."""
-        self._enter("nothing to do")
+        self._enter("probe due")
         self._probe(flight, dialect)
 
     def on_sign_of_life(self) -> None:
