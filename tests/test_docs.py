@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import features, generated
+from support.error_classes import TREES
 
 ROOT = Path(__file__).parents[1]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
@@ -70,7 +71,6 @@ def test_the_tables_of_modules_name_every_module_and_no_other():
 
 # -- the trees of errors -----------------------------------------------------------------------------------------
 
-_ERRORS = ("gcode/errors.py", "hal/errors.py", "daemon/errors.py", "daemon/client/errors.py")
 _BRANCH = re.compile(r"^((?:│   |    )*)[├└]── ([\w. ·]+?)(?:  .*)?$")
 
 
@@ -93,7 +93,7 @@ def _defined(path: str) -> dict[str, str]:
     return {node.name: ast.unparse(node.bases[0]) for node in classes}
 
 
-@pytest.mark.parametrize("path", _ERRORS)
+@pytest.mark.parametrize("path", TREES)
 def test_the_tree_of_errors_in_a_docstring_matches_the_classes(path):
     drawn = _drawn(ast.get_docstring(ast.parse((ROOT / path).read_text("utf-8"))) or "")
     here = {name: above for name, above in drawn.items() if "." not in name}
@@ -101,7 +101,7 @@ def test_the_tree_of_errors_in_a_docstring_matches_the_classes(path):
 
 
 def test_the_tree_of_errors_in_the_docs_matches_the_classes():
-    defined = {name: above for path in _ERRORS for name, above in _defined(path).items()}
+    defined = {name: above for path in TREES for name, above in _defined(path).items()}
     drawn = _drawn(ARCHITECTURE.read_text("utf-8").partition("\n## Errors")[2].partition("\n## ")[0])
     assert drawn
     assert {name: above for name, above in drawn.items() if defined.get(name) != above} == {}

@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from support import features, rooms
+from support import error_classes, features, rooms
 
 ROOT = Path(__file__).parents[2]
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
-    "docs/architecture.md": {"rooms": rooms.draw},
+    "docs/architecture.md": {"rooms": rooms.draw, "errors": error_classes.table},
     "docs/compatibility.md": {"features": features.table, "not yet": features.not_yet},
 }
 """Page → name of a part → the function that draws it."""
