@@ -67,7 +67,7 @@ class Greeting:
         self._boots = False  # the last reply was that of a board that boots
         self._partial = b""
         self._due: float = now  # next hello, or the end of the quiet after an answer
-        self._speak = True
+        self._hello_due = True
 
     @property
     def deadline(self) -> float | None:
@@ -85,13 +85,13 @@ class Greeting:
         if self._answered:
             self.done = True
         else:
-            self._speak = True
+            self._hello_due = True
 
     def data_to_send(self, now: float) -> bytes:
         """Return what may go on the wire now."""
-        if not self._speak:
+        if not self._hello_due:
             return b""
-        self._speak = False
+        self._hello_due = False
         self._hellos += 1
         self._due = now + REPEAT
         reset = self._packed or (self._hellos > HELLOS_BEFORE_RESET and self._hellos % 2 == 1)
@@ -141,7 +141,7 @@ class Greeting:
     def _on_busy(self, now: float) -> None:
         """Say no more: the hello is in the printer's receive buffer, which more of them would fill."""
         self.busy_at = now
-        self._speak = False
+        self._hello_due = False
         self._due = max(self._due, now + (self._quiet if self._answered else REPEAT))
 
     def _on_ok(self, now: float) -> None:

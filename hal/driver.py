@@ -18,8 +18,7 @@ from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
 from gcode.outgoing import Counters, JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState
-from gcode.replies import Capability, FirmwareInfo, Heaters, Reply
-from gcode.replies import PositionReply as PositionReport
+from gcode.replies import Capability, FirmwareInfo, Heaters, PositionReply, Reply
 from hal.commands import Commands
 from hal.emergency_stop import EmergencyStop
 from hal.errors import NotConnected, PortError, PortLost
@@ -27,7 +26,6 @@ from hal.flight_recorder import FlightRecorder
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
 from hal.logbook import Logbook
-from hal.news import News
 from hal.printer import (
     ConnectionState,
     Event,
@@ -45,6 +43,7 @@ from hal.pump import Pump
 from hal.reports import Reports
 from hal.rest import RestWatch
 from hal.transport import Reopenable, Transport
+from hal.user_texts import UserTexts
 
 __all__ = ["LinePrinter", "LinkSettings"]
 
@@ -60,14 +59,14 @@ class LinePrinter:
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._state = ConnectionState.OFFLINE
-        self._used = False  # tells OFFLINE before opening from OFFLINE after closing
+        self._used = False  # it has been opened, so OFFLINE now means closed
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
         self._pump = Pump(transport, self._on_link_event, self._fail)
         self._commands = Commands(self._pump)
         self._rest = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
-        self._news = News(self._publish)
+        self._texts = UserTexts(self._publish)
         self._stopping: EmergencyStop | None = None  # one without a confirmation yet
         self._stop_when_open: str | None = None  # the reason for an emergency stop once the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
@@ -312,7 +311,7 @@ class LinePrinter:
     def feed(self, source: LineSource | None, *, keep_place: bool = False) -> None:
         """Take the job's lines from `source`; None ends the job and drops nothing in flight."""
         self._require_link().feed(source.next_line if source else None, keep_place=keep_place)
-        self._reports.fed(by_job=source is not None)
+        self._reports.on_feed(job_is_fed=source is not None)
         self._pump.turn()
 
     def feed_from(self, fed: JobPlace, modes: Modes) -> None:
@@ -410,7 +409,7 @@ class LinePrinter:
         stop.begin(self.next_on_wire)
         if not self.identity.can("EMERGENCY_PARSER"):
             self._reset()  # M112 would wait behind the moves that are queued; a reset does not
-        self._fail(FirmwareHalted(reason), cool=False)
+        self._fail(FirmwareHalted(reason), heaters_off=False)
 
     @property
     def _unpacks(self) -> bytes:
@@ -439,7 +438,7 @@ class LinePrinter:
         if self._state is not ConnectionState.FAULT:
             self._enter(ConnectionState.OFFLINE)
 
-    def _fail(self, error: NozzledError, *, cool: bool = True) -> None:
+    def _fail(self, error: NozzledError, *, heaters_off: bool = True) -> None:
         """End the connection with its first error: turn heaters off if the line allows it, and publish the error."""
         if self._state in (ConnectionState.FAULT, ConnectionState.OFFLINE):
             return
@@ -448,7 +447,7 @@ class LinePrinter:
         dead = isinstance(error, PortError | PrinterReset)
         # a stalled line may deliver the commands once the print has resumed: here the job turns the heaters off
         stalled = isinstance(error, PrinterSilent) and self._reports.job_is_fed and self._settings.outlasts_silence
-        if cool and self._link is not None and not (dead or stalled):
+        if heaters_off and self._link is not None and not (dead or stalled):
             self._pump.write(self._unpacks + b"\n" + self._settings.heaters_off(self.heaters))
         elif isinstance(error, PortLost):
             self._pump.mark(b"lost " + str(error).encode())
@@ -482,16 +481,16 @@ class LinePrinter:
             case Ticket():
                 self._commands.answered(event)
             case RefusedLine() | LinkNotice():
-                self._news.tell(event)
+                self._texts.tell(event)
             case DecoderState():
                 self._handshake.note_decoder(event)
             case FirmwareInfo() | Capability():
                 self._handshake.note(event)
             case Reply():
                 self._reports.note(event)
-                if isinstance(event, PositionReport):
+                if isinstance(event, PositionReply):
                     self._rest.note(event.axes)
-                self._news.note(event, self.dialect)
+                self._texts.note(event, self.dialect)
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:
         if state is not self._state:

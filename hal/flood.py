@@ -73,7 +73,7 @@ class Flood:
         self._resume()
 
     def stop(self) -> None:
-        """Forget it: the line is closed."""
+        """Never start reading again: the line is closed."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()

@@ -36,7 +36,7 @@ HALF = 32 * 1024
 """Bytes for one snapshot of a job, with its head."""
 
 UNREADABLE = {"unreadable": True}
-"""Stands for a snapshot that this version cannot read. Unlike no snapshot, it means that there was a print."""
+"""Stands for a snapshot that this version cannot read. Unlike None, it means that there was a print."""
 
 _SLOT = struct.Struct(f"<I I Q I I b 16s B {MAX_FRAME}s I")
 _put = _SLOT.pack_into

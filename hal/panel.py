@@ -34,7 +34,9 @@ class Panel:
         self._draft: Prompt | None = None  # a prompt that is not complete yet
         self._opened: PanelPrint | None = None  # the file opened last
         self._idle = 0  # reports in a row that nothing is printed
-        self._doubtful = 0  # queries left before an ordered print that the printer does not confirm is dropped
+        self._doubtful = (
+            0  # queries left until a print that a client started, and the printer does not confirm, is dropped
+        )
 
     def note(self, reply: Reply, *, by_host: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended.
@@ -57,8 +59,8 @@ class Panel:
                 self.print = None
         return (before is None) != (self.print is None)
 
-    def order(self) -> bool:
-        """Note that a client has started a print; tell whether none was running."""
+    def expect_print(self) -> bool:
+        """Expect the print that a client has started; tell whether none was running."""
         if self.print is not None:
             return False
         self._begin(self._opened or PanelPrint(None, 0, 0))
@@ -70,7 +72,7 @@ class Panel:
         """A client started the print, and the printer has not confirmed it yet."""
         return self.print is not None and self._doubtful > 0
 
-    def ask(self) -> bool:
+    def count_query(self) -> bool:
         """Count a query of a doubtful print; tell whether the print is dropped, as the printer never confirms it."""
         if not self.is_doubtful:
             return False

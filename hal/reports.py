@@ -10,6 +10,7 @@ from gcode.replies import (
     Heaters,
     HostAction,
     Ok,
+    PositionReply,
     Reading,
     Reply,
     SdDone,
@@ -21,7 +22,6 @@ from gcode.replies import (
     Temperatures,
     UnknownCommand,
 )
-from gcode.replies import PositionReply as PositionReport
 from hal.commands import Commands
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
@@ -42,6 +42,7 @@ class Reports:
         heaters: the last temperature report, in °C.
         panel: prints from the SD card, messages and prompts.
         settings: the intervals of queries, and whether all tools share one nozzle.
+        job_is_fed: a job is printing, so its lines are being sent.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Reports:
         self._handshake = handshake
         self.settings = settings
         self._publish = publish
-        self._fed = False
+        self.job_is_fed = False
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
         self._busy_with = ""
@@ -104,16 +105,11 @@ class Reports:
         """The firmware has reported in the last BUSY seconds that it is busy."""
         return self._loop.time() - self._busy_at < BUSY
 
-    def fed(self, *, by_job: bool) -> None:
-        """Note that a job is fed, or no longer: temperatures are queried more often during a job."""
-        self._fed = by_job
-        if by_job and self._temperatures.scheduled:  # the timer may have been set for an idle printer
+    def on_feed(self, *, job_is_fed: bool) -> None:
+        """Note whether a job is fed: if so, temperatures are queried more often."""
+        self.job_is_fed = job_is_fed
+        if job_is_fed and self._temperatures.scheduled:  # the timer may have been set for an idle printer
             self._temperatures.ask_later()
-
-    @property
-    def job_is_fed(self) -> bool:
-        """A job is fed."""
-        return self._fed
 
     def stop(self) -> None:
         """Stop the queries."""
@@ -121,7 +117,7 @@ class Reports:
         self._card.stop()
 
     def note(self, reply: Reply) -> None:
-        """Take a reply; most replies are of no concern."""
+        """Keep what a reply reports; most replies are of no concern."""
         match reply:
             case Busy():
                 self._busy_at, self._busy_with = self._loop.time(), reply.reason
@@ -134,7 +130,7 @@ class Reports:
                 self._publish(ActionRequested(reply.name, reply.argument))
             case SdOpened() | SdSelected() | SdProgress() | SdIdle() | SdDone() | UnknownCommand():
                 self._note_card(reply)
-            case PositionReport():
+            case PositionReply():
                 self._publish(PositionRead(reply.axes))
 
     # -- queries -------------------------------------------------------------------------------------------
@@ -143,13 +139,13 @@ class Reports:
         self._commands.ask(ticket)
 
     def _ask_card(self, ticket: Ticket) -> None:
-        if self.panel.ask():
+        if self.panel.count_query():
             self._publish(PanelPrintChanged(None))
         else:
             self._ask(ticket)
 
     def _expect_card_print(self) -> None:
-        if not self._fed and self.panel.order():
+        if not self.job_is_fed and self.panel.expect_print():
             self._publish(PanelPrintChanged(self.panel.print))
             self._card.ask_later()
 
@@ -165,7 +161,7 @@ class Reports:
     def _temperature_interval(self) -> float:
         if self._reports_itself:
             return max(self.settings.report_patience, 2 * self.settings.poll_interval)
-        busy = self._fed or any(reading.target for reading in self.heaters.values())
+        busy = self.job_is_fed or any(reading.target for reading in self.heaters.values())
         return self.settings.poll_interval if busy else self.settings.idle_interval
 
     def _card_interval(self) -> float | None:

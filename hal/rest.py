@@ -36,7 +36,7 @@ MAX_UNANSWERED = 3
 """Unanswered queries in a row that show that an unknown firmware does not report its position."""
 
 MAX_MOVING = 3600.0
-"""Seconds after which a printer that has acknowledged everything but still moves is not moving for this host."""
+"""Seconds after which the moves of a printer that has acknowledged everything cannot be this host's."""
 
 Axes = dict[str, float]
 Send = Callable[[str], Awaitable[object]]
@@ -91,20 +91,20 @@ class RestWatch:
             await self._wait_for_position_in_order(last)
         return self._position
 
-    async def _wait_for_position_in_order(self, question: str) -> None:
+    async def _wait_for_position_in_order(self, query: str) -> None:
         """Query until a position comes that answers this query and not an earlier one."""
         reported = self._reported + self._commands.positions_due
         for _ in range(MAX_STRAY_OKS):
-            await self.send(question)
+            await self.send(query)
             if self._reported > reported and not self._reports_by_itself:
                 return
         self._commands.positions_due = 0
 
-    async def _wait_for_position(self, question: str) -> None:
+    async def _wait_for_position(self, query: str) -> None:
         """Query until the position comes, as the `ok` only says that the query was received."""
         for _ in range(MAX_QUEUED):
             waiter = self._waiter = self._loop.create_future()
-            await self.send(question)
+            await self.send(query)
             try:
                 async with asyncio.timeout(REPEAT):
                     await waiter
@@ -113,14 +113,14 @@ class RestWatch:
             else:
                 return
 
-    async def _wait_for_standstill(self, question: str) -> None:
+    async def _wait_for_standstill(self, query: str) -> None:
         """Query until the same position comes twice, or none comes at all."""
         end = self._loop.time() + MAX_MOVING
         before: Axes | None = None
         unanswered = 0
         while unanswered < MAX_UNANSWERED:
             self._position = None
-            await self.send(question)
+            await self.send(query)
             await asyncio.sleep(STANDSTILL)
             position = self._position
             if position is not None and position == before:

@@ -15,9 +15,9 @@ from gcode.analysis.comments import Comments
 from gcode.analysis.heat import Heaters
 from gcode.analysis.klipper import KlipperCorners, KlipperProfile
 from gcode.analysis.layers import Layers
+from gcode.analysis.line_follower import BlockWait, LineFollower
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import MoveKind, Rows
-from gcode.analysis.orders import Orders, TimedOrder
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
@@ -51,8 +51,8 @@ class Analyser:
         self._comments = Comments()
         self._layers = Layers()
         self._checks = Checks(machine)
-        self._orders = Orders(machine, self._comments, self._layers, self._checks)
-        self._orders.features = watch is not None
+        self._follower = LineFollower(machine, self._comments, self._layers, self._checks)
+        self._follower.features = watch is not None
         self._path = Path()
         klipper = machine.limits.square_corner > 0
         self._corners = KlipperCorners() if klipper else Corners()
@@ -95,23 +95,23 @@ class Analyser:
     # -- one block -----------------------------------------------------------------------------------------
 
     def _take(self, block: LineBlock) -> None:
-        words, orders = read(block), self._orders
-        orders.read(block, words, self._lines)
-        rows = orders.modal.rows(words)
+        words, follower = read(block), self._follower
+        follower.read(block, words, self._lines)
+        rows = follower.modal.rows(words)
         offset = words.starts[rows.line] + block.offset + np.where(rows.line > 0, block.dropped, 0)
-        columns = np.vstack((offset, rows.line + self._lines, orders.layer.column(len(rows.kind))))
-        pieces = self._path.follow(rows, orders.modal)
-        if not (orders.modal.relative_e.constant and orders.modal.relative_e.last):
+        columns = np.vstack((offset, rows.line + self._lines, follower.layer.column(len(rows.kind))))
+        pieces = self._path.follow(rows, follower.modal)
+        if not (follower.modal.relative_e.constant and follower.modal.relative_e.last):
             self._look_for_idle(rows)
         if self._checks.loses_arcs and len(arcs := np.flatnonzero(is_arc(rows))):
             self._checks.arcs(int(rows.line[arcs[0]]) + self._lines, len(arcs))
-        pauses = self._with_homings(orders.pauses)
+        waits = self._with_homings(follower.waits)
         for piece in pieces:
-            pauses = self._move(piece, columns.take(piece.row, 1), pauses, len(rows.kind))
-        self._wait(pauses, np.full(len(pauses), self._moves, np.intp))
-        self._rests |= any(each.rests for each in pauses)
+            waits = self._move(piece, columns.take(piece.row, 1), waits, len(rows.kind))
+        self._wait(waits, np.full(len(waits), self._moves, np.intp))
+        self._rests |= any(each.rests for each in waits)
         self._lines += len(words.starts) - 1
-        orders.next_block()
+        follower.next_block()
         if self._timeline.crowded:
             self._clear()
 
@@ -128,15 +128,15 @@ class Analyser:
             self._drive(*self._profile.finish())
             self._timeline.take_waits()
 
-    def _with_homings(self, pauses: list[TimedOrder]) -> list[TimedOrder]:
-        """Return the pauses, with the time of each G28 from the current position."""
+    def _with_homings(self, waits: list[BlockWait]) -> list[BlockWait]:
+        """Return the waits, with the time of each G28 from the current position."""
         homes = {home.row: home for home in self._path.homes}
         timed = []
-        for pause in pauses:
-            if pause.kind == "homing" and (home := homes.get(pause.row)):
+        for wait in waits:
+            if wait.kind == "homing" and (home := homes.get(wait.row)):
                 seconds = sum(self._to_endstop(axis, way) for axis, way in enumerate(home.distance) if way is not None)
-                pause = replace(pause, seconds=seconds)  # noqa: PLW2901 - the same pause, with its time
-            timed.append(pause)
+                wait = replace(wait, seconds=seconds)  # noqa: PLW2901 - the same wait, with its time
+            timed.append(wait)
         return timed
 
     def _to_endstop(self, axis: int, way: float) -> float:
@@ -144,13 +144,13 @@ class Analyser:
         self._homed.add(axis)
         return self._machine.homing[axis].seconds(abs(way) + parked)
 
-    def _move(self, piece: Straights, columns: Floats, pauses: list[TimedOrder], rows: int) -> list[TimedOrder]:
-        """Take some moves; return the pauses after them."""
+    def _move(self, piece: Straights, columns: Floats, waits: list[BlockWait], rows: int) -> list[BlockWait]:
+        """Take some moves; return the waits after them."""
         count = len(piece.row)
         if not count:
-            return pauses
+            return waits
         offset, _, layer = columns
-        due = [each for each in pauses if each.row <= piece.row[-1]]
+        due = [each for each in waits if each.row <= piece.row[-1]]
         at = np.searchsorted(piece.row, [each.row for each in due])
         self._wait(due, at + self._moves)
         rests = np.zeros(count, np.bool_)
@@ -167,23 +167,23 @@ class Analyser:
         self._drive(*self._profile.add(moves, np.vstack((offset, layer))))
         self._moves += count
         self._rests = False
-        return pauses[len(due) :]
+        return waits[len(due) :]
 
     def _named(self, row: Ints, rows: int) -> tuple[Ints, Ints]:
         """Return tool and feature of each move."""
         tool, feature = (
             np.full(len(row), each.last) if each.constant else each.column(rows).take(row)
-            for each in (self._orders.modal.tool, self._orders.feature)
+            for each in (self._follower.modal.tool, self._follower.feature)
         )
         return tool, feature
 
-    def _wait(self, pauses: list[TimedOrder], before_move: Ints) -> None:
-        for pause, move in zip(pauses, before_move.tolist(), strict=True):
-            layer = pause.layer if self._layers.marked else None
-            self._timeline.wait(TimedWait(move, layer, pause.offset, pause.kind, pause.seconds, pause.heat))
+    def _wait(self, waits: list[BlockWait], before_move: Ints) -> None:
+        for wait, move in zip(waits, before_move.tolist(), strict=True):
+            layer = wait.layer if self._layers.marked else None
+            self._timeline.wait(TimedWait(move, layer, wait.offset, wait.kind, wait.seconds, wait.heat))
 
     def _limit_rows(self, piece: Straights, rows: int) -> LimitRows:
-        limits = self._orders.modal.limits
+        limits = self._follower.modal.limits
         if limits.constant:
             return limit_rows(limits.values, [rows])
         which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
@@ -193,14 +193,14 @@ class Analyser:
         """Take totals and run checks that do not depend on speed."""
         offset, line, layer = columns
         printed = np.flatnonzero(printing)
-        tool = self._orders.modal.tool
+        tool = self._follower.modal.tool
         ends = piece.start[:3] + piece.delta[:3]
         tools = tool.last if tool.constant else tool.column(rows)[piece.row]
         self._totals.add(ends, piece.delta[3], tools, offset)
         self._checks.moves(piece.delta, printing, line)
         if len(printed):
             if self._targets is None:
-                self._targets = self._orders.targets_at(int(piece.row[printed[0]]))
+                self._targets = self._follower.targets_at(int(piece.row[printed[0]]))
             self._check_heat(piece, printing, line, rows)
             begins = piece.start[:3]
             if len(printed) < len(printing):
@@ -211,7 +211,7 @@ class Analyser:
             self._checks.on_printed(begins, ends, within, line, layer.astype(np.intp))
 
     def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
-        warm = self._orders.warm
+        warm = self._follower.warm
         if warm.constant and warm.last is Warmth.WARM:
             return
         values = warm.column(rows)[piece.row]
@@ -243,7 +243,7 @@ class Analyser:
         area = self._machine.filament_area
         return Analysis(
             size=self._size,
-            commands=self._orders.count,
+            commands=self._follower.count,
             duration_s=timeline.now,
             **{f"{kind}_s": seconds for kind, seconds in timeline.seconds.items()},
             before_first_layer_s=self._layers.seconds_before_first,
@@ -264,7 +264,7 @@ class Analyser:
             thumbnails=tuple(comments.pictures.found),
             timeline=timeline.points,
             used=totals.used,
-            m73=tuple(self._orders.m73),
+            m73=tuple(self._follower.m73),
             warnings=checks.sentences(Level.WARNING),
             errors=checks.sentences(Level.ERROR),
         )

@@ -18,7 +18,7 @@ _MAX_TARGETS = 64  # different targets of a heater that are remembered
 
 
 @frozen
-class HeatOrder:
+class HeatCommand:
     """A command for a heater.
 
     Attributes:
@@ -36,29 +36,29 @@ class HeatOrder:
     sets: bool = True
 
 
-def order(command: Command, tool: int) -> HeatOrder | None:
+def heat_command(command: Command, tool: int) -> HeatCommand | None:
     """Return the heater command in a G-code command; `tool` is the active one."""
     if command.code in ("G10", "M568"):  # RepRapFirmware: P is the tool, S its temperature
         number, target = command.get("P"), command.get("S")
         if number is None or target is None or not math.isfinite(target) or "L" in command:
             return None
-        return HeatOrder(f"tool{min(max(number, 0), 99):.0f}", target, wait=False)
+        return HeatCommand(f"tool{min(max(number, 0), 99):.0f}", target, wait=False)
     heater, wait = _HEATERS.get(command.code, ("", False))
     target = command.get("S", command.get("R"))
     if not heater or target is None or not math.isfinite(target):
         return None
     if heater == "tool":
         heater = f"tool{min(max(command.number('T', tool), 0), 99):.0f}"
-    return HeatOrder(heater, target, wait, cool=wait and command.get("S") is None)
+    return HeatCommand(heater, target, wait, cool=wait and command.get("S") is None)
 
 
-def named_order(command: bytes) -> HeatOrder | None:
+def named_heat_command(command: bytes) -> HeatCommand | None:
     """Return the heater command in one of Klipper's named commands."""
     named = named_target(command)
     if named is None:
         return None
     heater, target, waits = named
-    return HeatOrder(heater, target, waits, sets=not waits)
+    return HeatCommand(heater, target, waits, sets=not waits)
 
 
 @mutable
@@ -104,7 +104,7 @@ class Heaters:
         self._heaters: dict[str, _Heater] = {}
         self.targets: dict[str, list[float]] = {}
 
-    def follow(self, what: HeatOrder, now: float) -> float:
+    def follow(self, what: HeatCommand, now: float) -> float:
         """Apply a heater command at a time in s; return the seconds that the print waits for it."""
         heater = self._heater(what.heater)
         if not what.sets:
@@ -117,7 +117,7 @@ class Heaters:
             return 0.0
         return heater.seconds(now) + RESIDENCY
 
-    def _remember(self, what: HeatOrder) -> None:
+    def _remember(self, what: HeatCommand) -> None:
         known = self.targets.setdefault(what.heater, [])
         if what.target > 0 and what.target not in known and len(known) < _MAX_TARGETS:
             known.append(what.target)

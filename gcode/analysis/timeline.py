@@ -6,13 +6,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.analysis.heat import Heaters, HeatOrder
+from gcode.analysis.heat import HeatCommand, Heaters
 from gcode.analysis.layers import Layers
 from gcode.frozen import frozen
 from gcode.planner import PLACES
 
 MAX_POINTS = 2048  # points of the timeline
-MANY_WAITS = 4096  # waits in front of moves that have not come yet
+MAX_PENDING_WAITS = 4096  # waits in front of moves that have not come yet
 
 
 TimeKind = Literal["motion", "dwell", "homing", "heating", "probing", "changes"]
@@ -37,7 +37,7 @@ class TimedWait:
     offset: int
     kind: TimeKind
     seconds: float = 0.0
-    heat: HeatOrder | None = None
+    heat: HeatCommand | None = None
 
 
 class Timeline:
@@ -118,7 +118,7 @@ class Timeline:
     @property
     def crowded(self) -> bool:
         """There are more waits than in any file for printing."""
-        return len(self._waits) > MANY_WAITS
+        return len(self._waits) > MAX_PENDING_WAITS
 
     def forget_superseded(self) -> None:
         """Drop targets that are replaced before the heater had any time."""

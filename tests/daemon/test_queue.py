@@ -267,7 +267,7 @@ async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_wa
             assert front.queue.document.bed.clear
         panel = core.connection.printer._reports.panel
         for begins in (True, False):  # while there is no front
-            panel.order() if begins else setattr(panel, "print", None)
+            panel.expect_print() if begins else setattr(panel, "print", None)
             core.connection.printer._reports._publish(PanelPrintChanged(panel.print))
         async with front_of(core, tmp_path, InMemory(desk)) as front:
             await asyncio.sleep(10)

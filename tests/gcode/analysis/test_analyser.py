@@ -330,7 +330,7 @@ def peak_with_waits(count):
 
 def test_memory_does_not_grow_with_waits(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 4096)
-    monkeypatch.setattr(timeline, "MANY_WAITS", 256)
+    monkeypatch.setattr(timeline, "MAX_PENDING_WAITS", 256)
     assert peak_with_waits(3000) < 1.8e6  # where all are kept it is 2.4e6
 
 
@@ -348,7 +348,7 @@ def test_waits_that_are_taken_before_the_next_move_change_no_time(text):
     usual = analyse(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK", 64)
-        patch.setattr(timeline, "MANY_WAITS", 1)
+        patch.setattr(timeline, "MAX_PENDING_WAITS", 1)
         early = analyse(text)
     for kind in ("duration_s", "motion_s", "dwell_s", "homing_s", "heating_s"):
         assert getattr(early, kind) == pytest.approx(getattr(usual, kind))

@@ -1,4 +1,4 @@
-"""News: publishes the texts of the firmware that the user should see."""
+"""UserTexts: publishes the texts of the firmware that the user should see."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ REASON_AGE = 2.0
 """Seconds for which a text may be the reason for a pause that follows it."""
 
 
-class News:
+class UserTexts:
     """Selects texts for the user, and publishes them."""
 
     def __init__(self, publish: Callable[[Event], None]) -> None:
@@ -30,7 +30,7 @@ class News:
             self._publish(FirmwareSaid(item.text, "warning"))
 
     def note(self, reply: Reply, dialect: Dialect) -> None:
-        """Take a reply; most replies are of no concern."""
+        """Publish a reply if the user should see it; most replies are of no concern."""
         match reply:
             case UnknownCommand():
                 self._publish(FirmwareSaid(reply.line, "warning"))

@@ -1,4 +1,4 @@
-"""Follows the lines between the moves: comments, and commands that set, heat, wait or mark something."""
+"""LineFollower: follows the lines between the moves: comments, and commands that set, heat, wait or mark something."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from gcode.analysis.blocks import LineBlock
 from gcode.analysis.checks import Checks, Warmth
 from gcode.analysis.comments import Comments
 from gcode.analysis.features import Feature, feature_of
-from gcode.analysis.heat import HeatOrder, named_order, order
+from gcode.analysis.heat import HeatCommand, heat_command, named_heat_command
 from gcode.analysis.layers import Layers
 from gcode.analysis.machine import Machine
 from gcode.analysis.modal import ModalTracker
@@ -37,19 +37,19 @@ _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
 
 @frozen
-class TimedOrder:
-    """A command that takes time before a row of the block, or sets a heater: see `timeline.TimedWait`."""
+class BlockWait:
+    """A wait, or a command for a heater, before a row of the block; `timeline.TimedWait` counts in moves instead."""
 
     row: int
     layer: int
     offset: int
     kind: TimeKind
     seconds: float = 0.0
-    heat: HeatOrder | None = None
+    heat: HeatCommand | None = None
     rests: bool = True
 
 
-class Orders:
+class LineFollower:
     """Follows the lines of blocks, in order, except plain moves.
 
     Attributes:
@@ -58,7 +58,7 @@ class Orders:
         feature: the feature by the slicer's comments; followed only if `features` is set.
         features: follow features.
         warm: whether the active hotend may extrude.
-        pauses: of the last block, in order.
+        waits: of the last block, in order.
         count: commands so far.
         m73: (offset, percent, seconds left) of M73 commands.
     """
@@ -69,7 +69,7 @@ class Orders:
         self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
         self.features = False
         self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
-        self.pauses: list[TimedOrder] = []
+        self.waits: list[BlockWait] = []
         self.count = 0
         self.m73: list[tuple[int, float | None, float | None]] = []
         self._comments = comments
@@ -90,7 +90,7 @@ class Orders:
 
     def read(self, block: LineBlock, words: Words, line: int) -> None:
         """Follow the lines of a block; `line` is the number of its first one."""
-        self.pauses = []
+        self.waits = []
         others = np.array(words.others, np.intp)
         starts, ends = words.starts[others].tolist(), (words.starts[others + 1] - 1).tolist()
         before = np.searchsorted(words.moves, others).tolist()
@@ -151,7 +151,7 @@ class Orders:
     def _note(self, command: Command) -> None:
         self._checks.command(command, self._line)
         tool = self.modal.tool.last
-        if heat := order(command, self._machine.heater(tool)):
+        if heat := heat_command(command, self._machine.heater(tool)):
             self._heat(heat)
         elif act := self._table.get(command.code):
             act(command)
@@ -160,14 +160,14 @@ class Orders:
             self._checks.heat(self._command, self._line)
         if self.modal.tool.last != tool:
             self._checks.tool(self.modal.tool.last, self._line)
-            self._pause("changes", self._machine.tool_change)
+            self._add_wait("changes", self._machine.tool_change)
         if heat or self.modal.tool.last != tool or command.code in ("M302", "M98"):
             self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
     def _note_macro(self, text: str) -> None:
         """Apply one of Klipper's named commands."""
         self._checks.macro(text, self._line)
-        if heat := named_order(self._command):
+        if heat := named_heat_command(self._command):
             self._heat(heat)
         self._checks.heat(self._command, self._line)
         name, _, rest = text.partition(" ")
@@ -178,40 +178,39 @@ class Orders:
             self._comments.objects.excludable(values.get("NAME", ""))
         self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 
-    def _heat(self, heat: HeatOrder) -> None:
+    def _heat(self, heat: HeatCommand) -> None:
         if heat.sets:
             self._checks.target(heat.heater, heat.target, self._line)
             self._new_targets.append((self._row, heat.heater, heat.target))
-        self._pause("heating", heat=heat, rests=heat.wait)
+        self._add_wait("heating", heat=heat, rests=heat.wait)
 
-    def _pause(
-        self, kind: TimeKind, seconds: float = 0.0, heat: HeatOrder | None = None, *, rests: bool = True
+    def _add_wait(
+        self, kind: TimeKind, seconds: float = 0.0, heat: HeatCommand | None = None, *, rests: bool = True
     ) -> None:
-        timed = TimedOrder(self._row, self.layer.last, self._offset, kind, seconds, heat, rests)
-        self.pauses.append(timed)
+        self.waits.append(BlockWait(self._row, self.layer.last, self._offset, kind, seconds, heat, rests))
 
     def _dwell(self, command: Command) -> None:
         seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
-        self._pause("dwell", min(max(seconds, 0.0), _MAX_DWELL))
+        self._add_wait("dwell", min(max(seconds, 0.0), _MAX_DWELL))
 
     def _retract(self, command: Command) -> None:
         if seconds := self._retraction.seconds(command, self.modal.limits.last):
-            self._pause("motion", seconds)
+            self._add_wait("motion", seconds)
 
     def _set_retraction(self, command: Command) -> None:
         self._retraction.note(command, self.modal.unit.last)
 
     def _stand(self, _command: Command) -> None:
-        self._pause("dwell")
+        self._add_wait("dwell")
 
     def _home(self, _command: Command) -> None:
-        self._pause("homing")  # its duration depends on the position
+        self._add_wait("homing")  # its duration depends on the position
 
     def _probe(self, _command: Command) -> None:
-        self._pause("probing", self._machine.probing)
+        self._add_wait("probing", self._machine.probing)
 
     def _change_filament(self, _command: Command) -> None:
-        self._pause("changes", self._machine.filament_change)
+        self._add_wait("changes", self._machine.filament_change)
 
     def _progress(self, command: Command) -> None:
         percent, minutes = command.get("P"), command.get("R")
@@ -228,8 +227,8 @@ class Orders:
 
     def _check_lengths(self, block: LineBlock, words: Words, line: int) -> None:
         """Check the plain moves that may be too long; most of these only have a comment."""
-        most = self._machine.dialect.longest_command
+        longest = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
-        for index in words.moves[lengths > most].tolist():
+        for index in words.moves[lengths > longest].tolist():
             command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])
             self._checks.length(command, line + index)
