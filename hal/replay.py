@@ -86,7 +86,7 @@ class ReplayTransport:
         self._address = address
         self._strict = strict
         self._differed = False  # in strict mode: nothing more is compared or played
-        self._said = 0  # bytes of the host's current record that it has sent
+        self._offset = 0  # bytes of the host's current record that it has sent
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
         self._origin = 0.0  # time 0 of the recording, on the loop's clock
         self._timer: asyncio.TimerHandle | None = None
@@ -113,13 +113,13 @@ class ReplayTransport:
         """Compare the host's bytes with the recorded ones."""
         while data and self._comparing():
             record = self.records[self.at]
-            expected = record.data[self._said : self._said + len(data)]
+            expected = record.data[self._offset : self._offset + len(data)]
             if record.kind != HOST or not data.startswith(expected):
                 self._differ(HOST, data, follow=record.kind == HOST)
                 return
             data = data[len(expected) :]
-            self._said += len(expected)
-            if self._said == len(record.data):
+            self._offset += len(expected)
+            if self._offset == len(record.data):
                 self._pass()
             else:
                 self._schedule()
@@ -153,7 +153,7 @@ class ReplayTransport:
         """Continue after a record of the host; the times of the following records count from now."""
         self._origin = self._now() - self.records[self.at].time
         self.at += 1
-        self._said = 0
+        self._offset = 0
         self._schedule()
 
     def _now(self) -> float:
@@ -202,13 +202,13 @@ class ReplayTransport:
             self._silence()
         elif follow:
             self.at += 1
-            self._said = 0
+            self._offset = 0
             self._schedule()
 
     def _note(self, kind: str | None, data: bytes) -> None:
         if self.difference is None:
             record = self.records[self.at]
-            expected = record._replace(data=record.data[self._said :])
+            expected = record._replace(data=record.data[self._offset :])
             got = Record(self._now() - self._origin, kind, data) if kind is not None else None
             self.difference = Difference(self.at, record.time, expected, got)
 

@@ -36,10 +36,10 @@ NEVER = 1e9
 """Seconds between the driver's own queries, which come from the recording instead."""
 
 _WORDS = frozenset({"long_commands", "compact", "packing"})
-"""Settings that are no numbers."""
+"""Settings that are texts; all others are numbers."""
 
-_BEFORE: dict[str, str] = {"compact": "off", "packing": "off"}
-"""Values of settings that older recordings do not have, as they behaved then."""
+_OLD_DEFAULTS: dict[str, str] = {"compact": "off", "packing": "off"}
+"""Values of the settings that older recordings lack: what the program did at the time."""
 
 _SYNC = b"M118 nozzled"
 # Commands that make a printer safe go out beyond the link's window.
@@ -189,11 +189,11 @@ class _Player:
 def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettings:
     for name, value in session.header.settings.items():
         if not isinstance(value, str if name in _WORDS else int | float):
-            raise RecordingError(f"the recording has settings that are none: {session.header.settings}")
+            raise RecordingError(f"the recording has settings of the wrong type: {session.header.settings}")
     try:
-        settings = LinkSettings(**_BEFORE | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
+        settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     settings = replace(settings, card_interval=NEVER, report_patience=NEVER)
-    asked = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
-    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if asked == [b"M105"] else settings
+    first_query = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
+    return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if first_query == [b"M105"] else settings

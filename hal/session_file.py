@@ -83,7 +83,7 @@ class SessionEncoder:
         import zlib  # noqa: PLC0415 - a print that goes well writes no session
 
         self._gzip = zlib.compressobj(wbits=_GZIP)
-        self._kept_readable = zlib.Z_SYNC_FLUSH
+        self._flush_mode = zlib.Z_SYNC_FLUSH  # what was written so far stays readable
 
     def header(self, header: SessionHeader) -> bytes:
         """Return the bytes of the first line."""
@@ -98,7 +98,7 @@ class SessionEncoder:
         return self._gzip.flush()
 
     def _put(self, text: str) -> bytes:
-        return self._gzip.compress(text.encode("ascii")) + self._gzip.flush(self._kept_readable)
+        return self._gzip.compress(text.encode("ascii")) + self._gzip.flush(self._flush_mode)
 
 
 def _line(record: Record) -> str:
