@@ -67,7 +67,7 @@ class CancelJob:
 
 
 @frozen
-class Skip:
+class LeaveOut:
     """Leave the line out, and report why."""
 
     reason: str
@@ -106,16 +106,16 @@ class DwellUnlessKnown:
 
 
 @frozen
-class Instead:
-    """Send `command`, which does the same."""
+class SendInstead:
+    """Send `command` in place of the line: it does the same."""
 
     command: bytes
 
 
-Sent = HeatAndWait | PrinterPauses | PauseUnlessKnown | DwellUnlessKnown
+CommandFirst = HeatAndWait | PrinterPauses | PauseUnlessKnown | DwellUnlessKnown
 """Meanings for which the printer gets a command before the host acts."""
 
-Meaning = Sent | WaitForAll | PauseJob | CancelJob | Skip | Instead
+Meaning = CommandFirst | WaitForAll | PauseJob | CancelJob | LeaveOut | SendInstead
 
 
 def meaning(
@@ -136,7 +136,7 @@ def meaning(
         resumes: the firmware has a command that ends its own pause (Prusa's M602).
     """
     if forbidden(command) or STOP.match(command):
-        return Skip("a file may not send this")
+        return LeaveOut("a file may not send this")
     match = _CODE.match(command)
     if match is None:
         return None
@@ -149,21 +149,21 @@ def meaning(
     if name == b"M116" and host_waits:
         return WaitForAll(command)
     if name in _REPORTS:
-        return Skip("the host sets how often the firmware reports")
+        return LeaveOut("the host sets how often the firmware reports")
     if name in _CANCELS:
         return CancelJob(f"the file asks for it: {command.decode()}")
     if name[:1] == b"@":
-        return Skip("it is meant for a host, and nozzled does not know it")
+        return LeaveOut("it is meant for a host, and nozzled does not know it")
     if name.decode() not in _WAITS or (wait := _wait(command)) is None:
         return None
     return wait if host_waits or (wait.cool and not reads_r) else None
 
 
-def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | DwellUnlessKnown | Instead | None:
+def _pause(command: bytes, word: str, unknown: Container[str]) -> PauseJob | DwellUnlessKnown | SendInstead | None:
     """Return the meaning of a stop: a pause for the user, or a wait that ends by itself."""
     if (timed := _TIMED.match(command)) and float(timed[2]):
         dwell = _dwell(timed)
-        return Instead(dwell) if word in unknown else DwellUnlessKnown(command, dwell)
+        return SendInstead(dwell) if word in unknown else DwellUnlessKnown(command, dwell)
     if _PIN.match(command) and word not in unknown:
         return None
     return PauseJob(f"the file asks for it: {command.decode()}")

@@ -21,9 +21,9 @@ from gcode.analysis.modal import MoveKind, Rows
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
+from gcode.analysis.timed_moves import MoveTimer, TimedMoves, UntimedMoves
 from gcode.analysis.timeline import TimedWait, Timeline
 from gcode.analysis.totals import Totals, is_printing, reach
-from gcode.analysis.watching import Driven, Read, Watching
 from gcode.analysis.words import COLUMNS, read
 from gcode.errors import CommandError
 
@@ -38,7 +38,7 @@ class BinaryGcodeError(CommandError):
 class Analyser:
     """Analyses a file that is given to `feed` in pieces of any size, up to `finish`."""
 
-    def __init__(self, machine: Machine, *, watch: Callable[[Driven], None] | None = None) -> None:
+    def __init__(self, machine: Machine, *, watch: Callable[[TimedMoves], None] | None = None) -> None:
         """Prepare.
 
         Args:
@@ -46,7 +46,7 @@ class Analyser:
             watch: called with all moves, some thousand at a time.
         """
         self._machine = machine
-        self._watching = Watching(watch) if watch is not None else None
+        self._move_timer = MoveTimer(watch) if watch is not None else None
         self._blocks = Blocks()
         self._comments = Comments()
         self._layers = Layers()
@@ -158,12 +158,14 @@ class Analyser:
         rests[0] |= self._rests
         printing = is_printing(piece.delta)
         self._look_at(piece, printing, columns, rows)
-        layer = self._layers.laid(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
+        layer = self._layers.assign(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
         limits = self._limit_rows(piece, rows)
         moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
         self._speeds(piece, moves, printing)
-        if self._watching is not None:
-            self._watching.read(Read(piece.start, piece.delta, offset, *self._named(piece.row, rows), printing))
+        if self._move_timer is not None:
+            self._move_timer.add(
+                UntimedMoves(piece.start, piece.delta, offset, *self._named(piece.row, rows), printing)
+            )
         self._drive(*self._profile.add(moves, np.vstack((offset, layer))))
         self._moves += count
         self._rests = False
@@ -207,7 +209,7 @@ class Analyser:
                 begins, ends = begins.take(printed, 1), ends.take(printed, 1)
                 line, layer = line[printed], layer[printed]
             within = reach(begins, ends)
-            self._totals.laid(*within)
+            self._totals.add_printing(*within)
             self._checks.on_printed(begins, ends, within, line, layer.astype(np.intp))
 
     def _check_heat(self, piece: Straights, printing: Bools, line: Floats, rows: int) -> None:
@@ -230,8 +232,8 @@ class Analyser:
         if not len(seconds):
             return
         begins = self._timeline.moves(seconds, columns[1], columns[0])
-        if self._watching is not None:
-            self._watching.driven(begins, seconds, columns[1])
+        if self._move_timer is not None:
+            self._move_timer.set_times(begins, seconds, columns[1])
 
     def _result(self) -> Analysis:
         comments, timeline, totals, checks = self._comments, self._timeline, self._totals, self._checks

@@ -21,7 +21,7 @@ from gcode.unknown import LOSSES, losses
 MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
 _LITTLE = 0.5  # share of the filament pushed out; relative E that is read as absolute goes back and forth
-_MUDDLED = 10  # such moves that are no accident
+_MUDDLED = 10  # moves with an implausible E that are no accident
 _TOUCHING = 0.2  # mm below the bed to which a first layer may be pressed
 
 # Macros by which a printer homes and heats, or ends a print: by the words of their names.
@@ -259,9 +259,9 @@ class Checks:
     def on_printed(
         self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints
     ) -> None:
-        """Note moves that extrude: see `Whereabouts.laid`."""
+        """Note moves that extrude: see `Whereabouts.add`."""
         self._printed = (self._printed[0] if self._printed else int(line[0]), int(line[-1]))
-        self._where.laid(begins, ends, within, line, layer)
+        self._where.add(begins, ends, within, line, layer)
 
     def idle(self, count: int) -> None:
         """Count moves with an absolute E at which the extruder already is."""

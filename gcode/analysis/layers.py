@@ -49,7 +49,7 @@ class Layers:
         if self.marked:
             self._layers[-1].height = height
 
-    def laid(self, z: Floats, printing: Bools, offset: Floats, number: Ints) -> Ints:
+    def assign(self, z: Floats, printing: Bools, offset: Floats, number: Ints) -> Ints:
         """Take the moves of a block; return the layer of each.
 
         Args:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from gcode.analysis.arrays import Bools, Floats
 from gcode.analysis.result import Layer
+from gcode.analysis.timed_moves import TimedMoves
 from gcode.analysis.toolpath_format import CHUNK, EVERY, TICKS, UNITS, Header
-from gcode.analysis.watching import Driven
 
 SAGITTA = 0.05  # mm; maximum distance of a chord from its arc
 FAR = 10_000 * UNITS
@@ -60,7 +60,7 @@ class Toolpath:
         """It has too many bytes, so there is no toolpath."""
         return self.bytes > self._most
 
-    def take(self, moves: Driven) -> None:
+    def take(self, moves: TimedMoves) -> None:
         """Take some moves."""
         self.moves += len(moves.seconds)
         if self.full or not len(moves.seconds):
@@ -73,7 +73,7 @@ class Toolpath:
         self._travel = vertices[:, :0] if kept[-1] else vertices[:, -1:]
         self._add(_take(vertices, kept))
 
-    def _ends(self, moves: Driven) -> Numbers:
+    def _ends(self, moves: TimedMoves) -> Numbers:
         """Return the ends of moves, and the starts of those that begin elsewhere than the last one ended, by homing."""
         starts, ends = moves.start[:3], moves.start[:3] + moves.delta[:3]
         vertices = _vertices(moves, ends)
@@ -218,7 +218,7 @@ def _in_units(mm: Floats) -> Numbers:
     return np.clip(units, -FAR, FAR, out=units).astype(np.int32)
 
 
-def _vertices(moves: Driven, ends: Floats) -> Numbers:
+def _vertices(moves: TimedMoves, ends: Floats) -> Numbers:
     """Return the ends of moves as vertices."""
     found = np.empty((8, ends.shape[1]), np.int32)
     found[:3] = _in_units(ends)

@@ -73,7 +73,7 @@ class Totals:
             for each in np.unique(tool).tolist():
                 self._of(each).add(extruded[tool == each], offset[tool == each])
 
-    def laid(self, low: Floats, high: Floats) -> None:
+    def add_printing(self, low: Floats, high: Floats) -> None:
         """Take the reach of moves that print."""
         self._printing.add(low, high)
 

@@ -84,7 +84,7 @@ class Whereabouts:
         if len(self._first) < (PURGE if sure else _PRIMED) and len(self._starts) < _MAX_STARTS:
             self._starts.append(line)
 
-    def laid(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
+    def add(self, begins: Floats, ends: Floats, within: tuple[Floats, Floats], line: Floats, layer: Ints) -> None:
         """Take printing moves.
 
         Args:

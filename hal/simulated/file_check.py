@@ -115,7 +115,7 @@ def _sent(command: bytes, host_waits: bool, unknown: Container[str]) -> bytes | 
     meaning = host_commands.meaning(command, host_waits=host_waits, unknown=unknown)
     if meaning is None:
         return command
-    return meaning.command if isinstance(meaning, host_commands.Sent | host_commands.Instead) else None
+    return meaning.command if isinstance(meaning, host_commands.CommandFirst | host_commands.SendInstead) else None
 
 
 def _commands(source: Path | bytes) -> Iterator[tuple[int, bytes]]:

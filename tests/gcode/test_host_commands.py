@@ -6,11 +6,11 @@ from gcode.host_commands import (
     CancelJob,
     DwellUnlessKnown,
     HeatAndWait,
-    Instead,
+    LeaveOut,
     PauseJob,
     PauseUnlessKnown,
     PrinterPauses,
-    Skip,
+    SendInstead,
     WaitForAll,
     meaning,
 )
@@ -70,7 +70,7 @@ def test_the_file_can_cancel(line):
     "line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"@", b"@@pause", b"m112"]
 )
 def test_what_a_file_may_not_send(line):
-    assert isinstance(meaning(line, host_waits=False), Skip)
+    assert isinstance(meaning(line, host_waits=False), LeaveOut)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_any_line_has_a_meaning(line):
 
 @pytest.mark.parametrize("line", [b"M113 S0", b"m155 s60", b"M0155 S2 C7"])
 def test_what_the_firmware_tells_and_how_often_is_the_host_s(line):
-    assert isinstance(meaning(line, host_waits=False), Skip)
+    assert isinstance(meaning(line, host_waits=False), LeaveOut)
 
 
 def test_a_wait_for_every_heater_is_the_host_s_where_it_waits():
@@ -111,8 +111,8 @@ def test_a_wait_for_every_heater_is_the_host_s_where_it_waits():
 
 def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
     unknown = {"M0", "M1", "M226"}
-    assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == Instead(b"G4 P2500")  # Klipper reads no S
-    assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == Instead(b"G4 P1500")
+    assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == SendInstead(b"G4 P2500")  # Klipper reads no S
+    assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == SendInstead(b"G4 P1500")
     assert isinstance(meaning(b"M226 P3", host_waits=False, unknown=unknown), PauseJob)
     sent = meaning(b"M01 P1500 Look", host_waits=False)
     assert sent == DwellUnlessKnown(b"M01 P1500 Look", b"G4 P1500")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import Machine
 from gcode.analysis.result import Analysis
+from gcode.analysis.timed_moves import TimedMoves
 from gcode.analysis.toolpath import Toolpath
-from gcode.analysis.watching import Driven
 
 HEADER = 64
 
@@ -136,15 +136,15 @@ def _numbers(data: bytes, *, signed: bool = False) -> list[int]:
     return [int.from_bytes(data[at : at + 4], "little", signed=signed) for at in range(0, len(data), 4)]
 
 
-def drawn(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | None, list[Driven]]:
+def drawn(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | None, list[TimedMoves]]:
     """Return what is found in a file, its toolpath, and the moves that it is made of."""
     if isinstance(data, str):
         data = data.encode()
-    moves: list[Driven] = []
+    moves: list[TimedMoves] = []
     chunks: list[bytes] = []
     toolpath = Toolpath(chunks.append, most)
 
-    def watch(each: Driven) -> None:
+    def watch(each: TimedMoves) -> None:
         moves.append(each)
         toolpath.take(each)
 

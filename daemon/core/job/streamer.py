@@ -18,7 +18,7 @@ from daemon.packing.kinds import kind
 from daemon.rest_of_print import is_rest
 from gcode.compact import Compact
 from gcode.errors import CommandError
-from gcode.host_commands import Instead, Meaning, Sent, Skip, meaning
+from gcode.host_commands import CommandFirst, LeaveOut, Meaning, SendInstead, meaning
 from gcode.outgoing import Line, job_line
 from gcode.reader import MAX_LINE, Reader
 from gcode.too_hot import PLAIN
@@ -156,7 +156,7 @@ class FileStream:
         while self._next_block() or await self._more():
             for offset, command in self._reader:
                 meant = self._understand(self._alter(command))
-                if not done and isinstance(meant, Sent):
+                if not done and isinstance(meant, CommandFirst):
                     self._stop_at(offset, meant)
                 return
 
@@ -254,13 +254,13 @@ class FileStream:
         meant = self._understand(command)
         if meant is None:
             return self._fitting(offset, command)
-        if isinstance(meant, Skip):
+        if isinstance(meant, LeaveOut):
             self._skip(offset, command, meant.reason)
             return None
-        if isinstance(meant, Instead):
+        if isinstance(meant, SendInstead):
             return self._fitting(offset, meant.command)
         self._stop_at(offset, meant)
-        return self._fitting(offset, meant.command) if isinstance(meant, Sent) else None
+        return self._fitting(offset, meant.command) if isinstance(meant, CommandFirst) else None
 
     def _stop_at(self, offset: int, barrier: Meaning) -> None:
         self.barrier, self.barrier_offset = barrier, offset

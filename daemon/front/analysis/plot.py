@@ -9,7 +9,7 @@ import numpy as np
 from daemon.errors import ServiceError
 from gcode.analysis.arrays import Floats
 from gcode.analysis.result import Analysis
-from gcode.analysis.watching import Driven
+from gcode.analysis.timed_moves import TimedMoves
 from gcode.frozen import frozen
 
 _BINS = 1000  # columns of the curves over time
@@ -47,7 +47,7 @@ class Samples:
         self._begins: list[Any] = []
         self._ended = 0.0
 
-    def take(self, moves: Driven) -> None:
+    def take(self, moves: TimedMoves) -> None:
         """Add moves."""
         length = np.sqrt((moves.delta[:3] ** 2).sum(axis=0))
         laid = np.where(length > 0, moves.delta[3], 0.0)  # an unretraction in place extrudes nothing new
@@ -59,7 +59,7 @@ class Samples:
             ends = [np.array((start, start + delta)) for start, delta in (x, y)]
             self.path.append((ends[0], ends[1], moves.delta[3, mine] > _TINY))
 
-    def _note_waits(self, moves: Driven) -> None:
+    def _note_waits(self, moves: TimedMoves) -> None:
         ended = np.concatenate(([self._ended], moves.begins + moves.seconds))
         rows = np.flatnonzero(moves.begins - ended[:-1] > _WAIT)
         self.waits += [(float(ended[row]), float(moves.begins[row])) for row in rows.tolist()]

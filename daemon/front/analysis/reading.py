@@ -15,7 +15,7 @@ from gcode.analysis import settings
 from gcode.analysis.analyser import Analyser
 from gcode.analysis.machine import ANYWHERE, Machine, Range
 from gcode.analysis.result import Analysis
-from gcode.analysis.watching import Driven
+from gcode.analysis.timed_moves import TimedMoves
 from gcode.command import parse
 from gcode.dialect import (
     KLIPPER,
@@ -150,7 +150,7 @@ def _apply(limits: MotionLimits, commands: Sequence[str]) -> None:
                 limits.classic_jerk = "J" not in command
 
 
-def analyse(path: Path, printer: Machine, *, watch: Callable[[Driven], None] | None = None) -> Analysis:
+def analyse(path: Path, printer: Machine, *, watch: Callable[[TimedMoves], None] | None = None) -> Analysis:
     """Analyse a file.
 
     The motion limits are those that the printer reports, else the file's, else the profile's.

@@ -1,4 +1,4 @@
-"""Passes on moves together with their times, to draw them."""
+"""MoveTimer: passes on moves together with their times, to draw them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from gcode.frozen import frozen, mutable
 
 
 @frozen
-class Driven:
+class TimedMoves:
     """Moves with their times. Axes are rows: X, Y, Z, E.
 
     Attributes:
@@ -35,8 +35,8 @@ class Driven:
 
 
 @mutable
-class Read:
-    """Moves without times yet; the fields are those of `Driven`."""
+class UntimedMoves:
+    """Moves without times yet; the fields are those of `TimedMoves`."""
 
     start: Floats
     delta: Floats
@@ -45,9 +45,9 @@ class Read:
     feature: Ints
     printing: Bools
 
-    def parted(self, count: int) -> "Read":
+    def split_off(self, count: int) -> "UntimedMoves":
         """Remove the first `count` moves, and return them."""
-        first = Read(
+        first = UntimedMoves(
             self.start[:, :count],
             self.delta[:, :count],
             self.offset[:count],
@@ -61,27 +61,27 @@ class Read:
         return first
 
 
-class Watching:
+class MoveTimer:
     """Holds moves until their times are known, at most as many as the planner holds."""
 
-    def __init__(self, watch: Callable[[Driven], None]) -> None:
+    def __init__(self, watch: Callable[[TimedMoves], None]) -> None:
         self._watch = watch
-        self._waiting: deque[Read] = deque()
+        self._waiting: deque[UntimedMoves] = deque()
 
-    def read(self, moves: Read) -> None:
+    def add(self, moves: UntimedMoves) -> None:
         """Take moves, in the order of the file."""
         self._waiting.append(moves)
 
-    def driven(self, begins: Floats, seconds: Floats, layer: Floats) -> None:
+    def set_times(self, begins: Floats, seconds: Floats, layer: Floats) -> None:
         """Take times and layers of the next moves."""
         at = 0
         while at < len(seconds):
-            moves = self._waiting[0].parted(len(seconds) - at)
+            moves = self._waiting[0].split_off(len(seconds) - at)
             end = at + len(moves.offset)
             if not len(self._waiting[0].offset):
                 self._waiting.popleft()
             self._watch(
-                Driven(
+                TimedMoves(
                     begins[at:end],
                     seconds[at:end],
                     layer[at:end],
