@@ -74,7 +74,7 @@ class BlockingPrinter:
         self._runner = Clock(virtual=True) if simulated else BackgroundLoop()
         self._device = simulated_device(self._address, None) if simulated else PortDevice(self._address)
         try:
-            self._printer = self._runner.run(self._device.opened())
+            self._printer = self._runner.run(self._device.open())
         except BaseException:
             self._runner.close()
             raise
@@ -87,7 +87,7 @@ class BlockingPrinter:
         """
         try:
             self._runner.run(self._device.end(self._printer))
-            self._runner.run(self._device.cool())
+            self._runner.run(self._device.turn_heaters_off())
         finally:
             self._runner.close()
 

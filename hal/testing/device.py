@@ -31,7 +31,7 @@ class Device:
 
     Attributes:
         speed: its seconds per second on the loop's clock.
-        cold: its heaters have been turned off since the last connection.
+        heaters_are_off: they have been turned off since the last connection.
         restarts: why its board may have booted before each connection; empty: it should not.
         session: the traffic on its line.
     """
@@ -40,7 +40,7 @@ class Device:
     restarts = ""
 
     def __init__(self) -> None:
-        self.cold = True
+        self.heaters_are_off = True
         self.session = SessionKeeper()
 
     def make(self) -> Printer:
@@ -57,13 +57,13 @@ class Device:
 
     def printer(self) -> Printer:
         """Return a printer that is not open yet; from here on the device may be hot."""
-        self.cold = False
+        self.heaters_are_off = False
         printer = self.make()
 
         def on_event(event: Event) -> None:
             if isinstance(event, FirmwareSaid) and event.severity == "info":
                 # the confirmation of an emergency stop: a halted printer does not heat
-                self.cold = self.cold or isinstance(printer.error, FirmwareHalted)
+                self.heaters_are_off = self.heaters_are_off or isinstance(printer.error, FirmwareHalted)
 
         printer.subscribe(on_event)
         return printer
@@ -80,7 +80,7 @@ class Device:
         finally:
             await self.end(printer)
 
-    async def opened(self) -> Printer:
+    async def open(self) -> Printer:
         """Return an open printer with known temperatures; the caller has to `end` it.
 
         Raises:
@@ -96,26 +96,26 @@ class Device:
         return printer
 
     async def end(self, printer: Printer) -> None:
-        """Turn the heaters off if possible, which sets `cold`, and close."""
-        with suppress(NozzledError, TimeoutError):  # the test reports the error, and `cool` tries again
+        """Turn the heaters off if possible, which sets `heaters_are_off`, and close."""
+        with suppress(NozzledError, TimeoutError):  # the test reports the error, and `turn_heaters_off` tries again
             async with asyncio.timeout(PATIENCE):
                 printer.feed(None)
                 for command in HEATERS_OFF:
                     await printer.send(command, urgent=True)
-                self.cold = True
+                self.heaters_are_off = True
         await printer.close()
 
-    async def cool(self) -> None:
+    async def turn_heaters_off(self) -> None:
         """Turn the heaters off over a new connection, unless they are off.
 
         Raises:
             HotPrinterError: they could not be turned off.
         """
-        if not self.cold:
+        if not self.heaters_are_off:
             with suppress(NozzledError):
                 async with self.ready():
                     pass
-        if not self.cold:
+        if not self.heaters_are_off:
             raise HotPrinterError("the heaters could not be turned off: CUT THE PRINTER'S POWER if it is hot")
 
     async def until(self, condition: Callable[[], object]) -> None:

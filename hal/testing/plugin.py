@@ -137,13 +137,13 @@ def printer_device(request: pytest.FixtureRequest, printer_address: "Address", s
 @pytest.fixture
 def printer(printer_device: "Device", clock: "Clock") -> "Iterator[Printer]":
     """An open printer; at the end it is closed with its heaters off, or the test has an error."""
-    printer = clock.run(printer_device.opened())
+    printer = clock.run(printer_device.open())
     try:
         yield printer
     finally:
         clock.run(printer_device.end(printer))
         if not clock.virtual:
-            clock.run(printer_device.cool())
+            clock.run(printer_device.turn_heaters_off())
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     device = _device(request)
     request.node.stash[DEVICE] = device
     yield device
-    device.run(device.cool())
+    device.run(device.turn_heaters_off())
 
 
 def _skip_what_is_not_allowed(request: pytest.FixtureRequest) -> None:

@@ -51,7 +51,7 @@ async def test_a_test_that_fails_leaves_a_cold_printer(device):
 
     with pytest.raises(ArithmeticError):
         await fail()
-    assert device.cold
+    assert device.heaters_are_off
     async with device.ready() as printer:
         await printer.send("M105")
         assert target(printer, "tool0") == 0
@@ -61,8 +61,8 @@ async def test_a_connection_that_ends_warm_is_followed_by_a_cold_printer(device)
     async with device.ready() as printer:
         await printer.send("M104 S40")
         await printer.close()
-    assert not device.cold
-    await device.cool()
+    assert not device.heaters_are_off
+    await device.turn_heaters_off()
     async with device.ready() as printer:
         await printer.send("M105")
         assert target(printer, "tool0") == 0
