@@ -127,8 +127,6 @@ REPETIER = Dialect(
     urgent_if_parser=frozenset({"M108", "M112"}),
     heat=HeatTraits(min_extrude=150.0, by_r=False, by_s_cools=True, gives_up=120.0, residency=0.0),
     idle=IdleTraits(keeps_motors=_KEEP_MOTORS),
-
-
     unknown=_CHECKS | {"M0", "M1", "M141", "M191", "M410", "M412", "M420", "M486", "M566", "M572", "M593", "M701",
                        "M702", "M703", "M876", "M900"},
 )  # fmt: skip
@@ -150,7 +148,6 @@ SMOOTHIE = Dialect(
     stopped_by=("emergency stop requested", "halted", "halt state"),
     heat=HeatTraits(min_extrude=None, by_r=False, residency=0.0),
     idle=IdleTraits(set_by=None),
-
     continues_by=(),
     unknown=_CHECKS | {"M0", "M1", "M73", "M201", "M300", "M412", "M420", "M486", "M566", "M572", "M593", "M602",
                        "M701", "M702", "M703", "M900"},
