@@ -40,7 +40,7 @@ def test_every_compression_and_encoding(compression, encoding, checked):
         assert TEXT in text
 
 
-def test_what_it_says_about_itself_is_kept():
+def test_metadata_becomes_comments():
     pictures = bgcode.picture(picture("PNG"), 32, 16) + bgcode.picture(picture("QOI", 8, 8), 8, 8, 2)
     analysis = analyse(decode(bgcode.whole(TEXT, pictures)) + b"M84\n")
     about = analysis.about
@@ -66,7 +66,7 @@ def test_a_line_may_go_on_in_the_next_block():
 
 @given(st.lists(st.text(st.sampled_from("GXYZE0123456789.; M"), max_size=20), max_size=30), st.integers(0, 3))
 @example(["G1 X1 E5"] * 30, 3)
-def test_what_is_encoded_is_decoded(lines, compression):
+def test_encoded_text_is_decoded_unchanged(lines, compression):
     text = "".join(f"{line}\n" for line in lines).encode()
     data = bgcode.head() + bgcode.gcode(text, compression)
     assert decode(data) == text + b"\n"
@@ -130,12 +130,12 @@ def _ends(data: bytes) -> list[int]:
         (bgcode.head() + bgcode.block(1, b"\1\0", b"\xff\xff\xfb\x1f"), "middle of a character"),
     ],
 )
-def test_what_is_broken_is_refused_by_block(data, reason):
+def test_damage_is_refused_with_its_block(data, reason):
     with pytest.raises(BgcodeError, match=reason):
         decode(data)
 
 
-def test_more_than_was_told_is_not_unpacked():
+def test_more_bytes_than_announced_are_not_unpacked():
     bomb = zlib.compress(bytes(50_000_000))
     header = struct.pack("<HHII", 1, 1, 100, len(bomb))
     data = bgcode.head(checked=False) + header + b"\0\0" + bomb

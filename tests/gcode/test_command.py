@@ -37,7 +37,7 @@ def test_free_text_stays_text(line, code, text):
     assert parse(line) == Command(code, {}, text)
 
 
-def test_what_is_no_word_is_kept():
+def test_text_that_holds_no_parameter_is_kept():
     assert parse("G1 X1 *77").text == "*77"
 
 

@@ -74,7 +74,7 @@ def test_a_move_means_the_same_to_the_last_decimal(line, keep, number):
 @example("M23 G1 X1.0.gco")
 @example("G10 X1.0")
 @example("G1 X 1.0")
-def test_what_is_no_plain_move_stays_byte_for_byte(line):
+def test_other_commands_stay_byte_for_byte(line):
     if not re.fullmatch(r"G(?:[0-3]|92)(?: +[XYZEFIJKRSP][+-]?(?:\d+\.?\d*|\.\d+))+ *", line):
         assert compact(line.encode()) == line.encode()
 
@@ -91,7 +91,7 @@ def test_what_is_no_plain_move_stays_byte_for_byte(line):
         ("G1 X100 Y2000", "G1X100Y2000", "G1X100Y2000"),
     ],
 )
-def test_what_is_dropped(line, dense, for_prusa):
+def test_characters_that_are_dropped(line, dense, for_prusa):
     assert compact(line.encode()).decode() == dense
     assert compactor("E")(line.encode()).decode() == for_prusa
 

@@ -64,7 +64,7 @@ def test_m115_goes_before_the_banner():
     assert recognise("Klipper", ["Marlin 2.0"]) is dialect.KLIPPER
 
 
-def test_a_stranger_gets_what_is_safe_everywhere():
+def test_an_unknown_firmware_gets_the_safe_dialect():
     assert dialect.UNKNOWN.window_lines == 1
     assert dialect.UNKNOWN.numbered
 

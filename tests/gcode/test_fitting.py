@@ -56,7 +56,7 @@ def test_other_commands_stay_as_they_are_however_long():
 
 
 @given(st.binary(min_size=1, max_size=200), st.sampled_from([*dialect.KNOWN, dialect.UNKNOWN]))
-def test_whatever_a_text_holds_its_line_can_be_acknowledged(text, spoken):
+def test_any_text_leaves_a_line_that_can_be_acknowledged(text, spoken):
     sent = fitting(b"M117 " + text, spoken)
     if sent is not None:
         body = sent[4:]

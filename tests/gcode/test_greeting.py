@@ -9,7 +9,7 @@ def test_hello_is_literally_this():
     assert HELLO == b"\nN0 M110 N0*125\n"
 
 
-def test_hello_is_said_at_once_and_again_every_two_seconds():
+def test_hello_is_sent_at_once_and_every_two_seconds():
     greeting, said = Greeting(100.0), []
     for at in (100.0, 101.0, 101.9, 102.0, 104.0, 106.0):
         greeting.tick(at)
@@ -141,7 +141,7 @@ def test_the_late_answer_to_an_earlier_hello_is_waited_for():
     assert greeting.done
 
 
-def test_who_says_nothing_to_two_hellos_is_asked_for_its_temperature_too():
+def test_the_third_hello_comes_with_a_temperature_query():
     greeting = Greeting(0.0)
     said = [greeting.data_to_send(at) for at in (0.0, 2.0, 4.0, 6.0) if not greeting.tick(at)]
     assert said == [HELLO, HELLO, HELLO + QUERY, HELLO + QUERY]

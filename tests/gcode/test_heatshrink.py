@@ -14,7 +14,7 @@ WINDOWS = [(11, 4), (12, 4)]
 @given(st.lists(st.sampled_from([b"G1 X10", b"G1 X1", b"\n", b"aaaaaaaaaaaaaaaaaaaaa", b"\0", b"z"]), max_size=60))
 @example([])
 @example([b"aaaaaaaaaaaaaaaaaaaaa"] * 60)
-def test_what_is_compressed_is_decompressed(parts):
+def test_compressed_bytes_are_decompressed_unchanged(parts):
     data = b"".join(parts)
     for window, lookahead in WINDOWS:
         assert decompress(heatshrink(data, window, lookahead), window, lookahead, len(data)) == data
@@ -36,7 +36,7 @@ def test_any_bytes_give_the_size_asked_for_or_an_error(data, size, window):
         assert len(decompress(data, *window, size)) == size
 
 
-def test_damage_is_told():
+def test_damage_is_an_error():
     data = heatshrink(b"G1 X10 Y10\n" * 50, 12, 4)
     for short in (0, 1, len(data) // 2, len(data) - 1):
         with pytest.raises(CommandError, match="cut off"):

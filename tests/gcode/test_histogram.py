@@ -20,7 +20,7 @@ def test_a_quantile_is_right_to_a_bucket(durations, share):
     assert histogram.longest == max(durations)
 
 
-def test_what_is_too_long_for_the_buckets_still_counts():
+def test_durations_beyond_the_buckets_still_count():
     histogram = Histogram()
     for duration in (0.0001, 3.0, -1e-9):
         histogram.add(duration)

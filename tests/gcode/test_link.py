@@ -222,7 +222,7 @@ def test_discard_returns_what_was_not_sent():
 # -- answers -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_said_belongs_to_the_oldest_command():
+def test_a_reply_belongs_to_the_oldest_command():
     link = HostLink(MARLIN)
     first, second = Ticket(b"M119"), Ticket(b"M114")
     link.send(first)
@@ -411,7 +411,7 @@ def test_asking_for_one_line_after_the_other_is_progress():
 
 
 @pytest.mark.parametrize("lines", [17, HISTORY + 20])
-def test_a_reset_is_told_by_a_request_for_the_first_line_where_its_start_was_not_heard(lines):
+def test_a_request_for_line_1_shows_a_reset_whose_start_was_lost(lines):
     link = fed(*moves(2 * lines), dialect=UNKNOWN)
     for _ in range(lines):
         sent(link)
@@ -423,7 +423,7 @@ def test_a_reset_is_told_by_a_request_for_the_first_line_where_its_start_was_not
     assert isinstance(link.error, PrinterReset)
 
 
-def test_a_request_that_was_cut_to_one_for_the_first_line_is_asked_about():
+def test_a_request_cut_to_line_1_is_probed():
     link = fed(*moves(300), dialect=UNKNOWN)
     for _ in range(122):
         sent(link)
@@ -460,7 +460,7 @@ def test_a_line_that_was_never_sent_is_out_of_reach(number):
     assert isinstance(link.error, ResendOutOfReach)
 
 
-def test_a_damaged_request_is_asked_about():
+def test_a_damaged_request_is_probed():
     link = fed(*moves(9))
     sent(link)
     link.receive(b"ok\nResend: 99\x1a4\nok\n", 0.0)
@@ -490,7 +490,7 @@ def test_nothing_is_awaited_while_nothing_is_out():
     assert link.idle
 
 
-def test_a_lost_line_is_found_by_asking_with_an_impossible_number():
+def test_a_probe_finds_a_lost_line():
     link = fed(*moves(1))
     link.data_to_send(0.0)
     assert link.deadline == 30.0
@@ -503,7 +503,7 @@ def test_a_lost_line_is_found_by_asking_with_an_impossible_number():
     assert link.counters.timeouts == 1
 
 
-def test_a_lost_ok_is_found_by_asking_and_an_echo():
+def test_a_probe_and_an_echo_find_a_lost_ok():
     link = fed(*moves(3), dialect=UNKNOWN)
     sent(link)
     link.tick(30.0)
@@ -572,7 +572,7 @@ def test_wait_means_that_nothing_is_left_to_do():
     assert link.place.lines == 1
 
 
-def test_a_firmware_that_waits_is_asked_where_it_can_be_asked():
+def test_a_firmware_that_waits_is_probed_if_it_counts_lines():
     """Some say so while they heat."""
     link = fed(*moves(3), dialect=REPETIER)
     sent(link)
@@ -665,7 +665,7 @@ def test_a_dialect_knows_what_halts(dialect, line):
     assert line.decode().strip("!").removeprefix("Error:").removeprefix("fatal:")[:20] in str(link.error)
 
 
-def test_klipper_is_asked_why_it_has_shut_down():
+def test_klipper_is_queried_for_the_reason_of_its_shutdown():
     link = fed(*moves(9), dialect=KLIPPER)
     assert link.data_to_send(0.0) == b"G1 X1\n"
     link.receive(b"ok\n", 0.1)
@@ -687,7 +687,7 @@ def test_a_klipper_that_gives_no_reason_has_shut_down():
     assert str(link.error) == told
 
 
-def test_an_error_that_answers_a_line_of_the_job_is_told_with_the_line():
+def test_an_error_that_answers_a_line_of_the_job_is_reported_with_the_line():
     link = fed(b"G1 X1", b"M218 T1 X99", b"G1 X2")
     sent(link)
     events = link.receive(b"ok\nError:Nozzle offset out of range\nok\nok\n", 0.0)
@@ -707,7 +707,7 @@ def test_an_unknown_error_with_a_resend_request_is_no_refusal():
 
 
 @pytest.mark.parametrize("line", [b"Error:Probing Failed", b"Error:EEPROM datasize error.", b"Error:checksum mismatch"])
-def test_what_the_firmware_gets_over_by_itself_is_no_refusal(line):
+def test_an_error_after_which_the_firmware_continues_is_no_refusal(line):
     link = fed(b"G29")
     sent(link)
     events = link.receive(line + b"\n", 0.0)
@@ -806,7 +806,7 @@ def test_a_window_that_the_user_has_set_stays():
     assert link.data_to_send(0.0).count(b"\n") == 2
 
 
-def test_what_the_firmware_said_before_it_stopped_is_told():
+def test_the_last_text_before_a_halt_is_reported():
     link = HostLink(MARLIN)
     link.receive(b"echo:Homing Failed\n", 1.0)
     link.receive(b"Error:Printer halted. kill() called!\n", 1.1)
@@ -880,7 +880,7 @@ def numbered(link, count):
         link.receive(b"ok %d\r\n" % (number % 65536), 0.0)
 
 
-def test_repetier_tells_what_is_left_of_a_number():
+def test_repetier_quotes_the_rest_of_a_number():
     link = fed(*moves(400), dialect=REPETIER)
     link._flight.next = link._flight.replay = 65400  # ten seconds of lines would get there too
     numbered(link, 200)
@@ -912,7 +912,7 @@ def asked_again(link, answer, times):
         now += 0.3
 
 
-def test_requests_that_repetier_repeats_by_itself_may_come_late():
+def test_requests_that_repetier_repeats_may_come_late():
     """Over a line that is slow now and then, those for the line as it was are still on their way."""
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 3)
@@ -1009,7 +1009,7 @@ def test_requests_that_crossed_with_the_line_are_no_storm():
 
 
 @pytest.mark.parametrize("way", [0.0, 0.005, 0.02, 0.1, 0.5])
-def test_what_is_still_on_its_way_behind_a_bad_line_is_waited_for(way):
+def test_lines_in_flight_after_a_bad_line_are_awaited(way):
     """Or each later line is refused in turn, for ever."""
     link = fed(*moves(99))
     now = 0.0
@@ -1033,7 +1033,7 @@ def test_what_is_still_on_its_way_behind_a_bad_line_is_waited_for(way):
     "line",
     [b"X:%d.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:40", b"E0:%d RPM PRN1:0 RPM E0@:128 PRN1@:0", b"echo:tick %d"],
 )
-def test_what_comes_by_itself_is_no_sign_of_life(line):
+def test_unasked_reports_are_no_sign_of_life(line):
     link = fed(b"G1 X1")
     link.data_to_send(0.0)
     for at in range(1, 25):
@@ -1075,7 +1075,7 @@ def asked(*commands):
     return link, tickets
 
 
-def test_answers_are_told_by_what_they_say():
+def test_answers_are_assigned_by_their_content():
     link, (where, how_hot, echo, who) = asked(b"M114", b"M105", b"M118 hello there", b"M115")
     events = link.receive(b"T:21.00 /0 B:22.00 /0 B@:0 @:0\r\n", 0.1)
     assert how_hot in events
@@ -1104,7 +1104,7 @@ def test_what_may_say_anything_is_over_when_nothing_comes():
     assert fan.replies == ["EPR:3 11 0.0000 something", "EPR:3 15 0.0000 else", "ok 1"]
 
 
-def test_an_answer_in_order_ends_what_was_asked_before():
+def test_an_answer_in_order_ends_earlier_commands():
     link, (lost, where) = asked(b"M115", b"M114")
     assert link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)[1:] == [lost, where]
 
@@ -1160,7 +1160,7 @@ def test_an_older_version_that_answers_before_its_ok():
 @given(st.lists(st.sampled_from([b"M105", b"M114", b"M115", b"M118 x", b"M104 S1", b"G1 X1", b"M503"]), max_size=12),
        st.lists(st.sampled_from([b"T:1 /0", b"X:1 Y:1 Z:1 E:1", b"x", b"FIRMWARE_NAME:R", b"text", b"wait", b""]),
                 max_size=30))  # fmt: skip
-def test_each_command_is_answered_once_whatever_is_said(commands, replies):
+def test_each_command_is_answered_once_for_any_replies(commands, replies):
     link = HostLink(REPETIER)
     tickets = [Ticket(command) for command in commands]
     told, now = [], 0.0

@@ -15,7 +15,7 @@ def done(told):
     return [each for each in told if isinstance(each, Ticket)]
 
 
-def test_nothing_goes_behind_it_before_its_answer_but_what_is_urgent():
+def test_only_urgent_commands_follow_it_before_its_answer():
     given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
     link, ask, stop = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M104 S0", urgent=True)
     link.send(ask)

@@ -122,7 +122,7 @@ def test_fewer_lines_in_flight_make_fewer_tails():
 # -- what this found -----------------------------------------------------------------------------------------
 
 
-def test_a_lost_echo_is_asked_for_again():
+def test_a_lost_echo_is_requested_again():
     link = HostLink(UNKNOWN)
     lines = iter([job_line(0, b"G1 X1"), job_line(6, b"G1 X2")])
     link.feed(lambda: next(lines, None))

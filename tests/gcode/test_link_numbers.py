@@ -83,7 +83,7 @@ def test_one_that_has_sent_few_lines_counts_on():
     assert wire(link) == [(b"%d" % (RENUMBER_ABOVE - 5), b"G1 X1")]
 
 
-def test_an_idle_printer_that_is_asked_for_years_is_told_too():
+def test_numbers_start_over_on_a_printer_idle_for_years_too():
     link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     assert wire(link) == [(b"99999999", b"M105")]
@@ -104,7 +104,7 @@ def test_a_missing_line_is_sent_before_numbers_restart():
     assert wire(link, 1.1) == [(b"99999999", b"M105")], "asked again"
 
 
-def test_a_firmware_that_counts_nothing_is_asked_once():
+def test_a_firmware_that_counts_nothing_is_probed_once():
     link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     wire(link)
@@ -112,7 +112,7 @@ def test_a_firmware_that_counts_nothing_is_asked_once():
     assert wire(link, 0.1) == [(b"1000", b"M110 N1000")]
 
 
-def test_to_a_firmware_that_counts_modulo_nothing_is_said():
+def test_a_firmware_that_counts_modulo_gets_no_m110():
     link = link_at(MAX_WIRE_NUMBER - 1, REPETIER)
     feed(link, [b"G1 X%d" % n for n in range(9)], keep_place=True)
     lines = wire(link)
@@ -127,7 +127,7 @@ def test_to_a_firmware_that_counts_modulo_nothing_is_said():
     assert link.place.lines == 9
 
 
-def test_where_lines_have_no_numbers_nothing_is_said():
+def test_a_firmware_without_line_numbers_gets_no_m110():
     link = link_at(MAX_WIRE_NUMBER, KLIPPER)
     feed(link, [b"G1 X1"], keep_place=True)
     assert link.data_to_send(0.0) == b"G1 X1\n"

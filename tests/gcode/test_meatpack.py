@@ -20,7 +20,7 @@ def unpack(data: bytes, cuts: tuple[int, ...] = ()) -> bytes:
 @given(LINES | COMMANDS, st.booleans(), st.lists(st.integers(0, 300), max_size=4))
 @example(lines=["G1 X10 Y20 E.5", "M117 G E 1"], blanks=False, cuts=[])
 @example(lines=[""], blanks=True, cuts=[4])
-def test_what_is_packed_is_unpacked(lines, blanks, cuts):
+def test_packed_text_is_unpacked_unchanged(lines, blanks, cuts):
     encoder = Encoder(blanks=blanks)
     data = encoder.begin() + b"".join(encoder.line(line.encode()) for line in lines)
     kept = (line if blanks or not line.startswith("G") else line.replace(" ", "") for line in lines)
@@ -28,7 +28,7 @@ def test_what_is_packed_is_unpacked(lines, blanks, cuts):
 
 
 @given(LINES | COMMANDS)
-def test_what_is_packed_quickly_is_the_same(lines):
+def test_the_fast_packer_gives_the_same_bytes(lines):
     for line in lines:
         text = line.encode() + b"\n"
         assert pack(text) == Encoder().line(line.encode())
@@ -68,7 +68,7 @@ def test_what_cannot_be_packed_is_refused(text):
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\xff\xff", b"\xff\xff\xfb\x1f", b"\xff\xff\xfb\xffM"])
-def test_an_end_within_a_character_is_told(data):
+def test_an_end_within_a_character_is_an_error(data):
     decoder = Decoder()
     decoder.feed(data)
     with pytest.raises(CommandError, match="middle of a character"):

@@ -289,7 +289,7 @@ def test_where_a_move_is_agrees_with_its_speed(feedrate, length, share):
     assert travelled(move, move.seconds) == 1
 
 
-def test_a_copy_goes_on_by_itself():
+def test_a_copy_is_independent():
     planner = LookAhead(limits())
     for n in range(PLACES):
         planner.add((n, 0, 0, 0), (n + 1, 0, 0, 0), 100)

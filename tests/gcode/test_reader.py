@@ -44,7 +44,7 @@ def test_all_line_ends(end):
         (b"", b""),
     ],
 )
-def test_what_is_left_of_a_line(raw, command):
+def test_the_command_of_a_line(raw, command):
     assert clean(raw) == command
 
 

@@ -331,7 +331,7 @@ def test_one_byte_of_damage_makes_a_request_to_repeat_no_fatal_error(line, data)
     assert not isinstance(reply, FirmwareError) or reply.kind == "communication"
 
 
-def test_an_unknown_command_is_no_error_whatever_stands_before_it():
+def test_an_unknown_command_is_no_error_with_any_prefix():
     assert isinstance(parse(b'echo:Unknown command: "error:"'), UnknownCommand)
 
 
@@ -410,7 +410,7 @@ def test_reports_that_some_firmwares_spoil(line, expected):
         ("ok T:2T:199.9 /200.0 B:60.0 /60.0", {"bed": reading(60, 60)}),
     ],
 )
-def test_what_is_left_of_a_report_is_no_temperature(line, expected):
+def test_a_cut_report_is_no_temperature(line, expected):
     assert parse(line.encode()).heaters == expected
 
 
@@ -489,7 +489,7 @@ def test_a_line_four_times_as_long_takes_no_longer_than_that(head, monkeypatch):
             assert long < 8 * cpu(parse, text[0]), f"{head!r} and then {piece!r}"
 
 
-def test_no_more_of_a_line_is_read_than_real_ones_have():
+def test_a_line_is_read_only_up_to_a_realistic_length():
     assert len(parse(b"x" * 100_000).line) == replies.MAX_LINE
 
 

@@ -77,7 +77,7 @@ def test_too_hot_is_never_sent_and_an_error_of_the_file(line):
 
 
 @pytest.mark.parametrize("line", DOUBTFUL)
-def test_what_may_be_too_hot_is_told(line):
+def test_possibly_too_hot_is_reported(line):
     assert found(line) is None
     assert doubt(line.encode(), HOTEND, BED, CHAMBER)
     assert any(line in warning for warning in analysed(line).warnings)
@@ -85,7 +85,7 @@ def test_what_may_be_too_hot_is_told(line):
 
 
 @pytest.mark.parametrize("line", HARMLESS)
-def test_what_is_not_too_hot_is_not_spoken_of(line):
+def test_temperatures_within_the_limits_are_not_reported(line):
     assert found(line) is None
     assert doubt(line.encode(), HOTEND, BED, CHAMBER) is None
     report = analysed(line)

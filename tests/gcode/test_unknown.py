@@ -12,7 +12,7 @@ def test_a_capability_goes_before_what_the_kind_is_known_for():
     assert unknown_to(dialect.UNKNOWN, {}) == frozenset()
 
 
-def test_what_a_print_loses_is_told_and_the_rest_is_not():
+def test_losses_that_show_in_the_print_are_reported_and_no_others():
     words = ["M73", "M600", "G1", "M900", "M104", "M600"]
     assert list(losses(words, dialect.SPRINTER, {})) == ["M600"]
     assert losses(words, dialect.KLIPPER, {}) == {}

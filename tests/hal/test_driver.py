@@ -105,7 +105,7 @@ async def test_a_board_that_boots_late_is_greeted_again():
         assert printer.state is C.READY
 
 
-async def test_nothing_on_the_line_is_said_so():
+async def test_a_silent_line_is_reported():
     transport = FakeTransport(lambda _line: b"")
     printer = LinePrinter(transport, LinkSettings(greeting_timeout=10.0))
     began = asyncio.get_running_loop().time()
@@ -120,7 +120,7 @@ async def test_nothing_on_the_line_is_said_so():
     assert transport.calls[-1] == "close"
 
 
-async def test_noise_on_the_line_is_said_so():
+async def test_noise_on_the_line_is_reported():
     transport = FakeTransport(lambda _line: b"\xf3\x00\x9c~\n\x80\x80\n")
     with pytest.raises(HandshakeFailed, match="are not from a G-code firmware"):
         await LinePrinter(transport, LinkSettings(greeting_timeout=10.0)).open()
@@ -235,7 +235,7 @@ async def asked_in(printer, oracle, seconds):
     return [each.command for each in oracle.commands][before:].count("M105")
 
 
-async def test_a_printer_at_rest_is_asked_for_its_temperatures_less_often():
+async def test_an_idle_printer_is_queried_less_often():
     oracle = Oracle(keep=None)
     transport = simulated(oracle, autoreport=False)
     async with connected(transport, poll_interval=2.0, idle_interval=20.0) as printer:
@@ -302,7 +302,7 @@ async def test_send_returns_what_was_answered():
         assert (await printer.send("M105"))[0].startswith("ok T:")
 
 
-async def test_an_unknown_command_is_told_and_answered():
+async def test_an_unknown_command_is_published_and_answered():
     async with connected(simulated()) as printer:
         assert await printer.send("M9999") == ['echo:Unknown command: "M9999"', "ok"]
         assert said(printer) == [("warning", 'echo:Unknown command: "M9999"')]
@@ -323,7 +323,7 @@ async def test_commands_that_may_not_be_sent_are_refused():
         assert len(transport.written) == before
 
 
-async def test_nothing_can_be_asked_of_a_printer_that_is_not_there():
+async def test_nothing_can_be_sent_to_a_printer_that_is_not_connected():
     printer = LinePrinter(FakeTransport())
     with pytest.raises(NotConnected):
         printer.submit("M105")
@@ -370,7 +370,7 @@ async def test_a_text_that_the_firmware_would_look_for_commands_in_is_left_out()
         assert [command for command in transport.commands if "G" in command] == ["G1 X1"]
 
 
-async def test_actions_and_errors_are_told():
+async def test_actions_and_errors_are_published():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         lines = ["Error:No SD card", "Error:checksum mismatch, Last Line: 9", "echo: cold extrusion prevented"]
@@ -379,7 +379,7 @@ async def test_actions_and_errors_are_told():
         assert said(printer) == [("warning", line) for line in lines]
 
 
-async def test_what_is_said_right_before_a_pause_is_its_reason():
+async def test_a_text_right_before_a_pause_is_its_reason():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         transport.say(b"echo:of no concern\n")

@@ -189,7 +189,7 @@ async def test_reports_do_not_hide_that_an_ok_was_lost():
 # -- messages and prompts ------------------------------------------------------------------------------------
 
 
-async def test_messages_and_prompts_are_kept_and_told():
+async def test_messages_and_prompts_are_kept_and_published():
     transport = Simulated()
     async with connected(transport) as printer:
         assert (printer.message, printer.prompt) == (None, None)

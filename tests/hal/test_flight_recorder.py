@@ -12,7 +12,7 @@ from hal.session_file import EVENT, HOST, PRINTER
 WHOLE = b"echo:busy: processing\nok T:20.1 /0.0\r\n\nok\n"
 
 
-def test_nothing_was_said():
+def test_an_empty_ring_has_no_lines():
     assert lines([]) == []
     assert records([]) == []
 

@@ -18,7 +18,7 @@ def line(number: int, command: bytes = b"G1 X1") -> Sent:
     return number, frame(number, command), number, number * 10, None
 
 
-def test_what_was_sent_last_is_found_by_the_next_host(tmp_path):
+def test_the_next_host_reads_the_last_lines_sent(tmp_path):
     first = Logbook(tmp_path / "logbook")
     modes = Modes(relative_e=True, inches=False, feedrate=b"1200", tool=1, fan=77, homed=True)
     for number in range(1, 300):
@@ -147,7 +147,7 @@ def test_its_memory_is_allocated_before_use(tmp_path):
     logbook.close()
 
 
-def test_a_full_file_system_is_told(tmp_path, monkeypatch):
+def test_a_full_file_system_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
         Logbook(tmp_path / "logbook")

@@ -77,7 +77,7 @@ def test_a_firmware_that_cannot_be_asked_does_not_print_for_ever():
 
 
 @given(st.lists(st.sampled_from([*BEGUN, "SD printing byte 7/5000", "Not SD printing", "Done printing file"])))
-def test_every_beginning_and_every_end_is_told_once(lines):
+def test_every_start_and_end_is_published_once(lines):
     panel, changes = Panel(), []
     for line in lines:
         before = panel.print is not None

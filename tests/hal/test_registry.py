@@ -78,7 +78,7 @@ def test_text_close_to_an_address_is_one_or_an_address_error(text):
         ("serial:/dev/tty\n", r"holds a character that cannot be printed"),
     ],
 )
-def test_what_is_no_address_names_the_part(text, part):
+def test_a_wrong_address_names_the_wrong_part(text, part):
     with pytest.raises(AddressError, match=part):
         parse(text)
 

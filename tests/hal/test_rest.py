@@ -84,7 +84,7 @@ async def test_oks_too_many_do_not_end_the_wait(too_many, places):
     await printer.close()
 
 
-async def test_places_that_are_told_by_themselves_answer_nothing():
+async def test_positions_reported_unasked_answer_no_query():
     printer, firmware = await in_order(too_many=2)
     firmware.transport.say(PLACE * 3)
     began = asyncio.get_running_loop().time()
@@ -102,7 +102,7 @@ async def test_a_question_whose_answer_was_lost_costs_one_more():
     await printer.close()
 
 
-async def test_where_ok_means_received_the_place_has_to_be_told():
+async def test_if_ok_means_received_the_position_must_be_reported():
     loop = asyncio.get_running_loop()
     rests_at = loop.time() + 35.0
 
@@ -143,7 +143,7 @@ async def test_a_firmware_that_never_tells_its_place_has_carried_out_what_so_man
     await printer.close()
 
 
-async def test_where_nothing_is_known_the_same_place_has_to_be_told_twice():
+async def test_an_unknown_firmware_must_report_the_same_position_twice():
     places = iter([b"X:1 Y:1 Z:1 E:0\n", b"X:2 Y:1 Z:1 E:0\n", b"X:3 Y:1 Z:1 E:0\n", *[PLACE] * 9])
 
     def answer(line):
@@ -184,7 +184,7 @@ async def test_waiting_callers_get_an_error_when_the_line_is_lost(by, ok_at):
         await printer.finished()
 
 
-async def test_a_line_that_was_refused_is_told():
+async def test_a_refused_line_is_published():
     printer, _ = await ready(lambda _: b"ok\n")
     told = []
     printer.subscribe(told.append)

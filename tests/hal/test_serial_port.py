@@ -181,7 +181,7 @@ async def test_a_wake_up_with_nothing_to_read_is_no_loss(far):
         await until(lambda: host.data == b"ok\n")
 
 
-async def test_unplugging_is_told_once(far):
+async def test_unplugging_is_reported_once(far):
     host = await Host(far.path).open()
     far.unplug()
     await until(lambda: host.lost)
@@ -194,7 +194,7 @@ async def test_unplugging_is_told_once(far):
     assert far.path in str(host.lost[0])
 
 
-async def test_a_loss_seen_by_write_is_told_from_the_loop_and_once(far):
+async def test_a_loss_seen_by_write_is_reported_once_from_the_loop(far):
     host = await Host(far.path).open()
     far.unplug()
     host.transport.write(b"M105\n")
@@ -205,7 +205,7 @@ async def test_a_loss_seen_by_write_is_told_from_the_loop_and_once(far):
     assert [type(error) for error in host.lost] == [PortLost]
 
 
-async def test_unplugging_with_bytes_queued_is_told_once(far):
+async def test_unplugging_with_bytes_queued_is_reported_once(far):
     host = await Host(far.path).open()
     host.transport.write(bytes(300_000))
     await asyncio.sleep(0.01)
@@ -348,12 +348,12 @@ async def test_no_such_port_where_there_is_none_asks_for_the_plug(monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/tmp", __file__])
-async def test_what_is_no_terminal_is_no_port(path):
+async def test_a_file_that_is_no_terminal_is_no_port(path):
     with pytest.raises(PortError, match="is not a serial port"):
         await Host(path).open()
 
 
-async def test_a_port_without_hardware_is_said_to_be_one(far, monkeypatch):
+async def test_a_port_without_hardware_is_named_as_such(far, monkeypatch):
     def phantom(*_args):
         raise termios.error(errno.EIO, "Input/output error")
 
@@ -458,7 +458,7 @@ async def test_reset_pulses_dtr(far, dtr):
     assert len(dtr) == 3
 
 
-async def test_what_was_written_before_a_reset_still_goes_out(far, dtr):
+async def test_bytes_written_before_a_reset_still_go_out(far, dtr):
     stop = b"M112\n" * 4000
     async with Host(far.path) as host:
         host.transport.write(stop)

@@ -34,7 +34,7 @@ def file(tmp_path_factory):
 
 
 @given(groups=flushes)
-def test_what_was_written_is_read_back(tmp_path_factory, groups):
+def test_a_written_session_is_read_back(tmp_path_factory, groups):
     path = tmp_path_factory.mktemp("session") / "a"
     path.write_bytes(written(HEADER, *groups))
     session = read([path])
@@ -115,7 +115,7 @@ def header(**changes):
         (header() + f'\n[1{"0" * 400},"<",""]\n', "is not a record"),
     ],
 )
-def test_what_is_no_recording_is_refused_with_the_reason(file, text, reason):
+def test_a_file_that_is_no_recording_is_refused_with_the_reason(file, text, reason):
     file.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(RecordingError, match=reason):
         read([file])
@@ -134,7 +134,7 @@ def test_a_file_that_is_not_there_is_named(file):
         read([file])
 
 
-def test_a_damaged_end_is_told(file):
+def test_a_damaged_end_is_reported(file):
     raw = bytearray(written(HEADER, RECORDS))
     raw[-8] ^= 1  # the checksum over everything
     file.write_bytes(written(HEADER, RECORDS)[: -len(raw) or None] + bytes(raw))

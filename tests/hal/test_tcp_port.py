@@ -110,7 +110,7 @@ async def test_a_missing_service_is_named():
         await create(f"tcp:127.0.0.1:{port}").open()
 
 
-async def test_an_unknown_name_is_said_so():
+async def test_an_unknown_host_name_is_reported():
     with pytest.raises(NoSuchPort, match=r"printer\.invalid:8080 cannot be reached\."):
         await TcpTransport("printer.invalid", 8080).open(lambda _: None, lambda _: None)
 

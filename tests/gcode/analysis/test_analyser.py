@@ -165,7 +165,7 @@ def test_any_bytes_give_a_result_or_a_clear_error(data):
     )
 
 
-def test_binary_gcode_is_told_whatever_its_pieces():
+def test_binary_gcode_is_recognised_in_pieces_of_any_size():
     for cuts in ((), (1,), (1, 2, 3)):
         with pytest.raises(BinaryGcodeError, match="has to be unpacked first"):
             analyse(b"GCDE\x01\x00\x00\x00", cuts=cuts)

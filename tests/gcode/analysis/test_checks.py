@@ -183,7 +183,7 @@ def test_a_name_or_a_comment_that_is_long_is_cut(command):
     "command",
     ["M104 S99 S999", "M104 S999 S99", "G10 P0 S999", "M568 P0 S999 R100", "T0 M104 S999", "M104 R999", "m104s999"],
 )
-def test_whatever_a_firmware_makes_of_it_is_too_hot(command):
+def test_too_hot_in_the_reading_of_any_firmware(command):
     [error] = findings(HEAD + BODY + command + "\n" + TAIL)[0]
     assert "999 °C" in error
 
