@@ -5,16 +5,19 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hal.errors import ScenarioError
 from hal.recorder import RecordingTransport
+from hal.registry import positive_float, positive_int
 from hal.session_file import SessionHeader
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
-from hal.simulated.options import OPTIONS, configured
+from hal.simulated.options import OPTIONS, apply_options, milliseconds
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.pty import PtyPrinter
@@ -32,6 +35,8 @@ _EXAMPLE = """example:
 """
 _MAX_PORT = 65535
 
+T = TypeVar("T")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT; return the exit status."""
@@ -46,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _config(options: argparse.Namespace) -> FirmwareConfig:
-    """Return the configuration of the firmware that the options name, changed by the other options.
+    """Return the configuration of the named firmware with the other options applied.
 
     Raises:
         ScenarioError: the scenario is invalid.
@@ -56,11 +61,10 @@ def _config(options: argparse.Namespace) -> FirmwareConfig:
         FIRMWARES[options.firmware],
         seed=options.seed,
         baudrate=options.baudrate,
-        jitter=options.jitter / 1000,
+        jitter=options.jitter,
         scenario=load(options.scenario) if options.scenario else Scenario(),
     )
-    chosen = {name: getattr(options, name) for name in OPTIONS}
-    config = configured(config, {name: value for name, value in chosen.items() if value is not None})
+    config = apply_options(config, {name: getattr(options, name) for name in OPTIONS})
     if options.sd is None:
         return config
     files = {path.name: path.read_bytes() for path in sorted(options.sd.iterdir()) if path.is_file()}
@@ -73,16 +77,16 @@ def _oracle(path: Path | None, stack: contextlib.ExitStack) -> Oracle:
 
 
 async def _serve(options: argparse.Namespace, firmware: Firmware, stack: contextlib.ExitStack) -> int:
-    ended = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     printer = _printer(options, firmware, _writer(options, firmware, stack))
-    where = await printer.start()
+    endpoint = await printer.start()
     try:
-        address = where if isinstance(where, str) else f"{where[0]}:{where[1]}"
+        address = endpoint if isinstance(endpoint, str) else f"{endpoint[0]}:{endpoint[1]}"
         sys.stdout.write(f"{options.pty} -> {address}\n" if options.pty else f"tcp -> {address}\n")
         sys.stdout.flush()
-        await ended.wait()
+        await stop.wait()
     finally:
         printer.stop()
     return 0
@@ -92,11 +96,11 @@ def _printer(options: argparse.Namespace, firmware: Firmware, writer: SessionWri
     def wrap(transport: Transport) -> Transport:
         return RecordingTransport(transport, writer, lambda: firmware.now) if writer else transport
 
-    how = {"speed": options.speed, "reset_on_open": not options.no_reset_on_open, "wrap": wrap}
+    settings = {"speed": options.speed, "reset_on_open": not options.no_reset_on_open, "wrap": wrap}
     if options.pty is not None:
-        return PtyPrinter(firmware, options.pty, **how)
+        return PtyPrinter(firmware, options.pty, **settings)
     host, port = options.tcp
-    return TcpPrinter(firmware, host, port, **how)
+    return TcpPrinter(firmware, host, port, **settings)
 
 
 def _writer(options: argparse.Namespace, firmware: Firmware, stack: contextlib.ExitStack) -> SessionWriter | None:
@@ -116,23 +120,39 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--pty", type=Path, metavar="PATH", help="where to make the link to the port")
-    where.add_argument("--tcp", type=_host_and_port, metavar="HOST:PORT", help="where to listen; port 0: any free one")
+    port = parser.add_mutually_exclusive_group(required=True)
+    port.add_argument("--pty", type=Path, metavar="PATH", help="the symbolic link to the port")
+    port.add_argument("--tcp", type=_host_and_port, metavar="HOST:PORT", help="the address; port 0: any free one")
+    positive = _reader(positive_float, "a number above 0")
+    baudrate = _reader(positive_int, "a whole number above 0")
+    delay = _reader(milliseconds, "milliseconds, 0 or more")
     add = parser.add_argument
     add("--firmware", choices=FIRMWARES, default="marlin", metavar="NAME", help=f"{', '.join(FIRMWARES)} (marlin)")
-    add("--scenario", type=Path, metavar="FILE", help="what goes wrong, and when (docs/simulator.md)")
-    add("--seed", type=int, default=0, metavar="N", help="of everything random (0)")
-    add("--speed", type=_positive, default=1.0, metavar="X", help="times faster than life (1)")
+    add("--scenario", type=Path, metavar="FILE", help="the faults and their times (docs/simulator.md)")
+    add("--seed", type=int, default=0, metavar="N", help="the seed of everything random (0)")
+    add("--speed", type=positive, default=1.0, metavar="X", help="how many times faster than a real printer (1)")
     add("--record", type=Path, metavar="FILE", help="record the session, for `nozzled replay`")
     add("--oracle", type=Path, metavar="FILE", help="write accepted commands as lines of JSON")
-    add("--baudrate", type=_natural, metavar="B", help="speed of the wire; without it bytes take no time")
+    add("--baudrate", type=baudrate, metavar="B", help="the speed of the wire; without it bytes take no time")
     for name, each in OPTIONS.items():
-        add(f"--{name.replace('_', '-')}", type=each.read, metavar="X", help=f"{each.meaning}; {each.allowed}")
-    add("--jitter", type=_not_negative, default=0.0, metavar="MS", help="random delay of each packet, at most (0)")
+        read = _reader(each.read, each.allowed)
+        add(f"--{name.replace('_', '-')}", type=read, metavar="X", help=f"{each.meaning}; {each.allowed}")
+    add("--jitter", type=delay, default=0.0, metavar="MS", help="the maximum random delay of a packet (0)")
     add("--sd", type=Path, metavar="FOLDER", help="the content of the printer's SD card")
     add("--no-reset-on-open", action="store_true", help="opening the port does not reset the board")
     return parser
+
+
+def _reader(read: Callable[[str], T], allowed: str) -> Callable[[str], T]:
+    """Return `read` with an error message that names what is allowed."""
+
+    def read_argument(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {allowed}, not {text}") from None
+
+    return read_argument
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -140,27 +160,6 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text}")
     return host.strip("[]"), int(port)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
-    return value
 
 
 if __name__ == "__main__":

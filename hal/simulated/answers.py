@@ -1,4 +1,4 @@
-"""A firmware's answers to lines, made from its `Speech`: acknowledgements and refusals."""
+"""A firmware's answers to lines, by its `Speech`: acknowledgements and refusals."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from hal.simulated.speech import Speech
 
 
 def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> Iterator[str]:
-    """Yield a resend request; `refused` is the line that was wrong, None: none was."""
+    """Yield the lines of a resend request; `refused` is the wrong line, None: no line was wrong, as with M999."""
     last = receiver.last_number
     values = {"last": last, "next": last + 1, "checksum": refused.checksum if refused else 0}
     reason = speech.lines.reasons.get(refused.reason, refused.reason) if refused else ""
@@ -20,7 +20,7 @@ def refusal(speech: Speech, refused: LineRefusal | None, receiver: Receiver) -> 
 
 
 def ok(config: FirmwareConfig, number: int | None, last: int, free: int, places: int) -> str:
-    """Return the acknowledgement of a line: the planner has room for `free` moves, the queue for `places` lines."""
+    """Return the acknowledgement of a line; the planner has room for `free` moves, and the queue for `places` lines."""
     if not config.advanced_ok:
         template = config.speech.ok
         values = {"number": "" if number is None else number, "last": last, "number_or_0": number or 0}

@@ -11,7 +11,7 @@ from hal.registry import Address, natural_int, positive_float, positive_int
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
-from hal.simulated.options import OPTIONS, configured
+from hal.simulated.options import OPTIONS, apply_options
 from hal.simulated.oracle import Oracle
 from hal.simulated.personalities import FIRMWARES
 from hal.simulated.scenario import Scenario, load
@@ -23,15 +23,15 @@ _powered: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Power
 def create_transport(address: Address) -> SimulatedTransport:
     """Return the transport to a simulated printer, which is off until it is opened.
 
-    Options: `firmware`, one of `FIRMWARES`; `scenario`, a file with what goes wrong; `speed`, how many times
-    faster than real; `seed` of its random numbers; `baudrate` of its wire, whose bytes take no time by default;
-    `oracle`, a file to which each accepted command is written as a line of JSON; and those of `hal.simulated.options`.
+    Options of the address: `firmware`, one of `FIRMWARES`; `scenario`, a file with its faults; `speed`, how many times
+    faster than real it is; `seed` of its random numbers; `baudrate` of its wire, on which bytes take no time by
+    default; `oracle`, a file to which each accepted command is written as a line of JSON; and `OPTIONS`.
 
-    Each transport has a printer of its own. With a scenario, though, an address is one printer for as long as the loop
-    runs, so that a fault that has happened does not happen again when the host reattaches.
+    Each transport has its own printer. With a scenario, however, all transports of an address share one printer while
+    the loop runs, so that past faults do not happen again when the host reattaches.
 
     Raises:
-        AddressError: the address has a target, or an option is unknown or wrong.
+        AddressError: the address has a target, or an option is unknown or invalid.
     """
     address.allow("firmware", "scenario", "speed", "seed", "baudrate", "oracle", *OPTIONS)
     if address.target:
@@ -49,8 +49,9 @@ def config_of(address: Address) -> FirmwareConfig:
     seed = address.option("seed", natural_int, "a whole number, 0 or more")
     baudrate = address.option("baudrate", positive_int, "a whole number like 115200 or 250000")
     config = replace(config, seed=seed or 0, baudrate=baudrate, scenario=_scenario(address))
-    chosen = {name: address.option(name, each.read, each.allowed) for name, each in OPTIONS.items()}
-    return configured(config, {name: value for name, value in chosen.items() if value is not None})
+    return apply_options(
+        config, {name: address.option(name, each.read, each.allowed) for name, each in OPTIONS.items()}
+    )
 
 
 def _firmware(name: str) -> FirmwareConfig:
@@ -81,16 +82,16 @@ def _oracle(address: Address) -> Oracle | None:
 
 
 class _LastingTransport(SimulatedTransport):
-    """A transport to the printer that was first made for this address on this loop."""
+    """A transport to the printer that all transports of this address share while the loop runs."""
 
     def __init__(self, address: Address, firmware: Firmware, speed: float) -> None:
         super().__init__(firmware, str(address), speed)
-        self._parsed = address
+        self._parsed_address = address
 
     def _connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         powered = _powered.setdefault(asyncio.get_running_loop(), {})
         if self._address not in powered:
-            self._firmware.oracle = _oracle(self._parsed) or self._firmware.oracle
+            self._firmware.oracle = _oracle(self._parsed_address) or self._firmware.oracle
             powered[self._address] = self._firmware, self._clock
         self._firmware, self._clock = powered[self._address]
         super()._connect(on_data, on_lost)

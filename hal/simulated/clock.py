@@ -1,8 +1,10 @@
-"""A clock that jumps: an event loop on which waiting costs nothing.
+"""A virtual clock: an asyncio event loop on which waiting for timers costs no time.
 
-Where every task waits for a timer, the loop's time moves to the earliest one at once. While something real is
-under way (a thread's job, a process, a socket) the clock runs at real speed instead, so that a timeout around
-it means what it says.
+When every task waits for a timer, the loop's time jumps to the earliest timer. While real work is pending (a job in a
+thread, a process, a socket), the clock runs at real speed instead, so timeouts around real work keep their meaning.
+
+The loop asks its selector to wait until the next timer is due. `_JumpingSelector` moves the clock by that time instead
+of waiting, unless `VirtualClockLoop.is_real` finds real work.
 """
 
 import asyncio
@@ -16,35 +18,35 @@ from typing import Any, TypeVar, TypeVarTuple
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_START = 1000.0  # as with a monotonic clock: nobody may count on zero
-_LOOKS = 16  # turns between two looks at the system, where nothing real is under way: for signals
-_WORTH_WAITING = 0.005  # s; epoll waits for whole milliseconds
+_START = 1000.0  # s; like a monotonic clock, it does not start at zero
+_POLL_EVERY = 16  # turns of the loop between two polls for signals while there is no real work
+_MIN_LEAD = 0.005  # s; a smaller lead is not waited for, as epoll waits for whole milliseconds
 
 
 class DeadlockError(RuntimeError):
-    """Nothing on the loop can ever go on: no timer, nothing ready, nothing real under way."""
+    """Nothing can ever happen on the loop: no callback is ready, no timer is set, and no real work is pending."""
 
 
 class VirtualClockLoop(asyncio.SelectorEventLoop):
     """An asyncio loop with virtual time.
 
-    Python code takes no time. Waiting takes none either, but in real time while an executor job, a
-    subprocess, a registered file descriptor or a `real_time()` block is pending.
+    Running Python code takes no virtual time, and waiting takes no real time. Only while an executor job, a subprocess,
+    a registered file descriptor or a `real_time()` block is pending does waiting take real time.
 
     Args:
-        pace: virtual seconds in each real one, at most; None: as many as can be.
+        pace: the maximum number of virtual seconds per real second; None: unlimited.
 
     Raises:
-        DeadlockError: from whatever runs the loop, where a real loop would hang for ever.
+        DeadlockError: by the method that runs the loop, if a real loop would hang for ever.
     """
 
-    _ready: deque[asyncio.Handle]  # the base's: what is to be called in this turn …
-    _scheduled: list[asyncio.TimerHandle]  # … and later, a heap
+    _ready: deque[asyncio.Handle]  # of the base class: the callbacks of this turn
+    _scheduled: list[asyncio.TimerHandle]  # of the base class: a heap of timers
 
     def __init__(self, pace: float | None = None) -> None:
         self._now = _START
         self._pace = pace
-        self._pending = 0
+        self._real_work = 0  # executor jobs and `real_time` blocks
         self._processes: list[asyncio.SubprocessTransport] = []
         self._jumping = selector = _JumpingSelector(self)
         super().__init__(selector)
@@ -61,21 +63,21 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
 
     @contextlib.contextmanager
     def real_time(self) -> Iterator[None]:
-        """Let the clock run at real speed within: for work that the loop cannot see, as in a bare thread."""
-        self._pending += 1
+        """Run the clock at real speed in this block, for work that the loop cannot see, such as a bare thread."""
+        self._real_work += 1
         try:
             yield
         finally:
-            self._pending -= 1
+            self._real_work -= 1
 
     def advance(self, seconds: float) -> None:
-        """Move the clock on. For the loop's selector."""
+        """Move the clock forward. For the loop's selector."""
         self._now += seconds
 
     def skip_to(self, when: float) -> bool:
-        """Move the clock on to `when`, if nothing else is to be done until then; tell whether it did.
+        """Move the clock forward to `when` and return True, unless the loop has something to do before that.
 
-        For whoever has the next thing to do and would set a timer for it: a turn of the loop costs more than the thing.
+        A caller uses this instead of a timer, because a turn of the loop would cost more than the caller's own work.
         """
         if self._ready or self._pace is not None or self.is_real(self._jumping.descriptors):
             return False
@@ -91,8 +93,8 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         return (self._now - _START) / self._pace - (self.real_clock() - self._began)
 
     def is_real(self, descriptors: int) -> bool:
-        """Return whether something real is under way. For the loop's selector."""
-        if self._pending or descriptors > self._own_descriptors:
+        """Return whether real work is pending. For the loop's selector."""
+        if self._real_work or descriptors > self._own_descriptors:
             return True
         if not self._processes:
             return False
@@ -102,15 +104,15 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Run a function in a thread; the clock runs at real speed until it has ended."""
         future = super().run_in_executor(executor, func, *args)
-        self._pending += 1
+        self._real_work += 1
         future.add_done_callback(self._executor_job_ended)
         return future
 
     def _executor_job_ended(self, _future: asyncio.Future[Any]) -> None:
-        self._pending -= 1
+        self._real_work -= 1
 
     async def shutdown_default_executor(self, *args: Any) -> None:
-        """Wait for the executor's threads, which end in real time."""
+        """Wait for the executor's threads at real speed."""
         with self.real_time():
             await super().shutdown_default_executor(*args)
 
@@ -132,7 +134,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for the loop: by moving its clock where it can, in real time where it must."""
+    """Waits for the loop by moving its clock, or in real time while real work is pending."""
 
     def __init__(self, loop: VirtualClockLoop) -> None:
         super().__init__()
@@ -154,13 +156,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         if real and (timeout is None or timeout > 0):
             return self._wait(timeout)
         self._turns += 1
-        if (real or timeout is None or not self._turns % _LOOKS) and (ready := super().select(0)):
+        if (real or timeout is None or not self._turns % _POLL_EVERY) and (ready := super().select(0)):
             return ready
         if timeout is None:
             raise DeadlockError("every task waits for something that can never happen")
         if timeout > 0:
             self._loop.advance(timeout)
-            if (lead := self._loop.lead()) > _WORTH_WAITING:
+            if (lead := self._loop.lead()) > _MIN_LEAD:
                 return super().select(lead)
         return []
 
@@ -168,13 +170,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         began = self._loop.real_clock()
         ready = super().select(timeout)
         if timeout is not None and not ready:
-            self._loop.advance(timeout)  # exactly: the timer that was waited for is due now
+            self._loop.advance(timeout)  # not the measured time, so that the next timer is due exactly now
         else:
             self._loop.advance(self._loop.real_clock() - began)
         return ready
 
 
 def run(main: Coroutine[Any, Any, T], pace: float | None = None) -> T:
-    """Run a coroutine on a fresh virtual clock; as `asyncio.run`, but without waiting, or only to keep a pace."""
+    """Run a coroutine on a new virtual clock, as `asyncio.run` does on a real one; `pace` is VirtualClockLoop's."""
     with asyncio.Runner(loop_factory=lambda: VirtualClockLoop(pace)) as runner:
         return runner.run(main)

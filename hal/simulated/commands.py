@@ -1,4 +1,4 @@
-"""From the text of a line to what it does: the table of commands that this firmware has."""
+"""CommandSet: the commands that a firmware knows, and the handler of each."""
 
 import re
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.repetier_commands import plain
 
 Handler = Callable[[Board, Command], Wait | None]
-"""Does a command at once, or returns what takes its time."""
+"""Executes a command, at once or (if it takes time) by the `Wait` that it returns."""
 
 _DIGITS = re.compile(r"\d*")
 _LETTERS = frozenset("GMT")
-_WITH_MESSAGE = frozenset({"M0", "M1"})  # whose rest is for the user
+_WITH_MESSAGE = frozenset({"M0", "M1"})  # the rest of their line is a text for the user
 
 
 class CommandSet:
-    """What a firmware with these options understands."""
+    """The commands of a firmware with these options."""
 
     def __init__(self, config: FirmwareConfig) -> None:
         speech = self._speech = config.speech
@@ -29,9 +29,9 @@ class CommandSet:
         self._table: dict[str, Handler] = table | dict(speech.commands)
 
     def run(self, board: Board, text: str) -> Wait | None:
-        """Do what the line says; return what is left to be done in time."""
+        """Execute a line without its number and checksum; return a `Wait` if it takes time."""
         if self._speech.early_moves and "G" in text:
-            text = _from_its_g(text)
+            text = _from_first_g(text)
         command = self._parse(text)
         handler = self._table.get(command.code) if command else None
         if command is not None and handler is not None:
@@ -41,12 +41,12 @@ class CommandSet:
         return None
 
     def word(self, text: str) -> str:
-        """Return the command's code, or the first word in capitals."""
+        """Return the code of a line's command; of an unknown one, the first word in capitals."""
         command = self._parse(text)
         return command.code if command else text.partition(" ")[0].upper()
 
     def _parse(self, text: str) -> Command | None:
-        """Parse a command; None where the firmware knows nothing like it. Marlin wants capitals."""
+        """Parse a command; return None if the firmware does not recognise one. Marlin requires capital letters."""
         if text[:1] in _LETTERS or (self._any_case and text[:1].upper() in _LETTERS):
             try:
                 command = parse(text)
@@ -69,24 +69,28 @@ class CommandSet:
         if template and (not speech.known_letters or code[:1] in tuple(speech.known_letters)):
             digits = code[1:].partition(".")[0]
             number = int(digits) if digits.isdecimal() else 0
-            known = {"text": text, "word": text.partition(" ")[0].upper(), "plain": plain(command or _words(text))}
-            board.say(template.format(letter=code[:1], code=number, byte=number % 256, **known))
+            values = {
+                "text": text,
+                "word": text.partition(" ")[0].upper(),
+                "plain": plain(command or _parameters(text)),
+            }
+            board.say(template.format(letter=code[:1], code=number, byte=number % 256, **values))
 
 
-def is_early(text: str) -> bool:
-    """Tell whether an old Marlin takes a line for a move: by its first G, wherever it stands, and 0 for no number."""
-    return "G" in text and _from_its_g(text).partition(" ")[0] in ("G0", "G1", "G2", "G3")
+def is_early_move(text: str) -> bool:
+    """Tell whether Marlin 1.0 executes a line as a move, whose `ok` it sends early (Marlin_main.cpp, get_command)."""
+    return "G" in text and _from_first_g(text).partition(" ")[0] in ("G0", "G1", "G2", "G3")
 
 
-def _from_its_g(text: str) -> str:
-    """Return what an old Marlin takes a line with a G for."""
+def _from_first_g(text: str) -> str:
+    """Return a line as Marlin 1.0 reads it: its first G, wherever it is, begins a command, G0 if no number follows."""
     rest = text.partition("G")[2]
     number = _DIGITS.match(rest)
     return f"G{int(number[0] or 0) if number else 0} {rest[number.end() if number else 0 :].strip()}"
 
 
-def _words(text: str) -> Command | None:
-    """Return what a line without a command has: parameters."""
+def _parameters(text: str) -> Command | None:
+    """Parse a line that has only parameters, without a command."""
     try:
         return replace(parse(f"G0 {text}"), code="")
     except CommandError:
@@ -95,10 +99,10 @@ def _words(text: str) -> Command | None:
 
 def _table_of(config: FirmwareConfig) -> dict[str, Handler]:
     """Return the commands that Marlin has with these options."""
-    runs_out = any(fault.what == "runout" for fault in config.scenario.faults)
+    has_runout = any(fault.what == "runout" for fault in config.scenario.faults)  # that fault executes M600
     optional = (
         (config.host_actions, system_commands.WITH_HOST_ACTIONS),
-        (config.host_actions or runs_out, system_commands.WITH_FILAMENT_CHANGE),
+        (config.host_actions or has_runout, system_commands.WITH_FILAMENT_CHANGE),
         (config.eeprom, system_commands.WITH_EEPROM),
         (config.progress, system_commands.WITH_PROGRESS),
         (config.runout_sensor, system_commands.WITH_RUNOUT_SENSOR),

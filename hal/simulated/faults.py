@@ -40,7 +40,7 @@ class _Armed:
     def __init__(self, fault: Fault, seed: str, note: Callable[[Fault, int | None], None]) -> None:
         self.fault = fault
         self._note = note
-        self.left = fault.times
+        self.left = fault.max_count
         self.ready = fault.time is None and fault.temperature is None  # its time or temperature has come
         self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._skip = self._draw()

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from hal.simulated import answers, texts
 from hal.simulated.board import Board, Wait
-from hal.simulated.commands import CommandSet, is_early
+from hal.simulated.commands import CommandSet, is_early_move
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.eeprom import Eeprom
 from hal.simulated.emergency import EmergencyParser
@@ -443,7 +443,7 @@ class Firmware:
         counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.waiting)
         if self._at_receipt and not line.quiet:
             self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
-        elif self._early_moves and not line.quiet and is_early(line.command):
+        elif self._early_moves and not line.quiet and is_early_move(line.command):
             self._answer(line.number, self._ok(line.number))
         if self._emergency is None and line.command[:4] in self._urgent_codes:
             self._act_now(line.command[:4])
@@ -560,7 +560,7 @@ class Firmware:
         if self.halted:
             return
         line, board = self._queue[0], self.board
-        if not (line.quiet or self._at_receipt or (self._early_moves and is_early(line.command))):
+        if not (line.quiet or self._at_receipt or (self._early_moves and is_early_move(line.command))):
             self._answer(line.number, self._ok(line.number) if board.answer_line is None else board.answer_line)
         board.answer_line = None
         self._queue.popleft()

@@ -1,4 +1,4 @@
-"""Commands that Marlin 2.1 answers otherwise than 2.0, as recorded."""
+"""Commands that Marlin 2.1 answers in another way than 2.0, as recorded (marlin-2.1-plain-basic.txt)."""
 
 from gcode.command import Command
 from hal.simulated import limit_commands, motion_commands, system_commands, texts, tool_commands
@@ -6,7 +6,7 @@ from hal.simulated.board import Board, Wait
 
 
 def _limits(board: Board, command: Command) -> None:
-    """M201, M203, M204, M205: they tell when nothing is set."""
+    """M201, M203, M204, M205: without parameters they report the limits."""
     if command.params:
         limit_commands.TABLE[command.code](board, command)
         return
@@ -14,22 +14,20 @@ def _limits(board: Board, command: Command) -> None:
 
 
 def _limit_lines(board: Board) -> dict[str, str]:
-    """Return the lines about the limits, as M503 tells them too."""
+    """Return the lines about the limits, which M503 reports too."""
     limits = board.limits
-    times = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
-    jerk = texts.axes(limits.jerk) if limits.classic_jerk else f"J{limits.junction_deviation:.2f}"
     return {
         "M92": f"  M92 {texts.axes(board.modal.steps)}",
         "M203": f"  M203 {texts.axes(limits.feedrates)}",
         "M201": f"  M201 {texts.axes(limits.accelerations)}",
         "M204": f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
-        "M205": f"  M205 {times} {jerk}",
+        "M205": f"  {texts.m205(limits)}",
     }
 
 
 def _settings(board: Board, _command: Command) -> None:
     """M503."""
-    told = _limit_lines(board)
+    limits = _limit_lines(board)
     jerk = "X<max_jerk> Y<max_jerk> Z<max_jerk> E<max_jerk>" if board.limits.classic_jerk else "J<junc_dev>"
     for line in (
         "; Linear Units:",
@@ -41,15 +39,15 @@ def _settings(board: Board, _command: Command) -> None:
         "; Filament settings (Disabled):",
         "  M200 S0 D1.75",
         "; Steps per unit:",
-        told["M92"],
+        limits["M92"],
         "; Max feedrates (units/s):",
-        told["M203"],
+        limits["M203"],
         "; Max Acceleration (units/s2):",
-        told["M201"],
+        limits["M201"],
         "; Acceleration (units/s2) (P<print-accel> R<retract-accel> T<travel-accel>):",
-        told["M204"],
+        limits["M204"],
         f"; Advanced (B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> {jerk}):",
-        told["M205"],
+        limits["M205"],
         "; Home offset:",
         "  M206 X0.00 Y0.00 Z0.00",
         "; Hotend PID:",
@@ -62,13 +60,13 @@ def _soft_endstops(board: Board, command: Command) -> None:
     """M211."""
     if "S" in command:
         board.modal.soft_endstops = bool(command.number("S", 0.0))
-    most = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", board.config.volume, strict=True))
+    highest = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", board.config.volume, strict=True))
     board.say(f"  M211 S{board.modal.soft_endstops:d} ; {'ON' if board.modal.soft_endstops else 'OFF'}")
-    board.say(f"  Min:  X0.00 Y0.00 Z0.00   Max:  {most}")
+    board.say(f"  Min:  X0.00 Y0.00 Z0.00   Max:  {highest}")
 
 
 def _set_position(board: Board, command: Command) -> None:
-    """G92: tells where it is then."""
+    """G92: reports the new position."""
     motion_commands.TABLE["G92"](board, command)
     board.report_position()
 
@@ -82,7 +80,7 @@ def _print_time(board: Board, command: Command) -> None:
 
 
 def _select(board: Board, command: Command) -> Wait | None:
-    """T0, T1, …: of no meaning where there is one extruder."""
+    """T0, T1, …: without effect or answer if there is one extruder."""
     return None if board.config.extruders == 1 else tool_commands.TABLE[command.code](board, command)
 
 

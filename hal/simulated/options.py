@@ -1,7 +1,8 @@
-"""What an address or the command line chooses about a simulated printer, made into its configuration."""
+"""The options of a simulated printer that both its address and the command line have."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from gcode.frozen import frozen
 from hal.registry import positive_float, positive_int
@@ -17,84 +18,92 @@ _YES_OR_NO = {"yes": True, "no": False}
 
 @frozen
 class AddressOption:
-    """One choice: how its text is read, what may stand there, what it means, and what becomes of the configuration."""
+    """An option of the address and of the command line.
 
-    read: Callable[[str], object]
+    Attributes:
+        read: converts its text to a value, or raises ValueError.
+        allowed: the allowed texts, for error messages.
+        meaning: for `--help`.
+        apply: returns the configuration with the value.
+    """
+
+    read: Callable[[str], Any]
     allowed: str
     meaning: str
-    apply: Callable[[FirmwareConfig, object], FirmwareConfig]
+    apply: Callable[[FirmwareConfig, Any], FirmwareConfig]
 
 
-def configured(config: FirmwareConfig, chosen: Mapping[str, object]) -> FirmwareConfig:
-    """Return the configuration with these of `OPTIONS` applied."""
-    for name, value in chosen.items():
-        config = OPTIONS[name].apply(config, value)
+def apply_options(config: FirmwareConfig, values: Mapping[str, object]) -> FirmwareConfig:
+    """Return the configuration with these values of `OPTIONS`; a value of None changes nothing."""
+    for name, value in values.items():
+        if value is not None:
+            config = OPTIONS[name].apply(config, value)
     return config
 
 
 def yes_or_no(text: str) -> bool:
-    """Return what it says; else ValueError."""
+    """Convert `yes` or `no` to a bool, or raise ValueError."""
     if text not in _YES_OR_NO:
         raise ValueError(f"{text!r} is neither yes nor no")
     return _YES_OR_NO[text]
 
 
 def milliseconds(text: str) -> float:
-    """Return the seconds in as many milliseconds, 0 or more; else ValueError."""
-    return 0.0 if text.strip("0.") == "" else positive_float(text) / 1000
+    """Convert a number of milliseconds, 0 or more, to seconds, or raise ValueError."""
+    return 0.0 if float(text) == 0 else positive_float(text) / 1000
 
 
-def _clamped(heater: HeaterConfig, highest: object) -> HeaterConfig:
+def _limit_target(heater: HeaterConfig, highest: float) -> HeaterConfig:
     limits = heater.limits
-    return replace(heater, limits=replace(limits, maximum=float(str(highest)) + limits.overshoot))
+    return replace(heater, limits=replace(limits, maximum=highest + limits.overshoot))
 
 
-def _visited(config: FirmwareConfig, seconds: object) -> FirmwareConfig:
-    visit = Fault("touch_print", time=TOUCH_SCREEN_AT, seconds=float(str(seconds)))
-    return replace(config, scenario=Scenario((*config.scenario.faults, visit)))
+def _add_touch_screen(config: FirmwareConfig, seconds: float) -> FirmwareConfig:
+    fault = Fault("touch_print", time=TOUCH_SCREEN_AT, seconds=seconds)
+    return replace(config, scenario=Scenario((*config.scenario.faults, fault)))
 
 
 OPTIONS = {
     "latency": AddressOption(
         milliseconds,
         "milliseconds, 0 or more",
-        "of the line, there and back",
-        lambda config, value: replace(config, latency=float(str(value)) / 2),
+        "the round-trip time of the line",
+        lambda config, seconds: replace(config, latency=seconds / 2),
     ),
     "hotend_max": AddressOption(
         positive_float,
         "°C above 0",
-        "the highest target that a hotend takes; it reports a higher one as this",
-        lambda config, value: replace(config, hotend=_clamped(config.hotend, value)),
+        "the highest target of a hotend; a higher one is reduced to it",
+        lambda config, highest: replace(config, hotend=_limit_target(config.hotend, highest)),
     ),
     "bed_max": AddressOption(
         positive_float,
         "°C above 0",
-        "the same of the bed",
-        lambda config, value: replace(config, bed=_clamped(config.bed, value)),
+        "the highest target of the bed; a higher one is reduced to it",
+        lambda config, highest: replace(config, bed=_limit_target(config.bed, highest)),
     ),
     "whole_degrees": AddressOption(
         yes_or_no,
         "yes or no",
         "targets and reports are whole degrees",
-        lambda config, value: replace(config, whole_degrees=bool(value)),
+        lambda config, whole: replace(config, whole_degrees=whole),
     ),
     "extruders": AddressOption(
         positive_int,
         "a whole number above 0",
-        "how many tools it has",
-        lambda config, value: replace(config, extruders=int(str(value))),
+        "the number of tools",
+        lambda config, count: replace(config, extruders=count),
     ),
     "shared_nozzle": AddressOption(
         yes_or_no,
         "yes or no",
-        "the tools share one hotend, the only one in reports",
-        lambda config, value: replace(config, shared_nozzle=bool(value)),
+        "all tools share one hotend, the only one in reports",
+        lambda config, shared: replace(config, shared_nozzle=shared),
     ),
     "touch_screen": AddressOption(
         positive_float,
         "seconds above 0",
-        "for so long a touch screen prints by a port of its own; this port sees the temperatures only",
-        _visited,
+        "a touch screen prints for this time over its own port; this port shows only the temperatures",
+        _add_touch_screen,
     ),
 }

@@ -1,19 +1,19 @@
-"""Scenarios: what goes wrong with a simulated printer, and when; a small TOML file or a Python value.
+"""Scenarios: the faults of a simulated printer and their times, in a TOML file or as a Python value.
 
     [[fault]]
-    what = "flip"          # one bit of a byte on its way to the printer …
+    what = "flip"          # flip one bit of a byte on its way to the printer …
     line = 120             # … in the line with this number
 
     [[fault]]
     what = "unplug"
-    time = 300             # s after the printer was switched on first
+    time = 300             # s after the printer was first switched on
     seconds = 8            # until it is plugged in again
 
     [[fault]]
     what = "lose_ok"
-    probability = 0.001    # of each ok; the printer's seed decides
+    probability = 0.001    # of each ok; decided by the printer's seed
 
-`KINDS` says what there is and what each takes; `hal.simulated.faults` does it.
+`KINDS` lists the kinds of faults with their settings; `hal.simulated.faults` carries them out.
 """
 
 import tomllib
@@ -32,47 +32,51 @@ FOR_EVER = float("inf")
 
 
 class FaultKind(NamedTuple):
-    """One thing that can go wrong: what it is for the user, and which settings it has besides `when` and `count`."""
+    """A kind of fault; docs/simulator.md says what each one does.
 
-    meaning: str
-    takes: tuple[str, ...] = ()
-    seconds: float = FOR_EVER  # where a fault does not say
+    Attributes:
+        settings: the settings that it has in addition to `count` and one of `WHEN`.
+        seconds: the default of the setting `seconds`.
+    """
+
+    settings: tuple[str, ...] = ()
+    seconds: float = FOR_EVER
 
 
 KINDS = {
     # bytes on the line
-    "flip": FaultKind("one bit of each byte is another", ("direction", "bytes")),
-    "drop": FaultKind("bytes vanish", ("direction", "bytes")),
-    "duplicate": FaultKind("each of some bytes comes twice", ("direction", "bytes")),
-    "delay": FaultKind("what is sent from here on comes late", ("direction", "seconds"), 1.0),
-    "overrun": FaultKind("bytes find the receive buffer full", ("bytes",)),
-    "text": FaultKind("text that no command has asked for", ("text",)),
+    "flip": FaultKind(("direction", "bytes")),
+    "drop": FaultKind(("direction", "bytes")),
+    "duplicate": FaultKind(("direction", "bytes")),
+    "delay": FaultKind(("direction", "seconds"), 1.0),
+    "overrun": FaultKind(("bytes",)),
+    "text": FaultKind(("text",)),
     # answers
-    "lose_ok": FaultKind("an ok is not said"),
-    "double_ok": FaultKind("an ok is said twice"),
-    "late_ok": FaultKind("a line is answered late, with no busy message meanwhile", ("seconds",), 5.0),
-    "resend": FaultKind("a good line is taken for a bad one"),
+    "lose_ok": FaultKind(),
+    "double_ok": FaultKind(),
+    "late_ok": FaultKind(("seconds",), 5.0),
+    "resend": FaultKind(),
     # the board
-    "hang": FaultKind("the firmware does nothing, says nothing and reads nothing", ("seconds",)),
-    "kill": FaultKind("the firmware halts itself, and says nothing more", ("text",)),
-    "halt": FaultKind("the firmware stops the machine, and goes on to answer", ("text",)),
-    "reset": FaultKind("the board boots; by power it is off for some seconds before", ("by", "seconds"), 2.0),
-    "unplug": FaultKind("the cable is pulled, and plugged in again", ("seconds",)),
+    "hang": FaultKind(("seconds",)),
+    "kill": FaultKind(("text",)),
+    "halt": FaultKind(("text",)),
+    "reset": FaultKind(("by", "seconds"), 2.0),
+    "unplug": FaultKind(("seconds",)),
     # the machine
-    "no_heat": FaultKind("a heater does not heat any more", ("heater",)),
-    "sensor_open": FaultKind("a thermistor has come off its plug: far too cold", ("heater",)),
-    "sensor_short": FaultKind("a thermistor is shorted: far too hot", ("heater",)),
-    "runaway": FaultKind("a heater's switch is stuck on", ("heater",)),
-    "endstop": FaultKind("an endstop does not trigger", ("axis",)),
-    "runout": FaultKind("the filament ends: M600, until somebody answers at the printer", ("seconds",)),
+    "no_heat": FaultKind(("heater",)),
+    "sensor_open": FaultKind(("heater",)),
+    "sensor_short": FaultKind(("heater",)),
+    "runaway": FaultKind(("heater",)),
+    "endstop": FaultKind(("axis",)),
+    "runout": FaultKind(("seconds",)),
     # the panel
-    "panel_pause": FaultKind("somebody chooses Pause"),
-    "panel_resume": FaultKind("somebody chooses Resume"),
-    "panel_cancel": FaultKind("somebody chooses Stop, and the host is asked for it"),
-    "panel_stop": FaultKind("somebody chooses Stop; the firmware forgets what is queued, and no ok comes for it"),
-    "self_pause": FaultKind("the firmware pauses the print itself, until somebody chooses Resume", ("seconds",)),
-    "touch_print": FaultKind("a touch screen prints by a port of its own", ("seconds",)),
-}  # fmt: skip
+    "panel_pause": FaultKind(),
+    "panel_resume": FaultKind(),
+    "panel_cancel": FaultKind(),  # asks the host to cancel
+    "panel_stop": FaultKind(),  # stops the print in the firmware
+    "self_pause": FaultKind(("seconds",)),
+    "touch_print": FaultKind(("seconds",)),
+}
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "what": tuple(KINDS),
@@ -84,10 +88,10 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 
 @frozen
 class Fault:
-    """One fault. `count` is how often it happens: once unless it says so, without end where a probability decides.
+    """One fault, with its settings. It happens `count` times; by default once, or with a probability without limit.
 
     Raises:
-        ScenarioError: it makes no sense; names the setting, its value, and what is allowed.
+        ScenarioError: a setting is invalid; names the setting, its value, and what is allowed.
     """
 
     what: str
@@ -109,11 +113,11 @@ class Fault:
 
     @property
     def duration(self) -> float:
-        """Seconds that it lasts."""
+        """How long it lasts, in s."""
         return KINDS[self.what].seconds if self.seconds is None else self.seconds
 
     @property
-    def times(self) -> float:
+    def max_count(self) -> float:
         """How often it happens at most."""
         if self.count is not None:
             return self.count
@@ -122,7 +126,7 @@ class Fault:
 
 @frozen
 class Scenario:
-    """All that goes wrong in a run; falsy where nothing does."""
+    """All faults of a printer; false if there are none."""
 
     faults: tuple[Fault, ...] = ()
 
@@ -134,14 +138,14 @@ def load(path: Path) -> Scenario:
     """Read a scenario file.
 
     Raises:
-        ScenarioError: it cannot be read, or something in it makes no sense; says where, what, and what is allowed.
+        ScenarioError: it cannot be read, or it is invalid; names the place, the value, and what is allowed.
     """
     try:
         return from_table(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise ScenarioError(f"scenario {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"scenario {path}: no TOML: {error}") from error
+        raise ScenarioError(f"scenario {path}: not TOML: {error}") from error
     except ScenarioError as error:
         raise ScenarioError(f"scenario {path}: {error}") from error
 
@@ -150,15 +154,15 @@ def from_table(table: Mapping[str, Any]) -> Scenario:
     """Return the scenario that a TOML table describes.
 
     Raises:
-        ScenarioError: something in it makes no sense.
+        ScenarioError: it is invalid.
     """
     for key in table:
         if key != "fault":
             raise ScenarioError(f"unknown {key!r}; allowed: [[fault]] tables")
-    found = table.get("fault", [])
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise ScenarioError(f"fault is {found!r}; allowed: [[fault]] tables")
-    return Scenario(tuple(_fault(number, each) for number, each in enumerate(found, 1)))
+    faults = table.get("fault", [])
+    if not isinstance(faults, list) or not all(isinstance(each, dict) for each in faults):
+        raise ScenarioError(f"fault is {faults!r}; allowed: [[fault]] tables")
+    return Scenario(tuple(_fault(number, each) for number, each in enumerate(faults, 1)))
 
 
 def _fault(number: int, table: dict[str, Any]) -> Fault:
@@ -176,32 +180,30 @@ def _fault(number: int, table: dict[str, Any]) -> Fault:
 
 def _check(fault: Fault) -> None:
     for name, allowed in _ALLOWED.items():
-        _demand(fault, name, getattr(fault, name) in allowed, ", ".join(allowed))
+        _require(fault, name, getattr(fault, name) in allowed, ", ".join(allowed))
     for name, (test, allowed_text) in _VALUES.items():
         value = getattr(fault, name)
-        _demand(fault, name, value is None or test(value), allowed_text)
-    given = [name for name in WHEN if getattr(fault, name) is not None]
-    if len(given) != 1:
-        raise ScenarioError(
-            f"{fault.what} happens at {' and '.join(given) or 'no time'}; allowed: one of {_list(WHEN)}"
-        )
+        _require(fault, name, value is None or test(value), allowed_text)
+    when = [name for name in WHEN if getattr(fault, name) is not None]
+    if len(when) != 1:
+        raise ScenarioError(f"{fault.what} happens at {' and '.join(when) or 'no time'}; allowed: one of {_list(WHEN)}")
     _check_settings(fault)
 
 
 def _check_settings(fault: Fault) -> None:
-    takes = KINDS[fault.what].takes
+    settings = KINDS[fault.what].settings
     for field in fields(fault):
-        own = field.name in (*WHEN, "what", "count", *takes)
-        # a temperature is some heater's
-        if not (own or (field.name == "heater" and fault.temperature is not None)):
+        is_own = field.name in (*WHEN, "what", "count", *settings)
+        # `heater` also says whose `temperature` is meant
+        if not (is_own or (field.name == "heater" and fault.temperature is not None)):
             value = getattr(fault, field.name)
-            _demand(fault, field.name, value == field.default, f"nothing, {fault.what} takes {_list(takes)}")
+            _require(fault, field.name, value == field.default, f"nothing, {fault.what} takes {_list(settings)}")
     if fault.what == "text" and not fault.text:
-        raise ScenarioError("text is ''; allowed: the line that is to be said")
+        raise ScenarioError("text is ''; allowed: the line to send")
 
 
-def _demand(fault: Fault, name: str, met: bool, allowed: str) -> None:
-    if not met:
+def _require(fault: Fault, name: str, is_met: bool, allowed: str) -> None:
+    if not is_met:
         raise ScenarioError(f"{name} is {getattr(fault, name)!r}; allowed: {allowed}")
 
 

@@ -1,4 +1,4 @@
-"""The simulated printer behind a TCP port, as a serial port that a device server offers on the network."""
+"""The simulated printer behind a TCP port, as behind a device server that offers a serial port on the network."""
 
 import asyncio
 import math
@@ -9,14 +9,14 @@ from hal.simulated.firmware import Firmware
 from hal.simulated.memory import DeviceClock, SimulatedTransport
 from hal.transport import Transport
 
-_MAX_UNREAD = 65536  # bytes that wait for a host that does not read; a UART keeps none
+_MAX_UNREAD = 65536  # bytes that wait for a host that does not read; later ones are lost, as with a UART
 
 
 class TcpPrinter:
-    """A firmware on a TCP port. One host at a time: another one is hung up on at once.
+    """A firmware on a TCP port, for one host at a time; further connections are closed at once.
 
-    A connection resets the board, as opening a serial port does, unless told otherwise. While the cable is pulled
-    by the scenario, nobody listens.
+    A connection resets the board, as opening a serial port does, unless `reset_on_open` is false. While the scenario
+    has pulled the cable, the port is closed.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class TcpPrinter:
         reset_on_open: bool = True,
         wrap: Callable[[Transport], Transport] | None = None,
     ) -> None:
-        """Prepare; `wrap` puts something between firmware and network, like a recorder."""
+        """Prepare; `wrap` puts something between firmware and network, such as a recorder."""
         self._firmware = firmware
         self._clock = DeviceClock(firmware, speed)
         self._host, self._port = host, port
@@ -37,23 +37,23 @@ class TcpPrinter:
         self._reset_on_open = reset_on_open
         self._transport: Transport | None = None
         self._server: asyncio.Server | None = None
-        self._line: _Line | None = None
+        self._host_connection: _HostConnection | None = None
         self._replug_at: asyncio.TimerHandle | None = None
         self._replugging: asyncio.Task[tuple[str, int]] | None = None
 
     async def start(self) -> tuple[str, int]:
-        """Power the board up and listen; return host and port, which is chosen where 0 was asked for.
+        """Power the board up and listen; return the host and the port, which the system chooses if it was 0.
 
         Raises:
-            OSError: the port is taken, or the host is none of this machine.
+            OSError: the port is in use, or the host is not an address of this machine.
         """
         return await self._plug_in(power_up=True)
 
     async def _plug_in(self, *, power_up: bool) -> tuple[str, int]:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Line(self), self._host, self._port)
+        self._server = await loop.create_server(lambda: _HostConnection(self), self._host, self._port)
         address = self._server.sockets[0].getsockname()
-        self._port = address[1]  # the same one when it comes back
+        self._port = address[1]  # after a replug it is the same
         transport = SimulatedTransport(
             self._firmware, f"tcp:{self._host}:{self._port}", reset_on_open=power_up, clock=self._clock
         )
@@ -62,7 +62,7 @@ class TcpPrinter:
         return address[0], address[1]
 
     def stop(self) -> None:
-        """End: hang up, and listen no more."""
+        """Hang up and stop listening."""
         if self._replug_at is not None:
             self._replug_at.cancel()
         self._pull()
@@ -74,10 +74,11 @@ class TcpPrinter:
         if self._server is not None:
             self._server.close()
             self._server = None
-        if self._line is not None:
-            self._line.hang_up()
+        if self._host_connection is not None:
+            self._host_connection.hang_up()
 
     def _unplugged(self, _error: PortError) -> None:
+        """Close the port until the cable is plugged in again."""
         self._pull()
         if self._firmware.plugged_at < math.inf:
             when = self._clock.when(self._firmware.plugged_at)
@@ -87,60 +88,60 @@ class TcpPrinter:
         self._replug_at = None
         self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
-    # ── what a line calls ───────────────────────────────────────────────────────────────────────────────────
+    # ── for a connection ────────────────────────────────────────────────────────────────────────────────────
 
-    def connected(self, line: "_Line") -> bool:
-        """Take a host; False where there is one."""
-        if self._line is not None or self._transport is None:
+    def admit(self, connection: "_HostConnection") -> bool:
+        """Let a host in; False: another host is connected, or the cable is pulled."""
+        if self._host_connection is not None or self._transport is None:
             return False
-        self._line = line
+        self._host_connection = connection
         if self._reset_on_open:
             self._transport.reset()
         return True
 
-    def received(self, data: bytes) -> None:
+    def from_host(self, data: bytes) -> None:
         """Put bytes of the host on the wire."""
         if self._transport is not None:
             self._transport.write(data)
 
-    def disconnected(self, line: "_Line") -> None:
-        """The host is gone."""
-        if self._line is line:
-            self._line = None
+    def release(self, connection: "_HostConnection") -> None:
+        """Note that a connection is closed."""
+        if self._host_connection is connection:
+            self._host_connection = None
 
     def _to_host(self, data: bytes) -> None:
-        if self._line is not None:
-            self._line.send(data)
+        if self._host_connection is not None:
+            self._host_connection.send(data)
 
 
-class _Line(asyncio.Protocol):
-    """One connection."""
+class _HostConnection(asyncio.Protocol):
+    """A TCP connection from a host."""
 
     def __init__(self, printer: TcpPrinter) -> None:
         self._printer = printer
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or hang up at once where there is one."""
+        """Let the host in, or hang up at once."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
-        if not self._printer.connected(self):
+        if not self._printer.admit(self):
             self.hang_up()
 
     def data_received(self, data: bytes) -> None:
-        """Hand bytes over."""
-        self._printer.received(data)
+        """Pass bytes on to the printer."""
+        self._printer.from_host(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Let the next host in."""
-        self._printer.disconnected(self)
+        """Make room for the next host."""
+        self._printer.release(self)
 
     def send(self, data: bytes) -> None:
-        """Send what the host still reads."""
+        """Send bytes to the host; they are lost if too many wait for it."""
         if self._transport is not None and self._transport.get_write_buffer_size() < _MAX_UNREAD:
             self._transport.write(data)
 
     def hang_up(self) -> None:
-        """End the connection now."""
+        """Close the connection now."""
         if self._transport is not None:
             self._transport.abort()

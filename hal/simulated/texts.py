@@ -1,12 +1,13 @@
-"""Marlin's longer texts, as recorded from Marlin 2.0.x without an SD card, EEPROM or probe."""
+"""Marlin's longer texts, as recorded from Marlin 2.0.x without options (marlin-plain-basic.txt)."""
 
 from gcode.planner import MotionLimits
 from hal.simulated.config import FirmwareConfig
 
 VERSION = "Marlin bugfix-2.0.x"
-PAUSED_FOR_USER = "paused for user"  # why it is busy
+PAUSED_FOR_USER = "paused for user"
+"""The reason in busy lines while the firmware waits for the user."""
 
-BANNER = (
+_BANNER = (
     "start",
     "PowerUp",
     VERSION,
@@ -38,8 +39,8 @@ _AREA = (
 
 def identity(config: FirmwareConfig) -> list[str]:
     """Return the answer to M115."""
-    known = dict(each.split(":") for each in _CAPABILITIES.split())
-    chosen = {
+    capabilities = dict(each.split(":") for each in _CAPABILITIES.split())
+    configured = {
         "EEPROM": config.eeprom,
         "AUTOREPORT_TEMP": config.autoreport,
         "BUILD_PERCENT": config.progress,
@@ -49,10 +50,10 @@ def identity(config: FirmwareConfig) -> list[str]:
         "SDCARD": config.sd_card,
         "AUTOREPORT_SD_STATUS": config.sd_card and config.autoreport,
     }
-    known |= {name: str(int(value)) for name, value in chosen.items()}
+    capabilities |= {name: str(int(value)) for name, value in configured.items()}
     return [
         _IDENTITY,
-        *(f"Cap:{name}:{value}" for name, value in known.items()),
+        *(f"Cap:{name}:{value}" for name, value in capabilities.items()),
         *([_AREA] if config.host_actions else []),
     ]
 
@@ -63,7 +64,7 @@ def axes(values: list[float]) -> str:
 
 
 def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
-    """Return the answer to M503, which is part of the banner too."""
+    """Return the answer to M503, which is also part of the banner."""
     return [
         "echo:  G21    ; Units in mm (mm)",
         "",
@@ -86,17 +87,21 @@ def settings(limits: MotionLimits, steps: list[float]) -> list[str]:
 
 
 def _advanced(limits: MotionLimits) -> list[str]:
-    """Return the part about M205."""
-    names, values = "J<junc_dev>", f"J{limits.junction_deviation:.2f}"
-    if limits.classic_jerk:
-        names, values = "X<max_x_jerk> Y<max_y_jerk> Z<max_z_jerk> E<max_e_jerk>", axes(limits.jerk)
-    times = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
+    """Return the lines about M205."""
+    names = "X<max_x_jerk> Y<max_y_jerk> Z<max_z_jerk> E<max_e_jerk>" if limits.classic_jerk else "J<junc_dev>"
     return [
         f"echo:; Advanced: B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> {names}",
-        f"echo:  M205 {times} {values}",
+        f"echo:  {m205(limits)}",
     ]
 
 
+def m205(limits: MotionLimits) -> str:
+    """Return the M205 that sets these limits."""
+    minimums = f"B{limits.min_segment_time * 1e6:.2f} S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
+    corners = axes(limits.jerk) if limits.classic_jerk else f"J{limits.junction_deviation:.2f}"
+    return f"M205 {minimums} {corners}"
+
+
 def banner(limits: MotionLimits, steps: list[float]) -> list[str]:
-    """Return what is said at boot."""
-    return [*BANNER, *settings(limits, steps)]
+    """Return the lines at boot."""
+    return [*_BANNER, *settings(limits, steps)]

@@ -207,7 +207,7 @@ def test_a_cable_that_is_pulled_takes_the_port_away_and_brings_it_back(start, tm
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[[fault", "no TOML"), ('[[fault]]\nwhat = "flop"\ntime = 1', "fault 1: what is 'flop'; allowed: flip, drop,")],
+    [("[[fault", "not TOML"), ('[[fault]]\nwhat = "flop"\ntime = 1', "fault 1: what is 'flop'; allowed: flip, drop,")],
 )
 def test_a_bad_scenario_is_one_clear_sentence(start, tmp_path, text, said):
     (tmp_path / "scenario.toml").write_text(text)

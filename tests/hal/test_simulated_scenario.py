@@ -1,10 +1,13 @@
 """Scenario files: accepted values, and the messages of refusals."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from hal.errors import AddressError, ScenarioError
 from hal.registry import check
-from hal.simulated.scenario import KINDS, Fault, Scenario, from_table, load
+from hal.simulated.scenario import FOR_EVER, KINDS, Fault, Scenario, from_table, load
 
 
 def written(tmp_path, text):
@@ -38,8 +41,20 @@ def test_an_empty_file_is_no_fault(tmp_path):
 def test_every_kind_can_be_written(what):
     settings = {"text": "hello"} if what == "text" else {}
     [fault] = from_table({"fault": [{"what": what, "line": 7, **settings}]}).faults
-    assert fault.times == 1
-    assert KINDS[what].meaning
+    assert fault.max_count == 1
+
+
+def test_the_docs_list_every_kind_with_its_settings():
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]* \| (.*) \|$", page.partition("| `what` |")[2].partition("\n\n")[0], re.MULTILINE
+    )
+    assert dict(rows) == {what: settings_in_docs(kind) for what, kind in KINDS.items()}
+
+
+def settings_in_docs(kind):
+    seconds = "for ever" if kind.seconds == FOR_EVER else f"{kind.seconds:g}"
+    return ", ".join(f"`{name}`" + (f" ({seconds})" if name == "seconds" else "") for name in kind.settings)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +91,7 @@ def test_every_kind_can_be_written(what):
             "seconds is 2; allowed: nothing, flip takes direction",
         ),
         ({"fault": [{"what": "reset", "line": 1, "by": "hand"}]}, "by is 'hand'; allowed: dtr, power"),
-        ({"fault": [{"what": "text", "line": 1}]}, "text is ''; allowed: the line that is to be said"),
+        ({"fault": [{"what": "text", "line": 1}]}, "text is ''; allowed: the line to send"),
         ({"fault": [{"what": "text", "line": 1, "text": "a\nb"}]}, "text is 'a\\nb'; allowed: one line"),
     ],
 )
@@ -92,7 +107,7 @@ def test_a_python_value_is_checked_as_a_file_is():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("[[fault", "no TOML: "), ('[[fault]]\nwhat = "flop"\nline = 1', "fault 1: what is 'flop'")]
+    ("text", "said"), [("[[fault", "not TOML: "), ('[[fault]]\nwhat = "flop"\nline = 1', "fault 1: what is 'flop'")]
 )
 def test_the_address_of_a_printer_names_a_bad_file(tmp_path, text, said):
     path = written(tmp_path, text)

@@ -12,7 +12,7 @@ from hal.simulated.config import FirmwareConfig
 from hal.simulated.firmware import Firmware
 from hal.simulated.oracle import Oracle
 from hal.simulated.scenario import Fault, Scenario
-from hal.simulated.tcp import TcpPrinter, _Line
+from hal.simulated.tcp import TcpPrinter, _HostConnection
 from hal.tcp_port import TcpTransport
 from support.waiting import PATIENCE
 
@@ -151,7 +151,7 @@ def test_what_a_host_does_not_read_is_dropped(waiting, sent):
             written.append(data)
 
     written = []
-    line = _Line(TcpPrinter(Firmware(), "127.0.0.1", 0))
-    line._transport = Socket()
-    line.send(b"ok")
+    connection = _HostConnection(TcpPrinter(Firmware(), "127.0.0.1", 0))
+    connection._transport = Socket()
+    connection.send(b"ok")
     assert written == sent
