@@ -290,7 +290,9 @@ class Simulation:
             bottlenecks=outcome.bottlenecks(self._starved, baudrate),
             temperatures=self._heat.spans,
             resends=witness.counters.resends,
-            faults=[FaultHappened(self._of_print(each.time), each.what, each.line) for each in self.firmware.happened],
+            faults=[
+                FaultHappened(self._of_print(each.time), each.what, each.line) for each in self.firmware.fault_records
+            ],
             events=self._incidents.kept,
             more_events=self._incidents.more,
             clipped=witness.counters.clipped,

@@ -1,14 +1,16 @@
-"""Board: what commands work on: the machine's state, the clock, and a way to send messages."""
+"""Board: what commands act on: the machine's state, the clock, and a way to send messages."""
 
 import copy
 import math
 from collections.abc import Iterator
 from dataclasses import field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from gcode.command import Command
 from gcode.frozen import mutable
 from gcode.planner import PLACES, Block, Vector
 from hal.simulated.config import FirmwareConfig
+from hal.simulated.eeprom import DEFAULT_STEPS, Eeprom
 from hal.simulated.heater import Heater
 from hal.simulated.heating import Heating
 from hal.simulated.inactivity import Inactivity
@@ -16,11 +18,12 @@ from hal.simulated.motion import Planner
 from hal.simulated.oracle import Oracle, Underrun
 from hal.simulated.sd_card import SdCard
 
-if TYPE_CHECKING:
-    from hal.simulated.eeprom import Eeprom
-
 Wait = Iterator[float]
 """A command that takes time: it yields the time at which it wants to continue, and may be resumed earlier."""
+
+
+def no_effect(_board: "Board", _command: Command) -> None:
+    """Accept a command that has no visible effect here."""
 
 
 @mutable
@@ -49,7 +52,7 @@ class ModalState:
     retract_lift: float = 0.0  # mm
     recover_extra: float = 0.0  # mm that G11 adds
     recover_feedrate: float = 8.0  # mm/s
-    steps: list[float] = field(default_factory=lambda: [80.0, 80.0, 400.0, 93.0])  # per mm
+    steps: list[float] = field(default_factory=lambda: list(DEFAULT_STEPS))  # per mm
 
     def tool_offset(self, tool: int) -> tuple[float, float, float]:
         """Return the offset of a tool's nozzle from the first tool's, in mm."""
@@ -66,7 +69,7 @@ class CommandRunner(Protocol):
         """Stop everything, for an error that the firmware detects."""
 
     def halt(self, text: str) -> None:
-        """Stop the machine; the firmware goes on to answer."""
+        """Stop the machine; the firmware still answers."""
 
     def end_halt(self) -> None:
         """End a halt, as M999 does."""
@@ -78,7 +81,7 @@ class CommandRunner(Protocol):
         """Send a resend request for the next line, as after an error."""
 
     def acknowledge(self) -> None:
-        """Send the `ok` of the running command, which continues."""
+        """Send the `ok` of the running command, before its end."""
 
     def forget_lines(self) -> None:
         """Forget the lines after the running command, and all moves."""
@@ -108,7 +111,7 @@ class Board:
         shown: the text on the display.
         message: the text of M117.
         progress: of M73, by parameter letter.
-        saved: position and target of a print that the firmware has paused by itself (Prusa).
+        saved: X, Y, Z, E and the hotend's target in a pause of the firmware's own (Prusa); None: there is none.
         broken_endstops: axes whose endstop does not trigger.
         line: the number of the line whose command is running; None: it has none.
         command: the text of the last command begun.
@@ -223,7 +226,7 @@ class Board:
         self.inactivity = Inactivity(self.config.speech.idle_timeout)
 
     def act(self, text: str) -> None:
-        """Send an `//action:` line, if this firmware does."""
+        """Send an `//action:` line, if the firmware has this action."""
         speech = self.config.speech
         if self.config.host_actions and (not speech.actions or text.partition(" ")[0] in speech.actions):
             self.say(speech.action.format(text=text))
@@ -270,22 +273,19 @@ class Board:
         modal = self.modal
         return axis in modal.homed and modal.position[axis] == 0 and axis not in self.broken_endstops
 
-    def place(self) -> Vector:
+    def position(self) -> Vector:
         """Return the position at which all moves will end, in mm from the endstops."""
         x, y, z, e = self.modal.position
         return x, y, z, e
 
     def temperatures(self) -> str:
         """Return the part that all temperature reports share."""
-        if self.config.speech.reports.temperatures:
-            return self._other_temperatures(self.config.speech.reports.temperatures)
+        if template := self.config.speech.reports.temperatures:
+            return template.format(**self._readings())
         return self.heat.report(self.modal.tool, self.now)
 
-    def _other_temperatures(self, template: str) -> str:
-        """Return the report of a firmware other than Marlin: the active hotend and the bed."""
-        return template.format(**self._readings())
-
     def _readings(self) -> dict[str, float]:
+        """Return the values for a report of the active hotend and the bed."""
         values: dict[str, float] = {}
         for name, heater in (("t", self.active_hotend), ("b", self.bed)):
             values[name] = heater.temperature(self.now)
@@ -293,7 +293,7 @@ class Board:
         return values
 
     def answer_temperatures(self) -> None:
-        """Answer M105: in Marlin and others the data follow the ok on one line, with ADVANCED_OK too."""
+        """Answer M105: in Marlin and others on the line of the `ok`, also with ADVANCED_OK."""
         if self.config.speech.reports.temperatures_on_ok:
             ok = self.config.speech.ok_with_data.format(number_or_0=self.line or 0)
             self.answer(f"{ok} {self.temperatures().lstrip()}")
@@ -301,14 +301,14 @@ class Board:
             self.say(self.temperatures())
 
     def report_wait(self, left: int | str) -> None:
-        """Send the report of a wait for heat that lasts for `left` seconds more; `?`: not known."""
+        """Report on a wait for heat, which ends in `left` seconds; `?`: not known."""
         self.say(self.config.speech.reports.waiting.format(report=self.temperatures(), left=left, **self._readings()))
 
     def report_position(self, *, real: bool = False) -> None:
         """Send the position as M114 does: where all moves will end, or (`real`) where the machine is now."""
-        modal, now = self.modal, self.planner.place(self.now) or self.place()
-        reported = now if real else modal.position
+        modal, present = self.modal, self.planner.position(self.now) or self.position()
+        reported = present if real else modal.position
         x, y, z, e = (at + shift + 0.0 for at, shift in zip(reported, modal.offset, strict=True))
-        steps = [round(at * per) for at, per in zip(now[:3], modal.steps[:3], strict=True)]
+        steps = [round(at * per) for at, per in zip(present[:3], modal.steps[:3], strict=True)]
         counts = {"steps_x": steps[0], "steps_y": steps[1], "steps_z": steps[2]}
         self.say(self.config.speech.reports.position.format(x=x, y=y, z=z, e=e, f=modal.feedrate * 60, **counts))

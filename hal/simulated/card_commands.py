@@ -1,4 +1,4 @@
-"""Commands of the SD card: list, print, delete. Uploading to it is refused, as Marlin does with SDCARD_READONLY."""
+"""Commands of the SD card: list, print, delete. Uploads are refused, as by a Marlin with SDCARD_READONLY."""
 
 from gcode.command import Command
 from hal.simulated.board import Board
@@ -13,7 +13,7 @@ def _list(board: Board, command: Command) -> None:
 
 
 def _short(name: str) -> str:
-    """Return the name as FAT's directory has it."""
+    """Return the short name (8.3) of a file."""
     stem, dot, suffix = name.upper().rpartition(".")
     stem, suffix = (stem, suffix[:3]) if dot else (suffix, "")
     stem = stem if len(stem) <= 8 else f"{stem[:6]}~1"  # noqa: PLR2004 - 8.3
@@ -36,13 +36,13 @@ def _select(board: Board, command: Command) -> None:
 
 
 def _long(board: Board, name: str) -> str:
-    """Return the card's own name for one that may be a short one."""
-    wanted = name.strip().lstrip("/").upper()
-    return next((each for each in board.sd.files if _short(each) == wanted), name)
+    """Return the long name of the file with this short name; any other name is returned as it is."""
+    short = name.strip().lstrip("/").upper()
+    return next((each for each in board.sd.files if _short(each) == short), name)
 
 
 def _start(board: Board, command: Command) -> None:
-    """M24; S is where to begin."""
+    """M24; S: from this byte."""
     if "S" in command:
         board.sd.seek(int(command.number("S", 0)))
     board.sd.print()
@@ -61,7 +61,7 @@ def _seek(board: Board, command: Command) -> None:
 
 
 def _status(board: Board, command: Command) -> None:
-    """M27: how far the print from the SD card is; S: each so many seconds."""
+    """M27: report the progress of the print from the SD card; S: every S seconds."""
     if "S" in command and board.config.autoreport:
         board.sd.report_each(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
     else:
@@ -69,7 +69,7 @@ def _status(board: Board, command: Command) -> None:
 
 
 def _upload(board: Board, command: Command) -> None:
-    """M28: the card cannot be written, so that what follows is executed."""
+    """M28: refused, so the lines that follow are executed."""
     board.say(f"open failed, File: {command.text.strip()}.")
 
 
@@ -81,16 +81,16 @@ def _end_upload(board: Board, _command: Command) -> None:
 def _delete(board: Board, command: Command) -> None:
     """M30."""
     name = command.text.strip()
-    found = board.sd.find(_long(board, name))
-    if found is None:
+    stored = board.sd.find(_long(board, name))
+    if stored is None:
         board.say(f"Deletion failed, File: {name}.")
     else:
-        del board.sd.files[found]
+        del board.sd.files[stored]
         board.say(f"File deleted:{name}")
 
 
 def _select_and_start(board: Board, command: Command) -> None:
-    """M32: `!name#`, as Marlin wants it."""
+    """M32: the name is between `!` and `#`."""
     board.sd.select(_long(board, command.text.partition("!")[2].partition("#")[0] or command.text))
     board.sd.print()
 

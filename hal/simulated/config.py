@@ -23,25 +23,25 @@ class FirmwareConfig:
         autoreport: M155 is understood.
         eeprom: M500 and M501 preserve settings over a reset.
         progress: M73 is understood.
-        sd_card: M20 and its kin are understood; with `autoreport`, M27 S too.
+        sd_card: M20 and the other commands of the card are understood; with `autoreport`, M27 S too.
         meatpack: lines are unpacked once the host switches that on (MEATPACK).
         marlin21: a repeat of the last line or the one before is dropped without an answer.
-        rx_buffer: size of the receive buffer in bytes.
-        queue: size of the command queue in lines, the running one included.
+        rx_buffer: size of the receive buffer in bytes (RX_BUFFER_SIZE).
+        queue: size of the command queue in lines, the running one included (BUFSIZE).
         flow_control: bytes beyond the receive buffer wait on the host's side (native USB) instead of
             vanishing (UART).
         baudrate: speed of the wire in both directions; None where bytes take no time.
         latency: seconds that a packet of up to 64 bytes takes through USB or a network, each way.
         jitter: seconds of random delay on top, at most.
         execution_time: seconds of the device's processor for each command.
-        boot_time: seconds from a reset to `start`; what arrives meanwhile is lost.
-        restart_time: seconds from a restart by command until it is ready.
+        boot_time: seconds from a reset to `start`; bytes that arrive meanwhile are lost.
+        restart_time: seconds from FIRMWARE_RESTART until it is ready (klipper.txt).
         noise: standard deviation of a temperature reading, °C.
         seed: of everything random; the same seed and input give the same bytes.
         e_mode: what makes coordinates of E relative.
         speech: its messages, where they differ from Marlin's.
-        scenario: what goes wrong.
-        sd_files: what is on the SD card: names as M20 lists them, and contents.
+        scenario: its faults.
+        sd_files: the content of the SD card: the bytes of each file, by name.
         extruders: the number of tools, T0 and so on.
         shared_nozzle: the tools share one hotend, the only one in reports.
         whole_degrees: targets are whole degrees, and so are Marlin's reports.
@@ -49,10 +49,13 @@ class FirmwareConfig:
         runout_sensor: M412 is understood.
         volume: the highest X, Y and Z, in mm.
         lowest: the lowest X, Y and Z, in mm; below 0 if 0 is the middle of the bed, or the nozzle reaches beyond it.
+        hotend: the heater of each hotend.
+        bed: the heater of the bed.
         chamber: the heater of a heated chamber; None: there is none.
         fans: the number of fans; the first one blows on the part.
         hotend_idle_timeout: M86 and M87 are understood.
-        park: where the machine stands at power-on, in mm from its endstops; decides how long the first G28 takes.
+        park: the position at power-on, in mm from the endstops; decides how long the first G28 takes.
+        limits: of motion, until M201 to M205 change them.
     """
 
     emergency_parser: bool = False

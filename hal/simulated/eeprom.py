@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from gcode.planner import MotionLimits
     from hal.simulated.board import Board
 
+DEFAULT_STEPS = (80.0, 80.0, 400.0, 93.0)
+"""Steps per mm of X, Y, Z and E, as recorded from Marlin 2.0.x (marlin-plain-basic.txt)."""
+
 
 class Eeprom:
     """The settings stored by M500: limits and steps."""
@@ -30,7 +33,3 @@ class Eeprom:
     def _give(self, board: "Board", limits: "MotionLimits", steps: list[float]) -> None:
         board.limits = board.planner.limits = limits
         board.modal.steps = steps
-
-
-DEFAULT_STEPS = (80.0, 80.0, 400.0, 93.0)
-"""Steps per mm of X, Y, Z and E."""

@@ -138,13 +138,13 @@ class Faults:
 
     Attributes:
         due: when `advance` has something to do.
-        happened: the faults so far, up to a limit.
+        records: the faults that have happened, up to a limit.
     """
 
     def __init__(self, scenario: Scenario, seed: int, firmware: "Firmware") -> None:
         self.due = 0.0
         self._firmware = firmware
-        self.happened: list[FaultRecord] = []
+        self.records: list[FaultRecord] = []
         armed = [_Armed(fault, f"{seed} {number}", self._note) for number, fault in enumerate(scenario.faults)]
         self._waiting = [each for each in armed if not each.ready]  # for a time or a temperature
         self._answers = [each for each in armed if each.fault.what in _ANSWERS]
@@ -153,14 +153,14 @@ class Faults:
         self._to_do: list[Fault] = []
         self._line: int | None = None  # the last that was accepted
         self._sent = self._accepted = self._answered = 0  # lines, by which those without a number are counted
-        self._held = False  # the next answer is a late one
+        self._held = False  # an answer is being held back
         self._to_printer = _Damage(_of_bytes(armed, "to_printer"), self._count_overrun)
         self._to_host = _Damage(_of_bytes(armed, "to_host"), self._count_overrun)
         self._partial = b""  # the beginning of an incomplete line to the printer
 
     def _note(self, fault: Fault, line: int | None) -> None:
-        if len(self.happened) < _MAX_RECORDS:
-            self.happened.append(FaultRecord(self._firmware.now, fault.what, self._line if line is None else line))
+        if len(self.records) < _MAX_RECORDS:
+            self.records.append(FaultRecord(self._firmware.now, fault.what, self._line if line is None else line))
 
     def _count_overrun(self, lost: int) -> None:
         self._firmware.oracle.counters.overruns += lost
@@ -195,24 +195,24 @@ class Faults:
                 self.due = self._firmware.now
 
     def late(self, number: int | None) -> float:
-        """Return by how many seconds the answer that is due now is late; called again after these, 0."""
+        """Return by how many seconds the answer that is due now is late; when called again after that time, 0."""
         if self._held:
             self._held = False
             return 0.0
         self._answered += 1
-        late = (each for each in self._answers if each.fault.what == "late_ok" and each.hits(self._of(number)))
-        found = next(late, None)
-        self._held = found is not None
-        return found.fault.duration if found else 0.0
+        line = self._number_or_count(number)
+        late = next((each for each in self._answers if each.fault.what == "late_ok" and each.hits(line)), None)
+        self._held = late is not None
+        return late.fault.duration if late else 0.0
 
     def answers(self, number: int | None) -> int:
         """Return how often the answer to a line is sent: 0, 1 or 2 times."""
         for each in self._answers:
-            if each.fault.what != "late_ok" and each.hits(self._of(number)):
+            if each.fault.what != "late_ok" and each.hits(self._number_or_count(number)):
                 return 0 if each.fault.what == "lose_ok" else 2
         return 1
 
-    def _of(self, number: int | None) -> int | None:
+    def _number_or_count(self, number: int | None) -> int:
         return self._answered if number is None else number
 
     def forget(self) -> None:
@@ -221,7 +221,7 @@ class Faults:
 
     @property
     def pending(self) -> bool:
-        """A fault is due before the firmware goes on."""
+        """A fault is due, before the firmware does anything else."""
         return self.due <= self._firmware.now
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,7 +32,6 @@ tests judge by it. Of the host's own code the firmware uses `gcode.framing`, `gc
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from hal.simulated import answers, texts
 from hal.simulated.board import Board, Wait
@@ -51,14 +50,11 @@ from hal.simulated.texts import PAUSED_FOR_USER
 from hal.simulated.visitor import Visitor
 from hal.simulated.wire import wire
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _URGENT = {"M108", "M112", "M410"}  # act when the line enters the queue, without EMERGENCY_PARSER (queue.cpp)
 
 
 class Firmware:
-    """A simulated Marlin. Times are the device's, in seconds, and never go back.
+    """A simulated firmware and its printer. Times are the device's, in seconds, and never go back.
 
     It is off until the first `reset`.
 
@@ -77,10 +73,10 @@ class Firmware:
         config = self.config
         self._to_device = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to device")
         self._to_host = wire(config.baudrate, config.latency, config.jitter, f"{config.seed} to host")
-        self._flow_control, self._places = config.flow_control, config.queue
+        self._flow_control, self._queue_size = config.flow_control, config.queue
         speech = config.speech
         self._line_end, self._ok_again = speech.line_end.encode(), speech.ok_again
-        self._at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
+        self._oks_at_receipt, self._early_moves = speech.ok_when == "received", speech.early_moves
         self._urgent_codes = _URGENT - speech.lacks
         self._watches_silence = min(speech.lines.asks_after, speech.lines.drops_after) < math.inf
         self._commands = CommandSet(config)
@@ -111,10 +107,10 @@ class Firmware:
         self._idle_at = math.inf  # when the next `wait` is due
         self._hung_until: float | None = None
         self._boot_at = boot_at
-        self._shut_down = ""  # why it only answers: the text of a halt after which it goes on to talk
+        self._halt_reason = ""  # of a halt after which the firmware still answers; empty: there is none
         self._late_banner: deque[tuple[float, str]] = deque()
         self._visitor: Visitor | None = None
-        self._forgotten = 0  # the last line before those that a pause of the firmware's own dropped
+        self._before_forgotten = 0  # the number of the last line before those that a pause dropped (Prusa)
         self._silent_since = 0.0  # when the host last sent a byte
         if self._faults is not None:
             self._faults.forget()
@@ -140,7 +136,7 @@ class Firmware:
         return self.output()
 
     def proceed(self, now: float) -> float:
-        """Do everything that is due up to `now`; return when there is more to do. Messages wait for `output`."""
+        """Do everything that is due up to `now`; return the time of the next event. Messages wait for `output`."""
         while (due := self._next()) <= now:
             if due > self.now:
                 self.now = self.board.now = due
@@ -155,29 +151,29 @@ class Firmware:
         return self._to_host.arrived(self.now) if self._to_host.due <= self.now else b""
 
     @property
-    def heard_at(self) -> float:
+    def next_output(self) -> float:
         """When the next line reaches the host; infinite: there is none."""
         return self._to_host.due
 
     def next_event(self) -> float | None:
-        """Return when `advance` has something to do next; None: not before bytes come."""
-        due = min(self._next(), self.heard_at)
+        """Return when `advance` has something to do next; None: only when bytes come."""
+        due = min(self._next(), self.next_output)
         return None if due == math.inf else due
 
     def reset(self, now: float) -> None:
-        """Press the reset button, or pulse DTR: everything is forgotten, and the board boots."""
+        """Press the reset button, or pulse DTR: the board forgets its state and boots."""
         self.advance_silently(now)
         self._to_device.clear()
         self.board.quick_stop()
         self._power_up(self.now + self.config.boot_time)
 
     def pulse_dtr(self, now: float) -> None:
-        """Do what opening the port does, which resets most boards; a board that is off is switched on."""
+        """Pulse DTR, as opening the port does, which resets most boards; a board that is off is switched on."""
         if self.config.speech.dtr_resets or (self.halted and self._boot_at == math.inf):
             self.reset(now)
 
     def advance_silently(self, now: float) -> None:
-        """As `advance`, without a host: messages are lost."""
+        """Advance without a host: messages are lost."""
         self.advance(now)
         self._to_host.clear()
 
@@ -196,26 +192,27 @@ class Firmware:
             self._act_now("M108")
 
     @property
-    def happened(self) -> Sequence[FaultRecord]:
+    def fault_records(self) -> Sequence[FaultRecord]:
         """The faults that the scenario has caused, up to a limit."""
-        return self._faults.happened if self._faults is not None else ()
+        return self._faults.records if self._faults is not None else ()
 
     # ── faults ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def kill(self, *reasons: str) -> None:
-        """Stop everything for an error of the firmware's own: heaters off, no more moves, often silence until reset."""
+        """Stop the machine for an error of the firmware's own; most firmwares are then silent until a reset."""
         if self.config.speech.stop.halt.by_error:
             self.halt(" ".join(reasons).removeprefix("Error:"))
         else:
             self._stop((*reasons, *self.config.speech.stop.killed))
 
-    def _stop(self, said: Sequence[str]) -> None:
+    def _stop(self, lines: Sequence[str]) -> None:
+        """Send these lines, stop the machine, and be silent until a reset."""
         if self.halted:
             return
-        for line in said:
+        for line in lines:
             self.say(line)
         self.board.act("poweroff")
-        self._cool_and_stand()
+        self._stop_machine()
         self.halted = True
         self._queue.clear()
         self._running = None
@@ -223,15 +220,16 @@ class Firmware:
             self.boot(self.config.speech.stop.reboots_after, heard=True)
 
     def halt(self, text: str) -> None:
-        """Stop everything as a firmware does that goes on to answer."""
-        if self.halted or self._shut_down:
+        """Stop the machine; the firmware still answers."""
+        if self.halted or self._halt_reason:
             return
-        for line in self.config.speech.stop.halt.said:
+        for line in self.config.speech.stop.halt.lines:
             self.say(line.format(text=text))
-        self._cool_and_stand()
-        self._shut_down = text
+        self._stop_machine()
+        self._halt_reason = text
 
-    def _cool_and_stand(self) -> None:
+    def _stop_machine(self) -> None:
+        """Stop all moves, heaters, fans, prints from the card, and reports."""
         self.board.quick_stop()
         self.board.heaters_off()
         self.board.sd = SdCard(self.say, self._card)
@@ -239,7 +237,7 @@ class Firmware:
 
     def end_halt(self) -> None:
         """End a halt, as M999 does."""
-        self._shut_down = ""
+        self._halt_reason = ""
         self.heat.restart(self.now)
 
     def stop_print(self) -> None:
@@ -261,11 +259,11 @@ class Firmware:
         self._power_up(self.now + after + self.config.boot_time)
 
     def hang(self, seconds: float) -> None:
-        """Do nothing for so many seconds."""
+        """Do nothing for `seconds`."""
         self._hung_until = self.now + seconds
 
     def unplug(self, seconds: float) -> None:
-        """Pull the cable, and plug it in again after so many seconds."""
+        """Pull the cable, and plug it in again after `seconds`."""
         self.plugged_at = self.now + seconds
         self._to_device.clear()
         self._to_host.clear()
@@ -273,30 +271,30 @@ class Firmware:
             self.on_unplug()
 
     def visit(self, seconds: float) -> None:
-        """Have another host print for so many seconds, through a port of its own."""
+        """Have another host print for `seconds`, over its own port."""
         self._visitor = Visitor(self.now + seconds)
         self._work()
 
     def pause(self, seconds: float) -> None:
-        """Pause the print as the firmware does by itself: queued lines are dropped without an ok.
+        """Pause the print as the firmware does on its own: ask the host, or (Prusa) drop queued lines without an `ok`.
 
-        After so many seconds the user chooses Resume at the panel, and the firmware asks the host.
+        After `seconds` the user chooses Resume at the panel, and the firmware asks the host to resume.
         """
-        how = self.config.speech.pause
+        own_pause = self.config.speech.pause
         self.board.resume_at = self.now + seconds
-        if how is None:
+        if own_pause is None:
             self.board.act("pause")
         elif self.board.saved is None:
             numbered = sum(line.number is not None for line in self._queue)
             self._queue.clear()
             self._queue.append(ReceivedLine(None, "", quiet=True))
-            self._receiver.last_number -= numbered  # counted as those behind the running one
-            self._running = how(self.board)
+            self._receiver.last_number -= numbered  # so `forget_lines` counts them as dropped, too
+            self._running = own_pause(self.board)
             self._resume()
             self._receiver.last_number += numbered
 
     def inject(self, command: str) -> None:
-        """Run a command of the firmware's own after the present one."""
+        """Run a command of the firmware's own after the running one."""
         self._queue.insert(min(1, len(self._queue)), ReceivedLine(None, command, quiet=True))
         self._work()
 
@@ -317,7 +315,7 @@ class Firmware:
 
     def _silence_ends(self) -> float:
         """Return when the host will have been silent for too long in the middle of a line."""
-        if len(self._queue) >= self._places or not self._receiver.incomplete:
+        if len(self._queue) >= self._queue_size or not self._receiver.incomplete:
             return math.inf
         speech = self.config.speech
         return max(self.now, self._silent_since + min(speech.lines.asks_after, speech.lines.drops_after))
@@ -377,7 +375,7 @@ class Firmware:
         wire, now = self._to_device, self.now
         while (
             (wire.begins <= now and self._take_bytes())
-            | (len(self._queue) < self._places and self._has_more and self._read())
+            | (len(self._queue) < self._queue_size and self._has_more and self._read())
             | (self._running is None and bool(self._queue) and self._begin())
         ):
             pass
@@ -403,14 +401,14 @@ class Firmware:
     def _read(self) -> bool:
         """Fill the command queue from the receive buffer; stop at a refused line."""
         read = False
-        while len(self._queue) < self._places and not self.halted:
+        while len(self._queue) < self._queue_size and not self.halted:
             if self._faults is not None and self._faults.pending:
                 break
             line = self._receiver.take()
             if line is None:
                 return self._read_elsewhere() or read
             read = True
-            if self._shut_down and not self.config.speech.stop.halt.reads and isinstance(line, ReceivedLine):
+            if self._halt_reason and not self.config.speech.stop.halt.reads and isinstance(line, ReceivedLine):
                 self._receiver.last_number -= line.number is not None
                 continue
             if self._faults is not None and isinstance(line, ReceivedLine) and self._faults.refuses(line.number):
@@ -441,7 +439,7 @@ class Firmware:
         self.oracle.accept(line.number, line.command, self.now)
         self._queue.append(line)
         counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.waiting)
-        if self._at_receipt and not line.quiet:
+        if self._oks_at_receipt and not line.quiet:
             self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
         elif self._early_moves and not line.quiet and is_early_move(line.command):
             self._answer(line.number, self._ok(line.number))
@@ -481,7 +479,7 @@ class Firmware:
         self.resend(refusal)
 
     def resend(self, refusal: LineRefusal | None = None) -> None:
-        """Refuse a line; without one ask all the same, as M999 does."""
+        """Send a resend request, for a refused line or (without one) as M999 does."""
         self.oracle.counters.resends += 1
         if self.config.speech.lines.flushes:
             self._receiver.flush()
@@ -489,24 +487,24 @@ class Firmware:
         self._receiver.requested()
 
     def acknowledge(self) -> None:
-        """Answer the running command, which goes on."""
+        """Send the `ok` of the running command, before its end."""
         if self._queue and not self._queue[0].quiet:
             self._answer(self._queue[0].number, self._ok(self._queue[0].number))
         self.board.answer_line = ""
 
     def forget_lines(self) -> None:
-        """Drop the moves and the lines behind the running command, and remember where they began."""
-        self._forgotten = self._receiver.last_number - self.board.forget_moves()
+        """Drop all moves, and the lines after the running command, for `resend_forgotten`."""
+        self._before_forgotten = self._receiver.last_number - self.board.forget_moves()
         while len(self._queue) > 1:
-            self._forgotten -= self._queue.pop().number is not None
+            self._before_forgotten -= self._queue.pop().number is not None
 
     def resend_forgotten(self) -> None:
-        """Ask for the lines that were dropped."""
-        self._receiver.last_number = self._forgotten
+        """Send a resend request for the dropped lines."""
+        self._receiver.last_number = self._before_forgotten
         self.resend()
 
     def set_line_number(self, number: int) -> None:
-        """Take this for the number of the last line (M110)."""
+        """Set the number of the last line (M110)."""
         self._receiver.last_number = number
 
     # ── executing ───────────────────────────────────────────────────────────────────────────────────────────
@@ -528,8 +526,8 @@ class Firmware:
 
     def _execute(self, text: str) -> Wait | None:
         halt = self.config.speech.stop.halt
-        if self._shut_down and halt.stops(self._commands.word(text)):
-            self._answer_at_once(*(line.format(text=self._shut_down) for line in halt.answer))
+        if self._halt_reason and halt.stops(self._commands.word(text)):
+            self._answer_at_once(*(line.format(text=self._halt_reason) for line in halt.answer))
             self.board.answer_line = None if halt.ok else ""
             return None
         if self.config.execution_time:
@@ -543,7 +541,7 @@ class Firmware:
         yield from self._commands.run(self.board, text) or ()
 
     def _resume(self) -> None:
-        """Let the running command go on until it takes time again."""
+        """Run the current command until it takes time again."""
         if self._running is None:
             return
         self._resume_at = next(self._running, -math.inf)
@@ -551,7 +549,7 @@ class Firmware:
             self._finish()
 
     def _finish(self) -> None:
-        """Answer the first command of the queue, and forget it."""
+        """Answer the first command of the queue, and remove it."""
         if self._faults is not None and not self.halted and (late := self._faults.late(self._queue[0].number)):
             self._running, self._resume_at, self._busy_at = iter((self.now + late,)), self.now, math.inf
             return
@@ -560,7 +558,7 @@ class Firmware:
         if self.halted:
             return
         line, board = self._queue[0], self.board
-        if not (line.quiet or self._at_receipt or (self._early_moves and is_early_move(line.command))):
+        if not (line.quiet or self._oks_at_receipt or (self._early_moves and is_early_move(line.command))):
             self._answer(line.number, self._ok(line.number) if board.answer_line is None else board.answer_line)
         board.answer_line = None
         self._queue.popleft()
@@ -579,7 +577,7 @@ class Firmware:
 
     def _ok(self, number: int | None) -> str:
         free = self.board.planner.free(self.now) if self.config.advanced_ok else 0
-        return answers.ok(self.config, number, self._receiver.seen, free, self._places - len(self._queue))
+        return answers.ok(self.config, number, self._receiver.seen, free, self._queue_size - len(self._queue))
 
     def _restart(self) -> None:
         """Restart by the firmware's own command, after a shutdown."""

@@ -11,11 +11,11 @@ from hal.simulated.heater import Heater
 from hal.simulated.heating import FULL_FAN
 from hal.simulated.inactivity import HotendIdle
 
-_TRIGGER_ABOVE = 3.0  # °C by which M86's trigger has to be above its target (TEMP_HYSTERESIS)
+_TRIGGER_ABOVE = 3.0  # °C by which M86's trigger must be above its target (TEMP_HYSTERESIS)
 
 
 def _hotend(board: Board, command: Command) -> Wait | None:
-    """M104, M109; T: another tool than the active one."""
+    """M104, M109; T is the tool, by default the active one."""
     tool = int(command.number("T", board.modal.tool))
     if not 0 <= tool < board.config.extruders:
         board.say(f"echo:{command.code} Invalid extruder {tool}")
@@ -58,7 +58,7 @@ def _auto_report(board: Board, command: Command) -> None:
 
 
 def _fan(board: Board, command: Command) -> None:
-    """M106: P the fan, S its speed."""
+    """M106: set fan P to speed S."""
     board.heat.set_fan(int(command.number("P", 0.0)), round(command.number("S", FULL_FAN)), board.now)
 
 
@@ -68,7 +68,7 @@ def _fan_off(board: Board, command: Command) -> None:
 
 
 def _hotend_pid(board: Board, command: Command) -> None:
-    """M301: P I D of all hotends, or of the one that E names; it tells them."""
+    """M301: set P, I, D of hotend E, by default of all; report them."""
     number = int(command.number("E", 0.0))
     if not 0 <= number < len(board.heat.hotends):
         board.say("Error:Invalid extruder")
@@ -76,16 +76,16 @@ def _hotend_pid(board: Board, command: Command) -> None:
     chosen = [board.heat.hotends[number]] if "E" in command else board.heat.hotends
     for each in chosen:
         _tune(each, command)
-    _tell_gains(board, chosen[0])
+    _report_gains(board, chosen[0])
 
 
 def _bed_pid(board: Board, command: Command) -> None:
-    """M304: unknown to a firmware that switches its bed on and off."""
+    """M304: unknown to a firmware without PID control of the bed."""
     if not isinstance(board.bed.control, PidControl):
         board.say(f'echo:Unknown command: "{board.command}"')
         return
     _tune(board.bed, command)
-    _tell_gains(board, board.bed)
+    _report_gains(board, board.bed)
 
 
 def _tune(heater: Heater, command: Command) -> None:
@@ -95,7 +95,7 @@ def _tune(heater: Heater, command: Command) -> None:
         control.gains = replace(old, p=number("P", old.p), i=number("I", old.i), d=number("D", old.d))
 
 
-def _tell_gains(board: Board, heater: Heater) -> None:
+def _report_gains(board: Board, heater: Heater) -> None:
     if isinstance(heater.control, PidControl):
         gains = heater.control.gains
         board.say(f"echo: p:{gains.p:.2f} i:{gains.i:.2f} d:{gains.d:.2f}")
@@ -108,7 +108,7 @@ def _inactivity(board: Board, command: Command) -> None:
 
 
 def _hotend_idle(board: Board, command: Command) -> None:
-    """M86: S seconds without a move, T from which temperature on, E and B the targets then."""
+    """M86: after S seconds without a move at T °C or more, lower the targets to E and B; alone, report the rule."""
     old = board.inactivity.hotend_idle
     if not command.params:
         board.say("echo:; Hotend Idle Timeout:")
@@ -117,8 +117,8 @@ def _hotend_idle(board: Board, command: Command) -> None:
     number = command.number
     new = HotendIdle(number("S", old.seconds), number("T", old.trigger), number("E", old.hotend), number("B", old.bed))
     if new.trigger <= new.hotend + _TRIGGER_ABOVE:
-        least = f"{new.hotend + _TRIGGER_ABOVE:.0f}"
-        board.say(f"?Idle Timeout (T) trigger temperature should be over {least}C.")
+        minimum = f"{new.hotend + _TRIGGER_ABOVE:.0f}"
+        board.say(f"?Idle Timeout (T) trigger temperature should be over {minimum}C.")
     board.heat.watch_hotends(new.trigger, board.now)
     board.inactivity.set_hotend_idle(new, board.now)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gcode.command import Command
 from gcode.planner import AXES, Block, MotionLimits, Vector, block
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, no_effect
 
 FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
 BUMPS = (
@@ -14,7 +14,7 @@ BUMPS = (
     (5.0, 2.0),
     (2.0, 4.0),
 )  # mm back, and how many times slower the second approach is
-_TRAVEL = 1.5  # lengths of an axis that the search for an endstop drives at most
+_TRAVEL = 1.5  # the search for an endstop ends after this many lengths of the axis
 
 
 def _home(board: Board, command: Command) -> Wait:
@@ -53,7 +53,7 @@ def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float
 
 def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
     """Move one axis, and wait for the end; positions on the way are not reported."""
-    move = _alone(board.place(), axis, way, feedrate, board.limits)
+    move = _alone(board.position(), axis, way, feedrate, board.limits)
     if move is None:
         return
     began = board.now
@@ -62,9 +62,9 @@ def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
     board.moved(move, began)
 
 
-def _alone(place: Vector, axis: int, way: float, feedrate: float, limits: MotionLimits) -> Block | None:
-    """Return a move from rest that stops at once at its end, as at an endstop."""
-    end = list(place)
+def _alone(position: Vector, axis: int, way: float, feedrate: float, limits: MotionLimits) -> Block | None:
+    """Return a move of `way` mm from rest that stops at once at its end, as at an endstop."""
+    end = list(position)
     end[axis] = 0.0
     start = end.copy()
     start[axis] = -way
@@ -82,15 +82,11 @@ def _vector(values: Sequence[float]) -> Vector:
 
 
 def _motors_off(board: Board, command: Command) -> Wait:
-    """M18, M84: switch off the axes named, or all, whose positions are lost then; with S it only sets a time."""
+    """M18, M84: switch off the axes named, or all; they lose their positions. With S it only sets a timeout."""
     if "S" not in command:
         yield from board.synchronise()
         named = {axis for axis, letter in enumerate(AXES) if letter in command}
         board.modal.homed -= named or {0, 1, 2}
 
 
-def _motors_on(_board: Board, _command: Command) -> None:
-    """M17: no visible effect."""
-
-
-TABLE = {"G28": _home, "M17": _motors_on, "M18": _motors_off, "M84": _motors_off}
+TABLE = {"G28": _home, "M17": no_effect, "M18": _motors_off, "M84": _motors_off}

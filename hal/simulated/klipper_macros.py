@@ -1,4 +1,4 @@
-"""The macros with which files for Klipper begin and end, under their usual names."""
+"""The macros at the beginning and end of files for Klipper, under their usual names."""
 
 from gcode.command import Command, parse
 from gcode.texts import words_of

@@ -3,16 +3,16 @@
 from gcode.command import Command
 from hal.simulated.board import Board
 
-_DEVIATIONS = (0.01, 0.3)  # mm; the range of J in Marlin
-_SPEEDS = (10.0, 999.0)  # %; the range of M220 in Marlin
+_MIN_DEVIATION, _MAX_DEVIATION = 0.01, 0.3  # mm; the range of M205 J in Marlin
+_MIN_SPEED, _MAX_SPEED = 10.0, 999.0  # %; the range of M220 in Marlin
 
 
 def _limits(board: Board, command: Command) -> None:
     """M201, M203, M204, M205."""
     deviation = command.get("J") if command.code == "M205" else None
-    limits, (least, most) = board.limits, _DEVIATIONS
-    if deviation is not None and not limits.classic_jerk and not least <= deviation <= most:
-        board.say(f"Error:?J out of range ({least} to {most})")
+    limits = board.limits
+    if deviation is not None and not limits.classic_jerk and not _MIN_DEVIATION <= deviation <= _MAX_DEVIATION:
+        board.say(f"Error:?J out of range ({_MIN_DEVIATION} to {_MAX_DEVIATION})")
         return
     if command.code == "M204" and not command.params:
         board.say(f"Acceleration: P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}")
@@ -20,17 +20,17 @@ def _limits(board: Board, command: Command) -> None:
 
 
 def _soft_endstops(board: Board, command: Command) -> None:
-    """M211: S1 on, S0 off; reports them in any case."""
-    modal, top = board.modal, board.config.volume
+    """M211: S1 on, S0 off; always reports them."""
+    modal = board.modal
     if "S" in command:
         modal.soft_endstops = bool(command.number("S", 0.0))
     state = "ON" if modal.soft_endstops else "OFF"
-    most = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", top, strict=True))
-    board.say(f"echo:Soft endstops: {state}  Min:  X0.00 Y0.00 Z0.00   Max:  {most}")
+    highest = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZ", board.config.volume, strict=True))
+    board.say(f"echo:Soft endstops: {state}  Min:  X0.00 Y0.00 Z0.00   Max:  {highest}")
 
 
 def _speed(board: Board, command: Command) -> None:
-    """M220; B keeps the present one, R takes it back."""
+    """M220: S sets the speed factor, B saves it, R restores the saved one; alone, it reports."""
     modal = board.modal
     if not command.params:
         board.say(f"FR:{modal.speed_percent:.0f}%")
@@ -38,7 +38,7 @@ def _speed(board: Board, command: Command) -> None:
         modal.saved_speed_percent = modal.speed_percent
     if "R" in command:
         modal.speed_percent = modal.saved_speed_percent
-    modal.speed_percent = min(_SPEEDS[1], max(_SPEEDS[0], command.number("S", modal.speed_percent)))
+    modal.speed_percent = min(_MAX_SPEED, max(_MIN_SPEED, command.number("S", modal.speed_percent)))
 
 
 def _flow(board: Board, command: Command) -> None:
@@ -49,7 +49,7 @@ def _flow(board: Board, command: Command) -> None:
 
 
 def _cold_extrusion(board: Board, command: Command) -> None:
-    """M302: P1 allows it, S sets the temperature below which it counts as cold; alone it tells."""
+    """M302: P1 allows cold extrusion, S sets the minimum temperature; alone, it reports."""
     modal = board.modal
     if "S" in command:
         modal.min_extrude = command.number("S", modal.min_extrude)

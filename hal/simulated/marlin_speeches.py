@@ -1,4 +1,4 @@
-"""How versions of Marlin other than 2.0 speak, and what some vendors ship."""
+"""The speeches of Marlin 1.0, 1.1 and 2.1, and of Malyan's firmware, which is derived from Marlin."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ _NAME_21 = (
 
 
 def marlin21(*, parser: int = 0, host: int = 0, card: int = 0, meatpack: int = 0) -> Speech:
-    """Return Marlin 2.1's, as recorded from a build of December 2025; the arguments are for its capabilities."""
+    """Return the speech of Marlin 2.1, as recorded (marlin-2.1-plain-*.txt), with these capabilities (0 or 1)."""
     capabilities = _CAPS_21.format(parser=parser, host=host, card=card, meatpack=meatpack)
     return Speech(
         boot=BootSpeech(
@@ -58,7 +58,7 @@ MARLIN_119 = Speech(
     lacks=frozenset({"M154", "M876"}),
     stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
 )
-"""By its source: Marlin_main.cpp of 1.1.9."""
+"""Marlin 1.1.9, by its Marlin_main.cpp."""
 
 _NAME_10 = (
     "FIRMWARE_NAME:Marlin V1; Sprinter/grbl mashup for gen6 FIRMWARE_URL:https://github.com/ErikZalm/Marlin/ "
@@ -91,7 +91,7 @@ MARLIN_10 = Speech(
     lacks=frozenset({"M0", "M1", "M108", "M110", "M113", "M118", "M154", "M155", "M211", "M410", "M876"}),
     stop=StopSpeech(stopped=("Error:Printer halted. kill() called!",)),
 )
-"""By its source (Marlin_main.cpp of 1.0.2, get_command): a `:` ends a line, the first `*` begins the checksum."""
+"""Marlin 1.0.2, by its Marlin_main.cpp (get_command): a `:` ends a line, the first `*` begins the checksum."""
 
 MALYAN = Speech(
     lines=LineRules(escapes=False),
@@ -105,7 +105,7 @@ MALYAN = Speech(
         position="X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}",
     ),
 )
-"""A Malyan M200, sold as Monoprice Select Mini: by public reports, each ok has P, B and the line's number."""
+"""The Malyan M200, sold as Monoprice Select Mini: each `ok` has P, B and the line's number (OctoPrint issue 1737)."""
 
 MALYAN_0 = replace(MALYAN, ok="ok N0 P15 B15", ok_with_data="ok N0 P15 B15")
-"""Another of its versions: the number is always 0."""
+"""Another version of the same firmware, in which the number is always 0 (OctoPrint issue 1762)."""

@@ -10,7 +10,7 @@ from hal.simulated.firmware import Firmware
 
 
 class DeviceClock:
-    """The device's time, by a loop's clock. It runs on without a host; between two loops it stands still."""
+    """The device's time, by a loop's clock. It also runs without a host; between two loops it stands still."""
 
     def __init__(self, firmware: Firmware, speed: float = 1.0) -> None:
         self._firmware = firmware
@@ -18,7 +18,7 @@ class DeviceClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0  # on the loop's clock, when the device's showed _device_began
         self._device_began = 0.0
-        self.kept = False  # no host reads, but messages wait for the next one
+        self.keeps_messages = False  # no host is connected, and messages wait for the next one
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use this loop's clock from now on."""
@@ -67,8 +67,8 @@ class SimulatedTransport:
         self._loop: asyncio.AbstractEventLoop | None = None  # None: not open
         self._skip_to: Callable[[float], bool] = _never
         self._timer: asyncio.TimerHandle | None = None
-        self._soon = False  # a run is due in this turn of the loop
-        self._telling = False  # the host is being called, and may answer at once
+        self._run_is_due = False  # in this turn of the loop
+        self._in_callback = False  # the host has been called, and may write at once
 
     @property
     def address(self) -> str:
@@ -86,7 +86,7 @@ class SimulatedTransport:
         return self._firmware.now if self._loop is None else self._clock.now
 
     async def open(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        """Connect; resets the board unless told otherwise.
+        """Connect, and reset the board unless `reset_on_open` is false.
 
         Raises:
             NoSuchPort: the scenario has pulled the cable.
@@ -106,13 +106,13 @@ class SimulatedTransport:
     def _connect(self, on_data: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         loop = asyncio.get_running_loop()
         self._clock.start(loop)
-        if not self._clock.kept:
+        if not self._clock.keeps_messages:
             self._firmware.advance_silently(self._clock.now)
         if self._firmware.plugged_at > self._clock.now:
             raise NoSuchPort(f"There is no printer at {self._address}: its cable is pulled.")
         self._loop = loop
         self._skip_to = loop.skip_to if isinstance(loop, VirtualClockLoop) else _never
-        self._clock.kept = False
+        self._clock.keeps_messages = False
         self._on_data, self._on_lost = on_data, on_lost
         self._firmware.on_unplug = self.unplug
         self._run_soon()
@@ -120,7 +120,7 @@ class SimulatedTransport:
     def abandon(self) -> None:
         """Leave the line open without reading, as a host that is killed while systemd holds its descriptor."""
         self.close()
-        self._clock.kept = True
+        self._clock.keeps_messages = True
 
     def write(self, data: bytes) -> None:
         """Put bytes on the wire; nothing happens when the line is closed."""
@@ -129,7 +129,7 @@ class SimulatedTransport:
             self._run_soon()
 
     def reset(self) -> None:
-        """Reset the board as a pulse of DTR does, where it does."""
+        """Pulse DTR, which resets most boards."""
         if self._loop is not None:
             self._firmware.pulse_dtr(self.now)
             self._run_soon()
@@ -168,9 +168,9 @@ class SimulatedTransport:
             self._timer = None
 
     def _run_soon(self) -> None:
-        if self._loop is not None and not self._soon:
-            self._soon = True
-            if not self._telling:
+        if self._loop is not None and not self._run_is_due:
+            self._run_is_due = True
+            if not self._in_callback:
                 self._loop.call_soon(self._run)
 
     def _run_timer(self, due: float) -> None:
@@ -179,12 +179,12 @@ class SimulatedTransport:
 
     def _run(self, due: float = 0.0) -> None:
         """Have the firmware do what is due, pass its messages on, and run again when there is more."""
-        self._soon = False
+        self._run_is_due = False
         # the loop calls a timer up to a nanosecond early: the event that it was set for is due
         now = max(self.now, due)
         while self._loop is not None:
             now = self._exchange(now)
-            if now == math.inf or self._loop is None or self._soon:
+            if now == math.inf or self._loop is None or self._run_is_due:
                 return
             when = self._clock.when(now)
             if not self._skip_to(when):
@@ -196,23 +196,23 @@ class SimulatedTransport:
         firmware = self._firmware
         due = firmware.proceed(now)
         if data := firmware.output():
-            self._tell(data)
-            if self._soon and self._loop is not None:  # the host has answered: no turn of the loop for each line
-                self._soon = False
+            self._deliver(data)
+            if self._run_is_due and self._loop is not None:  # the host has written: save a turn of the loop
+                self._run_is_due = False
                 due = firmware.proceed(now)
-        return min(due, firmware.heard_at)
+        return min(due, firmware.next_output)
 
-    def _tell(self, data: bytes) -> None:
-        self._telling = True
+    def _deliver(self, data: bytes) -> None:
+        self._in_callback = True
         try:
             self._on_data(data)
         finally:
-            self._telling = False
+            self._in_callback = False
 
     def _set_timer(self, when: float, due: float) -> None:
         if self._timer is not None:
             if self._timer.when() <= when:
-                return  # that one comes early enough, and sets the next
+                return  # that timer is early enough, and sets the next one
             self._timer.cancel()
         if self._loop is not None:
             self._timer = self._loop.call_at(when, self._run_timer, due)

@@ -98,7 +98,7 @@ class Planner:
     def stop(self, now: float) -> Vector | None:
         """Drop all moves at once; return where the machine stands, None: it did not move."""
         self._run(now)
-        stopped = self.place(now)
+        stopped = self.position(now)
         if self._busy is not None:
             share = travelled(self._busy, now - self._began)
             self._moved(_cut(self._busy, share, now - self._began), self._began)
@@ -106,7 +106,7 @@ class Planner:
         self._busy, self._next, self._empty_since = None, math.inf, None
         return stopped
 
-    def place(self, now: float) -> Vector | None:
+    def position(self, now: float) -> Vector | None:
         """Return where the machine is; None: at the end of all moves."""
         if self._next <= now:
             self._run(now)

@@ -1,4 +1,4 @@
-"""Commands that move, and those that set how coordinates are read."""
+"""Commands that move the machine or set how coordinates are read."""
 
 from collections.abc import Iterable
 
@@ -19,7 +19,7 @@ def _move(board: Board, command: Command) -> Wait | None:
     _feedrate(board, command)
     if not board.planner.free(board.now):
         return _when_free(board, command)
-    _drive(board, _start(board), _end(board, command))
+    _drive(board, board.position(), _end(board, command))
     return None
 
 
@@ -33,14 +33,14 @@ def _when_free(board: Board, command: Command) -> Wait:
     """Hold the `ok` back until the planner has room."""
     while (free := board.planner.next_free(board.now)) > board.now:
         yield free
-    _drive(board, _start(board), _end(board, command))
+    _drive(board, board.position(), _end(board, command))
 
 
 def _arc(board: Board, command: Command) -> Wait:
     """G2, G3: many moves; the `ok` comes when the last one is in the planner."""
     _feedrate(board, command)
     before = board.modal.position.copy()
-    start, end = _start(board), _end(board, command)
+    start, end = board.position(), _end(board, command)
     points = _chords(board, command, start, end)
     if points is None:
         board.modal.position[:] = before
@@ -68,25 +68,20 @@ def _chords(board: Board, command: Command, start: Vector, end: Vector) -> Itera
     return None if centre is None else chords(start, end, centre, clockwise=clockwise)
 
 
-def _start(board: Board) -> Vector:
-    x, y, z, e = board.modal.position
-    return x, y, z, e
-
-
 def _end(board: Board, command: Command) -> Vector:
-    """Take the command's target over as the position, and return where the motors will be there."""
-    modal, given = board.modal, command.params
+    """Set the position to the command's target; return the motors' position at the end of the move."""
+    modal = board.modal
     position, before = modal.position, modal.position[3]
-    place = position[:2]
+    start_xy = position[:2]
     for axis, letter in enumerate(AXES):
-        value = given.get(letter)
+        value = command.params.get(letter)
         if value is not None:
             relative = modal.relative_e if letter == "E" else modal.relative
             base = position[axis] if relative else -modal.offset[axis]
             target = base + value * modal.unit
-            if abs(target - position[axis]) <= MAX_LENGTH:  # else a slip, which the planner does not take
+            if abs(target - position[axis]) <= MAX_LENGTH:  # a longer move is a mistake, which the planner refuses
                 position[axis] = target
-    lays = before < position[3] and position[:2] != place
+    lays = before < position[3] and position[:2] != start_xy
     if modal.soft_endstops:
         _stay_within(board, lays=lays)
     x, y, z, e = position
@@ -94,7 +89,7 @@ def _end(board: Board, command: Command) -> Vector:
 
 
 def _stay_within(board: Board, *, lays: bool) -> None:
-    """Keep the target on the bed, for axes whose place is known (M211)."""
+    """Limit the target to the volume, for homed axes (M211)."""
     position, volume, lowest = board.modal.position, board.config.volume, board.config.lowest
     clipped = False
     for axis in board.modal.homed:
@@ -107,14 +102,14 @@ def _stay_within(board: Board, *, lays: bool) -> None:
 
 
 def _not_extruded(board: Board, wanted: float, *, lays: bool) -> float:
-    """Count filament that stays where it is."""
+    """Count filament that is not extruded; return 0."""
     board.oracle.counters.prevented += lays
     board.oracle.counters.prevented_mm += max(0.0, wanted)
     return 0.0
 
 
 def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
-    """Return how far the extruder's motor turns: not at all when cold, else by the flow."""
+    """Return the mm of filament that the extruder's motor moves: none if the hotend is cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
         for line in board.config.speech.reports.cold:
@@ -165,7 +160,7 @@ def _relative(board: Board, _command: Command) -> None:
 def _set_relative(board: Board, *, to: bool) -> None:
     board.modal.relative = to
     match board.config.e_mode:
-        case "last":  # Marlin 2: the bits of all axes
+        case "last":  # Marlin 2, set_relative_mode: the bits of all axes
             board.modal.relative_e = to
         case "either":  # Marlin 1.1: relative_mode || axis_relative_modes[E_AXIS]
             board.modal.relative_e = to or board.modal.m83
@@ -201,7 +196,7 @@ def _finish_moves(board: Board, _command: Command) -> Wait:
 
 
 def _quick_stop(board: Board, _command: Command) -> Wait:
-    """M410: takes effect when its bytes are read; what is left is to stand still."""
+    """M410: the machine has stopped when the line was read; only the standstill remains."""
     while (done := board.stopped_at + _QUICK_STOP) > board.now:
         yield done
 

@@ -1,4 +1,7 @@
-"""Commands that firmwares other than Marlin have, or do otherwise."""
+"""Commands of Klipper, Teacup and Smoothieware that Marlin does not have, or executes in another way.
+
+Sources: klipper.txt and teacup-heat.txt in tests/data/transcripts; Smoothieware's GcodeDispatch.cpp.
+"""
 
 import re
 from collections.abc import Callable
@@ -7,20 +10,16 @@ from gcode.command import Command
 from hal.simulated.board import Board, Wait
 from hal.simulated.motion_commands import TABLE as MOVES
 
-_RESIDUE = 3.0  # °C from the target at which Teacup takes it for reached
-_TEACUP_REPORTS = 2.0  # s between two lines of its wait
-_KLIPPER_LOOK = 0.3  # s that a look at the endstops takes
+_TEACUP_WINDOW = 3.0  # °C around the target in which Teacup's wait ends
+_TEACUP_REPORTS = 2.0  # s between two lines of Teacup's wait
+_KLIPPER_QUERY = 0.3  # s that Klipper takes to query the endstops
 _TIMEOUT = re.compile(r"\bTIMEOUT=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _MESSAGE = re.compile(r"\s*MSG=(?:\"([^\"]*)\"|(\S*))", re.IGNORECASE)
 
 Handler = Callable[[Board, Command], Wait | None]
 
 
-def nothing(_board: Board, _command: Command) -> None:
-    """Accept a command that shows no effect."""
-
-
-def state(board: Board, _command: Command) -> None:
+def report_state(board: Board, _command: Command) -> None:
     """STATUS of Klipper."""
     board.say("// Klipper state: Ready")
 
@@ -37,19 +36,19 @@ def respond(board: Board, command: Command) -> None:
 
 
 def slow_endstops(board: Board, _command: Command) -> Wait:
-    """M119 and QUERY_ENDSTOPS of Klipper, which asks its microcontroller."""
-    done = board.now + _KLIPPER_LOOK
+    """M119 and QUERY_ENDSTOPS of Klipper, which queries its microcontroller."""
+    done = board.now + _KLIPPER_QUERY
     while board.now < done:
         yield done
     for line in board.config.speech.reports.endstops:
-        open_ = dict.fromkeys("xyz", board.config.speech.reports.endstop_words[0])
-        board.say(line.format(**open_))
+        states = dict.fromkeys("xyz", board.config.speech.reports.endstop_words[0])
+        board.say(line.format(**states))
 
 
 def set_idle_timeout(board: Board, command: Command) -> None:
-    """SET_IDLE_TIMEOUT of Klipper; without TIMEOUT the time is what it was, and begins anew."""
-    found = _TIMEOUT.search(command.text)
-    seconds = float(found[1]) if found else board.inactivity.idle_timeout
+    """SET_IDLE_TIMEOUT of Klipper; without TIMEOUT it only restarts the timer (extras/idle_timeout.py)."""
+    match = _TIMEOUT.search(command.text)
+    seconds = float(match[1]) if match else board.inactivity.idle_timeout
     if seconds <= 0:
         board.say("!! Error on 'SET_IDLE_TIMEOUT': TIMEOUT must be above 0.0")
         return
@@ -63,7 +62,7 @@ def restart(board: Board, _command: Command) -> None:
 
 
 def guarded(move: Handler) -> Handler:
-    """Return a move as Klipper makes it: not before homing, and not out of range."""
+    """Return a move as Klipper makes it: refused before homing and out of range."""
 
     def move_within(board: Board, command: Command) -> Wait | None:
         target = [board.modal.position[axis] for axis in range(4)]
@@ -71,12 +70,12 @@ def guarded(move: Handler) -> Handler:
             value = command.get(letter)
             if value is not None:
                 target[axis] = value + (target[axis] if board.modal.relative else 0.0)
-        place = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"
+        target_text = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"
         if any(letter in command and axis not in board.modal.homed for axis, letter in enumerate("XYZ")):
-            board.say(f"!! Must home axis first: {place}")
+            board.say(f"!! Must home axis first: {target_text}")
             return None
-        if not all(0 <= at <= most for at, most in zip(target[:3], board.config.volume, strict=True)):
-            board.say(f"!! Move out of range: {place}")
+        if not all(0 <= at <= highest for at, highest in zip(target[:3], board.config.volume, strict=True)):
+            board.say(f"!! Move out of range: {target_text}")
             return None
         return move(board, command)
 
@@ -89,7 +88,7 @@ def wait_at_next_move(board: Board, _command: Command) -> None:
 
 
 def after_heat(move: Handler) -> Handler:
-    """Return a move as Teacup makes it: after M116 not before all is hot."""
+    """Return a move as Teacup makes it: after M116, only when all heaters are at their targets."""
 
     def move_then(board: Board, command: Command) -> Wait:
         while board.heat_first and not _hot(board):
@@ -106,23 +105,18 @@ def after_heat(move: Handler) -> Handler:
 
 def _hot(board: Board) -> bool:
     heaters = (board.hotend, board.bed)
-    return all(not each.target or abs(each.target - each.temperature(board.now)) < _RESIDUE for each in heaters)
-
-
-def quietly(board: Board, command: Command) -> None:
-    """Take a setting without a word (Prusa)."""
-    board.limits.note(command, board.modal.unit)
+    return all(not each.target or abs(each.target - each.temperature(board.now)) < _TEACUP_WINDOW for each in heaters)
 
 
 def acknowledged(board: Board, command: Command) -> Wait | None:
-    """G0, G1 of Smoothieware: acknowledged before they have a place in the planner."""
+    """G0 and G1 of Smoothieware: a G1 is acknowledged before there is room for it in the planner."""
     if command.code == "G1":
         board.runner.acknowledge()
     return MOVES[command.code](board, command)
 
 
 def halt_smoothie(board: Board, _command: Command) -> None:
-    """M112 of Smoothieware: its ok is said with the halt."""
+    """M112 of Smoothieware: the text of the halt contains its `ok`."""
     board.runner.halt(board.config.speech.stop.halt.by_m112)
     board.answer("")
 

@@ -1,14 +1,15 @@
 """Firmwares by name, as data.
 
-Marlin, Teacup and Klipper are proven against recorded dialogues (`tests/data/transcripts`). Marlin 1, Prusa,
-Repetier, Smoothieware and RepRapFirmware follow what these print by their published sources and logs; no
-recording proves them.
+Marlin 2, Prusa-Firmware 3.13, Repetier, Teacup and Klipper are tested against recorded dialogues
+(tests/data/transcripts). Marlin 1, Smoothieware and RepRapFirmware follow their sources, and Malyan follows public
+reports; docs/firmware.md names both.
 """
 
 from dataclasses import replace
 
 from hal.simulated import klipper_macros, prusa_commands, repetier_commands
 from hal.simulated import other_commands as other
+from hal.simulated.board import no_effect
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.marlin_speeches import MALYAN, MALYAN_0, MARLIN_10, MARLIN_119, marlin21
 from hal.simulated.motion_commands import TABLE as MOVES
@@ -19,15 +20,10 @@ def _codes(*lists: str) -> frozenset[str]:
     return frozenset(code for each in lists for code in each.split())
 
 
-def _lines(*lines: str) -> tuple[str, ...]:
-    """Return the lines of an answer; a long one is written in several strings with blanks at their ends."""
-    return tuple("".join(lines).split("\n"))
+def _lines(*parts: str) -> tuple[str, ...]:
+    """Join the parts of an answer, and return its lines."""
+    return tuple("".join(parts).split("\n"))
 
-
-PRUSA = prusa_commands.TABLE
-REPETIER = repetier_commands.TABLE
-_SUPERVISION = "Printer stopped due to errors. Supervision required."
-_FATAL = " - Printer stopped and heaters disabled due to this error. Fix error and restart with M999."
 
 _KLIPPER = Speech(
     lines=LineRules(
@@ -74,9 +70,9 @@ _KLIPPER = Speech(
                 "SET_VELOCITY_LIMIT",
                 "SET_PRESSURE_ADVANCE",
             ),
-            other.nothing,
+            no_effect,
         ),
-        "STATUS": other.state,
+        "STATUS": other.report_state,
         "SET_IDLE_TIMEOUT": other.set_idle_timeout,
         **klipper_macros.TABLE,
         "FIRMWARE_RESTART": other.restart,
@@ -101,6 +97,7 @@ _KLIPPER = Speech(
     idle_timeout=600.0,
     dtr_resets=False,
 )
+"""Klipper's pseudo-terminal, as recorded (klipper.txt); the idle timeout is that of extras/idle_timeout.py."""
 
 _TEACUP = Speech(
     lines=LineRules(
@@ -138,11 +135,13 @@ _TEACUP = Speech(
         "G1": other.after_heat(MOVES["G1"]),
         "M84": other.stop_motors,
         "M116": other.wait_at_next_move,
-        **dict.fromkeys(("T0", "T1"), other.nothing),
+        **dict.fromkeys(("T0", "T1"), no_effect),
     },
     stop=StopSpeech(stopped=(), killed=()),
 )
+"""Teacup, as recorded (teacup-basic.txt, teacup-lines.txt)."""
 
+_SUPERVISION = "Printer stopped due to errors. Supervision required."
 _PRUSA_39 = Speech(
     lines=LineRules(
         escapes=False, seven_bits=True, bare_checksum=True, first_star=True, splits_long=True, drops_after=2.0
@@ -180,7 +179,7 @@ _PRUSA_39 = Speech(
     actions=_codes("pause paused resume resumed cancel"),
     status="LCD status changed",
     lacks=_codes("M86 M87 M108 M154 M211 M410 M412 M876 M999"),
-    commands={**PRUSA, **dict.fromkeys(("M201", "M203", "M204", "M205", "M42", "M900"), other.quietly)},
+    commands=prusa_commands.TABLE,
     stop=StopSpeech(
         stopped=("Error:Printer halted. kill() called!", "M112 called. Emergency Stop."),
         reboots_after=5.1,
@@ -188,6 +187,7 @@ _PRUSA_39 = Speech(
     ),
     pause=prusa_commands.pause_now,
 )
+"""Prusa-Firmware 3.9: 3.13 without capabilities."""
 
 _PRUSA_313 = replace(
     _PRUSA_39,
@@ -221,20 +221,23 @@ _PRUSA_313 = replace(
     ),
     commands={**_PRUSA_39.commands, "M503": prusa_commands.settings},
 )
-_NO_CARD = (*_PRUSA_313.boot.late_banner, (2.15, "echo:SD init fail"), (4.2, "echo:SD init fail"))
-_ASKED = ("", "Resend:{next}", "ok")
+"""Prusa-Firmware 3.13.3, as recorded (prusa-3.13.3-basic.txt, -lines.txt); its rules for lines are in cmdqueue.cpp."""
 
+_NO_CARD_BANNER = (*_PRUSA_313.boot.late_banner, (2.15, "echo:SD init fail"), (4.2, "echo:SD init fail"))
+
+_FATAL = " - Printer stopped and heaters disabled due to this error. Fix error and restart with M999."
+_REPETIER_REQUEST = ("", "Resend:{next}", "ok")
 _REPETIER = Speech(
     lines=LineRules(
         escapes=False,
         numbers="modulo",
-        refusal=("{reason}", *_ASKED),
+        refusal=("{reason}", *_REPETIER_REQUEST),
         reasons={
             "checksum mismatch": "Error:Wrong checksum\nError:Wrong checksum",
             "Line Number is not Last Line Number+1": "Error:expected line {next} got {number}",
             "too long": "",
         },
-        request=_ASKED,
+        request=_REPETIER_REQUEST,
         asks_after=0.2,
         flushes=False,
         skipped="skip {number}",
@@ -264,7 +267,7 @@ _REPETIER = Speech(
     ),
     unknown="Unknown command:{plain}",
     lacks=_codes("M0 M1 M17 M20 M27 M31 M86 M87 M113 M154 M211 M301 M304 M410 M503 M600 M876"),
-    commands=REPETIER,
+    commands=repetier_commands.TABLE,
     stop=StopSpeech(
         m112_reboots=True,
         halt=Halt(
@@ -277,6 +280,7 @@ _REPETIER = Speech(
     busy="busy:{reason}",
     idle_wait=1.0,
 )
+"""Repetier-Firmware 1.0.4, as recorded (repetier-1.0.4-basic.txt, -lines.txt) and by its gcode.cpp and Commands.cpp."""
 
 _SMOOTHIE = Speech(
     lines=LineRules(
@@ -320,6 +324,7 @@ _SMOOTHIE = Speech(
     ),
     busy="",
 )
+"""Smoothieware, by its GcodeDispatch.cpp and Robot.cpp."""
 
 _REPRAPFIRMWARE = Speech(
     lines=LineRules(escapes=False, numbers="checked", refusal=(), flushes=False, any_case=True, max_line=256),
@@ -344,9 +349,10 @@ _REPRAPFIRMWARE = Speech(
     stop=StopSpeech(stopped=(), killed=()),
     busy="",
 )
+"""RepRapFirmware 3 over USB, by its StringParser.cpp, GCodes.cpp and GCodes2.cpp."""
 
 MARLIN = FirmwareConfig()
-OTHER = FirmwareConfig(busy=False, autoreport=False, e_mode="either")
+_OTHER = FirmwareConfig(busy=False, autoreport=False, e_mode="either")
 
 
 def _prusa(speech: Speech) -> FirmwareConfig:
@@ -387,20 +393,20 @@ FIRMWARES: dict[str, FirmwareConfig] = {
         speech=marlin21(parser=1, host=1, card=1, meatpack=1),
     ),
     "marlin1": replace(MARLIN, e_mode="either", sd_card=True, eeprom=True, speech=MARLIN_119),
-    "marlin1.0": replace(OTHER, sd_card=True, eeprom=True, speech=MARLIN_10),
-    "malyan": replace(OTHER, flow_control=True, speech=MALYAN),
-    "malyan-0": replace(OTHER, flow_control=True, speech=MALYAN_0),
+    "marlin1.0": replace(_OTHER, sd_card=True, eeprom=True, speech=MARLIN_10),
+    "malyan": replace(_OTHER, flow_control=True, speech=MALYAN),
+    "malyan-0": replace(_OTHER, flow_control=True, speech=MALYAN_0),
     "prusa": replace(_prusa(_PRUSA_313), meatpack=True),
     "prusa-no-card": replace(
-        _prusa(replace(_PRUSA_313, boot=replace(_PRUSA_313.boot, late_banner=_NO_CARD))), meatpack=True
+        _prusa(replace(_PRUSA_313, boot=replace(_PRUSA_313.boot, late_banner=_NO_CARD_BANNER))), meatpack=True
     ),
     "prusa-3.9": _prusa(_PRUSA_39),
     "repetier": replace(
         MARLIN, e_mode="either", emergency_parser=True, queue=1, fw_retract=True, whole_degrees=True, speech=_REPETIER
     ),
-    "smoothie": replace(OTHER, e_mode="last", flow_control=True, queue=1, speech=_SMOOTHIE),
-    "reprapfirmware": replace(OTHER, e_mode="own", flow_control=True, queue=1, speech=_REPRAPFIRMWARE),
-    "teacup": replace(OTHER, autoreport=True, queue=1, speech=_TEACUP),
-    "klipper": replace(OTHER, flow_control=True, rx_buffer=4096, speech=_KLIPPER),
+    "smoothie": replace(_OTHER, e_mode="last", flow_control=True, queue=1, speech=_SMOOTHIE),
+    "reprapfirmware": replace(_OTHER, e_mode="own", flow_control=True, queue=1, speech=_REPRAPFIRMWARE),
+    "teacup": replace(_OTHER, autoreport=True, queue=1, speech=_TEACUP),
+    "klipper": replace(_OTHER, flow_control=True, rx_buffer=4096, speech=_KLIPPER),
 }
-"""What `--firmware` and `sim?firmware=` name."""
+"""The firmwares for `--firmware` and `sim?firmware=`."""

@@ -1,10 +1,13 @@
-"""Commands in which Prusa-Firmware differs from Marlin, as recorded from 3.13.3 and by its source (Marlin_main.cpp)."""
+"""Commands in which Prusa-Firmware differs from Marlin.
+
+As recorded from 3.13.3 (prusa-3.13.3-basic.txt, prusa-3.13.3-motion.txt), and by its Marlin_main.cpp.
+"""
 
 import math
 
 from gcode.command import Command
 from hal.simulated import homing, motion_commands, texts
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, no_effect
 from hal.simulated.heat_wait import wait_for
 from hal.simulated.system_commands import until_answered
 
@@ -17,6 +20,11 @@ _ADVANCED = (
     "Advanced variables: S=Min feedrate (mm/s), T=Min travel feedrate (mm/s), B=minimum segment time (us), "
     "X=maximum XY jerk (mm/s),  Z=maximum Z jerk (mm/s),  E=maximum E jerk (mm/s)"
 )
+
+
+def set_limits(board: Board, command: Command) -> None:
+    """M201, M203, M204, M205: never report."""
+    board.limits.note(command, board.modal.unit)
 
 
 def message(board: Board, command: Command) -> None:
@@ -56,7 +64,7 @@ def progress(board: Board, command: Command) -> None:
 
 
 def dwell(board: Board, command: Command) -> Wait:
-    """G4: shown, unless a text of M117 is."""
+    """G4: on the display, unless it shows a text of M117."""
     if not board.message and (command.get("S") or command.get("P")):
         board.show("Sleep...")
     yield from motion_commands.TABLE["G4"](board, command) or ()
@@ -69,12 +77,12 @@ def home(board: Board, command: Command) -> Wait:
 
 
 def level(board: Board, _command: Command) -> Wait:
-    """G80: the bed is flat here, and nothing is probed."""
+    """G80: mesh bed leveling; no probing is simulated."""
     yield from board.synchronise()
 
 
 def stop_for_user(board: Board, command: Command) -> Wait:
-    """M0, M1: until the knob is pressed, or for S seconds or P milliseconds."""
+    """M0, M1: wait until the knob is pressed, or for S seconds or P milliseconds."""
     board.show(command.text or "Wait for user...")
     yield from board.synchronise()
     seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
@@ -82,7 +90,7 @@ def stop_for_user(board: Board, command: Command) -> Wait:
 
 
 def change_filament(board: Board, _command: Command) -> Wait:
-    """M600: nothing gets through until the knob is pressed."""
+    """M600: wait until the knob is pressed; no other command is executed meanwhile."""
     yield from board.synchronise()
     board.kept_awake = True
     board.show("Change filament")
@@ -91,7 +99,7 @@ def change_filament(board: Board, _command: Command) -> Wait:
 
 
 def select(board: Board, command: Command) -> None:
-    """T0 to T4 without a multi-material unit: the ok is glued to the answer of the only one there is."""
+    """T0 to T4 without a multi-material unit: the answer has no line end, so the `ok` follows in it (Tcodes.cpp)."""
     tool = int(command.code[1:])
     if tool < board.config.extruders and not board.config.shared_nozzle:
         board.answer(f"echo:Active Extruder: {tool}ok")
@@ -103,7 +111,7 @@ def select(board: Board, command: Command) -> None:
 
 
 def pause(board: Board, command: Command) -> Wait:
-    """M601, M25, M125: acknowledged, then what is queued is forgotten, the hotend cools and the head is parked."""
+    """M601, M25, M125: acknowledged; then queued lines are dropped, the hotend cools, and the head is parked."""
     if "S" in command or board.saved is not None:
         return
     yield from board.synchronise()
@@ -112,9 +120,9 @@ def pause(board: Board, command: Command) -> Wait:
 
 
 def pause_now(board: Board) -> Wait:
-    """Pause as somebody at the panel does: lines that were not executed are asked for at the end of it."""
+    """Pause as from the panel; `resume` requests the lines that were not executed."""
     board.runner.forget_lines()
-    board.saved = (*board.place(), board.active_hotend.target)
+    board.saved = (*board.position(), board.active_hotend.target)
     board.act("paused")
     yield from _drive(board, e=-_RETRACTION)
     board.active_hotend.set_target(0.0, board.now)
@@ -126,7 +134,7 @@ def pause_now(board: Board) -> Wait:
 
 
 def resume(board: Board, _command: Command) -> Wait:
-    """M602: heats, goes back, and asks for the lines that were forgotten."""
+    """M602: heat, return to the position, and request the dropped lines."""
     if board.saved is None:
         return
     x, y, z, e, target = board.saved
@@ -146,19 +154,19 @@ def settings(board: Board, _command: Command) -> None:
     """M503."""
     limits = board.limits
     jerk = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", limits.jerk, strict=True))
-    least = f"S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
-    most = " ".join(f"{axis}{value:.0f}" for axis, value in zip("XYZE", limits.accelerations, strict=True))
+    minimums = f"S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
+    accelerations = " ".join(f"{axis}{value:.0f}" for axis, value in zip("XYZE", limits.accelerations, strict=True))
     for line in (
         "Steps per unit:",
         f"  M92 {texts.axes(board.modal.steps)}",
         "Maximum feedrates (mm/s):",
         f"  M203 {texts.axes(limits.feedrates)}",
         "Maximum acceleration (mm/s2):",
-        f"  M201 {most}",
+        f"  M201 {accelerations}",
         "Acceleration: P=print, R=retract, T=travel",
         f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
         _ADVANCED,
-        f"  M205 {least} B{limits.min_segment_time * 1e6:.0f} {jerk}",
+        f"  M205 {minimums} B{limits.min_segment_time * 1e6:.0f} {jerk}",
         "Home offset (mm):",
         "  M206 X0.00 Y0.00 Z0.00",
         "PID settings:",
@@ -179,11 +187,11 @@ def settings(board: Board, _command: Command) -> None:
 
 
 def _drive(board: Board, x: float = 0.0, y: float = 0.0, z: float = 0.0, e: float = 0.0) -> Wait:
-    """Move by so much, and wait for it."""
-    start, modal = board.place(), board.modal
+    """Move by these distances in mm, and wait for the end."""
+    start, modal = board.position(), board.modal
     for axis, way in enumerate((x, y, z, e)):
         modal.position[axis] += way
-    board.planner.add(start, board.place(), _PAUSE_FEEDRATE, board.now)
+    board.planner.add(start, board.position(), _PAUSE_FEEDRATE, board.now)
     yield from board.synchronise()
 
 
@@ -195,13 +203,19 @@ TABLE = {
     "M1": stop_for_user,
     "M25": pause,
     "M31": print_time,
+    "M42": no_effect,
     "M73": progress,
     "M117": message,
     "M118": echo,
     "M125": pause,
+    "M201": set_limits,
+    "M203": set_limits,
+    "M204": set_limits,
+    "M205": set_limits,
     "M302": cold_extrusion,
     "M600": change_filament,
     "M601": pause,
     "M602": resume,
+    "M900": no_effect,
     **{f"T{tool}": select for tool in range(5)},
 }

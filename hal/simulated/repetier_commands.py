@@ -1,13 +1,16 @@
-"""Commands in which Repetier-Firmware differs from Marlin, as recorded from 1.0.4 and by its source (Commands.cpp)."""
+"""Commands in which Repetier-Firmware differs from Marlin.
+
+As recorded from 1.0.4 (repetier-1.0.4-basic.txt), and by its Commands.cpp.
+"""
 
 from gcode.command import Command
 from hal.simulated import heat_commands, motion_commands
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, no_effect
 from hal.simulated.heater import Heater
 
 _NEAR = 1.0  # °C from the target at which a wait ends
 _CHECK_INTERVAL = 0.25  # s between two checks of a wait
-_ROOM = 25.0  # °C; a wait for a target that is not above this ends at once (MAX_ROOM_TEMPERATURE)
+_ROOM = 25.0  # °C; a wait for a target up to this ends at once (MAX_ROOM_TEMPERATURE)
 _REPORT = 1.0  # s between two reports
 _ORDER = "XYZEFSPIJRDCHABKLO"  # of parameters in a repeated command
 _DECIMALS = {"E": 4, "S": 0, "P": 0}  # of parameters; others have 2
@@ -65,7 +68,7 @@ def _wait_for_all(board: Board, _command: Command) -> Wait:
 
 
 def _auto_report(board: Board, command: Command) -> None:
-    """M155: each second, or not at all."""
+    """M155: reports every second, or not at all."""
     on = bool(command.number("S", 1.0))
     heat_commands.TABLE["M155"](board, Command("M155", {"S": _REPORT if on else 0.0}))
 
@@ -89,12 +92,12 @@ def _flow(board: Board, command: Command) -> None:
 
 
 def _cold_extrusion(board: Board, command: Command) -> None:
-    """M302: allows it, but for S0."""
+    """M302: allows cold extrusion, unless S is 0."""
     board.modal.cold_extrusion = bool(command.number("S", 1.0))
     board.say(f"Cold extrusion {'' if board.modal.cold_extrusion else 'dis'}allowed")
 
 
-def _go_on(board: Board, _command: Command) -> None:
+def _end_halt(board: Board, _command: Command) -> None:
     """M999."""
     board.runner.end_halt()
     board.say("DebugLevel:6")
@@ -102,7 +105,7 @@ def _go_on(board: Board, _command: Command) -> None:
 
 
 def _select(board: Board, command: Command) -> Wait:
-    """T0, T1, …: one that there is not is the present one."""
+    """T0, T1, …: an unknown tool leaves the active one selected."""
     yield from board.synchronise()
     if (tool := int(command.code[1:])) < board.config.extruders:
         board.modal.tool = tool
@@ -135,22 +138,18 @@ def _endstops(board: Board, _command: Command) -> Wait:
 
 
 def _settings(board: Board, _command: Command) -> None:
-    """M205: the settings in an EEPROM that this build has not."""
+    """M205: reports the settings in the EEPROM, which the recorded build lacks."""
     board.say("Error:No EEPROM support compiled.")
-
-
-def _nothing(_board: Board, _command: Command) -> None:
-    """Accept a command that shows no effect here."""
 
 
 TABLE = {
     "G92": _set_position,
-    "M42": _nothing,
-    "M73": _nothing,
+    "M42": no_effect,
+    "M73": no_effect,
     "M104": _hotend,
     "M106": _fan,
     "M107": _fan,
-    "M108": _nothing,
+    "M108": no_effect,
     "M109": _hotend,
     "M116": _wait_for_all,
     "M118": _message,
@@ -158,15 +157,15 @@ TABLE = {
     "M140": _bed,
     "M155": _auto_report,
     "M190": _bed,
-    "M201": _nothing,
-    "M203": _nothing,
-    "M204": _nothing,
+    "M201": no_effect,
+    "M203": no_effect,
+    "M204": no_effect,
     "M205": _settings,
     "M220": _speed,
     "M221": _flow,
     "M302": _cold_extrusion,
-    "M601": _nothing,
-    "M602": _nothing,
-    "M999": _go_on,
+    "M601": no_effect,
+    "M602": no_effect,
+    "M999": _end_halt,
     **{f"T{tool}": _select for tool in range(8)},
 }

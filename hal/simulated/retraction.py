@@ -1,7 +1,7 @@
 """Retraction by the firmware (FWRETRACT): G10, G11 and their settings."""
 
 from gcode.command import Command
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, no_effect
 
 
 def _retract(board: Board, command: Command) -> Wait:
@@ -28,10 +28,10 @@ def _move(board: Board, e: float, feedrate: float, z: float) -> Wait:
             continue
         while (free := board.planner.next_free(board.now)) > board.now:
             yield free
-        start = board.place()
+        start = board.position()
         board.modal.position[axis] += way
         board.modal.offset[axis] -= way
-        board.planner.add(start, board.place(), speed, board.now)
+        board.planner.add(start, board.position(), speed, board.now)
 
 
 def _retraction(board: Board, command: Command) -> None:
@@ -49,8 +49,5 @@ def _recovery(board: Board, command: Command) -> None:
     modal.recover_feedrate = command.number("F", modal.recover_feedrate * 60) / 60
 
 
-def _automatic(_board: Board, _command: Command) -> None:
-    """M209: accepted without effect; the slicer's own retractions are not replaced."""
-
-
-TABLE = {"G10": _retract, "G11": _recover, "M207": _retraction, "M208": _recovery, "M209": _automatic}
+# M209, which has the firmware replace the slicer's retractions, is not simulated
+TABLE = {"G10": _retract, "G11": _recover, "M207": _retraction, "M208": _recovery, "M209": no_effect}

@@ -16,20 +16,20 @@ Acknowledged = Literal["executed", "received"]
 
 @frozen
 class Halt:
-    """How a firmware behaves that has stopped the machine and goes on to answer.
+    """A halt after which the firmware still answers.
 
     Attributes:
-        said: the lines when it stops; they take `text`, the reason.
+        lines: the lines when it stops; they take `text`, the reason.
         answer: the answer to a command from then on; takes `text`.
         ok: an ok follows that answer.
         hits: the commands that get that answer; empty: all but `works`.
         works: the commands that still work.
-        by_m112: M112 has this effect, with this as `text`; empty: M112 halts for good.
-        by_error: the firmware's own errors have this effect.
+        by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
+        by_error: the firmware's own errors cause this halt.
         reads: lines are read; otherwise they are lost, and their numbers do not count.
     """
 
-    said: tuple[str, ...]
+    lines: tuple[str, ...]
     answer: tuple[str, ...]
     ok: bool = True
     hits: frozenset[str] = frozenset()
@@ -48,7 +48,7 @@ _STOPPED = (
     "(Temperature is reset. Set it after restarting)"
 )
 MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), hits=frozenset({"G0", "G1", "G2", "G3", "G5"}))
-"""Marlin's stop(): only moves are refused, and all lines get their ok; M999 clears it."""
+"""Marlin's stop(): only moves are refused, and all lines get their ok; M999 ends it (MarlinCore.cpp)."""
 
 
 @frozen
@@ -160,7 +160,7 @@ class StopSpeech:
         killed: the lines when anything else does.
         reboots_after: s from a halt until it boots by itself; infinite: never.
         m112_reboots: M112 boots it at once instead.
-        halt: how it behaves when it has stopped but goes on to answer.
+        halt: a halt after which it still answers.
     """
 
     stopped: tuple[str, ...] = ("echo:M112 Shutdown", "Error:Printer halted. kill() called!")
@@ -182,8 +182,8 @@ class Speech:
         ok: takes `number` (empty for a line without one), `number_or_0`, and `last`, the last number seen.
         ok_with_data: the `ok` before `temperatures` on the same line; takes `number_or_0`.
         ok_when: when the `ok` is sent.
-        early_moves: G0 to G3 get their `ok` once they are in the queue, and any G in a line makes it one of them.
-        ok_again: commands that get a second `ok` if another line waits behind them.
+        early_moves: G0 to G3 get their `ok` when they are queued, and any G in a line begins a command (Marlin 1.0).
+        ok_again: commands that get a second `ok` if another line is queued (Prusa).
         line_end: of its messages.
         unknown: the answer to an unknown command; takes `text`, `word` in capitals, `letter`, `code`, `byte` (the
             code's lowest eight bits), and `plain`, as Repetier repeats a command.
@@ -193,7 +193,7 @@ class Speech:
         commands: commands of its own, or with another effect than Marlin's.
         action: a line that asks the host for an action; takes `text`.
         actions: the actions that it knows; empty: all of Marlin's.
-        pause: how it pauses a print by itself; None: it asks the host to.
+        pause: executes a pause of its own; None: it asks the host to pause.
         status: the line when the text on its display has changed.
         busy: a sign of life during a long command; takes `reason`.
         idle_wait: interval in s at which `wait` is sent while there is nothing to do; 0: never.

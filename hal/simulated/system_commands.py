@@ -6,13 +6,9 @@ import re
 from gcode.command import Command
 from gcode.planner import AXES
 from hal.simulated import texts
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Wait, no_effect
 
 _FLAGS = re.compile(r"([AEP])(\d)\s*")  # of M118
-
-
-def _nothing(_board: Board, _command: Command) -> None:
-    """Accept a command that has no effect here."""
 
 
 def _stop_for_user(board: Board, command: Command) -> Wait:
@@ -60,7 +56,7 @@ def _print_time(board: Board, _command: Command) -> None:
 
 
 def _line_number(board: Board, command: Command) -> None:
-    """M110 without a number before it."""
+    """M110 N100; the receiver executes one with a line number."""
     number = command.get("N")
     if number is not None:
         board.runner.set_line_number(int(number))
@@ -68,8 +64,8 @@ def _line_number(board: Board, command: Command) -> None:
 
 def _kill(board: Board, _command: Command) -> None:
     """M112, for firmwares that queue it."""
-    if why := board.config.speech.stop.halt.by_m112:
-        board.runner.halt(why)
+    if reason := board.config.speech.stop.halt.by_m112:
+        board.runner.halt(reason)
     else:
         board.runner.kill()
 
@@ -162,8 +158,8 @@ def _answer_user(board: Board, _command: Command) -> None:
     board.waiting = False
 
 
-def _restart(board: Board, command: Command) -> None:
-    """M999: answers twice."""
+def _end_halt(board: Board, command: Command) -> None:
+    """M999: unless S is set, a resend request comes before its `ok` (marlin-plain-basic.txt)."""
     board.runner.end_halt()
     if not command.get("S"):
         board.runner.resend()
@@ -172,17 +168,17 @@ def _restart(board: Board, command: Command) -> None:
 TABLE = {
     "M31": _print_time,
     "M92": _steps,
-    "M108": _nothing,
+    "M108": no_effect,
     "M110": _line_number,
     "M112": _kill,
     "M113": _keepalive,
     "M115": _identity,
-    "M117": _nothing,
+    "M117": no_effect,
     "M118": _message,
     "M119": _endstops,
     "M154": _auto_position,
     "M503": _settings,
-    "M999": _restart,
+    "M999": _end_halt,
 }
 
 WITH_HOST_ACTIONS = {"M0": _stop_for_user, "M1": _stop_for_user, "M876": _answer_user}
@@ -203,7 +199,7 @@ WITH_RUNOUT_SENSOR = {"M412": _runout_sensor}
 WITH_EEPROM = {"M500": _store, "M501": _load, "M502": _load_defaults}
 """Commands that only a firmware with EEPROM_SETTINGS has."""
 
-WITH_PROGRESS = {"M73": _nothing}
+WITH_PROGRESS = {"M73": no_effect}
 """Commands that only a firmware that shows the progress has."""
 
 WITH_FILAMENT_CHANGE = {"M600": _change_filament}

@@ -7,7 +7,7 @@ _MAX_TOOLS = 8  # T0 to T7, as in Marlin
 
 
 def _select(board: Board, command: Command) -> Wait:
-    """T0, T1, …: the new nozzle goes where the old one was; with S1 nothing moves."""
+    """T0, T1, …: the new nozzle moves to where the old one was; with S1 nothing moves."""
     modal, tool = board.modal, int(command.code[1:])
     if tool >= board.config.extruders:
         board.say(f"echo:{command.code} Invalid extruder")
@@ -21,7 +21,7 @@ def _select(board: Board, command: Command) -> Wait:
 
 def _change(board: Board, tool: int, *, moves: bool) -> Wait:
     yield from board.synchronise()
-    modal, start = board.modal, board.place()
+    modal, start = board.modal, board.position()
     old, new = modal.tool_offset(modal.tool), modal.tool_offset(tool)
     modal.tool = tool
     shifts = [there - here for here, there in zip(old, new, strict=True)]
@@ -40,7 +40,7 @@ def _change(board: Board, tool: int, *, moves: bool) -> Wait:
 
 
 def _offsets(board: Board, command: Command) -> None:
-    """M218: T the tool (the active one), X Y Z its nozzle's offset from the first one's; without these it reports."""
+    """M218: set the offset X, Y, Z of tool T (by default the active one) from the first; without these, report all."""
     modal = board.modal
     tool = int(command.number("T", modal.tool))
     if not 0 <= tool < board.config.extruders:

@@ -1,4 +1,4 @@
-"""Visitor: another host at another port of the printer, such as a touch screen that prints. This port sees its heat."""
+"""Visitor: a host at another port of the printer, such as a touch screen that prints; our port shows only its heat."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -6,7 +6,7 @@ from itertools import count
 _HOTEND, _BED = 210, 60  # °C
 _SIDE, _FEEDRATE = 60, 1800  # mm, mm/min: two seconds for a side of the square
 _TOP = 150.0  # mm
-_AFTERWARDS = ("M104 S0", "M140 S0", "G28 X", "M84")
+_END = ("M104 S0", "M140 S0", "G28 X", "M84")
 
 
 def _print() -> Iterator[str]:
@@ -18,12 +18,12 @@ def _print() -> Iterator[str]:
 
 
 class Visitor:
-    """A print that goes on until its time is over, and then ends properly."""
+    """A print that lasts until `ends_at`, and then turns heaters and motors off."""
 
     def __init__(self, ends_at: float) -> None:
         self._ends_at = ends_at
-        self._print, self._afterwards = _print(), iter(_AFTERWARDS)
+        self._print, self._end = _print(), iter(_END)
 
     def next_line(self, now: float) -> str | None:
         """Return the next command; None: the print is over."""
-        return next(self._print if now < self._ends_at else self._afterwards, None)
+        return next(self._print if now < self._ends_at else self._end, None)

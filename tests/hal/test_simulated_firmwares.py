@@ -133,9 +133,9 @@ def test_prusa_pauses_at_once_and_asks_for_what_it_dropped_when_it_goes_on():
     answer = board.send(numbered(6, "M602"), seconds=200)
     assert answer[-4:] == ["Resend: 4", "ok", "// action:resumed", "ok"]
     assert board.heat.hotends[0].target == 200
-    assert board.firmware.board.place()[0] == pytest.approx(20)
+    assert board.firmware.board.position()[0] == pytest.approx(20)
     board.send(numbered(4, "G1 X30"), numbered(5, "G1 X40"), seconds=10)
-    assert board.firmware.board.place()[0] == 40
+    assert board.firmware.board.position()[0] == 40
 
 
 def test_prusa_pauses_by_itself_and_no_line_that_it_dropped_gets_an_ok():
@@ -149,7 +149,7 @@ def test_prusa_pauses_by_itself_and_no_line_that_it_dropped_gets_an_ok():
     [asked] = [int(line.removeprefix("Resend: ")) for line in again if line.startswith("Resend")]
     assert 2 <= asked <= 6
     board.send(*(numbered(number, lines[number - 1]) for number in range(asked, 8)), seconds=300)
-    assert board.firmware.board.place()[0] == 60
+    assert board.firmware.board.position()[0] == 60
 
 
 def test_prusa_says_that_m112_has_stopped_it_and_boots_by_itself():
@@ -193,7 +193,7 @@ def test_marlin_1_0_acknowledges_moves_when_they_are_queued_and_takes_any_g_for_
     assert answer == ["ok"] * 18  # the planner holds 15; M105 waits behind them
     board = printer("marlin1.0")
     assert board.send("M117 Going X20", seconds=5) == ["ok"]
-    assert board.firmware.board.place()[0] == 20
+    assert board.firmware.board.position()[0] == 20
 
 
 def test_marlin_takes_a_backslash_out_before_it_looks_at_the_checksum():
@@ -276,10 +276,10 @@ def test_tools_that_share_a_nozzle_share_its_heat():
 def test_g10_and_g11_turn_the_extruder_and_say_nothing_of_it():
     board = printer("marlin", fw_retract=True)
     board.send("M302 P1", "G92 E5", "G10", seconds=5)
-    assert board.firmware.board.place()[3] == pytest.approx(-3.0)
+    assert board.firmware.board.position()[3] == pytest.approx(-3.0)
     assert " E:5.00 " in board.send("M114")[0]
     board.send("G10", "G11", seconds=5)
-    assert board.firmware.board.place()[3] == pytest.approx(0.0)
+    assert board.firmware.board.position()[3] == pytest.approx(0.0)
 
 
 def test_the_runout_sensor_is_told_of_where_there_is_one():

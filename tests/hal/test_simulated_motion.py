@@ -132,9 +132,9 @@ def test_a_stop_leaves_the_machine_on_its_path(share):
 
 def test_where_it_is(machine):
     machine.drive(0, 20, feedrate=10.0)
-    assert machine.planner.place(0.05)[0] == 0
-    assert machine.planner.place(FIRST_MOVE_DELAY + 1.0)[0] == pytest.approx(10, abs=0.05)
-    assert machine.planner.place(10.0) is None
+    assert machine.planner.position(0.05)[0] == 0
+    assert machine.planner.position(FIRST_MOVE_DELAY + 1.0)[0] == pytest.approx(10, abs=0.05)
+    assert machine.planner.position(10.0) is None
 
 
 _POINTS = st.lists(st.tuples(st.floats(0, 200), st.floats(0, 200), st.floats(0, 5)), min_size=2, max_size=40)
@@ -163,7 +163,7 @@ def test_asking_more_often_changes_nothing(points, feedrate, questions):
                 for each in questions:
                     if now < now + each < free:
                         now += each
-                        planner.place(now)
+                        planner.position(now)
                         planner.idle_at(now)
                 now = free
             planner.add((*start, 0.0), (*end, 0.0), feedrate, now)

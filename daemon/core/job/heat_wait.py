@@ -1,8 +1,8 @@
 """The host's own wait for a temperature, in place of the firmware's M109, so that pause and cancel work meanwhile.
 
-The target that the firmware reports counts: the firmware lowers targets to its own maximum, and may report whole
-degrees. For a heater that it does not report, the firmware itself has to wait. Every wait ends, and if it ends for
-another reason than the temperature, the user is told.
+The wait ends at the target that the firmware reports, because the firmware lowers targets to its own maximum, and may
+report whole degrees. If the firmware does not report a heater, the firmware must wait for it itself. Every wait ends;
+if the reason is not the temperature, the user gets a message.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ from gcode.heating import Nearing, Residency, reading_of
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
-UNSEEN = 2
-"""So many reports without a heater show that the firmware does not report it."""
+MAX_MISSING = 2
+"""After this many reports without a heater, the firmware does not report it."""
 
 SETTLED = 10.0
-"""Seconds after which an acknowledged command is executed; until then reports may show the old target."""
+"""Seconds after which an acknowledged command has been executed; until then reports may show the old target."""
 
 ROUNDED = 1.0
 """°C by which a reported target may differ from the one that was set, as it may be rounded."""
 
-COOLS = (1.5, 60.0)
-"""A heater that cools by less than so many °C in so many seconds is at room temperature (Marlin's values)."""
+MIN_COOLING = (1.5, 60.0)
+"""°C and seconds: a heater that cools more slowly is at room temperature (Marlin's MIN_COOLING_SLOPE_DEG and _TIME)."""
 
-WARMS = (1.0, 900.0)
-"""A heater that warms by less than that gets no warmer: a chamber heated by the bed gains 1 °C in some minutes."""
+MIN_WARMING = (1.0, 900.0)
+"""°C and seconds: a heater that warms more slowly stays as it is. A chamber heated by the bed gains 1 °C in minutes."""
 
 NEAR = 10.0
-"""°C below the target at which the print goes on although the heater gets no warmer."""
+"""°C below the target from which the print starts even if the heater does not get warmer."""
 
 
 @frozen
@@ -50,16 +50,16 @@ class Goal:
     cool: bool = False
 
 
-async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Callable[[str], None]) -> bool:
+async def wait_for_heat(printer: Printer, goal: Goal, silence: float, warn: Callable[[str], None]) -> bool:
     """Wait until the heater has settled at its target; False: this firmware does not report the heater.
 
-    As in Marlin, a target that is changed meanwhile becomes the goal, and turning the heater off ends the wait.
+    As in Marlin, the wait follows a target that is changed meanwhile, and ends if the heater is turned off.
 
     Args:
         printer: where the heater is.
         goal: the heater and its target.
         silence: seconds without a reading of this heater after which the wait fails.
-        tell: called with a warning for the user, in a sentence.
+        warn: called with a warning for the user, in a sentence.
 
     Raises:
         PrinterSilent: no reading came for `silence` seconds.
@@ -67,16 +67,16 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Call
     """
     if not goal.target and not goal.cool:
         return True  # the heater is turned off, and the file does not wait for it to cool
-    wait = _Wait(printer, goal, tell)
+    wait = _Wait(printer, goal, warn)
     unsubscribe = printer.subscribe(wait.on_event)
     try:
         while not wait.over.is_set():
-            wait.heard = False
+            wait.has_reading = False
             try:
                 async with asyncio.timeout(silence):
                     await wait.over.wait()
             except TimeoutError:
-                if wait.heard:
+                if wait.has_reading:
                     continue
                 if wait.name not in printer.heaters:
                     return False
@@ -87,22 +87,29 @@ async def wait_for_heat(printer: Printer, goal: Goal, silence: float, tell: Call
         unsubscribe()
     if wait.trouble is not None:
         raise wait.trouble
-    return not wait.unseen
+    return not wait.is_unreported
 
 
 class _Wait:
-    """Follows the reports of one heater."""
+    """Follows the reports of one heater.
 
-    def __init__(self, printer: Printer, goal: Goal, tell: Callable[[str], None]) -> None:
+    Attributes:
+        over: set when the wait has ended.
+        has_reading: there was a reading since this was last cleared.
+        is_unreported: it has ended because the firmware does not report the heater.
+        trouble: it has ended because of this error.
+    """
+
+    def __init__(self, printer: Printer, goal: Goal, warn: Callable[[str], None]) -> None:
         self.over = asyncio.Event()
-        self.heard = False
-        self.unseen = False
+        self.has_reading = False
+        self.is_unreported = False
         self.trouble: NozzledError | None = None
         self._printer = printer
         self._goal = goal
-        self._tell = tell
+        self._warn = warn
         self._dialect = recognise(printer.identity.name)
-        self._without = 0  # reports without this heater
+        self._missing = 0  # reports without this heater
         self._confirmed = False  # a report has shown our target; the first ones may still show the old one
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
@@ -110,7 +117,7 @@ class _Wait:
 
     @property
     def _tool(self) -> int | None:
-        """The tool that is waited for, if it is one."""
+        """The number of the tool whose hotend it is; None: it is not a hotend."""
         heater = self._goal.heater
         if heater == "tool":
             return self._printer.modes.tool or 0
@@ -125,65 +132,65 @@ class _Wait:
     def _aim_at(self, target: float) -> None:
         cool = self._goal.cool or self._dialect.heat.by_s_cools
         self._residency = Residency(target, cool, self._dialect.heat.residency)
-        self._cooling = Nearing(*(self._dialect.heat.cooling_gives_up or COOLS))
-        self._warming = Nearing(*WARMS)
+        self._cooling = Nearing(*(self._dialect.heat.cooling_gives_up or MIN_COOLING))
+        self._warming = Nearing(*MIN_WARMING)
 
     def on_event(self, event: Event) -> None:
         if not isinstance(event, TemperaturesRead) or self.over.is_set():
             return
         if (reading := event.heaters.get(self.name)) is None:
-            self._without += 1
-            self.unseen = self._without >= UNSEEN
-            if self.unseen:
+            self._missing += 1
+            self.is_unreported = self._missing >= MAX_MISSING
+            if self.is_unreported:
                 self.over.set()
             return
         if event.names and self.name not in event.names:
             return  # an older reading proves nothing: the firmware may have lost the sensor
-        self.heard = True
-        if self._over(reading):
+        self.has_reading = True
+        if self._is_over(reading):
             self.over.set()
 
-    def _over(self, reading: Reading) -> bool:
+    def _is_over(self, reading: Reading) -> bool:
         now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
-            if not self._confirmed and abs(target - self._goal.target) > ROUNDED and not self._refused(target, now):
+            if not self._confirmed and abs(target - self._goal.target) > ROUNDED and not self._is_refused(target, now):
                 return False
-            if self.unseen or self.trouble is not None or (self._confirmed and target == 0):
+            if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
                 return True
             self._aim_at(target)
         self._confirmed = True
-        return self._residency.reached(reading.actual, now) or self._given_up(reading.actual, now)
+        return self._residency.reached(reading.actual, now) or self._has_stalled(reading.actual, now)
 
-    def _refused(self, target: float, now: float) -> bool:
-        """Tell whether the firmware keeps another target; set what follows: `trouble`, `unseen`, or a warning."""
+    def _is_refused(self, target: float, now: float) -> bool:
+        """Tell whether the firmware keeps another target; if so, set `is_unreported` or `trouble`, or warn."""
         if now - self._began < SETTLED:
             return False
-        asked = f"{self._goal.target:g} °C were asked for"
+        wanted = f"instead of {self._goal.target:g} °C"
         if (
             self._tool is not None
             and f"tool{self._tool}" != self.name
             and self._tool != (self._printer.modes.tool or 0)
         ):
-            self.unseen = True  # the report is about the tool in use, and the wait is for another one
+            self.is_unreported = True  # the report is about the active tool, and the wait is for another one
         elif target == 0:
-            self.trouble = NoHeat(f"the firmware keeps {self.name} off, though {asked}: that may be above its limit")
+            self.trouble = NoHeat(f"the firmware keeps {self.name} off {wanted}, which may be above its limit")
         else:
-            self._tell(f"the firmware aims at {target:g} °C for {self.name}, though {asked}: its limit is lower")
+            self._warn(f"the firmware heats {self.name} to {target:g} °C {wanted}, as its limit is lower")
         return True
 
-    def _given_up(self, actual: float, now: float) -> bool:
-        """Tell whether waiting longer is useless."""
+    def _has_stalled(self, actual: float, now: float) -> bool:
+        """Tell whether the temperature no longer approaches the target; if so, set `trouble` or warn."""
         target = self._residency.target
         if actual > target:
             if not self._residency.cool or not self._cooling.stalled(actual - target, now):
                 return False
-            self._tell(f"{self.name} does not get colder than {actual:.1f} °C: the wait for {target:g} °C is given up")
+            self._warn(f"{self.name} does not get colder than {actual:.1f} °C; no longer waiting for {target:g} °C")
             return True
         missing = target - actual
         if not self._warming.stalled(missing, now):
             return False
         if missing > NEAR:
-            self.trouble = NoHeat(f"{self.name} does not get warmer than {actual:.1f} °C; {target:g} °C are wanted")
+            self.trouble = NoHeat(f"{self.name} does not get warmer than {actual:.1f} °C; its target is {target:g} °C")
         else:
-            self._tell(f"{self.name} does not get warmer than {actual:.1f} °C: the wait for {target:g} °C is given up")
+            self._warn(f"{self.name} does not get warmer than {actual:.1f} °C; no longer waiting for {target:g} °C")
         return True

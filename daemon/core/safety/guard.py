@@ -15,11 +15,11 @@ from daemon.errors import Unsafe
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
-AGAIN = 60.0
-"""Seconds after heaters off in which no rule counts. A rule broken after that means an emergency stop."""
+GRACE = 60.0
+"""Seconds after heaters off in which no rule counts. If one is broken later, an emergency stop follows."""
 
 MIN_CHECK, MAX_CHECK = 5.0, 30.0
-"""Seconds between two checks that reports still come: at least, and at most."""
+"""The minimum and maximum seconds between two checks that reports still come."""
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ class Guard:
     """Watches the connected printer.
 
     Attributes:
-        trouble: the rule that was broken last, in a sentence; None once a print has started or a target was raised.
+        trouble: the last broken rule, in a sentence; None after a print has started or a target was raised.
     """
 
     def __init__(self, config: Config, connection: Connection, jobs: JobController) -> None:
@@ -42,9 +42,9 @@ class Guard:
         self._targets: dict[str, float] = {}
         self._used_at = 0.0  # when a job or a changed target last showed that the heat is in use
         self._read_at = 0.0  # when the last report came
-        self._acted_at: float | None = None  # when heaters were turned off because of a broken rule
-        self._timer: asyncio.TimerHandle | None = None
-        self._asking: asyncio.Task[None] | None = None  # asks whether the printer is in use from elsewhere
+        self._acted_at: float | None = None  # when a broken rule last turned the heaters off
+        self._timer: asyncio.TimerHandle | None = None  # of `_check_silence`
+        self._asking: asyncio.Task[None] | None = None  # asks whether the printer works for another host
         self._listeners: list[Callable[[str], None]] = []
         connection.subscribe(self._on_event)
         connection.on_profile(self._watches.clear)  # the watches start over with the new limits
@@ -72,7 +72,7 @@ class Guard:
             self._asking.cancel()
         if ready:
             self._used_at = self._read_at = self._loop.time()
-            self._look_later()
+            self._schedule_check()
 
     def _on_job(self, state: JobState) -> None:
         self._used_at = self._loop.time()
@@ -84,17 +84,17 @@ class Guard:
         if not self._connection.ready:
             return
         self._note_targets(heaters, now)
-        if self._acted_at is not None and now - self._acted_at < AGAIN:
+        if self._acted_at is not None and now - self._acted_at < GRACE:
             return
         for name, reading in heaters.items():
             if name not in self._watches:
                 if not name.startswith(("tool", "bed", "chamber")):
-                    continue  # a sensor that heats nothing: a board, a probe
+                    continue  # a sensor without a heater: a board, a probe
                 self._watches[name] = HeaterWatch(name, self._connection.profile)
             if trouble := self._watches[name].broken(reading, now):
                 self._act(trouble)
                 return
-        self._look_for_left_on(now)
+        self._check_left_on(now)
 
     def _note_targets(self, heaters: Heaters, now: float) -> None:
         targets = {name: reading.target or 0.0 for name, reading in heaters.items()}
@@ -103,22 +103,22 @@ class Guard:
                 self.trouble = self._acted_at = None  # the user heats again
             self._targets, self._used_at = targets, now
 
-    def _look_for_left_on(self, now: float) -> None:
+    def _check_left_on(self, now: float) -> None:
         minutes = self._config.safety.idle_heat_min
         if self._jobs.active or self._connection.panel_print is not None:
             self._used_at = now
         used_at = max(self._used_at, self._connection.commands.sent_at)
         if minutes and any(self._targets.values()) and now - used_at >= minutes * 60 and self._asking is None:
-            self._asking = asyncio.create_task(self._ask_first(used_at))
+            self._asking = asyncio.create_task(self._turn_off_unless_used(used_at))
             self._asking.add_done_callback(self._on_answer)
 
-    async def _ask_first(self, used_at: float) -> None:
-        """Turn off what was left on, unless the printer works for somebody on another line."""
-        # the questions take up to a minute, and no longer than the heater was allowed to be left on
+    async def _turn_off_unless_used(self, used_at: float) -> None:
+        """Turn the heaters off that were left on, unless the printer works for another host."""
+        # the questions take up to a minute, but not longer than a heater may be left on
         at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / ASKED).at_work()
         if at_work:
             self._used_at = self._loop.time()
-            log.info("safety.works_elsewhere", consequence="heaters stay on: it moves, or prints, for somebody else")
+            log.info("safety.works_elsewhere", consequence="heaters stay on: the printer works for another host")
         elif max(self._used_at, self._connection.commands.sent_at) == used_at and self._connection.ready:
             minutes = self._config.safety.idle_heat_min
             self._act(f"a heater was left on for {minutes:g} min without a print or a command")
@@ -130,12 +130,12 @@ class Guard:
 
     # -- missing reports -----------------------------------------------------------------------------------
 
-    def _look_later(self) -> None:
+    def _schedule_check(self) -> None:
         now = self._loop.time()
         due = min(self._read_at + self._silence(), now + MAX_CHECK)  # the limit may be shorter by then
-        self._timer = self._loop.call_at(max(due, now + MIN_CHECK), self._look)
+        self._timer = self._loop.call_at(max(due, now + MIN_CHECK), self._check_silence)
 
-    def _look(self) -> None:
+    def _check_silence(self) -> None:
         """Act if no report has come for too long. Reports do not restart the timer, which would cost more."""
         printer = self._connection.printer
         late = self._loop.time() - self._read_at >= self._silence()
@@ -143,13 +143,14 @@ class Guard:
             self._act(f"no temperature was reported for {self._silence():g} s while a heater is on")
         if late:
             self._read_at = self._loop.time()
-        self._look_later()
+        self._schedule_check()
 
     def _silence(self) -> float:
+        """Return the maximum seconds without a report."""
         printer = self._connection.printer
-        # at least twice the configured interval of reports, which may be long
         if printer is None:
-            return AGAIN
+            return GRACE
+        # at least twice the configured interval of reports, which may be long
         return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
 
     def _stop_timer(self) -> None:
@@ -160,8 +161,9 @@ class Guard:
     # -- acting --------------------------------------------------------------------------------------------
 
     def _act(self, trouble: str) -> None:
-        """Turn the heaters off and tell the user; the second time, when that was in vain, send an emergency stop."""
+        """Turn the heaters off and notify the user; if heaters off has not helped before, send an emergency stop."""
         printer = self._connection.printer
+        # the targets are 0, and a heater breaks a rule all the same: its switch may be stuck on
         in_vain = self._acted_at is not None and printer is not None and not is_hot(printer)
         self._acted_at = self._loop.time()
         self._watches.clear()
