@@ -105,5 +105,5 @@ class Witness(Oracle):
     def print_verdict(self) -> Verdict:
         """Return whether the lines of the file have come exactly once so far."""
         if self.check is None:
-            return Verdict(exact=False, lines=0, of=0, difference="the print never began")
+            return Verdict(exact=False, lines=0, total=0, difference="the print never began")
         return self.check.verdict()

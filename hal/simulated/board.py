@@ -108,8 +108,7 @@ class Board:
         resume_at: when the user chooses Resume at the printer.
         heat_first: the next move waits until all is hot (Teacup).
         runout_sensor: the filament sensor is on.
-        shown: the text on the display.
-        message: the text of M117.
+        message: the text of M117 (Prusa).
         progress: of M73, by parameter letter.
         saved: X, Y, Z, E and the hotend's target in a pause of the firmware's own (Prusa); None: there is none.
         broken_endstops: axes whose endstop does not trigger.
@@ -153,7 +152,7 @@ class Board:
         self.broken_endstops: set[int] = set()
         self.heat_first = False
         self.runout_sensor = True
-        self.shown = self.message = ""
+        self.message = ""
         self.progress: dict[str, int] = {}
         self.saved: tuple[float, float, float, float, float] | None = None
         self.eeprom: Eeprom  # outlives a reset
@@ -231,9 +230,8 @@ class Board:
         if self.config.host_actions and (not speech.actions or text.partition(" ")[0] in speech.actions):
             self.say(speech.action.format(text=text))
 
-    def show(self, text: str) -> None:
-        """Show a text on the display; some firmwares report that to the host."""
-        self.shown = text
+    def change_display(self) -> None:
+        """Change the text on the display; some firmwares report that to the host."""
         if self.config.speech.status:
             self.say(self.config.speech.status)
 

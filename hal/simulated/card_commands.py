@@ -63,7 +63,7 @@ def _seek(board: Board, command: Command) -> None:
 def _status(board: Board, command: Command) -> None:
     """M27: report the progress of the print from the SD card; S: every S seconds."""
     if "S" in command and board.config.autoreport:
-        board.sd.report_each(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
+        board.sd.report_every(min(60.0, max(0.0, command.number("S", 0.0))), board.now)
     else:
         board.sd.report(board.now)
 

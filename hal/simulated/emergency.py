@@ -1,4 +1,4 @@
-"""EMERGENCY_PARSER: a few commands act when their bytes arrive, before anything that is queued."""
+"""EMERGENCY_PARSER: a few commands act when their bytes arrive, ahead of queued lines (Marlin's feature/e_parser.h)."""
 
 import re
 

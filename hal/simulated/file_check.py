@@ -20,11 +20,18 @@ _COMMANDS = frozenset("GMT")  # what a command begins with
 
 @frozen
 class Verdict:
-    """Whether it is the file; how many of its lines came, of how many; the first difference, empty: there is none."""
+    """The result of a comparison.
+
+    Attributes:
+        exact: the printer accepted each line of the file exactly once.
+        lines: how many of the file's lines it accepted.
+        total: how many lines the file has for a printer.
+        difference: the first difference, in a sentence; empty: there is none.
+    """
 
     exact: bool
     lines: int
-    of: int
+    total: int
     difference: str = ""
 
     def __bool__(self) -> bool:
@@ -36,7 +43,7 @@ class FileCheck:
 
     Args:
         source: the file, or its bytes.
-        besides: what may come beside the file's lines: whole commands, or codes such as `M117`.
+        besides: whole commands, or codes such as `M117`, that are not in the file and make no difference.
         host_waits: None for a host that sends the file as it is. A bool for ours: lines for the host are not
             expected, and with True a wait for heat comes as the command that only sets the target.
         unknown: code words that the firmware does not know, so that our host carries them out.
@@ -84,7 +91,7 @@ class FileCheck:
         """Return the result so far."""
         difference = self._difference
         if self._next is not None and not difference:
-            difference = f"the file goes on at byte {self._next[0]} with {self._next[1]!r}, which never came"
+            difference = f"{self._next[1]!r} at byte {self._next[0]} of the file never came"
         return Verdict(not difference, self._lines, self._count(), difference)
 
     def _count(self) -> int:

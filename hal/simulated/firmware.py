@@ -148,7 +148,7 @@ class Firmware:
 
     def output(self) -> bytes:
         """Return the bytes that have reached the host, line by line."""
-        return self._to_host.arrived(self.now) if self._to_host.due <= self.now else b""
+        return self._to_host.take(self.now) if self._to_host.due <= self.now else b""
 
     @property
     def next_output(self) -> float:
@@ -315,7 +315,7 @@ class Firmware:
 
     def _silence_ends(self) -> float:
         """Return when the host will have been silent for too long in the middle of a line."""
-        if len(self._queue) >= self._queue_size or not self._receiver.incomplete:
+        if len(self._queue) >= self._queue_size or not self._receiver.is_incomplete:
             return math.inf
         speech = self.config.speech
         return max(self.now, self._silent_since + min(speech.lines.asks_after, speech.lines.drops_after))
@@ -351,7 +351,7 @@ class Firmware:
         if self._watches_silence:
             self._end_silence()
         if self._idle_at <= now:
-            if not self._receiver.incomplete:
+            if not self._receiver.is_incomplete:
                 self.say("wait")
             self._idle_at = now + self.config.speech.idle_wait
 
@@ -385,11 +385,11 @@ class Firmware:
         """There may be a line to read."""
         if self._late_banner:
             return False
-        return self._receiver.holds or self.board.sd.printing or self._visitor is not None
+        return self._receiver.has_bytes or self.board.sd.printing or self._visitor is not None
 
     def _take_bytes(self) -> bool:
         """Move bytes from the wire into the receive buffer."""
-        data = self._to_device.arrived(self.now, self._receiver.room if self._flow_control else None)
+        data = self._to_device.take(self.now, self._receiver.room if self._flow_control else None)
         if not data or self.halted or self._boot_at < math.inf:
             return False
         self._silent_since = self.now
@@ -438,7 +438,7 @@ class Firmware:
         counters = self.oracle.counters
         self.oracle.accept(line.number, line.command, self.now)
         self._queue.append(line)
-        counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.waiting)
+        counters.max_in_flight = max(counters.max_in_flight, len(self._queue) + self._receiver.line_count)
         if self._oks_at_receipt and not line.quiet:
             self._answer(line.number, "ok" if line.command.startswith("M110") else self._ok(line.number))
         elif self._early_moves and not line.quiet and is_early_move(line.command):
@@ -484,7 +484,7 @@ class Firmware:
         if self.config.speech.lines.flushes:
             self._receiver.flush()
         self._answer_at_once(*answers.refusal(self.config.speech, refusal, self._receiver))
-        self._receiver.requested()
+        self._receiver.note_request()
 
     def acknowledge(self) -> None:
         """Send the `ok` of the running command, before its end."""
@@ -577,7 +577,7 @@ class Firmware:
 
     def _ok(self, number: int | None) -> str:
         free = self.board.planner.free(self.now) if self.config.advanced_ok else 0
-        return answers.ok(self.config, number, self._receiver.seen, free, self._queue_size - len(self._queue))
+        return answers.ok(self.config, number, self._receiver.last_seen, free, self._queue_size - len(self._queue))
 
     def _restart(self) -> None:
         """Restart by the firmware's own command, after a shutdown."""

@@ -100,12 +100,12 @@ class Heater:
         self._protection = HeatProtection(config.limits)
         self._masses = TwoMasses(config.body)
         self._noise = _noises(noise, f"{seed} {name}")
-        self._loudest = max(map(abs, self._noise))
-        self._watched = True  # the firmware runs
+        self._max_noise = max(map(abs, self._noise))
+        self._is_checked = True  # the firmware runs
         self._tick = 0  # the last one computed
         self._power = 0
         self._reading = config.body.ambient
-        self._mark = math.inf
+        self._hot_from = math.inf
         self._hot_since = math.inf
         self._fan = self._flow = 0.0  # 0 to 1; mm³/s
         self._load = 0.0  # added by fan, filament and draught
@@ -138,15 +138,15 @@ class Heater:
     def halt(self, now: float) -> None:
         """Turn off, without further checks: the firmware has stopped."""
         self.set_target(0.0, now)
-        self._watched = False
+        self._is_checked = False
         self._plan()
 
     def restart(self, now: float) -> None:
         """Start over without a target, as the firmware boots. The heat stays."""
         self.set_target(0.0, now)
         self.control = self.config.control.start()
-        self._watched, self.tripped = True, None
-        self._mark = self._hot_since = math.inf
+        self._is_checked, self.tripped = True, None
+        self._hot_from = self._hot_since = math.inf
         self._plan()
 
     def check(self, now: float) -> str | None:
@@ -158,7 +158,7 @@ class Heater:
     def watch_from(self, temperature: float, now: float) -> None:
         """Track from now on since when readings have been at least `temperature`."""
         self._advance(now)
-        self._mark, self._hot_since = temperature, now if self._reading >= temperature else math.inf
+        self._hot_from, self._hot_since = temperature, now if self._reading >= temperature else math.inf
 
     def hot_since(self, now: float) -> float:
         """Return since when they have been; infinite: they are lower."""
@@ -176,14 +176,14 @@ class Heater:
         """Break the heater, or (None) repair it."""
         self._advance(now)
         self.broken = fault
-        self._weigh()
+        self._update_load()
         self._plan()
 
     def set_fan(self, share: float, now: float) -> None:
         """Blow on the heater, from 0 to 1."""
         self._advance(now)
         self._fan = share
-        self._weigh()
+        self._update_load()
 
     def feed(self, volume: float, now: float, seconds: float = 0.0) -> None:
         """Melt `volume` mm³ of filament within `seconds` from the next slice on."""
@@ -202,11 +202,11 @@ class Heater:
         last = int(now / TICK)
         if last <= self._tick:
             return
-        while self._tick < last and not self._rests():
+        while self._tick < last and not self._is_settled():
             self._tick += 1
             if not self._tick % _TICKS_IN_SLICE and (self._filament or self._flow):
                 self._flow = self._filament.pop(self._tick // _TICKS_IN_SLICE, 0.0) / _SLICE
-                self._weigh()
+                self._update_load()
             self._move()
             self._reading = self._read()
             self._react()
@@ -214,7 +214,7 @@ class Heater:
             self._tick = last
             self._reading = self._read()
 
-    def _rests(self) -> bool:
+    def _is_settled(self) -> bool:
         """Tell whether only noise changes the readings; the rest of the heat is dropped then."""
         if self.target or self._power or self.broken is HeaterFault.RUNAWAY or self._filament or self._flow:
             return False
@@ -237,9 +237,9 @@ class Heater:
     def _react(self) -> None:
         """Have the firmware react to the new reading."""
         reading = self._reading
-        if not self._watched:
+        if not self._is_checked:
             return
-        if reading < self._mark:
+        if reading < self._hot_from:
             self._hot_since = math.inf
         elif self._hot_since == math.inf:
             self._hot_since = self._tick * TICK
@@ -256,7 +256,7 @@ class Heater:
                 return self.config.reads_short
         return self._masses.sensor + self._noise[self._tick % _NOISES]
 
-    def _weigh(self) -> None:
+    def _update_load(self) -> None:
         """Sum up what cools the block in addition to still air."""
         body = self.config.body
         load = self._fan * body.fan_cooling + self._flow * body.filament_cooling
@@ -273,7 +273,7 @@ class Heater:
 
     def _soonest_trip(self) -> float:
         now = self._tick * TICK
-        if not self._watched:
+        if not self._is_checked:
             return math.inf
         if self.tripped:
             return now
@@ -287,12 +287,12 @@ class Heater:
             reading = self._read()
             too_cold = self.target > 0 and reading < limits.minimum
             return 0.0 if too_cold or reading > limits.maximum else math.inf
-        if self.target > 0 and masses.coldest - self._loudest < limits.minimum:
+        if self.target > 0 and masses.coldest - self._max_noise < limits.minimum:
             return 0.0
         heats = self.target > 0 or self.broken is HeaterFault.RUNAWAY
-        if not heats and masses.hottest + self._loudest < limits.maximum:
+        if not heats and masses.hottest + self._max_noise < limits.maximum:
             return math.inf
-        return masses.soonest_at(limits.maximum - self._loudest)
+        return masses.soonest_at(limits.maximum - self._max_noise)
 
 
 @lru_cache(maxsize=64)

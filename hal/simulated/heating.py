@@ -71,17 +71,17 @@ class Heating:
             each.watch_from(temperature, now)
 
     def hot_since(self, now: float) -> float:
-        """Return since when a hotend has been that hot; infinite: none is."""
+        """Return since when a hotend has been as hot as `watch_hotends` says; infinite: none is."""
         return min(each.hot_since(now) for each in self.hotends)
 
     def cool_to(self, hotend: float, bed: float, now: float) -> None:
-        """Bring higher targets down to these."""
+        """Lower higher targets to these."""
         for each in self.hotends:
             each.set_target(min(each.target, hotend), now)
         self.bed.set_target(min(self.bed.target, bed), now)
 
     def set_fan(self, number: int, speed: int, now: float) -> None:
-        """Set a fan's speed; one that there is not is passed over, as Marlin does."""
+        """Set a fan's speed; an unknown fan is ignored, as in Marlin."""
         if not 0 <= number < len(self.fans):
             return
         self.fans[number] = min(FULL_FAN, max(0, speed))
@@ -94,7 +94,7 @@ class Heating:
             self.set_fan(number, 0, now)
 
     def feed(self, tool: int, length: float, now: float, seconds: float = 0.0) -> None:
-        """Push so many mm of filament through a hotend, in so many seconds; what is pulled back takes no heat."""
+        """Push `length` mm of filament through a hotend, in `seconds`; a retraction takes no heat."""
         if length > 0:
             self.hotend(tool).feed(length * _FILAMENT_AREA, now, seconds)
 

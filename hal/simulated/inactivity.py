@@ -53,7 +53,7 @@ class Inactivity:
         self._active_at = now
 
     def set_limit(self, seconds: float, now: float) -> None:
-        """M85: halt after so many seconds; 0: never."""
+        """M85: halt after `seconds`; 0: never."""
         self.limit = seconds
         self._active_at = now
         self._wait_until(now + seconds if seconds else math.inf, self._cool_at)

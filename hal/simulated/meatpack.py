@@ -20,13 +20,13 @@ _ENABLE, _DISABLE, _RESET, _QUERY, _NO_SPACES, _SPACES = 0xFB, 0xFA, 0xF9, 0xF8,
 
 
 class Unpacker:
-    """One decoder; power-on is unpacked."""
+    """A decoder; it is off after power-on."""
 
     def __init__(self, say: Callable[[str], None], *, prusa: bool) -> None:
         """Prepare.
 
         Args:
-            say: called with the report of its state.
+            say: called with each report of the state.
             prusa: a reset restores the table too, which Marlin's does not, and reports begin with a blank.
         """
         self._say = say
@@ -80,15 +80,15 @@ class Unpacker:
             return bytes((first,))
         return bytes((first, self._table[high]))
 
-    def _execute(self, order: int) -> None:
-        if order == _ENABLE:
+    def _execute(self, command: int) -> None:
+        if command == _ENABLE:
             self._active = True
-        elif order == _DISABLE:
+        elif command == _DISABLE:
             self._active = False
-        elif order == _RESET:
+        elif command == _RESET:
             self._reset()
-        elif order in (_NO_SPACES, _SPACES):
-            self._no_spaces = order == _NO_SPACES
+        elif command in (_NO_SPACES, _SPACES):
+            self._no_spaces = command == _NO_SPACES
             self._table[_BLANK] = ord("E" if self._no_spaces else " ")
         self._report()
 
@@ -117,13 +117,13 @@ class PackedReceiver(Receiver):
         return self._config.rx_buffer - len(self._raw)
 
     @property
-    def holds(self) -> bool:
-        """There is something in the buffer."""
+    def has_bytes(self) -> bool:
+        """There are bytes in the buffer."""
         return bool(self._raw or self._buffer)
 
     @property
-    def waiting(self) -> int:
-        """Return how many complete lines have been decoded and not taken; packed ones cannot be counted."""
+    def line_count(self) -> int:
+        """Return the number of complete decoded lines; packed ones cannot be counted."""
         return self._buffer.count(b"\n")
 
     def store(self, data: bytes) -> int:

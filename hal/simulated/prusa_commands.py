@@ -30,7 +30,7 @@ def set_limits(board: Board, command: Command) -> None:
 def message(board: Board, command: Command) -> None:
     """M117: its text stays until the next one."""
     board.message = command.text
-    board.show(command.text)
+    board.change_display()
 
 
 def echo(board: Board, command: Command) -> None:
@@ -47,7 +47,7 @@ def print_time(board: Board, _command: Command) -> None:
     """M31."""
     minutes, seconds = divmod(int(board.now), 60)
     board.say(f"echo:{minutes} min, {seconds} sec")
-    board.show("time")
+    board.change_display()
 
 
 def progress(board: Board, command: Command) -> None:
@@ -66,14 +66,14 @@ def progress(board: Board, command: Command) -> None:
 def dwell(board: Board, command: Command) -> Wait:
     """G4: on the display, unless it shows a text of M117."""
     if not board.message and (command.get("S") or command.get("P")):
-        board.show("Sleep...")
+        board.change_display()
     yield from motion_commands.TABLE["G4"](board, command) or ()
 
 
 def home(board: Board, command: Command) -> Wait:
     """G28."""
     yield from homing.TABLE["G28"](board, command) or ()
-    board.show("Homing done")
+    board.change_display()
 
 
 def level(board: Board, _command: Command) -> Wait:
@@ -83,7 +83,7 @@ def level(board: Board, _command: Command) -> Wait:
 
 def stop_for_user(board: Board, command: Command) -> Wait:
     """M0, M1: wait until the knob is pressed, or for S seconds or P milliseconds."""
-    board.show(command.text or "Wait for user...")
+    board.change_display()
     yield from board.synchronise()
     seconds = command.number("S", 0.0) or command.number("P", 0.0) / 1000
     yield from until_answered(board, seconds or math.inf)
@@ -93,7 +93,7 @@ def change_filament(board: Board, _command: Command) -> Wait:
     """M600: wait until the knob is pressed; no other command is executed meanwhile."""
     yield from board.synchronise()
     board.kept_awake = True
-    board.show("Change filament")
+    board.change_display()
     yield from until_answered(board)
     board.kept_awake = False
 

@@ -22,9 +22,9 @@ _CHUNK = 4096
 class PtyPrinter:
     """A firmware on a pty, with a symbolic link to it.
 
-    Opening the port resets the board, as DTR does, unless told otherwise. What a host does not read is lost
-    once the terminal's buffer is full, as with a UART. One host after the other may open it. While the cable is
-    pulled by the scenario, link and pty are gone.
+    Opening the port resets the board, as DTR does, unless `reset_on_open` is false. When the terminal's buffer is full,
+    further bytes to a host that does not read are lost, as with a UART. Hosts may open the port one after the other.
+    While the scenario has pulled the cable, there is no link and no pty.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class PtyPrinter:
         self._transport: Transport | None = None
         self._master = -1
         self._is_open = False
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._replugging: asyncio.Task[str] | None = None
 
     async def start(self) -> str:
         """Create the pty and the link, power the board up, and return the terminal's path.
 
         Raises:
-            OSError: the link cannot be made, for example as its path is in use; says so in a sentence.
+            OSError: the link cannot be made, for example because its path is in use.
         """
         return await self._plug_in(power_up=True)
 
@@ -73,13 +73,13 @@ class PtyPrinter:
         )
         self._transport = self._wrap(transport) if self._wrap else transport
         await self._transport.open(self._to_host, self._unplugged)
-        self._look_for_host()
+        self._wait_for_host()
         return path
 
     def stop(self) -> None:
         """Remove the link and the pty."""
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._pull()
 
     def _pull(self) -> None:
@@ -96,27 +96,27 @@ class PtyPrinter:
 
     def _unplugged(self, _error: PortError) -> None:
         """Take the port away until the cable is plugged in again."""
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._pull()
         if self._firmware.plugged_at < math.inf:
             when = self._clock.when(self._firmware.plugged_at)
-            self._look = asyncio.get_running_loop().call_at(when, self._replug)
+            self._timer = asyncio.get_running_loop().call_at(when, self._replug)
 
     def _replug(self) -> None:
-        self._look = None
+        self._timer = None
         self._replugging = asyncio.get_running_loop().create_task(self._plug_in(power_up=False))
 
-    def _look_for_host(self) -> None:
-        """Wait for a host by polling, as a closed pty has no other way."""
+    def _wait_for_host(self) -> None:
+        """Wait for a host by polling, as a pty gives no other sign of being opened."""
         loop = asyncio.get_running_loop()
         if _has_host(self._master):
-            self._look, self._is_open = None, True
+            self._timer, self._is_open = None, True
             if self._reset_on_open and self._transport is not None:
                 self._transport.reset()
             loop.add_reader(self._master, self._from_host)
         else:
-            self._look = loop.call_later(_CHECK_INTERVAL, self._look_for_host)
+            self._timer = loop.call_later(_CHECK_INTERVAL, self._wait_for_host)
 
     def _from_host(self) -> None:
         try:
@@ -132,7 +132,7 @@ class PtyPrinter:
             return
         asyncio.get_running_loop().remove_reader(self._master)
         self._is_open = False
-        self._look_for_host()
+        self._wait_for_host()
 
     def _to_host(self, data: bytes) -> None:
         if self._is_open:

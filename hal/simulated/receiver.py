@@ -58,7 +58,7 @@ class Receiver:
         self._partial = b""  # the beginning of an incomplete line
         self._ends = bytes.maketrans(config.speech.lines.ends_line, b"\n" * len(config.speech.lines.ends_line))
         self.last_number = 0  # of an accepted line
-        self.seen = 0  # the number in the last line, accepted or not (Repetier)
+        self.last_seen = 0  # the number in the last line, even if it was not accepted (Repetier)
 
     @property
     def room(self) -> int:
@@ -66,21 +66,21 @@ class Receiver:
         return self._config.rx_buffer - len(self._buffer)
 
     @property
-    def holds(self) -> bool:
-        """There is something in the buffer."""
+    def has_bytes(self) -> bool:
+        """There are bytes in the buffer."""
         return bool(self._buffer)
 
     @property
-    def waiting(self) -> int:
-        """Return how many complete lines wait in the buffer."""
+    def line_count(self) -> int:
+        """Return the number of complete lines in the buffer."""
         return self._buffer.count(b"\n")
 
     @property
-    def incomplete(self) -> bool:
-        """A line is incomplete."""
+    def is_incomplete(self) -> bool:
+        """A line has begun and not ended."""
         return bool(self._partial)
 
-    def requested(self) -> None:
+    def note_request(self) -> None:
         """Note that a resend request was sent."""
 
     def forget_partial(self) -> None:
@@ -108,7 +108,7 @@ class Receiver:
 
     def take(self) -> ReceivedLine | LineRefusal | SkippedLine | None:
         """Return the verdict on the next line in the buffer; None: no line is complete."""
-        longest = self._rules.max_line
+        max_line = self._rules.max_line
         while (end := self._end()) >= 0:
             raw = self._partial + self._buffer[:end]
             del self._buffer[: end + 1]
@@ -116,12 +116,12 @@ class Receiver:
             if usual := self._usual(raw):
                 return usual
             raw = _ESCAPE.sub(rb"\1", raw) if self._rules.escapes and b"\\" in raw else raw
-            line = bytes(raw[: longest + 1].partition(b";")[0][:longest])
+            line = bytes(raw[: max_line + 1].partition(b";")[0][:max_line])
             if (line or self._rules.answers_blank) and (verdict := self._verify(self._bare(line))):
                 return verdict
         if self._buffer:
             # the firmware reads byte by byte, so an incomplete line does not stay in the buffer
-            self._partial = (self._partial + self._buffer)[: longest + 1]
+            self._partial = (self._partial + self._buffer)[: max_line + 1]
             self._buffer.clear()
         return None
 
@@ -180,7 +180,7 @@ class Receiver:
 
     def _wrong_number(self, number: int) -> LineRefusal | SkippedLine | None:
         if self._config.marlin21 and self.last_number - 1 <= number <= self.last_number:
-            return None
+            return None  # dropped without an answer (marlin-2.1-plain-lines.txt)
         if self._rules.skipped and number <= self.last_number:
             return SkippedLine(number)
         return LineRefusal("Line Number is not Last Line Number+1", number=number)

@@ -10,8 +10,8 @@ from gcode.framing import checksum
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedLine
 
-_COUNTS = 1 << 16
-_REPEATS = 40  # a number that is at most so far back counts as a repeated line
+_NUMBERS = 1 << 16  # different line numbers
+_REPEATS = 40  # a number less than this far behind the last one counts as a repeated line
 _PATIENCE = 14  # wrong lines that are skipped after a resend request before it is repeated
 
 _COMMENT = re.compile(rb"[(%\0]")
@@ -32,11 +32,11 @@ class RepetierReceiver(Receiver):
         self._patience = -1  # 0 or more: a requested line has not come yet
 
     @property
-    def incomplete(self) -> bool:
+    def is_incomplete(self) -> bool:
         """A line is incomplete, or was requested and has not come."""
         return bool(self._partial) or self._patience >= 0
 
-    def requested(self) -> None:
+    def note_request(self) -> None:
         """Note that a resend request was sent."""
         self._partial = b""
         self._patience = _PATIENCE
@@ -75,18 +75,18 @@ class RepetierReceiver(Receiver):
         body, star, digits = head.partition(b"*")
         numbers = _NUMBER.findall(body)
         if numbers:
-            self.seen = int(numbers[-1])
+            self.last_seen = int(numbers[-1])
         if star and int(match[0] if (match := re.match(rb"\s*\d+", digits)) else 0) % 256 != checksum(body):
             return LineRefusal("checksum mismatch", checksum(body))
         command = (body if text is None else shown.partition(b"*")[0]).decode("ascii", "replace")
         return self._number_line(bool(numbers), _LEADING_NUMBERS.sub("", command, count=1).strip())
 
     def _number_line(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:
-        number = self.seen if numbered else None
+        number = self.last_seen if numbered else None
         if command.upper().startswith("M110"):
-            self.last_number, self._patience = self.seen, -1
+            self.last_number, self._patience = self.last_seen, -1
             return ReceivedLine(number, command)
-        if number is not None and (number - self.last_number - 1) % _COUNTS:
+        if number is not None and (number - self.last_number - 1) % _NUMBERS:
             return self._wrong_number(number)
         if number is not None:
             self.last_number = number
@@ -94,7 +94,7 @@ class RepetierReceiver(Receiver):
         return ReceivedLine(number, one_word[1] if (one_word := _ONE_WORD.match(command)) else command)
 
     def _wrong_number(self, number: int) -> LineRefusal | SkippedLine:
-        if (self.last_number - number) % _COUNTS < _REPEATS:
+        if (self.last_number - number) % _NUMBERS < _REPEATS:
             return SkippedLine(number)
         if self._patience < 0:
             return LineRefusal("Line Number is not Last Line Number+1", number=number)

@@ -1,7 +1,7 @@
-"""SdCard: the board's SD card, whose files the printer lists and prints by itself.
+"""SdCard: the board's SD card, whose files the printer lists and prints without a host.
 
-A file with content is printed line by line, as if a host sent it. A print that is started at the panel by name and size
-only reads its bytes at a steady rate, and nothing moves.
+A file with content is printed line by line, as if a host sent it. A print that the panel starts by name and size alone
+only reads bytes at a steady rate, and nothing moves.
 """
 
 import math
@@ -106,14 +106,14 @@ class SdCard:
                 return command.decode("ascii", "replace")
         return None
 
-    def report_each(self, seconds: float, now: float) -> None:
-        """Report unasked every so many seconds; 0: never."""
+    def report_every(self, seconds: float, now: float) -> None:
+        """Report every `seconds` without being asked; 0: never."""
         self._interval = seconds
         self._report_at = now + seconds if seconds else math.inf
         self._set_due()
 
     def report(self, now: float) -> None:
-        """Report how far the print is."""
+        """Report the progress of the print."""
         if not self.printing:
             self._say("Not SD printing")
         else:

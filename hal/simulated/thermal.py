@@ -16,7 +16,7 @@ from gcode.frozen import frozen
 TICK = 0.15625
 """Seconds between two readings: Marlin takes 0.16; 5/32 is exact in binary, so ticks and times agree."""
 
-_IN_AIR = 10.0  # s in which a sensor in the air cools by 63 %
+_AIR_LAG = 10.0  # s in which a sensor in the air loses 63 % of its excess temperature
 
 
 @frozen
@@ -60,23 +60,23 @@ class TwoMasses:
     def set_load(self, load: float, seconds: float = TICK) -> None:
         """Lose heat `load` times as fast as to still air, and step by `seconds` from now on."""
         self._load = load
-        self._factors = exponential(self._body, load, seconds)
+        self._factors = transition(self._body, load, seconds)
 
     def step(self, power: float) -> None:
         """Advance by one tick, with a power from 0 to 1."""
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
         block, sensor = self.block - end, self.sensor - end
-        keep, back, taken, left = self._factors
-        self.block = end + keep * block + back * sensor
-        self.sensor = end + taken * block + left * sensor
+        block_by_block, block_by_sensor, sensor_by_block, sensor_by_sensor = self._factors
+        self.block = end + block_by_block * block + block_by_sensor * sensor
+        self.sensor = end + sensor_by_block * block + sensor_by_sensor * sensor
 
     def step_apart(self, power: float) -> None:
         """As `step`, with the sensor out of the block, in the air."""
         body = self._body
         end = body.ambient + (body.maximum - body.ambient) * power / self._load
         self.block = end + (self.block - end) * math.exp(-TICK * self._load / body.time_constant)
-        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _IN_AIR)
+        self.sensor = body.ambient + (self.sensor - body.ambient) * math.exp(-TICK / _AIR_LAG)
 
     @property
     def hottest(self) -> float:
@@ -98,8 +98,8 @@ class TwoMasses:
         return body.time_constant * math.log((body.maximum - self.hottest) / (body.maximum - temperature))
 
 
-def exponential(body: Body, load: float, seconds: float) -> tuple[float, float, float, float]:
-    """Return the matrix, by rows, that maps (block, sensor) minus their final values to the same some seconds later."""
+def transition(body: Body, load: float, seconds: float) -> tuple[float, float, float, float]:
+    """Return, by rows, the matrix that maps (block, sensor), relative to their final values, to those `seconds` later."""
     loss, share = -load / body.time_constant, body.sensor_mass / body.sensor_lag
     rate = 1 / body.sensor_lag
     mean, half = (loss - share - rate) / 2, (loss - share + rate) / 2

@@ -40,7 +40,7 @@ class SimulatedWire:
         self.begins, data = self._pieces[0]
         self.due = self.begins + ((data.find(b"\n") + 1) or len(data)) * self._byte_time
 
-    def arrived(self, now: float, room: int | None = None) -> bytes:
+    def take(self, now: float, room: int | None = None) -> bytes:
         """Take the bytes that have arrived, at most `room` of them."""
         if self.begins > now:
             return b""

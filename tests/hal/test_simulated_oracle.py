@@ -113,7 +113,7 @@ def told(lines):
 def test_the_file_exactly_once():
     verdict = told(["M115", *LINES[:3], "M105", *LINES[3:], "M105"]).same_as_file(FILE)
     assert verdict
-    assert verdict == (verdict.__class__)(exact=True, lines=6, of=6)
+    assert verdict == (verdict.__class__)(exact=True, lines=6, total=6)
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ def test_the_file_exactly_once():
         ([*LINES[:4], "G1 X20", *LINES[4:]], "line N5 is 'G1 X20', where the file has 'G1 X10' at byte 53"),
         ([*LINES[:3], "G1 X2", *LINES[4:]], "line N4 is 'G1 X2', where the file has 'G1 X20' at byte 38"),
         ([*LINES, "G28"], "line N7 is 'G28', after the file's end"),
-        (LINES[:5], "the file goes on at byte 60 with 'M0', which never came"),
+        (LINES[:5], "'M0' at byte 60 of the file never came"),
     ],
 )
 def test_the_first_difference_is_told(lines, difference):
     verdict = told(lines).same_as_file(FILE)
     assert not verdict
     assert verdict.difference == difference
-    assert verdict.of == 6
+    assert verdict.total == 6
 
 
 def test_what_may_come_besides():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hal.simulated.thermal import BED_BODY, HOTEND_BODY, TICK, Body, TwoMasses, exponential
+from hal.simulated.thermal import BED_BODY, HOTEND_BODY, TICK, Body, TwoMasses, transition
 
 bodies = st.builds(
     Body,
@@ -66,7 +66,7 @@ def test_two_masses_move_as_an_integration_of_their_equations_says(body, power, 
 
 @given(body=bodies, load=st.floats(1, 4), seconds=st.floats(0.01, 50))
 def test_two_steps_are_one_of_twice_the_length(body, load, seconds):
-    (a, b, c, d), whole = exponential(body, load, seconds), exponential(body, load, 2 * seconds)
+    (a, b, c, d), whole = transition(body, load, seconds), transition(body, load, 2 * seconds)
     assert (a * a + b * c, a * b + b * d, c * a + d * c, c * b + d * d) == pytest.approx(whole, abs=1e-9)
 
 
