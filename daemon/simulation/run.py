@@ -273,7 +273,7 @@ class Simulation:
             state=state.name if state else "",
             reason=self._jobs.error,
             lines=verdict.lines,
-            file_lines=verdict.of,
+            file_lines=verdict.total,
             duration_s=round(duration, 3),
             moving_s=round(witness.moving_seconds, 3),
             paused_s=round(self._paused_s, 3),

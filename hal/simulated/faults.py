@@ -221,7 +221,7 @@ class Faults:
 
     @property
     def pending(self) -> bool:
-        """A fault is due, before the firmware does anything else."""
+        """A fault is due; it comes before anything else."""
         return self.due <= self._firmware.now
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -105,7 +105,7 @@ class Heater:
         self._tick = 0  # the last one computed
         self._power = 0
         self._reading = config.body.ambient
-        self._hot_from = math.inf
+        self._hot_from = math.inf  # °C of `watch_from`
         self._hot_since = math.inf
         self._fan = self._flow = 0.0  # 0 to 1; mm³/s
         self._load = 0.0  # added by fan, filament and draught
@@ -161,7 +161,7 @@ class Heater:
         self._hot_from, self._hot_since = temperature, now if self._reading >= temperature else math.inf
 
     def hot_since(self, now: float) -> float:
-        """Return since when they have been; infinite: they are lower."""
+        """Return since when readings have been as hot as `watch_from` says; infinite: they are not."""
         self._advance(now)
         return self._hot_since
 
@@ -215,7 +215,7 @@ class Heater:
             self._reading = self._read()
 
     def _is_settled(self) -> bool:
-        """Tell whether only noise changes the readings; the rest of the heat is dropped then."""
+        """Tell whether only noise changes the readings; if so, drop the last traces of heat."""
         if self.target or self._power or self.broken is HeaterFault.RUNAWAY or self._filament or self._flow:
             return False
         masses, ambient = self._masses, self.config.body.ambient
@@ -257,7 +257,7 @@ class Heater:
         return self._masses.sensor + self._noise[self._tick % _NOISES]
 
     def _update_load(self) -> None:
-        """Sum up what cools the block in addition to still air."""
+        """Sum up the losses of the block in addition to those to still air."""
         body = self.config.body
         load = self._fan * body.fan_cooling + self._flow * body.filament_cooling
         load += _DRAUGHT if self.broken is HeaterFault.DRAUGHT else 0.0

@@ -34,10 +34,10 @@ class Planner:
         self._moved = moved or _ignore
         self._starved = starved or _ignore
         self._ahead = LookAhead(limits)
-        self._busy: Block | None = None  # the one that moves
+        self._current: Block | None = None  # the move that is being made
         self._began = 0.0  # when it began
-        self._next = math.inf  # when it ends, or when the first one has waited long enough
-        self._empty_since: float | None = None  # when the last move ended, unless a command waited for that
+        self._next = math.inf  # when it ends, or when the first move has waited long enough
+        self._empty_since: float | None = None  # when the last move ended, unless a command waited for that end
 
     @property
     def limits(self) -> MotionLimits:
@@ -54,17 +54,17 @@ class Planner:
             self._run(now)
 
     def free(self, now: float) -> int:
-        """Return how many more moves have room."""
+        """Return the number of moves for which there is room."""
         if self._next <= now:
             self._run(now)
-        return PLACES - len(self._ahead.waiting) - (self._busy is not None)
+        return PLACES - len(self._ahead.waiting) - (self._current is not None)
 
     def next_free(self, now: float) -> float:
-        """Return when a place will be free, if no move is added until then."""
+        """Return when there will be room for a move, if none is added until then."""
         return now if self.free(now) else self._next
 
     def idle_at(self, now: float) -> float:
-        """Return when all moves will be done, if none is added."""
+        """Return when all moves will be made, if none is added."""
         self._run(now)
         if self._next == math.inf:
             return now
@@ -76,7 +76,7 @@ class Planner:
         if self._next <= now:
             self._run(now)
         move = self._ahead.add(start, end, feedrate)
-        if move is not None and self._busy is None:
+        if move is not None and self._current is None:
             self._gather(now)
         return move
 
@@ -96,38 +96,38 @@ class Planner:
         self._empty_since = None
 
     def stop(self, now: float) -> Vector | None:
-        """Drop all moves at once; return where the machine stands, None: it did not move."""
+        """Drop all moves at once; return the position of the machine, None: it did not move."""
         self._run(now)
         stopped = self.position(now)
-        if self._busy is not None:
-            share = travelled(self._busy, now - self._began)
-            self._moved(_cut(self._busy, share, now - self._began), self._began)
+        if self._current is not None:
+            share = travelled(self._current, now - self._began)
+            self._moved(_cut(self._current, share, now - self._began), self._began)
         self._ahead.clear()
-        self._busy, self._next, self._empty_since = None, math.inf, None
+        self._current, self._next, self._empty_since = None, math.inf, None
         return stopped
 
     def position(self, now: float) -> Vector | None:
-        """Return where the machine is; None: at the end of all moves."""
+        """Return the present position of the machine; None: at the end of all moves."""
         if self._next <= now:
             self._run(now)
-        if self._busy is not None:
-            return _point(self._busy, travelled(self._busy, now - self._began))
+        if self._current is not None:
+            return _point(self._current, travelled(self._current, now - self._began))
         return _point(self._ahead.waiting[0], 0.0) if self._ahead.waiting else None
 
     def _run(self, now: float) -> None:
         while self._next <= now:
             at = self._next
-            if self._busy is not None:
-                self._moved(self._busy, self._began)
+            if self._current is not None:
+                self._moved(self._current, self._began)
             self._begin(at)
 
     def _begin(self, at: float) -> None:
         if self._ahead.waiting:
-            self._busy = self._ahead.fetch()
-            self._began, self._next = at, at + self._busy.seconds
+            self._current = self._ahead.fetch()
+            self._began, self._next = at, at + self._current.seconds
             self._empty_since = None
         else:
-            self._busy, self._next, self._empty_since = None, math.inf, at
+            self._current, self._next, self._empty_since = None, math.inf, at
 
 
 def _point(move: Block, share: float) -> Vector:

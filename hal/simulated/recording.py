@@ -7,7 +7,7 @@ from hal.session_file import Record, SessionEncoder, SessionHeader
 
 
 class SessionWriter:
-    """Writes what `hal.recorder.RecordingTransport` hands it. A pulled cable does not end the session.
+    """Writes the session of a `hal.recorder.RecordingTransport`, which a pulled cable does not end.
 
     It blocks: it is for a simulator in a process of its own, never for the daemon's loop.
     """

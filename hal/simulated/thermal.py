@@ -99,7 +99,7 @@ class TwoMasses:
 
 
 def transition(body: Body, load: float, seconds: float) -> tuple[float, float, float, float]:
-    """Return, by rows, the matrix that maps (block, sensor), relative to their final values, to those `seconds` later."""
+    """Return, by rows, the matrix that maps (block, sensor) minus their final values to the same after `seconds`."""
     loss, share = -load / body.time_constant, body.sensor_mass / body.sensor_lag
     rate = 1 / body.sensor_lag
     mean, half = (loss - share - rate) / 2, (loss - share + rate) / 2
