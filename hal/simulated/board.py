@@ -95,7 +95,7 @@ class Board:
 
     Attributes:
         now: the device's time in seconds.
-        kept_awake: the running command counts as a move for M85, although nothing moves.
+        counts_as_move: the running command counts as a move for M85, although nothing moves.
         waiting: the running command may wait for a temperature or the user; M108 clears this.
         busy_reason: the text of the busy lines.
         answer_line: the running command's answer in place of its `ok`.
@@ -136,7 +136,7 @@ class Board:
         self.inactivity = Inactivity(config.speech.idle_timeout)
         self.moved_at = 0.0
         self.sd = SdCard(runner.say)
-        self.kept_awake = False
+        self.counts_as_move = False
         self.waiting = False
         self.busy_reason = "processing"
         self.busy_interval = config.busy_interval if config.busy else 0.0
@@ -202,11 +202,11 @@ class Board:
 
     def _check_inactivity(self) -> None:
         """M85, M86, `idle_timeout`: halt, or turn heaters and motors off, after too long without a move."""
-        if self.kept_awake:
+        if self.counts_as_move:
             self.inactivity.note(self.now)
         moves_end = self.planner.idle_at(self.now)
         moved_at = moves_end if moves_end > self.now else self.moved_at
-        if self.inactivity.idles(self.now if self.kept_awake else moved_at, self.now):
+        if self.inactivity.idles(self.now if self.counts_as_move else moved_at, self.now):
             self.heat.off(self.now)
             self.modal.homed.clear()
         if self.inactivity.halts(moved_at, self.now):

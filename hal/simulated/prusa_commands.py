@@ -92,10 +92,10 @@ def stop_for_user(board: Board, command: Command) -> Wait:
 def change_filament(board: Board, _command: Command) -> Wait:
     """M600: wait until the knob is pressed; no other command is executed meanwhile."""
     yield from board.synchronise()
-    board.kept_awake = True
+    board.counts_as_move = True
     board.change_display()
     yield from until_answered(board)
-    board.kept_awake = False
+    board.counts_as_move = False
 
 
 def select(board: Board, command: Command) -> None:
@@ -153,7 +153,6 @@ def resume(board: Board, _command: Command) -> Wait:
 def settings(board: Board, _command: Command) -> None:
     """M503."""
     limits = board.limits
-    jerk = " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", limits.jerk, strict=True))
     minimums = f"S{limits.min_feedrate:.2f} T{limits.min_travel_feedrate:.2f}"
     accelerations = " ".join(f"{axis}{value:.0f}" for axis, value in zip("XYZE", limits.accelerations, strict=True))
     for line in (
@@ -166,7 +165,7 @@ def settings(board: Board, _command: Command) -> None:
         "Acceleration: P=print, R=retract, T=travel",
         f"  M204 P{limits.printing:.2f} R{limits.retract:.2f} T{limits.travel:.2f}",
         _ADVANCED,
-        f"  M205 {minimums} B{limits.min_segment_time * 1e6:.0f} {jerk}",
+        f"  M205 {minimums} B{limits.min_segment_time * 1e6:.0f} {texts.axes(limits.jerk)}",
         "Home offset (mm):",
         "  M206 X0.00 Y0.00 Z0.00",
         "PID settings:",

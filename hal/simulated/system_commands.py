@@ -33,7 +33,7 @@ def until_answered(board: Board, seconds: float = math.inf) -> Wait:
 def _change_filament(board: Board, _command: Command) -> Wait:
     """M600: wait for the user to change the filament. Parking and feeding are not simulated."""
     yield from board.synchronise()
-    board.kept_awake = True
+    board.counts_as_move = True
     for action in (
         "paused",
         "prompt_end",
@@ -43,7 +43,7 @@ def _change_filament(board: Board, _command: Command) -> Wait:
     ):
         board.act(action)
     yield from until_answered(board)
-    board.kept_awake = False
+    board.counts_as_move = False
     board.inactivity.note(board.now)
     for action in ("prompt_end", "resumed"):
         board.act(action)
