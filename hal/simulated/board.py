@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from typing import Protocol
 
@@ -20,6 +20,9 @@ from hal.simulated.sd_card import SdCard
 
 Wait = Iterator[float]
 """A command that takes time: it yields the time at which it wants to continue, and may be resumed earlier."""
+
+Handler = Callable[["Board", Command], Wait | None]
+"""Executes a command, at once or (if it takes time) by the `Wait` that it returns."""
 
 
 def no_effect(_board: "Board", _command: Command) -> None:
@@ -298,9 +301,10 @@ class Board:
         else:
             self.say(self.temperatures())
 
-    def report_wait(self, left: int | str) -> None:
-        """Report on a wait for heat, which ends in `left` seconds; `?`: not known."""
-        self.say(self.config.speech.reports.waiting.format(report=self.temperatures(), left=left, **self._readings()))
+    def report_wait(self, seconds: int | str) -> None:
+        """Report on a wait for heat, which ends in `seconds`; `?`: not known."""
+        values = {"report": self.temperatures(), "seconds": seconds, **self._readings()}
+        self.say(self.config.speech.reports.waiting.format(**values))
 
     def report_position(self, *, real: bool = False) -> None:
         """Send the position as M114 does: where all moves will end, or (`real`) where the machine is now."""

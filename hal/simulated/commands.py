@@ -1,18 +1,14 @@
 """CommandSet: the commands that a firmware knows, and the handler of each."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 from gcode.command import Command, parse
 from gcode.errors import CommandError
 from hal.simulated import card_commands, heat_commands, motion_commands, retraction, system_commands
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Handler, Wait
 from hal.simulated.config import FirmwareConfig
 from hal.simulated.repetier_commands import plain
-
-Handler = Callable[[Board, Command], Wait | None]
-"""Executes a command, at once or (if it takes time) by the `Wait` that it returns."""
 
 _DIGITS = re.compile(r"\d*")
 _LETTERS = frozenset("GMT")

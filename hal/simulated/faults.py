@@ -40,32 +40,32 @@ class _Armed:
     def __init__(self, fault: Fault, seed: str, note: Callable[[Fault, int | None], None]) -> None:
         self.fault = fault
         self._note = note
-        self.left = fault.max_count
+        self.remaining = fault.max_count
         self.ready = fault.time is None and fault.temperature is None  # its time or temperature has come
         self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._skip = self._draw()
 
     def hits(self, line: int | None) -> bool:
         """Tell whether the fault happens at this opportunity, in this line; counts it."""
-        if not self.left or not self.ready or (self.fault.line is not None and self.fault.line != line):
+        if not self.remaining or not self.ready or (self.fault.line is not None and self.fault.line != line):
             return False
         if self._skip:
             self._skip -= 1
             return False
         self._skip = self._draw()
-        self.left -= 1
+        self.remaining -= 1
         self._note(self.fault, line)
         return True
 
     def next_hit(self, length: int) -> int:
         """Return at which of the next `length` opportunities, in any line, the fault happens first; -1: at none."""
-        if not self.left or not self.ready:
+        if not self.remaining or not self.ready:
             return -1
         if self._skip >= length:
             self._skip -= length
             return -1
         at, self._skip = self._skip, self._draw()
-        self.left -= 1
+        self.remaining -= 1
         self._note(self.fault, None)
         return at
 
@@ -245,7 +245,7 @@ class Faults:
             self._waiting.remove(each)
             each.ready = True
             if each.fault.what in ACTIONS:
-                self._to_do.extend([each.fault] * int(min(each.left, _MAX_REPEATS)))
+                self._to_do.extend([each.fault] * int(min(each.remaining, _MAX_REPEATS)))
                 self._note(each.fault, None)
 
     def _has_come(self, fault: Fault) -> bool:

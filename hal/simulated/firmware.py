@@ -526,7 +526,7 @@ class Firmware:
 
     def _execute(self, text: str) -> Wait | None:
         halt = self.config.speech.stop.halt
-        if self._halt_reason and halt.stops(self._commands.word(text)):
+        if self._halt_reason and halt.refuses(self._commands.word(text)):
             self._answer_at_once(*(line.format(text=self._halt_reason) for line in halt.answer))
             self.board.answer_line = None if halt.ok else ""
             return None

@@ -79,7 +79,7 @@ MARLIN_10 = Speech(
     ),
     reports=ReportSpeech(
         temperatures="T:{t:.1f} /{t_target:.1f} B:{b:.1f} /{b_target:.1f} @:{t_power} B@:{b_power}",
-        waiting="T:{t:.1f} E:0 W:{left}",
+        waiting="T:{t:.1f} E:0 W:{seconds}",
         position="X:{x:.2f}Y:{y:.2f}Z:{z:.2f}E:{e:.2f} Count X: {x:.2f}Y:{y:.2f}Z:{z:.2f}",
         homed=False,
         cold=("echo: cold extrusion prevented",),

@@ -93,32 +93,32 @@ def _stay_within(board: Board, *, lays: bool) -> None:
     position, volume, lowest = board.modal.position, board.config.volume, board.config.lowest
     clipped = False
     for axis in board.modal.homed:
-        wanted = position[axis]
-        position[axis] = min(max(wanted, lowest[axis]), volume[axis])
-        clipped |= abs(position[axis] - wanted) > _ROUNDING
+        target = position[axis]
+        position[axis] = min(max(target, lowest[axis]), volume[axis])
+        clipped |= abs(position[axis] - target) > _ROUNDING
     if clipped:
         board.oracle.counters.clipped += 1
         board.oracle.counters.clipped_laying += lays
 
 
-def _not_extruded(board: Board, wanted: float, *, lays: bool) -> float:
+def _not_extruded(board: Board, length: float, *, lays: bool) -> float:
     """Count filament that is not extruded; return 0."""
     board.oracle.counters.prevented += lays
-    board.oracle.counters.prevented_mm += max(0.0, wanted)
+    board.oracle.counters.prevented_mm += max(0.0, length)
     return 0.0
 
 
-def _extruded(board: Board, wanted: float, *, lays: bool) -> float:
+def _extruded(board: Board, length: float, *, lays: bool) -> float:
     """Return the mm of filament that the extruder's motor moves: none if the hotend is cold, else by the flow."""
     modal = board.modal
     if not modal.cold_extrusion and board.active_hotend.temperature(board.now) < modal.min_extrude:
         for line in board.config.speech.reports.cold:
             board.say(line)
-        return _not_extruded(board, wanted, lays=lays)
-    if abs(wanted) > _MAX_EXTRUSION:
+        return _not_extruded(board, length, lays=lays)
+    if abs(length) > _MAX_EXTRUSION:
         board.say("echo: too long extrusion prevented")
-        return _not_extruded(board, wanted, lays=lays)
-    return wanted * modal.flow_percent / 100
+        return _not_extruded(board, length, lays=lays)
+    return length * modal.flow_percent / 100
 
 
 def _drive(board: Board, start: Vector, end: Vector) -> None:

@@ -47,7 +47,7 @@ class OracleCounters:
     """Counters of the device's end of the line."""
 
     accepted: int = 0
-    resends: int = 0  # asked for
+    resends: int = 0  # resend requests
     bad_checksums: int = 0
     out_of_order: int = 0
     overruns: int = 0  # bytes that found the receive buffer full

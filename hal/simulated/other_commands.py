@@ -4,10 +4,9 @@ Sources: klipper.txt and teacup-heat.txt in tests/data/transcripts; Smoothieware
 """
 
 import re
-from collections.abc import Callable
 
 from gcode.command import Command
-from hal.simulated.board import Board, Wait
+from hal.simulated.board import Board, Handler, Wait
 from hal.simulated.motion_commands import TABLE as MOVES
 
 _TEACUP_WINDOW = 3.0  # °C around the target in which Teacup's wait ends
@@ -15,8 +14,6 @@ _TEACUP_REPORTS = 2.0  # s between two lines of Teacup's wait
 _KLIPPER_QUERY = 0.3  # s that Klipper takes to query the endstops
 _TIMEOUT = re.compile(r"\bTIMEOUT=(\d+(?:\.\d+)?)", re.IGNORECASE)
 _MESSAGE = re.compile(r"\s*MSG=(?:\"([^\"]*)\"|(\S*))", re.IGNORECASE)
-
-Handler = Callable[[Board, Command], Wait | None]
 
 
 def report_state(board: Board, _command: Command) -> None:

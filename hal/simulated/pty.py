@@ -155,4 +155,4 @@ def _replace_link(link: Path, target: str) -> None:
     except FileExistsError as error:
         raise FileExistsError(f"{link} exists; remove it, or choose another path for the port") from error
     except OSError as error:
-        raise OSError(f"the port cannot be made at {link}: {error.strerror}; choose another path for it") from error
+        raise OSError(f"cannot create the port at {link}: {error.strerror}; choose another path") from error

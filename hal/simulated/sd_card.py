@@ -41,8 +41,8 @@ class SdCard:
 
     def find(self, name: str) -> str | None:
         """Return a file's name on the card, found without regard to case; None: there is none."""
-        wanted = name.strip().lstrip("/").upper()
-        return next((each for each in self.files if each.upper() == wanted), None)
+        upper_name = name.strip().lstrip("/").upper()
+        return next((each for each in self.files if each.upper() == upper_name), None)
 
     def select(self, name: str) -> None:
         """Open a file for printing, and report that."""

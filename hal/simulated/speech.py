@@ -22,7 +22,7 @@ class Halt:
         lines: the lines when it stops; they take `text`, the reason.
         answer: the answer to a command from then on; takes `text`.
         ok: an ok follows that answer.
-        hits: the commands that get that answer; empty: all but `works`.
+        refused: the commands that get that answer; empty: all but `works`.
         works: the commands that still work.
         by_m112: the reason when M112 causes this halt; empty: M112 silences the firmware instead.
         by_error: the firmware's own errors cause this halt.
@@ -32,22 +32,22 @@ class Halt:
     lines: tuple[str, ...]
     answer: tuple[str, ...]
     ok: bool = True
-    hits: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     works: frozenset[str] = frozenset()
     by_m112: str = ""
     by_error: bool = False
     reads: bool = True
 
-    def stops(self, code: str) -> bool:
-        """Tell whether a command is answered instead of executed."""
-        return code in self.hits if self.hits else code not in self.works
+    def refuses(self, code: str) -> bool:
+        """Tell whether a command is refused while the firmware is halted."""
+        return code in self.refused if self.refused else code not in self.works
 
 
 _STOPPED = (
     "Printer stopped due to errors. Fix the error and use M999 to restart. "
     "(Temperature is reset. Set it after restarting)"
 )
-MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), hits=frozenset({"G0", "G1", "G2", "G3", "G5"}))
+MARLIN_STOPPED = Halt(("{text}", f"Error:{_STOPPED}"), (_STOPPED,), refused=frozenset({"G0", "G1", "G2", "G3", "G5"}))
 """Marlin's stop(): only moves are refused, and all lines get their ok; M999 ends it (MarlinCore.cpp)."""
 
 
@@ -130,7 +130,7 @@ class ReportSpeech:
         residency: s for which a reading has to stay near the target before a wait ends.
         waits_for_cooling: a wait by S waits for cooling too.
         min_extrude: °C below which nothing is extruded.
-        waiting: a line during a wait for heat; takes `report`, `left` (seconds), and what `temperatures` takes.
+        waiting: a line during a wait for heat; takes `report`, `seconds` (to its end), and what `temperatures` takes.
         position: the answer to M114; takes `x` `y` `z` `e`, `steps_x` `steps_y` `steps_z`, and `f` in mm/min.
         homed: G28 reports the position.
         endstops: the answer to M119; takes `x` `y` `z`.
@@ -143,7 +143,7 @@ class ReportSpeech:
     residency: float = 10.0  # TEMP_RESIDENCY_TIME
     waits_for_cooling: bool = False
     min_extrude: float = 170.0  # EXTRUDE_MINTEMP
-    waiting: str = "{report} W:{left}"
+    waiting: str = "{report} W:{seconds}"
     position: str = "X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{steps_x} Y:{steps_y} Z:{steps_z}"
     homed: bool = True
     endstops: tuple[str, ...] = ("Reporting endstop status", "x_min: {x}", "y_min: {y}", "z_min: {z}")

@@ -12,7 +12,7 @@ _FLAGS = re.compile(r"([AEP])(\d)\s*")  # of M118
 
 
 def _stop_for_user(board: Board, command: Command) -> Wait:
-    """M0, M1: wait for the user, who answers with M108 or M876; S seconds or P milliseconds at most."""
+    """M0, M1: wait for the user's M108 or M876, for at most S seconds or P milliseconds."""
     message = command.text.strip() or command.code
     yield from board.synchronise()
     board.say(f"echo:{message}\r")
@@ -22,7 +22,7 @@ def _stop_for_user(board: Board, command: Command) -> Wait:
 
 
 def until_answered(board: Board, seconds: float = math.inf) -> Wait:
-    """Wait for the user: M108, M876, or the knob at the printer; `seconds` at most."""
+    """Wait for M108, M876 or the knob at the printer, for at most `seconds`."""
     board.waiting, board.busy_reason = True, texts.PAUSED_FOR_USER
     answered = board.now + min(board.user_after, seconds)
     while board.waiting and board.now < answered:

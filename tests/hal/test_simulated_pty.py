@@ -45,7 +45,7 @@ def test_a_link_that_cannot_be_made_is_one_clear_sentence(start, tmp_path):
     out, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
     assert said == (
-        f"hal.simulated: the port cannot be made at {link}: No such file or directory; choose another path for it\n"
+        f"hal.simulated: cannot create the port at {link}: No such file or directory; choose another path\n"
     )
 
 

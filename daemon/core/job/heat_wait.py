@@ -165,7 +165,7 @@ class _Wait:
         """Tell whether the firmware keeps another target; if so, set `is_unreported` or `trouble`, or warn."""
         if now - self._began < SETTLED:
             return False
-        wanted = f"instead of {self._goal.target:g} °C"
+        instead = f"instead of {self._goal.target:g} °C"
         if (
             self._tool is not None
             and f"tool{self._tool}" != self.name
@@ -173,9 +173,9 @@ class _Wait:
         ):
             self.is_unreported = True  # the report is about the active tool, and the wait is for another one
         elif target == 0:
-            self.trouble = NoHeat(f"the firmware keeps {self.name} off {wanted}, which may be above its limit")
+            self.trouble = NoHeat(f"the firmware keeps {self.name} off {instead}, which may be above its limit")
         else:
-            self._warn(f"the firmware heats {self.name} to {target:g} °C {wanted}, as its limit is lower")
+            self._warn(f"the firmware heats {self.name} to {target:g} °C {instead}, as its limit is lower")
         return True
 
     def _has_stalled(self, actual: float, now: float) -> bool:
