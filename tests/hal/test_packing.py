@@ -111,7 +111,7 @@ async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_
 async def test_heaters_are_turned_off_unpacked_when_the_conversation_fails():
     line = WireTap("marlin21-meatpack")
     printer = await printed(line)
-    line._tell(b"Error:Printer halted. kill() called!\n")
+    line._deliver(b"Error:Printer halted. kill() called!\n")
     await asyncio.sleep(2)
     assert printer.state is ConnectionState.FAULT
     assert line.wire.rpartition(RESET)[2].startswith(b"\nM104 ")
