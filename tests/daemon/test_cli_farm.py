@@ -71,7 +71,7 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
 
 def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
     printers = run("printers")
-    assert "the bed is not said to be clear" in printers
+    assert "nobody has said that the bed is clear" in printers
     assert "away" in printers
     assert run("clear", "mk3-4") == "mk3-4: its bed is clear\n"
     assert farm.printers.orders[-1][1].verb == "bed_clear"

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.companions.farm.steps import NO_CLEAR_BED
 from daemon.farm import page_files
+from daemon.farm.list.waiting import why
+from daemon.farm.list.words import FarmJob
+from daemon.farm.messages import Presence
 
 OWN = sorted(page_files.OWN.glob("*.mjs"))
 IMPORT = re.compile(r'(?:import|export)\s*(?:\{([^}]*)\}|[\w$]+)\s*from\s*"\./([^"]+)"')
@@ -119,3 +123,39 @@ def test_empty_fields_are_left_to_the_file(page):
 
 def test_events_are_read_from_pieces(page):
     assert page["heard"] == [["farm", "{}"], ["message", "a\nb"]]
+
+
+def test_every_translated_message_is_still_one_of_the_farms():
+    sources = "".join(path.read_text() for path in page_files.OWN.parent.rglob("*.py"))
+    sentences = [*waiting_sentences(), NO_CLEAR_BED, *re.findall(r'Refused\(\d+, "([^"]+)"\)', sources)]
+    assert "differ in {what}: change that first" in sources
+    sentences.append("jobs 7 and 8 differ in priority: change that first")
+    pairs = re.findall(r'^  \["(.*)", "(.*)"\],$', (page_files.OWN / "reasons_de.mjs").read_text(), re.MULTILINE)
+    assert len(pairs) > 10
+    for english, german in pairs:
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", german)), english
+        pattern = re.sub(r"\\{\w+\\}", ".+", re.escape(english))
+        assert any(re.fullmatch(pattern, each) for each in sentences), f"the farm never says {english!r}"
+
+
+def waiting_sentences():
+    """Return why a job waits, in situations that bring up every translated sentence."""
+
+    def waiting(printers=None, misfits=None, before=0, **fields):
+        job = FarmJob(id="", number=1, name="", sha256="", state="waiting", created=0, revision=0,
+                      counts={"waiting": 1}, **fields)  # fmt: skip
+        return why(job, printers or {}, misfits or {}, before, 0, lambda _: "14:20")
+
+    ready, busy = Presence(at=0, boot="", ready=True), Presence(at=0, boot="")
+    fitting = {"mk3": [], "mk4": []}
+    yield from waiting()
+    yield from waiting(held=True, held_by="ada")
+    yield from waiting(held=True, held_by="ada", held_at=0)
+    yield from waiting(site="munich")
+    yield from waiting({"mk3": ready}, {"mk3": [("group", "not in the group")]}, group="left")
+    yield from waiting({"mk3": busy}, {"mk3": []})
+    for count in (0, 1, 2):
+        yield from waiting({"mk3": ready, "mk4": ready}, fitting, count)
+    yield from waiting({"mk3": ready}, {"mk3": []})
+    for wish in ("material", "volume", "temperature"):
+        yield from waiting({"mk3": ready}, {"mk3": [(wish, "mk3 does not")]}, material="PLA")

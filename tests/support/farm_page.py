@@ -117,7 +117,7 @@ def furnished(folder, now):
                   "camera": True, "heaters": {"tool0": Heat(214.6, 215.0), "bed": Heat(60.1, 60.0)}},
         "mk3-2": {"state": "Printing", "file": "bracket left.gcode", "progress": 12.0},
         "mk3-3": {"state": "Operational", "ready": True, "bed_clear": True},
-        "mk3-4": {"state": "Operational", "reason": "the bed is not said to be clear"},
+        "mk3-4": {"state": "Operational", "reason": "nobody has said that the bed is clear"},
         "mini-1": {"state": "Paused", "file": "hinge.gcode", "progress": 77.0, "reason": "the print is paused"},
         "mini-2": {"state": "Offline after error", "reason": "the firmware stopped: Heating failed"},
     }  # fmt: skip

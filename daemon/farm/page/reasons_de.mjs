@@ -15,5 +15,5 @@ export const reasons = [
   ["no printer gets hot enough: {who}", "Kein Drucker wird heiß genug: {who}"],
   ["jobs {a} and {b} differ in priority: change that first", "Die Aufträge {a} und {b} haben verschiedene Prioritäten: zuerst diese ändern"],
   ["the file is empty", "Die Datei ist leer"],
-  ["the bed is not said to be clear", "Niemand hat bestätigt, dass das Bett frei ist"],
+  ["nobody has said that the bed is clear", "Niemand hat bestätigt, dass das Bett frei ist"],
 ];
