@@ -1,7 +1,7 @@
-"""`nozzled demo`: the whole house at work, seen from outside.
+"""`nozzled demo`: prints a file on a simulated printer, and checks that each of its commands arrived exactly once.
 
-A daemon of its own, on a simulated printer, is given a sliced file by its HTTP API and prints it; in the end the
-commands that the simulated firmware took in are compared with those of the file.
+The demo starts a daemon of its own, uploads the file through the HTTP API, and watches the print like any client. At
+the end it compares the commands that the simulated firmware accepted with those of the file.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time  # noqa: TID251 - a person watches the progress in real time
+import time  # noqa: TID251 - progress is shown in real time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,13 +39,13 @@ from hal.registry import positive_float
 
 EXAMPLE = "nozzled demo --exit"
 SPEED = 60.0
-# the host would wait for heat by its own clock, which is not sped up; nor is that by which it shows to be alive
+# The clock of the host is not sped up as the printer's is: the firmware must wait for heat, and the dead man is off.
 CONFIG = '[log]\nformat = "json"\n[job]\nheat_up = "firmware"\n[safety]\ndead_man_min = 0\n'
-_WANTED = {"printer.not_protected"}  # as CONFIG has it; no warning for who tries nozzled out
-PATIENCE = 15.0  # seconds for the daemon to be there
-A_WHILE = 100.0  # seconds that are told in minutes
-POLL = 0.25  # seconds between two looks at the job
-LINE_EVERY = 2.0  # seconds between two lines of progress, where it is no bar
+_EXPECTED_EVENTS = {"printer.not_protected"}  # of CONFIG: not shown as warnings
+TIMEOUT_S = 15.0  # for the daemon to start, connect, select a file, or end
+IN_MINUTES_FROM_S = 100.0  # time left from which it is shown in minutes
+POLL_S = 0.25  # between two queries of the job
+LINE_INTERVAL_S = 2.0  # between two lines of progress, if stdout is not a terminal
 PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", "Offline after error")
 
 _LAYER = re.compile(rb"^;\s*(?:LAYER_CHANGE|LAYER:)", re.MULTILINE)
@@ -53,7 +53,7 @@ _HERE = Path(__file__).resolve()
 
 
 class DemoFailed(ServiceError):
-    """The demonstration did not come to its end."""
+    """The demonstration could not be finished."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,26 +81,26 @@ def run(args: argparse.Namespace) -> int:
         oracle = Path(folder, "oracle.jsonl")
         with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
             _say(f"daemon      {url}   (key {key})")
-            _say(f"page        {asyncio.run(_link(OctoPrintClient(url, key)))}   (good once, for ten minutes)")
-            _say(f"printer     simulated Marlin, {args.speed:g} times faster than life")
-            spent = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
-            exact = _summary(content, oracle, spent)
+            _say(f"page        {asyncio.run(_link(OctoPrintClient(url, key)))}   (works once, within ten minutes)")
+            _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
+            duration_s = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
+            is_exact = _summary(content, oracle, duration_s)
             if not args.exit:
                 _stay_up(url, key)
-    return 0 if exact else 1
+    return 0 if is_exact else 1
 
 
 def example() -> Path:
     """Return the example file: in the checkout, or as installed."""
-    # next to the packages other distributions may have an `examples` too: the file counts, not the folder
-    places = [folder / "examples" / "cube20.gcode" for folder in (_HERE.parents[2], _HERE.parents[1])]
-    return next((place for place in places if place.is_file()), places[0])
+    # another distribution may have installed a folder `examples` beside our packages: look for the file, not the folder
+    paths = [folder / "examples" / "cube20.gcode" for folder in (_HERE.parents[2], _HERE.parents[1])]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 @contextlib.contextmanager
 def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
-    """Run a daemon in a process of its own; yields its URL and key, ends it with SIGTERM."""
-    key = secrets.token_hex(32)  # not the user's own, which may be set for another daemon
+    """Run a daemon in a process of its own; yield its URL and key, and end it with SIGTERM."""
+    key = secrets.token_hex(32)  # the environment may hold the key of another daemon
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", str(folder / "state"), "--port", "0"]
     config = folder / "demo.toml"
     config.write_text(CONFIG)
@@ -108,7 +108,7 @@ def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
         [*command, "--config", str(config), "--printer", printer],
         stderr=subprocess.PIPE,
         text=True,
-        stdout=subprocess.DEVNULL,  # its link to the page would stand in the middle of the progress
+        stdout=subprocess.DEVNULL,  # it prints a link to the page, which would break up the progress
         env={**os.environ, ENVIRONMENT: key},
     )
     watch = _LogWatch(process)
@@ -116,136 +116,136 @@ def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
         yield watch.url(), key
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT_S)
 
 
 class _LogWatch:
-    """Reads the daemon's log: learns its URL, passes warnings on."""
+    """Reads the daemon's log: finds its URL in it, and shows its warnings."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._found = threading.Event()
+        self._url_known = threading.Event()
         self._url = ""
         self._process = process
-        self._last: list[str] = []
+        self._warnings: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def url(self) -> str:
-        if not self._found.wait(PATIENCE) or not self._url:
-            raise DemoFailed("the daemon did not start: " + (" ".join(self._last[-3:]) or "it said nothing"))
+        if not self._url_known.wait(TIMEOUT_S) or not self._url:
+            raise DemoFailed("the daemon did not start: " + (" ".join(self._warnings[-3:]) or "it logged no reason"))
         return self._url
 
     def _read(self) -> None:
         for line in self._process.stderr or ():
-            self._note(line)
-        self._found.set()
+            self._read_line(line)
+        self._url_known.set()
 
-    def _note(self, line: str) -> None:
+    def _read_line(self, line: str) -> None:
         try:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
             event = {"event": line.rstrip(), "level": "warning"}
         if event.get("event") == "http.listening":
             self._url = str(event["url"]).rstrip("/")
-            self._found.set()
-        elif event.get("level") in ("warning", "error") and event.get("event") not in _WANTED:
-            self._last.append(line.rstrip())
+            self._url_known.set()
+        elif event.get("level") in ("warning", "error") and event.get("event") not in _EXPECTED_EVENTS:
+            self._warnings.append(line.rstrip())
             tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
 
 
 async def _link(client: OctoPrintClient) -> str:
-    """Return a link to the page that lets a browser in."""
+    """Return a link to the page that gives a browser a key of its own."""
     async with client:
-        made: dict[str, str] = await client.post("/api/pair/codes", {"scope": "admin"})
-    return made["link"]
+        code: dict[str, str] = await client.post("/api/pair/codes", {"scope": "admin"})
+    return code["link"]
 
 
 async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: bool) -> float:
-    """Print the file by the API; return the seconds that it took."""
+    """Print the file through the API; return how long it took, in seconds."""
     await _until(client, lambda job: job["state"] == "Operational", "the printer to be connected")
     uploaded = (await client.files.upload(content, name=name))["files"]["local"]["path"]
     await client.files.select(uploaded)
     await _until(client, lambda job: job["job"]["file"]["path"] == uploaded, "the file to be selected")
     _say(f"file        {uploaded}, {len(content) / 1000:.0f} kB, uploaded over HTTP")
-    _say("pause, resume and cancel it meanwhile by POST /api/job\n")
+    _say("pause, resume and cancel it meanwhile with POST /api/job\n")
     await client.job.start()
     return await _watch(client, content, leave=leave)
 
 
 async def _until(client: OctoPrintClient, condition: Callable[[JobInformation], bool], what: str) -> None:
     try:
-        async with asyncio.timeout(PATIENCE):
-            while not condition(await client.job.get()):  # noqa: ASYNC110 - a client only sees what it asks for
-                await asyncio.sleep(POLL / 5)
+        async with asyncio.timeout(TIMEOUT_S):
+            while not condition(await client.job.get()):  # noqa: ASYNC110 - a client can only poll
+                await asyncio.sleep(POLL_S / 5)
     except TimeoutError:
-        raise DemoFailed(f"waited in vain for {what}") from None
+        raise DemoFailed(f"waited {TIMEOUT_S:g} s in vain for {what}") from None
 
 
 async def _watch(client: OctoPrintClient, content: bytes, *, leave: bool) -> float:
-    """Show the progress until the job has ended; return how long it took."""
+    """Show the progress until the job has ended; return how long it took, in seconds."""
     layers = [match.start() for match in _LAYER.finditer(content)]
     job = await client.job.get()
-    paused = False
+    was_paused = False
     with contextlib.closing(_progress()) as progress:
         while job["state"] not in ENDED:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_S)
             job = await client.job.get()
-            done = job["progress"]["completion"] or 0.0
-            shown = f"{_layer(job, layers)}  {await _temperatures(client)}  {_left(job)}"
-            progress.show(job["state"], done, shown)
-            if job["state"] == PAUSED and not paused:
-                _say_paused(leave=leave)
-            paused = job["state"] == PAUSED
+            percent = job["progress"]["completion"] or 0.0
+            details = f"{_layer(job, layers)}  {await _temperatures(client)}  {_time_left(job)}"
+            progress.show(job["state"], percent, details)
+            if job["state"] == PAUSED and not was_paused:
+                _report_pause(leave=leave)
+            was_paused = job["state"] == PAUSED
     if job["state"] != ENDED_WELL or job["progress"]["completion"] != 100.0:  # noqa: PLR2004 - percent
         raise DemoFailed(f"the print ended early: {job['state']} {job.get('error', '')}")
     return job["progress"]["printTime"] or 0.0
 
 
-def _say_paused(*, leave: bool) -> None:
-    """Say that the print waits for somebody; with --exit nobody is there."""
+def _report_pause(*, leave: bool) -> None:
+    """Say how to resume the print; raise DemoFailed with --exit, which runs unattended."""
     if leave:
-        raise DemoFailed("the print is paused (M0 in the file, or over HTTP); --exit waits for nobody to resume it")
-    tqdm.write('the print is paused; POST /api/job {"command": "pause", "action": "resume"} lets it go on')
+        raise DemoFailed("the print is paused (M0 in the file, or over HTTP); with --exit the demo does not wait")
+    tqdm.write('the print is paused; POST /api/job {"command": "pause", "action": "resume"} resumes it')
 
 
-def _progress() -> "_PrintBar | _Lines":
-    return _PrintBar() if sys.stdout.isatty() and sys.stderr.isatty() else _Lines()
+def _progress() -> "_PrintBar | _ProgressLines":
+    return _PrintBar() if sys.stdout.isatty() and sys.stderr.isatty() else _ProgressLines()
 
 
 class _PrintBar:
-    """Progress on a terminal: a bar that draws itself anew."""
+    """Progress on a terminal: a bar that is redrawn in place."""
 
     def __init__(self) -> None:
-        form = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
-        self._bar = tqdm(total=100.0, unit="", bar_format=form)
+        layout = "{desc} {percentage:3.0f}% |{bar}| {unit}"  # tqdm puts a comma before a {postfix}
+        self._bar = tqdm(total=100.0, unit="", bar_format=layout)
 
-    def show(self, state: str, done: float, rest: str) -> None:
+    def show(self, state: str, percent: float, details: str) -> None:
         self._bar.set_description_str(f"{state:<10}", refresh=False)
-        self._bar.unit = rest
-        self._bar.update(done - self._bar.n)
+        self._bar.unit = details
+        self._bar.update(percent - self._bar.n)
 
     def close(self) -> None:
         self._bar.refresh()
         self._bar.close()
 
 
-class _Lines:
-    """Progress in a file or a pipe: a line now and then, and the last one."""
+class _ProgressLines:
+    """Progress in a file or a pipe: a line every LINE_INTERVAL_S, and the last one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last = -math.inf  # when a line was written
-        self._held = ""  # the newest one, not written yet
+        self._written_at = -math.inf  # when a line was written last, in seconds
+        self._line = ""  # the newest one, while it has not been written
 
-    def show(self, state: str, done: float, rest: str) -> None:
-        self._held = f"{state:<10} {done:3.0f}%  {rest}".rstrip()
-        if self._clock() - self._last >= LINE_EVERY:
-            self._last = self._clock()
+    def show(self, state: str, percent: float, details: str) -> None:
+        self._line = f"{state:<10} {percent:3.0f}%  {details}".rstrip()
+        if self._clock() - self._written_at >= LINE_INTERVAL_S:
+            self._written_at = self._clock()
             self.close()
 
     def close(self) -> None:
-        if self._held:
-            _say(self._held)
-        self._held = ""
+        if self._line:
+            _say(self._line)
+        self._line = ""
 
 
 def _layer(job: JobInformation, layers: list[int]) -> str:
@@ -254,34 +254,34 @@ def _layer(job: JobInformation, layers: list[int]) -> str:
 
 async def _temperatures(client: OctoPrintClient) -> str:
     try:
-        found = (await client.printer.get(exclude=["sd", "state"])).get("temperature", {})
+        heaters = (await client.printer.get(exclude=["sd", "state"])).get("temperature", {})
     except Conflict:
         return ""
     return "  ".join(
-        f"{name} {found[key]['actual']:5.1f}/{found[key]['target'] or 0:.0f}°C"
+        f"{name} {heaters[key]['actual']:5.1f}/{heaters[key]['target'] or 0:.0f}°C"
         for key, name in (("tool0", "hotend"), ("bed", "bed"))
-        if key in found
+        if key in heaters
     )
 
 
-def _left(job: JobInformation) -> str:
-    left = job["progress"]["printTimeLeft"]
-    if left is None:
+def _time_left(job: JobInformation) -> str:
+    seconds = job["progress"]["printTimeLeft"]
+    if seconds is None:
         return "           "
-    return f"{left / 60:3.0f} min left" if left >= A_WHILE else f"{left:3.0f} s left  "
+    return f"{seconds / 60:3.0f} min left" if seconds >= IN_MINUTES_FROM_S else f"{seconds:3.0f} s left  "
 
 
-def _summary(content: bytes, oracle: Path, spent: float) -> bool:
-    """Compare what the firmware took in with the file; say what came of it."""
-    wanted = _commands(content)
+def _summary(content: bytes, oracle: Path, duration_s: float) -> bool:
+    """Compare the commands that the firmware accepted with the file; print and return the result."""
+    expected = _commands(content)
     accepted = [_in_full(json.loads(line)["command"].encode()) for line in oracle.read_text().splitlines()]
-    lost, repeated = compare(wanted, accepted)
-    _say(f"\n{len(wanted)} commands in the file, {lost} lost, {repeated} repeated or foreign; {spent:.1f} s")
+    lost, repeated = compare(expected, accepted)
+    _say(f"\n{len(expected)} commands in the file, {lost} lost, {repeated} repeated or foreign; {duration_s:.1f} s")
     return lost == repeated == 0
 
 
 def _commands(content: bytes) -> list[str]:
-    """Return the commands of a file that go to the printer: some are for the host, or not for a file to send."""
+    """Return the commands of a file that go to the printer; the host carries out or leaves out the others."""
     reader = Reader()
     reader.feed(content)
     commands = [command for _, command in reader]
@@ -291,28 +291,34 @@ def _commands(content: bytes) -> list[str]:
 
 
 def _in_full(command: bytes) -> str:
-    """Return a command as it is compared: moves go without what means nothing."""
+    """Return a command in the form in which commands are compared."""
     return in_full(command).decode()
 
 
-# what the daemon itself says besides the file's lines
-_OWN = Counter({"M110 N0": 2, "M115": 1, "M503": 1, "M211": 1, "M155 S2": 1, "M113 S2": 1, "M400": 1, "M114": 1})
+# commands that the host sends of its own accord
+_HOST_COMMANDS = Counter(
+    {"M110 N0": 2, "M115": 1, "M503": 1, "M211": 1, "M155 S2": 1, "M113 S2": 1, "M400": 1, "M114": 1}
+)
 
 
-def compare(wanted: list[str], accepted: list[str]) -> tuple[int, int]:
-    """Return how many commands of the file were lost, and how many came that are neither its own nor the host's.
+def compare(expected: list[str], accepted: list[str]) -> tuple[int, int]:
+    """Return how many commands of the file were lost, and how many accepted ones are neither the file's nor the host's.
 
-    They are the fewest that explain what came; a command out of order counts as lost and as foreign.
+    Both are the smallest numbers that explain the difference; a command out of order counts as lost and as foreign.
     """
-    apart = _edits(wanted, accepted)
-    extra = (apart + len(accepted) - len(wanted)) // 2
-    own = (Counter(accepted) - Counter(wanted)) & _OWN
-    return apart - extra, extra - own.total()
+    edits = _edits(expected, accepted)
+    inserted = (edits + len(accepted) - len(expected)) // 2
+    of_host = (Counter(accepted) - Counter(expected)) & _HOST_COMMANDS
+    return edits - inserted, inserted - of_host.total()
 
 
 def _edits(old: list[str], new: list[str]) -> int:
-    """Return how many items have to be taken out of `old` or put in to make `new` of it, at least (Myers 1986)."""
-    reach = {1: 0}  # diagonal (place in old - place in new) → how far in old one gets on it
+    """Return the smallest number of insertions and deletions that turn `old` into `new`.
+
+    Myers, "An O(ND) Difference Algorithm and Its Variations" (1986). A diagonal is the index in `old` minus the index
+    in `new`; `reach` has, for each diagonal, the furthest index in `old` that `edits` edits can reach.
+    """
+    reach = {1: 0}
     for edits in range(len(old) + len(new) + 1):
         lowest, highest = -edits + 2 * max(0, edits - len(new)), edits - 2 * max(0, edits - len(old))
         for diagonal in range(lowest, highest + 1, 2):
@@ -322,14 +328,14 @@ def _edits(old: list[str], new: list[str]) -> int:
             reach[diagonal] = at
         if reach.get(len(old) - len(new), -1) >= len(old):
             return edits
-    raise AssertionError("taking all of one out and putting all of the other in is always enough")
+    raise AssertionError("deleting all of old and inserting all of new always suffices")
 
 
 def _stay_up(url: str, key: str) -> None:
     link = asyncio.run(_link(OctoPrintClient(url, key)))
     _say(
-        f"\nThe daemon stays up until Ctrl-C. Its page, for one more browser:\n  {link}\n"
-        f"Its API:\n  curl -H 'X-Api-Key: {key}' {url}/api/job"
+        f"\nThe daemon stays up until Ctrl-C. The page, for one more browser:\n  {link}\n"
+        f"The API:\n  curl -H 'X-Api-Key: {key}' {url}/api/job"
     )
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()

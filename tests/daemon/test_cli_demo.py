@@ -39,7 +39,7 @@ def test_a_file_may_say_what_the_host_says():
         ([*GREETING, "G28", *WANTED], 0, 1),  # repeated
         ([*GREETING, *WANTED, *WANTED], 0, 6),
         ([*GREETING, *WANTED[:2], "M106 S255", *WANTED[2:]], 0, 1),  # foreign
-        ([*GREETING, *WANTED, "M400", "M400"], 0, 1),  # more than the host says
+        ([*GREETING, *WANTED, "M400", "M400"], 0, 1),  # more than the host sends
         ([*GREETING, "M110 N0", *WANTED], 0, 1),
         ([command.lower() for command in WANTED], 6, 6),  # changed on the way
     ],
@@ -101,8 +101,8 @@ def test_a_speed_that_is_none_is_a_wrong_command_line(speed, capsys):
 def test_where_no_terminal_is_progress_is_a_line_now_and_then_and_the_last_one(capsys):
     now = 100.0
     progress = demo._progress()
-    assert isinstance(progress, demo._Lines), "pytest captures the output"
-    progress = demo._Lines(clock=lambda: now)
+    assert isinstance(progress, demo._ProgressLines), "pytest captures the output"
+    progress = demo._ProgressLines(clock=lambda: now)
     for tenth in range(51):  # five seconds
         now = 100.0 + tenth / 10
         progress.show("Printing", tenth * 2, f"layer {tenth}  ")
