@@ -21,7 +21,7 @@ class MqttPlug:
     """One relay."""
 
     def __init__(self, port):
-        self.port, self.is_on, self.heard = port, False, []
+        self.port, self.is_on, self.commands = port, False, []
 
     async def run(self):
         will = aiomqtt.Will("tele/plug/LWT", "Offline", retain=True)
@@ -29,9 +29,9 @@ class MqttPlug:
             await client.subscribe("cmnd/plug/+")
             await client.publish("tele/plug/LWT", "Online", retain=True)
             async for message in client.messages:
-                said = message.payload.decode()
-                self.heard.append((said, message.retain))
-                self.is_on = {"ON": True, "OFF": False}.get(said, self.is_on)
+                payload = message.payload.decode()
+                self.commands.append((payload, message.retain))
+                self.is_on = {"ON": True, "OFF": False}.get(payload, self.is_on)
                 state = "ON" if self.is_on else "OFF"
                 await client.publish("stat/plug/RESULT", f'{{"POWER":"{state}"}}')
                 await client.publish("stat/plug/POWER", state)
@@ -62,7 +62,7 @@ async def when(condition, seconds=PATIENCE):
             await asyncio.sleep(0.01)
 
 
-async def is_there(port):
+async def wait_for_broker(port):
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -75,7 +75,7 @@ async def is_there(port):
 
 
 async def test_a_plug_of_tasmota(broker):
-    await is_there(broker)
+    await wait_for_broker(broker)
     plug = MqttPlug(broker)
     running = asyncio.create_task(plug.run())
     config = DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{broker}", topic="plug", timeout_s=1.0)
@@ -86,30 +86,30 @@ async def test_a_plug_of_tasmota(broker):
     ))  # fmt: skip
     await asyncio.sleep(0.1)
     assert await device.sense() is False
-    assert await other.sense() is None, "it has said nothing, and cannot be asked"
+    assert await other.sense() is None, "it has reported nothing, and has no query topic"
     await device.on()
     assert await device.sense() is True
     async with asyncio.timeout(PATIENCE):
-        while await other.sense() is not True:  # noqa: ASYNC110 - the broker tells one after the other
+        while await other.sense() is not True:  # noqa: ASYNC110 - the broker delivers to one client after the other
             await asyncio.sleep(0.01)
     await other.off()
     await when(lambda: not plug.is_on)
-    async with asyncio.timeout(PATIENCE):  # its word from before may be on the way still
+    async with asyncio.timeout(PATIENCE):  # an older state may still be on its way
         while await device.sense() is not False:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
-    assert plug.heard[0] == ("", False)
-    assert not any(retain for _, retain in plug.heard)
+    assert plug.commands[0] == ("", False)
+    assert not any(retain for _, retain in plug.commands)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await device.close()
     device = make(config)
-    with pytest.raises(DeviceError, match=r"plug (has not answered|is not at the broker)"):
+    with pytest.raises(DeviceError, match=r"plug (has not answered|is offline)"):
         await device.sense()
     await device.close()
     await other.close()
 
 
-async def test_a_broker_that_is_not_there_is_said_and_waited_for(unused_port):
+async def test_a_missing_broker_is_reported(unused_port):
     device = make(DeviceConfig(name="plug", type="mqtt", address=f"127.0.0.1:{unused_port}", topic="p", timeout_s=0.2))
     with pytest.raises(DeviceError, match=rf"plug: no broker at 127.0.0.1:{unused_port}: .*refused"):
         await device.on()

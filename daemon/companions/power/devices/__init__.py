@@ -1,17 +1,17 @@
-"""Switches of all kinds: `on`, `off`, and what they are by their own word."""
+"""Drivers of power switches, one module for each kind: switch on, switch off, and read back the state."""
 
 from typing import Protocol
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.errors import DeviceError
 
-LONGEST = 64 * 1024  # bytes of an answer that are looked at
+MAX_ANSWER = 64 * 1024  # bytes of an answer that are read
 
 
 class PowerDevice(Protocol):
-    """A switch. What it does takes no longer than its time-out, whatever the other end does.
+    """A power switch. Each call ends within its timeout, whatever the device does.
 
-    Each method raises DeviceError where the switch does not answer, or not as it should.
+    Each method raises DeviceError if the device does not answer, or if its answer makes no sense.
     """
 
     async def on(self) -> None:
@@ -21,56 +21,56 @@ class PowerDevice(Protocol):
         """Switch it off."""
 
     async def sense(self) -> bool | None:
-        """Return whether it is on, by its own word; None: it has none."""
+        """Return whether it is on, as the device reports; None: it cannot report its state."""
 
     async def close(self) -> None:
-        """Let go of what is held; it is left as it is."""
+        """Close its connections; the switch itself stays as it is."""
 
 
 def make(config: DeviceConfig, password: str = "") -> PowerDevice:
-    """Return the switch that is configured; nothing is asked of it yet, and it is left as it is.
+    """Return the driver of a configured device; nothing is sent to the device yet.
 
-    No text of its errors has a password, a token or the query of an address.
+    The messages of its errors never contain a password, a token or the query of a URL.
 
     Raises:
-        DeviceError: it cannot be as it is configured.
+        DeviceError: the configuration cannot be used.
     """
-    from daemon.companions.power.devices.discreet import Discreet, Mask  # noqa: PLC0415 - it needs this module
+    from daemon.companions.power.devices.masking import Mask, MaskedDevice  # noqa: PLC0415 - imports this module
 
     mask = Mask(config, password)
     try:
-        return Discreet(_make(config, password), mask)
+        return MaskedDevice(_make(config, password), mask)
     except DeviceError as error:
         raise DeviceError(mask.hide(str(error))) from None
 
 
 def _make(config: DeviceConfig, password: str) -> PowerDevice:
-    match config.type:  # each is loaded where there is one
+    match config.type:  # only the modules of the configured kinds are imported
         case "tasmota":
-            from daemon.companions.power.devices.tasmota import Tasmota  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.tasmota import Tasmota  # noqa: PLC0415 - see above
 
             return Tasmota(config, password)
         case "shelly":
-            from daemon.companions.power.devices.shelly import Shelly  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.shelly import Shelly  # noqa: PLC0415 - see above
 
             return Shelly(config, password)
         case "http":
-            from daemon.companions.power.devices.by_url import ByUrl  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.by_url import UrlSwitch  # noqa: PLC0415 - see above
 
-            return ByUrl(config, password)
+            return UrlSwitch(config, password)
         case "mqtt":
-            from daemon.companions.power.devices.mqtt import Mqtt  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.mqtt import MqttSwitch  # noqa: PLC0415 - see above
 
-            return Mqtt(config, password)
+            return MqttSwitch(config, password)
         case "homeassistant":
-            from daemon.companions.power.devices.homeassistant import HomeAssistant  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.homeassistant import HomeAssistant  # noqa: PLC0415 - see above
 
             return HomeAssistant(config, password)
         case "command":
-            from daemon.companions.power.devices.by_command import ByCommand  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.command import CommandSwitch  # noqa: PLC0415 - see above
 
-            return ByCommand(config)
+            return CommandSwitch(config)
         case _:
-            from daemon.companions.power.devices.relay import HeldRelay  # noqa: PLC0415 - as said
+            from daemon.companions.power.devices.relay import RelaySwitch  # noqa: PLC0415 - see above
 
-            return HeldRelay(config)
+            return RelaySwitch(config)

@@ -1,23 +1,23 @@
-"""Any switch with an address for on, one for off, and perhaps one that tells its state."""
+"""Any switch with one URL for on, one for off, and perhaps one that returns its state."""
 
 import base64
 import json
 
 from daemon.companions.power.config import DeviceConfig
+from daemon.companions.power.devices.answers import excerpt, read_state, value_at
 from daemon.companions.power.devices.web import Web
-from daemon.companions.power.devices.words import at, excerpt, is_on
 from daemon.companions.power.errors import DeviceError
 
 
-class ByUrl:
-    """A switch behind URLs."""
+class UrlSwitch:
+    """A switch that URLs control."""
 
     def __init__(self, config: DeviceConfig, password: str) -> None:
         """Prepare."""
         self._config = config
         self._web = Web("", config.timeout_s, config.name)
-        given = base64.b64encode(f"{config.user}:{password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {given}"} if config.user else {}
+        credentials = base64.b64encode(f"{config.user}:{password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {credentials}"} if config.user else {}
 
     async def on(self) -> None:
         """Switch it on."""
@@ -28,7 +28,7 @@ class ByUrl:
         await self._send(self._config.off_url, self._config.off_body)
 
     async def sense(self) -> bool | None:
-        """Return what its state's address says."""
+        """Return the state that its state_url returns."""
         config = self._config
         if not config.state_url:
             return None
@@ -36,17 +36,17 @@ class ByUrl:
         text: str | None = body.decode("utf-8", "replace")
         if config.state_key:
             try:
-                text = at(json.loads(body), config.state_key)
+                text = value_at(json.loads(body), config.state_key)
             except (ValueError, RecursionError):
                 text = None
-        state = is_on(text, config.state_on, config.state_off) if text is not None else None
+        state = read_state(text, config.state_on, config.state_off) if text is not None else None
         if state is None:
-            wanted = f"{config.state_on} or {config.state_off}"
-            raise DeviceError(f"{config.name} does not say {wanted} but: {excerpt(body) or 'nothing'}")
+            states = f"{config.state_on} nor {config.state_off}"
+            raise DeviceError(f"{config.name} answered neither {states}: {excerpt(body) or 'no text'}")
         return state
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close its connections."""
         self._web.close()
 
     async def _send(self, url: str, body: str) -> None:

@@ -1,53 +1,54 @@
-"""HTTP digest access authentication (RFC 7616), MD5 and SHA-256, qop auth or none: what Shelly's plugs want."""
+"""HTTP digest access authentication (RFC 7616) as Shelly requires it: MD5 and SHA-256, qop auth or none."""
 
 import hashlib
 import re
 from collections.abc import Mapping
 
-_PART = re.compile(r'([A-Za-z]{1,20})\s*=\s*(?:"((?:[^"\\]|\\.){0,300})"|([^\s,"]{1,300}))')
+_PARAMETER = re.compile(r'([A-Za-z]{1,20})\s*=\s*(?:"((?:[^"\\]|\\.){0,300})"|([^\s,"]{1,300}))')
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
-def challenge(header: str) -> Mapping[str, str] | None:
-    """Return what a WWW-Authenticate header asks for; None: no digest that is known here."""
+def parse_challenge(header: str) -> Mapping[str, str] | None:
+    """Return the parameters of a WWW-Authenticate header; None: not a digest, or one that we do not support."""
     scheme, _, rest = header[:4096].strip().partition(" ")
     if scheme.lower() != "digest":
         return None
-    parts = {name.lower(): quoted or bare for name, quoted, bare in _PART.findall(rest)}
-    known = (
-        parts.get("algorithm", "MD5").upper() in _HASHES and "auth" in parts.get("qop", "auth").split(",")[0].split()
-    )
-    return parts if known and "nonce" in parts and "realm" in parts else None
+    challenge = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
+    if challenge.get("algorithm", "MD5").upper() not in _HASHES:
+        return None
+    if "auth" not in challenge.get("qop", "auth").split(",")[0].split():
+        return None
+    return challenge if "nonce" in challenge and "realm" in challenge else None
 
 
-def answer(
-    asked: Mapping[str, str], method: str, uri: str, user: str, password: str, cnonce: str, count: int = 1
+def authorization(
+    challenge: Mapping[str, str], method: str, uri: str, user: str, password: str, cnonce: str, count: int = 1
 ) -> str:
     """Return the Authorization header for a request.
 
     Args:
-        asked: of `challenge`.
+        challenge: the parameters of `parse_challenge`.
         method: of the request.
-        uri: its path, with the query.
-        user: who asks.
-        password: of that.
-        cnonce: a text that nobody can guess.
-        count: how often this nonce has been used, with this time.
+        uri: path and query of the request.
+        user: user name.
+        password: password of the user.
+        cnonce: client nonce, a text that cannot be guessed.
+        count: number of requests with this nonce, including this one.
     """
-    name = asked.get("algorithm", "MD5").upper()
+    algorithm = challenge.get("algorithm", "MD5").upper()
 
-    def hashed(*parts: str) -> str:
-        return _HASHES[name](":".join(parts).encode()).hexdigest()
+    def digest(*parts: str) -> str:
+        return _HASHES[algorithm](":".join(parts).encode()).hexdigest()
 
-    realm, nonce = asked["realm"], asked["nonce"]
-    secret, request, times = hashed(user, realm, password), hashed(method, uri), f"{count:08x}"
-    if "qop" in asked:
-        proof = hashed(secret, nonce, times, cnonce, "auth", request)
-        more = f', qop=auth, nc={times}, cnonce="{cnonce}"'
+    realm, nonce = challenge["realm"], challenge["nonce"]
+    secret, request, nc = digest(user, realm, password), digest(method, uri), f"{count:08x}"
+    if "qop" in challenge:
+        response = digest(secret, nonce, nc, cnonce, "auth", request)
+        qop = f', qop=auth, nc={nc}, cnonce="{cnonce}"'
     else:
-        proof, more = hashed(secret, nonce, request), ""
-    opaque = f', opaque="{asked["opaque"]}"' if "opaque" in asked else ""
+        response, qop = digest(secret, nonce, request), ""
+    opaque = f', opaque="{challenge["opaque"]}"' if "opaque" in challenge else ""
     return (
-        f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{proof}", '
-        f"algorithm={name}{more}{opaque}"
+        f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{response}", '
+        f"algorithm={algorithm}{qop}{opaque}"
     )

@@ -1,6 +1,7 @@
-"""A relay at this computer's GPIO. A process of its own holds the line (`nozzled-relay@.service`): ours may restart.
+"""A relay at this computer's GPIO, switched by a process of its own (`nozzled-relay@.service`).
 
-Its socket takes a line with get, on or off, and answers with a line: on, off, or error and why.
+That process holds the GPIO line, so the relay keeps its level when the companion restarts. Its socket takes one of the
+lines get, on and off, and answers with on, off, or error and the reason.
 """
 
 import asyncio
@@ -9,29 +10,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.companions.power.config import DeviceConfig
-from daemon.companions.power.devices.words import excerpt
+from daemon.companions.power.devices.answers import excerpt
 from daemon.companions.power.errors import DeviceError
 
 FOLDER = Path("/run/nozzled-relay")
 _STATES = {b"on": True, b"off": False}
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
-_LONGEST = 400  # bytes of an answer
+_INSTANCE = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
+_MAX_LINE = 400  # bytes of an answer
 
 
-class HeldRelay:
-    """A relay that another process holds."""
+class RelaySwitch:
+    """A relay whose line nozzled-relay@.service holds."""
 
     def __init__(self, config: DeviceConfig, folder: Path = FOLDER) -> None:
-        """Prepare.
+        """Prepare; `folder` holds the sockets.
 
         Raises:
-            DeviceError: the instance has no name that could be one.
+            DeviceError: `relay` cannot be the name of an instance.
         """
-        if not _NAME.fullmatch(config.relay):
+        if not _INSTANCE.fullmatch(config.relay):
             raise DeviceError(f"{config.name}: {excerpt(config.relay)!r} is not the name of a relay, like printer")
-        self._name, self._seconds = config.name, config.timeout_s
+        self._name, self._timeout_s = config.name, config.timeout_s
         self._unit = f"nozzled-relay@{config.relay}"
-        self._path = folder / f"{config.relay}.sock"
+        self._socket = folder / f"{config.relay}.sock"
 
     async def on(self) -> None:
         """Switch it on."""
@@ -46,27 +47,27 @@ class HeldRelay:
         return await self._ask(b"get")
 
     async def close(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: each call opens and closes its own connection."""
 
-    async def _ask(self, word: bytes) -> bool:
+    async def _ask(self, command: bytes) -> bool:
         try:
-            async with asyncio.timeout(self._seconds):
-                said = await self._exchange(word)
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._exchange(command)
         except TimeoutError as error:
-            raise DeviceError(f"{self._name}: {self._unit} has not answered within {self._seconds:g} s") from error
+            raise DeviceError(f"{self._name}: {self._unit} has not answered within {self._timeout_s:g} s") from error
         except OSError as error:
-            how = f"sudo systemctl enable --now {self._unit}"
-            raise DeviceError(f"{self._name}: {self._path}: {error.strerror or error}; is it there? {how}") from error
-        state = _STATES.get(said)
+            fix = f"start it with: sudo systemctl enable --now {self._unit}"
+            raise DeviceError(f"{self._name}: cannot reach {self._socket}: {error.strerror or error}; {fix}") from error
+        state = _STATES.get(answer)
         if state is None:
-            raise DeviceError(f"{self._name}: {self._unit} says {excerpt(said) or 'nothing'}")
+            raise DeviceError(f"{self._name}: {self._unit} answered {excerpt(answer) or 'nothing'}")
         return state
 
-    async def _exchange(self, word: bytes) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(self._path, limit=_LONGEST)
+    async def _exchange(self, command: bytes) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(self._socket, limit=_MAX_LINE)
         try:
-            writer.write(word + b"\n")
-            with suppress(ValueError):  # a line that does not end
+            writer.write(command + b"\n")
+            with suppress(ValueError):  # the line is longer than the limit
                 return (await reader.readline()).strip()
             return b"too much"
         finally:

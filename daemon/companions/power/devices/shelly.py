@@ -1,9 +1,10 @@
-"""Shelly, all generations.
+"""Shelly devices of all generations.
 
-By the vendor's API documentation: `GET /shelly` says without a password which it is (`gen` from the second on, `type`
-with the first). First: `/relay/0?turn=on` answers `{"ison": true, …}`, basic authentication. Later ones:
-`/rpc/Switch.Set?id=0&on=true` answers `{"was_on": false}`, `/rpc/Switch.GetStatus?id=0` has `output`; digest
-authentication (RFC 7616, SHA-256) for the user admin; an error is a status and `{"code": -105, "message": "…"}`.
+By the vendor's API documentation: `GET /shelly` returns without a password which it is (`gen` from the second
+generation on, `type` for the first). First generation: `/relay/0?turn=on` answers `{"ison": true, …}`, with basic
+authentication. Later ones: `/rpc/Switch.Set?id=0&on=true` answers `{"was_on": false}`, `/rpc/Switch.GetStatus?id=0`
+has `output`; with digest authentication (RFC 7616, SHA-256) for the user admin. An error is an HTTP status and
+`{"code": -105, "message": "…"}`.
 """
 
 import base64
@@ -13,25 +14,25 @@ from http import HTTPStatus
 
 from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import digest
+from daemon.companions.power.devices.answers import excerpt, parse_object
 from daemon.companions.power.devices.web import Web, WebReply
-from daemon.companions.power.devices.words import excerpt, parsed
 from daemon.companions.power.errors import DeviceError
 
 
 class Shelly:
-    """A switch of a Shelly."""
+    """One relay of a Shelly."""
 
     def __init__(
-        self, config: DeviceConfig, password: str, nonce: Callable[[], str] = lambda: secrets.token_hex(8)
+        self, config: DeviceConfig, password: str, cnonce: Callable[[], str] = lambda: secrets.token_hex(8)
     ) -> None:
-        """Prepare; `nonce` gives texts that nobody can guess."""
+        """Prepare; `cnonce` returns client nonces, texts that cannot be guessed."""
         self._web = Web(config.address, config.timeout_s, config.name)
         self._channel = config.channel
         self._user, self._password = config.user or "admin", password
-        self._nonce = nonce
-        self._first: bool | None = None  # generation; None: not known yet
-        self._asked: Mapping[str, str] | None = None
-        self._count = 0
+        self._cnonce = cnonce
+        self._first_generation: bool | None = None  # None: not known yet
+        self._challenge: Mapping[str, str] | None = None
+        self._nonce_count = 0
 
     async def on(self) -> None:
         """Switch it on."""
@@ -42,57 +43,60 @@ class Shelly:
         await self._turn(on=False)
 
     async def sense(self) -> bool | None:
-        """Return what it says."""
-        if await self._is_first():
-            return self._read(await self._ask(f"/relay/{self._channel}"), "ison")
-        return self._read(await self._ask(f"/rpc/Switch.GetStatus?id={self._channel}"), "output")
+        """Return the state that it reports."""
+        if await self._is_first_generation():
+            return self._state(await self._request(f"/relay/{self._channel}"), "ison")
+        return self._state(await self._request(f"/rpc/Switch.GetStatus?id={self._channel}"), "output")
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close its connections."""
         self._web.close()
 
     async def _turn(self, *, on: bool) -> None:
-        if await self._is_first():
-            await self._ask(f"/relay/{self._channel}?turn={'on' if on else 'off'}")
+        if await self._is_first_generation():
+            await self._request(f"/relay/{self._channel}?turn={'on' if on else 'off'}")
         else:
-            await self._ask(f"/rpc/Switch.Set?id={self._channel}&on={'true' if on else 'false'}")
+            await self._request(f"/rpc/Switch.Set?id={self._channel}&on={'true' if on else 'false'}")
 
-    async def _is_first(self) -> bool:
-        if self._first is None:
-            told = parsed(self._web.accepted_body(await self._web.get("/shelly")), self._web.who)
-            if "gen" not in told and "type" not in told:
-                raise DeviceError(f"{self._web.who} does not say which Shelly it is: {excerpt(str(told))}")
-            self._first = "gen" not in told
-        return self._first
+    async def _is_first_generation(self) -> bool:
+        if self._first_generation is None:
+            device = parse_object(self._web.accepted_body(await self._web.get("/shelly")), self._web.name)
+            if "gen" not in device and "type" not in device:
+                raise DeviceError(f"{self._web.name} does not say which Shelly it is: {excerpt(str(device))}")
+            self._first_generation = "gen" not in device
+        return self._first_generation
 
-    def _read(self, body: bytes, key: str) -> bool:
-        state = parsed(body, self._web.who).get(key)
+    def _state(self, body: bytes, key: str) -> bool:
+        state = parse_object(body, self._web.name).get(key)
         if not isinstance(state, bool):
-            raise DeviceError(f"{self._web.who} does not say whether it is on: {excerpt(body)}")
+            raise DeviceError(f"{self._web.name} does not say whether it is on: {excerpt(body)}")
         return state
 
-    async def _ask(self, path: str) -> bytes:
-        reply = await self._web.get(path, self._proof(path))
-        if reply.status == HTTPStatus.UNAUTHORIZED and self._is_new(reply):
-            reply = await self._web.get(path, self._proof(path))
+    async def _request(self, path: str) -> bytes:
+        reply = await self._web.get(path, self._authorization(path))
+        if reply.status == HTTPStatus.UNAUTHORIZED and self._take_challenge(reply):
+            reply = await self._web.get(path, self._authorization(path))
         return self._web.accepted_body(reply)
 
-    def _is_new(self, reply: WebReply) -> bool:
-        """Take the challenge of a later Shelly; tell whether it is worth another try."""
-        if not self._password or self._first:
+    def _take_challenge(self, reply: WebReply) -> bool:
+        """Take the challenge of a later Shelly; return whether the request is worth repeating."""
+        if not self._password or self._first_generation:
             return False
-        self._asked, self._count = digest.challenge(reply.headers.get("www-authenticate", "")), 0
-        return self._asked is not None
+        self._challenge = digest.parse_challenge(reply.headers.get("www-authenticate", ""))
+        self._nonce_count = 0
+        return self._challenge is not None
 
-    def _proof(self, path: str) -> dict[str, str]:
+    def _authorization(self, path: str) -> dict[str, str]:
         if not self._password:
             return {}
-        if self._first:
-            given = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
-            return {"Authorization": f"Basic {given}"}
-        if self._asked is None:
+        if self._first_generation:
+            credentials = base64.b64encode(f"{self._user}:{self._password}".encode()).decode()
+            return {"Authorization": f"Basic {credentials}"}
+        if self._challenge is None:
             return {}
-        self._count += 1
+        self._nonce_count += 1
         uri = self._web.path + path
-        proof = digest.answer(self._asked, "GET", uri, self._user, self._password, self._nonce(), self._count)
-        return {"Authorization": proof}
+        header = digest.authorization(
+            self._challenge, "GET", uri, self._user, self._password, self._cnonce(), self._nonce_count
+        )
+        return {"Authorization": header}

@@ -1,4 +1,4 @@
-"""Requests to plugs, which are small, slow, and may be anything: bounded in time and size, and nobody is followed."""
+"""HTTP requests to plugs, which may answer anything: time and size are limited, and redirects are not followed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
-from daemon.companions.power.devices import LONGEST
-from daemon.companions.power.devices.words import excerpt
+from daemon.companions.power.devices import MAX_ANSWER
+from daemon.companions.power.devices.answers import excerpt
 from daemon.companions.power.errors import DeviceError
 from daemon.one_line import is_one_line
 
-_NO_ANSWER = 599  # Tornado's status where there was none
+_NO_ANSWER = 599  # the status that Tornado reports if there was no answer
 
 
 @dataclass(frozen=True, slots=True)
 class WebReply:
-    """What came back; the names of the headers are in lower case."""
+    """The answer to a request; the names of the headers are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -26,110 +26,112 @@ class WebReply:
 
 
 class Web:
-    """The way to one device."""
+    """HTTP client of one device."""
 
-    def __init__(self, base: str, seconds: float, who: str) -> None:
+    def __init__(self, address: str, timeout_s: float, name: str) -> None:
         """Prepare.
 
         Args:
-            base: its address, with or without the scheme.
-            seconds: that a request may take in all.
-            who: what it is called in messages.
+            address: its address, with or without the scheme; empty: `send` gets whole URLs.
+            timeout_s: the longest time for a request and its answer together.
+            name: its name in messages.
 
         Raises:
-            DeviceError: that is no address.
+            DeviceError: the address is not valid.
         """
-        self.base = base_url(base, who) if base else ""
+        self.base = base_url(address, name) if address else ""
         self.path = urlsplit(self.base).path
-        self.who = who
-        self._seconds = seconds
-        self._client: SimpleAsyncHTTPClient | None = None  # can only be made where a loop runs
+        self.name = name
+        self._timeout_s = timeout_s
+        self._client: SimpleAsyncHTTPClient | None = None  # needs a running event loop
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None) -> WebReply:
-        """Ask; an answer that says no is one, too. Raises DeviceError where there is none."""
+        """Return the answer to a GET, whatever its status. Raises DeviceError if there is no answer."""
         return await self.send("GET", self.base + path, headers)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: str | None = None
     ) -> WebReply:
-        """Send a request; the URL, which may hold a password, is told to nobody. Raises as `get`."""
+        """Send a request and return the answer, as `get`. No message contains the URL, which may hold a password."""
         if self._client is None:
             self._client = SimpleAsyncHTTPClient(
-                force_instance=True, max_buffer_size=LONGEST, max_header_size=LONGEST // 4, max_body_size=LONGEST
+                force_instance=True,
+                max_buffer_size=MAX_ANSWER,
+                max_header_size=MAX_ANSWER // 4,
+                max_body_size=MAX_ANSWER,
             )
         request = HTTPRequest(
             url,
             method,
             dict(headers or {}),
             body,
-            connect_timeout=self._seconds,
-            request_timeout=self._seconds,
+            connect_timeout=self._timeout_s,
+            request_timeout=self._timeout_s,
             follow_redirects=False,
             decompress_response=False,
             allow_nonstandard_methods=True,  # a POST may have no body
         )
         try:
             response = await self._client.fetch(request, raise_error=False)
-        except Exception as error:  # whatever Tornado makes of bytes from a stranger
-            raise DeviceError(f"{self.who} does not answer: {self._why(error)}") from error
+        except Exception as error:  # Tornado raises all kinds of errors for a malformed answer
+            raise DeviceError(f"{self.name} does not answer: {self._reason(error)}") from error
         if response.code == _NO_ANSWER:
-            raise DeviceError(f"{self.who} does not answer: {self._why(response.error)}")
+            raise DeviceError(f"{self.name} does not answer: {self._reason(response.error)}")
         return WebReply(response.code, {k.lower(): v for k, v in response.headers.get_all()}, response.body or b"")
 
-    def _why(self, error: BaseException | None) -> str:
+    def _reason(self, error: BaseException | None) -> str:
         if isinstance(error, HTTPTimeoutError):
-            return f"it has not done so within {self._seconds:g} s"
+            return f"timed out after {self._timeout_s:g} s"
         if isinstance(error, HTTPStreamClosedError):
-            return "it closes the connection, or sends far too much"
+            return "it closed the connection, or sent too much"
         if isinstance(error, OSError):
             return excerpt(error.strerror or str(error))
-        return "it does not speak HTTP, or sends far too much"
+        return "it does not speak HTTP, or sent too much"
 
     def accepted_body(self, reply: WebReply) -> bytes:
-        """Return the body of an answer that is a yes.
+        """Return the body of a successful answer.
 
         Raises:
-            DeviceError: it is a no, or sends us elsewhere.
+            DeviceError: the status is an error or a redirect.
         """
         if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise DeviceError(f"{self.who} refuses the user name or password: see password_file")
+            raise DeviceError(f"{self.name} refuses the user name or password: check user and password_file")
         if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
-            raise DeviceError(
-                f"{self.who} sends us on to {_place(reply.headers.get('location', ''))}: put that into its address"
-            )
+            target = _redirect_target(reply.headers.get("location", ""))
+            raise DeviceError(f"{self.name} redirects to {target}: correct its address")
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise DeviceError(f"{self.who} answers with {reply.status}: {excerpt(reply.body) or 'no text'}")
+            raise DeviceError(f"{self.name} answered with status {reply.status}: {excerpt(reply.body) or 'no text'}")
         return reply.body
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close its connections."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
 
-def _place(location: str) -> str:
-    """Return whose address it is: the rest repeats what was asked."""
+def _redirect_target(location: str) -> str:
+    """Return scheme, host and port of a Location header: path and query may repeat secrets of the request."""
     try:
         parts = urlsplit(location)
         host, port = parts.hostname, f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "what is no address"
-    return excerpt(f"{parts.scheme or 'http'}://{host}{port}") if host else "another place of its own"
+        return "an invalid address"
+    return excerpt(f"{parts.scheme or 'http'}://{host}{port}") if host else "another path of its own"
 
 
-def base_url(text: str, who: str) -> str:
-    """Return an address as http://host:port/path, without a slash at its end.
+def base_url(address: str, name: str) -> str:
+    """Return an address as http://host:port/path, without a trailing slash.
 
     Raises:
-        DeviceError: it is none.
+        DeviceError: the address of device `name` is not valid.
     """
-    url = (text if "://" in text else f"http://{text}").rstrip("/")
+    url = (address if "://" in address else f"http://{address}").rstrip("/")
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
     if not usable or not is_one_line(url) or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
-        raise DeviceError(f"{who}: {excerpt(text)!r} is not an address, like http://plug.local")
+        raise DeviceError(f"{name}: {excerpt(address)!r} is not an address, like http://plug.local")
     return url

@@ -1,4 +1,4 @@
-"""A switch behind programs: lists of arguments, no shell; what hangs is killed with all that it has begun."""
+"""A switch that programs control: run without a shell, and killed with all their children when they take too long."""
 
 import asyncio
 import os
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from daemon.companions.power.config import DeviceConfig
-from daemon.companions.power.devices import LONGEST
-from daemon.companions.power.devices.words import excerpt, is_on
+from daemon.companions.power.devices import MAX_ANSWER
+from daemon.companions.power.devices.answers import excerpt, read_state
 from daemon.companions.power.errors import DeviceError
 
-_PASSED_ON = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
-"""What they get of our environment: keys and credentials are nobody's business."""
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
+"""The variables that the programs inherit. Ours also hold API keys and the path of the credentials."""
 
 
-class ByCommand:
-    """A switch behind programs."""
+class CommandSwitch:
+    """A switch that programs control."""
 
     def __init__(self, config: DeviceConfig) -> None:
         """Prepare."""
@@ -32,19 +32,19 @@ class ByCommand:
         await self._run(self._config.off_command)
 
     async def sense(self) -> bool | None:
-        """Return what the program prints."""
+        """Return the state that the program prints."""
         config = self._config
         if not config.state_command:
             return None
-        said = (await self._run(config.state_command)).decode("utf-8", "replace")
-        state = is_on(said, config.state_on, config.state_off)
+        output = (await self._run(config.state_command)).decode("utf-8", "replace")
+        state = read_state(output, config.state_on, config.state_off)
         if state is None:
-            wanted = f"{config.state_on} or {config.state_off}"
-            raise DeviceError(f"{config.name}: {config.state_command[0]} does not print {wanted} but: {excerpt(said)}")
+            program, states = config.state_command[0], f"{config.state_on} nor {config.state_off}"
+            raise DeviceError(f"{config.name}: {program} printed neither {states}: {excerpt(output) or 'no output'}")
         return state
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no program outlives its call."""
 
     async def _run(self, command: Sequence[str]) -> bytes:
         name, seconds = self._config.name, self._config.timeout_s
@@ -55,35 +55,35 @@ class ByCommand:
                 stdout=PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
-                env={key: os.environ[key] for key in _PASSED_ON if key in os.environ},
+                env={key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
             )
         except (OSError, ValueError) as error:
-            raise DeviceError(f"{name}: {command[0]} cannot be run: {error}") from error
+            raise DeviceError(f"{name}: cannot run {command[0]}: {error}") from error
         try:
             async with asyncio.timeout(seconds):
-                said = await _read(process)
+                output = await _read(process)
                 status = await process.wait()
         except TimeoutError as error:
             raise DeviceError(f"{name}: {command[0]} has not ended within {seconds:g} s") from error
         finally:
-            await _end(process)
+            await _kill_group(process)
         if status != 0:
-            raise DeviceError(f"{name}: {command[0]} ended with {status}: {excerpt(said) or 'no output'}")
-        return said
+            raise DeviceError(f"{name}: {command[0]} ended with status {status}: {excerpt(output) or 'no output'}")
+        return output
 
 
 async def _read(process: Process) -> bytes:
-    """Return the beginning of what it prints; the rest is read to no use."""
+    """Read all that it prints, or it would block on a full pipe; return the first MAX_ANSWER bytes."""
     if process.stdout is None:
         return b""
-    said = b""
+    output = b""
     while piece := await process.stdout.read(4096):
-        said = (said + piece)[:LONGEST]
-    return said
+        output = (output + piece)[:MAX_ANSWER]
+    return output
 
 
-async def _end(process: Process) -> None:
-    """Kill its whole group: a helper that it has left behind, too."""
+async def _kill_group(process: Process) -> None:
+    """Kill its process group, with children that it left running."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
