@@ -7,7 +7,7 @@
  *     printer.socket.onMessage("current", ({ data }) => console.log(data.state.text));
  *     await printer.socket.connect();
  *
- * Names and arguments are those of OctoPrint's own client library; what it returns are plain promises. Every method
+ * Names and arguments are those of OctoPrint's own client library; methods return plain promises. Every method
  * takes `opts` last: `{signal, headers, timeout}`, the timeout in milliseconds. A request that does not succeed rejects
  * with an OctoPrintError. Requests that only read are tried three times, others once.
  */
@@ -21,7 +21,7 @@ const RECONNECT = [1, 1, 2, 3, 5, 8, 13, 20, 40]; // s before each attempt to re
 export class OctoPrintError extends Error {
   /**
    * @param {string} message
-   * @param {number | null} status HTTP's; null where there was no answer
+   * @param {number | null} status HTTP's; null if there was no answer
    * @param {string} text the server's own words
    * @param {unknown} [cause]
    */
@@ -36,7 +36,7 @@ export class OctoPrintError extends Error {
 /** One server and one key. */
 export class OctoPrintClient {
   /**
-   * @param {string} [url] the server; in a browser the one that the page comes from
+   * @param {string} [url] the server; in a browser, by default the one that serves the page
    * @param {string} [key] an API key
    */
   constructor(url = globalThis.location?.origin ?? "http://127.0.0.1:5000", key = "") {
@@ -82,7 +82,7 @@ export class OctoPrintClient {
     return this.request("POST", path, asForm(fields), { timeout: 0, ...opts });
   }
 
-  /** Give a command. */
+  /** Send a command. */
   issueCommand(path, command, payload = {}, opts = undefined) {
     return this.postJson(path, { ...payload, command }, opts);
   }
@@ -92,7 +92,7 @@ export class OctoPrintClient {
     return this.request("DELETE", path, undefined, opts);
   }
 
-  /** Make one request; resolves to the parsed answer, null where it is empty. */
+  /** Make one request; resolves to the parsed answer, or null if it is empty. */
   async request(method, path, body, opts = {}) {
     return parsed(`${method} ${path}`, await this.fetch(method, path, body, opts));
   }
@@ -107,7 +107,7 @@ export class OctoPrintClient {
         headers: { ...this.headers(), ...headers },
         signal: anyOf(limits),
         credentials: "omit",
-        redirect: "error", // the key is not for whoever we are sent to
+        redirect: "error", // the key must not reach another server
       });
     } catch (error) {
       throw unreachable(`${method} ${path}`, error);
@@ -120,7 +120,7 @@ export class OctoPrintClient {
   }
 }
 
-/** What all parts of the client have. */
+/** The base class of the parts of the client. */
 class Part {
   constructor(base) {
     this.base = base;
@@ -171,17 +171,17 @@ class JobClient extends Part {
 
 /** The files; `location` is "local" or "sdcard", a path like "parts/cube.gcode". */
 class FilesClient extends Part {
-  /** List files and folders of all places. */
+  /** List files and folders of all storages. */
   list(recursively = false, _force = false, opts = undefined) {
     return this.base.get(`api/files${recursively ? "?recursive=true" : ""}`, opts);
   }
 
-  /** List those of one place. */
+  /** List the files of one storage: "local" or "sdcard". */
   listForLocation(location, recursively = false, opts = undefined) {
     return this.base.get(`api/files/${location}${recursively ? "?recursive=true" : ""}`, opts);
   }
 
-  /** Tell about one file or folder. */
+  /** Get one file or folder. */
   get(location, path, opts) {
     return this.base.get(entry(location, path), opts);
   }
@@ -201,12 +201,12 @@ class FilesClient extends Part {
     return this.#command(location, path, "move", { destination }, opts);
   }
 
-  /** Delete a file, or a folder with all that is in it. */
+  /** Delete a file, or a folder with its contents. */
   delete(location, path, opts) {
     return this.base.delete(entry(location, path), opts);
   }
 
-  /** Make a folder, in the folder `path` if there is one. */
+  /** Create a folder, inside the folder `path` if given. */
   createFolder(location, foldername, path = "", opts = undefined) {
     return this.base.postForm(`api/files/${location}`, { foldername, ...(path ? { path } : {}) }, opts);
   }
@@ -215,28 +215,28 @@ class FilesClient extends Part {
    * Upload a file.
    *
    * @param {string} location
-   * @param {Blob} file a File has its name with it
+   * @param {Blob} file a File brings its own name
    * @param {object} [data] `filename`, `path`, `select`, `print`, `noOverwrite`, `plate`, `userdata`
    * @param {object} [opts] also `onProgress({loaded, total})`, in browsers
    */
   upload(location, file, { filename = file.name, ...data } = {}, opts = {}) {
     const fields = { ...data };
     if (typeof fields.userdata === "object") fields.userdata = JSON.stringify(fields.userdata);
-    const form = asForm(fields); // the fields first: the server can refuse before the bytes have come
+    const form = asForm(fields); // fields first: the server can refuse before the file arrives
     form.append("file", file, filename);
     const path = `api/files/${location}`;
-    const watched = opts.onProgress && globalThis.XMLHttpRequest; // fetch does not tell how far it is
+    const watched = opts.onProgress && globalThis.XMLHttpRequest; // fetch does not report upload progress
     return watched ? sendWatched(this.base, path, form, opts) : this.base.postForm(path, form, opts);
   }
 
-  /** Fetch a file; resolves to the Response, so that large ones can be read in pieces. */
+  /** Fetch a file; resolves to the Response, which can be read as a stream. */
   async download(location, path, opts = {}) {
     const address = `downloads/files/${location}/${escapePath(path)}`;
     const response = await this.base.fetch("GET", address, undefined, { timeout: 0, ...opts });
     return response.ok ? response : parsed(`GET ${address}`, response);
   }
 
-  /** Fetch the picture in a file, of a size like "32x32" or the largest; resolves to the Response. */
+  /** Fetch the thumbnail in a file, of a size like "32x32", or the largest one; resolves to the Response. */
   async thumbnail(path, size = "", opts = {}) {
     const address = `downloads/thumbnails/local/${escapePath(path)}${size ? `?size=${size}` : ""}`;
     const response = await this.base.fetch("GET", address, undefined, opts);
@@ -250,7 +250,7 @@ class FilesClient extends Part {
 
 /** Heaters and axes. */
 class PrinterClient extends Part {
-  /** Tell temperatures, SD card and state; `flags` are `{history, limit, exclude: ["sd"]}`. */
+  /** Get temperatures, SD card and state; `flags` are `{history, limit, exclude: ["sd"]}`. */
   getFullState(flags = {}, opts = undefined) {
     return this.base.get(`api/printer${query(flags)}`, opts);
   }
@@ -300,7 +300,7 @@ class PrinterClient extends Part {
     return this.#command("printhead", "feedrate", { factor }, opts);
   }
 
-  /** Move the head by `{x, y, z}` mm, or to there with `absolute`; `speed` in mm/min. */
+  /** Move the head by `{x, y, z}` mm, or with `absolute` to that position; `speed` in mm/min. */
   jog(params, opts) {
     return this.#command("printhead", "jog", params, opts);
   }
@@ -315,19 +315,19 @@ class PrinterClient extends Part {
   }
 }
 
-/** The line to the printer. */
+/** The connection to the printer. */
 class ConnectionClient extends Part {
-  /** Tell what is connected and what could be. */
+  /** Get the current connection, and the ports and baudrates to choose from. */
   getSettings(opts) {
     return this.base.get("api/connection", opts);
   }
 
-  /** Begin to connect: `{port, baudrate}`, or to the preferred printer. */
+  /** Start connecting to `{port, baudrate}`, or to the preferred printer. */
   connect(data = {}, opts = undefined) {
     return this.base.issueCommand("api/connection", "connect", data, opts);
   }
 
-  /** Close the line; ends a print. */
+  /** Close the connection; this ends a print. */
   disconnect(opts) {
     return this.base.issueCommand("api/connection", "disconnect", {}, opts);
   }
@@ -341,22 +341,22 @@ class ControlClient extends Part {
   }
 }
 
-/** Who we are. */
+/** The user of the key. */
 class BrowserClient extends Part {
-  /** Log in by the key; resolves to the user, with the session that the socket wants. */
+  /** Log in with the key; resolves to the user, with the session that authenticates the socket. */
   passiveLogin(opts) {
     return this.base.postJson("api/login", { passive: true }, opts);
   }
 }
 
 /**
- * What the server tells by itself. Over a WebSocket; where there is none, as in Node 20, over a streamed answer, as
- * SockJS does. A lost line is opened again; `connected` and `history` come after each connection.
+ * The server's push messages, over a WebSocket, or where WebSocket is missing, as in Node 20, over a streamed answer
+ * like SockJS. A lost connection is opened again; each connection begins with `connected` and `history`.
  */
 class Socket {
   #base;
   #handlers = new Map();
-  #wanted = null; // what `connect` was asked for; null after `disconnect`
+  #session = null; // of the last `connect`; null after `disconnect`
   #line = null;
   #failures = 0;
 
@@ -365,40 +365,40 @@ class Socket {
   }
 
   /**
-   * Call `handler({event, data})` for each message of a kind: connected, history, current, event, plugin, …, for all
-   * with "*". Besides come `close` and `reconnecting` of the client's own.
+   * Call `handler({event, data})` for each message of a kind: connected, history, current, event, plugin, …, or "*" for
+   * all of them. The client adds messages of its own: `close` and `reconnecting`.
    */
   onMessage(kind, handler) {
     this.#handlers.set(kind, [...(this.#handlers.get(kind) ?? []), handler]);
     return this;
   }
 
-  /** Undo `onMessage`; without a handler for all of this kind. */
+  /** Remove a handler of this kind; without `handler`, remove all of them. */
   removeMessage(kind, handler) {
-    const kept = (this.#handlers.get(kind) ?? []).filter((each) => handler && each !== handler);
-    this.#handlers.set(kind, kept);
+    const remaining = (this.#handlers.get(kind) ?? []).filter((each) => handler && each !== handler);
+    this.#handlers.set(kind, remaining);
     return this;
   }
 
   /**
-   * Connect; resolves when the line is open for the first time, rejects if it cannot be.
+   * Connect; resolves when the first connection is open, and rejects if it fails.
    *
-   * @param {object} [opts] `throttle`: one `current` every so many half seconds; `subscribe`: which messages are
-   *   wanted, in OctoPrint's form; `transport`: "websocket" or "xhr_streaming" instead of the best there is
+   * @param {object} [opts] `throttle`: minimum interval of `current` messages, in half seconds; `subscribe`: the
+   *   messages to receive, in OctoPrint's form; `transport`: "websocket" or "xhr_streaming" instead of the best one
    */
   async connect({ throttle, subscribe, transport } = {}) {
     this.disconnect();
     const best = globalThis.WebSocket ? "websocket" : "xhr_streaming";
     const Line = (transport ?? best) === "websocket" ? WebSocketLine : StreamLine;
-    const wanted = { Line, greeting: { throttle, subscribe } };
-    this.#wanted = wanted;
+    const session = { Line, greeting: { throttle, subscribe } };
+    this.#session = session;
     this.#failures = 0;
-    this.#keep(wanted, await this.#open(wanted));
+    this.#stayOpen(session, await this.#open(session));
   }
 
-  /** Close the line and leave it closed. */
+  /** Close the connection; it is not opened again. */
   disconnect() {
-    this.#wanted = null;
+    this.#session = null;
     this.#line?.close();
     this.#line = null;
   }
@@ -408,16 +408,16 @@ class Socket {
     await this.#line?.send(JSON.stringify({ [kind]: payload }));
   }
 
-  /** Open a line, say who we are and what we want. */
-  async #open(wanted) {
-    const line = new wanted.Line(this.#base);
+  /** Connect, log in, and subscribe. */
+  async #open(session) {
+    const line = new session.Line(this.#base);
     try {
       const user = await this.#base.browser.passiveLogin();
-      await line.open((told) => this.#wanted === wanted && this.#heard(told));
-      if (this.#wanted !== wanted) throw unreachable("the socket", new Error("it was closed meanwhile"));
+      await line.open((message) => this.#session === session && this.#receive(message));
+      if (this.#session !== session) throw unreachable("the socket", new Error("it was closed meanwhile"));
       this.#line = line;
       await this.sendMessage("auth", `${user.name}:${user.session}`);
-      for (const [kind, payload] of Object.entries(wanted.greeting)) {
+      for (const [kind, payload] of Object.entries(session.greeting)) {
         if (payload !== undefined) await this.sendMessage(kind, payload);
       }
       return line;
@@ -427,55 +427,55 @@ class Socket {
     }
   }
 
-  /** Open the line again whenever it is lost, until somebody wants another one or none. */
-  async #keep(wanted, line) {
+  /** Open the connection again whenever it is lost, until the next `connect` or `disconnect`. */
+  async #stayOpen(session, line) {
     while (line) {
       await line.closed;
-      if (this.#wanted !== wanted) return;
-      this.#tell("close", {});
-      line = await this.#reopen(wanted);
+      if (this.#session !== session) return;
+      this.#emit("close", {});
+      line = await this.#reopen(session);
     }
   }
 
-  async #reopen(wanted) {
-    while (this.#wanted === wanted) {
+  async #reopen(session) {
+    while (this.#session === session) {
       const seconds = RECONNECT[Math.min(this.#failures++, RECONNECT.length - 1)];
-      this.#tell("reconnecting", { trial: this.#failures, seconds });
+      this.#emit("reconnecting", { trial: this.#failures, seconds });
       await sleep(seconds * 1000);
-      if (this.#wanted === wanted) {
-        const line = await this.#open(wanted).catch(() => null);
+      if (this.#session === session) {
+        const line = await this.#open(session).catch(() => null);
         if (line) return line;
       }
     }
     return null;
   }
 
-  #heard(message) {
+  #receive(message) {
     this.#failures = 0;
     for (const [event, data] of Object.entries(message)) {
-      if (event === "reauthRequired" && data?.reason !== "stale") this.#proveAgain();
-      this.#tell(event, data);
+      if (event === "reauthRequired" && data?.reason !== "stale") this.#authenticateAgain();
+      this.#emit(event, data);
     }
   }
 
-  async #proveAgain() {
+  async #authenticateAgain() {
     try {
       const user = await this.#base.browser.passiveLogin();
       await this.sendMessage("auth", `${user.name}:${user.session}`);
     } catch {
-      this.#line?.close(); // the next line begins with a log-in
+      this.#line?.close(); // the next connection begins with a log-in
     }
   }
 
-  /** Call the handlers; what one of them throws stops neither the others nor the line. */
-  #tell(event, data) {
+  /** Call the handlers; one that throws stops neither the others nor the connection. */
+  #emit(event, data) {
     for (const handler of [event, "*"].flatMap((kind) => this.#handlers.get(kind) ?? [])) {
       queueMicrotask(() => handler({ event, data }));
     }
   }
 }
 
-/** Messages over a WebSocket. `closed` resolves when the line has ended, for whatever reason. */
+/** A connection over a WebSocket; `closed` resolves when it has ended, for any reason. */
 class WebSocketLine {
   #base;
   #socket = null;
@@ -485,25 +485,25 @@ class WebSocketLine {
     this.closed = new Promise((resolve) => (this.end = resolve));
   }
 
-  /** Resolves when it is open; `heard` is called with each message. */
-  open(heard) {
+  /** Resolves when it is open; `onMessage` is called with each message. */
+  open(onMessage) {
     const socket = new WebSocket(`${this.#base.url.replace(/^http/, "ws")}/sockjs/websocket`);
     this.#socket = socket;
-    socket.onmessage = ({ data }) => this.#heard(data, heard);
+    socket.onmessage = ({ data }) => this.#receive(data, onMessage);
     return new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onclose = () => {
-        reject(unreachable("the socket", null)); // to no effect once it was open
+        reject(unreachable("the socket", null)); // no effect once it was open
         this.end();
       };
     });
   }
 
-  #heard(text, heard) {
+  #receive(text, onMessage) {
     try {
-      heard(JSON.parse(text));
+      onMessage(JSON.parse(text));
     } catch {
-      this.close(); // whatever this is, it is no OctoPrint
+      this.close(); // this is not OctoPrint
     }
   }
 
@@ -517,7 +517,7 @@ class WebSocketLine {
   }
 }
 
-/** Messages over an answer that never ends, by the rules of SockJS: `o` open, `h` heartbeat, `a[…]`, `c[…]` close. */
+/** A connection over a streamed answer. SockJS frames: `o` open, `h` heartbeat, `a[…]` messages, `c[…]` close. */
 class StreamLine {
   #base;
   #address = `sockjs/${digits(3)}/${digits(12)}`;
@@ -529,9 +529,9 @@ class StreamLine {
     this.closed = new Promise((resolve) => (this.end = resolve));
   }
 
-  open(heard) {
+  open(onMessage) {
     return new Promise((resolve, reject) => {
-      this.#receive(resolve, heard)
+      this.#receive(resolve, onMessage)
         .catch(reject)
         .finally(() => {
           reject(unreachable("the socket", null));
@@ -547,21 +547,21 @@ class StreamLine {
 
   close() {
     this.#ending.abort();
-    this.#reader?.cancel().catch(() => {}); // Node forgets the signal of an answer that lasts (undici's weak reference)
+    this.#reader?.cancel().catch(() => {}); // Node drops the signal of a long answer (undici has only a weak reference)
   }
 
-  /** Read frames until the session ends; the server ends an answer now and then, and another one goes on. */
-  async #receive(opened, heard) {
-    for (let frames = 0, before = -1; frames > before; ) {
-      before = frames; // an answer without any frame would be followed by the next at once, for ever
+  /** Read frames until the session ends; when the server ends an answer, the next request continues the session. */
+  async #receive(onOpen, onMessage) {
+    for (let frames = 0, framesBefore = -1; frames > framesBefore; ) {
+      framesBefore = frames; // give up after an answer without any frame, instead of repeating the request for ever
       const opts = { signal: this.#ending.signal, timeout: 0 };
       const response = await this.#base.fetch("POST", `${this.#address}/xhr_streaming`, undefined, opts);
       if (!response.ok) return parsed("POST xhr_streaming", response);
       this.#reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for await (const frame of lines(this.#reader)) {
-        if (frame[0] === "c" || (frame[0] === "o" && frames > 0)) return; // a second `o`: the session was forgotten
-        if (frame[0] === "o") opened();
-        else if (frame[0] === "a") JSON.parse(frame.slice(1)).forEach((told) => heard(asObject(told)));
+        if (frame[0] === "c" || (frame[0] === "o" && frames > 0)) return; // another `o`: the session is lost
+        if (frame[0] === "o") onOpen();
+        else if (frame[0] === "a") JSON.parse(frame.slice(1)).forEach((each) => onMessage(asObject(each)));
         if ("oa".includes(frame[0])) frames++;
       }
     }
@@ -600,7 +600,7 @@ function unreachable(request, cause) {
   return new OctoPrintError(`${request}: no answer: ${words}`, null, words, cause);
 }
 
-/** Upload with progress: XMLHttpRequest alone tells it. */
+/** Upload with progress, which only XMLHttpRequest reports. */
 function sendWatched(base, path, form, { onProgress, signal, headers }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -628,16 +628,16 @@ function asForm(fields) {
 }
 
 /** SockJS frames hold strings; OctoPrint puts its objects into them as they are. */
-function asObject(told) {
-  return typeof told === "string" ? JSON.parse(told) : told;
+function asObject(message) {
+  return typeof message === "string" ? JSON.parse(message) : message;
 }
 
 function query({ history, limit, exclude } = {}) {
-  const asked = new URLSearchParams();
-  if (history) asked.set("history", "true");
-  if (history && limit !== undefined) asked.set("limit", String(limit));
-  if (exclude?.length) asked.set("exclude", exclude.join(","));
-  return asked.size ? `?${asked}` : "";
+  const parameters = new URLSearchParams();
+  if (history) parameters.set("history", "true");
+  if (history && limit !== undefined) parameters.set("limit", String(limit));
+  if (exclude?.length) parameters.set("exclude", exclude.join(","));
+  return parameters.size ? `?${parameters}` : "";
 }
 
 function escapePath(path) {
@@ -656,7 +656,7 @@ function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** One signal for several; AbortSignal.any is missing where browsers are older than 2024. */
+/** Combine signals into one; browsers from before 2024 have no AbortSignal.any. */
 function anyOf(signals) {
   if (signals.length < 2) return signals[0];
   const either = new AbortController();
@@ -667,15 +667,15 @@ function anyOf(signals) {
   return either.signal;
 }
 
-/** Yield the lines of a text that comes in pieces, without their ends. */
+/** Yield the lines of a text that arrives in pieces, without line ends. */
 async function* lines(reader) {
   try {
-    for (let held = "", step = await reader.read(); !step.done; step = await reader.read()) {
-      const found = (held + step.value).split("\n");
-      held = found.pop();
-      yield* found;
+    for (let rest = "", step = await reader.read(); !step.done; step = await reader.read()) {
+      const complete = (rest + step.value).split("\n");
+      rest = complete.pop();
+      yield* complete;
     }
   } finally {
-    reader.cancel().catch(() => {}); // lets go of the connection where nobody reads on
+    reader.cancel().catch(() => {}); // closes the connection if the caller stops reading
   }
 }

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from daemon.cli import key, main, whose
+from daemon.cli import companion_process, key, main, whose
 from daemon.cli.options import STATE_DIR
 from daemon.cli.remote import find_server
 from daemon.errors import ConfigError
@@ -106,6 +106,21 @@ def test_the_one_of_several_that_runs_is_meant_and_of_two_one_has_to_be_named(ma
     assert f"--config {machine}/etc/nozzled/BK71C3.toml" in capsys.readouterr().err
     assert main(["key", "--config", f"{machine}/etc/nozzled/BK71C3.toml"]) == 0
     assert capsys.readouterr().out == "the-key-of-printer-BK71C3\n"
+
+
+def test_a_companion_started_by_hand_reads_the_configuration_of_the_installed_service(machine, monkeypatch):
+    another(machine, "AH02X9")
+    of_service = machine / "etc/nozzled/AH02X9.toml"
+    of_service.write_text('[mqtt]\nhost = "broker.local"\n')
+    (machine / "run/nozzled").rmdir()
+    made = []
+
+    async def run(_name, make, *_):
+        make(None)
+
+    monkeypatch.setattr(companion_process, "_run", run)
+    companion_process.serve("mqtt", lambda _client, folder, config: made.append((folder, config)), asked(), {})
+    assert made == [(machine / "var/lib/nozzled-AH02X9/companions/mqtt", of_service)]
 
 
 @pytest.mark.parametrize("words", [["key"], ["keys", "list"], ["keys", "add", "my phone"], ["pair", "--welcome"]])
