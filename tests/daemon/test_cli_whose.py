@@ -119,6 +119,7 @@ def test_a_companion_started_by_hand_reads_the_configuration_of_the_installed_se
         make(None)
 
     monkeypatch.setattr(companion_process, "_run", run)
+    monkeypatch.setattr(companion_process, "leave_threads_behind", lambda _: None)  # pytest-xdist has threads
     companion_process.serve("mqtt", lambda _client, folder, config: made.append((folder, config)), asked(), {})
     assert made == [(machine / "var/lib/nozzled-AH02X9/companions/mqtt", of_service)]
 
