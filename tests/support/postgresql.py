@@ -1,11 +1,11 @@
-"""A PostgreSQL of the test's own, in a folder with its socket; others on this machine are left alone."""
+"""A PostgreSQL server for a test, with its data and its socket in a temporary folder; no other server is touched."""
 
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.processes import cannot_run, until
@@ -15,21 +15,21 @@ PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bi
 
 
 def programs():
-    """Return the folder of `initdb` and `postgres`; None if there is none."""
-    if (named := shutil.which("initdb")) and (Path(named).resolve().parent / "postgres").exists():
-        return Path(named).resolve().parent
-    found = [path for place in PLACES for path in Path("/").glob(place[1:]) if (path / "initdb").exists()]
-    return max(found, default=None)
+    """Return the folder of `initdb` and `postgres`; None: PostgreSQL is not installed."""
+    if (command := shutil.which("initdb")) and (Path(command).resolve().parent / "postgres").exists():
+        return Path(command).resolve().parent
+    folders = [path for place in PLACES for path in Path("/").glob(place[1:]) if (path / "initdb").exists()]
+    return max(folders, default=None)
 
 
 @contextmanager
 def postgresql():
-    """Run a PostgreSQL; yields its URL."""
+    """Run a server, and yield its URL."""
     folder = programs()
     if folder is None:
         cannot_run("PostgreSQL's initdb is not installed")
     try:
-        import psycopg  # noqa: F401, PLC0415 - is it there?
+        import psycopg  # noqa: F401, PLC0415 - is it installed?
     except ImportError:
         cannot_run("psycopg is not installed: pip install nozzled[farm-postgresql]")
     user = _account() if os.geteuid() == 0 else None
@@ -50,12 +50,11 @@ def postgresql():
 
 
 def _account():
-    """Return an account for it: PostgreSQL refuses to run as root."""
-    accounts = {each.pw_name for each in pwd.getpwall()}
-    found = next((name for name in ("postgres", "nobody") if name in accounts), None)
-    if found is None:
-        cannot_run("PostgreSQL does not run as root, and there is no account postgres or nobody")
-    return found
+    """Return an account for the server: PostgreSQL refuses to run as root."""
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):  # asked by name: systemd's `nobody` is in no listing of the accounts
+            return pwd.getpwnam(name).pw_name
+    return cannot_run("PostgreSQL does not run as root, and there is no account postgres or nobody")
 
 
 def _listens(server, where):
