@@ -190,7 +190,7 @@ async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_pat
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await asyncio.sleep(60)
         setattr(rig.switch, delay, 3.0 if delay == "late" else 20.0)
-        while (await rig.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+        while (await rig.state())["waits"] != "being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.2)
         assert (await rig.state())["offAt"] is None
         assert (await rig.server.post("/api/job", {"command": "start"})).status == 409
@@ -221,7 +221,7 @@ async def test_an_off_by_itself_is_withdrawn_after_its_last_words_too(tmp_path, 
     settings = {"auto_off": True, "idle_min": 1.0, "announce_s": 10.0, "before_off": ("M117 bye",)}
     async with bench(tmp_path, **settings) as rig:
         await asyncio.sleep(60)
-        while (await rig.state())["waits"] != "it is being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
+        while (await rig.state())["waits"] != "being switched off":  # noqa: ASYNC110 - it is asked for over HTTP
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)  # what comes while they are sent is taken for them
         if wanted_by == "print":
