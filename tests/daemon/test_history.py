@@ -231,3 +231,25 @@ async def test_who_asks_as_the_answer_for_another_comes_gets_one_too(tmp_path, m
             return await history.refresh(5)
 
         assert await asyncio.gather(first, second()) == [True, True]
+
+
+async def test_a_request_that_joins_a_copy_under_way_sees_the_last_change(tmp_path, monkeypatch):
+    async with api(tmp_path) as server:
+        await server.upload(("file", "cube.gcode", CUBE * 50), ("print", b"true"))
+        await until(lambda: server.service.jobs.state is JobState.PRINTING)
+        history = server.service.history
+        copy, slow_copies = type(history)._copy, iter([60.0])
+
+        async def slow(self, since):
+            await copy(self, since)
+            await asyncio.sleep(next(slow_copies, 0.0))
+
+        monkeypatch.setattr(type(history), "_copy", slow)
+        early = asyncio.create_task(history.refresh(600))
+        await asyncio.sleep(0.1)
+        await server.post("/api/job", {"command": "pause"})
+        await until(lambda: server.service.jobs.state is JobState.PAUSED)
+        assert not early.done()
+        assert await history.refresh(600)
+        assert (await history.last())[0]["state"] == "paused"
+        assert await early

@@ -1,7 +1,7 @@
-"""History: all prints, with details that outlive their files.
+"""History: all prints, with details that remain when their files are deleted.
 
-The core's record has what was printed and how it ended. This is a copy of it, so that users can search it without
-burdening the core. The details (layers, filament, a thumbnail) are added once, after a print has ended.
+The core's record says what was printed and how it ended. The history is a copy of it that users can search without
+burdening the core. Details (layers, filament, a thumbnail) are added once, after a print has ended.
 
 The copy is incremental: it continues after the last finished print that it has. Three cases need more:
 
@@ -57,7 +57,7 @@ class History:
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._records: int | None = None  # the core's counter of changes to its record, at the last change
-        self._synced: tuple[object, ...] | None = None
+        self._synced: tuple[object, ...] | None = None  # the `_core_state` of the last copy
         self._checked = False
         self._next_older_check = 0.0  # by the loop's clock
         self._task: asyncio.Task[None] | None = None
@@ -106,8 +106,7 @@ class History:
             StoreError: the database cannot be written.
             CoreAway: the core does not answer.
         """
-        job = self._core.jobs.summary
-        state = (self._core.records, job.id, job.state)
+        job, state = self._core.jobs.summary, self._core_state()
         async with self._lock:
             older = await self._has_older()
             if state == self._synced and not job.active and not older:
@@ -117,18 +116,34 @@ class History:
                 await self._cache.change(_STATE, job.state.value, job.id, job.state.value)
             self._synced = state
 
+    def _core_state(self) -> tuple[object, ...]:
+        """Return what changes whenever a copy becomes outdated."""
+        job = self._core.jobs.summary
+        return self._core.records, job.id, job.state
+
     async def refresh(self, seconds: float) -> bool:
         """Copy what is new, and wait for it this many seconds: the first copy of a record of years takes longer.
+
+        Simultaneous requests share one copy.
 
         Returns whether the copy is complete. If the core is away, it counts as complete.
 
         Raises:
             StoreError: the database cannot be written.
         """
+        deadline = asyncio.get_running_loop().time() + seconds
+        joins = self._syncing is not None and not self._syncing.done()
+        is_complete = await self._share_sync(deadline)
+        if is_complete and joins and self._core_state() != self._synced:  # that copy began before the last change
+            is_complete = await self._share_sync(deadline)
+        return is_complete
+
+    async def _share_sync(self, deadline: float) -> bool:
+        """Await the copy that is under way, or a new one; return whether it ended by then, by the loop's clock."""
         if self._syncing is None or self._syncing.done():
             self._syncing = asyncio.create_task(self.sync())
         syncing = self._syncing  # another request may begin the next one meanwhile
-        done, _ = await asyncio.wait([syncing], timeout=seconds)
+        done, _ = await asyncio.wait([syncing], timeout=deadline - asyncio.get_running_loop().time())
         if done:
             try:
                 syncing.result()
@@ -226,7 +241,7 @@ class History:
     # -- queries ---------------------------------------------------------------------------------------------
 
     async def jobs(self, query: HistoryQuery, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-        """Return at most `limit` prints, newest first; `before`: with smaller numbers. Raises StoreError."""
+        """Return at most `limit` prints, newest first, with numbers below `before`. Raises StoreError."""
         where, values = query.where(before)
         select = f"SELECT {_FIELDS} FROM prints{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - of fixed parts
         rows = await self._cache.query(select, *values, limit)
