@@ -1,7 +1,7 @@
-"""Sets damaged files of the service aside: they are renamed, and the service starts over without them.
+"""Sets damaged files of the service aside: renames them, so that the service starts with new ones.
 
-A power cut or a failing card may leave anything. Refusing to start would leave a printer unattended and bring nothing
-back; under its new name the file can still be examined.
+After a power cut, or on a failing card, a file may contain anything. A service that refused to start would leave its
+printer unattended and would not restore the file. Under its new name, the file can still be examined.
 """
 
 import errno
@@ -18,23 +18,23 @@ log = structlog.get_logger()
 
 
 def set_aside(path: Path, reason: str, consequence: str, *, also: tuple[str, ...] = ()) -> Path:
-    """Rename a damaged file, replacing one set aside before, and log it; return its new name. Blocks.
+    """Rename a damaged file, log that, and return the new path. Replaces a file that was set aside earlier. Blocks.
 
     Args:
-        path: of the file.
+        path: the file.
         reason: what is wrong with it.
         consequence: what that means for the user.
-        also: suffixes of files that belong to it.
+        also: suffixes of files that belong to it and are renamed as well.
 
     Raises:
         OSError: it cannot be renamed.
     """
-    kept = _renamed(path)
-    for ending in also:
+    target = _rename(path)
+    for suffix in also:
         with suppress(FileNotFoundError):
-            _renamed(path.with_name(path.name + ending))
-    log.warning("file.damaged", path=str(path), reason=reason, consequence=consequence, kept_as=str(kept))
-    return kept
+            _rename(path.with_name(path.name + suffix))
+    log.warning("file.damaged", path=str(path), reason=reason, consequence=consequence, kept_as=str(target))
+    return target
 
 
 def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
@@ -49,10 +49,10 @@ def unusable(path: Path, need: int = os.R_OK | os.W_OK) -> str | None:
 
 
 def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> None:
-    """Set aside what the service cannot use in the place of its file; a failure is only logged. Blocks.
+    """Set aside whatever is at the path of a file, if the service cannot use it; a failure is only logged. Blocks.
 
     Args:
-        path: of the file.
+        path: the file.
         consequence: what that means for the user.
         need: the access that the service needs, as for `os.access`.
     """
@@ -60,11 +60,13 @@ def make_way(path: Path, consequence: str, need: int = os.R_OK | os.W_OK) -> Non
         if (reason := unusable(path, need)) is not None:
             set_aside(path, reason, consequence)
     except OSError as error:
-        log.warning("file.in_the_way", path=str(path), reason=str(error), consequence=f"it stays; {consequence}")
+        log.warning(
+            "file.in_the_way", path=str(path), reason=str(error), consequence=f"it was not renamed; {consequence}"
+        )
 
 
-def _renamed(path: Path) -> Path:
-    """Rename it; to a numbered name where a folder is in the way, which a rename cannot replace."""
+def _rename(path: Path) -> Path:
+    """Rename a file; number the new name if a folder has it, since a rename cannot replace a folder."""
     for number in ("", "-2", "-3"):
         try:
             return path.replace(path.with_name(path.name + SUFFIX + number))

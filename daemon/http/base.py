@@ -1,6 +1,7 @@
-"""BaseHandler: what every request has in common. Every error is JSON, every body is bounded.
+"""BaseHandler: the base of all HTTP handlers. Every error is answered as JSON, and the size of every body is limited.
 
-Bodies are taken as they come in (Tornado's streaming mode), so the key is checked before a byte of one is kept.
+Handlers get a body in chunks while it arrives (Tornado's streaming mode). So the key is checked before any of it is
+stored.
 """
 
 import json
@@ -24,10 +25,10 @@ MAX_JSON = 64 * 1024
 """Bytes of a JSON body."""
 
 MAX_DRAINED = 64 * 1024 * 1024
-"""Bytes of a refused body that are read and dropped before the connection is closed."""
+"""Bytes of a refused body that are read and dropped; a client that sends more is disconnected."""
 
 UNTIL = "Nozzled-Until"
-"""The header with the date until which a request may be carried out, in s since 1970, by this machine's clock."""
+"""The header with a request's deadline: a Unix time in s, by this machine's clock."""
 
 _MAX_LENGTH_DIGITS = 18  # of a Content-Length; Python itself reads 4300
 
@@ -36,7 +37,7 @@ _DATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 @tornado.web.stream_request_body
 class BaseHandler(tornado.web.RequestHandler):
-    """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
+    """Base of all handlers. Subclasses define `get`, `post`, …, and raise an error to refuse a request."""
 
     server: ClassVar[str]  # the name in the header `Server`
     statuses: ClassVar[Mapping[type[BaseException], int]]  # the HTTP status of each error
@@ -46,12 +47,12 @@ class BaseHandler(tornado.web.RequestHandler):
 
     def __init__(self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any) -> None:
         self.body = bytearray()
-        self._received = 0  # bytes of the body, those that were dropped included
+        self._received = 0  # bytes of the body, including those that were dropped
         self._refused = False
         super().__init__(application, request, **kwargs)
 
     def set_default_headers(self) -> None:
-        """Let browsers guess no content types, frame no page and keep no answer of ours."""
+        """Forbid browsers to guess content types, to show our pages in frames, and to store our answers."""
         self.set_header("Server", self.server)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
@@ -59,11 +60,11 @@ class BaseHandler(tornado.web.RequestHandler):
         self.set_header("Cache-Control", "no-store")
 
     def compute_etag(self) -> str | None:
-        """Hash no answers: most are small and change all the time."""
+        """Send no ETag: most answers are small and change all the time."""
         return None
 
     async def head(self, *path: str) -> None:
-        """Answer as GET does; Tornado leaves the body away."""
+        """Answer like GET; Tornado omits the body."""
         result: Awaitable[None] | None = self.get(*path)
         if result is not None:
             await result
@@ -75,30 +76,30 @@ class BaseHandler(tornado.web.RequestHandler):
     # -- before the body -----------------------------------------------------------------------------------
 
     def admit(self) -> None:
-        """Refuse by headers, before the body comes; for subclasses."""
+        """Refuse a request because of its headers, before its body arrives. Subclasses override this."""
 
     def check_announced(self) -> None:
-        """Refuse a body whose length, by the headers, is too large."""
-        self._check_size(self.announced or 0)
+        """Refuse a body that is too large according to its Content-Length."""
+        self._check_size(self.content_length or 0)
 
     @property
-    def announced(self) -> int | None:
-        """The bytes that the body will have by its headers; None where they do not say, or say no number."""
+    def content_length(self) -> int | None:
+        """The Content-Length in bytes; None if the header is missing, or is not a number."""
         length = self.request.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal()):
             return None
         return int(length) if len(length) <= _MAX_LENGTH_DIGITS else sys.maxsize
 
     def time_left(self, now: float) -> float | None:
-        """Return for how many seconds the client still wants this done; None where it does not say.
+        """Return the seconds until the request's deadline; None if it has no deadline.
 
-        A server that hung reads requests whose senders have given up, and have done something else meanwhile.
+        After a server has hung, it reads requests that clients gave up on long ago, perhaps to do something else.
 
         Args:
             now: the date, in s since 1970.
 
         Raises:
-            Refused: the time is over, or the header is no date.
+            Refused: the deadline has passed, or the header is not a Unix time.
         """
         if (until := self.request.headers.get(UNTIL)) is None:
             return None
@@ -125,39 +126,38 @@ class BaseHandler(tornado.web.RequestHandler):
     # -- the body ------------------------------------------------------------------------------------------
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take or drop the next bytes of the body; the next ones come when this has returned."""
+        """Take or drop a chunk of the body. Tornado awaits this before it reads the next chunk."""
         self._received += len(chunk)
         if self._refused:
             if self._received > MAX_DRAINED:
                 self.hang_up()
             return
         try:
-            self._check_size(self._received)  # a body in chunks comes without its length
+            self._check_size(self._received)  # with Transfer-Encoding: chunked there is no Content-Length
             await self.take(chunk)
-        except Exception as error:  # noqa: BLE001 - the one funnel: `refuse` logs what is a bug
+        except Exception as error:  # noqa: BLE001 - `refuse` answers every error, and logs bugs
             await self.give_up()
             self.refuse(error)
 
     async def take(self, chunk: bytes) -> None:
-        """Keep the next bytes of the body; for subclasses that do better."""
+        """Add a chunk to `body`. Subclasses may write it to a file instead."""
         self.body += chunk
 
     async def give_up(self) -> None:
-        """Let go of what the body has filled so far; for subclasses."""
+        """Delete what `take` has written: the request is refused. Subclasses override this."""
 
     def _check_size(self, size: int) -> None:
         if size > self.max_body:
             raise Refused(413, f"the body is too large: at most {self.max_body} bytes are accepted")
 
     def refuse(self, error: Exception) -> None:
-        """Answer with this error at once, and drop what is still to come of the body.
+        """Answer with this error at once, and drop the rest of the body.
 
-        Closing at once would reset the connection while the client still sends: it might never see the answer.
+        To close the connection now would reset it while the client still sends, so it might never see the answer.
         """
         self._refused = True
-        if (
-            "Expect" in self.request.headers and not self._received
-        ):  # the client waits for "100 Continue": no body comes
+        if "Expect" in self.request.headers and not self._received:
+            # the client waits for "100 Continue" and sends no body
             self.send_error(500, exc_info=(type(error), error, None))
             return
         self.clear()
@@ -171,13 +171,13 @@ class BaseHandler(tornado.web.RequestHandler):
         self.skip_method()  # Tornado finishes the answer after it
 
     def hang_up(self) -> None:
-        """End the connection at once, even in the middle of a body; what was not written yet is lost."""
+        """Close the connection at once, even in the middle of a body; unsent parts of an answer are lost."""
         self._refused = True
         self.skip_method()
-        self.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
+        self.request.connection.close()  # type: ignore[union-attr]  # only HTTP1Connection has it
 
     def skip_method(self) -> None:
-        """Replace the method that Tornado calls when the body has ended."""
+        """Have nothing called when the body has ended; Tornado would call the method of the request."""
         setattr(self, (self.request.method or "GET").lower(), _do_nothing)
 
     # -- errors --------------------------------------------------------------------------------------------
@@ -197,14 +197,14 @@ class BaseHandler(tornado.web.RequestHandler):
         return 500, "Internal Server Error"
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Write any error as JSON, without anything of the program's inside."""
+        """Answer with the error as JSON, without a traceback or other internals."""
         if status_code == 405:  # noqa: PLR2004 - the status itself
             self.set_header("Allow", ", ".join(self.allowed()))
         self.finish({"error": kwargs.get("text") or responses.get(status_code, "Unknown")})
 
     @classmethod
     def allowed(cls) -> list[str]:
-        """Return the methods that this address takes."""
+        """Return the methods that this handler supports."""
         unset = tornado.web.RequestHandler
         own = {name for name in unset.SUPPORTED_METHODS if _method(cls, name) is not _method(unset, name)}
         own -= {"HEAD", "OPTIONS"}
@@ -213,11 +213,11 @@ class BaseHandler(tornado.web.RequestHandler):
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Log nothing here: Tornado would log the address with the key in it; `send_error` logs the bugs."""
+        """Log nothing: Tornado would log the URL, which may contain a key. `send_error` logs bugs."""
 
 
 async def _do_nothing(*_: str) -> None:
-    """Stand in for the method of a request that has its answer."""
+    """Take the place of the method of a request that is already answered."""
 
 
 def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:

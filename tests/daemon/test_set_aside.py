@@ -132,7 +132,7 @@ def test_what_cannot_be_set_aside_is_told_and_raises_nothing(tmp_path, monkeypat
         raise PermissionError(1, "read-only")
 
     put(tmp_path / "file", "folder")
-    monkeypatch.setattr(set_aside, "_renamed", refused)
+    monkeypatch.setattr(set_aside, "_rename", refused)
     make_way(tmp_path / "file", "nothing is kept")
     assert (tmp_path / "file").is_dir()
     assert "file.in_the_way" in capsys.readouterr().out

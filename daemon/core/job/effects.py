@@ -485,7 +485,7 @@ _REBOOTED = "the computer rebooted during the print; the printer is as it was le
 
 def _stream_of(job: Job) -> FileStream:
     if job.stream is None:
-        raise AssertionError("a job opens its file before it prints")
+        raise AssertionError("this job prints, but its file has not been opened")
     return job.stream
 
 

@@ -67,7 +67,7 @@ class FarmHandler(BaseHandler):
             self.require_in_time()
 
     def require_in_time(self) -> None:
-        """Refuse a request whose sender has given up: a server that hung would do it unexpectedly.
+        """Refuse a request that the client has given up on: after a server has hung, it would come as a surprise.
 
         Raises:
             Refused: the date in `Nozzled-Until` has passed, or the client has gone.

@@ -1,6 +1,6 @@
-"""ApiHandler: what every request has in common. The key comes first, every error is JSON, every body is bounded.
+"""ApiHandler: the base of all handlers of the API. It checks the key, the scope and the deadline of every request.
 
-Bodies are taken as they come in (Tornado's streaming mode), so the key is checked before a byte of one is kept.
+It does so before the body arrives, see `daemon.http.base`.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ def is_true(value: object) -> bool:
 
 
 class ApiHandler(BaseHandler):
-    """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
+    """Base of all handlers. Subclasses define `get`, `post`, …, and raise an error to refuse a request."""
 
     server = "nozzled"
     statuses = STATUSES
@@ -69,11 +69,11 @@ class ApiHandler(BaseHandler):
     identity: Identity | None = None
 
     def initialize(self, service: "Front") -> None:
-        """Keep the service that the handler works on."""
+        """Store the service; Tornado passes it with the route."""
         self.service = service
 
     def set_default_headers(self) -> None:
-        """Let pages of allowed origins read the answer, too."""
+        """Also let pages of allowed origins read the answer."""
         super().set_default_headers()
         if self._is_allowed_origin():
             self.set_header("Access-Control-Allow-Origin", self.request.headers["Origin"])
@@ -96,7 +96,7 @@ class ApiHandler(BaseHandler):
     # -- before the body -----------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Refuse what its headers rule out: by key, scope, size and deadline, then by the handler's `admit`."""
+        """Check key, scope, Content-Length and deadline, then call the handler's `admit`; refuse or continue."""
         refusal: Exception | None = None
         try:
             await self.service.access.refresh()
@@ -106,14 +106,14 @@ class ApiHandler(BaseHandler):
             self.check_announced()
             self._check_date()
             self.admit()
-        except Exception as error:  # noqa: BLE001 - the one funnel: `refuse` logs what is a bug
+        except Exception as error:  # noqa: BLE001 - `refuse` answers every error, and logs bugs
             refusal = error
         if self.identity is not None:
             self.settings["know"](getattr(self.request.connection, "stream", None))
         if self.identity is None and not self.service.access.spend_anonymous(self.client, self.cost()):
             self.hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:
-            # a chunk of one byte costs as much as a long one, and only Tornado sees the chunks
+            # each chunk costs the same, even one of a single byte, and only Tornado could count them
             self.refuse(refusal or Refused(411, "a request without an API key must give the length of its body"))
             self.hang_up()
         elif refusal is not None:
@@ -131,13 +131,13 @@ class ApiHandler(BaseHandler):
         return identify(self.service, self.request, for_everybody=self.for_everybody, checks_keys=self.checks_keys)
 
     def _check_date(self) -> None:
-        """Refuse a request whose sender has given up: a front that hung would carry it out unattended."""
+        """Refuse a request that the client has given up on: after the front has hung, it would come as a surprise."""
         if self.request.method in ("GET", "HEAD", "OPTIONS"):
             return
         if self.settings["stood_still"]() and not self.is_never_too_late and self.has_client_gone():
             raise Refused(408, "nozzled was held up and the client has gone, so nothing was done")
         if (left := self.time_left(self.service.wall())) is not None:
-            patience_of_client.set(left)  # so that a core that hangs does not carry it out late, either
+            patience_of_client.set(left)  # the core checks it again, since it may hang
 
     def cost(self) -> float:
         """Return what this request costs a client without a key."""
@@ -149,8 +149,8 @@ class ApiHandler(BaseHandler):
         return client_of(self.service, self.request)
 
     def _is_allowed_origin(self) -> bool:
-        """Tell whether this request comes from a page of a configured origin."""
-        # a setting of the application: Tornado asks for the default headers before `initialize`
+        """Tell whether this request comes from a page of an allowed origin."""
+        # from the application's settings: Tornado calls `set_default_headers` before `initialize` sets `service`
         return hosts.is_allowed_origin(self.request.headers.get("Origin", ""), self.settings["allow_origins"])
 
     def _is_preflight(self) -> bool:
@@ -167,7 +167,7 @@ class ApiHandler(BaseHandler):
     # -- the body ------------------------------------------------------------------------------------------
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take the next bytes of the body, unless a client without a key has spent its budget."""
+        """Take a chunk of the body; disconnect a client without a key that has spent its budget."""
         if self.identity is None and not self.service.access.spend_anonymous(self.client, anonymous.PIECE):
             self.hang_up()
         else:
@@ -210,7 +210,7 @@ class ApiHandler(BaseHandler):
     # -- the answer ----------------------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """Return the status of connection and job as clients see it."""
+        """Return the status of connection and job, as shown to clients."""
         return status_of(self.service)
 
     def require_operational(self) -> Status:
@@ -221,7 +221,7 @@ class ApiHandler(BaseHandler):
         return status
 
     def write_json(self, data: object) -> None:
-        """Answer with any JSON value; `write` takes objects only."""
+        """Answer with any JSON value; `write` accepts only objects."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(json.dumps(data))
 
@@ -252,7 +252,7 @@ class ApiHandler(BaseHandler):
         self._write_buffer = [data]
 
     def query_flag(self, name: str) -> bool:
-        """Return a boolean of the query."""
+        """Return a boolean query argument; False if it is missing."""
         return is_true(self.get_query_argument(name, ""))
 
     def url(self, path: str) -> str:
@@ -289,7 +289,7 @@ class Cached(ApiHandler):
 
 
 class NotFoundHandler(ApiHandler):
-    """Every address that has no handler."""
+    """The handler of all paths that have no other."""
 
     def admit(self) -> None:
         """Refuse every method."""

@@ -71,7 +71,7 @@ class UploadHandler(FilesHandler):
             from daemon.http.upload_form import UploadForm  # noqa: PLC0415 - a MB, for uploads alone
 
             self._form = UploadForm(content_type, FIELDS)
-            size = self.max_body if self.announced is None else self.announced
+            size = self.max_body if self.content_length is None else self.content_length
             self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
         elif kind == _URLENCODED:
             self.max_body = ApiHandler.max_body
@@ -187,7 +187,7 @@ class UploadHandler(FilesHandler):
             await self._require_free(upload.path)
         entry = await upload.commit(date)
         if self._claim is not None:
-            self._claim.kept = True
+            self._claim.is_stored = True
         return entry
 
     async def _unpack(self, upload: Upload, plate: int | None) -> None:

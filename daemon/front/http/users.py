@@ -50,7 +50,7 @@ class UsersHandler(ApiHandler):
 
     def post(self) -> None:
         """Refuse: a user is a key."""
-        raise JobConflict("users are keys here: `nozzled keys add NAME` makes one")
+        raise JobConflict("a user is a key here: create one with `nozzled keys add NAME`")
 
     def visible_keys(self) -> list[tuple[str, Scope]]:
         """Return name and scope of each key that this client may see."""
@@ -73,12 +73,14 @@ class UserHandler(UsersHandler):
         raise Refused(404, "there is no such user")
 
     def put(self, _: str) -> None:
-        """Refuse, like POST."""
+        """Refuse, as for POST."""
         self.post()
 
     def post(self, *_: str) -> None:
         """Refuse: keys cannot be changed."""
-        raise JobConflict("users are keys here and cannot be changed: make another key")
+        raise JobConflict(
+            "a user is a key here, and keys cannot be changed: create another with `nozzled keys add NAME`"
+        )
 
 
 def group(key: str) -> dict[str, Any]:

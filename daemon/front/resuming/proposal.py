@@ -30,13 +30,13 @@ _TOLERANCE = 0.01  # mm
 
 @frozen
 class ResumeTarget:
-    """The first thing to print; one attribute is set.
+    """Where to resume; exactly one attribute is set.
 
     Attributes:
-        layer: this layer; the file's first is 1.
-        height: the first layer above this height, in mm.
-        line: this line; the file's first is 1.
-        offset: the layer that has this offset, in bytes.
+        layer: at the beginning of this layer, counted from 1.
+        height: at the first layer above this height, in mm.
+        line: at this line, counted from 1.
+        offset: at the beginning of the layer that contains this byte.
     """
 
     layer: int | None = None
@@ -50,8 +50,8 @@ class Proposal:
     """A place from which a print can be resumed. Lengths in mm, temperatures in °C.
 
     Attributes:
-        offset: of the first line to print, in bytes.
-        line: its number; the file's first is 1.
+        offset: the first byte of the first line to print.
+        line: the number of that line, counted from 1.
         layer: its layer; None: unknown.
         layers: the number of the file's layers.
         height: of that layer.

@@ -200,7 +200,7 @@ class Resuming:
                 async for block in _blocks(files.resolve(offer.path), proposal):
                     await upload.write(block)
                 entry = await upload.commit()
-            claim.kept = True
+            claim.is_stored = True
         return entry
 
 

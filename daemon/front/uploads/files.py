@@ -209,7 +209,7 @@ class FileStore:
         async with self.room.claim(target) as claim:
             claim.resize(found.size)
             await self._run(source, self._copy, source, target)
-            claim.kept = True
+            claim.is_stored = True
         await self._carry_hashes(source, target)
         return await self.info(target)
 

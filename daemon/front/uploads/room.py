@@ -13,13 +13,13 @@ class Claim:
 
     def __init__(self, room: "Room", name: str) -> None:
         self.size = 0
-        self.kept = False  # whether it has become a file
+        self.is_stored = False  # it has become a file
         self._room = room
         self._name = name
 
     @property
     def left(self) -> int | None:
-        """Bytes by which it may still grow; None: no limit."""
+        """The bytes by which it may still grow; None: no limit."""
         return self._room.left
 
     def resize(self, size: int) -> None:
@@ -34,7 +34,7 @@ class Claim:
         if left is not None and left < 0:
             self._room.taken -= self.size  # so that simultaneous uploads may fit
             self.size = 0
-            raise StorageFull(f"{self._name} does not fit: all uploads may have {self._room.mib} MiB together")
+            raise StorageFull(f"{self._name} does not fit: all uploads together may take {self._room.mib} MiB")
 
 
 class Room:
@@ -60,16 +60,16 @@ class Room:
 
     @asynccontextmanager
     async def claim(self, name: str) -> AsyncIterator[Claim]:
-        """Claim space for a file, with its name for messages; it is given back unless the file was stored."""
+        """Claim space for a file; the space is released unless the file is stored. `name` is for messages."""
         if self.mib:
             added = self._added
             used = await self._used()
-            self._existing = used + self._added - added  # files added meanwhile may count twice, which is safe
+            self._existing = used + self._added - added  # files added during the count may count twice, which is safe
         claim = Claim(self, name)
         try:
             yield claim
         finally:
             self.taken -= claim.size
-            if claim.kept:
+            if claim.is_stored:
                 self._existing += claim.size
                 self._added += claim.size
