@@ -1,4 +1,4 @@
-"""The data of another host, in our terms."""
+"""The data to import from another host, in our own types."""
 
 from dataclasses import field
 from pathlib import Path
@@ -9,7 +9,15 @@ from gcode.frozen import frozen, mutable
 
 @frozen
 class SourceUpload:
-    """A file to upload: `folder` is below the uploads, "" for none; `date` of its last change, in s."""
+    """A file to upload.
+
+    Attributes:
+        file: where it is now.
+        folder: its folder among the uploads; "": none.
+        name: its name among the uploads.
+        size: in bytes.
+        date: the Unix time of its last change, in s.
+    """
 
     file: Path
     folder: str
@@ -28,8 +36,8 @@ class Print:
     """A print that has ended.
 
     Attributes:
-        path: of its file.
-        ended_at: s since the epoch.
+        path: the printed file.
+        ended_at: the Unix time, in s.
         seconds: its duration; None: unknown.
         success: it was completed.
         user: the user who started it.
@@ -55,15 +63,15 @@ class Inventory:
     """Everything that can be imported; missing parts are empty.
 
     Attributes:
-        uploads: files to print, the oldest first.
+        uploads: printable files, the oldest first.
         folders: folders below the uploads that have no files.
         notes: path of a file → notes about it.
         prints: earlier prints.
-        profile: of the printer, in the form of OctoPrint's API.
-        presets: of temperatures, in the form of OctoPrint's settings.
-        webcam: in the form of our settings.
-        name: of the printer.
-        keys: of apps and users.
+        profile: the printer profile, in the form of OctoPrint's API.
+        presets: the temperature presets, in the form of OctoPrint's settings.
+        webcam: the camera, in the form of our settings.
+        name: the name of the printer.
+        keys: the keys of apps and users.
         left: what is not imported, in words.
         hints: what the user should check afterwards.
     """

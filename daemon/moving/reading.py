@@ -1,4 +1,4 @@
-"""Reads foreign folders: bounded, without following links, and with a sentence for everything that cannot be read."""
+"""Reads another host's folders: with limits, without following links, and reporting whatever cannot be read."""
 
 import os
 import stat

@@ -60,7 +60,7 @@ class Access:
         self._first = digest(self.keys.key)
 
     async def refresh(self) -> None:
-        """Read the key files again, unless that was just done; a file that cannot be read changes nothing."""
+        """Read the key files again, at most once per REFRESH_INTERVAL; ignore a file that cannot be read."""
         now = _now()
         if now - self._refreshed_at < REFRESH_INTERVAL:
             return
@@ -81,7 +81,7 @@ class Access:
 
         Raises:
             KeyRefused: the key is not valid.
-            TooManyAttempts: nor is it, and this address has sent too many wrong keys.
+            TooManyAttempts: the key is not valid, and this address has sent too many wrong keys.
         """
         if (identity := self.identity_of(key)) is None:
             raise self._refusal(address)
@@ -122,7 +122,7 @@ class Access:
 
         Raises:
             KeyRefused: the code is not valid.
-            TooManyAttempts: nor is it, and this address has sent too many wrong codes.
+            TooManyAttempts: the code is not valid, and this address has sent too many wrong codes.
         """
         now = _now()
         if wait := self._attempts.wait(address, now):
@@ -166,7 +166,7 @@ class Access:
         return self.sessions.begin(identity, _now())
 
     def find_session(self, given: str, user: str) -> Session | None:
-        """Return an open session whose key is still valid."""
+        """Return the open session with this id and user; None if there is none, or its key was revoked."""
         session = self.sessions.find(given, user, _now())
         return session if session is not None and self.still_valid(session.identity) else None
 

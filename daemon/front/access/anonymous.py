@@ -1,7 +1,7 @@
 """AnonymousCosts: the work that each network may cause without a key. Pure: the time is passed in.
 
-The wire shares the processor with every client that can reach the port. A bucket per network, in units of about one
-millisecond of work, limits what clients without a key can take; those with a key are not counted.
+The wire shares the processor with every client that can reach the port. So the clients of each network that send no
+key share a budget, in units of about one millisecond of work. Clients with a key have no limit.
 """
 
 from collections import OrderedDict
@@ -19,13 +19,13 @@ MAX_ADDRESSES = 1024
 
 
 class AnonymousCosts:
-    """The buckets of the networks seen last."""
+    """The budgets of the most recent networks."""
 
     def __init__(self) -> None:
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()  # network → (units spent, when)
 
     def spend(self, address: str, units: float, now: float) -> bool:
-        """Count the cost of an address; tell whether its budget sufficed."""
+        """Count the cost of a request; tell whether it is within the network's budget."""
         network = network_of(address)
         spent = self._of(network, now) + units
         over = spent > BURST

@@ -13,7 +13,7 @@ from gcode.frozen import mutable
 
 POLL_TIMEOUT = 15.0  # s without a poll after which an app counts as gone
 DECISION_TIMEOUT = 600.0  # s to decide
-FETCH_TIMEOUT = 60.0  # s to fetch a key, repeatedly if need be: an answer may be lost
+FETCH_TIMEOUT = 60.0  # s in which an app can fetch its key, more than once: an answer may be lost
 
 MAX_PENDING = 16
 MAX_PER_ADDRESS = 3

@@ -105,9 +105,9 @@ def check_networks(networks: Iterable[str], option: str) -> None:
 
 
 def parse_origins(origins: Iterable[str]) -> tuple[frozenset[str], list[str]]:
-    """Return origins in the form that browsers send, and those that are none.
+    """Return origins in the form that browsers send, and a list of those that are not valid.
 
-    Those are no error: such a mistake must not keep the service from starting, which may have a print to reattach to.
+    An invalid one raises no error: the service must start all the same, as it may have a print to reattach to.
     """
     parsed = {each: each if each in (ANY_ORIGIN, "null", "file://") else _origin(each) for each in origins}
     return frozenset(filter(None, parsed.values())), [each for each, origin in parsed.items() if origin is None]
@@ -149,7 +149,7 @@ def is_allowed_origin(origin: str, allowed: Collection[str]) -> bool:
 
 
 def same_origin(origin: str, host: str) -> bool:
-    """Tell whether an Origin header is of our own pages."""
+    """Tell whether an Origin header names this server, by the Host header of the same request."""
     try:
         split = urlsplit(origin)
     except ValueError:

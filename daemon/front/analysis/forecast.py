@@ -53,8 +53,9 @@ class Pace:
         self.plan = plan
         self.learnt = learnt
         self._anchor: tuple[float, float] | None = None  # (planned, actual) at the beginning of the first layer
-        self._last = (0.0, 0.0)
-        self._reached = (-1, 0.0)  # the last offset, and the elapsed s when it was reached
+        self._last = (0.0, 0.0)  # (planned, actual) at the last forecast
+        self._reached_offset = -1
+        self._reached_at = 0.0  # elapsed s when that offset was reached
 
     def outlook(self, offset: int, elapsed: float) -> Outlook:
         """Return the forecast, from an offset in the file and the seconds that it took to get there."""
@@ -79,9 +80,9 @@ class Pace:
 
     def _planned(self, offset: int, elapsed: float) -> float:
         """Return the planned time up to now; it advances even during one long move."""
-        if self._reached[0] != offset:
-            self._reached = (offset, elapsed)
-        since = max(0.0, elapsed - self._reached[1]) / self.factor
+        if self._reached_offset != offset:
+            self._reached_offset, self._reached_at = offset, elapsed
+        since = max(0.0, elapsed - self._reached_at) / self.factor
         return min(self.plan.seconds_at(offset) + since, self.plan.seconds_after(offset))
 
     @property
@@ -96,7 +97,8 @@ class Pace:
         """Planned and actual seconds since the first layer began."""
         if self._anchor is None:
             return 0.0, 0.0
-        return self._last[0] - self._anchor[0], self._last[1] - self._anchor[1]
+        (planned, actual), (planned_before, actual_before) = self._last, self._anchor
+        return planned - planned_before, actual - actual_before
 
     def _measure(self, offset: int, planned: float, elapsed: float) -> None:
         if self._anchor is None and offset > self.plan.first_layer:
@@ -107,7 +109,8 @@ class Pace:
         """Return planned and actual seconds of a completed print; None if they are not plausible."""
         if self._anchor is None:
             return None
-        planned, actual = self.plan.duration - self._anchor[0], elapsed - self._anchor[1]
+        planned_before, actual_before = self._anchor
+        planned, actual = self.plan.duration - planned_before, elapsed - actual_before
         low, high = PLAUSIBLE
         if planned < MIN_PLAN or not low <= actual / planned <= high:
             return None

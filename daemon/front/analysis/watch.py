@@ -96,9 +96,13 @@ class Watch:
     async def learnt(self) -> Learnt:
         """Return the pace of the connected printer in earlier prints."""
         printer = self._printer()
-        if self._learnt is None or self._learnt[0] != printer:
-            self._learnt = (printer, await learnt(self._store, printer, PATIENCE))
-        return self._learnt[1]
+        if self._learnt is not None:
+            learnt_on, pace = self._learnt
+            if learnt_on == printer:
+                return pace
+        pace = await learnt(self._store, printer, PATIENCE)
+        self._learnt = (printer, pace)
+        return pace
 
     async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
         """Check a file before it is printed: wait for its findings; without any in time, it passes.

@@ -1,4 +1,4 @@
-"""Hub: the subscribers of the push messages, and what they are sent."""
+"""Hub: the subscribers of the push messages, and the messages that they get."""
 
 import asyncio
 import json
@@ -42,11 +42,12 @@ class Hub:
         self._service = service
         self._view = view
         self._history = history
-        self._subscribers: dict[Subscriber, str] = {}  # with the network that it comes from
+        self._subscribers: dict[Subscriber, str] = {}  # each with its client's network
         self._ticking: asyncio.TimerHandle | None = None
         self._lines = PushedLines(0.0)
         self._snapshots = SnapshotCache(self._make_snapshot)
-        self._moment: tuple[str, Selection | None, Moment] | None = None
+        self._moment: Moment | None = None
+        self._moment_key: tuple[str, Selection | None] = ("", None)  # the status and the file of `_moment`
         self._announcer = Announcer(service)
         self._motion = Motion(service)
         self.pages = Pages(service)
@@ -62,7 +63,7 @@ class Hub:
     def has_room_for(self, client: str) -> bool:
         """Tell whether one more subscriber may join from this address.
 
-        If need be, the oldest anonymous subscriber is dropped: else a few silent ones would keep out clients with keys.
+        May drop the oldest anonymous subscriber, so that a few silent ones cannot keep out clients with keys.
         """
         network = network_of(client)
         anonymous = [each for each in self._subscribers if each.is_anonymous]
@@ -81,7 +82,7 @@ class Hub:
             close: closes its connection.
             client: its address.
         """
-        if not self._subscribers:  # nothing was observed without any
+        if not self._subscribers:  # without subscribers, nothing was observed
             self._motion.begin()
             self._lines = PushedLines(asyncio.get_running_loop().time())
             self._snapshots.invalidate()
@@ -124,12 +125,12 @@ class Hub:
                 each.add_moment(moment)
 
     def _current_moment(self) -> Moment:
-        """Return the state with its job; it is the same object until one of them changes."""
+        """Return the state with its job: the same object until the status or the selected file changes."""
         status, jobs = self._status(), self._service.jobs
-        if self._moment is None or self._moment[:2] != (status["text"], jobs.selected):
-            moment = Moment(status, brief(jobs.selected, jobs.progress))
-            self._moment = (status["text"], jobs.selected, moment)
-        return self._moment[2]
+        key = (status["text"], jobs.selected)
+        if self._moment is None or key != self._moment_key:
+            self._moment, self._moment_key = Moment(status, brief(jobs.selected, jobs.progress)), key
+        return self._moment
 
     def _status(self) -> dict[str, Any]:
         status = status_of(self._service)
@@ -189,7 +190,7 @@ class Hub:
         }
 
     async def current(self) -> dict[str, Any]:
-        """Return the current state, as far as it is the same for all subscribers."""
+        """Return the parts of the current state that are the same for all subscribers."""
         job = await self._view.answer()
         busy = self._service.jobs.active and self._service.jobs.selected
         return {

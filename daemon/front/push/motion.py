@@ -1,7 +1,7 @@
 """Motion: publishes a print's changes of height and tool, and its homing.
 
-It examines no lines of the print. The height is that of the layer that the analysis of the file has at the last
-acknowledged place; the link keeps track of tool and homing anyway (`gcode.modes`).
+It does not read the lines of the print. The height is that of the layer, as found by the analysis of the file, at the
+last acknowledged place. Tool and homing come from the link, which tracks them anyway (`gcode.modes`).
 """
 
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ class Motion:
         return self._height if now is None else now
 
     def _on_job(self, state: JobState) -> None:
-        """Begin at each print with the state in which the one before has left the printer."""
+        """At the beginning of a print, compare with the state in which the previous print left the printer."""
         if state is JobState.STARTING:
             self._height = None
             self.begin()

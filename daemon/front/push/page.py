@@ -1,6 +1,6 @@
-"""Pages: the messages to open pages: one snapshot that all share, its changes, and a heartbeat.
+"""Pages: the messages to open pages: a snapshot that all pages share, its changes, and heartbeats.
 
-A page that reads slowly needs no queue: its feed only stores the keys of the snapshot that have changed.
+A page that reads slowly needs no queue: its feed stores only which keys of the snapshot have changed.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Feed:
 
         Args:
             pages: the snapshot.
-            wake: called when there is something to take.
+            wake: called when `take` has messages.
             console: it shows the conversation with the printer.
             patient: no user watches it: only transitions are sent at once.
             program: it is not a browser, and needs no hash of the page's files.
@@ -166,7 +166,8 @@ class Pages:
         self._texts: dict[str, str] = {}
         self._file_state: dict[str, Any] = file_state(None, None, Learnt())
         self._files = ""  # the hash of the page's files, once a browser has joined
-        self._file_key: tuple[FileKey | None, float] = (None, 0.0)  # the file of `_file_state`, and until when it holds
+        self._file_key: FileKey | None = None  # the file of `_file_state`
+        self._file_until = 0.0  # by the loop's clock: when the file is looked up again
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._dirty = self._urgent = False
@@ -236,8 +237,8 @@ class Pages:
             self._wake.set()
 
     def _on_analysis(self, key: FileKey, _: object) -> None:
-        if key == self._file_key[0]:
-            self._file_key = (None, 0.0)
+        if key == self._file_key:
+            self._file_key = None
             self._on_change()
 
     async def _run(self) -> None:
@@ -346,13 +347,13 @@ class Pages:
         """Look up the analysis of the selected file, if that has changed."""
         selected: Selection | None = self._service.jobs.selected
         key = key_of(selected) if selected is not None else None
-        if key is not None and key == self._file_key[0] and now < self._file_key[1]:
+        if key is not None and key == self._file_key and now < self._file_until:
             return
         watch = self._service.watch
         findings = await watch.findings(selected) if selected is not None else None
         learnt = await watch.learnt() if findings is not None else Learnt()
         self._file_state = file_state(findings, selected, learnt)
-        self._file_key = (key, now + RETRY_INTERVAL if findings is None else float("inf"))
+        self._file_key, self._file_until = key, now + RETRY_INTERVAL if findings is None else float("inf")
 
     async def _read_console(self) -> None:
         """Pass new lines to open consoles; a console that has just opened gets all stored lines."""

@@ -53,16 +53,16 @@ class PushSnapshot:
         self.line_count = lines.count
         self._lines = lines.last
         self._history = history
-        self._encoded: dict[int, str] = {}  # the lines, by the number that a subscriber has had
+        self._encoded: dict[int, str] = {}  # number of lines that a subscriber has been sent → the lines since, as JSON
         self._temperatures: str | None = None
 
     def current(self, temperatures: Sequence[str], number: int | None, status: Mapping[str, Any] | None = None) -> str:
         """Return the message `current` for a subscriber.
 
         Args:
-            temperatures: the reports that it has not had, as JSON.
-            number: how many lines it has had; None: it wants no lines.
-            status: the status, if it is not to be that of the snapshot.
+            temperatures: the reports since its last message, as JSON.
+            number: the number of lines that it has been sent; None: it wants no lines.
+            status: the status to send; None: that of the snapshot.
         """
         lines = "[]" if number is None else self._since(number)
         return _message("current", self._state, f"[{', '.join(temperatures)}]", lines, status or self.status)

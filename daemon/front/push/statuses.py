@@ -1,4 +1,4 @@
-"""Statuses: the states that a subscriber has not been sent yet, so that it sees even the shortest. Pure."""
+"""Statuses: the states that wait to be sent to a subscriber, so that it sees even the shortest ones. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Statuses:
         self._last_sent = ""
 
     def add(self, moment: Moment) -> None:
-        """Add the state of now."""
+        """Add the current state, if it differs from the last one."""
         last = self._waiting[-1].status["text"] if self._waiting else self._last_sent
         if moment.status["text"] != last:
             self._waiting.append(moment)

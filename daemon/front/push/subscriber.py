@@ -1,6 +1,7 @@
-"""Subscriber: one client of the push messages. However slowly it reads, its queue is bounded.
+"""Subscriber: one client of the push messages. A slow reader takes a limited amount of memory.
 
-A task writes. Meanwhile a bounded number of events waits, and a mark that the state has changed: the newest state wins.
+A task writes to the client. While it is busy, at most MAX_EVENTS events wait; of a changed state there is only a mark,
+and the newest state is sent.
 """
 
 import asyncio
@@ -39,8 +40,8 @@ Send = Callable[[Sequence[str]], Awaitable[None]]
 
 
 PRINT_ENDS = ("PrintDone", "PrintCancelled", "PrintFailed")
-"""Events before which all waiting states are sent: a client that counts prints by both would take a state that comes
-later for another print."""
+"""Events that are sent only after all waiting states. Some clients count prints by events and by states; they would
+take a state that arrives after its event for another print."""
 
 
 @mutable

@@ -1,8 +1,8 @@
-"""Queue: begins the prints of the queue.
+"""Queue: begins the prints of the queue, one after the other.
 
-The core has the truth about prints. Each print of an entry has an idempotency key, so the core begins it at most once;
-after a crash of the front or the core, the key tells what became of it. Only a user, or an eject script, makes the bed
-count as clear, for one print, and any doubt ends that.
+Only the core knows for certain what was printed. Each print of an entry has an idempotency key, so the core begins it
+at most once; after a crash of the front or the core, the queue asks by the key how the print ended. The bed counts as
+clear only after a user has confirmed it or an eject script has run, only for one print, and never in case of doubt.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class Queue:
         self._listeners.append(listener)
 
     def waiting(self) -> str | None:
-        """Return why no print is begun now; None: one is under way, or there is nothing to print."""
+        """Return why the next print does not begin; None: it may begin, or one is under way, or the queue is empty."""
         document, jobs = self.document, self._core.jobs
         if self._not_loaded is not None:
             return self._not_loaded

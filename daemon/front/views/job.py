@@ -27,7 +27,7 @@ class JobView:
         self._statistics_cache: tuple[str, float, FileStatistics] | None = None  # path, loop's time, statistics
 
     async def answer(self) -> dict[str, Any]:
-        """Return file, progress and state, always with every field of OctoPrint."""
+        """Return file, progress and state, always with all of OctoPrint's fields."""
         service = self._service
         status = status_of(service)
         if (printed := service.connection.panel_print) is not None and not service.jobs.active:
@@ -64,16 +64,17 @@ class JobView:
         if selected is None:
             return FileStatistics()
         now = asyncio.get_running_loop().time()
-        cached = self._statistics_cache
-        if cached is not None and cached[0] == selected.path and now - cached[1] < FRESH:
-            return cached[2]
+        if self._statistics_cache is not None:
+            path, read_at, statistics = self._statistics_cache
+            if path == selected.path and now - read_at < FRESH:
+                return statistics
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._service.jobs.statistics(selected.path)
+                statistics = await self._service.jobs.statistics(selected.path)
         except (CoreAway, StoreError, TimeoutError):
             return FileStatistics()
-        self._statistics_cache = (selected.path, now, found)
-        return found
+        self._statistics_cache = (selected.path, now, statistics)
+        return statistics
 
 
 def brief(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:

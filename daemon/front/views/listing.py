@@ -48,7 +48,7 @@ class Listing:
         self._run = secrets.token_hex(8)  # revisions count from the start of this process
         self._rendering = asyncio.Lock()
         self._rendered: tuple[str, bytes] = ("", b"")
-        self._prints: tuple[int, Mapping[str, FileStatistics]] | None = None
+        self._prints: tuple[int, Mapping[str, FileStatistics]] | None = None  # with `core.records` when they were read
         self._gaps = 0  # incomplete answers, which must not be reused
 
     def tag(self, tree: str, base: str) -> str:
@@ -79,13 +79,17 @@ class Listing:
     async def _histories(self) -> Mapping[str, FileStatistics]:
         """Return the statistics of all files, read once after each print; empty if the record cannot be read."""
         records = self._service.core.records
-        if self._prints is None or self._prints[0] != records:
-            try:
-                self._prints = (records, await self._service.jobs.histories())
-            except NozzledError:
-                self._gaps += 1
-                return {}
-        return self._prints[1]
+        if self._prints is not None:
+            read_at, prints = self._prints
+            if read_at == records:
+                return prints
+        try:
+            prints = await self._service.jobs.histories()
+        except NozzledError:
+            self._gaps += 1
+            return {}
+        self._prints = (records, prints)
+        return prints
 
 
 def _files(entry: TreeEntry) -> Iterator[TreeEntry]:
