@@ -1,4 +1,4 @@
-"""`nozzled farm`: one list of jobs for many printers; each group of its actions is a module of its own."""
+"""`nozzled farm`: one list of jobs for many printers. Each group of its actions has a module of its own."""
 
 import argparse
 import importlib
@@ -6,7 +6,7 @@ import importlib
 EXAMPLE = "nozzled farm submit cube.gcode --copies 10 --material PLA"
 
 MODULES: tuple[str, ...] = ("farm_jobs", "farm_serve", "farm_agent")
-"""Modules of `daemon.cli` with `add(actions)`: each declares its actions, and sets `act` of their command lines."""
+"""Modules of `daemon.cli`; `add(actions)` of each declares its actions, and sets their default `act`."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Run the action; return the exit code."""
     code: int = args.act(args)
     return code

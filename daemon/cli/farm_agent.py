@@ -15,11 +15,11 @@ from daemon.companions.companion import Companion
 from daemon.errors import ConfigError
 from daemon.private_file import write_private
 
-_AGENT = "Print what the farm offers, until SIGTERM or Ctrl-C."
-_JOIN = "Take this printer into a farm: write its seed, and show the section for the configuration file."
+_AGENT = "Print the copies that the farm offers, until SIGTERM or Ctrl-C."
+_JOIN = "Add this printer to a farm: write its seed, and show the section for the configuration file."
 CONFIG, INSTANCES = Path("/etc/nozzled.toml"), Path("/etc/nozzled")
 SEED, CA = ".farm-seed", ".farm-ca.pem"
-LARGEST = 64 * 1024  # bytes of an enrolment
+MAX_ENROLMENT = 64 * 1024  # bytes
 _WORDS = re.compile(r"[\w .:/@\[\]-]*")
 
 
@@ -29,7 +29,9 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add_server(agent)
     agent.set_defaults(act=_agent)
     join = actions.add_parser("join", help=_JOIN, description=_JOIN)
-    join.add_argument("file", type=Path, metavar="FILE", help="what `nozzled farm enrol` has made for this printer")
+    join.add_argument(
+        "file", type=Path, metavar="FILE", help="enrolment that `nozzled farm enrol` made for this printer"
+    )
     join.add_argument(
         "--config",
         type=Path,
@@ -41,14 +43,14 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 
 def _agent(args: argparse.Namespace) -> int:
-    from daemon.cli.companion_process import serve  # noqa: PLC0415 - for the process alone
+    from daemon.cli.companion_process import serve  # noqa: PLC0415 - only for `agent`
 
     def make(client: OctoPrintClient, folder: Path, config: Path | None) -> Companion:
         try:
             from daemon.companions.farm.companion import FarmCompanion  # noqa: PLC0415 - as above
         except ModuleNotFoundError as error:
             raise ConfigError(
-                "a farm needs the package nats-py: install nozzled[farm] (docs/farm.md says how)"
+                "nozzled farm needs the package nats-py: install nozzled[farm] (docs/farm.md says how)"
             ) from error
         from daemon.companions.farm.config import read  # noqa: PLC0415 - as above
 
@@ -58,53 +60,53 @@ def _agent(args: argparse.Namespace) -> int:
 
 
 def _join(args: argparse.Namespace) -> int:
-    enrolled = _enrolment(args.file)
+    enrolment = _enrolment(args.file)
     config: Path = args.config.absolute()
     seed, ca = config.with_suffix(SEED), config.with_suffix(CA)  # where the units look for it
     try:
-        write_private(seed, enrolled["seed"] + "\n", replace=True)
-        if enrolled["ca"]:
-            write_private(ca, enrolled["ca"], replace=True)
+        write_private(seed, enrolment["seed"] + "\n", replace=True)
+        if enrolment["ca"]:
+            write_private(ca, enrolment["ca"], replace=True)
             ca.chmod(0o644)
     except OSError as error:
         raise ConfigError(f"{config.parent}: {error.strerror or error}") from error
-    files = {"seed_file": str(seed), **({"ca_file": str(ca)} if enrolled["ca"] else {})}
+    files = {"seed_file": str(seed), **({"ca_file": str(ca)} if enrolment["ca"] else {})}
     names = ("id", "servers", "group")
-    section = {name: enrolled[name] for name in names if enrolled[name]} | files
+    section = {name: enrolment[name] for name in names if enrolment[name]} | files
     rows = [f"{name} = {json.dumps(value)}" for name, value in section.items()]
     print(f"# Put this into {config}, then: {_next(config)}", "[farm]", *rows, sep="\n")
     return 0
 
 
 def _next(config: Path) -> str:
-    """Return what has to be done then; an installed printer has its configuration in one of two places."""
+    """Return the commands to run next; an installed printer's configuration is in one of two places."""
     instance = "" if config == CONFIG else f"@{config.stem}" if config.parent == INSTANCES else None
     if instance is None:
-        return f"begin nozzled anew, and: nozzled farm agent --config {config}"
+        return f"restart nozzled, and run: nozzled farm agent --config {config}"
     return f"sudo systemctl restart nozzled-front{instance}; sudo systemctl enable --now nozzled-farm-agent{instance}"
 
 
 def _enrolment(path: Path) -> Mapping[str, Any]:
-    """Return what the farm has written for this printer.
+    """Read an enrolment.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the file cannot be read, or is not an enrolment.
     """
-    from daemon.companions.farm.config import FarmConfig, check  # noqa: PLC0415 - for who joins alone
+    from daemon.companions.farm.config import FarmConfig, check  # noqa: PLC0415 - only for `join`
 
     try:
         with path.open("rb") as file:
-            given = json.loads(file.read(LARGEST))
+            given = json.loads(file.read(MAX_ENROLMENT))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not what `nozzled farm enrol` writes: {error}") from error
-    found = {name: given.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(given, dict) else {}
-    servers = given.get("servers") if found else None
-    texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*found.values(), *servers))
-    if not texts or not found["seed"].startswith("SU") or not found["seed"].isalnum():
+    fields = {name: given.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(given, dict) else {}
+    servers = given.get("servers") if fields else None
+    are_texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*fields.values(), *servers))
+    if not are_texts or not fields["seed"].startswith("SU") or not fields["seed"].isalnum():
         raise ConfigError(f"{path}: not what `nozzled farm enrol` writes")
-    if not all(_WORDS.fullmatch(each) for each in (found["group"], *(servers or ()))):
-        raise ConfigError(f"{path}: an address or a group in it cannot be used")
-    check(FarmConfig(id=found["id"], servers=tuple(servers or ())))
-    return {**found, "servers": servers}
+    if not all(_WORDS.fullmatch(each) for each in (fields["group"], *(servers or ()))):
+        raise ConfigError(f"{path}: its group or a server address is not valid")
+    check(FarmConfig(id=fields["id"], servers=tuple(servers or ())))
+    return {**fields, "servers": servers}

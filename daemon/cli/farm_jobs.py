@@ -1,6 +1,6 @@
-"""`nozzled farm submit | status | why | …`: what people want of a farm, through its HTTP API.
+"""`nozzled farm submit | status | why | …`: the actions of users, through the farm's HTTP API.
 
-Exit codes as those of `daemon.cli.remote`.
+The exit codes are those of `daemon.cli.remote`.
 """
 
 import argparse
@@ -26,15 +26,20 @@ from gcode.frozen import frozen
 URL, KEY = "NOZZLED_FARM_URL", "NOZZLED_FARM_KEY"
 DEFAULT_URL = "http://127.0.0.1:5050"
 KEY_FILES = ("~/.config/nozzled/farm.key", "/var/lib/nozzled-farm/admin.key")
-FOLLOW = 2.0  # s between two looks at the log
-BLOCK = 1 << 20
+FOLLOW = 2.0  # s between two requests for the log
+
 CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT}
-OPEN = ("waiting", "offered", "claimed", "printing")
 
 
 @frozen
 class FarmAction:
-    """A command: its help, what it does, what people are told of that, and its own command line."""
+    """An action: its help, its function, the text that it prints, and its command line.
+
+    Attributes:
+        run: sends the requests, and returns the answer for `show` and --json.
+        show: returns the answer as text for users.
+        arguments: declares the command line.
+    """
 
     help: str
     run: Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]
@@ -47,13 +52,13 @@ def add(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     for name, action in _ACTIONS.items():
         command = actions.add_parser(name, help=action.help, description=action.help)
         action.arguments(command)
-        farm = command.add_argument_group("which farm")
-        farm.add_argument("--url", metavar="U", help=f"its address (default: ${URL}, else {DEFAULT_URL})")
+        farm = command.add_argument_group("farm")
+        farm.add_argument("--url", metavar="U", help=f"address of the farm (default: ${URL}, else {DEFAULT_URL})")
         farm.add_argument(
             "--key-file",
             type=Path,
             metavar="F",
-            help=f"file with its key (default: ${KEY}, else {KEY_FILES[0]}, else the server's own)",
+            help=f"file with an API key (default: ${KEY}, else {KEY_FILES[0]}, else the server's own)",
         )
         command.add_argument("--json", action="store_true", help="print the answer as JSON, for scripts")
         command.set_defaults(act=_run, action=action, parser=command)
@@ -81,7 +86,7 @@ async def _act(url: str, action: FarmAction, args: argparse.Namespace) -> Any:
 
 
 def _key(path: Path | None, environ: Mapping[str, str]) -> str:
-    """Return the key that there is; none, and the farm says so."""
+    """Return the key from the file, the environment or a default file; "" if there is none: the farm will refuse it."""
     if path is None and environ.get(KEY):
         return environ[KEY].strip()
     for each in [path] if path is not None else [Path(name).expanduser() for name in KEY_FILES]:
@@ -99,9 +104,9 @@ def _failed(error: ClientError, url: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": text, "status": status}))
     if isinstance(error, NeverSent):
-        text = f"nothing answers at {url}: is `nozzled farm serve` running there? --url or ${URL} names another farm"
+        text = f"no farm answers at {url}: is `nozzled farm serve` running there? --url or ${URL} names another farm"
     elif isinstance(error, AccessDenied):
-        text = f"{text}; --key-file names a file with another key, or put one into ${KEY}"
+        text = f"{text}; name a file with another key by --key-file, or put the key into ${KEY}"
     return _say(text, next((code for kind, code in CODES.items() if isinstance(error, kind)), 1))
 
 
@@ -115,61 +120,59 @@ def _say(text: str, code: int) -> int:
 
 def _for_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="G-code; each file becomes a job")
-    parser.add_argument("--copies", type=_count, metavar="N", default=1, help="how many of each (default: 1)")
-    _wishes(parser)
-    parser.add_argument("--hold", action="store_true", help="begin nothing until `nozzled farm release`")
-    parser.add_argument("--once", metavar="KEY", help="submit these once, however often this is run with the same KEY")
+    parser.add_argument("--copies", type=_count, metavar="N", default=1, help="copies of each file (default: 1)")
+    _add_fields(parser)
+    parser.add_argument("--hold", action="store_true", help="print nothing until `nozzled farm release`")
+    parser.add_argument("--once", metavar="KEY", help="submit the files only once, even if run again with the same KEY")
 
 
-def _wishes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--material", metavar="M", help="material that must be loaded, like PLA")
-    parser.add_argument(
-        "--colour", "--color", metavar="C", help="its colour, as it is called in the printers' [[farm.tools]]"
-    )
+def _add_fields(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--material", metavar="M", help="material that must be loaded, such as PLA")
+    parser.add_argument("--colour", "--color", metavar="C", help="its colour, as the printers' [[farm.tools]] name it")
     parser.add_argument("--nozzle", dest="nozzle_mm", type=float, metavar="MM", help="diameter of the nozzle, in mm")
     parser.add_argument("--group", metavar="G", help="only printers of this group")
+    parser.add_argument("--printer", action="append", metavar="ID", help="only this printer; may be repeated")
     parser.add_argument(
-        "--printer", action="append", metavar="ID", help="only this printer; may be given again for others"
+        "--priority", type=int, metavar="P", help="jobs with a higher one are printed first (default: 0)"
     )
-    parser.add_argument("--priority", type=int, metavar="P", help="higher ones are printed first (default: 0)")
-    parser.add_argument("--due", type=_moment, metavar="DATE", help="when it has to be ready: 2026-12-24 or …T18:00")
+    parser.add_argument("--due", type=_moment, metavar="DATE", help="due date: 2026-12-24 or 2026-12-24T18:00")
     parser.add_argument("--notes", metavar="T", help="notes for the person at the printer")
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of copies")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def _moment(text: str) -> float:
-    """Return a date as s since 1970; a day alone is its end."""
+    """Return a date in s since 1970; a date without a time means the end of that day."""
     try:
         if len(text) == len("2026-12-24"):
             return datetime.combine(date.fromisoformat(text), datetime.max.time()).timestamp() // 1
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date: write 2026-12-24 or 2026-12-24T18:00") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date: use 2026-12-24 or 2026-12-24T18:00") from None
 
 
 def _fields(args: argparse.Namespace) -> dict[str, Any]:
     names = ("material", "colour", "nozzle_mm", "group", "priority", "due", "notes")
-    wishes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return wishes | ({"printers": args.printer} if args.printer else {})
+    fields = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return fields | ({"printers": args.printer} if args.printer else {})
 
 
 async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Give each file to the farm. A key tells it a repeated wish, after a lost answer, from a new one."""
-    wishes = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in _fields(args).items()}
-    wishes |= {"copies": str(args.copies), **({"held": "true"} if args.hold else {})}
-    wish = args.once or os.urandom(8).hex()
+    """Submit each file, with an idempotency key: after a lost answer, the same request makes no second job."""
+    fields = {name: ",".join(value) if isinstance(value, list) else str(value) for name, value in _fields(args).items()}
+    fields |= {"copies": str(args.copies), **({"held": "true"} if args.hold else {})}
+    once = args.once or os.urandom(8).hex()
     jobs: list[dict[str, Any]] = []
     for path in args.files:
-        key = hashlib.sha256(f"{wish} {path.name} {_hash(path)}".encode()).hexdigest()[:40]
+        key = hashlib.sha256(f"{once} {path.name} {_hash(path)}".encode()).hexdigest()[:40]
         try:
-            job = await _submitted(farm, path, wishes, key)
+            job = await _submit_file(farm, path, fields, key)
         except (ClientError, OSError, asyncio.CancelledError) as error:
-            _say(_cut_short(path.name, jobs, wish, error), 1)
+            _say(_interrupted(path.name, jobs, once, error), 1)
             raise
         jobs.append(job)
         if not args.json:
@@ -177,36 +180,33 @@ async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, 
     return jobs
 
 
-def _cut_short(name: str, jobs: list[dict[str, Any]], wish: str, error: BaseException) -> str:
-    """Say what has become of the files so far, and how the command is repeated without making a job twice."""
-    done = ", ".join(str(each["number"]) for each in jobs) or "none"
+def _interrupted(name: str, jobs: list[dict[str, Any]], once: str, error: BaseException) -> str:
+    """Return which files have become jobs, and how to repeat the command without making a job twice."""
+    made = ", ".join(str(each["number"]) for each in jobs) or "none"
     is_refused = isinstance(error, RequestRefused | NeverSent | OSError)
     what = f"{name} has not become a job" if is_refused else f"it is not known whether {name} became a job"
-    return f"{what}; jobs made before: {done}. The same command with --once {wish} makes each job once"
+    return f"{what}; jobs made before: {made}. To make each job only once, repeat the command with --once {once}"
 
 
-async def _submitted(farm: FarmClient, path: Path, wishes: Mapping[str, str], key: str) -> dict[str, Any]:
+async def _submit_file(farm: FarmClient, path: Path, fields: Mapping[str, str], key: str) -> dict[str, Any]:
     try:
-        return await farm.submit(path, wishes, key)
+        return await farm.submit(path, fields, key)
     except Unreachable as error:
         if isinstance(error, NeverSent):
             raise
-        return await farm.submit(path, wishes, key)  # the first one may have arrived: the key makes it one job
+        return await farm.submit(path, fields, key)  # the first request may have arrived: the key makes it one job
 
 
 def _hash(path: Path) -> str:
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _copies(number: int) -> str:
     return "1 copy" if number == 1 else f"{number} copies"
 
 
-# -- what there is -------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------------
 
 
 async def _status(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
@@ -217,20 +217,20 @@ async def _status(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _for_status(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("--all", action="store_true", help="include jobs that have ended")
 
 
 def _shown_status(found: dict[str, Any]) -> str:
     rows = []
     if not found["farm"]["nats"]["connected"]:
-        rows.append(f"nothing new begins: {found['farm']['nats']['trouble']}")
+        rows.append(f"no print begins: {found['farm']['nats']['trouble']}")
     rows += [
-        f"ORPHAN {copy['id']}: {copy['printer']} has said nothing since it took it. Look at the printer, then "
-        f"`nozzled farm settle {copy['id']} done|failed`, or `nozzled farm again {copy['id']}`"
+        f"ORPHAN {copy['id']}: {copy['printer']}, which prints it, is away. Look at the printer, then run "
+        f"`nozzled farm settle {copy['id']} done|failed` or `nozzled farm again {copy['id']}`"
         for copy in found["orphans"]
     ]
     if found["jobs"]:
-        rows.append(f"{'job':>6}  {'done':>7}  file, what it wants; why it waits")
+        rows.append(f"{'job':>6}  {'done':>7}  file and requirements; why it waits")
     for job in found["jobs"]:
         rows += [_job(job), *(f"        {why}" for why in job["why"][:3])]
     return "\n".join(printable(row) for row in rows or ["no job is open"])
@@ -259,7 +259,7 @@ def _shown_why(job: dict[str, Any]) -> str:
 def _copy(copy: dict[str, Any]) -> str:
     where = f" at {copy['printer']}" if copy["printer"] else ""
     reason = f": {copy['reason']}" if copy["reason"] else ""
-    orphan = " (orphan: its printer says nothing)" if copy["orphan"] else ""
+    orphan = " (orphan: its printer is away)" if copy["orphan"] else ""
     return f"{copy['state']}{where}{reason}{orphan}  {copy['id']}"
 
 
@@ -271,25 +271,25 @@ async def _printers(farm: FarmClient, _: argparse.Namespace) -> list[dict[str, A
 def _shown_printers(printers: list[dict[str, Any]]) -> str:
     rows = []
     for each in printers:
-        says = "away" if each["away"] else "ready" if each["ready"] else each["reason"]
-        left = duration(each["remaining_s"])
-        rows.append("  ".join(filter(None, [f"{each['id']:<20}", each["group"], each["state"], says, left])))
+        status = "away" if each["away"] else "ready" if each["ready"] else each["reason"]
+        remaining = duration(each["remaining_s"])
+        rows.append("  ".join(filter(None, [f"{each['id']:<20}", each["group"], each["state"], status, remaining])))
     return "\n".join(
-        printable(row) for row in rows or ["no printer has ever been here: `nozzled farm enrol` lets one in"]
+        printable(row) for row in rows or ["no printer has joined the farm yet: `nozzled farm enrol` admits one"]
     )
 
 
 async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
-    """Show what happened; followed, it never returns."""
+    """Print the events; with --follow it never returns."""
     since = 0
-    numbers: dict[str, int] = {}  # of jobs, as people call them; 0: one that is long over
+    numbers: dict[str, int] = {}  # of jobs, by id; 0: no longer listed
     while True:
         found = (await farm.get("/log", {"since": str(since or -1), "limit": str(args.lines)}))["events"]
         if args.json and not args.follow:
             return found
         if not args.json and any(event["job"] and event["job"] not in numbers for event in found):
-            some = await farm.get("/jobs", {"state": "all", "limit": "500", "why": "false"})
-            numbers = {event["job"]: 0 for event in found} | {job["id"]: job["number"] for job in some["jobs"]}
+            listed = await farm.get("/jobs", {"state": "all", "limit": "500", "why": "false"})
+            numbers = {event["job"]: 0 for event in found} | {job["id"]: job["number"] for job in listed["jobs"]}
         for event in found:
             since = max(since, event["number"])
             print(json.dumps(event) if args.json else printable(_event(event, numbers)), flush=True)
@@ -307,44 +307,44 @@ def _event(event: dict[str, Any], numbers: dict[str, int]) -> str:
 
 
 def _for_logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as things happen")
-    parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
+    parser.add_argument("-f", "--follow", action="store_true", help="show further events as they happen")
+    parser.add_argument("-n", "--lines", type=_count, default=50, metavar="N", help="at most N events (default: 50)")
 
 
-# -- what is wanted ------------------------------------------------------------------------------------------------
+# -- changing ------------------------------------------------------------------------------------------------------
 
 
 def _for_job(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB", help="its number, as `nozzled farm status` shows it")
+    parser.add_argument("job", metavar="JOB", help="number of the job, from `nozzled farm status`")
 
 
 def _for_move(parser: argparse.ArgumentParser) -> None:
     _for_job(parser)
-    parser.add_argument("before", nargs="?", metavar="OTHER", help="the job that it comes before; without: to the end")
+    parser.add_argument("before", nargs="?", metavar="OTHER", help="job to put it before (default: to the end)")
 
 
 def _for_edit(parser: argparse.ArgumentParser) -> None:
     _for_job(parser)
-    _wishes(parser)
-    parser.add_argument("--copies", type=_count, metavar="N", help="how many in all, with those that are done")
+    _add_fields(parser)
+    parser.add_argument("--copies", type=_count, metavar="N", help="copies in all, including those that are done")
 
 
 def _for_hand_over(parser: argparse.ArgumentParser) -> None:
     _for_job(parser)
-    parser.add_argument("site", metavar="SITE", help="one of those in the hub's configuration; it cannot be taken back")
+    parser.add_argument("site", metavar="SITE", help="a site in the hub's configuration; this cannot be undone")
 
 
 def _for_copy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("copy", metavar="COPY", help="its id, as `nozzled farm why JOB` shows it")
+    parser.add_argument("copy", metavar="COPY", help="id of the copy, from `nozzled farm why JOB`")
 
 
 def _for_settle(parser: argparse.ArgumentParser) -> None:
     _for_copy(parser)
-    parser.add_argument("state", choices=("done", "failed"), help="what you have seen at the printer")
+    parser.add_argument("state", choices=("done", "failed"), help="the result that you see at the printer")
 
 
 def _for_printer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("printer", metavar="PRINTER", help="its id, as `nozzled farm printers` shows it")
+    parser.add_argument("printer", metavar="PRINTER", help="id of the printer, from `nozzled farm printers`")
 
 
 def _of_job(verb: str) -> Callable[[FarmClient, argparse.Namespace], Awaitable[Any]]:
@@ -363,15 +363,15 @@ async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 def _shown_cancel(found: dict[str, Any]) -> str:
     if "counts" not in found:
-        what = "ends when its printer says so" if found["cancelling"] else "is cancelled"
+        what = "ends when its printer has confirmed it" if found["cancelling"] else "is cancelled"
         return printable(f"copy {found['number']} of its job {what}")
     going = sum(found["counts"][state] for state in ("claimed", "printing"))
-    more = f"; {_copies(going)} of it {'ends' if going == 1 else 'end'} when the printers say so" if going else ""
-    return printable(f"job {found['number']} is cancelled{more}")
+    more = f"; {_copies(going)} of it {'ends' if going == 1 else 'end'} when the printers have confirmed it"
+    return printable(f"job {found['number']} is cancelled{more if going else ''}")
 
 
 def _shown_held(job: dict[str, Any]) -> str:
-    return f"job {job['number']} {'begins no more copies' if job['held'] else 'goes on'}"
+    return f"job {job['number']} is {'on hold: no further copy begins' if job['held'] else 'released'}"
 
 
 def _shown_copy(copy: dict[str, Any]) -> str:
@@ -379,8 +379,8 @@ def _shown_copy(copy: dict[str, Any]) -> str:
 
 
 def _for_cancel(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB", help="its number; with --copy the id of a copy")
-    parser.add_argument("--copy", action="store_true", help="this copy alone")
+    parser.add_argument("job", metavar="JOB", help="number of the job; with --copy, the id of a copy")
+    parser.add_argument("--copy", action="store_true", help="cancel one copy, not the job")
 
 
 async def _edit(farm: FarmClient, args: argparse.Namespace) -> Any:
@@ -427,11 +427,14 @@ async def _keys(farm: FarmClient, args: argparse.Namespace) -> Any:
 
 def _for_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "do", choices=("list", "add", "remove"), help="list, make or remove keys; a key is shown once, when it is made"
+        "do", choices=("list", "add", "remove"), help="list, add or remove keys; a key is shown only when it is added"
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="what the key is called: who, or what, uses it")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the key: the user or program that it is for")
     parser.add_argument(
-        "--scope", choices=("read", "control", "admin"), default="control", help="what it may do (default: control)"
+        "--scope",
+        choices=("read", "control", "admin"),
+        default="control",
+        help="what the key may do (default: control)",
     )
 
 
@@ -440,33 +443,40 @@ def _shown_keys(keys: list[dict[str, Any]]) -> str:
 
 
 _ACTIONS = {
-    "submit": FarmAction("Give files to the farm; each becomes a job.", _submit, arguments=_for_submit),
+    "submit": FarmAction("Submit files to the farm; each becomes a job.", _submit, arguments=_for_submit),
     "status": FarmAction("Show the jobs, and why each waits.", _status, _shown_status, _for_status),
-    "why": FarmAction("Show all that is known of a job, and why it waits.", _why, _shown_why, _for_job),
-    "edit": FarmAction("Change what a job wants.", _edit, _job, _for_edit),
+    "why": FarmAction("Show a job with its copies, and why it waits.", _why, _shown_why, _for_job),
+    "edit": FarmAction("Change the fields of a job.", _edit, _job, _for_edit),
     "move": FarmAction(
-        "Put a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
+        "Move a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
     ),
     "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _shown_held, _for_job),
-    "release": FarmAction("Let a job that is held begin again.", _of_job("release"), _shown_held, _for_job),
+    "release": FarmAction(
+        "Let further copies of a job on hold begin again.", _of_job("release"), _shown_held, _for_job
+    ),
     "hand-over": FarmAction(
-        "Give a whole job to another site, for good.",
+        "Hand a whole job over to another site, for good.",
         _hand_over,
-        lambda job: printable(f"job {job['number']} is the site {job['site']}'s from now on"),
+        lambda job: printable(f"job {job['number']} is handed over to the site {job['site']}"),
         _for_hand_over,
     ),
-    "cancel": FarmAction("Cancel a job, or one copy: what is printed ends.", _cancel, _shown_cancel, _for_cancel),
-    "again": FarmAction("Print a copy once more that has failed or is lost.", _again, _shown_copy, _for_copy),
+    "cancel": FarmAction("Cancel a job or one copy, even while it prints.", _cancel, _shown_cancel, _for_cancel),
+    "again": FarmAction(
+        "Print another copy in place of one that has failed or is an orphan.", _again, _shown_copy, _for_copy
+    ),
     "settle": FarmAction(
-        "Say how a copy ended whose printer is silent, once you have looked at it.", _settle, _shown_copy, _for_settle
+        "Record the result of a copy whose printer is away, after looking at the printer.",
+        _settle,
+        _shown_copy,
+        _for_settle,
     ),
     "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _shown_printers),
     "clear": FarmAction(
-        "Say that the bed of a printer is clear.",
+        "Confirm that the bed of a printer is clear.",
         _clear,
-        lambda said: printable(f"{said['printer']}: its bed is clear"),
+        lambda answer: printable(f"{answer['printer']}: its bed is clear"),
         _for_printer,
     ),
-    "logs": FarmAction("Show who and what did what, the newest last.", _logs, arguments=_for_logs),
-    "key": FarmAction("List, make and remove keys of the farm.", _keys, _shown_keys, _for_keys),
+    "logs": FarmAction("Show the events, who did what, the newest last.", _logs, arguments=_for_logs),
+    "key": FarmAction("List, add and remove keys of the farm.", _keys, _shown_keys, _for_keys),
 }

@@ -50,7 +50,7 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert "part.gcode  PLA  small" in run("status")
     why = run("why", "4")
     assert "no printer of group small that fits is ready: mini-1 prints" in why
-    assert run("hold", "4") == "job 4 begins no more copies\n"
+    assert run("hold", "4") == "job 4 is on hold: no further copy begins\n"
     assert "on hold" in run("why", "4")
     assert run("release", "4") == "job 4 goes on\n"
     run("edit", "4", "--copies", "3", "--priority", "5")
@@ -62,7 +62,7 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert [job.number for job in farm.do(lambda jobs: jobs.jobs(9))] == [1, 4, 2, 3]
     assert "copy 1 of its job is cancelled" in run("cancel", job["copy_list"][0]["id"], "--copy")
     assert run("cancel", "4") == "job 4 is cancelled\n"
-    assert "when the printers say so" in run("cancel", "1")
+    assert "when the printers have confirmed it" in run("cancel", "1")
     assert "part.gcode" not in run("status")
     assert "part.gcode" in run("status", "--all")
     said = run("logs")
@@ -86,7 +86,7 @@ def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
 
 def test_a_job_is_handed_over_and_stays_so(run, part):
     number = run("submit", part).split()[1].rstrip(":")
-    assert run("hand-over", number, "munich") == f"job {number} is the site munich's from now on\n"
+    assert run("hand-over", number, "munich") == f"job {number} is handed over to the site munich\n"
     assert "the site munich has it" in run("status")
     assert "change it there" in run("hold", number, code=6)
 
@@ -128,7 +128,7 @@ def test_a_lost_answer_makes_no_second_job_and_what_is_not_known_is_said(run, pa
     monkeypatch.setattr(FarmClient, "submit", never_answered)
     said = run("submit", part, "--once", "k", code=3)
     assert "it is not known whether part.gcode became a job; jobs made before: none" in said
-    assert "--once k makes each job once" in said
+    assert "repeat the command with --once k" in said
     assert "has not become a job" in farm_jobs._cut_short("a", [{"number": 7}], "k", NeverSent("no"))
 
 
@@ -137,13 +137,13 @@ def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
     config = tmp_path / "farm.toml"
     config.write_text("")
     options = ("--state", str(kept), "--config", str(config))
-    assert "has the list as it is now" in run("backup", str(copy), *options)
+    assert "has a copy of the list" in run("backup", str(copy), *options)
     assert copy.read_bytes().startswith(b"SQLite format 3")
     assert "name a new file" in run("backup", str(copy), *options, code=1)
 
 
 def test_a_farm_that_is_not_there_is_named(run, part, monkeypatch):
     monkeypatch.setenv("NOZZLED_FARM_URL", "http://127.0.0.1:1")
-    assert "nothing answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)
+    assert "no farm answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)
     assert "has not become a job" in run("submit", part, code=3)
     assert "nothing.gcode: No such file" in run("submit", "/nothing.gcode", code=1)
