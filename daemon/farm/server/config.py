@@ -1,4 +1,4 @@
-"""What is configured of the farm's server: its own file, /etc/nozzled-farm.toml. No secret is among it."""
+"""The configuration of the farm's server, /etc/nozzled-farm.toml. It contains no secrets."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from gcode.frozen import frozen
 SYSTEM_FILE = Path("/etc/nozzled-farm.toml")
 STATE = Path("/var/lib/nozzled-farm")
 SEED_CREDENTIAL = "nozzled-farm.seed"
-NONE = "#"  # what the unit has in the place of a seed
+NO_SEED = "#"  # the unit's credential where no seed is set
 
 
 @frozen
@@ -27,9 +27,9 @@ class NatsConfig:
     """The NATS server that carries offers, answers and files. `nozzled farm init` sets one up."""
 
     urls: tuple[str, ...] = option(("nats://127.0.0.1:4222",), "Its addresses: tls://HOST:PORT or nats://HOST:PORT.")
-    ca_file: str = option("", "Certificate that the server's is signed by; needed with tls://.")
+    ca_file: str = option("", "Certificate of the authority that signed the server's; needed with tls://.")
     seed_file: str = option(
-        "", "File with the seed of this server's NKey (chmod 600); empty: the credential nozzled-farm.seed, if there."
+        "", "File with the seed of this server's NKey (chmod 600); empty: the credential nozzled-farm.seed, if any."
     )
 
 
@@ -38,41 +38,45 @@ class ListConfig:
     """The list of jobs."""
 
     url: str = option("", "postgresql://USER@HOST/NAME for several servers; empty: SQLite, in the state directory.")
-    lease_s: float = option(60.0, "Seconds that an offer holds without a sign of life.", low=5, high=3600)
+    lease_s: float = option(
+        60.0, "Seconds after which an offer that the printer does not renew ends.", low=5, high=3600
+    )
     away_s: float = option(60.0, "Seconds of silence after which a printer is shown as away.", low=5, high=3600)
 
 
 @frozen
 class FarmHttpConfig:
-    """API and page of the farm."""
+    """The farm's API and page."""
 
     host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 means every network of this machine.")
     port: int = option(5050, "TCP port; 0 takes any free one.", low=0, high=65535)
-    name: str = option("farm", "What the farm is called on its page.")
+    name: str = option("farm", "Name of the farm, on its page.")
 
 
 @frozen
 class FarmFilesConfig:
-    """G-code that is on this computer; all of it is in the object store of NATS as well."""
+    """The cache of G-code on this computer; all of it is in the object store of NATS too."""
 
-    cache_mib: int = option(2048, "MiB on the disk of this computer; what was used least goes.", low=16, high=1_048_576)
+    cache_mib: int = option(
+        2048, "MiB on the disk of this computer; the least recently used files are dropped.", low=16, high=1_048_576
+    )
     keep_days: float = option(
-        180, "Days after its last print that a file is kept, here and in NATS; the history is kept.", low=1, high=36500
+        180, "Days after its last print until a file is deleted, here and in NATS; not the history.", low=1, high=36500
     )
 
 
 @frozen
 class SitesConfig:
-    """A farm at several places: a hub that hands whole jobs over, and sites that print them, also when cut off."""
+    """A farm at several places: a hub hands whole jobs over to sites, which print them even when they are cut off."""
 
-    site: str = option("", "What this site is called; empty: this is the hub, or the only place.")
+    site: str = option("", "Name of this site; empty: this is the hub, or the only place.")
     poll_s: float = option(5.0, "At a site: seconds between two questions to the hub.", low=0.1, high=3600)
-    sites: tuple[str, ...] = option((), "On the hub: the sites that jobs may be handed to.")
+    sites: tuple[str, ...] = option((), "At the hub: names of the sites that jobs may be handed over to.")
 
 
 @frozen
 class FarmServerConfig:
-    """All of it."""
+    """The whole configuration."""
 
     nats: NatsConfig = NatsConfig()
     list: ListConfig = ListConfig()
@@ -86,38 +90,38 @@ SECTIONS = ("nats", "list", "http", "files", "sites", "log")
 
 
 def read_config(path: Path | None, environ: Mapping[str, str]) -> FarmServerConfig:
-    """Return what the file says: the one given, else the system's, else defaults.
+    """Read the given file, else the system's; without any, return the defaults.
 
     Raises:
-        ConfigError: it cannot be read, or something in it is not understood.
+        ConfigError: the file cannot be read, or has an unknown section or a value that cannot be used.
     """
-    found = path or (SYSTEM_FILE if SYSTEM_FILE.exists() else None)
-    if found is None:
+    file = path or (SYSTEM_FILE if SYSTEM_FILE.exists() else None)
+    if file is None:
         return FarmServerConfig()
-    _refuse_unknown(found)
-    usual = FarmServerConfig()
-    sections = load_sections(found, environ, {name: getattr(usual, name) for name in SECTIONS})
+    _refuse_unknown(file)
+    defaults = FarmServerConfig()
+    sections = load_sections(file, environ, {name: getattr(defaults, name) for name in SECTIONS})
     config = FarmServerConfig(**sections)
-    _check(config, found)
+    _check(config, file)
     return config
 
 
 def with_address(config: FarmServerConfig, host: str | None, port: int | None) -> FarmServerConfig:
-    """Return it with another address to listen on, where one is given."""
+    """Return the configuration with another host and port to listen on; None keeps the configured one."""
     http = replace(config.http, host=host or config.http.host, port=config.http.port if port is None else port)
     return replace(config, http=http)
 
 
 def render_config(config: FarmServerConfig) -> str:
-    """Write it as TOML, every key with its meaning."""
+    """Return it as TOML, every key with its meaning."""
     return "\n".join(render_section(name, getattr(config, name)) for name in SECTIONS)
 
 
 def state_folder(environ: Mapping[str, str], given: Path | None = None) -> Path:
-    """Return where the list and its key are: as given, as systemd says, else the system's.
+    """Return the folder of list, keys and cache: the given one, else systemd's, else /var/lib/nozzled-farm.
 
     Raises:
-        ConfigError: it cannot be made.
+        ConfigError: it cannot be created.
     """
     folder = given or of_systemd(environ, "STATE_DIRECTORY") or STATE
     try:
@@ -128,12 +132,12 @@ def state_folder(environ: Mapping[str, str], given: Path | None = None) -> Path:
 
 
 def list_url(config: FarmServerConfig, state: Path) -> str:
-    """Return the address of the list."""
+    """Return the URL of the list's database."""
     return config.list.url or f"sqlite:///{state}/farm.db"
 
 
 def nats_address(config: FarmServerConfig, environ: Mapping[str, str]) -> NatsAddress:
-    """Return where NATS is, and who we are; raises ConfigError."""
+    """Return the address of NATS, with our seed and the certificate; raises ConfigError."""
     nats = config.nats
     return NatsAddress(nats.urls, _seed(nats, environ), tls_context(nats.ca_file)).checked()
 
@@ -143,10 +147,10 @@ def _seed(nats: NatsConfig, environ: Mapping[str, str]) -> str:
         try:
             return Path(nats.seed_file).expanduser().read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"nats.seed_file: {nats.seed_file} cannot be read: {error}") from error
+            raise ConfigError(f"nats.seed_file: cannot read {nats.seed_file}: {error}") from error
     if given := environ.get("CREDENTIALS_DIRECTORY"):
         with suppress(OSError, UnicodeDecodeError):
-            return (Path(given) / SEED_CREDENTIAL).read_text("utf-8").strip().removeprefix(NONE)
+            return (Path(given) / SEED_CREDENTIAL).read_text("utf-8").strip().removeprefix(NO_SEED)
     return ""
 
 
@@ -158,16 +162,16 @@ def _refuse_unknown(path: Path) -> None:
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     if unknown := sorted(tables.keys() - {*SECTIONS}):
-        raise ConfigError(f"{path}: there is no section [{unknown[0][:60]}]; there are {', '.join(SECTIONS)}")
+        raise ConfigError(f"{path}: unknown section [{unknown[0][:60]}]: use {', '.join(SECTIONS)}")
 
 
 def _check(config: FarmServerConfig, path: Path) -> None:
     for name in (*config.sites.sites, *([config.sites.site] if config.sites.site else [])):
         if not is_printer(name):
             raise ConfigError(
-                f"{path}: sites: {name[:60]!r} cannot be a site: use a-z, 0-9 and -, 32 characters at most"
+                f"{path}: sites: {name[:60]!r} is not a site's name: use 1 to 32 characters of a-z, 0-9 and -"
             )
     if config.sites.site and config.sites.sites:
-        raise ConfigError(f"{path}: sites.site and sites.sites: a site has no sites of its own")
+        raise ConfigError(f"{path}: set sites.site or sites.sites, not both: a site has no sites of its own")
     if config.list.url and urlsplit(config.list.url).scheme.partition("+")[0] not in ("sqlite", "postgresql"):
         raise ConfigError(f"{path}: list.url must begin with postgresql:// or sqlite:///")

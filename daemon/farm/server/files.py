@@ -1,4 +1,4 @@
-"""Files of jobs: a cache of bounded size on this computer's disk, and all of them in the object store of NATS."""
+"""The files of jobs: all are in the object store of NATS, and a bounded cache of them is on this computer's disk."""
 
 import asyncio
 import hashlib
@@ -15,42 +15,42 @@ from daemon.farm.carrier.ends import ServerEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import CHUNK
 
-KEPT, NEW = ".gcode", ".new"  # in the object store as well; only here yet
-AGAIN = 5.0  # s until a file that NATS did not take is tried again
+STORED, NEW = ".gcode", ".new"  # suffixes of files that are in the object store too, and of those that are not yet
+RETRY = 5.0  # s after NATS did not take a file
 
 log = structlog.get_logger()
 
 
 class FarmFiles:
-    """Takes files, and reads from them.
+    """Stores files, and reads from them.
 
     Attributes:
-        most: bytes that the cache may have; what is not in the object store yet stays besides.
+        max_bytes: size of the cache; files that are not in the object store yet come on top of it.
     """
 
-    def __init__(self, folder: Path, end: ServerEnd, most: int) -> None:
-        """Prepare; `open` is next.
+    def __init__(self, folder: Path, end: ServerEnd, max_bytes: int) -> None:
+        """Prepare; call `open` next.
 
         Args:
             folder: of the cache.
-            end: to the object store.
-            most: bytes in the cache.
+            end: the way to the object store.
+            max_bytes: size of the cache.
         """
-        self.most = most
+        self.max_bytes = max_bytes
         self._folder = folder
         self._end = end
-        self._sizes: OrderedDict[str, int] = OrderedDict()  # in the object store and here; used last is last
-        self._new: dict[str, int] = {}  # here alone
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # of stored files; the last used is last
+        self._new: dict[str, int] = {}  # sizes of files that are only here
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
     async def open(self) -> None:
-        """See what is there."""
-        await asyncio.to_thread(self._look)
+        """Read which files the cache has."""
+        await asyncio.to_thread(self._scan)
         self._wake.set()
 
     async def run(self) -> None:
-        """Bring new files to the object store, until cancelled."""
+        """Copy new files to the object store, until cancelled."""
         try:
             while True:
                 await self._wake.wait()
@@ -63,7 +63,7 @@ class FarmFiles:
 
     @property
     def not_stored(self) -> int:
-        """How many files are on this computer alone."""
+        """Number of files that are only on this computer."""
         return len(self._new)
 
     async def take(self, path: Path) -> tuple[str, int]:
@@ -80,40 +80,27 @@ class FarmFiles:
             try:
                 await asyncio.to_thread(_move, path, self._folder / f"{sha256}{NEW}")
             except OSError as error:
-                raise StorageFull(f"the file cannot be kept in {self._folder}: {error.strerror}") from error
+                raise StorageFull(f"cannot store the file in {self._folder}: {error.strerror}") from error
             self._new[sha256] = size
             self._wake.set()
         return sha256, size
 
-    async def chunk(self, sha256: str, offset: int, most: int = CHUNK) -> bytes:
-        """Return the bytes from there on, none at the end.
+    async def chunk(self, sha256: str, offset: int) -> bytes:
+        """Return up to CHUNK bytes of a file from an offset; none at its end.
 
         Raises:
             FarmRefused: there is no such file.
-            FarmUnreachable: it is not here, and NATS does not give it now.
+            FarmUnreachable: it is not in the cache, and NATS does not deliver it now.
         """
         for _ in range(2):  # it may be dropped from the cache before it is read
-            path = await self._path(sha256)
+            path = await self.path(sha256)
             with suppress(FileNotFoundError):
-                return await asyncio.to_thread(_read, path, max(0, offset), most)
+                return await asyncio.to_thread(_read, path, max(0, offset))
             self._sizes.pop(sha256, None)
-        raise FarmUnreachable(f"the file {sha256[:12]}… is not in the cache any more")
+        raise FarmUnreachable(f"the file {sha256[:12]}… was dropped from the cache")
 
     async def path(self, sha256: str) -> Path:
-        """Return where the whole file is, now; raises as `chunk`."""
-        return await self._path(sha256)
-
-    async def forget(self, sha256: str) -> None:
-        """Remove a file from everywhere; raises FarmUnreachable."""
-        await self._end.remove_file(sha256)
-        self._sizes.pop(sha256, None)
-        self._new.pop(sha256, None)
-        for suffix in (KEPT, NEW):
-            await asyncio.to_thread((self._folder / f"{sha256}{suffix}").unlink, missing_ok=True)
-
-    # -- inside ------------------------------------------------------------------------------------------------------
-
-    async def _path(self, sha256: str) -> Path:
+        """Return the path of a file in the cache, once all of it is there; raises what `chunk` raises."""
         if sha256 in self._new:
             return self._folder / f"{sha256}{NEW}"
         if sha256 not in self._sizes:
@@ -121,23 +108,33 @@ class FarmFiles:
             if task is None:
                 task = self._fetching[sha256] = asyncio.ensure_future(self._fetch(sha256))
                 task.add_done_callback(lambda done: self._fetched(sha256, done))
-            await asyncio.shield(task)  # whoever asks gives up earlier, and asks again
+            await asyncio.shield(task)  # it goes on when a caller gives up: that caller will ask again
         self._use(sha256)
-        return self._folder / f"{sha256}{KEPT}"
+        return self._folder / f"{sha256}{STORED}"
+
+    async def forget(self, sha256: str) -> None:
+        """Remove a file from the object store and the cache; raises FarmUnreachable."""
+        await self._end.remove_file(sha256)
+        self._sizes.pop(sha256, None)
+        self._new.pop(sha256, None)
+        for suffix in (STORED, NEW):
+            await asyncio.to_thread((self._folder / f"{sha256}{suffix}").unlink, missing_ok=True)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
 
     def _fetched(self, sha256: str, task: "asyncio.Task[None]") -> None:
         self._fetching.pop(sha256, None)
         if not task.cancelled():
-            task.exception()  # those who wait have it
+            task.exception()  # so that asyncio does not log it: every caller of `path` has raised it
 
     async def _fetch(self, sha256: str) -> None:
         part = self._folder / f"{sha256}.part"
         try:
             await self._end.get_file(sha256, part)
             size = (await asyncio.to_thread(part.stat)).st_size
-            await asyncio.to_thread(part.replace, self._folder / f"{sha256}{KEPT}")
+            await asyncio.to_thread(part.replace, self._folder / f"{sha256}{STORED}")
         except OSError as error:
-            raise FarmUnreachable(f"the file {sha256[:12]}… cannot be written to {self._folder}: {error}") from error
+            raise FarmUnreachable(f"cannot write the file {sha256[:12]}… to {self._folder}: {error}") from error
         self._sizes[sha256] = size
         await self._make_room()
 
@@ -145,32 +142,32 @@ class FarmFiles:
         path = self._folder / f"{sha256}{NEW}"
         try:
             await self._end.put_file(sha256, path)
-            await asyncio.to_thread(path.replace, self._folder / f"{sha256}{KEPT}")
+            await asyncio.to_thread(path.replace, self._folder / f"{sha256}{STORED}")
         except FileNotFoundError:
             self._new.pop(sha256, None)
         except (FarmUnreachable, FarmRefused, OSError) as error:
-            log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=AGAIN)
-            asyncio.get_running_loop().call_later(AGAIN, self._wake.set)
+            log.warning("farm.file_not_stored", file=sha256[:12], reason=str(error), again_s=RETRY)
+            asyncio.get_running_loop().call_later(RETRY, self._wake.set)
         else:
             self._sizes[sha256] = self._new.pop(sha256)
             await self._make_room()
 
     async def _make_room(self) -> None:
         total = sum(self._sizes.values())
-        while total > self.most and len(self._sizes) > 1:
+        while total > self.max_bytes and len(self._sizes) > 1:
             sha256, size = self._sizes.popitem(last=False)
             total -= size
-            await asyncio.to_thread((self._folder / f"{sha256}{KEPT}").unlink, missing_ok=True)
+            await asyncio.to_thread((self._folder / f"{sha256}{STORED}").unlink, missing_ok=True)
 
     def _use(self, sha256: str) -> None:
         if sha256 in self._sizes:
             self._sizes.move_to_end(sha256)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = sorted((path.stat().st_mtime, path) for path in self._folder.iterdir() if path.is_file())
-        for _, path in found:
-            if path.suffix == KEPT:
+        by_age = sorted((path.stat().st_mtime, path) for path in self._folder.iterdir() if path.is_file())
+        for _, path in by_age:
+            if path.suffix == STORED:
                 self._sizes[path.stem] = path.stat().st_size
             elif path.suffix == NEW:
                 self._new[path.stem] = path.stat().st_size
@@ -185,12 +182,12 @@ def _hash(path: Path) -> tuple[str, int]:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file so that it is whole, and on the disk, once it has its name."""
-    beside = target.with_suffix(".part")
-    shutil.move(source, beside)
-    with beside.open("rb") as file:
+    """Move a file; it gets its name once all of it is on the disk."""
+    part = target.with_suffix(".part")
+    shutil.move(source, part)
+    with part.open("rb") as file:
         os.fsync(file.fileno())
-    beside.replace(target)
+    part.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -198,7 +195,7 @@ def _move(source: Path, target: Path) -> None:
         os.close(folder)
 
 
-def _read(path: Path, offset: int, most: int) -> bytes:
+def _read(path: Path, offset: int) -> bytes:
     with path.open("rb") as file:
         file.seek(offset)
-        return file.read(most)
+        return file.read(CHUNK)

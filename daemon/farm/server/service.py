@@ -1,4 +1,4 @@
-"""The farm's server as a process: list, printers, files and HTTP put together, and how it ends."""
+"""The process of the farm's server: connects job list, printers, files and HTTP, and shuts them down."""
 
 import asyncio
 import faulthandler
@@ -20,6 +20,7 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.carrier.server_end import NatsServerEnd
 from daemon.farm.carrier.site_end import NatsSiteEnd
 from daemon.farm.errors import FarmError
+from daemon.farm.http.keys import FILE as FIRST_KEY_FILE
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.list.job_list import JobList
@@ -31,8 +32,7 @@ from daemon.farm.server.sites import OwnSite, SiteHub
 from daemon.systemd import notify
 from daemon.systemd.heartbeat import Heartbeat
 
-KEY = "admin.key"
-ENDING = 5.0  # s for connections and list
+SHUTDOWN = 5.0  # s for connections, and for the list
 TIDY_EVERY = 6 * 3600.0  # s
 
 log = structlog.get_logger()
@@ -45,12 +45,12 @@ def serve_farm(config: FarmServerConfig, state: Path, environ: Mapping[str, str]
         config: of the farm.
         state: the folder of list, keys and cache.
         environ: of this process.
-        wall: the date, in s.
+        wall: returns the date, in s since 1970.
 
     Raises:
-        ConfigError: something in the configuration cannot be used.
-        StoreError: nor can the list.
-        StateDirTaken: another server works in that folder.
+        ConfigError: the configuration has a value that cannot be used.
+        StoreError: the list cannot be used.
+        StateDirTaken: another server uses that folder.
     """
     faulthandler.enable(STDERR)
     lock = take_lock(state)
@@ -65,10 +65,12 @@ def serve_farm(config: FarmServerConfig, state: Path, environ: Mapping[str, str]
 
 
 def take_lock(state: Path) -> int:
-    """Return the lock on a state folder, which ends with this process: servers clear uploads away.
+    """Lock a state folder until this process ends, and return the lock's descriptor.
+
+    Two servers in one folder would delete each other's uploads.
 
     Raises:
-        StateDirTaken: another server has it.
+        StateDirTaken: another server has the lock.
     """
     descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -76,7 +78,7 @@ def take_lock(state: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise StateDirTaken(
-            f"another `nozzled farm serve` works in {state}: each server needs a folder of its own (--state)"
+            f"another `nozzled farm serve` uses {state}: each server needs its own folder (--state)"
         ) from error
     return descriptor
 
@@ -99,7 +101,9 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
         jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
         server = listen(app, config.http.host, config.http.port)
         page = f"http://{config.http.host}:{server.port}/"
-        log.info("farm.listening", host=config.http.host, port=server.port, page=page, first_key=str(state / KEY))
+        log.info(
+            "farm.listening", host=config.http.host, port=server.port, page=page, first_key=str(state / FIRST_KEY_FILE)
+        )
         works = [dispatcher.run(), files.run(), _tidy(jobs, files, config.files.keep_days)]
         if config.sites.sites:
             end.sites, end.answer_site = config.sites.sites, SiteHub(jobs, files, config.sites.sites).answer
@@ -115,35 +119,31 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
             await server.close()
     finally:
         with suppress(TimeoutError):
-            async with asyncio.timeout(ENDING):
+            async with asyncio.timeout(SHUTDOWN):
                 await jobs.close()
 
 
 async def _until(
     stop: asyncio.Event, work: "asyncio.Future[None]", environ: Mapping[str, str], dispatcher: Dispatcher
 ) -> None:
-    """Wait for the end, or for what ends all of it; systemd is told how it goes."""
-    heartbeat = Heartbeat(environ, lambda: True, lambda: _does(dispatcher))
+    """Report to systemd until `stop` is set, or the work fails; raise what it failed with."""
+    heartbeat = Heartbeat(environ, lambda: True, lambda: _status(dispatcher))
     heartbeat.start()
     notify.ready()
-    ending = asyncio.ensure_future(_ended(stop))
+    stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({work, ending}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
     finally:
         heartbeat.stop()
-        ending.cancel()
-
-
-async def _ended(stop: asyncio.Event) -> None:
-    await stop.wait()
+        stopping.cancel()
 
 
 async def _end(work: "asyncio.Future[None]") -> None:
     work.cancel()
-    with suppress(asyncio.CancelledError, Exception):  # it has been told already, or is told by whoever waited
-        async with asyncio.timeout(ENDING):
+    with suppress(asyncio.CancelledError, Exception):  # `_until` has raised it
+        async with asyncio.timeout(SHUTDOWN):
             await work
 
 
@@ -158,7 +158,7 @@ async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
 
 
 async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
-    """Drop the files that no job has needed for so long; raises FarmError, FarmUnreachable."""
+    """Drop the files that no job has needed for `keep_days`; raises FarmError, FarmUnreachable."""
     while found := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
         for sha256 in found:
             await files.forget(sha256)
@@ -170,9 +170,9 @@ def _forget_file(sha256: str, jobs: JobList) -> None:
     jobs.forget_file(sha256)
 
 
-def _does(dispatcher: Dispatcher) -> str:
-    """Return what `systemctl status` shows."""
-    there = sum(1 for printer in dispatcher.presences if not dispatcher.is_away(printer))
+def _status(dispatcher: Dispatcher) -> str:
+    """Return the text that `systemctl status` shows."""
+    online = sum(1 for printer in dispatcher.presences if not dispatcher.is_away(printer))
     ready = sum(1 for presence in dispatcher.presences.values() if presence.ready)
     trouble = f"; nothing is offered: {dispatcher.trouble}" if dispatcher.trouble else ""
-    return f"{there} printers, {ready} ready{trouble}"
+    return f"{online} printers, {ready} ready{trouble}"

@@ -1,14 +1,15 @@
-"""Sites: a hub hands whole jobs over, and a site with a server, a list and a NATS of its own prints them.
+"""Sites: a hub hands whole jobs over to sites, each with a server, a job list and a NATS of its own.
 
-How it works. The hub's list says which jobs are a site's; it never offers those to anybody. The site asks, again and
-again: here is what has changed with your jobs, which do you have for me, and what do you want ended? So there is no
-second place in which a job waits between the two lists: what was not answered is asked again, a job is added by its id
-once, a copy has one id in both lists. A site that is cut off prints what it has, and says later what became of it.
+Theory of operation. The hub's list records which jobs belong to a site, and offers those to no printer. The site polls
+the hub. Each question reports the copies that have changed; the answer lists the site's open jobs and the copies to
+cancel. A job is therefore never between the two lists: an unanswered question is repeated, a job is added only once (by
+its id), and a copy has the same id in both lists. A site that is cut off prints the jobs that it has, and reports
+later.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -25,14 +26,17 @@ from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
 
 POLL = 5.0  # s between two questions
-AGAIN = 15.0  # s after one that was not answered
-MOST_COPIES, MOST_JOBS = 200, 20  # in one message
+RETRY = 15.0  # s after a question without an answer
+MAX_COPIES, MAX_JOBS = 200, 20  # in one message
 
 log = structlog.get_logger()
 
 
 class HandedJob(FarmMessage, frozen=True, kw_only=True):
-    """A job on its way to a site, with what is known of its file."""
+    """A job as the hub sends it to a site, with the facts about its file.
+
+    Its fields are those of a Submission, without its ban on unknown ones: hub and site may be of different versions.
+    """
 
     id: str
     sha256: str
@@ -51,14 +55,14 @@ class HandedJob(FarmMessage, frozen=True, kw_only=True):
 
 
 class SiteQuestion(FarmMessage, frozen=True):
-    """What a site says and asks: copies that have changed, jobs that it wants to be told all of."""
+    """A site's poll: the copies that have changed, and the ids of the jobs that it lacks."""
 
     changed: list[FarmCopy] = msgspec.field(default_factory=list)
     wanted: list[str] = msgspec.field(default_factory=list)
 
 
 class SiteAnswer(FarmMessage, frozen=True):
-    """What the hub says: all open jobs of the site, those that it wanted, and copies that are to end."""
+    """The hub's answer: ids of all open jobs of the site, the jobs that it lacked, and ids of copies to cancel."""
 
     open: list[str] = msgspec.field(default_factory=list)
     jobs: list[HandedJob] = msgspec.field(default_factory=list)
@@ -66,7 +70,7 @@ class SiteAnswer(FarmMessage, frozen=True):
 
 
 class FileQuestion(FarmMessage, frozen=True):
-    """Asks for a part of a file."""
+    """Asks for a part of a file, from an offset in bytes."""
 
     sha256: str
     offset: int = 0
@@ -80,7 +84,7 @@ class HubLane(Protocol):
 
 
 class SiteHub:
-    """What the hub answers its sites."""
+    """The hub's side: answers the questions of its sites."""
 
     def __init__(self, jobs: ListThread, files: FarmFiles, sites: tuple[str, ...]) -> None:
         self._jobs = jobs
@@ -90,44 +94,48 @@ class SiteHub:
     async def answer(self, site: str, kind: str, body: bytes) -> bytes:
         """Answer a site; raises FarmRefused."""
         if site not in self._sites:
-            raise FarmRefused(f"{site} is no site of this farm: sites.sites in its configuration names them")
+            raise FarmRefused(f"{site} is not a site of this farm: add it to sites.sites in the hub's configuration")
         try:
             if kind == "sync":
                 return await self._sync(site, msgspec.json.decode(body, type=SiteQuestion))
             if kind == "file":
                 return await self._file(site, msgspec.json.decode(body, type=FileQuestion))
         except msgspec.MsgspecError as error:
-            raise FarmRefused(f"{kind}: not understood: {error}") from error
-        raise FarmRefused(f"there is no {kind[:40]!r}")
+            raise FarmRefused(f"the hub cannot read the question {kind!r}: {error}") from error
+        raise FarmRefused(f"the hub does not know the question {kind[:40]!r}")
 
     async def _sync(self, site: str, question: SiteQuestion) -> bytes:
-        def done(jobs: JobList) -> SiteAnswer:
+        def sync(jobs: JobList) -> SiteAnswer:
             if question.changed:
                 jobs.mirror(site, question.changed)
-            mine = {job.id: job for job in jobs.handed(site)}
-            wanted = [mine[each] for each in question.wanted[:MOST_JOBS] if each in mine]
-            return SiteAnswer([*mine], [_handed(job, jobs.file(job.sha256)) for job in wanted], jobs.cancels(site))
+            handed = {job.id: job for job in jobs.handed(site)}
+            wanted = [handed[each] for each in question.wanted[:MAX_JOBS] if each in handed]
+            return SiteAnswer([*handed], [_handed(job, jobs.file(job.sha256)) for job in wanted], jobs.cancels(site))
 
-        return msgspec.json.encode(await self._jobs.call_quietly(done))
+        return msgspec.json.encode(await self._jobs.call_quietly(sync))
 
     async def _file(self, site: str, question: FileQuestion) -> bytes:
-        mine = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.handed(site)})
-        if question.sha256 not in mine:
+        hashes = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.handed(site)})
+        if question.sha256 not in hashes:
             raise FarmRefused(f"no job of {site} has this file")
         return await self._files.chunk(question.sha256, question.offset)
 
 
 class OwnSite:
-    """Asks the hub, and does what it says."""
+    """The site's side: polls the hub, adds its jobs to the site's list, and cancels copies.
+
+    Attributes:
+        trouble: why the hub does not answer; empty: it does.
+    """
 
     def __init__(self, jobs: ListThread, files: FarmFiles, lane: HubLane, folder: Path, poll: float = POLL) -> None:
         """Prepare.
 
         Args:
-            jobs: this site's list.
-            files: its files.
-            lane: to the hub.
-            folder: for a file that is on its way.
+            jobs: the site's list.
+            files: the site's files.
+            lane: the way to the hub.
+            folder: of files that have not arrived completely.
             poll: s between two questions.
         """
         self.trouble = "the hub was not reached yet"
@@ -136,12 +144,12 @@ class OwnSite:
         self._lane = lane
         self._folder = folder
         self._poll = poll
-        self._open: list[str] = []
-        self._known: set[str] = set()
-        self._told: dict[str, FarmCopy] = {}  # what the hub has confirmed to have heard
+        self._open: list[str] = []  # ids of the hub's open jobs for this site
+        self._added: set[str] = set()  # those of them that are in the site's list
+        self._confirmed: dict[str, FarmCopy] = {}  # copies as the hub last confirmed them, by id
 
     async def run(self) -> None:
-        """Ask again and again, until cancelled."""
+        """Poll the hub until cancelled."""
         while True:
             pause = self._poll
             try:
@@ -152,51 +160,49 @@ class OwnSite:
                 pause = 0.0 if more else pause
             except (FarmUnreachable, FarmRefused, FarmError, OSError) as error:
                 if str(error) != self.trouble:
-                    log.warning("site.hub_away", reason=str(error), consequence="what is here is printed meanwhile")
-                self.trouble, pause = str(error), max(AGAIN * self._poll / POLL, self._poll)
+                    log.warning("site.hub_away", reason=str(error), consequence="the jobs that are here are printed")
+                self.trouble, pause = str(error), max(RETRY * self._poll / POLL, self._poll)
             await asyncio.sleep(pause)
 
     async def once(self) -> bool:
-        """Ask once; tell whether there is more to say or to get at once."""
+        """Ask once; return True if there is more to report or to fetch at once."""
         changed = await self._changed()
-        wanted = [each for each in self._open if each not in self._known]
-        question = SiteQuestion(changed[:MOST_COPIES], wanted[:MOST_JOBS])
+        wanted = [each for each in self._open if each not in self._added]
+        question = SiteQuestion(changed[:MAX_COPIES], wanted[:MAX_JOBS])
         answer = msgspec.json.decode(await self._lane.ask("sync", msgspec.json.encode(question)), type=SiteAnswer)
-        self._told |= {copy.id: copy for copy in question.changed}
+        self._confirmed |= {copy.id: copy for copy in question.changed}
         for job in answer.jobs:
             await self._take(job)
         await self._cancel(answer.cancel)
         self._open = answer.open
-        still = {*answer.open}
-        self._known &= still
-        self._told = {key: copy for key, copy in self._told.items() if copy.job in still}
-        await self._look_for_known()
-        return len(changed) > MOST_COPIES or any(each not in self._known for each in self._open)
+        still_open = {*answer.open}
+        self._added &= still_open
+        self._confirmed = {key: copy for key, copy in self._confirmed.items() if copy.job in still_open}
+        await self._find_added()
+        return len(changed) > MAX_COPIES or any(each not in self._added for each in self._open)
 
     async def _changed(self) -> list[FarmCopy]:
-        """Return the copies of the hub's jobs that it does not know as they are."""
-        ids = [each for each in self._open if each in self._known]
-        found = await self._jobs.call_quietly(lambda jobs: [copy for each in ids for copy in jobs.copies(each)])
-        return [copy for copy in found if self._told.get(copy.id) != copy]
+        """Return the copies of the hub's jobs that have changed since the hub confirmed them."""
+        ids = [each for each in self._open if each in self._added]
+        copies = await self._jobs.call_quietly(lambda jobs: [copy for each in ids for copy in jobs.copies(each)])
+        return [copy for copy in copies if self._confirmed.get(copy.id) != copy]
 
-    async def _look_for_known(self) -> None:
-        """See which of the hub's jobs are in the list already, as after a restart."""
-        ids = [each for each in self._open if each not in self._known]
+    async def _find_added(self) -> None:
+        """Find out which of the hub's jobs are in the site's list already, as after a restart."""
+        ids = [each for each in self._open if each not in self._added]
 
-        def known(jobs: JobList) -> set[str]:
-            found = set()
+        def added(jobs: JobList) -> set[str]:
+            listed = set()
             for each in ids:
-                try:
-                    found.add(jobs.job(each).id)
-                except NoSuchJob:
-                    continue
-            return found
+                with suppress(NoSuchJob):
+                    listed.add(jobs.job(each).id)
+            return listed
 
         if ids:
-            self._known |= await self._jobs.call_quietly(known)
+            self._added |= await self._jobs.call_quietly(added)
 
     async def _take(self, job: HandedJob) -> None:
-        """Add a job once, behind its file: the list names no file that is not here."""
+        """Add a job, after its file has arrived: the list names no file that is missing."""
         if not await self._has(job.sha256):
             await self._get(job.sha256, job.file.size)
         wish = JobWish(
@@ -205,12 +211,12 @@ class OwnSite:
             notes=job.notes, held=job.held, by="hub",
         )  # fmt: skip
 
-        def added(jobs: JobList) -> FarmJob:
+        def add(jobs: JobList) -> FarmJob:
             jobs.put_file(job.file)
             return jobs.add(wish)
 
-        await self._jobs.call(added)
-        self._known.add(job.id)
+        await self._jobs.call(add)
+        self._added.add(job.id)
         log.info("site.job_taken", job=job.id, name=job.name, copies=job.copies)
 
     async def _has(self, sha256: str) -> bool:
@@ -223,27 +229,23 @@ class OwnSite:
 
     async def _get(self, sha256: str, size: int) -> None:
         path = self._folder / f"{sha256}.site"
-        offset = await asyncio.to_thread(_length, path)  # what came before the way was cut
+        offset = await asyncio.to_thread(_length, path)  # an earlier attempt may have fetched a part
         while chunk := await self._lane.ask("file", msgspec.json.encode(FileQuestion(sha256, offset))):
             offset += len(chunk)
             if offset > size or len(chunk) > CHUNK:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
-                raise FarmRefused(f"the hub sends more of {sha256[:12]}… than it has")
+                raise FarmRefused(f"the hub sent too many bytes of the file {sha256[:12]}…")
             await asyncio.to_thread(_append, path, chunk)
         found, _ = await self._files.take(path)
         if found != sha256:
-            raise FarmRefused(f"the file {sha256[:12]}… came damaged from the hub; it is got again")
+            raise FarmRefused(f"the file {sha256[:12]}… from the hub is damaged; it will be fetched again")
 
     async def _cancel(self, copies: list[str]) -> None:
         for copy in copies:
             try:
                 await self._jobs.call(partial(_cancel_copy, copy))
-            except (FarmConflict, NoSuchCopy):  # it has ended, which the hub hears next
+            except (FarmConflict, NoSuchCopy):  # it has ended: the next poll reports that
                 continue
-
-
-Answers = Callable[[str, str, bytes], Awaitable[bytes]]
-"""Hub.answer: site, kind and body of a question."""
 
 
 def _cancel_copy(copy: str, jobs: JobList) -> FarmCopy:

@@ -326,7 +326,7 @@ async def test_two_servers_with_one_list_give_no_copy_twice(farm, tmp_path):
 
 async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tmp_path):
     jobs, files, _ = await farm.begin()
-    files.most = 10
+    files.max_bytes = 10
     async with running(files.run()):
         named = []
         for text in (b"first file", b"second file"):

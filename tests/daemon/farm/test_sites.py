@@ -162,7 +162,7 @@ async def test_a_site_gets_its_own_jobs_and_files_alone(tmp_path):
         other, _ = await files.take(tmp_path / "upload")
         with pytest.raises(FarmRefused, match="no job of munich has this file"):
             await lane.ask("file", b'{"sha256":"%s"}' % other.encode())
-        with pytest.raises(FarmRefused, match="no site of this farm"):
+        with pytest.raises(FarmRefused, match="not a site of this farm"):
             await lane.hub.answer("paris", "sync", b"{}")
         for kind, body in (("sync", b"x"), ("delete", b"{}")):
             with pytest.raises(FarmRefused):
