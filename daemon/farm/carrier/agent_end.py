@@ -27,27 +27,27 @@ from daemon.farm.messages import (
     YesOrNo,
 )
 
-MOST_ORDERS = 4  # at once
+MAX_ORDERS = 4  # at once
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
 class NatsAgentEnd:
-    """What an agent asks of the farm (AgentEnd)."""
+    """An agent's end over NATS (AgentEnd)."""
 
     def __init__(self, printer: str, address: NatsAddress) -> None:
         """Prepare.
 
         Args:
-            printer: its id.
-            address: of NATS; the inbox is the printer's own, whatever it says.
+            printer: id of the printer.
+            address: of NATS. Its inbox is replaced by the printer's own.
 
         Raises:
-            ConfigError: one of them cannot be used.
+            ConfigError: the id or the address is not valid.
         """
         if not is_printer(printer):
-            raise ConfigError(f"the printer's id {printer[:60]!r} may have a-z, 0-9 and -, 32 at most")
+            raise ConfigError(f"{printer[:60]!r} is not a valid printer id: use 1 to 32 characters of a-z, 0-9 and -")
         self.on_connect: Callable[[], None] | None = None
         self._printer = printer
         own = NatsAddress(address.urls, address.seed, address.tls, inbox(printer))
@@ -59,12 +59,12 @@ class NatsAgentEnd:
 
     @property
     def connected(self) -> bool:
-        """Whether NATS is there."""
+        """Whether NATS is connected."""
         return self._line.connected
 
     @property
     def trouble(self) -> str:
-        """Why not."""
+        """Why NATS is not connected; empty: it is."""
         return self._line.trouble
 
     async def run(self) -> None:
@@ -76,13 +76,13 @@ class NatsAgentEnd:
                 task.cancel()
 
     async def offers(self) -> AsyncIterator[Offer | None]:
-        """Yield what is held out."""
+        """Yield the offers to this printer; None: the last one is withdrawn."""
         while True:
             offer = await self._offers.get()
             yield offer if offer.copy else None
 
     async def present(self, presence: Presence) -> None:
-        """Say how the printer is."""
+        """Report the state of the printer."""
         await self._line.publish(f"{PRESENCE}.{self._printer}", msgspec.json.encode(presence))
 
     async def file(self, copy: str, attempt: int, offset: int) -> bytes:
@@ -93,23 +93,23 @@ class NatsAgentEnd:
         return bytes(message.data)
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:
-        """Ask for more time."""
+        """Ask for a longer lease of the offer."""
         return _decoded(await self._ask("renew", CopyQuestion(copy, attempt)), YesOrNo)
 
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
-        """Ask to begin."""
+        """Ask to begin the print."""
         return _decoded(await self._ask("claim", ClaimQuestion(copy, attempt, nonce)), YesOrNo)
 
     async def held(self) -> Holdings:
-        """Ask what this printer holds."""
+        """Ask which copies this printer holds, according to the list."""
         return _decoded(await self._ask("held", None), Holdings)
 
     async def report(self, report: Report) -> None:
-        """Say what became of a copy; returns when the list has it on its disk."""
+        """Report the result of a copy."""
         _decoded(await self._ask("report", report), YesOrNo)
 
     def orders(self, handler: OrderHandler) -> None:
-        """Have orders answered by this."""
+        """Set the handler that answers orders."""
         self._handler = handler
 
     # -- the connection ----------------------------------------------------------------------------------------------
@@ -146,14 +146,14 @@ class NatsAgentEnd:
             log.warning("farm.offer_unreadable", reason=str(error))
 
     async def _hear_order(self, message: Msg) -> None:
-        """Begin with an order: a picture, that takes seconds, does not keep a cancel waiting."""
+        """Carry out an order in a task of its own: a cancel does not wait for a picture, which takes seconds."""
         try:
             order = msgspec.json.decode(message.data, type=FarmOrder)
         except msgspec.MsgspecError as error:
             log.warning("farm.order_unreadable", reason=str(error))
-            await self._answer(message, OrderAnswer(ok=False, reason=f"the agent does not understand this: {error}"))
+            await self._answer(message, OrderAnswer(ok=False, reason=f"the agent cannot read this order: {error}"))
             return
-        if len(self._tasks) >= MOST_ORDERS:
+        if len(self._tasks) >= MAX_ORDERS:
             await self._answer(message, OrderAnswer(ok=False, reason="the agent is busy with other orders"))
         else:
             self._begin(self._obey(message, order))
@@ -182,4 +182,4 @@ def _decoded(message: Msg, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(message.data, type=kind)
     except msgspec.MsgspecError as error:
-        raise FarmUnreachable(f"the server's answer is not understood: {error}") from error
+        raise FarmUnreachable(f"cannot read the server's answer: {error}") from error

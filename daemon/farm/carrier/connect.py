@@ -1,7 +1,7 @@
-"""A connection to NATS that is made anew for ever, and says in a sentence why there is none.
+"""A connection to NATS that is always restored, and that says in a sentence why it is down.
 
-nats-py's own reconnecting is not used: it ends for good at an error like a revoked key, and sends late what was
-published meanwhile. Here each connection is a new client, and everything is subscribed anew.
+The reconnecting of nats-py is not used: it gives up for good after an error such as a revoked key, and it publishes old
+messages late. Here each connection has a new client and new subscriptions.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.log import Limiter
 from gcode.frozen import frozen
 
-CONNECTING = 15.0  # s for TCP, TLS, greeting and all subscriptions
-PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # s between attempts; times 0.5 to 1.5, so that a farm does not come at once
+CONNECT_TIMEOUT = 15.0  # s for TCP, TLS, greeting and all subscriptions
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  # s between attempts, times 0.5 to 1.5: a farm's printers spread out
 STEADY = 30.0  # s after which a connection counts as good
-PING = 10.0  # s between two; two without an answer, and the connection is over
-CLOSING = 2.0  # s
-UNSENT = 2 << 20  # bytes that may wait for the socket
-MOST_WAITING = 4096  # messages, and …
-MOST_WAITING_BYTES = 32 << 20  # … bytes of a subscription that wait to be looked at; beyond, they are dropped
+PING_INTERVAL = 10.0  # s; after two pings without an answer, the connection counts as lost
+CLOSE_TIMEOUT = 2.0  # s
+MAX_UNSENT = 2 << 20  # bytes that may wait for the socket
+MAX_WAITING = 4096  # messages of a subscription that may wait for their handler; more are dropped
+MAX_WAITING_BYTES = 32 << 20  # the same in bytes
 FAILURES = (Error, OSError, TimeoutError, ssl.SSLError)
-"""What the client raises when a connection, or an answer, does not come about."""
+"""Exceptions of the client when it gets no connection, or no answer."""
 
 log = structlog.get_logger()
 
@@ -43,13 +43,13 @@ Hear = Callable[[Msg], Awaitable[None]]
 
 @frozen
 class NatsAddress:
-    """Where NATS is, and who we are.
+    """The addresses of NATS, and the key and settings to connect with.
 
     Attributes:
         urls: of the servers, `tls://host:4222` or `nats://host:4222`.
         seed: of the user's NKey; empty: none.
-        tls: how the servers' certificates are checked; None: not encrypted.
-        inbox: what answers' subjects begin with.
+        tls: checks the servers' certificates; None: not encrypted.
+        inbox: prefix of the subjects of answers.
     """
 
     urls: tuple[str, ...]
@@ -58,49 +58,49 @@ class NatsAddress:
     inbox: str = "_INBOX"
 
     def checked(self) -> "NatsAddress":
-        """Return it, or raise ConfigError."""
+        """Return the address itself; raise ConfigError if it is not valid."""
         if not self.urls:
-            raise ConfigError("nats: the address of a server is needed, like tls://farm.local:4222")
+            raise ConfigError("nats: name the address of a server, such as tls://farm.local:4222")
         for url in self.urls:
             parts = urlsplit(url)
             if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.username or parts.password:
                 raise ConfigError(f"nats: {url[:100]!r} must be tls://HOST:PORT or nats://HOST:PORT")
             if parts.scheme == "tls" and self.tls is None:
-                raise ConfigError(f"nats: {url} needs the certificate that it is checked with (ca_file)")
+                raise ConfigError(f"nats: {url} needs ca_file, the certificate to check the server's with")
         return self
 
 
 def tls_context(ca_file: str) -> ssl.SSLContext | None:
-    """Return what checks the server's certificate; None without a file.
+    """Return a context that checks the server's certificate; None without a file.
 
     Raises:
-        ConfigError: the file is no certificate.
+        ConfigError: the file is not a certificate.
     """
     if not ca_file:
         return None
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"nats: the certificate {ca_file} cannot be used: {error}") from error
+        raise ConfigError(f"nats: cannot use the certificate {ca_file}: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 class NatsConnection:
-    """Keeps a connection.
+    """A connection that is always restored.
 
     Attributes:
-        trouble: why there is none; empty while there is one.
-        on_change: called when it is made, and when it is lost.
+        trouble: why there is no connection, a sentence for users; empty while there is one.
+        on_change: called when a connection is made, and when it is lost.
     """
 
     def __init__(self, address: NatsAddress, name: str, set_up: SetUp) -> None:
         """Prepare.
 
         Args:
-            address: where to.
-            name: ours, for the server's log.
-            set_up: subscribes what has to be heard, on each new connection.
+            address: of NATS.
+            name: our name in the log of NATS.
+            set_up: makes the subscriptions of each new connection.
         """
         self.trouble = "not connected to NATS yet"
         self.on_change: Callable[[], None] = lambda: None
@@ -113,14 +113,14 @@ class NatsConnection:
 
     @property
     def client(self) -> Client:
-        """The client that is connected; raises FarmUnreachable when none is."""
+        """The connected client; raises FarmUnreachable without a connection."""
         if self._client is None:
             raise FarmUnreachable(self.trouble)
         return self._client
 
     @property
     def connected(self) -> bool:
-        """Whether there is one."""
+        """Whether there is a connection."""
         return self._client is not None
 
     async def run(self) -> None:
@@ -144,47 +144,47 @@ class NatsConnection:
         self, subject: str, body: bytes, within: float = PATIENCE, headers: Mapping[str, str] | None = None
     ) -> Msg:
         """Return the answer to a message; raises FarmUnreachable."""
-        given = None if headers is None else {**headers}
+        copied = None if headers is None else {**headers}
         try:
-            return await in_time(self.client.request(subject, body, timeout=within, headers=given), within + 0.1)
+            return await in_time(self.client.request(subject, body, timeout=within, headers=copied), within + 0.1)
         except NoRespondersError as error:
-            raise FarmUnreachable(f"nobody answers {subject}: does `nozzled farm serve` run?") from error
+            raise FarmUnreachable(f"{subject}: no server answers; is `nozzled farm serve` running?") from error
         except FAILURES as error:
             raise FarmUnreachable(f"{subject}: no answer within {within:g} s ({_text(error)})") from error
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Send a message; raises FarmUnreachable where it cannot even be sent."""
-        given = None if headers is None else {**headers}
+        """Send a message; raises FarmUnreachable where it cannot be sent."""
+        copied = None if headers is None else {**headers}
         try:
-            await in_time(self.client.publish(subject, body, headers=given), PATIENCE)
+            await in_time(self.client.publish(subject, body, headers=copied), PATIENCE)
         except FAILURES as error:
             raise FarmUnreachable(f"{subject}: not sent ({_text(error)})") from error
 
     # -- one connection ----------------------------------------------------------------------------------------------
 
     async def _once(self) -> None:
-        """Connect, and return when the connection is over."""
-        client, gone = Client(), asyncio.Event()
+        """Connect, and return when the connection is lost."""
+        client, lost = Client(), asyncio.Event()
         self._last_error = None
 
-        async def closed() -> None:
-            gone.set()
+        async def on_closed() -> None:
+            lost.set()
 
         try:
-            await in_time(self._connect(client, closed), CONNECTING)
+            await in_time(self._connect(client, on_closed), CONNECT_TIMEOUT)
             if client.is_connected:
                 self._client, self.trouble = client, ""
                 log.info("nats.connected", server=_shown(client))
                 self.on_change()
-                await gone.wait()
+                await lost.wait()
         finally:
             self._client = None
-            await self._end(client)
+            await self._close(client)
         if self._last_error is not None:
             raise self._last_error
 
-    async def _connect(self, client: Client, closed: Callable[[], Awaitable[None]]) -> None:
-        await client.connect(closed_cb=closed, **self._options())
+    async def _connect(self, client: Client, on_closed: Callable[[], Awaitable[None]]) -> None:
+        await client.connect(closed_cb=on_closed, **self._options())
         await self._set_up(client)
         await client.flush()
 
@@ -195,24 +195,24 @@ class NatsConnection:
             "name": self._name,
             "error_cb": self._hear_error,
             "allow_reconnect": False,
-            "connect_timeout": CONNECTING / 3,
+            "connect_timeout": CONNECT_TIMEOUT / 3,
             "reconnect_time_wait": 0.2,
             "max_reconnect_attempts": 1,
-            "ping_interval": PING,
+            "ping_interval": PING_INTERVAL,
             "max_outstanding_pings": 2,
-            "pending_size": UNSENT,
+            "pending_size": MAX_UNSENT,
             "flush_timeout": PATIENCE,
             "inbox_prefix": address.inbox,
             "nkeys_seed_str": address.seed or None,
             "tls": address.tls,
         }
 
-    async def _end(self, client: Client) -> None:
-        with suppress(*FAILURES, AssertionError):  # it asserts what an attempt that was cut short has not set
-            await in_time(client.close(), CLOSING)
+    async def _close(self, client: Client) -> None:
+        with suppress(*FAILURES, AssertionError):  # nats-py asserts fields that a failed attempt has not set
+            await in_time(client.close(), CLOSE_TIMEOUT)
 
     async def _hear_error(self, error: Exception) -> None:
-        """Log what the client has to say; not without end, as whoever floods us may cause it."""
+        """Log an error of the client, within a limit: a client that floods us may cause many."""
         if isinstance(error, AuthorizationError) or not self.connected:
             self._last_error = error
             return
@@ -227,21 +227,21 @@ class NatsConnection:
         self.on_change()
 
     def _sentence(self, error: Exception) -> str:
-        """Return what is wrong, for people."""
+        """Return the cause of an error, for users."""
         cause = self._last_error if isinstance(error, NoServersError) and self._last_error is not None else error
         where = " and ".join(urlsplit(url).netloc for url in self._address.urls)
         text = _text(cause)
         if "authorization" in text.lower():
-            return f"NATS at {where} does not let this key in: enrol it (again), or it was revoked"
+            return f"NATS at {where} refuses this key: it is not enrolled, or it was revoked"
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"NATS at {where}: its certificate is not the one of this farm ({cause.verify_message})"
-        return f"NATS at {where} is not reached: {text}"
+            return f"NATS at {where}: its certificate is not from this farm ({cause.verify_message})"
+        return f"cannot reach NATS at {where}: {text}"
 
 
 async def subscribe(client: Client, subject: str, hear: Hear, queue: str = "") -> None:
-    """Have messages heard, one after the other; what `hear` raises is logged by the client's error callback."""
+    """Call `hear` with each message, one at a time; the client's error callback logs its exceptions."""
     await client.subscribe(
-        subject, queue=queue, cb=hear, pending_msgs_limit=MOST_WAITING, pending_bytes_limit=MOST_WAITING_BYTES
+        subject, queue=queue, cb=hear, pending_msgs_limit=MAX_WAITING, pending_bytes_limit=MAX_WAITING_BYTES
     )
 
 

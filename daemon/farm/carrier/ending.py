@@ -1,7 +1,7 @@
-"""Waiting for what nats-py does, with an end.
+"""Calls of nats-py that end in time.
 
-It swallows cancellations where it flushes, cancels whoever reads when a connection closes, and in places waits without
-a limit. So what it does is a task of its own, that this process waits for and can leave.
+nats-py swallows cancellations while it flushes, cancels its reader's task when a connection closes, and in places waits
+without a limit. So each call runs in a task of its own, which its caller can abandon.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-AGAIN = 0.5  # s until a task that has swallowed its cancellation is cancelled once more
+RECANCEL = 0.5  # s after which a task that has swallowed its cancellation is cancelled again
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """Return what comes of it.
+    """Run `work`, and return its result.
 
     Raises:
-        TimeoutError: it took longer.
-        ConnectionError: it was cancelled from within, as when the connection is closed.
+        TimeoutError: it took longer than `seconds`.
+        ConnectionError: nats-py cancelled it, as it does when the connection closes.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -35,7 +35,7 @@ async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
 
 
 async def for_ever(*works: Coroutine[Any, Any, None]) -> None:
-    """Run them until cancelled, or until one raises; then all of them have ended."""
+    """Run coroutines until cancelled, or until one ends or raises; then end all of them, and return or raise."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -45,7 +45,7 @@ async def for_ever(*works: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             while not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=AGAIN)
+                await asyncio.wait({task}, timeout=RECANCEL)
             _forget(task)
 
 

@@ -1,4 +1,4 @@
-"""What an agent, and what the server, may ask of the way between them."""
+"""The interfaces of both ends of the connection between agents and server, and of what the server answers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -21,121 +21,121 @@ PATIENCE = 5.0
 """Seconds that an answer may take before it counts as lost."""
 
 ORDER_PATIENCE = 10.0
-"""Seconds that an agent has to do what it is ordered; a person waits for it."""
+"""Seconds that an agent has to carry out an order; a user waits for it."""
 
 OrderHandler = Callable[[FarmOrder], Awaitable[OrderAnswer]]
 
 
 class AgentEnd(Protocol):
-    """An agent's end. Every question raises FarmUnreachable when no answer comes; it may have arrived all the same."""
+    """An agent's end. A question without an answer raises FarmUnreachable; the server may have got it nevertheless."""
 
     @property
     def connected(self) -> bool:
-        """Whether the server can be asked now, as far as is known."""
+        """Whether the agent is connected to NATS, as far as it knows."""
 
     @property
     def trouble(self) -> str:
-        """Why not; a sentence for people, or nothing."""
+        """Why it is not connected, a sentence for users; empty: it is."""
 
     on_connect: Callable[[], None] | None
-    """Called after each connection: what was said meanwhile may be lost."""
+    """Called after each connection: messages from before may be lost."""
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
 
     def offers(self) -> AsyncIterator[Offer | None]:
-        """Yield what is held out to this printer; None: nothing is, any more. The same may come again.
+        """Yield the offers to this printer; None: the last one is withdrawn. An offer may come several times.
 
-        What was said while this was not connected is said again when the printer presents itself as ready. What one
-        does not take in time is replaced by what came later. There is one listener.
+        An offer that was lost while the agent was not connected comes again when it reports the printer as ready. A
+        newer offer replaces one that was not taken yet. Only one task may listen.
         """
 
     async def present(self, presence: Presence) -> None:
-        """Say how the printer is. Nothing is lost where this is: it is said again."""
+        """Report the state of the printer. A lost report does no harm: the next one follows soon."""
 
     async def file(self, copy: str, attempt: int, offset: int) -> bytes:
-        """Return the next bytes of the offered file, CHUNK at most, none at its end; the offer holds longer for it.
+        """Return up to CHUNK bytes of the offered file, none at its end. This also renews the lease of the offer.
 
         Raises:
             FarmRefused: this copy is not offered to this printer, or the server has lost the file.
         """
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:
-        """Ask for more time before the claim."""
+        """Ask for a longer lease of the offer."""
 
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
-        """Ask to begin. After FarmUnreachable only the same nonce may be asked with, and nothing begins."""
+        """Ask to begin the print. After FarmUnreachable, begin nothing, and ask again with the same nonce."""
 
     async def held(self) -> Holdings:
-        """Ask what the list believes that this printer holds."""
+        """Ask which copies this printer holds, according to the list."""
 
     async def report(self, report: Report) -> None:
-        """Say what became of a copy; returns when the list has it on its disk, or knows better."""
+        """Report the result of a copy; return once the list has written it to its disk, or has settled the copy."""
 
     def orders(self, handler: OrderHandler) -> None:
-        """Have orders answered by this, from now on."""
+        """Set the handler that answers orders from now on."""
 
 
 class Duties(Protocol):
-    """What the server answers. The printer is the one that NATS lets speak under this name."""
+    """The server's answers to agents. NATS' permissions guarantee that a question comes from `printer`."""
 
     async def connected(self) -> None:
-        """Hear that the way is there again, or for the first time."""
+        """Take note that NATS is connected, for the first time or again."""
 
     async def heard(self, printer: str, presence: Presence) -> None:
-        """Hear how a printer is."""
+        """Take note of the state of a printer."""
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
         """Return a chunk; raises FarmRefused."""
 
     async def renew(self, printer: str, question: CopyQuestion) -> YesOrNo:
-        """Let an offer hold longer, or not."""
+        """Renew the lease of an offer, or refuse."""
 
     async def claim(self, printer: str, question: ClaimQuestion) -> YesOrNo:
-        """Let it begin, or not."""
+        """Let the printer begin a copy, or refuse."""
 
     async def held(self, printer: str) -> Holdings:
-        """Return what it holds."""
+        """Return the copies that the printer holds."""
 
     async def report(self, printer: str, report: Report) -> YesOrNo:
-        """Write it down; whatever this raises, there is no answer, and the report comes again."""
+        """Record the result of a copy. If this raises an exception, the agent gets no answer and reports again."""
 
 
 class ServerEnd(Protocol):
-    """The server's end. Everything raises FarmUnreachable when NATS, or the printer, does not answer."""
+    """The server's end. Every method raises FarmUnreachable when NATS, or the printer, does not answer."""
 
     @property
     def presences(self) -> Mapping[str, Presence]:
-        """What each printer said last."""
+        """The last presence of each printer."""
 
     @property
     def connected(self) -> bool:
-        """Whether NATS is there, with its streams."""
+        """Whether NATS is connected, with its streams."""
 
     @property
     def trouble(self) -> str:
-        """Why not; a sentence for people, or nothing."""
+        """Why it is not connected, a sentence for users; empty: it is."""
 
     async def run(self, duties: Duties) -> None:
         """Stay connected and answer, until cancelled."""
 
     async def offer(self, printer: str, offer: Offer) -> None:
-        """Hold a copy out to a printer; it replaces what was held out before."""
+        """Offer a copy to a printer; this replaces the last offer."""
 
     async def withdraw(self, printer: str) -> None:
-        """Take back what is held out to it."""
+        """Withdraw the last offer to a printer."""
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
-        """Have an agent do something at once."""
+        """Send an order to an agent, and return its answer."""
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:
-        """Keep what was not printed where people look for it."""
+        """Add a failed copy to the stream FAILED, where users look for it."""
 
     async def put_file(self, sha256: str, path: Path) -> None:
-        """Keep a file for all servers."""
+        """Store a file for all servers."""
 
     async def get_file(self, sha256: str, path: Path) -> None:
-        """Write a file that was kept to a path; its hash was compared. Raises FarmRefused where there is none."""
+        """Write a stored file to a path, and check its hash; raises FarmRefused where there is none."""
 
     async def remove_file(self, sha256: str) -> None:
-        """Forget a file."""
+        """Delete a stored file."""

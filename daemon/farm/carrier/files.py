@@ -1,4 +1,4 @@
-"""G-code in the object store of NATS, by its hash: the same file is there once, whatever it is called."""
+"""G-code in the object store of NATS, stored once by its hash, whatever its names."""
 
 import asyncio
 import hashlib
@@ -15,52 +15,51 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.subjects import FILES
 from daemon.farm.messages import CHUNK
 
-SLOWEST = 200_000  # bytes a second; slower than this a file counts as stuck
-LEAST = 30.0  # s
-LARGEST = 4 << 30  # bytes
+MIN_RATE = 200_000  # bytes/s; a slower transfer counts as stuck
+GRACE = 30.0  # s for a transfer of any size
 
 
 async def put(client: Client, sha256: str, path: Path) -> None:
-    """Keep a file; one that is there already is not sent again.
+    """Store a file, unless it is stored already.
 
     Raises:
-        FarmUnreachable: NATS has not kept it.
+        FarmUnreachable: NATS did not store it.
     """
     size = (await asyncio.to_thread(path.stat)).st_size
     try:
-        await in_time(_put(client, sha256, path, size), LEAST + size / SLOWEST)
+        await in_time(_put(client, sha256, path, size), GRACE + size / MIN_RATE)
     except FAILURES as error:
-        raise FarmUnreachable(f"NATS has not kept the file {sha256[:12]}…: {error or type(error).__name__}") from error
+        raise FarmUnreachable(f"NATS did not store the file {sha256[:12]}…: {error or type(error).__name__}") from error
 
 
 async def get(client: Client, sha256: str, path: Path) -> None:
-    """Write a kept file to a path.
+    """Write a stored file to a path.
 
     Raises:
-        FarmRefused: there is none, or it is not what its name says.
-        FarmUnreachable: NATS does not answer.
+        FarmRefused: there is no such file.
+        FarmUnreachable: NATS does not answer, or the file arrived incomplete.
     """
     try:
-        store, size = await in_time(_found(client, sha256), LEAST)
+        store, size = await in_time(_find(client, sha256), GRACE)
         if size is None:
             raise FarmRefused(f"there is no file {sha256[:12]}… in the object store")
-        await in_time(_get(store, sha256, path), LEAST + size / SLOWEST)
-        # where the connection ends on the way, the client returns as if that were all of it
-        found = await asyncio.to_thread(hash_of, path)
+        await in_time(_get(store, sha256, path), GRACE + size / MIN_RATE)
+        # nats-py reports no error when the connection ends during the transfer
+        actual = await asyncio.to_thread(hash_of, path)
     except FAILURES as error:
-        raise FarmUnreachable(f"the file {sha256[:12]}… was not got from NATS: {error!r}") from error
-    if found != sha256:
-        raise FarmUnreachable(f"the file {sha256[:12]}… came incomplete from NATS")
+        raise FarmUnreachable(f"cannot get the file {sha256[:12]}… from NATS: {error!r}") from error
+    if actual != sha256:
+        raise FarmUnreachable(f"the file {sha256[:12]}… from NATS is incomplete")
 
 
 async def remove(client: Client, sha256: str) -> None:
-    """Forget a file; raises FarmUnreachable."""
+    """Delete a file, if it is stored; raises FarmUnreachable."""
     try:
-        await in_time(_remove(client, sha256), LEAST)
+        await in_time(_remove(client, sha256), GRACE)
     except NotFoundError:
         return
     except FAILURES as error:
-        raise FarmUnreachable(f"NATS has not removed the file {sha256[:12]}…: {error!r}") from error
+        raise FarmUnreachable(f"NATS did not delete the file {sha256[:12]}…: {error!r}") from error
 
 
 def hash_of(path: Path) -> str:
@@ -70,8 +69,8 @@ def hash_of(path: Path) -> str:
 
 
 async def _put(client: Client, sha256: str, path: Path, size: int) -> None:
-    store, found = await _found(client, sha256)
-    if found != size:
+    store, stored_size = await _find(client, sha256)
+    if stored_size != size:
         meta = ObjectMeta(name=sha256, options=ObjectMetaOptions(max_chunk_size=CHUNK))
         with await asyncio.to_thread(open, path, "rb") as file:
             await store.put(sha256, file, meta=meta)
@@ -83,12 +82,12 @@ async def _get(store: ObjectStore, sha256: str, path: Path) -> None:
 
 
 async def _remove(client: Client, sha256: str) -> None:
-    store, _ = await _found(client, sha256)
+    store, _ = await _find(client, sha256)
     await store.delete(sha256)
 
 
-async def _found(client: Client, sha256: str) -> tuple[ObjectStore, int | None]:
-    """Return the store, and how large the file in it is; None: there is none."""
+async def _find(client: Client, sha256: str) -> tuple[ObjectStore, int | None]:
+    """Return the store, and the size of the file in it, in bytes; None: it has no such file."""
     store = await client.jetstream().object_store(FILES)
     try:
         return store, (await store.get_info(sha256)).size

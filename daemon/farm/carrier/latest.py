@@ -1,4 +1,4 @@
-"""A place for one value: whoever comes late finds the last one."""
+"""A queue of length one, in which a new value replaces an old one."""
 
 import asyncio
 from typing import Generic, TypeVar
@@ -7,19 +7,19 @@ T = TypeVar("T")
 
 
 class Latest(Generic[T]):
-    """Holds the last value that was put and not yet taken."""
+    """Holds the last value that was put, until it is taken."""
 
     def __init__(self) -> None:
-        self._there = asyncio.Event()
+        self._ready = asyncio.Event()
         self._values: list[T] = []
 
     def put(self, value: T) -> None:
-        """Replace what is there."""
+        """Replace the value."""
         self._values = [value]
-        self._there.set()
+        self._ready.set()
 
     async def get(self) -> T:
-        """Take it, as soon as there is one."""
-        await self._there.wait()
-        self._there.clear()
+        """Wait for a value, and take it."""
+        await self._ready.wait()
+        self._ready.clear()
         return self._values.pop()

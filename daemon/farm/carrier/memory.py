@@ -1,4 +1,4 @@
-"""The way in memory, with whatever NATS and a network may do to a message; for tests and simulations."""
+"""The connection in memory, with all that NATS and a network may do to a message; for tests and simulations."""
 
 import asyncio
 import random
@@ -34,7 +34,13 @@ log = structlog.get_logger()
 
 @frozen
 class FarmFaults:
-    """How often something befalls a message, from 0 to 1, and how late it may be, in s."""
+    """Faults of the network.
+
+    Attributes:
+        lost, answer_lost, repeated, late: how likely each is for a message, from 0 to 1.
+        latest: the longest delay of a late message, in s.
+        delay: of any other message, in s.
+    """
 
     lost: float = 0.0
     answer_lost: float = 0.0
@@ -51,17 +57,19 @@ class FarmInMemory:
     """Stands in for NATS.
 
     Attributes:
-        kept_files: as the object store has them.
+        faults: may be changed at any time.
+        kept_files: the object store.
         kept_failures: the stream FAILED.
-        running: NATS is up.
+        kept_presences: the bucket of presences.
+        running: whether NATS runs.
     """
 
     def __init__(self, faults: FarmFaults = NO_FAULTS, seed: int = 0) -> None:
-        """Begin without anybody.
+        """Prepare; no agent and no server is connected.
 
         Args:
-            faults: what befalls messages; may be changed at any time.
-            seed: of chance.
+            faults: of the network.
+            seed: of the random numbers that decide about faults.
         """
         self.faults = faults
         self.kept_files: dict[str, bytes] = {}
@@ -78,12 +86,12 @@ class FarmInMemory:
     # -- for tests ---------------------------------------------------------------------------------------------------
 
     def agent(self, printer: str) -> "MemoryAgentEnd":
-        """Return a new end of this printer's; the one before it hears nothing any more."""
-        self._agents[printer] = made = MemoryAgentEnd(self, printer)
-        return made
+        """Return a new end for a printer's agent; the printer's earlier end gets no more messages."""
+        self._agents[printer] = end = MemoryAgentEnd(self, printer)
+        return end
 
     def server(self) -> "MemoryServerEnd":
-        """Return another end for a server; several share the questions."""
+        """Return a new end for a server; several servers share the questions."""
         return MemoryServerEnd(self)
 
     def cut(self, printer: str) -> None:
@@ -91,22 +99,22 @@ class FarmInMemory:
         self._cut.add(printer)
 
     def mend(self, printer: str) -> None:
-        """Mend it."""
+        """Mend a printer's network."""
         self._cut.discard(printer)
-        self._tell(printer)
+        self._connect(printer)
 
     def stop(self) -> None:
         """Stop NATS."""
         self.running = False
 
     def start(self) -> None:
-        """Start it; what was on its disk is there again, presences are not."""
+        """Start NATS: files and failures were on its disk, presences are gone."""
         self.running = True
         self.kept_presences.clear()
         for printer in self._agents:
-            self._tell(printer)
+            self._connect(printer)
         for server in self._servers:
-            self.begin(server.told())
+            self.begin(server.on_connected())
 
     # -- for the ends ------------------------------------------------------------------------------------------------
 
@@ -115,22 +123,22 @@ class FarmInMemory:
         return self.running and printer not in self._cut
 
     def begin(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Have something done meanwhile."""
+        """Run a coroutine in a task of its own."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _tell(self, printer: str) -> None:
+    def _connect(self, printer: str) -> None:
         agent = self._agents.get(printer)
         if agent is not None and self.reachable(printer):
-            agent.told()
+            agent.on_connected()
 
     def happens(self, probability: float) -> bool:
-        """Tell whether a fault befalls this message."""
+        """Decide by chance whether a fault of this probability happens now."""
         return probability > 0 and self._chance.random() < probability
 
     def delay(self) -> float:
-        """Return how long a message takes."""
+        """Return how long a message takes, in s."""
         faults = self.faults
         return self._chance.uniform(0, faults.latest) if self.happens(faults.late) else faults.delay
 
@@ -140,7 +148,7 @@ class FarmInMemory:
             async with asyncio.timeout(within):
                 return await self._question(printer, self._server(ask), lambda: self.reachable(printer))
         except TimeoutError:
-            raise FarmUnreachable(f"{printer}: the farm's server did not answer within {within:g} s") from None
+            raise FarmUnreachable(f"the farm's server did not answer {printer} within {within:g} s") from None
 
     def _server(self, ask: Callable[[Duties], Awaitable[T]]) -> Callable[[], Awaitable[T]]:
         async def asked() -> T:
@@ -168,16 +176,16 @@ class FarmInMemory:
             raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from None
 
     async def _question(self, printer: str, asked: Callable[[], Awaitable[T]], reachable: Callable[[], bool]) -> T:
-        """Bring a question, and its answer; whoever asked may be gone before it is answered, or asked."""
+        """Deliver a question and its answer; the caller may be cancelled before either arrives."""
         if not reachable():
             raise FarmUnreachable(f"{printer}: not connected to NATS")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         times = 0 if self.happens(self.faults.lost) else 2 if self.happens(self.faults.repeated) else 1
         for _ in range(times):
-            self.begin(self._bring(printer, asked, answer, reachable))
+            self.begin(self._deliver(printer, asked, answer, reachable))
         return await answer
 
-    async def _bring(
+    async def _deliver(
         self,
         printer: str,
         asked: Callable[[], Awaitable[T]],
@@ -190,7 +198,7 @@ class FarmInMemory:
         failure: Exception | None = None
         try:
             async with asyncio.timeout(PATIENCE * 4):
-                found = await asked()
+                result = await asked()
         except TimeoutError:
             return
         except FarmRefused as error:
@@ -204,10 +212,10 @@ class FarmInMemory:
         if failure is not None:
             answer.set_exception(failure)
         else:
-            answer.set_result(found)
+            answer.set_result(result)
 
     def announce(self, printer: str, presence: Presence) -> None:
-        """Bring a presence."""
+        """Deliver a presence to all servers."""
         if not self.reachable(printer) or self.happens(self.faults.lost):
             return
         self.kept_presences[printer] = presence
@@ -219,24 +227,24 @@ class FarmInMemory:
         if self.running:
             await server.heard(printer, presence)
 
-    def hold_out(self, printer: str, offer: Offer) -> None:
-        """Keep an offer and bring it, if it is not lost."""
+    def send_offer(self, printer: str, offer: Offer) -> None:
+        """Deliver an offer to a printer's agent, unless it is lost."""
         if not self.running:
             raise FarmUnreachable("NATS does not answer")
         agent = self._agents.get(printer)
         if agent is not None and not self.happens(self.faults.lost):
-            asyncio.get_running_loop().call_later(self.delay(), self._bring_offer, agent, offer)
+            asyncio.get_running_loop().call_later(self.delay(), self._deliver_offer, agent, offer)
 
-    def _bring_offer(self, agent: "MemoryAgentEnd", offer: Offer) -> None:
+    def _deliver_offer(self, agent: "MemoryAgentEnd", offer: Offer) -> None:
         if self.reachable(agent.printer):
             agent.offered(offer)
 
     def enter(self, server: "MemoryServerEnd") -> None:
-        """Take in a server that runs."""
+        """Add a server that has started."""
         self._servers.append(server)
 
     def leave(self, server: "MemoryServerEnd") -> None:
-        """Forget one that has ended."""
+        """Remove a server that has ended."""
         self._servers.remove(server)
 
 
@@ -253,42 +261,42 @@ class MemoryAgentEnd:
 
     @property
     def connected(self) -> bool:
-        """Whether NATS is reached."""
+        """Whether NATS is connected."""
         return self.running and self._farm.reachable(self.printer)
 
     @property
     def trouble(self) -> str:
-        """Why not."""
-        return "" if self.connected else "NATS is not reached"
+        """Why NATS is not connected; empty: it is."""
+        return "" if self.connected else "cannot reach NATS"
 
     async def run(self) -> None:
-        """Be connected until cancelled."""
+        """Stay connected until cancelled."""
         self.running = True
         try:
             if self._farm.reachable(self.printer):
-                self.told()
+                self.on_connected()
             await asyncio.Event().wait()
         finally:
             self.running = False
 
-    def told(self) -> None:
-        """Be connected anew."""
+    def on_connected(self) -> None:
+        """Take note of a new connection."""
         if self.running and self.on_connect is not None:
             self.on_connect()
 
     def offered(self, offer: Offer) -> None:
-        """Take what is held out."""
+        """Take an offer."""
         if self.running:
             self._offers.put(offer)
 
     async def offers(self) -> AsyncIterator[Offer | None]:
-        """Yield what is held out, each time that it changes."""
+        """Yield the offers to this printer; None: the last one is withdrawn."""
         while True:
             offer = await self._offers.get()
             yield offer if offer.copy else None
 
     async def present(self, presence: Presence) -> None:
-        """Say how the printer is."""
+        """Report the state of the printer."""
         if not self.connected:
             raise FarmUnreachable(f"{self.printer}: not connected to NATS")
         self._farm.announce(self.printer, presence)
@@ -299,25 +307,25 @@ class MemoryAgentEnd:
         return await self._farm.to_server(self.printer, lambda duties: duties.file(self.printer, question))
 
     async def renew(self, copy: str, attempt: int) -> YesOrNo:
-        """Ask for more time."""
+        """Ask for a longer lease of the offer."""
         question = CopyQuestion(copy, attempt)
         return await self._farm.to_server(self.printer, lambda duties: duties.renew(self.printer, question))
 
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
-        """Ask to begin."""
+        """Ask to begin the print."""
         question = ClaimQuestion(copy, attempt, nonce)
         return await self._farm.to_server(self.printer, lambda duties: duties.claim(self.printer, question))
 
     async def held(self) -> Holdings:
-        """Ask what this printer holds."""
+        """Ask which copies this printer holds, according to the list."""
         return await self._farm.to_server(self.printer, lambda duties: duties.held(self.printer))
 
     async def report(self, report: Report) -> None:
-        """Say what became of a copy."""
+        """Report the result of a copy."""
         await self._farm.to_server(self.printer, lambda duties: duties.report(self.printer, report))
 
     def orders(self, handler: OrderHandler) -> None:
-        """Have orders answered by this."""
+        """Set the handler that answers orders."""
         self.handler = handler
 
 
@@ -331,13 +339,13 @@ class MemoryServerEnd:
 
     @property
     def connected(self) -> bool:
-        """Whether NATS is there."""
+        """Whether NATS is connected."""
         return self.duties is not None and self._farm.running
 
     @property
     def trouble(self) -> str:
-        """Why not."""
-        return "" if self.connected else "NATS is not reached"
+        """Why NATS is not connected; empty: it is."""
+        return "" if self.connected else "cannot reach NATS"
 
     async def run(self, duties: Duties) -> None:
         """Answer until cancelled."""
@@ -345,53 +353,53 @@ class MemoryServerEnd:
         self._farm.enter(self)
         try:
             if self._farm.running:
-                await self.told()
+                await self.on_connected()
             await asyncio.Event().wait()
         finally:
             self.duties = None
             self._farm.leave(self)
 
-    async def told(self) -> None:
-        """Be connected anew."""
+    async def on_connected(self) -> None:
+        """Take note of a new connection, and of the presences that NATS has stored."""
         if self.duties is not None:
             await self.duties.connected()
             for printer, presence in [*self._farm.kept_presences.items()]:
                 await self.heard(printer, presence)
 
     async def heard(self, printer: str, presence: Presence) -> None:
-        """Hear a presence."""
+        """Take note of a presence."""
         self.presences[printer] = presence
         if self.duties is not None:
             await self.duties.heard(printer, presence)
 
     async def offer(self, printer: str, offer: Offer) -> None:
-        """Hold a copy out to a printer."""
-        self._farm.hold_out(printer, offer)
+        """Offer a copy to a printer."""
+        self._farm.send_offer(printer, offer)
 
     async def withdraw(self, printer: str) -> None:
-        """Take back what is held out to it."""
-        self._farm.hold_out(printer, Offer())
+        """Withdraw the last offer to a printer."""
+        self._farm.send_offer(printer, Offer())
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
-        """Have an agent do something at once."""
+        """Send an order to an agent, and return its answer."""
         if not self.connected:
-            raise FarmUnreachable(f"{printer} is not reached: {self.trouble}")
+            raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         return await self._farm.to_agent(printer, order, within)
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:  # noqa: ARG002 - the subject's
-        """Keep what was not printed."""
+        """Store a failed copy."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
         self._farm.kept_failures.append(failed)
 
     async def put_file(self, sha256: str, path: Path) -> None:
-        """Keep a file."""
+        """Store a file."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
         self._farm.kept_files[sha256] = await asyncio.to_thread(path.read_bytes)
 
     async def get_file(self, sha256: str, path: Path) -> None:
-        """Write a kept file to a path."""
+        """Write a stored file to a path."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
         if sha256 not in self._farm.kept_files:
@@ -399,5 +407,5 @@ class MemoryServerEnd:
         await asyncio.to_thread(path.write_bytes, self._farm.kept_files[sha256])
 
     async def remove_file(self, sha256: str) -> None:
-        """Forget a file."""
+        """Delete a stored file."""
         self._farm.kept_files.pop(sha256, None)

@@ -1,8 +1,8 @@
-"""How often each printer may ask: what floods is dropped, and costs the others nothing."""
+"""Rate limits: how often each printer may ask, so that one that floods the server costs the others nothing."""
 
 from gcode.frozen import mutable
 
-MOST_KNOWN = 50_000
+MAX_PRINTERS = 50_000
 
 
 @mutable
@@ -12,19 +12,19 @@ class _Bucket:
 
 
 class PrinterRates:
-    """A bucket of tokens for each printer."""
+    """A token bucket for each printer."""
 
     def __init__(self, rate: float, burst: float) -> None:
-        """Admit `rate` a second in the long run, and `burst` at once."""
+        """Admit `rate` messages a second in the long run, and `burst` at once."""
         self._rate = rate
         self._burst = burst
         self._buckets: dict[str, _Bucket] = {}
 
     def admits(self, printer: str, now: float) -> bool:
-        """Tell whether one more is admitted at this time, in s."""
+        """Tell whether one more message is admitted at the time `now`, in s."""
         bucket = self._buckets.get(printer)
         if bucket is None:
-            if len(self._buckets) >= MOST_KNOWN:
+            if len(self._buckets) >= MAX_PRINTERS:
                 self._buckets.clear()
             bucket = self._buckets[printer] = _Bucket(self._burst, now)
         bucket.level = min(self._burst, bucket.level + (now - bucket.at) * self._rate)

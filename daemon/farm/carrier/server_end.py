@@ -46,36 +46,36 @@ from daemon.farm.messages import (
 )
 from daemon.log import Limiter
 
-MOST_AT_ONCE = 64  # questions that are being answered; more wait for their turn, and longest for no more than …
-ANSWERING = 4.0  # s: whoever asked gives up after 5
-LOOKING = 20.0  # s for the presences of a whole farm
-LARGEST = 16 << 10  # bytes of what a printer says
-MOST_PRINTERS = 20_000
-PRESENCE_RATE, PRESENCE_BURST = 2.0, 20.0  # a second and printer
-QUESTION_RATE, QUESTION_BURST = 50.0, 200.0  # 25 MB of G-code a second
+MAX_AT_ONCE = 64  # questions that are answered at the same time; others wait
+ANSWER_TIMEOUT = 4.0  # s; agents wait for 5 s
+READ_TIMEOUT = 20.0  # s for the stored presences of a whole farm
+MAX_BODY = 16 << 10  # bytes of a message from a printer
+MAX_PRINTERS = 20_000
+PRESENCE_RATE, PRESENCE_BURST = 2.0, 20.0  # messages a second for each printer, and at once
+QUESTION_RATE, QUESTION_BURST = 50.0, 200.0  # the same for questions; enough for 25 MB of G-code a second
 
 AnswerSite = Callable[[str, str, bytes], Awaitable[bytes]]
-"""Answers a site: its id, the kind of its question, and the body; raises FarmRefused."""
+"""Called with a site's id, the kind of its question, and the body; returns the answer, or raises FarmRefused."""
 
 log = structlog.get_logger()
 
 
 class NatsServerEnd:
-    """What the farm's server has of NATS (ServerEnd).
+    """The server's end over NATS (ServerEnd).
 
     Attributes:
-        presences: what each printer said last.
-        sites: whose questions are heard, and answered by …
-        answer_site: this; both are set before `run`.
-        differing: what the streams have otherwise than this version makes them; a sentence each.
+        presences: the last presence of each printer.
+        sites: ids of the sites that may ask; set before `run`.
+        answer_site: answers their questions; set before `run`.
+        differing: the settings in which the streams differ from those that this version makes; a sentence each.
     """
 
     def __init__(self, address: NatsAddress, name: str = "nozzled farm") -> None:
         """Prepare.
 
         Args:
-            address: of NATS; the inbox is the server's own, whatever it says.
-            name: for the log of NATS.
+            address: of NATS. Its inbox is replaced by the server's own.
+            name: our name in the log of NATS.
         """
         self.presences: dict[str, Presence] = {}
         self.sites: tuple[str, ...] = ()
@@ -90,17 +90,17 @@ class NatsServerEnd:
             "": PrinterRates(QUESTION_RATE, QUESTION_BURST),
         }
         self._limit = Limiter(most=5, period=60)
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._room = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def connected(self) -> bool:
-        """Whether NATS is there."""
+        """Whether NATS is connected."""
         return self._line.connected
 
     @property
     def trouble(self) -> str:
-        """Why not."""
+        """Why NATS is not connected; empty: it is."""
         return self._line.trouble
 
     async def run(self, duties: Duties) -> None:
@@ -112,51 +112,51 @@ class NatsServerEnd:
             for task in [*self._tasks]:
                 task.cancel()
 
-    # -- telling -----------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------------------------
 
     async def offer(self, printer: str, offer: Offer) -> None:
-        """Hold a copy out to a printer."""
+        """Offer a copy to a printer."""
         await self._line.publish(of("offer", printer), msgspec.json.encode(offer), {MEANT_FOR: printer})
 
     async def withdraw(self, printer: str) -> None:
-        """Take back what is held out to it."""
+        """Withdraw the last offer to a printer."""
         await self.offer(printer, Offer())
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
-        """Have an agent do something at once."""
+        """Send an order to an agent, and return its answer."""
         if not self.connected:
-            raise FarmUnreachable(f"{printer} is not reached: {self.trouble}")
+            raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
         try:
             answer = await self._line.ask(of("order", printer), msgspec.json.encode(order), within)
             return msgspec.json.decode(answer.data, type=OrderAnswer)
         except FarmUnreachable as error:
             raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from error
         except msgspec.MsgspecError as error:
-            raise FarmUnreachable(f"{printer}: what its agent answered is not understood: {error}") from error
+            raise FarmUnreachable(f"{printer}: cannot read its agent's answer: {error}") from error
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:
-        """Keep what was not printed."""
-        headers = {MESSAGE_ID: f"failed.{failed.copy}"}  # a report that comes again does not fail it twice
+        """Add a failed copy to the stream FAILED."""
+        headers = {MESSAGE_ID: f"failed.{failed.copy}"}  # a repeated report adds it only once
         _check_receipt(await self._line.ask(of("failed", printer), msgspec.json.encode(failed), headers=headers))
 
     async def put_file(self, sha256: str, path: Path) -> None:
-        """Keep a file for all servers."""
+        """Store a file for all servers."""
         await files.put(self._line.client, sha256, path)
 
     async def get_file(self, sha256: str, path: Path) -> None:
-        """Write a kept file to a path."""
+        """Write a stored file to a path."""
         await files.get(self._line.client, sha256, path)
 
     async def remove_file(self, sha256: str) -> None:
-        """Forget a file."""
+        """Delete a stored file."""
         await files.remove(self._line.client, sha256)
 
-    # -- hearing -----------------------------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------------------------
 
     async def _set_up(self, client: Client) -> None:
         self.differing = await make(client.jetstream())
         for text in self.differing:
-            log.warning("nats.set_otherwise", text=text, consequence="it is left so")
+            log.warning("nats.set_otherwise", text=text, consequence="the setting is left as it is")
         await subscribe(client, f"{PRESENCE}.*", self._hear_presence)
         kinds: tuple[tuple[str, type[Any] | None], ...] = (
             ("file", CopyQuestion),
@@ -166,28 +166,28 @@ class NatsServerEnd:
             ("report", Report),
         )
         for kind, body in kinds:
-            await subscribe(client, f"farm.{kind}.*", self._hearing(kind, body), QUEUE)
-        for site in self.sites:  # one by one: no more than a leaf node may say is brought from there
+            await subscribe(client, f"farm.{kind}.*", self._hear_kind(kind, body), QUEUE)
+        for site in self.sites:  # a wildcard for the site would ask leaf nodes for subjects that they may not send
             await subscribe(client, f"farm.site.{site}.*", self._hear_site, QUEUE)
 
     def _changed(self) -> None:
         if self._line.connected:
-            self._begin(self._begin_anew())
+            self._begin(self._start_offers())
 
-    async def _begin_anew(self) -> None:
-        """Read what NATS has kept of the printers, then let offers begin."""
+    async def _start_offers(self) -> None:
+        """Read the presences that NATS has stored, then let the server make offers."""
         try:
-            await in_time(self._read_presences(self._line.client), LOOKING)
+            await in_time(self._read_presences(self._line.client), READ_TIMEOUT)
         except (FarmUnreachable, *FAILURES) as error:
-            log.warning("farm.presences_unknown", reason=str(error), consequence="each says so again within 10 s")
+            log.warning("farm.presences_unknown", reason=str(error), consequence="each printer reports within 10 s")
         if self._duties is not None:
             await self._duties.connected()
 
     async def _read_presences(self, client: Client) -> None:
         watcher = await (await client.jetstream().key_value(PRESENCE_BUCKET)).watchall()
         try:
-            # it is not annotated in nats-py
-            while (entry := await watcher.updates(timeout=ANSWERING)) is not None:  # type: ignore[no-untyped-call]
+            # nats-py does not annotate it
+            while (entry := await watcher.updates(timeout=ANSWER_TIMEOUT)) is not None:  # type: ignore[no-untyped-call]
                 if entry.value:
                     await self._take_presence(entry.key, entry.value)
         finally:
@@ -204,28 +204,30 @@ class NatsServerEnd:
             await self._take_presence(printer, message.data)
 
     async def _take_presence(self, printer: str, data: bytes) -> None:
-        if len(data) > LARGEST:
-            self._complain("farm.presence_too_long", printer, f"{len(data)} bytes, {LARGEST} at most")
+        if len(data) > MAX_BODY:
+            self._warn("farm.presence_too_long", printer, f"{len(data)} bytes, at most {MAX_BODY} are allowed")
             return
         try:
             presence = msgspec.json.decode(data, type=Presence)
         except msgspec.MsgspecError as error:
-            self._complain("farm.presence_unreadable", printer, str(error))
+            self._warn("farm.presence_unreadable", printer, str(error))
             return
-        if printer not in self.presences and len(self.presences) >= MOST_PRINTERS:
-            self._complain("farm.too_many_printers", printer, f"more than {MOST_PRINTERS} have said something")
+        if printer not in self.presences and len(self.presences) >= MAX_PRINTERS:
+            self._warn("farm.too_many_printers", printer, f"more than {MAX_PRINTERS} printers have reported")
             return
         self.presences[printer] = presence
         if self._duties is not None:
             await self._duties.heard(printer, presence)
 
-    def _hearing(self, kind: str, body: type[Any] | None) -> Callable[[Msg], Awaitable[None]]:
+    def _hear_kind(self, kind: str, body: type[Any] | None) -> Callable[[Msg], Awaitable[None]]:
+        """Return a handler of questions of one kind; each is answered in a task of its own."""
+
         async def hear(message: Msg) -> None:
             printer = sender(message.subject)
             if not is_own_inbox(message.reply, printer):
-                self._complain("farm.answer_elsewhere", printer, f"{kind}: wants its answer at {message.reply[:60]!r}")
-            elif len(message.data) > LARGEST:
-                self._complain("farm.question_too_long", printer, f"{kind}: {len(message.data)} bytes")
+                self._warn("farm.answer_elsewhere", printer, f"{kind}: wants its answer at {message.reply[:60]!r}")
+            elif len(message.data) > MAX_BODY:
+                self._warn("farm.question_too_long", printer, f"{kind}: {len(message.data)} bytes")
             elif self._admits(kind, printer):
                 await self._room.acquire()
                 self._begin(self._answer(kind, body, printer, message))
@@ -235,7 +237,7 @@ class NatsServerEnd:
     async def _hear_site(self, message: Msg) -> None:
         _, _, site, kind = message.subject.split(".")
         if not is_below(message.reply, site_inbox(site)):
-            self._complain("farm.answer_elsewhere", site, f"{kind}: wants its answer at {message.reply[:60]!r}")
+            self._warn("farm.answer_elsewhere", site, f"{kind}: wants its answer at {message.reply[:60]!r}")
         elif is_printer(site) and self._admits("site", site):
             await self._room.acquire()
             self._begin(self._answer("site", None, f"{site}.{kind}", message))
@@ -244,29 +246,29 @@ class NatsServerEnd:
         rates = self._rates.get(kind, self._rates[""])
         if rates.admits(printer, asyncio.get_running_loop().time()):
             return True
-        self._complain("farm.flood", printer, f"asks too often ({kind})")
+        self._warn("farm.flood", printer, f"asks too often ({kind})")
         return False
 
-    def _complain(self, event: str, printer: str, reason: str) -> None:
-        """Log what somebody does whom we cannot trust, and not without end."""
+    def _warn(self, event: str, printer: str, reason: str) -> None:
+        """Log a fault of a printer or a site, within a limit: it may repeat the fault endlessly."""
         if self._limit.admits(asyncio.get_running_loop().time()):
             log.warning(event, printer=printer, reason=reason, not_shown=self._limit.take_suppressed())
 
     async def _answer(self, kind: str, body: type[Any] | None, printer: str, message: Msg) -> None:
-        """Answer one question; whoever asked is told nothing where the list cannot be asked, and asks again."""
+        """Answer a question; where that takes too long, send nothing: the agent asks again."""
         headers = None
         try:
             question = msgspec.json.decode(message.data, type=body) if body is not None else bytes(message.data)
-            async with asyncio.timeout(ANSWERING):
-                found = await self._ask_duties(kind, printer, question)
-            data = found if isinstance(found, bytes) else msgspec.json.encode(found)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                answer = await self._ask_duties(kind, printer, question)
+            data = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
         except FarmRefused as error:
             data, headers = b"", {REFUSED: str(error)}
         except msgspec.MsgspecError as error:
-            self._complain("farm.question_unreadable", printer, f"{kind}: {error}")
+            self._warn("farm.question_unreadable", printer, f"{kind}: {error}")
             return
         except TimeoutError:
-            log.warning("farm.too_slow", printer=printer, question=kind, seconds=ANSWERING)
+            log.warning("farm.too_slow", printer=printer, question=kind, seconds=ANSWER_TIMEOUT)
             return
         except Exception as error:
             log.exception("farm.not_answered", printer=printer, question=kind)
@@ -281,7 +283,7 @@ class NatsServerEnd:
     async def _ask_duties(self, kind: str, printer: str, question: Any) -> Any:
         duties = self._duties
         if duties is None:
-            raise FarmUnreachable("the server has not begun")
+            raise FarmUnreachable("the server has not started yet")
         match kind:
             case "file":
                 return await duties.file(printer, question)
@@ -299,7 +301,7 @@ class NatsServerEnd:
 
 
 def _check_receipt(message: Msg) -> None:
-    """Raise FarmUnreachable unless the stream says that it has the message."""
+    """Raise FarmUnreachable unless the stream confirms that it has stored the message."""
     try:
         receipt = json.loads(message.data)
         if "seq" in receipt:
@@ -307,4 +309,4 @@ def _check_receipt(message: Msg) -> None:
         reason = receipt["error"]["description"]
     except (ValueError, KeyError, TypeError):
         reason = "no receipt"
-    raise FarmUnreachable(f"NATS has not kept the message: {reason}")
+    raise FarmUnreachable(f"NATS did not store the message: {reason}")

@@ -1,4 +1,4 @@
-"""A site's end: what it asks the hub, over the leaf node of its own NATS."""
+"""A site's end: questions to the hub, over the leaf node of the site's own NATS."""
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -7,7 +7,7 @@ from daemon.farm.carrier.connect import NatsAddress, NatsConnection
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.subjects import REFUSED, TROUBLE, site_inbox
 
-PATIENCE = 15.0  # s for an answer, over whatever lies between
+PATIENCE = 15.0  # s for an answer: there may be a slow network between site and hub
 
 
 class NatsSiteEnd:
@@ -17,8 +17,8 @@ class NatsSiteEnd:
         """Prepare.
 
         Args:
-            site: its id.
-            address: of the site's own NATS; the inbox is the one that the hub lets answers through to.
+            site: id of the site.
+            address: of the site's own NATS. Its inbox is replaced by the only one to which the hub lets answers pass.
         """
         self._site = site
         own = NatsAddress(address.urls, address.seed, address.tls, site_inbox(site))
@@ -35,7 +35,7 @@ class NatsSiteEnd:
 
 
 def answered(answer: Msg) -> bytes:
-    """Return what an answer holds; raises FarmRefused or FarmUnreachable where it is none."""
+    """Return the body of an answer; raises FarmRefused or FarmUnreachable where its headers say so."""
     headers = answer.headers or {}
     if refused := headers.get(REFUSED):
         raise FarmRefused(refused)
@@ -45,4 +45,4 @@ def answered(answer: Msg) -> bytes:
 
 
 async def _nothing(client: Client) -> None:
-    """Subscribe to nothing: only answers are heard."""
+    """Subscribe to nothing: a site only gets answers."""

@@ -1,4 +1,4 @@
-"""The streams and buckets of a farm: made where they are missing, and told of where somebody has set them otherwise."""
+"""The streams and buckets of a farm: creates those that are missing, and reports those with other settings."""
 
 from dataclasses import fields
 from typing import Any
@@ -15,13 +15,13 @@ from nats.js.errors import NotFoundError
 
 from daemon.farm.carrier.subjects import FAILED, FILES, PRESENCE, PRESENCE_BUCKET
 
-KEPT_PRESENCE = 45.0  # s
-KEPT_FAILURES = 30 * 86400.0  # s
-LARGEST_BODY = 64 << 10  # bytes
-MOST_FAILURES = 10_000
+PRESENCE_AGE = 45.0  # s after which a presence is dropped
+FAILURE_AGE = 30 * 86400.0  # s after which a failed copy is dropped
+MAX_BODY = 64 << 10  # bytes
+MAX_FAILURES = 10_000
 
-FILLED_IN = {"duplicate_window"}
-"""What NATS chooses where we leave it at 0."""
+CHOSEN_BY_NATS = {"duplicate_window"}
+"""Settings that NATS chooses where we leave them at 0."""
 
 log = structlog.get_logger()
 
@@ -29,10 +29,10 @@ STREAMS = (
     StreamConfig(
         name=f"KV_{PRESENCE_BUCKET}",
         subjects=[f"{PRESENCE}.*"],
-        storage=StorageType.MEMORY,  # said again each 10 s, and not worth an fsync each time
-        max_age=KEPT_PRESENCE,
+        storage=StorageType.MEMORY,  # repeated every 10 s, so not worth an fsync each time
+        max_age=PRESENCE_AGE,
         max_msgs_per_subject=1,
-        max_msg_size=LARGEST_BODY,
+        max_msg_size=MAX_BODY,
         discard=DiscardPolicy.NEW,
         allow_rollup_hdrs=True,
         deny_delete=True,
@@ -43,9 +43,9 @@ STREAMS = (
         name=FAILED,
         subjects=["farm.failed.*"],
         storage=StorageType.FILE,
-        max_age=KEPT_FAILURES,
-        max_msgs=MOST_FAILURES,
-        max_msg_size=LARGEST_BODY,
+        max_age=FAILURE_AGE,
+        max_msgs=MAX_FAILURES,
+        max_msg_size=MAX_BODY,
         discard=DiscardPolicy.OLD,
     ),
     StreamConfig(
@@ -60,25 +60,25 @@ STREAMS = (
 
 
 async def make(js: JetStreamContext) -> list[str]:
-    """Make what is missing; return what is set otherwise than here, a sentence each."""
-    differing = []
+    """Create the missing streams; return where the others differ from STREAMS, a sentence for each setting."""
+    texts = []
     for wanted in STREAMS:
         try:
-            found = await js.stream_info(str(wanted.name))
+            actual = await js.stream_info(str(wanted.name))
         except NotFoundError:
             await js.add_stream(wanted)
             log.info("nats.stream_made", stream=wanted.name)
         else:
-            differing += differences(wanted, found)
-    return differing
+            texts += differences(wanted, actual)
+    return texts
 
 
-def differences(wanted: StreamConfig, found: StreamInfo) -> list[str]:
-    """Return what a stream has otherwise than we would make it."""
+def differences(wanted: StreamConfig, actual: StreamInfo) -> list[str]:
+    """Return the settings of a stream that differ from those that we would give it, a sentence each."""
     texts = []
     for field in fields(wanted):
-        want, has = getattr(wanted, field.name), getattr(found.config, field.name, None)
-        if want is not None and _plain(want) != _plain(has) and field.name not in FILLED_IN:
+        want, has = getattr(wanted, field.name), getattr(actual.config, field.name, None)
+        if want is not None and _plain(want) != _plain(has) and field.name not in CHOSEN_BY_NATS:
             texts.append(f"stream {wanted.name}: {field.name} is {_plain(has)}, not {_plain(want)}")
     return texts
 

@@ -1,4 +1,4 @@
-"""Names in NATS: subjects, streams, and whose they are."""
+"""Names in NATS: subjects, streams, headers, and which printer or site a subject belongs to."""
 
 import re
 
@@ -19,36 +19,36 @@ _ID = re.compile(PRINTER_ID)
 
 
 def is_printer(text: str) -> bool:
-    """Tell whether a printer may be called so."""
+    """Tell whether this is a valid id of a printer or a site."""
     return _ID.fullmatch(text) is not None
 
 
 def inbox(printer: str) -> str:
-    """Return what the subjects of answers to a printer begin with."""
+    """Return the prefix of the subjects of answers to a printer."""
     return f"_INBOX_{printer}"
 
 
 def site_inbox(site: str) -> str:
-    """Return what the subjects of answers to a site begin with."""
+    """Return the prefix of the subjects of answers to a site."""
     return f"_INBOX_site_{site}"
 
 
 def of(kind: str, printer: str) -> str:
-    """Return a printer's subject of a kind: `farm.claim.mk3`."""
+    """Return a printer's subject for a kind of message: `farm.claim.mk3`."""
     return f"farm.{kind}.{printer}"
 
 
 def sender(subject: str) -> str:
-    """Return the printer that may publish on this subject, or nothing."""
+    """Return the printer that may publish on this subject; empty: none may."""
     printer = subject.rpartition(".")[2]
     return printer if is_printer(printer) else ""
 
 
 def is_own_inbox(reply: str, printer: str) -> bool:
-    """Tell whether an answer to a printer may go to this subject: whoever asks says where to."""
+    """Tell whether an answer to a printer may go to this subject, which the printer itself has named."""
     return is_below(reply, inbox(printer))
 
 
-def is_below(reply: str, prefix: str) -> bool:
-    """Tell whether this is one subject below another."""
-    return reply.startswith(f"{prefix}.") and not any(each in reply for each in "*> \t\r\n")
+def is_below(subject: str, prefix: str) -> bool:
+    """Tell whether this is a single subject, without wildcards, below a prefix."""
+    return subject.startswith(f"{prefix}.") and not any(each in subject for each in "*> \t\r\n")

@@ -1,1 +1,1 @@
-"""The engine beneath the farm: NATS' configuration, who may speak with it, and its certificates."""
+"""Set-up of the NATS server beneath a farm: its configuration, users and certificates."""

@@ -1,4 +1,4 @@
-"""Certificates of a farm of its own, by the command `openssl`: an authority, and NATS' certificate that it signs."""
+"""A farm's certificate authority, and the certificate for NATS that it signs; made by the command `openssl`."""
 
 import ipaddress
 import shutil
@@ -11,12 +11,12 @@ from daemon.errors import ConfigError
 CA, CA_KEY = "ca.pem", "ca.key"
 CERTIFICATE, KEY = "server.pem", "server.key"
 AUTHORITY_DAYS, DAYS = 7300, 3650
-LONGEST = 60.0  # s
+TIMEOUT = 60.0  # s
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 def make_authority(folder: Path, name: str) -> None:
-    """Make an authority that signs the certificates of one farm; raises ConfigError."""
+    """Make the authority of a farm; raises ConfigError."""
     _openssl(
         "req", "-x509", *_CURVE, "-keyout", folder / CA_KEY, "-out", folder / CA, "-days", AUTHORITY_DAYS,
         "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
@@ -26,7 +26,7 @@ def make_authority(folder: Path, name: str) -> None:
 
 
 def make_certificate(folder: Path, hosts: Sequence[str]) -> None:
-    """Make a key for NATS and a certificate for these names and addresses; raises ConfigError."""
+    """Make NATS a key, and a certificate for these host names and addresses; raises ConfigError."""
     request, extensions = folder / "server.csr", folder / "server.ext"
     names = ",".join(f"{'IP' if is_address(host) else 'DNS'}:{host}" for host in hosts)
     try:
@@ -46,7 +46,7 @@ def make_certificate(folder: Path, hosts: Sequence[str]) -> None:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether this is an IP address."""
+    """Tell whether a host is given as an IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -57,9 +57,9 @@ def is_address(host: str) -> bool:
 def _openssl(*arguments: object) -> None:
     program = shutil.which("openssl")
     if program is None:
-        raise ConfigError("the command openssl is needed for the certificates: sudo apt install openssl")
+        raise ConfigError("the certificates need the command openssl: sudo apt install openssl")
     done = subprocess.run(  # noqa: S603 - a fixed program, without a shell
-        [program, *map(str, arguments)], capture_output=True, text=True, timeout=LONGEST, check=False
+        [program, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     if done.returncode:
         raise ConfigError(f"openssl {arguments[0]} failed: {done.stderr.strip()[-300:]}")

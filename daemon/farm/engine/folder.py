@@ -1,4 +1,4 @@
-"""The folder of a farm's engine: what `nozzled farm init` makes, and `enrol` and `revoke` change."""
+"""The folder of a farm's NATS: `nozzled farm init` makes it; `enrol` and `revoke` change its users."""
 
 import grp
 import os
@@ -16,7 +16,7 @@ from daemon.farm.engine import certificates
 from daemon.farm.engine.users import Enrolment, NatsUser, make_key, render_users
 from daemon.private_file import write_private
 
-CONF, USERS, KNOWN, SEED, PID = "nats.conf", "users.conf", "farm.json", "server.seed", "nats.pid"
+CONF, USERS, FACTS, SEED, PID = "nats.conf", "users.conf", "farm.json", "server.seed", "nats.pid"
 GROUP = "nozzled-farm"
 PROGRAM = "nats-server"
 SERVER = "server"
@@ -26,13 +26,16 @@ _GROUP = re.compile(r"[\w .-]{0,60}")
 
 
 class EngineFacts(msgspec.Struct, kw_only=True):
-    """What the folder is about; in farm.json.
+    """The facts about a farm's NATS that the commands need again; stored in farm.json.
 
     Attributes:
         hosts: names and addresses under which printers reach NATS.
-        store: where NATS keeps its streams.
-        domain: of its JetStream, where there are sites.
-        pid_file: of NATS.
+        port: of NATS.
+        leaf_port: where sites connect; 0: there are none.
+        store: folder in which NATS stores its streams.
+        domain: name of its JetStream, which differs from site to site.
+        pid_file: where NATS writes its process id.
+        users: all who may connect.
     """
 
     hosts: list[str]
@@ -45,7 +48,7 @@ class EngineFacts(msgspec.Struct, kw_only=True):
 
 
 class EngineFolder:
-    """The folder."""
+    """The folder with the configuration, keys and certificates of a farm's NATS."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,27 +56,27 @@ class EngineFolder:
     def init(
         self, hosts: Sequence[str], port: int, store: Path, *, leaf_port: int = 0, hub: Enrolment | None = None
     ) -> EngineFacts:
-        """Make everything.
+        """Make the folder and everything in it.
 
         Args:
             hosts: names and addresses under which printers reach NATS.
             port: of NATS.
-            store: where it keeps its streams.
-            leaf_port: where other sites connect; 0: there are none.
-            hub: for a site, what the hub has made for it.
+            store: folder in which NATS stores its streams.
+            leaf_port: where sites connect; 0: there are none.
+            hub: for a site: the enrolment that the hub has made for it.
 
         Raises:
-            ConfigError: something cannot be, or there is a farm already.
+            ConfigError: a host is not valid, a file cannot be written, or the folder has a farm already.
         """
-        if (self.path / KNOWN).exists():
-            raise ConfigError(f"{self.path} has a farm already: init makes a new one in an empty folder only")
+        if (self.path / FACTS).exists():
+            raise ConfigError(f"{self.path} has a farm already: name an empty folder for a new one")
         for host in hosts:
             if not _HOST.fullmatch(host):
-                raise ConfigError(f"{host[:60]!r} cannot be the name or address of a computer")
+                raise ConfigError(f"{host[:60]!r} is not a host name or an IP address")
         hosts = [*dict.fromkeys((*hosts, "localhost", "127.0.0.1"))]
         try:
-            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)  # the certificate in it is for all
-            store.mkdir(mode=0o700, parents=True, exist_ok=True)  # NATS does not begin without a place for its pid
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)  # everybody may read the authority's certificate
+            store.mkdir(mode=0o700, parents=True, exist_ok=True)  # NATS only starts if it can write its pid file
             certificates.make_authority(self.path, f"nozzled farm at {hosts[0]}"[:64])
             self.make_certificate(hosts)
             seed, public = make_key()
@@ -96,43 +99,48 @@ class EngineFolder:
         return facts
 
     def make_certificate(self, hosts: Sequence[str]) -> None:
-        """Make NATS a new certificate; it is used after a reload."""
+        """Make NATS a new certificate, which it uses after a reload; raises ConfigError."""
         certificates.make_certificate(self.path, hosts)
         for name in (certificates.KEY, certificates.CERTIFICATE):
             self._share(self.path / name, 0o640)
         (self.path / certificates.CA).chmod(0o644)
 
     def facts(self) -> EngineFacts:
-        """Return what was written; raises ConfigError."""
+        """Read the facts; raises ConfigError."""
         try:
-            return msgspec.json.decode((self.path / KNOWN).read_bytes(), type=EngineFacts)
+            return msgspec.json.decode((self.path / FACTS).read_bytes(), type=EngineFacts)
         except OSError as error:
             raise ConfigError(
-                f"{self.path / KNOWN}: {error.strerror} (`nozzled farm init` makes it; --folder names another place)"
+                f"{self.path / FACTS}: {error.strerror} (`nozzled farm init` makes it; --folder names another folder)"
             ) from error
         except msgspec.MsgspecError as error:
-            raise ConfigError(f"{self.path / KNOWN}: not what `nozzled farm init` writes: {error}") from error
+            raise ConfigError(f"{self.path / FACTS}: not what `nozzled farm init` writes: {error}") from error
 
     def enrol(self, name: str, group: str = "", *, again: bool = False, role: str = "printer") -> Enrolment:
-        """Let a printer, or a site, in; return what is carried there. With `again`, a key that it has ends.
+        """Admit a printer or a site, and return its enrolment.
+
+        Args:
+            name: id of the printer or site.
+            group: of the printer.
+            again: replace the key of a printer or site that is enrolled already.
+            role: "printer" or "site".
 
         Raises:
-            ConfigError: the name cannot be, or is taken.
+            ConfigError: the name is not valid, or is enrolled already.
         """
         if not is_printer(name):
-            raise ConfigError(f"{name[:60]!r} cannot be an id: use a-z, 0-9 and -, 32 characters at most")
+            raise ConfigError(f"{name[:60]!r} is not a valid id: use 1 to 32 characters of a-z, 0-9 and -")
         if not _GROUP.fullmatch(group):
-            raise ConfigError(f"{group[:60]!r} cannot be a group of printers: letters, digits, blank, . and -")
+            raise ConfigError(f"{group[:60]!r} is not a valid group: use letters, digits, _, space, . and -")
         facts = self.facts()
-        known = [user for user in facts.users if user.role != SERVER and user.name == name]
-        if known and not again:
-            raise ConfigError(f"{name} is enrolled already: --again makes a new key, and ends the one that it has")
+        enrolled = [user for user in facts.users if user.role != SERVER and user.name == name]
+        if enrolled and not again:
+            raise ConfigError(f"{name} is enrolled already: --again replaces its key by a new one")
         if role == "site" and not facts.leaf_port:
-            raise ConfigError("this farm was made without sites: `nozzled farm init --sites` makes one with them")
+            raise ConfigError("this farm was made without sites: `nozzled farm init --sites` makes one with sites")
         seed, public = make_key()
-        facts.users = [user for user in facts.users if user not in known]
-        made = NatsUser(name=name, role="site" if role == "site" else "printer", nkey=public, group=group)
-        facts.users.append(made)
+        facts.users = [user for user in facts.users if user not in enrolled]
+        facts.users.append(NatsUser(name=name, role="site" if role == "site" else "printer", nkey=public, group=group))
         self._save(facts)
         port = facts.leaf_port if role == "site" else facts.port
         local = ("localhost", "127.0.0.1")
@@ -146,29 +154,29 @@ class EngineFolder:
         )
 
     def revoke(self, name: str) -> None:
-        """Let it in no more; raises ConfigError where it is not known."""
+        """Remove a printer or a site from the users; raises ConfigError where it is not enrolled."""
         facts = self.facts()
-        rest = [user for user in facts.users if user.role == SERVER or user.name != name]
-        if len(rest) == len(facts.users):
-            known = ", ".join(user.name for user in facts.users if user.role != SERVER) or "nobody"
-            raise ConfigError(f"{name[:60]!r} is not enrolled; enrolled are: {known}")
-        facts.users = rest
+        others = [user for user in facts.users if user.role == SERVER or user.name != name]
+        if len(others) == len(facts.users):
+            enrolled = ", ".join(user.name for user in facts.users if user.role != SERVER) or "none"
+            raise ConfigError(f"{name[:60]!r} is not enrolled; these are: {enrolled}")
+        facts.users = others
         self._save(facts)
 
     def reload(self) -> str:
-        """Have a NATS that runs read its users again; return why that cannot be, or nothing."""
+        """Make a running NATS read its users again; return why that is impossible, or ""."""
         path = Path(self.facts().pid_file)
         try:
             pid = int(path.read_text("ascii"))
-            named = (Path("/proc") / str(pid) / "comm").read_text("utf-8").strip()
+            program = (Path("/proc") / str(pid) / "comm").read_text("utf-8").strip()
         except (OSError, ValueError):
-            return "NATS does not run here: it reads its users when it starts"
-        if named != PROGRAM:
-            return f"process {pid} is {named}, not {PROGRAM}: it reads its users when it starts"
+            return "NATS is not running here: it will read its users when it starts"
+        if program != PROGRAM:
+            return f"process {pid} is {program}, not {PROGRAM}: NATS will read its users when it starts"
         try:
             os.kill(pid, signal.SIGHUP)
         except OSError as error:
-            return f"NATS was not told: {error.strerror} (sudo systemctl reload nozzled-farm-nats)"
+            return f"cannot make NATS read its users: {error.strerror} (sudo systemctl reload nozzled-farm-nats)"
         return ""
 
     # -- files -------------------------------------------------------------------------------------------------------
@@ -180,8 +188,8 @@ class EngineFolder:
             raise ConfigError(f"{error.filename or self.path}: {error.strerror or error}") from error
 
     def _write_users(self, facts: EngineFacts) -> None:
-        """Write both: the list that we read first, as a key in users.conf alone could not be revoked."""
-        self._write(KNOWN, msgspec.json.format(msgspec.json.encode(facts).decode()))
+        """Write farm.json, then users.conf: `revoke` could not find a key that is only in users.conf."""
+        self._write(FACTS, msgspec.json.format(msgspec.json.encode(facts).decode()))
         self._write(USERS, render_users(facts.users))
 
     def _write(self, name: str, text: str) -> None:
@@ -189,14 +197,14 @@ class EngineFolder:
         self._share(self.path / name, 0o640)
 
     def _share(self, path: Path, mode: int) -> None:
-        """Let NATS read it, which runs in a group of its own where its unit is installed."""
+        """Let NATS read a file: its unit, where it is installed, runs in the group nozzled-farm."""
         with suppress(KeyError, PermissionError):
             os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
             path.chmod(mode)
 
 
 def _conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
-    """Return NATS' configuration."""
+    """Return the configuration of NATS."""
     tls = (
         f'{{ cert_file: "{folder / certificates.CERTIFICATE}", key_file: "{folder / certificates.KEY}", '
         'min_version: "1.2", timeout: 5 }'
@@ -204,7 +212,7 @@ def _conf(folder: Path, facts: EngineFacts, hub: Enrolment | None) -> str:
     leaf = f"leafnodes {{ port: {facts.leaf_port}, tls: {tls} }}\n" if facts.leaf_port else ""
     if hub is not None:
         urls = ", ".join(f'"{each}"' for each in hub.servers)
-        leaf = f"""# The hub: this site connects to it, and it to nobody here.
+        leaf = f"""# This site connects to the hub; the hub never connects to this site.
 leafnodes {{ remotes: [
   {{ urls: [{urls}], account: FARM, nkey: "{hub.seed}", tls: {{ ca_file: "{folder / HUB_CA}" }} }}
 ] }}
@@ -218,11 +226,11 @@ tls: {tls}
 jetstream {{
   store_dir: "{facts.store}"
   domain: {facts.domain}
-  # A write is confirmed once it is on the disk. The default, each two minutes, loses some at a power cut.
+  # A write is confirmed once it is on the disk. The default, every two minutes, loses writes at a power cut.
   sync_interval: always
 }}
 
-# What one of them may cost the others.
+# Limits of what one client may cost the others.
 max_payload: 1MB
 max_pending: 16MB
 max_subscriptions: 1000

@@ -1,4 +1,4 @@
-"""Who may speak with NATS, and about what: each with a key of its own, and the least that it needs."""
+"""The users of a farm's NATS: each has its own key, and may use only the subjects that it needs."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ import nkeys
 
 from daemon.farm.carrier.subjects import PRESENCE, inbox, of, site_inbox
 
-ASKED = ("file", "renew", "claim", "held", "report")
-"""What a printer asks the server."""
+QUESTIONS = ("file", "renew", "claim", "held", "report")
+"""The kinds of a printer's questions to the server."""
 
 ANSWER_WITHIN = "15s"
 ACCOUNT = "FARM"
 
 
 class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who is let in.
+    """A server, printer or site that may connect.
 
     Attributes:
-        nkey: the public half of the key; the seed is with its owner alone.
+        nkey: its public key; only the user itself has the seed.
     """
 
     name: str
@@ -30,7 +30,7 @@ class NatsUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """What is carried to a printer, or to a site: where NATS is, and who it is there."""
+    """The file that a user carries to a printer or a site: the address of NATS, and the key to connect with."""
 
     id: str
     servers: list[str]
@@ -40,7 +40,7 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_key() -> tuple[str, str]:
-    """Return a new seed, and the public key of it."""
+    """Make a key; return its seed and its public half."""
     seed = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)
     pair = nkeys.from_seed(bytearray(seed))
     public = pair.public_key.decode()
@@ -49,21 +49,21 @@ def make_key() -> tuple[str, str]:
 
 
 def printer_may(printer: str) -> tuple[list[str], list[str]]:
-    """Return the subjects that a printer may publish to, and listen to."""
+    """Return the subjects that a printer may publish to, and those that it may subscribe to."""
     return (
-        [*(of(kind, printer) for kind in ASKED), f"{PRESENCE}.{printer}"],
+        [*(of(kind, printer) for kind in QUESTIONS), f"{PRESENCE}.{printer}"],
         [of("offer", printer), of("order", printer), f"{inbox(printer)}.>"],
     )
 
 
 def site_may(site: str) -> tuple[list[str], list[str]]:
-    """Return the subjects that a site's leaf node may send to the hub, and have from it: no printer's."""
+    """Return the subjects that a site's leaf node may send to the hub and get from it; no printer's is among them."""
     return ([f"farm.site.{site}.*"], [f"{site_inbox(site)}.>"])
 
 
 def render_users(users: Iterable[NatsUser]) -> str:
-    """Return the file of users that NATS' configuration includes."""
-    lines = ["# Written by `nozzled farm`: changes are lost. `nozzled farm enrol` and `revoke` change it.", "users: ["]
+    """Return the list of users that the configuration of NATS includes."""
+    lines = ["# Written by `nozzled farm enrol` and `revoke`, which overwrite other changes.", "users: ["]
     for user in users:
         permissions = ""
         if user.role == "printer":

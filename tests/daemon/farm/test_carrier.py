@@ -165,7 +165,7 @@ async def both_come_again_when_nats_does(way, tmp_path):
         await eventually(lambda: not server.connected and not agent.connected, "both to notice")
         assert "NATS" in server.trouble
         assert "NATS" in agent.trouble
-        with pytest.raises(FarmUnreachable, match=r"again is not reached: .*NATS"):
+        with pytest.raises(FarmUnreachable, match=r"cannot reach again: .*NATS"):
             await server.order("again", FarmOrder("bed_clear"))
         for lost in (agent.claim("c", 1, "n"), agent.report(Report("c", 1, "done", 1.0)), server.withdraw("again")):
             with pytest.raises(FarmUnreachable):
