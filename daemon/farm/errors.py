@@ -1,50 +1,50 @@
-"""What can go wrong in the farm; each text is a sentence for the user.
+"""Errors of the farm; each text is a sentence for the user.
 
 FarmError
-├── BadWish          what was asked of a job means nothing (0 copies, a nozzle of -1 mm)
-├── NoSuchJob        there is no such job
-├── NoSuchCopy       there is no such copy
-├── UnknownFile      no file of this hash is kept
-├── FarmConflict     it does not fit the state of the job or copy
-│   ├── StaleRevision    somebody else has changed the job meanwhile
-│   └── WishReused       an idempotency key was used for another job before
-└── ListAway         the database of the jobs does not answer
+├── BadWish          a field of a job has a value that is not allowed (0 copies, a nozzle of -1 mm)
+├── NoSuchJob        no job has this id or number
+├── NoSuchCopy       no copy has this id
+├── UnknownFile      no stored file has this hash
+├── FarmConflict     the state of the job or copy does not allow this
+│   ├── StaleRevision    the job was changed by another client in the meantime
+│   └── WishReused       the idempotency key was used for a different job before
+└── ListAway         the database of the list does not answer
 """
 
 from daemon.errors import ServiceError
 
 
 class FarmError(ServiceError):
-    """Something in the farm went wrong."""
+    """An error of the farm."""
 
 
 class BadWish(FarmError):
-    """What was asked of a job means nothing."""
+    """A field of a job has a value that is not allowed."""
 
 
 class NoSuchJob(FarmError):
-    """There is no such job."""
+    """No job has this id or number."""
 
 
 class NoSuchCopy(FarmError):
-    """There is no such copy."""
+    """No copy has this id."""
 
 
 class UnknownFile(FarmError):
-    """No file of this hash is kept."""
+    """No stored file has this hash."""
 
 
 class FarmConflict(FarmError):
-    """It does not fit the state of the job or copy."""
+    """The state of the job or copy does not allow this."""
 
 
 class StaleRevision(FarmConflict):
-    """Somebody else has changed the job meanwhile."""
+    """The job was changed by another client in the meantime."""
 
 
 class WishReused(FarmConflict):
-    """An idempotency key was used for another job before."""
+    """The idempotency key was used for a different job before."""
 
 
 class ListAway(FarmError):
-    """The database of the jobs does not answer."""
+    """The database of the list does not answer."""

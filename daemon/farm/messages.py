@@ -1,7 +1,7 @@
 """Messages between the farm's server and the agents beside the printers, as JSON.
 
-Who sends one is known by its subject, which NATS' permissions hold; no body names its sender. Times are seconds of the
-wall clock (Unix), lengths mm, temperatures °C, sizes bytes.
+No body names its sender: the subject does, and NATS lets each printer publish only on its own. Times are in s since
+1970, lengths in mm, temperatures in °C, sizes in bytes.
 """
 
 from typing import Annotated, Literal
@@ -9,40 +9,40 @@ from typing import Annotated, Literal
 import msgspec
 
 PRINTER_ID = r"[a-z0-9-]{1,32}"
-"""What a printer is called: it stands in subjects, in permissions and in file names."""
+"""The id of a printer, which is part of subjects, permissions and file names."""
 
 CHUNK = 512 * 1024
 """Bytes of G-code in one answer, and in one chunk of the object store."""
 
 LEASE = 60.0
-"""Seconds that an offer holds without being renewed: download and checks, never the print."""
+"""Seconds after which an offer that is not renewed ends: it covers download and checks, never the print."""
 
 BEAT = 10.0
-"""Seconds between two presences when nothing changes."""
+"""Seconds between two presences while nothing changes."""
 
 AWAY = 60.0
-"""Seconds without a presence after which a printer is away, and what it holds is shown as an orphan."""
+"""Seconds without a presence after which a printer is away, and the copy that it holds is shown as an orphan."""
 
 
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-"""What a printer says is written to logs and to the list: it has its bounds, and what is beyond is not understood."""
+"""Bounds on the fields of a printer's messages, as logs and the list store them; a message beyond them is ignored."""
 
 
 class FarmMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What goes over the wire; unknown fields are skipped, so versions may differ."""
+    """Base of the messages; unknown fields are ignored, so the versions of both sides may differ."""
 
 
 class Heat(FarmMessage, frozen=True):
-    """A heater."""
+    """Temperatures of a heater."""
 
     actual: float | None = None
     target: float | None = None
 
 
 class Tool(FarmMessage, frozen=True):
-    """What is mounted; empty or 0: nobody has said."""
+    """Filament and nozzle of a tool; empty or 0: unknown."""
 
     material: str = ""
     colour: str = ""
@@ -50,16 +50,17 @@ class Tool(FarmMessage, frozen=True):
 
 
 class Presence(FarmMessage, frozen=True):
-    """What a printer says of itself, kept under its name in the bucket `printers`.
+    """The state of a printer, as its agent reports it; NATS stores it under the printer's id in the bucket `printers`.
 
     Attributes:
-        ready: it takes an offer now: operational, idle, its bed said to be clear, not on hold.
+        at: when it was reported.
+        boot: id of this run of the agent.
+        ready: it takes an offer now: operational, idle, bed confirmed clear, not on hold.
         reason: why it is not ready.
-        state: the text that OctoPrint's API gives.
+        state: the state's text in OctoPrint's API.
         copy: the farm's copy that it holds, from the offer on.
-        size: of what can be printed: x, y, z in mm.
-        hottest: highest temperature that a nozzle may get, °C; 0: unknown.
-        boot: new with each start of the agent.
+        size: of the build volume: X, Y, Z in mm.
+        hottest: the highest temperature that a hotend may have, in °C; 0: unknown.
     """
 
     at: float
@@ -85,7 +86,7 @@ class Presence(FarmMessage, frozen=True):
 
 
 class Offer(FarmMessage, frozen=True):
-    """A copy held out to one printer; without a copy, the last offer is withdrawn."""
+    """A copy offered to one printer; without a copy, the last offer is withdrawn."""
 
     copy: str = ""
     attempt: int = 0
@@ -98,7 +99,7 @@ class Offer(FarmMessage, frozen=True):
 
 
 class CopyQuestion(FarmMessage, frozen=True):
-    """Asks for a chunk (`offset`), or for a longer lease."""
+    """Asks for a chunk of the copy's file, from `offset` on, or for a longer lease."""
 
     copy: Name
     attempt: Count
@@ -106,7 +107,7 @@ class CopyQuestion(FarmMessage, frozen=True):
 
 
 class ClaimQuestion(FarmMessage, frozen=True):
-    """Asks to begin a copy. The same nonce again is the same question."""
+    """Asks to begin a copy. A repeated question has the same nonce."""
 
     copy: Name
     attempt: Count
@@ -114,14 +115,14 @@ class ClaimQuestion(FarmMessage, frozen=True):
 
 
 class YesOrNo(FarmMessage, frozen=True):
-    """Yes, or no and why."""
+    """An answer: yes, or no and the reason."""
 
     yes: bool
     reason: str = ""
 
 
 class Held(FarmMessage, frozen=True):
-    """What the list believes that a printer holds."""
+    """A copy that a printer holds, according to the list."""
 
     copy: str
     attempt: int
@@ -131,20 +132,20 @@ class Held(FarmMessage, frozen=True):
 
 
 class Holdings(FarmMessage, frozen=True):
-    """All that it holds."""
+    """All copies that a printer holds, according to the list."""
 
     copies: list[Held] = []
 
 
 ReportKind = Literal["declined", "not_begun", "printing", "done", "failed", "cancelled"]
-"""`declined`: before the claim. `not_begun`: after it, and the printer is sure that it has begun nothing."""
+"""`declined`: refused before the claim. `not_begun`: claimed, but the printer has certainly not begun."""
 
 
 class Report(FarmMessage, frozen=True):
-    """What became of a copy.
+    """The result of a copy, or that it prints.
 
     Attributes:
-        fits: false with `declined`: this printer cannot print the job at all; it is not offered it again.
+        fits: False with `declined`: the printer cannot print the job at all, and is not offered it again.
     """
 
     copy: Name
@@ -162,12 +163,13 @@ OrderVerb = Literal["bed_clear", "cancel", "pause", "resume", "hold", "release",
 
 
 class FarmOrder(FarmMessage, frozen=True):
-    """What the server asks an agent to do at once.
+    """An order that an agent carries out at once.
 
     Attributes:
-        boot: of the agent that it is meant for; empty: whichever there is.
-        until: by that agent's own clock: behind it whoever gave the order was told that it failed. It is counted from
-            `at` of the last presence.
+        by: name of the API key of the user who gave it.
+        boot: the run of the agent that it is for; empty: any.
+        until: deadline by the agent's clock (the server adds to the `at` of the last presence). After it the agent
+            refuses the order, because the user has been told that it failed.
     """
 
     verb: OrderVerb
@@ -178,7 +180,7 @@ class FarmOrder(FarmMessage, frozen=True):
 
 
 class OrderAnswer(FarmMessage, frozen=True):
-    """What came of it; `data` is a picture (JPEG)."""
+    """The answer to an order; `data` is the picture (JPEG), if one was ordered."""
 
     ok: bool
     reason: str = ""
@@ -186,7 +188,7 @@ class OrderAnswer(FarmMessage, frozen=True):
 
 
 class FailedCopy(FarmMessage, frozen=True):
-    """What was not printed, and why; kept for 30 days in the stream FAILED."""
+    """A copy that failed, and why; stored for 30 days in the stream FAILED."""
 
     copy: str
     job: str

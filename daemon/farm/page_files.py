@@ -1,7 +1,7 @@
-"""The files of the farm's page: its own, and a few of the printer's page, which has looks and words of the same kind.
+"""The files of the farm's page: its own, and some that it shares with the printer's page, without copies.
 
-Nothing is copied. The farm's folder lies over these: what they import by a name that both have (`store.mjs`,
-`state.mjs`, `texts.mjs`) is the farm's.
+A name that both folders have (`store.mjs`, `state.mjs`, `texts.mjs`) is the farm's file, even where a shared module
+imports it.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import msgspec
 
 OWN = Path(__file__).parent / "page"
 PRINTERS = Path(__file__).parents[1] / "front" / "page"
-"""Read as files; the farm imports nothing of a printer's front."""
+"""Only read as files: the farm imports no code of a printer's front."""
 
 SHARED = frozenset(
     {"page.css", "html.mjs", "api.mjs", "widgets.mjs", "words.mjs", "reorder.mjs", "looks.mjs", "icon.svg"}
@@ -25,7 +25,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types 'none'"
 )
-"""What a browser lets the page do (Content-Security-Policy)."""
+"""What the page may do in a browser (Content-Security-Policy)."""
 
 KINDS: dict[str, Literal["text/html", "text/javascript", "text/css", "image/svg+xml"]] = {
     ".html": "text/html",
@@ -33,15 +33,15 @@ KINDS: dict[str, Literal["text/html", "text/javascript", "text/css", "image/svg+
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
-"""What is served; other files are not."""
+"""The kinds of files that are served."""
 
 
 class FarmPageFile(msgspec.Struct, frozen=True):
-    """A file as it is sent.
+    """A file of the page.
 
     Attributes:
         kind: its content type.
-        digest: of the data, for an ETag.
+        digest: hash of the data, for the ETag.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class FarmPageFile(msgspec.Struct, frozen=True):
 
 
 def find(name: str) -> FarmPageFile | None:
-    """Return the file of this name, "" being the page itself; None: there is none. Reads the disk, some 10 KB."""
+    """Read a file of the page (about 10 KB) from the disk; "" is the page itself, None: there is no such file."""
     path = path_of(name or INDEX)
     if path is None:
         return None
@@ -59,7 +59,7 @@ def find(name: str) -> FarmPageFile | None:
 
 
 def path_of(name: str) -> Path | None:
-    """Return where the file of this name lies; None: there is none, or it is not for browsers."""
+    """Return the path of a file of the page; None: there is no such file, or it is not served."""
     folder, _, base = name.rpartition("/")
     if Path(base).suffix not in KINDS or base.startswith(".") or "\\" in base or "\0" in base:
         return None

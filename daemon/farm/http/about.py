@@ -1,4 +1,4 @@
-"""The farm itself, its keys, its description."""
+"""Handlers for the farm itself, its keys, and the description of its API."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ from daemon.http.errors import Refused
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key that is to be made."""
+    """A request to make a key."""
 
     name: str
     scope: str
@@ -20,7 +20,7 @@ class FarmAboutHandler(FarmHandler):
     """/api/farm."""
 
     async def get(self) -> None:
-        """Tell whose key this is, and how the farm is."""
+        """Answer with the owner of the key, and the state of the farm."""
         printers = self.farm.printers
         self.answer(
             {
@@ -42,18 +42,18 @@ class FarmKeysHandler(FarmHandler):
     reads = writes = FarmScope.ADMIN
 
     async def get(self) -> None:
-        """List the keys; the keys themselves are kept nowhere."""
+        """List the facts about the keys; the keys themselves are not stored."""
         keys: FarmKeys = self.settings["farm_keys"]
         self.answer({"keys": await keys.all()})
 
     async def post(self) -> None:
-        """Make a key, and show it this once."""
+        """Make a key; only this answer shows it."""
         keys: FarmKeys = self.settings["farm_keys"]
-        asked = self.decoded(NewKey)
-        if asked.scope.upper() not in FarmScope.__members__:
+        new = self.decoded(NewKey)
+        if new.scope.upper() not in FarmScope.__members__:
             raise Refused(400, "scope must be read, control or admin")
-        key = await keys.make(asked.name, FarmScope[asked.scope.upper()], self.key.name)
-        self.answer({"key": key, "name": asked.name, "scope": asked.scope.lower()}, 201)
+        key = await keys.make(new.name, FarmScope[new.scope.upper()], self.key.name)
+        self.answer({"key": key, "name": new.name, "scope": new.scope.lower()}, 201)
 
 
 class FarmKeyHandler(FarmHandler):
@@ -62,7 +62,7 @@ class FarmKeyHandler(FarmHandler):
     reads = writes = FarmScope.ADMIN
 
     async def delete(self, name: str) -> None:
-        """Drop a key."""
+        """Remove a key."""
         keys: FarmKeys = self.settings["farm_keys"]
         await keys.drop(name, self.key.name)
         self.no_content()
@@ -75,6 +75,6 @@ class FarmOpenApiHandler(FarmHandler):
 
     async def get(self) -> None:
         """Describe the API."""
-        from daemon.farm.http.openapi import describe  # noqa: PLC0415 - for who asks
+        from daemon.farm.http.openapi import describe  # noqa: PLC0415 - only if asked for
 
         self.answer(describe())

@@ -1,4 +1,4 @@
-"""What has been printed, and what has not: a list, and a table for other programs."""
+"""The history: copies that have ended, as JSON, and as CSV for other programs."""
 
 import csv
 import io
@@ -11,13 +11,12 @@ from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import FINAL, FarmCopy
 from daemon.http.errors import Refused
 
-MAX_ROWS = 500
-MOST_ROWS = 10_000
-"""Copies of one answer, and of one table."""
+MAX_ROWS = 500  # copies in an answer
+MAX_CSV_ROWS = 10_000
 
 COLUMNS = ("job", "copy", "state", "printer", "begun", "ended", "seconds", "filament_mm", "reason")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet would compute, where a cell begins with it."""
+"""Characters that make a spreadsheet compute the cell that begins with one of them."""
 
 
 class FarmHistoryHandler(FarmHandler):
@@ -25,30 +24,30 @@ class FarmHistoryHandler(FarmHandler):
 
     async def get(self) -> None:
         """List copies that have ended, the newest first."""
-        copies, names = await self.found(self.whole("limit", 100, 1, MAX_ROWS))
+        copies, names = await self.query(self.whole("limit", 100, 1, MAX_ROWS))
         self.answer({"copies": [copy_view(copy, self.farm.printers, names.get(copy.job, "")) for copy in copies]})
 
-    async def found(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:
-        """Return what is asked for, and what the jobs are called."""
+    async def query(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:
+        """Return the copies that the request's query selects, and the names of their jobs by id."""
         before = self.number("before", 4e9, 0, 4e9)
         state = self.get_query_argument("state", "")
         if state and state not in FINAL:
             raise Refused(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
         printer, name = self.word("printer"), self.word("q")
 
-        def look(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
+        def read(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
             copies = jobs.history(limit, before, printer, state, name)
             return copies, jobs.names({copy.job for copy in copies})
 
-        return await self.ask(look)
+        return await self.ask(read)
 
 
 class FarmHistoryTableHandler(FarmHistoryHandler):
     """/api/farm/history.csv."""
 
     async def get(self) -> None:
-        """Give the same as a table."""
-        copies, names = await self.found(self.whole("limit", MOST_ROWS, 1, MOST_ROWS))
+        """Answer with the history as a table."""
+        copies, names = await self.query(self.whole("limit", MAX_CSV_ROWS, 1, MAX_CSV_ROWS))
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="history.csv"')
         self.write(table(copies, names))
@@ -60,9 +59,9 @@ def table(copies: list[FarmCopy], names: Mapping[str, str]) -> str:
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     for copy in copies:
-        of = (names.get(copy.job, copy.job), copy.number, copy.state, copy.printer)
-        took = (_date(copy.begun), _date(copy.ended), round(copy.seconds), round(copy.filament_mm))
-        writer.writerow([_cell(each) for each in (*of, *took, copy.reason)])
+        name, begun, ended = names.get(copy.job, copy.job), _date(copy.begun), _date(copy.ended)
+        row = (name, copy.number, copy.state, copy.printer, begun, ended, round(copy.seconds), round(copy.filament_mm))
+        writer.writerow([_cell(each) for each in (*row, copy.reason)])
     return out.getvalue()
 
 

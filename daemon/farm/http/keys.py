@@ -1,6 +1,6 @@
-"""Who may use the farm's API. Only hashes of keys are kept, in the list's database.
+"""The keys of the farm's API. The list's database stores only their hashes.
 
-A key is 256 random bits: its plain SHA-256 cannot be searched for.
+A plain SHA-256 is enough: a key has 256 random bits, so nobody can find it by trial.
 """
 
 import asyncio
@@ -25,13 +25,12 @@ from daemon.private_file import write_private
 FIRST = "admin"
 FILE = "admin.key"
 MAX_KEYS = 256
-FRESH = 5.0
-"""Seconds for which the keys that were read are good: another server of this list may have made or dropped one."""
+CACHE_TIME = 5.0
+"""Seconds after which the keys are read again: another server of this list may have made or removed one."""
 
-FREE = 10
-REFILL = 6.0
-MAX_ADDRESSES = 1024
-"""Wrong keys that an address may show in a row, seconds until it may show one more, addresses that are remembered."""
+FREE_ATTEMPTS = 10  # wrong keys in a row that an address may send
+REFILL = 6.0  # s until it may send one more
+MAX_ADDRESSES = 1024  # that are remembered
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
@@ -52,7 +51,7 @@ class FarmScope(IntEnum):
 
 
 class FarmKey(msgspec.Struct, frozen=True):
-    """What is known of a key."""
+    """The facts about a key, without the key itself."""
 
     name: str
     scope: str
@@ -61,49 +60,49 @@ class FarmKey(msgspec.Struct, frozen=True):
 
 
 class WrongKeys:
-    """How many wrong keys each address has shown lately; the time is passed in."""
+    """How many wrong keys each address has sent lately; the time is passed in."""
 
     def __init__(self) -> None:
-        self._shown: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → (how many, when)
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → (wrong keys, when counted)
 
     def wait(self, address: str, now: float) -> float:
-        """Return for how many seconds one more is one too many; 0: it is not."""
-        return max(0.0, (self._now(address, now) - (FREE - 1)) * REFILL)
+        """Return for how many seconds the address may send no further wrong key; 0: it may send one now."""
+        return max(0.0, (self._level(address, now) - (FREE_ATTEMPTS - 1)) * REFILL)
 
     def add(self, address: str, now: float) -> None:
-        """Count one."""
-        self._shown[address] = (self._now(address, now) + 1, now)
-        self._shown.move_to_end(address)
-        while len(self._shown) > MAX_ADDRESSES:
-            self._shown.popitem(last=False)
+        """Count a wrong key."""
+        self._levels[address] = (self._level(address, now) + 1, now)
+        self._levels.move_to_end(address)
+        while len(self._levels) > MAX_ADDRESSES:
+            self._levels.popitem(last=False)
 
-    def _now(self, address: str, now: float) -> float:
-        shown, when = self._shown.get(address, (0.0, now))
-        return max(0.0, shown - (now - when) / REFILL)
+    def _level(self, address: str, now: float) -> float:
+        level, when = self._levels.get(address, (0.0, now))
+        return max(0.0, level - (now - when) / REFILL)
 
 
 class FarmKeys:
-    """The keys, as the list has them."""
+    """The keys in the list's database, with a short-lived cache."""
 
     def __init__(self, farm: FarmSeams) -> None:
         self._farm = farm
-        self._known: dict[str, FarmKey] = {}  # by hash
+        self._cached: dict[str, FarmKey] = {}  # by hash
         self._read_at: float | None = None
         self._wrong = WrongKeys()
 
     async def identify(self, key: str, address: str) -> tuple[FarmKey, FarmScope]:
-        """Return whose key this is.
+        """Return the facts and the scope of a key.
 
         Raises:
-            KeyRefused: none was given, or it is wrong.
-            TooManyAttempts: the address has shown too many wrong ones.
+            KeyRefused: the key is empty or wrong.
+            TooManyAttempts: the address has sent too many wrong keys.
         """
         if not key:
-            raise KeyRefused("a key of the farm is needed (X-Api-Key, or Authorization: Bearer)")
+            raise KeyRefused("requests need a key of the farm (X-Api-Key, or Authorization: Bearer)")
         now = asyncio.get_running_loop().time()
-        if self._read_at is None or now - self._read_at > FRESH:
+        if self._read_at is None or now - self._read_at > CACHE_TIME:
             await self.refresh()
-        if (found := self._known.get(digest(key))) is not None:
+        if (found := self._cached.get(digest(key))) is not None:
             return found, FarmScope[found.scope.upper()]
         if wait := self._wrong.wait(address, now):
             raise TooManyAttempts("too many wrong keys came from this address", wait)
@@ -111,46 +110,46 @@ class FarmKeys:
         raise KeyRefused("the farm does not know this key")
 
     async def refresh(self) -> None:
-        """Read the keys."""
-        self._known = await self._farm.jobs.call(_read)
+        """Read the keys from the database."""
+        self._cached = await self._farm.jobs.call(_read)
         self._read_at = asyncio.get_running_loop().time()
 
     async def all(self) -> list[FarmKey]:
-        """Return the keys, in the order in which they were made."""
+        """Return the facts about all keys, the oldest first."""
         await self.refresh()
-        return list(self._known.values())
+        return list(self._cached.values())
 
     async def make(self, name: str, scope: FarmScope, by: str) -> str:
-        """Make a key, and return it: it can be seen this once.
+        """Make a key, and return it; it cannot be read again later.
 
         Raises:
-            BadKeyName: no key can be called so, or there are too many.
-            KeyNameTaken: one is called so.
+            BadKeyName: the name is not valid, or there are too many keys.
+            KeyNameTaken: another key has this name.
         """
         if not _NAME.fullmatch(name) or not name.isprintable():
-            raise BadKeyName("the name of a key has 1 to 64 characters that can be shown")
+            raise BadKeyName("the name of a key must have 1 to 64 printable characters")
         key = secrets.token_urlsafe(32)
         await self._farm.jobs.call(lambda jobs: _add(jobs, key, FarmKey(name, scope.label, self._farm.wall(), by)))
         await self.refresh()
         return key
 
     async def drop(self, name: str, by: str) -> None:
-        """Have a key be none any more.
+        """Remove a key.
 
         Raises:
-            NoSuchKey: none is called so.
-            FarmConflict: it is the last one that may manage keys.
+            NoSuchKey: no key has this name.
+            FarmConflict: it is the last key that may manage keys.
         """
         await self._farm.jobs.call(lambda jobs: _drop(jobs, name, by))
         await self.refresh()
 
-    async def have_one(self) -> Path | None:
-        """Make the first key where there is none, and write it for the owner's eyes; return where."""
+    async def ensure_one(self) -> Path | None:
+        """Make the first key where there is none, and write it to a private file; return the file's path."""
         if await self.all():
             return None
         path = self._farm.folder / FILE
         key = secrets.token_urlsafe(32)
-        # the file first: a key that nobody has ever seen would lock everybody out
+        # the file first: if the database had a key that nobody has seen, everybody would be locked out
         await asyncio.to_thread(write_private, path, key + "\n", replace=True)
         await self._farm.jobs.call(
             lambda jobs: _add(jobs, key, FarmKey(FIRST, FarmScope.ADMIN.label, self._farm.wall(), ""))
@@ -161,7 +160,7 @@ class FarmKeys:
 
 
 def digest(key: str) -> str:
-    """Return the hash by which a key is known."""
+    """Return the hash under which a key is stored."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 

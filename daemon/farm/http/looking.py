@@ -1,4 +1,4 @@
-"""What is in a file: found out by `nozzled inspect`, in a process that takes what nobody else wants."""
+"""Analysis of an uploaded file by `nozzled inspect`, in a process of low priority and bounded memory."""
 
 import asyncio
 import json
@@ -11,33 +11,30 @@ from typing import Any
 from daemon.errors import NotPrintable
 from daemon.farm.list.words import FileFacts
 
-PATIENCE = 900.0
-"""Seconds for one file."""
+TIMEOUT = 900.0  # s for one file
+MAX_MEMORY_KIB = 2 * 1024 * 1024  # of address space
 
-MAX_MEMORY_KIB = 2 * 1024 * 1024
-"""Of address space."""
+ANALYSED = (0, 6)
+"""Exit codes of `nozzled inspect` after an analysis: the file is good, or has faults (`daemon.cli.options.UNFIT`)."""
 
-SHOWN = (0, 6)
-"""Exit codes with which it has looked into the file: all is well, or something is wrong with it."""
-
-SAYS = "nozzled: "
-"""How the last line begins where a file cannot be looked into at all."""
+ERROR_PREFIX = "nozzled: "
+"""Begins the last line on stderr if the file could not be analysed."""
 
 MAX_WARNINGS = 20
 MAX_WARNING = 300
 
 Look = Callable[[Path, FileFacts, Path], Awaitable[FileFacts]]
-"""Takes a file, what is known of it, and where its picture (PNG) is to be; returns what is known then."""
+"""Called with a file, its known facts, and a path for its thumbnail (PNG); returns the facts with the analysis."""
 
-# the shell sets the bound that the process has from its first moment on
+# the shell sets the limit before the process starts
 _BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 19 "$@"'
 
 
 async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
-    """Return what the analysis finds; what it cannot find is a warning, and the printers' own checks decide.
+    """Return the facts about a file with its analysis; a failed analysis is a warning: each printer checks again.
 
     Raises:
-        NotPrintable: it is no G-code.
+        NotPrintable: the file is not G-code.
     """
     inspect = (sys.executable, "-m", "daemon", "inspect", "--json", "--thumbnail", str(picture))
     process = await asyncio.create_subprocess_exec(
@@ -45,27 +42,26 @@ async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             out, err = await process.communicate()
     except TimeoutError:
-        return _unknown(known, f"the analysis took more than {PATIENCE / 60:.0f} minutes")
+        return _unknown(known, f"the analysis took more than {TIMEOUT / 60:.0f} minutes")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     last = err.decode(errors="replace").strip().rpartition("\n")[2]
-    if process.returncode not in SHOWN and last.startswith(SAYS):
-        text = last.removeprefix(SAYS).replace(str(path), known.name)
+    if process.returncode not in ANALYSED and last.startswith(ERROR_PREFIX):
+        text = last.removeprefix(ERROR_PREFIX).replace(str(path), known.name)
         raise NotPrintable(_plain(text, MAX_WARNING))
     try:
-        found = await asyncio.to_thread(json.loads, out)
-        return facts_of(found, known)
+        return facts_of(await asyncio.to_thread(json.loads, out), known)
     except (ValueError, KeyError, TypeError):
         return _unknown(known, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
 
 
 def facts_of(found: dict[str, Any], known: FileFacts) -> FileFacts:
-    """Return what the JSON of `nozzled inspect` says of a file."""
+    """Add the JSON of `nozzled inspect` to the facts about a file."""
     about, printing = found["about"], found["bounds"]["printing"]
     used = {each["tool"]: each["length_mm"] for each in found["tools"]}
     order = sorted((tool for tool in used if used[tool] > 0), key=lambda tool: -used[tool])
@@ -102,6 +98,6 @@ def _bounded(texts: list[str]) -> tuple[str, ...]:
     return tuple(_plain(text, MAX_WARNING) for text in texts[:MAX_WARNINGS])
 
 
-def _plain(text: str, longest: int) -> str:
-    """Return a stranger's text as one line of what can be shown."""
-    return "".join(each if each.isprintable() else "?" for each in text[:longest])
+def _plain(text: str, max_length: int) -> str:
+    """Return an untrusted text as one printable line."""
+    return "".join(each if each.isprintable() else "?" for each in text[:max_length])

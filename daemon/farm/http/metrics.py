@@ -1,4 +1,4 @@
-"""/metrics: the farm's numbers, for Prometheus. No label has a name of a file, a job or a printer."""
+"""/metrics: the farm's metrics, for Prometheus. No label contains the name of a file, a job or a printer."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,28 +9,28 @@ from daemon.farm.list.job_list import JobList
 from daemon.farm.list.words import COPY_STATES, FarmCopy
 
 STATES = ("ready", "printing", "on_hold", "not_ready", "away")
-"""What a printer may be, for Prometheus."""
+"""States of a printer in the metrics."""
 
 
 class FarmMetricsHandler(FarmHandler):
     """/metrics."""
 
     async def get(self) -> None:
-        """Tell them."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - for who is scraped
+        """Answer with the metrics."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - only if scraped
         from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - as above
         from prometheus_client.registry import Collector, CollectorRegistry  # noqa: PLC0415 - as above
 
-        def look(jobs: JobList) -> tuple[dict[str, int], list[FarmCopy], int]:
+        def read(jobs: JobList) -> tuple[dict[str, int], list[FarmCopy], int]:
             return jobs.counts(), jobs.outstanding(), jobs.claims()
 
-        counts, held, claims = await self.ask(look)
+        counts, held, claims = await self.ask(read)
         printers = self._printers(held)
         orphans = sum(is_orphan(copy, self.farm.printers) for copy in held)
         reachable = not self.farm.printers.trouble
 
-        class Given(Collector):
-            """Hands over what was read off before."""
+        class FarmCollector(Collector):
+            """Yields the values that were read above."""
 
             def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
                 """Yield the families."""
@@ -49,13 +49,14 @@ class FarmMetricsHandler(FarmHandler):
                 yield GaugeMetricFamily("nozzled_farm_nats_up", "1 while NATS can be reached.", value=int(reachable))
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Given())
+        registry.register(FarmCollector())
         encoder, kind = choose_encoder(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", kind)
         self.write(encoder(registry))
 
     def _printers(self, held: list[FarmCopy]) -> Counter[str]:
-        found = Counter[str]()
+        """Count the printers by state."""
+        counts = Counter[str]()
         for view in printer_views(self.farm.printers, held, self.farm.wall()).values():
             if view.away:
                 state = "away"
@@ -65,5 +66,5 @@ class FarmMetricsHandler(FarmHandler):
                 state = "on_hold"
             else:
                 state = "ready" if view.ready else "not_ready"
-            found[state] += 1
-        return found
+            counts[state] += 1
+        return counts

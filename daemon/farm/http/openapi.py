@@ -1,4 +1,4 @@
-"""The description of the farm's API, as OpenAPI 3.1. Built when it is asked for; tests hold the server against it."""
+"""The description of the farm's API in OpenAPI 3.1, built on request; tests check the server against it."""
 
 from typing import Any
 
@@ -25,18 +25,18 @@ STRUCTS = (
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 ERRORS = {
-    400: "The body, or a value in it or in the query, means nothing.",
-    403: "No valid key, or one that does not allow this.",
-    404: "There is no such thing.",
-    405: "This address has no such method.",
-    409: "It does not fit the state, or the printer has refused it.",
+    400: "The body is not valid, or a value in it or in the query is not allowed.",
+    403: "No valid key, or the key does not allow this.",
+    404: "Not found.",
+    405: "This path does not support the method.",
+    409: "The present state does not allow this, or the printer refused it.",
     413: "The body is too large.",
-    415: "The content type is another one.",
-    422: "The idempotency key was used for another job before.",
-    429: "Too many wrong keys came from this address; Retry-After says when to come again.",
+    415: "This content type is not supported.",
+    422: "The idempotency key was used for a different job before.",
+    429: "Too many wrong keys came from this address; Retry-After says when to try again.",
     500: "A fault in the server or its disk.",
-    502: "The camera gives no picture.",
-    503: "The list, or the printer, cannot be reached now; or too many do the same.",
+    502: "The camera delivered no picture.",
+    503: "The list or the printer cannot be reached now, or too many clients ask for the same.",
     507: "There is no room for the file.",
 }
 
@@ -69,7 +69,7 @@ def describe() -> Schema:
 
 
 def _plain(schema: Any) -> Any:
-    """Write tuples of equal things as arrays of such: readers of OpenAPI know these."""
+    """Describe tuples as arrays: tools for OpenAPI do not know `prefixItems`. Ours have items of one type."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -81,34 +81,43 @@ def _plain(schema: Any) -> Any:
 
 
 def _with_head(item: dict[str, Schema]) -> dict[str, Schema]:
-    """Say of HEAD what there is to say: it is GET without the body."""
+    """Add HEAD where there is GET: the same without the body."""
     if "get" not in item:
         return item
     answers = {status: {"description": each["description"]} for status, each in item["get"]["responses"].items()}
     return {**item, "head": {**item["get"], "summary": "GET without the body.", "responses": answers}}
 
 
-# -- the addresses -----------------------------------------------------------------------------------------
+# -- the paths ---------------------------------------------------------------------------------------------
 
 
 def _jobs() -> dict[str, dict[str, Schema]]:
-    job = _path("job", {"type": "string", "pattern": f"^({UUID}|[0-9]{{1,9}})$"}, "Id of a job, or its number.")
+    job = _path("job", {"type": "string", "pattern": f"^({UUID}|[0-9]{{1,9}})$"}, "Id or number of a job.")
     copy = _path("copy", {"type": "string", "pattern": f"^{UUID}$"}, "Id of a copy.")
     listing = [
         _query(
             "state",
             {"enum": ["open", "ended", "all"]},
-            "Those that have not ended, in the order of printing; the others; both.",
+            "Jobs that have not ended, in the order of printing; those that have; all.",
         ),
         *_page(),
-        _query("why", {"enum": ["true", "false"]}, "With why each of the first 100 waits."),
+        _query("why", {"enum": ["true", "false"]}, "Whether to say why each of the first 100 jobs waits."),
     ]
     binary = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = _obj(file=binary, **dict.fromkeys(Submission.__struct_fields__, TEXT))
     form["required"] = ["file"]
-    submit = _does("Submit a job: of a known file, or with the file.", _ref(FarmJobView), 400, 404, 413, 415, 422, 507)
+    submit = _does(
+        "Submit a job: with its file, or with the hash of a stored file.",
+        _ref(FarmJobView),
+        400,
+        404,
+        413,
+        415,
+        422,
+        507,
+    )
     submit["responses"]["201"] = {**submit["responses"]["200"], "description": "A new job."}
-    submit["responses"]["200"]["description"] = "The job that this Idempotency-Key has made before."
+    submit["responses"]["200"]["description"] = "The job that a request with this Idempotency-Key made before."
     submit["requestBody"] = {
         "required": True,
         "content": {"application/json": {"schema": _ref(Submission)}, "multipart/form-data": {"schema": form}},
@@ -118,7 +127,7 @@ def _jobs() -> dict[str, dict[str, Schema]]:
     paths = {
         "/jobs": {"get": _does("List jobs.", _obj(jobs=_array(FarmJobView)), 400, parameters=listing), "post": submit},
         "/jobs/{job}": {
-            "get": _does("Tell about a job, its copies, and why it waits.", _ref(WholeJob), 404, parameters=[job]),
+            "get": _does("Get a job with its copies, and why it waits.", _ref(WholeJob), 404, parameters=[job]),
             "patch": _does("Change a job.", _ref(FarmJobView), 404, 409, body=Edit, parameters=[job]),
             "delete": _does("Cancel a job.", _obj(copies=_array(CopyView)), 404, 409, parameters=[job]),
         },
@@ -126,15 +135,24 @@ def _jobs() -> dict[str, dict[str, Schema]]:
             "post": _does("Put a job before another one.", _ref(FarmJobView), 404, 409, body=Before, parameters=[job])
         },
         "/jobs/{job}/hand_over": {
-            "post": _does("Give a whole job to a site.", _ref(FarmJobView), 404, 409, body=HandOver, parameters=[job])
+            "post": _does(
+                "Hand a whole job over to a site.", _ref(FarmJobView), 404, 409, body=HandOver, parameters=[job]
+            )
         },
-        "/copies/{copy}": {"get": _does("Tell about a copy.", _ref(CopyView), 404, parameters=[copy])},
+        "/copies/{copy}": {"get": _does("Get a copy.", _ref(CopyView), 404, parameters=[copy])},
         "/copies/{copy}/settle": {
-            "post": _does("Say what became of an orphan.", _ref(CopyView), 404, 409, body=Settlement, parameters=[copy])
+            "post": _does(
+                "Record the result of an orphan: done or failed.",
+                _ref(CopyView),
+                404,
+                409,
+                body=Settlement,
+                parameters=[copy],
+            )
         },
         "/copies/{copy}/again": {
             "post": _does(
-                "Print a copy in the place of this one.", _ref(CopyView), 404, 409, status=201, parameters=[copy]
+                "Print another copy in place of this one.", _ref(CopyView), 404, 409, status=201, parameters=[copy]
             )
         },
         "/copies/{copy}/cancel": {"post": _does("Cancel a copy.", _ref(CopyView), 404, 409, parameters=[copy])},
@@ -148,13 +166,15 @@ def _printers() -> dict[str, dict[str, Schema]]:
     printer = _path("printer", {"type": "string", "pattern": f"^{PRINTER_ID}$"}, "Id of a printer.")
     root = "/api/farm/printers"
     paths = {
-        root: {"get": _does("Tell about all printers.", _obj(printers=_array(PrinterView)))},
+        root: {"get": _does("List the printers.", _obj(printers=_array(PrinterView)))},
         f"{root}/{{printer}}": {
-            "get": _does("Tell about a printer.", _ref(PrinterView), 404, parameters=[printer]),
-            "delete": _does("Forget a printer that has gone.", None, 404, 409, parameters=[printer]),
+            "get": _does("Get a printer.", _ref(PrinterView), 404, parameters=[printer]),
+            "delete": _does(
+                "Remove a printer that is away from the list of printers.", None, 404, 409, parameters=[printer]
+            ),
         },
         f"{root}/{{printer}}/picture": {
-            "get": _bytes("Give what its camera sees now.", "image/jpeg", 404, 409, 502, parameters=[printer])
+            "get": _bytes("Get a picture from its camera.", "image/jpeg", 404, 409, 502, parameters=[printer])
         },
     }
     for verb in VERBS:
@@ -171,46 +191,50 @@ def _others() -> dict[str, dict[str, Schema]]:
     upload["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     history = [
         _page()[0],
-        _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Those that ended before this time."),
-        _query("printer", TEXT, "Those of this printer."),
-        _query("state", {"enum": [*FINAL]}, "Those that ended so."),
-        _query("q", TEXT, "Those of jobs with this in their names."),
+        _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Copies that ended before this time."),
+        _query("printer", TEXT, "Copies of this printer."),
+        _query("state", {"enum": [*FINAL]}, "Copies that ended in this state."),
+        _query("q", TEXT, "Copies of jobs with this text in their names."),
     ]
     log = [
         _page()[0],
         _query(
-            "since", {"type": "integer", "minimum": -1, "maximum": 10**15}, "Those behind this number; -1: the newest."
+            "since", {"type": "integer", "minimum": -1, "maximum": 10**15}, "Events after this number; -1: the newest."
         ),
-        _query("job", TEXT, "Those of this job."),
+        _query("job", TEXT, "Events of this job."),
     ]
-    events = _bytes("Tell the state, then what changes, as server-sent events of `FarmStateView`.", "text/event-stream")
+    events = _bytes(
+        "Send the state, then its changes, as server-sent events with a `FarmStateView`.", "text/event-stream"
+    )
     key = _obj(key=TEXT, name=TEXT, scope=TEXT)
     paths = {
-        "": {"get": _does("Tell whose key this is, and how the farm is.", NOTHING)},
+        "": {"get": _does("Get the owner of the key, and the state of the farm.", NOTHING)},
         "/events": {"get": events},
         "/orphans": {
-            "get": _does("List copies that have begun at printers that are silent.", _obj(copies=_array(CopyView)))
+            "get": _does(
+                "List orphans: copies that have begun at printers that are away.", _obj(copies=_array(CopyView))
+            )
         },
         "/history": {
             "get": _does(
                 "List copies that have ended, the newest first.", _obj(copies=_array(CopyView)), 400, parameters=history
             )
         },
-        "/history.csv": {"get": _bytes("Give the same as a table.", "text/csv", 400, parameters=history[1:])},
-        "/log": {"get": _does("Tell who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)},
+        "/history.csv": {"get": _bytes("Get the history as a table.", "text/csv", 400, parameters=history[1:])},
+        "/log": {"get": _does("List the events: who did what.", _obj(events=_array(ListedEvent)), 400, parameters=log)},
         "/files": {"post": upload},
-        "/files/{sha256}": {"get": _does("Tell about a file.", _ref(FileFacts), 404, parameters=[sha256])},
+        "/files/{sha256}": {"get": _does("Get the facts about a file.", _ref(FileFacts), 404, parameters=[sha256])},
         "/files/{sha256}/thumbnail": {
-            "get": _bytes("Give the picture in a file.", "image/png", 404, parameters=[sha256])
+            "get": _bytes("Get the thumbnail of a file.", "image/png", 404, parameters=[sha256])
         },
         "/keys": {
             "get": _does("List the keys.", _obj(keys=_array(FarmKey))),
-            "post": _does("Make a key, and show it this once.", key, 400, 409, body=NewKey, status=201),
+            "post": _does("Make a key; only this answer shows it.", key, 400, 409, body=NewKey, status=201),
         },
-        "/keys/{name}": {"delete": _does("Drop a key.", None, 404, 409, parameters=[name])},
+        "/keys/{name}": {"delete": _does("Remove a key.", None, 404, 409, parameters=[name])},
         "/openapi.json": {"get": {**_does("Describe the API.", NOTHING), "security": [{}]}},
     }
-    metrics = _bytes("Tell the farm's numbers, for Prometheus.", "text/plain")
+    metrics = _bytes("Get the farm's metrics, for Prometheus.", "text/plain")
     return {**{f"/api/farm{path}": item for path, item in paths.items()}, "/metrics": {"get": metrics}}
 
 
@@ -220,12 +244,12 @@ def _others() -> dict[str, dict[str, Schema]]:
 def _does(
     summary: str, done: Schema | None, *errors: int, body: type | None = None, status: int = 200, **more: Any
 ) -> Schema:
-    """Describe an operation; `done` None is 204."""
+    """Describe an operation; `done` None means status 204."""
     good = {"204": {"description": "Done."}} if done is None else {str(status): {"description": "Done.", **_json(done)}}
-    asked = () if body is None else (400, 413, 415)
+    body_errors = () if body is None else (400, 413, 415)
     bad = {
         str(code): {"description": ERRORS[code], **_json({"$ref": REF.format(name="Error")})}
-        for code in sorted({403, 429, 500, 503, *asked, *errors})
+        for code in sorted({403, 429, 500, 503, *body_errors, *errors})
     }
     operation: Schema = {"summary": summary, "responses": {**good, **bad}, **more}
     if body is not None:
@@ -234,7 +258,7 @@ def _does(
 
 
 def _bytes(summary: str, kind: str, *errors: int, **more: Any) -> Schema:
-    """Describe an operation that answers with bytes."""
+    """Describe an operation that answers with something else than JSON."""
     operation = _does(summary, {}, *errors, **more)
     operation["responses"]["200"] = {"description": "Done.", "content": {kind: {"schema": {}}}}
     return operation
@@ -266,6 +290,6 @@ def _path(name: str, schema: Schema, description: str) -> Schema:
 
 def _page() -> list[Schema]:
     return [
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, "How many."),
-        _query("offset", {"type": "integer", "minimum": 0, "maximum": 10_000_000}, "Behind how many."),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, "How many to list."),
+        _query("offset", {"type": "integer", "minimum": 0, "maximum": 10_000_000}, "How many to skip."),
     ]

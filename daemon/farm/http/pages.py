@@ -1,4 +1,4 @@
-"""The farm's page: its files are open to everybody; what they show takes a key."""
+"""The files of the farm's page; no key is needed for them, only for the data that they show."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ class FarmPageHandler(FarmHandler):
     for_everybody = True
 
     async def get(self, name: str) -> None:
-        """Give a file of the page, unless the browser has it."""
+        """Answer with a file of the page, or with 304 if the browser has it already."""
         file = await asyncio.to_thread(page_files.find, name)
         if file is None:
             raise Refused(404, "Not Found")

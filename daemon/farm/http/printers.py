@@ -1,4 +1,4 @@
-"""Printers: what they do, and what they are asked to do."""
+"""Handlers for printers: their state, orders to them, and their pictures."""
 
 import logging
 from typing import get_args
@@ -14,7 +14,7 @@ from daemon.http.errors import Refused
 
 log = logging.getLogger("nozzled.farm.http")
 
-MAX_PICTURE = 5 * 1024 * 1024
+MAX_PICTURE = 5 * 1024 * 1024  # bytes
 VERBS: tuple[OrderVerb, ...] = tuple(verb for verb in get_args(OrderVerb) if verb != "picture")
 
 
@@ -22,7 +22,7 @@ class PrintersHandler(FarmHandler):
     """/api/farm/printers."""
 
     async def get(self) -> None:
-        """Tell about all printers."""
+        """List the printers."""
         held = await self.ask(JobList.outstanding)
         self.answer({"printers": list(printer_views(self.farm.printers, held, self.farm.wall()).values())})
 
@@ -31,7 +31,7 @@ class FarmPrinterHandler(FarmHandler):
     """/api/farm/printers/<id>."""
 
     async def get(self, printer: str) -> None:
-        """Tell about a printer."""
+        """Answer with a printer."""
         presence = self.farm.printers.presences.get(printer)
         if presence is None:
             raise Refused(404, f"there is no printer {printer}")
@@ -40,26 +40,26 @@ class FarmPrinterHandler(FarmHandler):
         self.answer(printer_view(printer, presence, self.farm.printers, mine, self.farm.wall()))
 
     async def delete(self, printer: str) -> None:
-        """Show a printer no more that has gone."""
+        """Remove a printer that is away from the list of printers."""
         if self.farm.printers.presences.get(printer) is None:
             raise Refused(404, f"there is no printer {printer}")
         if not self.farm.printers.is_away(printer):
-            raise FarmConflict(f"{printer} is there: stop its agent first")
+            raise FarmConflict(f"{printer} is connected: stop its agent first")
         await self.ask(lambda jobs: jobs.forget_printer(printer, self.key.name))
         self.farm.printers.forget(printer)
         self.no_content()
 
 
 class _OrderingHandler(FarmHandler):
-    """Base of what asks a printer's agent."""
+    """Base of the handlers that send an order to a printer's agent."""
 
     async def order(self, printer: str, order: FarmOrder) -> OrderAnswer:
-        """Return the answer; raises Refused, FarmConflict, FarmUnreachable."""
+        """Send an order, and return its answer; raises Refused, FarmConflict, FarmUnreachable."""
         if printer not in self.farm.printers.presences:
             raise Refused(404, f"there is no printer {printer}")
         answer = await self.farm.printers.order(printer, order)
         if not answer.ok:
-            raise FarmConflict(answer.reason or f"{printer} has refused it")
+            raise FarmConflict(answer.reason or f"{printer} refused the order")
         return answer
 
 
@@ -67,7 +67,7 @@ class PrinterVerbHandler(_OrderingHandler):
     """/api/farm/printers/<id>/{bed_clear,pause,resume,hold,release,cancel}."""
 
     async def post(self, printer: str, verb: str) -> None:
-        """Ask for it; the answer is the printer's own."""
+        """Send the order to the printer's agent, and wait for its answer."""
         order = next(each for each in VERBS if each == verb)
         held = await self.ask(JobList.outstanding)
         copy = next((each.id for each in held if each.printer == printer), "")
@@ -75,7 +75,7 @@ class PrinterVerbHandler(_OrderingHandler):
         await self.order(printer, FarmOrder(verb=order, copy=copy, by=self.key.name))
         try:
             await self.ask(lambda jobs: jobs.note(self.key.name, verb, printer=printer))
-        except (ListAway, StoreError) as error:  # it is done all the same
+        except (ListAway, StoreError) as error:  # the order was carried out nevertheless
             log.warning("%s of %s by %s is not in the list's log: %s", verb, printer, self.key.name, error)
         self.no_content()
 
@@ -86,9 +86,9 @@ class PrinterPictureHandler(_OrderingHandler):
     reads = FarmScope.READ
 
     async def get(self, printer: str) -> None:
-        """Give what its camera sees now."""
+        """Answer with a picture from the printer's camera."""
         answer = await self.order(printer, FarmOrder(verb="picture", by=self.key.name))
         if not answer.data.startswith(b"\xff\xd8") or len(answer.data) > MAX_PICTURE:
-            raise Refused(502, f"{printer} has sent no picture")
+            raise Refused(502, f"{printer} sent no picture")
         self.set_header("Content-Type", "image/jpeg")
         self.write(answer.data)

@@ -1,4 +1,4 @@
-"""What the HTTP API needs of the farm's server, and nothing more."""
+"""The interfaces of the farm's server that the HTTP API uses."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,70 +13,65 @@ T = TypeVar("T")
 
 
 class ListCalls(Protocol):
-    """The thread that has the list."""
+    """The thread of the list."""
 
     def call(self, function: Callable[[JobList], T], /) -> Awaitable[T]:
         """Call a function with the list, and return what it returns."""
         ...
 
 
-class KeptFiles(Protocol):
-    """Where G-code is kept."""
+class FarmFileStore(Protocol):
+    """The store of G-code files."""
 
     def take(self, path: Path, /) -> Awaitable[tuple[str, int]]:
-        """Move a file in; return its SHA-256 and its size."""
+        """Move a file into the store; return its SHA-256 and its size."""
         ...
 
 
 class FarmPrinters(Protocol):
-    """What is known of the printers, and the way to them.
-
-    Attributes:
-        presences: the last word of each, also of those that are away.
-        trouble: why the printers cannot be reached; "" where they can.
-    """
+    """The printers' states, and orders to their agents."""
 
     @property
     def presences(self) -> Mapping[str, Presence]:
-        """The last word of each printer."""
+        """The last presence of each printer, even of those that are away."""
         ...
 
     @property
     def trouble(self) -> str:
-        """Why no printer can be reached."""
+        """Why no printer can be reached; empty: they can."""
         ...
 
     def heard_ago(self, printer: str, /) -> float | None:
-        """Return how many seconds ago a printer was heard."""
+        """Return how many seconds ago the printer's last presence arrived; None: it has sent none."""
         ...
 
     def is_away(self, printer: str, /) -> bool:
-        """Tell whether a printer is silent."""
+        """Tell whether a printer has sent no presence for too long."""
         ...
 
     def forget(self, printer: str, /) -> None:
-        """Know nothing of a printer, until it is heard."""
+        """Drop the state of a printer, until its next presence."""
         ...
 
     def order(self, printer: str, order: FarmOrder, /) -> Awaitable[OrderAnswer]:
-        """Ask a printer's agent for something; raises FarmUnreachable."""
+        """Send an order to a printer's agent; raises FarmUnreachable."""
         ...
 
 
 @dataclass(frozen=True)
 class FarmSeams:
-    """All that the API works on.
+    """The parts of the farm's server that the API uses.
 
     Attributes:
-        folder: of the server's state: uploads, pictures, the first key.
-        wall: seconds since 1970.
-        name: what people call this farm.
-        look: finds out what is in a file.
-        max_upload: bytes of one file.
+        folder: of the server's state: uploads, thumbnails, the first key.
+        wall: returns the date, in s since 1970.
+        name: of the farm, for users.
+        look: analyses an uploaded file.
+        max_upload: the largest file, in bytes.
     """
 
     jobs: ListCalls
-    files: KeptFiles
+    files: FarmFileStore
     printers: FarmPrinters
     folder: Path
     wall: Callable[[], float]

@@ -1,4 +1,4 @@
-"""The farm's HTTP server: its addresses, and its limits."""
+"""The farm's HTTP server: its routes and limits."""
 
 import asyncio
 import logging
@@ -42,64 +42,63 @@ from daemon.farm.messages import PRINTER_ID
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 JOB = rf"{UUID}|[0-9]{{1,9}}"
-"""A job is called by its id, or by its number, as people do."""
+"""The id of a job, or its number, which users prefer."""
 
-MAX_HEADERS = 16 * 1024
-MAX_CONNECTIONS = 512
-IDLE = 120.0
-BODY = 3600.0
-"""Bytes of a request's headers, connections at once, seconds without a request, seconds for a body."""
+MAX_HEADERS = 16 * 1024  # bytes of a request
+MAX_CONNECTIONS = 512  # at once
+IDLE_TIMEOUT = 120.0  # s without a request
+BODY_TIMEOUT = 3600.0  # s for the body of a request
 
 
 def make_app(farm: FarmSeams) -> tornado.web.Application:
-    """Return the application; `prepare` comes before its first request."""
-    given: dict[str, Any] = {"farm": farm}
+    """Return the application; call `prepare` before its first request."""
+    shared: dict[str, Any] = {"farm": farm}
     api, printer = "/api/farm", f"/api/farm/printers/({PRINTER_ID})"
     routes = [
-        (f"{api}", FarmAboutHandler, given),
-        (f"{api}/jobs", JobsHandler, given),
-        (f"{api}/jobs/({JOB})", FarmJobHandler, given),
-        (f"{api}/jobs/({JOB})/(move|hold|release)", JobVerbHandler, given),
-        (f"{api}/jobs/({JOB})/hand_over", HandOverHandler, given),
-        (f"{api}/copies/({UUID})", CopyHandler, given),
-        (f"{api}/copies/({UUID})/(cancel|again|settle)", CopyVerbHandler, given),
-        (f"{api}/printers", PrintersHandler, given),
-        (f"{printer}", FarmPrinterHandler, given),
-        (f"{printer}/({'|'.join(VERBS)})", PrinterVerbHandler, given),
-        (f"{printer}/picture", PrinterPictureHandler, given),
-        (f"{api}/orphans", OrphansHandler, given),
-        (f"{api}/events", EventsHandler, given),
-        (f"{api}/history", FarmHistoryHandler, given),
-        (rf"{api}/history\.csv", FarmHistoryTableHandler, given),
-        (f"{api}/log", FarmLogHandler, given),
-        (f"{api}/files", FarmFilesHandler, given),
-        (f"{api}/files/({SHA256})", FileFactsHandler, given),
-        (f"{api}/files/({SHA256})/thumbnail", ThumbnailsHandler, given),
-        (f"{api}/keys", FarmKeysHandler, given),
-        (f"{api}/keys/([^/]+)", FarmKeyHandler, given),
-        (rf"{api}/openapi\.json", FarmOpenApiHandler, given),
-        ("/metrics", FarmMetricsHandler, given),
-        (r"/()", FarmPageHandler, given),
-        (r"/page/([a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, given),
-        (r"/page/(vendor/[a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, given),
+        (f"{api}", FarmAboutHandler, shared),
+        (f"{api}/jobs", JobsHandler, shared),
+        (f"{api}/jobs/({JOB})", FarmJobHandler, shared),
+        (f"{api}/jobs/({JOB})/(move|hold|release)", JobVerbHandler, shared),
+        (f"{api}/jobs/({JOB})/hand_over", HandOverHandler, shared),
+        (f"{api}/copies/({UUID})", CopyHandler, shared),
+        (f"{api}/copies/({UUID})/(cancel|again|settle)", CopyVerbHandler, shared),
+        (f"{api}/printers", PrintersHandler, shared),
+        (f"{printer}", FarmPrinterHandler, shared),
+        (f"{printer}/({'|'.join(VERBS)})", PrinterVerbHandler, shared),
+        (f"{printer}/picture", PrinterPictureHandler, shared),
+        (f"{api}/orphans", OrphansHandler, shared),
+        (f"{api}/events", EventsHandler, shared),
+        (f"{api}/history", FarmHistoryHandler, shared),
+        (rf"{api}/history\.csv", FarmHistoryTableHandler, shared),
+        (f"{api}/log", FarmLogHandler, shared),
+        (f"{api}/files", FarmFilesHandler, shared),
+        (f"{api}/files/({SHA256})", FileFactsHandler, shared),
+        (f"{api}/files/({SHA256})/thumbnail", ThumbnailsHandler, shared),
+        (f"{api}/keys", FarmKeysHandler, shared),
+        (f"{api}/keys/([^/]+)", FarmKeyHandler, shared),
+        (rf"{api}/openapi\.json", FarmOpenApiHandler, shared),
+        ("/metrics", FarmMetricsHandler, shared),
+        (r"/()", FarmPageHandler, shared),
+        (r"/page/([a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, shared),
+        (r"/page/(vendor/[a-z0-9_-]+\.[a-z0-9]+)", FarmPageHandler, shared),
     ]
     return tornado.web.Application(
         routes,
         default_handler_class=FarmNowhere,
-        default_handler_args=given,
+        default_handler_args=shared,
         log_function=_log_request,
         farm_keys=FarmKeys(farm),
         farm_hub=FarmHub(farm),
         farm_uploads=set(),
-        farm_tasks=set(),  # what goes on behind an answer
+        farm_tasks=set(),  # work that goes on after its request was answered
     )
 
 
 async def prepare(app: tornado.web.Application, farm: FarmSeams) -> Path | None:
-    """Make the first key where there is none, and clear away what an earlier process left; return the key's file."""
+    """Delete leftovers of an earlier process, and make the first key where there is none; return that key's file."""
     await asyncio.to_thread(remove_leftovers, farm.folder)
     keys: FarmKeys = app.settings["farm_keys"]
-    return await keys.have_one()
+    return await keys.ensure_one()
 
 
 def _log_request(handler: tornado.web.RequestHandler) -> None:
@@ -109,16 +108,16 @@ def _log_request(handler: tornado.web.RequestHandler) -> None:
 
 
 class FarmServer(HTTPServer):
-    """Takes a bounded number of connections; more are closed at once."""
+    """An HTTP server with a limit on its connections: those beyond it are closed at once."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Count from none."""
+        """Prepare, without any connection."""
         super().initialize(*args, **kwargs)
         self._open: set[IOStream] = set()
         self.port = 0
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Take a connection."""
+        """Accept a connection, unless there are too many."""
         self._open = {each for each in self._open if not each.closed()}
         if len(self._open) >= MAX_CONNECTIONS:
             stream.close()
@@ -127,7 +126,7 @@ class FarmServer(HTTPServer):
         super().handle_stream(stream, address)
 
     async def close(self) -> None:
-        """Take no more connections, and end those that are open."""
+        """Accept no more connections, and close those that are open."""
         self.stop()
         hub: FarmHub = self.request_callback.settings["farm_hub"]  # type: ignore[union-attr]  # our app
         await hub.close()
@@ -135,18 +134,18 @@ class FarmServer(HTTPServer):
 
 
 def listen(app: tornado.web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> FarmServer:
-    """Listen on an address; port 0: any that is free.
+    """Listen on an address; port 0 takes any free one.
 
     Raises:
-        AddressInUse: it cannot be listened on.
+        AddressInUse: the address is in use, or not one of this computer's.
     """
-    logging.getLogger("tornado.general").setLevel(logging.WARNING)  # at info it quotes what is malformed
+    logging.getLogger("tornado.general").setLevel(logging.WARNING)  # at level info it quotes malformed requests
     server = FarmServer(
         app,
         ssl_options=tls,
-        idle_connection_timeout=IDLE,
-        body_timeout=BODY,
-        max_body_size=sys.maxsize,  # the handlers bound it, where the answer can say so
+        idle_connection_timeout=IDLE_TIMEOUT,
+        body_timeout=BODY_TIMEOUT,
+        max_body_size=sys.maxsize,  # the handlers limit it, as their answer can name the limit
         max_header_size=MAX_HEADERS,
     )
     try:
