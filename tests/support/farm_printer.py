@@ -189,7 +189,7 @@ class FakePrinter:
     async def cancel(self, key):
         await self._asked()
         if self._active is None or self._active.key != key:
-            raise PrinterDeclined("it is not what is printed")
+            raise PrinterDeclined("this print is not under way")
         self._end(self._active, "cancelled")
 
     async def cool(self):

@@ -1,4 +1,4 @@
-"""The real printer beside the agent: its service, over the API that any client uses."""
+"""FrontPrinter: the agent's printer, through the API of the printer's service that every client uses."""
 
 import asyncio
 import re
@@ -24,13 +24,13 @@ from daemon.companions.farm.printer import (
 from daemon.farm.messages import Heat, Tool
 
 FOLDER = "farm"
-OLD = 15.0  # s without a word of the service: nobody knows how the printer is
-ANALYSIS = 900.0  # s that the check of a file may take
-AT_ONCE = 8.0  # s that a command may take to be begun; whoever gave it is told at 10 that it failed
-ASKED = 1.0  # s between two questions whether it is done
-LONGEST = 120  # characters of a file's name
-CONFLICT, TOO_LATE, NO_ROOM, SERVERS_OWN = 409, 408, 507, 500  # answers of HTTP
-MOST_TOOLS = 16
+MAX_SILENCE = 15.0  # s without a message from the service, after which the printer's state is unknown
+CHECK_TIMEOUT = 900.0  # s for the check of a file
+CHECK_INTERVAL = 1.0  # s between two questions whether the check is done
+COMMAND_DEADLINE = 8.0  # s after which the service ignores a command; after 10 s its user is told that it failed
+MAX_NAME = 120  # characters of a file's name
+CONFLICT, TOO_LATE, NO_ROOM, SERVER_ERROR = 409, 408, 507, 500  # HTTP status
+MAX_TOOLS = 16
 SUFFIXES = (".gcode", ".gco", ".g", ".bgcode", ".gz", ".3mf")
 SUBSCRIPTION = {"page": True, "state": False, "plugins": False, "events": []}
 OUTCOMES: dict[str, OutcomeState] = {"completed": "done", "cancelled": "cancelled"}
@@ -39,27 +39,27 @@ Answered = TypeVar("Answered")
 
 
 class PrinterObjects(PrinterDeclined):
-    """It does not fit: the printer's state, or what is known of the file."""
+    """The printer's state, or the analysis of the file, does not allow this (status 409)."""
 
 
-class NotThere(PrinterDeclined):
-    """There is no such file."""
+class NoSuchPrinterFile(PrinterDeclined):
+    """The printer has no such file (status 404)."""
 
 
 class PushListener(Protocol):
-    """Yields what the service tells, for ever; `Companion.messages`."""
+    """Yields the push messages of the service, for ever; `Companion.messages`."""
 
     def __call__(self, subscription: Mapping[str, Any] | None = None) -> AsyncIterator[Message]:
         """Return the messages."""
 
 
 class FrontPrinter:
-    """A printer by its service; a PrinterApi."""
+    """The agent's printer, through its service (PrinterApi)."""
 
     def __init__(self, client: OctoPrintClient, messages: PushListener, wall: Callable[[], float]) -> None:
         self._client, self._messages, self._wall = client, messages, wall
-        self._told: dict[str, Any] = {}
-        self._heard = float("-inf")
+        self._values: dict[str, Any] = {}  # of the page's snapshot, as PART.NAME
+        self._heard = float("-inf")  # loop time of the last message
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -70,67 +70,67 @@ class FrontPrinter:
             self._heard = asyncio.get_running_loop().time()
             if isinstance(whole := message.payload.get("all"), dict):
                 parts = [(part, values) for part, values in whole.items() if isinstance(values, dict)]
-                self._told = {f"{part}.{name}": value for part, values in parts for name, value in values.items()}
+                self._values = {f"{part}.{name}": value for part, values in parts for name, value in values.items()}
             elif isinstance(changed := message.payload.get("set"), dict):
-                self._told.update(changed)
+                self._values.update(changed)
             else:
                 continue
             self.on_change()
 
     def look(self) -> SeenPrinter:
-        """Return how it is, as far as is known."""
-        if asyncio.get_running_loop().time() - self._heard > OLD:
+        """Return the state of the printer, as far as it is known."""
+        if asyncio.get_running_loop().time() - self._heard > MAX_SILENCE:
             return SeenPrinter(reason="the printer's service does not answer")
-        told = self._told
+        values = self._values
         reason = self._reason()
-        progress = told.get("job.progress") or {}
-        active = told.get("job.active") is True
+        progress = values.get("job.progress") or {}
+        active = values.get("job.active") is True
         return SeenPrinter(
             known=True,
             idle=not reason,
             reason=reason,
-            state=_text(told.get("printer.text")),
-            bed_clear=(told.get("queue.bed") or {}).get("clear") is True,
-            printing=active or (told.get("job.file") or {}).get("origin") == "sdcard",
-            key=_text(told.get("job.key")) if active else "",
-            file=_text((told.get("job.file") or {}).get("name")) if active else "",
+            state=_text(values.get("printer.text")),
+            bed_clear=(values.get("queue.bed") or {}).get("clear") is True,
+            printing=active or (values.get("job.file") or {}).get("origin") == "sdcard",
+            key=_text(values.get("job.key")) if active else "",
+            file=_text((values.get("job.file") or {}).get("name")) if active else "",
             progress=progress.get("completion") if active else None,
             remaining_s=progress.get("left") if active else None,
             heaters=tuple(
                 (str(name), Heat(each.get("actual"), each.get("target")))
-                for name, each in (told.get("printer.heaters") or {}).items()
+                for name, each in (values.get("printer.heaters") or {}).items()
             ),
-            size=_size(told),
-            hottest=float(told.get("profile.maxHotend") or 0.0),
-            name=_text(told.get("server.name")),
-            version=_text(told.get("server.version")),
-            camera=told.get("server.camera") is True,
-            tools=_spools(told),
+            size=_size(values),
+            hottest=float(values.get("profile.maxHotend") or 0.0),
+            name=_text(values.get("server.name")),
+            version=_text(values.get("server.version")),
+            camera=values.get("server.camera") is True,
+            tools=_spools(values),
         )
 
     def _reason(self) -> str:
-        """Return why nothing can begin; nothing: something can."""
-        told = self._told
-        if told.get("job.active"):
-            return f"it prints {(told.get('job.file') or {}).get('name') or 'something of its own'}"
-        if told.get("printer.state") != "ready":
-            return f"the printer is not ready: {told.get('printer.error') or told.get('printer.text') or 'unknown'}"
-        if (told.get("job.file") or {}).get("origin") == "sdcard":
+        """Return why no print can begin; empty: one can."""
+        values = self._values
+        if values.get("job.active"):
+            return f"it prints {(values.get('job.file') or {}).get('name') or 'another file'}"
+        if values.get("printer.state") != "ready":
+            return f"the printer is not ready: {values.get('printer.error') or values.get('printer.text') or 'unknown'}"
+        if (values.get("job.file") or {}).get("origin") == "sdcard":
             return "it prints from its own memory card"
-        queue = {name: told.get(f"queue.{name}") for name in ("paused", "length", "next")}
+        queue = {name: values.get(f"queue.{name}") for name in ("paused", "length", "next")}
         if queue["next"] and not queue["paused"]:
             return "its own queue has something to print"
         return ""
 
     def where(self, file: FarmFile) -> str:
-        """Return the place it is given: the name is for people, what tells it from others is the hash."""
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name.rpartition("/")[2])[-LONGEST:].lstrip("._-") or "part"
+        """Return the path to upload a file to: its hash makes it unique, its name is for users."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name.rpartition("/")[2])[-MAX_NAME:].lstrip("._-") or "part"
         if not name.lower().endswith(SUFFIXES):
             name = f"{name}.gcode"
         return f"{FOLDER}/{file.sha256[:12]}-{name}"
 
     async def has(self, where: str, sha1: str, size: int) -> bool:
-        """Tell whether this very file lies there."""
+        """Tell whether the printer has exactly this file at this path."""
         try:
             found = await self._ask(self._client.files.get(where))
         except PrinterDeclined:
@@ -138,15 +138,15 @@ class FrontPrinter:
         return (found.get("hash"), found.get("size")) == (sha1, size)
 
     async def put(self, path: Path, file: FarmFile) -> str:
-        """Upload a file and return where it lies; raises PrinterDeclined."""
+        """Upload a file, and return its path at the printer; raises PrinterDeclined."""
         folder, _, name = self.where(file).rpartition("/")
         answer = await self._ask(self._client.files.upload(path, name=name, folder=folder))
         return str(answer["files"]["local"]["path"])
 
     async def objections(self, where: str) -> str:
-        """Return what speaks against printing a file there; nothing: it can be printed."""
+        """Return why the file at this path should not be printed; empty: it can be printed."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + ANALYSIS
+        end = loop.time() + CHECK_TIMEOUT
         while True:
             try:
                 found = await self._ask(self._client.post(f"/api/files/local/{quote(where)}", {"command": "check"}))
@@ -154,53 +154,53 @@ class FrontPrinter:
                 return str(error)
             if found["known"] or loop.time() > end:
                 return ""
-            await asyncio.sleep(ASKED)
+            await asyncio.sleep(CHECK_INTERVAL)
 
     async def mark(self) -> JobMark | None:
-        """Return the newest job of the record; None: there is none."""
+        """Return the newest job in the printer's record; None: the record is empty."""
         return _mark((await self._keyed("-", None))["last"])
 
     async def start(self, where: str, key: str, within: float) -> None:
-        """Print a file on the clear bed, once for each key; behind `within` s it does not begin any more.
+        """Print a file on the clear bed, once for each key, and not later than `within` seconds from now.
 
         Raises:
-            StartRefused: it has not begun.
+            StartRefused: the print has not begun.
         """
-        asked = {"command": "select", "print": True, "bedClear": True, "job": key}
+        command = {"command": "select", "print": True, "bedClear": True, "job": key}
         try:
-            await self._at_once(f"/api/files/local/{quote(where)}", asked, within)
+            await self._command(f"/api/files/local/{quote(where)}", command, within)
         except PrinterDeclined as error:
             raise StartRefused(str(error)) from error
 
     async def outcome(self, key: str, behind: JobMark | None) -> PrintOutcome | None:
-        """Return what became of the print with this key; None: it has never been asked for."""
+        """Return the outcome of the print with this key; None: no such print was ever requested."""
         if self.look().key == key:
             return PrintOutcome("printing")
-        told = await self._keyed(key, behind)
-        if (found := told["print"]) is None:
-            is_same = behind is not None and _mark(told["behind"]) == behind
-            return None if is_same else PrintOutcome("doubtful")
-        reason = _text(found["reason"])
-        if not found["ended"]:
+        answer = await self._keyed(key, behind)
+        if (recorded := answer["print"]) is None:
+            is_same_record = behind is not None and _mark(answer["behind"]) == behind
+            return None if is_same_record else PrintOutcome("doubtful")
+        reason = _text(recorded["reason"])
+        if not recorded["ended"]:
             return PrintOutcome("printing")
-        if not found["began"]:
+        if not recorded["began"]:
             return PrintOutcome("unbegun", reason or "the printer's service ended before the print began")
-        state = OUTCOMES.get(found["state"], "failed")
-        used = await self._used(key)
+        state = OUTCOMES.get(recorded["state"], "failed")
+        entry = await self._history_entry(key)
         return PrintOutcome(
             state,
-            reason or (found["state"] if state == "failed" else ""),
-            float(used.get("printTime") or 0.0),
-            float(used.get("filamentLength") or 0.0),
+            reason or (recorded["state"] if state == "failed" else ""),
+            float(entry.get("printTime") or 0.0),
+            float(entry.get("filamentLength") or 0.0),
         )
 
     async def _keyed(self, key: str, behind: JobMark | None) -> Mapping[str, Any]:
         query = f"key={quote(key, safe='')}" + (f"&behind={behind.id}" if behind is not None and behind.id > 0 else "")
-        told: Mapping[str, Any] = await self._ask(self._client.get(f"/api/job/keyed?{query}"))
-        return told
+        answer: Mapping[str, Any] = await self._ask(self._client.get(f"/api/job/keyed?{query}"))
+        return answer
 
-    async def _used(self, key: str) -> Mapping[str, Any]:
-        """Return what the history has of a print; nothing where it has none of it."""
+    async def _history_entry(self, key: str) -> Mapping[str, Any]:
+        """Return a print's entry in the history; empty: it has none, or cannot be read now."""
         try:
             jobs = (await self._ask(self._client.history.list(key=key, limit="1")))["jobs"]
         except (PrinterDeclined, PrinterUnreachable):
@@ -208,43 +208,43 @@ class FrontPrinter:
         return jobs[0] if jobs else {}
 
     async def cancel(self, key: str) -> None:
-        """End the print with this key, if it is the one that goes on; raises PrinterDeclined."""
+        """Cancel the print with this key; raises PrinterDeclined."""
         if self.look().key != key:
-            raise PrinterDeclined("it is not what is printed")
-        await self._at_once("/api/job", {"command": "cancel"})
+            raise PrinterDeclined("this print is not under way")
+        await self._command("/api/job", {"command": "cancel"})
 
     async def cool(self) -> None:
-        """Turn off what heats; raises PrinterDeclined."""
+        """Turn off the heaters that are on; raises PrinterDeclined."""
         heating = [name for name, heat in self.look().heaters if heat.target]
         if tools := {name: 0.0 for name in heating if name.startswith("tool")}:
-            await self._at_once("/api/printer/tool", {"command": "target", "targets": tools})
+            await self._command("/api/printer/tool", {"command": "target", "targets": tools})
         for name in heating:
             if name not in tools:
-                await self._at_once(f"/api/printer/{quote(name, safe='')}", {"command": "target", "target": 0.0})
+                await self._command(f"/api/printer/{quote(name, safe='')}", {"command": "target", "target": 0.0})
 
     async def pause(self) -> None:
-        """Pause what is printed; raises PrinterDeclined."""
-        await self._at_once("/api/job", {"command": "pause", "action": "pause"})
+        """Pause the print; raises PrinterDeclined."""
+        await self._command("/api/job", {"command": "pause", "action": "pause"})
 
     async def resume(self) -> None:
-        """Go on with it; raises PrinterDeclined."""
-        await self._at_once("/api/job", {"command": "pause", "action": "resume"})
+        """Resume the print; raises PrinterDeclined."""
+        await self._command("/api/job", {"command": "pause", "action": "resume"})
 
     async def clear_bed(self) -> None:
-        """Say that the bed is clear; raises PrinterDeclined."""
-        await self._at_once("/api/queue", {"command": "bed", "clear": True})
+        """Confirm that the bed is clear; raises PrinterDeclined."""
+        await self._command("/api/queue", {"command": "bed", "clear": True})
 
     async def picture(self) -> bytes:
-        """Return a JPEG of it; raises PrinterDeclined."""
+        """Return a picture from the camera (JPEG); raises PrinterDeclined."""
         return await self._ask(self._client.fetch("/webcam/?action=snapshot"))
 
     async def remove(self, where: str) -> None:
-        """Delete a file that lies there, if one does; raises PrinterDeclined where it is printed."""
-        with suppress(NotThere):
+        """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""
+        with suppress(NoSuchPrinterFile):
             await self._ask(self._client.files.delete(where))
 
-    async def _at_once(self, path: str, command: Mapping[str, Any], within: float = AT_ONCE) -> None:
-        """Give a command that is not done any more behind this time: somebody may have done something else by then."""
+    async def _command(self, path: str, command: Mapping[str, Any], within: float = COMMAND_DEADLINE) -> None:
+        """Send a command that the service ignores after `within` seconds: a user may have acted otherwise by then."""
         until = {"Nozzled-Until": f"{self._wall() + within:.3f}"}
         await self._ask(self._client.post(path, command, until))
 
@@ -252,9 +252,9 @@ class FrontPrinter:
         try:
             return await question
         except NotFound as error:
-            raise NotThere(error.text) from error
+            raise NoSuchPrinterFile(error.text) from error
         except RequestRefused as error:
-            if error.status == NO_ROOM or (error.status < SERVERS_OWN and error.status != TOO_LATE):
+            if error.status == NO_ROOM or (error.status < SERVER_ERROR and error.status != TOO_LATE):
                 kind = PrinterObjects if error.status == CONFLICT else PrinterDeclined
                 raise kind(error.text) from error
             raise PrinterUnreachable(f"the printer's service: {error.text}") from error
@@ -262,25 +262,25 @@ class FrontPrinter:
             raise PrinterUnreachable(f"the printer's service does not answer: {error}") from error
 
 
-def _mark(told: Mapping[str, Any] | None) -> JobMark | None:
-    return JobMark(int(told["id"]), float(told["started"])) if told is not None else None
+def _mark(job: Mapping[str, Any] | None) -> JobMark | None:
+    return JobMark(int(job["id"]), float(job["started"])) if job is not None else None
 
 
-def _spools(told: Mapping[str, Any]) -> tuple[Tool, ...]:
-    """Return what Spoolman says of the tools, as the companion `notify` passes it on."""
-    state = (told.get("companions.notify") or {}).get("state") or {}
-    seen = (state.get("spoolman") or {}).get("tools") or ()
-    nozzle = float(told.get("profile.nozzle") or 0.0) if told.get("profile.configured") else 0.0
+def _spools(values: Mapping[str, Any]) -> tuple[Tool, ...]:
+    """Return filament (from Spoolman, through the companion `notify`) and nozzle (from the profile) of each tool."""
+    state = (values.get("companions.notify") or {}).get("state") or {}
+    spools = (state.get("spoolman") or {}).get("tools") or ()
+    nozzle = float(values.get("profile.nozzle") or 0.0) if values.get("profile.configured") else 0.0
     tools: dict[int, Tool] = {}
-    for each in seen:
+    for each in spools:
         spool, number = each.get("spool"), each.get("tool")
-        if isinstance(spool, dict) and isinstance(number, int) and 0 <= number < MOST_TOOLS:
+        if isinstance(spool, dict) and isinstance(number, int) and 0 <= number < MAX_TOOLS:
             tools[number] = Tool(_text(spool.get("material")), _text(spool.get("color") or spool.get("colour")), nozzle)
     return tuple(tools.get(number, Tool(nozzle_mm=nozzle)) for number in range(max(tools, default=0) + 1))
 
 
-def _size(told: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    size = tuple(told.get(f"profile.{side}") for side in ("width", "depth", "height"))
+def _size(values: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    size = tuple(values.get(f"profile.{side}") for side in ("width", "depth", "height"))
     return (float(size[0]), float(size[1]), float(size[2])) if all(size) else None  # type: ignore[arg-type]  # not None
 
 

@@ -1,4 +1,4 @@
-"""What an agent needs of its printer; `front.py` is the real one, tests and benchmarks have one in memory."""
+"""The agent's interface to its printer; `front.py` implements it, tests and benchmarks have one in memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 
 
 class PrinterUnreachable(ServiceError):
-    """The printer's service did not answer; what was asked may have been done."""
+    """The printer's service did not answer; it may have done what it was asked to do."""
 
 
 class PrinterDeclined(ServiceError):
@@ -20,11 +20,11 @@ class PrinterDeclined(ServiceError):
 
 
 class StartRefused(PrinterDeclined):
-    """The print has not begun."""
+    """The printer's service refused to begin the print."""
 
 
 class JobMark(msgspec.Struct, frozen=True):
-    """The newest job of the printer's record at some time: as long as it is there, it is the same record."""
+    """The newest job in the printer's record at some time. While the record still has it, no later job was lost."""
 
     id: int
     started: float
@@ -32,25 +32,25 @@ class JobMark(msgspec.Struct, frozen=True):
 
 @frozen
 class SeenPrinter:
-    """How the printer is.
+    """The state of the printer.
 
     Attributes:
         known: its service has reported lately.
-        idle: operational, and nothing is printed or about to be.
+        idle: operational, and nothing is printing or about to print.
         reason: why it is not idle.
-        state: the text of OctoPrint's API.
-        bed_clear: a user has confirmed it, and nothing was printed since.
+        state: the state's text in OctoPrint's API.
+        bed_clear: a user has confirmed that the bed is clear, and nothing was printed since.
         printing: a print is under way, ours or another.
         key: of that print.
-        size: of the print volume: x, y, z in mm.
-        hottest: highest temperature of a nozzle, °C; 0: unknown.
-        camera: whether there is one.
-        tools: what is mounted, as far as the printer's service knows.
+        size: of the build volume: X, Y, Z in mm.
+        hottest: the highest temperature that a hotend may have, in °C; 0: unknown.
+        camera: whether the printer has one.
+        tools: filament and nozzle of each tool, as far as the printer's service knows.
     """
 
     known: bool = False
     idle: bool = False
-    reason: str = "nothing is known of it yet"
+    reason: str = "the printer has not reported its state yet"
     state: str = ""
     bed_clear: bool = False
     printing: bool = False
@@ -72,9 +72,9 @@ OutcomeState = Literal["printing", "done", "failed", "cancelled", "unbegun", "do
 
 @frozen
 class PrintOutcome:
-    """What became of a print.
+    """The outcome of a print.
 
-    `unbegun` was recorded, and nothing was ever sent for it; `doubtful`: the record that would have it is lost.
+    `unbegun`: it was recorded, but nothing of it was ever sent. `doubtful`: the record that would contain it is lost.
     """
 
     state: OutcomeState
@@ -85,7 +85,7 @@ class PrintOutcome:
 
 @frozen
 class FarmFile:
-    """A file as it lies on the agent's disk; the farm knows it by `sha256`, the printer's service by `sha1`."""
+    """A file on the agent's disk; the farm identifies it by `sha256`, the printer's service by `sha1`."""
 
     sha256: str
     sha1: str
@@ -94,64 +94,64 @@ class FarmFile:
 
 
 class PrinterApi(Protocol):
-    """The printer beside the agent. Everything may raise PrinterUnreachable."""
+    """The agent's printer. Every async method may raise PrinterUnreachable."""
 
     on_change: Callable[[], None]
-    """Called when something of it is otherwise."""
+    """Called when the state of the printer has changed."""
 
     async def run(self) -> None:
         """Follow the printer until cancelled."""
 
     def look(self) -> SeenPrinter:
-        """Return how it is, as far as is known."""
+        """Return the state of the printer, as far as it is known."""
 
     def where(self, file: FarmFile) -> str:
-        """Return the place that a file is given; one that the printer's service unpacks gets another one."""
+        """Return the path to upload a file to; `put` returns another one if the printer's service unpacks the file."""
 
     async def has(self, where: str, sha1: str, size: int) -> bool:
-        """Tell whether this very file lies there."""
+        """Tell whether the printer has exactly this file at this path."""
 
     async def put(self, path: Path, file: FarmFile) -> str:
-        """Upload a file and return where it lies; raises PrinterDeclined."""
+        """Upload a file, and return its path at the printer; raises PrinterDeclined."""
 
     async def objections(self, where: str) -> str:
-        """Return what speaks against printing a file there; nothing: it can be printed."""
+        """Return why the file at this path should not be printed; empty: it can be printed."""
 
     async def mark(self) -> JobMark | None:
-        """Return the newest job of the record; None: there is none."""
+        """Return the newest job in the printer's record; None: the record is empty."""
 
     async def start(self, where: str, key: str, within: float) -> None:
-        """Print a file on the clear bed, once for each key; behind `within` s it does not begin any more.
+        """Print a file on the clear bed, once for each key, and not later than `within` seconds from now.
 
         Raises:
-            StartRefused: it has not begun.
+            StartRefused: the print has not begun.
         """
 
     async def outcome(self, key: str, behind: JobMark | None) -> PrintOutcome | None:
-        """Return what became of the print with this key; None: it has never been asked for.
+        """Return the outcome of the print with this key; None: no such print was ever requested.
 
         Args:
             key: of the print.
-            behind: the newest job before it; the record is the same only if that is in it.
+            behind: the newest job before it; a record without that job has lost later ones too.
         """
 
     async def cancel(self, key: str) -> None:
-        """End the print with this key, if it is the one that goes on; raises PrinterDeclined."""
+        """Cancel the print with this key; raises PrinterDeclined, for instance if another print is under way."""
 
     async def cool(self) -> None:
-        """Turn off what heats; raises PrinterDeclined."""
+        """Turn off the heaters that are on; raises PrinterDeclined."""
 
     async def pause(self) -> None:
-        """Pause what is printed; raises PrinterDeclined."""
+        """Pause the print; raises PrinterDeclined."""
 
     async def resume(self) -> None:
-        """Go on with it; raises PrinterDeclined."""
+        """Resume the print; raises PrinterDeclined."""
 
     async def clear_bed(self) -> None:
-        """Say that the bed is clear; raises PrinterDeclined."""
+        """Confirm that the bed is clear; raises PrinterDeclined."""
 
     async def picture(self) -> bytes:
-        """Return a JPEG of it; raises PrinterDeclined."""
+        """Return a picture from the camera (JPEG); raises PrinterDeclined."""
 
     async def remove(self, where: str) -> None:
-        """Delete a file that lies there, if one does; raises PrinterDeclined where it is printed."""
+        """Delete the file at this path, if there is one; raises PrinterDeclined while it is printed."""
