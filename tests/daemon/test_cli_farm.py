@@ -52,7 +52,7 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert "no printer of group small that fits is ready: mini-1 prints" in why
     assert run("hold", "4") == "job 4 is on hold: no further copy begins\n"
     assert "on hold" in run("why", "4")
-    assert run("release", "4") == "job 4 goes on\n"
+    assert run("release", "4") == "job 4 is released\n"
     run("edit", "4", "--copies", "3", "--priority", "5")
     job = json.loads(run("why", "4", "--json"))
     assert (job["copies"], job["priority"], job["notes"]) == (3, 5, "blue bin")
@@ -129,7 +129,7 @@ def test_a_lost_answer_makes_no_second_job_and_what_is_not_known_is_said(run, pa
     said = run("submit", part, "--once", "k", code=3)
     assert "it is not known whether part.gcode became a job; jobs made before: none" in said
     assert "repeat the command with --once k" in said
-    assert "has not become a job" in farm_jobs._cut_short("a", [{"number": 7}], "k", NeverSent("no"))
+    assert "has not become a job" in farm_jobs._interrupted("a", [{"number": 7}], "k", NeverSent("no"))
 
 
 def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
