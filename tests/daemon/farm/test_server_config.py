@@ -62,7 +62,7 @@ def test_the_list_is_in_the_state_folder_unless_it_is_said_otherwise(tmp_path):
 
 def test_two_servers_do_not_work_in_one_folder(tmp_path):
     lock = take_lock(tmp_path)
-    with pytest.raises(StateDirTaken, match="folder of its own"):
+    with pytest.raises(StateDirTaken, match="its own folder"):
         take_lock(tmp_path)
     os.close(lock)
     os.close(take_lock(tmp_path))
