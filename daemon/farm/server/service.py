@@ -132,7 +132,7 @@ async def _until(
     notify.ready()
     stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             work.result()
     finally:

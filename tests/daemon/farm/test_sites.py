@@ -89,7 +89,7 @@ async def test_a_whole_job_goes_over_once_whatever_is_lost_on_the_way(tmp_path, 
         lane.lose = lose
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
-            await eventually(lambda: site._known, "the job", 600)
+            await eventually(lambda: site._added, "the job", 600)
             (found,) = await here.call(lambda each: each.jobs())
             assert (found.id, found.copies, found.material, found.priority, found.notes) == (
                 job.id, 2, "PLA", 5, "with brim",
@@ -109,7 +109,7 @@ async def test_cut_off_a_site_prints_on_and_says_so_later(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
-            await eventually(lambda: site._known, "the job", 600)
+            await eventually(lambda: site._added, "the job", 600)
             lane.cut = True
             await asyncio.sleep(60)
             assert site.trouble == "the hub does not answer"
@@ -126,7 +126,7 @@ async def test_a_cancel_at_the_hub_is_a_wish_until_the_site_says_that_it_ended(t
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
-            await eventually(lambda: site._known, "the job", 600)
+            await eventually(lambda: site._added, "the job", 600)
             offer = await here.call(lambda each: each.offer("mk3", READY, 60))
             await here.call(lambda each: each.claim("mk3", offer.copy, 1, "n"))
             lane.cut = True
@@ -146,7 +146,7 @@ async def test_a_site_that_restarts_says_again_what_it_has_and_takes_nothing_twi
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
-            await eventually(lambda: site._known, "the job", 600)
+            await eventually(lambda: site._added, "the job", 600)
         await print_one(here)
         again = OwnSite(here, site._files, lane, tmp_path)
         async with running(again.run()):
