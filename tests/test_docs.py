@@ -174,10 +174,65 @@ def test_every_feature_has_a_test_that_exists():
     assert [test for test in named if not _exists(*test)] == []
 
 
-def test_architecture_has_no_benchmark_figures():
-    """bench/README.md has them, with how they were measured; a copy elsewhere would go stale unnoticed."""
-    text = ARCHITECTURE.read_text("utf-8")
-    assert re.findall(r"^\|.*\| *[\d.,]+(?: [a-zA-Z%µ]+)? *\|.*$|.*\blines/s\b.*", text, re.MULTILINE) == []
+# -- measured figures --------------------------------------------------------------------------------------------
+
+_FIGURE = re.compile(r"\d ?(?:%|\u00d7|[KMG]i?B|kB|ms|µs|s\b|lines/s)")
+_MEASURING = re.compile(
+    r"\b(?:measured|median|p9\d|turnarounds?|underruns?|raw2|RSS|PSS|CPU|x86|lines/s|when last|counted"
+    r"|accepted as another"
+    r"|took|takes?|costs?|slower|faster|(?:of|on) (?:a|an|one) (?:core|processor|Pi|PC|quiet|busy|shared))\b"
+)
+_FIGURE_IN_A_TABLE = re.compile(
+    r"^\|.*\| *[\d.,]+(?: to [\d.,]+)? ?(?:%|\u00d7|MiB|MB|ms|µs|lines/s).*\|$", re.MULTILINE
+)
+_SENTENCE = re.compile(r"\n\n|\n(?=\||- |\d\. )|(?<=[.:;])\s+")
+
+# sentences with such words and a figure that is a limit, a default or a fact about others
+_NOT_MEASURED = (
+    "200 °C takes a minute, a bed of 60 °C 80 s",  # the analysis assumes it
+    "which takes up to 40 s the first time",  # the baudrates to try, each with its time-out
+    "1 to 999 %",  # Marlin's limits of a factor
+    "turnarounds above 20 ms",  # the bound of a histogram
+    "The first view may take 14 requests and 60 KB",  # a test holds it to that
+    "An answer may have 64 KiB",
+    "An underrun is a time of less than 3 s",  # its definition
+    "for twice the time that the last write took",  # 0.15 s at least
+    "a disk that takes up to 200 ms",  # the simulated one of a test
+    "any value above 0 costs up to 250 ms more",  # the accuracy of systemd's timers (sd-event.c)
+)
+
+
+def _measured(text: str) -> list[str]:
+    """Return the sentences and rows of tables with a number with a unit beside a word of measuring."""
+    text = _CODE.sub("", _FENCE.sub("", text))
+    sentences = [sentence.replace("\n", " ") for sentence in _SENTENCE.split(text)]
+    found = [each for each in sentences if _FIGURE.search(each) and _MEASURING.search(each)]
+    found += _FIGURE_IN_A_TABLE.findall(text)
+    return [each for each in found if not any(fact in each for fact in _NOT_MEASURED)]
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
+def test_measured_figures_stand_in_the_benchmarks_alone(page):
+    """bench/README.md says how they were measured; a copy in the docs would go stale unnoticed."""
+    assert _measured(page.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A scrape takes the front some 10 ms of CPU time.",
+        "The process takes 26 MB of memory, and 0.2 % of a\nprocessor core.",
+        "| pings | 99.98 % | 0.30 ms | closed 299 times |",
+        "| D1: packed | 510 | 1.79 | 100 % | | 285 |",
+    ],
+)
+def test_a_measured_figure_is_found(text):
+    assert _measured(text)
+
+
+def test_each_sentence_that_is_not_measured_stands_in_the_docs():
+    docs = " ".join(path.read_text("utf-8").replace("\n", " ") for path in ROOT.glob("docs/*.md"))
+    assert [fact for fact in _NOT_MEASURED if fact not in docs] == []
 
 
 def test_each_page_is_in_the_index_and_the_navigation_of_the_site():

@@ -1,4 +1,4 @@
-"""Damage over several bytes: how often a checksum of one byte lets it pass. `docs/link.md` has the figures."""
+"""Damage over several bytes: how often a checksum of one byte lets it pass. `bench/README.md` has the figures."""
 
 import random
 from collections.abc import Callable
