@@ -79,8 +79,8 @@ async def picture(url: str, seconds: float, *, most: int = MOST, headers: Mappin
 
 
 async def _whole(answer: CameraAnswer, most: int) -> bytes:
-    told = answer.headers.get("content-length", "")
-    length = int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else None  # noqa: PLR2004 - digits
+    digits = answer.headers.get("content-length", "")
+    length = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None  # noqa: PLR2004 - digits
     if length is not None and length > most:
         raise CameraError(f"the picture has {length} bytes, more than {most}")
     data = bytearray()
@@ -131,11 +131,11 @@ async def _connected(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.
 def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
     host = parts.netloc.rpartition("@")[2]
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    given = {"Host": host, "User-Agent": "nozzled", "Accept": "*/*", "Connection": "close", **headers}
+    request_headers = {"Host": host, "User-Agent": "nozzled", "Accept": "*/*", "Connection": "close", **headers}
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        given["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
-    lines = [f"GET {target} HTTP/1.0", *(f"{name}: {value}" for name, value in given.items())]
+        request_headers["Authorization"] = f"Basic {base64.b64encode(secret).decode()}"
+    lines = [f"GET {target} HTTP/1.0", *(f"{name}: {value}" for name, value in request_headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
 

@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
                 f"several printers have services here; choose one with --config, like {several[0].config}"
             )
         return max(_one(view, args, each) for each in several)
-    subject, told = _subject(args)
+    subject, responses = _subject(args)
     found = list(findings(view, subject))
     _print(found, as_json=args.json)
     if args.bundle is not None:
-        print(f"nozzled: {_write(args.bundle, view, subject, found, told)}", file=sys.stderr)
+        print(f"nozzled: {_write(args.bundle, view, subject, found, responses)}", file=sys.stderr)
     return FAILED if any(each.level is Severity.BAD for each in found) else 0
 
 
@@ -94,11 +94,11 @@ def _print(found: list[Finding], *, as_json: bool) -> None:
     print(f"\n{bad} to fix, {sum(each.level is Severity.NOTE for each in found)} to check")
 
 
-def _write(path: Path, view: View, subject: Subject, found: list[Finding], told: dict[str, Any]) -> str:
+def _write(path: Path, view: View, subject: Subject, found: list[Finding], responses: dict[str, Any]) -> str:
     """Write the bundle; return the message about it."""
     name = f"nozzled-doctor-{datetime.fromtimestamp(view.now(), UTC):%Y%m%d-%H%M%S}"
     path = path if path.suffix else path / f"{name}.tar.gz"
-    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, found, told))
+    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, found, responses))
     try:
         with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
             file.write(bundle.packed(clean, name, time.time()))
@@ -120,9 +120,9 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     if found.service is not None:
         path = found.service.config
     host, port = whose.host_and_port(found)
-    answers, told = _running_version(args, host, port) if not mistake else (None, {})
-    job = told.get("job", {})
-    companions = told.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
+    answers, responses = _running_version(args, host, port) if not mistake else (None, {})
+    job = responses.get("job", {})
+    companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
         state=found.state.absolute(),
@@ -137,7 +137,7 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
         answers=answers,
         doing=doing,
         companions=companions,
-    ), told
+    ), responses
 
 
 def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
@@ -147,19 +147,19 @@ def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[st
     logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote
     try:
         server = find_server(argparse.Namespace(**{**vars(args), "url": None, "key_file": None}))
-        told = asyncio.run(_ask(whose.url(host, port), server.key))
+        responses = asyncio.run(_ask(whose.url(host, port), server.key))
     except (NozzledError, TimeoutError):
         return None, {}
-    version = re.search(r"nozzled ([\w.+-]+)", str(told.get("version", {}).get("text", "")))
-    return version[1] if version else None, told
+    version = re.search(r"nozzled ([\w.+-]+)", str(responses.get("version", {}).get("text", "")))
+    return version[1] if version else None, responses
 
 
 async def _ask(url: str, key: str) -> dict[str, Any]:
-    told = {}
+    responses = {}
     async with asyncio.timeout(TIMEOUT_S), OctoPrintClient(url, key) as client:
         for name, path in ENDPOINTS.items():
             try:
-                told[name] = await client.get(path)
+                responses[name] = await client.get(path)
             except ClientError as error:
-                told[name] = {"refused": str(error)}
-    return told
+                responses[name] = {"refused": str(error)}
+    return responses

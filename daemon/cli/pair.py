@@ -30,10 +30,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the link, on a terminal with its QR code."""
     if args.welcome and not args.json:
         first = key.find(args).key
-        args.action = Action("", _pair, lambda made: _welcome(made, first))
+        args.action = Action("", _pair, lambda code: _welcome(code, first))
     else:
         drawn = sys.stdout.isatty() and not args.no_qr
-        args.action = Action("", _pair, lambda made: _format(made, drawn=drawn))
+        args.action = Action("", _pair, lambda code: _format(code, drawn=drawn))
     return remote.run(args)
 
 
@@ -41,13 +41,13 @@ async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, 
     scope = args.scope or Scope.CONTROL.label
     if args.welcome and args.scope is None and not (await client.get("/api/keys"))["keys"]:
         scope = Scope.ADMIN.label  # somebody has to be able to manage keys
-    made: dict[str, Any] = await client.post("/api/pair/codes", {"scope": scope})
-    return made
+    code: dict[str, Any] = await client.post("/api/pair/codes", {"scope": scope})
+    return code
 
 
-def _format(made: dict[str, Any], *, drawn: bool) -> str:
-    links = [printable(each) for each in made["links"]]
-    return invitation_text(links, printable(made["scope"]), made["expires"]) if drawn else links[0]
+def _format(code: dict[str, Any], *, drawn: bool) -> str:
+    links = [printable(each) for each in code["links"]]
+    return invitation_text(links, printable(code["scope"]), code["expires"]) if drawn else links[0]
 
 
 def _welcome(made: dict[str, Any], first: str) -> str:

@@ -48,8 +48,8 @@ class Caller:
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
         """Send a command; parameters that are None are left out."""
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return await self.post(path, {"command": command, **given})
+        arguments = {name: value for name, value in parameters.items() if value is not None}
+        return await self.post(path, {"command": command, **arguments})
 
     async def post(
         self, path: str, data: Mapping[str, Any], seconds: float = TIMEOUT_S, headers: Mapping[str, str] | None = None

@@ -124,12 +124,12 @@ async def _tell(socket: WebSocketClientConnection, message: dict[str, Any]) -> N
 
 def _messages(text: str | bytes) -> Iterator[Message]:
     try:
-        told = json.loads(text)
+        messages = json.loads(text)
     except ValueError as error:
         raise BadAnswer("the socket's message is not JSON") from error
-    if not isinstance(told, dict):
+    if not isinstance(messages, dict):
         raise BadAnswer("the socket's message is not a JSON object")
-    for kind, payload in told.items():
+    for kind, payload in messages.items():
         yield Message(kind, payload)
 
 

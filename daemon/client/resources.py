@@ -121,8 +121,8 @@ class QueueClient(_Resource):
         return await self._command("resume")
 
     async def _command(self, command: str, **parameters: Any) -> dict[str, Any]:
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return cast("dict[str, Any]", await self._caller.post("/api/queue", {"command": command, **given}))
+        arguments = {name: value for name, value in parameters.items() if value is not None}
+        return cast("dict[str, Any]", await self._caller.post("/api/queue", {"command": command, **arguments}))
 
 
 class HistoryClient(_Resource):
@@ -156,9 +156,9 @@ class ResumeAtClient(_Resource):
         Raises:
             Conflict: the print cannot continue, or not at that place; says why.
         """
-        given = {"layer": layer, "height": height, "line": line}
-        asked = {name: value for name, value in given.items() if value is not None}
-        answer = await self._caller.post("/api/resume-at", {"command": "propose", **asked}, _READ_TIMEOUT_S)
+        places = {"layer": layer, "height": height, "line": line}
+        arguments = {name: value for name, value in places.items() if value is not None}
+        answer = await self._caller.post("/api/resume-at", {"command": "propose", **arguments}, _READ_TIMEOUT_S)
         return cast("dict[str, Any]", answer)
 
     async def start(self, token: str, *, force: bool = False) -> dict[str, Any]:
@@ -213,9 +213,9 @@ class FilesClient(_Resource):
         """
         if not name and isinstance(source, bytes):
             raise ValueError("bytes need a name")
-        wanted = {"select": select, "print": start, "force": force, "noOverwrite": not overwrite}
+        flags = {"select": select, "print": start, "force": force, "noOverwrite": not overwrite}
         fields = {"path": folder} if folder else {}
-        fields |= {field: "true" for field, value in wanted.items() if value}
+        fields |= {field: "true" for field, value in flags.items() if value}
         if plate is not None:
             fields["plate"] = str(plate)
         if date is not None:
@@ -249,8 +249,8 @@ class FilesClient(_Resource):
             force: print it despite warnings.
             touches: for the rest of a lost print: the nozzle touches the part.
         """
-        wanted = {"print": start, "force": force or None, "touches": touches or None}
-        await self._caller.command(_entry(path, origin), "select", **wanted)
+        arguments = {"print": start, "force": force or None, "touches": touches or None}
+        await self._caller.command(_entry(path, origin), "select", **arguments)
 
     async def unselect(self) -> None:
         """Select no file."""

@@ -90,14 +90,14 @@ def suggested(called: str) -> Preset | None:
 
     The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3.
     """
-    said = _plain(called)
-    found = [
+    plain_name = _plain(called)
+    matches = [
         (len(plain), each)
         for each in presets().values()
         for plain in map(_plain, (each.id, *_names(each)))
-        if plain == said or (len(plain) > _MIN_PREFIX and said.startswith(plain))
+        if plain == plain_name or (len(plain) > _MIN_PREFIX and plain_name.startswith(plain))
     ]
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    return max(matches, key=lambda pair: pair[0])[1] if matches else None
 
 
 def _names(preset: Preset) -> tuple[str, ...]:

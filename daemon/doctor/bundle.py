@@ -32,23 +32,23 @@ PROGRAMS = {
 }  # fmt: skip
 
 
-def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mapping[str, object]) -> dict[str, str]:
+def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: Mapping[str, object]) -> dict[str, str]:
     """Return the bundle's texts by file name, not scrubbed yet.
 
     Args:
         view: the machine.
         subject: the daemon.
         findings: those of the checks.
-        told: the daemon's answers, by name.
+        responses: the daemon's answers, by name.
     """
-    found = {
+    files = {
         "report.txt": "".join(f"{each.level.value:<4}  {each.text}\n      {each.fix}\n" for each in findings),
         "ports.txt": "".join(f"{each}\n" for each in view.ports()),
         "configuration.toml": (view.text(subject.config_path) or "") if subject.config_path else "",
-        **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in told.items()},
+        **{f"{name}.json": json.dumps(answer, indent=1, ensure_ascii=False) for name, answer in responses.items()},
     }
     for name, programs in PROGRAMS.items():
-        found[name] = "".join(f"$ {' '.join(words)}\n{view.run(*words) or ''}\n\n" for words in programs)
+        files[name] = "".join(f"$ {' '.join(words)}\n{view.run(*words) or ''}\n\n" for words in programs)
     if subject.service is not None:
         units = (subject.service.core, subject.service.front)
         log = (
@@ -63,11 +63,11 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], told: Mappi
             "-o",
             "short-iso",
         )
-        found["log.txt"] = view.run(*log) or "this user cannot read the journal: sudo nozzled doctor"
-        found["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
+        files["log.txt"] = view.run(*log) or "this user cannot read the journal: sudo nozzled doctor"
+        files["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
     for path in view.names(subject.state / "faults")[-MAX_FAULTS:]:
-        found[f"faults/{path.name.removesuffix('.gz')}"] = _unpacked(path)
-    return {name: text for name, text in found.items() if text}
+        files[f"faults/{path.name.removesuffix('.gz')}"] = _unpacked(path)
+    return {name: text for name, text in files.items() if text}
 
 
 def _unpacked(path: Path) -> str:

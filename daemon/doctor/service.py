@@ -59,25 +59,25 @@ def units(view: View, subject: Subject) -> Iterator[Finding]:
         return
     for unit in (subject.service.core, subject.service.front):
         shown = view.run("systemctl", "show", "--property=ActiveState,Result,NRestarts,UnitFileState", unit) or ""
-        told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-        yield from _unit(unit, told, is_core=unit == subject.service.core)
+        properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        yield from _unit(unit, properties, is_core=unit == subject.service.core)
 
 
-def _unit(unit: str, told: dict[str, str], *, is_core: bool) -> Iterator[Finding]:
-    short, state = unit.removesuffix(".service"), told.get("ActiveState", "")
+def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[Finding]:
+    short, state = unit.removesuffix(".service"), properties.get("ActiveState", "")
     if state == "failed":
         yield bad(
-            f"{unit} has failed ({told.get('Result', '')}); the heaters were turned off",
+            f"{unit} has failed ({properties.get('Result', '')}); the heaters were turned off",
             f"journalctl -u {short} -n 100 says why; "
             f"then sudo systemctl reset-failed {short}; sudo systemctl start {short}",
         )
     elif state != "active":
         yield bad(f"{unit} is not running ({state or 'unknown to systemd'})", f"sudo systemctl enable --now {short}")
-    elif (restarts := told.get("NRestarts", "0")) not in ("", "0"):
+    elif (restarts := properties.get("NRestarts", "0")) not in ("", "0"):
         yield note(f"{unit} is running; systemd has restarted it {restarts} times", f"journalctl -u {short} -p warning")
     else:
         yield good(f"{unit} is running")
-    if is_core and told.get("UnitFileState") == "disabled" and "@" not in unit:
+    if is_core and properties.get("UnitFileState") == "disabled" and "@" not in unit:
         yield note(f"{unit} does not start with the computer", f"sudo systemctl enable {short} nozzled.socket")
 
 

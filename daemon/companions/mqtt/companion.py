@@ -179,7 +179,7 @@ class MqttCompanion(Companion):
                 self._outbox.put(Outgoing(self._announced["discovery"], ""))
                 self._remember({})
             return
-        told = discovery.Described(
+        described = discovery.Described(
             self._id,
             str(self._seen.get("server.name") or self._seen.get("profile.name") or "nozzled")[:MAX_NAME],
             str(self._seen.get("profile.model") or self._seen.get("printer.machine") or "")[:MAX_NAME],
@@ -190,30 +190,30 @@ class MqttCompanion(Companion):
             self._has_switch,
         )
         before = self._announced.get("entities", {})
-        described = discovery.device(told, self._topics, before)
-        entities = discovery.platforms(described)
-        now = {
+        description = discovery.device(described, self._topics, before)
+        entities = discovery.platforms(description)
+        announcement = {
             "base": self._topics.base,
             "discovery": where,
             "entities": entities,
             "heaters": [*self._heaters],
             "switch": self._has_switch,
-            "firmware": told.firmware,
-            "description": described["device"],
+            "firmware": described.firmware,
+            "description": description["device"],
         }
-        if now == self._announced and where in self._sent_once:
+        if announcement == self._announced and where in self._sent_once:
             return
         if where not in self._sent_once:
             for old, text in discovery.migration(config.migrate_from):
                 self._outbox.event(Outgoing(old, text, retain=False, qos=1))
         self._sent_once.add(where)
         if before.keys() - entities.keys():  # first with the removed entities, then without
-            self._outbox.event(Outgoing(where, _json(described), retain=False, qos=1))
-            described = discovery.device(told, self._topics)
-        self._outbox.put(Outgoing(where, _json(described)))
+            self._outbox.event(Outgoing(where, _json(description), retain=False, qos=1))
+            description = discovery.device(described, self._topics)
+        self._outbox.put(Outgoing(where, _json(description)))
         for old in config.migrate_from:
             self._outbox.put(Outgoing(old, ""))
-        self._remember(now)
+        self._remember(announcement)
 
     def _forget(self, announced: Mapping[str, Any]) -> None:
         """Remove what the broker has under an earlier name."""

@@ -66,24 +66,24 @@ def topic(prefix: str, identity: str) -> str:
     return f"{prefix}/device/{object_id(identity)}/config"
 
 
-def device(told: Described, topics: Topics, gone: Mapping[str, str] | None = None) -> dict[str, Any]:
+def device(described: Described, topics: Topics, gone: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the description of a device.
 
     Args:
-        told: the device.
+        described: the device.
         topics: of the printer.
         gone: entities that it had before, with their platforms; the missing ones are removed.
     """
-    components = {key: _entity(key, each, told, topics) for key, each in _components(told, topics).items()}
+    components = {key: _entity(key, each, described, topics) for key, each in _components(described, topics).items()}
     removed = {key: {"platform": platform} for key, platform in (gone or {}).items() if key not in components}
     about = {
-        "identifiers": [object_id(told.id)],
-        "name": device_name(told.name, [each["name"] for each in components.values()]),
+        "identifiers": [object_id(described.id)],
+        "name": device_name(described.name, [each["name"] for each in components.values()]),
         "manufacturer": "nozzled",
-        "model": told.model,
-        "hw_version": told.firmware,
+        "model": described.model,
+        "hw_version": described.firmware,
         "sw_version": __version__,
-        "configuration_url": told.url,
+        "configuration_url": described.url,
     }
     return {
         "device": {key: value for key, value in about.items() if value},
@@ -111,35 +111,35 @@ def migration(old: Iterable[str]) -> list[tuple[str, str]]:
     return [(each, '{"migrate_discovery": true}') for each in old]
 
 
-def _entity(key: str, component: Component, told: Described, topics: Topics) -> Component:
+def _entity(key: str, component: Component, described: Described, topics: Topics) -> Component:
     """Complete an entity; one that needs the printer is unavailable without it."""
     needs = component.pop("needs_printer", False)
-    identity = object_id(told.id)
-    made: Component = {
+    identity = object_id(described.id)
+    completion: Component = {
         "unique_id": f"{identity}_{key}",
         "default_entity_id": f"{component['platform']}.{identity}_{key}",
     }
     if needs:
         connected = "{{ 'online' if value_json.connected else 'offline' }}"
-        made["availability"] = [
+        completion["availability"] = [
             {"topic": topics.availability},
             {"topic": topics.of("state"), "value_template": connected},
         ]
-        made["availability_mode"] = "all"
-    return {**component, **made}
+        completion["availability_mode"] = "all"
+    return {**component, **completion}
 
 
-def _components(told: Described, topics: Topics) -> dict[str, Component]:
-    found = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
-    for heater in told.heaters:
-        found |= _of_heater(heater, topics)
-    if told.power:
-        found |= _switch(topics) if told.commands else _power(topics)
-    if told.commands:
-        found |= _buttons(topics)
-        for heater in told.heaters:
-            found |= _number(heater, topics)
-    return found
+def _components(described: Described, topics: Topics) -> dict[str, Component]:
+    components = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
+    for heater in described.heaters:
+        components |= _of_heater(heater, topics)
+    if described.power:
+        components |= _switch(topics) if described.commands else _power(topics)
+    if described.commands:
+        components |= _buttons(topics)
+        for heater in described.heaters:
+            components |= _number(heater, topics)
+    return components
 
 
 def _sensor(part: str, field: str, name: str, topics: Topics, **more: Any) -> Component:

@@ -139,27 +139,27 @@ class Notify(Companion):
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         payload = event.get("payload")
-        told = payload if isinstance(payload, dict) else {}
-        for notice in self._news.event(str(event.get("type")), told, self._seen, self._wall()):
+        details = payload if isinstance(payload, dict) else {}
+        for notice in self._news.event(str(event.get("type")), details, self._seen, self._wall()):
             self._add(notice)
         self._keep_news()
 
     def _look(self) -> None:
-        seen = self._seen
-        for notice in self._news.look(seen, asyncio.get_running_loop().time()):
+        snapshot = self._seen
+        for notice in self._news.look(snapshot, asyncio.get_running_loop().time()):
             self._add(notice)
-        before, self._last_job = self._last_job, (seen.get("job.id"), seen.get("job.state"))
+        before, self._last_job = self._last_job, (snapshot.get("job.id"), snapshot.get("job.state"))
         if self._last_job[1] in ENDED and (self._last_job != before or self._is_end_missing):
             self._ends.set()
-        if (active := seen.get("job.active") is True) != self._active:
+        if (active := snapshot.get("job.active") is True) != self._active:
             self._active = active
             self._spool_wake.set()
         self._keep_news()
 
     def _keep_news(self) -> None:
-        kept = {"standing": sorted(self._news.standing), "lost": sorted(self._news.lost)}
-        if kept != self._post.kept:
-            self._post.kept = kept
+        keys = {"standing": sorted(self._news.standing), "lost": sorted(self._news.lost)}
+        if keys != self._post.kept:
+            self._post.kept = keys
             self._post.save()
 
     def _add(self, notice: UserNotice) -> None:
@@ -196,10 +196,10 @@ class Notify(Companion):
             self._post.is_new = False
             outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
             self._post.save()
-        found = news_of.ends(jobs, outbox.told, news_of.printer_of(self._seen), since)
-        if patient and any(not each.about["filament"] for each in found):
+        notices = news_of.ends(jobs, outbox.told, news_of.printer_of(self._seen), since)
+        if patient and any(not each.about["filament"] for each in notices):
             return False
-        for notice in found:
+        for notice in notices:
             self._add(notice)
         outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
         self._post.save()
@@ -209,8 +209,8 @@ class Notify(Companion):
         return not missing or any(each.get("id") == number and each.get("state") in ENDED for each in jobs)
 
     async def _history(self) -> list[dict[str, Any]]:
-        found = (await self.client.get(f"/api/history?limit={HISTORY}"))["jobs"]
-        return [each for each in found if isinstance(each, dict)]
+        jobs = (await self.client.get(f"/api/history?limit={HISTORY}"))["jobs"]
+        return [each for each in jobs if isinstance(each, dict)]
 
     async def _picture(self) -> bytes | None:
         if not self._config.picture or not self._seen.get("server.camera"):

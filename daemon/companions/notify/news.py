@@ -44,13 +44,13 @@ class NoticeFinder:
     def look(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         """Return the notices for a snapshot; `now` is a time of any clock, in s."""
         job = seen.get("job.id")
-        found: list[UserNotice] = []
+        notices: list[UserNotice] = []
         if isinstance(job, int) and seen.get("job.state") is not None:
-            found += self._of_job(seen, job)
-        found += self._of_printer(seen, now)
-        found += self._of_bed(seen)
-        found += self._of_power(seen)
-        return found
+            notices += self._of_job(seen, job)
+        notices += self._of_printer(seen, now)
+        notices += self._of_bed(seen)
+        notices += self._of_power(seen)
+        return notices
 
     def event(self, name: str, payload: Mapping[str, Any], seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         """Return the notices for an event of the companion `power`; `now` is a date, in s."""
@@ -58,9 +58,9 @@ class NoticeFinder:
         job, reason = seen.get("job.id"), payload.get("why") or payload.get("error")
         device = payload.get("switch")
         if name == "FilamentRunout":
-            told = {**about, "reason": reason or payload.get("sensor"), "share": _share(seen)}
+            details = {**about, "reason": reason or payload.get("sensor"), "share": _share(seen)}
             self.standing.add(f"paused {job}")  # the pause that follows is not reported again
-            return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", told)]
+            return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", details)]
         if name == "PowerCut":
             what = "cut" if payload.get("done") else "not_cut"
             return [UserNotice("fault", f"cut {now:.0f}", what, {**about, "device": device, "reason": reason})]
@@ -81,11 +81,13 @@ class NoticeFinder:
 
     def _of_job(self, seen: Mapping[str, Any], job: int) -> list[UserNotice]:
         state, about = seen["job.state"], about_job(seen)
-        found: list[UserNotice] = []
+        notices: list[UserNotice] = []
         if state in _PAUSES:
             if reason := seen.get("job.pauseReason"):
-                told = {**about, "reason": reason, "share": _share(seen)}
-                found += self._once(f"paused {job}", UserNotice("paused", _key(job, "paused", told), "paused", told))
+                details = {**about, "reason": reason, "share": _share(seen)}
+                notices += self._once(
+                    f"paused {job}", UserNotice("paused", _key(job, "paused", details), "paused", details)
+                )
         elif state in _AT_WORK:
             self.standing.discard(f"paused {job}")
         if state == "reattaching":
@@ -93,10 +95,10 @@ class NoticeFinder:
         elif job in self.lost:
             self.lost.discard(job)
             if state not in _ENDS and state != "cancelling":
-                told = {**about, "share": _share(seen)}
-                found.append(UserNotice("back", _key(job, "back", told), "back", told))
-        found += self._of_warning(seen, job, about)
-        return found
+                details = {**about, "share": _share(seen)}
+                notices.append(UserNotice("back", _key(job, "back", details), "back", details))
+        notices += self._of_warning(seen, job, about)
+        return notices
 
     def _of_warning(self, seen: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[UserNotice]:
         text = seen.get("job.warning")
@@ -105,17 +107,17 @@ class NoticeFinder:
             self.standing -= {each for each in self.standing if each.startswith("warning ")}
             return []
         plain = prefix + _NUMBER.sub("#", one_line(text))  # numbers in the text may be counters
-        told = {**about, "reason": text}
-        return self._once(plain, UserNotice("warning", _key(job, plain, about), "warning", told))
+        details = {**about, "reason": text}
+        return self._once(plain, UserNotice("warning", _key(job, plain, about), "warning", details))
 
     # -- the printer -------------------------------------------------------------------------------------------
 
     def _of_printer(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
         printer = {"printer": printer_of(seen)}
-        found = []
+        notices = []
         if isinstance(fault := seen.get("printer.fault"), dict):
-            told = {**printer, "reason": fault.get("text"), "halt": fault.get("kind")}
-            found.append(UserNotice("fault", f"fault {fault.get('at')}", "halted", told))
+            details = {**printer, "reason": fault.get("text"), "halt": fault.get("kind")}
+            notices.append(UserNotice("fault", f"fault {fault.get('at')}", "halted", details))
         for name, what, value in (
             ("trouble", "trouble", seen.get("printer.trouble")),
             ("stop", "stop", seen.get("printer.stop") == "unconfirmed" or None),
@@ -124,17 +126,17 @@ class NoticeFinder:
             if value:
                 self._gone.pop(name, None)
                 notice = UserNotice("fault", f"{name} {now:.0f}", what, {**printer, "reason": reason})
-                found += self._once(name, notice)
+                notices += self._once(name, notice)
             elif name in self.standing and now - self._gone.setdefault(name, now) >= GONE:
                 self.standing.discard(name)
-        return found
+        return notices
 
     def _of_bed(self, seen: Mapping[str, Any]) -> list[UserNotice]:
         following, why = seen.get("queue.next"), seen.get("queue.waiting")
         if not isinstance(following, dict) or not isinstance(why, str) or "bed" not in why:
             return []
-        told = {"printer": printer_of(seen), "file": following.get("path")}
-        return [UserNotice("bed", f"bed {following.get('id')} {following.get('done')}", "bed", told)]
+        details = {"printer": printer_of(seen), "file": following.get("path")}
+        return [UserNotice("bed", f"bed {following.get('id')} {following.get('done')}", "bed", details)]
 
     def _of_power(self, seen: Mapping[str, Any]) -> list[UserNotice]:
         """Return a notice that the power is about to be switched off, once for each announcement."""
@@ -144,8 +146,8 @@ class NoticeFinder:
         if not isinstance(state, dict) or not isinstance(at, int | float):
             self.standing.discard("off soon")
             return []
-        told = {"printer": printer_of(seen), "device": state.get("printer")}
-        return self._once("off soon", UserNotice("power", f"off {at:.0f}", "power_soon", told))
+        details = {"printer": printer_of(seen), "device": state.get("printer")}
+        return self._once("off soon", UserNotice("power", f"off {at:.0f}", "power_soon", details))
 
     def _once(self, key: str, notice: UserNotice) -> list[UserNotice]:
         if key in self.standing:
@@ -155,21 +157,21 @@ class NoticeFinder:
 
 
 def ends(
-    jobs: Iterable[Mapping[str, Any]], told: Collection[str], printer: str, since: float | None
+    jobs: Iterable[Mapping[str, Any]], reported: Collection[str], printer: str, since: float | None
 ) -> list[UserNotice]:
     """Return the notices for ends of prints that were not reported yet, the oldest first.
 
     Args:
         jobs: of the history, newest first.
-        told: the keys of notices that were sent.
+        reported: the keys of notices that were sent.
         printer: its name.
         since: the date before which ends are not reported, in s; None: no limit.
     """
-    found = []
+    notices = []
     for job in jobs:
         what = _ENDS.get(str(job.get("state")))
         key = end_key(job)
-        if what is None or key in told or (since is not None and (job.get("ended") or 0.0) < since):
+        if what is None or key in reported or (since is not None and (job.get("ended") or 0.0) < since):
             continue
         about = {
             "printer": printer,
@@ -178,8 +180,8 @@ def ends(
             "seconds": job.get("printTime"),
             "filament": job.get("filament") or (),
         }
-        found.append(UserNotice(_KINDS[what], key, what, about))
-    return found[::-1]
+        notices.append(UserNotice(_KINDS[what], key, what, about))
+    return notices[::-1]
 
 
 def end_key(job: Mapping[str, Any]) -> str:

@@ -74,7 +74,7 @@ class Apprise:
 
     async def send(self, target: Target, notification: Notification) -> str | None:
         """Send a notification; return None, or why that failed."""
-        asked = {
+        request = {
             "url": target.url,
             "title": notification.title,
             "body": notification.body,
@@ -84,9 +84,9 @@ class Apprise:
             "seconds": int(self._seconds) + 1,
         }
         async with self._turn:
-            return await self._run(json.dumps(asked).encode())
+            return await self._run(json.dumps(request).encode())
 
-    async def _run(self, asked: bytes) -> str | None:
+    async def _run(self, request: bytes) -> str | None:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._program,
@@ -100,7 +100,7 @@ class Apprise:
             return f"cannot start apprise's process: {error.strerror}"
         try:
             async with asyncio.timeout(self._seconds):
-                return await _ask(process, asked)
+                return await _ask(process, request)
         except TimeoutError:
             return f"it took longer than {self._seconds:g} s"
         finally:
@@ -112,19 +112,19 @@ def _python_path() -> dict[str, str]:
     return {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-async def _ask(process: asyncio.subprocess.Process, asked: bytes) -> str | None:
+async def _ask(process: asyncio.subprocess.Process, request: bytes) -> str | None:
     assert process.stdin is not None  # noqa: S101 - pipes were asked for
     assert process.stdout is not None  # noqa: S101 - as above
     with suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(asked)
+        process.stdin.write(request)
         await process.stdin.drain()
         process.stdin.close()
-    said = b""
+    output = b""
     while piece := await process.stdout.read(MAX_ANSWER):
-        said = (said + piece)[:MAX_ANSWER]
+        output = (output + piece)[:MAX_ANSWER]
     await process.wait()
     try:
-        answer = json.loads(said)
+        answer = json.loads(output)
         sent, reason = answer["sent"] is True, str(answer.get("reason", ""))[:100]
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"apprise's process died ({process.returncode})"
@@ -170,7 +170,7 @@ class Webhook:
 
 def document(notification: Notification) -> dict[str, Any]:
     """Return the JSON for a webhook."""
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "id": notification.identity,
         "kind": notification.kind,
         "title": notification.title,
@@ -179,8 +179,8 @@ def document(notification: Notification) -> dict[str, Any]:
         "about": dict(notification.about),
     }
     if notification.picture is not None:
-        told["picture"] = {"type": "image/jpeg", "base64": base64.b64encode(notification.picture).decode()}
-    return told
+        data["picture"] = {"type": "image/jpeg", "base64": base64.b64encode(notification.picture).decode()}
+    return data
 
 
 def signed(key: str, notification: Notification, body: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Puts the companion together as it is configured: its switches, its sensors, and their secrets."""
+"""Builds the companion as it is configured: its switches, its sensors, and their passwords."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from daemon.companions.power.switch import Switch
 from daemon.config import path_of
 from daemon.errors import ConfigError
 
-LONGEST_SECRET = 4096
+MAX_SECRET = 4096  # characters
 
 
 def password(device: DeviceConfig, folder: Path | None = None) -> str:
@@ -31,11 +31,11 @@ def password(device: DeviceConfig, folder: Path | None = None) -> str:
     places.append((folder or Path()) / path)
     for place in places[:-1]:
         with suppress(OSError, UnicodeDecodeError):
-            return place.read_text("utf-8")[:LONGEST_SECRET].strip()
+            return place.read_text("utf-8")[:MAX_SECRET].strip()
     try:
-        return places[-1].read_text("utf-8")[:LONGEST_SECRET].strip()
+        return places[-1].read_text("utf-8")[:MAX_SECRET].strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"power.devices, {device.name}: password_file {places[-1]}: {reason}") from error
 
 
@@ -47,28 +47,28 @@ def build(
     wall: Callable[[], float],
     socket: Path | None,
 ) -> Power:
-    """Return the companion; nothing is switched.
+    """Return the companion; it switches nothing yet.
 
     Raises:
-        DeviceError: a device cannot be as it is configured.
+        DeviceError: the configuration of a device cannot be used.
     """
     switches = [Switch(each, make(each, secrets.get(each.name, ""))) for each in power.switches()]
     cut_after = power.cut_after_s if power.cut_unconfirmed_stop else None
     emergency = Emergency(client, socket, cut_after)
-    made = Power(client, folder, power, switches, wall, emergency)
-    emergency.cut, emergency.changed = made.cut, made.changed
-    return made
+    companion = Power(client, folder, power, switches, wall, emergency)
+    emergency.cut, emergency.changed = companion.cut, companion.changed
+    return companion
 
 
 def watch_inputs(companion: Power, config: SensorsConfig, stack: ExitStack) -> None:
-    """Take the pins, if there are any; `stack` lets go of them.
+    """Configure the pins, if there are any; `stack` releases them.
 
     Raises:
         DeviceError: a pin cannot be used.
     """
     if config == SensorsConfig():
         return
-    from daemon.companions.power.sensors import Inputs  # noqa: PLC0415 - where there are some
+    from daemon.companions.power.sensors import Inputs  # noqa: PLC0415 - only if there are sensors
 
     stack.callback(companion.emergency.end)
     companion.inputs = Inputs(config, companion.client, companion.event, companion.changed, companion.emergency, stack)
@@ -83,7 +83,7 @@ def assemble(
     socket: Path | None,
     stack: ExitStack,
 ) -> Power:
-    """Return the companion as the configuration file describes it; `stack` lets go of its pins.
+    """Return the companion as the configuration file describes it; `stack` releases its pins.
 
     Raises:
         ConfigError: the configuration cannot be used.

@@ -23,9 +23,9 @@ class Connecting:
     def begin(self, port: object = None, baudrate: object = None) -> None:
         """Start connecting, in the background."""
         self.stop()
-        wanted = port if isinstance(port, str) else None
+        port_name = port if isinstance(port, str) else None
         rate = baudrate if isinstance(baudrate, int) and not isinstance(baudrate, bool) else None
-        self._task = asyncio.create_task(self._connect(wanted, rate))
+        self._task = asyncio.create_task(self._connect(port_name, rate))
 
     def stop(self) -> None:
         """Stop connecting."""

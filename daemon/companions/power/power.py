@@ -155,11 +155,10 @@ class Power(Companion):
 
     async def _automatic(self, switch: Switch) -> None:
         while True:
-            seen = (
-                await self.watch.look()
-            )  # also for the lock, which needs the last temperatures before a disconnection
+            # even without auto_off: the lock needs the last temperatures before a disconnection
+            printer = await self.watch.look()
             if self._config.auto_off:
-                self._plan = self._auto.look(self._loop.time(), seen, on=switch.state)
+                self._plan = self._auto.look(self._loop.time(), printer, on=switch.state)
             if self._plan.due:
                 await self._off_by_itself(switch)
             self.changed()
@@ -187,10 +186,10 @@ class Power(Companion):
             await asyncio.sleep(ANNOUNCED_EVERY_S)
 
         async def still() -> str | None:
-            seen = await self.watch.look()
-            if self._postponements != postponements or (seen.commanded_at or 0.0) > began + ROUNDING_S:
+            printer = await self.watch.look()
+            if self._postponements != postponements or (printer.commanded_at or 0.0) > began + ROUNDING_S:
                 return "the printer is in use again"
-            return unrest(seen, self._loop.time()) or warmth(seen, self._config.cold_c)
+            return unrest(printer, self._loop.time()) or warmth(printer, self._config.cold_c)
 
         try:
             await self._turn_off(switch, still)
@@ -277,8 +276,8 @@ class Power(Companion):
             return
 
         async def still() -> str | None:
-            seen = await self.watch.look()
-            return refusal(seen, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
+            printer = await self.watch.look()
+            return refusal(printer, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
 
         try:
             if not force and (reason := await still()) is not None:  # refuse at once, even if the switch is busy
@@ -313,11 +312,11 @@ class Power(Companion):
             if len(self.switches) == 1:
                 return next(iter(self.switches.values()))
             raise Refusal(400, "name a device: none of them has the role of the printer")
-        found = self.switches.get(str(name).casefold())
-        if found is None:
-            there = ", ".join(switch.name for switch in self.switches.values())
-            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {there or 'none'}")
-        return found
+        named = self.switches.get(str(name).casefold())
+        if named is None:
+            known = ", ".join(switch.name for switch in self.switches.values())
+            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {known or 'none'}")
+        return named
 
     # -- state -----------------------------------------------------------------------------------------------
 

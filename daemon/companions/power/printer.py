@@ -34,18 +34,18 @@ class PrinterWatch:
     async def _look(self) -> PrinterNow:
         now = asyncio.get_running_loop().time()
         try:
-            told: Mapping[str, Any] = await self._client.get("/api/printer?exclude=sd,safety")
+            answer: Mapping[str, Any] = await self._client.get("/api/printer?exclude=sd,safety")
         except Conflict:
             return await self._absent()
-        flags, age = told["state"]["flags"], told.get("age", {})
-        heaters = {str(name): _heater(each) for name, each in told["temperature"].items()}
+        flags, age = answer["state"]["flags"], answer.get("age", {})
+        heaters = {str(name): _heater(each) for name, each in answer["temperature"].items()}
         if (at := _before(now, age.get("temperature"))) is not None:
             self._heat = heaters, at
         return PrinterNow(
             known=True,
             ready=bool(flags["operational"]),
             busy=any(flags[name] for name in BUSY),
-            text=str(told["state"]["text"]),
+            text=str(answer["state"]["text"]),
             heaters=heaters,
             heaters_at=at,
             commanded_at=self._last_command(_before(now, age.get("command"))),
@@ -69,8 +69,8 @@ def _before(now: float, age: object) -> float | None:
     return now - age if isinstance(age, int | float) and math.isfinite(age) else None
 
 
-def _heater(told: Mapping[str, Any]) -> HeaterSeen:
-    return HeaterSeen(_number(told.get("actual")), _number(told.get("target")))
+def _heater(reading: Mapping[str, Any]) -> HeaterSeen:
+    return HeaterSeen(_number(reading.get("actual")), _number(reading.get("target")))
 
 
 def _number(value: object) -> float | None:

@@ -47,56 +47,56 @@ class PrinterNow:
         return {name: heater for name, heater in self.heaters.items() if name.startswith("tool")}
 
 
-def refusal(seen: PrinterNow, now: float, cold: float, *, locked: bool) -> str | None:
+def refusal(printer: PrinterNow, now: float, cold: float, *, locked: bool) -> str | None:
     """Return why a user must not switch the printer off now; None: it is allowed.
 
     Args:
-        seen: the printer.
+        printer: its state.
         now: the time.
         cold: °C below which hotends count as cold.
         locked: `locked_while_printing`.
     """
     if not locked:
         return None
-    if not seen.known:
+    if not printer.known:
         return "nozzled does not answer, so the printer may be printing"
-    if seen.busy:
-        return f"the printer is busy ({seen.text})"
-    if seen.heaters_at is None:
+    if printer.busy:
+        return f"the printer is busy ({printer.text})"
+    if printer.heaters_at is None:
         return None  # it is not printing for nozzled, and its temperatures were never known: leave it to the user
     # without new reports it may still be hot: the last report counts, whatever its age
-    age = now - seen.heaters_at
-    if not seen.ready and age > COOLING_S:
+    age = now - printer.heaters_at
+    if not printer.ready and age > COOLING_S:
         return None
     ago = f", {age:.0f} s ago" if age > FRESH_S else ""
-    if aimed := _aimed(seen):
+    if aimed := _aimed(printer):
         return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C{ago}"
-    hot = next(((name, each) for name, each in seen.tools().items() if (each.actual or 0.0) >= cold), None)
+    hot = next(((name, each) for name, each in printer.tools().items() if (each.actual or 0.0) >= cold), None)
     if hot is not None:
         return f"{hot[0]} is at {hot[1].actual:.0f} °C{ago}, and a hot hotend may clog without its fan"
     return None
 
 
-def unrest(seen: PrinterNow, now: float) -> str | None:
+def unrest(printer: PrinterNow, now: float) -> str | None:
     """Return why the printer does not count as idle; None: it is idle."""
-    if not seen.known:
+    if not printer.known:
         return "nozzled does not answer"
-    if seen.busy:
-        return f"the printer is busy ({seen.text})"
-    if not seen.ready:
+    if printer.busy:
+        return f"the printer is busy ({printer.text})"
+    if not printer.ready:
         return "the printer is not connected"
-    if seen.commanded_at is None:
+    if printer.commanded_at is None:
         return "the time of the last command is unknown"
-    if seen.heaters_at is None or now - seen.heaters_at > FRESH_S:
+    if printer.heaters_at is None or now - printer.heaters_at > FRESH_S:
         return f"the last temperature report is more than {FRESH_S:.0f} s old"
-    if aimed := _aimed(seen):
+    if aimed := _aimed(printer):
         return f"{aimed[0]} is heating to {aimed[1].target:.0f} °C"
     return None
 
 
-def warmth(seen: PrinterNow, cold: float) -> str | None:
+def warmth(printer: PrinterNow, cold: float) -> str | None:
     """Return why a hotend does not count as cold; None: all are cold."""
-    tools = seen.tools()
+    tools = printer.tools()
     if not tools:
         return "the printer reports no hotend temperature"
     for name, heater in tools.items():
@@ -111,10 +111,10 @@ def warmth(seen: PrinterNow, cold: float) -> str | None:
     return None
 
 
-def _aimed(seen: PrinterNow) -> tuple[str, HeaterSeen] | None:
+def _aimed(printer: PrinterNow) -> tuple[str, HeaterSeen] | None:
     """Return a heater whose target is not 0."""
     return next(
-        ((name, each) for name, each in seen.heaters.items() if each.target is not None and each.target != 0), None
+        ((name, each) for name, each in printer.heaters.items() if each.target is not None and each.target != 0), None
     )
 
 
@@ -142,22 +142,22 @@ class AutoOff:
         self._since = now
         self._off_at: float | None = None
 
-    def look(self, now: float, seen: PrinterNow, *, on: bool | None) -> OffPlan:
+    def look(self, now: float, printer: PrinterNow, *, on: bool | None) -> OffPlan:
         """Return the plan; call this about once a second.
 
         Args:
             now: the time.
-            seen: the printer.
+            printer: its state.
             on: the state of the switch; None: unknown.
         """
         if on is not True:
             return self._not_yet(now, "its power is off" if on is False else "the state of its switch is unknown")
-        if reason := unrest(seen, now):
+        if reason := unrest(printer, now):
             return self._not_yet(now, reason)
-        commanded = seen.commanded_at
+        commanded = printer.commanded_at
         if commanded is not None and commanded > self._since:
             self._since, self._off_at = min(commanded, now), None
-        if reason := warmth(seen, self._cold):
+        if reason := warmth(printer, self._cold):
             self._off_at = None
             return OffPlan(reason=reason)
         if now - self._since < self._idle_s:

@@ -11,24 +11,24 @@ class Debounced:
 
     after: float
     state: bool
-    _said: bool | None = None
+    _momentary: bool | None = None
     _since: float = 0.0
 
-    def say(self, state: bool, now: float) -> None:
+    def update(self, state: bool, now: float) -> None:
         """Take in the contact's momentary state."""
-        if state != self._said:
-            self._said, self._since = state, now
+        if state != self._momentary:
+            self._momentary, self._since = state, now
 
     def due(self) -> float | None:
         """Return when the momentary state will count; None: it is the one that counts already."""
-        return self._since + self.after if self._said is not None and self._said != self.state else None
+        return self._since + self.after if self._momentary is not None and self._momentary != self.state else None
 
     def look(self, now: float) -> bool:
         """Return whether the state has changed."""
         due = self.due()
-        if due is None or now < due or self._said is None:
+        if due is None or now < due or self._momentary is None:
             return False
-        self.state = self._said
+        self.state = self._momentary
         return True
 
 

@@ -117,7 +117,7 @@ class FilamentSensor:
         return closed == self._config.closed_means_filament
 
     def _on_contact(self, closed: bool) -> None:
-        self._debounced.say(self._means(closed=closed), self._loop.time())
+        self._debounced.update(self._means(closed=closed), self._loop.time())
         if self._timer is not None:
             self._timer.cancel()
         if (due := self._debounced.due()) is not None:
@@ -129,7 +129,7 @@ class FilamentSensor:
             return
         log.info("power.filament", sensor=self.name, present=self.present)
         self._tell("FilamentChanged", {"sensor": self.name, "present": self.present})
-        # whether something is printed is found out as it is acted upon
+        # `_act` finds out whether something is printed
         if self._runout.change(self.present, now, printing=True):
             self._act("the filament has run out")
         self._changed()
@@ -146,7 +146,7 @@ class FilamentSensor:
             unheard: its start was not observed: a user may have resumed it after an earlier pause for this reason.
         """
         taken = await self._until_taken(why, self._config.action, unless=self._paused if unheard else None)
-        if taken and self._config.action == "m600" and not await self._stands():
+        if taken and self._config.action == "m600" and not await self._has_stopped():
             await self._until_taken(f"{why}, and the printer continued after M600", "pause")
 
     async def _until_taken(self, why: str, action: str, unless: int | None = None) -> bool:
@@ -180,9 +180,9 @@ class FilamentSensor:
         else:
             await self._client.post("/api/job", {"command": "pause", "action": "pause"})
 
-    async def _stands(self) -> bool:
-        """Return whether the print stands still after M600; a firmware without M600 just continues."""
-        until, at, further = self._loop.time() + WATCH_S, None, 0
+    async def _has_stopped(self) -> bool:
+        """Return whether the print has stopped after M600; a firmware without M600 just continues."""
+        until, last_place, looks_with_progress = self._loop.time() + WATCH_S, None, 0
         while self._loop.time() < until and not self.present:
             await asyncio.sleep(RETRY_S)
             try:
@@ -193,9 +193,9 @@ class FilamentSensor:
                 continue  # wait for nozzled
             if state not in PRINTING:
                 return True
-            further += place is None or place != at
-            at = place
-            if further > MAX_PROGRESS:
+            looks_with_progress += place is None or place != last_place
+            last_place = place
+            if looks_with_progress > MAX_PROGRESS:
                 return False
         return True
 

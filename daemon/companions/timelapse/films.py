@@ -132,9 +132,9 @@ class Films:
     def _read(self, folder: Path) -> Recording | None:
         """Return the recording in a folder; None: it is damaged."""
         try:
-            told = json.loads((folder / NOTE).read_bytes())
+            values = json.loads((folder / NOTE).read_bytes())
             known = {each.name for each in fields(Recording)}
-            recording = Recording(**{name: value for name, value in told.items() if name in known})
+            recording = Recording(**{name: value for name, value in values.items() if name in known})
             recording.name = folder.name
             self._heal(recording)
         except (OSError, ValueError, TypeError, AttributeError) as error:

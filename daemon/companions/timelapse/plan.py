@@ -33,10 +33,10 @@ class FilmPlan:
         """Return the plan as in the answer to GET /api/timelapse."""
         if self.type == "off":
             return {"type": "off"}
-        told = {"type": self.type, "postRoll": self.post_roll, "fps": self.fps, "renderAfterPrint": self.render}
+        plan = {"type": self.type, "postRoll": self.post_roll, "fps": self.fps, "renderAfterPrint": self.render}
         if self.type == "timed":
-            return {**told, "interval": self.interval}
-        return {**told, "retractionZHop": self.z_hop, "minDelay": self.min_delay}
+            return {**plan, "interval": self.interval}
+        return {**plan, "retractionZHop": self.z_hop, "minDelay": self.min_delay}
 
     def pushed(self) -> dict[str, Any]:
         """Return the plan as sockets get it."""
@@ -64,19 +64,19 @@ def changed(plan: FilmPlan, given: Mapping[str, Any]) -> FilmPlan:
     kind = given["type"]
     if kind not in TYPES:
         raise Refusal(400, "type is invalid")
-    wanted = replace(plan, type=kind, post_roll=0, fps=25, render="always")
-    wanted = replace(
-        wanted,
-        post_roll=_whole(given, "postRoll", wanted.post_roll, 0),
-        fps=_whole(given, "fps", wanted.fps, 1),
-        interval=_whole(given, "interval", wanted.interval, 1),
-        z_hop=_number(given, "retractionZHop", wanted.z_hop, zero=True),
-        min_delay=_number(given, "minDelay", wanted.min_delay, zero=False),
+    new = replace(plan, type=kind, post_roll=0, fps=25, render="always")
+    new = replace(
+        new,
+        post_roll=_whole(given, "postRoll", new.post_roll, 0),
+        fps=_whole(given, "fps", new.fps, 1),
+        interval=_whole(given, "interval", new.interval, 1),
+        z_hop=_number(given, "retractionZHop", new.z_hop, zero=True),
+        min_delay=_number(given, "minDelay", new.min_delay, zero=False),
     )
-    render = given.get("renderAfterPrint", wanted.render)
+    render = given.get("renderAfterPrint", new.render)
     if render not in RENDER:
         raise Refusal(400, "renderAfterPrint is invalid")
-    return replace(wanted, render=render)
+    return replace(new, render=render)
 
 
 def _whole(given: Mapping[str, Any], name: str, usual: int, low: int) -> int:

@@ -123,13 +123,13 @@ async def run(words: Sequence[str], folder: Path) -> None:
         )
     except OSError as error:
         raise RenderFailed(f"cannot run {words[0]}: {error.strerror}") from error
-    said = bytearray()
+    output = bytearray()
     try:
         async with asyncio.timeout(RENDER_TIMEOUT_S):
             if process.stderr is not None:
                 while block := await process.stderr.read(4096):
-                    said += block
-                    del said[:-MAX_OUTPUT]
+                    output += block
+                    del output[:-MAX_OUTPUT]
             code = await process.wait()
     except TimeoutError:
         raise RenderFailed(f"it took more than {RENDER_TIMEOUT_S / 3600:g} h") from None
@@ -139,5 +139,5 @@ async def run(words: Sequence[str], folder: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if code:
-        text = said.decode("utf-8", "replace").strip()
+        text = output.decode("utf-8", "replace").strip()
         raise RenderFailed(text.splitlines()[-1][:200] if text else f"ffmpeg ended with {code}", code, text)

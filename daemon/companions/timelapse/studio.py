@@ -85,7 +85,7 @@ class Studio:
         end = "" if recording.outcome in ("completed", "") else "-fail"
         name = f"{recording.name}{end}{suffix}"
         part = self._films.movies / f".{name}{PART}"
-        told = {
+        payload = {
             "gcode": recording.file,
             "movie": str(self._films.movies / name),
             "movie_basename": name,
@@ -93,14 +93,14 @@ class Studio:
         }
         self.rendering = recording
         self._changed()
-        self._event("MovieRendering", told)
+        self._event("MovieRendering", payload)
         try:
             await self._render(recording, part, suffix)
             await self._on_disk(self._films.finish, recording, part, name)
         except (RenderFailed, OSError) as error:
-            await self._give_up(recording, error, told)
+            await self._give_up(recording, error, payload)
         else:
-            self._event("MovieDone", told)
+            self._event("MovieDone", payload)
             self.done(recording)
             log.info("timelapse.film", name=name, pictures=recording.frames)
         finally:
@@ -121,7 +121,7 @@ class Studio:
         )
         await render.run([*before, self._config.ffmpeg, *words], self._films.frames / recording.name)
 
-    async def _give_up(self, recording: Recording, error: Exception, told: Mapping[str, Any]) -> None:
+    async def _give_up(self, recording: Recording, error: Exception, payload: Mapping[str, Any]) -> None:
         """Keep the pictures, so that a user can fix the cause and try again."""
         recording.wanted, recording.failed = False, str(error)
         with suppress(OSError):
@@ -129,7 +129,7 @@ class Studio:
         code = getattr(error, "code", 255)
         reason = "no_frames" if str(error) == "no_frames" else "returncode" if code != 255 else "unknown"  # noqa: PLR2004 - OctoPrint's for "none"
         words = getattr(error, "words", "") or str(error)
-        self._event("MovieFailed", {**told, "returncode": code, "out": "", "error": words, "reason": reason})
+        self._event("MovieFailed", {**payload, "returncode": code, "out": "", "error": words, "reason": reason})
         log.warning("timelapse.no_film", name=recording.name, reason=str(error), consequence="its pictures are kept")
 
     async def _copies(self) -> bool:

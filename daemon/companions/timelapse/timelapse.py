@@ -99,27 +99,27 @@ class Timelapse(Companion):
             elif message.kind in ("current", "history"):
                 await self._pass(message.payload)
 
-    async def _pass(self, told: Mapping[str, Any]) -> None:
+    async def _pass(self, current: Mapping[str, Any]) -> None:
         """Take in the place of the print."""
-        flags = told.get("state", {}).get("flags", {})
+        flags = current.get("state", {}).get("flags", {})
         active = any(flags.get(name) for name in ACTIVE)
         if active is not self._prints:
             self._prints = active
             await self._look()
         self._recorder.moves = active and not (flags.get("paused") or flags.get("pausing"))
         if self._recorder.moves:
-            self._recorder.at_layer(told.get("progress", {}).get("layer"))
+            self._recorder.at_layer(current.get("progress", {}).get("layer"))
 
     async def _look(self) -> None:
         """Find the current print and record it; a print that is recorded already continues in its folder."""
         async with self._looking:
             try:
-                told = await self.client.get("/api/job")
+                answer = await self.client.get("/api/job")
             except ClientError as error:
                 log.warning("timelapse.front_away", reason=str(error))
                 self._prints = None  # so that the next message triggers another look
                 return
-            job = told.get("print") or {}
+            job = answer.get("print") or {}
             number, state = int(job.get("id") or -1), job.get("state") or ""
             active = number >= 0 and state not in ENDED
             if active or self._prints:  # `_prints` includes a print from the SD card
@@ -131,7 +131,7 @@ class Timelapse(Companion):
                     return  # the core is away for a moment: the print may continue
                 await self._end(outcome if outcome in ENDED else "interrupted")
             if active and self._recorder.recording is None:
-                await self._record(number, job.get("key"), told["job"]["file"])
+                await self._record(number, job.get("key"), answer["job"]["file"])
             if not active:
                 is_over = await self._end_others(sure=number >= 0)
                 self._studio.idle = is_over and not self._prints
@@ -208,10 +208,10 @@ class Timelapse(Companion):
     async def _outcome(self, job: int) -> str:
         """Return the state of a print in the history; "" if it is unknown."""
         try:
-            told = await self.client.get(f"/api/history/{job}")
+            job_entry = await self.client.get(f"/api/history/{job}")
         except ClientError:
             return ""
-        return str(told.get("state") or "")
+        return str(job_entry.get("state") or "")
 
     async def _look_at_camera(self) -> None:
         """Read which camera to use."""
@@ -220,19 +220,19 @@ class Timelapse(Companion):
         except (ClientError, KeyError) as error:
             log.warning("timelapse.front_away", reason=str(error))
             return
-        wanted = self._config.camera or webcam.get("snapshotWebcam")
-        found: Mapping[str, Any] = next(
-            (each for each in webcam.get("webcams", []) if wanted in (each["name"], each["displayName"])), {}
+        name = self._config.camera or webcam.get("snapshotWebcam")
+        camera: Mapping[str, Any] = next(
+            (each for each in webcam.get("webcams", []) if name in (each["name"], each["displayName"])), {}
         )
-        url = self._config.snapshot_url or found.get("compat", {}).get("snapshot") or ""
-        if self._config.camera and found:
-            url = url or found.get("extras", {}).get("proxied", {}).get("snapshot", "")
+        url = self._config.snapshot_url or camera.get("compat", {}).get("snapshot") or ""
+        if self._config.camera and camera:
+            url = url or camera.get("extras", {}).get("proxied", {}).get("snapshot", "")
         own = url.startswith("/")
-        turned = {ours: bool(found.get(theirs)) for ours, theirs in TURNED.items()}
+        turned = {ours: bool(camera.get(theirs)) for ours, theirs in TURNED.items()}
         self._recorder.eye = Eye(
             f"{self.client.url}{url}" if own else url,
             tuple(self.client.headers.items()) if own else (),
-            str(found.get("displayName", "")),
+            str(camera.get("displayName", "")),
             **turned,
         )
         self._studio.look = FilmLook(self._config.height, **turned)
