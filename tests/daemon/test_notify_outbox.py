@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.companions.notify.notices import CLASSES, UserNotice
-from daemon.companions.notify.outbox import EVERY, MOST, PAUSES, NoticeOutbox
+from daemon.companions.notify.outbox import INTERVAL_S, MAX_WAITING, RETRY_PAUSES_S, NoticeOutbox
 
 
 def notice(key, kind="done"):
@@ -34,10 +34,10 @@ def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
         box.add(notice(f"k{number}"), ["phone"], number * 1.0)
     box.add(notice("other", "failed"), ["phone"], 3.0)
     assert [each.notice.key for each in box.messages] == ["k0", "other"]
-    assert box.next_release() == EVERY
-    box.release(["phone"], EVERY - 0.1)
+    assert box.next_release() == INTERVAL_S
+    box.release(["phone"], INTERVAL_S - 0.1)
     assert len(box.messages) == 2
-    box.release(["phone"], EVERY)
+    box.release(["phone"], INTERVAL_S)
     assert [(each.notice.key, each.unsaid) for each in box.messages] == [("k0", 0), ("other", 0), ("k3", 2)]
     assert not box.add(notice("k1"), ["phone"], 999.0)
 
@@ -50,7 +50,7 @@ def test_a_target_that_does_not_answer_is_tried_three_times():
         message = box.due("phone", now)
         times.append(now)
         result = box.record(message, "phone", "401", now, 0.0)
-    assert times == [0.0, PAUSES[0], sum(PAUSES)]
+    assert times == [0.0, RETRY_PAUSES_S[0], sum(RETRY_PAUSES_S)]
     assert result.text() == "given up after 3 attempts: 401"
     assert [each.text() for each in box.results] == [result.text()]
 
@@ -58,9 +58,9 @@ def test_a_target_that_does_not_answer_is_tried_three_times():
 def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
     box = NoticeOutbox()
     box.send(notice("fire", "fault"), ["phone"], 0.0)
-    for number in range(MOST + 3):
+    for number in range(MAX_WAITING + 3):
         box.send(notice(f"k{number}"), ["phone"], 0.0)
-    assert len(box.messages) == MOST
+    assert len(box.messages) == MAX_WAITING
     assert box.dropped == 4
     assert box.due("phone", 0.0).notice.key == "fire"
 
@@ -110,11 +110,11 @@ def test_no_class_is_told_more_than_once_a_minute(events):
         now += pause
         box.release(["phone"], now)
         box.add(notice(f"{kind} {key}", kind), ["phone"], now)
-        assert len(box.messages) <= MOST
+        assert len(box.messages) <= MAX_WAITING
         while (message := box.due("phone", now)) is not None:
             sent.setdefault(message.notice.kind, []).append((now, message.notice.key))
             box.record(message, "phone", None, now, 0.0)
     for each in sent.values():
         keys = [key for _, key in each]
         assert len(keys) == len(set(keys))
-        assert all(later - earlier >= EVERY for (earlier, _), (later, _) in pairwise(each))
+        assert all(later - earlier >= INTERVAL_S for (earlier, _), (later, _) in pairwise(each))

@@ -183,10 +183,10 @@ async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the
         await print_it(server, content=SHORT)
         await until(lambda: ffmpeg)
         [name] = pictures(server)
-        assert companion._studio.rendering.name == name
+        assert companion._film_queue.rendering.name == name
         await print_it(server, "next.gcode", SHORT, wait=False)
         await asyncio.sleep(5)
-        assert companion._studio.rendering is None
+        assert companion._film_queue.rendering is None
         assert not [*(tmp_path / "companions/timelapse/movies").iterdir()]
         for path in (name, "none"):
             answer = await server.post(f"/api/timelapse/unrendered/{path}", {"command": "render"})
@@ -263,14 +263,14 @@ async def test_a_print_without_pictures_costs_no_questions_and_one_that_goes_on_
         asked = [each for each in companion.client._exchange.sent if each.url.endswith("/api/job")]
         assert len(asked) < 6
         assert not pictures(server)
-        assert companion._studio.idle is False
+        assert companion._film_queue.idle is False
         await server.post("/api/timelapse", {"type": "timed", "interval": 1})
         await asyncio.sleep(5)
         assert len(next(iter(pictures(server).values()))) > 2
         await server.request("POST", "/api/job", b'{"command": "cancel"}', headers={"Content-Type": "application/json"})
         await until(lambda: server.service.jobs.state.ended)
         await asyncio.sleep(3)
-        assert companion._studio.idle is True
+        assert companion._film_queue.idle is True
         assert companion._known[0].outcome == "cancelled"
 
 

@@ -17,10 +17,10 @@ from daemon.companions.front_state import FrontState
 from daemon.companions.notify import news as news_of
 from daemon.companions.notify import picture
 from daemon.companions.notify.config import NotifyConfig, SpoolmanConfig
+from daemon.companions.notify.delivery import NoticeDelivery
 from daemon.companions.notify.news import NoticeFinder
 from daemon.companions.notify.notices import CLASSES, UserNotice
-from daemon.companions.notify.outbox import Delivery
-from daemon.companions.notify.post import Post
+from daemon.companions.notify.outbox import DeliveryResult
 from daemon.companions.notify.senders import Apprise, Webhook
 from daemon.companions.notify.spoolman import Spoolman, SpoolmanAway, SpoolmanRefused
 from daemon.companions.notify.stock import MAX_TOOLS, Stock
@@ -95,8 +95,8 @@ class Notify(Companion):
         self._last_job: tuple[Any, Any] = (None, None)  # its id and state in the front's last message
         self._is_end_missing = False  # the history did not have the end of that job, or did not answer
         senders = {"": Apprise(notify.timeout_s).send, "webhook": Webhook(outside, notify.timeout_s).send}
-        self._post = Post(folder, senders, self._picture, lambda: notify.language, wall)
-        self._post.changed = self._tell
+        self._delivery = NoticeDelivery(folder, senders, self._picture, lambda: notify.language, wall)
+        self._delivery.changed = self._tell
         self._stock = Stock(Spoolman(spoolman.url, outside), folder, self._tell) if spoolman.url else None
         self._spool_wake = asyncio.Event()
         self._active = False
@@ -104,7 +104,7 @@ class Notify(Companion):
     async def run(self) -> None:
         """Listen and notify until cancelled."""
         await self._look_at_targets()
-        await self._post.open()
+        await self._delivery.open()
         await asyncio.to_thread(self._read_choices)
         self._news.standing = {str(each) for each in self._kept("standing")}
         self._news.lost = {each for each in self._kept("lost") if isinstance(each, int)}
@@ -112,7 +112,7 @@ class Notify(Companion):
             await self._stock.open()
         self._tell()
         parts: list[Coroutine[Any, Any, None]] = [
-            self._post.run(), self._listen(), self._tell_ends(), self._every(TARGETS_EVERY_S, self._look_at_targets)
+            self._delivery.run(), self._listen(), self._tell_ends(), self._every(TARGETS_EVERY_S, self._look_at_targets)
         ]  # fmt: skip
         if self._config.disk_free_mib:
             parts.append(self._every(DISK_EVERY_S, self._look_at_disk))
@@ -123,7 +123,7 @@ class Notify(Companion):
                 group.create_task(part)
 
     def _kept(self, name: str) -> list[Any]:
-        found = self._post.kept.get(name)
+        found = self._delivery.owner_state.get(name)
         return found if isinstance(found, list) else []
 
     # -- listening ---------------------------------------------------------------------------------------------
@@ -158,15 +158,15 @@ class Notify(Companion):
 
     def _keep_news(self) -> None:
         keys = {"standing": sorted(self._news.standing), "lost": sorted(self._news.lost)}
-        if keys != self._post.kept:
-            self._post.kept = keys
-            self._post.save()
+        if keys != self._delivery.owner_state:
+            self._delivery.owner_state = keys
+            self._delivery.save()
 
     def _add(self, notice: UserNotice) -> None:
         if notice.kind in self._mute:
-            self._post.outbox.note([notice.key])
+            self._delivery.outbox.note([notice.key])
         else:
-            self._post.add(notice)
+            self._delivery.add(notice)
 
     async def _tell_ends(self) -> None:
         """Report how prints ended, including those that ended while this process was not connected."""
@@ -191,18 +191,18 @@ class Notify(Companion):
     async def _look_at_ends(self, since: float | None, *, patient: bool) -> bool:
         """Report ends from the history; return whether they are complete."""
         jobs = await self._history()
-        outbox = self._post.outbox
-        if self._post.is_new:
-            self._post.is_new = False
+        outbox = self._delivery.outbox
+        if self._delivery.is_new:
+            self._delivery.is_new = False
             outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
-            self._post.save()
-        notices = news_of.ends(jobs, outbox.told, news_of.printer_of(self._seen), since)
+            self._delivery.save()
+        notices = news_of.ends(jobs, outbox.known_keys, news_of.printer_of(self._seen), since)
         if patient and any(not each.about["filament"] for each in notices):
             return False
         for notice in notices:
             self._add(notice)
         outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
-        self._post.save()
+        self._delivery.save()
         number = self._seen.get("job.id")
         missing = self._seen.get("job.state") in ENDED and number is not None
         self._knows_history = True
@@ -243,7 +243,7 @@ class Notify(Companion):
             self._problem = problem
         if found != self._targets or not self._targets:
             self._targets = found
-            self._post.set_targets(found)
+            self._delivery.set_targets(found)
         self._tell()
 
     def _read_choices(self) -> None:
@@ -295,7 +295,7 @@ class Notify(Companion):
             raise Refusal(404, f"unknown target {str(target)[:40]!r}; known targets: {', '.join(names)}")
         about = {"printer": news_of.printer_of(self._seen)}
         notice = UserNotice("test", f"test {self._wall():.3f}", "test", about)
-        results = await self._post.test(notice, str(target) if target is not None else None, TEST_TIMEOUT_S)
+        results = await self._delivery.test(notice, str(target) if target is not None else None, TEST_TIMEOUT_S)
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
         return Answer(200, {"results": [_as_json(each) for each in results], "waiting": waiting})
 
@@ -355,7 +355,7 @@ class Notify(Companion):
     # -- what is told ------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        outbox = self._post.outbox
+        outbox = self._delivery.outbox
         self.tell(
             {
                 "classes": {name: name not in self._mute for name in CLASSES},
@@ -376,7 +376,7 @@ class Notify(Companion):
         """Return the line for `systemctl status`."""
         if self._problem is not None:
             return self._problem
-        results = self._post.outbox.results
+        results = self._delivery.outbox.results
         last = f"; {results[-1].target}: {results[-1].text()}" if results else ""
         return f"sends to {', '.join(each.name for each in self._targets) or 'Spoolman'}{last}"
 
@@ -386,7 +386,7 @@ class Notify(Companion):
             await asyncio.sleep(seconds)
 
 
-def _as_json(result: Delivery) -> dict[str, Any]:
+def _as_json(result: DeliveryResult) -> dict[str, Any]:
     return {**asdict(result), "text": result.text()}
 
 

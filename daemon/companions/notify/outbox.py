@@ -12,13 +12,13 @@ from typing import Any
 from daemon.companions.notify.notices import CLASSES, URGENT, UserNotice
 from gcode.frozen import mutable
 
-MOST = 20
+MAX_WAITING = 20
 """Limit of waiting notices; a further one replaces the oldest that is not urgent."""
 
-EVERY = 60.0
+INTERVAL_S = 60.0
 """Seconds between two notices of a class."""
 
-PAUSES = (10.0, 60.0)
+RETRY_PAUSES_S = (10.0, 60.0)
 """Seconds before the second and the third attempt; after that a notice is given up."""
 
 MAX_KEYS = 500
@@ -43,7 +43,7 @@ class QueuedNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveryResult:
     """The result of an attempt at a target; `date` in s since 1970, `reason` of a failure, `over`: the last attempt."""
 
     target: str
@@ -67,33 +67,33 @@ class NoticeOutbox:
 
     def __init__(self) -> None:
         self.messages: list[QueuedNotice] = []
-        self.results: deque[Delivery] = deque(maxlen=MAX_RESULTS)
+        self.results: deque[DeliveryResult] = deque(maxlen=MAX_RESULTS)
         self.dropped = 0
-        self._told: dict[str, None] = {}
+        self._known_keys: dict[str, None] = {}
         self._held: dict[str, tuple[UserNotice, int]] = {}  # class → the newest that must wait, and how many before it
         self._last: dict[str, float] = {}  # class → when one was sent
         self._next = 1
 
     @property
-    def told(self) -> frozenset[str]:
-        """The keys of notices that were sent."""
-        return frozenset(self._told)
+    def known_keys(self) -> frozenset[str]:
+        """The keys of notices that were sent, or need not be sent."""
+        return frozenset(self._known_keys)
 
     def note(self, keys: Iterable[str]) -> None:
         """Record that notices with these keys need not be sent."""
         for key in keys:
-            self._told.pop(key, None)
-            self._told[key] = None
-        while len(self._told) > MAX_KEYS:
-            del self._told[next(iter(self._told))]
+            self._known_keys.pop(key, None)
+            self._known_keys[key] = None
+        while len(self._known_keys) > MAX_KEYS:
+            del self._known_keys[next(iter(self._known_keys))]
 
     def add(self, notice: UserNotice, targets: Iterable[str], now: float) -> bool:
         """Add a notice, unless its key was sent before; return whether it is new."""
-        if notice.key in self._told:
+        if notice.key in self._known_keys:
             return False
         self.note([notice.key])
         kind = notice.kind
-        if kind in self._held or now - self._last.get(kind, -EVERY) < EVERY:
+        if kind in self._held or now - self._last.get(kind, -INTERVAL_S) < INTERVAL_S:
             _, before = self._held.get(kind, (notice, -1))
             self._held[kind] = (notice, before + 1)
             return True
@@ -106,7 +106,7 @@ class NoticeOutbox:
 
     def release(self, targets: Iterable[str], now: float) -> None:
         """Queue the notices whose class may send again."""
-        for kind in [each for each in self._held if now - self._last.get(each, -EVERY) >= EVERY]:
+        for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL_S) >= INTERVAL_S]:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
 
@@ -116,7 +116,7 @@ class NoticeOutbox:
         self._last[notice.kind] = now
         if not message.waiting:
             return message
-        if len(self.messages) >= MOST:
+        if len(self.messages) >= MAX_WAITING:
             plain = [each for each in self.messages if each.notice.kind not in URGENT]
             self.messages.remove((plain or self.messages)[0])
             self.dropped += 1
@@ -127,8 +127,8 @@ class NoticeOutbox:
 
     def due(self, target: str, now: float) -> QueuedNotice | None:
         """Return the notice to send to a target now."""
-        found = [each for each in self.messages if target in each.waiting and each.waiting[target][1] <= now]
-        return min(found, key=lambda each: (each.notice.kind not in URGENT, each.number), default=None)
+        due = [each for each in self.messages if target in each.waiting and each.waiting[target][1] <= now]
+        return min(due, key=lambda each: (each.notice.kind not in URGENT, each.number), default=None)
 
     def next_due(self, target: str) -> float | None:
         """Return when the next notice for a target is due; None: there is none."""
@@ -136,19 +136,19 @@ class NoticeOutbox:
 
     def next_release(self) -> float | None:
         """Return when the next class may send again; None: no class waits."""
-        return min((self._last.get(kind, -EVERY) + EVERY for kind in self._held), default=None)
+        return min((self._last.get(kind, -INTERVAL_S) + INTERVAL_S for kind in self._held), default=None)
 
-    def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> Delivery:
+    def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> DeliveryResult:
         """Record an attempt, failed for `reason` (None: sent) at `date`; drop a notice that has reached all targets."""
         tries = message.waiting.get(target, (0, 0.0))[0] + 1
-        over = reason is None or tries > len(PAUSES)
+        over = reason is None or tries > len(RETRY_PAUSES_S)
         if over:
             message.waiting.pop(target, None)
         elif target in message.waiting:
-            message.waiting[target] = (tries, now + PAUSES[tries - 1])
+            message.waiting[target] = (tries, now + RETRY_PAUSES_S[tries - 1])
         if not message.waiting and message in self.messages:
             self.messages.remove(message)
-        result = Delivery(target, message.notice.kind, message.notice.what, int(date), tries, reason, over)
+        result = DeliveryResult(target, message.notice.kind, message.notice.what, int(date), tries, reason, over)
         if self.results and not self.results[-1].over and self.results[-1].target == target:
             self.results.pop()  # the result of the previous attempt
         self.results.append(result)
@@ -168,19 +168,21 @@ class NoticeOutbox:
         waiting = [_as_json(each.notice, {name: tries for name, (tries, _) in each.waiting.items()}, each.unsaid)
                    for each in self.messages]  # fmt: skip
         held = [_as_json(notice, None, unsaid) for notice, unsaid in self._held.values()]
-        return {"told": [*self._told], "waiting": waiting + held}
+        return {"told": [*self._known_keys], "waiting": waiting + held}
 
     def restore(self, document: Mapping[str, Any], targets: Iterable[str], now: float) -> None:
         """Restore the result of an earlier `document`; invalid entries are left out."""
         self.note(str(each) for each in _list(document.get("told")))
-        for each in _list(document.get("waiting"))[-MOST:]:
+        for each in _list(document.get("waiting"))[-MAX_WAITING:]:
             if (notice := _notice(each)) is None:
                 continue
             tried = each.get("targets")
             message = self._send(notice, _count(each.get("unsaid")), targets, now)
             if isinstance(tried, dict):
                 message.waiting = {
-                    name: (min(_count(tried[name]), len(PAUSES)), now) for name in message.waiting if name in tried
+                    name: (min(_count(tried[name]), len(RETRY_PAUSES_S)), now)
+                    for name in message.waiting
+                    if name in tried
                 }
         self._last.clear()
         self.messages = [each for each in self.messages if each.waiting]
@@ -201,12 +203,12 @@ def _as_json(notice: UserNotice, targets: Mapping[str, int] | None, unsaid: int)
     }  # fmt: skip
 
 
-def _notice(kept: object) -> UserNotice | None:
+def _notice(entry: object) -> UserNotice | None:
     from daemon.companions.notify.texts import title_of  # noqa: PLC0415 - whether there is a text for it
 
-    if not isinstance(kept, dict) or kept.get("kind") not in CLASSES or not isinstance(kept.get("about"), dict):
+    if not isinstance(entry, dict) or entry.get("kind") not in CLASSES or not isinstance(entry.get("about"), dict):
         return None
-    notice = UserNotice(kept["kind"], str(kept.get("key")), str(kept.get("what")), kept["about"])
+    notice = UserNotice(entry["kind"], str(entry.get("key")), str(entry.get("what")), entry["about"])
     try:
         title_of(notice, "en")
     except (KeyError, ValueError):

@@ -49,18 +49,18 @@ def parse(text: str, source: str) -> list[Target]:
     Raises:
         ConfigError: a line is wrong; its text is not shown, as it may be a secret.
     """
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         target = _target(words, f"{source}, line {number}")
-        if target.name in found:
+        if target.name in targets:
             raise ConfigError(f"{source}, line {number}: two targets have the name {target.name}")
-        found[target.name] = target
-    if len(found) > MAX_TARGETS:
-        raise ConfigError(f"{source}: {len(found)} targets, at most {MAX_TARGETS} are allowed")
-    return [*found.values()]
+        targets[target.name] = target
+    if len(targets) > MAX_TARGETS:
+        raise ConfigError(f"{source}: {len(targets)} targets, at most {MAX_TARGETS} are allowed")
+    return [*targets.values()]
 
 
 def _target(words: list[str], where: str) -> Target:

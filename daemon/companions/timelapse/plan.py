@@ -10,7 +10,7 @@ from gcode.frozen import frozen
 
 TYPES = ("off", "timed", "zchange")
 RENDER = ("always", "success", "failure", "never")
-LARGEST = 1_000_000
+MAX_VALUE = 1_000_000
 
 
 @frozen
@@ -53,52 +53,52 @@ def configured(config: TimelapseConfig) -> FilmPlan:
     return FilmPlan(config.type, config.fps, config.post_roll_s, config.interval_s, config.min_delay_s, config.render)
 
 
-def changed(plan: FilmPlan, given: Mapping[str, Any]) -> FilmPlan:
+def changed(plan: FilmPlan, request: Mapping[str, Any]) -> FilmPlan:
     """Return the plan that a client asks for; what it leaves out is as OctoPrint has it then.
 
     Raises:
         Refusal: 400 for a value that cannot be.
     """
-    if "type" not in given:
+    if "type" not in request:
         return plan
-    kind = given["type"]
+    kind = request["type"]
     if kind not in TYPES:
         raise Refusal(400, "type is invalid")
     new = replace(plan, type=kind, post_roll=0, fps=25, render="always")
     new = replace(
         new,
-        post_roll=_whole(given, "postRoll", new.post_roll, 0),
-        fps=_whole(given, "fps", new.fps, 1),
-        interval=_whole(given, "interval", new.interval, 1),
-        z_hop=_number(given, "retractionZHop", new.z_hop, zero=True),
-        min_delay=_number(given, "minDelay", new.min_delay, zero=False),
+        post_roll=_whole(request, "postRoll", new.post_roll, 0),
+        fps=_whole(request, "fps", new.fps, 1),
+        interval=_whole(request, "interval", new.interval, 1),
+        z_hop=_number(request, "retractionZHop", new.z_hop, zero=True),
+        min_delay=_number(request, "minDelay", new.min_delay, zero=False),
     )
-    render = given.get("renderAfterPrint", new.render)
+    render = request.get("renderAfterPrint", new.render)
     if render not in RENDER:
         raise Refusal(400, "renderAfterPrint is invalid")
     return replace(new, render=render)
 
 
-def _whole(given: Mapping[str, Any], name: str, usual: int, low: int) -> int:
-    value = given.get(name, usual)
+def _whole(request: Mapping[str, Any], name: str, default: int, low: int) -> int:
+    value = request.get(name, default)
     try:
-        found = int(value)
+        number = int(value)
     except (ValueError, TypeError, OverflowError):
         raise Refusal(400, f"{name} is invalid") from None
-    if isinstance(value, bool) or not low <= found <= LARGEST:
+    if isinstance(value, bool) or not low <= number <= MAX_VALUE:
         raise Refusal(400, f"{name} is invalid")
-    return found
+    return number
 
 
-def _number(given: Mapping[str, Any], name: str, usual: float, *, zero: bool) -> float:
-    value = given.get(name, usual)
+def _number(request: Mapping[str, Any], name: str, default: float, *, zero: bool) -> float:
+    value = request.get(name, default)
     try:
-        found = float(value)
+        number = float(value)
     except (ValueError, TypeError, OverflowError):
         raise Refusal(400, f"{name} is invalid") from None
-    if isinstance(value, bool) or not 0 <= found <= LARGEST or (name in given and not zero and not found):
+    if isinstance(value, bool) or not 0 <= number <= MAX_VALUE or (name in request and not zero and not number):
         raise Refusal(400, f"{name} is invalid")
-    return found
+    return number
 
 
 class LayerPictures:

@@ -22,7 +22,7 @@ OnDisk = Callable[..., "asyncio.Future[Any]"]
 
 
 @frozen
-class Eye:
+class FilmCamera:
     """The camera.
 
     Attributes:
@@ -43,7 +43,7 @@ class FrameRecorder:
     """Takes the pictures of the current recording.
 
     Attributes:
-        eye: the camera.
+        camera: the camera.
         recording: the current one.
         moves: a print is under way, and not paused.
         skipped: number of pictures that were due while another was being taken.
@@ -60,7 +60,7 @@ class FrameRecorder:
         self._taking: asyncio.Task[None] | None = None
         self._layers = LayerPictures()
         self._taken = -1e9
-        self.eye = Eye()
+        self.camera = FilmCamera()
         self.plan = FilmPlan()
         self.recording: Recording | None = None
         self.moves = False
@@ -92,7 +92,7 @@ class FrameRecorder:
 
     def take(self) -> None:
         """Take a picture, unless one is being taken."""
-        if self.recording is None or not self.eye.url:
+        if self.recording is None or not self.camera.url:
             return
         if self._taking is not None and not self._taking.done():
             self.skipped += 1
@@ -121,7 +121,7 @@ class FrameRecorder:
         path = str(self._films.path_of(recording, recording.frames + 1))
         self._event("CaptureStart", {"file": path})
         try:
-            data = await picture(self.eye.url, TIMEOUT_S, headers=dict(self.eye.headers))
+            data = await picture(self.camera.url, TIMEOUT_S, headers=dict(self.camera.headers))
             await self._on_disk(self._films.add, recording, data)
         except (CameraError, NoRoom, OSError) as error:
             self._failed(path, str(error))
@@ -140,7 +140,7 @@ class FrameRecorder:
             {
                 "file": path,
                 "error": reason,
-                "webcamDisplay": self.eye.name,
+                "webcamDisplay": self.camera.name,
                 "snapshotDisplay": "",
                 "webcamProvider": "classicwebcam",
             },

@@ -13,18 +13,18 @@ import structlog
 from daemon.client import ClientError, OctoPrintClient
 from daemon.companions.companion import DONE, Answer, Companion, Refusal
 from daemon.companions.timelapse.config import TimelapseConfig
+from daemon.companions.timelapse.film_queue import FilmQueue
 from daemon.companions.timelapse.films import MAX_LISTED, Films, Recording, date_of, folder_name, size_of
 from daemon.companions.timelapse.plan import FilmPlan, changed, configured
-from daemon.companions.timelapse.recorder import Eye, FrameRecorder
+from daemon.companions.timelapse.recorder import FilmCamera, FrameRecorder
 from daemon.companions.timelapse.render import FilmLook
-from daemon.companions.timelapse.studio import Studio
 from daemon.private_file import write_private
 
 PLAN = "plan.json"
-LOOKS = frozenset({
+EVENTS = frozenset({
     "PrintStarted", "PrintDone", "PrintFailed", "PrintCancelled", "PrintPaused", "PrintResumed", "SettingsUpdated",
 })  # fmt: skip
-WISHES = {"state": {"logs": False}, "events": sorted(LOOKS), "plugins": False}
+SUBSCRIPTION = {"state": {"logs": False}, "events": sorted(EVENTS), "plugins": False}
 EXPIRE_EVERY_S = 3600.0
 ACTIVE = ("printing", "paused", "pausing", "resuming", "finishing", "cancelling")
 TURNED = {"flip_h": "flipH", "flip_v": "flipV", "rotate": "rotate90"}
@@ -48,8 +48,8 @@ class Timelapse(Companion):
         self._disk = ThreadPoolExecutor(1, "films")
         self._films = Films(folder, config)
         self._recorder = FrameRecorder(self._films, self._on_disk, self.event, self._changed)
-        self._studio = Studio(self._films, config, self._on_disk, self.event, self._changed)
-        self._studio.done = self._forget
+        self._film_queue = FilmQueue(self._films, config, self._on_disk, self.event, self._changed)
+        self._film_queue.done = self._forget
         self._known: list[Recording] = []  # all recordings with pictures
         self._looking = asyncio.Lock()
         self._prints: bool | None = None  # a print is under way, also from the SD card; None: unknown
@@ -57,7 +57,7 @@ class Timelapse(Companion):
 
     def does(self) -> str:
         """Return the line for `systemctl status`."""
-        if (rendering := self._studio.rendering) is not None:
+        if (rendering := self._film_queue.rendering) is not None:
             return f"making a film of {rendering.name}"
         recording = self._recorder.recording
         return f"{recording.name}: {recording.frames} pictures" if recording is not None else "waiting for a print"
@@ -67,7 +67,7 @@ class Timelapse(Companion):
         await self._on_disk(self._load)
         self._use(self._plan)
         async with asyncio.TaskGroup() as group:
-            for part in (self._follow, self._recorder.at_intervals, self._studio.run, self._expire):
+            for part in (self._follow, self._recorder.at_intervals, self._film_queue.run, self._expire):
                 group.create_task(part())
 
     def _load(self) -> None:
@@ -88,18 +88,18 @@ class Timelapse(Companion):
     # -- following -------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        async for message in self.messages(WISHES):
+        async for message in self.messages(SUBSCRIPTION):
             if message.kind == "connected":
                 await self._look_at_camera()
                 await self._look()
-            elif message.kind == "event" and message.payload.get("type") in LOOKS:
+            elif message.kind == "event" and message.payload.get("type") in EVENTS:
                 if message.payload["type"] == "SettingsUpdated":
                     await self._look_at_camera()
                 await self._look()
             elif message.kind in ("current", "history"):
-                await self._pass(message.payload)
+                await self._follow_state(message.payload)
 
-    async def _pass(self, current: Mapping[str, Any]) -> None:
+    async def _follow_state(self, current: Mapping[str, Any]) -> None:
         """Take in the place of the print."""
         flags = current.get("state", {}).get("flags", {})
         active = any(flags.get(name) for name in ACTIVE)
@@ -123,7 +123,7 @@ class Timelapse(Companion):
             number, state = int(job.get("id") or -1), job.get("state") or ""
             active = number >= 0 and state not in ENDED
             if active or self._prints:  # `_prints` includes a print from the SD card
-                self._studio.idle = False
+                self._film_queue.idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
                 outcome = state if recording.job == number else await self._outcome(recording.job)
@@ -134,7 +134,7 @@ class Timelapse(Companion):
                 await self._record(number, job.get("key"), answer["job"]["file"])
             if not active:
                 is_over = await self._end_others(sure=number >= 0)
-                self._studio.idle = is_over and not self._prints
+                self._film_queue.idle = is_over and not self._prints
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
         """Continue the recording of this print, or start one."""
@@ -186,7 +186,7 @@ class Timelapse(Companion):
                 is_over = False
         for each in self._known:
             if each.wanted and each.outcome:
-                self._studio.order(each)
+                self._film_queue.order(each)
         return is_over
 
     async def _conclude(self, recording: Recording) -> None:
@@ -202,7 +202,7 @@ class Timelapse(Companion):
         recording.wanted = self._plan.wants_film(success=recording.outcome == "completed")
         await self._on_disk(self._films.note, recording)
         if recording.wanted:
-            self._studio.order(recording)
+            self._film_queue.order(recording)
         self._changed()
 
     async def _outcome(self, job: int) -> str:
@@ -229,13 +229,13 @@ class Timelapse(Companion):
             url = url or camera.get("extras", {}).get("proxied", {}).get("snapshot", "")
         own = url.startswith("/")
         turned = {ours: bool(camera.get(theirs)) for ours, theirs in TURNED.items()}
-        self._recorder.eye = Eye(
+        self._recorder.camera = FilmCamera(
             f"{self.client.url}{url}" if own else url,
             tuple(self.client.headers.items()) if own else (),
             str(camera.get("displayName", "")),
             **turned,
         )
-        self._studio.look = FilmLook(self._config.height, **turned)
+        self._film_queue.look = FilmLook(self._config.height, **turned)
         self._changed()
 
     # -- requests ----------------------------------------------------------------------------------------------
@@ -252,13 +252,13 @@ class Timelapse(Companion):
         elif do == "delete_unrendered":
             await self._drop(self._recording_of(given))
         elif do == "render":
-            if not self._studio.idle:
+            if not self._film_queue.idle:
                 raise Refusal(409, "Printer is currently printing, cannot render timelapse")
             recording = self._recording_of(given)
             recording.wanted, recording.failed = True, ""
             recording.outcome = recording.outcome or "interrupted"
             await self._on_disk(self._films.note, recording)
-            self._studio.order(recording)
+            self._film_queue.order(recording)
         else:
             raise Refusal(400, f"timelapse cannot do {do[:40]!r}")
         self._changed()
@@ -293,10 +293,10 @@ class Timelapse(Companion):
         raise Refusal(404, "no such recording")
 
     async def _drop(self, recording: Recording) -> None:
-        if recording is self._studio.rendering:
+        if recording is self._film_queue.rendering:
             raise Refusal(409, "a film of this recording is being made")
-        if recording in self._studio.waiting:
-            self._studio.waiting.remove(recording)
+        if recording in self._film_queue.waiting:
+            self._film_queue.waiting.remove(recording)
         await self._on_disk(self._films.drop, recording)
         self._forget(recording)
 
@@ -310,14 +310,14 @@ class Timelapse(Companion):
     def _changed(self) -> None:
         """Report the state; `revision` changes whenever the lists may have changed."""
         self._revision += 1
-        recorder, studio = self._recorder, self._studio
+        recorder, studio = self._recorder, self._film_queue
         now = recorder.recording
         self.tell({
             "revision": self._revision,
             "config": self._plan.as_json(),
             "pushed": self._plan.pushed() if self._plan.type != "off" else None,
-            "camera": recorder.eye.name or recorder.eye.url.partition("?")[0],
-            "trouble": recorder.trouble or ("" if recorder.eye.url else "no camera delivers single pictures"),
+            "camera": recorder.camera.name or recorder.camera.url.partition("?")[0],
+            "trouble": recorder.trouble or ("" if recorder.camera.url else "no camera delivers single pictures"),
             "recording": None if now is None else {
                 "name": now.name, "pictures": now.frames, "skipped": recorder.skipped, "missed": recorder.missed,
             },
@@ -335,7 +335,7 @@ class Timelapse(Companion):
 
     def _as_json(self, recording: Recording) -> dict[str, Any]:
         is_recorded = recording is self._recorder.recording
-        is_rendered = recording is self._studio.rendering
+        is_rendered = recording is self._film_queue.rendering
         return {
             "name": recording.name,
             "size": size_of(recording.bytes),

@@ -312,15 +312,15 @@ async def test_a_pin_that_is_not_there_is_said(tmp_path, pins):
 
 @given(st.lists(st.tuples(st.floats(0.0, 3.0), st.booleans()), max_size=30))
 def test_whatever_a_contact_does_it_counts_only_what_it_says_for_long(steps):
-    contact, now, said, since = Debounced(1.0, state=True), 0.0, None, 0.0
+    contact, now, momentary, since = Debounced(1.0, state=True), 0.0, None, 0.0
     for after, state in steps:
         now += after
         if contact.look(now):
-            assert said == contact.state
+            assert momentary == contact.state
             assert now - since >= 1.0
-        if state != said:
-            said, since = state, now
-        contact.say(state, now)
+        if state != momentary:
+            momentary, since = state, now
+        contact.update(state, now)
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))

@@ -20,7 +20,7 @@ CALM_S = 5.0  # without a print before a film is started, as the next print may 
 log = structlog.get_logger()
 
 
-class Studio:
+class FilmQueue:
     """The queue of films. `idle`: nothing is printed, for certain."""
 
     def __init__(

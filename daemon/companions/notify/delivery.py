@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from daemon.companions.notify.notices import UserNotice
-from daemon.companions.notify.outbox import Delivery, NoticeOutbox, QueuedNotice
+from daemon.companions.notify.outbox import DeliveryResult, NoticeOutbox, QueuedNotice
 from daemon.companions.notify.senders import Notification, Send
 from daemon.companions.notify.targets import Target
 from daemon.companions.notify.texts import body_of, title_of
@@ -25,13 +25,13 @@ RETRY_S = 30.0  # after the disk was full
 log = structlog.get_logger()
 
 
-class Post:
+class NoticeDelivery:
     """The outbox, its file, and a task for each target.
 
     Attributes:
         outbox: waiting notices, and the keys of those that were sent.
         is_new: no earlier process has sent anything.
-        kept: values that the owner saves in the same file, by name.
+        owner_state: values that the owner keeps in the same file, by name.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Post:
         """
         self.outbox = NoticeOutbox()
         self.is_new = True
-        self.kept: dict[str, Any] = {}
+        self.owner_state: dict[str, Any] = {}
         self.changed: Callable[[], None] = lambda: None
         self._folder = folder
         self._senders = senders
@@ -64,7 +64,7 @@ class Post:
         self._lanes: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._pictures: dict[int, asyncio.Task[bytes | None]] = {}
-        self._tests: dict[tuple[int, str], asyncio.Future[Delivery]] = {}
+        self._tests: dict[tuple[int, str], asyncio.Future[DeliveryResult]] = {}
         self._dirty = asyncio.Event()
         self._release = asyncio.Event()
         self._saved = ""
@@ -74,28 +74,28 @@ class Post:
 
     async def open(self) -> None:
         """Read the file of an earlier process; a damaged file is set aside."""
-        found = await asyncio.to_thread(self._read)
-        if found is not None:
+        document = await asyncio.to_thread(self._read)
+        if document is not None:
             self.is_new = False
-            self._token = str(found.get("token") or self._token)
-            self.kept = found["kept"] if isinstance(found.get("kept"), dict) else {}
-            self.outbox.restore(found, self._targets, asyncio.get_running_loop().time())
+            self._token = str(document.get("token") or self._token)
+            self.owner_state = document["kept"] if isinstance(document.get("kept"), dict) else {}
+            self.outbox.restore(document, self._targets, asyncio.get_running_loop().time())
             self._wake()
 
     def _read(self) -> dict[str, Any] | None:
         path = self._folder / FILE
-        for left in self._folder.glob("picture-*.jpg"):
-            left.unlink(missing_ok=True)
+        for picture in self._folder.glob("picture-*.jpg"):
+            picture.unlink(missing_ok=True)
         try:
-            found = json.loads(path.read_text("utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError("it is not an object")  # noqa: TRY301, TRY004 - told as what is damaged
+            document = json.loads(path.read_text("utf-8"))
+            if not isinstance(document, dict):
+                raise ValueError("it is not an object")  # noqa: TRY301, TRY004 - handled below
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
             set_aside(path, str(error), "prints that ended before now are not reported")
             return None
-        return found
+        return document
 
     def set_targets(self, targets: list[Target]) -> None:
         """Send to these from now on."""
@@ -122,20 +122,20 @@ class Post:
         """Have the file written soon."""
         self._dirty.set()
 
-    async def test(self, notice: UserNotice, wanted: str | None, within: float) -> list[Delivery]:
+    async def test(self, notice: UserNotice, target: str | None, timeout_s: float) -> list[DeliveryResult]:
         """Send a notice now, to one target or all; return the results of the first attempts that end in time.
 
         Raises:
             KeyError: there is no such target.
         """
-        names = [self._targets[wanted].name] if wanted else [*self._targets]
+        names = [self._targets[target].name] if target else [*self._targets]
         message = self.outbox.send(notice, names, asyncio.get_running_loop().time())
         loop = asyncio.get_running_loop()
         waiting = {name: loop.create_future() for name in names}
         self._tests.update({(message.number, name): future for name, future in waiting.items()})
         self._wake()
         if waiting:
-            await asyncio.wait(waiting.values(), timeout=within)
+            await asyncio.wait(waiting.values(), timeout=timeout_s)
         for name in names:
             self._tests.pop((message.number, name), None)
         return [each.result() for each in waiting.values() if each.done()]
@@ -156,7 +156,7 @@ class Post:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            text = json.dumps({**self.outbox.document(), "kept": self.kept, "token": self._token})
+            text = json.dumps({**self.outbox.document(), "kept": self.owner_state, "token": self._token})
             if text == self._saved:
                 continue
             try:
