@@ -1,1 +1,1 @@
-"""Cameras: other people's programs, which are asked for pictures over HTTP. For the front and for the timelapse."""
+"""Cameras: fetches pictures over HTTP from camera programs, for the front and for timelapses."""

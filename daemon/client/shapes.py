@@ -132,7 +132,7 @@ class Uploaded(TypedDict):
 
 
 class Temperature(TypedDict):
-    """One heater, in °C; `target` is None where the firmware has not told it."""
+    """One heater, in °C; `target` is None if the firmware has not reported it."""
 
     actual: float | None
     target: float | None

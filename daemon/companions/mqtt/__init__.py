@@ -1,1 +1,1 @@
-"""The companion `mqtt`: what printer and print do, told to a broker, and to Home Assistant by it."""
+"""The companion `mqtt`: publishes the state of printer and print to a broker, also for Home Assistant."""

@@ -20,8 +20,8 @@ class Rates:
         """Prepare; a temperature is published after a change by `step` °C, or after any change every `every` s."""
         self._step = step
         self._every = every
-        self._told: dict[str, tuple[float, Payload]] = {}
-        self._worth: dict[str, Callable[[Payload, Payload, float], bool]] = {
+        self._published: dict[str, tuple[float, Payload]] = {}
+        self._is_due: dict[str, Callable[[Payload, Payload, float], bool]] = {
             "state": lambda old, new, _: old != new,
             "temperatures": self._temperatures,
             "job": _job,
@@ -31,15 +31,15 @@ class Rates:
 
     def chosen(self, now: float, payloads: Mapping[str, Payload]) -> dict[str, Payload]:
         """Return the payloads to publish now."""
-        found = {}
+        due = {}
         for part, new in payloads.items():
-            before = self._told.get(part)
+            before = self._published.get(part)
             if part == "job" and before is not None:
                 new = _with_calm_end(before[1], new)  # noqa: PLW2901 - the same, with a steadier end
-            if before is None or self._worth[part](before[1], new, now - before[0]):
-                self._told[part] = (now, new)
-                found[part] = new
-        return found
+            if before is None or self._is_due[part](before[1], new, now - before[0]):
+                self._published[part] = (now, new)
+                due[part] = new
+        return due
 
     def _temperatures(self, old: Payload, new: Payload, age: float) -> bool:
         if old.keys() != new.keys():

@@ -1,1 +1,4 @@
-"""Notify: tells people what happens to their prints, and Spoolman what they use; the one process with the Internet."""
+"""The companion `notify`: notifies people of their prints, and reports used filament to Spoolman.
+
+It is the only process that needs the Internet.
+"""

@@ -352,7 +352,7 @@ class Notify(Companion):
                     await self._spool_wake.wait()
             self._spool_wake.clear()
 
-    # -- what is told ------------------------------------------------------------------------------------------
+    # -- reports ----------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         outbox = self._delivery.outbox

@@ -49,7 +49,7 @@ class Spool:
     archived: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return what clients are told."""
+        """Return the spool for clients."""
         return asdict(self)
 
 
@@ -135,26 +135,26 @@ def _message(body: bytes) -> str:
         return ""
 
 
-def spool_of(told: Any) -> Spool:
+def spool_of(data: Any) -> Spool:
     """Return the spool that Spoolman's JSON describes.
 
     Raises:
         SpoolmanAway: the JSON is wrong.
     """
     try:
-        filament = told["filament"]
+        filament = data["filament"]
         vendor = (filament.get("vendor") or {}).get("name")
         return Spool(
-            id=_whole(told["id"]),
+            id=_whole(data["id"]),
             name=one_line(filament.get("name"), 60),
             material=one_line(filament["material"], 30) if filament.get("material") else None,
             vendor=one_line(vendor, 40) if vendor else None,
             colour=one_line(filament["color_hex"], 8) if filament.get("color_hex") else None,
-            used_length=_number(told["used_length"]),
-            used_weight=_number(told["used_weight"]),
-            left_length=_perhaps(told.get("remaining_length")),
-            left_weight=_perhaps(told.get("remaining_weight")),
-            archived=told.get("archived") is True,
+            used_length=_number(data["used_length"]),
+            used_weight=_number(data["used_weight"]),
+            left_length=_perhaps(data.get("remaining_length")),
+            left_weight=_perhaps(data.get("remaining_weight")),
+            archived=data.get("archived") is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SpoolmanAway("Spoolman's answer does not describe a spool") from error

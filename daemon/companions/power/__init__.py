@@ -1,1 +1,1 @@
-"""`nozzled power`: switches the printer's power, watches filament sensors and the stop button."""
+"""The companion `power`: switches the printer and other devices, and watches filament sensors and the stop button."""

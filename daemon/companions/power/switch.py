@@ -33,7 +33,7 @@ class Switch:
     Attributes:
         state: it is on, as the device reports; None: unknown.
         error: why the state is unknown.
-        doubtful: it was told to switch off and has not reported it: it may still do so.
+        doubtful: an off was sent and has not been reported yet, so the device may still switch off.
     """
 
     def __init__(self, config: DeviceConfig, device: PowerDevice, changed: Callable[[], None] = lambda: None) -> None:

@@ -1,1 +1,1 @@
-"""Timelapse: a process that takes a picture each layer, and makes a film of them when the printer is idle."""
+"""The companion `timelapse`: takes a picture of each layer, and makes a film of them when the printer is idle."""

@@ -310,19 +310,19 @@ class Timelapse(Companion):
     def _changed(self) -> None:
         """Report the state; `revision` changes whenever the lists may have changed."""
         self._revision += 1
-        recorder, studio = self._recorder, self._film_queue
-        now = recorder.recording
+        recorder, queue = self._recorder, self._film_queue
+        recording = recorder.recording
         self.tell({
             "revision": self._revision,
             "config": self._plan.as_json(),
             "pushed": self._plan.pushed() if self._plan.type != "off" else None,
             "camera": recorder.camera.name or recorder.camera.url.partition("?")[0],
             "trouble": recorder.trouble or ("" if recorder.camera.url else "no camera delivers single pictures"),
-            "recording": None if now is None else {
-                "name": now.name, "pictures": now.frames, "skipped": recorder.skipped, "missed": recorder.missed,
+            "recording": None if recording is None else {
+                "name": recording.name, "pictures": recording.frames, "skipped": recorder.skipped, "missed": recorder.missed,
             },
-            "rendering": studio.rendering.name if studio.rendering is not None else None,
-            "waiting": len(studio.waiting),
+            "rendering": queue.rendering.name if queue.rendering is not None else None,
+            "waiting": len(queue.waiting),
         })  # fmt: skip
 
     async def _lists(self) -> dict[str, Any]:
