@@ -16,12 +16,12 @@ _SECRET = re.compile(
 )
 """A secret in a query; most network cameras have their password there."""
 
-_PAIRS = (
+_TO_SNAPSHOT = (
     (re.compile(r"action=stream\b"), "action=snapshot"),
     (re.compile(r"/stream\.mjpe?g(?=\?|$)"), "/frame.jpeg"),
     (re.compile(r"/stream(?=\?|$)"), "/snapshot"),
 )
-_BACK = (
+_TO_STREAM = (
     (re.compile(r"action=snapshot\b"), "action=stream"),
     (re.compile(r"/frame\.jpe?g(?=\?|$)"), "/stream.mjpeg"),
     (re.compile(r"/snapshot(?:\.jpe?g)?(?=\?|$)"), "/stream"),
@@ -62,7 +62,7 @@ def stream_of(camera: CameraConfig) -> str:
     """Return the source of the live picture, "": none; for our own address, one derived from the single picture's."""
     if is_whole(camera.stream_url):
         return camera.stream_url
-    return _other(camera.snapshot_url, _BACK) if camera.stream_url.startswith(WEBCAM) else ""
+    return _other(camera.snapshot_url, _TO_STREAM) if camera.stream_url.startswith(WEBCAM) else ""
 
 
 def snapshot_of(camera: CameraConfig) -> str:
@@ -70,16 +70,16 @@ def snapshot_of(camera: CameraConfig) -> str:
     if is_whole(camera.snapshot_url):
         return camera.snapshot_url
     if is_whole(camera.stream_url):
-        return _other(camera.stream_url, _PAIRS) or camera.stream_url
+        return _other(camera.stream_url, _TO_SNAPSHOT) or camera.stream_url
     return ""
 
 
-def told_stream(name: str, camera: CameraConfig) -> str:
+def client_stream(name: str, camera: CameraConfig) -> str:
     """Return the address of the live picture for clients: through us if they cannot open it themselves."""
     return through(name, "stream") if needs_us(camera.stream_url) else camera.stream_url
 
 
-def told_snapshot(name: str, camera: CameraConfig) -> str:
+def client_snapshot(name: str, camera: CameraConfig) -> str:
     """Return the address of the single picture for clients, in the same way."""
     if needs_us(camera.snapshot_url) or (not camera.snapshot_url and needs_us(camera.stream_url)):
         return through(name, "snapshot")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from daemon.camera.mjpeg import MOST, MOST_OF_HEADERS, PictureParts, jpeg
+from daemon.camera.mjpeg import MAX_HEADERS, MAX_PICTURE, PictureParts, jpeg
 from daemon.errors import CameraError
 from gcode.frozen import frozen
 
@@ -61,7 +61,9 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
             writer.transport.abort()
 
 
-async def picture(url: str, seconds: float, *, most: int = MOST, headers: Mapping[str, str] | None = None) -> bytes:
+async def picture(
+    url: str, seconds: float, *, most: int = MAX_PICTURE, headers: Mapping[str, str] | None = None
+) -> bytes:
     """Return one picture, from a stream the first.
 
     Raises:
@@ -140,7 +142,7 @@ def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
 
 
 def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer:
-    if len(head) > MOST_OF_HEADERS or not head.startswith(b"HTTP/"):
+    if len(head) > MAX_HEADERS or not head.startswith(b"HTTP/"):
         raise CameraError(f"the program at {without_secrets(url)} does not speak HTTP")
     first, *rest = head.decode("latin-1").split("\r\n")
     code = first.split(" ")[1] if " " in first else ""

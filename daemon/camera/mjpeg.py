@@ -4,10 +4,10 @@ import re
 
 from daemon.errors import CameraError
 
-MOST = 5 * 1024 * 1024
+MAX_PICTURE = 5 * 1024 * 1024
 """Bytes of a picture: 1080p of a good camera has 0.3 MB."""
 
-MOST_OF_HEADERS = 8 * 1024
+MAX_HEADERS = 8 * 1024  # bytes
 
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
@@ -31,7 +31,7 @@ def jpeg(data: bytes) -> bytes:
 class PictureParts:
     """Takes the bytes of a stream as they arrive, and returns the pictures in them."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MAX_PICTURE) -> None:
         """Prepare; a picture of more than `most` bytes is refused."""
         self._most = most
         self._buffer = bytearray()
@@ -68,7 +68,7 @@ class PictureParts:
         """Read the headers of the next part, if they are complete."""
         found = _HEADERS_END.search(self._buffer, self._after_boundary())
         if found is None:
-            if len(self._buffer) > MOST_OF_HEADERS:
+            if len(self._buffer) > MAX_HEADERS:
                 raise CameraError("the camera does not send an MJPEG stream")
             return False
         length = _LENGTH.search(self._buffer[: found.end()])

@@ -17,7 +17,7 @@ from gcode.planner import PLACES
 WIDTH = 10.0  # inches
 SHOWN_LAYERS = 12
 COLUMNS = 4
-MOST_MARKS = 500  # underruns that are drawn as lines; more of them are a picture
+MAX_VECTOR_MARKS = 500  # underruns that are drawn as vectors; more of them are rasterized
 
 # the same print gives the same page; text stays text
 _STYLE: dict[Any, Any] = {
@@ -43,10 +43,10 @@ def temperatures(samples: Sequence[Sample]) -> str:
     figure, (axes,) = _figure(1, height=3.0)
     names = sorted({name for sample in samples for name in sample.temperatures})
     for name in names:
-        read = [(each.time / 60, each.temperatures[name]) for each in samples if name in each.temperatures]
-        [line] = axes.plot(*zip(*read, strict=True), label=name, linewidth=1.2)
-        wanted = [(each.time / 60, each.targets.get(name, 0.0)) for each in samples if name in each.temperatures]
-        axes.step(*zip(*wanted, strict=True), where="pre", color=line.get_color(), linewidth=0.8, linestyle="--")
+        actual = [(each.time / 60, each.temperatures[name]) for each in samples if name in each.temperatures]
+        [line] = axes.plot(*zip(*actual, strict=True), label=name, linewidth=1.2)
+        targets = [(each.time / 60, each.targets.get(name, 0.0)) for each in samples if name in each.temperatures]
+        axes.step(*zip(*targets, strict=True), where="pre", color=line.get_color(), linewidth=0.8, linestyle="--")
     axes.set(xlabel="minutes", ylabel="°C (dashed: targets)", xlim=(0, _end(samples)), ylim=(0, None))
     if names:
         axes.legend(frameon=False, ncols=len(names), loc="lower right", bbox_to_anchor=(1, 1))
@@ -65,7 +65,7 @@ def rate_and_fill(samples: Sequence[Sample], interval: float, outcome: Outcome) 
         for axes in (rate, fill):
             axes.axvspan(each.from_s / 60, each.to_s / 60, color=_BAD, alpha=0.15, linewidth=0)
     marks = [each.time_s / 60 for each in outcome.underrun_places]
-    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6, rasterized=len(marks) > MOST_MARKS)
+    fill.vlines(marks, 0, PLACES, color=_BAD, linewidth=0.6, rasterized=len(marks) > MAX_VECTOR_MARKS)
     for pause in outcome.pauses:
         for axes in (rate, fill):
             axes.axvspan(pause.from_s / 60, pause.to_s / 60, color=_PALE, alpha=0.4, linewidth=0)
@@ -83,7 +83,9 @@ def layer_times(outcome: Outcome) -> str:
     """Draw the duration of each layer."""
     figure, (axes,) = _figure(1, height=2.5)
     times = [each.duration_s for each in outcome.layer_times]
-    axes.stairs(times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD)  # without seams
+    axes.stairs(
+        times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD
+    )  # bars would have gaps between them
     axes.set(xlabel="layer", ylabel="seconds", ylim=(0, None), xlim=(0.5, max(1.5, len(times) + 0.5)))
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     return _svg(figure)
@@ -100,7 +102,7 @@ def paths(witness: Witness) -> str:
         return layers[index].began, layers[index + 1].began if index + 1 < len(layers) else float("inf")
 
     rows = -(-len(chosen) // COLUMNS)
-    # a skirt around the first layer is no reason to show the others small
+    # the first layer has its own scale: a skirt around it would make the others small
     first, others = _part(moves, *time_of(0)), _part(moves, time_of(0)[1], float("inf"))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
@@ -119,11 +121,11 @@ def paths(witness: Witness) -> str:
 
 
 def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return where material is laid in this time, X and Y, not the way to it and back: a square around it."""
+    """Return a square around the material that is laid in this time, as its X and Y limits; None: no material."""
     laid = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
     if not laid:
         return None
-    ends = {*laid, *(index - 1 for index in laid)}  # where a move begins is where the one before it ended
+    ends = {*laid, *(index - 1 for index in laid)}  # a move begins where the previous one ended
     x, y = ((min(places[index] for index in ends), max(places[index] for index in ends))
             for places in (moves.x, moves.y))  # fmt: skip
     half = max(1.0, 0.53 * max(x[1] - x[0], y[1] - y[0]))
@@ -159,7 +161,7 @@ def _draw_layer(axes: Axes, moves: MovedPath, began: float, until: float) -> Non
     axes.tick_params(labelsize=6)
 
 
-_BREAK = float("nan")  # the pen is lifted
+_BREAK = float("nan")  # interrupts the drawn line
 _ROUNDING = 0.01  # s; times of moves are kept in single precision
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.camera import addresses
 from daemon.camera.fetch import picture
-from daemon.camera.mjpeg import MOST, PictureParts
+from daemon.camera.mjpeg import MAX_PICTURE, PictureParts
 from daemon.config import CameraConfig, WebcamConfig
 from daemon.errors import CameraError
 from support.fake_camera import STILL, STREAM, camera, jpeg
@@ -35,7 +35,7 @@ def test_a_stream_has_its_pictures_however_it_is_cut(lengths, size):
     [
         (b"x" * 9000, "not send an MJPEG stream"),
         (b"--b\r\nContent-Length: 9000000\r\n\r\n", "larger than"),
-        (b"--b\r\n\r\n" + b"\xff\xd8\xff" + b"x" * (MOST + 1), "larger than"),
+        (b"--b\r\n\r\n" + b"\xff\xd8\xff" + b"x" * (MAX_PICTURE + 1), "larger than"),
         (b"--b\r\nContent-Length: 5\r\n\r\nhello", "not send a JPEG"),
         (b"--b\r\nContent-Length: 5\r\n\r\n\xff\xd8\xff..", "is incomplete"),
     ],
@@ -64,7 +64,7 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
         ("truncate", "cut off after"),
         ("error", "answers with 500"),
         ("html", "not send a JPEG picture"),
-        ("huge", f"more than {MOST} bytes"),
+        ("huge", f"more than {MAX_PICTURE} bytes"),
         ("redirect", "is a redirect"),
         ("dumb", "does not speak HTTP"),
     ],
@@ -77,7 +77,7 @@ async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabyt
         with pytest.raises(CameraError, match=said) as caught:
             await picture(device.url + STILL + "&secret=1", seconds)
         assert loop.time() - began <= seconds + PATIENCE
-        assert device.picture_count < 3 * MOST
+        assert device.picture_count < 3 * MAX_PICTURE
         assert "secret" not in str(caught.value)
 
 
@@ -132,9 +132,9 @@ def test_one_address_follows_from_the_other(stream, snapshot, from_stream, from_
 )
 def test_clients_are_told_what_they_can_open(url, told):
     cameras = addresses.all_of(WebcamConfig(stream_url=url))
-    assert addresses.told_stream("classic", cameras["classic"]) == told
+    assert addresses.client_stream("classic", cameras["classic"]) == told
     if told != url:
-        assert addresses.told_stream("My cam", cameras["classic"]) == "/webcam/My%20cam/?action=stream"
+        assert addresses.client_stream("My cam", cameras["classic"]) == "/webcam/My%20cam/?action=stream"
 
 
 def test_each_camera_has_a_name():

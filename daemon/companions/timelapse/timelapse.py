@@ -319,7 +319,8 @@ class Timelapse(Companion):
             "camera": recorder.camera.name or recorder.camera.url.partition("?")[0],
             "trouble": recorder.trouble or ("" if recorder.camera.url else "no camera delivers single pictures"),
             "recording": None if recording is None else {
-                "name": recording.name, "pictures": recording.frames, "skipped": recorder.skipped, "missed": recorder.missed,
+                "name": recording.name, "pictures": recording.frames,
+                "skipped": recorder.skipped, "missed": recorder.missed,
             },
             "rendering": queue.rendering.name if queue.rendering is not None else None,
             "waiting": len(queue.waiting),

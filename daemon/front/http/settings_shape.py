@@ -10,11 +10,11 @@ from typing import Any
 from daemon.camera.addresses import (
     FIRST,
     all_of,
+    client_snapshot,
+    client_stream,
     snapshot_of,
     stream_of,
     through,
-    told_snapshot,
-    told_stream,
     without_password,
 )
 from daemon.config import CameraConfig, Config, ScriptsConfig, WebcamConfig
@@ -291,7 +291,7 @@ def _filters() -> list[dict[str, str]]:
 
 def _webcam(webcam: WebcamConfig, *, timelapse: bool) -> dict[str, Any]:
     cameras = all_of(webcam)
-    snapping = next((name for name, each in cameras.items() if told_snapshot(name, each)), None)
+    snapping = next((name for name, each in cameras.items() if client_snapshot(name, each)), None)
     first = public_camera(FIRST, webcam)
     return {
         "webcamEnabled": bool(cameras),
@@ -313,8 +313,8 @@ def public_camera(name: str, camera: CameraConfig | WebcamConfig) -> dict[str, A
     shown = {ours: getattr(camera, key) for ours, key in CAMERA_KEYS.items()}
     only = all_of(camera).get(FIRST, CameraConfig()) if isinstance(camera, WebcamConfig) else camera
     return shown | {
-        "streamUrl": told_stream(name, only),
-        "snapshotUrl": told_snapshot(name, only) if camera.snapshot_url else "",
+        "streamUrl": client_stream(name, only),
+        "snapshotUrl": client_snapshot(name, only) if camera.snapshot_url else "",
         "webrtcUrl": without_password(camera.webrtc_url),
         "hlsUrl": without_password(camera.hls_url),
     }
@@ -335,7 +335,7 @@ def _movies(*, timelapse: bool) -> dict[str, Any]:
 
 def _camera(name: str, camera: CameraConfig) -> dict[str, Any]:
     shown = public_camera(name, camera)
-    snapshot = told_snapshot(name, camera)
+    snapshot = client_snapshot(name, camera)
     stream = {"stream": shown["streamUrl"], **_streaming()}
     still = {"snapshot": snapshot, "snapshotSslValidation": True, "snapshotTimeout": 5}
     return {
