@@ -82,7 +82,7 @@ async def picture(
 
 async def _whole(answer: CameraAnswer, most: int) -> bytes:
     digits = answer.headers.get("content-length", "")
-    length = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None  # noqa: PLR2004 - digits
+    length = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None  # noqa: PLR2004
     if length is not None and length > most:
         raise CameraError(f"the picture has {length} bytes, more than {most}")
     data = bytearray()

@@ -47,16 +47,16 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
         ConfigError: it is not switched on, or its configuration cannot be used.
     """
     faulthandler.enable(STDERR)
-    found = whose.find(args, environ)
-    path = args.config or (found.service.config if found.service is not None else None)
+    target = whose.find(args, environ)
+    path = args.config or (target.service.config if target.service is not None else None)
     if name not in switched_on(path, environ):
         sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])
         raise ConfigError(f"{name} is not switched on: add {sections} to the configuration file")
-    folder = own_folder(found.state, name, environ)
-    writer = service_log.configure(found.config.log.level, found.config.log.format, part=name)
+    folder = own_folder(target.state, name, environ)
+    writer = service_log.configure(target.config.log.level, target.config.log.format, part=name)
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        asyncio.run(_run(name, lambda client: make(client, folder, path), args, found.state, environ))
+        asyncio.run(_run(name, lambda client: make(client, folder, path), args, target.state, environ))
     finally:
         writer.close()
     leave_threads_behind(0)

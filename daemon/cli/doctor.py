@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> int:
             )
         return max(_one(view, args, each) for each in several)
     subject, responses = _subject(args)
-    found = list(findings(view, subject))
-    _print(found, as_json=args.json)
+    results = list(findings(view, subject))
+    _print(results, as_json=args.json)
     if args.bundle is not None:
-        print(f"nozzled: {_write(args.bundle, view, subject, found, responses)}", file=sys.stderr)
-    return FAILED if any(each.level is Severity.BAD for each in found) else 0
+        print(f"nozzled: {_write(args.bundle, view, subject, results, responses)}", file=sys.stderr)
+    return FAILED if any(each.level is Severity.BAD for each in results) else 0
 
 
 def _several() -> list[installed.Installed]:
@@ -77,28 +77,28 @@ def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> 
     if not args.json:
         print(f"== {service.core}")
     subject, _ = _subject(argparse.Namespace(**{**vars(args), "config": service.config}))
-    found = list(findings(view, subject))
-    _print(found, as_json=args.json)
-    return FAILED if any(each.level is Severity.BAD for each in found) else 0
+    results = list(findings(view, subject))
+    _print(results, as_json=args.json)
+    return FAILED if any(each.level is Severity.BAD for each in results) else 0
 
 
-def _print(found: list[Finding], *, as_json: bool) -> None:
+def _print(results: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([{"level": each.level.name.lower(), "text": each.text, "fix": each.fix} for each in found]))
+        print(json.dumps([{"level": each.level.name.lower(), "text": each.text, "fix": each.fix} for each in results]))
         return
-    for each in found:
+    for each in results:
         print(f"{each.level.value:<4}  {printable(each.text)}")
         if each.fix:
             print(f"      -> {printable(each.fix)}")
-    bad = sum(each.level is Severity.BAD for each in found)
-    print(f"\n{bad} to fix, {sum(each.level is Severity.NOTE for each in found)} to check")
+    bad = sum(each.level is Severity.BAD for each in results)
+    print(f"\n{bad} to fix, {sum(each.level is Severity.NOTE for each in results)} to check")
 
 
-def _write(path: Path, view: View, subject: Subject, found: list[Finding], responses: dict[str, Any]) -> str:
+def _write(path: Path, view: View, subject: Subject, results: list[Finding], responses: dict[str, Any]) -> str:
     """Write the bundle; return the message about it."""
     name = f"nozzled-doctor-{datetime.fromtimestamp(view.now(), UTC):%Y%m%d-%H%M%S}"
     path = path if path.suffix else path / f"{name}.tar.gz"
-    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, found, responses))
+    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, results, responses))
     try:
         with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
             file.write(bundle.packed(clean, name, time.time()))
@@ -112,25 +112,25 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     path = path_of(args.config, os.environ)
     path = path.absolute() if path else None
     try:
-        found, mistake = whose.find(args), ""
+        target, mistake = whose.find(args), ""
     except ConfigError as error:
         service = installed.service_of(path, whose.ROOT) if path else None
         state = service.state if service else state_dir(Config(), os.environ)
-        found, mistake = whose.Whose(Config(), state, service), str(error)
-    if found.service is not None:
-        path = found.service.config
-    host, port = whose.host_and_port(found)
+        target, mistake = whose.Whose(Config(), state, service), str(error)
+    if target.service is not None:
+        path = target.service.config
+    host, port = whose.host_and_port(target)
     answers, responses = _running_version(args, host, port) if not mistake else (None, {})
     job = responses.get("job", {})
     companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
     doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
-        state=found.state.absolute(),
-        config=found.config,
+        state=target.state.absolute(),
+        config=target.config,
         config_path=path,
         mistake=mistake,
-        service=found.service,
-        sockets=tuple(installed.listening()) if found.service is not None and not found.service.printer else (),
+        service=target.service,
+        sockets=tuple(installed.listening()) if target.service is not None and not target.service.printer else (),
         host=host,
         port=port,
         version=__version__,

@@ -44,15 +44,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from daemon.moving.octoprint import read  # noqa: PLC0415 - YAML, for this command alone
 
-    found = read(args.folder)
+    inventory = read(args.folder)
     if args.dry_run:
-        print(json.dumps(_as_json(found)) if args.json else _format_inventory(found))
+        print(json.dumps(_as_json(inventory)) if args.json else _format_inventory(inventory))
         return 0
-    args.action = Action("", lambda client, _: _take(client, found, args), lambda answer: str(answer["shown"]))
+    args.action = Action("", lambda client, _: _take(client, inventory, args), lambda answer: str(answer["shown"]))
     return remote.run(args)
 
 
-async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
+async def _take(client: OctoPrintClient, inventory: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
     with tqdm(total=1, unit=" files", disable=args.json or None, leave=False, file=sys.stderr) as bar:
@@ -61,15 +61,16 @@ async def _take(client: OctoPrintClient, found: "Inventory", args: argparse.Name
             bar.total = total
             bar.update(done - bar.n)
 
-        taken = await transfer.send(client, found, show)
+        report = await transfer.send(client, inventory, show)
     sizes = await _sizes(client)
-    await asyncio.to_thread(_in_state, found, taken, sizes, args)
-    await transfer.add_notes(client, found.notes, taken)
+    await asyncio.to_thread(_in_state, inventory, report, sizes, args)
+    await transfer.add_notes(client, inventory.notes, report)
     answer = {
-        "uploads": taken.uploads, "folders": taken.folders, "there": taken.there, "prints": taken.prints,
-        "notes": taken.notes, "settings": taken.settings, "keys": taken.keys, "left": taken.left, "hints": found.hints,
+        "uploads": report.uploads, "folders": report.folders, "there": report.there, "prints": report.prints,
+        "notes": report.notes, "settings": report.settings, "keys": report.keys, "left": report.left,
+        "hints": inventory.hints,
     }  # fmt: skip
-    return answer if args.json else {"shown": _format_report(found, taken)}
+    return answer if args.json else {"shown": _format_report(inventory, report)}
 
 
 async def _sizes(client: OctoPrintClient) -> dict[str, int]:
@@ -84,7 +85,7 @@ async def _sizes(client: OctoPrintClient) -> dict[str, int]:
     return sizes
 
 
-def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
+def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int], args: argparse.Namespace) -> None:
     """Import keys and statistics, which works only on the daemon's own computer."""
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above
@@ -92,71 +93,71 @@ def _in_state(found: "Inventory", taken: "MoveReport", sizes: dict[str, int], ar
     mine = whose.find(args)
     if args.url or os.environ.get(remote.URL_ENVIRONMENT) or not os.access(mine.state / Store.file, os.R_OK | os.W_OK):
         reason = f"they go to {mine.state}: run this on the daemon's own computer, with sudo if it is a service"
-        taken.left += [f"{what}: {reason}" for what, exists in _only_there(found, args) if exists]
+        report.left += [f"{what}: {reason}" for what, exists in _only_there(inventory, args) if exists]
         return
     if not args.no_keys:
-        transfer.add_keys(Keyring(mine.state, time.time), found, taken, keep=args.keep_keys)
-    transfer.add_prints(mine.state / Store.file, found.prints, sizes, taken)
+        transfer.add_keys(Keyring(mine.state, time.time), inventory, report, keep=args.keep_keys)
+    transfer.add_prints(mine.state / Store.file, inventory.prints, sizes, report)
 
 
-def _only_there(found: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
+def _only_there(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
-        (f"{len(found.keys)} keys", bool(found.keys) and not args.no_keys),
-        (f"statistics of {len(found.prints)} prints", bool(found.prints)),
+        (f"{len(inventory.keys)} keys", bool(inventory.keys) and not args.no_keys),
+        (f"statistics of {len(inventory.prints)} prints", bool(inventory.prints)),
     ]
 
 
 # -- text for people ---------------------------------------------------------------------------------------------------
 
 
-def _as_json(found: "Inventory") -> dict[str, Any]:
+def _as_json(inventory: "Inventory") -> dict[str, Any]:
     return {
-        "uploads": [each.path for each in found.uploads],
-        "folders": found.folders,
-        "prints": len(found.prints),
-        "notes": found.notes,
-        "profile": found.profile,
-        "presets": found.presets,
-        "webcam": found.webcam,
-        "name": found.name,
-        "keys": [each.name for each in found.keys],
-        "left": found.left,
-        "hints": found.hints,
+        "uploads": [each.path for each in inventory.uploads],
+        "folders": inventory.folders,
+        "prints": len(inventory.prints),
+        "notes": inventory.notes,
+        "profile": inventory.profile,
+        "presets": inventory.presets,
+        "webcam": inventory.webcam,
+        "name": inventory.name,
+        "keys": [each.name for each in inventory.keys],
+        "left": inventory.left,
+        "hints": inventory.hints,
     }
 
 
-def _format_inventory(found: "Inventory") -> str:
+def _format_inventory(inventory: "Inventory") -> str:
     """Return what the folder holds, as text."""
-    size = sum(each.size for each in found.uploads)
+    size = sum(each.size for each in inventory.uploads)
     rows = [
-        ("uploads", f"{len(found.uploads)} ({size / 1e6:,.1f} MB)" if found.uploads else ""),
-        ("empty folders", str(len(found.folders)) if found.folders else ""),
-        ("statistics", f"{len(found.prints)} prints" if found.prints else ""),
-        ("notes", f"of {len(found.notes)} files" if found.notes else ""),
-        ("profile", " / ".join(found.profile[key] for key in ("name", "model") if key in found.profile)),
-        ("presets", ", ".join(each["name"] for each in found.presets)),
-        ("webcam", str(found.webcam.get("streamUrl") or found.webcam.get("snapshotUrl") or "")),
-        ("name", found.name),
-        ("keys", ", ".join(each.name for each in found.keys)),
+        ("uploads", f"{len(inventory.uploads)} ({size / 1e6:,.1f} MB)" if inventory.uploads else ""),
+        ("empty folders", str(len(inventory.folders)) if inventory.folders else ""),
+        ("statistics", f"{len(inventory.prints)} prints" if inventory.prints else ""),
+        ("notes", f"of {len(inventory.notes)} files" if inventory.notes else ""),
+        ("profile", " / ".join(inventory.profile[key] for key in ("name", "model") if key in inventory.profile)),
+        ("presets", ", ".join(each["name"] for each in inventory.presets)),
+        ("webcam", str(inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl") or "")),
+        ("name", inventory.name),
+        ("keys", ", ".join(each.name for each in inventory.keys)),
     ]
-    return _report("found", rows, found.left, found.hints)
+    return _report("found", rows, inventory.left, inventory.hints)
 
 
-def _format_report(found: "Inventory", taken: "MoveReport") -> str:
+def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     """Return what was imported, as text; new keys are shown this once."""
-    before = f", {taken.there} more were here already" if taken.there else ""
+    before = f", {report.there} more were here already" if report.there else ""
     rows = [
-        ("uploads", f"{len(taken.uploads)}{before}" if found.uploads else ""),
-        ("empty folders", str(len(taken.folders)) if taken.folders else ""),
-        ("statistics", f"{taken.prints} prints" if found.prints else ""),
-        ("notes", f"of {taken.notes} files" if taken.notes else ""),
-        *taken.settings.items(),
-        *((f"key of {name}", key or "unchanged") for name, key in taken.keys.items()),
+        ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),
+        ("empty folders", str(len(report.folders)) if report.folders else ""),
+        ("statistics", f"{report.prints} prints" if inventory.prints else ""),
+        ("notes", f"of {report.notes} files" if report.notes else ""),
+        *report.settings.items(),
+        *((f"key of {name}", key or "unchanged") for name, key in report.keys.items()),
     ]
-    text = _report("imported", rows, taken.left, found.hints)
-    if any(taken.keys.values()):
+    text = _report("imported", rows, report.left, inventory.hints)
+    if any(report.keys.values()):
         text += "\n\nThe keys are not shown again: enter each into its program."
-    if taken.prints:
+    if report.prints:
         text += "\nThe history shows these prints within seconds; the daemon needs no restart."
     return text
 

@@ -37,35 +37,35 @@ def find(args: argparse.Namespace) -> Keys:
     Raises:
         ConfigError: it cannot be read, or it does not exist and a new one would open nothing.
     """
-    found = whose.find(args)
+    target = whose.find(args)
     environ = dict(os.environ)
     if not environ.get(ENVIRONMENT):
-        whose.require_rights(found, args)
-        if found.service is not None:
-            environ.setdefault("CREDENTIALS_DIRECTORY", str(found.service.credentials))
+        whose.require_rights(target, args)
+        if target.service is not None:
+            environ.setdefault("CREDENTIALS_DIRECTORY", str(target.service.credentials))
         if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
-            _require_effect(found, args)
-    return Keys.load(found.config, found.state, environ)
+            _require_effect(target, args)
+    return Keys.load(target.config, target.state, environ)
 
 
-def _require_effect(found: Whose, args: argparse.Namespace) -> None:
+def _require_effect(target: Whose, args: argparse.Namespace) -> None:
     """Refuse to make a key that opens nothing; a key that exists is only shown."""
-    path = key_file(found.config, found.state)
+    path = key_file(target.config, target.state)
     try:
         exists = path.exists()
     except PermissionError:
         return  # reading it will raise the same, with its reason
     if exists and not getattr(args, "rotate", False):
-        whose.require_own_daemon(found, makes_a_key=False)
+        whose.require_own_daemon(target, makes_a_key=False)
         return
-    if whose.runs_in(found.state) and not exists:
+    if whose.runs_in(target.state) and not exists:
         raise ConfigError(
             f"the daemon got its key from {ENVIRONMENT} or from systemd, so {path} does not exist; a named key works "
             "as well: nozzled keys add NAME"
         )
-    whose.require_own_daemon(found, makes_a_key=True)
-    if found.service is not None and not exists:
+    whose.require_own_daemon(target, makes_a_key=True)
+    if target.service is not None and not exists:
         raise ConfigError(
-            f"{found.service.front} has not started yet, so there is no key: sudo systemctl start "
-            + found.service.core.removesuffix(".service")
+            f"{target.service.front} has not started yet, so there is no key: sudo systemctl start "
+            + target.service.core.removesuffix(".service")
         )

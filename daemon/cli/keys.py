@@ -41,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
     if not hasattr(args, "work"):
         return remote.run(args)
-    found = whose.find(args)
-    whose.require_rights(found, args)
-    whose.require_own_daemon(found, makes_a_key=args.work is _add)
-    keyring = Keyring(found.state, time.time)
+    target = whose.find(args)
+    whose.require_rights(target, args)
+    whose.require_own_daemon(target, makes_a_key=args.work is _add)
+    keyring = Keyring(target.state, time.time)
     text: str = args.work(keyring, args)
     if text:
         print(text)

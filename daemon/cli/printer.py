@@ -85,9 +85,9 @@ def _target(text: str) -> tuple[str, float]:
     name, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"must be HEATER=TEMPERATURE like nozzle=210, not {text}")
-    if (known := heater(name)) is None:
+    if (heater_name := heater(name)) is None:
         raise argparse.ArgumentTypeError(f"unknown heater {name}; use nozzle (nozzle1, …), bed or chamber")
-    return known, 0.0 if value.lower() == "off" else _number(value.removesuffix("C").removesuffix("°"))
+    return heater_name, 0.0 if value.lower() == "off" else _number(value.removesuffix("C").removesuffix("°"))
 
 
 def _number(text: str) -> float:

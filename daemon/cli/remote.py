@@ -142,15 +142,15 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     """
     url = args.url or environ.get(URL_ENVIRONMENT, "")
     missing = f"no API key: set {ENVIRONMENT} or use --key-file"
-    given = _given_key(args, environ)
+    key = _given_key(args, environ)
     if url:
         why = "this computer's own key is not sent to an address from --url or $NOZZLED_URL"
-        return Server(url, given, f"{why}: set {ENVIRONMENT} or use --key-file")
-    found = whose.find(args, environ)
-    own = _own_url(found)
-    if given:
-        return Server(own, given, missing)
-    path = key_file(found.config, found.state)
+        return Server(url, key, f"{why}: set {ENVIRONMENT} or use --key-file")
+    target = whose.find(args, environ)
+    own = _own_url(target)
+    if key:
+        return Server(own, key, missing)
+    path = key_file(target.config, target.state)
     try:
         return Server(own, path.read_text("utf-8").strip(), missing)
     except PermissionError:
@@ -176,9 +176,9 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
     return "it is not plain text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
 
 
-def _own_url(found: Whose) -> str:
+def _own_url(target: Whose) -> str:
     """Return the address at which the daemon of this machine listens."""
-    host, port = whose.host_and_port(found)
+    host, port = whose.host_and_port(target)
     if not port:
         raise ClientError("http.port = 0 lets the daemon take any free port: name its address with --url")
     return whose.url(host, port)

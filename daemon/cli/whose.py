@@ -97,34 +97,34 @@ def runs_in(state: Path) -> bool | None:
     return False
 
 
-def require_rights(found: Whose, args: argparse.Namespace) -> None:
+def require_rights(target: Whose, args: argparse.Namespace) -> None:
     """Check that the state can be read and written, before anything is half done.
 
     Raises:
         ConfigError: it cannot; says how it can.
     """
-    if found.service is None or os.access(found.state, os.R_OK | os.W_OK | os.X_OK):
+    if target.service is None or os.access(target.state, os.R_OK | os.W_OK | os.X_OK):
         return
-    if not found.service.state.exists():
+    if not target.service.state.exists():
         raise ConfigError(
-            f"{found.service.core} has not run yet, so {found.state} does not exist: sudo systemctl start "
-            + found.service.core.removesuffix(".service")
+            f"{target.service.core} has not run yet, so {target.state} does not exist: sudo systemctl start "
+            + target.service.core.removesuffix(".service")
         )
-    raise ConfigError(f"only the service and root may read {found.state}: {with_sudo(args)}")
+    raise ConfigError(f"only the service and root may read {target.state}: {with_sudo(args)}")
 
 
-def require_own_daemon(found: Whose, *, makes_a_key: bool) -> None:
+def require_own_daemon(target: Whose, *, makes_a_key: bool) -> None:
     """Check that the daemon that answers, if one does, uses this state; only warn if no key is made.
 
     Raises:
         ConfigError: a key made now would open nothing.
     """
-    if found.service is not None or runs_in(found.state) is not False:
+    if target.service is not None or runs_in(target.state) is not False:
         return
-    host, port = host_and_port(found)
+    host, port = host_and_port(target)
     if not is_served(host, port):
         return
-    elsewhere = f"the daemon at {url(host, port)} does not use {found.state}"
+    elsewhere = f"the daemon at {url(host, port)} does not use {target.state}"
     if makes_a_key:
         raise ConfigError(f"{elsewhere}, so it would not accept a key made there: {WHICH}")
     print(f"nozzled: {elsewhere}: {WHICH}", file=sys.stderr)
@@ -138,20 +138,20 @@ def with_sudo(args: argparse.Namespace) -> str:
 # -- where it listens --------------------------------------------------------------------------------------------
 
 
-def host_and_port(found: Whose, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
+def host_and_port(target: Whose, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
     """Return where the daemon listens, seen from this machine; port 0: any."""
-    host, port = found.config.http.host, found.config.http.port
-    if found.service is not None and not found.service.printer and (at := _first(installed.listening(ask))):
+    host, port = target.config.http.host, target.config.http.port
+    if target.service is not None and not target.service.printer and (at := _first(installed.listening(ask))):
         before, _, after = at.rpartition(":")
         host, port = before.strip("[]"), int(after)
     return _EVERYWHERE.get(host, host), port
 
 
-def _first(found: list[str]) -> str:
+def _first(addresses: list[str]) -> str:
     """Return an address that this machine reaches without the network, if there is one, else any."""
-    hosts = {each: each.rpartition(":")[0].strip("[]") for each in found}
+    hosts = {each: each.rpartition(":")[0].strip("[]") for each in addresses}
     near = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
-    return next(iter(near or found), "")
+    return next(iter(near or addresses), "")
 
 
 def url(host: str, port: int) -> str:

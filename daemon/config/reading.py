@@ -27,10 +27,10 @@ _OF_COMPANIONS = frozenset().union(*COMPANIONS.values())
 T = TypeVar("T")
 
 
-def path_of(given: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the configuration file: `given`, else $NOZZLED_CONFIG, else the system's; None: there is none."""
-    if given is not None:
-        return given
+def path_of(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file: `path`, else $NOZZLED_CONFIG, else the system's; None: there is none."""
+    if path is not None:
+        return path
     if environ.get("NOZZLED_CONFIG"):
         return Path(environ["NOZZLED_CONFIG"])
     return SYSTEM_FILE if SYSTEM_FILE.exists() else None
@@ -42,8 +42,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has an unknown key or a wrong value.
     """
-    found = path_of(path, environ)
-    return Config() if found is None else merge(Config(), _read(found), str(found))
+    file = path_of(path, environ)
+    return Config() if file is None else merge(Config(), _read(file), str(file))
 
 
 def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mapping[str, T]) -> dict[str, T]:
@@ -52,9 +52,9 @@ def load_sections(path: Path | None, environ: Mapping[str, str], defaults: Mappi
     Raises:
         ConfigError: as `load`.
     """
-    found = path_of(path, environ)
-    tables = {} if found is None else _read(found)
-    return {name: merge_section(default, _section(tables, name, found), f"{found}: {name}.")
+    file = path_of(path, environ)
+    tables = {} if file is None else _read(file)
+    return {name: merge_section(default, _section(tables, name, file), f"{file}: {name}.")
             for name, default in defaults.items()}  # fmt: skip
 
 
@@ -71,8 +71,8 @@ def switched_on(path: Path | None, environ: Mapping[str, str]) -> frozenset[str]
     Raises:
         ConfigError: the file cannot be read, or is not TOML.
     """
-    found = path_of(path, environ)
-    tables = {} if found is None else _read(found)
+    file = path_of(path, environ)
+    tables = {} if file is None else _read(file)
     return frozenset(name for name, sections in COMPANIONS.items() if any(section in tables for section in sections))
 
 
@@ -153,46 +153,46 @@ def merge_section(section: T, table: Mapping[str, Any], prefix: str) -> T:
     return replace(section, **values)  # type: ignore[type-var]  # a dataclass
 
 
-def _tables(given: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
+def _tables(tables: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
     """Return the instances that a list of tables describes.
 
     Raises:
         ConfigError: one of them cannot be used, two have the same name, or there are too many.
     """
-    made = tuple(
+    instances = tuple(
         each if isinstance(each, cls) else merge_section(cls(), _table(each, key), f"{key}[{number}].")
-        for number, each in enumerate(given, 1)
+        for number, each in enumerate(tables, 1)
     )
-    if len(made) > MAX_TABLES:
-        raise ConfigError(f"{key}: {len(made)} tables, at most {MAX_TABLES} are allowed")
-    names = [name.casefold() for each in made if (name := getattr(each, "name", ""))]
+    if len(instances) > MAX_TABLES:
+        raise ConfigError(f"{key}: {len(instances)} tables, at most {MAX_TABLES} are allowed")
+    names = [name.casefold() for each in instances if (name := getattr(each, "name", ""))]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ConfigError(f"{key}: two have the name {_quoted(twice)}")
-    return made
+    return instances
 
 
-def _table(given: object, key: str) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{key} = {_quoted(given)}: must be a list of tables, [[{key.rpartition(': ')[2]}]]")
-    return given
+def _table(value: object, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key} = {_quoted(value)}: must be a list of tables, [[{key.rpartition(': ')[2]}]]")
+    return value
 
 
-def _macros(given: Iterable[Any], key: str) -> "tuple[Macro, ...]":
+def _macros(tables: Iterable[Any], key: str) -> "tuple[Macro, ...]":
     """Return the buttons that a list of tables describes.
 
     Raises:
         ConfigError: one of them cannot be used, two have the same name, or there are too many.
     """
-    found: dict[str, Macro] = {}
-    for each in given:
+    macros: dict[str, Macro] = {}
+    for each in tables:
         table = {field.name: getattr(each, field.name) for field in fields(Macro)} if isinstance(each, Macro) else each
-        made = _macro(table, key)
-        if made.name.casefold() in found:
-            raise ConfigError(f"{key}: two have the name {_quoted(made.name)}")
-        found[made.name.casefold()] = made
-    if len(found) > MAX_MACROS:
-        raise ConfigError(f"{key}: {len(found)} buttons, at most {MAX_MACROS} are allowed")
-    return tuple(found.values())
+        macro = _macro(table, key)
+        if macro.name.casefold() in macros:
+            raise ConfigError(f"{key}: two have the name {_quoted(macro.name)}")
+        macros[macro.name.casefold()] = macro
+    if len(macros) > MAX_MACROS:
+        raise ConfigError(f"{key}: {len(macros)} buttons, at most {MAX_MACROS} are allowed")
+    return tuple(macros.values())
 
 
 def _macro(table: object, key: str) -> Macro:

@@ -64,19 +64,19 @@ def read(folder: Path) -> Inventory:
 
 def _read(base: Path) -> Inventory:
     config = _mapping(_yaml(base / "config.yaml"))
-    found = Inventory()
-    places = {name: place for name in FOLDERS if (place := _place(found, base, config, name)) is not None}
+    inventory = Inventory()
+    places = {name: place for name in FOLDERS if (place := _place(inventory, base, config, name)) is not None}
     if "uploads" in places:
-        _uploads(found, places["uploads"])
+        _uploads(inventory, places["uploads"])
     if "printerProfiles" in places:
-        _profile(found, places["printerProfiles"], _mapping(config.get("printerProfiles")))
-    _presets(found, _mapping(config.get("temperature")).get("profiles"))
-    _webcam(found, config)
-    found.name = _text(_mapping(config.get("appearance")).get("name"))
-    _keys(found, base)
-    _line(found, _mapping(config.get("serial")))
-    found.left += _left_behind(base, config, places)
-    return found
+        _profile(inventory, places["printerProfiles"], _mapping(config.get("printerProfiles")))
+    _presets(inventory, _mapping(config.get("temperature")).get("profiles"))
+    _webcam(inventory, config)
+    inventory.name = _text(_mapping(config.get("appearance")).get("name"))
+    _keys(inventory, base)
+    _line(inventory, _mapping(config.get("serial")))
+    inventory.left += _left_behind(base, config, places)
+    return inventory
 
 
 def _base(folder: Path) -> Path:
@@ -93,28 +93,30 @@ def _base(folder: Path) -> Path:
     )
 
 
-def _place(found: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
+def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
     """Return one of OctoPrint's folders, which config.yaml may have moved; None if the new place cannot be right."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
         return base / name
     try:
         if holds(Path(moved), base):
-            found.left.append(f"files in {moved}, which config.yaml names for {name}: it contains OctoPrint's folder")
+            inventory.left.append(
+                f"files in {moved}, which config.yaml names for {name}: it contains OctoPrint's folder"
+            )
             return None
         if Path(moved).is_dir():
             return Path(moved)
         why = "no such folder"
     except OSError as error:
         why = f"{error.strerror}; try with sudo"
-    found.left.append(f"files in {moved}, which config.yaml names for {name}: {why}")
+    inventory.left.append(f"files in {moved}, which config.yaml names for {name}: {why}")
     return base / name
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _uploads(found: Inventory, root: Path) -> None:
+def _uploads(inventory: Inventory, root: Path) -> None:
     others: list[str] = []
     walk = Walk(root, "the uploads")
     for folder, name in walk.files():
@@ -122,22 +124,22 @@ def _uploads(found: Inventory, root: Path) -> None:
         if not name.lower().endswith(PRINTABLE):
             others.append(printable_name(path))
         elif not is_text(path):
-            found.left.append(f"{printable_name(path)}, whose name is not UTF-8: rename it and import again")
-        elif (why := _take_upload(found, root, folder, name)) is not None:
-            found.left.append(f"{path}, {why}")
+            inventory.left.append(f"{printable_name(path)}, whose name is not UTF-8: rename it and import again")
+        elif (why := _take_upload(inventory, root, folder, name)) is not None:
+            inventory.left.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
-        _metadata(found, root / folder / METADATA, folder)
-    with_files = {above for each in found.uploads for above in _above(each.folder)}
-    found.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
-    found.uploads.sort(key=lambda each: each.date)
-    found.left += walk.trouble
+        _metadata(inventory, root / folder / METADATA, folder)
+    with_files = {above for each in inventory.uploads for above in _above(each.folder)}
+    inventory.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
+    inventory.uploads.sort(key=lambda each: each.date)
+    inventory.left += walk.trouble
     if others:
-        found.left.append(
+        inventory.left.append(
             f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
         )
 
 
-def _take_upload(found: Inventory, root: Path, folder: str, name: str) -> str | None:
+def _take_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str | None:
     """Add a file, or return why not. A link is refused, as it could lead to any file of this machine."""
     file = root / folder / name
     try:
@@ -146,7 +148,7 @@ def _take_upload(found: Inventory, root: Path, folder: str, name: str) -> str | 
         about = file.stat()
     except OSError as error:
         return f"which cannot be read: {error.strerror}"
-    found.uploads.append(SourceUpload(file, folder, name, about.st_size, about.st_mtime))
+    inventory.uploads.append(SourceUpload(file, folder, name, about.st_size, about.st_mtime))
     return None
 
 
@@ -157,38 +159,40 @@ def _above(folder: str) -> Iterator[str]:
         folder = folder.rpartition("/")[0]
 
 
-def _metadata(found: Inventory, path: Path, folder: str) -> None:
+def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
     """Add the prints and notes of the files in a folder."""
     try:
         data = contents(path)
         metadata = _mapping(json.loads(data)) if data is not None else {}
     except (FileError, ValueError, RecursionError) as error:
-        found.left.append(f"statistics of the files in {folder or 'the uploads'}: {METADATA} cannot be read ({error})")
+        inventory.left.append(
+            f"statistics of the files in {folder or 'the uploads'}: {METADATA} cannot be read ({error})"
+        )
         return
     called = []
-    for name, given in metadata.items():
-        entry, at = _mapping(given), f"{folder}/{name}" if folder else name
-        _history(found, at, entry)
+    for name, value in metadata.items():
+        entry, at = _mapping(value), f"{folder}/{name}" if folder else name
+        _history(inventory, at, entry)
         if notes := _notes(entry.get("notes")):
-            found.notes[at] = notes
+            inventory.notes[at] = notes
         if (display := _text(entry.get("display"))) and display != name:
             called.append(f"{display} ({at})")
     if called:
-        found.left.append(f"display names of files: {_some(called)}")
+        inventory.left.append(f"display names of files: {_some(called)}")
 
 
-def _history(found: Inventory, path: str, entry: dict[str, Any]) -> None:
+def _history(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
     user = _text(entry.get("user")) or None
     for each in _list(entry.get("history")):
         ended, seconds = (_number(_mapping(each).get(key)) for key in ("timestamp", "printTime"))
         if ended is not None and ended > 0:
-            found.prints.append(Print(path, ended, seconds, _mapping(each).get("success") is True, user))
+            inventory.prints.append(Print(path, ended, seconds, _mapping(each).get("success") is True, user))
 
 
-def _notes(given: Any) -> str:
+def _notes(value: Any) -> str:
     """Return notes as one text: plugins write texts, or objects that contain a text."""
     texts = []
-    for each in given if isinstance(given, list) else [given]:
+    for each in value if isinstance(value, list) else [value]:
         text = (
             next((each[key] for key in ("text", "note", "content") if key in each), "")
             if isinstance(each, dict)
@@ -202,25 +206,27 @@ def _notes(given: Any) -> str:
 # -- settings --------------------------------------------------------------------------------------------------------
 
 
-def _profile(found: Inventory, folder: Path, config: dict[str, Any]) -> None:
+def _profile(inventory: Inventory, folder: Path, config: dict[str, Any]) -> None:
     """Add the default profile, as there is one printer here."""
-    wanted = _text(config.get("default")) or "_default"
+    default = _text(config.get("default")) or "_default"
     others = []
     for path in sorted(folder.glob("*.profile")):
         profile = _mapping(_yaml(path))
-        if path.stem == wanted:
-            _take_profile(found, profile)
+        if path.stem == default:
+            _take_profile(inventory, profile)
         else:
             others.append(_text(profile.get("name")) or path.stem)
     if others:
-        found.left.append(f"printer profiles other than the default one: {', '.join(others)}")
+        inventory.left.append(f"printer profiles other than the default one: {', '.join(others)}")
 
 
-def _take_profile(found: Inventory, profile: dict[str, Any]) -> None:
+def _take_profile(inventory: Inventory, profile: dict[str, Any]) -> None:
     volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
     sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
     if (_text(profile.get("model")), *sizes) == FACTORY:
-        found.left.append("the printer profile, which was never changed: choose a printer on the page or in [profile]")
+        inventory.left.append(
+            "the printer profile, which was never changed: choose a printer on the page or in [profile]"
+        )
         return
     taken: dict[str, Any] = {name: text for name in ("name", "model") if (text := _text(profile.get(name)))}
     taken["volume"] = {
@@ -231,60 +237,60 @@ def _take_profile(found: Inventory, profile: dict[str, Any]) -> None:
     tools = {"count": extruder.get("count"), "nozzleDiameter": _number(extruder.get("nozzleDiameter"))}
     tools["sharedNozzle"] = extruder.get("sharedNozzle")
     taken["extruder"] = {name: value for name, value in tools.items() if value is not None}
-    found.profile = taken
+    inventory.profile = taken
     if box := _mapping(volume.get("custom_box")):
         limits = {name: _number(box.get(name)) for name in ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")}
         lines = ", ".join(f"{name}_mm = {value:g}" for name, value in limits.items() if value is not None)
-        found.left.append(f"travel of the axes beyond the bed; add to [profile] of the configuration: {lines}")
+        inventory.left.append(f"travel of the axes beyond the bed; add to [profile] of the configuration: {lines}")
 
 
-def _presets(found: Inventory, given: Any) -> None:
-    for each in _list(given):
+def _presets(inventory: Inventory, profiles: Any) -> None:
+    for each in _list(profiles):
         entry = _mapping(each)
         name = _text(entry.get("name"))[:MAX_NAME]
         if name:
             heat = {heater: _degrees(entry.get(heater)) for heater in ("extruder", "bed", "chamber")}
-            found.presets.append({"name": name, **heat})
+            inventory.presets.append({"name": name, **heat})
 
 
-def _webcam(found: Inventory, config: dict[str, Any]) -> None:
+def _webcam(inventory: Inventory, config: dict[str, Any]) -> None:
     """Add the camera, from the plugin that has it since version 1.9, else from the older settings."""
     plugin = _mapping(_mapping(config.get("plugins")).get("classicwebcam"))
     old = _mapping(config.get("webcam"))
     for ours, theirs in (("streamUrl", "stream"), ("snapshotUrl", "snapshot")):
         if url := _text(plugin.get(theirs)) or _text(old.get(theirs)):
-            found.webcam[ours] = url
+            inventory.webcam[ours] = url
     for name in ("flipH", "flipV", "rotate90"):
         if plugin.get(name, old.get(name)) is True:
-            found.webcam[name] = True
-    stream, snapshot = str(found.webcam.get("streamUrl", "")), str(found.webcam.get("snapshotUrl", ""))
+            inventory.webcam[name] = True
+    stream, snapshot = str(inventory.webcam.get("streamUrl", "")), str(inventory.webcam.get("snapshotUrl", ""))
     if stream.startswith("/") and not stream_of(CameraConfig(stream_url=stream, snapshot_url=snapshot)):
-        found.hints.append("the camera's address has no host: it needs OctoPi's proxy, which goes with OctoPrint")
+        inventory.hints.append("the camera's address has no host: it needs OctoPi's proxy, which goes with OctoPrint")
 
 
-def _keys(found: Inventory, base: Path) -> None:
+def _keys(inventory: Inventory, base: Path) -> None:
     """Add the keys of apps and users."""
     users = {name: user for name, user in _mapping(_yaml(base / "users.yaml")).items() if isinstance(user, dict)}
     for entries in _mapping(_yaml(base / "data/appkeys/keys.yaml")).values():
         for each in _list(entries):
             entry = _mapping(each)
             if name := _text(entry.get("app_id")):
-                found.keys.append(OldKey(name, _text(entry.get("api_key"))))
+                inventory.keys.append(OldKey(name, _text(entry.get("api_key"))))
             else:
-                found.left.append("the key of an app whose name is not text on one line")
+                inventory.left.append("the key of an app whose name is not text on one line")
     for name, user in users.items():
         if key := _text(_mapping(user).get("apikey")):
-            found.keys.append(OldKey(str(name), key))
+            inventory.keys.append(OldKey(str(name), key))
     if users:
-        found.left.append(f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead")
+        inventory.left.append(f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead")
 
 
-def _line(found: Inventory, serial: dict[str, Any]) -> None:
+def _line(inventory: Inventory, serial: dict[str, Any]) -> None:
     """Add a hint about the printer's port, which is for the administrator to configure."""
     port, rate = _text(serial.get("port")), _number(serial.get("baudrate"))
     if port and port not in ("AUTO", "VIRTUAL"):
         address = f"serial:{port}" + (f"?baudrate={rate:g}" if rate else "")
-        found.hints.append(f'OctoPrint used the printer at: [printer] address = "{address}"')
+        inventory.hints.append(f'OctoPrint used the printer at: [printer] address = "{address}"')
 
 
 # -- not imported ----------------------------------------------------------------------------------------------------
@@ -320,8 +326,8 @@ def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
     named = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
     for folder in (base / "plugins", base / "data"):
         if folder.is_dir():
-            found = islice(folder.iterdir(), MAX_ENTRIES)
-            named |= {path.stem if path.suffix == ".py" else path.name for path in found}
+            inventory = islice(folder.iterdir(), MAX_ENTRIES)
+            named |= {path.stem if path.suffix == ".py" else path.name for path in inventory}
     return sorted(name for name in named - OF_OCTOPRINT if not name.startswith(("_", ".")))
 
 

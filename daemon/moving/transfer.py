@@ -54,132 +54,134 @@ class MoveReport:
     left: list[str] = field(default_factory=list)
 
 
-async def send(client: OctoPrintClient, found: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
+async def send(client: OctoPrintClient, inventory: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
     """Send uploads and settings to the daemon.
 
     Raises:
         ClientError: it does not answer, or the key does not allow this.
     """
-    taken = MoveReport(left=list(found.left))
-    await _settings(client, found, taken)
-    for number, upload in enumerate(found.uploads):
-        show(number, len(found.uploads))
-        await _upload(client, upload, taken)
-    show(len(found.uploads), len(found.uploads))
-    for folder in found.folders:
-        with _noting_refusals(taken, f"the folder {folder}"):
+    report = MoveReport(left=list(inventory.left))
+    await _settings(client, inventory, report)
+    for number, upload in enumerate(inventory.uploads):
+        show(number, len(inventory.uploads))
+        await _upload(client, upload, report)
+    show(len(inventory.uploads), len(inventory.uploads))
+    for folder in inventory.folders:
+        with _noting_refusals(report, f"the folder {folder}"):
             await client.files.make_folder(folder)
-            taken.folders.append(folder)
-    return taken
+            report.folders.append(folder)
+    return report
 
 
-async def _upload(client: OctoPrintClient, upload: SourceUpload, taken: MoveReport) -> None:
+async def _upload(client: OctoPrintClient, upload: SourceUpload, report: MoveReport) -> None:
     try:
         answer = await client.files.upload(
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
         )
     except Conflict:
-        taken.there += 1
+        report.there += 1
     except RequestRefused as error:
-        taken.left.append(f"{upload.path}: {error.text}")
+        report.left.append(f"{upload.path}: {error.text}")
     except FileChanged as error:
-        taken.left.append(f"{upload.path}: {error}")
+        report.left.append(f"{upload.path}: {error}")
     except OSError as error:
-        taken.left.append(f"{upload.path}: {error.strerror}")
+        report.left.append(f"{upload.path}: {error.strerror}")
     else:
-        taken.uploads.append(answer["files"]["local"]["path"])
+        report.uploads.append(answer["files"]["local"]["path"])
 
 
-async def _settings(client: OctoPrintClient, found: Inventory, taken: MoveReport) -> None:
-    profile = found.profile
+async def _settings(client: OctoPrintClient, inventory: Inventory, report: MoveReport) -> None:
+    profile = inventory.profile
     if profile:
         volume = " x ".join(f"{profile['volume'].get(side, 0):g}" for side in ("width", "depth", "height"))
         name = " / ".join(profile[key] for key in ("name", "model") if key in profile)
-        with _noting_refusals(taken, "the printer profile"):
+        with _noting_refusals(report, "the printer profile"):
             await client.patch("/api/printerprofiles/_default", {"profile": profile})
-            taken.settings["profile"] = f"{name}, {volume} mm"
-    if found.name:
-        with _noting_refusals(taken, f"the name {found.name}"):
-            await client.post("/api/settings", {"appearance": {"name": found.name}})
-            taken.settings["name"] = found.name
-    if found.webcam:
-        with _noting_refusals(taken, "the webcam"):
-            await client.post("/api/settings", {"webcam": found.webcam})
-            taken.settings["webcam"] = str(found.webcam.get("streamUrl") or found.webcam.get("snapshotUrl", ""))
-    if found.presets:
-        await _presets(client, found.presets, taken)
+            report.settings["profile"] = f"{name}, {volume} mm"
+    if inventory.name:
+        with _noting_refusals(report, f"the name {inventory.name}"):
+            await client.post("/api/settings", {"appearance": {"name": inventory.name}})
+            report.settings["name"] = inventory.name
+    if inventory.webcam:
+        with _noting_refusals(report, "the webcam"):
+            await client.post("/api/settings", {"webcam": inventory.webcam})
+            report.settings["webcam"] = str(
+                inventory.webcam.get("streamUrl") or inventory.webcam.get("snapshotUrl", "")
+            )
+    if inventory.presets:
+        await _presets(client, inventory.presets, report)
 
 
-async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], taken: MoveReport) -> None:
+async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], report: MoveReport) -> None:
     """Add the presets one by one, each replacing one of the same name."""
     there: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
     names = []
     for each in presets:
-        wanted = [old for old in there if str(old["name"]).casefold() != each["name"].casefold()] + [each]
-        with _noting_refusals(taken, f"the preset {each['name']}"):
-            await client.post("/api/settings", {"temperature": {"profiles": wanted}})
-            there = wanted
+        replaced = [old for old in there if str(old["name"]).casefold() != each["name"].casefold()] + [each]
+        with _noting_refusals(report, f"the preset {each['name']}"):
+            await client.post("/api/settings", {"temperature": {"profiles": replaced}})
+            there = replaced
             names.append(each["name"])
     if names:
-        taken.settings["presets"] = ", ".join(names)
+        report.settings["presets"] = ", ".join(names)
 
 
 @contextmanager
-def _noting_refusals(taken: MoveReport, what: str) -> Iterator[None]:
+def _noting_refusals(report: MoveReport, what: str) -> Iterator[None]:
     """Report a refusal instead of raising it."""
     try:
         yield
     except RequestRefused as error:
-        taken.left.append(f"{what}: {error.text or error}")
+        report.left.append(f"{what}: {error.text or error}")
 
 
-async def add_notes(client: OctoPrintClient, notes: dict[str, str], taken: MoveReport) -> None:
+async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: MoveReport) -> None:
     """Add the notes of each file to its last print, once the history has the imported prints.
 
     Raises:
         ClientError: the daemon does not answer, or the key does not allow this.
     """
-    patience = HISTORY_DELAY_S if taken.prints else 0
+    patience = HISTORY_DELAY_S if report.prints else 0
     for path, text in notes.items():
         while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and patience > 0:
             patience -= 1
             await asyncio.sleep(1.0)
         if not jobs:
-            taken.left.append(f"the notes of {path}, which has no print in the history: {text}")
+            report.left.append(f"the notes of {path}, which has no print in the history: {text}")
         elif not jobs[0]["notes"]:
-            with _noting_refusals(taken, f"the notes of {path}"):
+            with _noting_refusals(report, f"the notes of {path}"):
                 await client.history.note(jobs[0]["id"], text)
-                taken.notes += 1
+                report.notes += 1
         elif jobs[0]["notes"] != text:
-            taken.left.append(f"the notes of {path}, whose last print has other notes: {text}")
+            report.left.append(f"the notes of {path}, whose last print has other notes: {text}")
 
 
 # -- in the state directory ------------------------------------------------------------------------------------------
 
 
-def add_keys(keyring: Keyring, found: Inventory, taken: MoveReport, *, keep: bool) -> None:
+def add_keys(keyring: Keyring, inventory: Inventory, report: MoveReport, *, keep: bool) -> None:
     """Add a key for each name that has none yet; with `keep`, the key that its program has now."""
-    for old in found.keys:
+    for old in inventory.keys:
         name = old.name[:64]
         if keep and len(old.key) < MIN_KEY:
-            taken.left.append(f"the key of {name}, which is too short to be safe")
+            report.left.append(f"the key of {name}, which is too short to be safe")
             continue
         try:
-            made = keyring.add(name, Scope.CONTROL, key=old.key if keep else None)
+            key = keyring.add(name, Scope.CONTROL, key=old.key if keep else None)
         except (AccessError, ConfigError) as error:
-            taken.left.append(f"the key of {name}: {error}")
+            report.left.append(f"the key of {name}: {error}")
         else:
-            taken.keys[name] = "" if keep else made
+            report.keys[name] = "" if keep else key
 
 
-def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken: MoveReport) -> None:
+def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], report: MoveReport) -> None:
     """Add earlier prints to the daemon's database, also while it runs.
 
     Args:
         database: of the daemon.
         prints: the prints to add.
         sizes: path → size of the files here.
-        taken: the report.
+        report: the report.
     """
     if not prints:
         return
@@ -189,12 +191,12 @@ def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], taken
             with transaction(db, durable=True):
                 rows = list(_new(db, [each for each in prints if each.path in sizes], sizes))
                 db.executemany(_INSERT, rows)
-        taken.prints = len(rows)
+        report.prints = len(rows)
     except sqlite3.Error as error:
-        taken.left.append(f"the statistics of {len(prints)} prints: {database}: {error}")
+        report.left.append(f"the statistics of {len(prints)} prints: {database}: {error}")
         return
     if gone := sum(each.path not in sizes for each in prints):
-        taken.left.append(f"the statistics of {gone} prints whose files no longer exist")
+        report.left.append(f"the statistics of {gone} prints whose files no longer exist")
 
 
 def _new(db: sqlite3.Connection, prints: list[Print], sizes: dict[str, int]) -> Iterator[tuple[object, ...]]:
