@@ -27,11 +27,11 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
     """
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-        found = await _proposed(client, args)
-        print(_sentences(found), check(found["top"]), sep="\n", file=sys.stderr)
-        if not (args.yes or agree(PurePosixPath(found["file"]).name)):
+        proposal = await _proposed(client, args)
+        print(_sentences(proposal), check(proposal["top"]), sep="\n", file=sys.stderr)
+        if not (args.yes or agree(PurePosixPath(proposal["file"]).name)):
             raise ClientError("nothing was written")
-        return await client.resume_at.start(found["token"])
+        return await client.resume_at.start(proposal["token"])
 
     args.action = remote.Action("", run, lambda made: f"{remote.printable(made['name'])}  (printing)")
     return remote.run(args)
@@ -41,11 +41,11 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
     """Download its file to this folder; set `args.file` and the place, `args.line`; return the exit code."""
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
-        found = await _proposed(client, args)
-        print(_sentences(found), file=sys.stderr)
-        args.file = folder / PurePosixPath(found["print"]["path"]).name
-        args.file.write_bytes(await client.files.download(found["print"]["path"]))
-        args.line, args.layer, args.height = found["line"], None, None
+        proposal = await _proposed(client, args)
+        print(_sentences(proposal), file=sys.stderr)
+        args.file = folder / PurePosixPath(proposal["print"]["path"]).name
+        args.file.write_bytes(await client.files.download(proposal["print"]["path"]))
+        args.line, args.layer, args.height = proposal["line"], None, None
         return ""
 
     args.action = remote.Action("", run, str)
@@ -59,22 +59,22 @@ async def _proposed(client: OctoPrintClient, args: argparse.Namespace) -> dict[s
     return await client.resume_at.propose(layer=args.layer, height=args.height, line=args.line)
 
 
-def _sentences(found: dict[str, Any]) -> str:
+def _sentences(proposal: dict[str, Any]) -> str:
     """Return a proposal as text."""
-    job, at = found["print"], found["at"]
+    job, at = proposal["print"], proposal["at"]
     ended = datetime.fromtimestamp(job["ended"]).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - as clocks here show it
     name, reason = (remote.printable(text) for text in (job["path"], job["reason"] or "reason unknown"))
     used = "" if job["filamentLength"] is None else f"; {job['filamentLength'] / 1000:.2f} m of filament extruded"
-    where = "" if job["layer"] is None else f", in layer {job['layer']} of {found['layers']}"
-    layer = "" if found["layer"] is None else f"in layer {found['layer']} of {found['layers']}, "
-    height = "" if found["height"] is None else f"at {found['height']:g} mm, "
+    where = "" if job["layer"] is None else f", in layer {job['layer']} of {proposal['layers']}"
+    layer = "" if proposal["layer"] is None else f"in layer {proposal['layer']} of {proposal['layers']}, "
+    height = "" if proposal["height"] is None else f"at {proposal['height']:g} mm, "
     lines = (
         f"{name}: {job['state']} {ended}, {reason}",
         f"The printer had acknowledged {job['lines']} lines, to byte {job['offset']}{where}{used}.",
         _WHOLE_LAYER,
-        f"Printing continues {layer}{height}line {found['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
-        + (temperatures_text(found["temperatures"]) or "nothing is heated"),
-        *(f"Note: {remote.printable(each)}" for each in found["warnings"]),
-        found["hint"],
+        f"Printing continues {layer}{height}line {proposal['line']}: X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}; "
+        + (temperatures_text(proposal["temperatures"]) or "nothing is heated"),
+        *(f"Note: {remote.printable(each)}" for each in proposal["warnings"]),
+        proposal["hint"],
     )
     return "\n".join(lines)

@@ -96,13 +96,13 @@ def _of_file(args: argparse.Namespace) -> int:
 def _written(args: argparse.Namespace, output: Path) -> bool:
     """Write the file if the user agrees; tell whether it was written."""
     config = configured(args)
-    found = _propose(args, config)
-    print(_describe(args.file, found), *_notes(found, config), _check(found.top), sep="\n", file=sys.stderr)
+    proposal = _propose(args, config)
+    print(_describe(args.file, proposal), *_notes(proposal, config), _check(proposal.top), sep="\n", file=sys.stderr)
     if not args.yes and not _agreed(str(output.name if args.print else output), output, printed=args.print):
         print("nozzled: nothing was written", file=sys.stderr)
         return False
     try:
-        _write(args.file, found, output)
+        _write(args.file, proposal, output)
     except OSError as error:
         raise FileError(f"{output}: {error.strerror}") from error
     return True
@@ -113,23 +113,23 @@ def _propose(args: argparse.Namespace, config: Config) -> Proposal:
 
     layers = analyse(args.file, machine(config.profile)).layers
     dialect = dialect_of(config.profile)
-    wanted = ResumeTarget(args.layer, args.height, args.line)
-    return propose(args.file, wanted, layers, dialect.e_mode if dialect is not None else None)
+    target = ResumeTarget(args.layer, args.height, args.line)
+    return propose(args.file, target, layers, dialect.e_mode if dialect is not None else None)
 
 
 def _check(top: float) -> str:
     return CHECK.format(top=f"{top:.2f}")
 
 
-def _describe(path: Path, found: Proposal) -> str:
-    at = found.at
+def _describe(path: Path, proposal: Proposal) -> str:
+    at = proposal.at
     where = f"X{at['X']:.1f} Y{at['Y']:.1f} Z{at['Z']:.2f}"
-    heat = temperatures_text(found.temperatures) or "nothing is heated"
-    return f"{path.name} continues at byte {found.offset}: {where}; {heat}"
+    heat = temperatures_text(proposal.temperatures) or "nothing is heated"
+    return f"{path.name} continues at byte {proposal.offset}: {where}; {heat}"
 
 
-def _notes(found: Proposal, config: Config) -> list[str]:
-    return [f"Note: {each}" for each in warnings(found, config.scripts)]
+def _notes(proposal: Proposal, config: Config) -> list[str]:
+    return [f"Note: {each}" for each in warnings(proposal, config.scripts)]
 
 
 def _agreed(name: str, output: Path | None = None, *, printed: bool) -> bool:
@@ -145,16 +145,16 @@ def _umask() -> int:
     return mask
 
 
-def _write(source: Path, found: Proposal, output: Path) -> None:
+def _write(source: Path, proposal: Proposal, output: Path) -> None:
     """Write the file, whole or not at all."""
     if output.exists() and not output.is_file():  # a pipe, a device
         with output.open("wb") as to:
-            _copy(source, found, to)
+            _copy(source, proposal, to)
         return
     with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".nozzled-", delete=False) as to:
         written = Path(to.name)
         try:
-            _copy(source, found, to)
+            _copy(source, proposal, to)
             to.flush()
             written.chmod(_PERMISSIONS & ~_umask())
             written.replace(output)
@@ -163,10 +163,10 @@ def _write(source: Path, found: Proposal, output: Path) -> None:
             raise
 
 
-def _copy(source: Path, found: Proposal, to: IO[bytes]) -> None:
-    to.write(found.head(source.name))
+def _copy(source: Path, proposal: Proposal, to: IO[bytes]) -> None:
+    to.write(proposal.head(source.name))
     with source.open("rb") as file:
-        file.seek(found.offset)
+        file.seek(proposal.offset)
         shutil.copyfileobj(file, to)
 
 

@@ -83,8 +83,8 @@ def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
     """Return the outcome with the errors and warnings of the analysis for this printer."""
     from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
 
-    found = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
-    return replace(outcome, errors=list(found.errors), warnings=list(found.warnings))
+    analysis = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
+    return replace(outcome, errors=list(analysis.errors), warnings=list(analysis.warnings))
 
 
 async def _simulate(

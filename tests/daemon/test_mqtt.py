@@ -127,7 +127,7 @@ def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
     outbox.give_back(taken[-1])
     assert outbox.take().payload == "newer"
     assert outbox.take() is None
-    outbox.again()
+    outbox.requeue_retained()
     assert outbox.take().payload == "newer", "a broker that has forgotten is told again"
     for number in range(MAX_TOPICS - 1):
         outbox.put(Outgoing(f"t{number}", "x"))

@@ -1,4 +1,4 @@
-"""The broker: one connection, made again and again; what waits for it is the outbox's, and nobody else waits."""
+"""Keeps a connection to the broker, and sends the messages of the outbox; nothing else waits for the broker."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from daemon.companions.mqtt.config import MqttConfig
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before the next attempt; the last one from then on."""
+"""Seconds before each attempt to reconnect; the last one repeats."""
 
 STEADY_S = 60.0  # duration of a connection that counts as good, so that the pauses start over
 PUBLISH_TIMEOUT_S = 5.0
@@ -22,11 +22,11 @@ PARTING_TIMEOUT_S = 2.0  # for the last message
 log = structlog.get_logger()
 
 
-class Hear(Protocol):
+class MessageHandler(Protocol):
     """Receives a message."""
 
     def __call__(self, topic: str, payload: bytes, *, retained: bool) -> Awaitable[None]:
-        """Receive topic and payload; `retained`: the broker had kept it."""
+        """Receive topic and payload; `retained`: the broker had stored it."""
 
 
 class Broker:
@@ -44,7 +44,7 @@ class Broker:
         *,
         availability: str,
         subscribe: Sequence[str],
-        hear: Hear,
+        on_message: MessageHandler,
         **options: Any,
     ) -> None:
         """Prepare.
@@ -52,9 +52,9 @@ class Broker:
         Args:
             config: the section [mqtt].
             outbox: messages to send.
-            availability: topic where the broker says `offline` when this process is gone.
+            availability: topic on which the broker publishes `offline` when this process is gone.
             subscribe: topics to listen to.
-            hear: receives messages.
+            on_message: receives messages.
             options: `password`, `tls_context` and `identifier` of the connection.
         """
         self.connected = False
@@ -64,7 +64,7 @@ class Broker:
         self._outbox = outbox
         self._availability = availability
         self._subscribe = subscribe
-        self._hear = hear
+        self._on_message = on_message
         self._options = options
 
     async def run(self) -> None:
@@ -79,7 +79,7 @@ class Broker:
                 self._set(connected=False, trouble=_reason(group))
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
             failures += 1
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret: a farm does not come at once
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - so that the printers of a farm do not all reconnect at once
 
     async def _once(self) -> None:
         config = self._config
@@ -105,7 +105,7 @@ class Broker:
     async def _talk(self, client: aiomqtt.Client) -> None:
         for each in self._subscribe:
             await client.subscribe(each, qos=1)
-        self._outbox.again()
+        self._outbox.requeue_retained()
         # a cancellation may come before the broker's answer: from here on it has to publish `offline`
         await client.publish(self._availability, "online", qos=1, retain=True)
         self._set(connected=True, trouble=None)
@@ -123,14 +123,14 @@ class Broker:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
-        except BaseException:  # whatever it was, the message was not sent
+        except BaseException:  # the message was not sent, for any reason
             self._outbox.give_back(message)
             raise
 
     async def _receive(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
             payload = message.payload if isinstance(message.payload, bytes) else b""
-            await self._hear(message.topic.value, payload, retained=message.retain)
+            await self._on_message(message.topic.value, payload, retained=message.retain)
         raise aiomqtt.MqttError("the broker closed the connection")
 
     def _set(self, *, connected: bool, trouble: str | None) -> None:

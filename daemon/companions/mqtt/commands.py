@@ -28,21 +28,21 @@ def read(payload: bytes) -> dict[str, Any]:
     if len(payload) > MAX_COMMAND:
         raise BadCommand(f"a command must have at most {MAX_COMMAND} bytes")
     try:
-        found = json.loads(payload)
+        command = json.loads(payload)
     except (ValueError, RecursionError):
         raise BadCommand("a command must be a JSON object") from None
-    if not isinstance(found, dict) or not isinstance(found.get("verb"), str):
+    if not isinstance(command, dict) or not isinstance(command.get("verb"), str):
         raise BadCommand("a command must be a JSON object with a verb")
-    identity = found.get("id")
+    identity = command.get("id")
     if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= MAX_ID):
         raise BadCommand(f"id must be a text of 1 to {MAX_ID} characters")
-    if found["verb"] not in VERBS:
+    if command["verb"] not in VERBS:
         raise BadCommand(f"unknown verb; known verbs: {', '.join(VERBS)}")
-    return found
+    return command
 
 
-async def _heat(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
-    heater, target = given.get("heater"), given.get("celsius")
+async def _heat(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
+    heater, target = command.get("heater"), command.get("celsius")
     if heater not in HEATERS:
         raise BadCommand("heater must be bed, chamber, tool0, tool1, …")
     if isinstance(target, bool) or not isinstance(target, int | float) or not math.isfinite(target):
@@ -52,9 +52,9 @@ async def _heat(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
     await printer.printer.heat({str(heater): float(target)})
 
 
-async def _power(printer: OctoPrintClient, given: Mapping[str, Any]) -> None:
+async def _power(printer: OctoPrintClient, command: Mapping[str, Any]) -> None:
     """Switch the printer's power; never overrides its lock."""
-    if not isinstance(on := given.get("on"), bool):
+    if not isinstance(on := command.get("on"), bool):
         raise BadCommand("on must be true or false")
     await printer.companions.ask("power", "on" if on else "off")
 

@@ -252,7 +252,7 @@ class MqttCompanion(Companion):
             self._outbox,
             availability=self._topics.availability,
             subscribe=subscribe,
-            hear=self._hear,
+            on_message=self._hear,
             identifier=f"nozzled-{self._id}",
             **self._options,
         )

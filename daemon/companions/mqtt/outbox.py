@@ -54,7 +54,7 @@ class BrokerOutbox:
         self._events.append(message)
         self.wake.set()
 
-    def again(self) -> None:
+    def requeue_retained(self) -> None:
         """Queue all retained messages again, for a broker that does not have them."""
         for topic, message in self._retained.items():
             self._latest.setdefault(topic, message)

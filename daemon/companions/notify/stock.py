@@ -76,13 +76,13 @@ class Stock:
             SpoolmanAway, SpoolmanRefused: Spoolman does not answer, or does not know the spool.
             OSError: it cannot be saved.
         """
-        found = await self._api.spool(spool) if spool is not None else None
+        described = await self._api.spool(spool) if spool is not None else None
         async with self._turn:
             self._take(using)
             self.ledger.choose(tool, spool)
             await self._save()
-        if found is not None:
-            self.spools[found.id] = found
+        if described is not None:
+            self.spools[described.id] = described
         self._changed()
 
     async def take(self, using: Mapping[str, Any] | None) -> None:
@@ -120,9 +120,9 @@ class Stock:
 
     async def report(self) -> None:
         """Report what is owed, and read how much is left; raises OSError."""
-        wanted = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MAX_SPOOLS]
+        spools = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MAX_SPOOLS]
         trouble = None
-        for spool in wanted:
+        for spool in spools:
             try:
                 async with self._turn:
                     await self._report(spool)
@@ -139,17 +139,17 @@ class Stock:
 
     async def _report(self, number: int) -> None:
         ledger = self.ledger
-        found = await self._api.spool(number)
-        if number in ledger.pending and ledger.counted(number, found.used_length) is None:
+        described = await self._api.spool(number)
+        if number in ledger.pending and ledger.counted(number, described.used_length) is None:
             log.warning("spoolman.doubtful", spool=number, consequence="the report is assumed to be counted")
         if number in ledger.due():
-            mm = ledger.begin(number, found.used_length)
+            mm = ledger.begin(number, described.used_length)
             await self._save()
-            found = await self._api.use(number, mm)
-            if ledger.answered(number, found.used_length):
+            described = await self._api.use(number, mm)
+            if ledger.answered(number, described.used_length):
                 log.info("spoolman.reported", spool=number, mm=round(mm, 1))
         await self._save()
-        self.spools[number] = found
+        self.spools[number] = described
 
     async def _refused(self, spool: int, error: SpoolmanRefused) -> None:
         async with self._turn:
@@ -187,9 +187,9 @@ def _job(number: object, about: Mapping[str, Any]) -> str:
 
 def _lengths(tools: Any) -> dict[int, float]:
     """Return the mm of each tool; invalid entries are left out."""
-    found: dict[int, float] = {}
+    lengths: dict[int, float] = {}
     for each in tools if isinstance(tools, list) else ():
         tool, length = (each.get("tool"), each.get("length")) if isinstance(each, dict) else (None, None)
         if isinstance(tool, int) and 0 <= tool < MAX_TOOLS and isinstance(length, int | float):
-            found[tool] = float(length)
-    return found
+            lengths[tool] = float(length)
+    return lengths
