@@ -140,7 +140,7 @@ def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
 
 async def command(companion, payload, *, retained=False):
     text = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    await companion._broker.hear(f"{BASE}/command", text, retained=retained)
+    await companion._broker.on_message(f"{BASE}/command", text, retained=retained)
     await asyncio.sleep(3)
     results = companion._broker.of(f"{BASE}/result")
     return results[-1] if results else None
@@ -236,7 +236,7 @@ async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
         publishing(server, monkeypatch, commands=True) as companion,
     ):
         for _ in range(100):
-            await companion._broker.hear(f"{BASE}/command", b'{"verb": "pause"}', retained=False)
+            await companion._broker.on_message(f"{BASE}/command", b'{"verb": "pause"}', retained=False)
         await asyncio.sleep(10)
         assert len(companion._broker.of(f"{BASE}/result")) <= 17
 

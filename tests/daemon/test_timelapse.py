@@ -10,7 +10,7 @@ import pytest
 
 from daemon.cli import timelapse as cli
 from daemon.companions.companion import Refusal
-from daemon.companions.timelapse import render, studio
+from daemon.companions.timelapse import film_queue, render
 from daemon.companions.timelapse.config import TimelapseConfig
 from daemon.companions.timelapse.films import Films, NoRoom, Recording, folder_name, size_of
 from daemon.companions.timelapse.plan import FilmPlan, LayerPictures, changed
@@ -419,5 +419,5 @@ def test_names_are_those_of_files():
 def test_small_computers_do_not_encode():
     assert is_small("MemTotal:  444816 kB\n")
     assert not is_small("MemTotal: 8000000 kB\n")
-    assert "copy" in copying(25, studio.MEMINFO)
-    assert "hflip" not in str(arguments(25, 0, FilmLook(), studio.MEMINFO))
+    assert "copy" in copying(25, film_queue.MEMINFO)
+    assert "hflip" not in str(arguments(25, 0, FilmLook(), film_queue.MEMINFO))

@@ -113,9 +113,9 @@ async def listener(port, topic="#", **options):
 class FakeBroker:
     """Replaces the connection: sends the messages of the outbox at once, to `sent`."""
 
-    def __init__(self, config, outbox, *, availability, subscribe, hear, **options):
+    def __init__(self, config, outbox, *, availability, subscribe, on_message, **options):
         self.connected, self.trouble = True, None
-        self.outbox, self.hear, self.subscribe, self.options = outbox, hear, subscribe, options
+        self.outbox, self.on_message, self.subscribe, self.options = outbox, on_message, subscribe, options
         self.sent = []
 
     async def run(self):
