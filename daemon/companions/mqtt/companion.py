@@ -272,7 +272,7 @@ class MqttCompanion(Companion):
                 self._asked.put_nowait((now - 2 * LATE_S if late else now, payload))
         elif payload == b"online":  # Home Assistant has restarted
             delay = random.uniform(0, BIRTH_S)  # noqa: S311 - no secret
-            asyncio.get_running_loop().call_later(delay, self._outbox.again)
+            asyncio.get_running_loop().call_later(delay, self._outbox.requeue_retained)
 
     async def _obey(self) -> None:
         while True:
