@@ -54,6 +54,14 @@ def test_names_are_unique_and_of_one_line(tmp_path):
             ring.add(name, Scope.READ)
 
 
+def test_keys_of_one_name_are_numbered_up_to_a_limit(tmp_path):
+    ring = keyring(tmp_path)
+    names = [ring.add_numbered("phone", Scope.READ, 3)[0] for _ in range(3)]
+    assert names == ["phone", "phone 2", "phone 3"]
+    with pytest.raises(KeyNameTaken, match="phone has 3 keys: revoke some first"):
+        ring.add_numbered("phone", Scope.READ, 3)
+
+
 def test_when_a_key_was_last_used_is_written_down_on_request(tmp_path):
     ring = keyring(tmp_path, now=5000.5)
     key = ring.add("phone", Scope.READ)

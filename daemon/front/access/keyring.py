@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,26 @@ class Keyring:
                 raise ConfigError(f"{self._path} has {MAX_KEYS} keys: revoke some first")
             keys.append(NamedKey(name, scope.label, digest(key), int(self._wall()), app=app))
         return key
+
+    def add_numbered(self, name: str, scope: Scope, limit: int, *, app: bool = False) -> tuple[str, str]:
+        """Add a key, and return its name and the key. If the name is taken, the name gets the next free number.
+
+        Args:
+            name: a name for it.
+            scope: what it allows.
+            limit: how many keys may have the name, numbered or not.
+            app: an app requested it.
+
+        Raises:
+            BadKeyName: as `add`.
+            KeyNameTaken: so many keys have the name.
+            ConfigError: as `add`.
+        """
+        for number in range(1, limit + 1):
+            numbered = name if number == 1 else f"{name} {number}"
+            with suppress(KeyNameTaken):
+                return numbered, self.add(numbered, scope, app=app)
+        raise KeyNameTaken(f"{name} has {limit} keys: revoke some first")
 
     def revoke(self, name: str) -> None:
         """Remove a key; it is refused from now on.

@@ -6,10 +6,11 @@ Browsers attach no credentials on their own, so no foreign page can decide.
 
 import asyncio
 import html
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused
+from daemon.errors import BadKeyName, KeyRefused
 from daemon.front.access.app_keys import MAX_NAME, AppRequest, scope_of
 from daemon.front.access.scopes import FIRST, Scope
 from daemon.front.http.base import ApiHandler, is_true
@@ -33,18 +34,10 @@ class AppKeysHandler(ApiHandler):
         if scope is None:
             access.app_keys.deny(request)
         else:
-            key = await asyncio.to_thread(self._new_key, request.app, scope)
+            add = partial(access.keyring.add_numbered, app=True)
+            _, key = await asyncio.to_thread(add, request.app, scope, MAX_SAME_NAME)
             access.app_keys.grant(request, key, self.now())
         self.service.events.plugin(PLUGIN, {"type": "end_request", "user_token": request.user_token})
-
-    def _new_key(self, app: str, scope: Scope) -> str:
-        """Create a key with the app's name, numbered if the name is taken. Blocks."""
-        for number in range(1, MAX_SAME_NAME):
-            try:
-                return self.service.access.keyring.add(app if number == 1 else f"{app} {number}", scope, app=True)
-            except KeyNameTaken:
-                continue
-        raise KeyNameTaken(f"{app} has {MAX_SAME_NAME - 1} keys: revoke some first")
 
     def external(self, request: AppRequest) -> dict[str, Any]:
         """Describe a request to users, without the app's own token."""

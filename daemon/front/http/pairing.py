@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from daemon.errors import BadKeyName, KeyNameTaken, KeyRefused, NoSuchKey
+from daemon.errors import BadKeyName, KeyRefused, NoSuchKey
 from daemon.front.access import hosts
 from daemon.front.access.keyring import NamedKey
 from daemon.front.access.scopes import FIRST, Scope
@@ -39,20 +39,11 @@ class PairHandler(ApiHandler):
         if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise BadKeyName(f"name must be the browser's name, of 1 to {MAX_NAME} characters")
         scope = self.service.access.pair(code, self.client)
-        name, key = await asyncio.to_thread(_new_key, self.service, name.strip(), scope)
+        name, key = await asyncio.to_thread(
+            self.service.access.keyring.add_numbered, name.strip(), scope, MAX_SAME_NAME
+        )
         self.set_status(201)
         self.write({"key": key, "name": name, "scope": scope.label})
-
-
-def _new_key(service: "Front", name: str, scope: Scope) -> tuple[str, str]:
-    """Create a key; its name is numbered if it is taken. Blocks."""
-    for number in range(1, MAX_SAME_NAME):
-        numbered = name if number == 1 else f"{name} {number}"
-        try:
-            return numbered, service.access.keyring.add(numbered, scope)
-        except KeyNameTaken:
-            continue
-    raise KeyNameTaken(f"{name} has {MAX_SAME_NAME - 1} keys: revoke some first")
 
 
 class CodesHandler(ApiHandler):
