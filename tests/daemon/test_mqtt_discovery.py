@@ -141,11 +141,11 @@ async def test_it_is_described_once_and_again_when_home_assistant_is_born(tmp_pa
         described = companion._broker.of(WHERE)
         assert len(described) <= 2, "again when the printer has told of its heaters"
         assert {"tool0", "bed", "tool0_target"} <= described[-1]["components"].keys()
-        await companion._broker.hear("homeassistant/status", b"offline", retained=True)
+        await companion._broker.on_message("homeassistant/status", b"offline", retained=True)
         await asyncio.sleep(10)
         assert len(companion._broker.of(WHERE)) == len(described)
         companion._broker.sent.clear()
-        await companion._broker.hear("homeassistant/status", b"online", retained=False)
+        await companion._broker.on_message("homeassistant/status", b"online", retained=False)
         await asyncio.sleep(6)
         assert {WHERE, "nozzled/mk3/state", "nozzled/mk3/temperatures"} <= {
             each.topic for each in companion._broker.sent
