@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
+import aiomqtt
 import pytest
 
 from daemon.companions.mqtt import config as settings
+from daemon.companions.mqtt.broker import Broker
 from daemon.companions.mqtt.commands import BadCommand, read
 from daemon.companions.mqtt.config import MqttConfig
 from daemon.companions.mqtt.outbox import MAX_EVENTS, MAX_TOPICS, BrokerOutbox, Outgoing
@@ -312,3 +315,44 @@ def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path
         settings.tls_context(MqttConfig(host="b", tls=True, ca_file=str(tmp_path / "none")))
     assert settings.tls_context(MqttConfig(host="b")) is None
     assert MqttConfig(tls=True).own_port == 8883
+
+
+class LossyClient:
+    """An aiomqtt client whose first publish returns a result instead of being cancelled, as `asyncio.wait_for` may."""
+
+    def __init__(self, *_, **__):
+        self.published = []
+
+    async def __aenter__(self):
+        clients.append(self)
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def publish(self, _topic, payload, **_):
+        self.published.append(payload)
+        if payload == "online":
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    @property
+    async def messages(self):
+        await asyncio.Event().wait()
+        yield
+
+
+clients = []
+
+
+async def test_a_lost_cancellation_does_not_keep_the_connection_alive(monkeypatch):
+    monkeypatch.setattr(aiomqtt, "Client", LossyClient)
+    broker = Broker(
+        MqttConfig(host="broker"), BrokerOutbox(), availability="availability", subscribe=(), on_message=None
+    )
+    running = asyncio.create_task(broker.run())
+    await asyncio.sleep(1)
+    running.cancel()
+    await asyncio.wait([running], timeout=60)
+    assert running.cancelled()
+    assert clients.pop().published == ["online", "offline"]

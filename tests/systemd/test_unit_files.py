@@ -16,7 +16,7 @@ from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
 from daemon.core.safety.rules import PATIENCE
 from daemon.core.supervision import JOB_TYPE
 from daemon.farm.engine.folder import CONF, GROUP, SEED
-from daemon.farm.server.config import NONE, SEED_CREDENTIAL, STATE
+from daemon.farm.server.config import NO_SEED, SEED_CREDENTIAL, STATE
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd.descriptors import HTTP
 from support import waiting
@@ -140,7 +140,7 @@ def test_the_farm_s_server_is_found_by_its_state_and_has_the_key_that_init_makes
     assert settings("DynamicUser", FARM) == settings("PrivateDevices", FARM) == ["yes"]
     assert settings("StateDirectory", FARM) == [STATE.name]
     assert settings("LoadCredential", FARM) == [f"{SEED_CREDENTIAL}:{FOLDER / SEED}"]
-    assert settings("SetCredential", FARM) == [f"{SEED_CREDENTIAL}:{NONE}"]
+    assert settings("SetCredential", FARM) == [f"{SEED_CREDENTIAL}:{NO_SEED}"]
 
 
 def test_nats_reads_its_keys_by_the_group_that_they_are_handed_to():

@@ -68,7 +68,21 @@ class Broker:
         self._options = options
 
     async def run(self) -> None:
-        """Stay connected until cancelled, then say goodbye to the broker."""
+        """Stay connected until cancelled, then say goodbye to the broker.
+
+        aiomqtt waits with `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes together with the
+        result, so the connection is cancelled until it has ended.
+        """
+        connection = asyncio.create_task(self._stay_connected())
+        try:
+            await asyncio.wait({connection})
+            connection.result()  # it ends only with an error
+        finally:
+            while not connection.done():
+                connection.cancel()
+                await asyncio.wait({connection}, timeout=PARTING_TIMEOUT_S + PUBLISH_TIMEOUT_S)
+
+    async def _stay_connected(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             began = loop.time()
