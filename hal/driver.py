@@ -245,16 +245,7 @@ class LinePrinter:
         await self._become_ready(self._transport.open, partial(self._handshake.first_contact, revive=revive))
 
     async def reattach(self, snapshot: LinkSnapshot | LinkEstimate, identity: FirmwareIdentity) -> None:
-        """Reattach to the previous host's conversation, and become READY behind the lines that it sent.
-
-        Args:
-            snapshot: of the conversation; or an estimate, if only a probe can find out where it stands.
-            identity: of the printer that has to answer.
-
-        Raises:
-            PortError: the line cannot be opened, or not without a reset.
-            RemoteProtocolError: the printer's answers do not fit what was sent; the state is FAULT then.
-        """
+        """Reattach to the previous host's conversation; `Printer.reattach` says how, and what it raises."""
         if not isinstance(self._transport, Reopenable):
             raise PortError(f"cannot reattach to {self.address}: opening it would reset the printer")
         if isinstance(snapshot, LinkEstimate):

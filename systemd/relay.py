@@ -39,7 +39,7 @@ _INFO = struct.Struct("=32s32sIIQ160s16x")  # gpio_v2_line_info: name, consumer,
 Ioctl = Callable[[int, int, bytearray], int]
 
 
-class Relay:
+class RelayLine:
     """The held line."""
 
     def __init__(self, chip: str, line: int, *, active_low: bool, held: int | None, ioctl: Ioctl = fcntl.ioctl) -> None:
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
     if low not in ("yes", "no"):
         return _say(2, f"ACTIVE_LOW is yes or no, not {low[:20]}")
     try:
-        relay = Relay(chip, int(environ["LINE"]), active_low=low == "yes", held=stored(environ))
+        relay = RelayLine(chip, int(environ["LINE"]), active_low=low == "yes", held=stored(environ))
     except OSError as error:
         return _say(1, f"{chip}, line {environ['LINE']}: {error.strerror}")
     if stored(environ) is None:
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
         serve(door, relay)
 
 
-def serve(door: socket.socket, relay: Relay) -> None:
+def serve(door: socket.socket, relay: RelayLine) -> None:
     """Accept a client, and carry out its command."""
     caller, _ = door.accept()
     with closing(caller), suppress(OSError):
@@ -133,7 +133,7 @@ def serve(door: socket.socket, relay: Relay) -> None:
         caller.sendall(answer(said.strip(), relay) + b"\n")
 
 
-def answer(said: bytes, relay: Relay) -> bytes:
+def answer(said: bytes, relay: RelayLine) -> bytes:
     """Return the answer."""
     try:
         if said in (b"on", b"off"):

@@ -9,10 +9,10 @@ CLASS = re.compile(r"^ *class (\w+)[:(]", re.MULTILINE)  # a syntax tree takes 4
 
 
 def test_no_two_classes_have_one_name():
-    found = defaultdict(set)
-    for package in ("gcode", "hal", "daemon"):
-        for path in (ROOT / package).rglob("*.py"):
+    files = defaultdict(set)
+    for folder in ("gcode", "hal", "daemon", "nozzled", "systemd"):
+        for path in (ROOT / folder).rglob("*.py"):
             for name in CLASS.findall(path.read_text("utf-8")):
-                found[name].add(str(path.relative_to(ROOT)))
-    assert len(found) > 900, "the pattern finds too few classes"
-    assert {name: sorted(paths) for name, paths in found.items() if len(paths) > 1} == {}
+                files[name].add(str(path.relative_to(ROOT)))
+    assert len(files) > 900, "the pattern finds too few classes"
+    assert {name: sorted(paths) for name, paths in files.items() if len(paths) > 1} == {}
