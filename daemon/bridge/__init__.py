@@ -15,7 +15,7 @@ not notice what the front does, and that either may be killed and restarted at a
 * The core never waits for the front. It answers a few questions per turn of its loop, and spends a tenth of its time
   on the bridge at most (`allowance`). If the front does not read, nothing more is written to it and no question is
   taken; after 5 s it is cut off, and connects again.
-* The core trusts nothing that arrives. A frame has a largest size, msgspec checks the types, `daemon.core.checked`
+* The core trusts nothing that arrives. A frame has a largest size, msgspec checks the types, `daemon.core.checks`
   checks the values, and the kernel names the user of the process at the other end.
 * The two may be of different versions during an upgrade. Unknown fields are ignored, new fields have defaults, and a
   question that the other end does not know is refused with `OtherVersion` (`neighbours`).

@@ -16,7 +16,7 @@ from daemon.core.connection.connection import Connection
 from daemon.core.connection.printer_settings import PrinterSettings
 from daemon.core.connection.recordings import Recordings
 from daemon.core.job.controller import JobController
-from daemon.core.job.kept import KeptFile
+from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.survival import Survival
 from daemon.core.record.place_file import PlaceFile
 from daemon.core.record.store import Store

@@ -18,7 +18,7 @@ from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.bridge.snapshot import JobSummary, PrinterSummary, Snapshot
 from daemon.bridge.words import JobState, KeyedPrint, PastPrint, PrintRecord
 from daemon.config import ProfileConfig, chosen_preset
-from daemon.core import checked
+from daemon.core import checks
 from daemon.core.bed_watch import BedWatch
 from daemon.core.connection.client_commands import LONG
 from daemon.core.core import Core
@@ -196,11 +196,11 @@ class Desk:
         jobs = self._core.jobs
         match question:
             case ask.Select(file=file):
-                return jobs.unselect if file is None else partial(jobs.select, checked.selection(file))
+                return jobs.unselect if file is None else partial(jobs.select, checks.selection(file))
             case ask.SetOffset(heater=heater, offset=offset):
-                return partial(jobs.set_offset, checked.heater(heater), checked.offset(offset))
+                return partial(jobs.set_offset, checks.heater(heater), checks.offset(offset))
             case ask.Send(commands=commands):
-                return self._immediate_send(checked.commands(commands))
+                return self._immediate_send(checks.commands(commands))
             case ask.AnswerPrompt():
                 return partial(self._answer_prompt, question.choice)
             case ask.AskConversation():
@@ -243,7 +243,7 @@ class Desk:
         match question:
             case ask.Connect(port=port, baudrate=baudrate):
                 connect = partial(core.connection.connect, find=question.find, save=question.save)
-                return self._scan(connect, checked.port(port), baudrate)
+                return self._scan(connect, checks.port(port), baudrate)
             case ask.Send(commands=commands):
                 self._long_sends += 1
                 return self._send(commands)
@@ -267,7 +267,7 @@ class Desk:
         store = self._core.store
         match question:
             case ask.AskStatistics(path=path):
-                return store.statistics(checked.path(path))
+                return store.statistics(checks.path(path))
             case ask.AskHistory(limit=limit):
                 return self._history(limit)
             case ask.AskHistories(after=after):
@@ -277,12 +277,12 @@ class Desk:
             case ask.Begin():
                 return self._begin(question)
             case ask.AskKey(key=key):
-                return self._find(checked.job_key(key))
+                return self._find(checks.job_key(key))
         return None
 
     def _begin(self, question: ask.Begin) -> Awaitable[object]:
-        file = checked.selection(question.file) if question.file is not None else None
-        key, mark = checked.job_key(question.key), checked.job_key(question.mark)
+        file = checks.selection(question.file) if question.file is not None else None
+        key, mark = checks.job_key(question.key), checks.job_key(question.mark)
         require_bed = partial(self._bed.require, question.bed)
         return self._keyed.begin(file, key, mark, eject=question.eject, fits=require_bed)
 
@@ -334,7 +334,7 @@ class Desk:
             change = partial(chosen_preset.changed, values=values)
             await self._change_profile(change, partial(chosen_preset.keep_changes, values))
             return
-        name = checked.preset(question.preset)
+        name = checks.preset(question.preset)
         preset = await self._scan(asyncio.to_thread, _preset, name) if name else None
         profile = preset.profile if preset is not None else ProfileConfig()
         await self._change_profile(lambda _: profile, partial(chosen_preset.keep, preset))
@@ -364,7 +364,7 @@ class Desk:
         printer = self._core.connection.printer
         if printer is None:
             raise NotConnected("the printer is not connected")
-        checked.choice(choice, printer.prompt)
+        checks.choice(choice, printer.prompt)
         if len(self._choices) >= MAX_CHOICES:
             raise QueueFull(f"{MAX_CHOICES} answers are already waiting for the printer; try again later")
         task = asyncio.create_task(_answer(printer, choice))

@@ -13,7 +13,7 @@ from daemon.bridge.words import Selection
 from daemon.config import Config, PauseConfig, ScriptsConfig
 from daemon.core.connection.connection import Connection
 from daemon.core.job.controller import JobController
-from daemon.core.job.kept import KeptFile
+from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.survival import Survival
 from daemon.core.record.store import Store
 from hal.driver import LinePrinter

@@ -22,7 +22,7 @@ from daemon.core.job.heaters_off import HeatersOff
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import ClaimedJob, JobSnapshot, Wish
 from daemon.core.job.keep_awake import KeepAwake
-from daemon.core.job.kept import KeptFile
+from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.leftovers import Leftovers
 from daemon.core.job.named_values import values
 from daemon.core.job.printer_events import PrinterEvents

@@ -31,7 +31,7 @@ from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot, dump, load, with_heaters_off
-from daemon.core.job.kept import KeptFile
+from daemon.core.job.kept_file import KeptFile
 from daemon.core.job.parking import modes_of
 from daemon.core.job.places import Disk, Places, StoredPlace
 from daemon.errors import CannotGoOn

@@ -32,7 +32,7 @@ from daemon.farm.messages import (
     YesOrNo,
 )
 from daemon.farm.server.files import FarmFiles
-from daemon.farm.server.known import KnownPrinter, matched_by
+from daemon.farm.server.known_printer import KnownPrinter, matched_by
 from daemon.farm.server.list_thread import ListThread
 from gcode.frozen import frozen
 
