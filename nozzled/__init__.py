@@ -1,7 +1,7 @@
 """The entry point. If an import fails, it finds out whether `gcode`, `hal` or `daemon` belong to another distribution.
 
 python-daemon, for one, has a module `daemon`. Whichever distribution is installed last overwrites the other's files,
-and breaks it. The service also looks when nozzled is the one that works.
+and breaks it. `nozzled serve` also looks if nozzled is the one that works; the units have an environment of their own.
 """
 
 import sys
