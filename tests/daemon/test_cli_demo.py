@@ -121,6 +121,12 @@ def test_the_example_is_the_checkouts():
     assert example().is_file()
 
 
+def test_the_example_leaves_no_heater_on():
+    commands = [command.split() for command in demo._commands(example().read_bytes())]
+    for codes in ({"M104", "M109"}, {"M140", "M190"}):
+        assert [words for words in commands if words[0] in codes][-1][1] == "S0"
+
+
 def test_an_installed_example_is_found_next_to_another_distributions_examples(tmp_path, monkeypatch):
     (tmp_path / "examples").mkdir()
     installed = tmp_path / "daemon" / "examples" / "cube20.gcode"
