@@ -54,7 +54,7 @@ def test_each_command_in_each_state(server, state):
         server.cancel()
 
 
-def test_an_absent_printer_comes_before_any_fault_of_the_request(server):
+def test_an_absent_printer_is_reported_before_any_fault_of_the_request(server):
     server.go_offline()
     for body, kind in ((b"{", "application/json"), (b"{}", "text/plain"), (b"[]", "application/json")):
         assert server.request("POST", "/api/job", body, {"Content-Type": kind}).status == 409

@@ -70,7 +70,7 @@ def test_connection(server):
     assert server.get("/api/connection").json["current"]["state"] == "Operational"
 
 
-def test_printer_without_one(server):
+def test_printer_without_a_connection(server):
     server.go_offline()
     for path in ("/api/printer", "/api/printer/tool", "/api/printer/bed"):
         assert server.get(path).status == 409
@@ -166,18 +166,18 @@ def test_files(server):
         ([("foldername", b"conformance")], 201),
     ],
 )
-def test_what_uploads_are_answered(server, parts, status):
+def test_answers_to_uploads(server, parts, status):
     assert server.upload(*parts).status == status
 
 
-def test_a_name_that_is_taken_is_kept_where_that_is_asked_for(server):
+def test_an_upload_without_overwriting_leaves_the_existing_file(server):
     server.choose_nothing()
     assert server.upload(("file", FILE, LONG)).status == 201
     assert server.upload(("file", FILE, LONG)).status == 201
     assert server.upload(("file", FILE, LONG), ("noOverwrite", b"true")).status == 409
 
 
-def test_the_file_that_is_printed_stays(server):
+def test_a_file_is_not_deleted_while_it_is_printed(server):
     server.print()
     assert server.upload(("file", FILE, LONG)).status == 409
     assert server.delete(f"/api/files/local/{FILE}").status == 409
@@ -188,7 +188,7 @@ def test_the_file_that_is_printed_stays(server):
     assert server.delete("/api/files/local/other.gcode").status == 204
 
 
-def test_a_form_without_its_end_is_400(server):
+def test_a_truncated_form_is_400(server):
     body, kind = form(("file", "cut.gcode", LONG))
     cut = body.removesuffix(b"--frontier--\r\n")
     assert server.request("POST", "/api/files/local", cut, {"Content-Type": kind}).status == 400

@@ -26,7 +26,7 @@ def fail(attempts, address, times, now=0.0):
         attempts.add_failed(address, now)
 
 
-def test_so_many_wrong_keys_are_free_then_one_each_few_seconds():
+def test_a_few_wrong_keys_are_free_then_one_every_few_seconds():
     attempts = Attempts()
     fail(attempts, "192.0.2.1", MAX_FAILED - 1)
     assert attempts.wait("192.0.2.1", 0.0) == 0.0
@@ -37,7 +37,7 @@ def test_so_many_wrong_keys_are_free_then_one_each_few_seconds():
 
 
 @given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=200))
-def test_no_rhythm_of_guessing_gets_more_than_the_bucket_holds(pauses):
+def test_no_rhythm_of_guessing_exceeds_the_bucket(pauses):
     attempts, now, tried = Attempts(), 0.0, 0
     for pause in pauses:
         now += pause
@@ -53,14 +53,14 @@ def test_wrong_keys_are_counted_for_the_log():
     assert attempts.add_failed("192.0.2.2", 0.0) == 1
 
 
-def test_what_is_remembered_of_addresses_is_bounded():
+def test_remembered_addresses_are_bounded():
     attempts = Attempts()
     for number in range(MAX_ADDRESSES * 2):
         attempts.add_failed(f"10.0.{number // 256}.{number % 256}", 0.0)
     assert len(attempts._failed) == MAX_ADDRESSES
 
 
-def test_a_household_has_one_bucket_in_ipv6():
+def test_an_ipv6_network_shares_one_bucket():
     assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::9")
     assert network_of("2001:db8:1:2::1") != network_of("2001:db8:1:3::1")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
@@ -79,7 +79,7 @@ def test_a_session_belongs_to_its_user_and_ends_when_unused():
     assert not sessions.is_open(session)
 
 
-def test_sessions_are_bounded_and_ended_by_key_or_one_by_one():
+def test_sessions_are_bounded_and_ended_by_key_or_individually():
     sessions = Sessions()
     first = sessions.begin(WHO, 0.0)
     for _ in range(MAX_SESSIONS):
@@ -109,7 +109,7 @@ def test_an_app_waits_for_its_key_and_the_decision_has_another_token():
     assert apps.poll(request.app_token, 6.0 + FETCH_TIMEOUT + 1) is None
 
 
-def test_an_app_that_was_refused_or_has_gone_waits_no_more():
+def test_a_request_ends_when_its_app_is_refused_or_gone():
     apps = AppKeys()
     refused, gone = apps.ask("a", "192.0.2.1", 0.0), apps.ask("b", "192.0.2.1", 0.0)
     apps.deny(refused)
@@ -122,7 +122,7 @@ def test_an_app_that_was_refused_or_has_gone_waits_no_more():
     assert apps.poll(patient.app_token, DECISION_TIMEOUT + 1) is None
 
 
-def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
+def test_requests_of_apps_are_bounded_in_total_and_per_address():
     apps = AppKeys()
     for _ in range(MAX_PER_ADDRESS):
         apps.ask("a", "192.0.2.1", 0.0)
@@ -152,7 +152,7 @@ def test_requests_of_apps_are_bounded_in_all_and_from_each_address():
         ("user@evil.example", False),
     ],
 )
-def test_a_name_that_is_not_ours_is_told_from_one_that_is(header, ours):
+def test_our_own_host_names_are_recognised(header, ours):
     assert hosts.is_ours(header, hosts.own_host_names(["Printer.lan"])) is ours
 
 
@@ -172,17 +172,17 @@ PROXY = ("10.0.0.0/8",)
         ("::ffff:10.0.0.1", "192.0.2.1", PROXY, "192.0.2.1"),  # how a socket for both kinds writes an IPv4 address
     ],
 )
-def test_only_a_trusted_proxy_says_who_the_client_is(peer, forwarded, proxies, client):
+def test_only_a_trusted_proxy_may_name_the_client(peer, forwarded, proxies, client):
     assert hosts.client_address(peer, forwarded, proxies) == client
 
 
-def test_a_proxy_that_is_no_address_is_refused_at_the_start():
+def test_an_invalid_proxy_address_is_refused_at_the_start():
     hosts.check_networks(("127.0.0.1", "10.0.0.0/8", "fd00::/8"), "http.trusted_proxies")
     with pytest.raises(ConfigError, match=r"trusted_proxies: proxy\.lan"):
         hosts.check_networks(("127.0.0.1", "proxy.lan"), "http.trusted_proxies")
 
 
-def test_loopback_and_same_origin():
+def test_loopback_and_same_origin_are_recognised():
     assert [hosts.is_loopback(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")] == [True] * 4
     assert [hosts.is_loopback(each) for each in ("10.0.0.1", "::2", "", "localhost")] == [False] * 4
     assert hosts.same_origin("http://Printer.lan:5000", "printer.LAN:5000")

@@ -14,7 +14,7 @@ def keyring(folder, now=1000.0):
     return Keyring(folder, lambda: now)
 
 
-def test_a_key_is_shown_once_and_kept_as_its_hash_alone(tmp_path):
+def test_a_key_is_shown_once_and_stored_only_as_its_hash(tmp_path):
     ring = keyring(tmp_path / "state")
     key = ring.add("phone", Scope.CONTROL)
     file = tmp_path / "state" / FILE
@@ -62,7 +62,7 @@ def test_keys_of_one_name_are_numbered_up_to_a_limit(tmp_path):
         ring.add_numbered("phone", Scope.READ, 3)
 
 
-def test_when_a_key_was_last_used_is_written_down_on_request(tmp_path):
+def test_the_last_use_of_a_key_is_written_on_request(tmp_path):
     ring = keyring(tmp_path, now=5000.5)
     key = ring.add("phone", Scope.READ)
     assert ring.keys[0].last_used is None
@@ -74,7 +74,7 @@ def test_when_a_key_was_last_used_is_written_down_on_request(tmp_path):
     assert again.keys[0].last_used == 5000
 
 
-def test_what_another_process_has_added_survives_a_note_of_uses(tmp_path):
+def test_a_key_added_by_another_process_survives_writing_the_last_uses(tmp_path):
     ring = keyring(tmp_path)
     key = ring.add("phone", Scope.READ)
     ring.identify(digest(key))
@@ -101,7 +101,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"keys": 1}', '{"keys": [{"name": "a"}]}', '{"keys": [{"extra": 1}]}', "\xff", "{}"]
 )
-def test_a_file_that_is_none_of_ours_is_an_error_that_names_it_and_no_key_is_valid(tmp_path, content):
+def test_an_unreadable_file_is_an_error_that_names_it_and_no_key_is_valid(tmp_path, content):
     (tmp_path / FILE).write_text(content, "latin-1")
     with pytest.raises(ConfigError, match=FILE):
         keyring(tmp_path).load()
@@ -136,7 +136,7 @@ def test_each_scope_includes_the_ones_before_it():
     assert "admins" not in groups(Scope.CONTROL)
 
 
-def test_at_the_start_a_damaged_file_is_set_aside_and_later_the_keys_that_were_read_stay(tmp_path):
+def test_a_damaged_file_is_set_aside_at_the_start_and_ignored_later(tmp_path):
     (tmp_path / FILE).write_text("[]")
     ring = keyring(tmp_path)
     ring.begin()

@@ -9,7 +9,7 @@ from daemon.core.front_process import CHECK_INTERVAL, MAX_SILENT
 
 
 @given(st.lists(st.tuples(st.floats(0, MAX_DEBT), st.floats(0, 2)), max_size=30))
-def test_who_rests_as_told_spends_no_more_than_the_share(steps):
+def test_resting_as_asked_keeps_within_the_share(steps):
     allowance, now, spent = Allowance(share=0.1, saved=0.02), 1000.0, 0.0
     for seconds, pause in steps:
         now += pause + allowance.wait(now)
@@ -18,14 +18,14 @@ def test_who_rests_as_told_spends_no_more_than_the_share(steps):
         assert spent <= 0.1 * (now - 1000.0) + 0.02 + 1e-6
 
 
-def test_a_clock_that_goes_back_gives_nothing_away():
+def test_a_clock_set_back_gives_no_extra_time():
     allowance = Allowance(share=0.1, saved=0.02)
     allowance.spend(0.02, 1000.0)
     assert allowance.wait(10.0) == 0
     assert allowance.spend(0.01, 5.0) == pytest.approx(0.1)
 
 
-async def test_each_turn_of_what_is_awaited_is_counted():
+async def test_each_step_of_an_awaited_task_is_counted():
     loop = asyncio.get_running_loop()
     spent = []
 
@@ -43,7 +43,7 @@ async def test_each_turn_of_what_is_awaited_is_counted():
     assert spent == pytest.approx([0.3, 0.2])
 
 
-async def test_what_has_spent_too_much_rests_before_it_goes_on():
+async def test_a_task_that_spent_too_much_rests_before_it_continues():
     loop = asyncio.get_running_loop()
 
     async def work():
@@ -55,7 +55,7 @@ async def test_what_has_spent_too_much_rests_before_it_goes_on():
     assert loop.time() - began == pytest.approx(10 * MAX_PAUSE)
 
 
-async def test_errors_and_cancellations_reach_what_is_awaited():
+async def test_errors_and_cancellations_reach_the_awaited_task():
     caught = []
 
     async def fails():
@@ -86,7 +86,7 @@ async def test_errors_and_cancellations_reach_what_is_awaited():
     assert caught == ["cancelled"]
 
 
-def test_a_process_that_was_busy_for_long_is_heard_before_it_counts_as_hung():
+def test_a_process_busy_for_long_is_heard_before_it_counts_as_hung():
     allowance = Allowance()
     assert allowance.spend(5.0, 1000.0) == pytest.approx(MAX_DEBT / SHARE)
     assert MAX_DEBT / SHARE < MAX_SILENT * CHECK_INTERVAL / 2

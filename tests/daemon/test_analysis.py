@@ -18,7 +18,7 @@ from support.pictures import picture, with_thumbnail
 OUTSIDE = GOOD.replace(b"X100", b"X900")
 
 
-async def test_an_upload_is_analysed_and_told_about(tmp_path):
+async def test_an_upload_is_analysed_and_its_analysis_shown(tmp_path):
     async with analysing(tmp_path) as client:
         assert (await upload(client)).status == 201
         answer = await known(client)
@@ -46,7 +46,7 @@ async def test_the_end_of_an_analysis_is_an_event(tmp_path):
         assert json.loads(json.dumps(event.payload["result"])) == answer["gcodeAnalysis"]
 
 
-async def test_a_selected_file_tells_how_long_it_takes(tmp_path):
+async def test_a_selected_file_has_an_estimated_print_time(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, select="true")
         planned = (await known(client))["gcodeAnalysis"]["estimatedPrintTime"]
@@ -56,7 +56,7 @@ async def test_a_selected_file_tells_how_long_it_takes(tmp_path):
         assert job["filament"]["tool0"]["length"] == pytest.approx(2.1)
 
 
-async def test_a_file_that_should_not_be_printed_is_not(tmp_path):
+async def test_a_file_with_errors_is_not_printed(tmp_path):
     async with analysing(tmp_path) as client:
         answer = await upload(client, OUTSIDE, print="true")
         assert (answer.status, answer.json["effectivePrint"], answer.json["effectiveSelect"]) == (201, False, True)
@@ -70,7 +70,7 @@ async def test_a_file_that_should_not_be_printed_is_not(tmp_path):
         assert not client.service.jobs.active
 
 
-async def test_a_file_that_should_not_be_printed_can_be_forced(tmp_path):
+async def test_a_file_with_errors_can_be_forced(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, OUTSIDE, select="true")
         assert (await client.post("/api/job", {"command": "start", "force": True})).status == 204
@@ -98,7 +98,7 @@ async def test_a_replaced_file_is_analysed_again(tmp_path):
         ]
 
 
-async def test_what_was_found_outlives_the_daemon(tmp_path):
+async def test_an_analysis_outlives_the_daemon(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client)
         first = await known(client)
@@ -116,7 +116,7 @@ async def test_a_deleted_file_is_forgotten(tmp_path):
         assert await client.service.cache.query("SELECT * FROM analyses") == []
 
 
-async def test_a_process_that_dies_is_started_again_and_a_file_that_kills_it_is_left_alone(tmp_path):
+async def test_the_analysis_process_is_restarted_but_not_for_a_file_that_kills_it(tmp_path):
     worker = AtOnce(failures=1)
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client)
@@ -130,7 +130,7 @@ async def test_a_process_that_dies_is_started_again_and_a_file_that_kills_it_is_
         assert len(worker.paths) == 2 + ATTEMPTS
 
 
-async def test_an_analysis_that_takes_too_long_does_not_hold_a_print_up(tmp_path):
+async def test_a_slow_analysis_does_not_delay_a_print(tmp_path):
     async with analysing(tmp_path) as client:
         stuck = asyncio.Event()
         client.service.analyses._run = lambda _order: stuck.wait()
@@ -138,7 +138,7 @@ async def test_an_analysis_that_takes_too_long_does_not_hold_a_print_up(tmp_path
         assert answer.json["effectivePrint"] is True
 
 
-async def test_binary_gcode_is_told(tmp_path):
+async def test_binary_gcode_is_analysed(tmp_path):
     async with analysing(tmp_path) as client:
         root = client.service.files.root
         (root / "a.gcode").write_bytes(b"GCDE" + bytes(100))  # put there by hand: uploads are looked at before
@@ -182,7 +182,7 @@ async def test_pictures_are_served_in_all_sizes(tmp_path):
             assert (await client.get(f"/downloads/thumbnails/local/a.gcode?size={size}")).status == 404
 
 
-async def test_what_the_file_says_about_itself_is_told_by_moonrakers_names(tmp_path):
+async def test_metadata_of_the_slicer_has_moonraker_names(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, (slicers.FOLDER / "prusaslicer.gcode").read_bytes())
         found = (await known(client))["gcodeAnalysis"]
@@ -203,7 +203,7 @@ async def test_what_the_file_says_about_itself_is_told_by_moonrakers_names(tmp_p
 @pytest.mark.parametrize(
     "name", ["cube20", pytest.param("knob", marks=pytest.mark.nightly), pytest.param("vase", marks=pytest.mark.nightly)]
 )
-async def test_time_left_is_right_over_a_whole_print_and_the_printer_is_learnt(tmp_path, name):
+async def test_time_left_is_right_throughout_a_print_and_the_printer_is_learnt(tmp_path, name):
     async with analysing(tmp_path) as client:
         await upload(client, sliced(name).replace(b"\n;LAYER_CHANGE", b"\nM73 P0 R7\n;LAYER_CHANGE", 1), print="true")
         loop = asyncio.get_running_loop()
@@ -229,7 +229,7 @@ async def test_time_left_is_right_over_a_whole_print_and_the_printer_is_learnt(t
         assert learnt["factor"] == pytest.approx(1.0, abs=0.01)  # the simulated printer's own clock
 
 
-async def test_the_printer_tells_its_own_limits(tmp_path):
+async def test_limits_come_from_the_printer(tmp_path):
     worker = AtOnce()
     async with analysing(tmp_path, worker=worker) as client:
         await upload(client)
@@ -237,7 +237,7 @@ async def test_the_printer_tells_its_own_limits(tmp_path):
         assert [line.split()[0] for line in worker.settings] == ["M203", "M201", "M204", "M205"]
 
 
-async def test_an_analysis_for_another_printer_is_made_again(tmp_path):
+async def test_a_file_is_analysed_again_for_another_printer(tmp_path):
     async with analysing(tmp_path, address="") as client:
         await upload(client)
         assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "defaults"
@@ -250,7 +250,7 @@ async def test_an_analysis_for_another_printer_is_made_again(tmp_path):
         assert (await known(client))["gcodeAnalysis"]["limitsFrom"] == "printer"
 
 
-async def test_a_file_that_a_client_waits_for_is_not_left_to_an_idle_process(tmp_path):
+async def test_a_file_awaited_by_a_client_is_not_analysed_at_idle_priority(tmp_path):
     urgent, gone = [], asyncio.Event()
 
     async def run(order):
@@ -268,7 +268,7 @@ async def test_a_file_that_a_client_waits_for_is_not_left_to_an_idle_process(tmp
         assert urgent == [False, True]
 
 
-async def test_where_the_processor_is_never_idle_no_file_is_left_to_an_idle_process(tmp_path):
+async def test_on_a_busy_processor_no_file_is_analysed_at_idle_priority(tmp_path):
     async with analysing(tmp_path, priority="low") as client:
         run, urgent = client.service.analyses._run, []
 
@@ -282,7 +282,7 @@ async def test_where_the_processor_is_never_idle_no_file_is_left_to_an_idle_proc
         assert urgent == [True]
 
 
-async def test_a_file_that_a_client_waits_for_does_not_wait_for_the_idle_process_of_another(tmp_path):
+async def test_an_awaited_file_does_not_wait_for_the_idle_analysis_of_another(tmp_path):
     orders, gone = [], asyncio.Event()
 
     async def run(order):
@@ -304,7 +304,7 @@ async def test_a_file_that_a_client_waits_for_does_not_wait_for_the_idle_process
         assert "gcodeAnalysis" in (await client.get("/api/files/local/large.gcode")).json
 
 
-async def test_a_refusal_is_loud(tmp_path, capsys):
+async def test_a_refused_print_is_an_event_and_a_log_entry(tmp_path, capsys):
     async with analysing(tmp_path) as client:
         told = []
         client.service.events.subscribe(told.append)
@@ -324,7 +324,7 @@ async def test_a_refusal_is_loud(tmp_path, capsys):
         assert "refused" not in (await client.get("/api/job")).json
 
 
-async def test_an_upload_that_cannot_be_printed_now_says_why(tmp_path):
+async def test_an_upload_that_cannot_be_printed_now_gives_the_reason(tmp_path):
     async with analysing(tmp_path, address="") as client:
         answer = await upload(client, print="true")
         assert (answer.status, answer.json["notPrinted"]) == (201, "no printer is connected")

@@ -28,7 +28,7 @@ def known(tmp_path, text, profile=None, settings=(), firmware=""):
     return analyse(path, machine(profile or ProfileConfig(), settings, firmware))
 
 
-def test_limits_are_the_printers_then_the_files_then_the_presets(tmp_path):
+def test_limits_come_from_the_printer_then_the_file_then_the_preset(tmp_path):
     file, plain, mk3s = HEAD + ORCA + MOVES + TAIL, HEAD + MOVES + TAIL, find("mk3s").profile
     found = [
         known(tmp_path, file, mk3s, M503, "Marlin 2.1"),
@@ -41,7 +41,7 @@ def test_limits_are_the_printers_then_the_files_then_the_presets(tmp_path):
     assert by_file < by_preset < by_printer
 
 
-def test_the_head_of_a_file_tells_as_much_as_its_end(tmp_path):
+def test_metadata_is_read_from_the_head_and_the_end_of_a_file(tmp_path):
     head, tail = (known(tmp_path, text) for text in (ORCA + HEAD + MOVES + TAIL, HEAD + MOVES + TAIL + ORCA))
     assert head.motion_s == pytest.approx(tail.motion_s)
     assert head.limits_from == tail.limits_from == "file"
@@ -59,7 +59,7 @@ def test_defaults_do_not_cap_what_the_file_asks_for(tmp_path):
 @pytest.mark.parametrize(
     "mark", ["; gcode_flavor = klipper\n", "PRINT_START BED=60\n", "SET_VELOCITY_LIMIT ACCEL=3000\n"]
 )
-def test_a_file_for_klipper_is_driven_as_klipper_does(tmp_path, mark):
+def test_a_file_for_klipper_is_timed_by_klippers_planner(tmp_path, mark):
     assert known(tmp_path, HEAD + mark + MOVES + TAIL).planner == "Klipper"
     assert known(tmp_path, HEAD + mark + MOVES + TAIL, firmware="Marlin 2.1.2").planner == "Marlin"
     assert known(tmp_path, HEAD + MOVES + TAIL, firmware="Klipper").planner == "Klipper"
@@ -93,7 +93,7 @@ def test_changes_and_probing_take_their_configured_time(tmp_path):
         ("mmu_m109", "", "the file uses T1"),
     ],
 )
-def test_files_as_printers_got_them(name, preset, warning):
+def test_reported_files_have_no_false_errors_or_warnings(name, preset, warning):
     analysis = analyse(CASES / f"{name}.gcode", machine(find(preset).profile if preset else ProfileConfig()))
     assert analysis.errors == ()
     assert [each for each in analysis.warnings if not warning or warning not in each] == []
@@ -108,7 +108,7 @@ def test_a_delta_is_refused_where_its_origin_is_a_corner():
     ]
 
 
-def test_fast_files_for_klipper_and_bambu_take_no_longer_than_they_ask_for():
+def test_fast_files_for_klipper_and_bambu_are_not_estimated_too_slow():
     """104 mm at 500 mm/s and 10,000 or 20,000 mm/s² from rest to rest."""
     for name, acceleration in (("klipper_accel", 10_000), ("m204_20000", 20_000), ("bambu_small", 10_000)):
         analysis = analyse(CASES / f"{name}.gcode", machine(ProfileConfig()))

@@ -10,7 +10,7 @@ from support.pictures import picture, qoi, with_thumbnail
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "QOI"])
-def test_pictures_of_slicers_are_read(kind):
+def test_thumbnails_of_slicers_are_read(kind):
     [thumbnail] = analyse(with_thumbnail(kind, b"G28\n")).thumbnails
     found = decode(thumbnail)
     assert found is not None
@@ -22,7 +22,7 @@ def test_pictures_of_slicers_are_read(kind):
     assert alpha == 255
 
 
-def test_the_largest_is_chosen_and_told_as_png():
+def test_the_largest_thumbnail_is_served_as_png():
     small, large = (Thumbnail("png", 0, 0, picture("PNG", size, size)) for size in (16, 64))
     found = largest([small, large, Thumbnail("png", 999, 999, b"no picture")])
     assert found is not None
@@ -31,20 +31,20 @@ def test_the_largest_is_chosen_and_told_as_png():
     assert largest([]) is None
 
 
-def test_a_picture_of_too_many_pixels_is_left_alone():
+def test_a_picture_with_too_many_pixels_is_not_decoded():
     wide = MAX_PIXELS // 1024 + 1
     assert decode(Thumbnail("qoi", 32, 16, qoi(1024, wide, 1, 2, 3)[:200])) is None  # whatever the comment says
     assert decode(Thumbnail("png", 32, 16, picture("PNG", 1024, wide))) is None
 
 
 @given(st.binary(max_size=100), st.sampled_from(["PNG", "JPEG", "QOI"]), st.integers(0, 300))
-def test_damage_gives_a_picture_or_none(noise, kind, at):
+def test_a_damaged_picture_is_decoded_or_ignored(noise, kind, at):
     data = picture(kind)
     found = decode(Thumbnail("png", 32, 16, data[:at] + noise + data[at + len(noise) :]))
     assert found is None or isinstance(found, Image.Image)
 
 
-def test_a_picture_for_the_terminal():
+def test_a_picture_is_drawn_for_the_terminal():
     lines = as_text(Image.new("RGBA", (40, 20), (0, 255, 0, 255)), columns=10).splitlines()
     assert len(lines) == 2
     assert lines[0] == "\x1b[38;2;0;255;0;48;2;0;255;0m▀" * 10 + "\x1b[0m"

@@ -41,7 +41,7 @@ async def until(condition) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_layer_that_is_marked_and_lays_nothing_has_no_height(tmp_path):
+async def test_a_marked_layer_without_extrusion_has_no_height(tmp_path):
     world = World(tmp_path)
     lines = [";LAYER:0", *MOVES]
     found = from_analysis(analyse("\n".join(lines)).as_json())
@@ -56,7 +56,7 @@ async def test_a_layer_that_is_marked_and_lays_nothing_has_no_height(tmp_path):
 
 
 @pytest.mark.parametrize("pauses", [False, True])
-async def test_a_job_that_another_host_left_has_its_plan(tmp_path, pauses):
+async def test_a_job_of_the_previous_host_has_its_layers(tmp_path, pauses):
     world = World(tmp_path)
     found = from_analysis(analyse("\n".join(MOVES)).as_json())
     assert found.duration > 250

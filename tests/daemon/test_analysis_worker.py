@@ -20,7 +20,7 @@ def order(path: Path, *, urgent: bool = False) -> Order:
 
 
 @pytest.mark.real_time
-async def test_the_process_tells_what_it_found(tmp_path):
+async def test_the_process_returns_its_analysis(tmp_path):
     path = tmp_path / "cube.gcode"
     path.write_bytes(sliced("cube20"))
     answer = await Worker(Config()).run(order(path, urgent=True))
@@ -30,13 +30,13 @@ async def test_the_process_tells_what_it_found(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_a_file_that_is_gone_is_told(tmp_path):
+async def test_a_missing_file_is_reported(tmp_path):
     answer = await Worker(Config()).run(order(tmp_path / "none.gcode", urgent=True))
     assert "No such file" in answer["error"]
 
 
 @pytest.mark.parametrize(("urgent", "expected"), [(False, f"{os.SCHED_IDLE} 19"), (True, f"{os.SCHED_OTHER} 5")])
-def test_the_process_steps_back(urgent, expected):
+def test_the_process_lowers_its_priority(urgent, expected):
     code = (
         "import os; from daemon.front.analysis.worker import _lower_priority;"
         "from daemon.front.bounded_process import OOM_SCORE;"
@@ -65,7 +65,7 @@ async def test_a_process_that_is_killed_is_a_failure(monkeypatch, tmp_path):
 
 
 @pytest.mark.real_time
-async def test_no_process_is_left_behind(monkeypatch, tmp_path):
+async def test_no_process_remains(monkeypatch, tmp_path):
     path = tmp_path / "cube.gcode"
     path.write_bytes(sliced("cube20"))
     begin, begun = asyncio.create_subprocess_exec, []

@@ -69,7 +69,7 @@ async def test_two_services_never_share_a_state_directory(tmp_path):
         await start(stack, tmp_path, address="")
 
 
-async def test_a_start_that_fails_lets_go_of_everything(tmp_path):
+async def test_a_failed_start_releases_everything(tmp_path):
     proxies = replace(config(tmp_path, ""), http=HttpConfig(trusted_proxies=("nobody",)))
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigError, match="nobody"):

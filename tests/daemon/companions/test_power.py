@@ -67,7 +67,7 @@ async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings)
             yield Bench(server, power, switch, lamp)
 
 
-async def test_switches_are_shown_and_do_as_they_are_told(tmp_path):
+async def test_switches_are_listed_and_obey_commands(tmp_path):
     async with bench(tmp_path) as rig:
         state = await rig.state()
         assert [(each["name"], each["on"]) for each in state["devices"]] == [("Printer", True), ("lamp", False)]
@@ -82,7 +82,7 @@ async def test_switches_are_shown_and_do_as_they_are_told(tmp_path):
         assert (await rig.refused("explode"))[0] == 400
 
 
-async def test_octoprints_apps_have_their_switch(tmp_path):
+async def test_octoprint_apps_see_a_psucontrol_switch(tmp_path):
     async with bench(tmp_path) as rig:
         get, post = rig.server.get, rig.server.post
         assert "psucontrol" in (await get("/api/settings")).json["plugins"]
@@ -120,7 +120,7 @@ async def test_the_power_stays_on_in_a_print_unless_forced_off(tmp_path):
 
 
 @pytest.mark.parametrize("delay", ["command_delay", "sense_delay", "late"])
-async def test_no_print_begins_while_a_slow_plug_takes_its_time_to_go_off(tmp_path, delay):
+async def test_no_print_begins_while_a_slow_plug_is_going_off(tmp_path, delay):
     """A plug that has been told to go off is not stopped by hanging up."""
     async with bench(tmp_path) as rig:
         await rig.server.upload(("file", "part.gcode", SLOW_FILE))
@@ -166,7 +166,7 @@ async def test_no_print_resumes_while_the_printer_is_being_switched_off_and_a_to
         assert (await rig.client.job.get())["state"] == "Paused"
 
 
-async def test_an_off_that_was_given_up_is_taken_back_when_a_print_begins(tmp_path):
+async def test_an_off_command_that_timed_out_is_undone_when_a_print_begins(tmp_path):
     async with bench(tmp_path) as rig:
         rig.switch.late = 12.0  # longer than any caller waits
         assert (await rig.refused("off"))[0] == 503
@@ -176,7 +176,7 @@ async def test_an_off_that_was_given_up_is_taken_back_when_a_print_begins(tmp_pa
         assert rig.switch.is_on
 
 
-async def test_a_companion_that_was_killed_while_it_switched_off_holds_no_print_for_long(tmp_path):
+async def test_a_companion_killed_while_switching_off_does_not_block_prints_for_long(tmp_path):
     async with bench(tmp_path) as rig:
         rig.server.service.companions.hear("power", {"goingOff": True}, {})
         assert rig.server.service.companions.holds() is not None
@@ -186,7 +186,7 @@ async def test_a_companion_that_was_killed_while_it_switched_off_holds_no_print_
 
 @pytest.mark.parametrize("wanted_by", ["command", "cancel"])
 @pytest.mark.parametrize("delay", ["command_delay", "late"])
-async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_path, wanted_by, delay):
+async def test_automatic_power_off_is_undone_while_it_waits_for_a_slow_plug(tmp_path, wanted_by, delay):
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await asyncio.sleep(60)
         setattr(rig.switch, delay, 3.0 if delay == "late" else 20.0)
@@ -206,7 +206,7 @@ async def test_an_off_by_itself_that_waits_for_a_slow_plug_is_taken_back(tmp_pat
         assert rig.switch.is_on
 
 
-async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
+async def test_a_cancel_that_comes_too_late_is_refused(tmp_path):
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await asyncio.sleep(60)
         rig.switch.sense_delay = 0.4
@@ -217,7 +217,7 @@ async def test_a_cancel_that_comes_too_late_is_told_so(tmp_path):
 
 
 @pytest.mark.parametrize("wanted_by", ["print", "command", "cancel", "nobody"])
-async def test_an_off_by_itself_is_withdrawn_after_its_last_words_too(tmp_path, wanted_by):
+async def test_automatic_power_off_is_cancelled_even_after_its_script_was_sent(tmp_path, wanted_by):
     settings = {"auto_off": True, "idle_min": 1.0, "announce_s": 10.0, "before_off": ("M117 bye",)}
     async with bench(tmp_path, **settings) as rig:
         await asyncio.sleep(60)
@@ -241,7 +241,7 @@ async def test_a_heater_that_is_on_keeps_the_power_on(tmp_path):
         assert "bed is heating to 60 °C" in (await rig.refused("off"))[1]
 
 
-async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
+async def test_a_missing_hanging_or_lying_switch_is_reported(tmp_path):
     async with bench(tmp_path) as rig:
         rig.switch.stuck = True
         assert await rig.refused("off") == (503, "Printer was switched off, but reports that it is not")
@@ -260,7 +260,7 @@ async def test_what_is_away_hangs_or_lies_is_told(tmp_path):
         assert (await rig.refused("off", {"force": True}))[0] == 503
 
 
-async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
+async def test_automatic_power_off_waits_until_the_printer_is_cold(tmp_path):
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0, before_off=("M117 good night",)) as rig:
         await rig.client.printer.heat({"tool0": 60})
         await asyncio.sleep(100)
@@ -280,7 +280,7 @@ async def test_it_goes_off_by_itself_when_it_is_cold_and_not_before(tmp_path):
         assert any("good night" in str(line) for line in said)
 
 
-async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
+async def test_automatic_power_off_is_announced_and_cancelled_by_any_command(tmp_path):
     async with bench(tmp_path, auto_off=True, idle_min=1.0) as rig:
         await asyncio.sleep(75)
         now = NOW + asyncio.get_running_loop().time()
@@ -297,7 +297,7 @@ async def test_the_announcement_is_seen_and_any_command_cancels_it(tmp_path):
         assert rig.switch.commands == []
 
 
-async def test_what_was_hot_when_the_connection_ended_keeps_the_power_on(tmp_path):
+async def test_a_heater_that_was_hot_at_the_disconnection_keeps_the_power_on(tmp_path):
     async with bench(tmp_path) as rig:
         await rig.client.printer.heat({"tool0": 200})
         await asyncio.sleep(120)
@@ -309,7 +309,7 @@ async def test_what_was_hot_when_the_connection_ended_keeps_the_power_on(tmp_pat
         assert (await rig.client.companions.ask("power", "off"))["on"] is False
 
 
-async def test_a_printer_that_is_not_connected_is_not_idle(tmp_path):
+async def test_a_disconnected_printer_is_not_idle(tmp_path):
     async with bench(tmp_path, auto_off=True, idle_min=1.0, announce_s=10.0) as rig:
         await rig.client.connection.disconnect()
         await asyncio.sleep(300)
@@ -337,7 +337,7 @@ async def test_a_job_in_the_queue_switches_the_power_on_once(tmp_path):
         assert rig.switch.commands == [True, False]
 
 
-async def test_a_stop_that_is_not_confirmed_cuts_the_power_where_that_is_wanted(tmp_path):
+async def test_an_unconfirmed_stop_cuts_the_power_if_configured(tmp_path):
     for wanted in (False, True):
         async with bench(tmp_path / str(wanted), cut_unconfirmed_stop=wanted) as rig:
             rig.server.service.events.publish("EmergencyStop", {"confirmed": True})
@@ -349,7 +349,7 @@ async def test_a_stop_that_is_not_confirmed_cuts_the_power_where_that_is_wanted(
             assert ("PowerCut" in rig.events()) is wanted
 
 
-async def test_a_heater_fault_cuts_the_power_where_that_is_wanted(tmp_path):
+async def test_a_heater_fault_cuts_the_power_if_configured(tmp_path):
     said = {"error": "the firmware halted: Error:Thermal Runaway, system stopped! Heater_ID: 0", "reason": "connection"}
     for wanted in (False, True):
         async with bench(tmp_path / str(wanted), cut_heater_fault=wanted) as rig:
@@ -361,7 +361,7 @@ async def test_a_heater_fault_cuts_the_power_where_that_is_wanted(tmp_path):
             assert rig.switch.commands == ([False] if wanted else [])
 
 
-async def test_keys_that_only_look_switch_nothing(tmp_path):
+async def test_read_only_keys_cannot_switch(tmp_path):
     async with bench(tmp_path) as rig:
         looker = rig.server.service.front.access.keyring.add("tv", Scope.READ)
         for command, status in (("getPSUState", 200), ("turnPSUOff", 403), ("togglePSU", 403)):

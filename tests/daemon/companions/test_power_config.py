@@ -40,7 +40,7 @@ def configured(tmp_path, text):
     return read(path, {})
 
 
-def test_a_configuration(tmp_path, monkeypatch):
+def test_a_whole_configuration_is_read(tmp_path, monkeypatch):
     power, sensors = configured(tmp_path, GOOD)
     assert power.auto_off and power.locked_while_printing  # noqa: PT018 - one thing
     assert [each.type for each in power.devices] == ["tasmota", "command"]
@@ -55,7 +55,7 @@ def test_a_configuration(tmp_path, monkeypatch):
     assert password(power.devices[0], tmp_path) == "of systemd"
 
 
-async def test_a_switch_that_is_the_only_one_is_the_printers_with_its_lock(tmp_path):
+async def test_the_only_switch_is_the_printers(tmp_path):
     one = '[[power.devices]]\nname = "{}"\ntype = "relay"\n'
     for text, printer in (
         (one.format("plug"), "plug"),
@@ -95,12 +95,12 @@ DEVICE = '[[power.devices]]\nname = "a"\n'
         ("[power]\nbefore_off = ['M110 N0']\n", "before_off"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(tmp_path, text, why):
+def test_invalid_settings_are_refused_by_name(tmp_path, text, why):
     with pytest.raises(ConfigError, match=why):
         configured(tmp_path, text)
 
 
-def test_names_that_would_lead_elsewhere(tmp_path):
+def test_names_with_paths_are_refused(tmp_path):
     power, _ = configured(tmp_path, DEVICE + 'type = "relay"\nrelay = "../../tmp/x"\n')
     with pytest.raises(DeviceError, match="is not the name of a relay"):
         make(power.devices[0])

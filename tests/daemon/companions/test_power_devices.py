@@ -55,21 +55,21 @@ async def try_all(device, plug):
 
 
 @pytest.mark.parametrize("kind", PLUGS)
-async def test_a_plug_does_as_it_is_told_and_says_so(kind):
+async def test_a_plug_obeys_and_reports_its_state(kind):
     cls, more = PLUGS[kind]
     async with cls(PASSWORD).running() as plug:
         await try_all(make(config(plug, kind, **more), PASSWORD), plug)
 
 
 @pytest.mark.parametrize("kind", ["tasmota", "shelly of the first generation", "shelly of a later one"])
-async def test_one_without_a_password_needs_none(kind):
+async def test_a_plug_without_a_password_needs_none(kind):
     cls, more = PLUGS[kind]
     async with cls().running() as plug:
         await try_all(make(config(plug, kind, **more)), plug)
 
 
 @pytest.mark.parametrize("kind", PLUGS)
-async def test_a_wrong_password_is_told_and_no_password_is(kind):
+async def test_a_wrong_password_is_reported_without_naming_it(kind):
     cls, more = PLUGS[kind]
     async with cls(PASSWORD).running() as plug:
         for given in ("wrong-secret", ""):
@@ -79,13 +79,13 @@ async def test_a_wrong_password_is_told_and_no_password_is(kind):
         assert not plug.on
 
 
-async def test_an_old_tasmota_refuses_with_a_warning():
+async def test_a_wrong_password_for_an_old_tasmota_is_reported():
     async with plugs.Tasmota(PASSWORD, old=True).running() as plug:
         with pytest.raises(DeviceError, match="Need user"):
             await sensed(config(plug, "tasmota"))
 
 
-async def test_a_relay_among_several_and_one_that_is_not_there():
+async def test_a_relay_is_chosen_by_number_and_a_missing_one_is_reported():
     async with plugs.Tasmota(relays=4).running() as plug:
         await try_all(make(config(plug, "tasmota", channel=3)), plug)
         assert "GET /cm?cmnd=Power3%20On" in plug.requests
@@ -96,7 +96,7 @@ async def test_a_relay_among_several_and_one_that_is_not_there():
             await sensed(config(plug, "shelly", channel=4))
 
 
-async def test_a_nonce_of_shelly_runs_out():
+async def test_an_expired_nonce_of_shelly_is_renewed():
     async with plugs.ShellyLater(PASSWORD).running() as plug:
         device = make(config(plug, "shelly"), PASSWORD)
         await device.on()
@@ -121,7 +121,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("kind", [*PLUGS, "http"])
-async def test_what_is_no_answer_is_told_in_a_sentence(kind):
+async def test_an_invalid_answer_is_reported_in_a_sentence(kind):
     cls, more = PLUGS.get(kind, (plugs.Anything, {}))
     async with cls().running() as plug:
         if kind == "http":
@@ -160,7 +160,7 @@ async def reason(ask):
 
 
 @pytest.mark.parametrize("kind", ["tasmota", "shelly", "homeassistant", "http"])
-async def test_no_answer_has_a_secret_told(kind):
+async def test_no_error_message_contains_a_secret(kind):
     async with plugs.Anything().running() as plug:
         more = {"entity": "switch.printer"} if kind == "homeassistant" else {}
         if kind == "http":
@@ -177,7 +177,7 @@ async def test_no_answer_has_a_secret_told(kind):
 
 
 @pytest.mark.parametrize("how", ["silence", "drip", "flood"])
-async def test_one_that_hangs_drips_or_floods_takes_no_longer_than_it_may(how):
+async def test_a_plug_that_hangs_drips_or_floods_is_given_up_in_time(how):
     loop = asyncio.get_running_loop()
     async with plugs.Tasmota().running() as plug:
         plug.misbehaviour = how
@@ -189,7 +189,7 @@ async def test_one_that_hangs_drips_or_floods_takes_no_longer_than_it_may(how):
         await device.close()
 
 
-async def test_nobody_there():
+async def test_an_unreachable_plug_is_reported():
     with pytest.raises(DeviceError, match=r"plug does not answer: .*refused"):
         await sensed(DeviceConfig(name="plug", type="tasmota", address="127.0.0.1:1", timeout_s=2.0))
     for address in ("ftp://plug", "http://", "http://a b", "http://user:pw@plug", "plug:99999", "http://plug?x=1"):
@@ -198,7 +198,7 @@ async def test_nobody_there():
         assert "pw" not in str(caught.value)
 
 
-async def test_any_switch_with_urls():
+async def test_any_switch_is_driven_by_urls():
     async with plugs.Anything().running() as plug:
         url = f"http://{plug.address}"
         plain = DeviceConfig(name="plug", type="http", on_url=f"{url}/on", off_url=f"{url}/off", state_url=f"{url}/")
@@ -215,7 +215,7 @@ async def test_any_switch_with_urls():
             await sensed(replace(by_json, state_key="relays.1.ison"))
 
 
-async def test_an_entity_that_is_not_there_or_not_available():
+async def test_a_missing_or_unavailable_entity_is_reported():
     async with plugs.HomeAssistant("token").running() as plug:
         with pytest.raises(DeviceError, match=r"has no switch\.other"):
             await sensed(config(plug, "homeassistant", entity="switch.other"), "token")
@@ -226,7 +226,7 @@ async def test_an_entity_that_is_not_there_or_not_available():
         make(DeviceConfig(name="x", type="homeassistant", address="ha", entity="../secret"))
 
 
-async def test_programs(tmp_path):
+async def test_a_switch_is_driven_by_programs(tmp_path):
     flag = tmp_path / "flag"
     device = make(
         DeviceConfig(
@@ -302,7 +302,7 @@ def test_digest_by_the_example_of_its_standard():
     assert digest.parse_challenge("Digest " + 'a="' * 5000) is None
 
 
-def test_words():
+def test_texts_from_devices_are_read_as_on_or_off():
     assert read_state(" ON\n", "on", "off") is True
     assert read_state("the relay is off now", "on", "off") is False
     assert read_state("<html>function button</html>", "on", "off") is None

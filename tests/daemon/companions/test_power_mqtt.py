@@ -74,7 +74,7 @@ async def wait_for_broker(port):
                 return
 
 
-async def test_a_plug_of_tasmota(broker):
+async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     await wait_for_broker(broker)
     plug = MqttPlug(broker)
     running = asyncio.create_task(plug.run())

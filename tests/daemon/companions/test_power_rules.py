@@ -30,11 +30,11 @@ def run(auto, until, look=seen, start=0, **more):
     return announced, due
 
 
-def test_it_goes_off_when_it_was_idle_and_cold_for_long_and_announced():
+def test_power_goes_off_after_idle_time_cold_and_an_announcement():
     assert run(automatic(), 4000) == (1800, 1860)
 
 
-def test_nothing_is_off_that_prints_heats_is_hot_or_says_nothing():
+def test_power_stays_on_while_printing_heating_hot_or_silent():
     for more in (
         {"busy": True},
         {"ready": False},
@@ -55,11 +55,11 @@ def test_nothing_is_off_that_prints_heats_is_hot_or_says_nothing():
         assert run(automatic(), 4000, **more) == (None, None), more
 
 
-def test_a_sensor_without_a_heater_does_not_keep_it_on():
+def test_a_sensor_without_a_heater_does_not_keep_the_power_on():
     assert run(automatic(), 4000, heaters=COLD | {"chamber": HeaterSeen(30.0, None)}) == (1800, 1860)
 
 
-def test_while_the_state_of_the_switch_is_unknown_no_idle_time_is_counted():
+def test_idle_time_is_not_counted_while_the_switch_is_unknown():
     auto = automatic()
     for on in (False, None):
         for now in range(4000):
@@ -67,14 +67,14 @@ def test_while_the_state_of_the_switch_is_unknown_no_idle_time_is_counted():
     assert run(auto, 9000, start=4000) == (5799, 5859)
 
 
-def test_a_command_in_the_announcement_cancels_it():
+def test_a_command_during_the_announcement_cancels_power_off():
     auto = automatic()
     assert run(auto, 1830) == (1800, None)
     assert auto.look(1830.0, seen(1830.0, commanded=1829.5), on=True).off_at is None
     assert run(auto, 4000, start=1831, commanded=1829.5) == (3630, 3690)
 
 
-def test_a_person_cancels_it():
+def test_a_user_cancels_power_off():
     auto = automatic()
     run(auto, 1830)
     assert auto.cancel(1830.0)
@@ -82,7 +82,7 @@ def test_a_person_cancels_it():
     assert run(auto, 4000, start=1831) == (3631, 3691)
 
 
-def test_a_lost_line_restarts_the_time():
+def test_a_lost_connection_restarts_the_idle_time():
     auto = automatic()
     run(auto, 1700)
     auto.look(1700.0, seen(1700.0, ready=False), on=True)
@@ -114,7 +114,7 @@ readings = st.one_of(st.none(), st.floats(), st.floats(-20, 300))
         max_size=40,
     )
 )
-def test_whatever_comes_it_is_due_only_when_all_of_the_rule_holds(steps):
+def test_power_off_is_due_only_if_every_condition_holds(steps):
     auto, now, quiet_since = automatic(), 0.0, 0.0
     for after, known, ready, busy, heaters, age, commanded, on in steps:
         now += after
@@ -138,7 +138,7 @@ def test_whatever_comes_it_is_due_only_when_all_of_the_rule_holds(steps):
             assert holds and cold  # noqa: PT018 - one thing
 
 
-def test_a_person_may_not_switch_it_off_in_a_print_or_hot():
+def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
     def why(*, locked=True, **more):
         return refusal(seen(100.0, **more), 100.0, 50.0, locked=locked)
 

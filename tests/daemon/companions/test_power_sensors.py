@@ -115,7 +115,7 @@ async def test_a_print_that_begins_without_filament_pauses(tmp_path, pins):
 
 
 @pytest.mark.parametrize("missed", ["the start of the process", "the start of the print", "after an idle change"])
-async def test_a_print_that_goes_on_without_filament_unheard_pauses_once(tmp_path, pins, missed):
+async def test_a_print_resumed_without_filament_unnoticed_pauses_once(tmp_path, pins, missed):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
         sensor = power.inputs._filament[0]
         if missed == "after an idle change":
@@ -141,7 +141,7 @@ async def test_a_print_that_goes_on_without_filament_unheard_pauses_once(tmp_pat
         assert await state(client) == "Printing", "a user continues without filament"
 
 
-async def test_a_second_print_whose_start_was_not_heard_pauses_without_new_filament(tmp_path, pins):
+async def test_a_second_print_with_an_unnoticed_start_pauses_without_new_filament(tmp_path, pins):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
         await begin(server)
         pins.pin(17).drive_high()
@@ -163,7 +163,7 @@ M600 = SensorsConfig(filament=(FilamentConfig(pin="GPIO17", action="m600", debou
 
 
 @pytest.mark.parametrize("knows", [True, False])
-async def test_a_printer_gets_its_command_and_the_print_pauses_where_nothing_comes_of_it(tmp_path, pins, knows):
+async def test_a_printer_gets_its_command_and_the_print_pauses_if_that_has_no_effect(tmp_path, pins, knows):
     async with bench(tmp_path, pins, M600, address=ADDRESS[knows]) as (server, _, client, _):
         sent, told = [], []
         server.service.events.subscribe(told.append)
@@ -181,7 +181,7 @@ async def test_a_printer_gets_its_command_and_the_print_pauses_where_nothing_com
         assert knows or await state(client) == "Paused"
 
 
-async def test_a_daemon_that_does_not_answer_is_told_again(tmp_path, pins):
+async def test_a_pause_is_requested_again_if_the_daemon_does_not_answer(tmp_path, pins):
     async with bench(tmp_path, pins, FILAMENT) as (server, power, client, _):
         await begin(server)
         exchange, real = power.client._exchange, power.client._exchange.send
@@ -213,7 +213,7 @@ async def test_the_stop_button_and_its_broken_wire_stop_the_printer(tmp_path, pi
         assert plug.commands == [], "it was confirmed: the power stays on"
 
 
-async def test_a_touch_of_the_wire_is_no_stop(tmp_path, pins):
+async def test_a_brief_contact_is_no_stop(tmp_path, pins):
     async with bench(tmp_path, pins, BUTTON) as (_, power, _, _):
         pins.pin(27).drive_high()
         pins.pin(27).drive_low()
@@ -245,7 +245,7 @@ async def test_an_unconfirmed_stop_cuts_the_power(tmp_path, pins):
 
 
 @pytest.mark.real_time
-async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_path):
+async def test_a_stop_uses_the_cores_socket_while_the_front_hangs(tmp_path):
     class Line:
         stopped = 0
 
@@ -275,7 +275,7 @@ async def test_the_stop_goes_by_the_cores_own_socket_where_the_front_hangs(tmp_p
 
 
 @pytest.mark.real_time
-async def test_a_stop_that_the_core_has_taken_is_not_sent_by_the_front_as_well(tmp_path):
+async def test_a_stop_sent_to_the_core_is_not_sent_to_the_front_as_well(tmp_path):
     """A front that hangs would carry it out when a new print has begun."""
 
     class Line:
@@ -304,14 +304,14 @@ async def test_a_stop_that_the_core_has_taken_is_not_sent_by_the_front_as_well(t
     door.close()
 
 
-async def test_a_pin_that_is_not_there_is_said(tmp_path, pins):
+async def test_a_missing_pin_is_reported(tmp_path, pins):
     with pytest.raises(DeviceError, match="cannot use GPIO99 as an input"):
         async with bench(tmp_path, pins, SensorsConfig(stop_pin="GPIO99")):
             pass
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 3.0), st.booleans()), max_size=30))
-def test_whatever_a_contact_does_it_counts_only_what_it_says_for_long(steps):
+def test_only_a_stable_contact_counts(steps):
     contact, now, momentary, since = Debounced(1.0, state=True), 0.0, None, 0.0
     for after, state in steps:
         now += after
@@ -324,7 +324,7 @@ def test_whatever_a_contact_does_it_counts_only_what_it_says_for_long(steps):
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 20.0), st.booleans()), max_size=30))
-def test_two_pauses_have_filament_between_them_for_a_while(steps):
+def test_a_second_runout_needs_filament_in_between(steps):
     runout, now, paused_at, there = Runout(present=True), 0.0, None, 0.0
     before = True
     for after, present in steps:

@@ -212,11 +212,11 @@ def nats(tmp_path_factory):
 
 
 @each_scenario
-async def test_in_memory(scenario, tmp_path):
+async def test_the_contract_holds_in_memory(scenario, tmp_path):
     await scenario(InMemory(), tmp_path)
 
 
 @pytest.mark.real_time
 @each_scenario
-async def test_over_nats(scenario, tmp_path, nats):
+async def test_the_contract_holds_over_nats(scenario, tmp_path, nats):
     await scenario(OverNats(nats), tmp_path)

@@ -32,7 +32,7 @@ async def asked(faults, times=60):
     return answered, len(duties.claims)
 
 
-async def test_a_question_may_be_lost_or_its_answer_or_it_comes_twice_or_late():
+async def test_questions_and_answers_may_be_lost_doubled_or_late():
     assert await asked(FarmFaults()) == (60, 60)
     answered, heard = await asked(FarmFaults(lost=0.3))
     assert answered == heard < 60
@@ -44,7 +44,7 @@ async def test_a_question_may_be_lost_or_its_answer_or_it_comes_twice_or_late():
     assert (answered < 60, heard) == (True, 60)
 
 
-async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
+async def test_a_printer_cut_off_neither_sends_nor_receives():
     farm, duties = FarmInMemory(), RecordingDuties()
     agent, server = farm.agent("mk3"), farm.server()
     async with running(server.run(duties), agent.run()):
@@ -61,25 +61,25 @@ async def test_a_printer_that_is_cut_off_hears_and_says_nothing():
 
 
 @pytest.mark.parametrize("reply", ["farm.claim.mk4", "_INBOX_mk4.x", "_INBOX_mk3", "_INBOX_mk33.x", "_INBOX_mk3.*", ""])
-def test_an_answer_goes_to_the_own_inbox_alone(reply):
+def test_an_answer_goes_only_to_the_inbox_of_its_asker(reply):
     assert not is_own_inbox(reply, "mk3")
     assert is_own_inbox("_INBOX_mk3.abc.1", "mk3")
 
 
 @pytest.mark.parametrize("subject", ["farm.claim.", "farm.claim.MK3", "farm.claim.*", "farm.claim." + "a" * 33])
-def test_a_subject_names_its_sender_or_none(subject):
+def test_the_sender_is_read_from_the_subject(subject):
     assert sender(subject) == ""
     assert sender("farm.claim.mk3-left") == "mk3-left"
 
 
-def test_who_asks_too_often_is_dropped_alone_and_admitted_again_later():
+def test_only_a_printer_that_asks_too_often_is_dropped_for_a_while():
     rates = PrinterRates(10, 20)
     assert sum(rates.admits("rogue", 5.0) for _ in range(1000)) == 20
     assert rates.admits("mk3", 5.0)
     assert sum(rates.admits("rogue", 6.0) for _ in range(1000)) == 10
 
 
-async def test_a_library_that_swallows_its_cancellation_delays_nothing():
+async def test_a_library_that_swallows_cancellation_delays_nothing():
     async def deaf():
         while True:
             try:
@@ -102,7 +102,7 @@ async def test_a_library_that_swallows_its_cancellation_delays_nothing():
     [((), "address of a server"), (("http://a:1",), "must be tls"), (("tls://a:1",), "certificate"),
      (("nats://user:secret@a:1",), "must be tls")],
 )  # fmt: skip
-def test_an_address_that_cannot_be_used_is_refused(urls, reason):
+def test_an_unusable_address_is_refused(urls, reason):
     with pytest.raises(ConfigError, match=reason):
         NatsAgentEnd("mk3", NatsAddress(urls))
     with pytest.raises(ConfigError, match="use 1 to 32 characters"):

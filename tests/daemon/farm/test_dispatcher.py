@@ -106,7 +106,7 @@ def farm(tmp_path):
     return Farm(tmp_path, FarmInMemory())
 
 
-async def test_a_ready_printer_gets_a_copy_its_file_and_the_word_to_begin(farm, tmp_path):
+async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_path):
     mk3, mk4 = Printer(farm.memory, "mk3"), Printer(farm.memory, "mk4")
     mk4.ready = False
     async with serving(farm) as (jobs, files, _), running(mk3.run(), mk4.run()):
@@ -131,7 +131,7 @@ async def test_a_ready_printer_gets_a_copy_its_file_and_the_word_to_begin(farm, 
         assert mk4.offered == []
 
 
-async def test_a_lease_that_ends_has_the_copy_offered_to_another(farm, tmp_path):
+async def test_a_copy_is_offered_to_another_printer_when_its_lease_ends(farm, tmp_path):
     dead = Printer(farm.memory, "dead")
     async with serving(farm) as (jobs, files, _):
         async with running(dead.run()):
@@ -150,7 +150,7 @@ async def test_a_lease_that_ends_has_the_copy_offered_to_another(farm, tmp_path)
             assert (await good.end.claim(first.copy, 2, "n")).yes
 
 
-async def test_what_is_claimed_stays_so_however_long_its_printer_is_silent(farm, tmp_path):
+async def test_a_claim_stays_however_long_its_printer_is_silent(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, dispatcher):
         async with running(mk3.run()):
@@ -182,7 +182,7 @@ async def test_a_printer_holds_one_copy_and_gets_the_next_when_it_is_ready_again
         assert mk3.offered[-1].copy == offer.copy
 
 
-async def test_cancelled_while_it_is_held_out_it_is_withdrawn_and_cannot_be_claimed(farm, tmp_path):
+async def test_an_offer_cancelled_by_the_user_is_withdrawn_and_cannot_be_claimed(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, _), running(mk3.run()):
         job = await submit(jobs, files, tmp_path)
@@ -193,7 +193,7 @@ async def test_cancelled_while_it_is_held_out_it_is_withdrawn_and_cannot_be_clai
         assert not (await mk3.end.renew(offer.copy, 1)).yes
 
 
-async def test_a_cancel_of_what_prints_is_ordered_until_the_printer_says_that_it_ended(farm, tmp_path):
+async def test_a_cancel_of_a_print_is_repeated_until_its_printer_reports_the_end(farm, tmp_path):
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, _), running(mk3.run()):
         job = await submit(jobs, files, tmp_path)
@@ -218,7 +218,7 @@ async def test_a_cancel_of_what_prints_is_ordered_until_the_printer_says_that_it
         assert await states(jobs, job) == ["cancelled"]
 
 
-async def test_a_server_that_restarts_requeues_nothing_but_offers_whose_time_is_over(farm, tmp_path):
+async def test_a_restarted_server_requeues_only_expired_offers(farm, tmp_path):
     one, two = Printer(farm.memory, "one"), Printer(farm.memory, "two")
     async with running(one.run(), two.run()):
         async with serving(farm) as (jobs, files, _):
@@ -254,7 +254,7 @@ async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, 
         await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")
 
 
-async def test_what_fails_too_often_is_kept_with_its_reason(farm, tmp_path):
+async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tmp_path):
     async with serving(farm) as (jobs, files, _):
         job = await submit(jobs, files, tmp_path)
         for number in range(1, 4):
@@ -270,7 +270,7 @@ async def test_what_fails_too_often_is_kept_with_its_reason(farm, tmp_path):
         assert (kept.copy, kept.reason, kept.job) == (offer.copy, "its card is full", job.id)
 
 
-async def test_a_lost_offer_is_said_again_and_a_late_presence_is_no_news(farm, tmp_path):
+async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, tmp_path):
     farm.memory.faults = FarmFaults(lost=1.0)
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
@@ -284,7 +284,7 @@ async def test_a_lost_offer_is_said_again_and_a_late_presence_is_no_news(farm, t
         assert (await mk3.offer()).attempt == 1
 
 
-async def test_two_agents_of_one_name_are_told_and_get_nothing_until_there_is_one_again(farm, tmp_path):
+async def test_two_agents_with_one_name_get_no_offers_until_one_is_gone(farm, tmp_path):
     async with serving(farm) as (jobs, files, dispatcher):
         await dispatcher.heard("mk1", Presence(1.0, "first", ready=True))
         for number in range(3):
@@ -302,7 +302,7 @@ async def test_two_agents_of_one_name_are_told_and_get_nothing_until_there_is_on
         assert "offered" in await states(jobs, job)
 
 
-async def test_an_agent_that_restarts_and_a_late_word_of_the_one_before_are_no_two_agents(farm):
+async def test_a_restarted_agent_and_a_late_presence_are_not_two_agents(farm):
     async with serving(farm) as (_, _, dispatcher):
         for boot in ("first", "second", "first", "second", "third"):
             await dispatcher.heard("mk1", Presence(1.0, boot, ready=True))
@@ -311,7 +311,7 @@ async def test_an_agent_that_restarts_and_a_late_word_of_the_one_before_are_no_t
         assert dispatcher.heard_ago("mk1") < 50
 
 
-async def test_two_servers_with_one_list_give_no_copy_twice(farm, tmp_path):
+async def test_two_servers_with_one_list_offer_no_copy_twice(farm, tmp_path):
     printers = [Printer(farm.memory, f"p{number}") for number in range(6)]
     async with serving(farm, 1) as (jobs, files, _), serving(farm, 2), running(*(each.run() for each in printers)):
         job = await submit(jobs, files, tmp_path, copies=6)
@@ -324,7 +324,7 @@ async def test_two_servers_with_one_list_give_no_copy_twice(farm, tmp_path):
         assert await states(jobs, job) == ["printing"] * 6
 
 
-async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tmp_path):
+async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm, tmp_path):
     jobs, files, _ = await farm.begin()
     files.max_bytes = 10
     async with running(files.run()):
@@ -342,7 +342,7 @@ async def test_a_file_that_left_the_cache_is_read_from_the_object_store(farm, tm
     await jobs.close()
 
 
-async def test_a_file_goes_when_no_job_has_needed_it_for_long_and_its_history_stays(farm, tmp_path):
+async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_path):
     async with serving(farm) as (jobs, files, _):
         job = await submit(jobs, files, tmp_path)
         await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")

@@ -34,7 +34,7 @@ def test_init_writes_keys_for_their_owner_alone_and_durable_streams(farm):
     assert "leafnodes" not in text
 
 
-def test_init_does_not_touch_a_farm_that_is_there(farm):
+def test_init_does_not_touch_an_existing_farm(farm):
     before = (farm / "server.seed").read_bytes()
     with pytest.raises(ConfigError, match="has a farm already"):
         EngineFolder(farm).init(["other"], 1, farm)
@@ -42,13 +42,13 @@ def test_init_does_not_touch_a_farm_that_is_there(farm):
 
 
 @pytest.mark.parametrize("host", ["", "a b", "a,DNS:evil", "a\nb", '"', "-x"])
-def test_init_takes_no_host_that_cannot_be_one(tmp_path, host):
+def test_init_refuses_an_invalid_host_name(tmp_path, host):
     with pytest.raises(ConfigError, match="not a host name"):
         EngineFolder(tmp_path / "new").init([host], 4222, tmp_path)
     assert not (tmp_path / "new").exists()
 
 
-def test_an_enrolment_is_what_a_printer_needs_and_its_seed_stays_nowhere_else(farm, tmp_path, monkeypatch, capsys):
+def test_an_enrolment_has_all_that_a_printer_needs_and_its_seed_is_not_stored(farm, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["farm", "enrol", "mk3", "--group", "large", "--folder", str(farm)]) == 0
     written = tmp_path / "mk3.farm"
@@ -81,24 +81,24 @@ def test_a_name_is_enrolled_once_and_revoked_by_name(farm):
 
 
 @pytest.mark.parametrize("name", ["", "MK3", "a" * 33, "a.b", "a*", "a>", 'a"', "a b", "ä", "mk3\n"])
-def test_a_name_that_would_be_another_subject_is_refused(farm, name):
+def test_a_name_with_characters_of_subjects_is_refused(farm, name):
     with pytest.raises(ConfigError, match="a-z, 0-9"):
         EngineFolder(farm).enrol(name)
 
 
-def test_a_printer_that_is_called_server_is_no_server():
+def test_a_printer_named_server_is_not_the_server():
     text = render_users([NatsUser(name="server", role="printer", nkey="UX")])
     assert '"farm.claim.server"' in text
 
 
 @pytest.mark.parametrize("pid", ["", "x", "99999999", str(os.getpid()), "1"], ids=["empty", "x", "gone", "own", "init"])
-def test_no_other_process_than_nats_gets_a_signal(farm, pid):
+def test_only_nats_gets_a_signal(farm, pid):
     (farm / "store").mkdir(exist_ok=True)
     (farm / "store/nats.pid").write_text(pid)
     assert "will read its users when it starts" in EngineFolder(farm).reload()
 
 
-def test_a_site_is_set_up_by_what_the_hub_has_made_for_it(tmp_path, monkeypatch, capsys):
+def test_a_site_is_set_up_from_the_enrolment_of_its_hub(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def farm(*arguments):

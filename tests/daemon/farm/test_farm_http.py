@@ -51,7 +51,7 @@ async def submit(api, **wishes):
 # -- who -------------------------------------------------------------------------------------------------------
 
 
-async def test_every_address_but_page_and_description_needs_a_key_of_the_right_scope(tmp_path):
+async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_path):
     async with farm_api(tmp_path) as api:
         for rule in api.application.wildcard_router.rules:
             path = sample(rule.matcher.regex.pattern)
@@ -74,7 +74,7 @@ async def test_every_address_but_page_and_description_needs_a_key_of_the_right_s
         assert (bearer.json["who"], bearer.json["scope"]) == ("a read", "read")
 
 
-async def test_only_hashes_of_keys_are_kept_and_the_last_admin_stays(tmp_path):
+async def test_only_hashes_of_keys_are_stored_and_the_last_admin_stays(tmp_path):
     async with farm_api(tmp_path) as api:
         assert (tmp_path / "admin.key").stat().st_mode & 0o777 == 0o600
         made = (await api.post("/api/farm/keys", {"name": "ben", "scope": "read"})).json["key"]
@@ -91,7 +91,7 @@ async def test_only_hashes_of_keys_are_kept_and_the_last_admin_stays(tmp_path):
         assert "last key of scope admin" in (await api.delete("/api/farm/keys/admin")).error
 
 
-async def test_wrong_keys_are_looked_at_seldom_and_right_ones_always(tmp_path):
+async def test_guessing_is_limited_but_right_keys_always_work(tmp_path):
     async with farm_api(tmp_path) as api:
         for _ in range(10):
             assert (await api.get("/api/farm", key="wrong")).status == 403
@@ -105,7 +105,7 @@ async def test_wrong_keys_are_looked_at_seldom_and_right_ones_always(tmp_path):
 # -- files -----------------------------------------------------------------------------------------------------
 
 
-async def test_an_upload_is_streamed_hashed_looked_at_and_becomes_a_job(tmp_path):
+async def test_an_upload_is_streamed_hashed_analysed_and_becomes_a_job(tmp_path):
     async with farm_api(tmp_path) as api:
         content = b"G1 X1\n" * 500_000
         body, kind = form(("copies", b"3"), ("group", b"large"), ("printers", b"mk3, xl"), ("file", "c.gcode", content))
@@ -155,7 +155,7 @@ async def test_the_same_idempotency_key_never_makes_a_second_job(tmp_path):
         ([("file", "b.gcode", FILE)], FILE, 400, "more than one file"),
     ],
 )
-async def test_a_form_that_means_nothing_is_refused_and_leaves_nothing(tmp_path, fields, content, status, text):
+async def test_an_invalid_form_is_refused_and_leaves_nothing(tmp_path, fields, content, status, text):
     async with farm_api(tmp_path) as api:
         answer = await upload(api, *fields, content=content)
         assert answer.status == status
@@ -211,7 +211,7 @@ async def test_the_same_bytes_under_another_name_are_a_job_of_that_name(tmp_path
         assert [job.json["name"] for job in jobs] == [*names[:2], "l" * 194 + ".gcode"]
 
 
-async def test_a_files_name_is_a_strangers_text(tmp_path):
+async def test_a_file_name_is_untrusted_text(tmp_path):
     async with farm_api(tmp_path) as api:
         for given, kept in (
             ("../../etc/x.gcode", "x.gcode"),
@@ -228,7 +228,7 @@ async def test_a_files_name_is_a_strangers_text(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_the_analysis_is_a_process_that_finds_facts_and_the_picture(tmp_path):
+async def test_the_analysis_process_finds_facts_and_the_picture(tmp_path):
     async with farm_api(tmp_path, look=look) as api:
         facts = (await upload(api, path="/api/farm/files", content=SLICED)).json
         assert (facts["material"], facts["nozzle_mm"], facts["hottest"]) == ("PLA", 0.4, 215)
@@ -282,7 +282,7 @@ async def test_a_job_is_listed_edited_moved_held_and_cancelled(tmp_path):
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
+async def test_an_unresolved_copy_is_shown_settled_and_printed_again(tmp_path):
     async with farm_api(tmp_path) as api:
         await submit(api)
         api.printers.presences["mk3"] = presence(file="cube.gcode", ready=False, remaining_s=60.0)
@@ -366,7 +366,7 @@ async def test_printers_are_shown_with_why_they_are_not_ready(tmp_path):
         assert (await api.get("/api/farm/printers/c")).status == 404
 
 
-async def test_what_a_printer_is_asked_for_goes_to_its_agent_and_back(tmp_path):
+async def test_orders_go_to_the_agent_and_answers_come_back(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences["mk3"] = presence()
         await submit(api)
@@ -385,7 +385,7 @@ async def test_what_a_printer_is_asked_for_goes_to_its_agent_and_back(tmp_path):
         assert (refused.status, refused.error) == (409, "mk3 prints")
 
 
-async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
+async def test_a_late_order_is_not_sent_to_a_printer(tmp_path):
     """A server that was stopped for a minute would clear a bed on which something was printed meanwhile."""
     async with farm_api(tmp_path) as api:
         api.printers.presences["mk3"] = presence()
@@ -401,7 +401,7 @@ async def test_what_comes_too_late_is_not_asked_of_a_printer(tmp_path):
         assert len(api.printers.orders) == 1
 
 
-async def test_what_a_printer_has_done_is_done_though_it_cannot_be_written_down(tmp_path):
+async def test_an_order_that_cannot_be_recorded_still_succeeds(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences["mk3"] = presence()
         with patch.object(JobList, "note", side_effect=ListAway("the disk is full")):
@@ -439,7 +439,7 @@ async def watch(api, until):
     return connection, found
 
 
-async def test_who_watches_is_told_all_at_first_and_then_what_has_changed(tmp_path):
+async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences = {"a": presence(), "b": presence()}
         await submit(api)

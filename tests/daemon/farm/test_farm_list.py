@@ -100,7 +100,7 @@ def begin(farm, printer="mk3", nonce="n", **wishes):
 # -- who prints --------------------------------------------------------------------------------------------
 
 
-def test_a_copy_goes_from_offer_to_done_and_each_step_twice_changes_nothing(farm):
+def test_a_copy_goes_from_offer_to_done_and_repeated_steps_change_nothing(farm):
     job = submit(farm, by="anna", copies=2)
     offer = farm.offer("mk3", presence())
     assert farm.offer("mk3", presence()) == offer
@@ -122,7 +122,7 @@ def test_a_copy_goes_from_offer_to_done_and_each_step_twice_changes_nothing(farm
     assert farm.events(since=farm.last_event() - 1)[0].what == "done"
 
 
-def test_a_claim_is_only_the_printers_attempts_and_nonces(farm, wall):
+def test_a_claim_is_bound_to_its_printer_attempt_and_nonce(farm, wall):
     submit(farm)
     offer = farm.offer("mk3", presence(), 60)
     assert not farm.claim("xl", offer.copy, 1, "n")
@@ -155,7 +155,7 @@ def test_a_late_claim_of_an_expired_offer_is_refused(farm, wall):
     assert farm.claim("xl", offer.copy, 2, "m")
 
 
-def test_not_begun_after_the_claim_frees_the_copy_and_the_third_fault_fails_it(farm, wall):
+def test_a_claim_not_begun_frees_the_copy_and_the_third_fault_fails_it(farm, wall):
     submit(farm)
     for attempt in (1, 2, 3):
         offer = begin(farm)
@@ -168,7 +168,7 @@ def test_not_begun_after_the_claim_frees_the_copy_and_the_third_fault_fails_it(f
     assert not farm.report("mk3", said(offer, "not_begun", reason="again"))
 
 
-def test_a_printer_that_cannot_print_it_at_all_is_not_asked_again_until_the_job_is_released(farm, wall):
+def test_a_printer_unable_to_print_a_job_gets_no_offer_until_the_job_is_released(farm, wall):
     job = submit(farm)
     offer = farm.offer("mk3", presence())
     assert farm.report("mk3", said(offer, "declined", fits=False, reason="too tall"))
@@ -184,7 +184,7 @@ def test_a_printer_that_cannot_print_it_at_all_is_not_asked_again_until_the_job_
     assert farm.copy(offer.copy).faults == 0
 
 
-def test_a_clock_that_is_set_back_keeps_nothing_waiting(farm, wall):
+def test_a_clock_set_back_delays_nothing(farm, wall):
     """As on a computer without a clock of its own, once the network has told it the date."""
     wall.now += 3e7
     submit(farm)
@@ -198,7 +198,7 @@ def test_a_clock_that_is_set_back_keeps_nothing_waiting(farm, wall):
     assert not farm.claim("mk4", held.copy, held.attempt, "n")
 
 
-def test_readiness_that_went_is_no_fault(farm):
+def test_a_printer_no_longer_ready_is_no_fault(farm):
     submit(farm)
     for _ in range(5):
         offer = farm.offer("mk3", presence())
@@ -209,7 +209,7 @@ def test_readiness_that_went_is_no_fault(farm):
 # -- people ------------------------------------------------------------------------------------------------
 
 
-def test_cancel_ends_what_has_not_begun_and_is_a_wish_for_what_has(farm):
+def test_a_cancel_ends_waiting_copies_and_is_requested_for_printing_ones(farm):
     job = submit(farm, copies=3)
     begun, offered = begin(farm), farm.offer("xl", presence())
     assert [copy.state for copy in farm.cancel_job(job.id, "anna")] == ["claimed", "cancelled", "cancelled"]
@@ -223,7 +223,7 @@ def test_cancel_ends_what_has_not_begun_and_is_a_wish_for_what_has(farm):
     assert farm.cancel_copy(begun.copy).state == "cancelled"
 
 
-def test_a_cancelled_claim_that_never_began_is_cancelled(farm):
+def test_a_claim_cancelled_before_it_began_is_cancelled(farm):
     submit(farm)
     offer = begin(farm)
     farm.cancel_copy(offer.copy)
@@ -231,7 +231,7 @@ def test_a_cancelled_claim_that_never_began_is_cancelled(farm):
     assert farm.copy(offer.copy).state == "cancelled"
 
 
-def test_hold_takes_offers_back_and_release_gives_them_out_again(farm):
+def test_hold_withdraws_offers_and_release_renews_them(farm):
     job = submit(farm)
     offer = farm.offer("mk3", presence())
     assert farm.hold(job.id, "anna").state == "held"
@@ -242,7 +242,7 @@ def test_hold_takes_offers_back_and_release_gives_them_out_again(farm):
     assert farm.offer("mk3", presence()).attempt == 2
 
 
-def test_an_edit_takes_the_revision_that_it_was_made_for(farm):
+def test_an_edit_needs_the_current_revision(farm):
     job = submit(farm, material="PLA", notes="two\nlines")
     offer = farm.offer("mk3", presence(PLA))
     edited = farm.edit(job.id, JobChanges(material="PETG", priority=5), job.revision, "anna")
@@ -253,7 +253,7 @@ def test_an_edit_takes_the_revision_that_it_was_made_for(farm):
         farm.edit(job.id, JobChanges(priority=1), job.revision)
 
 
-def test_copies_are_added_and_only_those_that_wait_are_taken_away(farm):
+def test_copies_are_added_and_only_waiting_ones_removed(farm):
     job = submit(farm, copies=2)
     begin(farm)
     assert farm.edit(job.id, JobChanges(copies=4)).counts == {"claimed": 1, "waiting": 3}
@@ -265,7 +265,7 @@ def test_copies_are_added_and_only_those_that_wait_are_taken_away(farm):
         farm.edit(job.id, JobChanges(copies=1))
 
 
-def test_again_makes_a_copy_with_a_parent_and_a_second_click_none(farm):
+def test_a_reprint_makes_one_copy_with_a_parent_even_if_requested_twice(farm):
     job = submit(farm)
     offer = begin(farm)
     fresh = farm.again(offer.copy, "anna")
@@ -305,13 +305,13 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
         ({"id": "1"}, "UUID"),
     ],
 )
-def test_a_wish_out_of_its_bounds_is_refused_in_a_sentence(farm, wishes, text):
+def test_a_job_out_of_bounds_is_refused_in_a_sentence(farm, wishes, text):
     with pytest.raises(BadWish, match=text):
         submit(farm, **wishes)
     assert farm.jobs() == []
 
 
-def test_what_is_not_there_is_said(farm):
+def test_a_missing_file_job_or_copy_is_an_error(farm):
     with pytest.raises(UnknownFile):
         farm.add(JobWish(sha256="0" * 64))
     with pytest.raises(NoSuchJob):
@@ -340,7 +340,7 @@ def test_priority_then_due_date_then_place_then_number(farm):
     assert farm.move(made["moved"].id, None).rank > farm.job(made["last"].id).rank
 
 
-def test_a_job_can_be_moved_for_ever(farm):
+def test_a_job_can_be_moved_any_number_of_times(farm):
     one, two, three = (submit(farm) for _ in range(3))
     for _ in range(100):
         farm.move(three.id, two.id)
@@ -348,7 +348,7 @@ def test_a_job_can_be_moved_for_ever(farm):
     assert [job.id for job in farm.jobs()] == [one.id, two.id, three.id]
 
 
-def test_a_printer_gets_only_what_fits(farm):
+def test_a_printer_gets_only_jobs_that_fit(farm):
     petg = Tool(material="petg ", colour="red", nozzle_mm=0.6)
     submit(farm, name="group", group="large")
     submit(farm, name="named", printers=("xl",))
@@ -362,7 +362,7 @@ def test_a_printer_gets_only_what_fits(farm):
     assert farm.offer("big", presence(group="Large")).name == "group"
 
 
-def test_several_materials_have_to_be_loaded_all(farm):
+def test_all_materials_of_a_job_have_to_be_loaded(farm):
     pva = Tool(material="PVA", nozzle_mm=0.4)
     job = submit(farm, material="PLA; pva", colour="black", nozzle_mm=0.4)
     assert farm.offer("mk3", presence(PLA)) is None
@@ -372,7 +372,7 @@ def test_several_materials_have_to_be_loaded_all(farm):
     assert farm.offer("xl", presence(pva, PLA)).material == "PLA; pva"
 
 
-def test_why_it_waits(farm, wall):
+def test_reasons_why_a_copy_waits(farm, wall):
     first = submit(farm, copies=3, group="large")
     job = submit(farm, material="PETG", group="large")
     held = farm.hold(submit(farm).id, "anna")
@@ -410,7 +410,7 @@ def test_why_it_waits(farm, wall):
 # -- sites, keeping, the database --------------------------------------------------------------------------
 
 
-def test_a_site_has_the_whole_job_and_the_hub_shows_what_it_says(farm, wall):
+def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
     job = submit(farm, copies=2)
     assert farm.hand_over(job.id, "north").site == "north"
     assert farm.hand_over(job.id, "north").site == "north"
@@ -463,7 +463,7 @@ def test_printers_are_remembered_until_they_are_forgotten(farm):
     assert farm.printers() == {}
 
 
-def test_the_list_is_in_its_file_and_a_newer_one_is_left_alone(tmp_path, wall):
+def test_the_list_is_stored_and_a_newer_schema_is_not_touched(tmp_path, wall):
     url = f"sqlite:///{tmp_path / 'farm.db'}"
     farm = JobList(url, wall)
     farm.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
@@ -508,7 +508,7 @@ def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
         farm.close()
 
 
-def test_an_offer_walks_along_an_index_however_long_the_list_is():
+def test_the_next_offer_is_found_by_an_index():
     """What is 20,000 long is not sorted, nor read to its end, for each printer that is ready."""
     farm = JobList("sqlite://", Wall())
     with farm.read() as tx:
@@ -523,7 +523,7 @@ def test_an_offer_walks_along_an_index_however_long_the_list_is():
     assert not any("TEMP B-TREE" in step for step in steps)
 
 
-def test_everybody_who_wants_to_know_is_told_of_a_change(farm):
+def test_every_listener_hears_of_a_change(farm):
     told = []
     farm.on_change = lambda: told.append(1)
     submit(farm)
@@ -716,7 +716,7 @@ def test_any_sequence_on_postgresql(server):
 
 
 @pytest.mark.nightly
-def test_two_servers_of_one_postgresql_never_give_a_copy_twice(server, wall):
+def test_two_servers_on_one_postgresql_never_offer_a_copy_twice(server, wall):
     """Each in its thread, on its own connections: what decides is the database."""
     url = emptied(server)
     lists = [JobList(url, wall) for _ in range(4)]

@@ -78,7 +78,7 @@ def engine(tmp_path_factory):
 
 
 @pytest.mark.real_time
-async def test_access_needs_a_key_of_the_farm_and_nothing_goes_unencrypted(engine):
+async def test_access_needs_a_key_of_the_farm_and_encryption(engine):
     with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
         await nats.connect(engine.url, tls=tls_context(engine.ca), allow_reconnect=False)
     with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
@@ -91,7 +91,7 @@ async def test_access_needs_a_key_of_the_farm_and_nothing_goes_unencrypted(engin
 
 
 @pytest.mark.real_time
-async def test_a_server_with_another_certificate_is_not_spoken_with(engine, tmp_path):
+async def test_a_server_with_another_certificate_is_refused(engine, tmp_path):
     other = EngineFolder(tmp_path / "other")
     other.init(["127.0.0.1"], 4222, tmp_path / "store")
     agent = NatsAgentEnd("mk4", engine.address("mk4", str(tmp_path / "other/ca.pem")))
@@ -191,7 +191,7 @@ async def test_an_answer_goes_only_to_the_printer_that_asked(engine):
 
 
 @pytest.mark.real_time
-async def test_a_flood_of_one_printer_costs_the_list_little_and_the_others_nothing(engine):
+async def test_a_flood_from_one_printer_does_not_affect_the_others(engine):
     server, agent, duties = (
         NatsServerEnd(engine.address("server")),
         NatsAgentEnd("mk4", engine.address("mk4")),
@@ -212,7 +212,7 @@ async def test_a_flood_of_one_printer_costs_the_list_little_and_the_others_nothi
 
 
 @pytest.mark.real_time
-async def test_who_is_revoked_is_out_at_once_and_enrolled_again_has_another_key(engine):
+async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with_a_new_key(engine):
     engine.keys["lost"] = engine.folder.enrol("lost", "large").seed
     assert engine.folder.reload() == ""
     agent = NatsAgentEnd("lost", engine.address("lost"))

@@ -15,7 +15,7 @@ GCODE = b"G28\nG1 X10 Y10 E1\n" + (b";" * 99 + b"\n") * 7000  # of more than one
 
 
 @pytest.mark.real_time
-async def test_a_job_is_printed_and_a_restart_or_a_nats_that_is_away_loses_nothing(tmp_path):
+async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
     with nats_server(tmp_path) as nats:
         server = FarmServerProcess(tmp_path / "farm", nats.url)
         agent = NatsAgentEnd("mk3", NatsAddress((nats.url,)))

@@ -40,7 +40,7 @@ async def whole_farm(folder, memory):
         await jobs.close()
 
 
-async def test_a_copy_goes_from_upload_to_history_and_every_address_answers_meanwhile(tmp_path):
+async def test_a_copy_goes_from_upload_to_history_while_every_address_answers(tmp_path):
     memory = FarmInMemory()
     agent, told, orders = memory.agent("mk3"), [], []
 

@@ -17,7 +17,7 @@ from daemon.farm.server.config import (
 from daemon.farm.server.service import take_lock
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_a_written_configuration_is_read_back(tmp_path):
     path = tmp_path / "farm.toml"
     path.write_text(render_config(FarmServerConfig()))
     assert read_config(path, {}) == FarmServerConfig()
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_again(tmp_path):
         ("[sites]\nsite = 'x'\nsites = ['y']", "no sites of its own"),
     ],
 )
-def test_what_is_not_understood_is_refused(tmp_path, text, reason):
+def test_invalid_settings_are_refused(tmp_path, text, reason):
     (tmp_path / "farm.toml").write_text(text)
     with pytest.raises(ConfigError, match=reason):
         read_config(tmp_path / "farm.toml", {})
@@ -53,14 +53,14 @@ def test_the_seed_comes_from_its_file_or_from_systemd(tmp_path):
         nats_address(read_config(tmp_path / "farm.toml", {}), {})
 
 
-def test_the_list_is_in_the_state_folder_unless_it_is_said_otherwise(tmp_path):
+def test_the_list_is_in_the_state_folder_unless_configured(tmp_path):
     folder = state_folder({"STATE_DIRECTORY": str(tmp_path / "state")})
     assert list_url(FarmServerConfig(), folder) == f"sqlite:///{tmp_path}/state/farm.db"
     assert with_address(FarmServerConfig(), "0.0.0.0", 0).http.port == 0
     assert with_address(FarmServerConfig(), None, None) == FarmServerConfig()
 
 
-def test_two_servers_do_not_work_in_one_folder(tmp_path):
+def test_two_servers_cannot_share_a_folder(tmp_path):
     lock = take_lock(tmp_path)
     with pytest.raises(StateDirTaken, match="its own folder"):
         take_lock(tmp_path)

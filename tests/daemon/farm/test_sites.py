@@ -84,7 +84,7 @@ async def print_one(jobs, printer="mk3", kind="done"):
 
 
 @pytest.mark.parametrize("lose", [[], ["answer"], ["question", "answer"], ["", "answer", "", "answer", "answer"]])
-async def test_a_whole_job_goes_over_once_whatever_is_lost_on_the_way(tmp_path, lose):
+async def test_a_job_reaches_its_site_once_despite_lost_messages(tmp_path, lose):
     async with both(tmp_path) as (hub, here, files, site, lane):
         lane.lose = lose
         job = await handed_over(hub, files, tmp_path)
@@ -105,7 +105,7 @@ async def test_a_whole_job_goes_over_once_whatever_is_lost_on_the_way(tmp_path, 
             assert len(await here.call(lambda each: each.copies(job.id))) == 2
 
 
-async def test_cut_off_a_site_prints_on_and_says_so_later(tmp_path):
+async def test_a_site_cut_off_continues_printing_and_reports_later(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
@@ -122,7 +122,7 @@ async def test_cut_off_a_site_prints_on_and_says_so_later(tmp_path):
             assert (site.trouble, await states(hub, job)) == ("", ["done", "done"])
 
 
-async def test_a_cancel_at_the_hub_is_a_wish_until_the_site_says_that_it_ended(tmp_path):
+async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
@@ -142,7 +142,7 @@ async def test_a_cancel_at_the_hub_is_a_wish_until_the_site_says_that_it_ended(t
             assert await states(hub, job) == ["cancelled", "cancelled"]
 
 
-async def test_a_site_that_restarts_says_again_what_it_has_and_takes_nothing_twice(tmp_path):
+async def test_a_restarted_site_reports_its_jobs_again_and_accepts_none_twice(tmp_path):
     async with both(tmp_path) as (hub, here, files, site, lane):
         job = await handed_over(hub, files, tmp_path)
         async with running(site.run()):
@@ -155,7 +155,7 @@ async def test_a_site_that_restarts_says_again_what_it_has_and_takes_nothing_twi
         assert len(await here.call(lambda each: each.jobs())) == 1
 
 
-async def test_a_site_gets_its_own_jobs_and_files_alone(tmp_path):
+async def test_a_site_gets_only_its_own_jobs_and_files(tmp_path):
     async with both(tmp_path) as (hub, _, files, _, lane):
         job = await handed_over(hub, files, tmp_path)
         (tmp_path / "upload").write_bytes(b"another's")
@@ -172,7 +172,7 @@ async def test_a_site_gets_its_own_jobs_and_files_alone(tmp_path):
 
 @pytest.mark.nightly
 @pytest.mark.real_time
-async def test_two_real_servers_of_nats_a_site_is_cut_off_and_comes_back(tmp_path):
+async def test_a_site_is_cut_off_and_reconnects_over_two_real_nats_servers(tmp_path):
     places, servers = {}, []
     for name in ("hub", "munich"):
         places[name] = EngineFolder(tmp_path / name)
