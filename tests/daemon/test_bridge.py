@@ -55,7 +55,7 @@ pack = msgspec.msgpack.encode
 
 
 @given(messages=st.lists(st.binary(max_size=300), max_size=20), cuts=st.lists(st.integers(1, 40)))
-def test_frames_come_out_as_they_went_in_however_they_are_cut(messages, cuts):
+def test_frames_are_read_however_they_are_split(messages, cuts):
     data, frames, found = b"".join(map(frame, messages)), Frames(), []
     sizes = iter(cuts)
     while data:
@@ -69,7 +69,7 @@ def test_frames_come_out_as_they_went_in_however_they_are_cut(messages, cuts):
 
 
 @given(st.integers(0, MAX_FRAME))
-def test_a_frame_of_any_size_that_may_be_comes_through(size):
+def test_a_frame_of_any_allowed_size_passes(size):
     frames = Frames()
     frames.add(frame(bytes(size))[:-1])
     assert frames.next() is None or size == 0
@@ -78,7 +78,7 @@ def test_a_frame_of_any_size_that_may_be_comes_through(size):
 
 
 @pytest.mark.parametrize("size", [101, 2**31, 2**32 - 1])
-def test_a_frame_that_is_too_long_is_refused_before_it_has_come(size):
+def test_an_oversized_frame_is_refused_by_its_length(size):
     frames = Frames(100)
     frames.add(size.to_bytes(LENGTH, "big"))
     with pytest.raises(ValueError, match=f"a message has {size} bytes; at most 100 are allowed"):
@@ -102,16 +102,16 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_what_happens_crosses_as_it_is(event):
+def test_every_event_is_read_back_unchanged(event):
     assert event_of(decode_from_core(encode(event_message(event)))) == event
 
 
-def test_every_event_of_a_printer_crosses():
+def test_every_event_of_a_printer_is_tested():
     there = {kind.__name__ for kind in Event.__subclasses__() if kind.__module__ == "hal.printer"}
     assert {type(event).__name__ for event in EVENTS} >= there
 
 
-def test_the_reason_of_a_change_crosses_as_its_class():
+def test_the_reason_of_a_change_keeps_its_class():
     crossed = event_of(
         decode_from_core(
             encode(event_message(StateChanged(ConnectionState.READY, ConnectionState.FAULT, hal.PortLost("gone"))))
@@ -133,19 +133,19 @@ DOCUMENTED = [kind for kind in tree(NozzledError) if kind.__module__ in TREES an
 
 
 @pytest.mark.parametrize("kind", DOCUMENTED, ids=lambda kind: kind.__name__)
-def test_an_error_crosses_as_its_class(kind):
+def test_an_error_keeps_its_class(kind):
     crossed = error_of(*error_pair(kind("a sentence")))
     assert type(crossed) is kind
     assert str(crossed) == "a sentence"
 
 
-def test_no_two_errors_have_one_name():
+def test_error_names_are_unique():
     names = [kind.__name__ for kind in tree(NozzledError) if kind.__module__ in TREES]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name", ["TooManyAttempts", "FromTheFuture", "", "Exception", "object"])
-def test_an_error_that_cannot_be_made_is_one_of_the_service(name):
+def test_an_error_that_cannot_be_rebuilt_is_a_service_error(name):
     crossed = error_of(name, "a sentence")
     assert type(crossed) is service.ServiceError
     assert str(crossed) == "a sentence"
@@ -154,7 +154,7 @@ def test_an_error_that_cannot_be_made_is_one_of_the_service(name):
 # -- values that are none -------------------------------------------------------------------------------------
 
 
-def test_text_that_is_no_unicode_is_mended():
+def test_invalid_unicode_is_replaced():
     snapshot = Snapshot(printer=PrinterSummary(message="caf\udce9", fields={"a\ud800": "b\udfff"}), trouble="fine: é")
     seen = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot
     assert (seen.printer.message, seen.printer.fields, seen.trouble) == ("caf?", {"a?": "b?"}, "fine: é")
@@ -162,7 +162,7 @@ def test_text_that_is_no_unicode_is_mended():
     assert refused.text == "?"
 
 
-def test_endless_numbers_are_mended():
+def test_infinite_numbers_are_replaced():
     snapshot = Snapshot(job=JobSummary(id=10**30, progress=JobProgress(lines=-(10**30), completion=math.nan)))
     job = decode_from_core(encode(SnapshotMessage(snapshot=snapshot))).snapshot.job
     assert (job.id, job.progress.lines) == (2**63 - 1, -(2**63))
@@ -177,7 +177,7 @@ ANYTHING = st.recursive(
 
 
 @given(ANYTHING)
-def test_nothing_fails_to_be_encoded(value):
+def test_every_snapshot_can_be_encoded(value):
     decode(encode(value), object)
 
 
@@ -198,7 +198,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_has_one_error(data):
+def test_garbage_always_raises_the_same_error(data):
     with pytest.raises(msgspec.DecodeError):
         decode_known(data, FromFront)
 
@@ -222,7 +222,7 @@ def told(**changes):
     return decode_from_core(pack({"type": "seen", "snapshot": plain, "mood": "good"})).snapshot
 
 
-def test_fields_that_are_not_known_are_ignored():
+def test_unknown_fields_are_ignored():
     heaters = {"tool0": {"actual": 1.0, "target": 2.0, "power": 9}}
     seen = told(colour="red", job__speed=3, job__selected__layers=4, printer__heaters=heaters)
     assert seen.revision == 7
@@ -230,12 +230,12 @@ def test_fields_that_are_not_known_are_ignored():
     assert seen.printer.heaters["tool0"].actual == 1.0
 
 
-def test_fields_that_are_missing_have_their_default():
+def test_missing_fields_have_their_default():
     seen = decode_from_core(pack({"type": "seen", "snapshot": {"job": {"active": True}}})).snapshot
     assert seen == Snapshot(job=JobSummary(active=True))
 
 
-def test_a_state_that_is_new_is_one_that_goes_on():
+def test_an_unknown_state_counts_as_printing():
     seen = told(job__state="dancing", printer__state="sleeping", printer__message="still here")
     assert (seen.job.state, seen.printer.state) == (JobState.PRINTING, ConnectionState.HANDSHAKING)
     assert (seen.revision, seen.printer.message, seen.job.selected.path) == (7, "still here", "a.g")
@@ -256,7 +256,7 @@ def test_a_field_of_another_type_counts_as_missing(field, value):
     assert (seen.revision, seen.trouble, seen.job.active) == (7, "hot", True)
 
 
-def test_an_unknown_text_has_no_consequence():
+def test_unknown_messages_and_events_are_ignored():
     assert decode_from_core(pack({"type": "sung", "song": "…"})) is None
     assert decode_known(pack({"type": "sung", "song": "…"}), FromFront) is None
     assert event_of(EventMessage(name="DoorOpened", payload=msgspec.Raw(pack({"door": 1})))) is None
@@ -268,7 +268,7 @@ def test_an_unknown_text_has_no_consequence():
     assert crossed == FirmwareSaid("a", "info")
 
 
-def test_more_in_a_message_than_is_known_is_ignored():
+def test_unknown_fields_of_a_message_are_ignored():
     assert decode_known(pack({"type": "hello", "version": "9", "mood": 1}), FromFront) == Hello(version="9")
     assert decode_known(pack({"type": "hello"}), FromFront) == Hello()
     said = decode_known(
@@ -286,7 +286,7 @@ NO_QUESTIONS = [
 
 
 @pytest.mark.parametrize("question", NO_QUESTIONS, ids=range(len(NO_QUESTIONS)))
-def test_a_question_that_is_not_understood_is_refused(question):
+def test_an_unreadable_question_is_refused(question):
     desk = FakeDesk()
     said = decode_known(pack({"type": "asked", "id": 3, "question": question}), FromFront)
     reply = decode_from_core(answer(desk, said))
@@ -297,14 +297,14 @@ def test_a_question_that_is_not_understood_is_refused(question):
 
 
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
-def test_a_core_that_does_not_know_a_question_is_told_apart_from_one_that_fails(name):
+def test_an_unknown_question_is_told_apart_from_a_failed_one(name):
     """The first cores had no class for it."""
     refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
         answer_of(refusal, ask.AskConversation(since=0))
 
 
-def test_an_answer_that_is_not_understood_is_an_error():
+def test_an_unreadable_answer_is_an_error():
     with pytest.raises(service.ServiceError, match="its answer has another type"):
         answer_of(AnswerMessage(id=1, answer=msgspec.Raw(pack({"lines": 4}))), ask.AskConversation(since=0))
 
@@ -317,7 +317,7 @@ SAMPLES = {"limit": 5,
 
 
 @pytest.mark.parametrize("kind", msgspec.inspect.type_info(ask.AnyQuestion).types, ids=lambda kind: kind.cls.__name__)
-def test_every_question_crosses_with_its_defaults_alone(kind):
+def test_every_question_can_be_sent_with_only_its_defaults(kind):
     question = kind.cls(**{each.name: SAMPLES[each.name] for each in kind.fields if each.required})
     crossed: QuestionMessage = decode(ask.encode_question(1, question), FromFront)
     assert decode(crossed.question, ask.AnyQuestion) == question
@@ -326,12 +326,12 @@ def test_every_question_crosses_with_its_defaults_alone(kind):
 # -- what is too long ---------------------------------------------------------------------------------------------
 
 
-def test_a_question_that_is_too_long_is_refused_where_it_is_asked():
+def test_an_oversized_question_is_refused_before_it_is_sent():
     with pytest.raises(CommandError, match="at most 66560 are allowed"):
         ask.encode_question(1, ask.Send(commands=["x" * 70_000]))
 
 
-def test_an_answer_that_is_too_long_is_a_refusal():
+def test_an_oversized_answer_becomes_a_refusal():
     desk = FakeDesk()
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * MAX_ANSWER], until=1.0)
     reply = decode_from_core(answer(desk, question_message(1, ask.AskConversation(since=0))))
@@ -339,7 +339,7 @@ def test_an_answer_that_is_too_long_is_a_refusal():
     assert "bytes; at most" in reply.text
 
 
-def test_a_refusal_quotes_no_more_than_the_beginning():
+def test_a_refusal_quotes_only_the_beginning():
     desk = FakeDesk()
 
     def refuse(_):
@@ -350,7 +350,7 @@ def test_a_refusal_quotes_no_more_than_the_beginning():
     assert (reply.error, len(reply.text)) == ("CommandError", MAX_REFUSAL + 1)
 
 
-def test_a_mistake_of_ours_is_told_to_the_log_alone():
+def test_an_internal_error_is_described_only_in_the_log():
     desk, bugs = FakeDesk(), []
 
     def fail(_):
@@ -362,7 +362,7 @@ def test_a_mistake_of_ours_is_told_to_the_log_alone():
     assert [type(each) for each in bugs] == [KeyError]
 
 
-def test_the_longest_that_a_printer_can_make_of_a_snapshot_fits():
+def test_the_longest_snapshot_that_a_printer_can_cause_fits():
     text = "\U0001f525" * 250
     prompt, fields = Prompt(text, (text,) * 16, (text,) * 16), {f"{n}{text}": text for n in range(50)}
     printer = PrinterSummary(message=text, prompt=prompt, error=text, fields=fields)

@@ -42,13 +42,13 @@ async def both(desk):
 # -- what is told ----------------------------------------------------------------------------------------------
 
 
-async def test_who_comes_is_told_at_once_what_is(desk):
+async def test_a_new_front_gets_a_snapshot_at_once(desk):
     desk.state = JobState.PAUSED
     _, front = await both(desk)
     assert front.latest().job.state is JobState.PAUSED
 
 
-async def test_who_has_the_answer_has_seen_what_came_of_it(desk):
+async def test_an_answer_comes_after_the_change_that_it_caused(desk):
     _, front = await both(desk)
 
     def start(_):
@@ -59,7 +59,7 @@ async def test_who_has_the_answer_has_seen_what_came_of_it(desk):
     assert front.latest().job.state is JobState.STARTING
 
 
-async def test_what_came_of_a_question_is_told_before_its_answer(desk):
+async def test_the_effect_of_a_question_is_sent_before_its_answer(desk):
     front = fake_front(CoreEnd(desk))
 
     def start(question):
@@ -74,7 +74,7 @@ async def test_what_came_of_a_question_is_told_before_its_answer(desk):
     assert told == ["completed", "starting", 1, "pausing", 2]
 
 
-async def test_who_has_an_answer_that_took_long_has_seen_what_came_of_it(desk):
+async def test_a_late_answer_comes_after_the_change_that_it_caused(desk):
     _, front = await both(desk)
 
     async def later():
@@ -86,7 +86,7 @@ async def test_who_has_an_answer_that_took_long_has_seen_what_came_of_it(desk):
     assert front.latest().job.state is JobState.CANCELLED
 
 
-async def test_answers_find_their_questions_in_whatever_order_they_come(desk):
+async def test_answers_in_any_order_find_their_questions(desk):
     _, front = await both(desk)
 
     async def later(question):
@@ -98,7 +98,7 @@ async def test_answers_find_their_questions_in_whatever_order_they_come(desk):
     assert [talk.lines for talk in talks] == [["0"], ["1"], ["2"], ["3"], ["4"]]
 
 
-async def test_a_refusal_is_raised_as_what_it_is(desk):
+async def test_a_refusal_is_raised_as_its_own_class(desk):
     _, front = await both(desk)
 
     async def later():
@@ -109,7 +109,7 @@ async def test_a_refusal_is_raised_as_what_it_is(desk):
         await front.ask(ask.Connect())
 
 
-async def test_a_question_whose_asker_has_gone_is_not_carried_out_but_a_stop_is(desk):
+async def test_a_question_from_a_lost_front_is_dropped_but_a_stop_is_carried_out(desk):
     """The core stood still, and wakes: a print that was to be resumed minutes ago stays paused."""
     front = fake_front(CoreEnd(desk))
     now = asyncio.get_running_loop().time()
@@ -135,7 +135,7 @@ async def test_many_changes_are_few_snapshots(desk):
     assert 10 / core_end.TICK <= len(front.messages("seen")) <= 10 / core_end.EVERY + 2
 
 
-async def test_a_print_of_which_nothing_is_heard_is_told_twice_a_second_and_a_rest_never(desk):
+async def test_snapshots_come_twice_a_second_in_a_silent_print_and_never_at_rest(desk):
     desk.printing = True
     front = fake_front(CoreEnd(desk))
     await asyncio.sleep(10)
@@ -147,7 +147,7 @@ async def test_a_print_of_which_nothing_is_heard_is_told_twice_a_second_and_a_re
     assert not front.received
 
 
-async def test_what_happens_comes_behind_what_it_has_changed(desk):
+async def test_an_event_comes_after_the_snapshot_with_its_change(desk):
     _, front = await both(desk)
     seen = []
     front.subscribe(lambda event: seen.append((event, front.latest().job.state)) if event else None)
@@ -157,7 +157,7 @@ async def test_what_happens_comes_behind_what_it_has_changed(desk):
     assert seen == [(JobChanged(JobState.PAUSING), JobState.PAUSING)]
 
 
-async def test_a_printer_that_never_stops_talking_is_told_of_fifty_times_a_second(desk):
+async def test_a_talkative_printer_causes_at_most_fifty_snapshots_a_second(desk):
     front = fake_front(CoreEnd(desk))
     for _ in range(5000):
         desk.tell(FirmwareSaid("echo:busy", "info"))
@@ -173,7 +173,7 @@ async def test_a_printer_that_never_stops_talking_is_told_of_fifty_times_a_secon
 # -- a front that hangs, floods, says garbage ---------------------------------------------------------------------
 
 
-async def test_what_is_not_read_is_counted_and_told_later(desk):
+async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
     front = fake_front(CoreEnd(desk))
     await asyncio.sleep(0)
     core_line = front.line.other
@@ -194,7 +194,7 @@ async def test_what_is_not_read_is_counted_and_told_later(desk):
     assert front.messages("happened")[-1]["dropped"] == 100 - told
 
 
-async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
+async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
     front = fake_front(CoreEnd(desk))
     core_line = front.line.other
     front.line.pause_reading()
@@ -212,7 +212,7 @@ async def test_who_reads_nothing_is_cut_off_after_five_seconds(desk):
     assert [each["reason"] for each in logs if each["event"] == "bridge.cut_off"] == ["the front does not read"]
 
 
-async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
+async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     desk.answers = lambda _: ask.ConversationLines(lines=["x" * 100_000], until=0.0)
     front = fake_front(CoreEnd(desk))
     core_line = front.line.other
@@ -227,7 +227,7 @@ async def test_who_asks_and_does_not_read_is_answered_no_more(desk):
     assert [each["id"] for each in front.messages("answered")] == list(range(1000)), "and none was lost"
 
 
-async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
+async def test_late_answers_wait_for_a_front_that_does_not_read(desk):
     front = fake_front(CoreEnd(desk))
     front.line.pause_reading()
     done = asyncio.Event()
@@ -250,7 +250,7 @@ async def test_answers_that_took_long_wait_for_who_does_not_read(desk):
     assert front.received[-2]["snapshot"]["job"]["state"] == "cancelled"
 
 
-async def test_who_floods_gets_a_tenth_of_the_time(desk):
+async def test_a_front_that_floods_gets_a_tenth_of_the_time(desk):
     """Each question costs what waking up does, by the clock of this loop, on which Python takes no time."""
     front = fake_front(CoreEnd(desk))
     front.say(*(question_message(n, ask.Start()) for n in range(50_000)))
@@ -266,7 +266,7 @@ async def test_who_floods_gets_a_tenth_of_the_time(desk):
     assert len(front.messages("answered")) == 50_000, "and all have their answers in the end"
 
 
-async def test_questions_one_by_one_cost_the_same_share(desk):
+async def test_questions_sent_one_by_one_get_the_same_share(desk):
     front = fake_front(CoreEnd(desk))
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.5
@@ -317,7 +317,7 @@ async def test_the_number_of_long_questions_is_limited_even_over_reconnects(desk
     ],
     ids=["HTTP", "too long", "no MessagePack", "too deep", "nothing"],
 )
-async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
+async def test_a_front_that_sends_garbage_is_cut_off_and_may_reconnect(desk, said):
     end = CoreEnd(desk)
     front = fake_front(end)
     with capture_logs() as logs:
@@ -333,7 +333,7 @@ async def test_who_says_garbage_is_cut_off_and_may_come_back(desk, said):
     assert len(again.messages("answered")) == 1
 
 
-async def test_half_a_frame_holds_nothing_up(desk):
+async def test_half_a_frame_delays_nothing(desk):
     front = fake_front(CoreEnd(desk))
     front.line.write((50_000).to_bytes(LENGTH, "big") + b"\0" * 100)
     await asyncio.sleep(3600)
@@ -352,7 +352,7 @@ async def test_the_longest_question_may_come_byte_by_byte(desk):
     assert [question.preset[:1] for question in desk.questions] == ["x"]
 
 
-async def test_who_comes_and_goes_fills_no_log(desk):
+async def test_frequent_reconnections_do_not_fill_the_log(desk):
     end = CoreEnd(desk)
     with capture_logs() as logs:
         for _ in range(200):
@@ -361,7 +361,7 @@ async def test_who_comes_and_goes_fills_no_log(desk):
     assert len(logs) <= 20
 
 
-async def test_a_mistake_in_what_is_told_costs_the_front_its_line_and_nothing_else(desk):
+async def test_a_bug_in_the_snapshot_costs_only_the_connection(desk):
     end = CoreEnd(desk)
     front = fake_front(end)
     await asyncio.sleep(0)
@@ -376,7 +376,7 @@ async def test_a_mistake_in_what_is_told_costs_the_front_its_line_and_nothing_el
 # -- who may come ---------------------------------------------------------------------------------------------
 
 
-async def test_a_second_front_takes_the_place_of_the_first(desk):
+async def test_a_second_front_replaces_the_first(desk):
     end = CoreEnd(desk)
     first = fake_front(end)
     second = fake_front(end)
@@ -389,7 +389,7 @@ async def test_a_second_front_takes_the_place_of_the_first(desk):
     assert not second.lost
 
 
-async def test_what_a_lost_front_has_asked_for_goes_on(desk):
+async def test_a_command_of_a_lost_front_continues(desk):
     done = []
 
     async def later():
@@ -405,14 +405,14 @@ async def test_what_a_lost_front_has_asked_for_goes_on(desk):
     assert done
 
 
-def test_the_kernel_says_whose_process_it_is():
+def test_the_kernel_identifies_the_process_of_a_connection():
     ours, theirs = pair()
     assert user_of(ours) == os.geteuid()
     ours.close()
     theirs.close()
 
 
-async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tmp_path):
+async def test_the_socket_is_private_and_removed_with_the_core(desk, tmp_path):
     path = tmp_path / "core.sock"
     path.write_text("left over")
     end = CoreEnd(desk)
@@ -423,7 +423,7 @@ async def test_the_socket_is_for_this_user_alone_and_goes_with_the_core(desk, tm
     assert not path.exists()
 
 
-async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_path, monkeypatch):
+async def test_a_socket_that_is_missing_or_cannot_be_created_is_created_later(desk, tmp_path, monkeypatch):
     monkeypatch.setattr(main, "SOCKET_CHECK", 0.05)
     end, path = CoreEnd(desk), tmp_path / "run/core.sock"
     with capture_logs() as logs:
@@ -444,7 +444,7 @@ async def test_a_socket_that_cannot_be_made_or_is_gone_is_made_later(desk, tmp_p
 
 
 @pytest.mark.real_time
-async def test_another_user_is_not_let_in(desk, tmp_path):
+async def test_another_user_cannot_connect(desk, tmp_path):
     end = CoreEnd(desk)
     await end.listen(tmp_path / "core.sock")
     with patch.object(core_end, "user_of", return_value=os.geteuid() + 4711), capture_logs() as logs:
@@ -458,7 +458,7 @@ async def test_another_user_is_not_let_in(desk, tmp_path):
 
 
 @pytest.mark.real_time
-async def test_who_comes_again_and_again_is_let_in_no_faster_than_can_be_afforded(desk, tmp_path):
+async def test_repeated_connections_are_accepted_at_a_limited_rate(desk, tmp_path):
     end = CoreEnd(desk)
     await end.listen(tmp_path / "core.sock")
     loop = asyncio.get_running_loop()
@@ -487,7 +487,7 @@ async def test_who_comes_again_and_again_is_let_in_no_faster_than_can_be_afforde
 # -- the front's end --------------------------------------------------------------------------------------------
 
 
-async def test_the_front_knows_nothing_of_a_core_that_never_was():
+async def test_the_front_has_no_state_before_it_meets_a_core():
     front = FrontEnd()
     assert front.latest().printer.state is ConnectionState.OFFLINE
     assert front.latest().printer.error == AWAY
@@ -495,7 +495,7 @@ async def test_the_front_knows_nothing_of_a_core_that_never_was():
         await front.ask(ask.Start())
 
 
-async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(desk):
+async def test_the_last_snapshot_of_a_missing_core_is_shown_for_five_seconds(desk):
     desk.snapshot_fields["printer"] = PrinterSummary(state=ConnectionState.READY)
     desk.state = JobState.PRINTING
     end, front = await both(desk)
@@ -514,7 +514,7 @@ async def test_what_was_known_of_a_core_that_is_away_is_told_for_five_seconds(de
     assert [each["event"] for each in logs] == ["core.away"]
 
 
-async def test_a_core_that_never_comes_is_told_of(tmp_path):
+async def test_a_core_that_never_appears_is_reported(tmp_path):
     end = FrontEnd()
     end.keep_connected(tmp_path / "nozzled-core.sock")
     with capture_logs() as logs:
@@ -523,7 +523,7 @@ async def test_a_core_that_never_comes_is_told_of(tmp_path):
     assert [each["event"] for each in logs] == ["core.away"]
 
 
-async def test_a_core_that_is_back_in_time_was_never_away(desk):
+async def test_a_core_that_returns_in_time_is_not_reported_away(desk):
     desk.state = JobState.PRINTING
     end, front = await both(desk)
     end._front.cut_off()
@@ -538,7 +538,7 @@ async def test_a_core_that_is_back_in_time_was_never_away(desk):
     assert front.latest().job.state is JobState.PRINTING
 
 
-async def test_questions_to_a_core_that_goes_are_answered_by_that(desk):
+async def test_questions_fail_when_the_core_disappears(desk):
     end, front = await both(desk)
     desk.answers = lambda _: asyncio.sleep(100)
     asking = asyncio.gather(*(front.ask(ask.Connect()) for _ in range(3)), return_exceptions=True)
@@ -550,7 +550,7 @@ async def test_questions_to_a_core_that_goes_are_answered_by_that(desk):
     assert not front._open
 
 
-async def test_a_question_that_is_never_answered_is_given_up(desk):
+async def test_an_unanswered_question_times_out(desk):
     _, front = await both(desk)
     desk.answers = lambda _: asyncio.sleep(1000)
     began = asyncio.get_running_loop().time()
@@ -560,7 +560,7 @@ async def test_a_question_that_is_never_answered_is_given_up(desk):
     assert not front._open
 
 
-async def test_who_gives_up_asking_leaves_nothing_behind(desk):
+async def test_a_cancelled_question_leaves_nothing_behind(desk):
     _, front = await both(desk)
     desk.answers = lambda _: asyncio.sleep(10)
     asking = asyncio.create_task(front.ask(ask.Disconnect()))
@@ -572,7 +572,7 @@ async def test_who_gives_up_asking_leaves_nothing_behind(desk):
     assert await front.ask(ask.Start()) is None
 
 
-async def test_an_answer_of_another_version_is_an_error_and_the_line_stays(desk):
+async def test_an_answer_of_another_version_is_an_error_and_the_connection_stays(desk):
     _, front = await both(desk)
     desk.answers = lambda _: {"lines": 4}
     with pytest.raises(ServiceError, match="of another version"):
@@ -584,7 +584,7 @@ async def test_an_answer_of_another_version_is_an_error_and_the_line_stays(desk)
 @pytest.mark.parametrize(
     "said", [b"\xff" * 8, (3).to_bytes(LENGTH, "big") + b"\xc1\xc1\xc1"], ids=["length", "content"]
 )
-async def test_a_core_that_says_garbage_is_left(desk, said):
+async def test_a_core_that_sends_garbage_is_disconnected(desk, said):
     end, front = CoreEnd(desk), FrontEnd()
     ended = []
     core_line, _ = connected(end, front, lambda: ended.append(True))
@@ -596,7 +596,7 @@ async def test_a_core_that_says_garbage_is_left(desk, said):
     assert "core.not_understood" in [each["event"] for each in logs]
 
 
-async def test_a_listener_that_fails_costs_the_others_nothing(desk):
+async def test_a_failing_listener_does_not_affect_the_others(desk):
     _, front = await both(desk)
     told = []
 
@@ -613,7 +613,7 @@ async def test_a_listener_that_fails_costs_the_others_nothing(desk):
     assert await front.ask(ask.Start()) is None
 
 
-async def test_the_front_says_that_it_works_again_and_again_and_to_each_core(desk):
+async def test_the_front_sends_hello_regularly_and_to_each_core(desk):
     hellos = []
     end = CoreEnd(desk, lambda: hellos.append(asyncio.get_running_loop().time()))
     front = FrontEnd()
@@ -634,7 +634,7 @@ async def test_the_front_says_that_it_works_again_and_again_and_to_each_core(des
 
 
 @pytest.mark.real_time
-async def test_the_front_comes_back_by_itself(desk, tmp_path):
+async def test_the_front_reconnects_by_itself(desk, tmp_path):
     path = tmp_path / "core.sock"
     front = FrontEnd()
     front.keep_connected(path)

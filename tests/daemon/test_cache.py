@@ -93,7 +93,7 @@ async def test_analyses_and_learnt_times_outlive_the_front(tmp_path):
         assert await content(cache) == FILLED
 
 
-async def test_what_cannot_be_written_is_trouble_told_once_and_no_error(tmp_path):
+async def test_a_failed_write_is_reported_once_and_raises_nothing(tmp_path):
     troubles = Troubles()
     async with opened(tmp_path, troubles) as cache:
         await on_its_thread(cache, "PRAGMA query_only = ON")
@@ -114,7 +114,7 @@ async def test_core_and_front_share_a_state_directory(tmp_path):
     await core.close()
 
 
-async def test_a_second_front_is_told_who_has_the_database(tmp_path):
+async def test_a_second_front_is_refused_with_the_holder_of_the_database(tmp_path):
     async with opened(tmp_path):
         with pytest.raises(StateDirTaken) as caught:
             await module.open_cache(tmp_path)
@@ -148,7 +148,7 @@ async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monk
 
 
 @pytest.mark.threads
-async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
+async def test_a_front_waits_for_the_end_of_its_predecessor(tmp_path):
     before = Cache(lambda error: pytest.fail(str(error)))
     await before.open(tmp_path)
     loop = asyncio.get_running_loop()
@@ -161,7 +161,7 @@ async def test_a_front_waits_for_the_one_before_it_to_end(tmp_path):
     before._end()
 
 
-async def test_a_file_that_is_no_database_is_set_aside_and_another_one_begun(tmp_path):
+async def test_an_invalid_database_is_set_aside_and_a_new_one_created(tmp_path):
     (tmp_path / "front.db").write_bytes(NONSENSE)
     async with opened(tmp_path) as cache:
         assert await content(cache) == EMPTY
@@ -188,7 +188,7 @@ async def test_a_database_that_is_damaged_in_use_is_set_aside_and_the_next_analy
     assert (tmp_path / "front.db.damaged").exists()
 
 
-async def test_a_front_without_its_database_works_and_keeps_nothing(tmp_path, monkeypatch):
+async def test_a_front_without_its_database_works_and_stores_nothing(tmp_path, monkeypatch):
     def refused(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -248,14 +248,14 @@ async def test_an_upgrade_from_0_1_0_keeps_jobs_hashes_analyses_and_learnt_times
         assert db.execute("SELECT path FROM hashes").fetchall() == [("a.gcode",)]
 
 
-async def test_a_database_of_before_the_analyses_gives_its_hashes(tmp_path):
+async def test_hashes_are_taken_from_a_database_older_than_analyses(tmp_path):
     version_0_1_0(tmp_path, schema=1)
     async with opened(tmp_path) as cache:
         assert await content(cache) == (FILLED[0], None, Learnt())
 
 
 @pytest.mark.parametrize("damage", [0, 4096])
-async def test_where_nothing_can_be_taken_over_the_front_begins_empty(tmp_path, damage):
+async def test_the_front_starts_empty_if_the_old_database_is_damaged(tmp_path, damage):
     version_0_1_0(tmp_path)
     with (tmp_path / "nozzled.db").open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
@@ -276,7 +276,7 @@ HEADER = 32  # bytes in front of the first
 
 
 @pytest.mark.parametrize("upgraded", [False, True])
-async def test_killed_during_every_write_it_opens_again_and_nothing_committed_is_lost(tmp_path, upgraded):
+async def test_a_kill_during_any_write_loses_nothing_committed(tmp_path, upgraded):
     """The log may end anywhere, also while the database is made: then it is made again, and taken over again."""
     state = tmp_path / "state"
     state.mkdir()

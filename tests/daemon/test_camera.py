@@ -19,7 +19,7 @@ PICTURES = [jpeg(number) for number in range(3)]
 
 @pytest.mark.parametrize("lengths", [True, False])
 @given(size=st.integers(1, 900))
-def test_a_stream_has_its_pictures_however_it_is_cut(lengths, size):
+def test_a_stream_is_read_however_it_is_split(lengths, size):
     told = b"HTTP junk\r\n"
     for each in PICTURES:
         length = b"Content-length: %d\r\n" % len(each) if lengths else b""
@@ -40,7 +40,7 @@ def test_a_stream_has_its_pictures_however_it_is_cut(lengths, size):
         (b"--b\r\nContent-Length: 5\r\n\r\n\xff\xd8\xff..", "is incomplete"),
     ],
 )
-def test_what_is_no_stream_of_pictures_is_said_to_be_none(told, said):
+def test_an_answer_without_pictures_is_an_error(told, said):
     with pytest.raises(CameraError, match=said):
         PictureParts().feed(told)
 
@@ -69,7 +69,7 @@ async def test_a_picture_is_fetched_from_a_stream_and_with_a_password():
         ("dumb", "does not speak HTTP"),
     ],
 )
-async def test_a_camera_that_does_not_behave_costs_so_much_time_and_five_megabytes(manner, said):
+async def test_a_misbehaving_camera_costs_bounded_time_and_five_megabytes(manner, said):
     seconds = 0.3 if manner in ("stall", "drip") else PATIENCE
     loop = asyncio.get_running_loop()
     async with camera(manner=manner) as device:
@@ -112,7 +112,7 @@ async def test_a_closed_port_and_a_bad_address_are_reported():
         ("/webcam/?action=stream", "", "", ""),
     ],
 )
-def test_one_address_follows_from_the_other(stream, snapshot, from_stream, from_snapshot):
+def test_stream_and_snapshot_addresses_are_derived_from_each_other(stream, snapshot, from_stream, from_snapshot):
     device = CameraConfig(stream_url=stream, snapshot_url=snapshot)
     assert addresses.stream_of(device) == (from_stream or (stream if stream.startswith("http") else ""))
     assert addresses.snapshot_of(device) == (from_snapshot or snapshot)
@@ -130,7 +130,7 @@ def test_one_address_follows_from_the_other(stream, snapshot, from_stream, from_
         ("webrtc://camera/1", "webrtc://camera/1"),
     ],
 )
-def test_clients_are_told_what_they_can_open(url, told):
+def test_clients_get_an_address_that_they_can_open(url, told):
     cameras = addresses.all_of(WebcamConfig(stream_url=url))
     assert addresses.client_stream("classic", cameras["classic"]) == told
     if told != url:
@@ -154,6 +154,6 @@ def test_each_camera_has_a_name():
         ("http://cam/x?access_token=geheim#t", True, "http://cam/x?access_token=***#t"),
     ],
 )
-def test_a_secret_in_the_query_is_one_as_well(url, needed, shown):
+def test_a_secret_in_the_query_is_hidden_too(url, needed, shown):
     assert addresses.needs_us(url) == needed
     assert addresses.without_password(url) == shown

@@ -82,7 +82,7 @@ def test_a_wrong_command_line_is_2(arguments, capsys):
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_the_usage_of_its_command(words, said, capsys):
+def test_an_error_comes_with_the_usage_of_its_command(words, said, capsys):
     assert leave(*words) == 2
     assert said in capsys.readouterr().err
 
@@ -93,7 +93,7 @@ def test_the_word_help_prints_help(capsys):
 
 
 @pytest.mark.parametrize("words", [["printer", "preheat", "PLA"], ["printer", "connect", "--port", "/dev/ttyACM0"]])
-def test_what_a_command_asks_for_is_no_setting_of_the_same_name(words, empty, capsys, monkeypatch):
+def test_an_option_of_a_command_is_not_the_setting_of_the_same_name(words, empty, capsys, monkeypatch):
     """The daemon's address comes from the configuration here, in which there are a port and a preset too."""
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     empty.write_text("[http]\nport = 1\n")
@@ -101,7 +101,7 @@ def test_what_a_command_asks_for_is_no_setting_of_the_same_name(words, empty, ca
     assert "no answer from http://127.0.0.1:1: is nozzled running there?" in capsys.readouterr().err
 
 
-def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
+def test_the_output_of_config_is_a_configuration(tmp_path, capsys):
     wanted = merge(
         Config(),
         {
@@ -125,7 +125,7 @@ def test_what_config_prints_can_be_given_back_to_it(tmp_path, capsys):
     assert "\nevery_s = 30.0\n" in printed
 
 
-def test_what_config_prints_switches_no_companion_on(tmp_path, capsys, empty):
+def test_the_output_of_config_switches_no_companion_on(tmp_path, capsys, empty):
     assert main(["config", "--config", str(empty)]) == 0
     printed = capsys.readouterr().out
     for name in [each for sections in COMPANIONS.values() for each in sections]:
@@ -134,7 +134,7 @@ def test_what_config_prints_switches_no_companion_on(tmp_path, capsys, empty):
     assert switched_on(given, {}) == frozenset()
 
 
-def test_the_command_line_wins_over_the_file_which_is_the_environments_by_default(tmp_path, capsys, monkeypatch):
+def test_the_command_line_overrides_the_file_named_in_the_environment(tmp_path, capsys, monkeypatch):
     named = tmp_path / "named.toml"
     named.write_text('[paths]\nstate_dir = "/srv/file"\n[http]\nport = 81\n')
     monkeypatch.setenv("NOZZLED_CONFIG", str(named))
@@ -145,7 +145,7 @@ def test_the_command_line_wins_over_the_file_which_is_the_environments_by_defaul
 
 
 @pytest.mark.parametrize("command", ["serve", "key", "config"])
-def test_an_unknown_key_is_refused_with_what_is_allowed(command, tmp_path, capsys):
+def test_an_unknown_key_is_refused_with_the_allowed_ones(command, tmp_path, capsys):
     path = tmp_path / "wrong.toml"
     path.write_text("[http]\nprot = 80\n")
     assert main([command, "--config", str(path), "--state-dir", str(tmp_path / "state")]) == 1
@@ -166,7 +166,7 @@ def test_a_wrong_value_on_the_command_line_is_refused_like_one_in_a_file(tmp_pat
     assert not state.exists()
 
 
-def test_key_makes_a_key_for_its_owners_eyes_once(tmp_path, empty, capsys):
+def test_key_creates_a_private_key_once(tmp_path, empty, capsys):
     state = tmp_path / "state"
     arguments = ["key", "--config", str(empty), "--state-dir", str(state)]
     assert main(arguments) == 0
@@ -178,7 +178,7 @@ def test_key_makes_a_key_for_its_owners_eyes_once(tmp_path, empty, capsys):
     assert capsys.readouterr().out == key
 
 
-def test_key_shows_the_environments_and_makes_no_file_then(tmp_path, empty, capsys, monkeypatch):
+def test_key_prints_the_key_of_the_environment_without_creating_a_file(tmp_path, empty, capsys, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", "from-the-environment")
     assert main(["key", "--config", str(empty), "--state-dir", str(tmp_path / "state")]) == 0
     assert capsys.readouterr().out == "from-the-environment\n"
@@ -193,13 +193,13 @@ def test_a_short_key_is_refused(tmp_path, empty, capsys, monkeypatch):
     assert "short" not in output.err.removeprefix("nozzled: NOZZLED_API_KEY: ")
 
 
-def test_ports_without_any_says_what_to_try(capsys, monkeypatch):
+def test_ports_reports_that_there_are_none(capsys, monkeypatch):
     monkeypatch.setattr(ports_command, "list_ports", list)
     assert main(["ports"]) == 0
     assert "no serial port found" in capsys.readouterr().out
 
 
-def test_ports_are_shown_as_addresses_with_who_is_taken(capsys, monkeypatch):
+def test_ports_are_listed_as_addresses_with_their_holders(capsys, monkeypatch):
     found = [
         Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"),
         Port("/dev/ttyACM1"),
@@ -218,7 +218,7 @@ def test_ports_of_this_machine_can_be_listed():
     assert main(["ports"]) == 0
 
 
-def test_ctrl_c_is_no_traceback(monkeypatch):
+def test_ctrl_c_prints_no_traceback(monkeypatch):
     def interrupted(_: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
@@ -226,7 +226,7 @@ def test_ctrl_c_is_no_traceback(monkeypatch):
     assert main(["ports"]) == 1
 
 
-def test_serving_without_a_printer_says_so_and_lists_the_ports(tmp_path, empty, capsys, monkeypatch):
+def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monkeypatch):
     monkeypatch.setattr("daemon.cli.serve.run_with", lambda *_: 0)
     found = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
     monkeypatch.setattr("hal.ports.list_ports", lambda: found)
@@ -246,6 +246,6 @@ def test_serving_without_a_printer_says_so_and_lists_the_ports(tmp_path, empty, 
     assert capsys.readouterr().err == ""
 
 
-def test_a_printer_is_named_by_the_plain_path_of_its_port(tmp_path):
+def test_a_plain_path_names_a_printer(tmp_path):
     for text in ("/dev/ttyUSB0", "/dev/ttyUSB0?baudrate=250000", "serial:/dev/ttyUSB0"):
         assert check(text).target == "/dev/ttyUSB0"

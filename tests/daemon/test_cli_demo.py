@@ -16,7 +16,7 @@ ARRIVED = [*GREETING, *WANTED, "M400"]
 COMMANDS = st.lists(st.sampled_from([f"G1 X{x}" for x in range(6)]), min_size=1, max_size=20)
 
 
-def test_a_file_that_arrived_is_exact_with_the_hosts_own_commands_around_it():
+def test_a_complete_file_between_the_hosts_commands_is_exact():
     assert compare(WANTED, ARRIVED) == (0, 0)
     assert compare(WANTED, WANTED) == (0, 0)
 
@@ -25,7 +25,7 @@ def test_the_hosts_own_commands_may_come_between_the_lines():
     assert compare(WANTED, ["M110 N0", "M115", *WANTED[:3], "M155 S2", *WANTED[3:], "M400"]) == (0, 0)
 
 
-def test_a_file_may_say_what_the_host_says():
+def test_a_file_may_contain_the_hosts_commands():
     wanted = ["M115", "G28", "M400", "M400", "M84"]
     assert compare(wanted, [*GREETING, *wanted, "M400"]) == (0, 0)
 
@@ -44,16 +44,16 @@ def test_a_file_may_say_what_the_host_says():
         ([command.lower() for command in WANTED], 6, 6),  # changed on the way
     ],
 )
-def test_what_is_lost_and_what_is_extra_is_counted(accepted, lost, extra):
+def test_lost_and_extra_lines_are_counted(accepted, lost, extra):
     assert compare(WANTED, accepted) == (lost, extra)
 
 
 @pytest.mark.parametrize("at", range(len(WANTED)))
-def test_one_line_lost_anywhere_is_one(at):
+def test_one_lost_line_counts_once(at):
     assert compare(WANTED, [*GREETING, *WANTED[:at], *WANTED[at + 1 :], "M400"]) == (1, 0)
 
 
-def test_several_slips_are_all_counted():
+def test_several_differences_are_all_counted():
     swapped = [*WANTED[:2], WANTED[3], WANTED[2], *WANTED[4:]]
     assert compare(WANTED, [*GREETING, *swapped]) == (1, 1)
     wanted = [f"G1 X{n}" for n in range(1000)]
@@ -61,13 +61,13 @@ def test_several_slips_are_all_counted():
     assert compare(wanted, accepted) == (3, 6)
 
 
-def test_a_long_file_of_which_nothing_arrived_is_counted_at_once():
+def test_a_long_file_lost_completely_is_compared_quickly():
     wanted = [f"G1 X{n}" for n in range(20_000)]
     assert compare(wanted, [*GREETING, "M400"]) == (20_000, 0)
 
 
 @given(COMMANDS, st.data())
-def test_no_single_slip_passes_for_exact(wanted, data):
+def test_no_single_difference_is_missed(wanted, data):
     at = data.draw(st.integers(0, len(wanted) - 1))
     slips = [
         ((1, 0), wanted[:at] + wanted[at + 1 :]),  # lost
@@ -85,20 +85,20 @@ def test_only_the_file_itself_is_exact(wanted, accepted):
     assert (compare(wanted, accepted) == (0, 0)) == (wanted == accepted)
 
 
-def test_a_missing_file_is_said_before_anything_is_started(tmp_path, capsys):
+def test_a_missing_file_is_reported_before_anything_starts(tmp_path, capsys):
     assert main(["demo", "--exit", "--file", str(tmp_path / "none.gcode")]) == 1
     assert capsys.readouterr().err == f"nozzled: there is no file {tmp_path / 'none.gcode'}\n"
 
 
 @pytest.mark.parametrize("speed", ["0", "nan", "-1", "inf", "fast"])
-def test_a_speed_that_is_none_is_a_wrong_command_line(speed, capsys):
+def test_an_invalid_speed_is_a_usage_error(speed, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["demo", "--exit", "--speed", speed])
     assert caught.value.code == 2
     assert f"argument --speed: must be a number above 0, like 20 or 0.5, not {speed}" in capsys.readouterr().err
 
 
-def test_where_no_terminal_is_progress_is_a_line_now_and_then_and_the_last_one(capsys):
+def test_without_a_terminal_progress_is_occasional_lines_and_the_last_one(capsys):
     now = 100.0
     progress = demo._progress()
     assert isinstance(progress, demo._ProgressLines), "pytest captures the output"
@@ -116,7 +116,7 @@ def test_where_no_terminal_is_progress_is_a_line_now_and_then_and_the_last_one(c
     assert capsys.readouterr().out == "Printing   100%  layer 50\n"
 
 
-def test_the_example_is_the_checkouts():
+def test_the_example_is_found_in_the_checkout():
     assert example() == Path(__file__).parents[2] / "examples" / "cube20.gcode"
     assert example().is_file()
 

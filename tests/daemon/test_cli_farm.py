@@ -44,7 +44,7 @@ def part(tmp_path):
     return str(path)
 
 
-def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
+def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     said = run("submit", part, "--copies", "2", "--material", "PLA", "--group", "small", "--notes", "blue bin")
     assert said == "job 4: part.gcode, 2 copies\n"
     assert "part.gcode  PLA  small" in run("status")
@@ -69,7 +69,7 @@ def test_files_become_jobs_and_people_see_why_they_wait(run, part, farm):
     assert "admin  submitted  job 4  " in said
 
 
-def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
+def test_a_bed_is_confirmed_clear_and_an_unresolved_copy_settled(run, farm):
     printers = run("printers")
     assert "nobody has said that the bed is clear" in printers
     assert "away" in printers
@@ -84,14 +84,14 @@ def test_a_printer_is_cleared_and_an_orphan_is_settled(run, farm):
     assert "there is no printer nobody" in run("clear", "nobody", code=5)
 
 
-def test_a_job_is_handed_over_and_stays_so(run, part):
+def test_a_job_handed_over_to_a_site_stays_there(run, part):
     number = run("submit", part).split()[1].rstrip(":")
     assert run("hand-over", number, "munich") == f"job {number} is handed over to the site munich\n"
     assert "the site munich has it" in run("status")
     assert "change it there" in run("hold", number, code=6)
 
 
-def test_keys_are_made_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
+def test_keys_are_created_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
     made = run("key", "add", "anna", "--scope", "read").split()
     assert made[:2] == ["anna", "read"]
     kept = tmp_path / ".config" / "nozzled" / "farm.key"
@@ -107,7 +107,7 @@ def test_keys_are_made_shown_once_and_removed(run, farm, monkeypatch, tmp_path):
     assert "--key-file" in run("status", code=4)
 
 
-def test_a_lost_answer_makes_no_second_job_and_what_is_not_known_is_said(run, part, farm, monkeypatch):
+def test_a_lost_answer_makes_no_second_job_and_the_uncertainty_is_reported(run, part, farm, monkeypatch):
     before = farm.do(lambda jobs: len(jobs.jobs(500)))
     submit, lost = FarmClient.submit, []
 
@@ -142,7 +142,7 @@ def test_the_list_is_copied_while_it_is_in_use(run, tmp_path):
     assert "name a new file" in run("backup", str(copy), *options, code=1)
 
 
-def test_a_farm_that_is_not_there_is_named(run, part, monkeypatch):
+def test_a_missing_farm_is_named(run, part, monkeypatch):
     monkeypatch.setenv("NOZZLED_FARM_URL", "http://127.0.0.1:1")
     assert "no farm answers at http://127.0.0.1:1: is `nozzled farm serve` running there?" in run("status", code=3)
     assert "has not become a job" in run("submit", part, code=3)

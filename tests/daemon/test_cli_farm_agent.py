@@ -44,7 +44,7 @@ def test_an_enrolment_becomes_a_seed_and_a_section(tmp_path, capsys):
         {"group": 'a"\nb'},
     ],
 )
-def test_what_is_no_enrolment_writes_nothing(tmp_path, capsys, change):
+def test_an_invalid_enrolment_writes_nothing(tmp_path, capsys, change):
     file = tmp_path / "mk3.json"
     file.write_text(json.dumps({**GIVEN, **change}))
     assert main(["farm", "join", str(file), "--config", str(tmp_path / "nozzled.toml")]) != 0
@@ -52,7 +52,7 @@ def test_what_is_no_enrolment_writes_nothing(tmp_path, capsys, change):
     assert capsys.readouterr().out == ""
 
 
-def test_an_agent_without_its_section_says_so(tmp_path, capsys):
+def test_an_agent_without_its_section_is_refused(tmp_path, capsys):
     (tmp_path / "nozzled.toml").write_text("")
     assert main(["farm", "agent", "--config", str(tmp_path / "nozzled.toml"), "--state-dir", str(tmp_path)]) != 0
     assert "farm is not switched on" in capsys.readouterr().err

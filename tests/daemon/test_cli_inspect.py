@@ -34,7 +34,7 @@ def inspected(capsys, *words):
     return code, output.out, output.err
 
 
-def test_a_table(capsys):
+def test_an_analysis_is_a_table(capsys):
     code, out, _ = inspected(capsys, CUBE)
     assert code == 0
     rows = dict(line.split("  ", 1) for line in out.splitlines())
@@ -44,7 +44,7 @@ def test_a_table(capsys):
     assert "19 min 07 s motion" in rows["time"]
 
 
-def test_json(capsys):
+def test_an_analysis_is_printed_as_json(capsys):
     code, out, _ = inspected(capsys, CUBE, "--json")
     result = json.loads(out)
     assert code == 0
@@ -53,7 +53,7 @@ def test_json(capsys):
     assert result["bounds"]["printing"]["max"] == [116.625, 116.625, 19.95]
 
 
-def test_what_is_wrong_is_shown_and_has_a_code_of_its_own(capsys, tmp_path):
+def test_errors_in_a_file_are_shown_and_have_their_own_exit_code(capsys, tmp_path):
     path = tmp_path / "bad.gcode"
     path.write_text("G28\nM104 S999\nG1 X10 E5\n")
     code, out, _ = inspected(capsys, path)
@@ -69,7 +69,7 @@ def test_the_profile_is_that_of_the_configuration(capsys, tmp_path):
     assert "error: prints outside the build volume: X from 83.375 to 116.625, allowed 0 to 100" in out
 
 
-def test_what_is_no_file_or_no_text_is_told(capsys, tmp_path):
+def test_a_missing_or_binary_file_is_reported(capsys, tmp_path):
     assert inspected(capsys, tmp_path / "none.gcode")[::2] == (
         1,
         f"nozzled: cannot read {tmp_path}/none.gcode: No such file or directory\n",
@@ -103,7 +103,7 @@ def test_packed_files_are_unpacked(capsys, tmp_path):
     assert (code, "only a 3MF has plates" in err) == (1, True)
 
 
-def test_what_the_file_says_about_itself_is_shown(capsys):
+def test_metadata_of_the_slicer_is_shown(capsys):
     _, out, _ = inspected(capsys, slicers.FOLDER / "prusaslicer.gcode")
     rows = dict(line.split("  ", 1) for line in out.splitlines() if "  " in line)
     shown = {name: value.strip() for name, value in rows.items()}
@@ -124,7 +124,7 @@ def test_names_from_the_file_do_not_steer_the_terminal(capsys, tmp_path):
     assert "\x07" not in out
 
 
-def test_a_plot(capsys, tmp_path):
+def test_a_plot_is_written(capsys, tmp_path):
     if find_spec("matplotlib") is None:
         cannot_run("matplotlib is not installed")
     out = tmp_path / "cube.png"
@@ -134,7 +134,7 @@ def test_a_plot(capsys, tmp_path):
     assert len(picture.convert("RGB").getcolors(1_000_000)) > 50  # something is drawn
 
 
-def test_filament_that_is_pushed_back_is_no_flow_in_a_plot():
+def test_priming_is_no_flow_in_a_plot():
     samples = Samples(layer=1)
     analyser = Analyser(Machine(), watch=samples.take)
     analyser.feed(sliced("knob"))
@@ -143,7 +143,7 @@ def test_filament_that_is_pushed_back_is_no_flow_in_a_plot():
     assert 0.9 * analysis.max_flow < np.nanmax(flow) < 1.01 * analysis.max_flow
 
 
-def test_a_long_move_counts_as_long_as_it_takes():
+def test_a_move_is_weighted_by_its_duration():
     samples = Samples(layer=1)
     analyser = Analyser(Machine(), watch=samples.take)
     analyser.feed(b"G28\nM83\nG1 X1 F600\nG1 X200 E10 F600\nG1 X0 E10 F600\n")  # 40 s: a thousand stretches
@@ -155,7 +155,7 @@ def test_a_long_move_counts_as_long_as_it_takes():
 
 
 @pytest.mark.parametrize("layer", [0, 100])
-def test_a_layer_that_is_not_there_is_told(capsys, tmp_path, layer):
+def test_a_missing_layer_is_reported(capsys, tmp_path, layer):
     code, _, err = inspected(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)
     assert (code, err) == (1, f"nozzled: there is no layer {layer}, the file has 1 to 99\n")
     assert list(tmp_path.glob("*.png")) == []
@@ -169,7 +169,7 @@ def test_a_file_without_moves_cannot_be_plotted(capsys, tmp_path):
     assert "nothing to plot" in err
 
 
-def test_a_thumbnail_is_drawn_where_the_terminal_can(monkeypatch, capsys, tmp_path):
+def test_a_thumbnail_is_drawn_if_the_terminal_can(monkeypatch, capsys, tmp_path):
     from support.pictures import with_thumbnail  # noqa: PLC0415 - only here
 
     path = tmp_path / "a.gcode"

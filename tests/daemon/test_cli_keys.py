@@ -27,7 +27,7 @@ def no_settings_of_ours(monkeypatch):
     monkeypatch.setattr("daemon.cli.whose.is_served", lambda *_: False)
 
 
-def test_a_key_is_made_listed_and_revoked(capsys, tmp_path):
+def test_a_key_is_created_listed_and_revoked(capsys, tmp_path):
     code, key, note = run(capsys, tmp_path, "keys", "add", "phone", "--scope", "read")
     assert (code, "not shown again" in note) == (0, True)
     ring = Keyring(tmp_path, lambda: 0.0)
@@ -41,7 +41,7 @@ def test_a_key_is_made_listed_and_revoked(capsys, tmp_path):
     assert json.loads(run(capsys, tmp_path, "keys", "list", "--json")[1]) == []
 
 
-def test_what_cannot_be_is_said_and_exits_1(capsys, tmp_path):
+def test_impossible_requests_are_reported_and_exit_1(capsys, tmp_path):
     assert run(capsys, tmp_path, "keys", "add", "phone")[0] == 0
     code, out, error = run(capsys, tmp_path, "keys", "add", "phone")
     assert (code, out, "there is a key phone already" in error) == (1, "", True)
@@ -57,14 +57,14 @@ def test_the_first_key_is_rotated(capsys, tmp_path):
     assert (tmp_path / "api-key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_key_of_the_environment_is_not_ours_to_rotate(capsys, tmp_path, monkeypatch):
+def test_a_key_from_the_environment_is_not_rotated(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     code, _, error = run(capsys, tmp_path, "key", "--rotate")
     assert (code, "NOZZLED_API_KEY" in error) == (1, True)
 
 
 @pytest.mark.real_time
-async def test_an_app_is_allowed_and_another_refused_from_the_command_line(capsys, tmp_path, monkeypatch):
+async def test_an_app_is_allowed_and_another_refused(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
@@ -108,7 +108,7 @@ async def test_a_key_that_is_rotated_or_revoked_ends_within_a_second_in_the_runn
 
 
 @pytest.mark.real_time
-async def test_a_browser_is_let_in_by_a_link(capsys, tmp_path, monkeypatch):
+async def test_a_link_lets_a_browser_in(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     async with api(tmp_path, "", http={"port": 0, "host": "127.0.0.1"}) as server:
         listener = listen(server.service.front)
@@ -127,7 +127,7 @@ async def test_a_browser_is_let_in_by_a_link(capsys, tmp_path, monkeypatch):
             await listener.close()
 
 
-def test_a_link_is_shown_with_a_qr_code_where_a_phone_can_open_it():
+def test_a_link_has_a_qr_code_if_a_phone_can_open_it():
     shown = invited.invitation_text(
         ["http://printer.local:5000/#pair=A", "http://192.0.2.7:5000/#pair=A"], "control", 600
     )

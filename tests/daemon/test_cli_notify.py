@@ -24,7 +24,7 @@ async def said(module, client, *words):
     return args.action.show(await args.action.run(client, args))
 
 
-async def test_messages_and_spools_on_the_command_line(tmp_path):
+async def test_messages_are_tested_and_spools_listed(tmp_path):
     internet = FakeInternet(FakeSpoolman(3))
     internet.outcomes = [401]
     async with (
@@ -42,7 +42,7 @@ async def test_messages_and_spools_on_the_command_line(tmp_path):
         assert await said(spool, client, "none") == "T0  no spool"
 
 
-async def test_where_it_is_not_switched_on_that_is_said(tmp_path):
+async def test_a_companion_not_switched_on_is_reported(tmp_path):
     async with api(tmp_path, "") as server:
         with pytest.raises(NotFound, match="notify is not switched on"):
             await said(notify, in_memory(server), "status")

@@ -23,7 +23,7 @@ def told(state="Printing", **more):
     return {"job": {"file": file, "estimatedPrintTime": 6000.0}, "progress": progress, "state": state, **more}
 
 
-def test_the_table_tells_layer_share_of_the_time_and_the_end_by_the_clock():
+def test_the_table_has_layer_share_of_time_and_time_of_the_end():
     assert as_table(told(), NOW).splitlines() == [
         "state       Printing",
         "file        parts/cube.gcode",
@@ -58,7 +58,7 @@ def test_a_print_without_an_analysis_has_neither_layers_nor_a_share():
     assert "25 %" in as_line(plain, {}, NOW)
 
 
-def test_one_line_has_all_of_it():
+def test_one_line_has_everything():
     heat = {"tool0": {"actual": 209.6, "target": 210.0}, "bed": {"actual": 24.0, "target": 0.0}}
     assert as_line(told(), heat, NOW) == (
         "Printing  parts/cube.gcode  [##------------------] 10 %  layer 12 of 240  tool0 210/210 °C  bed 24 °C  "
@@ -76,7 +76,7 @@ def test_one_line_has_all_of_it():
     ("left", "shown"),
     [(None, ""), (60, "22:31"), (5399, "23:59"), (5400, "00:00 tomorrow"), (200_000, "06:03 on Tuesday, 01 December")],
 )
-def test_the_end_is_a_time_of_day(left, shown):
+def test_the_end_is_shown_as_a_time_of_day(left, shown):
     assert clock(NOW, left) == shown
 
 
@@ -101,7 +101,7 @@ async def test_watching_shows_a_line_for_each_change_and_ends_with_the_print(cap
     assert asyncio.get_running_loop().time() >= 15
 
 
-def test_on_a_terminal_the_line_is_written_over_and_cut_to_its_width(capsys, monkeypatch):
+def test_on_a_terminal_the_line_is_overwritten_and_cut_to_the_width(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     line = ProgressLine(lambda: 10)
     line.show("a" * 30)
@@ -120,23 +120,23 @@ def test_on_a_terminal_the_line_is_written_over_and_cut_to_its_width(capsys, mon
         ("nozzle100", None),
     ],
 )  # fmt: skip
-def test_heaters_go_by_the_names_that_people_use(name, known):
+def test_heaters_have_everyday_names(name, known):
     assert heater(name) == known
 
 
 @pytest.mark.parametrize(
     ("text", "target"), [("nozzle=210", ("tool0", 210)), ("bed=60°C", ("bed", 60)), ("bed=off", ("bed", 0))]
 )
-def test_a_target_is_read(text, target):
+def test_a_target_is_parsed(text, target):
     assert _target(text) == target
 
 
-def test_a_heater_that_there_is_not_is_named_with_those_that_there_are():
+def test_an_unknown_heater_is_refused_with_the_existing_ones():
     with pytest.raises(argparse.ArgumentTypeError, match=r"unknown heater fan; use nozzle \(nozzle1, …\), bed or"):
         _target("fan=100")
 
 
-def test_a_printer_that_is_away_is_told_with_the_reason():
+def test_a_disconnected_printer_is_shown_with_the_reason():
     closed = {"state": "Closed", "port": None, "baudrate": None}
     assert "nozzled printer connect" in _format({"connection": closed, "printer": None})
     fault = {**closed, "state": "Offline after error"}

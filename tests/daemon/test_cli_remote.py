@@ -129,7 +129,7 @@ async def until_target(nozzled, heater, wanted):
 
 
 @pytest.mark.real_time
-async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
+async def test_the_printer_is_shown_heated_moved_and_sent_commands(tmp_path, capsys):
     async with listening(tmp_path / "state", "sim?speed=50") as (_, url):
         nozzled = Commands(url, capsys)
         await nozzled.until_state("Operational")
@@ -159,7 +159,7 @@ async def test_the_printer_is_shown_heated_moved_and_told(tmp_path, capsys):
 
 
 @pytest.mark.real_time
-async def test_a_file_that_cannot_be_printed_now_is_uploaded_and_said_to_be_so(tmp_path, part, capsys):
+async def test_a_file_that_cannot_be_printed_now_is_still_uploaded(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "") as (service, url):
         said = await Commands(url, capsys)("files", "upload", part, "--print", code=6)
         assert "uploaded but not printed" in said
@@ -167,7 +167,7 @@ async def test_a_file_that_cannot_be_printed_now_is_uploaded_and_said_to_be_so(t
 
 
 @pytest.mark.real_time
-async def test_no_key_is_4_and_says_how_to_give_one(tmp_path, capsys, monkeypatch):
+async def test_a_missing_key_exits_4_and_explains_how_to_give_one(tmp_path, capsys, monkeypatch):
     async with listening(tmp_path / "state", "") as (_, url):
         nozzled = Commands(url, capsys)
         monkeypatch.setenv("NOZZLED_API_KEY", "wrong-but-long-enough")
@@ -178,7 +178,7 @@ async def test_no_key_is_4_and_says_how_to_give_one(tmp_path, capsys, monkeypatc
         assert "Offline" in await nozzled("job", "status", "--key-file", str(tmp_path / "key"))
 
 
-def test_a_missing_service_is_exit_code_3(capsys, monkeypatch):
+def test_a_missing_service_exits_3(capsys, monkeypatch):
     monkeypatch.setattr("daemon.client.caller.PAUSES", ())
     assert main(["job", "status", "--url", "127.0.0.1:1", "--json"]) == 3
     output = capsys.readouterr()
@@ -199,14 +199,14 @@ def test_a_missing_service_is_exit_code_3(capsys, monkeypatch):
         ("printer", "send"),
     ],
 )
-def test_a_wrong_command_line_is_2(words, capsys):
+def test_a_usage_error_exits_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code == 2
     assert f"usage: nozzled {words[0]}" in capsys.readouterr().err
 
 
-def test_an_address_that_is_none_is_1(capsys):
+def test_an_invalid_address_exits_1(capsys):
     assert main(["job", "status", "--url", "ftp://printer"]) == 1
     assert "is not the address of a server" in capsys.readouterr().err
 
@@ -256,7 +256,7 @@ def test_the_key_of_this_machine_is_not_sent_to_a_given_address(settings, named)
         assert find_server(asked(settings, **named), environ).key == ""
 
 
-def test_a_key_that_cannot_be_read_is_told_with_its_place(settings, tmp_path):
+def test_an_unreadable_key_is_reported_with_its_path(settings, tmp_path):
     server = find_server(asked(settings), {})
     assert server.key == ""
     assert str(tmp_path / "state" / "api-key") in server.without_key
@@ -268,7 +268,7 @@ def test_a_key_that_cannot_be_read_is_told_with_its_place(settings, tmp_path):
         find_server(asked(settings, key_file=tmp_path / "bytes"), {})
 
 
-def test_a_configuration_without_a_port_or_with_a_mistake_is_said(tmp_path):
+def test_a_configuration_without_a_port_or_with_an_error_is_reported(tmp_path):
     path = tmp_path / "nozzled.toml"
     path.write_text("[http]\nport = 0\n")
     with pytest.raises(ClientError, match="--url"):
@@ -281,7 +281,7 @@ def test_a_configuration_without_a_port_or_with_a_mistake_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("host", "url"), [("::", "http://[::1]:5000"), ("::1", "http://[::1]:5000"), ("10.0.0.5", "http://10.0.0.5:5000")]
 )
-def test_the_address_is_one_that_can_be_connected_to(tmp_path, host, url):
+def test_an_address_to_listen_on_becomes_one_to_connect_to(tmp_path, host, url):
     path = tmp_path / "nozzled.toml"
     path.write_text(f'[http]\nhost = "{host}"\n')
     assert find_server(asked(path), {"NOZZLED_API_KEY": "key"}).url == url
@@ -290,13 +290,13 @@ def test_the_address_is_one_that_can_be_connected_to(tmp_path, host, url):
 # -- text for people -----------------------------------------------------------------------------------------------
 
 
-def test_what_a_server_says_cannot_act_on_the_terminal():
+def test_text_of_the_server_cannot_control_the_terminal():
     assert printable("a\x1b]0;title\x07\u202eb\nüñ") == "a\\x1b]0;title\\x07\\x202eb\\x0aüñ"
     evil = {"name": "x", "path": "\x1b[2J.gcode", "origin": "local", "type": "machinecode", "refs": {"resource": ""}}
     assert _format({"files": [evil]}).endswith("\\x1b[2J.gcode")
 
 
-def test_what_is_in_folders_is_listed_below_them():
+def test_the_content_of_folders_is_listed_below_them():
     child = {"name": "b.g", "path": "a/b.g", "origin": "local", "size": 12_345_678, "refs": {"resource": ""}}
     folder = {
         "name": "a",
@@ -329,7 +329,7 @@ def test_an_upload_shows_a_bar_on_a_terminal_and_nothing_elsewhere(capsys):
 
 
 @pytest.mark.real_time
-async def test_what_speaks_against_a_print_is_said_and_can_be_overruled(tmp_path, part, capsys):
+async def test_reasons_against_a_print_are_shown_and_can_be_overridden(tmp_path, part, capsys):
     async with listening(tmp_path / "state", "sim?speed=20") as (service, url):
         nozzled = Commands(url, capsys)
         await nozzled.until_state("Operational")
@@ -378,7 +378,7 @@ async def test_the_queue_and_the_history(tmp_path, part, capsys):
 
 
 @pytest.mark.real_time
-async def test_power(tmp_path, capsys):
+async def test_power_is_shown_and_switched(tmp_path, capsys):
     async with listening(tmp_path, switched_on=["power"]) as (service, url):
         nozzled = Commands(url, capsys)
         assert "is not running" in await nozzled("power", "status")

@@ -38,7 +38,7 @@ def altered(recorded):
     return replace(recorded, records=records), at
 
 
-def test_no_difference_is_exit_code_0(tmp_path, recorded, capsys):
+def test_no_difference_exits_0(tmp_path, recorded, capsys):
     assert main(["replay", written(tmp_path / "a", recorded)]) == 0
     total = len(recorded.records)
     assert capsys.readouterr().out == (
@@ -47,7 +47,7 @@ def test_no_difference_is_exit_code_0(tmp_path, recorded, capsys):
     )
 
 
-def test_the_first_difference_is_told_with_both_sides(tmp_path, altered, capsys):
+def test_the_first_difference_is_shown_with_both_sides(tmp_path, altered, capsys):
     session, at = altered
     assert main(["replay", written(tmp_path / "a", session)]) == 1
     _, difference, gone = capsys.readouterr().out.splitlines()
@@ -59,7 +59,7 @@ def test_the_first_difference_is_told_with_both_sides(tmp_path, altered, capsys)
     assert gone.startswith(f"replayed: {at} of {len(session.records)} records")
 
 
-def test_lenient_goes_on_and_still_fails(tmp_path, altered, capsys):
+def test_lenient_continues_and_still_fails(tmp_path, altered, capsys):
     session, at = altered
     assert main(["replay", "--lenient", written(tmp_path / "a", session)]) == 1
     out = capsys.readouterr().out
@@ -68,14 +68,14 @@ def test_lenient_goes_on_and_still_fails(tmp_path, altered, capsys):
     assert f"replayed: {total} of {total} records" in out
 
 
-def test_parts_are_run_as_one(tmp_path, recorded):
+def test_parts_are_replayed_as_one(tmp_path, recorded):
     first, second = replace(recorded, records=recorded.records[:40]), replace(recorded, records=recorded.records[40:])
     second = replace(second, header=replace(recorded.header, part=2))
     files = [written(tmp_path / "1", first), written(tmp_path / "2", second)]
     assert main(["replay", *files]) == 0
 
 
-def test_a_later_part_alone_is_shown_but_not_run(tmp_path, recorded, capsys):
+def test_a_later_part_alone_is_shown_but_not_replayed(tmp_path, recorded, capsys):
     part = replace(recorded, header=replace(recorded.header, part=2), records=recorded.records[40:])
     file = written(tmp_path / "2", part)
     assert main(["replay", file]) == 1
@@ -83,7 +83,7 @@ def test_a_later_part_alone_is_shown_but_not_run(tmp_path, recorded, capsys):
     assert main(["replay", "--show", file]) == 0
 
 
-def test_show_prints_a_dialogue_as_the_recorded_ones_are_written(tmp_path, capsys):
+def test_show_prints_a_dialogue_in_the_format_of_transcripts(tmp_path, capsys):
     assert main(["replay", "--show", written(tmp_path / "a", transcript("klipper.txt"))]) == 0
     about, opened, *lines = capsys.readouterr().out.splitlines()
     assert about == "serial:/dev/ttyACM0 at 115200 baud, 2026-11-22T12:00:00+00:00, nozzled 0.1.0"
@@ -96,7 +96,7 @@ def test_show_prints_a_dialogue_as_the_recorded_ones_are_written(tmp_path, capsy
     assert [line for line in lines if line in plain] == plain
 
 
-def test_show_sends_nothing_to_the_terminal_that_acts_on_it(tmp_path, recorded, capsys):
+def test_show_escapes_control_characters(tmp_path, recorded, capsys):
     evil = [Record(0.0, PRINTER, b"\x1b]0;title\x07ok\x9b2J\n"), Record(0.1, HOST, b"M117 \x1b[31mred\n")]
     header = replace(recorded.header, address="\x1b[2Jsim")
     assert main(["replay", "--show", written(tmp_path / "a", replace(recorded, header=header, records=evil))]) == 0
@@ -115,7 +115,7 @@ def test_a_fault_is_shown(tmp_path, capsys):
     ]
 
 
-def test_a_cut_file_is_said_to_be_one(tmp_path, recorded, capsys):
+def test_a_truncated_file_is_reported(tmp_path, recorded, capsys):
     path = tmp_path / "a"
     written(path, recorded)
     whole = path.read_bytes()

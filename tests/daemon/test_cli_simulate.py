@@ -48,7 +48,7 @@ def refusal(capsys, *arguments):
     return capsys.readouterr().err
 
 
-def test_the_result_is_told_in_words(capsys, square):
+def test_the_result_is_described_in_words(capsys, square):
     code, printed = simulate(capsys, square, "--link", "115200")
     assert code == 0
     assert printed.out.startswith("square.gcode: printed, every line exactly once\n")
@@ -81,7 +81,7 @@ def test_the_result_is_one_object_of_json(capsys, square):
     assert result["duration_s"] > result["moving_s"] > 4
 
 
-def test_what_was_not_printed_as_it_is_fails_and_says_why(capsys, square, tmp_path):
+def test_an_inexact_print_fails_with_the_reason(capsys, square, tmp_path):
     scenario = tmp_path / "kill.toml"
     scenario.write_text('[[fault]]\nwhat = "kill"\nline = 9\n')
     code, printed = simulate(capsys, square, "--scenario", scenario, "--json")
@@ -120,11 +120,11 @@ def test_a_session_can_be_recorded_and_replayed(capsys, square, tmp_path):
         ("--seed", "-1", "a whole number, 0 or more"),
     ],
 )
-def test_a_wrong_option_is_refused_with_what_is_allowed(capsys, square, option, value, message):
+def test_a_wrong_option_is_refused_with_the_allowed_ones(capsys, square, option, value, message):
     assert message in refusal(capsys, square, f"{option}={value}")
 
 
-def test_what_cannot_be_simulated_is_said_before_it_begins(capsys, square, tmp_path):
+def test_an_impossible_simulation_is_refused_before_it_begins(capsys, square, tmp_path):
     bad = tmp_path / "bad.toml"
     bad.write_text('[[fault]]\nwhat = "fire"\n')
     for arguments, message in (
@@ -161,7 +161,7 @@ def test_an_empty_file_is_printed_exactly(capsys, tmp_path):
     assert (code, result["lines"], result["layers"]) == (0, 0, 0)
 
 
-def test_the_example_as_a_program_of_its_own():
+def test_the_example_is_simulated_by_a_program():
     done = nozzled("simulate", str(EXAMPLE), "--link", "250000", "--json")
     result = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -186,7 +186,7 @@ sys.exit(code)
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-def test_ten_hours_fit_in_200_mb_and_are_the_same_each_time(tmp_path):
+def test_ten_hours_fit_in_200_mb_and_are_deterministic(tmp_path):
     path, recorded, told = tmp_path / "long.gcode", [], {}
     path.write_bytes(EXAMPLE.read_bytes() * HOURS_10)
     for name in ("one", "two"):
@@ -207,7 +207,7 @@ CENTRED = "M104 S200\nG28\nM109 S200\nG90\nM83\nG1 X-40 Y-40 Z.2 F6000\n" + (
 )
 
 
-def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
+def test_the_simulated_printer_has_the_configured_profile(capsys, tmp_path):
     path = tmp_path / "delta.gcode"
     path.write_text(CENTRED)
     assert main(["simulate", str(path), "--preset", "flsun-qqs-pro", "--json"]) == 0
@@ -225,7 +225,7 @@ def test_the_printer_is_the_one_of_the_profile(capsys, tmp_path):
     assert main(["simulate", str(path), "--config", str(config)]) == 0
 
 
-def test_a_print_that_extrudes_nothing_is_none(capsys, tmp_path):
+def test_a_print_without_extrusion_fails(capsys, tmp_path):
     path = tmp_path / "cold.gcode"
     path.write_text(CENTRED.replace("-40", "20").replace("M109 S200\n", "").replace("M104 S200", "M104 S100"))
     assert main(["simulate", str(path), "--json"]) == 1
@@ -244,7 +244,7 @@ def test_faults_are_grouped_by_kind(capsys, square, tmp_path):
 
 
 @pytest.mark.parametrize("firmware", ["marlin", "prusa", "klipper"])
-def test_a_change_of_filament_is_a_pause_and_no_difference(capsys, tmp_path, firmware):
+def test_a_filament_change_is_a_pause_and_no_difference(capsys, tmp_path, firmware):
     path = tmp_path / "change.gcode"
     path.write_text(
         "M104 S200\nG28\nM109 S200\nM83\nG1 X50 Y50 Z.2 F6000\nG1 X100 E3 F1200\nM600\nG1 X50 E3\nM104 S0\n"

@@ -60,7 +60,7 @@ def another(machine, name):
     (machine / f"var/lib/nozzled-{name}/api-key").write_text(f"the-key-of-printer-{name}\n")
 
 
-def test_an_installed_service_is_what_commands_mean(machine, capsys):
+def test_commands_refer_to_the_installed_service(machine, capsys):
     assert main(["key"]) == 0
     assert capsys.readouterr().out == "the-key-of-the-service\n"
     server = find_server(asked())
@@ -70,7 +70,7 @@ def test_an_installed_service_is_what_commands_mean(machine, capsys):
     assert not (machine.parent / "home").exists()
 
 
-def test_it_is_asked_where_systemd_listens(machine):
+def test_commands_connect_to_the_socket_of_systemd(machine):
     assert whose.host_and_port(whose.find(asked()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
     several = SOCKET + "Listen=[::1]:81 (Stream)\n"
     assert installed.listening(lambda *_: several) == ["0.0.0.0:8080", "[::1]:81"]
@@ -87,7 +87,7 @@ def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsy
     assert both.service is not None
 
 
-def test_a_daemon_that_runs_by_hand_is_meant_while_the_service_is_stopped(machine, tmp_path):
+def test_commands_refer_to_a_daemon_run_by_hand_while_the_service_is_stopped(machine, tmp_path):
     own = tmp_path / "home/.local/state/nozzled"
     with daemon_in(own):
         assert whose.find(asked()).state == machine / "var/lib/nozzled"
@@ -96,7 +96,7 @@ def test_a_daemon_that_runs_by_hand_is_meant_while_the_service_is_stopped(machin
     assert whose.find(asked()).state == machine / "var/lib/nozzled"
 
 
-def test_the_one_of_several_that_runs_is_meant_and_of_two_one_has_to_be_named(machine, capsys):
+def test_the_only_running_instance_is_chosen_and_one_of_two_has_to_be_named(machine, capsys):
     another(machine, "AH02X9")
     assert whose.find(asked()).service.printer == "", "the single one runs"
     (machine / "run/nozzled").rmdir()
@@ -125,7 +125,7 @@ def test_a_companion_started_by_hand_reads_the_configuration_of_the_installed_se
 
 
 @pytest.mark.parametrize("words", [["key"], ["keys", "list"], ["keys", "add", "my phone"], ["pair", "--welcome"]])
-def test_a_missing_right_says_sudo(machine, words, capsys, monkeypatch):
+def test_a_missing_permission_suggests_sudo(machine, words, capsys, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert main(words) == 1
     shown = " ".join(f"'{word}'" if " " in word else word for word in words)
@@ -134,7 +134,7 @@ def test_a_missing_right_says_sudo(machine, words, capsys, monkeypatch):
     assert f"sudo nozzled {shown}" in said
 
 
-def test_a_key_that_may_not_be_read_says_sudo_where_a_key_is_needed(machine, monkeypatch):
+def test_an_unreadable_key_suggests_sudo_if_it_is_needed(machine, monkeypatch):
     def refused(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
 
@@ -145,7 +145,7 @@ def test_a_key_that_may_not_be_read_says_sudo_where_a_key_is_needed(machine, mon
     assert "sudo nozzled job status" in server.without_key
 
 
-def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_path, capsys, monkeypatch):
+def test_no_key_is_created_while_another_daemon_serves_the_port(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.toml").write_text("")
     words = ["key", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
     monkeypatch.setattr(whose, "is_served", lambda host, port: (host, port) == ("127.0.0.1", 5000))
@@ -173,20 +173,20 @@ def test_no_key_is_made_while_a_daemon_of_another_directory_serves_the_port(tmp_
         assert main([*words, "--rotate"]) == 0, "its own daemon serves the port"
 
 
-def test_what_systemd_listens_for_before_the_front_has_started_is_the_services_own(machine, capsys, monkeypatch):
+def test_the_socket_of_systemd_belongs_to_the_service_before_the_front_starts(machine, capsys, monkeypatch):
     monkeypatch.setattr(whose, "is_served", lambda *_: True)
     assert main(["key"]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_no_key_is_made_beside_one_that_was_handed_in(tmp_path, capsys):
+def test_no_key_is_created_for_a_daemon_that_was_given_one(tmp_path, capsys):
     with daemon_in(tmp_path / "state"):
         assert main(["key", "--state-dir", str(tmp_path / "state")]) == 1
     assert "got its key from NOZZLED_API_KEY or from systemd" in capsys.readouterr().err
     assert not (tmp_path / "state/api-key").exists()
 
 
-def test_the_services_key_is_the_one_that_systemd_hands_in_and_is_never_made_here(machine, capsys):
+def test_the_services_key_comes_from_systemd_and_is_never_created(machine, capsys):
     credentials = machine / "run/credentials/nozzled-front.service"
     credentials.mkdir(parents=True)
     (credentials / "nozzled.api-key").write_text("handed-in-by-systemd")

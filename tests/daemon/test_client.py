@@ -112,7 +112,7 @@ async def test_each_method_of_the_job_is_one_command(method, body):
     assert request.headers == {"X-Api-Key": "key", "Content-Type": "application/json"}
 
 
-async def test_without_a_key_none_is_sent():
+async def test_no_key_is_sent_if_there_is_none():
     exchange = Scripted(answer(200, b"{}"))
     await OctoPrintClient(URL, exchange=exchange).job.get()
     assert exchange.sent[0].headers == {}
@@ -155,7 +155,7 @@ async def test_a_file_is_uploaded_with_progress_and_may_be_printed_at_once(tmp_p
     assert seen[-1][0] == len(SQUARE) * 4000
 
 
-async def test_a_name_that_is_taken_is_a_conflict_where_nothing_is_to_be_overwritten(tmp_path):
+async def test_an_existing_name_is_a_conflict_without_overwriting(tmp_path):
     async with api(tmp_path, "") as server, in_memory(server) as client:
         await client.files.upload(SQUARE, name="a.gcode")
         with pytest.raises(Conflict, match="exists"):
@@ -169,7 +169,7 @@ async def test_bytes_without_a_name_are_not_uploaded():
         await OctoPrintClient(URL).files.upload(b"G28\n")
 
 
-async def test_the_printer_is_heated_moved_and_told(tmp_path):
+async def test_the_printer_is_heated_moved_and_sent_commands(tmp_path):
     async with api(tmp_path) as server, in_memory(server) as client:
         assert not {"sd", "temperature"} & (await client.printer.get(exclude=["sd", "temperature"])).keys()
         await client.printer.heat({"tool0": 205, "bed": 60})
@@ -187,7 +187,7 @@ async def test_the_printer_is_heated_moved_and_told(tmp_path):
         await client.printer.send("M117 one", "M117 two")
 
 
-async def test_what_is_not_given_is_not_sent():
+async def test_omitted_arguments_are_not_sent():
     client, exchange = client_of(answer(204), answer(204))
     await client.printer.jog(z=1)
     await client.connection.connect()
@@ -205,13 +205,13 @@ async def test_the_connection_is_closed_and_opened(tmp_path):
         await until_state(client, "Operational")
 
 
-async def test_the_version_tells_the_server(tmp_path):
+async def test_the_version_identifies_the_server(tmp_path):
     async with api(tmp_path, "") as server, in_memory(server) as client:
         assert (await client.version())["text"].startswith("OctoPrint 1.11")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_no_access_is_an_error_of_its_own(status):
+async def test_denied_access_has_its_own_error(status):
     client, exchange = client_of(answer(status, b'{"error": "a key is needed"}'))
     with pytest.raises(AccessDenied) as raised:
         await client.job.get()
@@ -220,7 +220,7 @@ async def test_no_access_is_an_error_of_its_own(status):
     assert len(exchange.sent) == 1
 
 
-async def test_a_file_that_is_not_there_is_not_found(tmp_path):
+async def test_a_missing_file_is_not_found(tmp_path):
     async with api(tmp_path) as server, in_memory(server) as client:
         for refused in (client.files.select("none.gcode"), client.files.delete("none.gcode"), client.files.get("no")):
             with pytest.raises(NotFound, match="404"):
@@ -238,20 +238,20 @@ async def test_a_file_that_is_not_there_is_not_found(tmp_path):
         (answer(799), ""),
     ],
 )
-async def test_a_refusal_of_any_form_is_told_in_few_words(refusal, text):
+async def test_a_refusal_of_any_form_is_one_short_text(refusal, text):
     client, _ = client_of(refusal)
     with pytest.raises(RequestRefused) as raised:
         await client.job.start()
     assert (raised.value.status, raised.value.text) == (refusal.status, text)
 
 
-async def test_an_answer_that_is_not_json_is_no_octoprint():
+async def test_an_answer_without_json_is_not_from_octoprint():
     client, _ = client_of(answer(200, b"<html>hello"))
     with pytest.raises(BadAnswer, match=r"GET http://printer\.local:5000/api/job is not JSON"):
         await client.job.get()
 
 
-async def test_what_only_asks_is_asked_three_times():
+async def test_a_read_request_is_sent_up_to_three_times():
     client, exchange = client_of(Unreachable("lost"), answer(503), answer(200, b"{}"))
     before = asyncio.get_running_loop().time()
     assert await client.job.get() == {}
@@ -259,7 +259,7 @@ async def test_what_only_asks_is_asked_three_times():
     assert asyncio.get_running_loop().time() - before == pytest.approx(1.5)
 
 
-async def test_after_three_times_it_is_an_error():
+async def test_the_third_failure_is_an_error():
     client, exchange = client_of(*[Unreachable(f"lost {n}") for n in range(4)])
     with pytest.raises(Unreachable, match="lost 2"):
         await client.job.get()
@@ -268,7 +268,7 @@ async def test_after_three_times_it_is_an_error():
 
 @pytest.mark.parametrize("trouble", [Unreachable("lost"), answer(502), answer(503), answer(504)])
 @pytest.mark.parametrize("change", ["command", "upload", "delete"])
-async def test_what_may_have_been_done_is_never_done_twice(trouble, change):
+async def test_a_request_that_may_have_been_carried_out_is_not_repeated(trouble, change):
     client, exchange = client_of(trouble, answer(204))
     changes = {
         "command": client.job.toggle_pause,
@@ -280,7 +280,7 @@ async def test_what_may_have_been_done_is_never_done_twice(trouble, change):
     assert len(exchange.sent) == 1
 
 
-async def test_what_was_never_sent_is_sent_again():
+async def test_a_request_that_was_never_sent_is_repeated():
     client, exchange = client_of(NeverSent("refused"), NeverSent("refused"), answer(204))
     await client.job.start()
     assert len(exchange.sent) == 3
@@ -295,7 +295,7 @@ async def test_what_was_never_sent_is_sent_again():
         ("http://[::1]:5000", "http://[::1]:5000"),
     ],
 )
-def test_addresses_as_people_write_them(given, used):
+def test_addresses_may_be_abbreviated(given, used):
     assert OctoPrintClient(given).url == used
 
 
@@ -303,12 +303,12 @@ def test_addresses_as_people_write_them(given, used):
     "given",
     ["", "http://", "ftp://printer", "http://printer:port", "http://printer:99999", "http://p/?a=1", "http://[::1"],
 )
-def test_what_is_no_address_is_said_at_once(given):
+def test_an_invalid_address_is_refused_at_once(given):
     with pytest.raises(ClientError, match="is not the address of a server"):
         OctoPrintClient(given)
 
 
-async def test_a_picture_is_fetched_in_the_size_asked_for():
+async def test_a_thumbnail_is_fetched_in_the_requested_size():
     client, exchange = client_of(answer(200, b"\x89PNG"), answer(200, b"\x89PNG2"), answer(404))
     assert await client.files.thumbnail("parts/a b.gcode") == b"\x89PNG"
     assert await client.files.thumbnail("a.gcode", (32, 16)) == b"\x89PNG2"

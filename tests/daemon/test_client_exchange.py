@@ -54,7 +54,7 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr(caller_module, "PAUSES", (0.0, 0.0))
 
 
-async def test_a_file_goes_over_the_line_as_it_is(tmp_path):
+async def test_a_file_is_uploaded_unchanged(tmp_path):
     (tmp_path / "large.gcode").write_bytes(LARGE)
     seen = []
     async with listening(tmp_path / "state", "") as (service, url), OctoPrintClient(url, KEY) as client:
@@ -63,7 +63,7 @@ async def test_a_file_goes_over_the_line_as_it_is(tmp_path):
     assert seen[-1] == (len(LARGE), len(LARGE))
 
 
-async def test_an_empty_file_is_a_file(tmp_path):
+async def test_an_empty_file_is_uploaded(tmp_path):
     async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
         await client.files.upload(b"", name="empty.gcode")
         assert uploaded(service) == {"empty.gcode": b""}
@@ -85,7 +85,7 @@ async def test_an_upload_that_is_refused_is_refused_before_its_bytes_are_sent(tm
 
 
 @pytest.mark.parametrize(("content", "name", "status"), [(os.urandom(3_000_000), "a.gcode", 415), (LARGE, "a.md", 415)])
-async def test_a_file_that_is_refused_for_what_is_in_it_is_answered(tmp_path, content, name, status):
+async def test_a_file_refused_for_its_content_gets_an_answer(tmp_path, content, name, status):
     async with listening(tmp_path, "") as (service, url), OctoPrintClient(url, KEY) as client:
         with pytest.raises(RequestRefused, match=r"is not (a )?G-code") as raised:
             await client.files.upload(content, name=name)
@@ -120,7 +120,7 @@ async def test_a_file_that_grows_meanwhile_is_uploaded_as_it_was(tmp_path):
         assert uploaded(service) == {"grows.gcode": LARGE}
 
 
-async def test_no_connection_means_never_sent(no_pauses):
+async def test_a_failed_connection_counts_as_never_sent(no_pauses):
     async with Peer(b"") as peer:
         pass  # its port is closed now
     with pytest.raises(NeverSent, match=f"no answer to GET {peer.url}/api/version"):
@@ -137,7 +137,7 @@ async def test_no_connection_means_never_sent(no_pauses):
         (HTTPClientError(599, "Timeout during request"), False),
     ],
 )
-async def test_only_what_certainly_never_left_counts_as_never_sent(error, never_sent, monkeypatch):
+async def test_only_a_request_that_certainly_never_left_counts_as_never_sent(error, never_sent, monkeypatch):
     async def fail(*_, **__):
         raise error
 
@@ -148,7 +148,7 @@ async def test_only_what_certainly_never_left_counts_as_never_sent(error, never_
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", b"SSH-2.0-OpenSSH\r\n"])
-async def test_a_line_that_is_lost_is_unreachable_and_what_only_asks_is_asked_again(says, no_pauses):
+async def test_a_lost_connection_is_unreachable_and_read_requests_are_repeated(says, no_pauses):
     async with Peer(says) as peer, OctoPrintClient(peer.url) as client:
         with pytest.raises(Unreachable) as raised:
             await client.version()
@@ -159,7 +159,7 @@ async def test_a_line_that_is_lost_is_unreachable_and_what_only_asks_is_asked_ag
         assert len(peer.heard) == 4
 
 
-async def test_a_server_that_says_nothing_is_given_up():
+async def test_a_silent_server_times_out():
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
         with pytest.raises(Unreachable, match="Timeout"):
@@ -183,7 +183,7 @@ async def test_an_answer_without_end_is_cut_off(no_pauses, monkeypatch):
             await OctoPrintClient(peer.url).version()
 
 
-async def test_a_client_that_was_closed_can_be_used_again(tmp_path):
+async def test_a_closed_client_can_be_used_again(tmp_path):
     async with listening(tmp_path, "") as (_, url):
         client = OctoPrintClient(url, KEY)
         await client.version()
@@ -197,7 +197,7 @@ async def test_a_client_that_was_closed_can_be_used_again(tmp_path):
     folder=st.text(st.characters(codec="utf-8"), max_size=40),
     content=st.binary(max_size=2000),
 )
-async def test_what_a_form_says_is_what_the_server_reads(name, folder, content):
+async def test_the_server_reads_a_form_as_the_client_wrote_it(name, folder, content):
     form = FormBody({"path": folder, "select": "true"}, content, name)
     body = b"".join([piece async for piece in form.pieces()])
     assert len(body) == form.length

@@ -147,7 +147,7 @@ console.log(JSON.stringify(counts));
 
 
 @pytest.mark.real_time
-async def test_only_what_only_asks_is_tried_again():
+async def test_only_read_requests_are_repeated():
     assert json.loads(await run_in_node(RETRIES)) == [[3, None], [1, None], [1, None], [3, 503], [1, 503], [1, 503]]
 
 
@@ -192,14 +192,14 @@ console.log(JSON.stringify({ heard, told, sessions: sessions.size }));
         ['o\na[{"current": 1}]\nnonsense\na[not json\n'],
     ],
 )
-async def test_a_stream_that_ends_is_opened_again_with_a_new_session(streams):
+async def test_an_ended_stream_is_reopened_with_a_new_session(streams):
     result = json.loads(await run_in_node(RECONNECTS.replace("STREAMS", json.dumps(streams))))
     assert result["sessions"] == 2
     assert result["told"] == [{"auth": "_api:s1"}, {"throttle": 2}, {"auth": "_api:s2"}, {"throttle": 2}]
     assert [event for event in result["heard"] if event != "current"] == ["close", "reconnecting", "end"]
 
 
-async def test_the_server_gives_the_module_to_anybody_once(tmp_path):
+async def test_the_module_needs_no_key_and_is_cached(tmp_path):
     async with api(tmp_path, "") as server:
         for method in ("GET", "HEAD"):
             response = await server.request(method, "/client/octoprint.mjs", key=None, headers={"Host": "127.0.0.1"})

@@ -108,7 +108,7 @@ async def first(count, url, key=KEY, **options):
     raise AssertionError("it ended")
 
 
-async def test_it_says_who_it_is_and_what_it_wants_and_yields_what_comes():
+async def test_a_client_logs_in_subscribes_and_yields_messages():
     async with serving(['{"connected": {"version": "1"}}', 3, '{"current": {"state": 1}, "event": {"type": "X"}}']) as (
         server,
         url,
@@ -122,7 +122,7 @@ async def test_it_says_who_it_is_and_what_it_wants_and_yields_what_comes():
     assert server.heard == [[{"auth": "_api:session1"}, {"throttle": 2}, {"subscribe": {"events": True}}]]
 
 
-async def test_the_daemon_itself_is_understood(tmp_path):
+async def test_messages_of_the_real_daemon_are_read(tmp_path):
     async with listening(tmp_path, "sim?speed=20") as (_, url):
         greeting = await first(2, url, key=http.KEY)
         assert [message.kind for message in greeting] == ["connected", "history"]
@@ -130,13 +130,13 @@ async def test_the_daemon_itself_is_understood(tmp_path):
         assert not any(message.kind == "reauthRequired" for message in await first(4, url, key=http.KEY, throttle=1))
 
 
-async def test_a_lost_line_is_opened_again_with_a_new_session():
+async def test_a_lost_connection_is_reopened_with_a_new_session():
     async with serving(['{"current": 1}', None], [None], [1, '{"current": 2}']) as (server, url):
         assert await first(2, url) == [Message("current", 1), Message("current", 2)]
     assert server.heard[-1] == [{"auth": "_api:session3"}]
 
 
-async def test_a_server_that_is_away_for_a_while_is_found_again():
+async def test_a_client_reconnects_to_a_server_that_was_away():
     async with serving(['{"current": 1}', None], ['{"current": 2}']) as (server, url):
         async with OctoPrintClient(url, KEY) as client, asyncio.timeout(PATIENCE), aclosing(client.push()) as messages:
             assert await anext(messages) == Message("current", 1)
@@ -153,13 +153,13 @@ async def test_a_session_that_has_ended_is_renewed_but_a_refused_one_is_not():
         assert server.heard == [[{"auth": "_api:session1"}, {"auth": "_api:session2"}]]
 
 
-async def test_a_wrong_key_is_said_at_once():
+async def test_a_wrong_key_is_an_error_at_once():
     async with serving() as (_, url):
         with pytest.raises(AccessDenied):
             await first(1, url, key="wrong")
 
 
-async def test_nobody_there_is_said_at_once():
+async def test_an_unreachable_server_is_an_error_at_once():
     async with serving() as (_, url):
         pass
     with pytest.raises(Unreachable):
@@ -173,7 +173,7 @@ async def test_nonsense_is_an_error(nonsense):
             await first(1, url)
 
 
-async def test_a_server_without_a_socket_is_said_to_be_one():
+async def test_a_server_without_a_push_socket_is_an_error():
     http = HTTPServer(Application([("/api/login", Login, {"server": Server()})]))
     bound, port = bind_unused_port()
     http.add_socket(bound)
@@ -183,7 +183,7 @@ async def test_a_server_without_a_socket_is_said_to_be_one():
     await http.close_all_connections()
 
 
-async def test_a_log_in_without_a_session_is_no_octoprint(monkeypatch):
+async def test_a_login_without_a_session_is_an_error(monkeypatch):
     async with serving() as (_, url):
         monkeypatch.setattr(Login, "post", lambda handler: handler.finish({"needs": {}}))
         with pytest.raises(BadAnswer, match="has no session"):

@@ -44,7 +44,7 @@ class Switch(Companion):
         raise Refusal(409, "not now")
 
 
-async def test_what_is_asked_comes_to_the_companion_and_its_answer_back(tmp_path):
+async def test_a_request_reaches_the_companion_and_its_answer_the_client(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         client = in_memory(server)
         await asyncio.sleep(1)
@@ -72,7 +72,7 @@ async def test_a_hanging_request_delays_no_other_and_ends(tmp_path):
         assert (caught.value.status, caught.value.text) == (503, "power has not answered within 10 s")
 
 
-async def test_a_request_whose_client_has_gone_is_not_carried_out(tmp_path):
+async def test_a_request_of_a_disconnected_client_is_not_carried_out(tmp_path):
     """A process that was stopped in between has the request already: it would switch in another print."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         client = in_memory(server)
@@ -94,12 +94,12 @@ async def test_a_request_whose_client_has_gone_is_not_carried_out(tmp_path):
             await in_memory(server).post("/api/companions/power/requests", {"id": "7"})
 
 
-async def test_two_fronts_have_no_request_of_one_number():
+async def test_request_numbers_of_two_fronts_differ():
     first, second = Companions(["power"]), Companions(["power"])
     assert next(first._numbers) != next(second._numbers)
 
 
-async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
+async def test_clients_get_events_of_a_companion_and_pages_its_state(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server:
         listener = Listener(server)
         await listener.login()
@@ -113,7 +113,7 @@ async def test_clients_hear_of_it_and_a_page_sees_it(tmp_path):
         assert server.service.companions.as_json() == {"power": {"state": state, "away": False}}
 
 
-async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refused_at_once(tmp_path):
+async def test_requests_to_a_missing_companion_are_refused_at_once(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server:
         client, loop = in_memory(server), asyncio.get_running_loop()
         changes = []
@@ -133,7 +133,7 @@ async def test_a_companion_that_has_gone_is_away_and_what_is_asked_of_it_is_refu
         assert loop.time() - began < 5  # no more than the client's own tries
 
 
-async def test_it_says_again_what_a_front_has_not_heard(tmp_path):
+async def test_undelivered_states_and_events_are_sent_again(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         refused = server.service.companions.hear
 
@@ -152,7 +152,7 @@ async def test_it_says_again_what_a_front_has_not_heard(tmp_path):
         assert listener.events("PowerCut") == [{"on": True}]
 
 
-async def test_what_is_said_again_is_heard_once(tmp_path):
+async def test_a_repeated_event_is_published_once(tmp_path):
     """As the front may have taken it though its answer was lost."""
     async with api(tmp_path, "", switched_on=["power"]) as server:
         listener = Listener(server)
@@ -165,7 +165,7 @@ async def test_what_is_said_again_is_heard_once(tmp_path):
         assert [each["n"] for each in listener.events("PowerCut")] == [1, 2, 3]
 
 
-async def test_of_more_than_it_can_keep_the_oldest_are_left_out(tmp_path):
+async def test_the_oldest_undelivered_events_are_dropped(tmp_path):
     async with api(tmp_path, "", switched_on=["power"]) as server, beside(server, Switch) as switch:
         listener = Listener(server)
         await listener.login()
@@ -186,7 +186,7 @@ async def test_of_more_than_it_can_keep_the_oldest_are_left_out(tmp_path):
         assert [each["n"] for each in listener.events("PowerCut")] == [*range(56, 120)]
 
 
-async def test_its_key_is_its_own(tmp_path):
+async def test_a_companion_has_its_own_key(tmp_path):
     async with api(tmp_path, "", switched_on=["power", "timelapse"]) as server:
         keyring = server.service.access.keyring
         assert {each.name: each.scope for each in keyring.keys} == {f"companion-{n}": s for n, s in KEYS.items()}
@@ -200,7 +200,7 @@ async def test_its_key_is_its_own(tmp_path):
         assert (await power.get("/api/companions/power"))["state"] == {"on": True}
 
 
-async def test_what_is_not_switched_on_is_not_there(tmp_path):
+async def test_a_companion_not_switched_on_does_not_exist(tmp_path):
     async with api(tmp_path, "") as server:
         client = in_memory(server)
         assert await client.get("/api/companions") == {"companions": {}}
@@ -228,13 +228,13 @@ async def test_what_is_not_switched_on_is_not_there(tmp_path):
         ({"events": [{"name": "PowerCut", "once": 5}]}, "once must be a string"),
     ],
 )
-async def test_what_it_says_is_looked_at(tmp_path, said, reason):
+async def test_invalid_states_of_a_companion_are_refused(tmp_path, said, reason):
     async with api(tmp_path, "", switched_on=["power"]) as server:
         response = await server.post("/api/companions/power", said)
         assert response.status == 400
         assert reason in response.error
 
 
-def test_a_companions_folder_is_absolute_where_the_state_directory_is_not(tmp_path, monkeypatch):
+def test_a_companions_folder_is_absolute_even_if_the_state_directory_is_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # ffmpeg runs in another folder, where a relative name means something else
     assert own_folder(Path("state"), "timelapse", {}) == tmp_path.resolve() / "state/companions/timelapse"

@@ -92,7 +92,7 @@ def refusal(folder: Path, text: str) -> str:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(CONFIGS)
-def test_what_is_rendered_is_read_back_as_it_was(tmp_path, config):
+def test_a_rendered_configuration_is_read_back_unchanged(tmp_path, config):
     assert load(written(tmp_path, render(config)), {}) == config
 
 
@@ -121,7 +121,7 @@ def test_after_cancel_and_failure_everything_is_off_by_default():
         assert script == ("M104 S0", "M140 S0", "M107", "M84")
 
 
-def test_an_integer_will_do_for_a_number(tmp_path):
+def test_an_integer_is_accepted_as_a_number(tmp_path):
     retry = load(written(tmp_path, "[printer]\nretry_s = 7\n"), {}).printer.retry_s
     assert retry == 7.0
     assert type(retry) is float
@@ -160,7 +160,7 @@ def test_an_integer_will_do_for_a_number(tmp_path):
         ("[http]\nport = " + "9" * 5000, "not valid TOML: "),
     ],
 )
-def test_what_is_not_understood_is_refused_with_what_is_allowed(tmp_path, text, message):
+def test_invalid_settings_are_refused_with_the_allowed_ones(tmp_path, text, message):
     assert refusal(tmp_path, text).startswith(message)
 
 
@@ -189,7 +189,7 @@ def test_a_long_value_is_cut_in_the_message(tmp_path):
     assert len(refusal(tmp_path, f"[http]\n{'x' * 10_000} = 1")) < 300
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml: No such file"):
         load(tmp_path / "none.toml", {})
     with pytest.raises(ConfigError, match="Is a directory"):
@@ -199,7 +199,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         load(tmp_path / "latin.toml", {})
 
 
-def test_the_file_is_the_one_given_else_the_environments_else_the_systems(tmp_path, monkeypatch):
+def test_the_file_comes_from_the_option_then_the_environment_then_the_system(tmp_path, monkeypatch):
     def named(name: str) -> Path:
         path = tmp_path / name
         path.write_text(f'[appearance]\nname = "{name}"\n')
@@ -215,14 +215,14 @@ def test_the_file_is_the_one_given_else_the_environments_else_the_systems(tmp_pa
     assert load(named("given"), environ).appearance.name == "given"
 
 
-def test_merging_keeps_what_is_not_named():
+def test_merging_keeps_settings_that_are_not_named():
     base = merge(Config(), {"http": {"port": 80}, "log": {"level": "debug"}}, "test")
     merged = merge(base, {"http": {"host": "0.0.0.0"}}, "command line")
     assert (merged.http.host, merged.http.port) == ("0.0.0.0", 80)
     assert merged.log == LogConfig(level="debug")
 
 
-def test_the_state_directory_is_configured_or_systemds_or_the_users():
+def test_the_state_directory_comes_from_the_configuration_systemd_or_the_user():
     named = merge(Config(), {"paths": {"state_dir": "/srv/printer"}}, "test")
     home = {"HOME": "/home/ann"}
     assert state_dir(named, {"STATE_DIRECTORY": "/x"}) == Path("/srv/printer")
@@ -270,7 +270,7 @@ def test_core_and_front_skip_the_sections_of_companions(tmp_path):
     assert switched_on(path, {}) == {"power", "notify"}
 
 
-def test_a_companion_reads_its_own_and_writes_it_back(tmp_path):
+def test_a_companion_reads_and_writes_its_own_section(tmp_path):
     wanted = Plugs(7.0, (Plug("printer", 250.0), Plug("light")))
     read = load_sections(written(tmp_path, PLUGS), {}, {"power": Plugs()})["power"]
     assert read == wanted
@@ -290,7 +290,7 @@ def test_a_companion_reads_its_own_and_writes_it_back(tmp_path):
         ("power = 5", "power = 5: must be a section, [power]"),
     ],
 )
-def test_what_a_companion_does_not_understand_is_refused(tmp_path, text, message):
+def test_invalid_settings_of_a_companion_are_refused(tmp_path, text, message):
     with pytest.raises(ConfigError) as caught:
         load_sections(written(tmp_path, text), {}, {"power": Plugs()})
     assert message in str(caught.value)

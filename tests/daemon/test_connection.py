@@ -73,7 +73,7 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_it_connects_and_runs_its_script(fake_ports):
+async def test_a_connection_runs_its_script(fake_ports):
     async with connection(scripts=("M117 hello", "G21")) as link:
         assert (link.state, link.ready, link.error, link.address) == (C.OFFLINE, False, None, "sim")
         link.keep_connected()
@@ -82,7 +82,7 @@ async def test_it_connects_and_runs_its_script(fake_ports):
         assert fake_ports.accepted[-2:] == ["M117 hello", "G21"]
 
 
-async def test_its_script_heats_no_further_than_the_profile_allows(fake_ports):
+async def test_the_connection_script_may_not_heat_beyond_the_profile(fake_ports):
     async with connection(scripts=("M117 hello", "M104 S999", "G21")) as link:
         link.keep_connected()
         await until(lambda: link.ready and "M117 hello" in fake_ports.accepted)
@@ -129,7 +129,7 @@ async def test_an_unknown_baudrate_is_found_and_remembered(speaks_250000):
         assert speaks_250000.asked[2:] == ["serial:/dev/ttyX?baudrate=250000"]
 
 
-async def test_without_an_answer_at_any_baudrate_all_are_named(fake_ports, monkeypatch):
+async def test_a_printer_that_answers_at_no_baudrate_is_reported_with_all_of_them(fake_ports, monkeypatch):
     def create(address, settings, _wrap, _logbook):
         return LinePrinter(Deaf(Firmware(FirmwareConfig(), fake_ports.oracle), str(address)), settings)
 
@@ -143,7 +143,7 @@ async def test_without_an_answer_at_any_baudrate_all_are_named(fake_ports, monke
         assert told[-1] == link.error
 
 
-async def test_a_baudrate_that_is_remembered_is_tried_first_and_not_for_ever(speaks_250000):
+async def test_a_remembered_baudrate_is_tried_first_but_not_forever(speaks_250000):
     for remembered, tried in ((250000, ["250000"]), (9600, ["9600", "115200", "250000"])):
         speaks_250000.asked.clear()
         async with connection("serial:/dev/ttyX", baudrate=0, retry_s=1.0) as link:
@@ -153,7 +153,7 @@ async def test_a_baudrate_that_is_remembered_is_tried_first_and_not_for_ever(spe
         assert speaks_250000.asked == [f"serial:/dev/ttyX?baudrate={rate}" for rate in tried]
 
 
-async def test_one_baudrate_that_is_given_is_the_only_one_tried(speaks_250000):
+async def test_only_the_configured_baudrate_is_tried(speaks_250000):
     for address, rate in (("serial:/dev/ttyX", 115200), ("serial:/dev/ttyX?baudrate=9600", 0)):
         async with connection(address, baudrate=rate, connect_timeout_s=20.0) as link:
             await link.connect()
@@ -162,7 +162,7 @@ async def test_one_baudrate_that_is_given_is_the_only_one_tried(speaks_250000):
     assert len(speaks_250000.asked) == 2
 
 
-async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(fake_ports):
+async def test_a_missing_port_is_tried_at_one_baudrate(fake_ports):
     fake_ports.missing = 100
     async with connection("serial:/dev/ttyX", baudrate=0) as link:
         await link.connect()
@@ -171,7 +171,7 @@ async def test_a_port_that_is_not_there_is_tried_at_one_baudrate(fake_ports):
     assert set(fake_ports.baudrates) == {"115200"}
 
 
-async def test_the_configured_printer_is_looked_for_even_after_a_clients_request(fake_ports):
+async def test_the_configured_printer_is_reconnected_even_after_a_clients_request(fake_ports):
     fake_ports.missing = 3
     async with connection("serial:/dev/ttyX", retry_s=1.0) as link:
         await link.connect()
@@ -186,7 +186,7 @@ async def test_the_configured_printer_is_looked_for_even_after_a_clients_request
         await until(lambda: link.ready)
 
 
-async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_name(fake_ports):
+async def test_a_failed_script_is_named_and_leaves_the_printer_connected(fake_ports):
     async with connection(scripts=("M110 N0", "G21")) as link:
         with capture_logs() as logs:
             link.keep_connected()
@@ -198,7 +198,7 @@ async def test_a_script_that_fails_leaves_the_printer_connected_and_is_said_by_n
         assert "M110" in said["printer.script_failed"]["reason"]
 
 
-async def test_a_printer_that_cannot_even_be_made_is_a_fault_with_its_reason(fake_ports, monkeypatch):
+async def test_a_printer_that_cannot_be_created_is_a_fault_with_its_reason(fake_ports, monkeypatch):
     def gone(*_):
         raise RecordingError("the recording is gone")
 
@@ -220,7 +220,7 @@ async def test_without_an_address_nothing_is_connected(fake_ports):
             await link.connect()
 
 
-async def test_it_keeps_trying_until_the_printer_is_there(fake_ports):
+async def test_connecting_is_retried_until_the_printer_appears(fake_ports):
     fake_ports.missing = 3
     async with connection(retry_s=5.0) as link:
         began = asyncio.get_running_loop().time()
@@ -234,7 +234,7 @@ async def test_it_keeps_trying_until_the_printer_is_there(fake_ports):
         assert link.error is None
 
 
-async def test_a_client_tries_once(fake_ports):
+async def test_a_clients_connect_is_tried_once(fake_ports):
     fake_ports.missing = 1
     async with connection("") as link:
         await link.connect("VIRTUAL")
@@ -243,7 +243,7 @@ async def test_a_client_tries_once(fake_ports):
         assert link.state is C.FAULT
 
 
-async def test_a_lost_printer_is_connected_to_again(fake_ports):
+async def test_a_lost_printer_is_reconnected(fake_ports):
     async with connection(retry_s=5.0) as link:
         link.keep_connected()
         await until(lambda: link.ready)
@@ -255,7 +255,7 @@ async def test_a_lost_printer_is_connected_to_again(fake_ports):
         assert len(fake_ports.asked) == 2
 
 
-async def test_a_firmware_that_a_user_has_stopped_is_left_alone(fake_ports):
+async def test_a_printer_stopped_by_a_user_is_not_reconnected(fake_ports):
     async with connection() as link:
         link.keep_connected()
         await until(lambda: link.ready)
@@ -270,7 +270,7 @@ async def test_a_firmware_that_a_user_has_stopped_is_left_alone(fake_ports):
         await until(lambda: link.ready)
 
 
-async def test_one_that_this_host_had_to_stop_is_connected_to_again(fake_ports):
+async def test_a_printer_stopped_by_the_host_is_reconnected(fake_ports):
     async with connection() as link:
         link.keep_connected()
         await until(lambda: link.ready)
@@ -281,7 +281,7 @@ async def test_one_that_this_host_had_to_stop_is_connected_to_again(fake_ports):
         assert len(fake_ports.asked) == 2
 
 
-async def test_disconnecting_ends_the_trying(fake_ports):
+async def test_disconnecting_ends_the_retries(fake_ports):
     fake_ports.missing = 1000
     async with connection() as link:
         link.keep_connected()
@@ -294,7 +294,7 @@ async def test_disconnecting_ends_the_trying(fake_ports):
         await link.disconnect()
 
 
-async def test_disconnecting_in_the_middle_of_opening(fake_ports):
+async def test_disconnecting_works_while_the_port_is_being_opened(fake_ports):
     async with connection() as link:
         link.keep_connected()
         await until(lambda: link.state is C.HANDSHAKING)
@@ -304,7 +304,7 @@ async def test_disconnecting_in_the_middle_of_opening(fake_ports):
         assert link.state is C.OFFLINE
 
 
-async def test_connecting_again_closes_the_old_line_first(fake_ports):
+async def test_connecting_again_closes_the_old_port_first(fake_ports):
     async with connection() as link:
         await link.connect()
         await until(lambda: link.ready)
@@ -367,7 +367,7 @@ BY_PATH = "/dev/serial/by-path/pci-0000:01:00.0-usb-0:1.2:1.0-port0"
         ("sim", None, "sim", None),
     ],
 )
-async def test_ports_that_may_be_connected_to(fake_ports, monkeypatch, port, baudrate, address, used):
+async def test_ports_are_offered_with_baudrates(fake_ports, monkeypatch, port, baudrate, address, used):
     monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyUSB7", BY_ID, by_path=BY_PATH)])
     async with connection("serial:/dev/ttyA", extra=("/dev/pts/*",), extra_ports=("/opt/x*",)) as link:
         await link.connect(port, baudrate)
@@ -375,7 +375,7 @@ async def test_ports_that_may_be_connected_to(fake_ports, monkeypatch, port, bau
         assert (fake_ports.asked, fake_ports.baudrates) == ([address], [used])
 
 
-async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_called(fake_ports):
+async def test_the_configured_printer_keeps_its_options_under_any_of_its_names(fake_ports):
     async with connection("serial:/dev/ttyA?baudrate=250000") as link:
         for port in ("/dev/ttyA", "serial:/dev/ttyA", "serial:/dev/ttyA?baudrate=250000"):
             await link.connect(port)
@@ -406,7 +406,7 @@ async def test_the_given_printer_keeps_its_options_by_whichever_name_it_is_calle
         "replay:/etc/passwd",
     ],
 )
-async def test_no_other_port_may_be(fake_ports, port):
+async def test_unlisted_ports_are_refused(fake_ports, port):
     async with connection("serial:/dev/ttyA", extra_ports=("/opt/x?", "/opt/in/*", "/opt/in/*/secret")) as link:
         with pytest.raises(PortNotAllowed):
             await link.connect(port)
@@ -414,7 +414,7 @@ async def test_no_other_port_may_be(fake_ports, port):
 
 
 @pytest.mark.parametrize("port", ["COM3", "serial:/dev/ttyA?baudrate=abc", "serial:/opt/a?speed=1", "/opt/a\0"])
-async def test_a_port_that_means_nothing_is_refused_at_once(fake_ports, port):
+async def test_an_invalid_port_is_refused_at_once(fake_ports, port):
     async with connection("serial:/dev/ttyA", extra_ports=("/opt/*",)) as link:
         with pytest.raises(AddressError):
             await link.connect(port)
@@ -433,13 +433,13 @@ async def test_a_port_that_means_nothing_is_refused_at_once(fake_ports, port):
         "serial:dev/my printer",
     ],
 )
-async def test_a_configured_address_that_means_nothing_is_refused_at_once_as_it_was_written(address):
+async def test_an_invalid_configured_address_is_refused_as_it_was_written(address):
     with pytest.raises(AddressError, match=f"^{re.escape(address)}: "):
         async with connection(address):
             pass
 
 
-async def test_options_open_nothing(fake_ports):
+async def test_listing_options_opens_no_port(fake_ports):
     async with connection("serial:/dev/ttyA") as link:
         options = await link.options()
         assert "/dev/ttyA" in options.ports
@@ -476,7 +476,7 @@ async def test_m112_stops_at_once(fake_ports, stop):
         assert "G28" not in fake_ports.accepted
 
 
-async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_taken(fake_ports):
+async def test_m112_is_the_only_command_accepted_during_the_handshake(fake_ports):
     async with connection() as link:
         link.keep_connected()
         await until(lambda: link.state is C.HANDSHAKING)
@@ -488,7 +488,7 @@ async def test_m112_stops_a_printer_that_is_being_greeted_and_nothing_else_is_ta
         assert link.state is C.FAULT, "who has stopped it connects again"
 
 
-async def test_listeners_hear_every_printer(fake_ports):
+async def test_listeners_get_events_of_every_printer(fake_ports):
     async with connection() as link:
         events = []
         link.subscribe(events.append)
@@ -503,7 +503,7 @@ async def test_listeners_hear_every_printer(fake_ports):
 # -- chosen over the API -----------------------------------------------------------------------------------
 
 
-async def test_a_printer_is_found_at_its_baudrate_and_is_the_given_one_from_there_on(speaks_250000, monkeypatch):
+async def test_a_printer_found_at_its_baudrate_becomes_the_configured_one(speaks_250000, monkeypatch):
     monkeypatch.setattr("hal.ports.list_ports", lambda *_: [Port("/dev/ttyX", None)])
     chosen = []
     async with connection("", retry_s=1.0) as link:
@@ -518,7 +518,7 @@ async def test_a_printer_is_found_at_its_baudrate_and_is_the_given_one_from_ther
     assert [each.rpartition("=")[2] for each in speaks_250000.asked] == ["115200", "250000", "250000"]
 
 
-async def test_what_is_configured_and_the_simulated_printer_are_not_replaced_by_a_choice(fake_ports):
+async def test_a_configured_or_simulated_printer_is_not_saved_as_a_choice(fake_ports):
     chosen = []
     for address, port in (("sim", None), ("", "VIRTUAL")):
         async with connection(address) as link:

@@ -72,7 +72,7 @@ async def test_two_prints_follow_each_other(tmp_path):
         assert host.file_moves == MOVES[:8] * 2
 
 
-async def test_what_a_file_may_not_send_is_left_out(tmp_path):
+async def test_forbidden_commands_of_a_file_are_left_out(tmp_path):
     async with house(tmp_path) as host:
         host.start(["G1 X1", "M110 N7", "M112", "@other", "G1 X2"])
         await host.until(S.COMPLETED)
@@ -102,7 +102,7 @@ TABLE = {
 
 @pytest.mark.parametrize("request_name", REQUESTS)
 @pytest.mark.parametrize("state", TABLE)
-async def test_every_request_in_every_state(tmp_path, state, request_name):
+async def test_every_request_is_defined_in_every_state(tmp_path, state, request_name):
     async with house(tmp_path) as host:
         await host.reach(state)
         ask, expected = getattr(host.jobs, request_name), TABLE[state].get(request_name)
@@ -115,7 +115,7 @@ async def test_every_request_in_every_state(tmp_path, state, request_name):
 
 
 @pytest.mark.parametrize("request_name", ["start", "restart", "pause", "resume", "toggle", "cancel", "unselect"])
-async def test_without_job_and_file_there_is_nothing_to_ask_for(tmp_path, request_name):
+async def test_without_a_job_and_a_file_every_request_is_refused(tmp_path, request_name):
     async with house(tmp_path) as host:
         with pytest.raises(JobConflict):
             getattr(host.jobs, request_name)()
@@ -131,7 +131,7 @@ async def test_no_file_can_be_selected_while_one_is_printed(tmp_path):
         assert host.jobs.selected.path == "part.gcode"
 
 
-async def test_uses_names_the_file_and_its_folders(tmp_path):
+async def test_a_file_in_use_protects_its_folders_too(tmp_path):
     async with house(tmp_path) as host:
         (tmp_path / "a").mkdir()
         host.jobs.select(host.write(MOVES, "a/part.gcode"))
@@ -168,7 +168,7 @@ async def test_a_pause_comes_to_rest_before_its_script(tmp_path):
         assert at < next_move
 
 
-async def test_a_pause_in_the_start_script_lets_it_end(tmp_path):
+async def test_a_pause_during_the_start_script_waits_for_its_end(tmp_path):
     async with house(tmp_path) as host:
         host.start()
         host.jobs.pause()
@@ -181,7 +181,7 @@ async def test_a_pause_in_the_start_script_lets_it_end(tmp_path):
 
 
 @pytest.mark.parametrize("wait", [0.02, 0.1, 0.4, 3.0])
-async def test_a_pause_in_a_resume_runs_its_script_whole_or_not_at_all(tmp_path, wait):
+async def test_a_pause_during_a_resume_runs_its_script_completely_or_not_at_all(tmp_path, wait):
     """What `after_pause` moves away `before_resume` moves back: half of it would print in the air."""
     scripts = replace(SCRIPTS, before_resume=("M117 before resume", "G4 P500", "M117 resume ends"))
     async with house(tmp_path, scripts=scripts) as host:
@@ -227,7 +227,7 @@ async def test_toggling_quickly_loses_and_repeats_nothing(waits):
 # -- cancel and restart --------------------------------------------------------------------------------------
 
 
-async def test_cancel_ends_in_its_script(tmp_path):
+async def test_cancel_ends_with_its_script(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.CANCELLED)
         await host.settle()
@@ -237,7 +237,7 @@ async def test_cancel_ends_in_its_script(tmp_path):
         assert host.board.hotend.target == 0
 
 
-async def test_a_wait_for_temperature_ends_on_cancel_where_the_firmware_can(tmp_path):
+async def test_cancel_ends_a_wait_for_temperature_if_the_firmware_can(tmp_path):
     async with house(tmp_path, firmware=FirmwareConfig(emergency_parser=True)) as host:
         host.start(["M109 S250", *MOVES])
         await host.until(S.PRINTING)
@@ -267,7 +267,7 @@ async def test_restart_starts_the_file_over_without_the_cancel_script(tmp_path):
         assert [told[1] for told in host.records.outcomes] == ["CANCELLED", "COMPLETED"]
 
 
-async def test_a_restart_tells_the_end_of_the_old_job_before_the_new_one(tmp_path):
+async def test_a_restart_publishes_the_end_of_the_old_job_before_the_new_one(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PAUSED)
         states = []
@@ -288,7 +288,7 @@ async def test_restart_resets_the_time(tmp_path):
 # -- failures ------------------------------------------------------------------------------------------------
 
 
-async def test_a_missing_file_fails_and_makes_the_printer_cold(tmp_path):
+async def test_a_missing_file_fails_and_turns_heaters_off(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.FAILED)
         await host.settle()
@@ -296,7 +296,7 @@ async def test_a_missing_file_fails_and_makes_the_printer_cold(tmp_path):
         assert host.accepted == ["M104 S0", "M140 S0", "M400", "M114", *SCRIPTS.after_failure]
 
 
-async def test_a_disk_error_in_the_file_fails_and_makes_the_printer_cold(tmp_path, monkeypatch):
+async def test_a_disk_error_fails_the_job_and_turns_heaters_off(tmp_path, monkeypatch):
     monkeypatch.setattr(streamer, "BLOCK", 256)
     monkeypatch.setattr(streamer, "AHEAD", 1)
     read = os.pread
@@ -319,7 +319,7 @@ async def test_a_disk_error_in_the_file_fails_and_makes_the_printer_cold(tmp_pat
         assert host.records.outcomes[0][1] == "FAILED"
 
 
-async def test_a_new_start_waits_until_a_failed_job_is_cold(tmp_path):
+async def test_a_new_start_waits_for_heaters_off_of_a_failed_job(tmp_path):
     """Otherwise the heaters-off of the old job would come after the heating of the new one."""
     slow = FirmwareConfig(execution_time=0.2)
     async with house(tmp_path, firmware=slow) as host:
@@ -381,7 +381,7 @@ async def lose_twice(host, lose):
     return log
 
 
-async def test_a_printer_lost_as_soon_as_it_is_ready_gets_its_heaters_off_when_it_is_back(tmp_path):
+async def test_a_printer_lost_once_ready_gets_heaters_off_after_reconnecting(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         log = await lose_twice(host, lambda: host.connection.printer._fail(PortLost("gone again")))
@@ -391,7 +391,7 @@ async def test_a_printer_lost_as_soon_as_it_is_ready_gets_its_heaters_off_when_i
         assert [entry["event"] for entry in log].count("printer.heaters_off") == 2
 
 
-async def test_a_printer_lost_before_its_heaters_are_off_gets_them_off_when_it_is_back(tmp_path):
+async def test_a_printer_lost_before_heaters_off_gets_them_off_after_reconnecting(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         loop = asyncio.get_running_loop()
@@ -400,7 +400,7 @@ async def test_a_printer_lost_before_its_heaters_are_off_gets_them_off_when_it_i
         assert host.board.hotend.target == 0
 
 
-async def test_a_job_on_a_printer_that_is_back_prints_the_whole_file(tmp_path):
+async def test_a_job_after_a_reconnection_prints_the_whole_file(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(2)
@@ -438,7 +438,7 @@ async def _broken(_job):
     raise RuntimeError("a mistake of ours")
 
 
-async def test_a_script_that_may_not_be_sent_fails_the_job(tmp_path):
+async def test_a_forbidden_script_fails_the_job(tmp_path):
     async with house(tmp_path, scripts=replace(SCRIPTS, before_start=("M110 N5",))) as host:
         host.start()
         await host.until(S.FAILED)
@@ -467,7 +467,7 @@ async def test_abandon_turns_the_heaters_off_at_once(tmp_path):
         assert host.records.outcomes[0][1:3] == ("INTERRUPTED", "the service was stopped")
 
 
-async def test_abandon_waits_until_a_job_that_just_ended_is_recorded(tmp_path):
+async def test_abandon_waits_until_an_ended_job_is_recorded(tmp_path):
     async with house(tmp_path) as host:
         host.jobs.subscribe(lambda state: ended.set() if state is S.COMPLETED else None)
         ended = asyncio.Event()
@@ -484,7 +484,7 @@ async def test_abandon_without_a_job_does_nothing(tmp_path):
         assert host.accepted == []
 
 
-async def test_disconnecting_in_a_print_makes_the_printer_cold_first(tmp_path):
+async def test_disconnecting_during_a_print_turns_heaters_off_first(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         printer = host.connection.printer
@@ -498,7 +498,7 @@ def _open_files():
     return {each.name for each in Path("/proc/self/fd").iterdir()}
 
 
-async def test_every_file_is_closed_whatever_becomes_of_the_job(tmp_path):
+async def test_files_are_closed_however_a_job_ends(tmp_path):
     for at in range(12):  # turns of the loop after the start
         async with house(tmp_path) as host:
             opened = _open_files()
@@ -516,7 +516,7 @@ async def test_every_file_is_closed_whatever_becomes_of_the_job(tmp_path):
 # -- progress ------------------------------------------------------------------------------------------------
 
 
-async def test_progress_goes_by_bytes_and_leaves_pauses_out(tmp_path):
+async def test_progress_counts_bytes_and_excludes_pauses(tmp_path):
     async with house(tmp_path) as host:
         assert host.jobs.progress == JobProgress()
         host.start()
@@ -543,14 +543,14 @@ async def test_progress_goes_by_bytes_and_leaves_pauses_out(tmp_path):
         assert done.print_time < 60
 
 
-async def test_progress_is_of_the_selected_file_only(tmp_path):
+async def test_progress_belongs_to_the_selected_file(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.COMPLETED)
         host.jobs.select(host.write(["G1 X1"], "other.gcode"))
         assert host.jobs.progress == JobProgress()
 
 
-async def test_progress_stays_where_a_job_was_interrupted(tmp_path):
+async def test_progress_of_an_interrupted_job_stays(tmp_path):
     async with house(tmp_path) as host:
         await host.reach(S.PRINTING)
         await asyncio.sleep(8)
@@ -612,7 +612,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-async def test_any_requests_at_any_time_leave_the_file_in_order_and_the_printer_cold(steps):
+async def test_any_requests_at_any_time_keep_the_lines_in_order_and_end_with_heaters_off(steps):
     with TemporaryDirectory() as folder:
         async with house(Path(folder)) as host:
             host.start(MOVES[:40])

@@ -27,7 +27,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("path", "body"), ASKED, ids=lambda value: str(value)[:40])
-async def test_what_is_asked_of_a_core_that_is_away_is_503_with_a_reason(tmp_path, monkeypatch, path, body):
+async def test_requests_are_503_with_a_reason_while_the_core_is_away(tmp_path, monkeypatch, path, body):
     async with api(tmp_path) as server:
         assert (await server.upload(("file", "part.gcode", b"G28\n"))).status == 201
         monkeypatch.setattr(server.service.front.core._channel, "ask", nobody_there)
@@ -36,7 +36,7 @@ async def test_what_is_asked_of_a_core_that_is_away_is_503_with_a_reason(tmp_pat
 
 
 @pytest.mark.parametrize("path", ["job", "connection", "files", "settings", "version", "printerprofiles"])
-async def test_what_is_seen_while_the_core_is_away_is_no_error_of_ours(tmp_path, monkeypatch, path):
+async def test_reading_while_the_core_is_away_is_no_internal_error(tmp_path, monkeypatch, path):
     async with api(tmp_path) as server:
         channel = server.service.front.core._channel
         monkeypatch.setattr(channel, "ask", nobody_there)

@@ -54,7 +54,7 @@ async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, paus
     assert is_off(world)
 
 
-async def test_a_pause_of_hours_is_not_ended(tmp_path):
+async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
     async with house(tmp_path) as host:
         host.start(HEATED)
         await host.until(S.PRINTING)
@@ -68,7 +68,7 @@ async def test_a_pause_of_hours_is_not_ended(tmp_path):
         await host.until(S.COMPLETED)
 
 
-async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_path):
+async def test_heat_without_a_job_is_guarded_until_it_is_off(tmp_path):
     async with house(tmp_path) as host:
         await asyncio.sleep(10)
         assert said(host) == ["M85 S0"], "what a host before may have said is taken back"
@@ -84,7 +84,7 @@ async def test_heat_without_a_job_is_guarded_and_let_go_of_when_it_is_off(tmp_pa
         assert host.connection.ready
 
 
-async def test_a_print_ends_with_it_taken_back(tmp_path):
+async def test_the_end_of_a_print_disarms_it(tmp_path):
     async with house(tmp_path) as host:
         host.start([*HEATED[2:20], "M104 S0", "M140 S0"])
         await host.until(S.COMPLETED)
@@ -92,7 +92,7 @@ async def test_a_print_ends_with_it_taken_back(tmp_path):
         assert said(host) == ["M85 S0", f"M85 S{LIMIT}", "M85 S0"]
 
 
-async def test_a_host_that_leaves_takes_it_back(tmp_path):
+async def test_a_host_that_disconnects_disarms_it(tmp_path):
     async with house(tmp_path) as host:
         await host.connection.commands.send(["M104 S200"])
         await asyncio.sleep(10)
@@ -100,7 +100,7 @@ async def test_a_host_that_leaves_takes_it_back(tmp_path):
         assert said(host)[-1] == "M85 S0"
 
 
-async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
+async def test_the_next_host_arms_it_again(tmp_path):
     world = World(tmp_path)
     async with world.host(life := Life()) as host:
         await hot_print(world, host)
@@ -115,7 +115,7 @@ async def test_it_is_set_again_behind_a_host_that_died(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
-async def test_only_a_firmware_that_is_known_to_stop_is_called_protected(tmp_path, name):
+async def test_only_firmwares_known_to_halt_are_called_protected(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name]) as host:
         await host.connection.commands.send(["M104 S60"])
         await asyncio.sleep(10)
@@ -140,7 +140,7 @@ async def test_repetier_s_time_restarts_with_a_g_command_only(tmp_path):
         assert told[-4:] == ["G21", f"M85 S{LIMIT}"] * 2
 
 
-async def test_it_can_be_left_out(tmp_path):
+async def test_it_can_be_switched_off(tmp_path):
     off = replace(Config(), safety=SafetyConfig(dead_man_min=0))
     async with house(tmp_path) as host:
         host.jobs.dead_man._config = off.safety

@@ -134,7 +134,7 @@ async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["memory", "line"])
-async def test_what_is_seen_is_what_is(tmp_path, form):
+async def test_a_snapshot_shows_the_current_state(tmp_path, form):
     async with house(tmp_path, form) as pair:
         await pair.ask(ask.Select(file=PART))
         await pair.ask(ask.Start())
@@ -181,7 +181,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("path", ELSEWHERE, ids=range(len(ELSEWHERE)))
-async def test_no_file_outside_the_uploads_is_chosen(tmp_path, path):
+async def test_no_file_outside_the_uploads_can_be_selected(tmp_path, path):
     async with house(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
             await pair.ask(ask.Select(file=replace(PART, path=path)))
@@ -197,7 +197,7 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize("fields", BAD_FIELDS, ids=str)
-async def test_nothing_is_said_of_a_file_that_none_can_be(tmp_path, fields):
+async def test_impossible_file_details_are_refused(tmp_path, fields):
     async with house(tmp_path, address="") as pair:
         with pytest.raises(BadFileName):
             await pair.ask(ask.Select(file=replace(PART, **fields)))
@@ -207,7 +207,7 @@ GOOD_FIELDS = [{"size": 0}, {"date": -1, "mtime_ns": -(10**9)}, {"user": None, "
 
 
 @pytest.mark.parametrize("fields", GOOD_FIELDS, ids=str)
-async def test_what_a_file_can_be_is_taken(tmp_path, fields):
+async def test_unusual_file_details_are_accepted(tmp_path, fields):
     async with house(tmp_path, address="") as pair:
         await pair.ask(ask.Select(file=replace(PART, **fields)))
         assert pair.core.jobs.selected == replace(PART, **fields)
@@ -226,7 +226,7 @@ def beside(uploads):
     return ["link.gcode", "up/secret.gcode", "device.gcode", "pipe.gcode", "folder.gcode", "missing.gcode"]
 
 
-async def test_no_link_leads_a_print_out_of_the_uploads_and_no_pipe_holds_it_up(tmp_path):
+async def test_links_out_of_the_uploads_and_pipes_are_not_printed(tmp_path):
     async with house(tmp_path) as pair:
         for path in beside(pair.uploads):
             await pair.ends(replace(PART, path=path), JobState.FAILED)
@@ -254,7 +254,7 @@ async def test_more_heat_than_the_profile_allows_is_refused(tmp_path):
         assert not [each for each in pair.accepted if "9" in each and each.startswith(("M104", "M140", "M109", "G10"))]
 
 
-async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
+async def test_commands_of_the_link_and_hidden_commands_are_refused(tmp_path):
     async with house(tmp_path) as pair:
         for command in ("M110 N5", "M28 x.g", "M999", "N5 M110*3"):
             with pytest.raises((ForbiddenCommand, CommandError)):
@@ -268,7 +268,7 @@ async def test_what_belongs_to_the_link_and_what_hides_is_refused(tmp_path):
         await pair.ask(ask.Send(commands=["M105\0"]))  # is left out of the line, as everywhere
 
 
-async def test_a_prompt_has_the_answers_that_it_has(tmp_path):
+async def test_only_offered_answers_to_a_prompt_are_accepted(tmp_path):
     async with house(tmp_path) as pair:
         printer = pair.core.connection.printer
         printer._reports.panel.prompt = Prompt("Go on?", ("yes", "no"))
@@ -282,7 +282,7 @@ async def test_a_prompt_has_the_answers_that_it_has(tmp_path):
             await pair.ask(ask.AnswerPrompt(choice=1))
 
 
-async def test_names_of_presets_and_ports_are_short(tmp_path):
+async def test_long_names_of_presets_and_ports_are_refused(tmp_path):
     async with house(tmp_path, address="") as pair:
         for preset in ("x" * 300, "x" * 60_000, "../../etc/passwd", "\0"):
             with pytest.raises(ConfigError) as refused:
@@ -305,7 +305,7 @@ async def test_names_of_presets_and_ports_are_short(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StorageFull), (errno.EIO, FileError)])
-async def test_a_preset_that_cannot_be_kept_does_not_hold(tmp_path, monkeypatch, number, kind):
+async def test_a_preset_that_cannot_be_stored_is_not_used(tmp_path, monkeypatch, number, kind):
     def full(*_):
         raise OSError(number, os.strerror(number))
 
@@ -317,7 +317,7 @@ async def test_a_preset_that_cannot_be_kept_does_not_hold(tmp_path, monkeypatch,
         assert pair.core.connection.profile == before
 
 
-async def test_what_is_asked_of_the_system_is_asked_ten_times_a_second(tmp_path):
+async def test_questions_about_the_system_are_limited_to_ten_a_second(tmp_path):
     async with house(tmp_path, address="") as pair:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -325,7 +325,7 @@ async def test_what_is_asked_of_the_system_is_asked_ten_times_a_second(tmp_path)
         assert loop.time() - began >= 4 * 0.099
 
 
-async def test_a_conversation_is_not_told_at_any_length(tmp_path):
+async def test_an_answer_about_the_conversation_is_bounded(tmp_path):
     async with house(tmp_path, "line") as pair:
         ring = pair.core.connection.printer._pump.ring
         now = asyncio.get_running_loop().time()
@@ -337,7 +337,7 @@ async def test_a_conversation_is_not_told_at_any_length(tmp_path):
         assert (await pair.ask(ask.AskConversation(since=1e308))).lines == []
 
 
-async def test_a_print_is_not_disturbed_by_what_is_refused(tmp_path):
+async def test_refused_questions_do_not_disturb_a_print(tmp_path):
     async with house(tmp_path, "line") as pair:
         (pair.uploads / "part.gcode").write_text("".join(f"G1 X{n % 2 * 10} F6000\n" for n in range(100)))
         await pair.ask(ask.Select(file=PART))

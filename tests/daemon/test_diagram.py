@@ -7,7 +7,7 @@ from daemon.core.job.states import TRANSITIONS
 PAGE = Path(__file__).parents[2] / "docs" / "job-states.md"
 
 
-def test_the_page_is_what_the_table_draws():
+def test_the_docs_show_the_diagram_of_the_table():
     assert PAGE.read_text("utf-8") == draw(), "run `make docs`"
 
 

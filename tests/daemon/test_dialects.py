@@ -19,7 +19,7 @@ async def test_a_file_is_printed_to_its_end(tmp_path, firmware):
 
 
 @pytest.mark.parametrize("firmware", FIRMWARES)
-async def test_a_reset_board_gets_no_line_twice(tmp_path, firmware):
+async def test_no_line_is_repeated_after_a_reset_of_the_board(tmp_path, firmware):
     """Some say nothing as they boot, and then ask for line 1."""
     reset = Scenario((Fault("reset", line=60),))
     async with house(tmp_path, firmware=replace(FIRMWARES[firmware], scenario=reset)) as host:
@@ -29,7 +29,7 @@ async def test_a_reset_board_gets_no_line_twice(tmp_path, firmware):
         assert host.file_moves == MOVES[: len(host.file_moves)]
 
 
-async def test_reprapfirmware_says_in_words_of_its_own_that_it_was_reset(tmp_path):
+async def test_reprapfirmware_reports_its_reset_in_its_own_words(tmp_path):
     reset = Scenario((Fault("reset", line=20),))
     async with house(tmp_path, firmware=replace(FIRMWARES["reprapfirmware"], scenario=reset)) as host:
         host.start(["G28", *MOVES])

@@ -14,7 +14,7 @@ UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.1.2.3"])
-def test_addresses_that_no_other_machine_can_reach_are_loopback(host):
+def test_unreachable_addresses_are_loopback(host):
     assert is_loopback(host)
 
 
@@ -35,14 +35,14 @@ def test_only_addresses_of_a_local_network_are_announced(host, address):
 
 
 @pytest.mark.parametrize(("host", "routes"), [("0.0.0.0", {2: "192.168.7.7"}), ("::", {2: "192.168.7.7"})])
-def test_who_listens_everywhere_is_announced_by_the_address_of_the_default_route(monkeypatch, host, routes):
+def test_a_service_listening_everywhere_is_announced_by_its_default_route(monkeypatch, host, routes):
     monkeypatch.setattr(discovery, "_outgoing", lambda family: routes.get(int(family)))
     assert lan_address(host) == "192.168.7.7"
     monkeypatch.setattr(discovery, "_outgoing", lambda _: None)
     assert lan_address(host) is None
 
 
-def test_the_service_file_has_what_clients_look_for_and_hostile_names_stay_text(tmp_path):
+def test_the_service_file_has_the_fields_of_clients_and_escapes_names(tmp_path):
     given = config(tmp_path, appearance={"name": '<b>&"ü'}, profile={"model": "</txt-record>"})
     root = ET.fromstring(service_file(announcement(given, UUID, 5000)))
     assert root.find("name").text.startswith('<b>&"ü on ')
@@ -70,7 +70,7 @@ async def started(settings, monkeypatch, **found):
     return made
 
 
-async def test_where_avahi_runs_it_is_told_by_a_file_that_goes_again(tmp_path, monkeypatch):
+async def test_avahi_gets_a_file_that_is_removed_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(discovery, "AVAHI", tmp_path)
     folder = tmp_path / "services"
     folder.mkdir()
@@ -90,7 +90,7 @@ async def test_where_avahi_runs_it_is_told_by_a_file_that_goes_again(tmp_path, m
         {"http": {"host": "0.0.0.0"}, "discovery": {"mdns": False}},
     ],
 )
-async def test_on_this_machine_alone_or_turned_off_nothing_is_begun(tmp_path, monkeypatch, sections):
+async def test_nothing_is_announced_on_loopback_or_if_switched_off(tmp_path, monkeypatch, sections):
     made = await started(config(tmp_path, **sections), monkeypatch)
     assert made._task is None
     await made.stop()
@@ -107,7 +107,7 @@ async def test_without_avahi_zeroconf_or_a_network_nothing_is_announced_and_noth
     await made.stop()
 
 
-async def test_a_fault_of_the_responder_is_told_and_ends_nothing(tmp_path, monkeypatch, capsys):
+async def test_a_fault_of_the_responder_is_logged_and_ends_nothing(tmp_path, monkeypatch, capsys):
     class Broken:
         async def start(self):
             raise OSError("no multicast here")
@@ -123,7 +123,7 @@ async def test_a_fault_of_the_responder_is_told_and_ends_nothing(tmp_path, monke
 
 @pytest.mark.nightly  # multicast is the network's, not ours
 @pytest.mark.real_time
-async def test_zeroconf_finds_what_was_announced(tmp_path, monkeypatch):
+async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
     try:
         library = importlib.import_module("zeroconf.asyncio")
     except ImportError:

@@ -98,7 +98,7 @@ def test_the_port(machine, address, ports, level, words):
     assert (found[0], words in found[1]) == (level, True), found
 
 
-def test_a_printer_that_was_named_elsewhere_is_no_lack(machine):
+def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     told = {"config": configured(""), "ports": list}
     assert machine.worst(line.port, **told, doing="Printing")[0] is Severity.GOOD
     assert machine.worst(line.port, **told, doing="Offline")[0] is Severity.NOTE
@@ -145,7 +145,7 @@ def test_another_program_on_the_port(machine, holders, words):
     assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
 
 
-def test_a_relative_path_is_one_of_the_directory_that_it_is_asked_in(tmp_path, monkeypatch):
+def test_a_relative_path_is_relative_to_the_current_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "doc").mkdir()
     (tmp_path / "doc/api-key").write_text("x")
@@ -155,7 +155,7 @@ def test_a_relative_path_is_one_of_the_directory_that_it_is_asked_in(tmp_path, m
     assert [each.name for each in view.names("doc")] == ["api-key"]
 
 
-def test_programs_that_take_ports_by_themselves(machine):
+def test_programs_that_probe_ports_are_named(machine):
     assert machine.look(line.probers) == []
     machine.programs["systemctl is-active"] = "active"
     assert "ModemManager is running" in machine.worst(line.probers)[1]
@@ -179,7 +179,7 @@ def test_programs_that_take_ports_by_themselves(machine):
         ("/dev/ttyACM0", "char-166 rw", ""),
     ],
 )
-def test_what_the_sandbox_keeps_away(machine, address, shown, words):
+def test_the_sandbox_hides_devices(machine, address, shown, words):
     machine.programs["systemctl show"] = shown
     found = machine.worst(line.sandbox, config=configured(address), service=installed(machine))
     assert (found[0], words in found[1]) == (Severity.BAD if words else None, True), found
@@ -320,12 +320,12 @@ def test_http(machine, told, level, words):
 
 
 @pytest.mark.parametrize(("host", "alone"), [("0.0.0.0", False), ("::", False), ("127.0.0.1", True), ("::1", True)])
-def test_whether_others_can_come_to_what_runs_by_hand(machine, host, alone):
+def test_whether_other_computers_can_reach_a_daemon_run_by_hand(machine, host, alone):
     found = machine.look(service.http, host="127.0.0.1", config=configured("sim", host=host))
     assert any("other computers and phones cannot connect" in each.text for each in found) == alone
 
 
-def test_a_printer_that_has_halted_is_not_called_fine(machine):
+def test_a_halted_printer_is_not_good(machine):
     said = "Operational: the firmware stopped: Heating failed"
     assert machine.worst(service.printing, doing=said)[0] is Severity.NOTE
 
@@ -346,7 +346,7 @@ def test_the_key(machine):
     assert "does not hold a valid key" in machine.worst(service.key, **told, node=lambda _: mine)[1]
 
 
-def test_the_named_keys_and_what_was_damaged(machine):
+def test_named_keys_and_damaged_files(machine):
     assert machine.look(service.keyring) == machine.look(service.damaged) == []
     machine.write("/var/lib/nozzled/keys.json", json.dumps({"keys": [{}, {}]}))
     assert machine.worst(service.keyring) == (Severity.GOOD, "named keys: 2 -> ")
@@ -399,7 +399,7 @@ def test_faults_and_the_log(machine):
     assert shown.endswith("journalctl -t nozzled -u nozzled -u nozzled-front -p warning -n 50")
 
 
-def test_a_check_that_fails_keeps_no_other_from_its_work(machine):
+def test_a_failing_check_does_not_prevent_the_others(machine):
     def broken(*_):
         raise ZeroDivisionError
 
@@ -422,7 +422,7 @@ def with_camera(**urls):
     return merge(Config(), {"webcam": urls}, "test")
 
 
-def test_a_camera_that_answers_or_not_is_told(machine):
+def test_a_camera_that_does_not_answer_is_reported(machine):
     local = with_camera(stream_url="http://127.0.0.1:8080/stream")
     assert machine.worst(cameras.cameras, config=local)[0] is Severity.NOTE
     there = {"http://127.0.0.1:8080/snapshot": WebAnswer("image/jpeg", "", b"")}
@@ -433,7 +433,7 @@ def test_a_camera_that_answers_or_not_is_told(machine):
     assert machine.look(cameras.cameras, config=other) == []
 
 
-def test_streamers_of_this_machine_are_found_and_what_to_enter(machine):
+def test_streamers_of_this_machine_are_found_with_their_addresses(machine):
     answers = {
         "http://127.0.0.1:8080/?action=snapshot": WebAnswer("image/jpeg", "MJPG-Streamer/0.2", b""),
         "http://127.0.0.1:8081/snapshot": WebAnswer("image/jpeg", "", b""),
@@ -497,12 +497,12 @@ STOP = {"pushed": False, "confirmed": None, "direct": True}
         ("mqtt", {"connected": True, "broker": "hub:1883"}, Severity.GOOD, "connected"),
     ],
 )
-def test_what_runs_beside_it(machine, name, state, level, words):
+def test_companions_are_reported(machine, name, state, level, words):
     found, said = machine.worst(companions.companions, **beside(name, state))
     assert (found, words in said) == (level, True), said
 
 
-def test_what_does_not_run_beside_it_is_named_by_its_unit(machine):
+def test_a_companion_that_does_not_run_is_named_with_its_unit(machine):
     away = beside("power", {}, away=True)
     assert "-> nozzled power serve" in machine.worst(companions.companions, **away)[1]
     alone = machine.worst(companions.companions, service=installed(machine), **away)

@@ -144,7 +144,7 @@ def test_nothing_private_is_in_the_bundle(subject):
                 assert plain not in name.casefold()
 
 
-def test_what_helps_to_find_a_bug_stays():
+def test_useful_facts_stay_in_the_bundle():
     scrub = Scrubber([KEY], ["pi", "printer", "anna"]).scrub
     for text in (
         "2026-11-28T14:50:25+0100 nozzled[812]: printer.fault reason='no answer to N12 M105 within 30 s' part='core'",
@@ -179,13 +179,13 @@ def test_what_helps_to_find_a_bug_stays():
         "at X192.168.77.9:80",
     ],
 )
-def test_credentials_of_networks_are_removed(text):
+def test_credentials_in_addresses_are_removed(text):
     shown = Scrubber().scrub(text)
     for private in ("HeimNetz", "wlanpasswort77", "wort77", "192.168.77.9", "7KQ2"):
         assert private not in shown
 
 
-def test_the_same_thing_is_called_the_same_all_over():
+def test_the_same_secret_has_the_same_placeholder_everywhere():
     scrubber = Scrubber()
     assert (
         scrubber.scrub("from 192.168.1.5 by 10.0.0.1, and 192.168.1.5 again")
@@ -198,7 +198,7 @@ def test_the_same_thing_is_called_the_same_all_over():
 
 
 @given(st.ip_addresses(), st.text(" ,;()[]'\"=", min_size=1, max_size=3))
-def test_any_address_goes(address, between):
+def test_every_network_address_is_removed(address, between):
     text = f"x{between}{address}{between}y"
     version = all(len(part) == 1 for part in str(address).split("."))
     if not (address.is_loopback or address.is_unspecified or version):
@@ -210,7 +210,7 @@ def test_a_known_key_is_removed_even_within_a_word(key):
     assert key not in Scrubber([key]).scrub(f"a{key}b /{key}/ ?k={key}")
 
 
-def test_each_of_several_printers_is_looked_at(tmp_path, capsys, monkeypatch):
+def test_each_of_several_printers_is_checked(tmp_path, capsys, monkeypatch):
     for name in ("etc/nozzled/A1.toml", "etc/nozzled/B2.toml", "etc/systemd/system/nozzled-front.service"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
@@ -229,7 +229,7 @@ def test_each_of_several_printers_is_looked_at(tmp_path, capsys, monkeypatch):
     assert "choose one with --config" in capsys.readouterr().err
 
 
-def test_the_command_tells_and_packs(tmp_path, capsys, monkeypatch):
+def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(whose, "is_served", lambda *_: False)
     monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))
     (tmp_path / "mine.toml").write_text("[http]\nprot = 1\n")

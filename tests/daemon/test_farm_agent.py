@@ -159,7 +159,7 @@ async def test_an_agent_killed_at_any_step_begins_no_copy_twice(tmp_path, late, 
 
 
 @pytest.mark.parametrize("seed", range(60 if NIGHTLY else 2))
-async def test_whatever_befalls_messages_and_processes_each_copy_begins_once(tmp_path, seed):
+async def test_each_copy_begins_once_despite_lost_messages_and_killed_processes(tmp_path, seed):
     farm = FarmInMemory(FarmFaults(lost=0.05, answer_lost=0.05, repeated=0.1, late=0.1, latest=30.0), seed)
     places = [Place(farm, tmp_path, f"p{number}", FakePrinter(seed=seed + number)) for number in range(3)]
     server = ListServer(farm)
@@ -191,7 +191,7 @@ async def test_whatever_befalls_messages_and_processes_each_copy_begins_once(tmp
     assert all(copy.state == "done" or copy.reason for copy in server.copies())
 
 
-async def test_a_person_at_the_printer_is_faster(tmp_path):
+async def test_a_print_started_by_hand_before_a_copy_wins(tmp_path):
     """A print by hand between the checks and the start: nothing begins on top of it, and the copy goes elsewhere."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
@@ -210,7 +210,7 @@ async def test_a_person_at_the_printer_is_faster(tmp_path):
     require_once([place], server)
 
 
-async def test_a_printer_takes_nothing_until_its_bed_is_said_to_be_clear(tmp_path):
+async def test_a_printer_accepts_nothing_until_its_bed_is_confirmed_clear(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
     server.submit(copies=2)
@@ -248,7 +248,7 @@ async def test_heaters_left_on_by_a_file_are_turned_off_unless_another_print_has
     assert not place.printer.cooled
 
 
-async def test_orders(tmp_path):
+async def test_orders_are_carried_out(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=300))
 
@@ -286,7 +286,7 @@ async def test_orders(tmp_path):
         assert (answer.ok, answer.reason) == (False, "the printer's service does not answer")
 
 
-async def test_an_order_that_came_too_late_is_not_done(tmp_path):
+async def test_a_late_order_is_not_carried_out(tmp_path):
     """The agent hung meanwhile; a user got the error that it did not answer, and something else was printed."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(clears_after=None))
@@ -331,7 +331,7 @@ async def test_heaters_left_on_by_a_file_are_turned_off_with_a_full_disk_of_the_
     assert server.copies()[0].state == "done"
 
 
-async def test_heaters_left_on_by_a_file_are_turned_off_when_the_printer_is_known_again(tmp_path):
+async def test_heaters_left_on_by_a_file_are_turned_off_once_the_printer_is_back(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.heaters = (("bed", Heat(60.0, 60.0)),)
@@ -362,7 +362,7 @@ async def test_heaters_left_on_by_a_file_are_turned_off_while_the_farm_is_away(t
     assert place.printer.cooled == [None], "once"
 
 
-async def test_a_cancel_that_comes_while_the_copy_is_being_claimed_begins_nothing(tmp_path):
+async def test_a_cancel_during_the_claim_prevents_the_start(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     server.submit()
@@ -380,7 +380,7 @@ async def test_a_cancel_that_comes_while_the_copy_is_being_claimed_begins_nothin
     assert not place.printer.begun
 
 
-async def test_a_file_that_should_not_be_printed_here_is_declined_for_good(tmp_path):
+async def test_a_file_with_errors_is_declined_for_good(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.objection = "it goes beyond the bed"
@@ -393,7 +393,7 @@ async def test_a_file_that_should_not_be_printed_here_is_declined_for_good(tmp_p
     assert not place.printer.begun
 
 
-async def test_a_file_that_is_another_one_than_offered_is_not_printed(tmp_path):
+async def test_a_file_that_differs_from_the_offer_is_not_printed(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     server.submit()
@@ -416,7 +416,7 @@ async def test_material_that_is_not_loaded_is_declined(tmp_path):
     assert server.reports[0][1].reason == "PLA is not loaded"
 
 
-async def test_notes_that_are_lost_are_made_good_by_the_printers_own_word(tmp_path):
+async def test_lost_notes_are_restored_from_the_printers_record(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=60))
     server.submit()
@@ -432,7 +432,7 @@ async def test_notes_that_are_lost_are_made_good_by_the_printers_own_word(tmp_pa
     require_once([place], server)
 
 
-async def test_a_copy_that_neither_notes_nor_printer_know_is_left_to_people(tmp_path):
+async def test_a_copy_unknown_to_notes_and_printer_is_left_to_people(tmp_path):
     """Another agent has claimed under the same name: its intention is unknown here."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
@@ -450,7 +450,7 @@ async def test_a_copy_that_neither_notes_nor_printer_know_is_left_to_people(tmp_
     assert len(place.printer.begun) <= 1
 
 
-async def test_a_record_that_was_lost_while_it_began_is_told_as_a_failure_and_not_printed_again(tmp_path):
+async def test_a_copy_whose_record_was_lost_fails_and_is_not_printed_again(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.start_by_hand()
@@ -465,7 +465,7 @@ async def test_a_record_that_was_lost_while_it_began_is_told_as_a_failure_and_no
     assert (copy.state, copy.reason) == ("failed", steps.DOUBT)
 
 
-async def test_a_print_that_was_recorded_and_never_began_goes_back_to_the_list(tmp_path):
+async def test_a_recorded_print_that_never_began_returns_to_the_list(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.unbegun = True
@@ -476,7 +476,7 @@ async def test_a_print_that_was_recorded_and_never_began_goes_back_to_the_list(t
     assert len(place.printer.begun) == 1
 
 
-async def test_what_a_person_has_settled_meanwhile_is_not_begun(tmp_path):
+async def test_a_copy_settled_by_a_person_is_not_begun(tmp_path):
     """The agent was dead for hours between claim and start: it asks again whether it may."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
@@ -501,7 +501,7 @@ async def test_what_a_person_has_settled_meanwhile_is_not_begun(tmp_path):
     assert place.agent.entry is None
 
 
-async def test_of_many_files_the_last_ones_stay(tmp_path, monkeypatch):
+async def test_only_the_last_files_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "MAX_FILES", 3)
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path, printer=FakePrinter(seconds=1, clears_after=1))

@@ -52,7 +52,7 @@ def printer_of(companion):
     return companion._agent._printer
 
 
-async def test_what_the_farm_offers_is_printed_and_told_and_another_host_at_once_gets_no_second_print(tmp_path):
+async def test_an_offer_is_printed_once_and_reported(tmp_path):
     farm = FarmInMemory()
     async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm) as companion:
         listed = ListServer(farm, PART)
@@ -99,7 +99,7 @@ async def test_what_the_farm_offers_is_printed_and_told_and_another_host_at_once
             assert len(history) == 2
 
 
-async def test_a_file_that_goes_beyond_the_bed_is_declined_by_the_fronts_own_checks(tmp_path):
+async def test_a_file_outside_the_bed_is_declined_by_the_front(tmp_path):
     farm = FarmInMemory()
     async with api(tmp_path, switched_on=["farm"], **PROFILE) as server, agent(server, farm):
         listed = ListServer(farm, PART)
@@ -167,7 +167,7 @@ async def test_only_the_core_knows_the_outcome_of_a_key(tmp_path):
         assert (await server.get("/api/job/keyed?key=a&behind=x")).status == 400
 
 
-async def test_a_start_that_waited_for_too_long_begins_nothing(tmp_path):
+async def test_a_start_that_waited_too_long_begins_nothing(tmp_path):
     now = [NOW]
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", PART))
@@ -194,7 +194,7 @@ async def test_a_second_agent_with_the_same_notes_does_not_begin(tmp_path):
                 pass
 
 
-def test_a_configuration_that_cannot_be_is_refused(tmp_path):
+def test_an_invalid_configuration_is_refused(tmp_path):
     for bad in (FarmConfig(), FarmConfig(id="MK3", servers=("a",)), FarmConfig(id="mk3")):
         with pytest.raises(ConfigError):
             check(bad)

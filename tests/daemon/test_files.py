@@ -67,7 +67,7 @@ def as_another_program_would(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-async def test_an_upload_appears_whole_with_hash_and_date(tmp_path):
+async def test_an_upload_appears_complete_with_hash_and_date(tmp_path):
     store = await opened(tmp_path)
     content = bytes(range(256)) * 1000
     async with store.upload("parts/Würfel 20.gcode") as upload:
@@ -86,7 +86,7 @@ async def test_an_empty_file_is_a_file(tmp_path):
     assert (await put(await opened(tmp_path), "empty.gcode", b"")).sha1 == hashlib.sha1(b"").hexdigest()
 
 
-async def test_small_chunks_share_a_hop_and_big_ones_are_not_held(tmp_path, monkeypatch):
+async def test_small_chunks_are_written_together_and_big_ones_at_once(tmp_path, monkeypatch):
     store = await opened(tmp_path)
     blocks: list[int] = []
     write = module.Upload._write
@@ -99,7 +99,7 @@ async def test_small_chunks_share_a_hop_and_big_ones_are_not_held(tmp_path, monk
     assert blocks == [66_000, 66_000, 66_000, 1_002_000, 0]
 
 
-async def test_what_is_not_committed_leaves_nothing(tmp_path):
+async def test_an_uncommitted_upload_leaves_nothing(tmp_path):
     store = await opened(tmp_path)
     await put(store, "a.gcode", b"old")
     async with store.upload("a.gcode") as upload:
@@ -111,7 +111,7 @@ async def test_what_is_not_committed_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["begin", "_write", "finish"])
-async def test_a_cancelled_upload_leaves_nothing_or_the_whole_file(tmp_path, monkeypatch, stage):
+async def test_a_cancelled_upload_leaves_nothing_or_the_complete_file(tmp_path, monkeypatch, stage):
     """Cancelled while its thread is at work, which cannot be stopped: it has to be waited for."""
     store = await opened(tmp_path)
     entered, leave = threading.Event(), threading.Event()
@@ -141,7 +141,7 @@ async def test_a_cancelled_upload_leaves_nothing_or_the_whole_file(tmp_path, mon
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("call", ["write", "fsync"])
-async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch, call, number):
+async def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, monkeypatch, call, number):
     store = await opened(tmp_path)
 
     def full(*_):
@@ -155,7 +155,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch, cal
     await put(store, "a.gcode")  # and it goes on when there is room again
 
 
-async def test_a_write_of_the_system_may_take_less_than_all(tmp_path, monkeypatch):
+async def test_short_writes_of_the_system_are_continued(tmp_path, monkeypatch):
     store = await opened(tmp_path)
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:1000]))
@@ -164,7 +164,7 @@ async def test_a_write_of_the_system_may_take_less_than_all(tmp_path, monkeypatc
     assert on_disk(tmp_path) == {"a.gcode": content}
 
 
-async def test_a_big_upload_is_synced_on_the_way(tmp_path, monkeypatch):
+async def test_a_big_upload_is_synced_in_between(tmp_path, monkeypatch):
     store = await opened(tmp_path)
     monkeypatch.setattr(module, "_SYNC_EVERY", 200_000)
     synced: list[int] = []
@@ -176,7 +176,7 @@ async def test_a_big_upload_is_synced_on_the_way(tmp_path, monkeypatch):
     assert len(synced) == 5
 
 
-async def test_overwriting_replaces_and_otherwise_the_name_is_taken(tmp_path):
+async def test_an_existing_file_is_replaced_only_when_overwriting(tmp_path):
     store = await opened(tmp_path)
     await put(store, "a.gcode", b"old")
     with pytest.raises(FileExists, match=r"a\.gcode exists"):
@@ -230,7 +230,7 @@ async def test_of_two_uploads_without_overwriting_one_wins(tmp_path):
         ("loop/a.gcode", FileError, "loop"),
     ],
 )
-async def test_a_name_that_is_refused_is_refused_before_any_byte(tmp_path, path, error, said):
+async def test_an_invalid_name_is_refused_before_any_byte(tmp_path, path, error, said):
     root = tmp_path / "uploads"
     store = await opened(root)
     (root / "folder.gcode").mkdir()
@@ -246,7 +246,7 @@ async def test_a_name_that_is_refused_is_refused_before_any_byte(tmp_path, path,
 
 
 @pytest.mark.parametrize("path", ["a.gcode", "A.GCODE", "a.gco", "a.g", "日本.gcode", "a b; rm -rf.gcode", "a/b/c.g"])
-async def test_names_are_kept_as_they_are(tmp_path, path):
+async def test_names_are_stored_unchanged(tmp_path, path):
     store = await opened(tmp_path)
     await put(store, path)
     assert (await store.info(path)).path == path
@@ -254,7 +254,7 @@ async def test_names_are_kept_as_they_are(tmp_path, path):
 
 
 @given(st.text(st.sampled_from("a./\\\0 ü\n") | st.characters(), max_size=12))
-def test_whatever_passes_the_check_stays_in_the_folder(path):
+def test_any_valid_name_stays_in_the_folder(path):
     try:
         parts = check_path(path)
     except BadFileName:
@@ -265,7 +265,7 @@ def test_whatever_passes_the_check_stays_in_the_folder(path):
     assert path.removesuffix("/") == "/".join(parts)
 
 
-async def test_what_an_earlier_run_left_half_done_is_removed(tmp_path):
+async def test_unfinished_files_of_an_earlier_run_are_removed(tmp_path):
     await opened(tmp_path)
     (tmp_path / ".incoming" / "tmp1").write_bytes(b"half")
     (tmp_path / ".incoming" / "folder").mkdir()
@@ -302,7 +302,7 @@ async def test_the_list_shows_folders_and_g_code_by_name(tmp_path):
     assert [each.path for each in await store.list("a/")] == ["a/c.gcode", "a/deep"]
 
 
-async def test_what_is_not_there_is_said(tmp_path):
+async def test_a_missing_file_or_folder_is_an_error(tmp_path):
     store = await opened(tmp_path)
     await put(store, "a.gcode")
     (tmp_path / "part.stl").touch()
@@ -383,7 +383,7 @@ async def test_a_copy_on_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert list(on_disk(tmp_path)) == ["box/a.gcode"]
 
 
-async def test_what_is_being_printed_is_left_alone(tmp_path):
+async def test_a_file_being_printed_is_protected(tmp_path):
     store = await opened(tmp_path)
     await put(store, "box/a.gcode", b"old")
     store.busy = {"box", "box/a.gcode"}.__contains__
@@ -411,7 +411,7 @@ async def test_a_print_that_starts_during_the_upload_keeps_its_file(tmp_path):
     assert on_disk(tmp_path) == {"a.gcode": b"old"}
 
 
-async def test_folders_are_made_once_or_twice(tmp_path):
+async def test_creating_an_existing_folder_is_allowed(tmp_path):
     store = await opened(tmp_path)
     assert (await store.make_folder("a/b")).path == "a/b"
     assert (await store.make_folder("a/b")).type == "folder"
@@ -424,13 +424,13 @@ async def test_folders_are_made_once_or_twice(tmp_path):
         await store.make_folder("")
 
 
-async def test_free_space_is_the_disks(tmp_path):
+async def test_free_space_is_that_of_the_disk(tmp_path):
     free, total = await (await opened(tmp_path)).free_space()
     assert 0 < free < total
     assert total == os.statvfs(tmp_path).f_frsize * os.statvfs(tmp_path).f_blocks
 
 
-async def test_hashes_follow_files_and_are_not_believed_of_changed_ones(tmp_path):
+async def test_hashes_follow_files_and_are_dropped_for_changed_ones(tmp_path):
     book = Cache(lambda error: pytest.fail(str(error)))
     await book.open(tmp_path / "state")
     files = FileStore(tmp_path / "uploads", lambda: 1_700_000_000.0, book)

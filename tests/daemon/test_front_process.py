@@ -53,21 +53,21 @@ def ended(logs):
     return [each["status"] for each in logs if each["event"] == "front.ended"]
 
 
-async def test_one_that_cannot_begin_ends_the_core_with_its_status():
+async def test_a_front_that_cannot_start_ends_the_core_with_its_status():
     async with running("sys.exit(3)") as (child, gave_up):
         async with asyncio.timeout(PATIENCE):
             await gave_up.wait()
         assert child.failed == 3
 
 
-async def test_one_that_has_worked_is_begun_again_whatever_its_status():
+async def test_a_front_that_has_worked_is_restarted_whatever_its_status():
     with capture_logs() as logs:
         async with running(WORKS + "sys.exit(3)") as (child, gave_up):
             await until(lambda: len(ended(logs)) >= 2)
             assert (ended(logs)[0], child.failed, gave_up.is_set()) == (3, 0, False)
 
 
-async def test_one_that_has_worked_is_never_waited_for_long(monkeypatch):
+async def test_a_front_that_has_worked_is_restarted_soon(monkeypatch):
     monkeypatch.setattr(front_process, "PAUSE", 0.05)
     monkeypatch.setattr(front_process, "SHORT_PAUSE", 0.06)
     with capture_logs() as logs:
@@ -80,14 +80,14 @@ KILLED, FAILS = "os.kill(os.getpid(), 9)", "sys.exit(1)"
 
 
 @pytest.mark.parametrize(("program", "busy"), [(KILLED, False), (FAILS, True)], ids=["killed", "busy"])
-async def test_one_that_is_killed_or_fails_in_a_print_is_begun_again(program, busy):
+async def test_a_front_killed_or_failing_in_a_print_is_restarted(program, busy):
     with capture_logs() as logs:
         async with running(program, busy=busy) as (child, gave_up):
             await until(lambda: len(ended(logs)) >= 2)
             assert (child.failed, gave_up.is_set()) == (0, False)
 
 
-async def test_a_command_that_is_not_there_is_tried_again(tmp_path):
+async def test_a_missing_command_is_tried_again(tmp_path):
     with capture_logs() as logs:
         end = CoreEnd(FakeDesk())
         child = FrontProcess(end, [str(tmp_path / "nothing")], {}, [], lambda: False, lambda: None)
@@ -108,7 +108,7 @@ async def test_a_front_without_a_sign_of_life_is_killed(monkeypatch):
     assert [each["event"] for each in logs if each["event"] == "front.hangs"]
 
 
-async def test_one_that_does_not_even_begin_is_killed_too(monkeypatch):
+async def test_a_front_that_never_gets_ready_is_killed_too(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.02)
     monkeypatch.setattr(front_process, "MAX_STARTING", 10)
     with capture_logs() as logs:
@@ -117,7 +117,7 @@ async def test_one_that_does_not_even_begin_is_killed_too(monkeypatch):
     assert ended(logs)[0] == -signal.SIGKILL
 
 
-async def test_one_that_gives_signs_of_life_is_left_alone_and_so_is_one_that_has_not_begun(monkeypatch):
+async def test_a_front_that_is_alive_or_still_starting_is_not_killed(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.05)
     with capture_logs() as logs:
         async with running("time.sleep(0.4)\nwhile True:\n bridge.sendall(HELLO)\n time.sleep(0.05)\n"):
@@ -125,7 +125,7 @@ async def test_one_that_gives_signs_of_life_is_left_alone_and_so_is_one_that_has
             assert not ended(logs)
 
 
-async def test_a_reload_waits_for_one_that_does_not_listen_to_it_yet(tmp_path):
+async def test_a_reload_waits_for_a_front_that_is_still_starting(tmp_path):
     told = tmp_path / "told"
     handler = f"import signal\nsignal.signal(1, lambda *_: open({str(told)!r}, 'w').close())\n"
     program = f"time.sleep(0.2)\n{handler}{WORKS}{STAYS}"
@@ -140,7 +140,7 @@ async def test_a_reload_waits_for_one_that_does_not_listen_to_it_yet(tmp_path):
     assert not ended(logs)
 
 
-async def test_it_is_ended_in_order_or_else_killed(monkeypatch):
+async def test_a_front_is_terminated_and_killed_if_it_does_not_end(monkeypatch):
     monkeypatch.setattr(front_process, "CLOSING", 0.2)
     deaf = "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: time.sleep(1)"
     for program in (WORKS + STAYS, WORKS + deaf):
@@ -152,7 +152,7 @@ async def test_it_is_ended_in_order_or_else_killed(monkeypatch):
             assert await process.wait() in (-signal.SIGTERM, -signal.SIGKILL)
 
 
-async def test_what_is_systemds_with_the_core_is_not_handed_on(tmp_path):
+async def test_the_cores_variables_of_systemd_are_not_passed_on(tmp_path):
     told = tmp_path / "environ"
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "NOZZLED_API_KEY": "k"}
     tells = f"open({str(told)!r}, 'w').write(repr(sorted(os.environ)))\n"

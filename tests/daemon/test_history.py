@@ -51,7 +51,7 @@ async def known(server, name: str, found: Findings) -> None:
     await server.service.front.analyses._store.put(FileKey(name, stat.st_size, int(stat.st_mtime)), found)
 
 
-def test_filament_is_counted_by_the_place_that_was_acknowledged():
+def test_filament_is_counted_up_to_the_acknowledged_place():
     def length(offset, complete=False):
         return usage(FOUND, offset, complete=complete)[0]["length"]
 
@@ -100,7 +100,7 @@ async def test_a_print_is_printed_again_once_for_each_key(tmp_path):
         assert (running["id"], running["ended"]) == (number + 1, None)
 
 
-async def test_another_file_of_that_name_is_not_printed_again_unless_that_is_asked_for(tmp_path):
+async def test_another_file_of_that_name_is_reprinted_only_on_request(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE))
         number = await printed(server, "cube.gcode")
@@ -114,7 +114,7 @@ async def test_another_file_of_that_name_is_not_printed_again_unless_that_is_ask
         assert (await server.post(at, {"command": "reprint", "force": True})).status == 204
 
 
-async def test_a_print_that_goes_on_is_told_as_it_is(tmp_path):
+async def test_a_running_print_is_listed_with_its_state(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "cube.gcode", CUBE * 50), ("print", b"true"))
         for state, command in ((JobState.PRINTING, "pause"), (JobState.PAUSED, "cancel")):
@@ -124,7 +124,7 @@ async def test_a_print_that_goes_on_is_told_as_it_is(tmp_path):
             await server.post("/api/job", {"command": command})
 
 
-async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
+async def test_lists_are_filtered_paged_and_summed(tmp_path):
     async with api(tmp_path) as server:
         for name in ("a.gcode", "b.gcode"):
             await server.upload(("file", name, CUBE * 20 if name == "a.gcode" else CUBE))
@@ -162,7 +162,7 @@ async def test_lists_are_filtered_and_have_pages_and_sums(tmp_path):
         assert (await server.get("/api/history/totals?by=mood")).status == 400
 
 
-async def test_exports_hold_all_and_no_formula(tmp_path):
+async def test_exports_are_complete_and_contain_no_formula(tmp_path):
     async with api(tmp_path) as server:
         store = server.service.core.store
         for number in range(5):
@@ -182,7 +182,7 @@ async def test_exports_hold_all_and_no_formula(tmp_path):
 @pytest.mark.parametrize(
     "what", ["the front's database is lost", "the core's is", "earlier prints are put in", "while it runs"]
 )
-async def test_whatever_is_lost_the_rest_is_told(tmp_path, what):
+async def test_a_lost_database_leaves_the_rest_of_the_history(tmp_path, what):
     async with api(tmp_path, address="") as server:
         await recorded(server, "first", "second")
         assert [job["name"] for job in (await server.get("/api/history")).json["jobs"]] == ["second", "first"]
@@ -215,7 +215,7 @@ async def recorded(server, *names: str) -> None:
     await until(lambda: not store._pending)
 
 
-async def test_who_asks_as_the_answer_for_another_comes_gets_one_too(tmp_path, monkeypatch):
+async def test_a_request_that_meets_the_answer_of_another_is_answered_too(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         history = server.service.history
 
