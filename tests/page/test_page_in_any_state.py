@@ -348,6 +348,28 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
     expect(stage.page.locator("main")).to_contain_text("The nozzle is off during the print")
 
 
+@pytest.mark.parametrize(
+    ("language", "word", "head", "remedy", "button"),
+    [
+        ("en", "Offline after error", "No connection to the printer", "choose another port", "Connect"),
+        ("de", "Getrennt nach Fehler", "Keine Verbindung zum Drucker", "anderen Anschluss wählen", "Verbinden"),
+    ],
+)
+def test_a_port_that_does_not_exist_is_no_fault_of_the_printer(new_stage, language, word, head, remedy, button):
+    stage = new_stage(**PHONE)
+    stage.page.add_init_script(f"localStorage.setItem('nozzled.language', '{language}')")
+    stage.open()
+    error = "There is no port /dev/ttyUSB9. There are: serial:/dev/ttyS0."
+    stage.show(printer={**NO_PRINTER, "state": "fault", "text": "Offline after error", "error": error})
+    stage.is_in_state(word)
+    notice = stage.page.locator(".card.notice.bad")
+    expect(notice.get_by_role("heading", name=head)).to_be_visible()
+    expect(notice).to_contain_text("/dev/ttyUSB9")
+    expect(notice).to_contain_text(remedy)
+    notice.get_by_role("link", name=button).click()
+    expect(stage.page).to_have_url(re.compile("#settings$"))
+
+
 def test_moves_that_may_hit_a_paused_print_have_to_be_confirmed(new_stage):
     stage = new_stage(**PHONE)
     sent = []
@@ -426,7 +448,7 @@ def test_foreign_text_stays_text(new_stage):
     refused = {"path": evil, "name": evil, "reasons": [evil]}
     job = {**PRINTING["job"], "active": False, "file": {"name": evil}, "error": evil, "refused": refused}
     stage.show(printer=said, job=job, server={"name": evil, "version": evil}, profile={"name": evil})
-    stage.is_in_state("Fault")
+    stage.is_in_state("Offline after error")
     for view in VIEWS:
         stage.go(view)
         if view != "console":

@@ -238,7 +238,7 @@ def test_a_printer_that_is_unplugged_and_comes_back(new_tab, service):
     tab.is_in_state("Ready")
     tab.page.get_by_label("Nozzle", exact=True).fill("250")
     tab.page.keyboard.press("Enter")
-    tab.is_in_state("Fault")
+    tab.is_in_state("Offline after error")
     expect(tab.page.locator("header")).not_to_contain_text("°C")  # unknown
     tab.go("now")
     expect(tab.page.locator("main")).to_contain_text("was unplugged")

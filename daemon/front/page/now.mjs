@@ -165,7 +165,7 @@ function noticeRows() {
   const halt = halted.value;
   return [
     waits && {tone: "warn", head: t(isSilent.value ? "silent" : "away"), text: error ?? failed, what: t(isCancelledAway() ? "away_given_up" : "away_what")},
-    line === "fault" && !waits && !stop && {tone: "bad", head: t("fault"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("fault_what"), connects: true},
+    line === "fault" && !waits && !stop && {tone: "bad", head: t(halt ? "fault" : "no_connection"), text: error ?? failed, what: halt ? whatToDo(halt.kind) : t("no_connection_what"), connects: true},
     line === "offline" && !waits && !isNew.value && {tone: "warn", head: t("state_offline"), text: error, what: t("offline_what"), connects: true},
     halt && line !== "fault" && {tone: "bad", head: t("halted_at", {clock: clock(halt.at)}), text: halt.text, what: whatToDo(halt.kind), seen: true},
     power.length > 0 && {tone: "warn", head: t("power_low"), text: power.map((/** @type {string} */ each) => t(`power_${each}`)).join(", "), what: t("power_low_what")},
