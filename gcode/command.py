@@ -14,6 +14,9 @@ from gcode.frozen import frozen
 # (https://marlinfw.org/docs/gcode/M117.html and siblings).
 TEXT_COMMANDS = frozenset({"M16", "M23", "M28", "M30", "M32", "M33", "M117", "M118", "M928"})
 
+# `answers`, `compact`, `fitting`, `host_commands`, `modes` and `patience` match raw bytes by patterns of their own, as
+# each line of a print passes through them and a match takes a fraction of the time of `parse`. `too_hot` has its own to
+# read whatever any firmware could read, and not only what Marlin does.
 _CODE = re.compile(r"\s*([GMTD])\s*(\d+)(?:\.(\d+))?", re.IGNORECASE)
 _MAX_DIGITS = 9  # of a code; int() refuses thousands of them
 _WORD = re.compile(r"\s*(?:\([^()]*\)\s*)*([A-Z])\s*([+-]?(?:\d+\.?\d*|\.\d+))?", re.IGNORECASE)
@@ -23,6 +26,9 @@ def m_code(*numbers: int) -> "re.Pattern[bytes]":
     """Return a pattern for commands with one of these M-codes, in any notation: `m 0104S200`."""
     return re.compile(rb"M\s*0*(?:%s)(?!\d)" % b"|".join(b"%d" % each for each in numbers), re.IGNORECASE)
 
+
+COMMENT = re.compile(rb"\([^()]*\)")
+"""Matches a `(comment)`, which is a comment to some firmwares only."""
 
 STOP = m_code(112)
 """Matches an emergency stop."""

@@ -8,13 +8,13 @@ is a G0 to Marlin 1.0, and the name of an object moves the head of a Repetier. A
 import re
 from functools import lru_cache
 
+from gcode.command import COMMENT
 from gcode.dialect import Dialect
 
 _CODE = re.compile(rb"M\s*+(\d{1,9}+)(?!\.)", re.IGNORECASE)
 _TEXTS = frozenset({0, 1, 16, 117, 118, 486})
 _OBJECTS = 486
 _NAME = re.compile(rb"\s*+A", re.IGNORECASE)  # M486 A<name>; its other parameters are numbers
-_PARENTHESES = re.compile(rb"\([^()]*\)")
 _INSTEAD = {":": ".", "*": "+", ";": ",", "(": "[", ")": "]", "%": " ", "\\": "/"}
 
 
@@ -31,7 +31,7 @@ def fitting(command: bytes, dialect: Dialect, number: int = 999_999) -> bytes | 
     parts = _split(command)
     if parts is None:
         too_long = b"(" in command and len(command) > dialect.room(number)
-        return _PARENTHESES.sub(b"", command).strip() if too_long else command
+        return COMMENT.sub(b"", command).strip() if too_long else command
     word, at = parts
     if dialect.texts.dropped or word in dialect.unknown:
         return None

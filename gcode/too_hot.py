@@ -12,7 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from gcode.command import m_code
+from gcode.command import COMMENT, m_code
 from gcode.frozen import frozen
 
 PLAIN = re.compile(rb"(?:G0?[0-3](?!\d)|T)[^GgMm]*\Z").match
@@ -44,7 +44,6 @@ _NUMBER = rb"(?:0x[0-9a-f]+|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|nan)"
 _COMMAND = re.compile(rb"([GM])[\s+]*(%s)((?:[^GM{]|\{[^}]*\}?)*)" % _NUMBER, re.IGNORECASE)
 _WORD = re.compile(rb"([A-Z])[\s=\"'(+]*(?:\{([^}]*)|(%s(?::%s)*))" % (_NUMBER, _NUMBER), re.IGNORECASE)
 _EACH = re.compile(_NUMBER.decode(), re.IGNORECASE)
-_COMMENT = re.compile(rb"\([^()]*\)")
 _BED_TUNED = re.compile(rb"E\s*-", re.IGNORECASE)
 _COORDINATES = re.compile(rb"L\s*\d", re.IGNORECASE)  # G10 L2: an origin, not a temperature
 
@@ -141,7 +140,7 @@ def _requests(command: bytes) -> Iterator[_HeatRequest]:
         return
     yield from _of_codes(command)
     if b"(" in command:  # to some firmwares a comment
-        yield from _of_codes(_COMMENT.sub(b"", command))
+        yield from _of_codes(COMMENT.sub(b"", command))
     if b"{" in command:  # to most firmwares nothing
         yield from _of_codes(command.replace(b"{", b" "))
     if _NAMED.match(text := command.decode()):

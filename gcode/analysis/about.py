@@ -73,25 +73,25 @@ class About:
 
 def about(row: Slicer | None, version: str, facts: Mapping[str, str]) -> About:
     """Return the metadata in the pairs of a file, by the keys of its slicer."""
-    look = _Look(row or OTHER, facts)
-    layer = look.number("layer height", _LENGTH)
+    fields = _Fields(row or OTHER, facts)
+    layer = fields.number("layer height", _LENGTH)
     return About(
         slicer=row.name if row else None,
-        version=version or (look.text("version") if row else None),
-        estimate=look.estimate(),
+        version=version or (fields.text("version") if row else None),
+        estimate=fields.estimate(),
         layer_height=layer,
-        first_layer_height=look.share("first layer height", layer),
-        first_layer_hotend=look.number("first layer hotend", _ANY),
-        first_layer_bed=look.number("first layer bed", _ANY),
-        chamber=look.number("chamber", _ANY) or None,
-        nozzle=look.number("nozzle", _LENGTH),
-        printer=look.text("printer"),
-        filaments=look.filaments(),
-        densities=tuple(look.densities()),
+        first_layer_height=fields.share("first layer height", layer),
+        first_layer_hotend=fields.number("first layer hotend", _ANY),
+        first_layer_bed=fields.number("first layer bed", _ANY),
+        chamber=fields.number("chamber", _ANY) or None,
+        nozzle=fields.number("nozzle", _LENGTH),
+        printer=fields.text("printer"),
+        filaments=fields.filaments(),
+        densities=tuple(fields.densities()),
     )
 
 
-class _Look:
+class _Fields:
     """Looks fields up by the keys of a slicer."""
 
     def __init__(self, row: Slicer, facts: Mapping[str, str]) -> None:
@@ -179,13 +179,13 @@ class _Look:
         ]
 
 
-def completed(
-    found: About, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
+def complete(
+    about: About, layers: "Sequence[Layer]", tools: "Sequence[ToolUse]", targets: Mapping[str, float]
 ) -> About:
     """Return metadata completed by the commands of the file.
 
     Args:
-        found: the metadata.
+        about: the metadata.
         layers: of the file.
         tools: the filament that they use.
         targets: of the heaters at the first extrusion, in °C.
@@ -194,27 +194,27 @@ def completed(
     first = layers[0].height if layers else None
     hotends = [targets[name] for name in sorted(targets) if name.startswith("tool") and targets[name] > 0]
 
-    def otherwise(stated: float | None, actual: float | None) -> float | None:
+    def first_of(stated: float | None, actual: float | None) -> float | None:
         return stated if stated is not None else actual
 
     return replace(
-        found,
-        layer_height=otherwise(found.layer_height, round(median(heights), 3) if heights else first),
-        first_layer_height=otherwise(found.first_layer_height, first),
-        first_layer_hotend=otherwise(found.first_layer_hotend, hotends[0] if hotends else None),
-        first_layer_bed=otherwise(found.first_layer_bed, targets.get("bed")),
-        chamber=otherwise(found.chamber, targets.get("chamber")),
-        filaments=_weighed(found, tools),
+        about,
+        layer_height=first_of(about.layer_height, round(median(heights), 3) if heights else first),
+        first_layer_height=first_of(about.first_layer_height, first),
+        first_layer_hotend=first_of(about.first_layer_hotend, hotends[0] if hotends else None),
+        first_layer_bed=first_of(about.first_layer_bed, targets.get("bed")),
+        chamber=first_of(about.chamber, targets.get("chamber")),
+        filaments=_with_weights(about, tools),
     )
 
 
-def _weighed(found: About, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
+def _with_weights(about: About, tools: "Sequence[ToolUse]") -> tuple[Filament, ...]:
     """Return the filaments; if none has a weight, compute it from volume and density."""
-    if any(each.weight is not None for each in found.filaments):
-        return found.filaments
-    filaments = [*found.filaments]
+    if any(each.weight is not None for each in about.filaments):
+        return about.filaments
+    filaments = [*about.filaments]
     for use in tools:
-        density = found.densities[use.tool] if use.tool < len(found.densities) else None
+        density = about.densities[use.tool] if use.tool < len(about.densities) else None
         if density is not None:
             filaments += [Filament()] * (use.tool + 1 - len(filaments))
             filaments[use.tool] = replace(filaments[use.tool], weight=round(use.volume_mm3 * density / 1000, 4))

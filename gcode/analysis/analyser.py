@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from gcode.analysis import settings
-from gcode.analysis.about import completed
+from gcode.analysis.about import complete
 from gcode.analysis.arcs import is_arc
 from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.blocks import Blocks, LineBlock
@@ -21,7 +21,7 @@ from gcode.analysis.modal import MoveKind, Rows
 from gcode.analysis.path import Path, Straights
 from gcode.analysis.result import Analysis
 from gcode.analysis.speeds import Corners, LimitRows, MarlinProfile, Moves, Profile, limit_rows
-from gcode.analysis.timed_moves import MoveTimer, TimedMoves, UntimedMoves
+from gcode.analysis.timed_moves import DrawnMoves, MoveTimer, TimedMoves
 from gcode.analysis.timeline import TimedWait, Timeline
 from gcode.analysis.totals import Totals, is_printing, reach
 from gcode.analysis.words import COLUMNS, read
@@ -51,8 +51,7 @@ class Analyser:
         self._comments = Comments()
         self._layers = Layers()
         self._checks = Checks(machine)
-        self._follower = LineFollower(machine, self._comments, self._layers, self._checks)
-        self._follower.features = watch is not None
+        self._follower = LineFollower(machine, self._comments, self._layers, self._checks, features=watch is not None)
         self._path = Path()
         klipper = machine.limits.square_corner > 0
         self._corners = KlipperCorners() if klipper else Corners()
@@ -88,7 +87,7 @@ class Analyser:
         """End the file, and return its analysis."""
         for block in self._blocks.finish():
             self._take(block)
-        self._drive(*self._profile.finish())
+        self._take_final(*self._profile.finish())
         self._timeline.take_waits()
         return self._result()
 
@@ -102,7 +101,7 @@ class Analyser:
         columns = np.vstack((offset, rows.line + self._lines, follower.layer.column(len(rows.kind))))
         pieces = self._path.follow(rows, follower.modal)
         if not (follower.modal.relative_e.constant and follower.modal.relative_e.last):
-            self._look_for_idle(rows)
+            self._count_idle(rows)
         if self._checks.loses_arcs and len(arcs := np.flatnonzero(is_arc(rows))):
             self._checks.arcs(int(rows.line[arcs[0]]) + self._lines, len(arcs))
         waits = self._with_homings(follower.waits)
@@ -112,20 +111,22 @@ class Analyser:
         self._rests |= any(each.rests for each in waits)
         self._lines += len(words.starts) - 1
         follower.next_block()
-        if self._timeline.crowded:
-            self._clear()
+        if self._timeline.is_crowded:
+            self._limit_waits()
 
-    def _look_for_idle(self, rows: Rows) -> None:
+    def _count_idle(self, rows: Rows) -> None:
         """Count the moves with an absolute E at which the extruder already is."""
-        named = (rows.kind == MoveKind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
-        if named.any():
-            self._checks.idle(int((named & (self._path.extruded == 0.0)).sum()))
+        has_e_and_axis = (
+            (rows.kind == MoveKind.LINE) & ~np.isnan(rows.words[_E]) & ~np.isnan(rows.words[:2]).all(axis=0)
+        )
+        if has_e_and_axis.any():
+            self._checks.idle(int((has_e_and_axis & (self._path.extruded == 0.0)).sum()))
 
-    def _clear(self) -> None:
+    def _limit_waits(self) -> None:
         """Limit memory if only waits follow for a long time."""
         self._timeline.forget_superseded()
-        if self._rests and self._timeline.crowded:
-            self._drive(*self._profile.finish())
+        if self._rests and self._timeline.is_crowded:
+            self._take_final(*self._profile.finish())
             self._timeline.take_waits()
 
     def _with_homings(self, waits: list[BlockWait]) -> list[BlockWait]:
@@ -134,15 +135,16 @@ class Analyser:
         timed = []
         for wait in waits:
             if wait.kind == "homing" and (home := homes.get(wait.row)):
-                seconds = sum(self._to_endstop(axis, way) for axis, way in enumerate(home.distance) if way is not None)
+                distances = enumerate(home.distance)
+                seconds = sum(self._homing_seconds(axis, mm) for axis, mm in distances if mm is not None)
                 wait = replace(wait, seconds=seconds)  # noqa: PLW2901 - the same wait, with its time
             timed.append(wait)
         return timed
 
-    def _to_endstop(self, axis: int, way: float) -> float:
+    def _homing_seconds(self, axis: int, distance: float) -> float:
         parked = 0.0 if axis in self._homed else self._machine.parked[axis]
         self._homed.add(axis)
-        return self._machine.homing[axis].seconds(abs(way) + parked)
+        return self._machine.homing[axis].seconds(abs(distance) + parked)
 
     def _move(self, piece: Straights, columns: Floats, waits: list[BlockWait], rows: int) -> list[BlockWait]:
         """Take some moves; return the waits after them."""
@@ -157,22 +159,21 @@ class Analyser:
         rests[[index for index, each in zip(at.tolist(), due, strict=True) if each.rests]] = True
         rests[0] |= self._rests
         printing = is_printing(piece.delta)
-        self._look_at(piece, printing, columns, rows)
+        self._add_and_check(piece, printing, columns, rows)
         layer = self._layers.assign(piece.start[2] + piece.delta[2], printing, offset, layer.astype(np.intp))
         limits = self._limit_rows(piece, rows)
         moves = self._corners.moves(piece.delta, piece.feedrate, rests, limits)
         self._speeds(piece, moves, printing)
         if self._move_timer is not None:
-            self._move_timer.add(
-                UntimedMoves(piece.start, piece.delta, offset, *self._named(piece.row, rows), printing)
-            )
-        self._drive(*self._profile.add(moves, np.vstack((offset, layer))))
+            tool, feature = self._tools_and_features(piece.row, rows)
+            self._move_timer.add(DrawnMoves(piece.start, piece.delta, offset, tool, feature, printing))
+        self._take_final(*self._profile.add(moves, np.vstack((offset, layer))))
         self._moves += count
         self._rests = False
         return waits[len(due) :]
 
-    def _named(self, row: Ints, rows: int) -> tuple[Ints, Ints]:
-        """Return tool and feature of each move."""
+    def _tools_and_features(self, row: Ints, rows: int) -> tuple[Ints, Ints]:
+        """Return the tool and the feature of each move."""
         tool, feature = (
             np.full(len(row), each.last) if each.constant else each.column(rows).take(row)
             for each in (self._follower.modal.tool, self._follower.feature)
@@ -191,8 +192,8 @@ class Analyser:
         which = np.repeat(np.arange(len(limits.values)), limits.counts(rows))[piece.row]
         return limit_rows(limits.values, np.bincount(which, minlength=len(limits.values)).tolist())
 
-    def _look_at(self, piece: Straights, printing: Bools, columns: Floats, rows: int) -> None:
-        """Take totals and run checks that do not depend on speed."""
+    def _add_and_check(self, piece: Straights, printing: Bools, columns: Floats, rows: int) -> None:
+        """Add moves to the totals, and run the checks that do not depend on speed."""
         offset, line, layer = columns
         printed = np.flatnonzero(printing)
         tool = self._follower.modal.tool
@@ -223,12 +224,12 @@ class Analyser:
                 self._checks.cold(warmth, int(line[cold[0]]), len(cold))
 
     def _speeds(self, piece: Straights, moves: Moves, printing: Bools) -> None:
-        self._totals.speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
+        self._totals.add_speeds(moves.length[printing], moves.nominal[printing], piece.delta[3, printing])
 
     # -- time ----------------------------------------------------------------------------------------------
 
-    def _drive(self, seconds: Floats, columns: Floats) -> None:
-        """Take moves whose speeds are final."""
+    def _take_final(self, seconds: Floats, columns: Floats) -> None:
+        """Take the next moves whose speeds are final."""
         if not len(seconds):
             return
         begins = self._timeline.moves(seconds, columns[1], columns[0])
@@ -259,11 +260,11 @@ class Analyser:
             objects=comments.objects.names,
             slicer=f"{about.slicer} {about.version or ''}".strip() if about.slicer else None,
             slicer_estimate_s=about.estimate,
-            about=completed(about, layers, tools, self._targets or {}),
+            about=complete(about, layers, tools, self._targets or {}),
             settings=comments.settings,
             planner="Klipper" if self._machine.limits.square_corner else "Marlin",
             limits_from=self._machine.limits_from,
-            thumbnails=tuple(comments.pictures.found),
+            thumbnails=tuple(comments.pictures.thumbnails),
             timeline=timeline.points,
             used=totals.used,
             m73=tuple(self._follower.m73),

@@ -20,9 +20,9 @@ from gcode.unknown import LOSSES, losses
 
 MAX_EXTRUSION = 200.0  # mm in one move; Marlin's EXTRUDE_MAXLENGTH
 _MAX_FILAMENT = 2.0  # mm of filament per mm of path; a thick line of a 1 mm nozzle takes 0.5
-_LITTLE = 0.5  # share of the filament pushed out; relative E that is read as absolute goes back and forth
-_MUDDLED = 10  # moves with an implausible E that are no accident
-_TOUCHING = 0.2  # mm below the bed to which a first layer may be pressed
+_MIN_SHARE = 0.5  # of the filament pushed out that is not pulled back again: see `_check_relative_e`
+_MAX_MUDDLED = 10  # moves with an implausible E; more of them are no accident
+_MAX_PRESSED = 0.2  # mm below the bed to which a first layer may be pressed
 
 # Macros by which a printer homes and heats, or ends a print: by the words of their names.
 _NAME = re.compile(r"[A-Z_][A-Z0-9_]*", re.IGNORECASE)
@@ -33,7 +33,7 @@ _START_CODE = frozenset({"G28", "G29", "G80", "G32", "G34", "M109", "M190", "M19
 
 # Commands that move the origin of the axes that they name, or of all; positions are not followed after them.
 _ORIGIN = frozenset({"M206", "M428", "G68", *(f"G{number}" for number in range(55, 60))})
-_ORIGINS = ("G59.", "G92.")  # further ones: G59.1 to G59.3, G92.1
+_ORIGIN_PREFIXES = ("G59.", "G92.")  # G59.1 to G59.3, G92.1
 
 _REFUSED = {
     "M112": "M112 would stop the printer at once; it is left out",
@@ -50,7 +50,7 @@ _OF_FOOTERS = (*_FOOTERS, "layer_height")  # versions before 2.3 write only the 
 
 
 class Warmth(IntEnum):
-    """The state of the hotend by the file's commands; UNKNOWN: it has none yet."""
+    """The state of the hotend by the file's commands; UNKNOWN: no command has set a target yet."""
 
     WARM = 1
     COLD = 0
@@ -83,28 +83,28 @@ class Checks:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._homed = math.inf  # the first line that homes
+        self._homing_line = math.inf  # the first line that homes
         self._heated_by_macro = False
-        self._ended = 0  # the last line with a command that ends a complete file
+        self._end_line = 0  # the last line with a command that ends a complete file
         self._printed: tuple[int, int] | None = None  # the first and the last line that extrude
         self._cold_allowed = False
         self._where = Whereabouts(machine)
         self._cold_moves = 0  # moves that extrude after the hotend was turned off
-        self._forth = 0.0  # mm of filament that moves along the bed push out
-        self._laid = self._idle = 0  # moves that extrude, and moves with an E at which the extruder already is
+        self._forth = 0.0  # mm of filament that printing moves push out
+        self._printing = self._idle = 0  # moves that extrude, and moves with an E at which the extruder already is
         self.klipper = machine.dialect_known and machine.dialect.name == "Klipper"
         self._lost = losses(LOSSES, machine.dialect, {}) if machine.dialect_known else {}
         self._targets: dict[int, float] = {}
-        self._hot = 0  # the last line with too high a target
+        self._too_hot_line = 0  # the last line with too high a target
         self._moved: dict[str, str] = {}  # axes whose origin is moved → the command that moves it
-        self._found: dict[str, _Finding] = {}
+        self._findings: dict[str, _Finding] = {}
 
     def add(self, level: Level, key: str, text: str, line: int = 0, count: int = 1) -> None:
         """Add a finding; of those with the same key, only the first and their number are reported."""
-        if known := self._found.get(key):
-            known.count += count
+        if finding := self._findings.get(key):
+            finding.count += count
         else:
-            self._found[key] = _Finding(level, text, line, count)
+            self._findings[key] = _Finding(level, text, line, count)
 
     @property
     def loses_arcs(self) -> bool:
@@ -118,7 +118,7 @@ class Checks:
 
     def sentences(self, level: Level) -> tuple[str, ...]:
         """Return the findings of a level."""
-        return tuple(each.sentence() for each in self._found.values() if each.level is level)
+        return tuple(each.sentence() for each in self._findings.values() if each.level is level)
 
     def command(self, command: Command, line: int) -> None:
         """Check a command that is no plain move."""
@@ -130,15 +130,15 @@ class Checks:
         elif code in _DOUBTFUL:
             self.add(Level.WARNING, code, _DOUBTFUL[code], line)
         elif code == "G28":
-            self._homed = min(self._homed, line)
+            self._homing_line = min(self._homing_line, line)
         elif code == "M98":  # RepRapFirmware: M98 P"start.g"
-            self._called(command.text.strip('"').rpartition("/")[2], line)
+            self._call(command.text.strip('"').rpartition("/")[2], line)
         elif code == "M302":
             self._cold_allowed = command.number("P", 0.0) > 0 or command.get("S") == 0
         elif code in _ENDS:
-            self._ended = line
-        if code in _ORIGIN or code.startswith(_ORIGINS) or (code == "G10" and "L" in command):
-            self._origin(code, set("XYZ").intersection(command.params), all_=code != "M206")
+            self._end_line = line
+        if code in _ORIGIN or code.startswith(_ORIGIN_PREFIXES) or (code == "G10" and "L" in command):
+            self._move_origin(code, set("XYZ").intersection(command.params), all_=code != "M206")
         if code in _START_CODE or (code == "G92" and command.get("E") == 0):
             self._where.start_code(line, sure=code != "G92")
 
@@ -146,25 +146,25 @@ class Checks:
         """Check a line that is no command with letter and number."""
         name, _, rest = text.partition(" ")
         if name.upper() == "SET_GCODE_OFFSET":
-            self._origin(name, {word[:1] for word in words_of(rest)} & set("XYZ"), all_=False)
-        self.klipper |= self._called(text, line) and not self.machine.dialect_known
+            self._move_origin(name, {word[:1] for word in words_of(rest)} & set("XYZ"), all_=False)
+        self.klipper |= self._call(text, line) and not self.machine.dialect_known
 
-    def _called(self, text: str, line: int) -> bool:
-        """Check the name of a macro; tell whether the text is one."""
+    def _call(self, text: str, line: int) -> bool:
+        """Check the macro that a text calls; tell whether it calls one."""
         name = _NAME.match(text)
         words = set(name[0].upper().split("_")) if name else set()
         if words & _OF_PARTS:
             return True
         if words & _STARTS and self._printed is None:
-            self._homed = min(self._homed, line)
+            self._homing_line = min(self._homing_line, line)
             self._heated_by_macro = True
             self._where.start_code(line, sure=True)
         elif words & _ENDS_PRINT:
-            self._ended = line
+            self._end_line = line
         return len(words - {""}) > 0
 
-    def _origin(self, what: str, axes: set[str], *, all_: bool) -> None:
-        """Note that the origin of these axes is moved; if none is named, that of all axes if `all_` is set."""
+    def _move_origin(self, what: str, axes: set[str], *, all_: bool) -> None:
+        """Note that the origin of these axes is moved; if there are none and `all_` is set, that of all axes."""
         for axis in axes or (set("XYZ") if all_ else ()):
             self._moved.setdefault(axis, what)
 
@@ -187,7 +187,7 @@ class Checks:
     def heat(self, command: bytes, line: int) -> None:
         """Check the highest temperature that any firmware could read in a command."""
         most = self.machine.max_hotend, self.machine.max_bed, self.machine.max_chamber
-        if line == self._hot:
+        if line == self._too_hot_line:
             return
         if problem := excess(command, *most):
             self.add(Level.ERROR, "hot", problem, line)
@@ -203,13 +203,13 @@ class Checks:
             if int(heater[4:]) >= machine.tools:
                 self.add(Level.WARNING, heater, f"the file heats {heater}, which the profile does not have", line)
         if target > most:
-            self._hot = line
+            self._too_hot_line = line
             text = f"the file heats {heater} to {target:g} °C, the profile allows {most:g} °C"
             self.add(Level.ERROR, f"hot {heater}", text, line)
         elif heater == "bed" and target > 0 and not machine.heated_bed:
             self.add(Level.WARNING, "no bed", "the file heats the bed, which the profile says cannot be heated", line)
         if target == 0:
-            self._ended = line
+            self._end_line = line
 
     def tool(self, number: int, line: int) -> None:
         """Check a tool change."""
@@ -232,7 +232,7 @@ class Checks:
         machine = self.machine
         if warmth is Warmth.UNKNOWN:
             self.add(Level.WARNING, "unheated", "extrudes before the file sets a hotend temperature", line)
-        elif warmth is Warmth.OFF:  # it stays warm for a while, in which end code may extrude the rest
+        elif warmth is Warmth.OFF:  # it stays warm for a while, so that end code may still extrude
             self._cold_moves += count
             level = Level.ERROR if self._cold_moves > PURGE else Level.WARNING
             self.add(level, f"off {level}", "extrudes after the hotend was turned off", line)
@@ -250,9 +250,9 @@ class Checks:
             text = f"moves {extruded[long_[0]]:.0f} mm of filament at once; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "long extrusion", text, int(line[long_[0]]), len(long_))
         self._forth += float(extruded[printing].sum())
-        self._laid += int(printing.sum())
+        self._printing += int(printing.sum())
         much = np.flatnonzero(printing & (extruded * extruded > enough))
-        if len(much) > _MUDDLED:
+        if len(much) > _MAX_MUDDLED:
             text = "extrudes more than any nozzle can; are absolute and relative E mixed up?"
             self.add(Level.WARNING, "much extrusion", text, int(line[much[0]]), len(much))
 
@@ -279,20 +279,20 @@ class Checks:
         if bounds.printing is None or self._printed is None:
             self.add(Level.WARNING, "nothing", "the file prints nothing")
         else:
-            if self._printed[0] < self._homed:
+            if self._printed[0] < self._homing_line:
                 self.add(Level.WARNING, "unhomed", "prints before the axes are homed", self._printed[0])
-            self._inside()
-            self._truncated(comments, complete=complete)
-        self._muddled(filament)
+            self._check_volume()
+            self._check_truncated(comments, complete=complete)
+        self._check_relative_e(filament)
         if bounds.travel is not None:
             for axis, low, high, (least, most) in zip(
                 "XYZ", bounds.travel.min, bounds.travel.max, self.machine.volume, strict=True
             ):
-                if low < least - (_TOUCHING if axis == "Z" else ROUNDING) or high > most + ROUNDING:
+                if low < least - (_MAX_PRESSED if axis == "Z" else ROUNDING) or high > most + ROUNDING:
                     self._outside(Level.WARNING, "moves", axis, (low, high), (least, most))
 
-    def _inside(self) -> None:
-        for each in self._where.outside(_TOUCHING):
+    def _check_volume(self) -> None:
+        for each in self._where.outside(_MAX_PRESSED):
             moved = [self._moved[axis] for axis in (each.axis if len(each.axis) == 1 else "XY") if axis in self._moved]
             level = Level.WARNING if moved else Level.ERROR
             unless = f", unless {moved[0]} in the file moves it there" if moved else ""
@@ -305,15 +305,15 @@ class Checks:
         )
         self.add(level, f"{what} {axis}", text)
 
-    def _muddled(self, filament: float) -> None:
-        """Detect relative E that is read as absolute: the extruder goes back as often as forth, or does not move."""
-        back_and_forth = filament < _LITTLE * self._forth and self._laid > _MUDDLED
-        if back_and_forth or self._idle > max(_MUDDLED, 4 * self._laid):
-            text = "hardly any filament is laid although the moves name E: are absolute and relative E mixed up?"
+    def _check_relative_e(self, filament: float) -> None:
+        """Detect relative E that is read as absolute: it goes back as much as forth, or does not move the extruder."""
+        back_and_forth = filament < _MIN_SHARE * self._forth and self._printing > _MAX_MUDDLED
+        if back_and_forth or self._idle > max(_MAX_MUDDLED, 4 * self._printing):
+            text = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
             self.add(Level.WARNING, "little extrusion", text)
 
-    def _truncated(self, comments: Comments, *, complete: bool) -> None:
-        if self._printed and self._ended > self._printed[1]:
+    def _check_truncated(self, comments: Comments, *, complete: bool) -> None:
+        if self._printed and self._end_line > self._printed[1]:
             return
         about = comments.about()
         name = (about.slicer or "").split()[0] if about.slicer else ""

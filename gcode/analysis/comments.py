@@ -1,13 +1,13 @@
 """Reads the comments of slicers: name and version, layers, objects, settings, estimate, pictures."""
 
 import re
-from dataclasses import field
+from dataclasses import field, replace
 
 from gcode.analysis.about import About, about
 from gcode.analysis.objects import Objects
 from gcode.analysis.pictures import Pictures
 from gcode.analysis.slicers import Slicer, recognise
-from gcode.frozen import mutable
+from gcode.frozen import frozen, mutable
 from gcode.texts import number
 
 MAX_COMMENT = 4096
@@ -26,39 +26,48 @@ _LAYER_BEGINS = ("L", "C", "l", "<", "-", "B")
 _Z = ("Z:", "Z_HEIGHT:", "BEGIN_LAYER_OBJECT z=")
 _HEIGHT = ("HEIGHT:", "LAYER_HEIGHT:")
 _SEPARATOR = re.compile(r"[=:]")
-_MEANS = re.compile(rb"[=:,]|^; ?version ")  # comments that may matter again
+_HAS_MEANING = re.compile(rb"[=:,]|^; ?version ")  # comments that may matter each time
 _MAX_MARKS = 5000  # comments in which a slicer may give its name
-_SHORT, _MAX_DULL = 60, 1000  # bytes of a dull comment that is remembered, and the number of such comments
+_MAX_DULL_SIZE, _MAX_DULL = 60, 1000  # bytes of a dull comment that is remembered, and number of such comments
 _DULL = frozenset(
     {"type", "time_elapsed", "printing_time", "remaining_time", "printing_id", "width", "gimage", "simage"}
 )
 
 
-@mutable
-class Comments:
-    """Takes a file's comments one by one.
+@frozen
+class LayerMark:
+    """What comments say about the layer that begins, or has begun.
 
     Attributes:
-        settings: values of `key = value`, the last one of each key.
-        layer_begun: the last comment marks a layer; the reader of this attribute resets it.
-        z: of the layer, from the last comment; None: not there. The reader resets it.
+        begins: a layer begins.
+        z: of the layer, in mm; None: they do not say.
         height: of the layer, likewise.
     """
+
+    begins: bool = False
+    z: float | None = None
+    height: float | None = None
+
+
+_NO_MARK = LayerMark()
+
+
+@mutable
+class Comments:
+    """Takes a file's comments one by one; `settings` are the values of `key = value`, the last one of each key."""
 
     settings: dict[str, str] = field(default_factory=dict)
     objects: Objects = field(default_factory=Objects)
     pictures: Pictures = field(default_factory=Pictures)
-    layer_begun: bool = False
-    z: float | None = None
-    height: float | None = None
+    _layer_mark: LayerMark = _NO_MARK
     _slicer: Slicer | None = None
     _version: str = ""
     _facts: dict[str, str] = field(default_factory=dict)
     _dull: set[bytes] = field(default_factory=set)
-    _marks_looked_at: int = 0
+    _marks_checked: int = 0
     _layer_rank: int = 0
     _last_layer: int = -1  # by its number, in Cura's marks
-    _executable: bool = False  # BambuStudio and OrcaSlicer: the block of commands has begun and not ended
+    _block_is_open: bool = False  # BambuStudio and OrcaSlicer: EXECUTABLE_BLOCK has begun and not ended
     _group: str = ""  # Simplify3D 5: the heater of the temperatures that follow
 
     @property
@@ -73,7 +82,7 @@ class Comments:
     @property
     def block_is_open(self) -> bool:
         """The block of commands of BambuStudio and its relatives has begun and not ended."""
-        return self._executable
+        return self._block_is_open
 
     @property
     def missing_layers(self) -> tuple[int, int] | None:
@@ -81,6 +90,11 @@ class Comments:
         announced = number(self._facts.get("layer_count", ""))
         present = self._last_layer + 1
         return (int(announced), present) if announced is not None and 0 < present < announced else None
+
+    def take_layer_mark(self) -> LayerMark:
+        """Return what the comments since the last call say about the layer."""
+        mark, self._layer_mark = self._layer_mark, _NO_MARK
+        return mark
 
     def note(self, raw: bytes, line: int) -> None:
         """Take a line that begins with a semicolon; `line` is its number."""
@@ -99,56 +113,56 @@ class Comments:
             if not text.startswith(_Z):
                 return
         if text.startswith(_Z):
-            self.z = number(_SEPARATOR.split(text, 1)[1])
+            self._layer_mark = replace(self._layer_mark, z=number(_SEPARATOR.split(text, 1)[1]))
         elif text.startswith(_HEIGHT):
-            self.height = number(_SEPARATOR.split(text, 1)[1])
+            self._layer_mark = replace(self._layer_mark, height=number(_SEPARATOR.split(text, 1)[1]))
         elif text and not self.objects.comment(text):
             self._note_rare(text)
             self._remember(raw)
 
     def _is_frequent(self, raw: bytes) -> bool:
-        """Take one of those comments that come with each layer, or say nothing; tell whether it is one."""
+        """Take a comment that comes with each layer or has no meaning; tell whether it is one."""
         if raw in self._dull:
             return True
         if raw == b";LAYER_CHANGE":
             self._note_layer(_RANKS["a"])
         elif raw.startswith(b";Z:"):
-            self.z = number(raw[3:40].decode("ascii", "replace"))
+            self._layer_mark = replace(self._layer_mark, z=number(raw[3:40].decode("ascii", "replace")))
         elif raw.startswith(b";HEIGHT:"):
-            self.height = number(raw[8:40].decode("ascii", "replace"))
+            self._layer_mark = replace(self._layer_mark, height=number(raw[8:40].decode("ascii", "replace")))
         else:
             return False
         return True
 
     def _remember(self, raw: bytes) -> None:
         """Remember a comment without meaning, as slicers repeat themselves."""
-        if len(raw) <= _SHORT and len(self._dull) < _MAX_DULL and not _MEANS.search(raw):
+        if len(raw) <= _MAX_DULL_SIZE and len(self._dull) < _MAX_DULL and not _HAS_MEANING.search(raw):
             self._dull.add(raw)
 
     def _note_layer(self, rank: int) -> None:
         if rank >= self._layer_rank:
             self._layer_rank = rank
-            self.layer_begun = True
+            self._layer_mark = replace(self._layer_mark, begins=True)
 
     def _note_rare(self, text: str) -> None:
         if text.startswith("---"):  # Kiri:Moto: `--- print time: 60s ---`
             text = text.strip("- ")
-        if self._marks_looked_at < _MAX_MARKS and (found := self._recognised(text)):
-            self._slicer, self._version = found
+        if self._marks_checked < _MAX_MARKS and (recognised := self._recognise(text)):
+            self._slicer, self._version = recognised
         elif text.startswith("model printing time"):  # `model printing time: 1h; total estimated time: 2h`
             for part in text.split("; "):
                 self._note_pair(part)
         else:
             self._note_pair(text)
 
-    def _recognised(self, text: str) -> tuple[Slicer, str] | None:
+    def _recognise(self, text: str) -> tuple[Slicer, str] | None:
         """Return the slicer and version that a comment names; a slicer takes precedence over the engine in it."""
         if self._slicer is not None and not self._slicer.engine:
             return None
-        self._marks_looked_at += 1
-        found = recognise(text)
-        known_better = self._slicer is not None and found is not None and found[0].engine
-        return None if known_better else found
+        self._marks_checked += 1
+        recognised = recognise(text)
+        known_better = self._slicer is not None and recognised is not None and recognised[0].engine
+        return None if known_better else recognised
 
     def _note_pair(self, text: str) -> None:
         match = _SEPARATOR.search(text)
@@ -169,7 +183,7 @@ class Comments:
             if comma:
                 self._note_fact(key, value[:_MAX_TEXT])
         elif text in ("EXECUTABLE_BLOCK_START", "EXECUTABLE_BLOCK_END"):
-            self._executable = text.endswith("START")
+            self._block_is_open = text.endswith("START")
         elif text.startswith("version "):  # KISSlicer
             self._note_fact("version", text[8 : 8 + _MAX_TEXT])
 
@@ -189,8 +203,8 @@ def _with_temperatures(facts: dict[str, str]) -> dict[str, str]:
     """Return the pairs, with heaters and temperatures joined, which Simplify3D 4 writes as two lists."""
     heaters = facts.get("temperaturename", "").split(",")
     targets = facts.get("temperaturesetpointtemperatures", "").split(",")
-    found = dict(facts)
+    result = dict(facts)
     for heater, target in zip(heaters, targets, strict=False):
         kind = "platform" if "bed" in heater.lower() else "extruder"
-        found.setdefault(f"temperature {kind}", target)
-    return found
+        result.setdefault(f"temperature {kind}", target)
+    return result

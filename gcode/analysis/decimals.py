@@ -57,8 +57,8 @@ def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
     minus = first == _MINUS
     values = value / _POWERS.take(behind)
     np.negative(values, out=values, where=minus)
-    good = (digits + dots + (minus | (first == _PLUS)) == places) & (digits > 0) & (dots <= 1)
-    return values, good
+    is_number = (digits + dots + (minus | (first == _PLUS)) == places) & (digits > 0) & (dots <= 1)
+    return values, is_number
 
 
 def _joined(text: Bytes, end: Ints, length: Bytes) -> tuple[Floats, Bytes, Bytes, Bytes]:

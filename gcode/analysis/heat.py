@@ -8,7 +8,7 @@ from gcode.frozen import frozen, mutable
 from gcode.heating import RESIDENCY
 from gcode.too_hot import named_target
 
-# Command → (heater, it waits). `tool` is the active one.
+# Command → (heater, whether it waits). `tool` is the active one.
 _HEATERS = {
     "M104": ("tool", False), "M109": ("tool", True),
     "M140": ("bed", False), "M190": ("bed", True),
@@ -26,7 +26,7 @@ class HeatCommand:
         target: in °C.
         wait: wait until the target is reached.
         cool: wait for cooling too (R).
-        sets: it sets the target; otherwise it only waits until the heater reaches so much.
+        sets: it sets the target; otherwise it only waits for the heater to reach `target`.
     """
 
     heater: str
@@ -67,32 +67,32 @@ class _Heater:
 
     model: HeatModel
     since: float
-    began: float
+    start: float
     target: float = 0.0
 
     def temperature(self, now: float) -> float:
         """Return the temperature now, °C."""
-        model, end = self.model, self._end()
-        at = end + (self.began - end) * math.exp(-(now - self.since) / model.time_constant)
-        return min(at, self.target) if self._heats() else max(at, min(self.target, self.began), model.ambient)
+        model, end = self.model, self._limit()
+        at = end + (self.start - end) * math.exp(-(now - self.since) / model.time_constant)
+        return min(at, self.target) if self._heats() else max(at, min(self.target, self.start), model.ambient)
 
     def seconds(self, now: float, target: float | None = None) -> float:
-        """Return the seconds to the target, or to a given one before it; 0 if that is out of reach."""
+        """Return the seconds to the target, or to `target` on the way; 0 if that is out of reach."""
         target = self.target if target is None else target
-        end, at = self._end(), self.temperature(now)
+        end, at = self._limit(), self.temperature(now)
         if at == target or (end - target) * (at - end) >= 0:
             return 0.0
         return self.model.time_constant * math.log((at - end) / (target - end))
 
     def set(self, target: float, now: float) -> None:
         """Set a new target."""
-        self.began, self.since = self.temperature(now), now
+        self.start, self.since = self.temperature(now), now
         self.target = target
 
     def _heats(self) -> bool:
-        return self.target > self.began
+        return self.target > self.start
 
-    def _end(self) -> float:
+    def _limit(self) -> float:
         return self.model.maximum if self._heats() else self.model.ambient
 
 
@@ -104,23 +104,23 @@ class Heaters:
         self._heaters: dict[str, _Heater] = {}
         self.targets: dict[str, list[float]] = {}
 
-    def follow(self, what: HeatCommand, now: float) -> float:
+    def follow(self, command: HeatCommand, now: float) -> float:
         """Apply a heater command at a time in s; return the seconds that the print waits for it."""
-        heater = self._heater(what.heater)
-        if not what.sets:
-            on_the_way = heater.temperature(now) < what.target <= heater.target
-            return heater.seconds(now, what.target) if on_the_way else 0.0
-        warmer = what.target > heater.temperature(now)
-        heater.set(what.target, now)
-        self._remember(what)
-        if not what.wait or not (warmer or what.cool):
+        heater = self._heater(command.heater)
+        if not command.sets:
+            on_the_way = heater.temperature(now) < command.target <= heater.target
+            return heater.seconds(now, command.target) if on_the_way else 0.0
+        warmer = command.target > heater.temperature(now)
+        heater.set(command.target, now)
+        self._remember(command)
+        if not command.wait or not (warmer or command.cool):
             return 0.0
         return heater.seconds(now) + RESIDENCY
 
-    def _remember(self, what: HeatCommand) -> None:
-        known = self.targets.setdefault(what.heater, [])
-        if what.target > 0 and what.target not in known and len(known) < _MAX_TARGETS:
-            known.append(what.target)
+    def _remember(self, command: HeatCommand) -> None:
+        targets = self.targets.setdefault(command.heater, [])
+        if command.target > 0 and command.target not in targets and len(targets) < _MAX_TARGETS:
+            targets.append(command.target)
 
     def _heater(self, name: str) -> _Heater:
         if name not in self._heaters:

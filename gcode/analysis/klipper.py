@@ -85,7 +85,7 @@ class KlipperProfile(Profile):
         smooth = moves.acceleration if moves.smooth is None else moves.smooth
         return moves.length, moves.nominal, moves.acceleration, moves.max_entry, smooth
 
-    def _settled(self, rows: Floats, count: int) -> Floats:
+    def _seconds(self, rows: Floats, count: int) -> Floats:
         length, nominal, acceleration, max_entry, smooth = rows
         reach = 2 * smooth * length
         slow = corner_speeds(reach, max_entry, self._smooth_entry, HORIZON)
@@ -98,10 +98,10 @@ class KlipperProfile(Profile):
         self._peak = float(cap[last[-1]]) if len(last) else self._peak
         return durations(length, np.sqrt(cap), acceleration, speeds)[:count]
 
-    def _cruise(self, slow: Floats, reach: Floats, most: Floats) -> tuple[Floats, Ints]:
-        """Return the squared maximum speed of each move, and the moves that both accelerate and brake: the peaks.
+    def _cruise(self, slow: Floats, reach: Floats, limit: Floats) -> tuple[Floats, Ints]:
+        """Return the squared cruising speed of each move, and the moves that both accelerate and brake: the peaks.
 
-        A move that only accelerates or only brakes is limited by its peak.
+        A move that only accelerates or only brakes is limited by its peak; all moves by the squared speed `limit`.
         """
         count = len(reach)
         eps = 1e-9 + 1e-9 * reach
@@ -109,13 +109,13 @@ class KlipperProfile(Profile):
         all_the_way = slow[:-1] + reach <= slow[1:] + eps
         then_down = np.append(~speeds_up[1:], False)
         peak = speeds_up & (~all_the_way | then_down)
-        own = np.minimum(most, (slow[:-1] + slow[1:] + reach) / 2)
+        own = np.minimum(limit, (slow[:-1] + slow[1:] + reach) / 2)
         peaks = np.flatnonzero(peak)
         if not len(peaks):
-            return np.minimum(most, np.where(speeds_up, np.inf, self._peak)), peaks
+            return np.minimum(limit, np.where(speeds_up, np.inf, self._peak)), peaks
         at = np.arange(count)
         behind = np.searchsorted(peaks, at, "right") - 1
         ahead = np.searchsorted(peaks, at, "left")
         last = np.where(behind >= 0, own[peaks[np.maximum(behind, 0)]], self._peak)
         coming = np.where(ahead < len(peaks), own[peaks[np.minimum(ahead, len(peaks) - 1)]], np.inf)
-        return np.minimum(most, np.where(peak, own, np.where(speeds_up, coming, last))), peaks
+        return np.minimum(limit, np.where(peak, own, np.where(speeds_up, coming, last))), peaks

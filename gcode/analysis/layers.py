@@ -11,8 +11,8 @@ _MAX_LAYERS = 20_000  # further layers count as part of the last one
 
 
 @mutable
-class _Open:
-    """A layer while the file is read; its number is its index in the list, where 0 precedes the first layer."""
+class _LayerStart:
+    """The start of a layer, whose number is its index in the list; number 0 precedes the first layer."""
 
     offset: int
     z: float | None = None
@@ -20,10 +20,10 @@ class _Open:
 
 
 class Layers:
-    """Collects layers: first their starts, and later, behind the planner, their durations."""
+    """Collects layers: first their starts and later, when moves leave the planner, their durations."""
 
     def __init__(self) -> None:
-        self._layers = [_Open(0)]
+        self._layers = [_LayerStart(0)]
         self._seconds = np.zeros(1)
         self.marked = False
 
@@ -74,7 +74,7 @@ class Layers:
     def _by_height(self, z: Floats, rows: Ints, offset: Floats) -> Ints:
         begins, numbers = [0], [self.number]
         heights = z[rows]
-        changed = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # NaN makes the first one count always
+        changed = np.flatnonzero(np.diff(heights, prepend=np.nan) != 0)  # NaN: the first one always counts
         for row, height in zip(rows[changed].tolist(), heights[changed].tolist(), strict=True):
             last = self._layers[-1].z
             if last is None or abs(height - last) >= _STEP - 1e-9:
@@ -111,7 +111,7 @@ class Layers:
 
     def _begin(self, offset: int) -> int:
         if len(self._layers) <= _MAX_LAYERS:
-            self._layers.append(_Open(offset))
+            self._layers.append(_LayerStart(offset))
         return self.number
 
     def _forget_guesses(self) -> None:

@@ -27,7 +27,7 @@ from gcode.too_hot import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_M73 = 1000  # M73 commands that are kept
+MAX_M73 = 1000  # M73 commands that are remembered
 
 _MAX_DWELL = 24 * 3600.0  # s; longer ones are mistakes
 
@@ -38,7 +38,11 @@ _parse = lru_cache(4096)(parse)  # slicers repeat themselves
 
 @frozen
 class BlockWait:
-    """A wait, or a command for a heater, before a row of the block; `timeline.TimedWait` counts in moves instead."""
+    """A wait, or a command for a heater, before a row of the block, as `timeline.TimedWait` is before a move.
+
+    Attributes:
+        rests: the printer is at rest during it.
+    """
 
     row: int
     layer: int
@@ -55,23 +59,22 @@ class LineFollower:
     Attributes:
         modal: the values in force for the moves.
         layer: number of the layer, by the slicer's marks.
-        feature: the feature by the slicer's comments; followed only if `features` is set.
-        features: follow features.
+        feature: the feature by the slicer's comments, if `features` is set.
         warm: whether the active hotend may extrude.
         waits: of the last block, in order.
         count: commands so far.
         m73: (offset, percent, seconds left) of M73 commands.
     """
 
-    def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks) -> None:
+    def __init__(self, machine: Machine, comments: Comments, layers: Layers, checks: Checks, *, features: bool) -> None:
         self.modal = ModalTracker(machine.limits, machine.dialect.e_mode)
         self.layer = Stepwise(0)
         self.feature: Stepwise[Feature] = Stepwise(Feature.OTHER)
-        self.features = False
         self.warm: Stepwise[Warmth] = Stepwise(checks.may_extrude(0))
         self.waits: list[BlockWait] = []
         self.count = 0
         self.m73: list[tuple[int, float | None, float | None]] = []
+        self._features = features
         self._comments = comments
         self._layers = layers
         self._checks = checks
@@ -82,7 +85,7 @@ class LineFollower:
         self._new_targets: list[tuple[int, str, float]] = []  # in the block: row, heater, °C
         self._command = b""
         self._table: dict[str, Callable[[Command], None]] = {
-            "G4": self._dwell, "M400": self._stand, "M0": self._stand, "M1": self._stand, "G28": self._home,
+            "G4": self._dwell, "M400": self._stop, "M0": self._stop, "M1": self._stop, "G28": self._home,
             "G29": self._probe, "G80": self._probe, "M600": self._change_filament,
             "M73": self._progress, "M486": self._object,
             "G10": self._retract, "G11": self._retract, "M207": self._set_retraction, "M208": self._set_retraction,
@@ -98,7 +101,7 @@ class LineFollower:
         for index, start, end, moves in zip(words.others, starts, ends, before, strict=True):
             raw = text[start:end]
             if raw.startswith(_FREQUENT):
-                if self.features and (feature := feature_of(raw)) is not None:
+                if self._features and (feature := feature_of(raw)) is not None:
                     self.feature.set(self.modal.at(index, moves), feature)
                 continue
             self._row = self.modal.at(index, moves)
@@ -121,7 +124,7 @@ class LineFollower:
 
     def _read_line(self, raw: bytes) -> None:
         if raw[:1] == b";":
-            if self.features and (feature := feature_of(raw)) is not None:
+            if self._features and (feature := feature_of(raw)) is not None:
                 self.feature.set(self._row, feature)
             self._comments.note(raw, self._line)
             self._follow_comment()
@@ -137,16 +140,13 @@ class LineFollower:
             self._checks.length(command, self._line)
 
     def _follow_comment(self) -> None:
-        comments = self._comments
-        if comments.layer_begun:
-            comments.layer_begun = False
+        mark = self._comments.take_layer_mark()
+        if mark.begins:
             self.layer.set(self._row, self._layers.mark(self._offset))
-        if comments.z is not None:
-            self._layers.note_z(comments.z)
-            comments.z = None
-        if comments.height is not None:
-            self._layers.note_height(comments.height)
-            comments.height = None
+        if mark.z is not None:
+            self._layers.note_z(mark.z)
+        if mark.height is not None:
+            self._layers.note_height(mark.height)
 
     def _note(self, command: Command) -> None:
         self._checks.command(command, self._line)
@@ -200,7 +200,7 @@ class LineFollower:
     def _set_retraction(self, command: Command) -> None:
         self._retraction.note(command, self.modal.unit.last)
 
-    def _stand(self, _command: Command) -> None:
+    def _stop(self, _command: Command) -> None:
         self._add_wait("dwell")
 
     def _home(self, _command: Command) -> None:
@@ -227,8 +227,8 @@ class LineFollower:
 
     def _check_lengths(self, block: LineBlock, words: Words, line: int) -> None:
         """Check the plain moves that may be too long; most of these only have a comment."""
-        longest = self._machine.dialect.longest_command
+        max_length = self._machine.dialect.longest_command
         lengths = words.starts[words.moves + 1] - words.starts[words.moves] - 1
-        for index in words.moves[lengths > longest].tolist():
+        for index in words.moves[lengths > max_length].tolist():
             command = clean(block.text[words.starts[index] : words.starts[index + 1] - 1])
             self._checks.length(command, line + index)

@@ -1,6 +1,6 @@
 """Follows what commands set for the moves after them: positioning, units, tool, factors, limits.
 
-Rows are the moves of a block, and the G92, G28 and stops between them.
+Rows are the moves of a block, and each G92 and G28 between them.
 """
 
 import math
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _MAX_TOOL = 99
 _NOTHING = (math.nan,) * len(COLUMNS)
-_MAX_VALUE = 1e15  # of a parameter: the 15 digits of a plain move
+_MAX_VALUE = 1e15  # of a parameter: a plain move has at most 15 digits, see `decimals.MAX_SIZE`
 
 
 class MoveKind(IntEnum):
-    """The kind of a row: the number of a move's G, or another one."""
+    """The kind of a row: for a move, the number of its G."""
 
     TRAVEL = 0
     LINE = 1
@@ -37,7 +37,6 @@ class MoveKind(IntEnum):
     COUNTERCLOCKWISE = 3
     SET = 4  # G92
     HOME = 5
-    STOP = 6
 
 
 @frozen
@@ -77,7 +76,7 @@ class ModalTracker:
         }  # fmt: skip
 
     def at(self, line: int, moves_before: int) -> int:
-        """Go to a line of the block, given the number of plain moves before it; return the number of the next row."""
+        """Go to a line of the block that has so many plain moves before it; return the number of the next row."""
         self._line = line
         self._row = moves_before + len(self._inserted)
         return self._row
@@ -90,10 +89,6 @@ class ModalTracker:
             number = int(command.code[1:].partition(".")[0])
             if number <= _MAX_TOOL:  # T255 and Bambu's T1000 unload a filament, and select no tool
                 self.tool.set(self._row, number)
-
-    def stop(self) -> None:
-        """Insert a stop, at which the printer comes to rest."""
-        self._insert(MoveKind.STOP, _NOTHING)
 
     def rows(self, words: Words) -> Rows:
         """Return the rows of the block, after all its lines."""
@@ -185,8 +180,8 @@ class ModalTracker:
 
 def _words(command: Command) -> tuple[float, ...]:
     """Return a value for each of COLUMNS; a letter without a number counts as absent, as in Marlin."""
-    given = (command.get(letter) for letter in COLUMNS)
-    return tuple(math.nan if each is None else max(-_MAX_VALUE, min(each, _MAX_VALUE)) for each in given)
+    values = (command.get(letter) for letter in COLUMNS)
+    return tuple(math.nan if each is None else max(-_MAX_VALUE, min(each, _MAX_VALUE)) for each in values)
 
 
 def _copy(limits: MotionLimits) -> MotionLimits:

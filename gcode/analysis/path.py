@@ -16,7 +16,7 @@ from gcode.analysis.words import COLUMNS
 from gcode.frozen import frozen
 
 FEEDRATE = 25.0  # mm/s until the file sets one: Marlin's 1500 mm/min
-_PIECE = 50_000  # moves that are made from rows at a time, as an arc is many
+_PIECE = 50_000  # moves in a piece; a block has many more if it has arcs
 _FEEDRATE_ROW = COLUMNS.index("F")
 
 
@@ -68,15 +68,15 @@ class Path:
         feedrate = self._feedrates(words[_FEEDRATE_ROW] / 60, moves)
         if not (modal.speed.constant and modal.speed.last == 1.0):
             feedrate = feedrate * modal.speed.column(count)
-        place, delta = self._places(rows, words, moves, modal)
-        return _pieces(rows, words, Straights(place, delta, feedrate, np.arange(count)))
+        start, delta = self._travel(rows, words, moves, modal)
+        return _pieces(rows, words, Straights(start, delta, feedrate, np.arange(count)))
 
-    def _feedrates(self, given: Floats, moves: Bools) -> Floats:
-        feedrate = _held(given, moves & (given > 0), self._feedrate)
+    def _feedrates(self, values: Floats, moves: Bools) -> Floats:
+        feedrate = _fill_forward(values, moves & (values > 0), self._feedrate)
         self._feedrate = float(feedrate[-1]) if len(feedrate) else self._feedrate
         return feedrate
 
-    def _places(self, rows: Rows, words: Floats, moves: Bools, modal: ModalTracker) -> tuple[Floats, Floats]:
+    def _travel(self, rows: Rows, words: Floats, moves: Bools, modal: ModalTracker) -> tuple[Floats, Floats]:
         """Return the start of each row in the machine's coordinates, and its travel."""
         count = len(rows.kind)
         before = np.empty((4, count))
@@ -98,26 +98,25 @@ class Path:
     def _shifts(self, rows: Rows, before: Floats, after: Floats) -> Floats:
         """Return the shift from each row's coordinates to the machine's; few rows change it."""
         self.homes = []
-        named = ~np.isnan(rows.words[:3]).all(axis=0)
-        changes = np.flatnonzero((rows.kind >= MoveKind.SET) & (rows.kind <= MoveKind.HOME) & named)
+        has_axis = ~np.isnan(rows.words[:3]).all(axis=0)
+        changes = np.flatnonzero((rows.kind >= MoveKind.SET) & (rows.kind <= MoveKind.HOME) & has_axis)
         if not len(changes):
             return self._shift[:, None]
         steps = [self._shift.copy()]
         for row in changes.tolist():
-            given = ~np.isnan(rows.words[:3, row])
+            named = ~np.isnan(rows.words[:3, row])
             if rows.kind[row] == MoveKind.HOME:
-                place = before[:3, row] + self._shift
-                self.homes.append(_home(row, given, place))
-                self._shift = np.where(given, 0.0, self._shift)
+                self.homes.append(_home(row, named, before[:3, row] + self._shift))
+                self._shift = np.where(named, 0.0, self._shift)
             else:
-                self._shift = self._shift + np.where(given, before[:3, row] - after[:3, row], 0.0)
+                self._shift = self._shift + np.where(named, before[:3, row] - after[:3, row], 0.0)
             steps.append(self._shift)
         counts = np.diff([0, *(changes + 1), len(rows.kind)])
         return np.repeat(np.array(steps).T, counts, axis=1)
 
 
-def _home(row: int, given: Bools, place: Floats) -> Home:
-    x, y, z = (float(at) if homed else None for homed, at in zip(given, place, strict=True))
+def _home(row: int, homed: Bools, position: Floats) -> Home:
+    x, y, z = (float(at) if is_homed else None for is_homed, at in zip(homed, position, strict=True))
     return Home(row, (x, y, z))
 
 
@@ -128,7 +127,7 @@ def _in_mm(rows: Rows, modal: ModalTracker) -> Floats:
 
 
 def _without_refused(rows: Rows, words: Floats) -> Floats:
-    """Return the parameters without the targets of arcs that a firmware refuses, as they have no centre."""
+    """Return the parameters without the targets of arcs that a firmware refuses because they have no centre."""
     refused = np.flatnonzero(is_arc(rows) & ~has_centre(words))
     if len(refused):
         words = words.copy()
@@ -136,9 +135,9 @@ def _without_refused(rows: Rows, words: Floats) -> Floats:
     return words
 
 
-def _held(values: Floats, given: Bools, start: float) -> Floats:
-    """Return the last value given up to each row; `start` before the first."""
-    at = np.flatnonzero(given)
+def _fill_forward(values: Floats, is_set: Bools, start: float) -> Floats:
+    """Return the value in force at each row: the last one that is set, or `start` before the first."""
+    at = np.flatnonzero(is_set)
     steps = np.diff(at, prepend=0, append=len(values))
     return np.repeat(np.concatenate(([start], values[at])), steps)
 
@@ -151,11 +150,11 @@ def _positions(words: Floats, relative: Bools | None, start: float) -> Floats:
         relative: whether the parameter is added; None: in no row.
         start: the coordinate before the first row.
     """
-    given = ~np.isnan(words)
+    is_set = ~np.isnan(words)
     if relative is None:
-        return _held(words, given, start)
-    total = np.cumsum(np.where(given & relative, words, 0.0))
-    return _held(words - total, given & ~relative, start) + total
+        return _fill_forward(words, is_set, start)
+    total = np.cumsum(np.where(is_set & relative, words, 0.0))
+    return _fill_forward(words - total, is_set & ~relative, start) + total
 
 
 def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
@@ -172,8 +171,9 @@ def _pieces(rows: Rows, words: Floats, all_: Straights) -> Iterator[Straights]:
         yield Straights(start.take(moved, 1), delta.take(moved, 1), all_.feedrate[row[moved]], row[moved])
 
 
-def _take(straights: Straights, kept: Ints) -> Straights:
-    if len(kept) == len(straights.row):
+def _take(straights: Straights, indices: Ints) -> Straights:
+    if len(indices) == len(straights.row):
         return straights
     # `take` keeps each axis in a row of its own in memory, which indexing by an array does not
-    return Straights(straights.start.take(kept, 1), straights.delta.take(kept, 1), straights.feedrate[kept], kept)
+    start, delta = straights.start.take(indices, 1), straights.delta.take(indices, 1)
+    return Straights(start, delta, straights.feedrate[indices], indices)

@@ -18,12 +18,12 @@ _BEGIN = re.compile(
 )
 _END = re.compile(r"(?:thumbnail(?:_\w{1,20})?|png|jpg|jpeg) end\b", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}$")
-_FORMATS = {"jpeg": "jpg"}
-_KNOWN = ("png", "jpg", "qoi")
+_SYNONYMS = {"jpeg": "jpg"}
+_FORMATS = ("png", "jpg", "qoi")
 _URI = "data:image/"  # Snapmaker: `thumbnail: data:image/png;base64,…`
 _MKS = (b"simage:", b"gimage:")  # in front of the first line of pixels; `M10086 ;` is in front of the others
 _MKS_ROW = re.compile(rb"M10086 ?;", re.IGNORECASE)
-_BEGINS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"qoif")
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @mutable
@@ -33,7 +33,7 @@ class Pictures:
     A picture without an end ends before the first line that cannot be part of it.
     """
 
-    found: list[Thumbnail] = field(default_factory=list)
+    thumbnails: list[Thumbnail] = field(default_factory=list)
     _open: "_Picture | None" = None
     _rows: "_Rows | None" = None
 
@@ -54,7 +54,7 @@ class Pictures:
             return True
         if match := _BEGIN.match(text):
             kind = (match[1] or match[2] or "png").lower()
-            self._open = _Picture(_FORMATS.get(kind, kind), int(match[3]), int(match[4]), line)
+            self._open = _Picture(_SYNONYMS.get(kind, kind), int(match[3]), int(match[4]), line)
             return True
         return False
 
@@ -70,7 +70,7 @@ class Pictures:
         if len(uri) > MAX_PICTURE:
             return
         kind, _, data = uri.strip().removeprefix(_URI).partition(";base64,")
-        self._keep(_FORMATS.get(kind.lower(), kind.lower()), 0, 0, _decoded(data))
+        self._add(_SYNONYMS.get(kind.lower(), kind.lower()), 0, 0, _decode(data))
 
     def take_row(self, raw: bytes, line: int) -> bool:
         """Take a command that may be a row of pixels (`M10086 ;…`); tell whether it is."""
@@ -99,19 +99,19 @@ class Pictures:
     def _close(self) -> None:
         picture, self._open = self._open, None
         if picture is not None:
-            self._keep(picture.format, picture.width, picture.height, picture.data())
+            self._add(picture.format, picture.width, picture.height, picture.data())
 
     def _close_rows(self) -> None:
         rows, self._rows = self._rows, None
         if rows is not None and (image := rows.image()):
-            self._keep("png", image.width, image.height, image.png())
+            self._add("png", image.width, image.height, image.png())
 
-    def _keep(self, kind: str, width: int, height: int, data: bytes) -> None:
-        if kind not in _KNOWN or not data or len(self.found) >= MAX_THUMBNAILS:
+    def _add(self, kind: str, width: int, height: int, data: bytes) -> None:
+        if kind not in _FORMATS or not data or len(self.thumbnails) >= MAX_THUMBNAILS:
             return
         if not width:
             width, height = size(data)
-        self.found.append(Thumbnail(kind, width, height, data))
+        self.thumbnails.append(Thumbnail(kind, width, height, data))
 
 
 @mutable
@@ -133,7 +133,7 @@ class _Picture:
 
     def data(self) -> bytes:
         """Return the picture; empty if it is too large, or not base64."""
-        return _decoded("".join(self._lines)) if self._size <= MAX_PICTURE else b""
+        return _decode("".join(self._lines)) if self._size <= MAX_PICTURE else b""
 
 
 @mutable
@@ -162,12 +162,12 @@ class _Rows:
 
 def size(data: bytes) -> tuple[int, int]:
     """Return width and height from the header of a PNG; zeros for any other data."""
-    if not data.startswith(_BEGINS[0]) or data[12:16] != b"IHDR":
+    if not data.startswith(_PNG) or data[12:16] != b"IHDR":
         return 0, 0
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
-def _decoded(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -22,42 +22,42 @@ def is_for_klipper(text: bytes) -> bool:
 
 
 def limits_from_tail(tail: bytes, base: MotionLimits) -> MotionLimits | None:
-    """Return the limits that the slicer assumed, from a part of its file; None: they are not there.
+    """Return the limits that the slicer assumed, from a part of its file; None: it has none.
 
     Args:
         tail: the last TAIL bytes of the file, or the first ones.
         base: limits for missing settings.
     """
-    found = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
-    if not any(name.startswith("machine_max_acceleration") for name in found):
+    settings = {name.decode(): value.decode("ascii", "replace") for name, value in _LIMIT.findall(tail)}
+    if not any(name.startswith("machine_max_acceleration") for name in settings):
         return None
-    return limits_from(found, base)
+    return limits_from(settings, base)
 
 
 def limits_from(settings: Mapping[str, str], base: MotionLimits) -> MotionLimits:
     """Return the limits in the settings; the first of several values is that of the normal mode."""
 
-    def given(name: str, default: float, *, zero: bool = False) -> float:
+    def limit(name: str, default: float, *, zero: bool = False) -> float:
         # OrcaSlicer and its relatives call a feedrate a speed
         text = settings.get(f"machine_{name}") or settings.get(f"machine_{name}".replace("_feedrate_", "_speed_"), "")
         value = number(text.split(",")[0])
         return value if value is not None and (value > 0 or (zero and value == 0)) else default
 
     def axes(name: str, default: list[float]) -> list[float]:
-        return [given(f"{name}_{axis.lower()}", each) for axis, each in zip(AXES, default, strict=True)]
+        return [limit(f"{name}_{axis.lower()}", each) for axis, each in zip(AXES, default, strict=True)]
 
-    printing = given("max_acceleration_extruding", base.printing)
+    printing = limit("max_acceleration_extruding", base.printing)
     return MotionLimits(
         feedrates=axes("max_feedrate", base.feedrates),
         accelerations=axes("max_acceleration", base.accelerations),
         printing=printing,
-        retract=given("max_acceleration_retracting", base.retract),
-        travel=given("max_acceleration_travel", printing),
+        retract=limit("max_acceleration_retracting", base.retract),
+        travel=limit("max_acceleration_travel", printing),
         jerk=axes("max_jerk", base.jerk),
-        junction_deviation=given("max_junction_deviation", base.junction_deviation),
-        classic_jerk=given("max_junction_deviation", 0.0) == 0.0,
-        min_feedrate=given("min_extruding_rate", base.min_feedrate, zero=True),
-        min_travel_feedrate=given("min_travel_rate", base.min_travel_feedrate, zero=True),
+        junction_deviation=limit("max_junction_deviation", base.junction_deviation),
+        classic_jerk=limit("max_junction_deviation", 0.0) == 0.0,
+        min_feedrate=limit("min_extruding_rate", base.min_feedrate, zero=True),
+        min_travel_feedrate=limit("min_travel_rate", base.min_travel_feedrate, zero=True),
     )
 
 

@@ -212,7 +212,7 @@ class Profile(ABC):
         if self._waiting is None or count <= 0:
             rows = 0 if self._waiting is None else self._waiting.shape[0] - self.own
             return np.zeros(0), np.zeros((rows, 0))
-        seconds = self._settled(self._waiting[: self.own], count)
+        seconds = self._seconds(self._waiting[: self.own], count)
         columns = self._waiting[self.own :, :count]
         self._waiting = self._waiting[:, count:]
         return seconds, columns
@@ -222,7 +222,7 @@ class Profile(ABC):
         """Return the planner's own rows of the table."""
 
     @abstractmethod
-    def _settled(self, rows: Floats, count: int) -> Floats:
+    def _seconds(self, rows: Floats, count: int) -> Floats:
         """Return the seconds of the first `count` moves; the others are those that the planner sees ahead."""
 
 
@@ -239,7 +239,7 @@ class MarlinProfile(Profile):
     def _rows(self, moves: Moves) -> tuple[Floats, ...]:
         return moves.length, moves.nominal, moves.acceleration, moves.max_entry
 
-    def _settled(self, rows: Floats, count: int) -> Floats:
+    def _seconds(self, rows: Floats, count: int) -> Floats:
         length, nominal, acceleration, max_entry = rows
         speeds = corner_speeds(2 * acceleration * length, max_entry, self._entry)
         self._entry = float(speeds[count])
@@ -257,12 +257,12 @@ def corner_speeds(reach: Floats, max_entry: Floats, entry: float, horizon: int =
     """
     count = len(reach)
     run = np.concatenate(([0.0], np.cumsum(reach)))
-    wanted = np.append(max_entry, 0.0)
-    wanted[0] = entry
-    # the printer can stop at the end of the moves that the planner knows
-    known = run[np.minimum(np.arange(count + 1) + horizon, count)]
-    brakes = np.minimum.accumulate((wanted + run)[::-1])[::-1]
-    brakes = np.minimum(brakes, known)
+    limits = np.append(max_entry, 0.0)
+    limits[0] = entry
+    # so that the printer can stop at the end of the moves that the planner sees
+    horizons = run[np.minimum(np.arange(count + 1) + horizon, count)]
+    brakes = np.minimum.accumulate((limits + run)[::-1])[::-1]
+    brakes = np.minimum(brakes, horizons)
     brakes[0] = entry
     speeds = np.minimum.accumulate(brakes - 2 * run) + run
     return np.maximum(speeds, 0.0)  # rounding of large sums may leave less

@@ -4,18 +4,15 @@ from collections import deque
 from collections.abc import Callable
 
 from gcode.analysis.arrays import Bools, Floats, Ints
-from gcode.frozen import frozen, mutable
+from gcode.frozen import frozen
 
 
 @frozen
-class TimedMoves:
-    """Moves with their times. Axes are rows: X, Y, Z, E.
+class DrawnMoves:
+    """Moves to draw. Axes are rows: X, Y, Z, E.
 
     Attributes:
-        begins: start time of each, in s.
-        seconds: duration of each.
-        layer: number of its layer; 0 precedes the first.
-        start: position at its start, in mm.
+        start: position at the start of each, in mm.
         delta: travel of each axis, in mm.
         offset: byte offset of its line in the file.
         tool: number of its tool.
@@ -23,42 +20,41 @@ class TimedMoves:
         printing: it extrudes.
     """
 
+    start: Floats
+    delta: Floats
+    offset: Floats
+    tool: Ints
+    feature: Ints
+    printing: Bools
+
+    def part(self, first: int, end: int) -> "DrawnMoves":
+        """Return the moves from `first` up to `end`."""
+        part = slice(first, end)
+        return DrawnMoves(
+            self.start[:, part],
+            self.delta[:, part],
+            self.offset[part],
+            self.tool[part],
+            self.feature[part],
+            self.printing[part],
+        )
+
+
+@frozen
+class TimedMoves:
+    """Moves to draw, with their times.
+
+    Attributes:
+        moves: the moves.
+        begins: start time of each, in s.
+        seconds: duration of each.
+        layer: number of its layer; 0 precedes the first.
+    """
+
+    moves: DrawnMoves
     begins: Floats
     seconds: Floats
     layer: Floats
-    start: Floats
-    delta: Floats
-    offset: Floats
-    tool: Ints
-    feature: Ints
-    printing: Bools
-
-
-@mutable
-class UntimedMoves:
-    """Moves without times yet; the fields are those of `TimedMoves`."""
-
-    start: Floats
-    delta: Floats
-    offset: Floats
-    tool: Ints
-    feature: Ints
-    printing: Bools
-
-    def split_off(self, count: int) -> "UntimedMoves":
-        """Remove the first `count` moves, and return them."""
-        first = UntimedMoves(
-            self.start[:, :count],
-            self.delta[:, :count],
-            self.offset[:count],
-            self.tool[:count],
-            self.feature[:count],
-            self.printing[:count],
-        )
-        self.start, self.delta = self.start[:, count:], self.delta[:, count:]
-        self.offset, self.tool, self.feature = self.offset[count:], self.tool[count:], self.feature[count:]
-        self.printing = self.printing[count:]
-        return first
 
 
 class MoveTimer:
@@ -66,9 +62,9 @@ class MoveTimer:
 
     def __init__(self, watch: Callable[[TimedMoves], None]) -> None:
         self._watch = watch
-        self._waiting: deque[UntimedMoves] = deque()
+        self._waiting: deque[DrawnMoves] = deque()
 
-    def add(self, moves: UntimedMoves) -> None:
+    def add(self, moves: DrawnMoves) -> None:
         """Take moves, in the order of the file."""
         self._waiting.append(moves)
 
@@ -76,21 +72,10 @@ class MoveTimer:
         """Take times and layers of the next moves."""
         at = 0
         while at < len(seconds):
-            moves = self._waiting[0].split_off(len(seconds) - at)
-            end = at + len(moves.offset)
-            if not len(self._waiting[0].offset):
-                self._waiting.popleft()
-            self._watch(
-                TimedMoves(
-                    begins[at:end],
-                    seconds[at:end],
-                    layer[at:end],
-                    moves.start,
-                    moves.delta,
-                    moves.offset,
-                    moves.tool,
-                    moves.feature,
-                    moves.printing,
-                )
-            )
+            moves = self._waiting.popleft()
+            count = min(len(moves.offset), len(seconds) - at)
+            if count < len(moves.offset):
+                self._waiting.appendleft(moves.part(count, len(moves.offset)))
+            end = at + count
+            self._watch(TimedMoves(moves.part(0, count), begins[at:end], seconds[at:end], layer[at:end]))
             at = end

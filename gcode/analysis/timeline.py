@@ -12,7 +12,7 @@ from gcode.frozen import frozen
 from gcode.planner import PLACES
 
 MAX_POINTS = 2048  # points of the timeline
-MAX_PENDING_WAITS = 4096  # waits in front of moves that have not come yet
+MAX_PENDING_WAITS = 4096  # waits before moves that have not come yet
 
 
 TimeKind = Literal["motion", "dwell", "homing", "heating", "probing", "changes"]
@@ -26,8 +26,8 @@ class TimedWait:
         before_move: number of that move.
         layer: to which the time counts; None: that of the move.
         offset: of its line in the file.
-        kind: of the time: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or `motion` if the
-            firmware moves by itself.
+        kind: of the time: `dwell`, `homing`, `heating`, `probing`, `changes` (of tool or filament), or `motion` for a
+            retraction by the firmware.
         seconds: its duration, to which `heat` may add.
         heat: the command for a heater.
     """
@@ -55,7 +55,7 @@ class Timeline:
         self._begun = np.zeros(PLACES)  # start times of the last moves
         self._rested = 0.0  # when the last wait ended
         self._has_rested = False  # since the last move taken
-        self._around_waits: list[tuple[int, float]] = []  # points that are not sorted in yet
+        self._around_waits: list[tuple[int, float]] = []  # points not in `_points` yet
 
     def wait(self, wait: TimedWait) -> None:
         """Take a wait, in the order of the file."""
@@ -70,7 +70,7 @@ class Timeline:
         begins = self.now + run[:-1]
         rested, wait = None, 0.0
         if due or self._has_rested:
-            waited = self._waited(due, run, layer)
+            waited = self._waits_before(due, run, layer)
             begins += waited
             rested = np.diff(waited, prepend=0.0) > 0
             if count:
@@ -95,7 +95,7 @@ class Timeline:
         self._rested = float(since[-1]) if len(since) else self._rested
         return np.maximum(begun[: len(begins)], since)
 
-    def _waited(self, due: list[TimedWait], run: Floats, layer: Floats) -> Floats:
+    def _waits_before(self, due: list[TimedWait], run: Floats, layer: Floats) -> Floats:
         """Return the total duration of all waits before each move."""
         waited = np.zeros(len(run) - 1)
         for each in due:
@@ -116,23 +116,23 @@ class Timeline:
         return seconds
 
     @property
-    def crowded(self) -> bool:
+    def is_crowded(self) -> bool:
         """There are more waits than in any file for printing."""
         return len(self._waits) > MAX_PENDING_WAITS
 
     def forget_superseded(self) -> None:
         """Drop targets that are replaced before the heater had any time."""
-        kept: list[TimedWait] = []
-        followed: set[str] = set()
-        place = -1
+        waits: list[TimedWait] = []
+        replaced: set[str] = set()
+        move = -1
         for each in reversed(self._waits):
-            if each.before_move != place or each.heat is None or each.heat.wait:
-                place, followed = each.before_move, set()
-            if each.heat is None or each.heat.heater not in followed:
-                kept.append(each)
+            if each.before_move != move or each.heat is None or each.heat.wait:
+                move, replaced = each.before_move, set()
+            if each.heat is None or each.heat.heater not in replaced:
+                waits.append(each)
             if each.heat is not None:
-                followed.add(each.heat.heater)
-        self._waits = kept[::-1]
+                replaced.add(each.heat.heater)
+        self._waits = waits[::-1]
 
     def take_waits(self) -> None:
         """Take the waits after the last move, as the file ends or the printer is at rest."""
@@ -145,8 +145,8 @@ class Timeline:
 
     def _keep_points(self, taken: Floats, offset: Floats) -> None:
         """Keep a point for each tick; if there are too many, the ticks get longer."""
-        kept = one_each_tick(taken, self._tick, self._points[-1][1] if self._points else -1.0)
-        points = [*self._around_waits, *zip(offset[kept].astype(int).tolist(), taken[kept].tolist(), strict=True)]
+        indices = one_each_tick(taken, self._tick, self._points[-1][1] if self._points else -1.0)
+        points = [*self._around_waits, *zip(offset[indices].astype(int).tolist(), taken[indices].tolist(), strict=True)]
         self._points += sorted(points)
         self._around_waits = []
         while len(self._points) > MAX_POINTS:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gcode.analysis.arrays import Bools, Floats
 from gcode.analysis.result import Layer
 from gcode.analysis.timed_moves import TimedMoves
-from gcode.analysis.toolpath_format import CHUNK, EVERY, TICKS, UNITS, Header
+from gcode.analysis.toolpath_format import CHECKPOINT_EVERY, CHUNK, TICKS, UNITS, Header
 
 SAGITTA = 0.05  # mm; maximum distance of a chord from its arc
 FAR = 10_000 * UNITS
@@ -23,7 +23,7 @@ FAR = 10_000 * UNITS
 
 LEVEL = 5  # of deflate; 6 takes twice the time to save a hundredth of the bytes
 _MAX_TICKS = 2.0**31 - 1  # 248 days
-_FEW = 4  # chords of an arc that are all kept, as the last one may be cut
+_FEW = 4  # an arc of fewer chords keeps them all, as their angle is not certain: the last one may be cut
 _GAP = 0.5 / UNITS  # mm
 
 # The rows of a block of vertices
@@ -35,53 +35,54 @@ Numbers = NDArray[np.int32]
 class Toolpath:
     """Takes moves in order by `take`, up to `finish`."""
 
-    def __init__(self, write: Callable[[bytes], object], most: int) -> None:
+    def __init__(self, write: Callable[[bytes], object], max_bytes: int) -> None:
         """Prepare.
 
         Args:
             write: takes the chunks, which follow the bytes that `finish` returns.
-            most: maximum bytes of the chunks; nothing is written beyond that.
+            max_bytes: of the chunks; nothing is written beyond that.
         """
         self._write = write
-        self._most = most
+        self._max_bytes = max_bytes
         self._digest = hashlib.blake2b(digest_size=8)
         self._waiting: list[Numbers] = []  # vertices, less than a chunk
         self._count = 0  # of them
-        self._travel = np.zeros((8, 0), np.int32)  # that another one may follow
+        self._travel = np.zeros((8, 0), np.int32)  # the end of the last travel, which another one may continue
         self._at = np.zeros(3, np.int32)  # the last vertex
         self._last = np.zeros(3)  # where the last move ended
         self._firsts = [0]  # vertex with which each layer begins
-        self._chunks: list[tuple[int, int, int, int, int]] = []  # first vertex, where it stands, X, Y, Z before it
+        self._chunks: list[tuple[int, int, int, int, int]] = []  # first vertex, offset, X, Y, Z before it
         self._box: tuple[int, int, int, int] | None = None
         self.vertices = self.moves = self.bytes = 0
 
     @property
-    def full(self) -> bool:
-        """It has too many bytes, so there is no toolpath."""
-        return self.bytes > self._most
+    def is_full(self) -> bool:
+        """The chunks have too many bytes, so there is no toolpath."""
+        return self.bytes > self._max_bytes
 
-    def take(self, moves: TimedMoves) -> None:
+    def take(self, timed: TimedMoves) -> None:
         """Take some moves."""
-        self.moves += len(moves.seconds)
-        if self.full or not len(moves.seconds):
+        self.moves += len(timed.seconds)
+        if self.is_full or not len(timed.seconds):
             return
-        vertices = self._ends(moves)
+        vertices = self._ends(timed)
         if self._travel.shape[1]:
             vertices = np.concatenate((self._travel, vertices), axis=1)
-        kept = _needed(vertices)
-        kept[-1] = vertices[_KIND, -1] > 0
-        self._travel = vertices[:, :0] if kept[-1] else vertices[:, -1:]
-        self._add(_take(vertices, kept))
+        needed = _needed(vertices)
+        needed[-1] = vertices[_KIND, -1] > 0
+        self._travel = vertices[:, :0] if needed[-1] else vertices[:, -1:]
+        self._add(_take(vertices, needed))
 
-    def _ends(self, moves: TimedMoves) -> Numbers:
-        """Return the ends of moves, and the starts of those that begin elsewhere than the last one ended, by homing."""
+    def _ends(self, timed: TimedMoves) -> Numbers:
+        """Return the ends of moves, and the starts of moves that begin elsewhere than the last one ended: after G28."""
+        moves = timed.moves
         starts, ends = moves.start[:3], moves.start[:3] + moves.delta[:3]
-        vertices = _vertices(moves, ends)
+        vertices = _vertices(timed, ends)
         gaps = np.empty_like(ends)
         np.subtract(starts[:, 1:], ends[:, :-1], out=gaps[:, 1:])
         gaps[:, 0] = starts[:, 0] - self._last
         self._last = ends[:, -1]
-        kept = _needed_chords(moves.offset, ends)
+        needed = _needed_chords(moves.offset, ends)
         np.abs(gaps, out=gaps)
         if gaps.max() > _GAP:
             jumps = np.flatnonzero((gaps > _GAP).any(axis=0))
@@ -89,8 +90,8 @@ class Toolpath:
             more[:3] = _in_units(starts[:, jumps])
             more[_KIND] = 0
             vertices = np.insert(vertices, jumps, more, axis=1)
-            kept = np.insert(kept, jumps, np.ones(len(jumps), np.bool_)) if kept is not None else None
-        return vertices if kept is None else _take(vertices, kept)
+            needed = np.insert(needed, jumps, np.ones(len(jumps), np.bool_)) if needed is not None else None
+        return vertices if needed is None else _take(vertices, needed)
 
     def _add(self, vertices: Numbers) -> None:
         if not vertices.shape[1]:
@@ -100,7 +101,7 @@ class Toolpath:
         self.vertices += vertices.shape[1]
         self._waiting.append(vertices)
         self._count += vertices.shape[1]
-        while self._count >= CHUNK and not self.full:
+        while self._count >= CHUNK and not self.is_full:
             waiting = np.concatenate(self._waiting, axis=1)
             self._put(waiting[:, :CHUNK])
             self._waiting = [waiting[:, CHUNK:]]
@@ -116,9 +117,9 @@ class Toolpath:
             self._firsts += [self.vertices + at] * (number + 1 - len(self._firsts))
 
     def _note_box(self, vertices: Numbers) -> None:
-        laid = np.flatnonzero((vertices[_KIND] > 0) & (vertices[_LAYER] > 0))
-        if len(laid):
-            x, y = vertices[_X, laid], vertices[_Y, laid]
+        printed = np.flatnonzero((vertices[_KIND] > 0) & (vertices[_LAYER] > 0))
+        if len(printed):
+            x, y = vertices[_X, printed], vertices[_Y, printed]
             box = (int(x.min()), int(y.min()), int(x.max()), int(y.max()))
             a, b, c, d = self._box or box
             self._box = (min(a, box[0]), min(b, box[1]), max(c, box[2]), max(d, box[3]))
@@ -133,7 +134,7 @@ class Toolpath:
         parts.append(vertices[_KIND].astype(np.uint8).tobytes())
         tool = vertices[_TOOL].astype(np.uint8)
         parts.append(b"\0" + tool[:1].tobytes() if (tool == tool[0]).all() else b"\1" + tool.tobytes())
-        points = np.append(np.arange(0, count, EVERY), count - 1)
+        points = np.append(np.arange(0, count, CHECKPOINT_EVERY), count - 1)
         parts += [column(vertices[row, points].astype(np.int64)) for row in (_TIME, _OFFSET)]
         data = _deflated(b"".join(parts))
         self._at = vertices[:3, -1].copy()
@@ -142,16 +143,16 @@ class Toolpath:
         self.bytes += len(data)
 
     def finish(self, layers: Sequence[Layer], size: int) -> bytes | None:
-        """Return header and index of it, which stand before the chunks; None where there is no toolpath.
+        """Return header and index, which precede the chunks; None: there is no toolpath.
 
         Args:
             layers: of the analysis.
             size: bytes of the file.
         """
         self._add(self._travel)
-        if self._count and not self.full:
+        if self._count and not self.is_full:
             self._put(np.concatenate(self._waiting, axis=1))
-        if self.full or self._box is None or not layers:
+        if self.is_full or self._box is None or not layers:
             return None
         index = self._index(layers)
         packed = _deflated(index)
@@ -173,7 +174,7 @@ class Toolpath:
         firsts = self._firsts[1 : len(layers) + 1]
         firsts += [self.vertices] * (len(layers) - len(firsts))
         heights, z = [], 0.0
-        for layer in layers:  # one that lays nothing has no height of its own
+        for layer in layers:  # a layer without extrusions has no height of its own
             z = layer.z if layer.z is not None else z
             heights.append(z)
         times = np.array([layer.start_s for layer in layers])
@@ -196,12 +197,12 @@ def column(values: Numbers | NDArray[np.int64], before: int = 0) -> bytes:
 def columns(rows: Numbers | NDArray[np.int64], before: Numbers | NDArray[np.int64]) -> bytes:
     """Return rows of whole numbers as the steps between them.
 
-    First how many bytes each step has, then the lowest bytes of the first row, those of the second, the next bytes of
-    the first row, and so on. Round things have the same steps in X and Y, and deflate looks back for 32 KiB: with the
-    lowest bytes side by side a sixth is saved.
+    The number of bytes of a step comes first, then the lowest byte of each step in the first row, then in the second,
+    then the next byte of each step in the first row, and so on. Round parts have the same steps in X and Y, and deflate
+    looks back 32 KiB: with the lowest bytes side by side, a sixth is saved.
     """
     steps = np.diff(rows, axis=1, prepend=before[:, None])
-    folded = np.ascontiguousarray((steps << 1) ^ (steps >> (8 * steps.itemsize - 1)))  # the sign: the lowest bit
+    folded = np.ascontiguousarray((steps << 1) ^ (steps >> (8 * steps.itemsize - 1)))  # the lowest bit is the sign
     width = max(1, (int(folded.max(initial=0)).bit_length() + 7) // 8)
     planes = folded.view(np.uint8).reshape(*rows.shape, folded.itemsize)[:, :, :width]
     return bytes((width,)) + planes.transpose(2, 0, 1).tobytes()
@@ -218,34 +219,35 @@ def _in_units(mm: Floats) -> Numbers:
     return np.clip(units, -FAR, FAR, out=units).astype(np.int32)
 
 
-def _vertices(moves: TimedMoves, ends: Floats) -> Numbers:
+def _vertices(timed: TimedMoves, ends: Floats) -> Numbers:
     """Return the ends of moves as vertices."""
-    found = np.empty((8, ends.shape[1]), np.int32)
-    found[:3] = _in_units(ends)
-    found[_KIND] = np.where(moves.printing, moves.feature + 1, 0)
-    found[_TOOL] = moves.tool
-    found[_LAYER] = moves.layer
-    found[_TIME] = np.minimum((moves.begins + moves.seconds) * TICKS, _MAX_TICKS)
-    found[_OFFSET] = np.minimum(moves.offset, _MAX_TICKS)
-    return found
+    moves = timed.moves
+    vertices = np.empty((8, ends.shape[1]), np.int32)
+    vertices[:3] = _in_units(ends)
+    vertices[_KIND] = np.where(moves.printing, moves.feature + 1, 0)
+    vertices[_TOOL] = moves.tool
+    vertices[_LAYER] = timed.layer
+    vertices[_TIME] = np.minimum((timed.begins + timed.seconds) * TICKS, _MAX_TICKS)
+    vertices[_OFFSET] = np.minimum(moves.offset, _MAX_TICKS)
+    return vertices
 
 
-def _take(vertices: Numbers, kept: Bools) -> Numbers:
-    return vertices if kept.all() else vertices.take(np.flatnonzero(kept), 1)
+def _take(vertices: Numbers, needed: Bools) -> Numbers:
+    return vertices if needed.all() else vertices.take(np.flatnonzero(needed), 1)
 
 
 def _needed(vertices: Numbers) -> Bools:
-    """Tell which vertices are no travel that another one goes on with."""
+    """Tell which vertices are needed: all but the ends of travels that another travel continues."""
     kind, layer = vertices[_KIND], vertices[_LAYER]
-    kept = kind > 0
-    kept[:-1] |= (kind[1:] > 0) | (layer[1:] != layer[:-1])
-    return kept
+    needed = kind > 0
+    needed[:-1] |= (kind[1:] > 0) | (layer[1:] != layer[:-1])
+    return needed
 
 
 def _needed_chords(line: Floats, ends: Floats) -> Bools | None:
     """Tell which ends of chords are needed for an arc to look round; None: all, as there are no arcs.
 
-    Chords of one line of the file stand behind each other, and all turn by the same angle.
+    The chords of an arc have the same line in the file, follow one another, and all turn by the same angle.
     """
     same = line[1:] == line[:-1]
     if not same.any():
@@ -258,8 +260,8 @@ def _needed_chords(line: Floats, ends: Floats) -> Bools | None:
     second = np.minimum(begins + 1, len(line) - 1)
     turn = np.abs((heading[second] - heading[begins] + math.pi) % math.tau - math.pi)
     together = np.sqrt(8 * SAGITTA / np.maximum(length[begins] * turn, 1e-9))
-    together = np.where(counts >= _FEW, np.clip(together, 1, counts), 1).astype(np.intp)  # of few the turn is not known
+    together = np.where(counts >= _FEW, np.clip(together, 1, counts), 1).astype(np.intp)
     number = np.arange(len(line)) - np.repeat(begins, counts)
-    kept: Bools = (number + 1) % np.repeat(together, counts) == 0
-    kept[begins + counts - 1] = True
-    return kept
+    needed: Bools = (number + 1) % np.repeat(together, counts) == 0
+    needed[begins + counts - 1] = True
+    return needed

@@ -14,7 +14,7 @@ UNITS = 100
 CHUNK = 16_384
 """Vertices that are compressed together."""
 
-EVERY = 64
+CHECKPOINT_EVERY = 64
 """Vertices between two checkpoints of time and offset in the file."""
 
 TICKS = 100

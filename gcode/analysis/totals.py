@@ -8,19 +8,19 @@ from gcode.analysis.arrays import Bools, Floats, Ints
 from gcode.analysis.result import Bounds, Box, Point, ToolUse
 from gcode.analysis.usage import Usage
 
-_DEPOSITED = 1e-6  # mm of filament
-_PATH = 1.0  # mm of path below which rounding spoils a flow
+_MIN_EXTRUSION = 1e-6  # mm of filament
+_MIN_PATH = 1.0  # mm; in a shorter move, rounding spoils the flow
 
 
 def is_printing(delta: Floats) -> Bools:
     """Tell which moves print: they extrude and move along the bed."""
-    return (delta[3] > _DEPOSITED) & ((delta[0] != 0) | (delta[1] != 0))
+    return (delta[3] > _MIN_EXTRUSION) & ((delta[0] != 0) | (delta[1] != 0))
 
 
-def reach(*places: Floats) -> tuple[Floats, Floats]:
-    """Return the minimum and maximum of at least one position; X, Y, Z are rows."""
-    low, high = places[0].min(axis=1), places[0].max(axis=1)
-    for more in places[1:]:
+def reach(*positions: Floats) -> tuple[Floats, Floats]:
+    """Return the minimum and the maximum of positions; X, Y, Z are rows."""
+    low, high = positions[0].min(axis=1), positions[0].max(axis=1)
+    for more in positions[1:]:
         low, high = np.minimum(low, more.min(axis=1)), np.maximum(high, more.max(axis=1))
     return low, high
 
@@ -80,11 +80,11 @@ class Totals:
     def _of(self, tool: int) -> Usage:
         return self._used.setdefault(tool, Usage())
 
-    def speeds(self, length: Floats, nominal: Floats, extruded: Floats) -> None:
-        """Take printing moves: path, speed aimed at, filament."""
+    def add_speeds(self, length: Floats, nominal: Floats, extruded: Floats) -> None:
+        """Take printing moves: length of the path in mm, cruising speed in mm/s, filament in mm."""
         if len(length):
             self.max_speed = max(self.max_speed, float(nominal.max()))
-            flow = np.where(length >= _PATH, extruded * nominal / length, 0.0)
+            flow = np.where(length >= _MIN_PATH, extruded * nominal / length, 0.0)
             self.max_flow = max(self.max_flow, float(flow.max()))
 
     @property
@@ -92,16 +92,16 @@ class Totals:
         """The boxes of printing and of all moves."""
         return Bounds(self._printing.box, self._travel.box)
 
-    def tools(self, diameters: list[float], otherwise: float) -> tuple[ToolUse, ...]:
-        """Return what each tool uses; the diameter of its filament, in mm, if known."""
-        found = []
+    def tools(self, diameters: list[float], default: float) -> tuple[ToolUse, ...]:
+        """Return the filament of each tool, from its diameter in mm; `default` is that of tools without one."""
+        uses = []
         for tool, used in sorted(self._used.items()):
             if (length := used.length) > 0:
-                diameter = diameters[tool] if tool < len(diameters) else otherwise
-                found.append(ToolUse(tool, length, length * math.pi * diameter**2 / 4))
-        return tuple(found)
+                diameter = diameters[tool] if tool < len(diameters) else default
+                uses.append(ToolUse(tool, length, length * math.pi * diameter**2 / 4))
+        return tuple(uses)
 
     @property
     def used(self) -> tuple[tuple[int, tuple[tuple[int, float], ...]], ...]:
-        """Of each tool, the filament that it has used by each place of the file."""
+        """For each tool, offsets in the file and the filament that it has used by then, in mm."""
         return tuple((tool, used.points) for tool, used in sorted(self._used.items()) if used.length > 0)

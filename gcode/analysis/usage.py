@@ -25,8 +25,8 @@ class Usage:
         extruded = np.cumsum(lengths) + self._extruded
         used = np.maximum(np.maximum.accumulate(extruded), self.length)
         before = np.concatenate(([self.length], used[:-1]))
-        kept = one_each_tick(before, self._tick, self._points[-1][1] if self._points else -1.0)
-        self._points += zip(offset[kept].astype(int).tolist(), before[kept].tolist(), strict=True)
+        indices = one_each_tick(before, self._tick, self._points[-1][1] if self._points else -1.0)
+        self._points += zip(offset[indices].astype(int).tolist(), before[indices].tolist(), strict=True)
         while len(self._points) > MAX_POINTS:
             self._tick *= 2
             lengths_before = np.array([length for _, length in self._points])

@@ -21,12 +21,12 @@ _PRIMED = 12  # printing moves that may come before a `G92 E0` of start code; sl
 ROUNDING = 0.01
 """mm outside the volume that still count as inside."""
 
-_MAX_STARTS = 500  # commands of start code that are kept
+_MAX_STARTS = 500  # commands of start code that are remembered
 
 
 @frozen
 class Outside:
-    """An axis of which the part leaves the volume: its range and the allowed range, in mm."""
+    """An axis on which the part leaves the volume: the part's range, and the allowed range, in mm."""
 
     axis: str
     low: float
@@ -50,23 +50,23 @@ class _Area:
         self._extent.add(*(within or reach(begins, ends)))
         if self._centre is not None:
             x, y = self._centre
-            for places in (begins, ends):
-                self._far = max(self._far, float(((places[0] - x) ** 2 + (places[1] - y) ** 2).max()))
+            for positions in (begins, ends):
+                self._far = max(self._far, float(((positions[0] - x) ** 2 + (positions[1] - y) ** 2).max()))
 
     def outside(self, machine: Machine, below: float) -> list[Outside]:
         """Return the axes that leave the printer's volume; Z may be `below` mm lower."""
         box = self._extent.box
         if box is None:
             return []
-        found = [
+        outside = [
             Outside(axis, low, high, least, most)
             for axis, low, high, (least, most) in zip("XYZ", box.min, box.max, machine.volume, strict=True)
             if low < least - (below if axis == "Z" else ROUNDING) or high > most + ROUNDING
         ]
         radius = machine.radius
         if radius is not None and self._far > (radius + ROUNDING) ** 2:
-            found.append(Outside("distance from the middle", 0.0, round(math.sqrt(self._far), 2), 0.0, radius))
-        return found
+            outside.append(Outside("distance from the middle", 0.0, round(math.sqrt(self._far), 2), 0.0, radius))
+        return outside
 
 
 class Whereabouts:
@@ -99,10 +99,10 @@ class Whereabouts:
             first = int(np.searchsorted(layer, 0, "right"))
             self._layers.add(begins[:, first:], ends[:, first:], None if first else within)
         elif not self._marked:
-            kept = min(len(line), PURGE - len(self._first))
-            for index in range(kept):
+            count = min(len(line), PURGE - len(self._first))
+            for index in range(count):
                 self._first.append((int(line[index]), np.stack((begins[:, index], ends[:, index]), axis=1)))
-            self._rest.add(begins[:, kept:], ends[:, kept:], None if kept else within)
+            self._rest.add(begins[:, count:], ends[:, count:], None if count else within)
 
     def outside(self, below: float) -> list[Outside]:
         """Return the axes on which the part leaves the printer's volume; Z may be `below` mm lower."""
@@ -110,7 +110,7 @@ class Whereabouts:
             return self._layers.outside(self._machine, below)
         until = self._first[-1][0] if len(self._first) == PURGE else math.inf
         start = max((line for line in self._starts if line < until), default=0)
-        for line, places in self._first:
+        for line, positions in self._first:
             if line > start:
-                self._rest.add(places[:, :1], places[:, 1:])
+                self._rest.add(positions[:, :1], positions[:, 1:])
         return self._rest.outside(self._machine, below)

@@ -20,8 +20,8 @@ _LF, _TAB, _SPACE, _SEMICOLON, _G, _M, _A, _Z = b"\n\t ;GMAZ"
 _ZERO = ord("0")
 _LAST_MOVE = 3  # G3
 _UNUSUAL = (b"(", b"\nN", b"\nn", b"\ng", b"\nG00", b"\nG01", b"\nG02", b"\nG03", b"\nG1  ", b"\nG1\t\t")
-_SAMPLE = 4096  # first bytes of a block that usually show whether its form is unusual; otherwise a trial does
-_FEW = 50  # other lines that are parsed one by one without a second trial; also one in so many lines of a block
+_SAMPLE = 4096  # bytes at the start of a block; where they do not show that its form is unusual, a trial does
+_FEW = 50  # a trial with up to so many other lines, or one in so many lines, is good enough
 _PADDING = np.zeros(WORD, np.uint8)
 
 # The kind of each byte: 0 in a number or blank, a letter, `;` or line feed as itself, 1 for odd bytes.
@@ -93,14 +93,10 @@ def _read(lines: bytes, *, unusual: bool = False) -> Words:
     more = (kinds == _G) | (kinds == _M)  # another command in the line, to some firmwares
     if more.any():
         plain[tokens.line[letters[more]]] = False
-    # each line ends in a line feed, so there is always a next token
-    start, end = (
-        tokens.at.take(letters) + 1,
-        tokens.at.take(letters + 1),
-    )  # each line has its line feed, so there is a next token
+    start, end = tokens.at.take(letters) + 1, tokens.at.take(letters + 1)  # a line feed, if nothing else, follows
     start, length = loose.extent(text, start, end) if unusual else _extent(text, start, end)
-    values, good = decimals(padded, start + WORD, length)
-    plain[tokens.line[letters[~good]]] = False
+    values, valid = decimals(padded, start + WORD, length)
+    plain[tokens.line[letters[~valid]]] = False
     others = np.flatnonzero(~plain & (np.diff(starts) > 1))
     moves = np.flatnonzero(plain)
     columns = _columns(tokens, letters, values, plain)
@@ -131,16 +127,16 @@ def _begins_as_move(text: Bytes, starts: Ints, after: Ints) -> tuple[Bools, Byte
 
 def _letters(tokens: _Tokens, plain: Bools, heads: Ints, gs: Ints) -> Ints:
     """Return the tokens that are parameters of plain moves; remove lines with odd bytes from `plain`."""
-    read_on = plain.take(tokens.line)
-    if (commented := _in_comment(tokens, plain)) is not None:
-        read_on &= ~commented
+    is_parameter = plain.take(tokens.line)
+    if (in_comment := _in_comment(tokens, plain)) is not None:
+        is_parameter &= ~in_comment
     odd = np.flatnonzero(tokens.kind == _ODD)
     if len(odd):
-        plain[tokens.line[odd[read_on[odd]]]] = False
-        read_on &= plain[tokens.line]
-    read_on[heads] = False
-    read_on[gs] = False
-    return np.flatnonzero(read_on & (tokens.kind >= _A))
+        plain[tokens.line[odd[is_parameter[odd]]]] = False
+        is_parameter &= plain[tokens.line]
+    is_parameter[heads] = False
+    is_parameter[gs] = False
+    return np.flatnonzero(is_parameter & (tokens.kind >= _A))
 
 
 def _in_comment(tokens: _Tokens, plain: Bools) -> Bools | None:
@@ -161,11 +157,11 @@ def _extent(text: Bytes, start: Ints, end: Ints) -> tuple[Ints, Ints]:
 
 def _columns(tokens: _Tokens, letters: Ints, values: Floats, plain: Bools) -> Floats:
     lines = tokens.line.take(letters)
-    kept = plain.take(lines)
-    if not kept.all():
-        letters, values, lines = letters[kept], values[kept], lines[kept]
+    in_plain = plain.take(lines)
+    if not in_plain.all():
+        letters, values, lines = letters[in_plain], values[in_plain], lines[in_plain]
     count = np.count_nonzero(plain)
     columns = np.full((len(COLUMNS) + 1) * count, np.nan)
     place = _ROWS.take(tokens.kind.take(letters)) * count + (np.cumsum(plain) - 1).take(lines)
-    columns[place[::-1]] = values[::-1]  # backwards, so that of a letter that comes twice the first counts
+    columns[place[::-1]] = values[::-1]  # backwards, so that the first of two equal letters is_parameter
     return columns.reshape(len(COLUMNS) + 1, count)[:-1]

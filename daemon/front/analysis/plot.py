@@ -47,22 +47,23 @@ class Samples:
         self._begins: list[Any] = []
         self._ended = 0.0
 
-    def take(self, moves: TimedMoves) -> None:
+    def take(self, timed: TimedMoves) -> None:
         """Add moves."""
-        length = np.sqrt((moves.delta[:3] ** 2).sum(axis=0))
-        laid = np.where(length > 0, moves.delta[3], 0.0)  # an unretraction in place extrudes nothing new
-        self._begins.append(np.array((moves.begins, moves.seconds, length, laid), np.float32))
-        self._note_waits(moves)
-        mine = np.flatnonzero(moves.layer == self.layer)
+        start, delta = timed.moves.start, timed.moves.delta
+        length = np.sqrt((delta[:3] ** 2).sum(axis=0))
+        laid = np.where(length > 0, delta[3], 0.0)  # an unretraction in place extrudes nothing new
+        self._begins.append(np.array((timed.begins, timed.seconds, length, laid), np.float32))
+        self._note_waits(timed)
+        mine = np.flatnonzero(timed.layer == self.layer)
         if len(mine):
-            x, y = ((moves.start[axis, mine], moves.delta[axis, mine]) for axis in (0, 1))
+            x, y = ((start[axis, mine], delta[axis, mine]) for axis in (0, 1))
             ends = [np.array((start, start + delta)) for start, delta in (x, y)]
-            self.path.append((ends[0], ends[1], moves.delta[3, mine] > _TINY))
+            self.path.append((ends[0], ends[1], delta[3, mine] > _TINY))
 
-    def _note_waits(self, moves: TimedMoves) -> None:
-        ended = np.concatenate(([self._ended], moves.begins + moves.seconds))
-        rows = np.flatnonzero(moves.begins - ended[:-1] > _WAIT)
-        self.waits += [(float(ended[row]), float(moves.begins[row])) for row in rows.tolist()]
+    def _note_waits(self, timed: TimedMoves) -> None:
+        ended = np.concatenate(([self._ended], timed.begins + timed.seconds))
+        rows = np.flatnonzero(timed.begins - ended[:-1] > _WAIT)
+        self.waits += [(float(ended[row]), float(timed.begins[row])) for row in rows.tolist()]
         self._ended = float(ended[-1])
 
     def curves(self, area: float) -> Curves:

@@ -361,7 +361,7 @@ def test_watching_gives_each_move():
     analyser.feed(sliced("knob"))
     analysis = analyser.finish()
     assert sum(each.seconds.sum() for each in seen) == pytest.approx(analysis.motion_s)
-    assert seen[0].start.shape[0] == seen[0].delta.shape[0] == 4
+    assert seen[0].moves.start.shape[0] == seen[0].moves.delta.shape[0] == 4
 
 
 def test_result_can_be_written_as_json():

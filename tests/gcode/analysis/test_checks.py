@@ -215,7 +215,7 @@ def test_one_hotend_for_all_tools():
 
 def test_relative_lengths_that_are_read_as_absolute_are_found():
     moves = [f"G1 X{50 + n % 9} Y{50 + n % 7} E.{10 + n * 7 % 23}\n" for n in range(60)]
-    mixed = "hardly any filament is laid although the moves name E: are absolute and relative E mixed up?"
+    mixed = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
     assert findings(HEAD + "".join(moves) + TAIL)[1] == [mixed]
     assert findings(HEAD + "".join(f"G1 X{50 + n % 9} E.05\n" for n in range(60)) + TAIL)[1] == [mixed]
     assert findings(HEAD + "M83\n" + "".join(moves) + TAIL) == ([], [])

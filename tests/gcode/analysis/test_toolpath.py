@@ -24,9 +24,11 @@ MARKED = (
 def laid(moves):
     """Both ends of each move that lays material."""
     for each in moves:
-        rows = each.printing
-        starts, ends = each.start[:3, rows], each.start[:3, rows] + each.delta[:3, rows]
-        yield from zip(starts.T.tolist(), ends.T.tolist(), each.feature[rows].tolist(), strict=True)
+        drawn_moves = each.moves
+        rows = drawn_moves.printing
+        starts = drawn_moves.start[:3, rows]
+        ends = starts + drawn_moves.delta[:3, rows]
+        yield from zip(starts.T.tolist(), ends.T.tolist(), drawn_moves.feature[rows].tolist(), strict=True)
 
 
 def drawn_lines(told):
@@ -110,7 +112,7 @@ def test_whatever_is_written_is_read_again(lines, chunk):
     finally:
         toolpath.CHUNK = most
     if blob is None:
-        assert not any((each.printing & (each.layer > 0)).any() for each in moves)
+        assert not any((each.moves.printing & (each.layer > 0)).any() for each in moves)
         return
     told = read(blob)
     assert_same_lines(drawn_lines(told), laid(moves))
