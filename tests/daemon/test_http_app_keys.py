@@ -21,7 +21,7 @@ def path_of(url):
     return url.removeprefix("http://127.0.0.1:5000")
 
 
-async def test_an_app_asks_a_user_allows_it_and_the_key_works(tmp_path):
+async def test_an_app_gets_a_working_key_once_a_user_allows_it(tmp_path):
     async with api(tmp_path, "") as server:
         probe = await server.get("/plugin/appkeys/probe", key=None, headers=HOST)
         assert (probe.status, probe.body) == (204, b"")
@@ -43,7 +43,7 @@ async def test_an_app_asks_a_user_allows_it_and_the_key_works(tmp_path):
         assert granted not in (tmp_path / "keys.json").read_text()
 
 
-async def test_a_refused_app_is_told_404(tmp_path):
+async def test_a_refused_app_gets_404(tmp_path):
     async with api(tmp_path, "") as server:
         poll = path_of((await ask(server)).headers["Location"])
         [token] = (await server.get("/api/plugin/appkeys")).json["pending"]
@@ -53,7 +53,7 @@ async def test_a_refused_app_is_told_404(tmp_path):
         assert (await server.get("/api/plugin/appkeys")).json == {"keys": [], "pending": {}}
 
 
-async def test_only_an_admin_decides_and_says_how_much(tmp_path):
+async def test_only_an_admin_decides_and_chooses_the_scope(tmp_path):
     control = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
     async with api(tmp_path, "") as server:
         poll = path_of((await ask(server)).headers["Location"])
@@ -72,13 +72,13 @@ async def test_only_an_admin_decides_and_says_how_much(tmp_path):
 
 
 @pytest.mark.parametrize("app", [None, "", " ", 5, "x" * 61, "a\nb", "a\x1b[31m"])
-async def test_an_app_has_a_name_of_one_line(tmp_path, app):
+async def test_the_name_of_an_app_is_one_line(tmp_path, app):
     async with api(tmp_path, "") as server:
         response = await server.post("/plugin/appkeys/request", {"app": app}, key=None, headers=HOST)
         assert (response.status, bool(response.error)) == (400, True)
 
 
-async def test_the_same_app_may_ask_again_and_gets_another_key(tmp_path):
+async def test_the_same_app_may_ask_again_for_another_key(tmp_path):
     async with api(tmp_path, "") as server:
         for _ in range(3):
             await ask(server)
@@ -97,7 +97,7 @@ async def test_requests_are_bounded(tmp_path):
         assert {each.status for each in answers[3:]} == {429}
 
 
-async def test_an_admin_makes_and_revokes_keys(tmp_path):
+async def test_an_admin_creates_and_revokes_keys(tmp_path):
     async with api(tmp_path, "") as server:
         answer = (await server.post("/api/plugin/appkeys", {"command": "generate", "app": "slicer"})).json
         assert answer["app_id"] == "slicer"
@@ -117,7 +117,7 @@ async def dialog_of(server, app="OctoApp"):
     return path_of((await ask(server, app)).json["auth_dialog"])
 
 
-async def test_the_page_takes_an_admins_key_and_nothing_else(tmp_path):
+async def test_the_page_accepts_only_an_admins_key(tmp_path):
     control = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
     async with api(tmp_path, "") as server:
         page = await dialog_of(server)

@@ -17,7 +17,7 @@ from support.http import KEY, api
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/api/version", "/api/job", "/api/files/local", "/api/nothing", "/nothing"])
 @pytest.mark.parametrize("key", [None, "wrong", KEY + "x", KEY[:-1]])
-async def test_without_the_key_everything_is_403(tmp_path, method, path, key):
+async def test_every_address_is_403_without_a_key(tmp_path, method, path, key):
     async with api(tmp_path, "") as server:
         response = await server.request(method, path, b"x" * 1000, key=key)
         assert response.status == 403
@@ -34,7 +34,7 @@ async def test_a_probe_of_the_port_finds_the_server(tmp_path, path, key):
         assert (await server.get("/api/job", key="wrong")).status == 403  # none of it was an attempt
 
 
-async def test_the_front_page_says_how_to_go_on_under_any_name_and_tells_nothing_of_the_printer(tmp_path):
+async def test_the_front_page_explains_the_key_and_reveals_nothing_of_the_printer(tmp_path):
     async with api(tmp_path) as server:
         page = await server.get("/", key=None, headers={"Host": "some.other.name"})
         assert page.headers["Content-Type"].startswith("text/html")
@@ -63,7 +63,7 @@ async def test_version_and_server_are_what_clients_look_for(tmp_path):
         assert (await server.get("/api/server")).json == {"version": version["server"], "safemode": None}
 
 
-async def test_double_slashes_lead_where_single_ones_do_and_a_slash_at_the_end_leads_nowhere(tmp_path):
+async def test_double_slashes_count_as_one_and_a_trailing_slash_is_not_found(tmp_path):
     async with api(tmp_path, "") as server:
         assert (await server.get("//api//version")).status == 200
         assert (await server.get("/api/version/")).status == 404
@@ -71,14 +71,14 @@ async def test_double_slashes_lead_where_single_ones_do_and_a_slash_at_the_end_l
         assert (await server.post("/nowhere", {})).error == "Not Found"
 
 
-async def test_a_wrong_method_is_405_and_says_which_are_right(tmp_path):
+async def test_a_wrong_method_is_405_with_the_allowed_ones(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.delete("/api/job")
         assert (response.status, response.error) == (405, "Method Not Allowed")
         assert response.headers["Allow"] == "GET, HEAD, POST"
 
 
-async def test_every_answer_forbids_guessing_and_framing(tmp_path):
+async def test_every_answer_forbids_sniffing_and_framing(tmp_path):
     async with api(tmp_path, "") as server:
         for response in (
             await server.get("/api/version"),
@@ -117,7 +117,7 @@ JSON = {"Content-Type": "application/json"}
         (b'{"command": "disconnect"}', {"Content-Type": "application/vnd.api+json"}, 204),
     ],
 )
-async def test_what_is_no_command_is_refused(tmp_path, body, headers, status):
+async def test_an_invalid_command_is_refused(tmp_path, body, headers, status):
     async with api(tmp_path, "") as server:
         response = await server.request("POST", "/api/connection", body, headers=headers)
         assert response.status == status
@@ -141,14 +141,14 @@ async def test_an_absurd_length_is_too_large(tmp_path, path, length):
         assert (await server.request("POST", path, b"x", headers=kind)).status == 413
 
 
-async def test_a_refused_client_that_waits_for_our_word_gets_its_answer_at_once(tmp_path):
+async def test_a_refused_client_that_expects_100_continue_is_answered_at_once(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.request("POST", "/api/job", key=None, headers={"Expect": "100-continue"})
         assert response.status == 403
         assert response.error
 
 
-async def test_a_fault_of_ours_is_500_and_tells_nothing_but_the_log(tmp_path, monkeypatch, caplog):
+async def test_an_internal_error_is_500_with_details_only_in_the_log(tmp_path, monkeypatch, caplog):
     async with api(tmp_path, "") as server:
         monkeypatch.setattr(server.service.front.connection, "options", lambda: {}["secret"])
         response = await server.get(f"/api/connection?apikey={KEY}")
@@ -157,7 +157,7 @@ async def test_a_fault_of_ours_is_500_and_tells_nothing_but_the_log(tmp_path, mo
         assert KEY not in caplog.text
 
 
-async def test_a_fault_of_the_core_is_500_too(tmp_path, monkeypatch):
+async def test_an_internal_error_of_the_core_is_500_too(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         monkeypatch.setattr(server.service.core.connection, "options", lambda: {}["secret"])
         with structlog.testing.capture_logs() as logged:
@@ -175,7 +175,7 @@ async def test_the_key_reaches_no_log(tmp_path, caplog):
         assert KEY not in caplog.text
 
 
-def test_errors_that_are_in_no_row_are_not_told():
+def test_unlisted_errors_are_not_shown_to_clients():
     assert answer(ValueError("secret"), STATUSES) is None
     assert answer(StateDirTaken("secret"), STATUSES) is None
     assert answer(ForbiddenCommand("M110 is not for you"), STATUSES) == (400, "M110 is not for you")
@@ -186,7 +186,7 @@ def test_errors_that_are_in_no_row_are_not_told():
 GZIP = {"Accept-Encoding": "gzip, deflate"}
 
 
-async def test_a_long_answer_is_compressed_for_who_takes_that(tmp_path):
+async def test_a_long_answer_is_compressed_if_the_client_accepts_it(tmp_path):
     async with api(tmp_path, "") as server:
         plain = await server.get("/api/printerpresets")
         assert len(plain.body) > 1024
@@ -201,7 +201,7 @@ async def test_a_long_answer_is_compressed_for_who_takes_that(tmp_path):
             assert other.body == plain.body
 
 
-async def test_a_short_answer_and_what_is_no_text_are_sent_as_they_are(tmp_path):
+async def test_short_answers_and_binary_data_are_not_compressed(tmp_path):
     async with api(tmp_path, "") as server:
         assert "Content-Encoding" not in (await server.get("/api/version", headers=GZIP)).headers
         lines = b"G28\n" * 1000
@@ -211,7 +211,7 @@ async def test_a_short_answer_and_what_is_no_text_are_sent_as_they_are(tmp_path)
 
 
 @pytest.mark.parametrize("count", [10, 200])
-async def test_a_compressed_list_is_known_again(tmp_path, count):
+async def test_a_compressed_list_has_an_etag(tmp_path, count):
     async with api(tmp_path, "") as server:
         for number in range(count):
             (server.service.files.root / f"part {number}.gcode").write_bytes(b"G28\n")
@@ -224,7 +224,7 @@ async def test_a_compressed_list_is_known_again(tmp_path, count):
             assert (again.status, again.body) == (304, b"")
 
 
-async def test_a_request_that_was_given_up_is_not_carried_out_later(tmp_path):
+async def test_an_abandoned_request_is_not_carried_out_later(tmp_path):
     async with api(tmp_path, "") as server:
         now = server.service.wall()
         for until, status in ((f"{now + 10:.3f}", 200), (f"{now - 1:.3f}", 408), ("soon", 400), ("-1", 400)):

@@ -23,7 +23,7 @@ async def patch(server, path, data, **more):
     return await server.request("PATCH", path, json.dumps(data).encode(), headers=headers, **more)
 
 
-async def test_settings_are_changed_told_and_kept(tmp_path):
+async def test_changed_settings_are_announced_and_stored(tmp_path):
     wanted = {
         "appearance": {"name": "Anna", "unknown": 1},
         "webcam": {"streamUrl": "/webcam/", "flipH": True},
@@ -54,7 +54,7 @@ async def test_settings_are_changed_told_and_kept(tmp_path):
     assert [each["name"] for each in kept["webcam"]["webcams"]] == ["classic"]
 
 
-async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
+async def test_the_camera_can_be_set_in_octoprints_new_place(tmp_path):
     async with api(tmp_path, "") as server:
         for camera in ("http://cam/x", "http://[fe80::1%25eth0]:8080/?a;b=%20", "/webcam/?action=stream"):
             wanted = {"plugins": {"classicwebcam": {"stream": camera, "flipV": True, "snapshotTimeout": 9}}}
@@ -95,7 +95,7 @@ async def test_the_camera_may_be_set_where_octoprint_has_it_now(tmp_path):
         ({"temperature": {"profiles": [{"name": "A"}] * 51}}, 400, "at most 50"),
     ],
 )
-async def test_what_cannot_be_set_is_refused_and_nothing_is_changed(tmp_path, wanted, status, said):
+async def test_invalid_settings_are_refused_and_change_nothing(tmp_path, wanted, status, said):
     async with api(tmp_path, "", webcam={"snapshot_url": "/snapshot"}) as server:
         before = (await server.get("/api/settings")).json
         answer = await server.post("/api/settings", {"appearance": {"name": "New"}, **wanted})
@@ -104,7 +104,7 @@ async def test_what_cannot_be_set_is_refused_and_nothing_is_changed(tmp_path, wa
         assert before["nozzled"]["fixed"] == ["webcam.snapshotUrl"]
 
 
-async def test_settings_take_an_admins_key(tmp_path):
+async def test_settings_need_an_admins_key(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
     async with api(tmp_path, "", system={"reboot": ("reboot", "--secret")}) as server:
         assert (await server.post("/api/settings", {"appearance": {"name": "A"}}, key=key)).status == 403
@@ -129,7 +129,7 @@ async def test_damaged_settings_are_set_aside(tmp_path, damage):
         assert (await server.post("/api/settings", {"appearance": {"name": "A"}})).status == 200
 
 
-async def test_what_is_not_known_of_settings_stays_in_the_file_and_keeps_nothing_else_from_counting(tmp_path, capsys):
+async def test_unknown_settings_stay_in_the_file_and_the_others_are_used(tmp_path, capsys):
     presets = [{"name": "Dry", "bed": 45, "fan": 3}, {"name": 1}, {"name": "Hot", "hotend": 2000}, 5]
     sections = {"webcam": {"rotate": 1, "stream_url": "/mine"}, "appearance": {"name": 5}, "lamp": {"on": True}}
     (tmp_path / FILE).write_text(json.dumps({"version": 2, "sections": sections, "presets": presets, "later": [1]}))
@@ -146,7 +146,7 @@ async def test_what_is_not_known_of_settings_stays_in_the_file_and_keeps_nothing
     assert not (tmp_path / f"{FILE}.damaged").exists()
 
 
-async def test_what_the_configuration_says_wins_over_what_was_chosen_before(tmp_path):
+async def test_the_configuration_overrides_earlier_choices(tmp_path):
     async with api(tmp_path, "") as server:
         await server.post("/api/settings", {"webcam": {"streamUrl": "/mine", "flipV": True}})
     async with api(tmp_path, "", webcam={"stream_url": "/theirs"}) as server:
@@ -157,7 +157,7 @@ async def test_what_the_configuration_says_wins_over_what_was_chosen_before(tmp_
 # -- heating by a preset -----------------------------------------------------------------------------------
 
 
-async def test_a_preset_heats_what_the_printer_has_and_a_cooldown_turns_all_off(tmp_path):
+async def test_a_preset_heats_existing_heaters_and_a_cooldown_turns_all_off(tmp_path):
     async with api(tmp_path, profile={"extruders": 2}) as server:
         await server.post("/api/settings", {"temperature": {"profiles": PRESETS}})
         assert (await server.post("/api/printer/preheat", {"command": "preheat", "preset": "pla"})).status == 204
@@ -172,7 +172,7 @@ async def test_a_preset_heats_what_the_printer_has_and_a_cooldown_turns_all_off(
         assert {each["target"] for each in heaters.values()} == {0}
 
 
-async def test_a_preset_that_does_not_fit_is_refused(tmp_path):
+async def test_a_preset_beyond_the_limits_is_refused(tmp_path):
     async with api(tmp_path) as server:
         await server.post("/api/settings", {"temperature": {"profiles": [{"name": "Hot", "extruder": 290}]}})
         assert (await patch(server, PROFILE, {"profile": {"maxTemperatures": {"hotend": 250}}})).status == 200
@@ -187,7 +187,7 @@ async def test_a_preset_that_does_not_fit_is_refused(tmp_path):
 # -- the profile -------------------------------------------------------------------------------------------
 
 
-async def test_the_profile_is_changed_holds_at_once_and_is_kept(tmp_path):
+async def test_a_changed_profile_applies_at_once_and_is_stored(tmp_path):
     wanted = {
         "name": "Cube",
         "volume": {"width": 210, "depth": 200.5, "custom_box": False},
@@ -230,14 +230,14 @@ async def test_the_profile_is_changed_holds_at_once_and_is_kept(tmp_path):
         (None, 400),
     ],
 )
-async def test_a_profile_that_no_printer_can_have_is_refused(tmp_path, wanted, status):
+async def test_an_impossible_profile_is_refused(tmp_path, wanted, status):
     async with api(tmp_path, "") as server:
         before = (await server.get(PROFILE)).json
         assert (await patch(server, PROFILE, {"profile": wanted})).status == status
         assert (await server.get(PROFILE)).json == before
 
 
-async def test_a_profile_is_not_changed_while_printing_nor_where_the_configuration_has_it(tmp_path):
+async def test_a_profile_cannot_be_changed_while_printing_or_if_configured(tmp_path):
     async with api(tmp_path / "one") as server:
         await server.upload(("file", "a.gcode", LONG), ("print", b"true"))
         refused = await patch(server, PROFILE, {"profile": {"name": "A"}})
@@ -259,7 +259,7 @@ async def test_a_damaged_profile_is_set_aside(tmp_path, damage):
     assert (tmp_path / "profile.json.damaged").read_bytes() == damage
 
 
-async def test_a_heat_limit_counts_whatever_stands_beside_it_in_the_profile(tmp_path, capsys):
+async def test_a_heat_limit_applies_even_beside_invalid_fields(tmp_path, capsys):
     odd = {"motion": ["G28"], "width_mm": -1, "max_hotend_c": 200, "later": 1}
     (tmp_path / "profile.json").write_text(json.dumps(odd))
     async with api(tmp_path) as server:

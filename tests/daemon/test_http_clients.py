@@ -45,7 +45,7 @@ def differences(shape, answer, path=""):
 
 
 @pytest.mark.parametrize("path", GOLDEN)
-async def test_the_answers_of_octoprint_have_no_key_that_ours_lack(tmp_path, path):
+async def test_our_answers_have_every_key_of_octoprints(tmp_path, path):
     camera = {"stream_url": "/webcam/", "snapshot_url": "/snapshot"}
     async with api(tmp_path, "", webcam=camera) as server:
         answer = await server.get(path)
@@ -56,7 +56,7 @@ async def test_the_answers_of_octoprint_have_no_key_that_ours_lack(tmp_path, pat
 # -- OctoFarm 1.7: each with Content-Type: application/json, the key in X-Api-Key -----------------------------
 
 
-async def test_octofarm(tmp_path):
+async def test_octofarm_finds_its_keys(tmp_path):
     async with api(tmp_path, "", appearance={"name": "Anna"}) as server:
         assert (await server.get("/", headers=JSON)).status == 200
         version = (await server.get("/api/version", headers=JSON)).json["server"]
@@ -81,7 +81,7 @@ async def test_octofarm(tmp_path):
 # -- FDM Monster 2.1 ----------------------------------------------------------------------------------------------
 
 
-async def test_fdm_monster(tmp_path):
+async def test_fdm_monster_finds_its_keys(tmp_path):
     async with api(tmp_path) as server:
         assert len(KEY) >= 16
         login = (await server.post("/api/login", {"passive": True})).json
@@ -101,7 +101,7 @@ async def test_fdm_monster(tmp_path):
 # -- OctoApp: asks `/` with a key that is none, then the rest --------------------------------------------------------
 
 
-async def test_octoapp(tmp_path):
+async def test_octoapp_finds_its_keys(tmp_path):
     async with api(tmp_path) as server:
         for _ in range(12):
             probe = await server.get("/", key="notanapikey", headers={"Host": "127.0.0.1:5000"})
@@ -119,7 +119,7 @@ async def test_octoapp(tmp_path):
 # -- OctoDash ---------------------------------------------------------------------------------------------------------
 
 
-async def test_octodash(tmp_path):
+async def test_octodash_finds_its_keys(tmp_path):
     unusual = {"Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "0"}
     async with api(tmp_path) as server:
         await server.upload(("file", "a b.gcode", b"G28\n"), ("path", b"parts"))
@@ -140,7 +140,7 @@ async def test_octodash(tmp_path):
 # -- users, logs, logins ----------------------------------------------------------------------------------------------
 
 
-async def test_there_is_one_user_for_each_key_and_who_is_no_admin_sees_itself(tmp_path):
+async def test_each_key_is_a_user_and_only_an_admin_sees_the_others(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
     async with api(tmp_path, "") as server:
         for path in ("/api/users", "/api/access/users"):
@@ -177,7 +177,7 @@ async def test_a_login_is_read_from_json_a_form_or_the_query(tmp_path, address, 
         assert (await server.request("POST", address.partition("?")[0], b"")).status == 400
 
 
-async def test_passwords_are_refused_however_they_come(tmp_path):
+async def test_passwords_are_refused_in_every_form(tmp_path):
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     async with api(tmp_path, "") as server:
         assert (await server.request("POST", "/api/login?user=a&pass=b")).status == 403
@@ -197,7 +197,7 @@ def stderr_is(descriptor):
         os.close(kept)
 
 
-async def test_the_log_is_listed_and_sent_where_it_is_a_file(tmp_path):
+async def test_the_log_is_listed_and_served_if_it_is_a_file(tmp_path):
     line = b"a line of the log\n" * 30_000
     (tmp_path / "log").write_bytes(line)
     async with api(tmp_path / "state", "") as server:
@@ -212,7 +212,7 @@ async def served(server, line):
     assert (sent.status, sent.body) == (200, line)
 
 
-async def test_on_a_terminal_there_is_no_log_to_be_listed(tmp_path):
+async def test_no_log_is_listed_on_a_terminal(tmp_path):
     reading, writing = os.pipe()
     async with api(tmp_path, "") as server:
         with stderr_is(writing):
@@ -232,7 +232,7 @@ async def links(server, *paths, **more):
     return [answer.json["links"][path] for path in paths]
 
 
-async def test_a_signed_address_is_good_without_a_key_for_ten_minutes_or_more(tmp_path):
+async def test_a_signed_address_works_without_a_key_for_at_least_ten_minutes(tmp_path):
     async with api(tmp_path, "") as server:
         await server.upload(("file", "ä b.gcode", b"G28\n"), ("path", b"x"))
         await server.upload(("file", "b.gcode", b"G29\n"))
@@ -280,6 +280,6 @@ async def test_a_picture_is_shown_by_a_plain_address_of_its_size(tmp_path):
 @pytest.mark.parametrize(
     "paths", [[], ["/api/settings"], ["//evil/downloads"], [1], "x", ["/downloads/files/local/a"] * 257]
 )
-async def test_nothing_else_is_signed(tmp_path, paths):
+async def test_a_signature_is_valid_for_no_other_address(tmp_path, paths):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/links", {"paths": paths})).status == 400

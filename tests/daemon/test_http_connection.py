@@ -7,7 +7,7 @@ from hal.ports import Port
 from support.http import api
 
 
-async def test_offline_it_is_called_closed_and_says_what_could_be_connected(tmp_path):
+async def test_without_a_printer_the_state_is_closed_and_options_are_listed(tmp_path):
     async with api(tmp_path, "", profile={"name": "My printer"}) as server:
         answer = (await server.get("/api/connection")).json
         assert answer["current"] == {"state": "Closed", "port": None, "baudrate": None, "printerProfile": "_default"}
@@ -19,7 +19,7 @@ async def test_offline_it_is_called_closed_and_says_what_could_be_connected(tmp_
         assert answer["options"]["baudratePreference"] is None
 
 
-async def test_connect_is_taken_at_once_and_disconnect_ends_it(tmp_path):
+async def test_connect_is_accepted_at_once_and_disconnect_ends_it(tmp_path):
     async with api(tmp_path, "") as server:
         body = {"command": "connect", "port": "VIRTUAL", "baudrate": 115200, "printerprofile": "x", "save": True}
         assert (await server.post("/api/connection", body)).status == 204
@@ -34,7 +34,7 @@ async def test_connect_is_taken_at_once_and_disconnect_ends_it(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["repair", "fake_ack"])
-async def test_what_the_link_does_by_itself_is_taken(tmp_path, command):
+async def test_commands_that_nozzled_needs_not_are_accepted(tmp_path, command):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/connection", {"command": command})).status == 204
 
@@ -59,7 +59,7 @@ async def test_what_the_link_does_by_itself_is_taken(tmp_path, command):
         {},
     ],
 )
-async def test_what_may_not_be_connected_to_is_refused(tmp_path, wrong):
+async def test_forbidden_ports_and_baudrates_are_refused(tmp_path, wrong):
     async with api(tmp_path, "") as server:
         response = await server.post("/api/connection", {"command": "connect", **wrong})
         assert response.status == 400
@@ -68,7 +68,7 @@ async def test_what_may_not_be_connected_to_is_refused(tmp_path, wrong):
         assert (await server.get("/api/connection")).json["current"]["state"] == "Closed"
 
 
-async def test_what_the_command_line_lists_can_be_given_as_port(tmp_path, monkeypatch):
+async def test_a_port_can_be_given_in_every_form_that_is_listed(tmp_path, monkeypatch):
     listed = Port(str(tmp_path / "ttyACM0"), str(tmp_path / "by-id"))
     monkeypatch.setattr(ports, "list_ports", lambda: [listed])
     async with api(tmp_path, "") as server:
@@ -76,7 +76,7 @@ async def test_what_the_command_line_lists_can_be_given_as_port(tmp_path, monkey
             assert (await server.post("/api/connection", {"command": "connect", "port": port})).status == 204
 
 
-async def test_why_a_printer_cannot_be_reached_is_seen_with_its_address_as_it_was_written(tmp_path):
+async def test_a_failed_connection_is_reported_with_the_address_as_written(tmp_path):
     allowed = {"address": "", "extra_ports": (f"{tmp_path}/*",)}
     async with api(tmp_path, "", printer=allowed) as server:
         body = {"command": "connect", "port": f"{tmp_path}/none"}

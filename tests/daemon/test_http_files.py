@@ -14,7 +14,7 @@ async def with_files(server):
         assert (await server.upload(("path", path), ("file", name, A))).status == 201
 
 
-async def test_the_list_has_files_folders_and_the_room_that_is_left(tmp_path):
+async def test_the_list_has_files_folders_and_free_space(tmp_path):
     async with api(tmp_path, "") as server:
         await with_files(server)
         for path in ("/api/files", "/api/files/local"):
@@ -51,7 +51,7 @@ async def test_a_recursive_list_has_the_whole_tree(tmp_path, value):
         assert [child["path"] for child in inner["children"]] == ["box/inner/b.gco"]
 
 
-async def test_one_file_or_folder_can_be_asked_for(tmp_path):
+async def test_a_single_file_or_folder_can_be_requested(tmp_path):
     async with api(tmp_path, "") as server:
         await with_files(server)
         assert (await server.get("/api/files/local/box/inner/b.gco")).json["size"] == len(A)
@@ -60,7 +60,7 @@ async def test_one_file_or_folder_can_be_asked_for(tmp_path):
         assert (await server.get("/api/files/sdcard")).json == {"files": []}
 
 
-async def test_a_name_in_any_script_comes_back_in_every_place(tmp_path):
+async def test_a_name_in_any_script_is_kept_everywhere(tmp_path):
     name = "Würfel & 100 % größe?#.gcode"
     async with api(tmp_path, "") as server:
         answer = await server.upload(("file", name, A))
@@ -98,7 +98,7 @@ async def test_a_name_in_any_script_comes_back_in_every_place(tmp_path):
         ("/downloads/files/local/%2e%2e/nozzled.db", 400),
     ],
 )
-async def test_what_is_not_there_or_leads_elsewhere_is_refused(tmp_path, path, status):
+async def test_missing_files_and_paths_out_of_the_folder_are_refused(tmp_path, path, status):
     async with api(tmp_path, "") as server:
         await with_files(server)
         for method in ("GET", "DELETE") if path.startswith("/api/files/local") else ("GET",):
@@ -115,7 +115,7 @@ async def test_a_symbolic_link_out_of_the_folder_cannot_be_read(tmp_path):
         assert (await server.get("/api/files")).json["files"] == []
 
 
-async def test_a_download_is_the_file_to_be_stored_not_shown(tmp_path):
+async def test_a_download_is_an_attachment(tmp_path):
     content = bytes(range(1, 256)) * 4096  # more than one block
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", content))
@@ -154,7 +154,7 @@ async def test_a_download_can_be_resumed(tmp_path, wanted, status, begin, end):
             assert response.headers["Content-Range"] == f"bytes {first}-{first + len(part) - 1}/{len(content)}"
 
 
-async def test_a_download_is_known_again(tmp_path):
+async def test_a_download_has_an_etag_for_caching_and_ranges(tmp_path):
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", b"G28\n"))
         first = await server.get("/downloads/files/local/a.gcode")
@@ -191,7 +191,7 @@ async def test_select_and_print_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(("path", "status"), [("missing.gcode", 404), ("box", 404), ("..%2fa.gcode", 400)])
-async def test_what_is_no_file_cannot_be_selected(tmp_path, path, status):
+async def test_a_folder_or_missing_file_cannot_be_selected(tmp_path, path, status):
     async with api(tmp_path) as server:
         await with_files(server)
         response = await server.post(f"/api/files/local/{path}", {"command": "select"})
@@ -199,13 +199,13 @@ async def test_what_is_no_file_cannot_be_selected(tmp_path, path, status):
         assert server.service.jobs.selected is None
 
 
-async def test_offline_nothing_can_be_selected(tmp_path):
+async def test_nothing_can_be_selected_while_disconnected(tmp_path):
     async with api(tmp_path, "") as server:
         await with_files(server)
         assert (await server.post("/api/files/local/a.gcode", {"command": "select"})).status == 409
 
 
-async def test_unselect(tmp_path):
+async def test_a_file_is_unselected(tmp_path):
     async with api(tmp_path) as server:
         await with_files(server)
         command = {"command": "unselect"}
@@ -218,7 +218,7 @@ async def test_unselect(tmp_path):
         assert (await server.post("/api/files/local/current", command)).status == 204
 
 
-async def test_copy_and_move(tmp_path):
+async def test_files_are_copied_and_moved(tmp_path):
     async with api(tmp_path) as server:
         await with_files(server)
         await server.post("/api/files/local/a.gcode", {"command": "select"})
@@ -244,7 +244,7 @@ async def test_copy_and_move(tmp_path):
         ({"command": "analyse"}, 400),
     ],
 )
-async def test_what_cannot_be_done_to_a_file(tmp_path, body, status):
+async def test_impossible_file_commands_are_refused(tmp_path, body, status):
     async with api(tmp_path, "") as server:
         await with_files(server)
         assert (await server.post("/api/files/local/a.gcode", body)).status == status
@@ -254,7 +254,7 @@ async def test_what_cannot_be_done_to_a_file(tmp_path, body, status):
         assert sorted(server.uploaded()) == ["a.gcode", "box/inner/b.gco"]
 
 
-async def test_delete_a_file_and_a_folder_with_what_is_in_it(tmp_path):
+async def test_a_file_and_a_folder_with_its_content_are_deleted(tmp_path):
     async with api(tmp_path) as server:
         await with_files(server)
         await server.post("/api/files/local/box/inner/b.gco", {"command": "select"})
@@ -266,7 +266,7 @@ async def test_delete_a_file_and_a_folder_with_what_is_in_it(tmp_path):
         assert (await server.delete("/api/files/local/a.gcode")).status == 404
 
 
-async def test_the_file_that_is_printed_stays(tmp_path):
+async def test_the_file_being_printed_is_protected(tmp_path):
     async with api(tmp_path) as server:
         answer = await server.upload(("path", b"box"), ("file", "a.gcode", LONG), ("print", b"true"))
         assert answer.json["effectivePrint"] is True
@@ -283,7 +283,7 @@ async def test_the_file_that_is_printed_stays(tmp_path):
         assert server.service.jobs.active
 
 
-async def test_how_a_file_printed_is_told(tmp_path):
+async def test_a_file_has_the_statistics_of_its_prints(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G4 S10\n"), ("print", b"true"))
         await server.settle(60)
@@ -306,7 +306,7 @@ def count(monkeypatch, owner, name):
     return calls
 
 
-async def test_a_list_costs_the_same_questions_and_queries_however_many_files_there_are(tmp_path, monkeypatch):
+async def test_a_list_costs_the_same_questions_and_queries_for_any_number_of_files(tmp_path, monkeypatch):
     async with api(tmp_path, "", analysis={"enabled": True}) as server:
         await with_files(server)
         monkeypatch.setattr(server.service.analyses, "want", lambda _key: None)
@@ -326,7 +326,7 @@ async def test_a_list_costs_the_same_questions_and_queries_however_many_files_th
         assert not questions
 
 
-async def test_a_list_is_rebuilt_whenever_anything_in_it_may_have_changed(tmp_path):
+async def test_a_list_is_rebuilt_after_every_possible_change(tmp_path):
     async with api(tmp_path) as server:
         await with_files(server)
         path, tags = "/api/files?recursive=true", []
@@ -359,7 +359,7 @@ async def test_a_list_is_rebuilt_whenever_anything_in_it_may_have_changed(tmp_pa
         assert elsewhere.status == 200
 
 
-async def test_a_list_without_the_record_of_prints_is_made_again_when_that_is_back(tmp_path, monkeypatch):
+async def test_a_list_without_print_statistics_is_rebuilt_when_they_are_back(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         await with_files(server)
         jobs = server.service.front.jobs

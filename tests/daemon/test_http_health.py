@@ -6,7 +6,7 @@ from daemon.front import machine
 from support.http import api
 
 
-async def test_health_tells_of_the_line_the_service_and_the_machine(tmp_path):
+async def test_health_covers_the_connection_the_service_and_the_machine(tmp_path):
     async with api(tmp_path) as server:
         await server.post("/api/printer/command", {"commands": ["G28", "M105"]})
         await server.settle(5)
@@ -49,7 +49,7 @@ async def test_a_fault_is_listed_shown_and_fetched(tmp_path):
         assert (broken.status, "cannot be read" in broken.error) == (409, True)
 
 
-def test_a_raspberry_says_what_is_wrong_with_its_power(tmp_path):
+def test_a_raspberry_pi_reports_its_power_problems(tmp_path):
     told = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
     told.parent.mkdir(parents=True)
     told.write_text("50005\n")

@@ -53,7 +53,7 @@ async def test_every_way_to_begin_a_print_begins_it_once(tmp_path):
         assert len(begun) == 3
 
 
-async def test_a_print_for_a_clear_bed_begins_only_on_one(tmp_path):
+async def test_a_print_that_needs_a_clear_bed_begins_only_on_one(tmp_path):
     async with api(tmp_path) as server:
         begun = await begun_in(server)
         await server.upload(("file", "cube.gcode", CUBE))
@@ -73,7 +73,7 @@ async def test_a_print_for_a_clear_bed_begins_only_on_one(tmp_path):
         assert len(begun) == 1
 
 
-async def test_a_key_of_the_queue_is_none_of_a_print_and_the_other_way_round(tmp_path):
+async def test_keys_of_the_queue_and_of_prints_are_separate(tmp_path):
     async with api(tmp_path) as server:
         begun = await begun_in(server)
         await server.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
@@ -98,7 +98,7 @@ async def test_a_key_of_the_queue_is_none_of_a_print_and_the_other_way_round(tmp
         assert (await server.post("/api/job", {"command": "restart", "job": "any"})).status == 400
 
 
-async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path):
+async def test_a_key_of_another_request_and_an_invalid_key_are_refused(tmp_path):
     async with api(tmp_path) as server:
         begun = await begun_in(server)
         await server.upload(("file", "cube.gcode", CUBE))
@@ -117,14 +117,14 @@ async def test_a_key_for_something_else_is_refused_and_one_that_is_none(tmp_path
         assert len(begun) == 1
 
 
-async def test_a_refusal_leaves_the_key_for_the_next_try(tmp_path):
+async def test_a_refusal_does_not_use_up_the_key(tmp_path):
     async with api(tmp_path) as server:
         assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 409, "nothing is selected"
         await server.upload(("file", "cube.gcode", CUBE), ("select", b"true"))
         assert (await server.post("/api/job", {"command": "start", "job": "k"})).status == 204
 
 
-async def test_an_answer_that_was_lost_is_had_by_asking_again(tmp_path):
+async def test_a_lost_answer_is_given_to_the_repeated_request(tmp_path):
     """The front dies, or loses the core, while the print begins."""
     async with api(tmp_path) as server:
         begun = await begun_in(server)
@@ -142,7 +142,7 @@ async def test_an_answer_that_was_lost_is_had_by_asking_again(tmp_path):
         assert len(begun) == 1
 
 
-async def test_events_tell_job_and_key(tmp_path):
+async def test_events_have_the_job_and_its_key(tmp_path):
     async with api(tmp_path) as server:
         told = []
         server.service.house.front.events.subscribe(told.append)

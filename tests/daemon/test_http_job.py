@@ -29,7 +29,7 @@ async def test_without_a_job_every_key_is_present_even_offline(tmp_path):
             }
 
 
-async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_shapes(tmp_path):
+async def test_the_answer_follows_a_file_from_upload_to_the_end_of_its_print(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "square.gcode", SQUARE), ("select", b"true"))
         answer = (await server.get("/api/job")).json
@@ -59,7 +59,7 @@ async def test_a_file_that_is_uploaded_selected_and_printed_goes_through_all_sha
         assert "error" not in done
 
 
-async def test_after_a_fatal_error_of_the_firmware_the_state_says_why(tmp_path):
+async def test_the_state_has_the_reason_of_a_fatal_error(tmp_path):
     async with api(tmp_path) as server:
         server.service.connection.printer.emergency_stop()
         answer = (await server.get("/api/job")).json
@@ -82,7 +82,7 @@ async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch
         assert [each["name"] for each in (await server.get("/api/files")).json["files"]] == ["square.gcode"]
 
 
-async def test_trouble_with_the_store_is_told_and_is_no_error(tmp_path):
+async def test_trouble_with_the_store_is_shown_and_is_no_error(tmp_path):
     async with api(tmp_path) as server:
         assert "warning" not in (await server.get("/api/job")).json
         server.service.store._trouble(OSError("database or disk is full"))

@@ -122,7 +122,7 @@ async def walk(server, jobs, state):
 
 
 @pytest.mark.parametrize("state", TABLE, ids=lambda each: getattr(each, "name", each))
-async def test_what_is_refused_or_changes_nothing(tmp_path, state):
+async def test_requests_that_are_refused_or_change_nothing(tmp_path, state):
     wanted = {command: cell for command, cell in TABLE[state].items() if (state, command) not in STEERING}
     found = {}
     async with api(tmp_path, scripts=SCRIPTS) as server:
@@ -136,7 +136,7 @@ async def test_what_is_refused_or_changes_nothing(tmp_path, state):
 
 
 @pytest.mark.parametrize(("state", "command"), STEERING, ids=lambda each: getattr(each, "name", each))
-async def test_what_leads_to_another_state(tmp_path, state, command):
+async def test_requests_that_lead_to_another_state(tmp_path, state, command):
     async with api(tmp_path, scripts=SCRIPTS) as server:
         await bring_to(server, state)
         response = await server.post("/api/job", COMMANDS[command])
@@ -144,7 +144,7 @@ async def test_what_leads_to_another_state(tmp_path, state, command):
         assert server.service.jobs.state is TABLE[state][command][1]
 
 
-def test_the_table_has_every_state_that_a_job_can_be_steered_to():
+def test_the_table_has_every_state_that_requests_can_reach():
     # FAILED and INTERRUPTED are as the others that have ended; a line that is gone is not yet attached again
     assert {state for state in TABLE if isinstance(state, JobState)} == set(J) - {
         J.FAILED,
@@ -158,14 +158,14 @@ def test_the_table_has_every_state_that_a_job_can_be_steered_to():
 @pytest.mark.parametrize(
     ("body", "kind"), [(b"{", "application/json"), (b"start", "text/plain"), (b"", "application/json")]
 )
-async def test_an_absent_printer_comes_before_a_bad_body(tmp_path, state, body, kind):
+async def test_an_absent_printer_is_reported_before_a_bad_body(tmp_path, state, body, kind):
     async with api(tmp_path) as server:
         await bring_to(server, state)
         response = await server.request("POST", "/api/job", body, headers={"Content-Type": kind})
         assert (response.status, response.error) == (409, "Printer is not operational")
 
 
-async def test_a_bare_pause_resumes_a_paused_print_as_cura_does_it_and_the_print_ends(tmp_path):
+async def test_a_pause_without_action_resumes_a_paused_print_for_cura(tmp_path):
     async with api(tmp_path) as server:
         await bring_to(server, J.PAUSED)
         assert (await server.get("/api/job")).json["state"] == "Paused"

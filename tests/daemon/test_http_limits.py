@@ -45,7 +45,7 @@ async def status(reader):
 
 
 @pytest.mark.real_time
-async def test_strangers_have_no_more_connections_than_they_may_and_who_has_shown_a_key_goes_on(tmp_path):
+async def test_anonymous_connections_are_limited_and_do_not_affect_those_with_a_key(tmp_path):
     async with api(tmp_path, "", http={"port": 0, "max_connections_per_client": 4}) as server:
         listening = listen(server.service.front)
         known = []
@@ -69,7 +69,7 @@ async def test_strangers_have_no_more_connections_than_they_may_and_who_has_show
 
 
 @pytest.mark.real_time
-async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_goes_first(tmp_path, monkeypatch):
+async def test_an_anonymous_client_over_its_budget_waits_behind_those_with_a_key(tmp_path, monkeypatch):
     monkeypatch.setattr(door, "HOLD", 1.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
@@ -96,7 +96,7 @@ async def test_who_has_used_up_what_strangers_may_cost_waits_unread_and_a_key_go
 
 
 @pytest.mark.real_time
-async def test_without_free_descriptors_connections_wait_without_a_busy_loop(tmp_path, monkeypatch, caplog):
+async def test_connections_wait_for_free_descriptors_without_a_busy_loop(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(bounded_server, "RETRY_DELAY", 0.1)
     tries = []
 
@@ -123,7 +123,7 @@ async def test_without_free_descriptors_connections_wait_without_a_busy_loop(tmp
 
 
 @pytest.mark.real_time
-async def test_of_uploads_that_come_at_once_those_have_room_that_fit(tmp_path):
+async def test_simultaneous_uploads_share_the_quota(tmp_path):
     async with api(tmp_path, "", http={"quota_mib": 1}) as server:
         room = server.service.front.files.room
         async with room.claim("a") as first, room.claim("b") as second:
@@ -138,7 +138,7 @@ async def test_of_uploads_that_come_at_once_those_have_room_that_fit(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_requests_that_were_sent_before_their_connection_was_closed_are_not_served(tmp_path, monkeypatch):
+async def test_requests_on_a_closed_connection_are_not_served(tmp_path, monkeypatch):
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
         served = []
@@ -161,7 +161,7 @@ async def test_requests_that_were_sent_before_their_connection_was_closed_are_no
         await listening.close()
 
 
-def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():
+def test_only_anonymous_connections_are_replaced_by_new_ones():
     closed = []
     seats = Seats(SeatLimits(all=4, each=2, known=2))
     first, second = (seats.take("a", lambda name=name: closed.append(name)) for name in "12")
@@ -186,7 +186,7 @@ def test_a_seat_of_a_stranger_is_taken_over_and_none_of_who_has_a_key():
     assert len(seats) == 2
 
 
-def test_of_connections_with_a_key_an_address_has_half():
+def test_one_address_has_at_most_half_of_the_connections_with_a_key():
     seats = Seats(SeatLimits(all=4, each=2, known=2))
     for _ in range(10):
         seats.know(seats.take("a", lambda: None))
@@ -204,12 +204,12 @@ def test_of_connections_with_a_key_an_address_has_half():
         "GET /a?apikey={}&b=c HTTP/1.1\r\n",
     ],
 )
-def test_a_key_is_seen_in_each_place_where_it_may_stand(head):
+def test_a_key_is_recognised_in_every_allowed_place(head):
     assert door._KEY.findall(head.format(KEY).encode()) == [KEY.encode()]
 
 
 @pytest.mark.parametrize("word", ["\nx-api-key:", "\nauthorization: bearer ", "?apikey=", "a", " ", "&"])
-def test_looking_for_a_key_takes_no_longer_whatever_was_sent(word):
+def test_the_search_for_a_key_takes_bounded_time(word):
     sent = (word * door.SEARCHED_BYTES)[: door.SEARCHED_BYTES].encode()
     began = thread_time()
     door._KEY.findall(sent)
@@ -243,7 +243,7 @@ async def test_headers_are_bounded(tmp_path):
     ],
 )
 @pytest.mark.real_time
-async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path, caplog, capsys, malformed):
+async def test_no_key_of_a_malformed_request_reaches_a_log(tmp_path, caplog, capsys, malformed):
     caplog.set_level(logging.DEBUG)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
@@ -257,7 +257,7 @@ async def test_no_key_reaches_a_log_whatever_is_wrong_with_the_request(tmp_path,
 
 
 @pytest.mark.real_time
-async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
+async def test_a_client_that_does_not_read_its_download_is_dropped(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "STALL_TIMEOUT", 0.2)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listening = listen(server.service.front)
@@ -274,7 +274,7 @@ async def test_who_does_not_read_a_download_is_dropped(tmp_path, monkeypatch):
         await listening.close()
 
 
-async def test_a_quota_is_for_all_uploads_together(tmp_path):
+async def test_the_quota_is_for_all_uploads_together(tmp_path):
     half = b"G1 X1 Y1\n" * 70_000
     async with api(tmp_path, "", http={"quota_mib": 1}) as server:
         assert (await server.upload(("file", "a.gcode", half))).status == 201
@@ -285,7 +285,7 @@ async def test_a_quota_is_for_all_uploads_together(tmp_path):
         assert (await server.upload(("file", "b.gcode", half))).status == 201
 
 
-async def test_the_quota_counts_copies_and_what_is_on_its_way(tmp_path):
+async def test_the_quota_counts_copies_and_unfinished_uploads(tmp_path):
     part = b"G1 X1 Y1\n" * 45_000  # a bit less than 0.4 MiB
     async with api(tmp_path, "", http={"quota_mib": 1}) as server:
         for name in ("a.gcode", "b.gcode"):
@@ -300,7 +300,7 @@ async def test_the_quota_counts_copies_and_what_is_on_its_way(tmp_path):
         ).status == 201
 
 
-async def test_two_uploads_at_once_do_not_get_the_same_room(tmp_path):
+async def test_two_simultaneous_uploads_do_not_get_the_same_room(tmp_path):
     async with api(tmp_path, "", http={"quota_mib": 1}) as server:
         room = server.service.files.room
         async with room.claim("a") as first, room.claim("b") as second:
@@ -312,7 +312,7 @@ async def test_two_uploads_at_once_do_not_get_the_same_room(tmp_path):
         assert (room.taken, room.left) == (0, 1024 * 1024 - 700_000)  # until it is counted again
 
 
-async def test_a_full_disk_and_too_many_keys_are_told_in_a_sentence(tmp_path, monkeypatch):
+async def test_a_full_disk_and_too_many_keys_are_reported_in_a_sentence(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         wanted = {"command": "generate", "app": "phone"}
         monkeypatch.setattr("daemon.front.access.keyring.MAX_KEYS", 0)
@@ -366,7 +366,9 @@ def test_the_limit_on_open_files_is_raised_and_connections_fit_below_it(monkeypa
 
 @pytest.mark.real_time
 @pytest.mark.parametrize(("path", "done"), [("connection", 0), ("printer/command", 1)])
-async def test_who_has_gone_while_nozzled_stood_still_has_nothing_done_but_a_stop(tmp_path, monkeypatch, path, done):
+async def test_after_a_standstill_only_a_stop_of_a_disconnected_client_is_carried_out(
+    tmp_path, monkeypatch, path, done
+):
     monkeypatch.setattr(standstill, "THRESHOLD", 0.3)
     monkeypatch.setattr(standstill, "BEAT", 0.1)
     async with api(tmp_path, "", http={"port": 0}) as server:

@@ -9,7 +9,7 @@ def key_of(folder, scope, name="other"):
     return Keyring(folder, lambda: NOW).add(name, scope)
 
 
-async def test_a_passive_login_tells_who_the_key_belongs_to_and_gives_a_session(tmp_path):
+async def test_a_passive_login_names_the_user_of_the_key_and_opens_a_session(tmp_path):
     async with api(tmp_path, "") as server:
         user = (await server.post("/api/login", {"passive": True})).json
         assert user["name"] == "owner"
@@ -22,7 +22,7 @@ async def test_a_passive_login_tells_who_the_key_belongs_to_and_gives_a_session(
         assert again["session"] != user["session"]
 
 
-async def test_a_login_is_passive_by_the_word_alone_and_may_come_as_any_form(tmp_path):
+async def test_a_passive_login_is_recognised_in_every_form(tmp_path):
     async with api(tmp_path) as server:
         assert (await server.post("/api/login", {"passive": False})).json["session"]
         body, kind = form(("passive", b"true"))
@@ -41,14 +41,14 @@ async def test_a_passive_login_without_a_key_gives_no_user_and_no_session(tmp_pa
 
 
 @pytest.mark.parametrize(("data", "status"), [({"user": "a", "pass": KEY}, 403), ({}, 400), ({"user": "a"}, 400)])
-async def test_there_are_no_passwords(tmp_path, data, status):
+async def test_passwords_are_refused(tmp_path, data, status):
     async with api(tmp_path, "") as server:
         response = await server.post("/api/login", data)
         assert response.status == status
         assert response.error
 
 
-async def test_who_am_i_is_answered_to_everybody_but_a_wrong_key(tmp_path):
+async def test_current_user_is_answered_except_for_a_wrong_key(tmp_path):
     read = key_of(tmp_path, Scope.READ, "viewer")
     async with api(tmp_path, "") as server:
         assert (await server.get("/api/currentuser")).json["name"] == "owner"
@@ -59,7 +59,7 @@ async def test_who_am_i_is_answered_to_everybody_but_a_wrong_key(tmp_path):
         assert (await server.get("/api/currentuser", key="wrong")).status == 403
 
 
-async def test_logout_ends_the_sessions_of_the_key_or_the_one_that_is_named(tmp_path):
+async def test_logout_ends_all_sessions_of_the_key_or_the_named_one(tmp_path):
     other = key_of(tmp_path, Scope.READ)
     async with api(tmp_path, "") as server:
 

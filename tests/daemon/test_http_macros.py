@@ -12,7 +12,7 @@ LOAD = Macro("Load filament", ("M83", "M117 loading"))
 LIGHT = Macro("Light", ("M355 S1",), while_printing=True)
 
 
-def test_macros_are_tables_of_the_configuration_and_written_back(tmp_path):
+def test_macros_are_read_from_the_configuration_and_written_back(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text(
         '[[macros.buttons]]\nname = "Load filament"\ncommands = ["M83", "M117 loading"]\n'
@@ -41,12 +41,12 @@ def test_macros_are_tables_of_the_configuration_and_written_back(tmp_path):
         [{"name": f"{n}", "commands": ["G28"]} for n in range(51)],
     ],
 )
-def test_what_is_no_macro_is_refused(given):
+def test_an_invalid_macro_is_refused(given):
     with pytest.raises(ConfigError, match=r"macros\.buttons"):
         merge(Config(), {"macros": {"buttons": given}}, "test")
 
 
-async def test_a_macro_is_sent_and_not_into_a_print_unless_it_is_meant_to(tmp_path):
+async def test_a_macro_is_sent_during_a_print_only_if_it_allows_that(tmp_path):
     hot = Macro("Too hot", ("M104 S50", "M104 S900"))
     async with api(tmp_path, macros={"buttons": (LOAD, LIGHT, hot)}) as server:
         listed = (await server.get("/api/macros")).json["macros"]

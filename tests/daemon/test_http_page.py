@@ -14,7 +14,7 @@ HOST = {"Host": "localhost:5000"}
 BROWSER = {**HOST, "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-async def test_a_browser_gets_the_page_and_an_app_the_text_that_it_got_before(tmp_path):
+async def test_a_browser_gets_the_page_and_an_app_a_text(tmp_path):
     async with api(tmp_path, "") as server:
         for key in (None, "made up"):
             page = await server.get("/", headers=BROWSER, key=key)
@@ -36,7 +36,7 @@ async def test_a_browser_without_a_key_can_load_all_files_again_and_again(tmp_pa
             assert (await server.get(f"/{icon}", key=None, headers=HOST)).status == 200
 
 
-async def test_the_policy_forbids_what_is_inline_and_every_other_origin():
+async def test_the_policy_forbids_inline_content_and_other_origins():
     assert "unsafe" not in POLICY
     assert "default-src 'none'" in POLICY
     assert "trusted-types 'none'" in POLICY
@@ -44,7 +44,7 @@ async def test_the_policy_forbids_what_is_inline_and_every_other_origin():
 
 
 @pytest.mark.parametrize("name", ["printer.lan", "printer.lan&lt;"])
-async def test_under_an_unknown_name_a_browser_is_told_what_to_add(tmp_path, name):
+async def test_an_unknown_host_name_gets_a_page_with_the_setting_to_add(tmp_path, name):
     async with api(tmp_path, "") as server:
         page = await server.get("/", headers={**BROWSER, "Host": f"{name}:5000"}, key=None)
         assert page.status == 403
@@ -59,7 +59,7 @@ async def test_under_an_unknown_name_a_browser_is_told_what_to_add(tmp_path, nam
         assert (await server.get("/", headers={**BROWSER, "Host": "printer.lan:5000"}, key=None)).status == 200
 
 
-async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_for_again(tmp_path):
+async def test_files_named_by_hash_are_cached_forever_and_others_revalidated(tmp_path):
     async with api(tmp_path, "") as server:
         index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
         [icon] = re.findall(r'"(page/[0-9a-f]{12}/icon\.svg)"', index)
@@ -79,7 +79,7 @@ async def test_what_is_named_by_its_hash_is_kept_for_ever_and_the_rest_is_asked_
         ] == IMMUTABLE
 
 
-async def test_under_its_hash_a_module_is_joined_and_without_it_is_what_lies_on_the_disk(tmp_path):
+async def test_modules_named_by_hash_are_joined_and_the_others_are_plain_files(tmp_path):
     async with api(tmp_path, "") as server:
         index = (await server.get("/", headers=BROWSER, key=None)).body.decode()
         [joined] = re.findall(r'"(page/[0-9a-f]{12}/app\.mjs)"', index)
@@ -89,7 +89,7 @@ async def test_under_its_hash_a_module_is_joined_and_without_it_is_what_lies_on_
         assert (await server.get("/page/app.mjs", key=None, headers=HOST)).body == (FOLDER / "app.mjs").read_bytes()
 
 
-async def test_a_file_is_packed_for_who_takes_that(tmp_path):
+async def test_a_file_is_compressed_if_the_client_accepts_it(tmp_path):
     async with api(tmp_path, "") as server:
         plain = await server.get("/page/page.css", key=None, headers=HOST)
         packed = await server.get("/page/page.css", key=None, headers={**HOST, "Accept-Encoding": "br, gzip"})
@@ -103,7 +103,7 @@ async def test_a_file_is_packed_for_who_takes_that(tmp_path):
 @pytest.mark.parametrize(
     "path", ["/page/", "/page/nothing.mjs", "/page/../http/page.py", "/page/%2e%2e/http/page.py", "/page//etc/passwd"]
 )
-async def test_nothing_else_of_the_disk_is_a_file_of_the_page(tmp_path, path):
+async def test_only_files_of_the_page_are_served(tmp_path, path):
     async with api(tmp_path, "") as server:
         assert (await server.get(path, key=None, headers=HOST)).status in (403, 404)
 
@@ -148,12 +148,12 @@ def test_modules_that_cannot_be_joined_are_served_one_by_one(tmp_path, caplog):
         ("http://[oops/", ""),
     ],
 )
-async def test_pictures_may_come_from_where_the_camera_is_and_nowhere_else(url, origin):
+async def test_the_policy_allows_pictures_only_from_the_camera(url, origin):
     policy = policy_of(WebcamConfig(stream_url=url))
     assert policy == POLICY.replace("blob:", f"blob:{origin}")
 
 
-async def test_a_page_with_a_camera_is_told_so(tmp_path):
+async def test_the_policy_of_the_page_allows_the_camera(tmp_path):
     async with api(tmp_path, "", webcam={"snapshot_url": "http://cam.lan/p.jpg"}) as server:
         page = await server.get("/", headers=BROWSER, key=None)
         assert "img-src 'self' blob: http://cam.lan;" in page.headers["Content-Security-Policy"]

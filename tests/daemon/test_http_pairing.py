@@ -51,7 +51,7 @@ async def test_a_code_is_exchanged_for_a_key_once(tmp_path):
         assert (other.json["name"], other.json["scope"]) == ("Chrome on Android 2", "admin")
 
 
-async def test_the_link_is_for_the_name_that_was_asked_under(tmp_path):
+async def test_the_link_has_the_host_name_of_the_request(tmp_path):
     async with api(tmp_path, "") as server:
         answer = await server.post("/api/pair/codes", {})
         assert answer.json["link"] == f"http://printer.local:5000/#pair={answer.json['code']}"
@@ -64,7 +64,7 @@ async def test_the_link_is_for_the_name_that_was_asked_under(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_sockets_that_systemd_has_handed_in_count_and_not_the_configured_address(tmp_path):
+async def test_sockets_of_systemd_count_instead_of_the_configured_address(tmp_path):
     async with api(tmp_path, "", http={"hostnames": ("printer.lan",)}) as server:
         with socket.create_server(("0.0.0.0", 0)) as bound:
             listening = listen(server.service.front, [bound.dup()])
@@ -74,7 +74,7 @@ async def test_sockets_that_systemd_has_handed_in_count_and_not_the_configured_a
         assert answer.json["link"].startswith(f"http://printer.lan:{listening.port}/#pair=")
 
 
-def test_how_others_reach_what_listens_here():
+def test_the_name_by_which_other_computers_reach_this_one():
     assert name_for_others("127.0.0.1", ["printer.lan"]) is None
     assert name_for_others("::1", []) is None
     assert name_for_others("192.0.2.7", []) == "192.0.2.7"
@@ -83,12 +83,12 @@ def test_how_others_reach_what_listens_here():
 
 
 @pytest.mark.parametrize("scope", ["owner", 7, None, ""])
-async def test_a_code_is_for_one_of_the_scopes(tmp_path, scope):
+async def test_a_code_needs_a_valid_scope(tmp_path, scope):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/pair/codes", {"scope": scope})).status == 400
 
 
-async def test_only_an_admin_makes_codes(tmp_path):
+async def test_only_an_admin_creates_codes(tmp_path):
     async with api(tmp_path, "") as server:
         key = (await pair(server, await code_of(server))).json["key"]
         assert (await server.post("/api/pair/codes", {}, key=key)).status == 403
@@ -121,7 +121,7 @@ async def test_neither_code_nor_key_reaches_a_log_or_a_file(tmp_path):
 @pytest.mark.parametrize(
     "body", [{}, {"code": 7}, {"code": "x" * 100}, {"code": "a", "name": ""}, {"code": "a", "name": "a\nb"}]
 )
-async def test_what_is_no_code_or_no_name_is_refused_and_costs_no_try(tmp_path, body):
+async def test_an_invalid_code_or_name_is_refused_and_costs_no_try(tmp_path, body):
     async with api(tmp_path, "") as server:
         code = await code_of(server)
         for _ in range(MAX_FAILED + 1):
@@ -129,7 +129,7 @@ async def test_what_is_no_code_or_no_name_is_refused_and_costs_no_try(tmp_path, 
         assert (await pair(server, code)).status == 201
 
 
-async def test_a_page_of_another_origin_under_a_name_of_its_own_cannot_pair(tmp_path):
+async def test_a_page_of_another_origin_or_host_name_cannot_pair(tmp_path):
     async with api(tmp_path, "") as server:
         code = await code_of(server)
         rebound = await server.post(
@@ -149,7 +149,7 @@ def test_a_code_expires():
         codes.use(code, LIFETIME)
 
 
-def test_wrong_codes_end_none_that_waits():
+def test_wrong_codes_do_not_invalidate_right_ones():
     codes = Pairing()
     code = codes.make(Scope.READ, 0.0)
     for _ in range(100):
@@ -158,7 +158,7 @@ def test_wrong_codes_end_none_that_waits():
     assert codes.use(code, 1.0) is Scope.READ
 
 
-def test_codes_that_wait_are_bounded():
+def test_unused_codes_are_bounded():
     codes = Pairing()
     for _ in range(MAX_CODES):
         codes.make(Scope.READ, 0.0)
@@ -168,7 +168,7 @@ def test_codes_that_wait_are_bounded():
 
 
 @given(st.text(alphabet=ALPHABET, min_size=12, max_size=12))
-def test_a_code_is_taken_however_a_person_types_it(code):
+def test_a_code_is_accepted_however_it_is_typed(code):
     typed = f" {code[:4].lower()}-{code[4:8]} {code[8:].replace('0', 'o').replace('1', 'l')} "
     assert plain(typed) == code
 
@@ -192,7 +192,7 @@ async def test_an_admin_sees_all_keys_and_others_see_their_own(tmp_path):
         assert [(each["name"], each["own"], each["used"]) for each in own] == [("phone", True, int(NOW))]
 
 
-async def test_a_key_is_taken_away_by_an_admin_or_by_who_has_it(tmp_path):
+async def test_a_key_is_revoked_by_an_admin_or_by_its_owner(tmp_path):
     async with api(tmp_path, "") as server:
         phone = (await pair(server, await code_of(server), "phone")).json["key"]
         tablet = (await pair(server, await code_of(server, "read"), "my tablet")).json["key"]
@@ -205,7 +205,7 @@ async def test_a_key_is_taken_away_by_an_admin_or_by_who_has_it(tmp_path):
         assert (await server.get("/api/keys")).json == {"keys": []}
 
 
-async def test_the_socket_of_a_key_that_is_taken_away_hears_it_at_once(tmp_path):
+async def test_the_socket_of_a_revoked_key_is_notified_at_once(tmp_path):
     async with api(tmp_path, "") as server:
         phone = (await pair(server, await code_of(server), "phone")).json["key"]
         listener = Listener(server)
@@ -239,7 +239,7 @@ async def test_the_history_has_the_last_prints_newest_first(tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "101", "x", "", "1e3", "9" * 5000, "²"])
-async def test_the_history_is_asked_for_in_part(tmp_path, limit):
+async def test_the_history_can_be_requested_in_part(tmp_path, limit):
     async with api(tmp_path, "") as server:
         assert (await server.get(f"/api/history?limit={limit.replace('²', '%C2%B2')}")).status == 400
 
@@ -247,7 +247,7 @@ async def test_the_history_is_asked_for_in_part(tmp_path, limit):
 # -- stepping up -------------------------------------------------------------------------------------------
 
 
-async def test_a_key_that_steps_up_does_what_an_admin_may_for_a_while(tmp_path):
+async def test_a_key_that_steps_up_has_admin_rights_for_a_while(tmp_path):
     async with api(tmp_path, "") as server:
         phone = (await pair(server, await code_of(server), "phone")).json["key"]
         wrong = await server.post("/api/stepup", {"key": phone}, key=phone)

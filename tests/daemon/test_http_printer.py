@@ -37,13 +37,13 @@ async def test_state_temperatures_and_flags(tmp_path):
             assert answer["temperature"][heater]["offset"] == 0
 
 
-async def test_parts_can_be_excluded(tmp_path):
+async def test_parts_of_the_state_can_be_excluded(tmp_path):
     async with api(tmp_path) as server:
         assert list((await server.get("/api/printer?exclude=temperature,sd,safety")).json) == ["state"]
         assert (await server.get("/api/printer?exclude=temperature,sd,state,safety")).json == {}
 
 
-async def test_the_past_temperatures_are_told_as_far_as_asked(tmp_path):
+async def test_the_number_of_past_temperatures_can_be_limited(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(30)
         history = (await server.get("/api/printer?history=true&limit=5")).json["temperature"]["history"]
@@ -58,7 +58,7 @@ async def test_the_past_temperatures_are_told_as_far_as_asked(tmp_path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_an_absent_printer_is_409_for_reading_and_writing(tmp_path, path):
+async def test_an_absent_printer_is_409_for_every_request(tmp_path, path):
     async with api(tmp_path, "") as server:
         assert (await server.get(f"/api/printer{path}")).error == "Printer is not operational"
         for target in ("tool", "bed", "chamber", "printhead", "command"):
@@ -90,7 +90,7 @@ async def test_an_absent_printer_is_409_for_reading_and_writing(tmp_path, path):
         ("command", {"command": "M106 S%(speed)s", "parameters": {"speed": 255}}, ["M106 S255"]),
     ],
 )
-async def test_what_is_asked_for_goes_to_the_printer(tmp_path, monkeypatch, path, body, commands):
+async def test_requests_are_sent_to_the_printer_as_commands(tmp_path, monkeypatch, path, body, commands):
     async with api(tmp_path, profile={"extruders": 2, "heated_chamber": True}) as server:
         sent = Sent(server, monkeypatch)
         response = await server.post(f"/api/printer/{path}", body)
@@ -131,7 +131,7 @@ HUGE = 10**400  # a whole number of JSON, larger than any float
 NUMBERS = ["hot", None, True, [], {}, -1, 1e9, HUGE, -HUGE]
 
 
-async def test_no_axes_and_no_targets_are_taken_and_nothing_is_sent(tmp_path, monkeypatch):
+async def test_empty_axes_and_targets_are_accepted_and_send_nothing(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         sent = Sent(server, monkeypatch)
         assert (await server.post("/api/printer/printhead", {"command": "home", "axes": []})).status == 204
@@ -180,7 +180,7 @@ async def test_no_axes_and_no_targets_are_taken_and_nothing_is_sent(tmp_path, mo
         ("command", {"command": "M106 S%(speed)s", "parameters": {"speed": "1\nM112"}}),
     ],
 )
-async def test_what_makes_no_sense_is_400_and_nothing_of_it_is_sent(tmp_path, monkeypatch, path, body):
+async def test_an_invalid_request_is_400_and_sends_nothing(tmp_path, monkeypatch, path, body):
     async with api(tmp_path) as server:
         sent = Sent(server, monkeypatch)
         response = await server.post(f"/api/printer/{path}", body)
@@ -188,7 +188,7 @@ async def test_what_makes_no_sense_is_400_and_nothing_of_it_is_sent(tmp_path, mo
         assert sent == []
 
 
-async def test_past_temperatures_are_told_of_a_printer_that_is_gone(tmp_path):
+async def test_past_temperatures_remain_after_a_disconnection(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(10)
         await server.post("/api/connection", {"command": "disconnect"})
@@ -197,7 +197,7 @@ async def test_past_temperatures_are_told_of_a_printer_that_is_gone(tmp_path):
         assert [set(each) for each in history] == [{"time", "tool0", "bed"}]
 
 
-async def test_a_printer_without_the_heater_says_so(tmp_path):
+async def test_a_missing_heater_is_409(tmp_path):
     async with api(tmp_path, profile={"heated_bed": False}) as server:
         for heater in ("bed", "chamber"):
             assert (await server.get(f"/api/printer/{heater}")).status == 409
@@ -205,7 +205,7 @@ async def test_a_printer_without_the_heater_says_so(tmp_path):
             assert (response.status, "does not have a heated" in response.error) == (409, True)
 
 
-async def test_a_heater_that_the_printer_tells_of_can_be_turned_off_whatever_the_profile_says(tmp_path, monkeypatch):
+async def test_a_reported_heater_can_be_turned_off_whatever_the_profile_says(tmp_path, monkeypatch):
     async with api(tmp_path, "sim?extruders=3", profile={"heated_bed": False}) as server:
         await server.settle(10)
         sent = Sent(server, monkeypatch)
@@ -220,7 +220,7 @@ async def test_a_heater_that_the_printer_tells_of_can_be_turned_off_whatever_the
         assert wrong.status == 400
 
 
-async def test_in_a_print_the_head_is_not_moved_but_rates_and_targets_change(tmp_path):
+async def test_during_a_print_rates_and_targets_change_but_the_head_does_not_move(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G4 S5\n" * 100), ("print", b"true"))
         await server.settle(3)
@@ -243,7 +243,7 @@ async def test_in_a_print_the_head_is_not_moved_but_rates_and_targets_change(tmp
             assert (await server.post(f"/api/printer/{path}", body)).status == 204
 
 
-async def test_what_there_is_not(tmp_path):
+async def test_unsupported_features_are_empty_or_404(tmp_path):
     async with api(tmp_path) as server:
         assert (await server.get("/api/printer/sd")).status == 404
         assert (await server.post("/api/printer/sd", {"command": "init"})).status == 404
@@ -259,7 +259,7 @@ def test_a_number_is_written_without_exponent_and_within_a_ten_thousandth(value)
     assert abs(float(written[1:]) - value) <= 0.00005 + abs(value) * 1e-12
 
 
-async def test_more_commands_than_may_wait_are_refused_as_one(tmp_path, monkeypatch):
+async def test_too_many_commands_are_all_refused(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         printer = server.service.connection.printer
         before = printer.next_number

@@ -64,7 +64,7 @@ async def login(server):
     return json.dumps({"auth": f"{user['name']}:{user['session']}"})
 
 
-async def test_the_raw_socket_has_one_message_a_frame(tmp_path):
+async def test_the_raw_socket_sends_one_message_per_frame(tmp_path):
     async with served(tmp_path) as (server, address):
         socket = await websocket_connect(f"ws://{address}/sockjs/websocket")
         assert "connected" in json.loads(await read(socket))
@@ -118,12 +118,12 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
         ({}, 101),
     ],
 )
-async def test_foreign_pages_and_names_get_no_socket(tmp_path, headers, status):
+async def test_pages_of_other_origins_and_host_names_get_no_socket(tmp_path, headers, status):
     async with served(tmp_path, http={"allow_origins": ("https://good.example",)}) as (_, address):
         assert await upgraded(address, headers) == status
 
 
-async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch):
+async def test_the_number_of_sockets_is_limited(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.front.push.hub.MAX_SUBSCRIBERS", 2)
     async with served(tmp_path) as (server, address):
         sockets = [await websocket_connect(f"ws://{address}/sockjs/websocket") for _ in range(2)]
@@ -137,7 +137,7 @@ async def test_there_are_no_more_sockets_than_are_allowed(tmp_path, monkeypatch)
             await leave(socket)
 
 
-async def test_a_message_that_is_too_large_ends_the_socket(tmp_path):
+async def test_an_oversized_message_closes_the_socket(tmp_path):
     async with served(tmp_path) as (_, address):
         socket = await websocket_connect(f"ws://{address}/sockjs/websocket")
         await read(socket)
@@ -167,7 +167,7 @@ async def status_of(address, path, body=b"", method="POST"):
     return int(head.split()[1])
 
 
-async def test_without_websocket_messages_come_in_a_streamed_answer(tmp_path):
+async def test_messages_can_be_streamed_without_a_websocket(tmp_path):
     async with served(tmp_path) as (server, address):
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
         head = await until(reader, b"\r\n\r\n")
@@ -187,7 +187,7 @@ async def test_without_websocket_messages_come_in_a_streamed_answer(tmp_path):
         writer.close()
 
 
-async def test_a_streamed_answer_ends_when_it_is_long_and_the_next_goes_on(tmp_path, monkeypatch):
+async def test_a_long_streamed_answer_ends_and_the_next_one_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(push.StreamHandler, "size", 2100)
     async with served(tmp_path) as (server, address):
         reader, writer = await send(address, "/sockjs/123/session/xhr_streaming")
@@ -208,7 +208,7 @@ async def test_polling_answers_one_frame_at_a_time(tmp_path):
         writer.close()
 
 
-async def test_info_and_welcome(tmp_path):
+async def test_info_and_welcome_have_the_fields_of_sockjs(tmp_path):
     async with served(tmp_path) as (_, address):
         reader, writer = await send(address, "/sockjs/info", method="GET")
         info = json.loads((await until(reader, b"}")).partition(b"\r\n\r\n")[2])
@@ -253,7 +253,7 @@ BIG = b"POST /api/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 600000000\r
     [(UPGRADE, PING * 100), (CHUNKED, b"1\r\nx\r\n" * 100), (b"", GET * 10), (BIG, b"x" * 65536)],
     ids=["pings on a socket", "a body in chunks of a byte", "requests one behind the other", "an endless body"],
 )
-async def test_who_has_no_key_and_floods_is_hung_up_on_and_the_owner_is_not(tmp_path, opening, payload):
+async def test_only_an_anonymous_client_that_floods_is_disconnected(tmp_path, opening, payload):
     async with served(tmp_path) as (server, address):
         assert await flooded(address, opening, payload, 5000) < 5000
         assert (await server.get("/api/job", peer="127.0.0.1")).status == 200

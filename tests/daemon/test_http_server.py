@@ -38,7 +38,7 @@ async def read_answer(reader):
 
 
 @pytest.mark.real_time
-async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path):
+async def test_a_connection_is_reused_even_after_refusals(tmp_path):
     async with api(tmp_path, "", http={"port": 0}) as server:
         listener = module.listen(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
@@ -70,7 +70,7 @@ async def test_many_requests_go_over_one_connection_refused_ones_too(tmp_path):
         "POST /api/job HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
     ],
 )
-async def test_a_client_that_drips_is_disconnected(tmp_path, start, monkeypatch):
+async def test_a_client_that_sends_too_slowly_is_disconnected(tmp_path, start, monkeypatch):
     monkeypatch.setattr(module, "IDLE", 0.5)
     monkeypatch.setattr(module, "BODY", 0.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
@@ -88,7 +88,7 @@ async def test_a_client_that_drips_is_disconnected(tmp_path, start, monkeypatch)
 
 
 @pytest.mark.real_time
-async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_path):
+async def test_an_aborted_upload_leaves_nothing_and_others_continue(tmp_path):
     body, kind = form(("file", "a.gcode", b"G1 X1\n" * 100_000))
     head = f"POST /api/files/local HTTP/1.1\r\n{HEAD}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     async with api(tmp_path, "", http={"port": 0}) as server:
@@ -107,7 +107,7 @@ async def test_an_upload_that_is_cut_off_leaves_nothing_and_others_go_on(tmp_pat
 
 
 @pytest.mark.real_time
-async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(tmp_path):
+async def test_a_client_that_sends_everything_first_still_gets_its_refusal(tmp_path):
     body, kind = form(("file", "a.stl", b"solid\n" * 1_000_000))
 
     def upload(port, key):
@@ -127,7 +127,7 @@ async def test_a_client_that_sends_all_before_it_reads_sees_why_it_was_refused(t
 
 
 @pytest.mark.real_time
-async def test_a_port_that_is_taken_is_an_error_that_names_who_has_it(tmp_path):
+async def test_a_port_in_use_is_an_error_that_names_its_holder(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with api(tmp_path, "", http={"port": port}) as server:
@@ -172,7 +172,7 @@ def send_large(port, mebibytes):
     return answer.status
 
 
-def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
+def test_a_large_upload_and_its_download_use_little_memory(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, env=environment)
     try:
@@ -192,7 +192,7 @@ def test_a_large_upload_and_its_download_take_no_memory(tmp_path):
         process.stdout.close()
 
 
-def test_every_handler_that_is_loaded_lazily_is_there(tmp_path):
+def test_every_lazily_loaded_handler_exists(tmp_path):
     routes = re.findall(r'lazy\("(\w+)", "(\w+)"\)', Path(module.__file__).read_text())
     assert len(routes) > 40
     for where, name in routes:

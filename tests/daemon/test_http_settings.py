@@ -34,7 +34,7 @@ async def test_settings_have_all_sections_of_octoprint_and_what_clients_read(tmp
         assert settings["api"]["key"] is None
 
 
-async def test_the_uuid_stays_the_same_over_restarts(tmp_path):
+async def test_the_uuid_survives_restarts(tmp_path):
     seen = []
     for _ in range(2):
         async with api(tmp_path, "") as server:
@@ -43,7 +43,7 @@ async def test_the_uuid_stays_the_same_over_restarts(tmp_path):
     assert (tmp_path / "uuid").read_text().strip() == seen[0]
 
 
-async def test_the_profile_is_that_of_the_configuration(tmp_path):
+async def test_the_profile_comes_from_the_configuration(tmp_path):
     async with api(tmp_path, "", profile={"extruders": 2, "width_mm": 250.0}) as server:
         listed = (await server.get("/api/printerprofiles")).json["profiles"]
         assert list(listed) == ["_default"]
@@ -58,7 +58,7 @@ async def test_the_profile_is_that_of_the_configuration(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/api/settings", "/api/printerprofiles", "/api/files", "/api/files/local/a.gcode"])
-async def test_what_has_not_changed_need_not_be_fetched_again(tmp_path, path):
+async def test_unchanged_answers_are_304(tmp_path, path):
     async with api(tmp_path, "") as server:
         await server.upload(("file", "a.gcode", b"G28\n"))
         first = await server.get(path)
@@ -93,7 +93,7 @@ async def test_head_is_get_without_the_body(tmp_path, path):
         assert head.headers["Content-Type"] == got.headers["Content-Type"]
 
 
-async def test_timelapse_and_slicing_are_honestly_empty(tmp_path):
+async def test_timelapse_and_slicing_are_empty(tmp_path):
     async with api(tmp_path, "") as server:
         assert (await server.get("/api/timelapse")).json["files"] == []
         assert (await server.get("/api/slicing")).json == {}
@@ -113,7 +113,7 @@ async def test_a_system_command_does_not_inherit_the_key(tmp_path, monkeypatch):
 
 
 @pytest.mark.real_time
-async def test_a_system_command_runs_as_it_stands_and_no_shell_sees_it(tmp_path):
+async def test_a_system_command_runs_without_a_shell(tmp_path):
     marker = tmp_path / "a b; touch c"
     async with api(tmp_path / "state", "", system={"reboot": ("touch", str(marker)), "shutdown": ("false",)}) as server:
         listed = (await server.get("/api/system/commands")).json
@@ -130,13 +130,13 @@ async def test_a_system_command_runs_as_it_stands_and_no_shell_sees_it(tmp_path)
 
 
 @pytest.mark.real_time
-async def test_a_system_command_that_is_not_there_is_an_error_that_says_so(tmp_path):
+async def test_a_missing_system_command_is_reported(tmp_path):
     async with api(tmp_path, "", system={"reboot": ("/no/such/program",)}) as server:
         response = await server.post("/api/system/commands/core/reboot", {})
         assert (response.status, "/no/such/program" in response.error) == (500, True)
 
 
-async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
+async def test_system_commands_need_an_admins_key_and_do_not_end_a_print(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.CONTROL)
     async with api(tmp_path, system={"reboot": ("false",)}) as server:
         assert (await server.post("/api/system/commands/core/reboot", {}, key=key)).status == 403
@@ -145,7 +145,7 @@ async def test_system_commands_take_an_admins_key_and_end_no_print(tmp_path):
         assert (refused.status, "a print is in progress" in refused.error) == (409, True)
 
 
-async def test_a_preset_is_chosen_and_kept_where_the_configuration_says_nothing(tmp_path):
+async def test_a_chosen_preset_is_stored_unless_configured(tmp_path):
     async with api(tmp_path, "sim?firmware=marlin2.1") as server:
         answer = (await server.get("/api/printerpresets")).json
         assert {"ender-3", "mk3s", "bambu-x1c"} <= {each["id"] for each in answer["presets"]}

@@ -62,7 +62,7 @@ def example(pattern):
     return re.sub(r"\([^)]*\)|\[[^]]*\]\+", "x", pattern.replace("(?:control/)?", "").rstrip("$")).replace("\\", "")
 
 
-async def test_cve_2018_16710_nothing_is_open_to_the_network_unless_it_is_meant_to_be(tmp_path):
+async def test_cve_2018_16710_nothing_listens_on_the_network_unless_configured(tmp_path):
     assert Config().http.host == "127.0.0.1"
     async with api(tmp_path, "") as server:
         found = dict(routes(server))
@@ -75,7 +75,7 @@ async def test_cve_2018_16710_nothing_is_open_to_the_network_unless_it_is_meant_
                 assert response.status == 403, pattern
 
 
-async def test_cve_2021_32560_no_log_but_the_services_own_is_served_and_that_to_admins_alone(tmp_path):
+async def test_cve_2021_32560_only_the_services_own_log_is_served_and_only_to_admins(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("c", Scope.CONTROL)
     async with api(tmp_path, "") as server:
         for path in ("octoprint.log", "..%2fapi-key", "%2e%2e", "nozzled.log%00", "/etc/passwd"):
@@ -89,7 +89,7 @@ async def test_cve_2021_32560_no_log_but_the_services_own_is_served_and_that_to_
 @pytest.mark.parametrize(
     "path", [f"/{XSS}", f"/api/files/local/{XSS}", f"/api/connection?x={XSS}", f"/downloads/files/local/{XSS}.gcode"]
 )
-async def test_cve_2021_32561_and_2022_1430_and_2022_1432_what_is_reflected_is_never_markup(tmp_path, path):
+async def test_cve_2021_32561_and_2022_1430_and_2022_1432_reflected_text_is_never_markup(tmp_path, path):
     async with api(tmp_path, "") as server:
         response = await server.get(quote(path, safe="/?=<>()"))
         assert response.headers["Content-Type"].startswith("application/json")
@@ -97,7 +97,7 @@ async def test_cve_2021_32561_and_2022_1430_and_2022_1432_what_is_reflected_is_n
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
 
 
-async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_it_says_of_itself(tmp_path):
+async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_its_headers_claim(tmp_path):
     async with api(tmp_path, "") as server:
         seen = []
         for number in range(MAX_FAILED + 5):
@@ -110,7 +110,7 @@ async def test_cve_2022_2822_guessing_is_limited_per_address_whatever_it_says_of
         assert (await server.get("/api/job", key="guess")).status == 429
 
 
-async def test_a_wrong_key_is_a_line_of_the_log_with_address_and_count_and_never_the_key(tmp_path):
+async def test_a_wrong_key_is_logged_with_address_and_count_but_without_the_key(tmp_path):
     async with api(tmp_path, "") as server:
         with capture_logs() as logged:
             for _ in range(MAX_FAILED + 5):
@@ -137,7 +137,7 @@ async def test_a_wrong_key_is_a_line_of_the_log_with_address_and_count_and_never
         ("a.gcode", b"G28\n" + b"\x00" * 100),
     ],
 )
-async def test_cve_2022_2872_what_is_no_gcode_is_not_taken_by_name_or_content(tmp_path, name, content):
+async def test_cve_2022_2872_only_gcode_is_accepted_by_name_and_content(tmp_path, name, content):
     async with api(tmp_path, "") as server:
         response = await server.upload(("file", name, content))
         assert (response.status, bool(response.error)) == (415, True)
@@ -161,7 +161,7 @@ async def test_cve_2022_2930_and_2024_23637_no_password_can_be_changed(tmp_path,
             assert (await server.request(method, path, b"{}")).status in (404, 405, 409)
 
 
-async def test_cve_2022_3068_no_key_gives_more_than_it_has(tmp_path):
+async def test_cve_2022_3068_no_key_can_grant_more_than_its_own_scope(tmp_path):
     ring = Keyring(tmp_path, lambda: NOW)
     read, control = ring.add("r", Scope.READ), ring.add("c", Scope.CONTROL)
     admins = ["/api/plugin/appkeys", "/plugin/appkeys/decision/x", "/api/system/commands/core/reboot"]
@@ -180,7 +180,7 @@ async def test_cve_2022_3068_no_key_gives_more_than_it_has(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\nb.gcode", "a\x00.gcode", "a\x1b[2J.gcode", "a\r\nX-Evil: 1.gcode"])
-async def test_cve_2022_3607_control_characters_get_into_no_name(tmp_path, name):
+async def test_cve_2022_3607_no_name_contains_control_characters(tmp_path, name):
     async with api(tmp_path, "") as server:
         response = await server.upload(("foldername", name.encode()))
         assert response.status == 400
@@ -228,7 +228,7 @@ async def test_cve_2024_32977_no_header_makes_a_stranger_local(tmp_path, headers
         assert response.status == 403
 
 
-async def test_cve_2024_49377_the_name_of_an_app_is_text_where_people_decide(tmp_path):
+async def test_cve_2024_49377_the_name_of_an_app_is_plain_text_in_the_dialog(tmp_path):
     async with api(tmp_path, "") as server:
         answer = await server.post("/plugin/appkeys/request", {"app": XSS}, key=None, headers=LOOPBACK)
         path = answer.json["auth_dialog"].removeprefix("http://127.0.0.1:5000")
@@ -247,7 +247,7 @@ async def test_cve_2024_49377_the_name_of_an_app_is_text_where_people_decide(tmp
             assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
 
-async def test_cve_2024_51493_no_answer_and_no_file_of_keys_tells_a_key(tmp_path):
+async def test_cve_2024_51493_no_answer_and_no_stored_file_contains_a_key(tmp_path):
     key = Keyring(tmp_path, lambda: NOW).add("phone", Scope.ADMIN)
     kept = json.loads((tmp_path / "keys.json").read_text())["keys"][0]["sha256"]
     async with api(tmp_path) as server:
@@ -268,13 +268,13 @@ async def test_cve_2024_51493_no_answer_and_no_file_of_keys_tells_a_key(tmp_path
     "path",
     ["//api/job", "/api//job", "/api/job?apikey=", "/api/%6aob", "/downloads//files/local/a.gcode", "/./api/job"],
 )
-async def test_cve_2025_32788_no_way_of_writing_an_address_gets_past_the_key(tmp_path, path):
+async def test_cve_2025_32788_no_spelling_of_an_address_bypasses_the_key(tmp_path, path):
     async with api(tmp_path, "") as server:
         headers = {**LOOPBACK, "X-Script-Name": "/api", "X-Original-URL": "/api/login", "X-Remote-User": "admin"}
         assert (await server.get(path, key=None, headers=headers)).status == 403
 
 
-async def test_cve_2025_48067_and_2026_54134_no_field_of_a_form_names_a_file_of_ours(tmp_path):
+async def test_cve_2025_48067_and_2026_54134_no_field_of_a_form_names_a_file_of_the_service(tmp_path):
     secret = tmp_path / "secret.gcode"
     secret.write_bytes(b"secret")
     async with api(tmp_path / "state", "") as server:
@@ -289,7 +289,7 @@ async def test_cve_2025_48067_and_2026_54134_no_field_of_a_form_names_a_file_of_
         assert secret.read_bytes() == b"secret"
 
 
-async def test_cve_2025_48879_a_form_without_its_end_is_refused_at_once(tmp_path):
+async def test_cve_2025_48879_a_truncated_form_is_refused_at_once(tmp_path):
     body, kind = form(("file", "a.gcode", b"G28\n" * 100))
     async with api(tmp_path, "") as server:
         cut = body.removesuffix(b"--frontier--\r\n")
@@ -299,7 +299,7 @@ async def test_cve_2025_48879_a_form_without_its_end_is_refused_at_once(tmp_path
 
 
 @pytest.mark.parametrize("name", ["$(touch pwned).gcode", "`touch pwned`.gcode", "a;touch pwned.gcode", "-rf.gcode"])
-async def test_cve_2025_58180_a_file_name_is_a_name_and_no_command(tmp_path, monkeypatch, name):
+async def test_cve_2025_58180_a_file_name_is_never_a_command(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     async with api(tmp_path / "state") as server:
         assert (await server.upload(("file", name, b"G28\n"), ("print", b"true"))).status == 201
@@ -309,7 +309,7 @@ async def test_cve_2025_58180_a_file_name_is_a_name_and_no_command(tmp_path, mon
     assert not any("pwned" in each.name for each in tmp_path.iterdir())
 
 
-async def test_cve_2025_64187_what_the_printer_says_is_data_in_every_answer(tmp_path):
+async def test_cve_2025_64187_text_of_the_printer_is_data_in_every_answer(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)
         await listener.login()
@@ -340,14 +340,14 @@ async def test_cve_2026_23892_keys_are_compared_in_constant_time_and_all_of_them
     assert counts == [4] * 5
 
 
-async def test_octoprint_1_11_8_a_refused_command_is_told_as_data(tmp_path):
+async def test_octoprint_1_11_8_a_refused_command_is_quoted_as_data(tmp_path):
     async with api(tmp_path) as server:
         response = await server.post("/api/printer/command", {"command": f"M110 {XSS}"})
         assert response.status == 400
         assert response.headers["Content-Type"].startswith("application/json")
 
 
-async def test_cve_2025_62169_what_is_a_plugin_elsewhere_needs_the_key_too(tmp_path):
+async def test_cve_2025_62169_addresses_of_plugins_need_the_key_too(tmp_path):
     async with api(tmp_path, "") as server:
         for path in ("/api/plugin/appkeys", "/api/plugin/action_command_prompt", "/plugin/SpoolManager/loadSpools"):
             assert (await server.get(path, key=None, headers=LOOPBACK)).status == 403
@@ -390,7 +390,7 @@ async def test_repetier_cve_2023_31059_no_path_leads_out_of_the_uploads(tmp_path
 # -- what a browser can be made to do ----------------------------------------------------------------------
 
 
-async def test_dns_rebinding_a_foreign_name_gets_nothing_without_a_key(tmp_path):
+async def test_dns_rebinding_an_unknown_host_name_gets_nothing_without_a_key(tmp_path):
     evil = {"Host": "evil.example:5000"}
     async with api(tmp_path, "", http={"hostnames": ("printer.example",)}) as server:
         for path in ("/plugin/appkeys/probe", "/api/currentuser", "/sockjs/info", "/api/job"):
@@ -400,7 +400,7 @@ async def test_dns_rebinding_a_foreign_name_gets_nothing_without_a_key(tmp_path)
         assert (await server.get("/api/job", headers={"Host": "printer.lan"})).status == 200  # with a key: any name
 
 
-def test_origins_are_taken_as_browsers_send_them_and_those_that_none_sends_are_named():
+def test_origins_are_accepted_as_browsers_send_them_and_impossible_ones_reported():
     good = ["http://[::1]:8080", "app://desktop", "*", "null", "file://"]
     bad = ["d.example", "https://*.example", "http://[::1", "http://a:b"]
     parsed = parse_origins([*good, *bad, "https://d.example/", "HTTPS://D.example:443"])
@@ -430,7 +430,7 @@ async def test_there_is_no_cors_unless_an_origin_is_configured(tmp_path):
 
 
 @pytest.mark.parametrize("origin", ["https://any.example", "null", "file://"])
-async def test_all_origins_may_be_let_in_by_name_and_ask_for_what_they_like(tmp_path, origin):
+async def test_all_origins_can_be_allowed_with_any_method_and_header(tmp_path, origin):
     asks = {
         "Origin": origin,
         "Access-Control-Request-Method": "PATCH",
@@ -466,7 +466,7 @@ async def test_all_origins_may_be_let_in_by_name_and_ask_for_what_they_like(tmp_
         ({"X-Api-Key": "wrong"}, 403),
     ],
 )
-async def test_csrf_where_this_machine_needs_no_key_foreign_pages_still_do(tmp_path, headers, status):
+async def test_csrf_other_origins_need_a_key_even_if_this_machine_does_not(tmp_path, headers, status):
     async with api(tmp_path, "", api={"loopback_without_key": True}) as server:
         for peer, wanted in (("127.0.0.1", status), ("::1", status), ("192.0.2.1", 403)):
             response = await server.get("/api/job", key=None, headers={**LOOPBACK, **headers}, peer=peer)

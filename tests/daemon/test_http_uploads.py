@@ -15,7 +15,7 @@ LARGE = bytes(range(1, 252)) * 4000  # some 16 blocks
 
 
 @given(st.data())
-async def test_however_a_form_is_cut_into_pieces_the_file_is_the_same(data):
+async def test_a_form_is_read_the_same_however_it_is_split(data):
     body, kind = form(("print", b"false"), ("path", b"box"), ("file", "a.gcode", CONTENT), ("unknown", b"x" * 50))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
     pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
@@ -27,7 +27,7 @@ async def test_however_a_form_is_cut_into_pieces_the_file_is_the_same(data):
 
 
 @given(st.data())
-async def test_a_form_that_ends_anywhere_before_its_end_is_400_and_leaves_nothing(data):
+async def test_a_truncated_form_is_400_and_leaves_nothing(data):
     body, kind = form(("print", b"true"), ("file", "a.gcode", CONTENT), ("select", b"true"))
     whole = len(body) - len(b"\r\n")  # what follows the last boundary is optional
     cut = body[: data.draw(st.integers(1, whole - 1))]
@@ -38,7 +38,7 @@ async def test_a_form_that_ends_anywhere_before_its_end_is_400_and_leaves_nothin
             assert server.uploaded() == {}
 
 
-async def test_a_form_byte_by_byte(tmp_path):
+async def test_a_form_is_read_byte_by_byte(tmp_path):
     body, kind = form(("file", "a.gcode", CONTENT))
     pieces = [body[at : at + 1] for at in range(len(body))]
     async with api(tmp_path, "") as server:
@@ -46,7 +46,7 @@ async def test_a_form_byte_by_byte(tmp_path):
         assert server.uploaded() == {"a.gcode": CONTENT}
 
 
-async def test_the_answer_is_octoprints(tmp_path):
+async def test_the_answer_has_octoprints_form(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.upload(("path", b"/box/"), ("file", "a.gcode", CONTENT))
         assert response.status == 201
@@ -94,7 +94,7 @@ async def test_parts_may_come_in_any_order(tmp_path, parts, selected, printing):
         assert server.uploaded() == {"a.gcode": CONTENT}
 
 
-async def test_while_offline_or_busy_the_file_is_taken_but_not_printed(tmp_path):
+async def test_a_file_is_stored_but_not_printed_while_offline_or_busy(tmp_path):
     async with api(tmp_path) as server:
         assert (await server.upload(("file", "long.gcode", b"G4 S100\n"), ("print", b"true"))).json["effectivePrint"]
         busy = await server.upload(FILE, ("print", b"true"))
@@ -105,7 +105,7 @@ async def test_while_offline_or_busy_the_file_is_taken_but_not_printed(tmp_path)
         assert (offline.status, offline.json["effectiveSelect"], offline.json["effectivePrint"]) == (201, False, False)
 
 
-async def test_a_second_upload_replaces_the_first_unless_that_is_not_wanted(tmp_path):
+async def test_a_second_upload_replaces_the_first_unless_forbidden(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G28\n"), ("select", b"true"))
         assert (await server.upload(FILE)).status == 201
@@ -154,7 +154,7 @@ FOLDED, OTHER, NEW = ("file", "sub/a.gcode", CONTENT), ("file", "blob", CONTENT)
         ((NEW, OTHER, ("path", b"top")), "top/b.gcode"),
     ],
 )
-async def test_name_and_folder_of_an_upload_come_from_where_octoprint_takes_them(tmp_path, parts, path):
+async def test_name_and_folder_come_from_the_same_fields_as_in_octoprint(tmp_path, parts, path):
     async with api(tmp_path, "") as server:
         response = await server.upload(*parts)
         assert (response.status, response.json["files"]["local"]["path"]) == (201, path)
@@ -162,7 +162,7 @@ async def test_name_and_folder_of_an_upload_come_from_where_octoprint_takes_them
 
 
 @pytest.mark.parametrize("name", [b"../b.gcode", b"b.stl", b".b.gcode"])
-async def test_a_bad_name_in_a_field_is_refused_before_and_behind_the_file(tmp_path, name):
+async def test_a_bad_name_in_a_field_is_refused_before_and_after_the_file(tmp_path, name):
     async with api(tmp_path, "") as server:
         for parts in ((("filename", name), FILE), (FILE, ("filename", name))):
             assert (await server.upload(*parts)).status in (400, 415)
@@ -170,7 +170,7 @@ async def test_a_bad_name_in_a_field_is_refused_before_and_behind_the_file(tmp_p
 
 
 @pytest.mark.parametrize("path", [b"../x", b"box/../..", b"..", b"a\0b", b".incoming", b"\xff\xfe", b"x" * 2000])
-async def test_a_bad_path_is_refused_before_and_behind_the_file(tmp_path, path):
+async def test_a_bad_path_is_refused_before_and_after_the_file(tmp_path, path):
     async with api(tmp_path, "") as server:
         for parts in ((("path", path), FILE), (FILE, ("path", path))):
             response = await server.upload(*parts)
@@ -189,7 +189,7 @@ async def test_a_bad_path_is_refused_before_and_behind_the_file(tmp_path, path):
         ('form-data; name="file"; filename="C:\\temp\\a.gcode"', "a.gcode"),
     ],
 )
-async def test_names_come_in_every_form_that_clients_write(tmp_path, disposition, name):
+async def test_names_are_read_in_every_form_that_clients_send(tmp_path, disposition, name):
     body = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nG28\n\r\n--b--\r\n".encode()
     async with api(tmp_path, "") as server:
         response = await server.request(
@@ -216,7 +216,7 @@ async def test_names_come_in_every_form_that_clients_write(tmp_path, disposition
         b"--b--\r\n",
     ],
 )
-async def test_what_is_no_form_or_an_empty_one_is_400(tmp_path, body):
+async def test_an_invalid_or_empty_form_is_400(tmp_path, body):
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     async with api(tmp_path, "") as server:
         response = await server.request("POST", "/api/files/local", body, headers=headers)
@@ -233,7 +233,7 @@ async def test_another_content_type_is_400(tmp_path, kind):
         assert (response.status, bool(response.error)) == (400, True)
 
 
-async def test_two_files_in_one_form_are_refused_and_neither_is_kept(tmp_path):
+async def test_two_files_in_one_form_are_refused_and_neither_is_stored(tmp_path):
     async with api(tmp_path, "") as server:
         response = await server.upload(FILE, ("file", "b.gcode", CONTENT))
         assert (response.status, "more than one file" in response.error) == (400, True)
@@ -247,7 +247,7 @@ async def test_bad_userdata_is_refused_and_the_file_with_it(tmp_path):
         assert (await server.upload(FILE, ("userdata", b'{"a": 1}'))).status == 201
 
 
-async def test_a_folder_can_be_made_twice_with_a_form_of_either_kind(tmp_path):
+async def test_a_folder_can_be_created_twice_by_either_kind_of_form(tmp_path):
     async with api(tmp_path, "") as server:
         for _ in range(2):
             response = await server.upload(("foldername", b"inner"), ("path", b"box"))
@@ -309,7 +309,7 @@ async def test_an_upload_over_the_limit_is_413_by_its_length_or_by_its_bytes(tmp
         assert server.uploaded() == {}
 
 
-async def test_what_is_refused_early_is_refused_before_the_bytes_are_written(tmp_path, monkeypatch):
+async def test_an_early_refusal_comes_before_any_byte_is_written(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         await server.upload(("file", "a.gcode", b"G4 S100\n"), ("print", b"true"))
 
@@ -320,7 +320,7 @@ async def test_what_is_refused_early_is_refused_before_the_bytes_are_written(tmp
         assert (await server.upload(("path", b""), FILE)).status == 409
 
 
-async def test_the_sd_card_takes_nothing(tmp_path):
+async def test_uploads_to_the_sd_card_are_refused(tmp_path):
     body, kind = form(FILE)
     async with api(tmp_path) as server:
         for target in ("sdcard", "elsewhere"):

@@ -139,7 +139,7 @@ async def test_links_of_pictures_are_signed(tmp_path):
             assert (await server.post("/api/links", {"paths": [path]})).status == 400
 
 
-async def test_what_cannot_be_shown_is_said(tmp_path):
+async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
     still = CameraConfig("Still", hls_url="http://x/")
     async with (
         camera(manner="html") as device,
@@ -161,7 +161,7 @@ async def test_what_cannot_be_shown_is_said(tmp_path):
         assert (await server.get("/webcam/?action=snapshot")).status == 404
 
 
-async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path, monkeypatch):
+async def test_simultaneous_requests_share_one_picture(tmp_path, monkeypatch):
     came, snapshot = [], Cameras.snapshot
 
     def noted(*given):
@@ -183,7 +183,7 @@ async def test_who_asks_for_the_same_picture_at_once_gets_the_same(tmp_path, mon
         assert len(device.requests) == 2
 
 
-async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):
+async def test_several_cameras_are_listed_in_octoprints_form(tmp_path):
     told = {
         "stream_url": "http://127.0.0.1:8080/stream", "snapshot_url": "http://anna:x@cam/snapshot", "name": "Bed",
         "webrtc_url": "http://anna:x@cam:8889/bed/",
@@ -210,7 +210,7 @@ async def test_several_cameras_are_told_as_octoprint_has_them(tmp_path):
         assert "img-src 'self' blob: http://cam;" in policy
 
 
-async def test_cameras_are_changed_and_kept(tmp_path):
+async def test_changed_cameras_are_stored(tmp_path):
     wanted = [
         {"name": "Nozzle", "streamUrl": "http://127.0.0.1:8081/stream", "flipV": True},
         {"name": "Top", "hlsUrl": "http://cam/x"},

@@ -66,7 +66,7 @@ SNAPSHOT = JobSnapshot(
 )
 
 
-def test_what_is_written_is_read_again():
+def test_a_written_snapshot_is_read_back():
     ended = replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True))
     for snapshot in (SNAPSHOT, ended, replace(SNAPSHOT, rest=None, file=None, begun=None)):
         assert load(json.loads(json.dumps(dump(snapshot)))) == snapshot
@@ -100,19 +100,19 @@ def test_additions_of_a_later_version_are_ignored_at_every_level():
     assert load(json.loads(json.dumps({**plain, "mood": 1, "version": VERSION + 7}))) == snapshot
 
 
-def test_a_later_version_may_keep_its_prints_to_itself():
+def test_a_snapshot_that_needs_a_later_version_is_not_read():
     assert dump(SNAPSHOT)["readers"] <= VERSION
     assert load({**dump(SNAPSHOT), "readers": VERSION + 1}) is None
 
 
 @pytest.mark.parametrize("field", sorted(dump(SNAPSHOT)))
-def test_what_is_missing_has_its_default_where_the_way_on_does_not_depend_on_it(field):
+def test_only_missing_fields_needed_for_reattaching_make_a_snapshot_unreadable(field):
     snapshot = load({name: value for name, value in dump(SNAPSHOT).items() if name != field})
     assert (snapshot is None) is (field in NEEDED)
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [[1]], "x", -1.5, None, True])
-def test_what_is_not_of_its_type_is_no_page_and_no_crash(value):
+def test_a_field_of_a_wrong_type_causes_no_crash(value):
     for field in OF_0_1_0:
         plain = {**OF_0_1_0, field: value}
         snapshot = load(plain)
@@ -122,7 +122,7 @@ def test_what_is_not_of_its_type_is_no_page_and_no_crash(value):
         assert load({**OF_0_1_0, field: [[value]]}) is None
 
 
-def test_with_heaters_off_it_is_not_hot():
+def test_heaters_off_is_noted_in_the_snapshot():
     ended = dump(replace(SNAPSHOT, ending=Ending("over", 10, 20, 3.5, hot=True)))
     assert load(with_heaters_off(ended)).ending.hot is False
     assert with_heaters_off(dump(SNAPSHOT)) == {}

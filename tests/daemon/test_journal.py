@@ -86,13 +86,13 @@ def test_a_huge_entry_arrives_cut(journald, tmp_path):
     assert len(entry["MESSAGE"]) == journal.MAX_MESSAGE
 
 
-def test_where_journald_is_away_entries_go_to_the_stream(tmp_path):
+def test_entries_go_to_the_stream_if_journald_is_missing(tmp_path):
     stream = io.StringIO()
     written(None, tmp_path, lambda log: log.info("job.started"), stream)
     assert "MESSAGE=job.started" in stream.getvalue()
 
 
-def test_the_log_finds_out_where_it_goes(tmp_path, monkeypatch, journald):
+def test_the_log_recognises_whether_it_goes_to_the_journal(tmp_path, monkeypatch, journald):
     monkeypatch.setattr(journal, "SOCKET", tmp_path / "socket")
     with (tmp_path / "file").open("w") as stream:
         inode = os.fstat(stream.fileno())
@@ -109,7 +109,7 @@ def test_the_log_finds_out_where_it_goes(tmp_path, monkeypatch, journald):
         assert not journal.is_journal(stream), "a container's: it takes no entries"
 
 
-def test_a_level_set_later_holds_for_loggers_that_are_there(journald, tmp_path):
+def test_a_level_set_later_applies_to_existing_loggers(journald, tmp_path):
     def speak(log):
         service_log.set_level("error")
         log.info("quiet")

@@ -28,7 +28,7 @@ async def paused(host) -> None:
 
 
 @pytest.mark.parametrize("seconds", [600.0, 120.0])
-async def test_a_long_pause_keeps_heat_and_place_on_klipper(tmp_path, seconds):
+async def test_a_long_pause_keeps_heat_and_position_on_klipper(tmp_path, seconds):
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, idle_timeout=seconds))
     async with house(tmp_path, firmware=own) as host:
         await paused(host)
@@ -44,7 +44,7 @@ async def test_a_long_pause_keeps_heat_and_place_on_klipper(tmp_path, seconds):
         assert len(said(host)) == before, "without a print it is left to itself"
 
 
-async def test_the_time_runs_out_without_an_answer(tmp_path):
+async def test_the_idle_timeout_runs_out_without_the_command(tmp_path):
     async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
         await paused(host)
         host.jobs._keep_awake._repeating.cancel()
@@ -62,7 +62,7 @@ async def test_the_time_runs_out_without_an_answer(tmp_path):
         assert host.board.modal.homed
 
 
-async def test_heat_that_a_user_turned_off_in_a_pause_is_brought_back(tmp_path):
+async def test_heat_turned_off_by_a_user_in_a_pause_is_restored(tmp_path):
     async with house(tmp_path, firmware=KLIPPER, pause=PauseConfig()) as host:
         await paused(host)
         await host.connection.commands.send(["M104 S0", "M140 S0"])
@@ -76,14 +76,14 @@ async def test_heat_that_a_user_turned_off_in_a_pause_is_brought_back(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["marlin", "prusa", "repetier"])
-async def test_others_are_told_nothing(tmp_path, name):
+async def test_other_firmwares_get_no_such_command(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name]) as host:
         await paused(host)
         await asyncio.sleep(60)
         assert not said(host)
 
 
-async def test_a_klipper_that_does_not_know_it_is_asked_once(tmp_path):
+async def test_a_klipper_without_the_command_gets_it_once(tmp_path):
     known = {word: act for word, act in KLIPPER.speech.commands.items() if word != SAID}
     own = replace(KLIPPER, speech=replace(KLIPPER.speech, commands=known, idle_timeout=0.0))
     async with house(tmp_path, firmware=own) as host:

@@ -129,7 +129,7 @@ async def act(host, prints, what, value, asked, jobs) -> None:
                 host.jobs.cancel()
 
 
-async def test_a_key_belongs_to_what_was_asked_for(tmp_path):
+async def test_a_key_belongs_to_one_request(tmp_path):
     world = world_in(tmp_path)
     async with world.host() as host:
         prints = keyed(host)
@@ -160,7 +160,7 @@ async def test_a_refusal_leaves_the_key_unused(tmp_path):
     assert begun(world, "b") == 1
 
 
-async def test_a_job_that_was_recorded_and_never_began_is_told_as_such(tmp_path):
+async def test_a_job_recorded_but_never_begun_is_reported_as_such(tmp_path):
     world = world_in(tmp_path)
     async with world.host(life := Life(syncs_left=0)) as host:
         with suppress(StoreError):
@@ -179,7 +179,7 @@ async def test_a_job_that_was_recorded_and_never_began_is_told_as_such(tmp_path)
     assert begun(world, "a") == 1
 
 
-async def test_no_record_no_print(tmp_path, monkeypatch):
+async def test_nothing_is_printed_without_a_record(tmp_path, monkeypatch):
     """With a full disk the print would not be known when it is requested again."""
     world = world_in(tmp_path)
     async with world.host() as host:

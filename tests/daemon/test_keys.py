@@ -8,7 +8,7 @@ from daemon.errors import ConfigError
 from daemon.front.access.keys import Keys, own_uuid
 
 
-def test_the_first_start_makes_a_key_that_only_its_owner_can_read_and_later_starts_keep_it(tmp_path):
+def test_the_first_start_creates_a_private_key_and_later_starts_use_it(tmp_path):
     old = os.umask(0)
     try:
         first = Keys.load(Config(), tmp_path / "state", {})
@@ -25,14 +25,14 @@ def test_two_installations_have_different_keys(tmp_path):
     assert Keys.load(Config(), tmp_path / "a", {}).key != Keys.load(Config(), tmp_path / "b", {}).key
 
 
-def test_the_environment_comes_before_the_file_and_makes_none(tmp_path):
+def test_a_key_from_the_environment_overrides_the_file_and_creates_none(tmp_path):
     keys = Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": "sixteen-characte"})
     assert keys.key == "sixteen-characte"
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("key", ["short", "fifteen-charact", "with blanks in the middle", "nïcht-in-ascii-text"])
-def test_a_key_that_is_too_short_or_no_plain_text_is_refused(tmp_path, key):
+def test_a_key_that_is_too_short_or_not_plain_text_is_refused(tmp_path, key):
     with pytest.raises(ConfigError, match="NOZZLED_API_KEY"):
         Keys.load(Config(), tmp_path, {"NOZZLED_API_KEY": key})
 
@@ -42,7 +42,7 @@ def test_an_empty_variable_counts_as_unset(tmp_path):
     assert (tmp_path / "api-key").read_text().strip() == made.key
 
 
-def test_two_first_starts_at_once_have_the_same_key(tmp_path, monkeypatch):
+def test_two_simultaneous_first_starts_share_one_key(tmp_path, monkeypatch):
     other = []
 
     def slow(descriptor):
@@ -79,7 +79,7 @@ def test_the_file_can_be_elsewhere(tmp_path):
     assert (tmp_path / "etc/key").read_text().strip() == key
 
 
-def test_a_file_that_cannot_be_made_is_an_error_that_names_it(tmp_path):
+def test_a_file_that_cannot_be_created_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=f"the API key in {tmp_path}/file/key"):
         Keys.load(Config(api=ApiConfig(key_file=str(tmp_path / "file/key"))), tmp_path, {})

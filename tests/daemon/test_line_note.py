@@ -42,7 +42,7 @@ async def noted(folder, address, event=READY, **profile):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_path):
+async def test_a_connected_printer_is_noted_for_the_helper(tmp_path):
     found = await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000", extruders=2)
     assert found == {
         "port": "/dev/ttyUSB0", "means": "/dev/ttyUSB0", "device": None,
@@ -51,7 +51,7 @@ async def test_what_the_helper_needs_is_noted_once_a_printer_is_connected(tmp_pa
     assert [each.name for each in tmp_path.iterdir()] == ["line.json"]
 
 
-async def test_a_profile_that_is_chosen_later_is_noted_too(tmp_path):
+async def test_a_profile_chosen_later_is_noted_too(tmp_path):
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     note = LineNote(connection, tmp_path)
     note.follow()
@@ -64,11 +64,11 @@ async def test_a_profile_that_is_chosen_later_is_noted_too(tmp_path):
     assert (result["extruders"], result["chamber"]) == (3, True)
 
 
-async def test_a_simulated_printer_is_no_line(tmp_path):
+async def test_a_simulated_printer_is_not_noted(tmp_path):
     assert await noted(tmp_path, "sim") is None
 
 
-async def test_a_printer_that_does_not_answer_is_not_noted(tmp_path):
+async def test_a_silent_printer_is_not_noted(tmp_path):
     lost = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.FAULT, None)
     assert await noted(tmp_path, "serial:/dev/ttyUSB0", event=lost) is None
 
@@ -77,14 +77,14 @@ async def test_a_disk_that_is_full_ends_nothing(tmp_path):
     assert await noted(tmp_path / "gone", "serial:/dev/ttyUSB0") is None
 
 
-async def test_the_next_daemon_knows_the_baudrate_that_was_found_out(tmp_path):
+async def test_the_next_daemon_knows_the_detected_baudrate(tmp_path):
     await noted(tmp_path, "serial:/dev/ttyUSB0?baudrate=250000")
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     LineNote(connection, tmp_path).follow()
     assert connection.remembered == {"/dev/ttyUSB0": (250000, None)}
 
 
-async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the_helper(tmp_path):
+async def test_the_next_daemon_knows_the_board_and_the_helper_its_stable_name(tmp_path):
     board = UsbDevice(0x2C99, 2, "CZPX", "1.0", "1-1", is_twin=False)
     connection = FakeConnection("serial:auto?baudrate=115200", 115200, board, "/dev/serial/by-id/usb-Prusa-if00")
     note = LineNote(connection, tmp_path)
@@ -109,7 +109,7 @@ async def test_the_board_is_known_to_the_next_daemon_and_its_lasting_name_to_the
         "[" * 100_000,
     ],
 )
-async def test_a_note_that_says_nothing_is_as_good_as_none(tmp_path, text):
+async def test_an_invalid_note_is_ignored(tmp_path, text):
     (tmp_path / "line.json").write_bytes(text.encode("latin-1"))
     connection = FakeConnection("serial:/dev/ttyUSB0", 115200)
     LineNote(connection, tmp_path).follow()

@@ -57,7 +57,7 @@ def test_text_of_a_printer_stays_on_its_line():
 
 
 @pytest.mark.parametrize(("stream", "is_json"), [(Terminal(), False), (io.StringIO(), True)])
-def test_auto_is_console_on_a_terminal_only(stream, is_json):
+def test_auto_means_console_only_on_a_terminal(stream, is_json):
     assert written(stream, form="auto").startswith("{") == is_json
 
 
@@ -68,7 +68,7 @@ def test_console_without_a_terminal_has_no_colours():
     assert "\x1b" not in text
 
 
-def test_what_is_below_the_level_is_not_written():
+def test_entries_below_the_level_are_not_written():
     def speak(log):
         log.info("quiet")
         log.error("loud")
@@ -76,7 +76,7 @@ def test_what_is_below_the_level_is_not_written():
     assert "quiet" not in written(io.StringIO(), level="error", speak=speak)
 
 
-def test_a_traceback_is_part_of_the_line():
+def test_a_traceback_is_part_of_its_entry():
     def speak(log):
         log.error("job.bug", exc_info=RuntimeError("a mistake of ours"))
 
@@ -84,7 +84,7 @@ def test_a_traceback_is_part_of_the_line():
     assert line["exception"][0]["exc_value"] == "a mistake of ours"
 
 
-def test_warnings_of_libraries_come_the_same_way():
+def test_warnings_of_libraries_are_logged_too():
     def speak(_log):
         logging.getLogger("tornado.general").warning("odd %s", "request")
         logging.getLogger("tornado.general").info("too much detail")
@@ -94,7 +94,7 @@ def test_warnings_of_libraries_come_the_same_way():
     assert line["level"] == "warning"
 
 
-def test_a_stalled_stream_blocks_nothing_and_drops_are_counted(monkeypatch):
+def test_a_stalled_stream_blocks_nothing_and_dropped_entries_are_counted(monkeypatch):
     monkeypatch.setattr(service_log, "MAX_QUEUED", 10)
     stream = Stalled()
     writer = LogWriter(stream)
@@ -117,7 +117,7 @@ def test_a_stream_that_fails_ends_nothing():
     assert not writer._thread.is_alive()
 
 
-def test_a_flood_is_thinned_and_what_was_left_out_is_counted():
+def test_a_flood_is_thinned_and_omitted_entries_are_counted():
     limiter = Limiter(most=3, period=10.0)
     assert [limiter.admits(now) for now in (0.0, 0.1, 0.2, 0.3, 9.9)] == [True, True, True, False, False]
     assert limiter.admits(10.0)
@@ -126,7 +126,7 @@ def test_a_flood_is_thinned_and_what_was_left_out_is_counted():
 
 
 @pytest.mark.parametrize("form", ["console", "json", "auto"])
-def test_no_local_variable_of_what_failed_is_in_the_log(form):
+def test_no_local_variable_of_a_failed_function_is_in_the_log(form):
     def speak(log):
         key = "a-key-that-nobody-may-see"
         try:
@@ -195,14 +195,14 @@ def test_a_known_key_is_hidden_without_a_label_and_other_words_are_not(monkeypat
         assert secrets.hidden(harmless.encode()) == harmless.encode()
 
 
-def test_looking_for_keys_takes_a_time_that_grows_with_the_line():
+def test_hiding_keys_takes_time_proportional_to_the_line():
     for word in ("apikey=", "bearer ", "a", "aA1-", "x-api-key:  ", "api_key" + "!" * 3):
         began = thread_time()
         secrets.hidden(word * (100_000 // len(word)))
         assert thread_time() - began < 0.5
 
 
-def test_a_library_that_warns_without_end_is_thinned():
+def test_endless_warnings_of_a_library_are_thinned():
     def speak(_log):
         for _ in range(1000):
             logging.getLogger("asyncio").error("no descriptors")

@@ -44,7 +44,7 @@ TestSteps = Steps.TestCase
 
 @pytest.mark.parametrize("state", JobState)
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_every_cell_of_the_table(state, trigger):
+def test_every_cell_of_the_table_holds(state, trigger):
     steps = []
     machine = JobMachine(lambda *step: steps.append(step), state)
     target = TABLE.get((state, trigger))

@@ -30,7 +30,7 @@ async def scraped(server, accept=""):
     }
 
 
-async def test_a_print_is_seen_while_it_goes_on_and_afterwards(tmp_path):
+async def test_a_print_is_visible_during_and_after_it(tmp_path):
     async with api(tmp_path) as server:
         await server.upload(("print", b"true"), ("file", "secret name.gcode", PART))
         await server.settle(20)
@@ -56,7 +56,7 @@ async def test_a_print_is_seen_while_it_goes_on_and_afterwards(tmp_path):
         assert metrics["nozzled_http_requests_total", "200"] >= 2
 
 
-async def test_both_formats_say_the_same(tmp_path):
+async def test_both_formats_have_the_same_content(tmp_path):
     async with api(tmp_path) as server:
         await server.get("/metrics")
         old = await scraped(server)
@@ -64,7 +64,7 @@ async def test_both_formats_say_the_same(tmp_path):
     assert set(old) == set(new)
 
 
-async def test_who_may_read_them(tmp_path):
+async def test_access_to_metrics_is_configurable(tmp_path):
     async with api(tmp_path, "", metrics={"open_to": ("192.0.2.0/24",)}) as server:
 
         def get(**more):
@@ -80,13 +80,13 @@ async def test_who_may_read_them(tmp_path):
         assert (await server.get("/api/job", key=None, headers={"Host": "127.0.0.1"})).status == 403
 
 
-async def test_a_network_that_is_none_is_refused(tmp_path):
+async def test_an_invalid_network_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"metrics\.open_to: monitor is neither an IP address"):
         async with api(tmp_path, "", metrics={"open_to": ("monitor",)}):
             pass
 
 
-async def test_a_core_that_is_away_leaves_the_rest(tmp_path, monkeypatch):
+async def test_a_missing_core_leaves_the_other_metrics(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
 
         async def away(_):
@@ -99,7 +99,7 @@ async def test_a_core_that_is_away_leaves_the_rest(tmp_path, monkeypatch):
     assert metrics["nozzled_process_start_time_seconds", "front"] > 0
 
 
-async def test_many_scrapes_at_once_ask_the_core_once(tmp_path, monkeypatch):
+async def test_simultaneous_scrapes_ask_the_core_once(tmp_path, monkeypatch):
     async with api(tmp_path, "") as server:
         asked = []
         first = RemoteConnection.core_tally

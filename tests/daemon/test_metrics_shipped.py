@@ -48,7 +48,7 @@ def program(name):
     return found
 
 
-def test_every_metric_that_is_asked_for_exists():
+def test_every_queried_metric_exists():
     asked = set(NAME.findall(" ".join(QUERIES))) | set(NAME.findall(RULES.read_text()))
     assert len(asked) > 30
     assert asked <= there()
@@ -58,7 +58,7 @@ def test_every_metric_is_in_the_documentation():
     assert table() in (ROOT / "docs" / "metrics.md").read_text(), "paste families.table() into docs/metrics.md"
 
 
-def test_names_are_those_of_prometheus_with_units_and_without_texts_as_labels():
+def test_names_follow_prometheus_have_units_and_no_free_text_labels():
     for name, family in FAMILIES.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", name)
         assert not name.endswith("_total"), "a counter has it anyway"
@@ -66,7 +66,7 @@ def test_names_are_those_of_prometheus_with_units_and_without_texts_as_labels():
         assert not {"file", "path", "name", "job", "id", "message", "instance"} & set(family.labels)
 
 
-def test_the_dashboard_is_one():
+def test_the_dashboard_is_valid():
     ids = [each["id"] for each in DASHBOARD["panels"]]
     assert len(ids) == len(set(ids))
     assert all(panel["title"] and panel["targets"] for panel in PANELS)
@@ -80,7 +80,7 @@ def test_the_dashboard_is_one():
     assert len(taken) == len(set(taken)), "no two panels in one place"
 
 
-def test_promtool_takes_the_rules_and_they_fire_when_they_should(tmp_path):
+def test_promtool_accepts_the_rules_and_they_fire_as_they_should(tmp_path):
     promtool = program("promtool")
     for each in (RULES, CASES, SHIPPED / "prometheus.yml"):
         shutil.copy(each, tmp_path)

@@ -56,7 +56,7 @@ def test_everything_is_found():
     assert 'address = "serial:/dev/ttyUSB0?baudrate=250000"' in " ".join(findings.hints)
 
 
-def test_what_stays_behind_is_named():
+def test_data_left_behind_is_named():
     left = "\n".join(octoprint.read(BASE).left)
     for each in (
         "1 file that is not G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
@@ -68,20 +68,20 @@ def test_what_stays_behind_is_named():
 
 
 @pytest.mark.parametrize("name", ["", ".octoprint", "basedir"])
-def test_it_is_found_in_a_home_directory_and_in_a_backup(base, tmp_path, name):
+def test_octoprint_is_found_in_a_home_directory_and_in_a_backup(base, tmp_path, name):
     home = tmp_path / "home"
     home.mkdir()
     base.rename(home / name if name else tmp_path / "plain")
     assert octoprint.read(home if name else tmp_path / "plain").name
 
 
-def test_a_folder_that_is_none_says_where_it_usually_is(tmp_path, capsys):
+def test_a_wrong_folder_is_refused_with_the_usual_place(tmp_path, capsys):
     assert main(["import", "octoprint", str(tmp_path)]) == 1
     assert "~/.octoprint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["a: [", "a: !!python/object:os.system x", "a: &x [*x", "\x00", "a: 1\na: {b: ["])
-def test_settings_that_are_no_yaml_are_told(base, text):
+def test_settings_that_are_not_yaml_are_reported(base, text):
     (base / "config.yaml").write_text(text)
     with pytest.raises(FileError, match=r"config\.yaml is not valid YAML"):
         octoprint.read(base)
@@ -90,7 +90,7 @@ def test_settings_that_are_no_yaml_are_told(base, text):
 @pytest.mark.parametrize(
     "text", ["", "[]", "just a text", "temperature: 1\nplugins: [a]\nwebcam: x\nserial: []\nevents: 3"]
 )
-def test_settings_of_another_kind_are_left_out(base, text):
+def test_settings_of_a_wrong_type_are_left_out(base, text):
     for path in ("config.yaml", "users.yaml", "data/appkeys/keys.yaml", "printerProfiles/_default.profile"):
         (base / path).write_text(text)
     (base / "uploads/.metadata.json").write_text("{")
@@ -100,7 +100,7 @@ def test_settings_of_another_kind_are_left_out(base, text):
     assert len(findings.uploads) == 3
 
 
-def test_older_versions_keep_the_camera_elsewhere_and_temperatures_as_texts(base):
+def test_settings_of_older_versions_are_read(base):
     (base / "config.yaml").write_text(
         "webcam:\n  stream: http://cam/\n  flipH: true\n  rotate90: 'no'\n"
         "temperature:\n  profiles:\n  - {name: 'PLA', extruder: '205', bed: '60'}\n  - {name: '', bed: 1}\n  - 3\n"
@@ -112,7 +112,7 @@ def test_older_versions_keep_the_camera_elsewhere_and_temperatures_as_texts(base
     assert len(findings.uploads) == 3
 
 
-def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
+def test_uploads_may_be_in_another_folder_but_links_are_not_followed(base, tmp_path):
     (base / "uploads").rename(tmp_path / "disk")
     (tmp_path / "secret.gcode").write_text("G28\n")
     (tmp_path / "disk/link.gcode").symlink_to(tmp_path / "secret.gcode")
@@ -123,7 +123,7 @@ def test_uploads_may_be_elsewhere_but_links_lead_nowhere_else(base, tmp_path):
     assert "link.gcode, which is a link to another folder" in findings.left
 
 
-def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(base):
+def test_folders_notes_and_display_names_are_found_or_reported(base):
     (base / "uploads/empty/deep").mkdir(parents=True)
     (base / "uploads/.thumbs").mkdir()
     notes = {
@@ -139,7 +139,7 @@ def test_folders_notes_and_names_that_only_the_metadata_has_are_found_or_told(ba
     assert "display names of files: Größe.gcode (gone.gcode)" in findings.left
 
 
-def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path, monkeypatch):
+def test_unreadable_files_are_named_and_the_rest_is_read(base, tmp_path, monkeypatch):
     walk = os.walk
 
     def barred(root, onerror):  # root may read everything
@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_named_and_keeps_nothing_else_back(base, tmp_path
     assert ".metadata.json cannot be read" in "\n".join(findings.left)
 
 
-async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_path):
+async def test_names_that_are_not_text_are_reported_and_the_rest_is_read(base, tmp_path):
     odd = os.fsdecode(b"\xff\xfe")
     (base / "uploads" / odd).mkdir()
     for path in (f"{odd}.gcode", f"{odd}/a.gcode", f"{odd}.stl"):
@@ -192,7 +192,7 @@ async def test_names_that_are_no_text_are_told_and_keep_nothing_back(base, tmp_p
         assert list(uploaded(server.service)) == ["\ufffd\ufffd.gcode"]
 
 
-def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
+def test_only_some_of_very_many_unreadable_folders_are_named(base):
     (base / "timelapse/real").mkdir()
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
@@ -204,7 +204,7 @@ def test_of_very_many_folders_that_cannot_be_read_some_are_named(base):
 
 @pytest.mark.parametrize("name", ["uploads", "timelapse", "watched", "printerProfiles"])
 @pytest.mark.parametrize("place", ["/", "above", "linked", "/nowhere", "a" * 300, "file"])
-def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_path, name, place):
+def test_folders_that_cannot_be_octoprints_are_not_searched(base, tmp_path, name, place):
     (tmp_path / "secret.gcode").write_text("G28\n")
     (tmp_path / "linked").symlink_to(tmp_path)
     (tmp_path / "file").touch()
@@ -216,7 +216,7 @@ def test_folders_that_can_be_none_of_octoprints_are_not_gone_through(base, tmp_p
     assert len(findings.uploads) == there
 
 
-def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
+def test_an_endless_folder_is_searched_up_to_a_limit(base, monkeypatch):
     monkeypatch.setattr(reading, "MAX_ENTRIES", 2)
     left = octoprint.read(base).left
     assert "everything after the first 2 files and folders of the uploads" in left
@@ -227,7 +227,7 @@ def test_a_folder_without_end_is_not_gone_through_to_its_end(base, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["octoprint._left_behind", "octoprint._keys", "octoprint._profile"])
-def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
+def test_a_failing_disk_is_reported_in_a_sentence(base, monkeypatch, capsys, name):
     def failing(*_):
         raise OSError(5, "Input/output error", str(base / "data"))
 
@@ -236,7 +236,7 @@ def test_a_disk_that_fails_is_a_sentence(base, monkeypatch, capsys, name):
     assert f"{base / 'data'}: Input/output error" in capsys.readouterr().err
 
 
-def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
+def test_a_default_profile_is_ignored(base):
     (base / "printerProfiles/_default.profile").write_text(
         "model: Generic RepRap Printer\nname: Default\nvolume: {width: 200.0, depth: 200.0, height: 200.0}\n"
     )
@@ -245,7 +245,7 @@ def test_a_profile_that_nobody_has_set_says_nothing_of_the_printer(base):
     assert any("which was never changed" in each for each in findings.left)
 
 
-async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is_new(tmp_path, base):
+async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again(tmp_path, base):
     (base / "uploads/empty").mkdir()
     dates = {"cube.gcode": 1.6e9 + 0.25, "Geschenke/benchy (1).gcode": 1.5e9, OMA: NOW + 1000}
     for path, date in dates.items():
@@ -265,7 +265,7 @@ async def test_uploads_go_in_with_their_folders_and_dates_and_again_only_what_is
         assert (again.uploads, again.there) == ([], 3)
 
 
-async def test_settings_are_those_of_octoprint(tmp_path):
+async def test_settings_are_taken_over_from_octoprint(tmp_path):
     findings = octoprint.read(BASE)
     findings.uploads = []
     async with api(tmp_path, "") as server, in_memory(server) as client:
@@ -279,7 +279,7 @@ async def test_settings_are_those_of_octoprint(tmp_path):
     assert (profile["volume"]["width"], profile["extruder"]["count"]) == (250, 2)
 
 
-async def test_a_file_that_is_refused_keeps_no_other_back(tmp_path, base):
+async def test_a_refused_file_does_not_prevent_the_others(tmp_path, base):
     (base / "uploads/page.gcode").write_bytes(b"\x00\x01\x02" * 100)
     findings = octoprint.read(base)
     findings.profile, findings.presets, findings.webcam, findings.name = {}, [], {}, ""
@@ -316,7 +316,7 @@ class Settings:
                 raise RequestRefused("POST", 409, f"{word} is refused")
 
 
-async def test_settings_are_given_part_by_part():
+async def test_settings_are_taken_over_section_by_section():
     findings = octoprint.read(BASE)
     findings.uploads = []
     daemon = Settings()
@@ -335,7 +335,7 @@ async def test_settings_are_given_part_by_part():
     assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(taken.left)
 
 
-def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
+def test_each_user_gets_a_new_key_or_keeps_its_own(tmp_path):
     found = Inventory(keys=[OldKey("OctoApp", "x" * 40), OldKey("anna", "SHORT"), OldKey("OctoApp", "y" * 40)])
     ring, taken = Keyring(tmp_path, lambda: 0.0), MoveReport()
     transfer.add_keys(ring, found, taken, keep=True)
@@ -346,7 +346,7 @@ def test_each_name_gets_a_key_or_keeps_its_own(tmp_path):
     assert ring.identify(digest(taken.keys["anna"])).name == "anna"
 
 
-async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path):
+async def test_statistics_are_taken_over_while_the_daemon_runs(tmp_path):
     findings = octoprint.read(BASE)
     taken = MoveReport()
     async with api(tmp_path, "") as server, in_memory(server) as client:
@@ -362,13 +362,13 @@ async def test_statistics_are_those_of_octoprint_while_the_daemon_runs(tmp_path)
     assert any("whose files no longer exist" in each for each in taken.left)
 
 
-def test_a_record_that_cannot_be_written_is_told(tmp_path):
+def test_a_record_that_cannot_be_written_is_reported(tmp_path):
     taken = MoveReport()
     transfer.add_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
     assert "unable to open database file" in taken.left[0]
 
 
-def test_a_dry_run_tells_and_takes_nothing(capsys):
+def test_a_dry_run_only_reports(capsys):
     assert main(["import", "octoprint", str(BASE), "--dry-run"]) == 0
     shown = capsys.readouterr().out
     for each in (
@@ -384,7 +384,7 @@ def test_a_dry_run_tells_and_takes_nothing(capsys):
     assert json.loads(capsys.readouterr().out)["keys"] == ["OctoApp", "Cura auf Annas PC", "anna"]
 
 
-async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
+async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
     command = importlib.import_module("daemon.cli.import")
     monkeypatch.delenv("NOZZLED_URL", raising=False)
     findings = octoprint.read(BASE)
@@ -416,7 +416,7 @@ async def test_the_command_takes_all_of_it(tmp_path, monkeypatch):
     assert "on the daemon's own computer" in taken.left[0]
 
 
-async def test_earlier_prints_are_in_the_history_behind_those_that_were_there(tmp_path):
+async def test_earlier_prints_are_in_the_history_after_existing_ones(tmp_path):
     for number, ended in enumerate((1000.0, 500.0)):
         async with api(tmp_path, "") as server, in_memory(server) as client:
             prints = [Print("a.gcode", ended + n, 10.0, success=True) for n in range(2)]

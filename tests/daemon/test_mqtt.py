@@ -37,7 +37,7 @@ async def ended(server):
     await asyncio.sleep(5)
 
 
-async def test_a_print_is_told_from_its_beginning_to_its_end_and_not_too_often(tmp_path, monkeypatch):
+async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         sent = companion._broker
         assert sent.of(f"{BASE}/state")[-1]["connected"] is True
@@ -69,7 +69,7 @@ async def test_a_print_is_told_from_its_beginning_to_its_end_and_not_too_often(t
         assert not any("part" in each for each in topics), "no topic is made of a file's name"
 
 
-async def test_a_front_that_says_nothing_makes_the_printer_unreachable(tmp_path, monkeypatch):
+async def test_a_silent_front_makes_the_printer_unreachable(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         monkeypatch.setattr(companion._seen, "take", lambda _: None)
         server.application.settings["hub"].close()
@@ -83,7 +83,7 @@ def reading(actual, target=0.0):
     return {"temperatures": {"bed": {"actual": actual, "target": target}}}
 
 
-def test_temperatures_are_told_by_half_a_degree_or_after_five_seconds():
+def test_temperatures_are_published_after_half_a_degree_or_five_seconds():
     rates = Rates(0.5, 5.0)
     assert rates.chosen(0, reading(20.0))
     assert not rates.chosen(1, reading(20.4))
@@ -100,7 +100,7 @@ def job(**values):
     return {"job": {**told, **values}}
 
 
-def test_a_job_is_told_by_percents_and_its_end_when_it_moves():
+def test_a_job_is_published_per_percent_and_when_its_end_moves():
     rates = Rates(0.5, 5.0)
     assert rates.chosen(0, job())
     assert not rates.chosen(1, job(elapsed=6, left=99, layer=2))
@@ -114,7 +114,7 @@ def test_a_job_is_told_by_percents_and_its_end_when_it_moves():
     assert rates.chosen(35, job(progress=3, left=None, finish=None))
 
 
-def test_what_waits_for_a_broker_has_a_bound_and_is_the_newest():
+def test_the_queue_for_a_broker_is_bounded_and_keeps_the_newest():
     outbox = BrokerOutbox()
     for number in range(1000):
         outbox.put(Outgoing("a", str(number)))
@@ -149,7 +149,7 @@ async def command(companion, payload, *, retained=False):
     return results[-1] if results else None
 
 
-async def test_nothing_is_listened_to_unless_commands_are_on(tmp_path, monkeypatch):
+async def test_nothing_is_subscribed_unless_commands_are_enabled(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         assert companion._broker.subscribe == ["homeassistant/status"]
         assert not any("command_topic" in each for each in described(companion)["components"].values())
@@ -159,7 +159,7 @@ def described(companion):
     return companion._broker.of("homeassistant/device/nozzled_mk3/config")[-1]
 
 
-async def test_commands_are_few_verbs_and_their_results_are_told(tmp_path, monkeypatch):
+async def test_commands_are_few_verbs_and_their_results_are_published(tmp_path, monkeypatch):
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,
@@ -186,7 +186,7 @@ async def test_commands_are_few_verbs_and_their_results_are_told(tmp_path, monke
         assert not server.service.connection.ready
 
 
-async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_path, monkeypatch):
+async def test_the_power_is_published_and_switched_unless_locked(tmp_path, monkeypatch):
     switch = FakeSwitch()
 
     def power(client, folder):
@@ -214,7 +214,7 @@ async def test_the_printers_power_is_told_and_switched_and_its_lock_stands(tmp_p
         assert (await command(companion, {"verb": "power", "on": "no"}))["ok"] is False
 
 
-async def test_a_command_that_waited_in_a_process_that_hung_is_not_done(tmp_path, monkeypatch):
+async def test_a_command_older_than_a_hang_is_not_carried_out(tmp_path, monkeypatch):
     """A cancel would end another print than the one that it was said of."""
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,
@@ -233,7 +233,7 @@ async def test_a_command_that_waited_in_a_process_that_hung_is_not_done(tmp_path
         assert (await command(companion, {"verb": "cancel", "id": "1"}))["ok"] is True
 
 
-async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
+async def test_waiting_commands_are_bounded(tmp_path, monkeypatch):
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,
@@ -258,7 +258,7 @@ async def test_many_commands_at_once_wait_within_a_bound(tmp_path, monkeypatch):
         (b"\xff", "a JSON object"),
     ],
 )
-def test_what_is_no_command_is_refused(payload, reason):
+def test_an_invalid_command_is_refused(payload, reason):
     with pytest.raises(BadCommand, match=reason):
         read(payload)
 
@@ -270,7 +270,7 @@ def test_what_is_no_command_is_refused(payload, reason):
         {"heater": "bed", "celsius": -1}, {"heater": "bed", "celsius": 1e9}, {"heater": ["bed"], "celsius": 50}, {},
     ],
 )  # fmt: skip
-async def test_heating_takes_a_heater_and_a_number(tmp_path, monkeypatch, given):
+async def test_heating_needs_a_heater_and_a_number(tmp_path, monkeypatch, given):
     async with (
         api(tmp_path, "", switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,
@@ -294,7 +294,7 @@ async def test_heating_takes_a_heater_and_a_number(tmp_path, monkeypatch, given)
         ({"host": "b", "cert_file": "x"}, "set both"),
     ],
 )
-def test_a_configuration_that_could_not_work_is_refused(given, reason):
+def test_an_unusable_configuration_is_refused(given, reason):
     with pytest.raises(ConfigError, match=reason):
         settings.check(MqttConfig(**given))
 

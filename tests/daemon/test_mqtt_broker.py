@@ -41,7 +41,7 @@ def connected(heard):
     return heard.get(AVAILABILITY) == "online" and f"{BASE}/state" in heard and heard.json(f"{BASE}/state")["connected"]
 
 
-async def test_the_broker_says_offline_when_it_is_killed_and_it_says_so_itself_at_a_clean_end(tmp_path):
+async def test_the_broker_publishes_offline_after_a_kill_and_the_companion_at_a_clean_end(tmp_path):
     async with (
         broker(tmp_path) as mosquitto,
         listening(tmp_path / "state", switched_on=["mqtt"]) as (_, url),
@@ -83,7 +83,7 @@ async def stop(one, task):
     one.client.close()
 
 
-async def test_a_broker_that_was_away_and_has_forgotten_is_told_all_again_and_commands_work(tmp_path):
+async def test_a_restarted_broker_gets_everything_again_and_commands_work(tmp_path):
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", switched_on=["mqtt"]) as (service, url):
         one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
         try:
@@ -109,7 +109,7 @@ async def test_a_broker_that_was_away_and_has_forgotten_is_told_all_again_and_co
         assert service.connection.ready
 
 
-async def test_a_user_and_a_password_are_shown_and_a_wrong_one_is_told(tmp_path):
+async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
     passwords = tmp_path / "passwords"
     passwords.touch()
     program = "/usr/bin/mosquitto_passwd"
@@ -156,7 +156,7 @@ def certified(folder):
 
 # paho leaves the socket of a handshake that failed to the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_an_encrypted_connection_is_checked(tmp_path):
+async def test_the_certificate_of_the_broker_is_checked(tmp_path):
     certificate, key = await asyncio.to_thread(certified, tmp_path)
     more = ("allow_anonymous true", f"certfile {certificate}", f"keyfile {key}")
     async with (
@@ -180,7 +180,7 @@ async def test_an_encrypted_connection_is_checked(tmp_path):
 
 
 @pytest.mark.nightly
-async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the_newest_afterwards(tmp_path):
+async def test_a_hanging_broker_costs_bounded_memory_and_then_gets_the_newest(tmp_path):
     async with (
         broker(tmp_path) as mosquitto,
         listening(tmp_path / "state", "sim?speed=20", switched_on=["mqtt"]) as (service, url),
@@ -206,7 +206,7 @@ async def test_a_broker_that_hangs_costs_no_more_than_what_waits_and_is_told_the
             await stop(one, task)
 
 
-async def test_an_end_in_the_middle_of_the_first_word_takes_it_back(tmp_path, monkeypatch):
+async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path, monkeypatch):
     said = []
 
     class Slow(aiomqtt.Client):
@@ -226,7 +226,7 @@ async def test_an_end_in_the_middle_of_the_first_word_takes_it_back(tmp_path, mo
     assert said == ["online", "offline"]
 
 
-def test_nothing_of_it_is_loaded_by_core_and_front():
+def test_core_and_front_load_no_mqtt_module():
     code = "import daemon.front.main, daemon.core.main, sys; print([m for m in sys.modules if 'mqtt' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -50,7 +50,7 @@ CLASSES = {
 }  # fmt: skip
 
 
-def test_the_form_is_the_one_that_home_assistant_takes():
+def test_the_message_has_the_form_of_home_assistant():
     made = discovery.device(TOLD, BASE)
     assert made.keys() <= ROOT
     assert "~" not in made, "refused at the root of a device"
@@ -70,7 +70,7 @@ def test_the_form_is_the_one_that_home_assistant_takes():
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", discovery.topic("homeassistant", "mk3"))
 
 
-def test_availability_is_a_list_as_one_topic_beside_a_list_is_refused():
+def test_availability_is_a_list_only():
     made = discovery.device(TOLD, BASE)
     assert "availability_topic" not in made
     assert not any("availability_topic" in each for each in made["components"].values())
@@ -79,11 +79,11 @@ def test_availability_is_a_list_as_one_topic_beside_a_list_is_refused():
     assert [each["topic"] for each in hotend["availability"]] == ["nozzled/mk3/availability", "nozzled/mk3/state"]
 
 
-def test_what_is_not_passed_on_to_entities_does_not_stand_at_the_root():
+def test_options_not_inherited_by_entities_are_not_at_the_root():
     assert not {"qos", "encoding", "command_topic", "state_topic"} & discovery.device(TOLD, BASE).keys()
 
 
-def test_ids_are_unique_and_stay():
+def test_ids_are_unique_and_survive_renaming():
     made = discovery.device(TOLD, BASE)
     ids = [each["unique_id"] for each in made["components"].values()]
     assert len(ids) == len(set(ids))
@@ -92,26 +92,26 @@ def test_ids_are_unique_and_stay():
 
 
 @pytest.mark.parametrize("name", ["MK3", "Hotend", "bed", "State", "P"])
-def test_no_entity_is_called_as_the_device_is(name):
+def test_no_entity_has_the_name_of_its_device(name):
     made = discovery.device(Described("a", name, heaters=("tool0", "bed")), BASE)
     device = made["device"]["name"].casefold()
     assert not any(each["name"].casefold().startswith(device) for each in made["components"].values())
 
 
-def test_an_entity_that_is_gone_is_sent_once_as_its_platform_alone():
+def test_a_removed_entity_is_sent_once_with_only_its_platform():
     made = discovery.device(TOLD, BASE, {"chamber": "sensor", "bed": "sensor"})
     assert made["components"]["chamber"] == {"platform": "sensor"}
     assert len(made["components"]["bed"]) > 1
     assert "chamber" not in discovery.platforms(made)
 
 
-def test_single_entities_are_told_of_the_device_that_takes_them_over():
+def test_single_entities_are_marked_for_migration():
     [(topic, text)] = discovery.migration(["homeassistant/sensor/old/config"])
     assert topic == "homeassistant/sensor/old/config"
     assert json.loads(text) == {"migrate_discovery": True}
 
 
-def test_templates_name_what_is_told():
+def test_templates_use_published_fields():
     seen = FrontState()
     seen.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
     told = payloads(seen, {}, 0.0, known=True)
@@ -128,14 +128,14 @@ def test_templates_name_what_is_told():
 
 
 @pytest.mark.parametrize("text", ["a/b", "a+b", "#", "ä b", "\0", "", "x" * 300])
-def test_nothing_that_means_something_comes_into_a_topic(text):
+def test_no_name_puts_special_characters_into_a_topic(text):
     assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", cleaned(text))
 
 
 # -- beside the service -----------------------------------------------------------------------------------------
 
 
-async def test_it_is_described_once_and_again_when_home_assistant_is_born(tmp_path, monkeypatch):
+async def test_the_device_is_described_once_and_again_at_the_birth_of_home_assistant(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
         await asyncio.sleep(60)
         described = companion._broker.of(WHERE)
@@ -152,7 +152,7 @@ async def test_it_is_described_once_and_again_when_home_assistant_is_born(tmp_pa
         }
 
 
-async def test_what_commands_had_is_removed_when_they_are_off(tmp_path, monkeypatch):
+async def test_entities_of_commands_are_removed_when_commands_are_off(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server:
         async with publishing(server, monkeypatch, commands=True) as companion:
             assert "pause" in companion._broker.of(WHERE)[-1]["components"]
@@ -162,7 +162,7 @@ async def test_what_commands_had_is_removed_when_they_are_off(tmp_path, monkeypa
             assert "pause" not in last["components"]
 
 
-async def test_another_name_takes_the_old_one_away(tmp_path, monkeypatch):
+async def test_a_new_id_removes_the_topics_of_the_old_one(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server:
         async with publishing(server, monkeypatch):
             pass
@@ -175,7 +175,7 @@ async def test_another_name_takes_the_old_one_away(tmp_path, monkeypatch):
             assert companion._broker.of("homeassistant/device/nozzled_mk4/config") == [None]
 
 
-async def test_single_entities_are_taken_over_and_taken_away(tmp_path, monkeypatch):
+async def test_single_entities_are_migrated_and_removed(tmp_path, monkeypatch):
     old = "homeassistant/sensor/old/config"
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,

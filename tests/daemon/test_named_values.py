@@ -8,14 +8,14 @@ from daemon.errors import ConfigError
 from support.house import MOVES, SCRIPTS, S, house
 
 
-def test_values_are_filled_in_and_lines_that_name_an_unknown_one_are_left_out():
+def test_values_are_inserted_and_lines_with_an_unknown_one_left_out():
     known = {"z": "5.2", "bed_target": "60"}
     assert filled(["M140 S{bed_target}", "G1 Z{z} ; {z}", "G1 X{x}", "M117 hello"], known) == [
         "M140 S60", "G1 Z5.2 ; 5.2", "M117 hello",
     ]  # fmt: skip
 
 
-def test_what_is_no_name_is_told():
+def test_an_invalid_name_is_reported():
     assert unknown_names("M140 S{bed} X{x} {}") == ["bed", ""]
     assert example("M140 S{bed_target}") == "M140 S0"
 
@@ -25,7 +25,7 @@ def test_what_is_no_name_is_told():
                               ("connected", "M140 S{bed_target}", "allowed: none here"),
                               ("after_pause", "M28 {lines}", "cannot send M28 0")],
 )  # fmt: skip
-def test_a_script_that_names_nothing_is_refused_when_it_is_read(tmp_path, key, line, said):
+def test_a_script_with_an_invalid_name_is_refused_when_it_is_read(tmp_path, key, line, said):
     file = tmp_path / "nozzled.toml"
     file.write_text(f'[scripts]\n{key} = ["{line}"]\n')
     with pytest.raises(ConfigError, match="scripts") as refused:
@@ -33,7 +33,7 @@ def test_a_script_that_names_nothing_is_refused_when_it_is_read(tmp_path, key, l
     assert said in str(refused.value)
 
 
-async def test_a_script_is_sent_with_the_values_of_its_moment(tmp_path):
+async def test_a_script_is_sent_with_the_current_values(tmp_path):
     scripts = type(SCRIPTS)(
         before_start=("M117 start {tool} {lines} {x}", "M117 tool {tool}"),
         after_pause=("M117 bed {bed_target} hotend {hotend_target} z {z}",),

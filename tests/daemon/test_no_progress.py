@@ -22,7 +22,7 @@ def looked_at(printer, state=S.PRINTING, *, patience=900.0, until=3600):
     return [(now, watch.trouble) for now in range(0, until, 5) if watch.check(state, printer, float(now))]
 
 
-def test_it_is_told_once_and_in_time():
+def test_a_stalled_print_is_reported_once_and_in_time():
     [(at, trouble)] = looked_at(Printer())
     assert 900 <= at <= 905
     assert "no progress for 15 min" in trouble
@@ -37,7 +37,7 @@ def test_it_is_told_once_and_in_time():
         {"state": ConnectionState.FAULT},
     ],
 )
-def test_what_explains_it_is_no_trouble(reason):
+def test_a_stall_with_an_explanation_is_not_reported(reason):
     printer = Printer()
     for name, value in reason.items():
         setattr(printer, name, value)
@@ -45,15 +45,15 @@ def test_what_explains_it_is_no_trouble(reason):
 
 
 @pytest.mark.parametrize("state", [S.PAUSED, S.PAUSING, S.CANCELLING, S.REATTACHING])
-def test_a_job_that_does_not_print_makes_none(state):
+def test_a_job_that_does_not_print_is_not_reported(state):
     assert not looked_at(Printer(), state)
 
 
-def test_it_can_be_left_out():
+def test_the_report_can_be_switched_off():
     assert not looked_at(Printer(), patience=0.0)
 
 
-def test_a_line_that_is_acknowledged_ends_it():
+def test_an_acknowledged_line_ends_the_stall():
     printer, watch = Printer(), NoProgress(60.0)
     assert not watch.check(S.PRINTING, printer, 0.0)
     assert watch.check(S.PRINTING, printer, 100.0)

@@ -35,7 +35,7 @@ async def until(true, seconds=3600):
             await asyncio.sleep(0.2)
 
 
-async def test_a_print_that_is_done_is_told_once_over_restarts_of_both(tmp_path):
+async def test_a_finished_print_is_reported_once_despite_restarts(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
         async with notifying(server, internet):
@@ -54,7 +54,7 @@ async def test_a_print_that_is_done_is_told_once_over_restarts_of_both(tmp_path)
 
 
 @pytest.mark.nightly
-async def test_prints_that_ended_without_a_listener_are_reported_later(tmp_path):
+async def test_prints_that_ended_unnoticed_are_reported_later(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server:
         await print_it(server, name="old.gcode")
@@ -67,7 +67,7 @@ async def test_prints_that_ended_without_a_listener_are_reported_later(tmp_path)
         assert [each["title"] for each in internet.deliveries] == ["missed.gcode is done"]
 
 
-async def test_the_history_is_not_read_again_because_something_else_on_the_page_changes(tmp_path):
+async def test_the_history_is_read_only_when_it_may_have_changed(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify", "power"]) as server, notifying(server, internet) as companion:
         await print_it(server)
@@ -90,7 +90,7 @@ async def test_the_history_is_not_read_again_because_something_else_on_the_page_
 
 
 @pytest.mark.nightly
-async def test_a_webhook_is_tried_again_with_the_same_number(tmp_path):
+async def test_a_webhook_is_retried_with_the_same_id(tmp_path):
     internet = FakeInternet()
     internet.outcomes = [503, "away", "hangs"]
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet) as companion:
@@ -104,7 +104,7 @@ async def test_a_webhook_is_tried_again_with_the_same_number(tmp_path):
     assert len({each["Nozzled-Delivery"] for each in internet.headers}) == 2
 
 
-async def test_a_pause_of_the_file_is_told_and_a_cancelled_print_is_not(tmp_path):
+async def test_a_pause_of_the_file_is_reported_and_a_cancel_is_not(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         await print_it(server, b"G28\nM0 change the colour\n" + LINES, wait=False)
@@ -117,7 +117,7 @@ async def test_a_pause_of_the_file_is_told_and_a_cancelled_print_is_not(tmp_path
 
 
 @pytest.mark.nightly
-async def test_the_bed_is_told_of_and_classes_can_be_switched_off(tmp_path):
+async def test_the_bed_is_reported_and_classes_can_be_switched_off(tmp_path):
     internet = FakeInternet()
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
         client = in_memory(server)
@@ -134,7 +134,7 @@ async def test_the_bed_is_told_of_and_classes_can_be_switched_off(tmp_path):
         assert not (await in_memory(server).companions.get("notify"))["state"]["classes"]["done"]
 
 
-async def test_a_test_says_how_it_went_and_no_address_is_told(tmp_path):
+async def test_a_test_message_has_a_result_without_addresses(tmp_path):
     internet = FakeInternet()
     internet.outcomes = [401]
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, internet):
@@ -149,13 +149,13 @@ async def test_a_test_says_how_it_went_and_no_address_is_told(tmp_path):
         assert KEY not in everything
 
 
-async def test_without_targets_it_says_what_to_do(tmp_path):
+async def test_missing_targets_are_reported_with_the_remedy(tmp_path):
     async with api(tmp_path, switched_on=["notify"]) as server, notifying(server, FakeInternet(), targets="# none\n"):
         state = (await in_memory(server).companions.get("notify"))["state"]
         assert "no targets yet" in state["problem"]
 
 
-async def test_a_print_is_reported_to_spoolman_while_it_goes_on_and_at_its_end(tmp_path):
+async def test_a_print_is_reported_to_spoolman_during_it_and_at_its_end(tmp_path):
     spoolman = FakeSpoolman(3)
     internet = FakeInternet(spoolman)
     async with (
@@ -179,7 +179,7 @@ async def test_a_print_is_reported_to_spoolman_while_it_goes_on_and_at_its_end(t
         assert internet.deliveries[0]["body"].endswith("Filament: 4.2 m.")
 
 
-async def test_a_spool_with_too_little_is_a_warning_of_the_file(tmp_path):
+async def test_a_spool_with_too_little_filament_is_a_warning_of_the_file(tmp_path):
     spoolman = FakeSpoolman(3, weight=10.0)
     spoolman.material = "PETG"
     async with (
@@ -194,7 +194,7 @@ async def test_a_spool_with_too_little_is_a_warning_of_the_file(tmp_path):
 
 
 @pytest.mark.nightly
-async def test_a_spoolman_that_is_away_is_told_and_the_print_does_not_notice(tmp_path):
+async def test_a_missing_spoolman_is_reported_and_does_not_affect_the_print(tmp_path):
     spoolman = FakeSpoolman(3)
     async with (
         analysing(tmp_path, switched_on=["notify"]) as server,

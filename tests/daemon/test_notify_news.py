@@ -17,7 +17,7 @@ def told(news, now=0.0, **values):
     return [(each.kind, each.what) for each in news.look(seen(**values), now)]
 
 
-def test_a_snapshot_is_kept_up_to_date():
+def test_the_snapshot_is_updated_from_messages():
     snapshot = FrontState()
     assert snapshot.take({"seq": 1, "all": {"job": {"state": "printing", "id": 1}, "analysis": {"layers": 3}}})
     assert snapshot.take({"seq": 2, "set": {"job.state": "paused"}})
@@ -27,7 +27,7 @@ def test_a_snapshot_is_kept_up_to_date():
     assert snapshot == {"job.id": 2}
 
 
-def test_a_pause_of_the_printer_is_told_once_and_one_of_a_person_never():
+def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
     news = NoticeFinder()
     paused = {"job__state": "paused", "job__pauseReason": "filament runout", "job__progress": {"completion": 41.7}}
     assert told(news) == []
@@ -41,7 +41,7 @@ def test_a_pause_of_the_printer_is_told_once_and_one_of_a_person_never():
     assert told(again, **later) == [("paused", "paused")]
 
 
-def test_two_pauses_of_a_print_are_two_pieces_of_news():
+def test_two_pauses_of_a_print_are_two_notices():
     news, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
         news.look(seen(), 0.0)
@@ -50,7 +50,7 @@ def test_two_pauses_of_a_print_are_two_pieces_of_news():
     assert len(keys) == 2
 
 
-def test_a_line_that_was_lost_is_told_when_the_print_goes_on():
+def test_a_lost_connection_is_reported_when_the_print_continues():
     news = NoticeFinder()
     assert told(news, job__state="reattaching") == []
     restarted = NoticeFinder(lost=set(news.lost))
@@ -58,13 +58,13 @@ def test_a_line_that_was_lost_is_told_when_the_print_goes_on():
     assert told(restarted, job__state="printing") == []
 
 
-def test_a_print_that_ends_without_its_line_is_told_as_its_end():
+def test_a_print_ended_by_a_lost_connection_is_reported_only_as_ended():
     news = NoticeFinder()
     told(news, job__state="reattaching")
     assert told(news, job__state="failed") == []
 
 
-def test_a_warning_is_told_once_however_its_numbers_count():
+def test_a_warning_is_reported_once_whatever_its_numbers():
     news = NoticeFinder()
     text = "the print has made no progress for 15 min: the printer has acknowledged none of its lines"
     assert told(news, job__warning=text) == [("warning", "warning")]
@@ -73,7 +73,7 @@ def test_a_warning_is_told_once_however_its_numbers_count():
     assert told(news, job__warning=text) == [("warning", "warning")]
 
 
-def test_a_halt_has_its_date_for_a_key_and_says_what_to_do():
+def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
     [notice] = NoticeFinder().look(seen(printer__fault=fault), 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
@@ -84,7 +84,7 @@ def test_a_halt_has_its_date_for_a_key_and_says_what_to_do():
     ]
 
 
-def test_a_rule_of_safety_that_is_broken_is_told_again_only_after_it_was_kept_for_a_while():
+def test_a_broken_safety_rule_is_reported_again_only_after_a_while_without():
     news = NoticeFinder()
     broken = {"printer__trouble": "the heaters could not be turned off"}
     assert told(news, 0.0, **broken) == [("fault", "trouble")]
@@ -100,7 +100,7 @@ def test_a_stop_without_confirmation_is_reported():
     assert told(NoticeFinder(), printer__stop="confirmed") == []
 
 
-def test_the_bed_is_told_of_for_each_copy():
+def test_the_bed_is_reported_for_each_copy():
     news = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
@@ -111,7 +111,7 @@ def test_the_bed_is_told_of_for_each_copy():
     assert told(news, queue__next={"id": 3, "done": 1}, queue__waiting="the queue is paused") == []
 
 
-def test_a_disk_is_told_of_when_it_gets_full_and_not_at_each_byte():
+def test_a_disk_getting_full_is_reported_once():
     news, low = NoticeFinder(), 100.0
     assert [bool(news.disk(free, low, "", 0.0)) for free in (90, 80, 110, 90, 151, 99)] == [1, 0, 0, 0, 0, 1]
 
@@ -120,7 +120,7 @@ def job(number, state, **more):
     return {"id": number, "state": state, "started": 10.0 * number, "ended": 100.0, "name": "a.gcode", **more}
 
 
-def test_ends_come_from_the_history_the_oldest_first_and_once():
+def test_ends_come_from_the_history_oldest_first_and_once():
     jobs = [job(3, "printing", ended=None), job(2, "failed", reason="PortLost"), job(1, "completed")]
     found = ends(jobs, set(), "", None)
     assert [(each.kind, each.what) for each in found] == [("done", "done"), ("failed", "failed")]
@@ -128,7 +128,7 @@ def test_ends_come_from_the_history_the_oldest_first_and_once():
     assert ends(jobs, set(), "", 100.1) == []  # too long ago
 
 
-def test_a_print_that_a_person_cancelled_has_not_failed():
+def test_a_cancelled_print_has_not_failed():
     assert [each.kind for each in ends([job(1, "cancelled")], set(), "", None)] == ["cancelled"]
 
 
@@ -137,7 +137,7 @@ def test_a_reused_job_number_is_another_print():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_notice_has_its_texts(language):
+def test_every_notice_has_texts(language):
     about = {"file": "a.gcode", "device": "printer", "reason": "x", "seconds": 90, "free": 10**8, "share": 12.3}
     for what in _TITLES["en"]:
         notice = UserNotice("done", "k", what, about)
@@ -145,7 +145,7 @@ def test_every_notice_has_its_texts(language):
         assert "\n" not in title_of(notice, language)
 
 
-def test_what_others_have_named_cannot_make_a_message_of_its_own():
+def test_names_cannot_add_lines_to_a_message():
     notice = UserNotice("done", "k", "done", {"printer": "MK3", "file": "a\nTo: all\r\x1b[31m{0}\u2028" + "x" * 300})
     title = title_of(notice, "en")
     assert title.startswith("MK3: a To: all [31m{0} x")
@@ -153,7 +153,7 @@ def test_what_others_have_named_cannot_make_a_message_of_its_own():
     assert title.isprintable()
 
 
-def test_the_end_of_a_print_is_told_with_time_and_filament():
+def test_the_end_of_a_print_is_reported_with_time_and_filament():
     used = [{"tool": 0, "length": 12345.6, "weight": 36.2, "material": "PLA 2.0"}, {"tool": 1, "length": 0.0}]
     notice = UserNotice("done", "k", "done", {"printer": "", "file": "a.gcode", "seconds": 11_520, "filament": used})
     assert title_of(notice, "de") == "a.gcode ist fertig"
@@ -161,7 +161,7 @@ def test_the_end_of_a_print_is_told_with_time_and_filament():
     assert [duration(each) for each in (5, 65, 3599, 7300)] == ["5 s", "1 min", "1 h 0 min", "2 h 2 min"]
 
 
-def test_both_languages_say_the_same_things():
+def test_both_languages_have_the_same_texts():
     assert _TITLES["en"].keys() == _TITLES["de"].keys()
     assert _BODIES["en"].keys() == _BODIES["de"].keys()
 
@@ -174,7 +174,7 @@ def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
     assert told(news, job__state="paused", job__pauseReason="the printer asks for it") == []
 
 
-def test_the_power_is_told_of_before_it_goes_and_when_it_has_gone():
+def test_power_off_is_reported_before_and_after():
     news = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
     [notice] = news.look(seen(**soon), 0.0)

@@ -28,7 +28,7 @@ def test_news_goes_to_every_target_once():
     assert not box.add(notice("a"), ["phone"], 1000.0)
 
 
-def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
+def test_a_class_is_reported_once_a_minute_with_the_number_left_out():
     box = NoticeOutbox()
     for number in range(4):
         box.add(notice(f"k{number}"), ["phone"], number * 1.0)
@@ -42,7 +42,7 @@ def test_a_class_is_told_once_a_minute_and_says_what_was_left_out():
     assert not box.add(notice("k1"), ["phone"], 999.0)
 
 
-def test_a_target_that_does_not_answer_is_tried_three_times():
+def test_a_silent_target_is_tried_three_times():
     box = NoticeOutbox()
     box.add(notice("a"), ["phone"], 0.0)
     times, now = [], 0.0
@@ -55,7 +55,7 @@ def test_a_target_that_does_not_answer_is_tried_three_times():
     assert [each.text() for each in box.results] == [result.text()]
 
 
-def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
+def test_a_full_queue_drops_the_oldest_message_that_is_not_urgent():
     box = NoticeOutbox()
     box.send(notice("fire", "fault"), ["phone"], 0.0)
     for number in range(MAX_WAITING + 3):
@@ -65,7 +65,7 @@ def test_a_queue_that_is_full_loses_the_oldest_that_is_not_urgent():
     assert box.due("phone", 0.0).notice.key == "fire"
 
 
-def test_what_waits_and_what_was_told_outlive_the_process():
+def test_waiting_and_reported_notices_survive_the_process():
     box = NoticeOutbox()
     box.add(notice("a"), ["phone", "mail"], 0.0)
     box.record(box.due("mail", 0.0), "mail", None, 0.0, 0.0)
@@ -79,7 +79,7 @@ def test_what_waits_and_what_was_told_outlive_the_process():
     assert not again.add(notice("b"), ["phone"], 51.0)
 
 
-def test_a_target_that_was_taken_out_is_waited_for_no_longer():
+def test_messages_for_a_removed_target_are_dropped():
     box = NoticeOutbox()
     box.add(notice("a"), ["phone"], 0.0)
     box.keep_only(["mail"])
@@ -97,14 +97,14 @@ _WORDS = st.sampled_from([*_NAMES, "done", "phone"]) | st.none() | st.integers()
         max_leaves=12,
     )
 )
-def test_whatever_the_file_holds_it_begins(document):
+def test_any_content_of_the_file_is_survived(document):
     box = NoticeOutbox()
     box.restore(document if isinstance(document, dict) else {}, ["phone"], 0.0)
     assert box.add(notice("fresh " + str(random.random())), ["phone"], 0.0) in (True, False)
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(CLASSES)), st.integers(0, 9), st.floats(0, 30)), max_size=60))
-def test_no_class_is_told_more_than_once_a_minute(events):
+def test_no_class_is_reported_more_than_once_a_minute(events):
     box, now, sent = NoticeOutbox(), 0.0, {}
     for kind, key, pause in events:
         now += pause

@@ -61,7 +61,7 @@ async def test_apprise_sends_a_message_with_its_picture(tmp_path):
 
 @pytest.mark.nightly
 @pytest.mark.real_time
-async def test_what_is_refused_is_told_by_its_status_without_the_address():
+async def test_a_refusal_is_reported_by_its_status_without_the_address():
     async with sink("401 Unauthorized") as (_, port):
         reason = await Apprise(60).send(Target("phone", "json", f"json://127.0.0.1:{port}/{SECRET}"), LETTER)
     assert reason == "401"
@@ -81,14 +81,14 @@ STRANGE = {
 
 @pytest.mark.real_time
 @pytest.mark.parametrize("kind", STRANGE)
-async def test_a_process_that_behaves_badly_ends_in_time(kind):
+async def test_a_misbehaving_process_is_ended_in_time(kind):
     program, reason = STRANGE[kind]
     sender = Apprise(1, (sys.executable, "-S", "-c", program))
     assert (await sender.send(Target("phone", "json", "json://x"), LETTER)).startswith(reason)
 
 
 @pytest.mark.real_time
-async def test_the_address_is_hidden(tmp_path):
+async def test_addresses_are_hidden(tmp_path):
     """Neither the command line nor the environment of the process has it."""
     seen = tmp_path / "seen"
     program = f"""
@@ -113,7 +113,7 @@ print(json.dumps({{"sent": asked["url"].endswith({SECRET!r})}}))
         ([], "refused"),
     ],
 )
-def test_reasons_are_words_of_our_own(lines, reason):
+def test_reasons_contain_no_text_of_the_target(lines, reason):
     assert child.reason_of(lines) == reason
 
 
@@ -137,14 +137,14 @@ def test_targets_are_lines_with_a_name():
         "\n".join(f"p{number} json://{SECRET}" for number in range(11)),
     ],
 )
-def test_a_wrong_line_is_named_and_not_shown(line):
+def test_a_wrong_line_is_named_by_number_and_not_quoted(line):
     with pytest.raises(ConfigError) as caught:
         parse(line, "targets")
     assert SECRET not in str(caught.value)
     assert str(caught.value).startswith("targets")
 
 
-def test_a_file_that_others_may_read_is_refused(tmp_path):
+def test_a_file_readable_by_others_is_refused(tmp_path):
     path = tmp_path / "targets"
     assert load(path, {}) == []
     path.write_text("phone json://x")
@@ -158,7 +158,7 @@ def test_a_file_that_others_may_read_is_refused(tmp_path):
         load(path, {})
 
 
-def test_a_credential_of_systemd_comes_before_the_folder(tmp_path):
+def test_a_credential_of_systemd_overrides_the_folder(tmp_path):
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
@@ -171,7 +171,7 @@ def test_a_credential_of_systemd_comes_before_the_folder(tmp_path):
     assert file_of("~/x", tmp_path, environ) == Path("~/x").expanduser()
 
 
-def test_only_a_whole_jpeg_is_a_picture():
+def test_only_a_complete_jpeg_is_a_picture():
     good = picture()
     assert is_jpeg(good)
     assert is_jpeg(good + b"\r\n")

@@ -39,7 +39,7 @@ async def test_every_address_is_described_with_every_method(tmp_path):
         assert set(described[path]) == methods, path
 
 
-async def test_description_and_page_are_served_without_a_key_and_load_nothing(tmp_path):
+async def test_the_description_and_its_page_need_no_key_and_load_nothing(tmp_path):
     async with api(tmp_path, "") as server:
         answer = await server.get("/api/openapi.json", key=None, headers=LOOPBACK)
         assert answer.json == json.loads(json.dumps(describe()))

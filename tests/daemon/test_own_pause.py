@@ -21,7 +21,7 @@ def warnings(host):
 
 
 @pytest.mark.parametrize("seconds", [1, 90])
-async def test_a_prusa_that_pauses_by_m601_goes_on_hot_and_makes_each_move_once(tmp_path, seconds):
+async def test_a_prusa_paused_by_m601_resumes_hot_and_makes_each_move_once(tmp_path, seconds):
     async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
         texts = warnings(host)
         host.start(FILE)
@@ -36,7 +36,7 @@ async def test_a_prusa_that_pauses_by_m601_goes_on_hot_and_makes_each_move_once(
         assert not texts, "nothing was extruded cold, and M602 is known"
 
 
-async def test_a_resume_that_comes_while_it_pauses_is_carried_out(tmp_path):
+async def test_a_resume_during_the_pausing_is_carried_out(tmp_path):
     async with house(tmp_path, firmware=FIRMWARES["prusa"]) as host:
         texts = warnings(host)
         host.jobs.subscribe(lambda state: state is S.PAUSING and asyncio.get_running_loop().call_soon(host.jobs.resume))

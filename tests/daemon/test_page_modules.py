@@ -10,7 +10,7 @@ def first(**sources):
     return joined({f"{name}.mjs": text for name, text in sources.items()})["app.mjs"]
 
 
-def test_a_module_runs_after_those_that_it_imports_and_only_once():
+def test_a_module_runs_once_after_its_imports():
     text = first(
         app='import {b} from "./b.mjs";\nimport {c as d} from "./c.mjs";\nb(d);\n',
         b='import {c} from "./c.mjs";\nexport function b() { return c; }\n',
@@ -40,7 +40,7 @@ def test_a_module_runs_after_those_that_it_imports_and_only_once():
         ('import * as b from "./b.mjs";\nexport const x = b.h;', "x", "const b = $b;"),
     ],
 )
-def test_each_form_of_the_page_is_known(form, returned, left):
+def test_each_form_of_import_in_the_page_is_supported(form, returned, left):
     text = first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
     part = text[text.index("const $a = ") :]
     assert left in part
@@ -60,12 +60,12 @@ def test_each_form_of_the_page_is_known(form, returned, left):
         'import "./b.mjs";',
     ],
 )
-def test_another_form_is_refused(form):
+def test_another_form_of_import_is_refused(form):
     with pytest.raises(Unjoinable, match=r"a\.mjs"):
         first(app='import {x} from "./a.mjs";\n', a=form, b="export const h = 1;\n")
 
 
-def test_what_comes_later_imports_the_first_view_from_the_joined_file_and_others_by_themselves():
+def test_later_modules_import_from_the_joined_file_and_from_each_other():
     made = joined(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
@@ -81,7 +81,7 @@ def test_what_comes_later_imports_the_first_view_from_the_joined_file_and_others
     assert "a.mjs" not in made
 
 
-def test_the_modules_of_a_worker_are_left_alone():
+def test_the_modules_of_a_worker_are_not_joined():
     made = joined(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
@@ -94,7 +94,7 @@ def test_the_modules_of_a_worker_are_left_alone():
     assert {*made} == {"app.mjs", "view.mjs"}
 
 
-def test_comments_are_left_out_and_texts_that_look_like_them_are_not():
+def test_comments_are_removed_but_not_strings_that_look_like_them():
     text = first(
         app='/** What\n * it does. */\nconst a = /** @type {any} */ (1); // why\n  // more\nconst b = "http://x/**";\n'
     )

@@ -31,7 +31,7 @@ def transport_of(server):
     return server.service.connection.printer._transport
 
 
-async def test_it_is_shown_and_a_start_is_409_meanwhile(tmp_path, with_card):
+async def test_a_panel_print_is_shown_and_a_start_is_409_meanwhile(tmp_path, with_card):
     async with api(tmp_path) as server:
         await server.upload(("file", "part.gcode", PART), ("select", b"true"))
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
@@ -78,7 +78,7 @@ async def test_it_is_shown_and_a_start_is_409_meanwhile(tmp_path, with_card):
         assert (await server.post("/api/job", {"command": "start"})).status == 204
 
 
-async def test_it_is_gone_with_the_connection(tmp_path, with_card):
+async def test_a_panel_print_is_no_longer_shown_after_a_disconnection(tmp_path, with_card):
     async with api(tmp_path) as server:
         transport_of(server).start_panel_print("CUBE.GCO", 3000)
         await server.settle(1)
@@ -88,7 +88,7 @@ async def test_it_is_gone_with_the_connection(tmp_path, with_card):
         assert (await server.get("/api/job")).json["job"]["file"]["origin"] is None
 
 
-async def test_a_paused_job_waits_until_it_is_over(tmp_path):
+async def test_a_paused_job_waits_for_the_end_of_a_panel_print(tmp_path):
     async with house(tmp_path, firmware=CARD) as host:
         await host.reach(JobState.PAUSED)
         host.transport.start_panel_print("CUBE.GCO", 3000)
@@ -103,7 +103,7 @@ async def test_a_paused_job_waits_until_it_is_over(tmp_path):
         await host.until(JobState.PRINTING)
 
 
-async def test_the_printer_cannot_ask_for_a_start_beside_its_own_print(tmp_path):
+async def test_a_start_requested_by_the_printer_is_ignored_during_its_own_print(tmp_path):
     async with house(tmp_path, firmware=CARD) as host:
         host.jobs.select(host.write(["G1 X1"]))
         host.transport.start_panel_print("CUBE.GCO", 3000)
@@ -127,7 +127,7 @@ async def test_the_printers_message_and_prompt_can_be_read(tmp_path):
         assert (host.connection.message, host.connection.prompt) == (None, None)
 
 
-async def test_the_printer_may_ask_to_be_disconnected(tmp_path):
+async def test_the_printer_may_request_a_disconnection(tmp_path):
     async with house(tmp_path) as host:
         host.start()
         await host.until(JobState.PRINTING)
@@ -147,7 +147,7 @@ async def test_other_actions_change_nothing(tmp_path, action):
         assert host.jobs.state is None
 
 
-async def test_nothing_of_ours_ends_it(tmp_path, with_card):
+async def test_no_action_of_the_host_ends_a_panel_print(tmp_path, with_card):
     """A new connection may reset the board; heaters off at a disconnect or at a stop would end the print."""
     async with api(tmp_path) as server:
         transport_of(server).start_panel_print("CUBE.GCO", 3000)

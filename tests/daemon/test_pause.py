@@ -45,7 +45,7 @@ def since(host, command: str) -> list[str]:
     return accepted[len(accepted) - accepted[::-1].index(command) :]
 
 
-async def test_the_head_is_lifted_and_comes_back_to_the_very_place(tmp_path):
+async def test_the_head_is_lifted_and_returns_to_its_exact_position(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
         parked = where(host)
@@ -74,7 +74,7 @@ RELATIVE_E += [f"G1 X{10 + n % 2 * 30} Y{20 + n} E0.1" for n in range(100)]
 
 
 @pytest.mark.parametrize("name", ["marlin1", "prusa", "repetier", "smoothie", "marlin2.1"])
-async def test_what_g90_means_for_the_extruder_is_the_firmwares_own_affair(tmp_path, name):
+async def test_g90_affects_the_extruder_as_in_each_firmware(tmp_path, name):
     """To Marlin 2 and Smoothieware E is absolute from the last G90 on; to the others it stays relative."""
     firmware = replace(FIRMWARES[name], noise=0.0)
     async with house(tmp_path, firmware=firmware, scripts=PLAIN, pause=PauseConfig()) as host:
@@ -86,7 +86,7 @@ async def test_what_g90_means_for_the_extruder_is_the_firmwares_own_affair(tmp_p
 
 
 @pytest.mark.parametrize("doubled", [1, 2])
-async def test_an_ok_too_many_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, doubled):
+async def test_a_surplus_ok_does_not_leave_the_hot_nozzle_on_the_part(tmp_path, doubled):
     faults = tuple(Fault("double_ok", line=40 + number) for number in range(doubled))
     async with house(
         tmp_path, firmware=replace(DEAF, scenario=Scenario(faults)), scripts=PLAIN, pause=PauseConfig()
@@ -135,7 +135,7 @@ async def test_cold_filament_is_not_pulled(tmp_path):
 
 
 @pytest.mark.parametrize("asked", ["restart", "cancel"])
-async def test_what_follows_a_pause_finds_the_modes_of_the_file(tmp_path, asked):
+async def test_the_modes_of_the_file_are_restored_after_a_pause(tmp_path, asked):
     """A file without a G90 of its own would be printed in relative mode: it would extrude metres."""
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN, pause=PauseConfig()) as host:
         await in_the_middle(host)
@@ -159,7 +159,7 @@ async def test_a_machine_that_has_not_homed_is_not_moved(tmp_path):
         assert not [each for each in since(host, "M400") if each.startswith(("G0", "G1", "G91"))]
 
 
-async def test_a_cancelled_print_leaves_no_heater_on(tmp_path):
+async def test_a_print_cancelled_in_a_pause_leaves_no_heater_on(tmp_path):
     lines = ["G28", "M104 T0 S200", "M140 S60", *PART[6:]]
     scripts = replace(PLAIN, after_cancel=())
     async with house(tmp_path, firmware=DEAF, scripts=scripts, extruders=2, heated_chamber=True) as host:
@@ -251,7 +251,7 @@ async def test_a_pause_works_while_a_deaf_firmware_heats(tmp_path):
         assert host.board.hotend.temperature(host.board.now) == pytest.approx(200, abs=2)
 
 
-async def test_no_line_passes_the_hosts_wait_for_heat(tmp_path):
+async def test_no_line_overtakes_the_hosts_wait_for_heat(tmp_path):
     async with house(tmp_path, firmware=DEAF, scripts=PLAIN) as host:
         host.start(["M104 S50", "M109 S200", "G1 X1"])
         await host.until(S.COMPLETED)
@@ -323,7 +323,7 @@ async def test_the_printer_can_pause_resume_and_cancel(tmp_path):
         await host.until(S.CANCELLED)
 
 
-async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
+async def test_no_moves_are_sent_to_a_printer_that_paused_itself(tmp_path):
     async with house(tmp_path, pause=PauseConfig()) as host:
         host.start()
         await host.until(S.PRINTING)
@@ -337,7 +337,7 @@ async def test_a_printer_that_has_paused_by_itself_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(("then", "state"), [("resumed", S.COMPLETED), ("resume", S.COMPLETED), ("paused", S.PAUSED)])
-async def test_a_printer_that_goes_on_before_the_host_was_at_rest_is_followed(tmp_path, then, state):
+async def test_a_resume_by_the_printer_before_it_was_at_rest_is_followed(tmp_path, then, state):
     async with house(tmp_path, firmware=LISTENING, pause=PauseConfig()) as host:
         host.start(["G28", "G4 S5", *PART])
         await host.until(S.PRINTING)
@@ -355,7 +355,7 @@ def say(host, text: str) -> None:
     host.transport._run_soon()
 
 
-async def test_a_line_longer_than_the_firmware_reads_fails_the_job_by_name(tmp_path):
+async def test_a_line_longer_than_the_firmware_reads_fails_the_job(tmp_path):
     async with house(tmp_path) as host:
         host.start(
             ["G1 X1", "M117 " + "a long text " * 20, "G1 X2", "EXCLUDE_OBJECT_DEFINE NAME=" + "x" * 100, "G1 X3"]
@@ -378,7 +378,7 @@ async def test_without_a_job_a_stop_of_the_service_leaves_nothing_hot(tmp_path):
 
 
 @pytest.mark.parametrize(("target", "cold"), [(0.0, True), (195.0, False)])
-async def test_a_host_that_has_heard_of_no_heater_yet_asks_before_it_goes_back(target, cold):
+async def test_a_host_without_temperatures_queries_them_before_it_moves_back(target, cold):
     class Printer:
         heaters: ClassVar = {}
         dialect = MARLIN

@@ -39,16 +39,16 @@ async def reason(*lines, dialect=MARLIN, recent=None):
         (["> N7 G29*100", "< Error:Probing failed"], "Error:Probing failed"),
     ],
 )  # fmt: skip
-async def test_an_answer_is_no_reason(lines, told):
+async def test_an_answer_is_not_a_reason(lines, told):
     assert await reason(*lines) == told
 
 
-async def test_where_ok_comes_at_receipt_the_answer_is_behind_it():
+async def test_an_answer_after_an_ok_at_receipt_is_not_a_reason():
     assert await reason("> M503", "< ok 0", *SETTINGS, dialect=REPETIER) is None
     assert await reason("> M503", "< ok 0", *SETTINGS, "> G1 X1", "< ok 1", RUNOUT, dialect=REPETIER) == RUNOUT[7:]
 
 
-async def test_what_was_said_long_ago_is_none():
+async def test_an_old_message_is_not_a_reason():
     assert await reason(RUNOUT, "> N7 G1 X5*100", "< ok", recent=2) is None
 
 
@@ -59,10 +59,10 @@ HELLO = "> N0 M110 N0*125"
 @pytest.mark.parametrize(
     "greeting", [[*BANNER, HELLO, "< ok"], [HELLO, *BANNER, "< ok"], [HELLO, *BANNER, HELLO, "< ok"]]
 )
-async def test_the_banner_is_none(greeting):
+async def test_the_banner_is_not_a_reason(greeting):
     assert await reason(*greeting, "> N1 M115*39", "< FIRMWARE_NAME:Marlin", "< ok") is None
     assert await reason(*greeting, "> N2 G1 X5*100", RUNOUT) == RUNOUT[7:]
 
 
-async def test_a_banner_without_an_answer_to_m110_is_none():
+async def test_a_banner_without_an_answer_to_m110_is_not_a_reason():
     assert await reason("> N7 G1 X5*100", RUNOUT, *BANNER) is None

@@ -25,7 +25,7 @@ async def put(path, *texts: bytes) -> None:
     await file.close()
 
 
-async def test_what_was_put_last_is_read(tmp_path):
+async def test_the_last_written_place_is_read(tmp_path):
     path = tmp_path / "place"
     assert await read(path) is None
     await put(path, b"first")
@@ -37,7 +37,7 @@ async def test_what_was_put_last_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 5, 16, 20])
-async def test_what_is_half_written_counts_for_nothing(tmp_path, kept):
+async def test_a_half_written_place_is_ignored(tmp_path, kept):
     path = tmp_path / "place"
     await put(path, b"one", b"a second one")
     before = path.read_bytes()
@@ -50,7 +50,7 @@ async def test_what_is_half_written_counts_for_nothing(tmp_path, kept):
     assert await read(path) == b"more"
 
 
-async def test_each_is_synced_in_place(tmp_path, monkeypatch):
+async def test_each_write_is_synced_in_place(tmp_path, monkeypatch):
     path, synced = tmp_path / "place", []
     real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size) or real(fd))
@@ -59,7 +59,7 @@ async def test_each_is_synced_in_place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100_000, b"\xff" * 2 * SLOT])
-async def test_a_file_of_anything_is_none(tmp_path, content):
+async def test_an_invalid_file_is_ignored(tmp_path, content):
     path = tmp_path / "place"
     path.write_bytes(content)
     assert await read(path) is None
@@ -67,7 +67,7 @@ async def test_a_file_of_anything_is_none(tmp_path, content):
     assert await read(path) == b"new"
 
 
-async def test_a_disk_that_does_not_take_it_is_told(tmp_path):
+async def test_a_failed_write_is_an_error(tmp_path):
     file = PlaceFile(tmp_path / "no" / "place")
     with pytest.raises(FileNotFoundError):
         await file.put(b"x")

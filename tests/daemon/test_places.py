@@ -21,17 +21,17 @@ LINE = b"G1 X1"
 @pytest.mark.parametrize(
     ("wanted", "lines"), [(813, 0), (814, 1), (820, 7), (821, 7), (823, 7), (824, 8), (831, 15), (832, 15), (833, 16)]
 )
-def test_numbers_that_are_none_of_the_files_are_left_out(wanted, lines):
+def test_line_numbers_not_of_the_file_are_left_out(wanted, lines):
     noted = StoredPlace({"a": 1}, number=812, gaps=[(820, 3), (831, 1)])
     assert noted.lines_before(wanted) == lines
 
 
-def test_where_the_file_does_not_go_on_the_number_tells_nothing():
+def test_numbers_beyond_the_end_of_the_file_are_not_counted():
     noted = StoredPlace({"a": 1}, number=812, gaps=[(813, 2)], until=817)
     assert {noted.lines_before(wanted) for wanted in (817, 900)} == {2}
 
 
-def test_the_number_is_the_nearest_where_a_firmware_counts_by_a_modulo():
+def test_a_number_modulo_65536_means_the_nearest_line():
     assert LinkEstimate(70_000, Modes()).snapshot(70_010 % 65536, REPETIER).answered == 70_009
     assert LinkEstimate(65_530, Modes()).snapshot(3, REPETIER).answered == 65_538
     assert LinkEstimate(70_000, Modes()).snapshot(70_010, MARLIN).answered == 70_009
@@ -42,7 +42,7 @@ def noted_in(book: Logbook, number: int, offset: int, of_job: bool, answered: in
     book.note((number, frame(number, LINE), offset if of_job else -1, offset if of_job else -1, ticket), answered, None)
 
 
-def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
+def test_the_place_is_known_if_only_lines_of_the_file_are_in_flight():
     book = Logbook()
     assert book.anchor(0) is None
     for number in range(1, 10):
@@ -70,7 +70,7 @@ def test_a_place_is_known_where_nothing_but_the_file_is_on_its_way():
         ("G1 Z0.3\n" + "; nothing\n" * 300_000 + "G1 X1 Y2\n", {"X": 1, "Y": 2, "Z": 0.3}),
     ],
 )
-def test_where_the_head_has_to_be(tmp_path, text, expected):
+def test_the_expected_position_is_read_from_the_file(tmp_path, text, expected):
     path = tmp_path / "part.gcode"
     path.write_text(text + "G1 X99 Y99 Z99\n")
     fd = os.open(path, os.O_RDONLY)
@@ -84,7 +84,7 @@ def test_where_the_head_has_to_be(tmp_path, text, expected):
 
 
 @pytest.mark.parametrize(("inches", "sent"), [(False, ["G92 E25.40000"]), (True, ["G92 E1.00000"])])
-async def test_filament_is_put_right_in_the_units_of_the_file(inches, sent):
+async def test_filament_is_corrected_in_the_units_of_the_file(inches, sent):
     commands = []
 
     async def send(command):
@@ -106,7 +106,7 @@ class Disk:
         pass
 
 
-async def test_closing_waits_only_for_what_has_just_been_written():
+async def test_closing_waits_only_for_the_current_write():
     """Even in the turn of the loop in which it was written, before the link knows."""
     connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
     for turns in range(4):

@@ -35,7 +35,7 @@ def moved(port, path, **changes):
 
 
 @pytest.mark.parametrize("target", ["/dev/ttyACM0", "auto", "/dev/serial/by-id/usb-Prusa-if00"])
-async def test_a_board_that_comes_back_as_another_port_is_the_same(plugged, target):
+async def test_a_board_is_recognised_on_another_port(plugged, target):
     plugged.append(PRUSA)
     memory, address = await known(target, PRUSA), parse(f"serial:{target}")
     plugged[:] = [moved(PRUSA, "/dev/ttyACM1", place="1-1.4")]
@@ -43,7 +43,7 @@ async def test_a_board_that_comes_back_as_another_port_is_the_same(plugged, targ
     assert await memory.path(address, lost=True) == "/dev/ttyACM1"
 
 
-async def test_auto_is_the_same_board_or_nothing(plugged):
+async def test_auto_reattaches_only_to_the_same_board(plugged):
     plugged.append(PRUSA)
     memory = await known("auto", PRUSA)
     plugged[:] = [replace(OTHER, by_id="/dev/serial/by-id/usb-1a86-if00")]
@@ -54,7 +54,7 @@ async def test_auto_is_the_same_board_or_nothing(plugged):
         await PortMemory().path_again(parse("serial:auto"))
 
 
-async def test_a_board_without_a_number_is_known_by_its_socket(plugged):
+async def test_a_board_without_a_serial_number_is_known_by_its_socket(plugged):
     plugged.append(OTHER)
     memory, address = await known("/dev/ttyUSB0", OTHER), parse("serial:/dev/ttyUSB0")
     plugged[:] = [moved(OTHER, "/dev/ttyUSB1")]
@@ -64,7 +64,7 @@ async def test_a_board_without_a_number_is_known_by_its_socket(plugged):
         await memory.path_again(address)
 
 
-async def test_of_two_with_one_number_the_socket_tells(plugged):
+async def test_two_boards_with_one_serial_number_are_told_apart_by_socket(plugged):
     twin = replace(PRUSA, path="/dev/ttyACM1", by_id=None, place="1-1.3", is_twin=True, by_path="/dev/serial/by-path/3")
     first = replace(PRUSA, is_twin=True, by_path="/dev/serial/by-path/2")
     plugged[:] = [first, twin]
@@ -79,21 +79,21 @@ async def test_of_two_with_one_number_the_socket_tells(plugged):
         await PortMemory().path(parse("serial:auto"), lost=False)
 
 
-async def test_who_fails_to_answer_is_not_kept(plugged):
+async def test_a_board_that_does_not_answer_is_not_remembered(plugged):
     plugged[:] = [PRUSA, OTHER]
     memory, address = await known("/dev/ttyACM0", PRUSA), parse("serial:/dev/ttyACM0")
     await memory.look(address, OTHER.path)
     assert memory.device("/dev/ttyACM0") == PRUSA.device
 
 
-async def test_a_port_of_which_nothing_is_known_is_itself(plugged):
+async def test_an_unknown_port_keeps_its_path(plugged):
     plugged.append(Port("/dev/ttyAMA0"))
     memory = await known("/dev/ttyAMA0", plugged[0])
     assert await memory.path_again(parse("serial:/dev/ttyAMA0")) == "/dev/ttyAMA0"
     assert await memory.path_again(parse("sim?speed=2")) == ""
 
 
-def test_an_address_is_called_what_the_user_has_called_it():
+def test_an_address_keeps_the_name_that_the_user_gave_it():
     found = at_path(parse("serial:auto?baudrate=250000"), "/dev/ttyACM3")
     assert (found.target, found.options, str(found)) == (
         "/dev/ttyACM3", {"baudrate": "250000"}, "serial:auto?baudrate=250000",
