@@ -34,7 +34,7 @@ async def test_connect_is_accepted_at_once_and_disconnect_ends_it(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["repair", "fake_ack"])
-async def test_commands_that_nozzled_needs_not_are_accepted(tmp_path, command):
+async def test_commands_without_effect_are_accepted(tmp_path, command):
     async with api(tmp_path, "") as server:
         assert (await server.post("/api/connection", {"command": command})).status == 204
 

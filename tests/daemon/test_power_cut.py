@@ -56,7 +56,7 @@ async def cuts(tmp_path, prepare=None):
 @pytest.mark.parametrize("logbook", ["gone", "left"])
 @pytest.mark.parametrize("board", ["without power too", "with power of its own"])
 @pytest.mark.parametrize("torn", [0, 3000])
-async def test_a_print_does_not_go_on_behind_a_power_cut(tmp_path, logbook, board, torn):
+async def test_a_print_without_a_synced_record_does_not_continue_after_a_power_cut(tmp_path, logbook, board, torn):
     recorded = 0
     async for world in cuts(tmp_path):
         world.boot = "another"
@@ -106,7 +106,7 @@ async def outcomes_of(world, user) -> list[tuple[str | None, int]]:
 
 
 @pytest.mark.parametrize("back", [1, 2, 3])
-async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
+async def test_an_older_store_does_not_mislead_a_reattached_print(tmp_path, back):
     """The machine was not rebooted, and its printer knows the place; the store knows less than either."""
 
     async def another_print(world) -> None:
@@ -130,7 +130,7 @@ async def test_an_older_store_leads_no_print_to_a_wrong_place(tmp_path, back):
     assert gone_on > 5
 
 
-async def test_a_print_that_goes_on_is_not_cooled_for_one_that_an_older_store_knows(tmp_path):
+async def test_a_continued_print_keeps_its_heat_despite_an_older_job_in_the_store(tmp_path):
     world = world_in(tmp_path / "world")
     assert not await begun(world, float("inf"))
     assert await begun(world, 1000)

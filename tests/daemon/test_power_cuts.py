@@ -116,7 +116,7 @@ def summary(cuts: Cuts) -> str:
     return f"{cuts.endings['continued']} of {cuts.endings.total()} continued; {dict(cuts.reasons)}"
 
 
-async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
+async def test_a_print_survives_power_cuts_of_its_host(tmp_path):
     cuts = Cuts(tmp_path, 3, FirmwareConfig(baudrate=115200))
     await cuts.run(9)
     assert cuts.endings["continued"] >= 0.8 * cuts.endings.total(), summary(cuts)
@@ -129,7 +129,7 @@ async def test_a_print_goes_on_over_power_cuts_of_its_host(tmp_path):
     "name", ["marlin", "marlin21", "marlin21-meatpack", "marlin1.0", "prusa", "smoothie", "repetier"]
 )
 @pytest.mark.parametrize("seed", range(2))
-async def test_a_print_goes_on_over_a_hundred_power_cuts_of_its_host(tmp_path, name, seed):
+async def test_a_print_survives_a_hundred_power_cuts_of_its_host(tmp_path, name, seed):
     cuts = Cuts(tmp_path, seed, replace(FIRMWARES[name], baudrate=115200))
     await cuts.run(120)
     assert cuts.endings["continued"] >= 0.95 * cuts.endings.total(), summary(cuts)
@@ -186,7 +186,7 @@ async def test_with_ask_a_print_waits_for_the_user_and_resumes_with_the_next_lin
     cuts.check(JobState.COMPLETED)
 
 
-async def test_without_an_answer_the_heaters_go_off_after_a_time(tmp_path):
+async def test_heaters_go_off_after_a_time_without_an_answer(tmp_path):
     cuts = await left_in_print(tmp_path, after_reboot="ask", after_reboot_min=45)
     async with cuts.world.host() as host:
         await until(host, JobState.PAUSED)
@@ -243,7 +243,7 @@ TOWER = [line for n, line in enumerate(AT_ONCE) for line in ([f"M104 S{200 - n /
 @pytest.mark.parametrize(
     ("target", "reason"), [(None, ""), (0, "turned tool0 off"), (170, "the target of tool0 has changed")]
 )
-async def test_targets_are_compared_with_those_of_the_last_lines(tmp_path, target, reason):
+async def test_targets_are_compared_with_those_in_the_last_lines(tmp_path, target, reason):
     cuts = await left_in_print(tmp_path, lines=TOWER)
     if target is not None:
         cuts.world.firmware.board.hotend.target = target

@@ -9,7 +9,7 @@ from daemon.errors import ConfigError
 from gcode.outgoing import check_command
 
 
-def test_every_preset_is_a_profile_that_a_file_could_give():
+def test_every_preset_is_a_valid_profile():
     for name, preset in presets().items():
         config = merge(Config(), {"profile": {"preset": name}}, "test")
         assert config.profile == preset.profile
@@ -58,12 +58,12 @@ def test_an_unknown_name_lists_similar_ones():
         ("", None),
     ],
 )
-def test_a_printer_is_recognised_by_what_it_calls_itself(called, preset):
+def test_a_printer_is_recognised_by_its_reported_name(called, preset):
     found = suggested(called)
     assert (found.id if found else None) == preset
 
 
-def test_what_the_file_gives_goes_before_the_preset(tmp_path):
+def test_the_configuration_overrides_the_preset(tmp_path):
     config = merge(Config(), {"profile": {"preset": "MK3S", "height_mm": 400}}, "test")
     assert (config.profile.height_mm, config.profile.y_min_mm, config.profile.preset) == (400, -4, "mk3s")
     text = render(config)

@@ -91,7 +91,7 @@ def sliced(folder: Path, settings: dict[str, str]) -> Path | None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-def test_no_file_is_refused_on_the_printer_that_it_was_sliced_for(tmp_path):
+def test_no_file_is_refused_on_the_printer_it_was_sliced_for(tmp_path):
     if not shutil.which("prusa-slicer") or not PROFILES.is_dir():
         cannot_run("Debian's prusa-slicer is missing: apt-get install prusa-slicer")
     refused, checked = {}, 0

@@ -18,12 +18,12 @@ WHOLE = "area:{full:{min:{x:-1.00,y:-4.50,z:0.00},max:{x:255.00,y:212.50,z:210.0
         WHOLE + "}",
     ],
 )
-def test_the_area_is_read(line):
+def test_the_print_area_is_read(line):
     assert area_in(["ok", line]) == {"min": [-1.0, -4.5, 0.0], "max": [255.0, 212.5, 210.0]}
 
 
 @pytest.mark.parametrize("line", ["  M211 S1 ; ON", 'echo:Unknown command: "M211"', "area:{full:{min:{x:0}}}", ""])
-def test_what_says_nothing_is_no_area(line):
+def test_an_answer_without_an_area_is_ignored(line):
     assert area_in([line]) is None
 
 

@@ -29,7 +29,7 @@ FILE = "\n".join(MOVES).encode()
 LONG = "\n".join(MOVES * 20).encode()
 
 
-async def test_a_subscriber_is_greeted_and_told_nothing_more_without_a_session(tmp_path):
+async def test_a_subscriber_without_a_session_gets_only_a_greeting(tmp_path):
     async with api(tmp_path) as server:
         listener = Listener(server)
         await server.print(FILE)
@@ -40,7 +40,7 @@ async def test_a_subscriber_is_greeted_and_told_nothing_more_without_a_session(t
         assert listener.messages[1:] == [{"reauthRequired": {"reason": "stale"}}]
 
 
-async def test_a_session_opens_history_and_then_the_state_as_it_changes(tmp_path):
+async def test_a_session_gets_the_history_and_then_changes_of_the_state(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(10)
         listener = Listener(server)
@@ -62,7 +62,7 @@ async def test_a_session_opens_history_and_then_the_state_as_it_changes(tmp_path
         assert any("Recv:" in line for each in current for line in each["logs"])
 
 
-async def test_a_whole_print_is_told_by_octoprints_events(tmp_path):
+async def test_a_whole_print_sends_octoprints_events(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.print(FILE)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
@@ -96,7 +96,7 @@ async def test_a_client_s_m114_is_an_event(tmp_path):
         assert (position["x"], position["y"], position["z"], position["reason"]) == (12.5, 7.0, 3.0, None)
 
 
-async def test_a_pause_tells_where_it_has_left_the_print(tmp_path):
+async def test_the_event_of_a_pause_has_the_position(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.print(b"G28\nG90\nG1 X20 Y30 Z5 F6000\nM0\nG1 X0\n", 60)
         [paused] = listener.events("PrintPaused")
@@ -116,7 +116,7 @@ async def test_a_cancelled_print_counts_as_failed_too(tmp_path):
         ]  # fmt: skip
 
 
-async def test_of_a_restart_only_the_new_print_is_told(tmp_path):
+async def test_a_restart_sends_only_the_events_of_the_new_print(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.print(LONG)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
@@ -137,7 +137,7 @@ M83
 )  # fmt: skip
 
 
-async def test_height_and_homing_are_told_while_a_file_is_printed_whose_layers_are_known(tmp_path):
+async def test_changes_of_height_and_homing_are_sent_while_a_file_with_layers_prints(tmp_path):
     async with api(tmp_path, "sim", analysis={"enabled": True}) as server:
         server.service.analyses._run = AtOnce().run
         await server.settle(5)
@@ -153,7 +153,7 @@ async def test_height_and_homing_are_told_while_a_file_is_printed_whose_layers_a
         assert heights == [None, 1.0, 2.0, 3.0]
 
 
-async def test_who_comes_in_the_middle_is_told_of_nothing_that_was_before(tmp_path):
+async def test_a_new_subscriber_gets_no_past_events(tmp_path):
     async with api(tmp_path) as server:
         await server.print(b"G28\n" + LONG, 30)
         assert server.service.connection.modes.homed
@@ -163,7 +163,7 @@ async def test_who_comes_in_the_middle_is_told_of_nothing_that_was_before(tmp_pa
         assert not {"Home", "ZChange", "ToolChange"} & {*listener.events()}
 
 
-async def test_another_tool_is_told(tmp_path):
+async def test_a_tool_change_is_an_event(tmp_path):
     async with listening(tmp_path) as (server, listener):
         motion = server.application.settings["hub"]._motion
         server.service.connection.modes.tool = 1
@@ -173,7 +173,7 @@ async def test_another_tool_is_told(tmp_path):
         assert listener.events("ToolChange") == [{"old": 0, "new": 1}]
 
 
-async def test_homing_by_a_client_is_told(tmp_path):
+async def test_homing_by_a_client_is_an_event(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
         listener = Listener(server)
@@ -185,7 +185,7 @@ async def test_homing_by_a_client_is_told(tmp_path):
         assert listener.events("Home") == [{}, {}]
 
 
-async def test_homing_by_a_client_in_a_pause_is_told_once(tmp_path):
+async def test_homing_by_a_client_in_a_pause_is_one_event(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.print(LONG)
         await server.post("/api/job", {"command": "pause", "action": "pause"})
@@ -199,7 +199,7 @@ async def test_homing_by_a_client_in_a_pause_is_told_once(tmp_path):
         assert listener.events("Home") == [{}]
 
 
-async def test_a_print_that_fails_says_why(tmp_path):
+async def test_the_event_of_a_failed_print_has_the_reason(tmp_path):
     async with listening(tmp_path) as (server, listener):
         await server.upload(("file", "a.gcode", LONG), ("select", b"true"))
         (server.service.files.root / "a.gcode").unlink()
@@ -222,7 +222,7 @@ async def test_a_lost_printer_is_an_error_and_comes_back(tmp_path):
         assert "Marlin" in listener.events("FirmwareData")[0]["name"]
 
 
-async def test_connected_tells_what_the_connection_says(tmp_path):
+async def test_the_connected_event_matches_the_connection(tmp_path):
     async with listening(tmp_path, "sim?speed=4") as (server, listener):
         await server.post("/api/connection", {"command": "disconnect"})
         await server.post("/api/connection", {"command": "connect"})
@@ -232,7 +232,7 @@ async def test_connected_tells_what_the_connection_says(tmp_path):
         assert current["port"] == "VIRTUAL"
 
 
-async def test_a_disconnection_in_a_print_fails_it_and_lets_go_of_its_file(tmp_path):
+async def test_a_disconnection_in_a_print_fails_it_and_deselects_its_file(tmp_path):
     kinds = {"Disconnecting", "PrintFailed", "FileDeselected", "Disconnected"}
     async with listening(tmp_path) as (server, listener):
         await server.print(LONG, 2)
@@ -252,7 +252,7 @@ async def test_a_disconnection_in_a_print_fails_it_and_lets_go_of_its_file(tmp_p
         assert not any(job["progress"].values())
 
 
-async def test_files_that_come_and_go_are_told(tmp_path):
+async def test_added_and_removed_files_are_events(tmp_path):
     async with listening(tmp_path, "") as (server, listener):
         await server.upload(("file", "a.gcode", FILE))
         await server.upload(("foldername", b"box"))
@@ -266,7 +266,7 @@ async def test_files_that_come_and_go_are_told(tmp_path):
         assert len(listener.events("UpdatedFiles")) == 6
 
 
-async def test_the_state_comes_at_most_twice_a_second_and_less_where_the_client_wants_it(tmp_path):
+async def test_the_state_is_sent_at_most_twice_a_second_or_less_on_request(tmp_path):
     async with api(tmp_path) as server:
         listener, slow = Listener(server), Listener(server)
         await listener.login()
@@ -283,7 +283,7 @@ async def test_the_state_comes_at_most_twice_a_second_and_less_where_the_client_
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "5", '"auth"', '{"auth": 5}', '{"subscribe": 1}', "[" * 50_000, "{}"])
-async def test_what_makes_no_sense_is_ignored(tmp_path, text):
+async def test_invalid_messages_are_ignored(tmp_path, text):
     async with api(tmp_path, "") as server:
         listener = Listener(server)
         listener.subscriber.receive(text)
@@ -291,7 +291,7 @@ async def test_what_makes_no_sense_is_ignored(tmp_path, text):
         assert listener.kinds() == ["connected", "history", "timelapse"]
 
 
-async def test_a_client_hears_what_it_has_subscribed_to(tmp_path):
+async def test_a_client_gets_only_its_subscriptions(tmp_path):
     async with api(tmp_path) as server:
         events, quiet, logs = Listener(server), Listener(server), Listener(server)
         for each, wanted in (
@@ -316,7 +316,7 @@ async def test_a_client_hears_what_it_has_subscribed_to(tmp_path):
         assert any(each["logs"] for each in logs.of("current"))
 
 
-async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_queue(tmp_path):
+async def test_a_slow_reader_gets_the_newest_state_and_a_bounded_queue(tmp_path):
     async with api(tmp_path) as server:
         listener, awake = Listener(server), Listener(server)
         await listener.login()
@@ -342,7 +342,7 @@ async def test_a_reader_that_sleeps_gets_the_newest_state_and_no_more_than_its_q
         assert awake.events("PrintDone")
 
 
-async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
+async def test_a_stalled_reader_is_dropped(tmp_path):
     async with listening(tmp_path) as (server, listener):
         listener.gate.clear()
         await server.settle(STALL_TIMEOUT * 2)
@@ -350,7 +350,7 @@ async def test_a_reader_that_never_wakes_is_dropped(tmp_path):
         assert server.application.settings["hub"]._subscribers == {}
 
 
-async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
+async def test_a_connection_without_a_session_is_closed_after_a_while(tmp_path):
     async with api(tmp_path) as server:
         stranger, known = Listener(server), Listener(server)
         await known.login()
@@ -358,7 +358,7 @@ async def test_who_shows_no_session_does_not_keep_a_place_for_ever(tmp_path):
         assert (stranger.closed, known.closed) == (True, False)
 
 
-async def test_a_stranger_may_authenticate_a_few_times_and_say_little_else(tmp_path):
+async def test_an_anonymous_connection_may_send_only_a_few_messages(tmp_path):
     async with api(tmp_path) as server:
         talker, patient = Listener(server), Listener(server)
         for _ in range(MAX_ANONYMOUS_FRAMES):
@@ -373,7 +373,7 @@ async def test_a_stranger_may_authenticate_a_few_times_and_say_little_else(tmp_p
         assert all(known.subscriber.admits(MAX_ANONYMOUS_BYTES) for _ in range(10 * MAX_ANONYMOUS_FRAMES))
 
 
-async def test_strangers_have_a_share_of_the_places_and_the_next_one_takes_that_of_the_first(tmp_path):
+async def test_anonymous_connections_are_limited_and_new_ones_replace_the_oldest(tmp_path):
     async with api(tmp_path) as server:
         hub = server.application.settings["hub"]
         owner = Listener(server, client="2001:db8::1")
@@ -391,7 +391,7 @@ async def test_strangers_have_a_share_of_the_places_and_the_next_one_takes_that_
         assert not owner.closed
 
 
-async def test_who_shows_a_session_has_cost_nothing_and_who_does_not_has(tmp_path):
+async def test_only_connections_without_a_session_use_up_the_anonymous_budget(tmp_path):
     async with api(tmp_path) as server:
         access = server.service.front.access
         for _ in range(2 * int(BURST)):
@@ -403,7 +403,7 @@ async def test_who_shows_a_session_has_cost_nothing_and_who_does_not_has(tmp_pat
         assert access.has_overspent("192.0.2.1")
 
 
-async def test_the_log_in_one_message_is_bounded(tmp_path):
+async def test_log_lines_in_one_message_are_bounded(tmp_path):
     async with api(tmp_path, "sim") as server:
         listener = Listener(server)
         listener.say(throttle=3600)
@@ -416,7 +416,7 @@ async def test_the_log_in_one_message_is_bounded(tmp_path):
         assert any(len(each["logs"]) > 50 for each in listener.of("current"))
 
 
-async def test_who_loses_the_key_or_logs_out_hears_no_more(tmp_path):
+async def test_a_revoked_key_or_a_logout_ends_the_messages(tmp_path):
     ring = Keyring(tmp_path, lambda: NOW)
     key = ring.add("phone", Scope.READ)
     async with api(tmp_path) as server:
@@ -438,7 +438,7 @@ async def test_who_loses_the_key_or_logs_out_hears_no_more(tmp_path):
         assert first.kinds() == ["history", "timelapse"]
 
 
-async def test_an_app_that_asks_for_a_key_is_shown_wherever_people_look(tmp_path):
+async def test_a_key_request_of_an_app_is_sent_to_every_page(tmp_path):
     async with listening(tmp_path, "") as (server, listener):
         await server.post("/plugin/appkeys/request", {"app": "<b>x</b>"}, key=None, headers={"Host": "localhost"})
         await server.settle(0.1)
@@ -462,7 +462,7 @@ def panel_says(server, *lines):
 QUESTION = ("//action:prompt_begin Filament runout", "//action:prompt_button Continue", "//action:prompt_choice Purge")
 
 
-async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_path):
+async def test_messages_for_the_panel_are_sent_as_octoprint_does(tmp_path):
     async with listening(tmp_path) as (server, listener):
         assert "panel" not in (await server.get("/api/printer")).json
         assert (await server.get("/api/plugin/action_command_notification")).json == {"notifications": []}
@@ -475,7 +475,7 @@ async def test_what_the_panel_says_is_where_octoprints_clients_look_for_it(tmp_p
         assert notifications == [{"timestamp": NOW, "message": message}]
 
 
-async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path):
+async def test_a_prompt_is_sent_and_its_answer_reaches_the_firmware(tmp_path):
     async with listening(tmp_path) as (server, listener):
         assert (
             await server.post("/api/plugin/action_command_prompt", {"command": "select", "choice": 0})
@@ -499,7 +499,7 @@ async def test_a_question_is_asked_and_the_answer_reaches_the_firmware(tmp_path)
         assert shown == [{"action": "show", **asked}, {"action": "close"}]
 
 
-async def test_a_printer_that_stands_still_for_its_user_goes_on_with_the_answer(tmp_path):
+async def test_a_printer_waiting_for_its_user_continues_after_the_answer(tmp_path):
     async with api(tmp_path, "sim?firmware=marlin-advok") as server:
         await server.post("/api/printer/command", {"commands": ["M0 Change filament", "M117 later"]})
         await server.settle(20)
@@ -512,7 +512,7 @@ async def test_a_printer_that_stands_still_for_its_user_goes_on_with_the_answer(
         assert (await server.get("/api/plugin/action_command_prompt")).json == {}
 
 
-async def test_without_subscribers_nothing_is_kept_and_nothing_ticks(tmp_path):
+async def test_nothing_is_stored_or_scheduled_without_subscribers(tmp_path):
     async with api(tmp_path) as server:
         hub = server.application.settings["hub"]
         listener = Listener(server)
@@ -572,7 +572,7 @@ async def test_many_subscribers_cost_the_questions_and_the_encoding_of_one(tmp_p
         assert not any(each["logs"] for each in quiet.of("current"))
 
 
-async def test_a_subscriber_that_goes_in_the_middle_of_a_look_does_not_take_it_from_the_others(tmp_path, monkeypatch):
+async def test_a_subscriber_leaving_during_an_update_does_not_affect_the_others(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         gone, stays = Listener(server), Listener(server)
         await gone.login()
@@ -608,7 +608,7 @@ def ends_in_order(listener) -> int:
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_no_print_is_told_to_go_on_behind_the_event_that_ends_it(tmp_path, cancelled):
+async def test_no_printing_state_follows_the_event_that_ends_a_print(tmp_path, cancelled):
     async with api(tmp_path) as server:
         listeners = [Listener(server), Listener(server), Listener(server)]
         for listener in listeners:
@@ -626,7 +626,7 @@ async def test_no_print_is_told_to_go_on_behind_the_event_that_ends_it(tmp_path,
         assert [ends_in_order(each) for each in listeners] == [3, 3, 3]
 
 
-async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_counts_once(tmp_path):
+async def test_every_state_is_sent_to_all_however_short(tmp_path):
     slow = {"after_finish": ("G4 S3",)}
     async with api(tmp_path, scripts=slow) as server:
         listener, rare = Listener(server), Listener(server)
@@ -646,7 +646,7 @@ async def test_every_state_is_seen_by_everybody_however_short_and_a_long_end_cou
         assert len([text for text in texts if text == "Finishing"]) == 1
 
 
-async def test_a_state_that_has_passed_is_told_with_the_file_of_then(tmp_path):
+async def test_a_past_state_is_sent_with_its_own_file(tmp_path):
     async with listening(tmp_path) as (server, listener):
         listener.say(throttle=240)
         for name in ("a.gcode", "b.gcode"):
@@ -665,7 +665,7 @@ async def test_a_state_that_has_passed_is_told_with_the_file_of_then(tmp_path):
         assert [end["completion"] > 90 for end in ends] == [True, True]
 
 
-async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
+async def test_a_print_counts_as_printing_until_its_last_move_is_done(tmp_path):
     async with listening(tmp_path) as (server, listener):
         moves = b"G28\nM83\n" + b"G1 X100 F600\nG1 X0 F600\n" * 2  # 40 s; the printer has taken all long before
         await server.print(moves, 30)
@@ -675,7 +675,7 @@ async def test_a_print_prints_until_its_last_move_is_done(tmp_path):
         assert texts.count("Finishing") == 1
 
 
-async def test_a_request_during_a_cancel_does_not_count_another_print(tmp_path):
+async def test_the_flags_during_a_cancel_are_those_of_one_print(tmp_path):
     async with api(tmp_path, scripts={"after_cancel": ("G4 S5",)}) as server:
         await server.print(FILE * 20, 2)
         await server.post("/api/job", {"command": "cancel"})

@@ -77,7 +77,7 @@ async def showing(folder, address="sim", **sections):
         yield server, page
 
 
-async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
+async def test_a_page_gets_a_snapshot_and_no_octoprint_messages(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
         page = Page(server)
@@ -111,7 +111,7 @@ async def test_a_page_gets_a_snapshot_and_nothing_of_octoprints(tmp_path):
         assert shown["link"]["sent"] > 0
 
 
-async def test_a_page_is_told_nothing_without_a_session_and_costs_nothing_then(tmp_path):
+async def test_a_page_without_a_session_gets_nothing_and_costs_nothing(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)
         page.say(subscribe={"page": True})
@@ -120,7 +120,7 @@ async def test_a_page_is_told_nothing_without_a_session_and_costs_nothing_then(t
         assert page.server.application.settings["hub"].pages._task is None
 
 
-async def test_a_page_that_subscribes_after_its_login_gets_the_same(tmp_path):
+async def test_a_page_that_subscribes_after_its_login_gets_the_same_snapshot(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)
         await page.login()
@@ -130,7 +130,7 @@ async def test_a_page_that_subscribes_after_its_login_gets_the_same(tmp_path):
         assert page.updates[0]["seq"] == 1
 
 
-async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_gaps_could_be_seen(tmp_path):
+async def test_beats_come_every_two_seconds_and_messages_are_numbered(tmp_path):
     async with showing(tmp_path, "") as (server, page):
         await server.settle(19)  # the figures of the line are told at 20 s
         beats = page.beats()
@@ -140,7 +140,7 @@ async def test_it_hears_that_the_service_lives_at_least_every_two_seconds_and_ga
         assert page.updates[-1] == {"seq": len(page.updates), "beat": NOW}
 
 
-async def test_a_print_is_told_from_its_start_to_its_end(tmp_path):
+async def test_a_page_follows_a_print_from_start_to_end(tmp_path):
     async with showing(tmp_path) as (server, page):
         await server.print("\n".join(MOVES * 4).encode())
         assert page.shown["job"]["state"] == "printing"
@@ -161,7 +161,7 @@ async def test_a_print_is_told_from_its_start_to_its_end(tmp_path):
         assert len(sets) <= (sets[-1] - sets[0]) / GAP + transitions
 
 
-async def test_a_change_of_state_is_told_at_once(tmp_path):
+async def test_a_change_of_state_is_sent_at_once(tmp_path):
     async with showing(tmp_path) as (server, page):
         await server.print(LONG)
         for command, expected in (("pause", "pausing"), ("cancel", "cancelling")):
@@ -171,7 +171,7 @@ async def test_a_change_of_state_is_told_at_once(tmp_path):
             assert page.shown["job"]["state"] == expected
 
 
-async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_seconds(tmp_path):
+async def test_a_program_gets_transitions_at_once_and_the_rest_every_five_seconds(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)
         await page.open({"patient": True})
@@ -189,7 +189,7 @@ async def test_a_program_hears_transitions_at_once_and_the_rest_each_five_second
         assert sum(kind == "set" for _, kind in seen.times) >= 3, "a page is open now"
 
 
-async def test_programs_have_the_files_of_browsers_not_read(tmp_path, monkeypatch):
+async def test_files_of_the_page_are_not_read_for_programs(tmp_path, monkeypatch):
     """They take more than a MiB, and a program has no use for them."""
     shared = Files()
     monkeypatch.setattr("daemon.front.page_files.files", lambda: shared)
@@ -208,7 +208,7 @@ async def test_programs_have_the_files_of_browsers_not_read(tmp_path, monkeypatc
         assert [each["all"]["server"]["page"] for each in firsts] == [shared.digest], "the first it hears is right"
 
 
-async def test_every_state_of_a_print_is_told_however_short(tmp_path):
+async def test_every_state_of_a_print_is_sent_however_short(tmp_path):
     async with showing(tmp_path) as (server, page):
         await server.upload(("file", "a.gcode", b"G28\n"))
         await server.settle(5)
@@ -250,7 +250,7 @@ async def test_fan_factors_tool_and_position_are_shown_once_they_are_known(tmp_p
         assert page.shown["printer"]["position"]["x"] == 13.5
 
 
-async def test_what_a_printer_that_is_gone_told_last_is_shown_no_more(tmp_path):
+async def test_the_state_of_a_disconnected_printer_is_not_shown(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
         page = Page(server)
@@ -287,14 +287,14 @@ async def test_the_reason_of_a_halt_is_shown_until_a_user_has_seen_it(tmp_path):
             assert page.shown["printer"]["state"] == "ready"
 
 
-async def test_what_is_wrong_with_the_power_of_this_machine_is_told(tmp_path, monkeypatch):
+async def test_power_problems_of_this_machine_are_shown(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.front.machine.power", lambda: {"now": ["undervoltage"], "since": []})
     async with showing(tmp_path) as (server, page):
         await server.settle(15)
         assert page.shown["server"]["power"] == ["undervoltage"]
 
 
-async def test_how_the_last_print_ended_is_told_by_the_next_service_too(tmp_path):
+async def test_the_end_of_the_last_print_is_shown_after_a_restart(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
         await server.print(FILE, 60)
@@ -314,7 +314,7 @@ async def test_an_unconfirmed_stop_is_shown_as_unconfirmed(tmp_path):
         assert page.shown["printer"]["stop"] == "unconfirmed"
 
 
-async def test_what_the_panel_says_and_asks_is_told(tmp_path):
+async def test_messages_and_prompts_of_the_panel_are_shown(tmp_path):
     async with showing(tmp_path) as (server, page):
         for said in ("notification <b>hot</b>", "prompt_begin Runout", "prompt_button Go on", "prompt_show"):
             server.service.connection.printer._pump.on_data(f"//action:{said}\n".encode())
@@ -323,7 +323,7 @@ async def test_what_the_panel_says_and_asks_is_told(tmp_path):
         assert page.shown["printer"]["prompt"] == {"text": "Runout", "choices": ["Go on"]}
 
 
-async def test_the_console_opens_with_what_is_kept_and_then_has_each_line_once(tmp_path):
+async def test_the_console_starts_with_past_lines_and_then_has_each_line_once(tmp_path):
     async with api(tmp_path) as server:
         await server.settle(5)
         page = Page(server)
@@ -338,7 +338,7 @@ async def test_the_console_opens_with_what_is_kept_and_then_has_each_line_once(t
         assert all(each["console"]["dropped"] == 0 for each in page.updates if "console" in each)
 
 
-async def test_lines_that_were_dropped_are_marked(tmp_path):
+async def test_dropped_lines_are_marked(tmp_path):
     async with api(tmp_path, "sim?speed=100") as server:
         page = Page(server)
         await page.open({"console": True})
@@ -346,7 +346,7 @@ async def test_lines_that_were_dropped_are_marked(tmp_path):
         assert any(each["console"]["dropped"] > 0 for each in page.updates if "console" in each)
 
 
-async def test_a_page_without_the_console_hears_no_line(tmp_path):
+async def test_a_page_without_the_console_gets_no_lines(tmp_path):
     async with showing(tmp_path) as (server, page):
         await server.settle(10)
         assert page.console() == []
@@ -366,7 +366,7 @@ async def test_two_pages_share_one_snapshot_and_count_for_themselves(tmp_path):
             assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
 
 
-async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
+async def test_a_slow_page_gets_only_the_newest_values(tmp_path):
     async with api(tmp_path) as server:
         page = Page(server)
         await page.open({"console": True})
@@ -382,7 +382,7 @@ async def test_who_reads_slowly_gets_the_newest_of_each_and_no_queue(tmp_path):
         assert [each["seq"] for each in page.updates] == list(range(1, len(page.updates) + 1))
 
 
-async def test_lines_that_wait_for_a_page_are_bounded_and_what_is_left_out_is_counted(tmp_path):
+async def test_waiting_console_lines_are_bounded_and_omitted_ones_counted(tmp_path):
     async with api(tmp_path, "") as server:
         feed = Feed(Pages(server.service.front), lambda: None, console=True)
         feed._is_whole_due = False
@@ -395,7 +395,7 @@ async def test_lines_that_wait_for_a_page_are_bounded_and_what_is_left_out_is_co
         assert feed.take() == []
 
 
-async def test_the_analysis_of_the_selected_file_is_told_when_it_is_made(tmp_path):
+async def test_the_analysis_of_the_selected_file_is_sent_when_it_is_ready(tmp_path):
     async with api(tmp_path, analysis={"enabled": True}) as server:
         server.service.analyses._run = AtOnce().run
         page = Page(server)
@@ -411,7 +411,7 @@ async def test_the_analysis_of_the_selected_file_is_told_when_it_is_made(tmp_pat
         assert page.shown["analysis"] is None
 
 
-async def test_a_file_that_is_not_printed_is_told_at_once_with_the_reasons(tmp_path):
+async def test_a_refused_file_is_shown_at_once_with_the_reasons(tmp_path):
     profile = {"width_mm": 100.0, "depth_mm": 100.0, "height_mm": 100.0}
     async with api(tmp_path, analysis={"enabled": True}, profile=profile) as server:
         server.service.analyses._run = AtOnce(profile=server.service.core.connection.profile).run
@@ -425,7 +425,7 @@ async def test_a_file_that_is_not_printed_is_told_at_once_with_the_reasons(tmp_p
         assert page.shown["job"]["refused"]["reasons"] == page.shown["analysis"]["errors"]
 
 
-async def test_a_page_whose_key_is_taken_away_is_told_and_hears_no_more(tmp_path):
+async def test_a_page_is_notified_when_its_key_is_revoked_and_gets_nothing_more(tmp_path):
     async with api(tmp_path) as server:
         key = server.service.access.keyring.add("phone", Scope.CONTROL)
         page = Page(server)
@@ -439,7 +439,7 @@ async def test_a_page_whose_key_is_taken_away_is_told_and_hears_no_more(tmp_path
         assert len(page.updates) == count
 
 
-async def test_nothing_runs_on_when_the_last_page_has_gone(tmp_path):
+async def test_nothing_runs_after_the_last_page_has_left(tmp_path):
     async with showing(tmp_path) as (server, page):
         pages = server.application.settings["hub"].pages
         assert pages._task is not None
@@ -452,7 +452,7 @@ async def test_nothing_runs_on_when_the_last_page_has_gone(tmp_path):
 
 
 @pytest.mark.parametrize("wanted", [None, 1, "yes", [], {"console": "yes"}, {"console": True, "x": {}}])
-async def test_what_a_client_asks_for_may_be_nonsense(tmp_path, wanted):
+async def test_an_invalid_subscription_is_ignored(tmp_path, wanted):
     async with api(tmp_path, "") as server:
         page = Page(server)
         await page.open(wanted)
@@ -460,7 +460,7 @@ async def test_what_a_client_asks_for_may_be_nonsense(tmp_path, wanted):
         assert ("page" in page.kinds()) is isinstance(wanted, dict)
 
 
-async def test_while_the_core_hangs_no_page_is_told_that_it_lives(tmp_path, monkeypatch):
+async def test_no_beat_is_sent_while_the_core_hangs(tmp_path, monkeypatch):
     async with api(tmp_path) as server:
         page, late = Page(server), Page(server)
         await page.open()

@@ -79,7 +79,7 @@ async def queueing(folder, **sections):
 # -- order, and the bed ----------------------------------------------------------------------------------------
 
 
-async def test_files_are_printed_in_order_each_once_the_bed_is_said_to_be_clear(tmp_path):
+async def test_files_are_printed_in_order_each_after_the_bed_is_confirmed_clear(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b", "c")
         first = await add(server, "a", copies=2, notes="in grey", material="PLA")
@@ -103,7 +103,7 @@ async def test_files_are_printed_in_order_each_once_the_bed_is_said_to_be_clear(
         assert (await server.get(f"/api/queue/{first}")).status == 404
 
 
-async def test_while_the_printer_is_being_switched_off_it_waits_and_the_bed_stays_clear(tmp_path):
+async def test_the_queue_waits_while_the_printer_is_being_switched_off(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a")
         jobs = server.service.front.jobs
@@ -117,7 +117,7 @@ async def test_while_the_printer_is_being_switched_off_it_waits_and_the_bed_stay
         await printed(server, 1)
 
 
-async def test_a_print_that_does_not_complete_lets_none_begin(tmp_path):
+async def test_no_print_begins_after_one_that_did_not_complete(tmp_path):
     async with queueing(tmp_path) as server:
         await server.upload(("file", "a.gcode", cube("a", 3000)))
         await filled(server, "b")
@@ -139,7 +139,7 @@ async def test_a_print_that_does_not_complete_lets_none_begin(tmp_path):
         assert await entries(server) == [("a", "waiting", 0)]
 
 
-async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
+async def test_a_configured_script_clears_the_bed(tmp_path):
     async with queueing(
         tmp_path, address=f"sim?oracle={tmp_path / 'oracle'}", scripts={"eject": ("M117 away with it",)}
     ) as server:
@@ -157,7 +157,7 @@ async def test_the_script_of_the_configuration_clears_the_bed(tmp_path):
         assert not (await server.get("/api/queue")).json["bed"]["clear"], "after a print begun by hand"
 
 
-async def test_a_paused_queue_and_the_print_of_another_client_hold_it(tmp_path):
+async def test_a_pause_and_a_print_of_another_client_hold_the_queue(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await add(server, "a")
@@ -172,7 +172,7 @@ async def test_a_paused_queue_and_the_print_of_another_client_hold_it(tmp_path):
         assert server.begun == ["b.gcode"], "there is something on the bed now"
 
 
-async def test_a_print_begun_while_a_file_is_checked_is_on_the_bed(tmp_path, monkeypatch):
+async def test_a_print_begun_during_the_check_of_a_file_occupies_the_bed(tmp_path, monkeypatch):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         check, others = server.service.watch.check, []
@@ -194,7 +194,7 @@ async def test_a_print_begun_while_a_file_is_checked_is_on_the_bed(tmp_path, mon
 # -- files that cannot be printed ------------------------------------------------------------------------------
 
 
-async def test_refused_and_deleted_files_are_skipped_and_told_and_moved_ones_are_followed(tmp_path):
+async def test_refused_and_deleted_files_are_skipped_and_moved_ones_followed(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "bad", "gone", "moved")
         events = []
@@ -226,7 +226,7 @@ async def test_refused_and_deleted_files_are_skipped_and_told_and_moved_ones_are
 # -- once --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
+async def test_an_entry_added_twice_with_one_key_is_one(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a")
         answers = [await command(server, "add", path="a.gcode", job="k") for _ in range(2)]
@@ -240,7 +240,7 @@ async def test_an_entry_that_is_put_in_twice_with_a_key_is_one(tmp_path):
         assert await entries(server) == []
 
 
-async def test_the_queue_survives_a_restart_and_the_bed_is_not_known_to_be_clear(tmp_path):
+async def test_the_queue_survives_a_restart_but_not_the_clear_bed(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await add(server, "a")
@@ -255,7 +255,7 @@ async def test_the_queue_survives_a_restart_and_the_bed_is_not_known_to_be_clear
         assert not answer["bed"]["clear"], "a user may have printed from the SD card"
 
 
-async def test_a_restarted_front_knows_that_the_bed_is_clear_unless_something_was_printed(tmp_path):
+async def test_a_restarted_front_remembers_a_clear_bed_unless_something_was_printed(tmp_path):
     async with core_in(tmp_path) as core:
         while not core.connection.ready:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(0.1)
@@ -310,7 +310,7 @@ async def happen(server, what: str) -> None:
         ("panel", "at last"),
     ],
 )
-async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(tmp_path, monkeypatch, what, when):
+async def test_anything_that_may_be_on_the_bed_revokes_its_confirmation(tmp_path, monkeypatch, what, when):
     monkeypatch.setattr("daemon.core.connection.making.create", with_card)
 
     def first(work):
@@ -342,7 +342,7 @@ async def test_whatever_may_have_put_something_on_the_bed_ends_the_word_for_it(t
         await printed(server, 1)
 
 
-async def test_the_bed_of_a_missing_printer_cannot_be_said_to_be_clear(tmp_path):
+async def test_the_bed_of_a_missing_printer_cannot_be_confirmed_clear(tmp_path):
     async with queueing(tmp_path, address="") as server:
         refused = await command(server, "bed", clear=True)
         assert (refused.status, "no printer is connected" in refused.error) == (409, True)
@@ -429,7 +429,7 @@ def test_each_copy_begins_once_at_most_and_on_a_clear_bed_whatever_process_dies(
     run(main())
 
 
-async def test_what_cannot_be_kept_is_refused(tmp_path):
+async def test_an_entry_that_cannot_be_stored_is_refused(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "a")
         with patch("daemon.front.cache.cache.Cache.keep", side_effect=StoreError("the disk is full")):
@@ -453,7 +453,7 @@ def front_db(folder):
         yield db
 
 
-async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soon_as_it_can_be(tmp_path):
+async def test_an_unreadable_queue_is_not_overwritten_and_read_once_possible(tmp_path):
     await kept(tmp_path)
     load = QueueStore.load
     with patch.object(QueueStore, "load", side_effect=StoreError("the disk does not answer")) as broken:
@@ -480,7 +480,7 @@ async def test_a_queue_that_cannot_be_read_is_not_overwritten_and_is_read_as_soo
 
 
 @pytest.mark.parametrize("content", ["{}]", '"text"', b"\xff\xfe{", "[" * 10_000, '{"entries": [{"id": "x"}]}'])
-async def test_a_queue_that_is_damaged_is_set_aside_and_told(tmp_path, capsys, content):
+async def test_a_damaged_queue_is_set_aside_and_reported(tmp_path, capsys, content):
     await kept(tmp_path)
     with front_db(tmp_path) as db:
         db.execute("UPDATE documents SET content = ?", (content,))
@@ -524,7 +524,7 @@ async def test_a_copy_whose_record_was_lost_is_printed_again_only_on_request(tmp
 
 
 @pytest.mark.parametrize("record", ["kept", "lost", "another"])
-async def test_a_copy_without_an_answer_waits_again_only_with_the_same_record(tmp_path, record):
+async def test_an_unanswered_copy_is_queued_again_only_if_the_record_is_unchanged(tmp_path, record):
     async with queueing(tmp_path) as server:
         await filled(server, "a", "b")
         await server.post("/api/files/local/a.gcode", {"command": "select", "print": True})
@@ -559,7 +559,7 @@ async def test_a_file_that_is_moved_while_its_copy_begins_is_found_for_the_next_
         queue.follow_move(state, "parts")
 
 
-async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
+async def test_a_refusal_has_the_reasons_of_its_own_file(tmp_path):
     async with queueing(tmp_path) as server:
         await filled(server, "bad")
 
@@ -593,7 +593,7 @@ async def test_the_reasons_of_a_refusal_are_those_of_its_own_file(tmp_path):
         ({"command": "dance"}, 400),
     ],
 )
-async def test_what_means_nothing_is_refused(tmp_path, body, status):
+async def test_invalid_requests_are_refused(tmp_path, body, status):
     async with queueing(tmp_path, address="") as server:
         await filled(server, "a")
         assert (await server.post("/api/queue", body)).status == status

@@ -18,7 +18,7 @@ async def until(condition):
         await asyncio.sleep(0.1)
 
 
-async def test_a_connection_is_recorded_and_can_be_run_again(tmp_path):
+async def test_a_connection_is_recorded_and_can_be_replayed(tmp_path):
     folder = tmp_path / "recordings"
     async with api(tmp_path / "state", link={"record": str(folder), "window_lines": 2}) as client:
         answer = await client.post("/api/printer/command", {"commands": ["G28", "G1 X10 F600", "M118 hello"]})
@@ -38,7 +38,7 @@ async def test_a_connection_is_recorded_and_can_be_run_again(tmp_path):
     assert outcome.played == outcome.records
 
 
-async def test_a_disconnection_waits_for_the_end_of_the_recording(tmp_path, monkeypatch):
+async def test_a_disconnection_waits_until_the_recording_is_complete(tmp_path, monkeypatch):
     flush = Recorder._flush
 
     def slowly(recorder):
@@ -52,14 +52,14 @@ async def test_a_disconnection_waits_for_the_end_of_the_recording(tmp_path, monk
         assert read([file]).records[-1].data == b"close"
 
 
-async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path):
+async def test_nothing_is_recorded_unless_configured(tmp_path):
     async with api(tmp_path) as client:
         await client.post("/api/printer/command", {"commands": ["G28"]})
         await client.settle(5)
     assert list(tmp_path.rglob("*.jsonl.gz")) == []
 
 
-async def test_the_last_lines_before_a_fault_are_kept(tmp_path, monkeypatch):
+async def test_the_last_lines_before_a_fault_are_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(SimulatedTransport, "baudrate", 115200)
     async with api(tmp_path, link={"window_lines": 3}) as client:
         printer = client.service.connection.printer
@@ -78,7 +78,7 @@ async def test_the_last_lines_before_a_fault_are_kept(tmp_path, monkeypatch):
     assert session.cut == ""
 
 
-async def test_a_fault_soon_after_the_opening_can_be_run_again(tmp_path):
+async def test_a_fault_soon_after_the_opening_can_be_replayed(tmp_path):
     async with api(tmp_path) as client:
         await client.post("/api/printer/command", {"commands": ["M118 famous last words"]})
         await client.settle(5)
@@ -96,7 +96,7 @@ async def the_fault(client, folder):
     return read([file])
 
 
-async def test_a_disk_that_takes_no_recording_disturbs_nothing_and_is_told(tmp_path):
+async def test_a_failing_disk_disturbs_nothing_and_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with capture_logs() as log:
         async with api(tmp_path / "state", link={"record": str(tmp_path / "file" / "folder")}) as client:

@@ -19,7 +19,7 @@ async def refused(host):
     host.connection.printer._publish(LineRefused(TEXT, "G1 X5", 123))
 
 
-async def test_the_print_fails_with_the_text_and_the_printer_is_cold_and_ready(tmp_path):
+async def test_a_refused_line_fails_the_print_with_its_text_and_heaters_off(tmp_path):
     async with house(tmp_path) as host:
         await refused(host)
         await host.until(S.FAILED)
@@ -33,7 +33,7 @@ async def test_the_print_fails_with_the_text_and_the_printer_is_cold_and_ready(t
 
 
 @pytest.mark.parametrize(("choice", "state"), [("ignore", S.PRINTING), ("pause", S.PAUSED)])
-async def test_it_may_be_a_pause_or_a_warning(tmp_path, choice, state):
+async def test_a_refused_line_can_cause_a_pause_or_a_warning(tmp_path, choice, state):
     async with house(tmp_path, printer={"on_error": choice}) as host:
         await refused(host)
         await host.until(state)
@@ -42,7 +42,7 @@ async def test_it_may_be_a_pause_or_a_warning(tmp_path, choice, state):
         assert host.board.bed.target == 60
 
 
-async def test_one_that_comes_while_a_print_is_called_off_changes_nothing(tmp_path):
+async def test_a_refused_line_during_a_cancel_changes_nothing(tmp_path):
     async with house(tmp_path) as host:
         host.start(HOT)
         await host.until(S.PRINTING)
@@ -53,7 +53,7 @@ async def test_one_that_comes_while_a_print_is_called_off_changes_nothing(tmp_pa
 
 
 @pytest.mark.parametrize(("choice", "state"), [("fail", S.FAILED), ("pause", S.PAUSED)])
-async def test_of_many_lines_that_were_on_their_way_the_first_is_named(tmp_path, choice, state):
+async def test_the_first_of_many_refused_lines_is_named(tmp_path, choice, state):
     async with house(tmp_path, printer={"on_error": choice}) as host:
         await refused(host)
         for n in range(6, 9):

@@ -35,24 +35,24 @@ def page(tmp_path_factory):
     return report(tmp_path_factory.mktemp("report"), PRINT, Fault("lose_ok", line=12))
 
 
-def test_it_has_a_plot_for_each_question(page):
+def test_the_report_has_all_its_plots(page):
     sections = re.findall(r'<section id="(\w+)"><h2>[^<]+</h2><svg', page)
     assert sections == ["temperatures", "rate", "layers", "paths"]
     for text in ("°C", "tool0", "lines/s", "moves in the planner", "layer 1, Z 0.20", "layer 19, Z 3.80"):
         assert text in page
 
 
-def test_nothing_in_it_is_fetched(page):
+def test_the_report_loads_nothing_from_the_network(page):
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#)""", page)
     assert "<script" not in page
     assert "url(http" not in page
 
 
-def test_faults_stand_in_a_table(page):
+def test_faults_are_listed_in_a_table(page):
     assert re.search(r"<tr><td>0:\d\d:\d\d</td><td>lose_ok</td><td>12</td></tr>", page)
 
 
-def test_what_comes_from_outside_is_text(tmp_path):
+def test_foreign_text_is_escaped(tmp_path):
     text = "Error:<script>alert(1)</script>"
     page = report(tmp_path, PRINT[:6], Fault("text", text=text, line=8), name="<b>&.gcode")
     assert "<title>&lt;b&gt;&amp;.gcode, simulated</title>" in page
@@ -60,13 +60,13 @@ def test_what_comes_from_outside_is_text(tmp_path):
     assert "<script" not in page
 
 
-def test_a_print_that_lays_nothing_has_no_path(tmp_path):
+def test_a_print_without_extrusion_has_no_path(tmp_path):
     page = report(tmp_path, ["G28"])
     assert 'id="paths"' not in page
     assert 'id="temperatures"' in page
 
 
-def test_a_long_table_says_how_much_is_missing():
+def test_a_long_table_is_cut_with_the_number_of_missing_rows():
     table = _table("Events", ("number",), [(number,) for number in range(250)])
     assert table.count("<td>") == 200
     assert "… and 50 more" in table

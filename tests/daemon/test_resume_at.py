@@ -111,7 +111,7 @@ def sequence(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("place", [["--layer", "2"], ["--height", "0.25"], ["--height", "0.18"], ["--line", "20"]])
-def test_a_layer_a_height_and_a_line_name_the_same_place(small, tmp_path, place):
+def test_layer_height_and_line_name_the_same_place(small, tmp_path, place):
     output = tmp_path / "rest.gcode"
     assert main(["resume-at", str(small), *place, "--yes", "--output", str(output)]) == 0
     first, rest = output.read_text().split("\n", 1)
@@ -119,7 +119,7 @@ def test_a_layer_a_height_and_a_line_name_the_same_place(small, tmp_path, place)
     assert rest == SEQUENCE + SMALL[SMALL.index(";LAYER_CHANGE\n;Z:0.4") :]
 
 
-def test_a_packed_file_goes_on_as_a_text(small, tmp_path):
+def test_a_packed_file_is_resumed_as_text(small, tmp_path):
     (tmp_path / "packed.bgcode").write_bytes(bgcode.head() + bgcode.gcode(SMALL.encode(), bgcode.DEFLATE))
     assert main(["resume-at", str(small), "--layer", "2", "--yes"]) == 0
     assert main(["resume-at", str(tmp_path / "packed.bgcode"), "--layer", "2", "--yes"]) == 0
@@ -147,7 +147,7 @@ async def laid(tmp_path, lines: list[str]) -> list[tuple]:
         return path
 
 
-async def test_the_rest_is_laid_where_the_whole_print_would_have_laid_it(tmp_path):
+async def test_the_rest_is_printed_exactly_where_the_whole_print_would_be(tmp_path):
     offset = SMALL.index(";LAYER_CHANGE\n;Z:0.4")
     jogged = ["G1 Z0.2 F600"]  # by hand, to where the nozzle touches the part
     rest = [*jogged, *sequence(SMALL[:offset]), *SMALL[offset:].splitlines()]
@@ -157,7 +157,7 @@ async def test_the_rest_is_laid_where_the_whole_print_would_have_laid_it(tmp_pat
 
 
 @pytest.mark.parametrize("layer", [2, 40, 98])
-def test_a_sliced_file_is_accepted_by_the_check_of_files(tmp_path, layer):
+def test_the_rest_of_a_sliced_file_passes_the_check_of_files(tmp_path, layer):
     output = tmp_path / "rest.gcode"
     assert main(["resume-at", str(CUBE), "--layer", str(layer), "--yes", "--output", str(output)]) == 0
     profile = machine(ProfileConfig())
@@ -194,7 +194,7 @@ def test_modes_tools_and_units_are_as_at_that_place():
     ]  # fmt: skip
 
 
-def test_a_heater_that_is_off_is_left_off():
+def test_a_heater_that_is_off_stays_off():
     commands = sequence(SMALL[: SMALL.index("M84")])
     assert not [each for each in commands if each.startswith(("M104", "M109", "M140", "M190"))]
 
@@ -226,7 +226,7 @@ def test_a_filament_change_is_no_retraction():
     assert ResumePlace().retracted == 0
 
 
-def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch, capsys):
+def test_nothing_is_written_without_consent(small, tmp_path, monkeypatch, capsys):
     output = tmp_path / "rest.gcode"
     words = ["resume-at", str(small), "--layer", "2", "--output", str(output)]
     for said in ("", "\n", "n\n"):
@@ -254,7 +254,7 @@ def test_nothing_is_written_unless_it_is_agreed_to(small, tmp_path, monkeypatch,
         (["--layer", "2", "--output", "none/x.gcode"], "No such file or directory"),
     ],
 )
-def test_what_cannot_be_is_said(small, words, problem, monkeypatch, capsys):
+def test_impossible_requests_are_reported(small, words, problem, monkeypatch, capsys):
     monkeypatch.chdir(small.parent)
     assert main(["resume-at", "part.gcode", *words, "--yes"]) == 1
     assert problem in capsys.readouterr().err
@@ -304,7 +304,7 @@ def start(host, token: str, **more):
     return host.post("/api/resume-at", {"command": "start", "token": token, **more})
 
 
-async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_printed_after_a_yes(tmp_path):
+async def test_the_layer_of_the_end_is_proposed_and_its_rest_printed_after_consent(tmp_path):
     async with stopped(tmp_path) as host:
         answer = (await propose(host)).json
         assert (answer["layer"], answer["layers"], answer["offset"]) == (2, 3, SECOND)
@@ -327,7 +327,7 @@ async def test_the_layer_that_a_print_ended_in_is_proposed_and_its_rest_is_print
         assert sorted(host.uploaded()) == ["part-from-layer-2.gcode", "part.gcode"]
 
 
-async def test_a_resumed_print_that_is_lost_too_can_be_resumed_under_a_new_name(tmp_path):
+async def test_a_resumed_print_can_be_resumed_again_under_a_new_name(tmp_path):
     async with stopped(tmp_path) as host:
         await start(host, (await propose(host)).json["token"])
         rest = host.uploaded()["part-from-layer-2.gcode"].decode()
@@ -342,7 +342,7 @@ async def test_a_resumed_print_that_is_lost_too_can_be_resumed_under_a_new_name(
         assert host.uploaded()["part-from-layer-2.gcode"].decode() == rest
 
 
-async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
+async def test_implausible_requests_are_refused_by_name(tmp_path):
     async with stopped(tmp_path) as host:
         found = (await propose(host)).json
         number = found["print"]["id"]
@@ -364,14 +364,14 @@ async def test_what_could_not_be_right_is_refused_by_name(tmp_path):
         assert list(host.uploaded()) == [], "nothing was written"
 
 
-async def test_a_print_that_never_got_anywhere_or_has_completed_is_none_to_go_on_with(tmp_path):
+async def test_an_empty_or_completed_print_cannot_be_resumed(tmp_path):
     async with api(tmp_path, "sim?speed=100") as host:
         await host.upload(("file", "short.gcode", b"G28\nG1 X1 F6000\n"), ("print", b"true"), ("force", b"true"))
         await until(lambda: not host.service.jobs.active)
         assert "has completed" in (await propose(host)).error
 
 
-async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
+async def test_no_start_script_is_sent_before_the_rest_of_a_print(tmp_path):
     """`nozzled import` brings such scripts from OctoPrint: they would home Z onto the part."""
     async with stopped(tmp_path, scripts={"before_start": ("M117 hello", "G28")}) as host:
         answer = (await propose(host)).json
@@ -384,7 +384,7 @@ async def test_nothing_is_sent_before_the_rest_of_a_print(tmp_path):
         assert sent.count("G28") == 1
 
 
-async def test_a_rest_is_not_printed_by_chance_a_second_time(tmp_path):
+async def test_a_rest_is_not_printed_twice_by_accident(tmp_path):
     """The part is gone by then, and the nozzle anywhere."""
     async with stopped(tmp_path) as host:
         await start(host, (await propose(host)).json["token"])
@@ -423,7 +423,7 @@ def block(x: int, *heights: float) -> str:
     return "".join(f";LAYER_CHANGE\nG1 Z{z:g} F600\n{square}" for z in heights)
 
 
-def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(tmp_path):
+def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(tmp_path):
     tall, low = (0.2, 0.4, 0.6, 0.8, 1.0), (0.2, 0.4, 0.6)
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, *tall)}G1 Z9\n{block(60, *low)}")
     found = there(path, ResumeTarget(layer=7))
@@ -435,7 +435,7 @@ def test_objects_one_after_the_other_are_gone_over_and_a_height_means_one_place(
     assert warnings(there(path, ResumeTarget(layer=3)), Config().scripts) == []
 
 
-def test_a_part_is_as_high_as_the_layer_below_and_not_as_what_was_laid_beside_it(tmp_path):
+def test_the_height_of_a_part_is_that_of_the_layer_below_without_purges(tmp_path):
     """A purge on a wiper behind a change of colour; circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
@@ -459,7 +459,7 @@ def test_a_layer_that_is_not_just_above_what_was_printed_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [-0.3, -0.2, 0.0, 0.2, 0.3])
-def test_no_print_resumes_if_comments_and_moves_have_different_heights(tmp_path, shift):
+def test_a_print_whose_comments_and_moves_differ_in_height_is_refused(tmp_path, shift):
     """A Z offset of the slicer's that only its moves have: the part is not as high as the comments say."""
     layers = "".join(
         block(10, z + shift).replace("CHANGE\n", f"CHANGE\n;Z:{z:g}\n;HEIGHT:0.2\n") for z in (0.6, 0.8, 1.0, 1.2)
@@ -472,12 +472,12 @@ def test_no_print_resumes_if_comments_and_moves_have_different_heights(tmp_path,
         there(path, ResumeTarget(layer=4))
 
 
-def test_in_the_middle_of_a_layer_what_was_laid_last_is_the_top(small):
+def test_in_the_middle_of_a_layer_the_last_extrusion_is_the_top(small):
     line = SMALL.split("\n").index("G1 X40 Y40 E4") + 1
     assert there(small, ResumeTarget(line=line)).top == 0.4
 
 
-def test_small_letters_mean_the_same(tmp_path):
+def test_lower_case_commands_are_read(tmp_path):
     found = there(of(tmp_path, SMALL), ResumeTarget(layer=2))
     small = "".join(line if line[0] == ";" else line.lower() for line in SMALL.splitlines(keepends=True))
     again = there(of(tmp_path, small), ResumeTarget(layer=2))
@@ -486,7 +486,7 @@ def test_small_letters_mean_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(("e_mode", "sets"), [("last", "M82"), ("own", "M83"), ("either", "M83"), (None, None)])
-def test_what_g90_means_for_e_is_the_firmwares_affair(e_mode, sets):
+def test_g90_affects_the_extruder_as_in_each_firmware(e_mode, sets):
     text = "G28\nM83\nG1 Z0.2 F600\nG1 X10 E1\nG91\nG1 Z1\nG90\nG1 X20 E2\n"
     if sets is None:
         with pytest.raises(NoSuchPlace, match=r"profile\.firmware"):
@@ -525,14 +525,14 @@ def test_settings_hold_until_they_are_changed(before, held):
         (["SET_GCODE_OFFSET X=20 Y=.5", "SET_GCODE_OFFSET X=0"], "X=0 Y=0.5"),
     ],
 )
-def test_an_offset_of_klippers_holds_before_the_height_is_said(before, held):
+def test_an_offset_of_klipper_applies_before_the_height_is_set(before, held):
     """The next one of the file is counted from it: without it, it would lead into the part."""
     commands = sequence("G28\n" + "".join(f"{each}\n" for each in before) + "G1 X1 Z0.4 E1 F600\n")
     assert commands[commands.index("G92 Z0.4") - 1] == f"SET_GCODE_OFFSET {held}"
 
 
 @pytest.mark.parametrize("origin", ["G55", "G52 X1", "M428", "G10 L2 P1 X5"])
-def test_another_origin_is_refused(origin):
+def test_a_moved_origin_is_refused(origin):
     with pytest.raises(NoSuchPlace, match="moves the origin"):
         sequence(f"G28\n{origin}\nG1 X1 E1 F600\n")
 
@@ -543,7 +543,7 @@ def test_another_origin_is_refused(origin):
     ("M302 P1", None),
     ("M109 R200", None),
 ])  # fmt: skip
-def test_no_print_resumes_without_known_temperatures(tmp_path, start, problem):
+def test_a_print_without_known_temperatures_is_refused(tmp_path, start, problem):
     path = of(tmp_path, f"{start}\nG28\nM83\n{block(10, 0.2, 0.4)}")
     if problem is None:
         assert there(path, ResumeTarget(layer=2))
@@ -552,7 +552,7 @@ def test_no_print_resumes_without_known_temperatures(tmp_path, start, problem):
         there(path, ResumeTarget(layer=2))
 
 
-def test_a_disk_that_is_full_is_told_by_name(small, capsys):
+def test_a_full_disk_is_reported(small, capsys):
     assert main(["resume-at", str(small), "--layer", "2", "--yes", "--output", "/dev/full"]) == 1
     assert "/dev/full: No space left on device" in capsys.readouterr().err
 
@@ -568,7 +568,7 @@ def test_the_source_is_never_written_to(small, tmp_path, capsys):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["hard.gcode", "link.gcode", "part.gcode", "sub"]
 
 
-def test_a_gap_is_told(small):
+def test_a_gap_is_reported(small):
     found = there(small, ResumeTarget(layer=2))
     scripts = Config().scripts
     assert warnings(found, scripts, 1) == []
@@ -576,7 +576,7 @@ def test_a_gap_is_told(small):
 
 
 @pytest.mark.real_time
-async def test_the_command_asks_the_daemon_which_looks_in_a_process_of_its_own(tmp_path, monkeypatch, capsys):
+async def test_the_daemon_searches_in_a_separate_process(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_API_KEY", KEY)
     part = tmp_path / "part.gcode"
     begin, end = PART.index("\nG1 X", SECOND) + 1, PART.rindex(";LAYER_CHANGE")
@@ -617,6 +617,6 @@ async def settled(condition) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_a_file_alone_names_no_place(small, capsys):
+def test_a_file_without_a_place_is_refused(small, capsys):
     assert main(["resume-at", str(small)]) == 1
     assert "say where to continue" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def accepted(oracle):
         ({"heated_chamber": True}, ["M104 S0", "M140 S0", "M141 S0"]),
     ],
 )
-def test_every_heater_is_named(profile, commands):
+def test_heaters_off_names_every_heater(profile, commands):
     assert heaters_off_commands(replace(ProfileConfig(), **profile)) == commands
 
 
@@ -58,11 +58,11 @@ def test_every_heater_is_named(profile, commands):
         ({"toolX": Reading(30, 5), "P": Reading(40, None)}, ["M104 S0", "M140 S0"]),
     ],
 )
-def test_what_is_reported_to_be_on_is_named_too(told, commands):
+def test_heaters_off_names_reported_heaters_too(told, commands):
     assert heaters_off_commands(ProfileConfig(), told) == commands
 
 
-async def test_a_printer_that_listens_is_cold_at_once():
+async def test_a_listening_printer_turns_its_heaters_off_at_once():
     printer, transport, oracle = await connect()
     await printer.send("M104 S200")
     await printer.send("M140 S60")
@@ -104,7 +104,7 @@ class _Endless:
         return job_line(0, b"G1 X1")
 
 
-async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():
+async def test_a_wait_for_temperature_is_ended_if_the_firmware_can():
     printer, transport, oracle = await connect(emergency_parser=True)
     printer.submit("M109 S250")
     await asyncio.sleep(5)
@@ -114,7 +114,7 @@ async def test_a_wait_for_temperature_is_ended_where_the_firmware_can():
     await printer.close()
 
 
-async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
+async def test_a_deaf_printer_is_stopped_after_three_seconds():
     printer, transport, _ = await connect()
     printer.submit("M109 S250")
     await asyncio.sleep(5)
@@ -127,7 +127,7 @@ async def test_a_printer_that_does_not_listen_is_stopped_after_three_seconds():
     await printer.close()
 
 
-async def test_a_printer_that_is_silent_is_sent_an_emergency_stop():
+async def test_a_silent_printer_is_sent_an_emergency_stop():
     printer, transport, _ = await connect()
     transport.frozen, written = True, []
     transport.write = written.append

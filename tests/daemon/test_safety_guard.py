@@ -72,7 +72,7 @@ async def test_a_whole_print_with_a_pause_breaks_no_rule(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
-async def test_no_firmware_breaks_a_rule_by_the_way_it_speaks(tmp_path, name):
+async def test_no_firmwares_reports_break_a_rule(tmp_path, name):
     async with house(tmp_path, firmware=FIRMWARES[name], scripts=QUIET) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S200", "M140 S60"])
@@ -80,7 +80,7 @@ async def test_no_firmware_breaks_a_rule_by_the_way_it_speaks(tmp_path, name):
         assert guard.trouble is None
 
 
-async def test_a_heater_that_runs_away_is_answered_by_an_emergency_stop_when_off_is_not_enough(tmp_path):
+async def test_a_heater_that_stays_hot_after_heaters_off_causes_an_emergency_stop(tmp_path):
     async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET) as host:
         guard = guarded(host)
         printer = host.connection.printer
@@ -128,7 +128,7 @@ async def test_heat_that_was_left_on_is_turned_off(tmp_path):
 
 
 @pytest.mark.parametrize("minutes", [0, 45])
-async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
+async def test_the_time_that_heat_may_be_left_on_is_configurable(tmp_path, minutes):
     async with house(tmp_path, scripts=QUIET) as host:
         guarded(host, idle_heat_min=minutes)
         await host.connection.commands.send(["M104 S200"])
@@ -143,7 +143,7 @@ async def test_how_long_it_may_be_left_on_is_a_setting(tmp_path, minutes):
     ["M104 S301", "M109 S999", "M140 S130", "M190 R500", "M104 S1e3", "G10 P0 R999", "g10 p0 s999", "T0 m104 s999",
      "G26 H999", "M145 S0 H999", "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=999"],
 )  # fmt: skip
-async def test_a_file_that_asks_for_too_much_fails_by_that_line(tmp_path, line):
+async def test_a_file_that_heats_too_much_fails_at_that_line(tmp_path, line):
     async with house(tmp_path, scripts=QUIET) as host:
         host.start(["G1 X1", line, "G1 X2"])
         await host.until(S.FAILED)
@@ -152,7 +152,7 @@ async def test_a_file_that_asks_for_too_much_fails_by_that_line(tmp_path, line):
         assert "G1 X2" not in host.accepted
 
 
-async def test_clients_are_refused_and_told(tmp_path):
+async def test_clients_that_heat_too_much_are_refused(tmp_path):
     async with api(tmp_path) as server:
         answer = await server.post("/api/printer/command", {"commands": ["G28", "M104 S999"]})
         assert answer.status == 400
@@ -171,7 +171,7 @@ async def test_clients_are_refused_and_told(tmp_path):
         assert server.service.connection.heaters["tool0"].target == 0
 
 
-async def test_another_profile_holds_at_once_for_everybody_who_looks_at_heat(tmp_path):
+async def test_a_new_profile_applies_at_once_to_every_check_of_heat(tmp_path):
     async with house(tmp_path, firmware=UNPROTECTED, scripts=QUIET, max_hotend_c=300.0) as host:
         guard = guarded(host)
         await host.connection.commands.send(["M104 S250"])
@@ -189,7 +189,7 @@ async def test_another_profile_holds_at_once_for_everybody_who_looks_at_heat(tmp
         assert "200" in host.jobs.error
 
 
-async def test_what_ends_the_line_turns_the_heaters_of_another_profile_off(tmp_path):
+async def test_a_failed_connection_turns_off_the_heaters_of_the_new_profile(tmp_path):
     async with house(tmp_path, scripts=QUIET) as host:
         host.connection.use(replace(host.connection.profile, extruders=3, heated_chamber=True))
         host.connection.printer._fail(CommandError("an end"))

@@ -85,7 +85,7 @@ def test_a_healthy_bed_breaks_no_rule_however_slow(config, target):
 
 
 @given(config=hotends(), target=st.floats(150, 260), early=st.floats(0, 20), fault=st.sampled_from(["cut", "out"]))
-def test_a_hotend_that_does_not_get_warm_is_found_in_time(config, target, early, fault):
+def test_a_hotend_that_does_not_heat_is_detected_in_time(config, target, early, fault):
     """Its wire is cut, or its sensor has slipped out: the reading falls, or was never anything but the room's."""
     heater, watch = Heater(config, noise=0.1), HeaterWatch("tool0", PROFILE)
     heater.set_target(target, 0.0)
@@ -101,7 +101,7 @@ def test_a_hotend_that_does_not_get_warm_is_found_in_time(config, target, early,
 
 
 @given(target=st.floats(50, 290), stuck=st.floats(-10, 30), interval=st.floats(0.5, 10))
-def test_a_sensor_that_is_stuck_is_found_within_the_bound(target, stuck, interval):
+def test_a_stuck_sensor_is_detected_in_time(target, stuck, interval):
     watch, now = HeaterWatch("tool0", PROFILE), 0.0
     while watch.broken(Reading(stuck, target), now) is None:
         now += interval
@@ -110,7 +110,7 @@ def test_a_sensor_that_is_stuck_is_found_within_the_bound(target, stuck, interva
 
 @settings(max_examples=20)
 @given(config=hotends(), target=st.floats(150, 260))
-def test_a_hotend_that_fails_when_it_is_hot_is_found(config, target):
+def test_a_hotend_that_fails_while_hot_is_detected(config, target):
     heater, watch = Heater(config), HeaterWatch("tool0", PROFILE)
     heater.set_target(target, 0.0)
     assert watched(heater, watch, 0.0, 600) is None
@@ -127,7 +127,7 @@ def test_a_hotend_that_fails_when_it_is_hot_is_found(config, target):
 
 @settings(max_examples=20)
 @given(config=hotends(), target=st.floats(150, 260), standby=st.booleans())
-def test_a_switch_that_is_stuck_on_is_found(config, target, standby):
+def test_a_heater_that_is_stuck_on_is_detected(config, target, standby):
     heater, watch = Heater(config), HeaterWatch("tool0", PROFILE)
     heater.set_target(target, 0.0)
     assert watched(heater, watch, 0.0, 600) is None
@@ -154,17 +154,17 @@ def test_each_heater_has_its_own_maximum(name, highest):
 
 
 @pytest.mark.parametrize(("name", "actual"), [("tool0", 314.0), ("bed", 134.0), ("chamber", 134.0)])
-def test_overshoot_is_none_of_it(name, actual):
+def test_overshoot_breaks_no_rule(name, actual):
     watch = HeaterWatch(name, PROFILE)
     assert not any(watch.broken(Reading(actual, actual - 14), float(now)) for now in range(0, 100, 2))
 
 
-def test_a_firmware_that_tells_no_targets_breaks_no_rule():
+def test_a_firmware_that_reports_no_targets_breaks_no_rule():
     watch = HeaterWatch("tool0", PROFILE)
     assert not any(watch.broken(Reading(20.0 + now % 200), float(now)) for now in range(0, 4000, 5))
 
 
-def test_heat_that_was_off_for_long_is_no_fault_of_the_next_print():
+def test_a_heater_long_off_does_not_affect_the_next_print():
     watch = HeaterWatch("bed", PROFILE)
     for now, actual, target in ((0, 60, 60.0), (10, 60, 0.0), (9000, 21, 0.0), (9002, 21, 60.0), (9030, 21.5, 60.0)):
         assert watch.broken(Reading(actual, target), float(now)) is None

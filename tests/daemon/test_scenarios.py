@@ -87,7 +87,7 @@ def _names(case):
 
 
 @pytest.mark.parametrize(("fault", "part", "state", "error"), CASES, ids=map(_names, CASES))
-async def test_a_fault_is_survived_or_told(tmp_path, fault, part, state, error):
+async def test_each_fault_is_survived_or_reported(tmp_path, fault, part, state, error):
     seen, accepted = await outcome(tmp_path, fault, part)
     assert seen["state"] == state
     if error is None:

@@ -50,7 +50,7 @@ KINDS = ["folder", "dead link", "link in a circle", "pipe", "garbage", "deep", "
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_service_starts_whatever_stands_in_the_place_of_its_files(tmp_path, monkeypatch, kind):
+async def test_the_service_starts_whatever_is_in_place_of_its_files(tmp_path, monkeypatch, kind):
     state, run = tmp_path / "state", tmp_path / "run"
     for name in CORE + FRONT + ELSEWHERE:
         put(state / name, kind)
@@ -94,7 +94,7 @@ async def test_the_service_starts_whatever_stands_in_the_place_of_its_files(tmp_
 
 
 @pytest.mark.real_time
-async def test_a_folder_in_the_place_of_the_socket_is_set_aside(tmp_path):
+async def test_a_folder_in_place_of_the_socket_is_set_aside(tmp_path):
     put(tmp_path / "core.sock", "folder")
     end = CoreEnd(None)
     await end.listen(tmp_path / "core.sock")
@@ -127,7 +127,7 @@ async def test_a_lock_without_permission_is_set_aside_unless_it_is_held(tmp_path
     assert not lock.exists()
 
 
-def test_what_cannot_be_set_aside_is_told_and_raises_nothing(tmp_path, monkeypatch, capsys):
+def test_a_file_that_cannot_be_set_aside_is_reported_and_raises_nothing(tmp_path, monkeypatch, capsys):
     def refused(*_):
         raise PermissionError(1, "read-only")
 

@@ -48,7 +48,7 @@ def events(outcome):
     return [f"{each.who} {each.what}" for each in outcome.events]
 
 
-def test_a_print_that_nothing_disturbs(tmp_path):
+def test_an_undisturbed_print_is_exact(tmp_path):
     told = []
     _, outcome = simulate(tmp_path, PRINT, told=told.append)
     assert outcome.exact
@@ -108,7 +108,7 @@ def test_a_firmware_that_halts_fails_the_print(tmp_path):
     assert any(each.startswith(f"job {outcome.state}") for each in events(outcome))
 
 
-def test_a_pause_is_resumed_after_a_minute_and_what_the_host_sends_for_it_is_no_difference(tmp_path):
+def test_a_pause_is_resumed_after_a_minute_and_is_no_difference(tmp_path):
     _, outcome = simulate(tmp_path, [*PRINT[:-1], "M0", *layer(0.8, 12)])
     assert outcome.exact, outcome.difference
     assert 55 < outcome.paused_s < 90
@@ -123,7 +123,7 @@ def test_a_print_cancelled_at_the_panel_is_not_exact(tmp_path):
     assert "printer asks for cancel" in events(outcome)
 
 
-def test_a_slow_wire_is_named_as_what_holds_the_print_up(tmp_path):
+def test_a_slow_wire_is_named_as_the_bottleneck(tmp_path):
     moves = [f"G1 X{50 + index % 2 * 0.2:.3f} Y{50 + index * 0.1:.3f} F6000" for index in range(600)]
     _, slow = simulate(tmp_path, ["G28", "G1 X50 Y50 F6000", *moves], firmware=FirmwareConfig(baudrate=9600))
     assert slow.exact
@@ -149,7 +149,7 @@ def test_the_same_seed_records_the_same_bytes(tmp_path):
     assert b"M117 half way" in said
 
 
-def test_a_line_that_comes_back_is_one_session(tmp_path):
+def test_a_reconnection_stays_in_one_session(tmp_path):
     path = tmp_path / "session.jsonl.gz"
     _, outcome = simulate(tmp_path, PRINT, Fault("unplug", line=12, seconds=8), record=path)
     assert outcome.exact, outcome.difference
@@ -169,7 +169,7 @@ def test_a_user_answers_a_filament_runout(tmp_path):
     assert "printer asks for resumed" in events(outcome)
 
 
-def test_nothing_is_written_and_nothing_removed_beside_the_file(tmp_path):
+def test_no_file_is_written_or_removed_beside_the_print(tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()
     (tmp_path / "printing").write_text("mine")
@@ -180,7 +180,7 @@ def test_nothing_is_written_and_nothing_removed_beside_the_file(tmp_path):
     assert [each.name for each in folder.iterdir()] == ["part.gcode"]
 
 
-def test_words_that_are_commands_to_klipper_count(tmp_path):
+def test_klippers_own_commands_are_counted(tmp_path):
     lines = [*HEAT, *START, "EXCLUDE_OBJECT_DEFINE NAME=part", *layer(0.2, 0)]
     _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES["klipper"])
     assert outcome.exact, outcome.difference
@@ -197,12 +197,12 @@ def test_klippers_start_macros_home_and_heat(tmp_path, start, hotend):
     assert max(each.highest for each in outcome.temperatures.values()) == pytest.approx(hotend, abs=5)
 
 
-def test_a_printer_that_never_answers_cannot_print(tmp_path):
+def test_a_silent_printer_cannot_print(tmp_path):
     with pytest.raises(SimulationError, match="not ready after 120 s"):
         simulate(tmp_path, PRINT, Fault("drop", direction="to_host", probability=1.0))
 
 
-def test_a_long_print_has_no_more_samples_than_fit():
+def test_the_samples_of_a_long_print_are_bounded():
     series = Series()
     time, taken = 0.0, 0
     while time < 4 * MAX_SAMPLES - 8:
@@ -219,7 +219,7 @@ def test_a_long_print_has_no_more_samples_than_fit():
 @pytest.mark.parametrize(
     ("sent", "cause"), [(115200 // 10, "wire"), (115200 // 20, "answers")], ids=["full", "half full"]
 )
-def test_what_holds_a_print_up_is_found_in_the_samples(sent, cause):
+def test_the_bottleneck_of_a_print_is_found_in_its_samples(sent, cause):
     quiet = [Sample(time, 5, 100, 15) for time in range(1, 11)]
     dry = [Sample(time, 300, sent, 1) for time in range(11, 16)]
     resting = [Sample(time, 0, 0, 0) for time in range(16, 20)]
@@ -230,7 +230,7 @@ def test_what_holds_a_print_up_is_found_in_the_samples(sent, cause):
 
 
 @pytest.mark.parametrize(("firmware", "pause"), [("prusa", "M601"), ("marlin-advok", "M600"), ("marlin", "M600")])
-def test_a_file_with_a_pause_of_the_firmware_is_printed_whole(tmp_path, firmware, pause):
+def test_a_file_with_a_pause_of_the_firmware_is_printed_completely(tmp_path, firmware, pause):
     lines = [*PRINT[:-1], pause, *layer(0.8, 12)]
     _, outcome = simulate(tmp_path, lines, firmware=FIRMWARES[firmware])
     assert outcome.state == "COMPLETED"
@@ -239,7 +239,7 @@ def test_a_file_with_a_pause_of_the_firmware_is_printed_whole(tmp_path, firmware
     assert [each.filament_mm for each in outcome.layer_times] == [4, 4, 4, 4]
 
 
-def test_a_print_that_the_firmware_has_paused_itself_is_printed_whole(tmp_path):
+def test_a_print_paused_by_the_firmware_is_printed_completely(tmp_path):
     lines = [*PRINT[:-1], *layer(0.8, 12, sides=40)]
     pause = Fault("self_pause", line=35, seconds=20)
     _, outcome = simulate(tmp_path, lines, pause, firmware=FIRMWARES["prusa"])

@@ -23,13 +23,13 @@ def crash(folder, times, every=11.0, since=1000.0):
     return since + times * every
 
 
-def test_so_many_ends_without_an_answer_are_the_last(tmp_path):
+def test_too_many_crashes_without_an_answer_end_the_restarts(tmp_path):
     now = crash(tmp_path, MAX_CRASHES)
     with pytest.raises(KeepsCrashing, match="5 times within 10 min"):
         SlowCrashes(tmp_path, lambda: now).begin()
 
 
-def test_a_printer_that_answers_takes_the_marks_away(tmp_path):
+def test_an_answering_printer_clears_the_marks(tmp_path):
     crash(tmp_path, MAX_CRASHES)
     SlowCrashes(tmp_path, lambda: 0.0).on_event(READY)
     crash(tmp_path, MAX_CRASHES)
@@ -47,17 +47,17 @@ def test_crashes_that_are_far_apart_are_not_counted_together(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '["a"]', "[1e99]"])
-def test_marks_that_cannot_be_read_count_for_nothing(tmp_path, content):
+def test_unreadable_marks_are_ignored(tmp_path, content):
     (tmp_path / FILE).write_text(content)
     crash(tmp_path, MAX_CRASHES)
 
 
-def test_where_there_is_no_folder_nothing_is_counted_and_a_folder_that_is_gone_is_no_error(tmp_path):
+def test_nothing_is_counted_without_a_folder(tmp_path):
     crash(None, 3 * MAX_CRASHES)
     crash(tmp_path / "gone", 3 * MAX_CRASHES)
 
 
-def test_the_service_gives_up_by_its_own_exit_status(tmp_path):
+def test_the_service_gives_up_with_its_own_exit_status(tmp_path):
     crash(tmp_path, MAX_CRASHES, every=0.0, since=time.monotonic())
     told = {"RUNTIME_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "nobody")}
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", tmp_path / "state", "--port", "0"]

@@ -32,7 +32,7 @@ async def stock(server, folder):
     return made
 
 
-async def test_what_a_print_uses_is_reported_once(tmp_path):
+async def test_filament_used_by_a_print_is_reported_once(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -48,7 +48,7 @@ async def test_what_a_print_uses_is_reported_once(tmp_path):
 
 
 @pytest.mark.parametrize("mood", ["late", "hangs", "delayed", "away", "error", "nonsense", "lies", "redirect"])
-async def test_whatever_becomes_of_a_report_each_metre_is_counted_once(tmp_path, mood):
+async def test_each_metre_is_counted_once_whatever_happens_to_a_report(tmp_path, mood):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -105,7 +105,7 @@ async def test_a_report_is_on_the_disk_before_it_is_sent(tmp_path):
     assert json.loads((tmp_path / FILE).read_text())["pending"] == {}
 
 
-async def test_a_spool_that_was_weighed_meanwhile_is_believed(tmp_path):
+async def test_a_spool_weighed_meanwhile_keeps_its_new_weight(tmp_path):
     server = FakeSpoolman(3)
     server.used[3] = 100.0
     books = await stock(server, tmp_path)
@@ -118,7 +118,7 @@ async def test_a_spool_that_was_weighed_meanwhile_is_believed(tmp_path):
     assert server.used[3] == 50.0
 
 
-async def test_one_that_never_counts_is_not_told_for_ever(tmp_path):
+async def test_reports_to_a_spoolman_that_never_counts_end(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -150,7 +150,7 @@ async def test_without_a_spool_nothing_is_reported(tmp_path):
     assert server.length(3) == pytest.approx(300)
 
 
-async def test_a_spool_that_is_gone_is_told_and_owed_nothing(tmp_path):
+async def test_a_deleted_spool_is_reported_and_gets_no_more_reports(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -163,7 +163,7 @@ async def test_a_spool_that_is_gone_is_told_and_owed_nothing(tmp_path):
         await books.choose(0, 9, None)
 
 
-async def test_a_print_that_ended_without_the_companion_is_reported_to_its_end(tmp_path):
+async def test_a_print_that_ended_without_the_companion_is_reported_completely(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -192,7 +192,7 @@ async def test_a_large_stock_comes_through_the_front(tmp_path):
     assert len(json.dumps({"answers": [{"id": 1, "status": 200, "body": {"spools": found}}]})) < 200 * 1024
 
 
-async def test_books_that_are_damaged_are_set_aside(tmp_path):
+async def test_a_damaged_ledger_is_set_aside(tmp_path):
     (tmp_path / FILE).write_text('{"chosen": {"0": "x"}}')
     books = await stock(FakeSpoolman(3), tmp_path)
     assert books.ledger.chosen == {}
@@ -203,18 +203,18 @@ async def test_books_that_are_damaged_are_set_aside(tmp_path):
     "change",
     [{"id": "3"}, {"used_length": float("inf")}, {"used_length": -1}, {"filament": None}, {"used_weight": True}],
 )
-def test_a_spool_that_makes_no_sense_is_none(change):
+def test_an_invalid_spool_is_ignored(change):
     with pytest.raises(SpoolmanAway):
         spool_of({**FakeSpoolman(3).spool(3), **change})
 
 
-def test_an_address_with_a_password_does_not_belong_into_the_configuration():
+def test_an_address_with_a_password_is_refused():
     with pytest.raises(ConfigError, match="password"):
         Spoolman("http://me:secret@spoolman.local", FakeSpoolman())
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.floats(0, 5000)), max_size=40))
-def test_the_books_owe_what_prints_have_used(events):
+def test_the_ledger_owes_the_filament_used_by_prints(events):
     books = Ledger()
     books.choose(0, 3)
     most = {}
@@ -228,7 +228,7 @@ def test_the_books_owe_what_prints_have_used(events):
     assert books.owed.get(3, 0.0) == pytest.approx(sum(most.values()))
 
 
-async def test_a_daemon_that_was_killed_and_knows_less_counts_nothing_twice(tmp_path):
+async def test_a_killed_daemon_with_an_older_record_counts_nothing_twice(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)
@@ -241,7 +241,7 @@ async def test_a_daemon_that_was_killed_and_knows_less_counts_nothing_twice(tmp_
     assert server.length(3) == pytest.approx(5200)
 
 
-async def test_a_record_that_was_lost_gives_numbers_again_and_their_prints_count(tmp_path):
+async def test_prints_with_numbers_reused_after_a_lost_record_are_counted(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
     await books.choose(0, 3, None)

@@ -27,7 +27,7 @@ CELLS = [(job, connection, *rest) for jobs, connections, *rest in ROWS for job i
 
 
 @pytest.mark.parametrize(("job", "connection", "text", "connection_text", "flags"), CELLS)
-def test_each_cell_of_the_table(job, connection, text, connection_text, flags):
+def test_each_cell_of_the_table_holds(job, connection, text, connection_text, flags):
     seen = describe(connection, job, "reason")
     assert (seen.text, seen.connection_text) == (text, connection_text)
     assert [name for name in FLAGS if seen.flags[name]] == [name for name in FLAGS if name in flags.split()]
@@ -38,7 +38,7 @@ def test_each_cell_of_the_table(job, connection, text, connection_text, flags):
 
 @pytest.mark.parametrize("job", ENDED)
 @pytest.mark.parametrize("connection", list(C))
-def test_a_print_from_the_printers_own_card_is_shown_while_the_printer_is_there(job, connection):
+def test_a_print_from_the_printers_card_is_shown_while_connected(job, connection):
     seen = describe(connection, job, "reason", panel_print=True)
     if connection is not C.READY:
         assert seen == describe(connection, job, "reason")
@@ -54,7 +54,7 @@ def test_a_job_of_ours_comes_before_the_printers_own(job):
 
 @pytest.mark.parametrize("job", [state for state in J if not state.ended and state is not J.REATTACHING])
 @pytest.mark.parametrize("connection", [state for state in C if state is not C.READY])
-def test_a_job_whose_line_has_just_gone_shows_the_connection(job, connection):
+def test_a_job_that_just_lost_its_connection_shows_the_connection(job, connection):
     assert describe(connection, job, "gone").text == describe(connection, None, "gone").text
 
 

@@ -44,7 +44,7 @@ async def answer_to(path, said):
 
 
 @pytest.mark.real_time
-async def test_a_button_stops_the_printer_and_is_told_what_came_of_it(tmp_path):
+async def test_a_button_stops_the_printer_and_gets_the_outcome(tmp_path):
     line, path = Line(), tmp_path / "stop.sock"
     stop = StopSocket(line)
     await stop.listen(path)
@@ -80,7 +80,7 @@ async def test_the_stop_socket_ignores_other_words_and_limits_its_connections(tm
     other.close()
 
 
-async def test_clients_hear_what_came_of_a_stop(tmp_path):
+async def test_clients_get_the_outcome_of_a_stop(tmp_path):
     async with api(tmp_path) as server:
         told = []
         server.service.events.subscribe(told.append)
@@ -89,7 +89,7 @@ async def test_clients_hear_what_came_of_a_stop(tmp_path):
         assert Notice("EmergencyStop", {"confirmed": True}) in told
 
 
-async def test_the_age_of_what_is_known_of_the_printer(tmp_path):
+async def test_the_age_of_the_last_snapshot(tmp_path):
     async with api(tmp_path) as server:
         await server.post("/api/printer/command", {"command": "M117 hi"})
         await server.settle(20)

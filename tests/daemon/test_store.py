@@ -61,7 +61,7 @@ async def until(fact: Callable[[], bool]) -> None:
     pytest.fail("it did not come to pass within 10 s")
 
 
-def test_a_job_is_kept_from_begin_to_end(tmp_path):
+def test_a_job_is_recorded_from_begin_to_end(tmp_path):
     async def life() -> tuple[int | None, list[JobRecord], list[JobRecord]]:
         async with opened(tmp_path) as store:
             job_id = await store.begin_job(CUBE)
@@ -93,7 +93,7 @@ STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_whatever_is_done_in_whatever_order_the_newest_is_found_after_a_reopen(steps):
+def test_any_sequence_of_writes_is_found_after_reopening(steps):
     async def run(path: Path) -> dict[int, tuple[str, int]]:
         expected: dict[int, tuple[str, int]] = {}
         open_jobs: list[int] = []
@@ -193,7 +193,7 @@ def test_checkpoints_are_coalesced_to_the_newest(tmp_path):
     assert len(written) == 2  # the first, and the last
 
 
-def test_a_full_disk_stops_nothing_is_told_once_and_heals(tmp_path, monkeypatch):
+def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RETRY_S", 0.01)
     troubles = Troubles()
 
@@ -221,7 +221,7 @@ def test_a_full_disk_stops_nothing_is_told_once_and_heals(tmp_path, monkeypatch)
     assert [(job.outcome, job.offset) for job in jobs] == [("CANCELLED", 3), ("FAILED", 3)]
 
 
-def test_while_writing_fails_only_the_newest_progress_is_kept(tmp_path):
+def test_only_the_newest_progress_waits_while_writing_fails(tmp_path):
     troubles = Troubles()
 
     async def scenario() -> JobRecord:
@@ -257,7 +257,7 @@ def test_closing_on_a_disk_that_stays_broken_ends_and_leaves_no_thread(tmp_path)
     assert not [each.name for each in threading.enumerate() if each.name.startswith(Store.file)]
 
 
-def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
+def test_statistics_count_incomplete_prints_as_failures(tmp_path):
     async def scenario() -> tuple[FileStatistics, FileStatistics]:
         async with opened(tmp_path) as store:
             for outcome, print_time in [("COMPLETED", 10.0), ("COMPLETED", 20.0), ("CANCELLED", 1.0)]:
@@ -271,7 +271,7 @@ def test_statistics_count_what_did_not_complete_as_failure(tmp_path):
     assert other == FileStatistics(0, 0, None, None)
 
 
-def test_histories_of_all_files_come_in_pieces_and_say_what_statistics_say(tmp_path, monkeypatch):
+def test_histories_come_in_pieces_and_match_the_statistics(tmp_path, monkeypatch):
     monkeypatch.setattr("daemon.core.record.store.HISTORIES", 2)
     told = []
 
@@ -294,7 +294,7 @@ def test_histories_of_all_files_come_in_pieces_and_say_what_statistics_say(tmp_p
     asyncio.run(scenario())
 
 
-def test_jobs_come_newest_first_and_no_more_than_asked_for(tmp_path):
+def test_jobs_come_newest_first_up_to_the_limit(tmp_path):
     async def scenario() -> list[int]:
         async with opened(tmp_path) as store:
             for _ in range(3):
@@ -304,7 +304,7 @@ def test_jobs_come_newest_first_and_no_more_than_asked_for(tmp_path):
     assert asyncio.run(scenario()) == [3, 2]
 
 
-def test_a_second_daemon_is_told_who_holds_the_state_directory(tmp_path):
+def test_a_second_daemon_is_refused_with_the_holder_of_the_state_directory(tmp_path):
     async def scenario() -> None:
         async with opened(tmp_path):
             with pytest.raises(StateDirTaken) as caught:
@@ -338,7 +338,7 @@ async def changed(folder: Path, script: str) -> Store:
     return again
 
 
-async def test_the_database_of_a_newer_version_is_written_on_as_far_as_it_is_understood(tmp_path):
+async def test_the_database_of_a_newer_version_is_used_as_far_as_possible(tmp_path):
     store = await changed(tmp_path, "ALTER TABLE jobs ADD colour TEXT; PRAGMA user_version = 99")
     assert await recorded(store) == ["cube.gcode", "cube.gcode"]
     await store.close()
@@ -360,7 +360,7 @@ async def test_the_database_of_a_newer_version_is_written_on_as_far_as_it_is_und
         "DROP TABLE analyses; PRAGMA user_version = 3",
     ],
 )
-async def test_a_database_that_is_none_of_ours_is_set_aside_and_another_one_begun(tmp_path, script):
+async def test_a_foreign_database_is_set_aside_and_a_new_one_created(tmp_path, script):
     store = await changed(tmp_path, script)
     assert await recorded(store) == ["cube.gcode"]
     assert store.trouble is None
@@ -369,14 +369,14 @@ async def test_a_database_that_is_none_of_ours_is_set_aside_and_another_one_begu
 
 
 @pytest.mark.parametrize("wrong", ["path = x'ff00'", "size = 'large'", "started_at = 'early'"])
-async def test_a_row_that_makes_no_sense_is_left_out(tmp_path, wrong):
+async def test_an_invalid_row_is_left_out(tmp_path, wrong):
     store = await changed(tmp_path, f"UPDATE jobs SET {wrong}, ended_at = NULL, outcome = NULL")
     assert await store.unfinished_jobs() == []
     assert await recorded(store) == ["cube.gcode"]
     await store.close()
 
 
-async def test_where_the_disk_does_not_do_the_record_is_in_memory_and_the_trouble_is_told(tmp_path, monkeypatch):
+async def test_the_record_is_in_memory_and_the_trouble_reported_if_the_disk_fails(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -423,7 +423,7 @@ def test_migrations_run_in_order_and_a_broken_one_changes_nothing(tmp_path, monk
 NONSENSE = b"not a database, but long enough to have a header\n" * 10
 
 
-async def test_a_file_that_is_no_database_is_set_aside_and_another_one_begun(tmp_path):
+async def test_an_invalid_database_is_set_aside_and_a_new_one_created(tmp_path):
     (tmp_path / "nozzled.db").write_bytes(NONSENSE)
     async with opened(tmp_path) as store:
         assert await store.begin_job(CUBE) == 1
@@ -448,7 +448,7 @@ async def test_a_database_that_is_damaged_in_a_print_is_set_aside_and_the_next_p
     assert (tmp_path / "nozzled.db.damaged").exists()
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+def test_a_directory_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"state directory .*/file/state: Not a directory"):
         asyncio.run(Store(lambda: 0.0, print).open(tmp_path / "file" / "state"))
@@ -489,7 +489,7 @@ def leave(folder: Path, database: bytes, log: bytes) -> None:
     (folder / "nozzled.db-wal").write_bytes(log)
 
 
-def test_killed_during_every_write_it_opens_again_and_nothing_committed_is_lost(tmp_path):
+def test_a_kill_during_any_write_loses_nothing_committed(tmp_path):
     """A process that dies leaves what it has written so far: the log, cut anywhere."""
 
     async def scenario() -> None:
@@ -514,7 +514,7 @@ def test_killed_during_every_write_it_opens_again_and_nothing_committed_is_lost(
     asyncio.run(scenario())
 
 
-def test_killed_while_it_is_made_it_is_made_again(tmp_path):
+def test_a_database_killed_during_its_creation_is_created_again(tmp_path):
     async def scenario() -> None:
         state = tmp_path / "state"
         async with opened(state) as store:
@@ -530,7 +530,7 @@ def test_killed_while_it_is_made_it_is_made_again(tmp_path):
     asyncio.run(scenario())
 
 
-def test_killed_while_the_log_is_carried_over_nothing_is_lost(tmp_path):
+def test_a_kill_during_a_checkpoint_of_the_log_loses_nothing(tmp_path):
     """Any of the pages may be in the database already, or half so, while the log is still whole."""
 
     async def scenario() -> None:
@@ -552,7 +552,7 @@ def test_killed_while_the_log_is_carried_over_nothing_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a link to nowhere", "a pipe"])
-async def test_what_can_be_no_database_is_set_aside_too(tmp_path, kind):
+async def test_anything_else_in_place_of_the_database_is_set_aside_too(tmp_path, kind):
     path = tmp_path / "nozzled.db"
     if kind == "a folder":
         path.mkdir()
@@ -568,7 +568,7 @@ async def test_what_can_be_no_database_is_set_aside_too(tmp_path, kind):
     assert (tmp_path / "nozzled.db.damaged").is_symlink() or (tmp_path / "nozzled.db.damaged").exists()
 
 
-async def test_folders_and_files_set_aside_before_are_not_in_the_way(tmp_path):
+async def test_earlier_copies_set_aside_are_not_in_the_way(tmp_path):
     path = tmp_path / "nozzled.db"
     for is_folder in (True, True, False):
         path.unlink(missing_ok=True)
@@ -583,7 +583,7 @@ async def test_folders_and_files_set_aside_before_are_not_in_the_way(tmp_path):
     assert (tmp_path / "nozzled.db.damaged-3").is_file()
 
 
-def test_a_record_from_before_there_were_keys_is_brought_up_to_date(tmp_path):
+def test_a_record_older_than_keys_is_migrated(tmp_path):
     with sqlite3.connect(tmp_path / "nozzled.db") as db:
         for version in (1, 2, 3):
             db.executescript((Path(module.__file__).with_name("schema") / f"v{version}.sql").read_text())

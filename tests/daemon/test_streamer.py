@@ -71,7 +71,7 @@ def read_whole(data):
     return lines + list(reader)
 
 
-async def test_the_example_comes_as_the_reader_has_it():
+async def test_the_example_is_streamed_as_the_reader_reads_it():
     source = stream(CUBE)
     await source.open()
     assert await drain(source) == read_whole(CUBE.read_bytes())
@@ -89,7 +89,7 @@ def _written(folder, data):
 
 
 @given(data=st.text("GMTX10.;\n\r @", max_size=200).map(str.encode), block=st.integers(1, 40), ahead=st.integers(1, 3))
-async def test_any_file_in_any_blocks_comes_as_the_reader_has_it(data, block, ahead):
+async def test_any_file_in_any_blocks_is_streamed_as_the_reader_reads_it(data, block, ahead):
     data = re.sub(rb"(?i)m\s*0*(?:[01]|25)(?!\d)", b"G0", data)  # what stops the stream has a test of its own
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamer, "BLOCK", block)
@@ -105,7 +105,7 @@ async def test_any_file_in_any_blocks_comes_as_the_reader_has_it(data, block, ah
         await source.close()
 
 
-async def test_what_a_file_may_not_send_is_reported(tmp_path):
+async def test_forbidden_commands_of_a_file_are_reported(tmp_path):
     path, skipped = tmp_path / "part.gcode", []
     path.write_text("G28\nM110 N1\nm112\nM112\n@other\nm28 x\nG1 X1\nM1120\n")
     source = stream(path, skipped=skipped)
@@ -137,7 +137,7 @@ async def test_an_empty_file_ends_at_once(tmp_path):
 
 
 @pytest.mark.threads
-async def test_a_starved_stream_says_when_there_is_more(tmp_path, monkeypatch):
+async def test_a_starved_stream_wakes_the_wire_when_there_is_more(tmp_path, monkeypatch):
     monkeypatch.setattr(streamer, "BLOCK", 7)
     path, woken, disk = tmp_path / "part.gcode", [], Stalled()
     path.write_text("G1 X1\nG1 X2\n")
@@ -162,7 +162,7 @@ async def test_a_starved_stream_says_when_there_is_more(tmp_path, monkeypatch):
     await source.close()
 
 
-async def test_the_wire_is_not_woken_for_what_it_did_not_miss(tmp_path, monkeypatch):
+async def test_the_wire_is_not_woken_unless_it_was_starved(tmp_path, monkeypatch):
     monkeypatch.setattr(streamer, "BLOCK", 7)
     path, woken = tmp_path / "part.gcode", []
     path.write_text("G1 X1\n" * 10)
@@ -173,7 +173,7 @@ async def test_the_wire_is_not_woken_for_what_it_did_not_miss(tmp_path, monkeypa
     await source.close()
 
 
-async def test_lines_are_taken_apart_while_the_printer_waits_for_none(tmp_path, monkeypatch):
+async def test_lines_are_parsed_while_the_printer_waits_for_none(tmp_path, monkeypatch):
     path, looked = tmp_path / "a.gcode", []
     moves = [f"G1 X{at}" for at in range(3 * streamer.LINES_A_TURN)]
     special = 2 * streamer.LINES_A_TURN
@@ -237,7 +237,7 @@ async def test_a_disk_error_at_the_beginning_is_raised(tmp_path, monkeypatch):
     await source.close()
 
 
-async def test_a_file_that_is_not_there_is_raised(tmp_path):
+async def test_a_missing_file_is_raised(tmp_path):
     source = stream(tmp_path / "gone.gcode")
     with pytest.raises(FileNotFoundError):
         await source.open()
@@ -245,7 +245,7 @@ async def test_a_file_that_is_not_there_is_raised(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["replaced", "deleted"])
-async def test_a_file_deleted_during_its_print_is_printed_to_the_end(tmp_path, monkeypatch, change):
+async def test_a_file_deleted_during_its_print_is_printed_completely(tmp_path, monkeypatch, change):
     monkeypatch.setattr(streamer, "BLOCK", 7)
     monkeypatch.setattr(streamer, "AHEAD", 1)
     path = tmp_path / "part.gcode"
@@ -270,7 +270,7 @@ async def test_a_file_deleted_during_its_print_is_printed_to_the_end(tmp_path, m
         ("M109 S60", [b"M104 S60"], HeatAndWait),
     ],
 )
-async def test_a_line_for_the_host_stops_the_stream_until_it_goes_on(tmp_path, line, sent, kind):
+async def test_a_command_for_the_host_holds_the_stream_until_it_is_released(tmp_path, line, sent, kind):
     path = tmp_path / "part.gcode"
     path.write_text(f"G1 X1\n{line}\nG1 X2\n")
     source = stream(path, understand=partial(meaning, host_waits=True))
@@ -296,7 +296,7 @@ class Narrow:
         return None if command.startswith(b"M486") else command[: self.longest_command].rstrip()
 
 
-async def test_texts_are_fitted_and_those_that_had_better_not_be_sent_are_told(tmp_path):
+async def test_texts_are_fitted_and_unsafe_ones_reported(tmp_path):
     path = tmp_path / "texts.gcode"
     path.write_bytes(b"G1 X1\nM117 a long text\nM486 Abox\nG1 X2\n")
     skipped = []
@@ -308,7 +308,7 @@ async def test_texts_are_fitted_and_those_that_had_better_not_be_sent_are_told(t
     await source.close()
 
 
-async def test_the_room_for_a_line_is_asked_for_again_and_again(tmp_path):
+async def test_the_room_for_a_line_is_measured_for_each_line(tmp_path):
     path = tmp_path / "long.gcode"
     path.write_bytes(b"G1 X1 Y1 Z1\n" * 100)
     narrow = Narrow()

@@ -95,7 +95,7 @@ def check(world, state: JobState) -> None:
         assert state is JobState.INTERRUPTED
 
 
-async def test_a_print_goes_on_where_the_killed_host_left_it(tmp_path):
+async def test_a_print_continues_where_the_killed_host_left_it(tmp_path):
     world = World(tmp_path)
     state = await print_on(world, Life(bytes_left=900), Life(bytes_left=500), Life(bytes_left=7))
     assert state is JobState.COMPLETED
@@ -110,7 +110,7 @@ async def test_a_print_goes_on_where_the_killed_host_left_it(tmp_path):
     pause_at=st.sampled_from([None, 0, 10, 40]),
     park=st.sampled_from(["none", "corner"]),
 )
-def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_at, park):
+def test_a_print_survives_a_kill_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_at, park):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"), pause=PauseConfig(park=park))
         lives = [Life(bytes_left=left) for left in kills]
@@ -130,7 +130,7 @@ def test_killed_at_any_byte_of_any_phase(tmp_path_factory, kills, pages, pause_a
     compact=st.sampled_from(["auto", "off"]),
     firmware=st.sampled_from([None, "marlin21-meatpack", "prusa"]),
 )
-def test_killed_in_the_middle_of_resends_and_of_what_others_send(
+def test_a_print_survives_a_kill_during_resends_and_commands_of_clients(
     tmp_path_factory, kills, damage, window, compact, firmware
 ):
     async def main() -> None:
@@ -152,7 +152,7 @@ def test_killed_in_the_middle_of_resends_and_of_what_others_send(
     in_print=st.booleans(),
     window=st.sampled_from([1, 4]),
 )
-def test_killed_around_the_line_that_restarts_numbers(tmp_path_factory, kills, in_print, window):
+def test_a_print_survives_a_kill_around_the_restart_of_numbers(tmp_path_factory, kills, in_print, window):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"), window=window)
         with pytest.MonkeyPatch.context() as patched:
@@ -167,7 +167,7 @@ def test_killed_around_the_line_that_restarts_numbers(tmp_path_factory, kills, i
     run(main())
 
 
-async def test_a_job_that_was_paused_comes_back_paused(tmp_path):
+async def test_a_paused_job_stays_paused(tmp_path):
     world = World(tmp_path, pause=PauseConfig(park="corner"))
     async with world.host() as host:
         host.jobs.select(world.write(["G28", *MOVES]))
@@ -190,7 +190,7 @@ async def test_a_job_that_was_paused_comes_back_paused(tmp_path):
 
 
 @pytest.mark.parametrize("wanted", ["pause", "cancel"])
-async def test_what_is_asked_for_meanwhile_is_done_on_return(tmp_path, wanted):
+async def test_requests_while_reattaching_are_carried_out_afterwards(tmp_path, wanted):
     world = World(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
@@ -241,7 +241,7 @@ async def test_another_boot_of_the_machine_ends_the_print(tmp_path):
         assert not host.jobs.active
 
 
-async def test_a_host_does_not_continue_a_file_that_was_written_to(tmp_path):
+async def test_a_host_does_not_continue_a_modified_file(tmp_path):
     world = World(tmp_path)
 
     def append() -> None:
@@ -252,7 +252,7 @@ async def test_a_host_does_not_continue_a_file_that_was_written_to(tmp_path):
     assert "the file has been changed" in reason
 
 
-async def test_a_file_that_was_replaced_is_printed_as_it_was(tmp_path):
+async def test_a_replaced_file_is_printed_as_it_was(tmp_path):
     world = World(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(MOVES))
@@ -302,7 +302,7 @@ async def test_a_cable_that_stays_away_ends_the_print(tmp_path, configured):
         assert world.firmware.board.hotend.target == 0
 
 
-async def test_a_clients_printer_that_is_hot_after_a_reboot_gets_its_heaters_off(tmp_path):
+async def test_a_printer_left_hot_by_a_client_gets_heaters_off_after_a_reboot(tmp_path):
     world = World(tmp_path)
     chosen_by_a_client(world)
     world.disk = Disk(tmp_path)
@@ -342,7 +342,7 @@ async def killed_in_an_upload(world) -> None:
         assert host.records.jobs[0].sha1 == sha1
 
 
-async def test_a_file_whose_bytes_have_changed_ends_the_print_as_soon_as_that_is_known(tmp_path):
+async def test_a_file_with_changed_bytes_ends_the_print_once_detected(tmp_path):
     world = World(tmp_path)
     await killed_in_an_upload(world)
     altered(tmp_path / "uploads" / "part.gcode")
@@ -359,7 +359,7 @@ async def test_a_file_whose_bytes_have_changed_ends_the_print_as_soon_as_that_is
     assert world.outcomes[-1][1] == "INTERRUPTED"
 
 
-async def test_a_file_that_is_as_it_was_uploaded_is_printed_to_its_end(tmp_path, capsys):
+async def test_an_unchanged_file_is_printed_completely(tmp_path, capsys):
     world = World(tmp_path)
     await killed_in_an_upload(world)
     async with world.host() as host:
@@ -370,7 +370,7 @@ async def test_a_file_that_is_as_it_was_uploaded_is_printed_to_its_end(tmp_path,
 
 
 @pytest.mark.threads
-async def test_the_hash_is_found_slowly_and_in_the_thread_that_reads(tmp_path):
+async def test_the_hash_is_computed_slowly_in_the_reading_thread(tmp_path):
     content = bytes(range(256)) * 4096  # 1 MiB
     (tmp_path / "file").write_bytes(content)
     fd = os.open(tmp_path / "file", os.O_RDONLY)
@@ -389,7 +389,7 @@ async def test_the_hash_is_found_slowly_and_in_the_thread_that_reads(tmp_path):
     assert threads[-1] - threads[0] == pytest.approx(8 * PAUSE)
 
 
-async def test_a_file_that_cannot_be_read_for_its_hash_ends_nothing(tmp_path, capsys, monkeypatch):
+async def test_a_file_unreadable_for_its_hash_ends_nothing(tmp_path, capsys, monkeypatch):
     world = World(tmp_path)
     await killed_in_an_upload(world)
 
@@ -404,7 +404,7 @@ async def test_a_file_that_cannot_be_read_for_its_hash_ends_nothing(tmp_path, ca
 
 
 @pytest.mark.parametrize("resumed", ["before", "meanwhile"])
-async def test_heat_that_the_firmware_turned_off_in_a_pause_is_waited_for_by_the_next_host_too(tmp_path, resumed):
+async def test_the_next_host_waits_for_heat_that_the_firmware_turned_off_in_a_pause(tmp_path, resumed):
     idle = FirmwareConfig(noise=0.0, hotend_idle_timeout=True, autoreport=resumed == "before")
     world = World(tmp_path, idle, pause=PauseConfig(park="corner"))
     heater = world.firmware.board.hotend
@@ -449,7 +449,7 @@ def of_the_future(page):
 
 
 @pytest.mark.parametrize("alter", [of_0_1_0, of_the_future])
-async def test_a_print_goes_on_from_a_page_of_another_version(tmp_path, alter):
+async def test_a_print_continues_from_a_snapshot_of_another_version(tmp_path, alter):
     world = World(tmp_path)
     async with world.host() as host:
         host.jobs.select(world.write(MOVES))
@@ -478,7 +478,7 @@ async def test_a_print_goes_on_from_a_page_of_another_version(tmp_path, alter):
     ],
 )
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_a_page_that_cannot_be_understood_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
+async def test_an_unreadable_snapshot_ends_the_print_and_not_the_service(tmp_path, alter, recorded):
     world = World(tmp_path)
     world.disk = Disk(tmp_path / "state") if recorded else None
     async with world.host() as host:
@@ -603,7 +603,7 @@ async def cancel_and_die(world, at: int, left: int) -> None:
     left=st.integers(0, 250),
     kills=st.lists(st.integers(0, 300), max_size=3),
 )
-def test_a_cancel_is_completed_and_heaters_are_off_though_hosts_are_killed_in_it(tmp_path_factory, at, left, kills):
+def test_a_cancel_is_completed_with_heaters_off_although_hosts_are_killed_in_it(tmp_path_factory, at, left, kills):
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"))
         await cancel_and_die(world, at, left)

@@ -55,7 +55,7 @@ async def test_the_watchdog_is_fed_four_times_in_its_period(manager, tmp_path):
 
 
 @pytest.mark.parametrize("variables", [{}, {"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "no"}, {"WATCHDOG_USEC": "0"}])
-async def test_no_watchdog_is_fed_where_none_watches_us(manager, tmp_path, variables):
+async def test_no_watchdog_is_fed_if_none_is_configured(manager, tmp_path, variables):
     environ = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "8000000", **variables}
     if not variables:
         del environ["WATCHDOG_USEC"]
@@ -106,9 +106,7 @@ async def test_the_status_shows_the_print(manager, tmp_path):
 
 
 @pytest.mark.parametrize("below_systemd", [True, False])
-def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
-    manager, monkeypatch, tmp_path, below_systemd
-):
+def test_a_front_that_cannot_start_ends_slowly_if_it_is_always_restarted(manager, monkeypatch, tmp_path, below_systemd):
     slept = []
     monkeypatch.setattr("daemon.cli.front.time.sleep", slept.append)
     if not below_systemd:
@@ -124,7 +122,7 @@ def test_a_front_that_cannot_begin_ends_slowly_where_it_is_begun_again_for_ever(
     assert any("port" in said for said in manager.messages if said.startswith("STATUS=")) == below_systemd
 
 
-def test_a_front_of_which_a_part_is_missing_ends_slowly_too(manager, monkeypatch):
+def test_a_front_with_a_missing_part_ends_slowly_too(manager, monkeypatch):
     slept = []
     monkeypatch.setattr("daemon.cli.front.time.sleep", slept.append)
     monkeypatch.setitem(sys.modules, "daemon.front.main", None)
@@ -135,7 +133,7 @@ def test_a_front_of_which_a_part_is_missing_ends_slowly_too(manager, monkeypatch
     assert slept == [front.RETRY_S]
 
 
-async def test_entries_of_the_journal_name_printer_and_job(tmp_path):
+async def test_journal_entries_name_printer_and_job(tmp_path):
     async with api(tmp_path / "state", "sim?speed=20") as server:
         supervision = Supervision(server.service, {}, PID)
         supervision.start()
@@ -152,7 +150,7 @@ async def test_entries_of_the_journal_name_printer_and_job(tmp_path):
     ("left", "type_"),
     [("stop\n", "stop"), ("restart\n", "restart"), ("", None), ("reload\n", None), ("x" * 10_000, None), (None, None)],
 )
-def test_why_it_is_stopped_is_what_the_unit_has_left(tmp_path, left, type_):
+def test_the_reason_of_a_stop_is_read_from_the_unit(tmp_path, left, type_):
     if left is not None:
         (tmp_path / "job-type").write_text(left)
     environ = {"RUNTIME_DIRECTORY": f"{tmp_path}:/run/other"}
@@ -166,7 +164,7 @@ def test_without_systemd_the_reason_of_a_stop_is_unknown():
     forget_job_type({})
 
 
-async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
+async def test_a_reload_applies_the_settings_that_it_can(manager, tmp_path, as_before):
     async with api(tmp_path / "state", "") as server:
         service = server.service
         now = service.config
@@ -187,7 +185,7 @@ async def test_a_reload_takes_over_what_it_can(manager, tmp_path, as_before):
     assert [line.partition("=")[0] for line in manager.messages] == ["RELOADING", "MONOTONIC_USEC", "READY"]
 
 
-async def test_a_configuration_that_cannot_be_read_changes_nothing(manager, tmp_path, as_before):
+async def test_an_unreadable_configuration_changes_nothing(manager, tmp_path, as_before):
     def reread():
         raise ConfigError("nozzled.toml: not valid TOML")
 

@@ -28,7 +28,7 @@ def test_descriptors_are_found_by_their_names(monkeypatch):
     assert store.inherited() == {"serial": 3, "stored": 4, "other": 5}
 
 
-def test_of_two_with_one_name_the_newest_counts(monkeypatch):
+def test_the_newest_of_two_descriptors_with_one_name_counts(monkeypatch):
     store = handed_in(monkeypatch, FDS="3", FDNAMES="serial:other:serial", PID=str(PID))
     assert store.inherited() == {"other": 4, "serial": 3}, "systemd hands the newest in first"
 
@@ -45,7 +45,7 @@ def test_of_two_with_one_name_the_newest_counts(monkeypatch):
     ],
     ids=["nothing", "for another process", "for nobody", "no number", "less than none", "without names"],
 )
-def test_what_is_not_for_us_is_not_touched(monkeypatch, listen):
+def test_descriptors_for_another_process_are_not_touched(monkeypatch, listen):
     store = handed_in(monkeypatch, **listen)
     assert store.inherited() == {}
     assert store.listening() == []
@@ -64,7 +64,7 @@ print(name, os.read(fd, 5).decode(), listening.getsockname()[1], listening.getbl
 """
 
 
-def test_a_process_finds_what_it_was_started_with_and_its_children_do_not(manager, tmp_path):
+def test_descriptors_are_not_inherited_by_children(manager, tmp_path):
     read, write = os.pipe()
     os.write(write, b"hello")
     os.close(write)
@@ -75,7 +75,7 @@ def test_a_process_finds_what_it_was_started_with_and_its_children_do_not(manage
         assert manager.output().strip() == f"serial hello {listening.getsockname()[1]} False False []"
 
 
-def test_a_descriptor_is_kept_and_dropped_by_name(manager):
+def test_a_descriptor_is_stored_and_removed_by_name(manager):
     store = DescriptorStore({"NOTIFY_SOCKET": str(manager.path)})
     assert store.available
     read, write = os.pipe()
@@ -96,7 +96,7 @@ def test_a_descriptor_is_kept_and_dropped_by_name(manager):
         os.close(write)
 
 
-def test_a_new_line_takes_the_place_of_the_old_one(manager, monkeypatch):
+def test_a_new_port_replaces_the_old_one(manager, monkeypatch):
     store = handed_in(monkeypatch, FDS="1", FDNAMES="serial", PID=str(PID))
     read, write = os.pipe()
     try:
@@ -146,7 +146,7 @@ def test_a_manager_that_hangs_costs_no_time(tmp_path, monkeypatch):
         assert time.monotonic() - began < PATIENCE
 
 
-def test_an_abstract_socket_is_told_too(monkeypatch):
+def test_an_abstract_socket_is_notified_too(monkeypatch):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         name = f"nozzled-test-{os.getpid()}"
         listener.bind(f"\0{name}")
@@ -156,7 +156,7 @@ def test_an_abstract_socket_is_told_too(monkeypatch):
         assert listener.recv(100) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
 
 
-def test_the_module_is_small_to_start(tmp_path):
+def test_the_module_imports_little(tmp_path):
     unwanted = {"asyncio", "tornado", "structlog", "serial"}
     code = f"import daemon.systemd.descriptors, sys; print({unwanted} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)

@@ -9,7 +9,7 @@ from daemon.core.job.tally import Tally
 from gcode.histogram import Histogram
 
 
-def test_a_print_whose_line_was_lost_is_counted_by_how_that_ended():
+def test_a_lost_connection_is_counted_by_its_outcome():
     tally = Tally()
     for state in (
         JobState.PRINTING, JobState.REATTACHING, JobState.PRINTING, JobState.REATTACHING, JobState.PAUSING,
@@ -19,7 +19,7 @@ def test_a_print_whose_line_was_lost_is_counted_by_how_that_ended():
     assert tally.reattachments == {"line_resumed": 2, "line_ended": 1}
 
 
-def test_one_that_another_host_had_begun_is_told_apart():
+def test_a_print_of_the_previous_host_is_counted_separately():
     tally = Tally()
     tally.note_loss("restart")
     tally.on_job(JobState.PRINTING)
@@ -33,7 +33,7 @@ def test_one_that_another_host_had_begun_is_told_apart():
     ("took", "bound"),
     [(0.00001, 0), (0.00009, 0), (0.00011, 1), (0.00049, 2), (0.0011, 4), (0.0199, 7), (0.0201, 8), (3.0, 8)],
 )
-def test_turnarounds_are_counted_by_few_bounds(took, bound):
+def test_turnarounds_are_counted_in_buckets(took, bound):
     histogram = Histogram()
     histogram.add(took)
     counts = _by_bounds(histogram)

@@ -71,7 +71,7 @@ async def films(server):
     return (await server.get("/api/timelapse?unrendered=true")).json
 
 
-async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, ffmpeg):
+async def test_each_layer_has_a_picture_in_the_film(tmp_path, camera, ffmpeg):
     events = []
     async with analysing(tmp_path, switched_on=["timelapse"]) as server, recording(server, min_delay_s=0):
         server.service.events.subscribe(lambda notice: events.append((notice.name, notice.payload)))
@@ -104,7 +104,7 @@ async def test_as_many_pictures_as_layers_and_a_film_of_them(tmp_path, camera, f
     assert (done["gcode"], done["movie_basename"]) == ("part.gcode", film["name"])
 
 
-async def test_a_camera_that_hangs_or_lies_costs_pictures_and_nothing_else(tmp_path, camera, ffmpeg):
+async def test_a_misbehaving_camera_costs_only_pictures(tmp_path, camera, ffmpeg):
     events = []
     camera.outcomes = ["it answers with 500", 1000, "no JPEG"]
     async with (
@@ -122,7 +122,7 @@ async def test_a_camera_that_hangs_or_lies_costs_pictures_and_nothing_else(tmp_p
     assert server.service.jobs.state.value == "completed"
 
 
-async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_companion(tmp_path, camera, ffmpeg):
+async def test_a_print_continues_in_the_same_folder_after_a_crash_of_the_companion(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=2):
             await print_it(server, wait=False)
@@ -139,7 +139,7 @@ async def test_the_same_print_goes_on_in_the_same_folder_after_a_crash_of_the_co
     assert len(ffmpeg[0]) == len(camera.requests) - 1
 
 
-async def test_a_print_that_ended_without_the_companion_becomes_a_film_according_to_its_end(tmp_path, camera, ffmpeg):
+async def test_a_print_that_ended_without_the_companion_becomes_a_film_if_wanted(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server, type="timed", interval_s=1):
             await print_it(server, wait=False)
@@ -151,7 +151,7 @@ async def test_a_print_that_ended_without_the_companion_becomes_a_film_according
         assert "-fail" not in film
 
 
-async def test_while_the_core_is_away_a_print_is_not_taken_for_ended(tmp_path, camera, ffmpeg):
+async def test_a_print_does_not_count_as_ended_while_the_core_is_away(tmp_path, camera, ffmpeg):
     async def nothing(path):
         if path == "/api/job":
             return {"state": "Offline", "job": {"file": {}}, "progress": {}}
@@ -178,7 +178,7 @@ async def test_while_the_core_is_away_a_print_is_not_taken_for_ended(tmp_path, c
             assert list(pictures(server)) == [name]
 
 
-async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the_next(tmp_path, camera, ffmpeg):
+async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="timed") as companion:
         await print_it(server, content=SHORT)
         await until(lambda: ffmpeg)
@@ -202,7 +202,7 @@ async def test_no_film_is_made_during_a_print_and_one_that_is_made_stops_for_the
     assert len(ffmpeg) == 3
 
 
-async def test_without_ffmpeg_the_pictures_stay_and_are_asked_for_again(tmp_path, camera, monkeypatch):
+async def test_without_ffmpeg_the_pictures_stay_and_rendering_is_retried(tmp_path, camera, monkeypatch):
     async def fails(*_):
         raise RenderFailed("ffmpeg cannot be run: No such file or directory")
 
@@ -223,7 +223,7 @@ async def test_without_ffmpeg_the_pictures_stay_and_are_asked_for_again(tmp_path
         assert pictures(server) == {}
 
 
-async def test_what_is_recorded_is_changed_as_octoprint_has_it(tmp_path, camera):
+async def test_the_plan_is_changed_as_in_octoprint(tmp_path, camera):
     async with api(tmp_path, switched_on=["timelapse"]) as server:
         async with recording(server):
             shown = (await films(server))["config"]
@@ -254,9 +254,7 @@ async def test_what_is_recorded_is_changed_as_octoprint_has_it(tmp_path, camera)
         assert (await server.post("/api/timelapse", {"type": "off"})).status == 503
 
 
-async def test_a_print_without_pictures_costs_no_questions_and_one_that_goes_on_is_recorded_when_it_is_to_be(
-    tmp_path, camera
-):
+async def test_a_running_print_is_recorded_once_the_plan_wants_it(tmp_path, camera):
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server, type="off") as companion:
         await print_it(server, wait=False)
         await asyncio.sleep(30)
@@ -274,7 +272,7 @@ async def test_a_print_without_pictures_costs_no_questions_and_one_that_goes_on_
         assert companion._known[0].outcome == "cancelled"
 
 
-async def test_a_new_client_is_told_what_is_recorded(tmp_path, camera):
+async def test_a_new_client_gets_the_current_plan(tmp_path, camera):
     async with api(tmp_path, switched_on=["timelapse"]) as server, recording(server):
         listener = Listener(server)
         await listener.login()
@@ -325,7 +323,7 @@ def test_a_layer_is_due_when_it_is_finished_and_once():
     assert again.is_due(6)
 
 
-def test_a_plan_that_is_left_out_is_as_octoprint_has_it():
+def test_omitted_fields_of_a_plan_have_octoprints_defaults():
     plan = changed(FilmPlan(type="timed", interval=3, fps=60, render="never"), {"type": "zchange"})
     assert (plan.fps, plan.interval, plan.render, plan.post_roll) == (25, 3, "always", 0)
     assert changed(plan, {"fps": 3}) is plan
@@ -346,7 +344,7 @@ def folder_of(tmp_path, **config):
     return films, one
 
 
-def test_there_is_room_for_so_many_pictures(tmp_path):
+def test_the_space_for_pictures_is_limited(tmp_path):
     films, one = folder_of(tmp_path, frames_mib=1)
     big = jpeg(size=(64, 48)) + b"\0" * 600_000
     films.add(one, big)
@@ -365,7 +363,7 @@ def test_there_is_room_for_so_many_pictures(tmp_path):
         films.add(one, jpeg())
 
 
-def test_what_is_found_after_a_crash_is_healed(tmp_path):
+def test_recordings_are_repaired_after_a_crash(tmp_path):
     films, one = folder_of(tmp_path)
     for number in range(4):
         films.add(one, jpeg(number))
@@ -383,7 +381,7 @@ def test_what_is_found_after_a_crash_is_healed(tmp_path):
     assert not [*(tmp_path / "movies").iterdir()]
 
 
-def test_what_is_old_goes(tmp_path):
+def test_old_recordings_are_removed(tmp_path):
     films, one = folder_of(tmp_path, films=2, keep_days=7)
     for number in range(4):
         film = tmp_path / f"movies/{number}.mp4"
@@ -406,7 +404,7 @@ def test_only_films_are_deleted(tmp_path, name):
     assert (tmp_path / "x.mp4").exists()
 
 
-def test_names_are_those_of_files():
+def test_names_of_recordings_are_safe_file_names():
     for file in ("a/../b%d.gcode", "ä ö.gcode", "..gcode", "x" * 300 + ".gcode", "a\nb;c.gcode"):
         name = folder_name(file, NOW)
         assert name.isprintable()

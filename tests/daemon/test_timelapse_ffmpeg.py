@@ -30,7 +30,7 @@ def frames(folder, count, size=(640, 480)):
         (folder / f"{number:06d}.jpg").write_bytes(jpeg(number, size))
 
 
-async def test_a_film_has_the_pictures_turned_and_made_smaller(tmp_path):
+async def test_a_film_has_the_pictures_rotated_and_scaled_down(tmp_path):
     frames(tmp_path, 10, (1920, 1080))
     out = tmp_path / "a film.mp4.part"
     before = await bounds(768)
@@ -52,7 +52,7 @@ async def test_pictures_of_odd_and_changing_sizes_make_a_film(tmp_path):
     assert int(probed(out)["nb_read_packets"]) == 3
 
 
-async def test_a_film_that_is_copied_has_the_pictures_as_they_are(tmp_path):
+async def test_a_copied_film_has_the_original_pictures(tmp_path):
     frames(tmp_path, 5)
     out = tmp_path / "x.mkv.part"
     await run(["ffmpeg", *copying(25, out)], tmp_path)
@@ -60,7 +60,7 @@ async def test_a_film_that_is_copied_has_the_pictures_as_they_are(tmp_path):
     assert (stream["codec_name"], stream["height"], int(stream["nb_read_packets"])) == ("mjpeg", 480, 5)
 
 
-async def test_what_ffmpeg_cannot_do_is_said_and_its_memory_is_bounded(tmp_path):
+async def test_a_failure_of_ffmpeg_is_reported_and_its_memory_bounded(tmp_path):
     with pytest.raises(RenderFailed) as caught:
         await run(["ffmpeg", *arguments(25, 0, FilmLook(), tmp_path / "x.part")], tmp_path)
     assert caught.value.code
@@ -70,7 +70,7 @@ async def test_what_ffmpeg_cannot_do_is_said_and_its_memory_is_bounded(tmp_path)
         await run([*await bounds(64), "ffmpeg", *arguments(25, 0, FilmLook(), tmp_path / "x.part")], tmp_path)
 
 
-async def test_who_gives_up_waiting_ends_it(tmp_path):
+async def test_a_cancelled_rendering_ends_ffmpeg(tmp_path):
     frames(tmp_path, 40, (1920, 1080))
     task = asyncio.create_task(run(["ffmpeg", *arguments(1, 60, FilmLook(0), tmp_path / "x.part")], tmp_path))
     await asyncio.sleep(0.3)

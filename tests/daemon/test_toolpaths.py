@@ -41,7 +41,7 @@ async def test_a_toolpath_is_made_with_the_analysis_and_sent_in_parts(tmp_path):
         assert "Content-Encoding" not in packed.headers
 
 
-async def test_what_has_no_toolpath_says_why(tmp_path):
+async def test_a_missing_toolpath_has_a_reason(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, b"G28\nM104 S200\n", name="nothing.gcode")
         await known(client, "nothing.gcode")
@@ -86,7 +86,7 @@ async def test_a_toolpath_lives_as_long_as_its_file(tmp_path):
         assert kept(tmp_path) == []
 
 
-async def test_a_toolpath_that_is_lost_or_another_ones_is_made_again(tmp_path):
+async def test_a_lost_or_wrong_toolpath_is_made_again(tmp_path):
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
         await known(client)
@@ -100,7 +100,7 @@ async def test_a_toolpath_that_is_lost_or_another_ones_is_made_again(tmp_path):
         assert (await client.get(ADDRESS)).status == 200
 
 
-async def test_another_format_has_it_made_again_and_what_belongs_to_nothing_is_dropped(tmp_path, monkeypatch):
+async def test_a_toolpath_of_another_format_is_made_again_and_orphans_are_removed(tmp_path, monkeypatch):
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)
         await known(client)
@@ -121,7 +121,7 @@ async def test_another_format_has_it_made_again_and_what_belongs_to_nothing_is_d
         assert len(worker.paths) == 1
 
 
-async def test_what_stands_in_the_place_of_the_folder_is_set_aside(tmp_path):
+async def test_anything_in_place_of_the_folder_is_set_aside(tmp_path):
     (tmp_path / "toolpaths").write_bytes(b"x")
     async with analysing(tmp_path) as client:
         await upload(client, CUBE)

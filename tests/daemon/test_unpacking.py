@@ -65,14 +65,14 @@ def unpacked_text(tmp_path, data, plate=None, limit=LIMIT) -> bytes:
 
 
 @pytest.mark.parametrize("name", PACKED)
-def test_what_a_file_holds(tmp_path, name):
+def test_the_kind_of_a_file_is_recognised(tmp_path, name):
     data = PACKED[name]
     assert kind(data[:1024])
     text = unpacked_text(tmp_path, data)
     assert TEXT in text if "bgcode" in name else text == TEXT
 
 
-def test_a_plate_of_several(tmp_path):
+def test_one_of_several_plates_is_unpacked(tmp_path):
     other = TEXT.replace(b"X60", b"X70")
     data = three_mf({1: TEXT, 2: other}, plate_2=picture("PNG", 24, 24))
     with pytest.raises(NotPrintable, match=r"plates 1, 2: choose one \(--plate N"):
@@ -86,7 +86,7 @@ def test_a_plate_of_several(tmp_path):
     assert (thumbnail.width, thumbnail.height, thumbnail.data) == (24, 24, picture("PNG", 24, 24))
 
 
-def test_a_plate_that_another_kind_of_file_does_not_have(tmp_path):
+def test_a_plate_of_a_file_without_plates_is_refused(tmp_path):
     with pytest.raises(NotPrintable, match="only a 3MF has plates"):
         unpacked_text(tmp_path, TEXT, plate=1)
 
@@ -124,7 +124,7 @@ def encrypted() -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else "a file",  # gzip and zip write the time into them
 )
-def test_what_is_broken_is_refused(tmp_path, data, reason):
+def test_a_broken_file_is_refused(tmp_path, data, reason):
     with pytest.raises(NotPrintable, match=reason):
         unpacked_text(tmp_path, data)
 
@@ -147,14 +147,14 @@ def test_a_bomb_stops_at_the_limit(tmp_path, data):
 @given(st.sampled_from(sorted(PACKED)), st.integers(0, 10_000), st.integers(0, 255), st.integers(0, 10_000))
 @example("cube.gcode.3mf", 0, 0, 10)
 @example("cube.gcode.3mf", 4, 64, 10_000)
-def test_any_damage_gives_a_text_or_a_clear_error(tmp_path_factory, name, at, byte, size):
+def test_any_damage_results_in_text_or_a_clear_error(tmp_path_factory, name, at, byte, size):
     data = bytearray(PACKED[name][: max(4, size)])
     data[at % len(data)] = byte
     with contextlib.suppress(FileError):
         unpacked_text(tmp_path_factory.mktemp("damaged"), bytes(data))
 
 
-def test_disk_trouble_is_told(tmp_path):
+def test_disk_trouble_is_reported(tmp_path):
     with pytest.raises(FileError, match="No such file"):
         unpack(tmp_path / "none", tmp_path / "text", LIMIT)
     (tmp_path / "packed").write_bytes(PACKED["cube.bgcode"])
@@ -170,16 +170,16 @@ def test_disk_trouble_is_told(tmp_path):
         ("a.gcode", "a.gcode"), ("a.stl", "a.stl"), (".gz", ".gz"), ("parts/b c.bgcode", "parts/b c.gcode"),
     ],
 )  # fmt: skip
-def test_names(name, plain):
+def test_the_text_has_the_plain_name_of_its_file(name, plain):
     assert plain_name(name) == plain
 
 
 @pytest.mark.parametrize("data", [b"", b"G28\n", TEXT, b"\xef\xbb\xbfG28\n", b"G\0", bytes(99)])
-def test_what_is_not_packed(data):
+def test_text_and_unknown_data_are_not_packed(data):
     assert kind(data) is None
 
 
-def test_a_text_is_taken_as_it_is(tmp_path):
+def test_a_text_is_used_as_it_is(tmp_path):
     path = tmp_path / "a.gcode"
     path.write_bytes(TEXT)
     with unpacked(path) as found:
@@ -188,7 +188,7 @@ def test_a_text_is_taken_as_it_is(tmp_path):
         pass
 
 
-def test_the_text_is_gone_afterwards(tmp_path):
+def test_the_unpacked_text_is_removed_afterwards(tmp_path):
     path = tmp_path / "a.bgcode"
     path.write_bytes(PACKED["cube.bgcode"])
     with unpacked(path) as found:
@@ -211,7 +211,7 @@ async def serving(folder, *address, **settings):
 
 
 @pytest.mark.parametrize("name", PACKED)
-async def test_an_upload_is_kept_as_the_text(tmp_path, name):
+async def test_an_upload_is_stored_as_text(tmp_path, name):
     async with serving(tmp_path) as client:
         answer = await client.upload(("file", name, PACKED[name]))
         assert answer.status == 201
@@ -249,7 +249,7 @@ async def test_a_plate_is_chosen_in_the_form(tmp_path):
         ("a.gcode.zip", three_mf({1: TEXT}), 415, "does not end in"),
     ],
 )
-async def test_an_upload_that_is_broken_leaves_nothing(tmp_path, name, data, status, reason):
+async def test_a_broken_upload_leaves_nothing(tmp_path, name, data, status, reason):
     async with serving(tmp_path) as client:
         answer = await client.upload(("file", name, data))
         assert answer.status == status
@@ -259,7 +259,7 @@ async def test_an_upload_that_is_broken_leaves_nothing(tmp_path, name, data, sta
             assert not list((tmp_path / "uploads" / ".incoming").glob("*"))
 
 
-async def test_what_the_client_counted_is_the_packed_file(tmp_path):
+async def test_length_and_hash_are_those_of_the_packed_file(tmp_path):
     data = PACKED["cube.gcode.gz"]
     good = (("size", b"%d" % len(data)), ("sha1", hashlib.sha1(data).hexdigest().encode()))
     async with serving(tmp_path) as client:
@@ -267,7 +267,7 @@ async def test_what_the_client_counted_is_the_packed_file(tmp_path):
         assert (await client.upload(*good, ("file", "a.gcode.gz", data[:-1] + b"\1"))).status == 400
 
 
-async def test_the_quota_is_for_the_text(tmp_path):
+async def test_the_quota_counts_the_unpacked_text(tmp_path):
     async with serving(tmp_path, http={"quota_mib": 1}) as client:
         answer = await client.upload(("file", "a.gz", packed(TEXT * 2000)))
         assert answer.status == 507
@@ -284,14 +284,14 @@ async def test_the_client_names_the_plate(tmp_path):
         assert b"X70" in (await server.get("/downloads/files/local/two.gcode")).body
 
 
-async def test_it_prints(tmp_path):
+async def test_an_unpacked_file_prints(tmp_path):
     async with serving(tmp_path, "sim") as client:
         answer = await client.upload(("print", b"true"), ("file", "cube.bgcode", PACKED["cube.bgcode"]))
         assert answer.json["effectivePrint"] is True
         assert (await client.get("/api/job")).json["job"]["file"]["name"] == "cube.gcode"
 
 
-async def test_a_packed_file_that_was_put_there_by_hand_is_not_sent(tmp_path):
+async def test_a_packed_file_put_there_by_hand_is_not_printed(tmp_path):
     async with serving(tmp_path, "sim") as client:
         (client.service.files.root / "by hand.gcode").write_bytes(PACKED["cube.bgcode"])
         path = "/api/files/local/by%20hand.gcode"
@@ -302,7 +302,7 @@ async def test_a_packed_file_that_was_put_there_by_hand_is_not_sent(tmp_path):
 
 
 @pytest.mark.real_time
-async def test_the_process_unpacks_and_tells_what_is_wrong(tmp_path):
+async def test_the_process_unpacks_and_reports_errors(tmp_path):
     async with api(tmp_path) as client:
         answer = await client.upload(("file", "cube.bgcode", PACKED["cube.bgcode"]))
         assert answer.status == 201

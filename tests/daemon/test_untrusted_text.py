@@ -29,7 +29,7 @@ NASTY = {
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("raw", [raw for raw, _ in NASTY.values()], ids=list(NASTY))
-def test_in_the_log_it_stays_on_its_line(restored_logging, raw, form):
+def test_text_of_a_printer_stays_on_its_line_of_the_log(restored_logging, raw, form):
     stream = io.StringIO()
     writer = configure("info", form, stream)
     structlog.get_logger().error("printer.said", text=parse(b"Error:" + raw[:MAX_REPLY]).line)
@@ -43,7 +43,7 @@ def test_in_the_log_it_stays_on_its_line(restored_logging, raw, form):
 
 
 @pytest.mark.parametrize(("raw", "shown"), NASTY.values(), ids=list(NASTY))
-async def test_in_the_api_it_is_text_of_a_json_answer(tmp_path, raw, shown):
+async def test_text_of_a_printer_is_a_json_string_in_the_api(tmp_path, raw, shown):
     async with api(tmp_path) as server:
         server.service.connection.printer._pump.on_data(b"Error:" + KILLED.encode() + raw + b"\n")
         for path, member in (("/api/printer/error", "error"), ("/api/job", "error")):
@@ -56,7 +56,7 @@ async def test_in_the_api_it_is_text_of_a_json_answer(tmp_path, raw, shown):
             assert b"</" not in response.body, "it could end a script that it were put into"
 
 
-async def test_names_of_files_and_messages_are_no_better(tmp_path):
+async def test_file_names_and_messages_are_escaped_too(tmp_path):
     async with api(tmp_path) as server:
         connection = server.service.connection
         connection.printer._pump.on_data(b"File opened: " + HTML.encode() + b"\x1b[2J\0 Size: 9\nFile selected\n")
@@ -68,7 +68,7 @@ async def test_names_of_files_and_messages_are_no_better(tmp_path):
         assert len(connection.message) <= 250
 
 
-async def test_a_million_bytes_without_an_end_are_not_kept(tmp_path):
+async def test_an_endless_line_is_not_stored(tmp_path):
     async with api(tmp_path) as server:
         printer = server.service.connection.printer
         for _ in range(100):

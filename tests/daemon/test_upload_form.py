@@ -29,12 +29,12 @@ def read(disposition):
 
 
 @pytest.mark.parametrize("kind", DISPOSITIONS)
-def test_no_header_of_a_part_takes_longer_than_its_length(kind):
+def test_every_header_of_a_part_is_parsed_in_linear_time(kind):
     assert grows_linearly(lambda n: read(DISPOSITIONS[kind](n)), 125)
 
 
 @pytest.mark.parametrize("unit", ["\\\\", '\\"', "a=", ";", ' ="', "'"])
-def test_no_content_type_takes_longer_than_its_length(unit):
+def test_every_content_type_is_parsed_in_linear_time(unit):
     def announce(n):
         try:
             UploadForm('multipart/form-data; boundary=B; a="' + unit * n)

@@ -8,7 +8,7 @@ import pytest
 from support.processes import PATIENCE, environment, nozzled
 
 
-def test_the_key_that_is_shown_opens_the_api_and_no_other_does(house, tmp_path):
+def test_only_the_shown_key_opens_the_api(house, tmp_path):
     shown = nozzled("key", "--state-dir", tmp_path / "state")
     assert shown.returncode == 0, shown.stderr
     key = shown.stdout.strip()
@@ -20,7 +20,7 @@ def test_the_key_that_is_shown_opens_the_api_and_no_other_does(house, tmp_path):
         assert answer["error"]
 
 
-def test_the_first_start_makes_the_key_that_the_command_shows(house, tmp_path):
+def test_the_command_shows_the_key_of_the_first_start(house, tmp_path):
     daemon = house.daemon(key="not known yet")
     daemon.event("http.listening")
     shown = nozzled("key", "--state-dir", tmp_path / "state")
@@ -28,7 +28,7 @@ def test_the_first_start_makes_the_key_that_the_command_shows(house, tmp_path):
     assert status == 200
 
 
-def test_the_module_is_the_command():
+def test_the_module_can_be_run_like_the_command():
     done = run(
         [sys.executable, "-m", "daemon", "--version"],
         capture_output=True,
@@ -40,7 +40,7 @@ def test_the_module_is_the_command():
     assert done.stdout == nozzled("--version").stdout
 
 
-def test_a_reason_to_fail_is_one_line(tmp_path):
+def test_a_failure_is_reported_in_one_line(tmp_path):
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("[http]\nprot = 80\n")
     done = nozzled("serve", "--config", wrong)
@@ -51,14 +51,14 @@ def test_a_reason_to_fail_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["parallel:/dev/lp0", "serial:/dev/ttyS0?baudrate=abc", "sim:foo"])
-def test_a_printer_address_that_means_nothing_is_refused(tmp_path, address):
+def test_an_invalid_printer_address_is_refused(tmp_path, address):
     done = nozzled("serve", "--state-dir", tmp_path, "--port", "0", "--printer", address)
     assert done.returncode == 1
     assert address in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_demo_that_the_file_pauses_ends_with_a_reason(tmp_path):
+def test_a_demo_paused_by_its_file_ends_with_a_reason(tmp_path):
     part = tmp_path / "part.gcode"
     part.write_text("G28\nG1 X1\nM0 change the filament\nG1 X2\n")
     done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path))

@@ -66,7 +66,7 @@ class Prometheus(Child):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(2 * LONG)
-def test_many_printers_with_broker_and_metrics_of_which_some_are_killed_at_random(tmp_path):
+def test_many_printers_survive_random_kills_with_broker_and_metrics(tmp_path):
     """Nightly; NOZZLED_FLEET=20,60 makes it smaller."""
     broker = Mosquitto(tmp_path).start()
     fleet, chance = Fleet(tmp_path / "farm", PRINTERS, broker=broker.port), random.Random(JOBS)

@@ -29,7 +29,7 @@ def peers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["octoprint", "printcore"])
-def test_another_host_prints_on_it_intact(peers, tmp_path, name):
+def test_another_host_prints_intact_on_the_simulated_printer(peers, tmp_path, name):
     part = head(800, tmp_path)
     host = hosts.octoprint(peers, tmp_path) if name == "octoprint" else hosts.printcore(peers)
     printer = SimulatedPrinter(tmp_path, 60, peers / "ports" / "printer")

@@ -35,7 +35,7 @@ async def until(condition, seconds=PATIENCE):
             await asyncio.sleep(0.02)
 
 
-async def test_a_plug_is_switched_by_a_process_of_its_own(tmp_path, record_property):
+async def test_a_plug_is_switched_by_the_companion_process(tmp_path, record_property):
     state = tmp_path / "state"
     async with Tasmota("joker").running() as plug, listening(state, switched_on=["power"]) as (service, url):
         plug.on = True

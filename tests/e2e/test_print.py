@@ -48,7 +48,7 @@ def terminate(daemon):
     assert daemon.wait(PATIENCE) == 0
 
 
-def test_sigterm_in_the_middle_of_a_print_makes_the_printer_cold_at_once(house, tmp_path):
+def test_sigterm_during_a_print_turns_heaters_off_at_once(house, tmp_path):
     printer, daemon, part = begin(house, tmp_path)
     terminate(daemon)
     accepted = printer.accepted()
@@ -115,7 +115,7 @@ def test_sigterm_does_not_wait_for_a_disk_that_hangs(house, tmp_path):
     client.join(PATIENCE)
 
 
-def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path):
+def test_sigterm_ends_in_time_if_the_printer_does_not_answer(house, tmp_path):
     # On a wire without time all that waited for the stopped process would come at once, a window, heaters off and
     # the stop: more than the 128 bytes of a receive buffer.
     printer, daemon, _ = begin(house, tmp_path, baudrate=115200)
@@ -130,7 +130,7 @@ def test_sigterm_ends_in_time_where_the_printer_does_not_answer(house, tmp_path)
     assert "CUT ITS POWER" in daemon.events("printer.said")[-1]["text"]
 
 
-def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, tmp_path):
+def test_sigterm_ends_in_time_while_the_firmware_waits_for_a_temperature(house, tmp_path):
     printer = house.printer(1)  # as slow as life: the bed takes more than a minute
     daemon = house.daemon("--printer", printer.address)
     daemon.print_file(head(None, tmp_path))
@@ -141,7 +141,7 @@ def test_sigterm_ends_in_time_where_the_firmware_waits_for_a_temperature(house, 
     assert row["outcome"] == "INTERRUPTED"
 
 
-def test_after_a_kill_heaters_go_off_and_start_prints_the_whole_file(house, tmp_path):
+def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house, tmp_path):
     printer, first, part = begin(house, tmp_path, lines=1500)
     first.signal(signal.SIGKILL)
     first.wait(PATIENCE)
@@ -183,7 +183,7 @@ def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):
     [pytest.param({}, marks=pytest.mark.nightly), {"NOZZLED_API_KEY": TOKEN}],
     ids=["plain", "with a key in the environment"],
 )
-def test_the_demo_prints_through_the_real_thing(tmp_path, variables):
+def test_the_demo_prints_through_the_real_service(tmp_path, variables):
     part = head(300, tmp_path)
     done = nozzled("demo", "--exit", "--speed", "400", "--file", part, TMPDIR=str(tmp_path), **variables)
     assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ def print_file(listening, path):
         assert status == 204, answer
 
 
-def test_it_says_when_it_works_what_it_does_and_that_it_ends(manager, tmp_path):
+def test_readiness_status_and_stopping_are_notified(manager, tmp_path):
     process = start(manager, tmp_path, NOZZLED_API_KEY=TOKEN, WATCHDOG_USEC="2000000")  # a beat each half second
     manager.wait_for("READY=1")
     manager.wait_for("STATUS=Operational")
@@ -93,7 +93,7 @@ def test_a_watchdog_is_fed(manager, tmp_path):
     manager.wait_for("WATCHDOG=1")
 
 
-def test_requests_wait_in_the_socket_while_no_daemon_runs(manager, tmp_path, listening):
+def test_requests_wait_in_the_socket_until_the_daemon_runs(manager, tmp_path, listening):
     first = start(manager, tmp_path, listening, NOZZLED_API_KEY=TOKEN)
     assert get(listening, "/api/version")[0] == 200
     first.kill()
@@ -113,7 +113,7 @@ def test_the_key_may_come_from_the_service_manager(manager, tmp_path, listening)
     assert not (tmp_path / "state/api-key").exists()
 
 
-def test_an_abort_shows_what_each_thread_was_about(manager, tmp_path):
+def test_an_abort_shows_the_stack_of_each_thread(manager, tmp_path):
     process = start(manager, tmp_path, NOZZLED_API_KEY=TOKEN)
     manager.wait_for("READY=1")
     process.send_signal(signal.SIGABRT)
@@ -123,7 +123,7 @@ def test_an_abort_shows_what_each_thread_was_about(manager, tmp_path):
 
 
 @pytest.mark.nightly  # a real systemd does the same in tests/systemd/test_survival.py
-def test_a_print_goes_on_over_kills_and_a_restart_each_line_once(manager, tmp_path, listening):
+def test_a_print_survives_kills_and_a_restart_with_each_line_sent_once(manager, tmp_path, listening):
     house = House(tmp_path)
     try:
         printer, part = house.printer(30), head(1500, tmp_path)  # a board that resets when its port is reopened

@@ -38,7 +38,7 @@ def test_a_second_daemon_on_the_same_state_names_the_first(house):
     assert first.state == "Offline"
 
 
-def test_a_taken_http_port_names_who_has_it(house, tmp_path):
+def test_an_http_port_in_use_names_its_holder(house, tmp_path):
     first = house.daemon()
     _, port = first.address
     second = house.daemon("--port", str(port), state=tmp_path / "other")
@@ -48,7 +48,7 @@ def test_a_taken_http_port_names_who_has_it(house, tmp_path):
     assert "Traceback" not in second.output()
 
 
-def test_a_taken_http_port_ends_a_daemon_that_is_connecting_too(house, tmp_path):
+def test_an_http_port_in_use_ends_a_daemon_that_is_connecting_too(house, tmp_path):
     printer = house.printer(100)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
@@ -58,7 +58,7 @@ def test_a_taken_http_port_ends_a_daemon_that_is_connecting_too(house, tmp_path)
     assert "Traceback" not in daemon.output()
 
 
-def test_a_taken_serial_port_names_its_holder_and_is_used_once_free(house, tmp_path):
+def test_a_serial_port_in_use_names_its_holder_and_is_used_once_free(house, tmp_path):
     printer = house.printer(100)
     holder = os.open(printer.link, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
@@ -77,7 +77,7 @@ def test_a_taken_serial_port_names_its_holder_and_is_used_once_free(house, tmp_p
     assert len(daemon.events("printer.unreachable")) == 1  # not once for each try
 
 
-def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
+def test_a_missing_port_is_used_when_it_appears(house, tmp_path):
     link = tmp_path / "later"
     daemon = house.daemon("--printer", f"serial:{link}", "--config", settings(tmp_path, "[printer]\nretry_s = 0.2\n"))
     assert f"There is no port {link}" in daemon.event("printer.unreachable")["reason"]
@@ -88,7 +88,7 @@ def test_a_port_that_is_not_there_yet_is_used_when_it_appears(house, tmp_path):
     assert printer.accepted()[:2] == ["M110 N0", "M115"]
 
 
-def test_a_printer_unplugged_in_a_print_gets_its_heaters_off_when_it_is_back(house, tmp_path):
+def test_a_printer_unplugged_in_a_print_gets_heaters_off_when_it_is_back(house, tmp_path):
     printer = house.printer(100)
     impatient = settings(tmp_path, "[printer]\nretry_s = 0.2\nreattach_s = 1.0\n")
     daemon = house.daemon("--printer", printer.address, "--config", impatient)
@@ -120,7 +120,7 @@ def big_file(size, between):
     [(96, 2000, 60), pytest.param(300, None, 60, marks=pytest.mark.nightly)],
     ids=["ci", "whole"],
 )
-def test_a_large_upload_takes_no_memory_and_disturbs_no_print(house, tmp_path, mib, lines, speed):
+def test_a_large_upload_uses_little_memory_and_disturbs_no_print(house, tmp_path, mib, lines, speed):
     printer = house.printer(speed)
     daemon = house.daemon("--printer", printer.address)
     part = head(lines, tmp_path)

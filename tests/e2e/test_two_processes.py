@@ -85,7 +85,7 @@ def goes_on(printer) -> None:
     until(lambda: len(printer.accepted()) > before + 2, "the print to go on")
 
 
-def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(printing, part):
+def test_a_print_survives_its_front_and_the_api_returns_with_the_same_state(printing, part):
     daemon, printer = printing
     for _ in range(2):
         before, front = len(printer.accepted()), front_of(daemon)
@@ -102,7 +102,7 @@ def test_a_print_outlives_its_front_and_the_api_is_back_with_the_same_state(prin
     assert [each["status"] for each in daemon.events("front.ended")] == [-9, -9]
 
 
-def test_a_print_does_not_notice_a_front_that_stands_still(printing):
+def test_a_stopped_front_does_not_affect_a_print(printing):
     daemon, printer = printing
     front = front_of(daemon)
     os.kill(front, signal.SIGSTOP)  # for less than the six seconds after which it counts as one that hangs
@@ -113,7 +113,7 @@ def test_a_print_does_not_notice_a_front_that_stands_still(printing):
     assert front_of(daemon) == front
 
 
-def test_sigterm_ends_a_front_that_stands_still_too(printing):
+def test_sigterm_ends_a_stopped_front_too(printing):
     daemon, printer = printing
     front = front_of(daemon)
     os.kill(front, signal.SIGSTOP)
@@ -168,7 +168,7 @@ def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house,
         log.close()
 
 
-def test_sighup_reaches_both(house, tmp_path):
+def test_sighup_reaches_both_processes(house, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text('[appearance]\nname = "one"\n')
     daemon = house.daemon("--config", config)
@@ -181,7 +181,7 @@ def test_sighup_reaches_both(house, tmp_path):
     assert not daemon.events("front.ended")
 
 
-def test_a_front_that_cannot_begin_ends_the_service_with_its_reason(house, tmp_path):
+def test_a_front_that_cannot_start_ends_the_service_with_its_reason(house, tmp_path):
     config = tmp_path / "own.toml"
     config.write_text('[http]\ntrusted_proxies = ["nobody"]\n')
     daemon = house.daemon("--config", config)
@@ -211,7 +211,7 @@ def test_an_idle_service_does_not_end_with_a_front_that_has_worked(house):
 
 
 @pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.nightly), "2>&- >&- <&-"])
-def test_it_works_without_a_standard_error(tmp_path, closed):
+def test_the_service_works_without_a_standard_error(tmp_path, closed):
     port = free_port()
     command = f'exec "{NOZZLED}" serve --state-dir "{tmp_path / "s"}" --port {port} --printer sim {closed}'
     daemon = subprocess.Popen(["/bin/sh", "-c", command], env={**environment(), "NOZZLED_API_KEY": TOKEN})
