@@ -8,7 +8,7 @@ from gcode.dialect import UNKNOWN, Dialect
 from gcode.errors import CommandError, NozzledError, QueueFull
 from gcode.fitting import fitting
 from gcode.outgoing import Ticket, check_command
-from hal.pump import Pump, refuse
+from hal.pump import Pump, fail_waiters
 
 _SELECTS = m_code(23, 32)  # select a file on the printer's SD card
 _ENDS_A_WAIT = m_code(108, 410, 876)  # urgent, as in the queue they would wait behind the wait that they end
@@ -22,13 +22,13 @@ MAX_URGENT = 16
 class QueuedCommand(Ticket):
     """A command whose sender waits for the answer."""
 
-    __slots__ = ("answered",)
+    __slots__ = ("future",)
 
     def __init__(
-        self, command: bytes, answered: asyncio.Future[Sequence[str]], *, urgent: bool = False, step: int = 0
+        self, command: bytes, future: asyncio.Future[Sequence[str]], *, urgent: bool = False, step: int = 0
     ) -> None:
         super().__init__(command, urgent=urgent, step=step)
-        self.answered = answered
+        self.future = future
 
 
 class Commands:
@@ -49,7 +49,7 @@ class Commands:
         return self._pump.link.dialect if self._pump.link else UNKNOWN
 
     @property
-    def longest(self) -> int:
+    def longest_command(self) -> int:
         """Bytes of a command that this firmware reads."""
         return self._dialect.longest_command
 
@@ -67,33 +67,33 @@ class Commands:
         checked = self.fitting(whole := check_command(command))
         if checked is None:
             return whole  # a text that is allowed, though it will not be sent
-        if len(checked) > self.longest:
+        if len(checked) > self.longest_command:
             raise CommandError(
-                f"the command has {len(checked)} characters, the firmware reads {self.longest}: "
+                f"the command has {len(checked)} characters, the firmware reads {self.longest_command}: "
                 f"{checked[:40].decode()}…"
             )
         return checked
 
-    def _left_out(self, checked: bytes) -> bool:
+    def _is_left_out(self, checked: bytes) -> bool:
         """Tell whether a checked command is a text that is better not sent to this firmware."""
         return self.fitting(checked) is None
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command; return the printer's answer, `ok` last, or nothing for a text that is not sent."""
         checked = self.check(command)
-        if self._left_out(checked):
+        if self._is_left_out(checked):
             return []
         if self._error is not None:
             raise self._error
         ticket = QueuedCommand(checked, self._loop.create_future(), urgent=urgent, step=step)
         self._waiting.add(ticket)
         try:
-            self.ask(ticket)
-            return await ticket.answered
+            self.send_ticket(ticket)
+            return await ticket.future
         finally:
             self._waiting.discard(ticket)
 
-    def ask(self, ticket: Ticket) -> None:
+    def send_ticket(self, ticket: Ticket) -> None:
         """Send a command without waiting; its answer is published in events."""
         if self._pump.link is not None:
             self._pump.link.send(ticket)
@@ -109,7 +109,7 @@ class Commands:
         tickets = [
             Ticket(command, foreign=True, urgent=_ENDS_A_WAIT.match(command) is not None)
             for command in checked
-            if not self._left_out(command)
+            if not self._is_left_out(command)
         ]
         urgent = [ticket for ticket in tickets if ticket.urgent]
         link = self._pump.link
@@ -134,14 +134,14 @@ class Commands:
         if ticket.foreign and _PRINTS.match(ticket.command):
             self.on_card_print()
 
-    def answered(self, ticket: Ticket) -> None:
+    def on_answer(self, ticket: Ticket) -> None:
         """Pass the answer of a command to its sender."""
         if ticket is self._selecting:
             self._selecting = None  # from now on, files are selected at the panel
-        if isinstance(ticket, QueuedCommand) and not ticket.answered.done():
-            ticket.answered.set_result(ticket.replies)
+        if isinstance(ticket, QueuedCommand) and not ticket.future.done():
+            ticket.future.set_result(ticket.replies)
 
     def end(self, error: NozzledError) -> None:
         """Raise the error in all senders that wait for an answer."""
         self._error = self._error or error
-        refuse([command.answered for command in self._waiting], error)
+        fail_waiters([command.future for command in self._waiting], error)

@@ -1,22 +1,22 @@
 """LinePrinter: the one driver, for every printer.
 
 It joins the parts of a connection: `Pump` carries bytes between the link and a transport, `Handshake` finds out which
-firmware answers, `Commands` sends commands between the lines of a job, `Reports` keeps the printer's reports, and
-`RestWatch` waits for the last move. Every error that ends the connection goes through `_fail`.
+firmware answers, `Commands` sends commands between the lines of a job, `Reports` keeps the printer's reports,
+`RestWatch` waits for the last move, and `LinkStatus` has the status of the link. Every error that ends the connection
+goes through `_fail`.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from gcode.compact import Compact, compactor
-from gcode.dialect import UNKNOWN, Dialect
+from gcode.dialect import UNKNOWN
 from gcode.errors import FirmwareHalted, NozzledError, PrinterReset, PrinterSilent
 from gcode.flight import LinkEstimate
 from gcode.histogram import Histogram
 from gcode.link import HostLink, LinkEvent, LinkSnapshot
 from gcode.modes import Modes
-from gcode.outgoing import Counters, JobPlace, LinkNotice, RefusedLine, Ticket
+from gcode.outgoing import JobPlace, LinkNotice, RefusedLine, Ticket
 from gcode.packing import RESET, DecoderState
 from gcode.replies import Capability, FirmwareInfo, Heaters, PositionReply, Reply
 from hal.commands import Commands
@@ -25,13 +25,13 @@ from hal.errors import NotConnected, PortError, PortLost
 from hal.flight_recorder import FlightRecorder
 from hal.handshake import Handshake
 from hal.link_settings import LinkSettings
+from hal.link_status import LinkStatus
 from hal.logbook import Logbook
 from hal.printer import (
     ConnectionState,
     Event,
     FirmwareIdentity,
     FirmwareSaid,
-    FlowControl,
     LineSource,
     LogLevel,
     PanelPrint,
@@ -48,7 +48,7 @@ from hal.user_texts import UserTexts
 __all__ = ["LinePrinter", "LinkSettings"]
 
 
-class LinePrinter:
+class LinePrinter(LinkStatus):
     """A `hal.printer.Printer` over any transport."""
 
     def __init__(
@@ -59,15 +59,15 @@ class LinePrinter:
         self._settings = settings or LinkSettings()
         self._loop = asyncio.get_running_loop()
         self._state = ConnectionState.OFFLINE
-        self._used = False  # it has been opened, so OFFLINE now means closed
+        self._was_opened = False  # so OFFLINE now means closed
         self._error: NozzledError | None = None
         self._listeners: list[Callable[[Event], None]] = []
-        self._pump = Pump(transport, self._on_link_event, self._fail)
+        super().__init__(Pump(transport, self._on_link_event, self._fail))
         self._commands = Commands(self._pump)
         self._rest = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._texts = UserTexts(self._publish)
-        self._stopping: EmergencyStop | None = None  # one without a confirmation yet
+        self._stopping: EmergencyStop | None = None  # the stop that is not confirmed yet
         self._stop_when_open: str | None = None  # the reason for an emergency stop once the line is open
         self._reports = Reports(self._pump, self._commands, self._handshake, self._settings, self._publish)
 
@@ -99,11 +99,6 @@ class LinePrinter:
         return self._handshake.identity
 
     @property
-    def dialect(self) -> Dialect:
-        """The dialect of its firmware."""
-        return self._link.dialect if self._link else UNKNOWN
-
-    @property
     def heard_at(self) -> float:
         """When its last bytes came, in s of the loop."""
         return self._pump.heard_at
@@ -118,25 +113,9 @@ class LinePrinter:
         return self._reports.hotend(tool, in_use=self.modes.tool or 0)
 
     @property
-    def counters(self) -> Counters:
-        """The counts of this connection."""
-        return self._link.counters if self._link else Counters()
-
-    @property
-    def place(self) -> JobPlace:
-        """The place of the last acknowledged line of the job."""
-        return self._link.place if self._link else JobPlace()
-
-    @property
     def longest_command(self) -> int:
         """Bytes of a command that this firmware reads."""
-        return self._commands.longest
-
-    @property
-    def compact(self) -> Compact | None:
-        """The function that shortens a job's line for this firmware; None: lines stay as they are."""
-        keep = self._link.dialect.compact if self._link else None
-        return None if keep is None else compactor(keep)
+        return self._commands.longest_command
 
     def fitting(self, command: bytes) -> bytes | None:
         """Return a clean command as this firmware can read it; None: a text that is better not sent."""
@@ -147,45 +126,9 @@ class LinePrinter:
         return self._commands.check(command)
 
     @property
-    def flow_control(self) -> FlowControl:
-        """The limits by which lines are sent, for the log."""
-        dialect = self.dialect
-        return FlowControl(dialect.name, dialect.window_lines, dialect.window_bytes)
-
-    @property
-    def modes(self) -> Modes:
-        """The modes in force after the last line sent."""
-        return self._link.modes if self._link else Modes()
-
-    @property
-    def next_number(self) -> int:
-        """The number of the next new line of this connection."""
-        return self._link.next_number if self._link else 1
-
-    @property
-    def first_number(self) -> int:
-        """The number of the first line of this connection that this host sent."""
-        return self._link.first_number if self._link else 1
-
-    @property
-    def answered(self) -> int:
-        """The number up to which all lines of this connection have been answered."""
-        return self._link.answered if self._link else 0
-
-    @property
-    def next_on_wire(self) -> int:
-        """The number on the wire of the next new line."""
-        return self._link.next_on_wire if self._link else 1
-
-    @property
-    def idle(self) -> bool:
-        """No line is in flight, and no command waits."""
-        return self._link is None or self._link.idle
-
-    @property
     def hangs(self) -> bool:
         """A deadline of the link passed long ago without effect, which only a bug explains."""
-        return self._state is ConnectionState.READY and self._pump.overslept
+        return self._state is ConnectionState.READY and self._pump.has_overslept
 
     @property
     def busy(self) -> bool:
@@ -275,9 +218,9 @@ class LinePrinter:
         open_line: Callable[[Callable[[bytes], None], Callable[[PortError], None]], Awaitable[None]],
         contact: Callable[[], Awaitable[None]],
     ) -> None:
-        if self._used:
+        if self._was_opened:
             raise NotConnected("a connection can be opened only once; make a new one")
-        self._used = True
+        self._was_opened = True
         self._enter(ConnectionState.OPENING)
         self._pump.mark(b"open")
         try:
@@ -359,7 +302,7 @@ class LinePrinter:
     async def answer_prompt(self, choice: int) -> None:
         """Answer the printer's prompt, which then disappears."""
         prompt = self._reports.panel.prompt
-        self._reports.panel.answered()
+        self._reports.panel.end_prompt()
         await self.send(prompt.command(choice) if prompt else f"M876 S{choice}", urgent=True)
 
     def submit(self, *commands: str | bytes) -> None:
@@ -395,7 +338,7 @@ class LinePrinter:
         if self._link is not None:
             self._link.discard()
         dialect = self._link.dialect if self._link is not None else UNKNOWN
-        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._stopped, dialect, self._unpacks)
+        self._stopping = stop = EmergencyStop(self._loop, self._pump.write, self._on_stop_ended, dialect, self._unpacks)
         self._pump.divert = stop.receive
         stop.begin(self.next_on_wire)
         if not self.identity.can("EMERGENCY_PARSER"):
@@ -413,7 +356,7 @@ class LinePrinter:
         self._pump.mark(b"reset")
         self._transport.reset()
 
-    def _stopped(self, severity: LogLevel, text: str) -> None:
+    def _on_stop_ended(self, severity: LogLevel, text: str) -> None:
         self._stopping = self._pump.divert = None
         self._transport.close()
         self._publish(FirmwareSaid(text, severity))
@@ -461,18 +404,14 @@ class LinePrinter:
             raise self._error or NotConnected("the printer is not connected")
         return self._link
 
-    @property
-    def _link(self) -> HostLink | None:
-        return self._pump.link
-
     # -- events --------------------------------------------------------------------------------------------
 
     def _on_link_event(self, event: LinkEvent) -> None:
         match event:
             case Ticket():
-                self._commands.answered(event)
+                self._commands.on_answer(event)
             case RefusedLine() | LinkNotice():
-                self._texts.tell(event)
+                self._texts.publish(event)
             case DecoderState():
                 self._handshake.note_decoder(event)
             case FirmwareInfo() | Capability():

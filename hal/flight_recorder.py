@@ -11,7 +11,7 @@ from gcode.replies import decode
 from hal.session_file import HOST, PRINTER, Record
 
 SIZE = 200
-"""Pieces that are kept."""
+"""Number of pieces in the ring."""
 
 MAX_RECENT = 32 * 1024
 """Bytes of the most recent pieces that are returned at once, as splitting them into lines must not delay the loop."""
@@ -79,8 +79,8 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
     recent = since(ring, time)
     before = [*ring][: len(ring) - len(recent)]
     gap = bool(recent) and (before[-1][0] > time if before else len(ring) >= SIZE)
-    completed: list[tuple[str, float, str]] = []
-    begun = _unfinished(before)
+    complete: list[tuple[str, float, str]] = []
+    partial = _unfinished(before)
     for at, kind, data in recent:
         arrow = {HOST: ">", PRINTER: "<"}.get(kind)
         if arrow is None:
@@ -88,21 +88,21 @@ def recent_lines(ring: Sequence[Piece], time: float) -> RecentLines:
         if arrow == ">":
             whole = text_on_wire(data).split(b"\n")
         else:
-            *whole, begun = (begun + data).split(b"\n")
-        completed += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
-    return RecentLines(completed, gap)
+            *whole, partial = (partial + data).split(b"\n")
+        complete += ((arrow, at, decode(line)) for line in whole if line.strip(b"\r"))
+    return RecentLines(complete, gap)
 
 
 def _unfinished(before: Sequence[Piece]) -> bytes:
     """Return the beginning of the printer's line that is not complete yet."""
-    begun = b""
+    partial = b""
     for _, kind, data in reversed(before):
         if kind == PRINTER:
             _, newline, rest = data.rpartition(b"\n")
-            begun = rest + begun
-            if newline or len(begun) > MAX_RECENT:
+            partial = rest + partial
+            if newline or len(partial) > MAX_RECENT:
                 break
-    return begun
+    return partial
 
 
 def lines(ring: Iterable[Piece]) -> list[str]:
@@ -111,15 +111,15 @@ def lines(ring: Iterable[Piece]) -> list[str]:
 
 
 def _lines(ring: Iterable[Piece]) -> Iterator[str]:
-    begun = b""  # the beginning of a printer's line that was cut between two reads
+    partial = b""  # the beginning of a printer's line that was cut between two reads
     for _, kind, data in ring:
         if kind == HOST:
-            yield from _arrowed(">", text_on_wire(data).split(b"\n"))
+            yield from _with_arrow(">", text_on_wire(data).split(b"\n"))
         elif kind == PRINTER:
-            *whole, begun = (begun + data).split(b"\n")
-            yield from _arrowed("<", whole)
-    yield from _arrowed("<", [begun])
+            *whole, partial = (partial + data).split(b"\n")
+            yield from _with_arrow("<", whole)
+    yield from _with_arrow("<", [partial])
 
 
-def _arrowed(arrow: str, raw: Iterable[bytes]) -> Iterator[str]:
+def _with_arrow(arrow: str, raw: Iterable[bytes]) -> Iterator[str]:
     return (f"{arrow} {decode(line)}" for line in raw if line.strip(b"\r"))

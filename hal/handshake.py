@@ -70,7 +70,7 @@ class Handshake:
         baudrate = self._pump.transport.baudrate
         byte_time, book = 10 / baudrate if baudrate else 0.0, self._logbook
         journal = (book.note, book.may_go) if book is not None else ()
-        self._pump.link = HostLink(self._settings.adapted(dialect), byte_time, *journal)
+        self._pump.link = HostLink(self._settings.adapt(dialect), byte_time, *journal)
         return self._pump.link
 
     async def first_contact(self, *, revive: bool = False) -> None:
@@ -109,11 +109,11 @@ class Handshake:
         dialect = recognise(identity.name)
         unpacks, now = identity.capabilities.get("MEATPACK"), asyncio.get_running_loop().time()
         probe = LineProbe(dialect, estimate.number, now, unpacks=unpacks)
-        wanted = await self._pump.probe(probe)
+        line = await self._pump.probe(probe)
         if self._logbook is not None:
             self._logbook.begin()
             self._logbook.packs = probe.may_unpack
-        self.reattach(estimate.snapshot(wanted, dialect), identity)
+        self.reattach(estimate.snapshot(line, dialect), identity)
         self._pump.turn()
         await self.confirm_identity(identity)
 
@@ -162,7 +162,7 @@ class Handshake:
         dialect = recognise(name, self._banner)
         self.identity = replace(self.identity, name=name or dialect.name, uuid=self.identity.fields.get("UUID"))
         if self._pump.link:
-            self._pump.link.dialect = self._settings.adapted(dialect)
+            self._pump.link.dialect = self._settings.adapt(dialect)
         self._errors = dialect.errors
 
     # -- packed lines --------------------------------------------------------------------------------------

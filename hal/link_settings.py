@@ -47,7 +47,7 @@ class LinkSettings:
     shared_nozzle: bool = False
     outlasts_silence: bool = False
 
-    def adapted(self, dialect: Dialect) -> Dialect:
+    def adapt(self, dialect: Dialect) -> Dialect:
         """Return a dialect with these settings."""
         return replace(
             dialect,

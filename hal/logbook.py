@@ -4,7 +4,8 @@ It has two parts in one mapped file on a tmpfs (in anonymous memory if there wil
 
 * a ring of the last frames, each written before it goes on the wire. The printer reports the last line that it
   accepted; the ring turns that number into a place in the file, and holds the lines to send again.
-* the job's snapshot, a small JSON document, written rarely, alternately into one of two halves.
+* the job's snapshot, a small JSON document, written rarely, alternately into one of two halves. Its generation is a
+  number that grows with each snapshot.
 
 Neither costs a system call. The process may be killed between any two bytes: a frame is valid once its number is
 written behind it, and a snapshot once its checksum is. Until then the previous snapshot is valid.
@@ -43,8 +44,8 @@ _put = _SLOT.pack_into
 _MODES = struct.Struct("<B b h 12s")  # of a slot
 _SIZE = 160  # of a slot
 _NUMBER = struct.Struct("<I")
-_HEAD = struct.Struct("<Q I I")  # of a half: turn, length, checksum
-_TURN = struct.Struct("<Q")
+_HEAD = struct.Struct("<Q I I")  # of a half: generation, length, checksum
+_GENERATION = struct.Struct("<Q")
 _FRAMES = 2 * HALF  # the ring starts behind the two halves
 _TAILS = _FRAMES + HISTORY * _SIZE  # of long frames; older versions do not read them
 _TAIL = struct.Struct(f"<I H {MAX_LONG_FRAME - MAX_FRAME}s I")
@@ -103,10 +104,10 @@ class Logbook:
                 self._map = mmap.mmap(fd, _TOTAL)
             finally:
                 os.close(fd)
-        self._turn = max(self._turn_of(0), self._turn_of(1))
+        self._generation = max(self._generation_of(0), self._generation_of(1))
         self._permits: Permits = lambda _ticket, _waiting: True
         self._lines = self._offset = 0  # of the job, at the line sent last
-        self._modes = _packed(Modes())  # behind it
+        self._modes = _pack_modes(Modes())  # behind it
 
     # -- the ring ------------------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ class Logbook:
         else:
             lines, offset, step, of_job = self._lines, self._offset, ticket.step, 0
         if modes is not None:
-            self._modes = _packed(modes)
+            self._modes = _pack_modes(modes)
         if length > MAX_FRAME:
             self._note_tail(number, raw[MAX_FRAME:])
             length = 0  # an older version takes this slot for a gap
@@ -144,7 +145,7 @@ class Logbook:
         """Erase the frames: a new conversation starts with line 1, unpacked."""
         self._map[_FRAMES:_TOTAL] = bytes(_TOTAL - _FRAMES)
         self._lines = self._offset = 0
-        self._modes = _packed(Modes())
+        self._modes = _pack_modes(Modes())
 
     def snapshot(self) -> LinkSnapshot | None:
         """Return the snapshot of the conversation; None: the frames are incomplete."""
@@ -153,13 +154,13 @@ class Logbook:
             return None  # a line that the printer may request is missing
         last = slots[-1]
         answered = last.answered
-        at = next((slot for slot in slots if slot.number == answered), None)
+        accepted = next((slot for slot in slots if slot.number == answered), None)
         return LinkSnapshot(
             sent=[_sent(slot) for slot in slots],
             answered=answered,
-            place=JobPlace(at.lines, at.offset) if at else JobPlace(),
+            place=JobPlace(accepted.lines, accepted.offset) if accepted else JobPlace(),
             fed=JobPlace(last.lines, last.offset),
-            modes=_modes(last.modes),
+            modes=_unpack_modes(last.modes),
         )
 
     def _complete_slots(self) -> list[_Slot]:
@@ -199,12 +200,12 @@ class Logbook:
         on_wire = number_of(at.raw)
         if on_wire is None:
             return None
-        return Anchor(on_wire, JobPlace(at.lines, at.offset), _modes(at.modes))
+        return Anchor(on_wire, JobPlace(at.lines, at.offset), _unpack_modes(at.modes))
 
     def set_place(self, fed: JobPlace, modes: Modes) -> None:
         """Set the job's place and the modes at the last line sent, if the previous host did not record them here."""
         self._lines, self._offset = fed.lines, fed.offset
-        self._modes = _packed(modes)
+        self._modes = _pack_modes(modes)
 
     @property
     def fed(self) -> JobPlace:
@@ -222,7 +223,7 @@ class Logbook:
     def reattach(self, snapshot: LinkSnapshot) -> None:
         """Continue where the previous host stopped."""
         self._lines, self._offset = snapshot.fed.lines, snapshot.fed.offset
-        self._modes = _packed(snapshot.modes)
+        self._modes = _pack_modes(snapshot.modes)
 
     def _slot(self, index: int) -> _Slot | None:
         slot = _Slot._make(_SLOT.unpack_from(self._map, _FRAMES + index * _SIZE))
@@ -237,16 +238,16 @@ class Logbook:
         fits = len(text) <= HALF - _HEAD.size
         if not fits:
             text = b""
-        self._turn += 1
-        at = self._turn % 2 * HALF
+        self._generation += 1
+        at = self._generation % 2 * HALF
         self._map[at + _HEAD.size : at + _HEAD.size + len(text)] = text
-        _HEAD.pack_into(self._map, at, self._turn, len(text), _checksum(self._turn, text))
+        _HEAD.pack_into(self._map, at, self._generation, len(text), _checksum(self._generation, text))
         return fits
 
     def read(self) -> dict[str, Any] | None:
         """Return the job's snapshot; None: there is none; UNREADABLE: this version cannot read it."""
-        for index in sorted((0, 1), key=self._turn_of, reverse=True):
-            if self._turn_of(index):
+        for index in sorted((0, 1), key=self._generation_of, reverse=True):
+            if self._generation_of(index):
                 text = self._text_of(index)
                 return _snapshot(text) if text else None
         return None
@@ -256,10 +257,10 @@ class Logbook:
         begin = index * HALF + _HEAD.size
         return self._map[begin : begin + min(length, HALF - _HEAD.size)]
 
-    def _turn_of(self, index: int) -> int:
-        """Return the turn of the snapshot in this half; 0: it is incomplete."""
-        turn, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
-        return int(turn) if turn and _checksum(turn, self._text_of(index)) == checksum else 0
+    def _generation_of(self, index: int) -> int:
+        """Return the generation of the snapshot in this half; 0: it is incomplete."""
+        generation, _, checksum = _HEAD.unpack_from(self._map, index * HALF)
+        return int(generation) if generation and _checksum(generation, self._text_of(index)) == checksum else 0
 
     def close(self) -> None:
         """Unmap the memory; the file keeps its content."""
@@ -274,12 +275,12 @@ def _snapshot(text: bytes) -> dict[str, Any]:
     return snapshot if isinstance(snapshot, dict) else UNREADABLE
 
 
-def _checksum(turn: int, text: bytes) -> int:
-    """Return the checksum of a snapshot and its turn, so that a new head in front of an old text does not match."""
-    return crc32(text, crc32(_TURN.pack(turn)))
+def _checksum(generation: int, text: bytes) -> int:
+    """Return the checksum of a snapshot and its generation, so that a new head before an old text does not match."""
+    return crc32(text, crc32(_GENERATION.pack(generation)))
 
 
-def _packed(modes: Modes) -> bytes:
+def _pack_modes(modes: Modes) -> bytes:
     units = 0 if modes.inches is None else _INCHES if modes.inches else _MILLIMETRES
     return _MODES.pack(
         modes.relative | modes.relative_e << 1 | units | modes.homed << 4 | modes.m83 << 5 | _OF_M83,
@@ -289,7 +290,7 @@ def _packed(modes: Modes) -> bytes:
     )
 
 
-def _modes(packed: bytes) -> Modes:
+def _unpack_modes(packed: bytes) -> Modes:
     flags, tool, fan, feedrate = _MODES.unpack(packed)
     return Modes(
         relative=bool(flags & _RELATIVE),

@@ -35,31 +35,31 @@ class LoopWatch:
     Attributes:
         woke_at: when the events that are handled now became known, in loop time; 0 before the first.
         longest: the longest time, in s, that the loop was busy without looking for events.
-        bar: a longer time, in s, has to be noted; it saves each turn a second comparison.
+        threshold: longer busy times, in s, are recorded by `note`; one comparison a turn serves `longest` and `stalls`.
         stalls: number of stalls in each class of STALLS.
         stalled: total time of all stalls, in s.
     """
 
-    __slots__ = ("bar", "longest", "stalled", "stalls", "woke_at")
+    __slots__ = ("longest", "stalled", "stalls", "threshold", "woke_at")
 
     def __init__(self) -> None:
         self.woke_at = 0.0
         self.longest = 0.0
-        self.bar = 0.0
+        self.threshold = 0.0
         self.stalls = [0] * (len(STALLS) + 1)
         self.stalled = 0.0
 
     def note(self, busy: float) -> None:
-        """Record a busy time that is longer than `bar`."""
+        """Record a busy time that is longer than `threshold`."""
         self.longest = max(self.longest, busy)
-        self.bar = min(self.longest, STALL)
+        self.threshold = min(self.longest, STALL)
         if busy > STALL:
             self.stalls[bisect_left(STALLS, busy)] += 1
             self.stalled += busy
 
     def take_longest(self) -> float:
         """Return `longest`, and reset it."""
-        longest, self.longest, self.bar = self.longest, 0.0, 0.0
+        longest, self.longest, self.threshold = self.longest, 0.0, 0.0
         return longest
 
 
@@ -123,7 +123,7 @@ class _WatchedSelector(selectors.EpollSelector):
         now = clock()
         end = math.inf if timeout is None else now + timeout
         while True:
-            if now - watch.woke_at > watch.bar and watch.woke_at:
+            if now - watch.woke_at > watch.threshold and watch.woke_at:
                 watch.note(now - watch.woke_at)
             events = self._epoll.poll(timeout)
             watch.woke_at = clock()

@@ -15,7 +15,7 @@ MAX_CHOICES = 16
 """Choices of a prompt that are kept."""
 
 IDLE_REPORTS = 3
-"""Reports in a row that nothing is printed which end a print: Marlin may send one or two before the first line."""
+"""A print ends at so many reports in a row that nothing is printed: Marlin may send two before the first line."""
 
 
 class Panel:
@@ -34,9 +34,7 @@ class Panel:
         self._draft: Prompt | None = None  # a prompt that is not complete yet
         self._opened: PanelPrint | None = None  # the file opened last
         self._idle = 0  # reports in a row that nothing is printed
-        self._doubtful = (
-            0  # queries left until a print that a client started, and the printer does not confirm, is dropped
-        )
+        self._doubtful = 0  # queries left to confirm a print that a client started; then it is dropped
 
     def note(self, reply: Reply, *, by_host: bool) -> bool:
         """Take a reply about the SD card; tell whether a print began or ended.
@@ -111,7 +109,7 @@ class Panel:
             case "prompt_end":
                 self._draft = self.prompt = None
 
-    def answered(self) -> None:
+    def end_prompt(self) -> None:
         """Remove the prompt, as the user has answered it: Marlin does not report its end."""
         self._draft = self.prompt = None
 

@@ -130,7 +130,7 @@ def find(device: UsbDevice, existing: Sequence[Port] | None = None) -> str | Non
     return here
 
 
-def locked(path: str) -> bool:
+def is_locked(path: str) -> bool:
     """Tell whether a process holds a flock on the port.
 
     If the table of locks is hidden (systemd's ProcSubset=pid), a visible process with the port open counts.
@@ -149,12 +149,12 @@ def auto_port(dev: Path = DEV, sys: Path = SYS) -> Port:
         AmbiguousPort: there are several; lists their addresses.
     """
     ports = list_ports(dev, sys)
-    free = [port for port in ports if (port.by_id or port.is_twin) and not locked(port.path)]
+    free = [port for port in ports if (port.by_id or port.is_twin) and not is_locked(port.path)]
     if len(free) == 1:
         return free[0]
     if free:
         raise AmbiguousPort(f"serial:auto found several ports; name one: {addresses(free)}")
-    raise NoSuchPort(_why_none(dev, ports))
+    raise NoSuchPort(_reason_for_none(dev, ports))
 
 
 def addresses(ports: list[Port]) -> str:
@@ -162,10 +162,10 @@ def addresses(ports: list[Port]) -> str:
     return ", ".join(port.address for port in ports)
 
 
-def _why_none(dev: Path, ports: list[Port]) -> str:
-    taken = [port for port in ports if port.by_id]
-    if taken:
-        users = [f"{port.address} is in use by {holders.describe(holders.of_file(port.path))}" for port in taken]
+def _reason_for_none(dev: Path, ports: list[Port]) -> str:
+    named = [port for port in ports if port.by_id]
+    if named:
+        users = [f"{port.address} is in use by {holders.describe(holders.of_file(port.path))}" for port in named]
         return "serial:auto found no free port: " + "; ".join(users)
     if ports:
         return f"serial:auto needs a port named in {dev}/serial/by-id, and there is none; name one: {addresses(ports)}"

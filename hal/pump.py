@@ -41,14 +41,14 @@ class Pump:
     def __init__(
         self,
         transport: Transport,
-        tell: Callable[[LinkEvent], None],
+        on_event: Callable[[LinkEvent], None],
         fail: Callable[[NozzledError], None],
     ) -> None:
         """Prepare.
 
         Args:
             transport: the line, not open.
-            tell: called with each event of the link: a reply, an answered command, a refused line.
+            on_event: called with each event of the link: a reply, an answered command, a refused line.
             fail: called with the error that ends the conversation.
         """
         self.transport = transport
@@ -59,7 +59,7 @@ class Pump:
         self.ring: deque[flight_recorder.Piece] = deque(maxlen=flight_recorder.SIZE)
         self.turnaround = Histogram()
         self.heard_at = 0.0
-        self._tell = tell
+        self._on_event = on_event
         self._fail = fail
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
@@ -93,7 +93,7 @@ class Pump:
                 self.turnaround.add(self._time() - now)
         if events:
             for event in events:
-                self._tell(event)
+                self._on_event(event)
         if self._drain_waiters and not link.job_in_flight:
             self._release_drained()
         if link.error is not None:
@@ -102,8 +102,8 @@ class Pump:
             self._arm(link.deadline)
 
     def _before_link(self, data: bytes, now: float) -> None:
-        if (first := self.greeting or self.line_probe) is not None:
-            first.receive(data, now)
+        if (protocol := self.greeting or self.line_probe) is not None:
+            protocol.receive(data, now)
             self.turn()
 
     # -- bytes out -----------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class Pump:
         return self._ended
 
     @property
-    def overslept(self) -> bool:
+    def has_overslept(self) -> bool:
         """A deadline of the link passed long ago without effect, which only a bug explains."""
         deadline = self.link.deadline if self.link is not None else None
         return deadline is not None and self._loop.time() > deadline + OVERSLEPT
@@ -224,7 +224,7 @@ class Pump:
             self.turn()
             return
         for item in protocol.tick(self._loop.time()) or ():
-            self._tell(item)
+            self._on_event(item)
         if isinstance(protocol, HostLink) and protocol.error is not None:
             self._fail(protocol.error)
             return
@@ -246,12 +246,12 @@ class Pump:
         if self.divert is None:
             self.transport.close()
         self.greeting = self.line_probe = None
-        refuse(self._drain_waiters, error)
-        refuse([each for each in (self._greeted, self._probed) if each], error)
+        fail_waiters(self._drain_waiters, error)
+        fail_waiters([each for each in (self._greeted, self._probed) if each], error)
         self._drain_waiters.clear()
 
 
-def refuse(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
+def fail_waiters(waiters: Sequence[asyncio.Future[Any]], error: NozzledError) -> None:
     """Raise an error in all waiters."""
     for waiter in waiters:
         if not waiter.done():

@@ -28,14 +28,14 @@ MAX_PIECES = 1 << 16
 """Pieces that may wait for the disk: half a minute of the fastest print; further ones are dropped and counted."""
 
 MAX_FAULTS = 20
-"""Dumps of the flight recorder that are kept."""
+"""Number of dumps of the flight recorder to keep."""
 
 _SUFFIX = ".jsonl.gz"
 
 
 @frozen
 class RecordingFolder:
-    """The place and number of recordings.
+    """Where recordings are written, and how many are kept.
 
     Attributes:
         folder: created when it is needed.
@@ -70,22 +70,22 @@ class Recorder:
     """Buffers pieces on the loop and writes them in a thread of its own; never raises and never blocks."""
 
     def __init__(
-        self, place: RecordingFolder, header: SessionHeader, on_trouble: Callable[[OSError], None] | None = None
+        self, recordings: RecordingFolder, header: SessionHeader, on_error: Callable[[OSError], None] | None = None
     ) -> None:
         """Prepare; nothing is written.
 
         Args:
-            place: where to write.
+            recordings: where to write.
             header: of the first part.
-            on_trouble: called from the thread when the first write fails.
+            on_error: called from the thread when the first write fails.
         """
         self.dropped = 0  # pieces lost to a full buffer or a full disk
-        self._place = place
+        self._recordings = recordings
         self._header = header
-        self._on_trouble = on_trouble
+        self._on_error = on_error
         self._pieces: deque[Record] = deque()
         self._heard = False  # the printer has sent something
-        self._noted = 0  # how many of `dropped` are mentioned in the file
+        self._reported_drops = 0  # those of `dropped` that the file mentions
         self._file: _File | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -132,24 +132,24 @@ class Recorder:
         try:
             work()
         except OSError as error:
-            if self._on_trouble is not None:
-                self._on_trouble(error)
-                self._on_trouble = None
+            if self._on_error is not None:
+                self._on_error(error)
+                self._on_error = None
             return False
         return True
 
     def _write(self, records: list[Record]) -> None:
         if self._file is None:
             self._file = self._begin()
-        if missing := self.dropped - self._noted:
+        if missing := self.dropped - self._reported_drops:
             records = [Record(records[0].time, EVENT, b"dropped %d" % missing), *records]
         self._file.put(self._file.encoder.records(records))
-        self._noted += missing
-        if self._file.size >= self._place.max_bytes:
+        self._reported_drops += missing
+        if self._file.size >= self._recordings.max_bytes:
             self._end_file()
 
     def _begin(self) -> _File:
-        file = _File(_create(self._place, "session", self._header))
+        file = _File(_create(self._recordings, "session", self._header))
         file.put(file.encoder.header(self._header))
         self._header = replace(self._header, part=self._header.part + 1)
         return file
@@ -283,21 +283,21 @@ def describe(
     return SessionHeader(datetime.fromtimestamp(wall, UTC).isoformat(), address, baudrate, software, settings)
 
 
-def _create(place: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
-    """Create a new file, and remove the oldest ones beyond `place.keep`."""
-    place.folder.mkdir(parents=True, exist_ok=True)
+def _create(recordings: RecordingFolder, kind: str, header: SessionHeader) -> FileIO:
+    """Create a new file, and remove the oldest ones beyond `recordings.keep`."""
+    recordings.folder.mkdir(parents=True, exist_ok=True)
     stamp = datetime.fromisoformat(header.date).strftime("%Y%m%d-%H%M%S")
-    for again in range(place.keep + 1):  # several conversations may begin in the same second
-        path = place.folder / f"{kind}-{stamp}-{again}.part{header.part:03}{_SUFFIX}"
+    for number in range(recordings.keep + 1):  # several conversations may begin in the same second
+        path = recordings.folder / f"{kind}-{stamp}-{number}.part{header.part:03}{_SUFFIX}"
         with contextlib.suppress(FileExistsError):
             file = path.open("xb", buffering=0)
-            _prune(place, kind, path)
+            _prune(recordings, kind, path)
             return file
-    raise FileExistsError(f"{place.folder}: too many recordings of the same second")
+    raise FileExistsError(f"{recordings.folder}: too many recordings of the same second")
 
 
-def _prune(place: RecordingFolder, kind: str, newest: Path) -> None:
+def _prune(recordings: RecordingFolder, kind: str, newest: Path) -> None:
     with contextlib.suppress(OSError):  # a file that cannot be removed must not prevent a recording
-        others = sorted(each for each in place.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
-        for each in others[: max(0, len(others) + 1 - place.keep)]:
+        others = sorted(each for each in recordings.folder.glob(f"{kind}-*{_SUFFIX}") if each != newest)
+        for each in others[: max(0, len(others) + 1 - recordings.keep)]:
             each.unlink()

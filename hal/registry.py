@@ -38,7 +38,7 @@ _BUILT_IN = {
     "tcp": "hal.tcp_port:create_transport",
     "replay": "hal.replay:create_transport",
 }
-_UNQUOTED = "/:@,+\\"
+_SAFE = "/:@,+\\"
 _MAX_INT = 2**31 - 1  # the kernel's limit for a baudrate
 _MAX_DIGITS = 10
 
@@ -57,8 +57,8 @@ class Address:
     def __str__(self) -> str:
         if self.written:
             return self.written
-        target = f":{_quoted(self.target)}" if self.target else ""
-        query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in self.options.items())
+        target = f":{_quote(self.target)}" if self.target else ""
+        query = "&".join(f"{_quote(name)}={_quote(value)}" for name, value in self.options.items())
         return f"{self.scheme}{target}?{query}" if query else f"{self.scheme}{target}"
 
     def allow(self, *names: str) -> None:
@@ -98,9 +98,9 @@ def parse(address: str) -> Address:
     """
     head, _, query = (f"serial:{address}" if address.startswith("/") else address).partition("?")
     scheme, _, target = head.partition(":")
-    if scheme not in _BUILT_IN and scheme not in _offered():
+    if scheme not in _BUILT_IN and scheme not in _other_schemes():
         raise AddressError(f"{address!r}: unknown kind of printer {scheme!r}; allowed: {', '.join(schemes())}")
-    return Address(scheme, _unquoted(address, target), _options(address, query), address)
+    return Address(scheme, _unquote(address, target), _options(address, query), address)
 
 
 def pace(address: str) -> float:
@@ -126,7 +126,7 @@ def check(address: str | Address) -> Address:
 
 def schemes() -> list[str]:
     """Return the schemes of all backends: the built-in ones, then those of other distributions."""
-    return [*_BUILT_IN, *sorted(_offered() - _BUILT_IN.keys())]
+    return [*_BUILT_IN, *sorted(_other_schemes() - _BUILT_IN.keys())]
 
 
 def create(
@@ -187,7 +187,7 @@ def _backend(scheme: str) -> Backend:
 
 
 @cache
-def _offered() -> frozenset[str]:
+def _other_schemes() -> frozenset[str]:
     from importlib import metadata  # noqa: PLC0415 - as above
 
     return frozenset(entry.name for entry in metadata.entry_points(group=ENTRY_POINTS))
@@ -196,7 +196,7 @@ def _offered() -> frozenset[str]:
 def _options(address: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for option in query.split("&") if query else ():
-        name, equals, value = (_unquoted(address, part) for part in option.partition("="))
+        name, equals, value = (_unquote(address, part) for part in option.partition("="))
         if not (name and equals):
             raise AddressError(f"{address!r}: {option!r} is not an option; write name=value")
         if name in options:
@@ -205,11 +205,11 @@ def _options(address: str, query: str) -> dict[str, str]:
     return options
 
 
-def _quoted(text: str) -> str:
-    return quote(text, safe=_UNQUOTED)
+def _quote(text: str) -> str:
+    return quote(text, safe=_SAFE)
 
 
-def _unquoted(address: str, text: str) -> str:
+def _unquote(address: str, text: str) -> str:
     text = unquote(text)
     if not text.isprintable():
         raise AddressError(f"{address!r}: {text!r} holds a character that cannot be printed")

@@ -1,4 +1,4 @@
-"""RepeatedQuery: a command that is sent in intervals, but never while one is unanswered."""
+"""RepeatedQuery: a command that is sent periodically, but never while the last one is unanswered."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,19 +24,19 @@ class RepeatedQuery:
         self._ticket: Ticket | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def ask(self) -> None:
+    def query(self) -> None:
         """Send the command unless it is unanswered, and set the timer for the next time."""
         if self._ticket is None or self._ticket.done:
             self._ticket = Ticket(self._command)
             self._send(self._ticket)
-        self.ask_later()
+        self.query_later()
 
-    def ask_later(self) -> None:
+    def query_later(self) -> None:
         """Reset the timer, as the interval may have changed."""
         self.stop()
         interval = self._interval()
         if interval is not None:
-            self._timer = self._loop.call_later(interval, self.ask)
+            self._timer = self._loop.call_later(interval, self.query)
 
     @property
     def scheduled(self) -> bool:
@@ -44,7 +44,7 @@ class RepeatedQuery:
         return self._timer is not None
 
     def stop(self) -> None:
-        """Send it no more."""
+        """Stop sending it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

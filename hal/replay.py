@@ -15,7 +15,7 @@ from hal.errors import AddressError, PortError, PortLost, RecordingError, Replay
 from hal.registry import Address
 from hal.session_file import EVENT, HOST, PRINTER, Record, RecordedSession, read
 
-PATIENCE = 1.0
+MAX_SILENCE = 1.0
 """Seconds after which a host that does not send the recorded bytes counts as silent."""
 
 ARROWS = {HOST: "->", PRINTER: "<-", EVENT: "--"}
@@ -32,17 +32,19 @@ class Difference:
         at: index of the record in the session.
         time: of that record, in seconds since the line was opened.
         expected: the record.
-        got: what the host did instead; None: nothing for PATIENCE seconds.
+        actual: what the host did instead; None: nothing for MAX_SILENCE seconds.
     """
 
     at: int
     time: float
     expected: Record
-    got: Record | None
+    actual: Record | None
 
     def __str__(self) -> str:
-        got = show(self.got) if self.got else f"nothing for {PATIENCE:g} s"
-        return f"record {self.at}, at {self.time:.3f} s: the recording has {show(self.expected)}, the host sent {got}"
+        actual = show(self.actual) if self.actual else f"nothing for {MAX_SILENCE:g} s"
+        return (
+            f"record {self.at}, at {self.time:.3f} s: the recording has {show(self.expected)}, the host sent {actual}"
+        )
 
 
 def show(record: Record) -> str:
@@ -80,7 +82,7 @@ class ReplayTransport:
         self.difference: Difference | None = None
         self.at = 0  # index of the record that comes next
         self.records = _replayable(session)
-        self.on_turn: Callable[[int], None] = _ignore  # the host is to say record `at`, now or once more
+        self.on_turn: Callable[[int], None] = _ignore  # called, perhaps repeatedly, when record `at` is the host's
         self.on_end: Callable[[], None] = _nothing  # the recording is over, the host has closed, or they differ
         self._baudrate = session.header.baudrate
         self._address = address
@@ -107,11 +109,11 @@ class ReplayTransport:
         """Start the replay."""
         self._loop = asyncio.get_running_loop()
         self._on_data, self._on_lost = on_data, on_lost
-        self._pass()
+        self._advance()
 
     def write(self, data: bytes) -> None:
         """Compare the host's bytes with the recorded ones."""
-        while data and self._comparing():
+        while data and self._is_comparing():
             record = self.records[self.at]
             expected = record.data[self._offset : self._offset + len(data)]
             if record.kind != HOST or not data.startswith(expected):
@@ -120,26 +122,26 @@ class ReplayTransport:
             data = data[len(expected) :]
             self._offset += len(expected)
             if self._offset == len(record.data):
-                self._pass()
+                self._advance()
             else:
                 self._schedule()
 
     def reset(self) -> None:
         """Compare a reset of the host with the recorded events."""
-        if not self._comparing():
+        if not self._is_comparing():
             return
         record = self.records[self.at]
         if (record.kind, record.data) == (EVENT, _RESET):
-            self._pass()
+            self._advance()
         else:
             self._differ(EVENT, _RESET, follow=False)
 
-    def _comparing(self) -> bool:
+    def _is_comparing(self) -> bool:
         return self._loop is not None and not self._differed and self.at < len(self.records)
 
     def close(self) -> None:
         """Stop the replay; this is a difference unless the line was closed there in the recording."""
-        if self._comparing():
+        if self._is_comparing():
             if (self.records[self.at].kind, self.records[self.at].data) == (EVENT, _CLOSE):
                 self.at += 1
             else:
@@ -149,7 +151,7 @@ class ReplayTransport:
 
     # -- playing -------------------------------------------------------------------------------------------
 
-    def _pass(self) -> None:
+    def _advance(self) -> None:
         """Continue after a record of the host; the times of the following records count from now."""
         self._origin = self._now() - self.records[self.at].time
         self.at += 1
@@ -176,8 +178,8 @@ class ReplayTransport:
             self.on_end()
             return
         record = self.records[self.at]
-        if _is_hosts(record):
-            self._timer = self._loop.call_later(PATIENCE, self._on_silence)
+        if _is_from_host(record):
+            self._timer = self._loop.call_later(MAX_SILENCE, self._on_silence)
             self.on_turn(self.at)
             return
         self.at += 1
@@ -209,8 +211,8 @@ class ReplayTransport:
         if self.difference is None:
             record = self.records[self.at]
             expected = record._replace(data=record.data[self._offset :])
-            got = Record(self._now() - self._origin, kind, data) if kind is not None else None
-            self.difference = Difference(self.at, record.time, expected, got)
+            actual = Record(self._now() - self._origin, kind, data) if kind is not None else None
+            self.difference = Difference(self.at, record.time, expected, actual)
 
     def _silence(self) -> None:
         if self._timer is not None:
@@ -241,7 +243,7 @@ def _replayable(session: RecordedSession) -> list[Record]:
     return records
 
 
-def _is_hosts(record: Record) -> bool:
+def _is_from_host(record: Record) -> bool:
     """Tell whether a record is the host's, which has to send it; the host may close the line at any time."""
     return record.kind == HOST or (record.kind == EVENT and record.data == _RESET)
 

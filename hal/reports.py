@@ -66,8 +66,8 @@ class Reports:
         self._loop = asyncio.get_running_loop()
         self._busy_at = -math.inf
         self._busy_with = ""
-        self._temperatures = RepeatedQuery(b"M105", self._ask, self._temperature_interval)
-        self._card = RepeatedQuery(b"M27", self._ask_card, self._card_interval)
+        self._temperatures = RepeatedQuery(b"M105", self._query, self._temperature_interval)
+        self._card = RepeatedQuery(b"M27", self._query_card, self._card_interval)
         commands.on_card_print = self._expect_card_print
 
     async def begin(self) -> None:
@@ -75,9 +75,9 @@ class Reports:
         send, identity = self._commands.send, self._handshake.identity
         if self._reports_itself:
             await send(f"M155 S{max(1, round(self.settings.poll_interval))}")
-            self._temperatures.ask_later()
+            self._temperatures.query_later()
         else:
-            self._temperatures.ask()
+            self._temperatures.query()
         if identity.can("AUTOREPORT_SD_STATUS"):
             await send(CARD_REPORTS)
         if identity.can("BUSY_PROTOCOL") and self._numbered:
@@ -109,7 +109,7 @@ class Reports:
         """Note whether a job is fed: if so, temperatures are queried more often."""
         self.job_is_fed = job_is_fed
         if job_is_fed and self._temperatures.scheduled:  # the timer may have been set for an idle printer
-            self._temperatures.ask_later()
+            self._temperatures.query_later()
 
     def stop(self) -> None:
         """Stop the queries."""
@@ -135,19 +135,19 @@ class Reports:
 
     # -- queries -------------------------------------------------------------------------------------------
 
-    def _ask(self, ticket: Ticket) -> None:
-        self._commands.ask(ticket)
+    def _query(self, ticket: Ticket) -> None:
+        self._commands.send_ticket(ticket)
 
-    def _ask_card(self, ticket: Ticket) -> None:
+    def _query_card(self, ticket: Ticket) -> None:
         if self.panel.count_query():
             self._publish(PanelPrintChanged(None))
         else:
-            self._ask(ticket)
+            self._query(ticket)
 
     def _expect_card_print(self) -> None:
         if not self.job_is_fed and self.panel.expect_print():
             self._publish(PanelPrintChanged(self.panel.print))
-            self._card.ask_later()
+            self._card.query_later()
 
     @property
     def _reports_itself(self) -> bool:
@@ -181,17 +181,19 @@ class Reports:
             }
         self.heaters = {**self.heaters, **heaters}
         if self._reports_itself and self._temperatures.scheduled:
-            self._temperatures.ask_later()  # a report came, so none is missing yet
+            self._temperatures.query_later()  # a report came, so none is missing yet
         self._publish(TemperaturesRead(self.heaters, frozenset(heaters)))
 
     def _take_targets(self, targets: dict[str, float]) -> None:
         """Take targets reported alone: they complete reports without targets until others come."""
-        known = {name: target for name, target in targets.items() if name in self.heaters}
-        self._targets |= known
-        if known:
-            self._take_temperatures({name: Reading(self.heaters[name].actual, known[name]) for name in known})
+        targets = {name: target for name, target in targets.items() if name in self.heaters}
+        self._targets |= targets
+        if targets:
+            self._take_temperatures(
+                {name: Reading(self.heaters[name].actual, target) for name, target in targets.items()}
+            )
 
     def _note_card(self, reply: Reply) -> None:
         if self.panel.note(reply, by_host=self._commands.selects):
             self._publish(PanelPrintChanged(self.panel.print))
-            self._card.ask_later()
+            self._card.query_later()

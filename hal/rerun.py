@@ -3,7 +3,7 @@
 The commands of users and jobs are taken from the recording and given to the link in their turn; line numbers,
 checksums, repeats, queries and the greeting have to come from the driver again.
 
-A rerun finds any byte that differs, a line that does not come, and a query that is not in the recording. It cannot find
+A rerun finds any byte that differs, a missing line, and a query that is not in the recording. It cannot find
 a link that would have sent a line earlier, as the recording does not show when the line was available. Queries for
 temperatures (M105) and for a print from the SD card (M27) count as a user's commands, as their timer drifts with the
 load of the recording machine.
@@ -35,7 +35,7 @@ from hal.session_file import EVENT, HOST, Record, RecordedSession
 NEVER = 1e9
 """Seconds between the driver's own queries, which come from the recording instead."""
 
-_WORDS = frozenset({"long_commands", "compact", "packing"})
+_TEXTS = frozenset({"long_commands", "compact", "packing"})
 """Settings that are texts; all others are numbers."""
 
 _OLD_DEFAULTS: dict[str, str] = {"compact": "off", "packing": "off"}
@@ -132,7 +132,7 @@ class _Player:
         self._printer = LinePrinter(self._transport, _settings(session, self._transport.records))
         self._printer.subscribe(self._on_event)
         self._turn = -1  # index of the record that the host may send
-        self._given = 0
+        self._count = 0
         self._ended = asyncio.Event()
         self._urgent: set[asyncio.Task[None]] = set()
 
@@ -142,19 +142,19 @@ class _Player:
             await self._printer.open()
         await self._ended.wait()
         transport = self._transport
-        outcome = ReplayOutcome(len(transport.records), transport.at, self._given, transport.difference)
+        outcome = ReplayOutcome(len(transport.records), transport.at, self._count, transport.difference)
         await self._printer.close()
         await asyncio.gather(*self._urgent)
         return outcome
 
     def next_line(self) -> outgoing.Line | None:
         """Return the next line if it is its turn."""
-        if not self._due() or _URGENT.match(self._lines[0].command):
+        if not self._is_due() or _URGENT.match(self._lines[0].command):
             return None
-        self._given += 1
+        self._count += 1
         return outgoing.job_line(*self._lines.popleft())
 
-    def _due(self) -> bool:
+    def _is_due(self) -> bool:
         return bool(self._lines) and self._lines[0].at <= self._turn
 
     def _on_turn(self, at: int) -> None:
@@ -168,8 +168,8 @@ class _Player:
             task.add_done_callback(self._urgent.discard)
             return
         self._printer.wake()
-        if self._due() and _URGENT.match(self._lines[0].command):
-            self._given += 1
+        if self._is_due() and _URGENT.match(self._lines[0].command):
+            self._count += 1
             task = asyncio.create_task(self._send_urgently(self._lines.popleft().command))
             self._urgent.add(task)
             task.add_done_callback(self._urgent.discard)
@@ -188,7 +188,7 @@ class _Player:
 
 def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettings:
     for name, value in session.header.settings.items():
-        if not isinstance(value, str if name in _WORDS else int | float):
+        if not isinstance(value, str if name in _TEXTS else int | float):
             raise RecordingError(f"the recording has settings of the wrong type: {session.header.settings}")
     try:
         settings = LinkSettings(**_OLD_DEFAULTS | session.header.settings)  # type: ignore[arg-type] # JSON keeps int and float apart

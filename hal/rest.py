@@ -15,9 +15,9 @@ from gcode.dialect import UNKNOWN
 from gcode.errors import NozzledError
 from hal.commands import Commands
 from hal.printer import Event, FirmwareSaid
-from hal.pump import Pump, refuse
+from hal.pump import Pump, fail_waiters
 
-REPEAT = 10.0
+QUERY_TIMEOUT = 10.0
 """Seconds without an answer after which the position is queried again, as the answer may be lost."""
 
 MAX_QUEUED = 40
@@ -36,7 +36,7 @@ MAX_UNANSWERED = 3
 """Unanswered queries in a row that show that an unknown firmware does not report its position."""
 
 MAX_MOVING = 3600.0
-"""Seconds after which the moves of a printer that has acknowledged everything cannot be this host's."""
+"""Seconds after which a printer that has acknowledged everything and still moves cannot be making this host's moves."""
 
 Axes = dict[str, float]
 Send = Callable[[str], Awaitable[object]]
@@ -74,7 +74,7 @@ class RestWatch:
 
     def end(self, error: NozzledError) -> None:
         """Raise the error in `finished`."""
-        refuse([self._waiter] if self._waiter is not None else [], error)
+        fail_waiters([self._waiter] if self._waiter is not None else [], error)
 
     async def finished(self) -> Axes | None:
         """Wait until every move sent has been made; return the position, None if it is not reported."""
@@ -106,7 +106,7 @@ class RestWatch:
             waiter = self._waiter = self._loop.create_future()
             await self.send(query)
             try:
-                async with asyncio.timeout(REPEAT):
+                async with asyncio.timeout(QUERY_TIMEOUT):
                     await waiter
             except TimeoutError:
                 self._commands.positions_due = 0  # the answers to earlier queries are lost

@@ -157,15 +157,15 @@ class SerialTransport:
             raise PortLost(f"{self._address} was closed while it was being opened.")
         self._on_data, self._on_lost = on_data, on_lost
         self._port, self._fd = port, port.fileno()
-        self._flood = Flood(on_data, self._deafen, self._listen)
-        self._listen()
+        self._flood = Flood(on_data, self._stop_reading, self._start_reading)
+        self._start_reading()
 
-    def _listen(self) -> None:
+    def _start_reading(self) -> None:
         if self._fd >= 0:
             add = self._loop.add_wire if isinstance(self._loop, WatchedLoop) else self._loop.add_reader
             add(self._fd, self._readable)
 
-    def _deafen(self) -> None:
+    def _stop_reading(self) -> None:
         self._loop.remove_reader(self._fd)
 
     def write(self, data: bytes) -> None:
@@ -345,12 +345,12 @@ def _restore(fd: int, baudrate: int) -> None:
     if attributes[3] & (termios.ICANON | termios.ECHO):
         tty.setraw(fd, termios.TCSANOW)
         _configure(fd)
-    wanted = getattr(termios, f"B{baudrate}", None)
+    constant = getattr(termios, f"B{baudrate}", None)
     attributes = termios.tcgetattr(fd)
-    if wanted is None:
+    if constant is None:
         _set_unnamed_rate(fd, baudrate)
-    elif attributes[5] != wanted:
-        attributes[4] = attributes[5] = wanted
+    elif attributes[5] != constant:
+        attributes[4] = attributes[5] = constant
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 

@@ -125,9 +125,9 @@ def _read_part(path: Path) -> RecordedSession:
         raw = path.read_bytes()
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
-    text, cut = _unzipped(raw)
-    first, found, rest = text.partition(b"\n")
-    if not found:
+    text, cut = _unzip(raw)
+    first, line_feed, rest = text.partition(b"\n")
+    if not line_feed:
         raise RecordingError(f"{path}: not a recording, or cut off in its first line")
     header = _header(first, path)
     lines = rest.split(b"\n")
@@ -136,7 +136,7 @@ def _read_part(path: Path) -> RecordedSession:
     return RecordedSession(header, [_record(line, path) for line in lines], cut)
 
 
-def _unzipped(raw: bytes) -> tuple[bytes, str]:
+def _unzip(raw: bytes) -> tuple[bytes, str]:
     """Return the readable text, and why it is not complete."""
     import zlib  # noqa: PLC0415 - as above
 

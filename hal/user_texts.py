@@ -22,7 +22,7 @@ class UserTexts:
         self._loop = asyncio.get_running_loop()
         self._last_text = ("", 0.0)  # the last text without a consequence, and when it came
 
-    def tell(self, item: RefusedLine | LinkNotice) -> None:
+    def publish(self, item: RefusedLine | LinkNotice) -> None:
         """Publish a notice or a refusal from the link."""
         if isinstance(item, RefusedLine):
             self._publish(LineRefused(item.text, item.command.decode("utf-8", "replace"), item.offset))
@@ -40,9 +40,9 @@ class UserTexts:
                 self._publish_reason()
 
     def _note_text(self, reply: FirmwareError | Text, dialect: Dialect) -> None:
-        follows = consequence(dialect, reply)
-        if follows != "none":
-            self._publish(FirmwareSaid(reply.line, "error" if follows == "halt" else "warning"))
+        effect = consequence(dialect, reply)
+        if effect != "none":
+            self._publish(FirmwareSaid(reply.line, "error" if effect == "halt" else "warning"))
             self._last_text = ("", 0.0)
         elif reply.line.strip():
             self._last_text = (reply.line, self._loop.time())

@@ -3,7 +3,7 @@
 import argparse
 
 from hal import holders
-from hal.ports import list_ports, locked
+from hal.ports import is_locked, list_ports
 
 EXAMPLE = "nozzled ports"
 
@@ -16,7 +16,7 @@ def run(_: argparse.Namespace) -> int:
     """Print one address per line, as --printer takes it."""
     found = list_ports()
     for port in found:
-        used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if locked(port.path) else ""
+        used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if is_locked(port.path) else ""
         print(f"{port.address}  {port.description or ''}{used}".rstrip())
     if not found:
         print("no serial port found; try the simulated printer: nozzled serve --printer sim")

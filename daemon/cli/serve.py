@@ -54,12 +54,12 @@ def _without_printer() -> str:
     """Return the message for a start without --printer, with the ports to choose from."""
     from shlex import quote  # noqa: PLC0415 - memory that a core with a printer does not need
 
-    from hal.ports import list_ports, locked  # noqa: PLC0415 - as above
+    from hal.ports import is_locked, list_ports  # noqa: PLC0415 - as above
 
     ports = list_ports()
     lines = ["nozzled: no printer is configured; none is connected until a client asks for it."]
     for port in ports:
-        held = "  (in use)" if locked(port.path) else ""
+        held = "  (in use)" if is_locked(port.path) else ""
         lines.append(f"  --printer {quote(port.address)}  {port.description}{held}".rstrip())
     if not ports:
         lines.append("  No serial port found: is the printer plugged in and switched on?")

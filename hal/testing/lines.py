@@ -11,22 +11,22 @@ class CommandLines:
     """A `hal.printer.LineSource` over commands in memory; a command's offset is its index.
 
     Attributes:
-        given: number of commands taken so far.
+        count: number of commands taken so far.
         empty: set once all have been taken.
     """
 
     def __init__(self, commands: Iterable[str]) -> None:
-        self.given = 0
+        self.count = 0
         self.empty = asyncio.Event()
         self._commands = [command.encode("ascii") for command in commands]
 
     def next_line(self) -> Line | None:
         """Return the next command; None behind the last one."""
-        if self.given == len(self._commands):
+        if self.count == len(self._commands):
             self.empty.set()
             return None
-        self.given += 1
-        return job_line(self.given - 1, self._commands[self.given - 1])
+        self.count += 1
+        return job_line(self.count - 1, self._commands[self.count - 1])
 
 
 async def print_lines(printer: Printer, commands: Iterable[str]) -> None:

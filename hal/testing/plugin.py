@@ -50,13 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
-    if _named(config) != SIMULATED and config.getoption("numprocesses", None):
+    if _address(config) != SIMULATED and config.getoption("numprocesses", None):
         raise pytest.UsageError("--printer: one printer serves one test at a time; run without -n")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests that are not allowed on hardware, before anything is connected."""
-    address = _named(item.config)
+    address = _address(item.config)
     if _uses_printer(item) and not _is_simulated(address):
         for marker, option in (("heats", "allow_heat"), ("moves", "allow_motion")):
             if item.get_closest_marker(marker) and not item.config.getoption(option):
@@ -69,9 +69,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     if not (_uses_printer(pyfuncitem) and inspect.iscoroutinefunction(pyfuncitem.obj)):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
-    given = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
+    arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
     clock: Any = pyfuncitem.funcargs["clock"]
-    clock.run(pyfuncitem.obj(**given))
+    clock.run(pyfuncitem.obj(**arguments))
     return True
 
 
@@ -83,8 +83,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and device is not None:
         report.sections.append(("session with the printer", device.session.show(LAST_LINES)))
         if folder := item.config.getoption("sessions"):
-            saved = _save(item, device, folder / f"{_file_name(item.nodeid)}.jsonl.gz")
-            report.sections.append(("whole session", saved))
+            location = _save(item, device, folder / f"{_file_name(item.nodeid)}.jsonl.gz")
+            report.sections.append(("whole session", location))
     return report
 
 
@@ -93,7 +93,7 @@ def printer_address(request: pytest.FixtureRequest) -> "Address":
     """The printer's address, from `--printer`."""
     from hal import registry  # noqa: PLC0415 - see the module's docstring
 
-    return registry.check(_named(request.config))
+    return registry.check(_address(request.config))
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def oracle(printer_device: "Device", printer_address: "Address") -> "Oracle":
     return printer_device.firmware.oracle
 
 
-def _named(config: pytest.Config) -> str:
+def _address(config: pytest.Config) -> str:
     return str(config.getoption("printer") or SIMULATED)
 
 
@@ -177,7 +177,7 @@ def _save(item: pytest.Item, device: "Device", path: Path) -> str:
     from hal.testing.session import header_of  # noqa: PLC0415 - see the module's docstring
 
     try:
-        device.session.save(path, header_of(_named(item.config)))
+        device.session.save(path, header_of(_address(item.config)))
     except OSError as error:
         return f"not saved: {error}"
     return f"nozzled replay --show {path}"

@@ -9,27 +9,27 @@ from hal.replay import dialogue
 from hal.session_file import EVENT, Record, SessionEncoder, SessionHeader
 
 MAX_PIECES = 1 << 16
-"""Pieces that are kept; older ones are dropped."""
+"""Number of pieces; older ones are dropped."""
 
 
 class SessionKeeper:
     """A `hal.recorder.Listener` that keeps the last pieces.
 
     Attributes:
-        records: the kept pieces.
-        taken: number of all pieces.
+        records: the last pieces.
+        count: number of all pieces.
     """
 
     def __init__(self) -> None:
         self.records: deque[Record] = deque(maxlen=MAX_PIECES)
-        self.taken = 0
+        self.count = 0
 
     def start(self) -> None:
         """Do nothing, as it is always ready."""
 
     def note(self, time: float, kind: str, data: bytes) -> None:
         """Take one piece."""
-        self.taken += 1
+        self.count += 1
         self.records.append(Record(time, kind, data))
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class SessionKeeper:
             OSError: the file cannot be written.
         """
         encoder = SessionEncoder()
-        dropped = self.taken - len(self.records)
+        dropped = self.count - len(self.records)
         head = [Record(0.0, EVENT, b"dropped %d" % dropped)] if dropped else []
         data = encoder.header(header) + encoder.records([*head, *self.records]) + encoder.end()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ def test_a_stall_is_seen_once():
 def test_stalls_are_counted_by_their_length_and_short_ones_not_at_all():
     watch = LoopWatch()
     for busy in (0.004, 0.009, 0.012, 0.02, 0.3, 60.0):
-        if busy > watch.bar:  # as the loop asks, once a turn
+        if busy > watch.threshold:  # as the loop asks, once a turn
             watch.note(busy)
     assert watch.stalls == [2, 0, 0, 0, 1, 0, 0, 0, 1]
     assert watch.stalled == pytest.approx(60.332)

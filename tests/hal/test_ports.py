@@ -8,7 +8,7 @@ import pytest
 
 from hal import holders
 from hal.errors import AmbiguousPort, NoSuchPort
-from hal.ports import Port, auto_port, find, list_ports, locked, port_at
+from hal.ports import Port, auto_port, find, is_locked, list_ports, port_at
 
 opened = []
 watching = False
@@ -160,7 +160,7 @@ def test_listing_opens_no_port(machine, pty, monkeypatch):
     list_ports()
     list_ports(*machine.roots)
     auto_port(*machine.roots)
-    locked(link)
+    is_locked(link)
     monkeypatch.setattr(sys.modules[__name__], "watching", False)
     assert opened, "the watch saw nothing at all"
     elsewhere = [path for path in opened if not path.startswith("/dev/shm/")]  # where the test's folder may be
@@ -172,18 +172,18 @@ def test_a_port_is_locked_while_a_process_holds_a_flock(pty, lock, tmp_path):
     path = pty()
     link = tmp_path / "link"
     link.symlink_to(path)
-    assert not locked(path)
+    assert not is_locked(path)
     lock(path)
-    assert locked(path)
-    assert locked(str(link))
+    assert is_locked(path)
+    assert is_locked(str(link))
 
 
 def test_where_locks_are_hidden_an_open_port_counts_as_locked(pty, monkeypatch):
     path = pty()
     monkeypatch.setattr(holders, "locks_on", lambda _path: None)
-    assert not locked(path)
+    assert not is_locked(path)
     file = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    assert locked(path)
+    assert is_locked(path)
     os.close(file)
 
 

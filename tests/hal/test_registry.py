@@ -154,9 +154,9 @@ def installed(monkeypatch):
         return [e for e in entries if e.group == group and name in (None, e.name)]
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
-    registry._offered.cache_clear()
+    registry._other_schemes.cache_clear()
     yield lambda name, value: entries.append(metadata.EntryPoint(name, value, registry.ENTRY_POINTS))
-    registry._offered.cache_clear()
+    registry._other_schemes.cache_clear()
 
 
 async def test_an_installed_backend_is_found_by_its_scheme(installed):

@@ -113,7 +113,7 @@ async def test_a_difference_within_a_piece_shows_what_is_left_of_it():
     host.transport.write(b"M1")
     host.transport.write(b"17\n")
     difference = host.transport.difference
-    assert (difference.expected.data, difference.got.data) == (b"05\n", b"17\n")
+    assert (difference.expected.data, difference.actual.data) == (b"05\n", b"17\n")
     host.transport.close()
 
 
@@ -127,7 +127,12 @@ async def test_lenient_goes_on_and_keeps_the_first_difference():
     assert [data for _, data in host.heard] == [b"1\n", b"2\n"]
     assert host.lost == []
     difference = host.transport.difference
-    assert (difference.at, difference.time, difference.expected.data, difference.got.data) == (1, 1.0, b"a\n", b"x\n")
+    assert (difference.at, difference.time, difference.expected.data, difference.actual.data) == (
+        1,
+        1.0,
+        b"a\n",
+        b"x\n",
+    )
 
 
 async def test_a_reset_belongs_to_the_dialogue():
@@ -140,7 +145,7 @@ async def test_a_reset_belongs_to_the_dialogue():
     other = Host(DIALOGUE)
     await other.open()
     other.transport.reset()
-    assert other.transport.difference.got.data == b"reset"
+    assert other.transport.difference.actual.data == b"reset"
 
 
 async def test_a_line_that_was_lost_is_lost_again():
@@ -162,7 +167,7 @@ async def test_closing_earlier_than_then_is_noted_and_silent():
     await asyncio.sleep(5)
     assert host.heard == [(1.0, b"start\n")]
     assert host.lost == []
-    assert host.transport.difference.got.data == b"close"
+    assert host.transport.difference.actual.data == b"close"
 
 
 @pytest.mark.parametrize(

@@ -227,14 +227,14 @@ async def test_lenient_goes_through_all_of_it(printed):
 async def test_a_link_that_sends_less_at_once_is_found(printed):
     settings = {**printed.header.settings, "window_lines": 1}
     difference = (await rerun(replace(printed, header=replace(printed.header, settings=settings)))).difference
-    assert difference.got is None
+    assert difference.actual is None
     assert difference.expected.data.startswith(b"N")
 
 
 async def test_a_driver_that_greets_otherwise_is_found(printed):
     session = changed(printed, find(printed, b"M155"), b"M155 S2", b"M155 S3")
     outcome = await rerun(session)
-    assert b"M155 S2" in outcome.difference.got.data
+    assert b"M155 S2" in outcome.difference.actual.data
     assert outcome.lines == 0
 
 

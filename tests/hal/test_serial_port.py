@@ -245,8 +245,8 @@ async def test_bytes_written_just_before_close_go_out(far):
 
 async def test_the_port_is_free_after_close(far):
     async with Host(far.path):
-        assert ports.locked(far.path)
-    assert not ports.locked(far.path)
+        assert ports.is_locked(far.path)
+    assert not ports.is_locked(far.path)
     async with Host(far.path) as again:
         again.transport.write(b"x")
         assert await far.read(1) == b"x"
@@ -259,7 +259,7 @@ async def test_a_transport_not_open_takes_calls_in_silence(far):
     transport.close()
     with pytest.raises(PortLost, match="closed while"):
         await transport.open(print, print)
-    assert not ports.locked(far.path)
+    assert not ports.is_locked(far.path)
 
 
 async def test_a_cancelled_open_leaves_nothing_locked(far, monkeypatch):
@@ -280,7 +280,7 @@ async def test_a_cancelled_open_leaves_nothing_locked(far, monkeypatch):
         await opening
     go_on.set()
     await until(lambda: opened and not opened[0].is_open)
-    assert not ports.locked(far.path)
+    assert not ports.is_locked(far.path)
 
 
 async def test_closing_leaves_dtr_alone_and_children_inherit_nothing(far):
@@ -325,7 +325,7 @@ async def test_a_link_opens_what_it_points_to(far, tmp_path):
     async with Host(str(link)) as host:
         host.transport.write(b"x")
         assert await far.read(1) == b"x"
-        assert ports.locked(far.path)
+        assert ports.is_locked(far.path)
         assert host.transport.address == f"serial:{link}"
 
 
@@ -421,7 +421,7 @@ async def test_a_port_that_refuses_the_speed_says_so(far, monkeypatch):
     monkeypatch.setattr(serial_port, "_is_pty", lambda _path: False)
     with pytest.raises(PortError, match="cannot do 250000 baud"):
         await Host(far.path, 250000).open()
-    assert not ports.locked(far.path)
+    assert not ports.is_locked(far.path)
 
 
 def refuse_rate(_port, baudrate):
@@ -488,7 +488,7 @@ async def test_a_device_that_takes_no_bytes_does_not_hold_up_the_loop(far, monke
         pass
     await until(lambda: closed_in)
     assert closed_in != [threading.main_thread()]
-    await until(lambda: not ports.locked(far.path))
+    await until(lambda: not ports.is_locked(far.path))
 
 
 async def test_auto_opens_the_one_free_port(far, monkeypatch):

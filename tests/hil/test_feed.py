@@ -14,7 +14,7 @@ class Lines:
 
     def __init__(self, commands):
         self.commands = commands
-        self.given = 0
+        self.count = 0
         self.empty = asyncio.Event()
         self._reached = {}
 
@@ -23,12 +23,12 @@ class Lines:
         return self._reached.setdefault(number, asyncio.Event())
 
     def next_line(self):
-        if self.given == len(self.commands):
+        if self.count == len(self.commands):
             self.empty.set()
             return None
-        self.given += 1
-        self.reached(self.given).set()
-        return job_line(self.given * LENGTH, self.commands[self.given - 1].encode())
+        self.count += 1
+        self.reached(self.count).set()
+        return job_line(self.count * LENGTH, self.commands[self.count - 1].encode())
 
 
 def numbered(count, name="line"):
@@ -71,7 +71,7 @@ async def test_the_position_only_ever_grows(device):
         printer.feed(lines)
         while not lines.empty.is_set():
             seen.append((printer.place.lines, printer.place.offset))
-            assert printer.place.lines <= lines.given
+            assert printer.place.lines <= lines.count
             await asyncio.sleep(0.01 / device.speed)
         await printer.drained()
     assert seen == sorted(seen)
@@ -85,7 +85,7 @@ async def test_behind_a_closed_gate_no_line_goes_but_commands_do(device):
         printer.feed(lines)
         assert (await printer.send("M105"))[-1].startswith("ok")
         await printer.drained()
-        assert (lines.given, printer.place.lines) == (0, 0)
+        assert (lines.count, printer.place.lines) == (0, 0)
         printer.release()
         await finish(printer, lines)
         assert printer.place.lines == 10
@@ -101,7 +101,7 @@ async def test_a_job_held_in_the_middle_drains_stands_and_goes_on(device):
         await printer.drained()
         at = printer.place.lines
         assert 8 <= at + 1 <= 30  # the last one taken may still wait for room on the wire
-        assert lines.given - at in (0, 1)
+        assert lines.count - at in (0, 1)
         await printer.send("M118 send-000")
         await asyncio.sleep(0.3)
         assert printer.place.lines == at
@@ -136,9 +136,9 @@ async def test_a_job_that_ends_early_drops_nothing_in_flight(device):
         printer.feed(None)
         await printer.drained()
         at = printer.place.lines
-        assert lines.given - at in (0, 1)
+        assert lines.count - at in (0, 1)
         await asyncio.sleep(0.3)
-        assert (printer.place.lines, lines.given - at in (0, 1)) == (at, True)
+        assert (printer.place.lines, lines.count - at in (0, 1)) == (at, True)
         assert_taken(device, lines.commands[:at])
 
 
