@@ -13,6 +13,8 @@ import math
 import os
 import re
 import secrets
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,13 +24,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tqdm import tqdm
 
+from daemon.cli import whose
+from daemon.cli.remote import URL_ENVIRONMENT
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
 from daemon.errors import ServiceError
+from daemon.front.access.hosts import name_for_others
 from daemon.front.access.keys import ENVIRONMENT
 from daemon.packing.as_text import unpacked
 from daemon.packing.kinds import plain_name
@@ -50,6 +55,7 @@ PAUSED, ENDED_WELL, ENDED = "Paused", "Operational", ("Operational", "Offline", 
 
 _LAYER = re.compile(rb"^;\s*(?:LAYER_CHANGE|LAYER:)", re.MULTILINE)
 _HERE = Path(__file__).resolve()
+_NO_DETAILS = {"event", "level", "timestamp", "part"}  # fields of a log event that say nothing about its cause
 
 
 class DemoFailed(ServiceError):
@@ -61,6 +67,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exit", action="store_true", help="end after the print instead of staying up")
     parser.add_argument("--speed", type=_speed, default=SPEED, metavar="X", help=f"speed-up (default: {SPEED:g})")
     parser.add_argument("--file", type=Path, metavar="F", help="G-code to print instead of the example")
+    parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
 
 
 def _speed(text: str) -> float:
@@ -79,9 +86,13 @@ def run(args: argparse.Namespace) -> int:
         content = text.read_bytes()
     with tempfile.TemporaryDirectory(prefix="nozzled-demo-") as folder:
         oracle = Path(folder, "oracle.jsonl")
-        with _daemon(Path(folder), f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}") as (url, key):
-            _say(f"daemon      {url}   (key {key})")
-            _say(f"page        {asyncio.run(_link(OctoPrintClient(url, key)))}   (works once, within ten minutes)")
+        printer = f"sim?speed={args.speed:g}&oracle={quote(str(oracle))}"
+        with _daemon(Path(folder), printer, args.host) as (url, key):
+            _say(f"page        {_link(url, key)}")
+            if os.environ.get("SSH_CONNECTION") and name_for_others(args.host, ()) is None:
+                _say(_ssh_hint())
+            _say("commands    nozzled job, nozzled pair and others work in another terminal after")
+            _say(f"            {_export(url, key)}")
             _say(f"printer     simulated Marlin, {args.speed:g} times faster than real time")
             duration_s = asyncio.run(_print(OctoPrintClient(url, key), plain_name(path.name), content, leave=args.exit))
             is_exact = _summary(content, oracle, duration_s)
@@ -97,11 +108,30 @@ def example() -> Path:
     return next((path for path in paths if path.is_file()), paths[0])
 
 
+def _export(url: str, key: str) -> str:
+    """Return the shell's command after which `nozzled` reaches this daemon."""
+    folder = Path(sys.executable).parent  # with `nozzled` in a clone, where no PATH has it
+    path = f'PATH={shlex.quote(str(folder))}:"$PATH" ' if shutil.which("nozzled") is None else ""
+    return f"export {path}{URL_ENVIRONMENT}={url} {ENVIRONMENT}={key}"
+
+
+def _ssh_hint() -> str:
+    """Return how to open the page on the computer from which the user has logged in."""
+    command = (
+        "make run ARGS='--host 0.0.0.0'" if (_HERE.parents[2] / "Makefile").is_file() else "nozzled demo --host 0.0.0.0"
+    )
+    return (
+        "            Only this computer can open it. To open it on yours, press Ctrl-C and start the demo with\n"
+        f"            {command}; nothing is encrypted, so do this only in a network that you trust."
+    )
+
+
 @contextlib.contextmanager
-def _daemon(folder: Path, printer: str) -> Iterator[tuple[str, str]]:
+def _daemon(folder: Path, printer: str, host: str) -> Iterator[tuple[str, str]]:
     """Run a daemon in a process of its own; yield its URL and key, and end it with SIGTERM."""
     key = secrets.token_hex(32)  # the environment may hold the key of another daemon
     command = [sys.executable, "-m", "daemon", "serve", "--state-dir", str(folder / "state"), "--port", "0"]
+    command += ["--host", host]
     config = folder / "demo.toml"
     config.write_text(CONFIG)
     process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -145,18 +175,30 @@ class _LogWatch:
         except ValueError:
             event = {"event": line.rstrip(), "level": "warning"}
         if event.get("event") == "http.listening":
-            self._url = str(event["url"]).rstrip("/")
+            listening = urlsplit(str(event["url"]))
+            self._url = whose.url(whose.reached_at(listening.hostname or ""), listening.port or 0)
             self._url_known.set()
         elif event.get("level") in ("warning", "error") and event.get("event") not in _EXPECTED_EVENTS:
             self._warnings.append(line.rstrip())
-            tqdm.write(f"  {event.get('event')}: {event.get('reason') or event.get('text') or ''}", file=sys.stderr)
+            tqdm.write(f"  {event.get('event')}: {_details(event)}", file=sys.stderr)
 
 
-async def _link(client: OctoPrintClient) -> str:
-    """Return a link to the page that gives a browser a key of its own."""
+def _details(event: dict[str, Any]) -> str:
+    """Return the cause that a log event names, or all that it says."""
+    rest = (f"{name}={value}" for name, value in event.items() if name not in _NO_DETAILS)
+    return str(event.get("reason") or event.get("text") or " ".join(rest))
+
+
+def _link(url: str, key: str) -> str:
+    """Return a link to the page, which gives one browser a key of its own, under each name of this machine."""
+    links = asyncio.run(_new_links(OctoPrintClient(url, key)))
+    return f"{' or '.join(links)}   (works once, within ten minutes)"
+
+
+async def _new_links(client: OctoPrintClient) -> list[str]:
     async with client:
-        code: dict[str, str] = await client.post("/api/pair/codes", {"scope": "admin"})
-    return code["link"]
+        code: dict[str, Any] = await client.post("/api/pair/codes", {"scope": "admin"})
+    return [str(each) for each in code["links"]]
 
 
 async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: bool) -> float:
@@ -166,7 +208,7 @@ async def _print(client: OctoPrintClient, name: str, content: bytes, *, leave: b
     await client.files.select(uploaded)
     await _until(client, lambda job: job["job"]["file"]["path"] == uploaded, "the file to be selected")
     _say(f"file        {uploaded}, {len(content) / 1000:.0f} kB, uploaded over HTTP")
-    _say("pause, resume and cancel it meanwhile with POST /api/job\n")
+    _say("on the page you can watch, pause and cancel the print\n")
     await client.job.start()
     return await _watch(client, content, leave=leave)
 
@@ -204,7 +246,7 @@ def _report_pause(*, leave: bool) -> None:
     """Say how to resume the print; raise DemoFailed with --exit, which runs unattended."""
     if leave:
         raise DemoFailed("the print is paused (M0 in the file, or over HTTP); with --exit the demo does not wait")
-    tqdm.write('the print is paused; POST /api/job {"command": "pause", "action": "resume"} resumes it')
+    tqdm.write("the print is paused: resume it on the page")
 
 
 def _progress() -> "_PrintBar | _ProgressLines":
@@ -332,9 +374,9 @@ def _edits(old: list[str], new: list[str]) -> int:
 
 
 def _stay_up(url: str, key: str) -> None:
-    link = asyncio.run(_link(OctoPrintClient(url, key)))
     _say(
-        f"\nThe daemon stays up until Ctrl-C. The page, for one more browser:\n  {link}\n"
+        "\nThe daemon stays up until Ctrl-C. On the page, Print prints the file again. For one more browser:\n"
+        f"  {_link(url, key)}\n"
         f"The API:\n  curl -H 'X-Api-Key: {key}' {url}/api/job"
     )
     with contextlib.suppress(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from daemon.cli import whose
@@ -23,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the key and nothing else."""
+    """Print the key; on stdout nothing else."""
     keys = find(args)
     if args.rotate:
         keys.rotate()
@@ -38,26 +39,30 @@ def find(args: argparse.Namespace) -> Keys:
         ConfigError: it cannot be read, or it does not exist and a new one would open nothing.
     """
     target = whose.find(args)
-    environ = dict(os.environ)
+    environ, is_new = dict(os.environ), False
     if not environ.get(ENVIRONMENT):
         whose.require_rights(target, args)
         if target.service is not None:
             environ.setdefault("CREDENTIALS_DIRECTORY", str(target.service.credentials))
         if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
-            _require_effect(target, args)
-    return Keys.load(target.config, target.state, environ)
+            is_new = _makes_a_key(target, args)
+    keys = Keys.load(target.config, target.state, environ)
+    if is_new:
+        not_elsewhere = "a daemon with another state directory does not accept it"
+        print(f"nozzled: created a key in {target.state}; {not_elsewhere}", file=sys.stderr)
+    return keys
 
 
-def _require_effect(target: Whose, args: argparse.Namespace) -> None:
-    """Refuse to make a key that opens nothing; a key that exists is only shown."""
+def _makes_a_key(target: Whose, args: argparse.Namespace) -> bool:
+    """Tell whether there is no key yet; refuse to make one that opens nothing."""
     path = key_file(target.config, target.state)
     try:
         exists = path.exists()
     except PermissionError:
-        return  # reading it will raise the same, with its reason
+        return False  # reading it will raise the same, with its reason
     if exists and not getattr(args, "rotate", False):
         whose.require_own_daemon(target, makes_a_key=False)
-        return
+        return False
     if whose.runs_in(target.state) and not exists:
         raise ConfigError(
             f"the daemon got its key from {ENVIRONMENT} or from systemd, so {path} does not exist; a named key works "
@@ -69,3 +74,4 @@ def _require_effect(target: Whose, args: argparse.Namespace) -> None:
             f"{target.service.front} has not started yet, so there is no key: sudo systemctl start "
             + target.service.core.removesuffix(".service")
         )
+    return not exists

@@ -144,7 +144,12 @@ def host_and_port(target: Whose, ask: Systemctl = installed.systemctl) -> tuple[
     if target.service is not None and not target.service.printer and (at := _first(installed.listening(ask))):
         before, _, after = at.rpartition(":")
         host, port = before.strip("[]"), int(after)
-    return _EVERYWHERE.get(host, host), port
+    return reached_at(host), port
+
+
+def reached_at(host: str) -> str:
+    """Return the address at which this machine reaches a server that listens on `host`."""
+    return _EVERYWHERE.get(host, host)
 
 
 def _first(addresses: list[str]) -> str:

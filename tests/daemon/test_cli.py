@@ -170,12 +170,17 @@ def test_key_creates_a_private_key_once(tmp_path, empty, capsys):
     state = tmp_path / "state"
     arguments = ["key", "--config", str(empty), "--state-dir", str(state)]
     assert main(arguments) == 0
-    key = capsys.readouterr().out
+    output = capsys.readouterr()
+    assert (
+        output.err == f"nozzled: created a key in {state}; a daemon with another state directory does not accept it\n"
+    )
+    key = output.out
     assert key == (state / "api-key").read_text()
     assert len(key.strip()) >= 32
     assert stat.S_IMODE((state / "api-key").stat().st_mode) == 0o600
     assert main(arguments) == 0
-    assert capsys.readouterr().out == key
+    output = capsys.readouterr()
+    assert (output.out, output.err) == (key, "")
 
 
 def test_key_prints_the_key_of_the_environment_without_creating_a_file(tmp_path, empty, capsys, monkeypatch):

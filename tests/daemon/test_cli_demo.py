@@ -1,5 +1,8 @@
 """The demonstration's verdict finds every kind of damage on the way to the firmware."""
 
+import contextlib
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import demo, main
-from daemon.cli.demo import compare, example
+from daemon.cli.demo import DemoFailed, compare, example
 
 WANTED = ["G28", "M104 S210", "G1 X1", "G1 X2", "G1 X3", "M84"]
 GREETING = ["M110 N0", "M110 N0", "M115", "M155 S2", "M113 S2"]
@@ -114,6 +117,52 @@ def test_without_a_terminal_progress_is_occasional_lines_and_the_last_one(capsys
     progress.close()
     progress.close()
     assert capsys.readouterr().out == "Printing   100%  layer 50\n"
+
+
+def test_over_ssh_the_demo_says_how_another_computer_can_open_the_page(monkeypatch, capsys, tmp_path):
+    @contextlib.contextmanager
+    def no_daemon(_folder, _printer, _host):
+        yield "http://127.0.0.1:44595", "the-key"
+
+    async def no_print(*_args, **_kwargs):
+        raise DemoFailed("there is no daemon")
+
+    file = str(example())
+
+    def output(*options):
+        assert main(["demo", "--exit", "--file", file, *options]) == 1
+        return capsys.readouterr().out
+
+    monkeypatch.setattr(demo, "_daemon", no_daemon)
+    monkeypatch.setattr(demo, "_print", no_print)
+    monkeypatch.setattr(demo, "_link", lambda _url, _key: "a link")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    assert "--host" not in output()
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.2 22")
+    assert "make run ARGS='--host 0.0.0.0'; nothing is encrypted" in output()
+    assert "0.0.0.0" not in output("--host", "192.0.2.2")
+    monkeypatch.setattr(demo, "_HERE", tmp_path / "daemon" / "cli" / "demo.py")
+    assert "nozzled demo --host 0.0.0.0; nothing is encrypted" in output()
+
+
+def test_the_demo_says_how_other_commands_reach_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/local/bin/nozzled")
+    line = "NOZZLED_URL=http://127.0.0.1:44595 NOZZLED_API_KEY=the-key"
+    assert demo._export("http://127.0.0.1:44595", "the-key") == f"export {line}"
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(sys, "executable", "/my clone/.venv/bin/python")
+    assert demo._export("http://127.0.0.1:44595", "the-key") == f"export PATH='/my clone/.venv/bin':\"$PATH\" {line}"
+
+
+@pytest.mark.parametrize(
+    ("event", "details"),
+    [
+        ({"event": "printer.unreachable", "reason": "no port", "printer": "x"}, "no port"),
+        ({"event": "http.x", "level": "warning", "part": "front", "address": "192.0.2.7"}, "address=192.0.2.7"),
+    ],
+)
+def test_a_warning_is_shown_with_its_reason_or_all_its_fields(event, details):
+    assert demo._details(event) == details
 
 
 def test_the_example_is_found_in_the_checkout():

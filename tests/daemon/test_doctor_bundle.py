@@ -249,3 +249,6 @@ def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, 
     monkeypatch.setattr(command, "_running_version", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
     assert main([*words, "--json"]) == 0
     assert {"level": "good", "text": "the printer: Operational", "fix": ""} in json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("NOZZLED_URL", "http://127.0.0.1:44595")
+    assert main([*words, "--json"]) == 0
+    assert "own daemon, not http://127.0.0.1:44595 ($NOZZLED_URL)" in capsys.readouterr().err

@@ -129,8 +129,9 @@ class Access:
             raise TooManyAttempts("too many wrong codes or API keys from this address, try again later", wait)
         try:
             return self.pairing.use(code, now)
-        except KeyRefused:
-            log.warning("access.code_refused", address=address, wrong_keys=self._attempts.add_failed(address, now))
+        except KeyRefused as error:
+            wrong_keys = self._attempts.add_failed(address, now)
+            log.warning("access.code_refused", address=address, wrong_keys=wrong_keys, reason=str(error))
             raise
 
     def step_up(self, identity: Identity, secret: str, address: str, *, is_code: bool) -> str:
