@@ -30,9 +30,9 @@ _TO_STREAM = (
 
 def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
     """Return the configured cameras by name; the first one is the printer's own."""
-    found = {}
+    cameras = {}
     if webcam.stream_url or webcam.snapshot_url or webcam.webrtc_url or webcam.hls_url:
-        found[FIRST] = CameraConfig(
+        cameras[FIRST] = CameraConfig(
             name=webcam.name or "Webcam",
             stream_url=webcam.stream_url,
             snapshot_url=webcam.snapshot_url,
@@ -44,8 +44,8 @@ def all_of(webcam: WebcamConfig) -> dict[str, CameraConfig]:
         )
     for number, camera in enumerate(webcam.cameras, 2):
         name = camera.name or f"Camera {number}"
-        found.setdefault(name, replace(camera, name=name))
-    return found
+        cameras.setdefault(name, replace(camera, name=name))
+    return cameras
 
 
 def shown_in_page(webcam: WebcamConfig) -> list[str]:

@@ -41,12 +41,12 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
     Raises:
         CameraError: there is no answer, or its status is not 200.
     """
-    parts = _parted(url)
+    parts = _split(url)
     writer: asyncio.StreamWriter | None = None
     try:
         try:
             async with asyncio.timeout(seconds):
-                reader, writer = await _connected(parts)
+                reader, writer = await _connect(parts)
                 writer.write(_request(parts, headers or {}))
                 head = await reader.readuntil(b"\r\n\r\n")
         except TimeoutError:
@@ -62,16 +62,16 @@ async def opened(url: str, seconds: float, headers: Mapping[str, str] | None = N
 
 
 async def picture(
-    url: str, seconds: float, *, most: int = MAX_PICTURE, headers: Mapping[str, str] | None = None
+    url: str, seconds: float, *, max_bytes: int = MAX_PICTURE, headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return one picture, from a stream the first.
+    """Return one picture; of a stream, the first.
 
     Raises:
         CameraError: there is none in time, it is too large, or it is not a JPEG.
     """
     try:
         async with asyncio.timeout(seconds), opened(url, seconds, headers) as answer:
-            return await (_first(answer, most) if answer.is_stream else _whole(answer, most))
+            return await (_first(answer, max_bytes) if answer.is_stream else _whole(answer, max_bytes))
     except TimeoutError:
         raise CameraError(
             f"the camera at {without_secrets(url)} sent no complete picture within {seconds:g} s"
@@ -80,26 +80,26 @@ async def picture(
         raise CameraError(f"the camera at {without_secrets(url)} hung up: {_why(error)}") from error
 
 
-async def _whole(answer: CameraAnswer, most: int) -> bytes:
+async def _whole(answer: CameraAnswer, max_bytes: int) -> bytes:
     digits = answer.headers.get("content-length", "")
     length = int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None  # noqa: PLR2004
-    if length is not None and length > most:
-        raise CameraError(f"the picture has {length} bytes, more than {most}")
+    if length is not None and length > max_bytes:
+        raise CameraError(f"the picture has {length} bytes, more than {max_bytes}")
     data = bytearray()
     while length is None or len(data) < length:
         block = await answer.reader.read(BLOCK)
         if not block:
             break
         data += block
-        if len(data) > most:
-            raise CameraError(f"the picture has more than {most} bytes")
+        if len(data) > max_bytes:
+            raise CameraError(f"the picture has more than {max_bytes} bytes")
     if length is not None and len(data) < length:
         raise CameraError(f"the picture was cut off after {len(data)} of {length} bytes")
     return jpeg(bytes(data[:length]))
 
 
-async def _first(answer: CameraAnswer, most: int) -> bytes:
-    parts = PictureParts(most)
+async def _first(answer: CameraAnswer, max_bytes: int) -> bytes:
+    parts = PictureParts(max_bytes)
     while block := await answer.reader.read(BLOCK):
         if pictures := parts.feed(block):
             return pictures[0]
@@ -112,7 +112,7 @@ def without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _parted(url: str) -> SplitResult:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -123,7 +123,7 @@ def _parted(url: str) -> SplitResult:
     return parts
 
 
-async def _connected(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(parts: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     async with asyncio.timeout(CONNECT_TIMEOUT_S):

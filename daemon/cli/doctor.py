@@ -103,17 +103,17 @@ def _write(path: Path, view: View, subject: Subject, results: list[Finding], res
     """Write the bundle; return the message about it."""
     name = f"nozzled-doctor-{datetime.fromtimestamp(view.now(), UTC):%Y%m%d-%H%M%S}"
     path = path if path.suffix else path / f"{name}.tar.gz"
-    clean = bundle.scrubbed(view, subject, bundle.texts(view, subject, results, responses))
+    clean = bundle.scrub(view, subject, bundle.texts(view, subject, results, responses))
     try:
         with open(path, "xb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
-            file.write(bundle.packed(clean, name, time.time()))
+            file.write(bundle.pack(clean, name, time.time()))
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
     return f"{path} has {len(clean)} files without keys, addresses and names; check its contents before you share it"
 
 
 def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
-    """Return the daemon to check, and what it answers."""
+    """Return the daemon to check, and its answers."""
     path = path_of(args.config, os.environ)
     path = path.absolute() if path else None
     try:
@@ -125,10 +125,10 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     if target.service is not None:
         path = target.service.config
     host, port = whose.host_and_port(target)
-    answers, responses = _running_version(args, host, port) if not mistake else (None, {})
+    running_version, responses = _ask_daemon(args, host, port) if not mistake else (None, {})
     job = responses.get("job", {})
     companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
-    doing = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
+    printer_status = f"{job['state']}: {job['error']}" if job.get("error") else job.get("state", "")
     return Subject(
         state=target.state.absolute(),
         config=target.config,
@@ -139,13 +139,13 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
         host=host,
         port=port,
         version=__version__,
-        answers=answers,
-        doing=doing,
+        running_version=running_version,
+        printer_status=printer_status,
         companions=companions,
     ), responses
 
 
-def _running_version(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
+def _ask_daemon(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
     """Return the running daemon's version ("": no answer, None: it refuses to say) and its answers."""
     if not whose.is_served(host, port):
         return "", {}

@@ -66,8 +66,8 @@ async def _take(client: OctoPrintClient, inventory: "Inventory", args: argparse.
     await asyncio.to_thread(_in_state, inventory, report, sizes, args)
     await transfer.add_notes(client, inventory.notes, report)
     answer = {
-        "uploads": report.uploads, "folders": report.folders, "there": report.there, "prints": report.prints,
-        "notes": report.notes, "settings": report.settings, "keys": report.keys, "left": report.left,
+        "uploads": report.uploads, "folders": report.folders, "there": report.existing, "prints": report.prints,
+        "notes": report.notes, "settings": report.settings, "keys": report.keys, "left": report.not_imported,
         "hints": inventory.hints,
     }  # fmt: skip
     return answer if args.json else {"shown": _format_report(inventory, report)}
@@ -93,7 +93,7 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
     mine = whose.find(args)
     if args.url or os.environ.get(remote.URL_ENVIRONMENT) or not os.access(mine.state / Store.file, os.R_OK | os.W_OK):
         reason = f"they go to {mine.state}: run this on the daemon's own computer, with sudo if it is a service"
-        report.left += [f"{what}: {reason}" for what, exists in _only_there(inventory, args) if exists]
+        report.not_imported += [f"{what}: {reason}" for what, exists in _only_there(inventory, args) if exists]
         return
     if not args.no_keys:
         transfer.add_keys(Keyring(mine.state, time.time), inventory, report, keep=args.keep_keys)
@@ -121,7 +121,7 @@ def _as_json(inventory: "Inventory") -> dict[str, Any]:
         "webcam": inventory.webcam,
         "name": inventory.name,
         "keys": [each.name for each in inventory.keys],
-        "left": inventory.left,
+        "left": inventory.not_imported,
         "hints": inventory.hints,
     }
 
@@ -140,12 +140,12 @@ def _format_inventory(inventory: "Inventory") -> str:
         ("name", inventory.name),
         ("keys", ", ".join(each.name for each in inventory.keys)),
     ]
-    return _report("found", rows, inventory.left, inventory.hints)
+    return _report("found", rows, inventory.not_imported, inventory.hints)
 
 
 def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     """Return what was imported, as text; new keys are shown this once."""
-    before = f", {report.there} more were here already" if report.there else ""
+    before = f", {report.existing} more were here already" if report.existing else ""
     rows = [
         ("uploads", f"{len(report.uploads)}{before}" if inventory.uploads else ""),
         ("empty folders", str(len(report.folders)) if report.folders else ""),
@@ -154,7 +154,7 @@ def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
         *report.settings.items(),
         *((f"key of {name}", key or "unchanged") for name, key in report.keys.items()),
     ]
-    text = _report("imported", rows, report.left, inventory.hints)
+    text = _report("imported", rows, report.not_imported, inventory.hints)
     if any(report.keys.values()):
         text += "\n\nThe keys are not shown again: enter each into its program."
     if report.prints:

@@ -1,4 +1,4 @@
-"""The port chosen over the API, kept in the state directory; it counts if the configuration names no printer."""
+"""The port chosen over the API, in the state directory; it is used if the configuration names no printer."""
 
 import os
 from dataclasses import replace
@@ -42,9 +42,9 @@ def with_chosen(config: Config, folder: Path) -> Config:
         return config
 
 
-def keep(address: str, folder: Path) -> None:
+def save(address: str, folder: Path) -> None:
     """Save the choice for the next start. Blocks; raises OSError."""
     path = folder / FILE
-    fresh = path.with_suffix(".new")
-    fresh.write_text(f"{address}\n", "utf-8")
-    fresh.replace(path)
+    new = path.with_suffix(".new")
+    new.write_text(f"{address}\n", "utf-8")
+    new.replace(path)

@@ -1,4 +1,4 @@
-"""The printer that was chosen over the API, kept in the state directory; it counts if the configuration has no profile.
+"""The printer that was chosen over the API, in the state directory; it is used if the configuration has no profile.
 
 It is the name of a preset, and changes of it; choosing another preset drops the changes.
 """
@@ -80,13 +80,13 @@ def _with_valid_changes(profile: ProfileConfig, values: Any) -> ProfileConfig:
     """
     for key, value in _mapping(values).items():
         try:
-            profile = changed(profile, {key: value})
+            profile = change(profile, {key: value})
         except ConfigError as error:
             log.warning("profile.ignored", reason=str(error), consequence="this change is ignored; the others count")
     return profile
 
 
-def changed(profile: ProfileConfig, values: Any) -> ProfileConfig:
+def change(profile: ProfileConfig, values: Any) -> ProfileConfig:
     """Return the profile with these values, by configuration key.
 
     Raises:
@@ -104,7 +104,7 @@ def _mapping(values: Any) -> Mapping[str, Any]:
     return values
 
 
-def keep(preset: "Preset | None", folder: Path) -> None:
+def save(preset: "Preset | None", folder: Path) -> None:
     """Save the choice (None: no preset) for the next start, and drop earlier changes. Blocks; raises OSError."""
     path = folder / FILE
     if preset is None:
@@ -114,13 +114,13 @@ def keep(preset: "Preset | None", folder: Path) -> None:
     (folder / CHANGES).unlink(missing_ok=True)
 
 
-def keep_changes(values: Mapping[str, Any], folder: Path) -> None:
+def save_changes(values: Mapping[str, Any], folder: Path) -> None:
     """Save these changes in addition to earlier ones. Blocks; raises OSError."""
     from daemon.private_file import write_private  # noqa: PLC0415 - saves memory in a core without changes
 
     path = folder / CHANGES
     try:
-        before = json.loads(path.read_bytes())
+        earlier = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        before = {}
-    write_private(path, json.dumps({**before, **values}, indent=1) + "\n", replace=True)
+        earlier = {}
+    write_private(path, json.dumps({**earlier, **values}, indent=1) + "\n", replace=True)

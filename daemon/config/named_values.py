@@ -16,7 +16,7 @@ NAMES = {
     "feedrate": "mm/min; the last F of the file",
     "tool": "number of the active tool",
     "fan": "speed of the part fan, 0 to 255",
-    "hotend_target": "°C; of the active tool, before a pause where there is one",
+    "hotend_target": "°C; of the active tool; in a pause, its target before",
     "bed_target": "°C; as hotend_target",
     "lines": "lines of the file that the printer has acknowledged",
 }
@@ -38,7 +38,7 @@ def example(line: str) -> str:
     return _NAME.sub("0", line)
 
 
-def filled(commands: Iterable[str], known: Mapping[str, str]) -> list[str]:
+def filled(commands: Iterable[str], values: Mapping[str, str]) -> list[str]:
     """Return the commands with their values filled in, without those that name an unknown value."""
-    complete = (line for line in commands if all(name in known for name in names(line)))
-    return [_NAME.sub(lambda found: known[found[1]], line) for line in complete]
+    complete = (line for line in commands if all(name in values for name in names(line)))
+    return [_NAME.sub(lambda match: values[match[1]], line) for line in complete]

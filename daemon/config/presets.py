@@ -18,7 +18,7 @@ _MIN_PREFIX = 3  # characters; a name has to be longer to match the beginning of
 
 @frozen
 class Preset:
-    """A known printer: its id, its names, and its profile."""
+    """A known printer: its id, its name and other names for it, and its profile."""
 
     id: str
     name: str
@@ -69,15 +69,15 @@ def find(name: str) -> Preset:
     Raises:
         ConfigError: there is none; suggests similar names.
     """
-    wanted, words = _plain(name), _words(name)
+    plain_name, words = _plain(name), _words(name)
     for each in presets().values():
-        if wanted in (_plain(each.id), *map(_plain, _names(each))):
+        if plain_name in (_plain(each.id), *map(_plain, _names(each))):
             return each
     for each in presets().values():
         if words and words in map(_words, _names(each)):
             return each
     ids = list(presets())
-    within = [each for each in ids if wanted and wanted in _plain(each)]
+    within = [each for each in ids if plain_name and plain_name in _plain(each)]
     import difflib  # noqa: PLC0415 - for mistakes alone
 
     close = within or difflib.get_close_matches(name.lower(), ids, n=3)
@@ -85,12 +85,12 @@ def find(name: str) -> Preset:
     raise ConfigError(f"there is no preset {name[:60]!r}{hint} `nozzled config --preset list` shows all.")
 
 
-def suggested(called: str) -> Preset | None:
+def suggest(own_name: str) -> Preset | None:
     """Return the preset for a printer's own name (MACHINE_TYPE in M115, the model in a file); None: unknown.
 
     The longest preset name that matches counts, so that an Ender-3 V2 is not taken for an Ender-3.
     """
-    plain_name = _plain(called)
+    plain_name = _plain(own_name)
     matches = [
         (len(plain), each)
         for each in presets().values()

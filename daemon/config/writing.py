@@ -16,7 +16,7 @@ def render_section(name: str, section: Any) -> str:
     """Write one section."""
     lines = [f"# {type(section).__doc__}", f"[{name}]"]
     kinds = get_type_hints(type(section))
-    usual = _usual(section)
+    of_preset = _of_preset(section)
     for each in fields(section):
         rule = each.metadata["option"]
         limits = (
@@ -27,20 +27,20 @@ def render_section(name: str, section: Any) -> str:
         lines.append(f"# {rule.doc}{limits} Default: {toml(each.default)}")
         lines += _of_tables(rule.each) if rule.each else []
         value = getattr(section, each.name)
-        of_preset = usual is not None and each.name != "preset" and value == getattr(usual, each.name)
-        lines.append(f"{'# ' if of_preset else ''}{each.name} = {toml(value)}")
+        is_preset = of_preset is not None and each.name != "preset" and value == getattr(of_preset, each.name)
+        lines.append(f"{'# ' if is_preset else ''}{each.name} = {toml(value)}")
     return "\n".join(lines) + "\n"
 
 
 def _of_tables(cls: type) -> list[str]:
-    """Return the comment that tells the keys of one table of a list."""
+    """Return the comment on the keys of one table of a list."""
     keys = ((each.name, each.metadata["option"], each.default) for each in fields(cls))
     return [f"#   {name}: {rule.doc} Default: {toml(default)}" for name, rule, default in keys]
 
 
-def _usual(section: Any) -> "ProfileConfig | None":
-    """Return what a preset says of every key, where one is chosen; what is the same is shown as a comment."""
-    from daemon.config.presets import find  # noqa: PLC0415 - as above
+def _of_preset(section: Any) -> "ProfileConfig | None":
+    """Return the profile of the chosen preset, whose values are written as comments; None: none is chosen."""
+    from daemon.config.presets import find  # noqa: PLC0415 - it reads a large file
 
     return find(section.preset).profile if isinstance(section, ProfileConfig) and section.preset else None
 
@@ -53,12 +53,12 @@ def toml(value: object) -> str:
         always = ", while_printing = true" if value.while_printing else ""
         return f"{{name = {toml(value.name)}, commands = {toml(value.commands)}{always}}}"
     if is_dataclass(value):
-        given = (
+        changed = (
             (each.name, getattr(value, each.name))
             for each in fields(value)
             if getattr(value, each.name) != each.default
         )
-        return "{" + ", ".join(f"{name} = {toml(what)}" for name, what in given) + "}"
+        return "{" + ", ".join(f"{name} = {toml(what)}" for name, what in changed) + "}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, str):

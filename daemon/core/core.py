@@ -132,7 +132,7 @@ def _save_choice(folder: Path, address: str) -> None:
 
 def _save(folder: Path, address: str) -> None:
     try:
-        chosen_port.keep(address, folder)
+        chosen_port.save(address, folder)
     except OSError as error:
         log.warning(
             "printer.choice_not_kept", reason=str(error), consequence="the next start will not know the printer"

@@ -331,13 +331,13 @@ class Desk:
         """Change the printer's profile: to a preset, or in some of its values."""
         if isinstance(question, ask.ChangeProfile):
             values = question.values
-            change = partial(chosen_preset.changed, values=values)
-            await self._change_profile(change, partial(chosen_preset.keep_changes, values))
+            change = partial(chosen_preset.change, values=values)
+            await self._change_profile(change, partial(chosen_preset.save_changes, values))
             return
         name = checks.preset(question.preset)
         preset = await self._scan(asyncio.to_thread, _preset, name) if name else None
         profile = preset.profile if preset is not None else ProfileConfig()
-        await self._change_profile(lambda _: profile, partial(chosen_preset.keep, preset))
+        await self._change_profile(lambda _: profile, partial(chosen_preset.save, preset))
 
     async def _change_profile(
         self, make: Callable[[ProfileConfig], ProfileConfig], save: Callable[[Path], None]

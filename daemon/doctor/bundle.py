@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from daemon.camera.addresses import all_of
 from daemon.config import Config, key_file
 from daemon.doctor.finding import Finding, Subject
-from daemon.doctor.scrub import Scrubber, written_ways
+from daemon.doctor.scrub import Scrubber, written_forms
 from daemon.doctor.view import MAX_BYTES, View
 from daemon.front.access.keys import CREDENTIAL
 from daemon.systemd import installed
@@ -66,11 +66,11 @@ def texts(view: View, subject: Subject, findings: Sequence[Finding], responses: 
         files["log.txt"] = view.run(*log) or "this user cannot read the journal: sudo nozzled doctor"
         files["units.txt"] = view.run("systemctl", "cat", *units, f"{installed.NAME}.socket") or ""
     for path in view.names(subject.state / "faults")[-MAX_FAULTS:]:
-        files[f"faults/{path.name.removesuffix('.gz')}"] = _unpacked(path)
+        files[f"faults/{path.name.removesuffix('.gz')}"] = _unpack(path)
     return {name: text for name, text in files.items() if text}
 
 
-def _unpacked(path: Path) -> str:
+def _unpack(path: Path) -> str:
     try:
         with gzip.open(path) as file:
             return file.read(MAX_BYTES).decode("utf-8", "replace")
@@ -78,21 +78,21 @@ def _unpacked(path: Path) -> str:
         return f"cannot be read: {error}"
 
 
-def scrubbed(view: View, subject: Subject, found: Mapping[str, str]) -> dict[str, str]:
+def scrub(view: View, subject: Subject, files: Mapping[str, str]) -> dict[str, str]:
     """Return the texts, and their file names, without keys, addresses and names."""
-    everything = "\n".join([*found, *found.values()]).casefold()
+    everything = "\n".join([*files, *files.values()]).casefold()
     names = [
-        each for each in names_of(view, subject) if any(way.casefold() in everything for way in written_ways(each))
+        each for each in names_of(view, subject) if any(form.casefold() in everything for form in written_forms(each))
     ]
     scrubber = Scrubber(keys_of(view, subject), names)
-    return {scrubber.scrub(name): scrubber.scrub(text) for name, text in found.items()}
+    return {scrubber.scrub(name): scrubber.scrub(text) for name, text in files.items()}
 
 
-def packed(found: Mapping[str, str], name: str, now: float) -> bytes:
+def pack(files: Mapping[str, str], name: str, now: float) -> bytes:
     """Return the texts as a .tar.gz with one folder in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for path, text in found.items():
+        for path, text in files.items():
             data = text.encode("utf-8", "surrogateescape")
             member = tarfile.TarInfo(f"{name}/{path}")
             member.size, member.mtime = len(data), int(now)
@@ -154,8 +154,8 @@ def _hosts(config: Config) -> Iterator[str]:
 
 def _named_keys(view: View, subject: Subject) -> list[dict[str, str]]:
     try:
-        found = json.loads(view.text(subject.state / "keys.json") or "{}")["keys"]
-        return [each for each in found if isinstance(each, dict)]
+        keys = json.loads(view.text(subject.state / "keys.json") or "{}")["keys"]
+        return [each for each in keys if isinstance(each, dict)]
     except (ValueError, KeyError, TypeError):
         return []
 

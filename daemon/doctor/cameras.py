@@ -24,8 +24,8 @@ class _Streamer:
 
 def cameras(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the cameras deliver pictures; if none is configured, whether a camera program runs here."""
-    known = all_of(subject.config.webcam)
-    for name, camera in known.items():
+    configured = all_of(subject.config.webcam)
+    for name, camera in configured.items():
         url = snapshot_of(camera)
         if not url or not needs_us(url):
             continue  # on another computer, which is not asked
@@ -41,12 +41,12 @@ def cameras(view: View, subject: Subject) -> Iterator[Finding]:
             yield note(f"{shown_name} sends {sent} at {without_secrets(url)} instead of a picture", "docs/camera.md")
         else:
             yield good(f"{shown_name} answers at {without_secrets(url)}")
-    if known:
+    if configured:
         return
-    for found in _streamers(view):
-        keys = ", ".join(f'{key} = "{value}"' for key, value in found.keys.items())
+    for streamer in _streamers(view):
+        keys = ", ".join(f'{key} = "{value}"' for key, value in streamer.keys.items())
         yield note(
-            f"a camera program is running here: {found.name}", f"[webcam] {keys}; or in the page, under Settings"
+            f"a camera program is running here: {streamer.name}", f"[webcam] {keys}; or in the page, under Settings"
         )
 
 

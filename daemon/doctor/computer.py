@@ -8,10 +8,10 @@ from daemon.doctor.finding import Finding, Subject, bad, good, note
 from daemon.doctor.view import View
 
 MIB = 1024 * 1024
-LITTLE_ROOM, SOME_ROOM = 100 * MIB, 1024 * MIB
-LITTLE_MEMORY = 48 * MIB
+FULL_DISK, LOW_DISK = 100 * MIB, 1024 * MIB  # free bytes
+LOW_MEMORY = 48 * MIB
 HOT = 80.0  # °C; a Raspberry Pi throttles its processor above
-BUILT = datetime(2026, 1, 1, tzinfo=UTC)
+EARLIEST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """A correct clock cannot show an earlier date: this version of the program did not exist then."""
 
 MODEL = "/proc/device-tree/model"
@@ -51,8 +51,8 @@ def power(view: View, _: Subject) -> Iterator[Finding]:
 def _throttled(view: View) -> int | None:
     text = view.text(THROTTLED)
     if text is None:
-        said = view.run("vcgencmd", "get_throttled") or ""
-        text = said.partition("=")[2].removeprefix("0x")
+        output = view.run("vcgencmd", "get_throttled") or ""
+        text = output.partition("=")[2].removeprefix("0x")
     try:
         return int(text.strip(), 16)
     except ValueError:
@@ -80,12 +80,12 @@ def disk(view: View, subject: Subject) -> Iterator[Finding]:
             f"the disk of {subject.state} is read-only, as the system makes it when a card fails",
             "sudo dmesg | grep -i -E 'ext4|mmc' says why; copy what you need and replace the card",
         )
-    elif space.free < LITTLE_ROOM:
+    elif space.free < FULL_DISK:
         yield bad(
             f"the disk is full: {size}",
             f"delete files (nozzled files delete): {subject.state}",
         )
-    elif space.free < SOME_ROOM:
+    elif space.free < LOW_DISK:
         yield note(f"the disk is nearly full: {size}", "delete files: nozzled files delete")
     else:
         yield good(f"the disk has enough space: {size}")
@@ -97,15 +97,15 @@ def _size(size: int) -> str:
 
 def memory(view: View, _: Subject) -> Iterator[Finding]:
     """Free memory."""
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", view.text("/proc/meminfo") or "", re.MULTILINE)
-    if found and (left := int(found[1]) * 1024) < LITTLE_MEMORY:
-        yield note(f"little memory is free: {_size(left)}", "stop other programs; `free -h` and `top` show them")
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", view.text("/proc/meminfo") or "", re.MULTILINE)
+    if match and (free := int(match[1]) * 1024) < LOW_MEMORY:
+        yield note(f"little memory is free: {_size(free)}", "stop other programs; `free -h` and `top` show them")
 
 
 def clock(view: View, _: Subject) -> Iterator[Finding]:
     """The clock, which a Pi without a network cannot set."""
     today = datetime.fromtimestamp(view.now(), UTC)
-    if today < BUILT:
+    if today < EARLIEST_DATE:
         yield bad(
             f"the clock is wrong: {today:%Y-%m-%d}",
             "connect to a network and sudo timedatectl set-ntp true, or add a clock module",

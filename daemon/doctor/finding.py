@@ -22,7 +22,7 @@ class Severity(Enum):
 
 @frozen
 class Finding:
-    """One sentence, and how to fix it."""
+    """What a check has found, as a sentence, and how to fix it."""
 
     level: Severity
     text: str
@@ -58,8 +58,8 @@ class Subject:
         host: its address.
         port: its TCP port; 0: any.
         version: of this program.
-        answers: the version of the running daemon; "": no answer; None: it was not asked, or refused to say.
-        doing: its state and, after ": ", the error, as clients see them.
+        running_version: of the running daemon; "": no answer; None: it was not asked, or refused to say.
+        printer_status: the printer's state and, after ": ", the error, as clients see them.
         companions: the answers of companions that are switched on, by name, as /api/companions has them.
     """
 
@@ -72,8 +72,8 @@ class Subject:
     host: str = "127.0.0.1"
     port: int = 5000
     version: str = ""
-    answers: str | None = None
-    doing: str = ""
+    running_version: str | None = None
+    printer_status: str = ""
     companions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property

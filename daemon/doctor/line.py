@@ -31,13 +31,13 @@ BUILT_IN = {"ttyAMA": 204, "ttyS": 4}  # names of built-in ports → their devic
 
 def port(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the configured printer's port exists."""
-    there = list(view.ports())
+    existing = list(view.ports())
     address = subject.config.printer.address
-    if not address and subject.doing and not subject.doing.startswith("Offline"):
+    if not address and subject.printer_status and not subject.printer_status.startswith("Offline"):
         yield good("the printer was chosen by a client, or on the command line")
         return
     if not address:
-        listed = ", ".join(each.address for each in there) or "none found"
+        listed = ", ".join(each.address for each in existing) or "none found"
         yield note(
             "no printer is configured", f'set [printer] address = "serial:…" in the configuration; ports: {listed}'
         )
@@ -50,26 +50,26 @@ def port(view: View, subject: Subject) -> Iterator[Finding]:
     if scheme != "serial":
         yield good(f"the printer's address is {address}, which is not a serial port")
     elif target == AUTO:
-        yield from _automatic(there)
-    elif view.there(target):
+        yield from _automatic(existing)
+    elif view.exists(target):
         yield good(f"the printer's port exists: {target}")
     else:
-        yield bad(f"the printer's port does not exist: {target}", _where(there))
+        yield bad(f"the printer's port does not exist: {target}", _where(existing))
 
 
-def _automatic(there: Sequence[Port]) -> Iterator[Finding]:
-    named = [each for each in there if each.by_id or each.is_twin]
+def _automatic(existing: Sequence[Port]) -> Iterator[Finding]:
+    named = [each for each in existing if each.by_id or each.is_twin]
     if len(named) == 1:
         yield good(f"serial:auto finds one port: {named[0].address}")
     elif named:
         listed = ", ".join(each.address for each in named)
         yield bad("serial:auto finds several ports", f"set [printer] address to one of {listed}")
     else:
-        yield bad("serial:auto finds no port", _where(there))
+        yield bad("serial:auto finds no port", _where(existing))
 
 
-def _where(there: Sequence[Port]) -> str:
-    listed = ", ".join(each.address for each in there)
+def _where(existing: Sequence[Port]) -> str:
+    listed = ", ".join(each.address for each in existing)
     if listed:
         return f"existing ports: {listed}"
     return (
@@ -94,9 +94,9 @@ def rights(view: View, subject: Subject) -> Iterator[Finding]:
                 "add a udev rule that gives the port to the group dialout",
             )
         elif node.group not in groups:
-            again = "sudo systemctl restart nozzled" if subject.service else "log in again"
+            refresh = "sudo systemctl restart nozzled" if subject.service else "log in again"
             yield bad(
-                f"{user} has no permission to open {each.path}", f"sudo usermod -aG {node.group} {user}, then {again}"
+                f"{user} has no permission to open {each.path}", f"sudo usermod -aG {node.group} {user}, then {refresh}"
             )
         else:
             yield good(f"{user} can open {each.path} as a member of {node.group}")
@@ -118,15 +118,17 @@ def probers(view: View, _: Subject) -> Iterator[Finding]:
             "ModemManager is running: it writes to serial ports as they are plugged in, which may confuse a board",
             FIXES["ModemManager"],
         )
-    if not any(view.there(path) for path in BRLTTY_RULES):
+    if not any(view.exists(path) for path in BRLTTY_RULES):
         return
-    seen = {f"{each.vid:04x}:{each.pid:04x}" for each in view.ports() if each.vid is not None and each.pid is not None}
+    with_port = {
+        f"{each.vid:04x}:{each.pid:04x}" for each in view.ports() if each.vid is not None and each.pid is not None
+    }
     for device in view.names("/sys/bus/usb/devices"):
         vendor, product = (view.text(device / name) for name in ("idVendor", "idProduct"))
-        known = f"{(vendor or '').strip()}:{(product or '').strip()}"
-        if known in TAKEN_BY_BRLTTY and known not in seen:
+        usb_id = f"{(vendor or '').strip()}:{(product or '').strip()}"
+        if usb_id in TAKEN_BY_BRLTTY and usb_id not in with_port:
             yield bad(
-                f"brltty has taken a USB serial chip ({known}) for a Braille display, so it has no port",
+                f"brltty has taken a USB serial chip ({usb_id}) for a Braille display, so it has no port",
                 FIXES["brltty"],
             )
 

@@ -39,16 +39,18 @@ _QUOTED = re.compile(r"%(?:3A|40|2F|5B|5D)", re.IGNORECASE)  # : @ / [ ], which 
 _EMAIL = re.compile(r"[\w.+-]{1,255}@[\w-]{1,255}\.[\w.-]+")
 _URL = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,31}://)(?P<host>[^\s/\"'<>\\?#]+)", re.IGNORECASE)
 _WEB = re.compile(r"\b(?:https?|rtsps?|wss?)://[^\s\"'<>\\]{1,2048}", re.IGNORECASE)
-_ASKED = re.compile(r"(?<=[?&;])(?!action=)([\w.-]{1,64}=)[^&;#]+")
+_QUERY_VALUE = re.compile(r"(?<=[?&;])(?!action=)([\w.-]{1,64}=)[^&;#]+")
 _PAIRING = re.compile(r"(#|%23)pair=[^\s\"'<>\\]+")
-_WORDS = r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
-_KEY_OF = re.compile(
-    _WORDS + r"[\\\"']*\s*[:=]\s*[\\\"']*"
+_KEY_NAME = (
+    r"(?P<what>(?:api[-_ ]?key|apikey|authorization|bearer|token|password|passwd|secret|session|psk|auth|cookie)"
+)
+_KEY_VALUE = re.compile(
+    _KEY_NAME + r"[\\\"']*\s*[:=]\s*[\\\"']*"
     r"(?:bearer\s+|basic\s+)?)(?P<value>[^\s\"'&,;}\]\\]+)",
     re.IGNORECASE,
 )
-_QUOTED_KEY_OF = re.compile(
-    _WORDS + r"[\\\"']*\s*[:=]\s*\\{0,8}(?P<quote>[\"']))(?P<value>[^\"'\n\\]+)", re.IGNORECASE
+_QUOTED_KEY_VALUE = re.compile(
+    _KEY_NAME + r"[\\\"']*\s*[:=]\s*\\{0,8}(?P<quote>[\"']))(?P<value>[^\"'\n\\]+)", re.IGNORECASE
 )  # with blanks in it
 _BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?")
@@ -71,7 +73,7 @@ _HOST = re.compile(
 _HOME = re.compile(r"(/home/|/Users/)([^/\s\"':]+)")
 _BY_ID = re.compile(r"(?P<front>usb-[^/\s\"']{0,255}_)(?P<serial>[^/\s\"'_]{1,255})(?P<end>-if\d\d|-port\d)")
 _INSTANCE = re.compile(r"(nozzled(?:-front|-safe-off)?@)([^\s\"',.]+(?:\.\d+)*)")
-_SHOWN = re.compile(r"(M11[78]\s)[^\n\r\\\"]+")
+_DISPLAY_TEXT = re.compile(r"(M11[78]\s)[^\n\r\\\"]+")
 
 
 class Scrubber:
@@ -84,7 +86,7 @@ class Scrubber:
             keys: replaced everywhere, even within a word.
             names: replaced as whole words.
         """
-        self._known: dict[tuple[str, str], str] = {}
+        self._replacements: dict[tuple[str, str], str] = {}
         self._keys = _alternatives(keys, "{}")
         self._names = _alternatives(
             (name for name in names if len(name) >= MIN_NAME and name.casefold() not in COMMON), r"(?<!\w){}(?!\w)"
@@ -95,64 +97,64 @@ class Scrubber:
         text = _ESCAPE.sub(r"\g<0>" + _MARK, text.replace(_MARK, ""))
         if self._keys is not None:
             text = self._keys.sub("<key>", text)
-        text = _QUOTED.sub(lambda found: unquote(found[0]), text)
+        text = _QUOTED.sub(lambda match: unquote(match[0]), text)
         text = _PAIRING.sub(r"\1pair=<key>", text)
         text = _NETWORK.sub(r"\1 <network>", text)
-        text = _QUOTED_KEY_OF.sub(lambda found: found["what"] + "<key>", text)
-        text = _KEY_OF.sub(lambda found: found["what"] + "<key>", text)
+        text = _QUOTED_KEY_VALUE.sub(lambda match: match["what"] + "<key>", text)
+        text = _KEY_VALUE.sub(lambda match: match["what"] + "<key>", text)
         text = _CODE.sub("<key>", _JWT.sub("<key>", _BEARER.sub(r"\1<key>", text)))
-        text = _EMAIL.sub(self._numbered("mail"), text)
-        text = _WEB.sub(
-            lambda found: _ASKED.sub(r"\1<key>", found[0]), text
-        )  # addresses of cameras may have a password there
+        text = _EMAIL.sub(self._by_kind("mail"), text)
+        text = _WEB.sub(lambda match: _QUERY_VALUE.sub(r"\1<key>", match[0]), text)  # in a camera's, perhaps a password
         text = _URL.sub(self._url, text)
-        text = _SHOWN.sub(r"\1<text>", text)
-        text = _BY_ID.sub(lambda found: found["front"] + self._name("serial", found["serial"]) + found["end"], text)
-        text = _INSTANCE.sub(lambda found: found[1] + self._name("serial", found[2]), text)
-        text = _QUOTED_FILE.sub(lambda found: found[1] + self._file(found) + found[1], text)
+        text = _DISPLAY_TEXT.sub(r"\1<text>", text)
+        text = _BY_ID.sub(
+            lambda match: match["front"] + self._replacement("serial", match["serial"]) + match["end"], text
+        )
+        text = _INSTANCE.sub(lambda match: match[1] + self._replacement("serial", match[2]), text)
+        text = _QUOTED_FILE.sub(lambda match: match[1] + self._file(match) + match[1], text)
         text = _FILE.sub(self._file, text)
         if self._names is not None:
-            text = self._names.sub(self._numbered("name"), text)
-        text = _HOME.sub(lambda found: found[1] + self._name("name", found[2]), text)
-        text = _UUID.sub(self._numbered("uuid"), text)
+            text = self._names.sub(self._by_kind("name"), text)
+        text = _HOME.sub(lambda match: match[1] + self._replacement("name", match[2]), text)
+        text = _UUID.sub(self._by_kind("uuid"), text)
         text = _HEX.sub("<key>", _TOKEN.sub("<key>", text))
-        text = _MAC.sub(self._numbered("mac"), text)
+        text = _MAC.sub(self._by_kind("mac"), text)
         text = _IPV6.sub(self._address, text)
         text = _IPV4.sub(self._address, text)
         return _HOST.sub(self._host, text).replace(_MARK, "")
 
-    def _name(self, kind: str, what: str) -> str:
+    def _replacement(self, kind: str, what: str) -> str:
         if what.startswith("<"):
             return what
-        known = (kind, what.casefold())
-        if known not in self._known:
-            count = sum(1 for other, _ in self._known if other == kind)
-            self._known[known] = f"<{kind}-{count + 1}>"
-        return self._known[known]
+        key = (kind, what.casefold())
+        if key not in self._replacements:
+            count = sum(1 for other, _ in self._replacements if other == kind)
+            self._replacements[key] = f"<{kind}-{count + 1}>"
+        return self._replacements[key]
 
-    def _numbered(self, kind: str) -> Callable[[re.Match[str]], str]:
-        return lambda found: self._name(kind, found[0])
+    def _by_kind(self, kind: str) -> Callable[[re.Match[str]], str]:
+        return lambda match: self._replacement(kind, match[0])
 
-    def _file(self, found: re.Match[str]) -> str:
-        name = found[0].strip("\\\"'")
-        return self._name("file", name) + name[name.rindex(".") :]
+    def _file(self, match: re.Match[str]) -> str:
+        name = match[0].strip("\\\"'")
+        return self._replacement("file", name) + name[name.rindex(".") :]
 
-    def _host(self, found: re.Match[str]) -> str:
-        return found[0] if found[0].lower() in PUBLIC else self._name("host", found[0])
+    def _host(self, match: re.Match[str]) -> str:
+        return match[0] if match[0].lower() in PUBLIC else self._replacement("host", match[0])
 
-    def _url(self, found: re.Match[str]) -> str:
-        user, _, host = found["host"].rpartition("@")
+    def _url(self, match: re.Match[str]) -> str:
+        user, _, host = match["host"].rpartition("@")
         name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
         login = "<key>@" if user else ""
         if name.strip("[]") in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "<key>"):  # noqa: S104 - compared with
-            return found["scheme"] + login + host
-        if name.lower() in PUBLIC or found["scheme"].lower() in ("file://", "serial://"):
-            return found["scheme"] + login + host
-        return found["scheme"] + login + self._name("host", name) + (f":{port}" if port else "")
+            return match["scheme"] + login + host
+        if name.lower() in PUBLIC or match["scheme"].lower() in ("file://", "serial://"):
+            return match["scheme"] + login + host
+        return match["scheme"] + login + self._replacement("host", name) + (f":{port}" if port else "")
 
-    def _address(self, found: re.Match[str]) -> str:
+    def _address(self, match: re.Match[str]) -> str:
         """Return the replacement of an address, which may be followed by a port or the end of a sentence."""
-        text = found[0]
+        text = match[0]
         for end in dict.fromkeys((len(text), len(text.rstrip(".:")), text.rfind(":"))):
             try:
                 address = ip_address(text[:end].partition("%")[0])
@@ -160,13 +162,13 @@ class Scrubber:
                 continue
             if address.is_loopback or address.is_unspecified or _VERSION.fullmatch(text[:end]):
                 return text
-            return self._name("ip", text[:end]) + text[end:]
+            return self._replacement("ip", text[:end]) + text[end:]
         return text
 
 
 def _alternatives(texts: Iterable[str], pattern: str) -> re.Pattern[str] | None:
     """Return a pattern for any of the texts, the longest first, in all their written forms."""
-    written = {way for text in texts if text.strip() for way in written_ways(text.strip())}
+    written = {form for text in texts if text.strip() for form in written_forms(text.strip())}
     if not written:
         return None
     return re.compile(
@@ -175,7 +177,7 @@ def _alternatives(texts: Iterable[str], pattern: str) -> re.Pattern[str] | None:
     )
 
 
-def written_ways(text: str) -> set[str]:
+def written_forms(text: str) -> set[str]:
     """Return the forms of a text in JSON, URLs, HTML, Python, and file names."""
     return {
         text,

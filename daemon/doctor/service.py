@@ -26,18 +26,18 @@ def versions(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon has the same version as this program."""
     system = (view.run("systemctl", "--version") or "no systemd").splitlines()[0]
     yield good(f"nozzled {subject.version}, Python {platform.python_version()}, {system}, {platform.machine()}")
-    if subject.answers and subject.answers != subject.version:
+    if subject.running_version and subject.running_version != subject.version:
         yield note(
-            f"the running daemon has version {subject.answers}, this program {subject.version}",
+            f"the running daemon has version {subject.running_version}, this program {subject.version}",
             "sudo systemctl restart nozzled (a print continues)",
         )
 
 
 def modules(view: View, _: Subject) -> Iterator[Finding]:
     """Whether another distribution has modules of our names: each breaks the other."""
-    whose = view.modules_of()
+    owners = view.modules_of()
     for name in OUR_MODULES:
-        if others := sorted(set(whose.get(name, ())) - {"nozzled"}):
+        if others := sorted(set(owners.get(name, ())) - {"nozzled"}):
             yield bad(
                 f"the module `{name}` here also belongs to {' and '.join(others)}: they break each other",
                 "install nozzled into its own environment, as `sudo make install` does, or uninstall the other",
@@ -84,25 +84,25 @@ def _unit(unit: str, properties: dict[str, str], *, is_core: bool) -> Iterator[F
 def http(view: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon answers at the configured address, and whether other computers can reach it."""
     at = f"{subject.host}:{subject.port}"
-    strangers = [name for name in view.listens(subject.port) if name not in OURS and name not in ("systemd", "init")]
-    if strangers and not subject.answers:
+    others = [name for name in view.listens(subject.port) if name not in OURS and name not in ("systemd", "init")]
+    if others and not subject.running_version:
         yield bad(
-            f"another program uses port {subject.port}: {', '.join(strangers)}",
+            f"another program uses port {subject.port}: {', '.join(others)}",
             "set [http] port = 5001, or stop that program",
         )
-    elif subject.answers == "":
+    elif subject.running_version == "":
         yield bad(f"no answer at {at}", f"systemctl status {NAME}-front" if subject.service else "nozzled serve")
-    elif subject.answers:
+    elif subject.running_version:
         yield good(f"HTTP answers at {at}")
-    elif subject.answers is None and not subject.mistake:
+    elif subject.running_version is None and not subject.mistake:
         yield note(
             f"the daemon at {at} refuses to answer without its key", "sudo nozzled doctor, or set NOZZLED_API_KEY"
         )
     if subject.service is not None and subject.sockets and not subject.service.printer:
-        wanted = listening_as(subject.config.http.host, subject.config.http.port)
-        if wanted not in subject.sockets:
+        configured = listening_as(subject.config.http.host, subject.config.http.port)
+        if configured not in subject.sockets:
             yield note(
-                f"[http] says {wanted}, but systemd listens at {', '.join(subject.sockets)}",
+                f"[http] says {configured}, but systemd listens at {', '.join(subject.sockets)}",
                 "sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket "
                 "(a drop-in of nozzled.socket wins: systemctl cat nozzled.socket)",
             )
@@ -158,27 +158,27 @@ def damaged(view: View, subject: Subject) -> Iterator[Finding]:
 
 def printing(_: View, subject: Subject) -> Iterator[Finding]:
     """Whether the daemon reports an error of the printer."""
-    state, _separator, error = subject.doing.partition(": ")
+    state, _separator, error = subject.printer_status.partition(": ")
     if "error" in state.lower() or (error and state == "Offline"):
         yield bad(f"the printer is {state}: {error}", "do as the text says; `nozzled printer status` shows it again")
     elif error:
         yield note(f"the printer is {state}, but: {error}", "`nozzled printer status` shows whether the error persists")
-    elif subject.doing:
-        yield good(f"the printer: {subject.doing}")
+    elif subject.printer_status:
+        yield good(f"the printer: {subject.printer_status}")
 
 
 def faults(view: View, subject: Subject) -> Iterator[Finding]:
     """Connections that failed within a day."""
-    found = view.names(subject.state / "faults")
+    recordings = view.names(subject.state / "faults")
     sudo = "" if subject.service is None else "sudo "  # only root and the service may read its state
-    recent = [path for path in found if view.now() - path.stat().st_mtime < DAY]
+    recent = [path for path in recordings if view.now() - path.stat().st_mtime < DAY]
     for path in recent[-MAX_FAULTS:]:
-        yield note(f"a connection failed: {path.name}{_last_words(path)}", f"{sudo}nozzled replay --show {path}")
+        yield note(f"a connection failed: {path.name}{_last_line(path)}", f"{sudo}nozzled replay --show {path}")
     if more := len(recent[:-MAX_FAULTS]):
         yield note(f"{more} more connections failed within a day", f"{sudo}ls {subject.state}/faults")
 
 
-def _last_words(path: Path) -> str:
+def _last_line(path: Path) -> str:
     """Return the last line of the conversation, as far as the recording can be read."""
     words = ""
     with suppress(OSError, EOFError, ValueError, LookupError, TypeError), gzip.open(path) as file:
@@ -194,13 +194,13 @@ def log(view: View, subject: Subject) -> Iterator[Finding]:
     if subject.service is None:
         return
     own = [word for unit in (subject.service.core, subject.service.front) for word in ("-u", unit)]
-    said = view.run(
+    output = view.run(
         "journalctl", "-t", NAME, *own, "-p", "warning", "--since=-24h", "-o", "cat", "-q", "-n", "200", "--no-pager"
     )
-    if said is None:
+    if output is None:
         yield note("the journal cannot be read", "sudo nozzled doctor")
-    elif said:
-        lines = said.splitlines()
+    elif output:
+        lines = output.splitlines()
         yield note(
             f"warnings in the log within a day: {len(lines)}; the last: {lines[-1][:200]}",
             f"journalctl -t {NAME} {' '.join(own).replace('.service', '')} -p warning -n 50",

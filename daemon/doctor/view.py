@@ -66,12 +66,12 @@ def _run(words: Sequence[str]) -> str | None:
     if shutil.which(words[0]) is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - words of our own, and no shell
+        process = subprocess.run(  # noqa: S603 - words of our own, and no shell
             words, capture_output=True, timeout=RUN_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL, env=_environment()
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout[:MAX_BYTES].decode("utf-8", "replace").strip() if done.returncode == 0 else None
+    return process.stdout[:MAX_BYTES].decode("utf-8", "replace").strip() if process.returncode == 0 else None
 
 
 def _fetch(url: str, *, any_status: bool = False) -> WebAnswer | None:
@@ -125,27 +125,27 @@ def _group(gid: int) -> str:
 
 def _node(path: str) -> Node | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - as os.statvfs below
+        status = os.stat(path)  # noqa: PTH116 - as os.statvfs below
     except OSError:
         return None
-    return Node(_user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode))
+    return Node(_user(status.st_uid), _group(status.st_gid), stat.S_IMODE(status.st_mode))
 
 
 def _disk(path: Path) -> DiskSpace | None:
     """Return the file system of a path, or of its nearest parent that exists."""
     for each in (path, *path.parents):
         try:
-            found = os.statvfs(each)
+            system = os.statvfs(each)
         except OSError:
             continue
-        read_only = bool(found.f_flag & os.ST_RDONLY)
-        return DiskSpace(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, read_only)
+        read_only = bool(system.f_flag & os.ST_RDONLY)
+        return DiskSpace(system.f_bavail * system.f_frsize, system.f_blocks * system.f_frsize, read_only)
     return None
 
 
 @frozen
 class View:
-    """This machine. Every function returns within seconds, with nothing if it has no access.
+    """This machine. Every function returns within seconds: None or an empty result if it has no access.
 
     Attributes:
         root: root folder of the file system.
@@ -176,8 +176,8 @@ class View:
         except OSError:
             return None
 
-    def there(self, path: str | Path) -> bool:
-        """Tell whether there is such a file or folder."""
+    def exists(self, path: str | Path) -> bool:
+        """Tell whether a file or folder exists."""
         try:
             return self._at(path).exists()
         except OSError:

@@ -72,7 +72,7 @@ class Inventory:
         webcam: the camera, in the form of our settings.
         name: the name of the printer.
         keys: the keys of apps and users.
-        left: what is not imported, in words.
+        not_imported: what is not imported, in words.
         hints: what the user should check afterwards.
     """
 
@@ -85,5 +85,5 @@ class Inventory:
     webcam: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     keys: list[OldKey] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    not_imported: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)

@@ -75,7 +75,7 @@ def _read(base: Path) -> Inventory:
     inventory.name = _text(_mapping(config.get("appearance")).get("name"))
     _keys(inventory, base)
     _line(inventory, _mapping(config.get("serial")))
-    inventory.left += _left_behind(base, config, places)
+    inventory.not_imported += _not_imported(base, config, places)
     return inventory
 
 
@@ -94,13 +94,13 @@ def _base(folder: Path) -> Path:
 
 
 def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) -> Path | None:
-    """Return one of OctoPrint's folders, which config.yaml may have moved; None if the new place cannot be right."""
+    """Return one of OctoPrint's folders, which config.yaml may have moved; None: the new place cannot be right."""
     moved = _text(_mapping(config.get("folder")).get(name))
     if not moved:
         return base / name
     try:
         if holds(Path(moved), base):
-            inventory.left.append(
+            inventory.not_imported.append(
                 f"files in {moved}, which config.yaml names for {name}: it contains OctoPrint's folder"
             )
             return None
@@ -109,7 +109,7 @@ def _place(inventory: Inventory, base: Path, config: dict[str, Any], name: str) 
         why = "no such folder"
     except OSError as error:
         why = f"{error.strerror}; try with sudo"
-    inventory.left.append(f"files in {moved}, which config.yaml names for {name}: {why}")
+    inventory.not_imported.append(f"files in {moved}, which config.yaml names for {name}: {why}")
     return base / name
 
 
@@ -124,22 +124,24 @@ def _uploads(inventory: Inventory, root: Path) -> None:
         if not name.lower().endswith(PRINTABLE):
             others.append(printable_name(path))
         elif not is_text(path):
-            inventory.left.append(f"{printable_name(path)}, whose name is not UTF-8: rename it and import again")
-        elif (why := _take_upload(inventory, root, folder, name)) is not None:
-            inventory.left.append(f"{path}, {why}")
+            inventory.not_imported.append(
+                f"{printable_name(path)}, whose name is not UTF-8: rename it and import again"
+            )
+        elif (why := _add_upload(inventory, root, folder, name)) is not None:
+            inventory.not_imported.append(f"{path}, {why}")
     for folder in ("", *walk.folders):
         _metadata(inventory, root / folder / METADATA, folder)
     with_files = {above for each in inventory.uploads for above in _above(each.folder)}
     inventory.folders = [folder for folder in walk.folders if folder not in with_files and is_text(folder)]
     inventory.uploads.sort(key=lambda each: each.date)
-    inventory.left += walk.trouble
+    inventory.not_imported += walk.trouble
     if others:
-        inventory.left.append(
+        inventory.not_imported.append(
             f"{_count(len(others), 'file')} that {'are' if len(others) > 1 else 'is'} not G-code: {_some(others)}"
         )
 
 
-def _take_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str | None:
+def _add_upload(inventory: Inventory, root: Path, folder: str, name: str) -> str | None:
     """Add a file, or return why not. A link is refused, as it could lead to any file of this machine."""
     file = root / folder / name
     try:
@@ -165,20 +167,20 @@ def _metadata(inventory: Inventory, path: Path, folder: str) -> None:
         data = contents(path)
         metadata = _mapping(json.loads(data)) if data is not None else {}
     except (FileError, ValueError, RecursionError) as error:
-        inventory.left.append(
+        inventory.not_imported.append(
             f"statistics of the files in {folder or 'the uploads'}: {METADATA} cannot be read ({error})"
         )
         return
-    called = []
+    display_names = []
     for name, value in metadata.items():
         entry, at = _mapping(value), f"{folder}/{name}" if folder else name
         _history(inventory, at, entry)
         if notes := _notes(entry.get("notes")):
             inventory.notes[at] = notes
         if (display := _text(entry.get("display"))) and display != name:
-            called.append(f"{display} ({at})")
-    if called:
-        inventory.left.append(f"display names of files: {_some(called)}")
+            display_names.append(f"{display} ({at})")
+    if display_names:
+        inventory.not_imported.append(f"display names of files: {_some(display_names)}")
 
 
 def _history(inventory: Inventory, path: str, entry: dict[str, Any]) -> None:
@@ -213,35 +215,37 @@ def _profile(inventory: Inventory, folder: Path, config: dict[str, Any]) -> None
     for path in sorted(folder.glob("*.profile")):
         profile = _mapping(_yaml(path))
         if path.stem == default:
-            _take_profile(inventory, profile)
+            _add_profile(inventory, profile)
         else:
             others.append(_text(profile.get("name")) or path.stem)
     if others:
-        inventory.left.append(f"printer profiles other than the default one: {', '.join(others)}")
+        inventory.not_imported.append(f"printer profiles other than the default one: {', '.join(others)}")
 
 
-def _take_profile(inventory: Inventory, profile: dict[str, Any]) -> None:
+def _add_profile(inventory: Inventory, profile: dict[str, Any]) -> None:
     volume, extruder = _mapping(profile.get("volume")), _mapping(profile.get("extruder"))
     sizes = tuple(_number(volume.get(side)) for side in ("width", "depth", "height"))
     if (_text(profile.get("model")), *sizes) == FACTORY:
-        inventory.left.append(
+        inventory.not_imported.append(
             "the printer profile, which was never changed: choose a printer on the page or in [profile]"
         )
         return
-    taken: dict[str, Any] = {name: text for name in ("name", "model") if (text := _text(profile.get(name)))}
-    taken["volume"] = {
+    ours: dict[str, Any] = {name: text for name in ("name", "model") if (text := _text(profile.get(name)))}
+    ours["volume"] = {
         **{side: size for side, size in zip(("width", "depth", "height"), sizes, strict=True) if size},
         **{name: text for name in ("origin", "formFactor") if (text := _text(volume.get(name)))},
     }
-    taken |= {name: profile[name] for name in ("heatedBed", "heatedChamber") if isinstance(profile.get(name), bool)}
+    ours |= {name: profile[name] for name in ("heatedBed", "heatedChamber") if isinstance(profile.get(name), bool)}
     tools = {"count": extruder.get("count"), "nozzleDiameter": _number(extruder.get("nozzleDiameter"))}
     tools["sharedNozzle"] = extruder.get("sharedNozzle")
-    taken["extruder"] = {name: value for name, value in tools.items() if value is not None}
-    inventory.profile = taken
+    ours["extruder"] = {name: value for name, value in tools.items() if value is not None}
+    inventory.profile = ours
     if box := _mapping(volume.get("custom_box")):
         limits = {name: _number(box.get(name)) for name in ("x_min", "x_max", "y_min", "y_max", "z_min", "z_max")}
         lines = ", ".join(f"{name}_mm = {value:g}" for name, value in limits.items() if value is not None)
-        inventory.left.append(f"travel of the axes beyond the bed; add to [profile] of the configuration: {lines}")
+        inventory.not_imported.append(
+            f"travel of the axes beyond the bed; add to [profile] of the configuration: {lines}"
+        )
 
 
 def _presets(inventory: Inventory, profiles: Any) -> None:
@@ -277,12 +281,14 @@ def _keys(inventory: Inventory, base: Path) -> None:
             if name := _text(entry.get("app_id")):
                 inventory.keys.append(OldKey(name, _text(entry.get("api_key"))))
             else:
-                inventory.left.append("the key of an app whose name is not text on one line")
+                inventory.not_imported.append("the key of an app whose name is not text on one line")
     for name, user in users.items():
         if key := _text(_mapping(user).get("apikey")):
             inventory.keys.append(OldKey(str(name), key))
     if users:
-        inventory.left.append(f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead")
+        inventory.not_imported.append(
+            f"{_count(len(users), 'user')} with passwords and groups: nozzled uses keys instead"
+        )
 
 
 def _line(inventory: Inventory, serial: dict[str, Any]) -> None:
@@ -296,7 +302,7 @@ def _line(inventory: Inventory, serial: dict[str, Any]) -> None:
 # -- not imported ----------------------------------------------------------------------------------------------------
 
 
-def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
+def _not_imported(base: Path, config: dict[str, Any], places: dict[str, Path]) -> Iterator[str]:
     plugins = _plugins(base, config)
     if plugins:
         more = f" and {len(plugins) - MAX_LISTED} more" if len(plugins) > MAX_LISTED else ""
@@ -323,12 +329,12 @@ def _left_behind(base: Path, config: dict[str, Any], places: dict[str, Path]) ->
 
 
 def _plugins(base: Path, config: dict[str, Any]) -> list[str]:
-    named = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
+    names = {str(name) for name in _mapping(config.get("plugins")) if not str(name).startswith("_")}
     for folder in (base / "plugins", base / "data"):
         if folder.is_dir():
-            inventory = islice(folder.iterdir(), MAX_ENTRIES)
-            named |= {path.stem if path.suffix == ".py" else path.name for path in inventory}
-    return sorted(name for name in named - OF_OCTOPRINT if not name.startswith(("_", ".")))
+            paths = islice(folder.iterdir(), MAX_ENTRIES)
+            names |= {path.stem if path.suffix == ".py" else path.name for path in paths}
+    return sorted(name for name in names - OF_OCTOPRINT if not name.startswith(("_", ".")))
 
 
 # -- values of any type ----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ class Walk:
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield the folder below the root, "" for the root itself, and the name of each file."""
-        left = MAX_ENTRIES
+        allowance = MAX_ENTRIES
         for folder, folders, files in os.walk(self._root, onerror=self._unreadable):
             below = self._below(folder)
             if below:
@@ -37,8 +37,8 @@ class Walk:
             folders[:] = sorted(
                 each for each in folders if not each.startswith(".") and not self._is_link(folder, each)
             )
-            left -= len(folders) + len(files)
-            if left < 0:
+            allowance -= len(folders) + len(files)
+            if allowance < 0:
                 self.trouble.append(f"everything after the first {MAX_ENTRIES} files and folders of {self._name}")
                 return
             for name in sorted(each for each in files if not each.startswith(".")):
@@ -52,10 +52,10 @@ class Walk:
         path = os.path.join(folder, name)  # noqa: PTH118 - once for each folder of a tree
         if not os.path.islink(path):  # noqa: PTH114 - as above
             return False
-        self._tell(f"the folder {self._printable(path)}, which is a link to another folder")
+        self._report(f"the folder {self._printable(path)}, which is a link to another folder")
         return True
 
-    def _tell(self, trouble: str) -> None:
+    def _report(self, trouble: str) -> None:
         if len(self.trouble) < MAX_REPORTED:
             self.trouble.append(trouble)
         elif len(self.trouble) == MAX_REPORTED:
@@ -63,7 +63,7 @@ class Walk:
 
     def _unreadable(self, error: OSError) -> None:
         if error.filename is not None and not (isinstance(error, FileNotFoundError) and self._is_root(error.filename)):
-            self._tell(f"the folder {self._printable(error.filename)}: {error.strerror}; try with sudo")
+            self._report(f"the folder {self._printable(error.filename)}: {error.strerror}; try with sudo")
 
     def _is_root(self, path: str) -> bool:
         return Path(path) == self._root

@@ -22,11 +22,11 @@ from gcode.frozen import mutable
 
 LOCK_TIMEOUT_S = 10.0  # while the daemon writes to its database
 HISTORY_DELAY_S = 15  # until the history has rows that were added to the database
-MIN_KEY = 24  # characters; a shorter key could be guessed, so it is not kept
+MIN_KEY = 24  # characters; a shorter key could be guessed, so it is not imported
 REASON = "printed by OctoPrint, which does not record why a print ended"
 
 Show = Callable[[int, int], None]
-"""Is called with the number of finished uploads, and the total."""
+"""Called with the number of finished uploads, and the total."""
 
 
 @mutable
@@ -36,22 +36,22 @@ class MoveReport:
     Attributes:
         uploads: paths of files.
         folders: paths of empty folders.
-        there: number of files that were here before.
+        existing: number of files that were here before.
         prints: number of prints added to the statistics.
         notes: number of files whose notes were added, to their last prints.
         settings: name of another part → its new value.
         keys: name → the new key; "": the old key was kept.
-        left: what was not imported, in words.
+        not_imported: what was not imported, in words.
     """
 
     uploads: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
-    there: int = 0
+    existing: int = 0
     prints: int = 0
     notes: int = 0
     settings: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
+    not_imported: list[str] = field(default_factory=list)
 
 
 async def send(client: OctoPrintClient, inventory: Inventory, show: Show = lambda _done, _all: None) -> MoveReport:
@@ -60,7 +60,7 @@ async def send(client: OctoPrintClient, inventory: Inventory, show: Show = lambd
     Raises:
         ClientError: it does not answer, or the key does not allow this.
     """
-    report = MoveReport(left=list(inventory.left))
+    report = MoveReport(not_imported=list(inventory.not_imported))
     await _settings(client, inventory, report)
     for number, upload in enumerate(inventory.uploads):
         show(number, len(inventory.uploads))
@@ -79,13 +79,13 @@ async def _upload(client: OctoPrintClient, upload: SourceUpload, report: MoveRep
             upload.file, name=upload.name, folder=upload.folder, overwrite=False, date=upload.date
         )
     except Conflict:
-        report.there += 1
+        report.existing += 1
     except RequestRefused as error:
-        report.left.append(f"{upload.path}: {error.text}")
+        report.not_imported.append(f"{upload.path}: {error.text}")
     except FileChanged as error:
-        report.left.append(f"{upload.path}: {error}")
+        report.not_imported.append(f"{upload.path}: {error}")
     except OSError as error:
-        report.left.append(f"{upload.path}: {error.strerror}")
+        report.not_imported.append(f"{upload.path}: {error.strerror}")
     else:
         report.uploads.append(answer["files"]["local"]["path"])
 
@@ -114,13 +114,13 @@ async def _settings(client: OctoPrintClient, inventory: Inventory, report: MoveR
 
 async def _presets(client: OctoPrintClient, presets: list[dict[str, Any]], report: MoveReport) -> None:
     """Add the presets one by one, each replacing one of the same name."""
-    there: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
+    existing: list[dict[str, Any]] = (await client.settings()).get("temperature", {}).get("profiles", [])
     names = []
     for each in presets:
-        replaced = [old for old in there if str(old["name"]).casefold() != each["name"].casefold()] + [each]
+        replaced = [old for old in existing if str(old["name"]).casefold() != each["name"].casefold()] + [each]
         with _noting_refusals(report, f"the preset {each['name']}"):
             await client.post("/api/settings", {"temperature": {"profiles": replaced}})
-            there = replaced
+            existing = replaced
             names.append(each["name"])
     if names:
         report.settings["presets"] = ", ".join(names)
@@ -132,7 +132,7 @@ def _noting_refusals(report: MoveReport, what: str) -> Iterator[None]:
     try:
         yield
     except RequestRefused as error:
-        report.left.append(f"{what}: {error.text or error}")
+        report.not_imported.append(f"{what}: {error.text or error}")
 
 
 async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: MoveReport) -> None:
@@ -141,19 +141,19 @@ async def add_notes(client: OctoPrintClient, notes: dict[str, str], report: Move
     Raises:
         ClientError: the daemon does not answer, or the key does not allow this.
     """
-    patience = HISTORY_DELAY_S if report.prints else 0
+    retries = HISTORY_DELAY_S if report.prints else 0
     for path, text in notes.items():
-        while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and patience > 0:
-            patience -= 1
+        while not (jobs := (await client.history.list(path=path, limit="1"))["jobs"]) and retries > 0:
+            retries -= 1
             await asyncio.sleep(1.0)
         if not jobs:
-            report.left.append(f"the notes of {path}, which has no print in the history: {text}")
+            report.not_imported.append(f"the notes of {path}, which has no print in the history: {text}")
         elif not jobs[0]["notes"]:
             with _noting_refusals(report, f"the notes of {path}"):
                 await client.history.note(jobs[0]["id"], text)
                 report.notes += 1
         elif jobs[0]["notes"] != text:
-            report.left.append(f"the notes of {path}, whose last print has other notes: {text}")
+            report.not_imported.append(f"the notes of {path}, whose last print has other notes: {text}")
 
 
 # -- in the state directory ------------------------------------------------------------------------------------------
@@ -164,12 +164,12 @@ def add_keys(keyring: Keyring, inventory: Inventory, report: MoveReport, *, keep
     for old in inventory.keys:
         name = old.name[:64]
         if keep and len(old.key) < MIN_KEY:
-            report.left.append(f"the key of {name}, which is too short to be safe")
+            report.not_imported.append(f"the key of {name}, which is too short to be safe")
             continue
         try:
             key = keyring.add(name, Scope.CONTROL, key=old.key if keep else None)
         except (AccessError, ConfigError) as error:
-            report.left.append(f"the key of {name}: {error}")
+            report.not_imported.append(f"the key of {name}: {error}")
         else:
             report.keys[name] = "" if keep else key
 
@@ -193,16 +193,18 @@ def add_prints(database: Path, prints: list[Print], sizes: dict[str, int], repor
                 db.executemany(_INSERT, rows)
         report.prints = len(rows)
     except sqlite3.Error as error:
-        report.left.append(f"the statistics of {len(prints)} prints: {database}: {error}")
+        report.not_imported.append(f"the statistics of {len(prints)} prints: {database}: {error}")
         return
-    if gone := sum(each.path not in sizes for each in prints):
-        report.left.append(f"the statistics of {gone} prints whose files no longer exist")
+    if missing := sum(each.path not in sizes for each in prints):
+        report.not_imported.append(f"the statistics of {missing} prints whose files no longer exist")
 
 
 def _new(db: sqlite3.Connection, prints: list[Print], sizes: dict[str, int]) -> Iterator[tuple[object, ...]]:
     """Yield rows for missing prints. They are older than all prints here, so they get lower ids."""
-    known = set(db.execute("SELECT path, ended_at FROM jobs"))
-    new = sorted({each for each in prints if (each.path, each.ended_at) not in known}, key=lambda each: each.ended_at)
+    existing = set(db.execute("SELECT path, ended_at FROM jobs"))
+    new = sorted(
+        {each for each in prints if (each.path, each.ended_at) not in existing}, key=lambda each: each.ended_at
+    )
     [first] = db.execute("SELECT min(id) FROM jobs").fetchone()
     number = 1 if first is None else first - len(new)
     for each in new:

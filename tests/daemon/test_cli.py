@@ -210,7 +210,7 @@ def test_ports_are_listed_as_addresses_with_their_holders(capsys, monkeypatch):
         Port("/dev/ttyACM1"),
     ]
     monkeypatch.setattr(ports_command, "list_ports", lambda: found)
-    monkeypatch.setattr(ports_command, "locked", lambda path: path == "/dev/ttyUSB0")
+    monkeypatch.setattr(ports_command, "is_locked", lambda path: path == "/dev/ttyUSB0")
     monkeypatch.setattr(ports_command.holders, "of_file", lambda _: [Holder(8, "octoprint")])
     assert main(["ports"]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -235,7 +235,7 @@ def test_serving_without_a_printer_lists_the_ports(tmp_path, empty, capsys, monk
     monkeypatch.setattr("daemon.cli.serve.run_with", lambda *_: 0)
     found = [Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-Prusa", "Prusa MK3"), Port("/dev/ttyACM1")]
     monkeypatch.setattr("hal.ports.list_ports", lambda: found)
-    monkeypatch.setattr("hal.ports.locked", lambda path: path == "/dev/ttyACM1")
+    monkeypatch.setattr("hal.ports.is_locked", lambda path: path == "/dev/ttyACM1")
     words = ["serve", "--config", str(empty), "--state-dir", str(tmp_path)]
     assert main(words) == 0
     assert capsys.readouterr().err.splitlines() == [

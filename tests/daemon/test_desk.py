@@ -309,7 +309,7 @@ async def test_a_preset_that_cannot_be_stored_is_not_used(tmp_path, monkeypatch,
     def full(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(chosen_preset, "keep", full)
+    monkeypatch.setattr(chosen_preset, "save", full)
     async with house(tmp_path, address="") as pair:
         before = pair.core.connection.profile
         with pytest.raises(kind, match="cannot be kept in the state directory"):

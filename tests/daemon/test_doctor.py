@@ -18,7 +18,7 @@ from hal.ports import Port
 NOW = 1_795_000_000.0  # in November 2026
 BOARD = Port("/dev/ttyUSB0", "/dev/serial/by-id/usb-1a86_Serial-if00", vid=0x1A86, pid=0x7523)
 OTHER = Port("/dev/ttyACM1", "/dev/serial/by-id/usb-Prusa-if00", vid=0x2C99, pid=2)
-LISTENING = {"answers": "1.0", "version": "1.0", "sockets": ("0.0.0.0:5000",)}
+LISTENING = {"running_version": "1.0", "version": "1.0", "sockets": ("0.0.0.0:5000",)}
 
 
 class Machine:
@@ -100,8 +100,8 @@ def test_the_port(machine, address, ports, level, words):
 
 def test_a_printer_chosen_by_a_client_needs_no_configured_port(machine):
     told = {"config": configured(""), "ports": list}
-    assert machine.worst(line.port, **told, doing="Printing")[0] is Severity.GOOD
-    assert machine.worst(line.port, **told, doing="Offline")[0] is Severity.NOTE
+    assert machine.worst(line.port, **told, printer_status="Printing")[0] is Severity.GOOD
+    assert machine.worst(line.port, **told, printer_status="Offline")[0] is Severity.NOTE
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_a_relative_path_is_relative_to_the_current_directory(tmp_path, monkeypa
     (tmp_path / "doc").mkdir()
     (tmp_path / "doc/api-key").write_text("x")
     view = View()
-    assert view.there("doc/api-key")
-    assert not view.there("doc/other")
+    assert view.exists("doc/api-key")
+    assert not view.exists("doc/other")
     assert [each.name for each in view.names("doc")] == ["api-key"]
 
 
@@ -257,8 +257,8 @@ def test_heat_and_memory(machine):
 
 def test_versions(machine):
     machine.programs["systemctl --version"] = "systemd 252\n+PAM"
-    assert machine.worst(service.versions, answers="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
-    assert "has version 0.9" in machine.worst(service.versions, answers="0.9")[1]
+    assert machine.worst(service.versions, running_version="1.0") == (Severity.GOOD, machine.worst(service.versions)[1])
+    assert "has version 0.9" in machine.worst(service.versions, running_version="0.9")[1]
 
 
 def test_another_distribution_with_our_modules(machine):
@@ -302,10 +302,10 @@ def test_the_units(machine, shown, level, words):
     ("told", "level", "words"),
     [
         (LISTENING, Severity.GOOD, "HTTP answers"),
-        ({**LISTENING, "answers": ""}, Severity.BAD, "no answer"),
-        ({**LISTENING, "answers": None}, Severity.NOTE, "without its key"),
+        ({**LISTENING, "running_version": ""}, Severity.BAD, "no answer"),
+        ({**LISTENING, "running_version": None}, Severity.NOTE, "without its key"),
         (
-            {**LISTENING, "answers": "", "listens": lambda _: ["nginx"]},
+            {**LISTENING, "running_version": "", "listens": lambda _: ["nginx"]},
             Severity.BAD,
             "another program uses port 5000: nginx",
         ),
@@ -327,7 +327,7 @@ def test_whether_other_computers_can_reach_a_daemon_run_by_hand(machine, host, a
 
 def test_a_halted_printer_is_not_good(machine):
     said = "Operational: the firmware stopped: Heating failed"
-    assert machine.worst(service.printing, doing=said)[0] is Severity.NOTE
+    assert machine.worst(service.printing, printer_status=said)[0] is Severity.NOTE
 
 
 def test_the_key(machine):
@@ -367,7 +367,7 @@ def test_named_keys_and_damaged_files(machine):
     ],
 )  # fmt: skip
 def test_the_printer(machine, doing, level):
-    assert machine.worst(service.printing, doing=doing)[0] is level
+    assert machine.worst(service.printing, printer_status=doing)[0] is level
 
 
 def test_faults_and_the_log(machine):

@@ -134,7 +134,7 @@ def test_nothing_private_is_in_the_bundle(subject):
         view, told, [note(everywhere(), everywhere())], {"job": {"text": everywhere()}, "version": EVERYTHING}
     )
     assert all("192.168.7.23" in text for name, text in found.items()), "it is everywhere before"
-    files = unpacked(bundle.packed(bundle.scrubbed(view, told, found), "bundle", 1e9))
+    files = unpacked(bundle.pack(bundle.scrub(view, told, found), "bundle", 1e9))
     assert len(files) == len(found)
     for name, text in files.items():
         for private in [*EVERYTHING, *SHORT]:
@@ -246,7 +246,7 @@ def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, 
     assert "File exists" in capsys.readouterr().err
     (tmp_path / "mine.toml").write_text('[printer]\naddress = "sim"\n')
     monkeypatch.setattr(whose, "is_served", lambda *_: True)
-    monkeypatch.setattr(command, "_running_version", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
+    monkeypatch.setattr(command, "_ask_daemon", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
     assert main([*words, "--json"]) == 0
     assert {"level": "good", "text": "the printer: Operational", "fix": ""} in json.loads(capsys.readouterr().out)
     monkeypatch.setenv("NOZZLED_URL", "http://127.0.0.1:44595")

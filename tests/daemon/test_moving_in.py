@@ -56,8 +56,8 @@ def test_everything_is_found():
     assert 'address = "serial:/dev/ttyUSB0?baudrate=250000"' in " ".join(findings.hints)
 
 
-def test_data_left_behind_is_named():
-    left = "\n".join(octoprint.read(BASE).left)
+def test_data_not_imported_is_named():
+    left = "\n".join(octoprint.read(BASE).not_imported)
     for each in (
         "1 file that is not G-code: model.stl", "bedlevelvisualizer, my_plugin", "timelapses (1 file)",
         "1 user with passwords", "G-code scripts; ours are in [scripts] of the configuration (1 file)", "Other",
@@ -96,7 +96,7 @@ def test_settings_of_a_wrong_type_are_left_out(base, text):
     (base / "uploads/.metadata.json").write_text("{")
     findings = octoprint.read(base)
     assert (findings.presets, findings.webcam, findings.keys, findings.profile.get("extruder", {})) == ([], {}, [], {})
-    assert any(".metadata.json cannot be read" in each for each in findings.left)
+    assert any(".metadata.json cannot be read" in each for each in findings.not_imported)
     assert len(findings.uploads) == 3
 
 
@@ -120,7 +120,7 @@ def test_uploads_may_be_in_another_folder_but_links_are_not_followed(base, tmp_p
     (base / "config.yaml").write_text(f"folder:\n  uploads: {tmp_path}/disk\n")
     findings = octoprint.read(base)
     assert len(findings.uploads) == 3
-    assert "link.gcode, which is a link to another folder" in findings.left
+    assert "link.gcode, which is a link to another folder" in findings.not_imported
 
 
 def test_folders_notes_and_display_names_are_found_or_reported(base):
@@ -136,7 +136,7 @@ def test_folders_notes_and_display_names_are_found_or_reported(base):
     findings = octoprint.read(base)
     assert findings.folders == ["empty", "empty/deep"]
     assert findings.notes == {"cube.gcode": "first layer at 0.2\noil [31m the rod", "gone.gcode": "a" * 1000}
-    assert "display names of files: Größe.gcode (gone.gcode)" in findings.left
+    assert "display names of files: Größe.gcode (gone.gcode)" in findings.not_imported
 
 
 def test_unreadable_files_are_named_and_the_rest_is_read(base, tmp_path, monkeypatch):
@@ -170,8 +170,8 @@ def test_unreadable_files_are_named_and_the_rest_is_read(base, tmp_path, monkeyp
         "pipe.gcode, which is not a regular file",
         "round.gcode, which is a link to another folder",
     ):
-        assert each in findings.left
-    assert ".metadata.json cannot be read" in "\n".join(findings.left)
+        assert each in findings.not_imported
+    assert ".metadata.json cannot be read" in "\n".join(findings.not_imported)
 
 
 async def test_names_that_are_not_text_are_reported_and_the_rest_is_read(base, tmp_path):
@@ -182,11 +182,11 @@ async def test_names_that_are_not_text_are_reported_and_the_rest_is_read(base, t
     (base / "data/appkeys/keys.yaml").write_text('anna:\n- {app_id: "Octo\\nApp", api_key: x}\n')
     findings = octoprint.read(base)
     assert len(findings.uploads) == 3
-    assert "\ufffd\ufffd.gcode, whose name is not UTF-8: rename it and import again" in findings.left
-    assert "\ufffd\ufffd/a.gcode, whose name is not UTF-8: rename it and import again" in findings.left
-    assert "the key of an app whose name is not text on one line" in findings.left
-    json.dumps(findings.left).encode("ascii").decode().encode("utf-8")
-    "".join([*findings.left, *findings.folders]).encode()
+    assert "\ufffd\ufffd.gcode, whose name is not UTF-8: rename it and import again" in findings.not_imported
+    assert "\ufffd\ufffd/a.gcode, whose name is not UTF-8: rename it and import again" in findings.not_imported
+    assert "the key of an app whose name is not text on one line" in findings.not_imported
+    json.dumps(findings.not_imported).encode("ascii").decode().encode("utf-8")
+    "".join([*findings.not_imported, *findings.folders]).encode()
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         await client.files.upload(base / "uploads" / f"{odd}.gcode")
         assert list(uploaded(server.service)) == ["\ufffd\ufffd.gcode"]
@@ -197,7 +197,9 @@ def test_only_some_of_very_many_unreadable_folders_are_named(base):
     for number in range(100):
         (base / f"timelapse/{number}").symlink_to("real")
     told = [
-        each for each in octoprint.read(base).left if "link to another folder" in each or "for such reasons" in each
+        each
+        for each in octoprint.read(base).not_imported
+        if "link to another folder" in each or "for such reasons" in each
     ]
     assert (len(told), told[-1]) == (31, "more folders of timelapses for such reasons")
 
@@ -211,14 +213,16 @@ def test_folders_that_cannot_be_octoprints_are_not_searched(base, tmp_path, name
     given = {"above": tmp_path, "linked": tmp_path / "linked", "file": tmp_path / "file"}.get(place, place)
     (base / "config.yaml").write_text(json.dumps({"folder": {name: str(given)}}))
     findings = octoprint.read(base)
-    assert any(each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in findings.left)
+    assert any(
+        each.startswith(f"files in {given}, which config.yaml names for {name}: ") for each in findings.not_imported
+    )
     there = 0 if name == "uploads" and place in ("/", "above", "linked") else 3
     assert len(findings.uploads) == there
 
 
 def test_an_endless_folder_is_searched_up_to_a_limit(base, monkeypatch):
     monkeypatch.setattr(reading, "MAX_ENTRIES", 2)
-    left = octoprint.read(base).left
+    left = octoprint.read(base).not_imported
     assert "everything after the first 2 files and folders of the uploads" in left
     (base / "config.yaml").write_bytes(b"a: 1\n" * 10)
     monkeypatch.setattr(reading, "MAX_BYTES", 20)
@@ -226,7 +230,7 @@ def test_an_endless_folder_is_searched_up_to_a_limit(base, monkeypatch):
         octoprint.read(base)
 
 
-@pytest.mark.parametrize("name", ["octoprint._left_behind", "octoprint._keys", "octoprint._profile"])
+@pytest.mark.parametrize("name", ["octoprint._not_imported", "octoprint._keys", "octoprint._profile"])
 def test_a_failing_disk_is_reported_in_a_sentence(base, monkeypatch, capsys, name):
     def failing(*_):
         raise OSError(5, "Input/output error", str(base / "data"))
@@ -242,7 +246,7 @@ def test_a_default_profile_is_ignored(base):
     )
     findings = octoprint.read(base)
     assert findings.profile == {}
-    assert any("which was never changed" in each for each in findings.left)
+    assert any("which was never changed" in each for each in findings.not_imported)
 
 
 async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again(tmp_path, base):
@@ -260,9 +264,9 @@ async def test_uploads_keep_folders_and_dates_and_only_new_ones_are_copied_again
         assert {path: (root / path).stat().st_mtime for path in dates} == dates | {OMA: NOW}, "none of the future"
         assert (taken.folders, (root / "empty").is_dir()) == (["empty"], True)
         assert uploaded(server.service)[OMA] == (BASE / "uploads" / OMA).read_bytes()
-        assert (shown[0], shown[-1], taken.there) == ((0, 3), (3, 3), 0)
+        assert (shown[0], shown[-1], taken.existing) == ((0, 3), (3, 3), 0)
         again = await transfer.send(client, findings)
-        assert (again.uploads, again.there) == ([], 3)
+        assert (again.uploads, again.existing) == ([], 3)
 
 
 async def test_settings_are_taken_over_from_octoprint(tmp_path):
@@ -286,7 +290,7 @@ async def test_a_refused_file_does_not_prevent_the_others(tmp_path, base):
     async with api(tmp_path / "daemon", "") as server, in_memory(server) as client:
         taken = await transfer.send(client, findings)
     assert len(taken.uploads) == 3
-    assert any(each.startswith("page.gcode: ") for each in taken.left)
+    assert any(each.startswith("page.gcode: ") for each in taken.not_imported)
 
 
 class Settings:
@@ -332,7 +336,9 @@ async def test_settings_are_taken_over_section_by_section():
     taken = await transfer.send(daemon, findings)
     assert set(taken.settings) == {"name", "presets"}
     assert taken.settings["presets"] == "PLA Prusament"
-    assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(taken.left)
+    assert {"the printer profile: volume is refused", "the preset ASA: hot: ASA: hot is refused"} <= set(
+        taken.not_imported
+    )
 
 
 def test_each_user_gets_a_new_key_or_keeps_its_own(tmp_path):
@@ -340,7 +346,10 @@ def test_each_user_gets_a_new_key_or_keeps_its_own(tmp_path):
     ring, taken = Keyring(tmp_path, lambda: 0.0), MoveReport()
     transfer.add_keys(ring, found, taken, keep=True)
     assert (taken.keys, ring.identify(digest("x" * 40)).name) == ({"OctoApp": ""}, "OctoApp")
-    assert [each.split(",")[0].split(":")[0] for each in taken.left] == ["the key of anna", "the key of OctoApp"]
+    assert [each.split(",")[0].split(":")[0] for each in taken.not_imported] == [
+        "the key of anna",
+        "the key of OctoApp",
+    ]
     taken = MoveReport()
     transfer.add_keys(ring, Inventory(keys=[OldKey("anna", "SHORT")]), taken, keep=False)
     assert ring.identify(digest(taken.keys["anna"])).name == "anna"
@@ -359,13 +368,13 @@ async def test_statistics_are_taken_over_while_the_daemon_runs(tmp_path):
         prints = (await client.files.get("cube.gcode"))["prints"]
     assert (prints["success"], prints["failure"]) == (3, 1)
     assert prints["last"]["success"] is False
-    assert any("whose files no longer exist" in each for each in taken.left)
+    assert any("whose files no longer exist" in each for each in taken.not_imported)
 
 
 def test_a_record_that_cannot_be_written_is_reported(tmp_path):
     taken = MoveReport()
     transfer.add_prints(tmp_path / "none.db", [Print("a", 1.0, 1.0, success=True)], {"a": 1}, taken)
-    assert "unable to open database file" in taken.left[0]
+    assert "unable to open database file" in taken.not_imported[0]
 
 
 def test_a_dry_run_only_reports(capsys):
@@ -412,8 +421,8 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
     args.url = "http://elsewhere"
     taken = MoveReport()
     command._in_state(findings, taken, {}, args)
-    assert len(taken.left) == 2
-    assert "on the daemon's own computer" in taken.left[0]
+    assert len(taken.not_imported) == 2
+    assert "on the daemon's own computer" in taken.not_imported[0]
 
 
 async def test_earlier_prints_are_in_the_history_after_existing_ones(tmp_path):

@@ -19,7 +19,7 @@ def plugged(monkeypatch):
     """The ports that are there; a test changes the list."""
     there = []
     monkeypatch.setattr(ports, "list_ports", lambda *_: there)
-    monkeypatch.setattr(ports, "locked", lambda _path: False)
+    monkeypatch.setattr(ports, "is_locked", lambda _path: False)
     return there
 
 

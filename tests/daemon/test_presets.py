@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from daemon.config import Config, ProfileConfig, load, merge
-from daemon.config.presets import find, presets, suggested
+from daemon.config.presets import find, presets, suggest
 from daemon.config.writing import render
 from daemon.errors import ConfigError
 from gcode.outgoing import check_command
@@ -59,7 +59,7 @@ def test_an_unknown_name_lists_similar_ones():
     ],
 )
 def test_a_printer_is_recognised_by_its_reported_name(called, preset):
-    found = suggested(called)
+    found = suggest(called)
     assert (found.id if found else None) == preset
 
 
