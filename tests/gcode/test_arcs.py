@@ -16,19 +16,19 @@ def length(points):
 
 
 @pytest.mark.parametrize(("clockwise", "expected"), [(False, math.tau / 4), (True, -math.tau * 3 / 4)])
-def test_the_way_round(clockwise, expected):
+def test_arcs_turn_in_the_right_direction(clockwise, expected):
     assert turn(EAST, NORTH, ORIGIN, clockwise=clockwise) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("clockwise", [False, True])
-def test_an_arc_is_as_long_as_it_is(clockwise):
+def test_an_arc_has_its_exact_length(clockwise):
     points = [EAST, *chords(EAST, NORTH, ORIGIN, clockwise=clockwise)]
     assert length(points) == pytest.approx(10 * abs(turn(EAST, NORTH, ORIGIN, clockwise=clockwise)), rel=1e-3)
     assert points[-1] == NORTH
     assert points[1][1] * (-1 if clockwise else 1) > 0
 
 
-def test_start_and_end_in_one_place_are_a_full_circle():
+def test_equal_start_and_end_are_a_full_circle():
     points = [EAST, *chords(EAST, EAST, ORIGIN, clockwise=True)]
     assert length(points) == pytest.approx(10 * math.tau, rel=1e-3)
     assert points[-1] == EAST
@@ -40,7 +40,7 @@ def test_height_and_filament_change_evenly():
         assert point[2:] == pytest.approx((5 * n / len(points), 2 * n / len(points)))
 
 
-def test_small_circles_have_as_many_chords_as_marlin_gives_them():
+def test_small_circles_have_as_many_chords_as_in_marlin():
     small = (0.5, 0.0, 0.0, 0.0)
     assert len(list(chords(small, small, ORIGIN, clockwise=False))) == 24
     assert len(list(chords(small, (0.0, 0.5, 0.0, 0.0), ORIGIN, clockwise=False))) == 6
@@ -50,11 +50,11 @@ def test_small_circles_have_as_many_chords_as_marlin_gives_them():
     ("radius", "clockwise", "centre"),
     [(10, False, (0, 0)), (10, True, (10, 10)), (-10, False, (10, 10)), (-10, True, (0, 0))],
 )
-def test_the_centre_of_the_r_form(radius, clockwise, centre):
+def test_the_r_form_has_the_right_centre(radius, clockwise, centre):
     assert centre_by_radius(EAST, NORTH, radius, clockwise=clockwise) == pytest.approx(centre)
 
 
-def test_there_is_no_centre_where_start_and_end_are_one():
+def test_the_r_form_with_equal_start_and_end_has_no_centre():
     assert centre_by_radius(EAST, EAST, 10, clockwise=True) is None
 
 

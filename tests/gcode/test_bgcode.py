@@ -32,7 +32,7 @@ def commands(text: bytes) -> list[bytes]:
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize("encoding", [0, 1, 2])
 @pytest.mark.parametrize("compression", range(4))
-def test_every_compression_and_encoding(compression, encoding, checked):
+def test_every_compression_and_encoding_is_read(compression, encoding, checked):
     text = decode(bgcode.whole(TEXT, b"", compression, encoding, checked=checked))
     assert commands(text) == commands(TEXT)
     assert (b"; a comment" in text) == (encoding != 1)
@@ -54,12 +54,12 @@ def test_metadata_becomes_comments():
     assert analysis.errors == (), "the settings are at the end, so it is whole"
 
 
-def test_blanks_are_put_back_between_words():
+def test_blanks_between_words_are_restored():
     lines = decode(bgcode.whole(b"G1 X10 Y10 E5\nG2 X1 Y2 I.5 J-3 E1\nG28 X\nM117 E5 X2\nG92 E0\n", encoding=1))
     assert commands(lines) == [b"G1 X10 Y10 E5", b"G2 X1 Y2 I.5 J-3 E1", b"G28 X", b"M117 E5 X2", b"G92 E0"]
 
 
-def test_a_line_may_go_on_in_the_next_block():
+def test_a_line_may_continue_in_the_next_block():
     data = bgcode.head() + bgcode.gcode(b"G1 X1") + bgcode.gcode(b"0 Y5\nG28")
     assert commands(decode(data)) == [b"G1 X10 Y5", b"G28"]
 
@@ -73,12 +73,12 @@ def test_encoded_text_is_decoded_unchanged(lines, compression):
 
 
 @given(st.lists(st.integers(0, 3000), max_size=6))
-def test_how_it_is_cut_changes_nothing(cuts):
+def test_the_result_is_the_same_however_it_is_split(cuts):
     data = bgcode.whole(TEXT[:900], bgcode.picture(picture("PNG"), 32, 16))
     assert decode(data, tuple(cuts)) == decode(data)
 
 
-def test_each_damaged_byte_is_noticed():
+def test_each_damaged_byte_is_detected():
     data = bgcode.whole(TEXT[:300])
     good = decode(data)
     for at in range(10, len(data)):
@@ -89,7 +89,7 @@ def test_each_damaged_byte_is_noticed():
     assert decode(data) == good
 
 
-def test_each_cut_is_noticed():
+def test_each_truncation_is_detected():
     """But one behind a block of G-code, as the file does not say how many there are."""
     data = bgcode.whole(TEXT[:300])
     for size in range(len(data)):
@@ -130,7 +130,7 @@ def _ends(data: bytes) -> list[int]:
         (bgcode.head() + bgcode.block(1, b"\1\0", b"\xff\xff\xfb\x1f"), "middle of a character"),
     ],
 )
-def test_damage_is_refused_with_its_block(data, reason):
+def test_damage_is_reported_with_its_block(data, reason):
     with pytest.raises(BgcodeError, match=reason):
         decode(data)
 
@@ -143,13 +143,13 @@ def test_more_bytes_than_announced_are_not_unpacked():
         decode(data)
 
 
-def test_there_is_a_bound_on_tables():
+def test_tables_are_bounded():
     table = bgcode.table(bgcode.SLICER, {"k": "v" * 1_000_000}, bgcode.DEFLATE)
     with pytest.raises(BgcodeError, match=f"more than {MAX_METADATA} bytes"):
         decode(bgcode.head() + table * 5)
 
 
-def test_tables_of_json_are_passed_over():
+def test_json_tables_are_skipped():
     data = bgcode.head() + bgcode.block(bgcode.SLICER, b"\1\0", b'{"a": 1}') + bgcode.gcode(b"G28\n")
     assert decode(data) == b"G28\n\n"
 
@@ -160,7 +160,7 @@ def test_any_bytes_give_a_text_or_a_clear_error(data, begun):
         assert isinstance(decode(bgcode.head(checked=False) * begun + data), bytes)
 
 
-def test_comments_of_the_tables_are_read_as_those_of_a_text():
+def test_metadata_of_the_tables_is_read_like_comments():
     comments = Comments()
     for number, line in enumerate(decode(bgcode.whole(TEXT)).splitlines()):
         if line.startswith(b";"):

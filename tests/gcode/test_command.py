@@ -24,7 +24,7 @@ from gcode.errors import CommandError
         ("  G 4 P 500", "G4", {"P": 500.0}),
     ],
 )
-def test_words(line, code, params):
+def test_words_of_a_command_are_parsed(line, code, params):
     command = parse(line)
     assert (command.code, command.params, command.text) == (code, params, "")
 
@@ -37,12 +37,12 @@ def test_free_text_stays_text(line, code, text):
     assert parse(line) == Command(code, {}, text)
 
 
-def test_text_that_holds_no_parameter_is_kept():
+def test_text_without_parameters_is_kept():
     assert parse("G1 X1 *77").text == "*77"
 
 
 @pytest.mark.parametrize("line", ["", "hello", "X10", "G", "@pause", "(G1)", "T" + "1" * 5000])
-def test_no_command_says_so(line):
+def test_text_without_a_command_is_an_error(line):
     with pytest.raises(CommandError, match="not a G-code command"):
         parse(line)
 
@@ -73,13 +73,13 @@ numbers = st.decimals(min_value=-9999, max_value=9999, places=3).map(float)
     glue=st.sampled_from(["", " ", "  "]),
     lower=st.booleans(),
 )
-def test_whatever_is_written_is_read(code, params, glue, lower):
+def test_any_formatted_command_is_parsed_back(code, params, glue, lower):
     words = [letter + ("" if value is None else f"{value:.3f}") for letter, value in params.items()]
     line = code + glue + glue.join(words)
     assert parse(line.lower() if lower else line) == Command(code, params)
 
 
 @given(st.text() | st.binary())
-def test_anything_is_a_command_or_a_command_error(line):
+def test_any_text_is_a_command_or_a_command_error(line):
     with contextlib.suppress(CommandError):
         assert parse(line).code

@@ -91,25 +91,25 @@ def test_other_commands_stay_byte_for_byte(line):
         ("G1 X100 Y2000", "G1X100Y2000", "G1X100Y2000"),
     ],
 )
-def test_characters_that_are_dropped(line, dense, for_prusa):
+def test_superfluous_characters_are_dropped(line, dense, for_prusa):
     assert compact(line.encode()).decode() == dense
     assert compactor("E")(line.encode()).decode() == for_prusa
 
 
-def test_only_firmwares_with_which_it_was_tried_get_compact_lines():
+def test_only_tested_firmwares_get_compact_lines():
     assert {each.name: each.compact for each in (*dialect.KNOWN, dialect.UNKNOWN) if each.compact is not None} == {
         "Marlin": "E",
         "Prusa-Firmware": "E",
     }
 
 
-def test_a_line_keeps_its_place_and_what_modes_have_to_know():
+def test_a_compact_line_keeps_its_place_and_modes():
     assert job_line(70, b"G1 X1.0 Y2", compact) == (70, b"G1X1Y2", checksum(b"G1X1Y2"), False)
     assert job_line(70, b"G1 X1 F600", compact)[3]
 
 
 @pytest.mark.parametrize("command", [b"G1X1", b"G1 X1", b"G28", b"M105", b"M117 N5 G1", b"T0", b"N2O_ON"])
-def test_a_frame_without_a_blank_behind_its_number_is_read_back(command):
+def test_a_frame_without_a_blank_after_its_number_is_read(command):
     raw = dense_frame(120, command)
     assert raw == (dense_frame(120, b"G1X1") if command == b"G1X1" else frame(120, command)), "others keep it"
     assert number_of(raw) == number_of(frame(120, command)) == 120

@@ -23,7 +23,7 @@ def known_lines():
 
 
 @pytest.mark.parametrize(("spoken", "reply", "follows", "line"), list(known_lines()))
-def test_a_line_by_its_source(spoken, reply, follows, line):
+def test_errors_are_attributed_to_their_line(spoken, reply, follows, line):
     found = parse(line.encode())
     assert (type(found).__name__, consequence(spoken, found)) == (reply, follows)
 
@@ -63,7 +63,7 @@ HALTS = [
 
 
 @pytest.mark.parametrize(("spoken", "line"), HALTS)
-def test_what_halts(spoken, line):
+def test_halting_errors(spoken, line):
     assert consequence(spoken, parse(line.encode())) == "halt"
 
 
@@ -105,7 +105,7 @@ GOES_ON = [
 
 
 @pytest.mark.parametrize(("spoken", "line", "expected"), GOES_ON)
-def test_what_does_not_halt(spoken, line, expected):
+def test_errors_that_do_not_halt(spoken, line, expected):
     assert consequence(spoken, parse(line.encode())) == expected
 
 
@@ -123,7 +123,7 @@ def test_what_does_not_halt(spoken, line, expected):
         (REPETIER, "start"),
     ],
 )
-def test_what_confirms_an_emergency_stop(spoken, line):
+def test_answers_that_confirm_an_emergency_stop(spoken, line):
     assert stopped(spoken, parse(line.encode()))
     assert stopped(UNKNOWN, parse(line.encode()))
 

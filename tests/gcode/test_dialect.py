@@ -55,12 +55,12 @@ def test_a_firmware_is_recognised_by_its_name(name, expected):
         ([], dialect.UNKNOWN),
     ],
 )
-def test_where_m115_says_nothing_the_banner_tells(banner, expected):
+def test_the_banner_identifies_a_firmware_without_a_name_in_m115(banner, expected):
     assert recognise("", banner) is expected
     assert recognise("something new", banner) is expected
 
 
-def test_m115_goes_before_the_banner():
+def test_m115_overrides_the_banner():
     assert recognise("Klipper", ["Marlin 2.0"]) is dialect.KLIPPER
 
 
@@ -69,18 +69,18 @@ def test_an_unknown_firmware_gets_the_safe_dialect():
     assert dialect.UNKNOWN.numbered
 
 
-def test_marlins_window_is_its_buffers():
+def test_the_window_of_marlin_is_that_of_its_buffers():
     assert (dialect.MARLIN.window_lines, dialect.MARLIN.window_bytes) == (4, 127)
 
 
-def test_where_oks_of_moves_overtake_others_one_line_is_on_its_way():
+def test_one_line_is_in_flight_if_oks_of_moves_overtake_others():
     for each in dialect.KNOWN:
         assert each.ok_at == each.moves_ok_at == "execution" or each.window_lines == 1
 
 
 @pytest.mark.parametrize("each", [*dialect.KNOWN, dialect.UNKNOWN], ids=lambda each: each.name)
 @pytest.mark.parametrize("last", [0, 1, 57598, 65535, 65536, 999_999])
-def test_the_impossible_number_is_no_next_line_and_no_repeat(each, last):
+def test_the_impossible_number_is_neither_next_nor_a_repeat(each, last):
     modulo, number = each.counting.modulo or 10**9, each.impossible_number(last)
     assert number % modulo != (last + 1) % modulo
     assert (last - number) % modulo >= each.counting.repeats
@@ -95,5 +95,5 @@ def test_the_room_for_a_command_shrinks_with_the_digits_of_its_number():
 
 
 @pytest.mark.parametrize("columns", [LINES, HEAT, STOPS], ids=["lines", "heat", "stops"])
-def test_the_page_about_firmwares_shows_the_data(columns):
+def test_the_docs_of_firmwares_match_the_data(columns):
     assert table(columns) in (ROOT / "docs/firmware.md").read_text("utf-8")

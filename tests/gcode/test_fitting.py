@@ -34,11 +34,11 @@ from gcode.framing import frame
         (dialect.MARLIN, b"M117.5 a;b", b"M117.5 a;b"),
     ],
 )
-def test_a_text_is_what_the_firmware_reads_as_one(spoken, command, sent):
+def test_texts_are_recognised_as_by_the_firmware(spoken, command, sent):
     assert fitting(command, spoken) == sent
 
 
-def test_a_text_is_cut_to_the_line_that_it_has_with_its_number():
+def test_a_text_is_cut_to_fit_its_numbered_line():
     name = b"M486 A" + b"x" * 200
     for number in (1, 999_999, 1_000_000, 123_456_789):
         assert len(frame(number, fitting(name, dialect.MARLIN, number), 255)) <= 95 + 1
@@ -47,7 +47,7 @@ def test_a_text_is_cut_to_the_line_that_it_has_with_its_number():
     assert fitting(b"M117 " + b"x" * 200, dialect.KLIPPER) == b"M117 " + b"x" * 200
 
 
-def test_other_commands_stay_as_they_are_however_long():
+def test_other_commands_are_not_cut():
     long = b"G1 " + b"X1 " * 99
     assert fitting(long, dialect.MARLIN_1_0) == long
     assert not is_text(long)

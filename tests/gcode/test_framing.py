@@ -16,7 +16,7 @@ from support.marlin import xor_of
         (30, b"G1 X10 F600", b"N30 G1 X10 F600*50\n"),
     ],
 )
-def test_golden_frames(number, command, wire):
+def test_frames_match_golden_examples(number, command, wire):
     assert frame(number, command) == wire
     assert unframe(wire.rstrip(b"\n")) == Frame(number, command, valid=True)
 
@@ -41,7 +41,7 @@ def test_the_checksum_is_the_xor_of_all_bytes(data):
         (b"N", Frame(None, b"N", None)),
     ],
 )
-def test_taking_apart(line, expected):
+def test_frames_are_parsed(line, expected):
     assert unframe(line) == expected
 
 
@@ -49,12 +49,12 @@ commands = st.from_regex(rb"[GM]\d{1,3}( [XYZEFS]-?\d{1,4}(\.\d{1,5})?){0,5}", f
 
 
 @given(number=st.integers(0, 99_999_999), command=commands)
-def test_round_trip(number, command):
+def test_frames_are_parsed_back(number, command):
     assert unframe(frame(number, command)[:-1]) == Frame(number, command, valid=True)
 
 
 @given(number=st.integers(0, 9999), command=commands, at=st.integers(0, 10_000), flip=st.integers(1, 255))
-def test_no_single_altered_byte_passes(number, command, at, flip):
+def test_a_single_altered_byte_is_detected(number, command, at, flip):
     wire = bytearray(frame(number, command)[:-1])
     wire[at % len(wire)] ^= flip
     taken = unframe(bytes(wire))
@@ -63,5 +63,5 @@ def test_no_single_altered_byte_passes(number, command, at, flip):
 
 @example(b"N" + b"1" * 5000 + b" G1*" + b"2" * 5000)
 @given(st.binary())
-def test_any_bytes_can_be_taken_apart(line):
+def test_any_bytes_can_be_parsed(line):
     unframe(line)

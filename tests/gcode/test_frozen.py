@@ -70,7 +70,7 @@ class Nothing:
     ("args", "named"),
     [(("a",), {}), (("a", 4, ["w"], 1), {}), (("a",), {"late": 1.0, "secret": "y"}), ((), {"name": "b"})],
 )
-def test_it_is_the_dataclass_that_it_stands_for(args: tuple[Any, ...], named: dict[str, Any]) -> None:
+def test_a_frozen_class_behaves_like_a_frozen_dataclass(args: tuple[Any, ...], named: dict[str, Any]) -> None:
     ours, standard = OURS(*args, **named), STANDARD(*args, **named)
     assert repr(ours) == repr(standard)
     assert asdict(ours) == asdict(standard)
@@ -84,7 +84,7 @@ def test_it_is_the_dataclass_that_it_stands_for(args: tuple[Any, ...], named: di
 
 
 @pytest.mark.parametrize(("args", "named"), [((), {}), (("a", 1, [], 0, "x", 1.0), {}), (("a",), {"unknown": 1})])
-def test_wrong_arguments_are_refused_with_the_same_words(args: tuple[Any, ...], named: dict[str, Any]) -> None:
+def test_wrong_arguments_are_refused_with_the_same_message(args: tuple[Any, ...], named: dict[str, Any]) -> None:
     with pytest.raises(TypeError) as standard:
         STANDARD(*args, **named)
     for _ in range(2):  # also once it is compiled
@@ -93,7 +93,7 @@ def test_wrong_arguments_are_refused_with_the_same_words(args: tuple[Any, ...], 
         assert str(ours.value) == str(standard.value)
 
 
-def test_equal_are_those_of_one_class_with_equal_fields_that_count() -> None:
+def test_equality_needs_the_same_class_and_compared_fields() -> None:
     assert OURS("a") == OURS("a", aside=1)
     assert OURS("a") != OURS("a", 4)
     assert OURS("a") != STANDARD("a")
@@ -104,7 +104,7 @@ def test_equal_are_those_of_one_class_with_equal_fields_that_count() -> None:
     assert OURS("a").words is not OURS("a").words
 
 
-def test_it_cannot_be_changed() -> None:
+def test_a_frozen_value_cannot_be_changed() -> None:
     kept = Kept("a")
     with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
         kept.name = "b"  # type: ignore[misc]  # that is what is tested
@@ -120,7 +120,7 @@ def test_copies_are_equal() -> None:
         assert copy.copy(each) == copy.deepcopy(each) == pickle.loads(pickle.dumps(each)) == each
 
 
-def test_a_mutable_one_is_too_and_can_be_changed_but_is_no_key() -> None:
+def test_a_mutable_value_can_be_changed_and_is_not_hashable() -> None:
     ours, standard = made_by(mutable), made_by(dataclass(slots=True))
     one, other = ours("a", 4, ["w"], late=1.0), ours("a", 4, ["w"])
     assert repr(one) == repr(standard("a", 4, ["w"], late=1.0))
@@ -132,7 +132,7 @@ def test_a_mutable_one_is_too_and_can_be_changed_but_is_no_key() -> None:
         one.unknown = 1
 
 
-def test_what_a_class_says_itself_holds() -> None:
+def test_methods_of_the_class_itself_are_kept() -> None:
     @frozen
     class Own:
         """With methods of its own."""

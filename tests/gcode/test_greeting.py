@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from gcode.greeting import HELLO, MAX_BANNER, QUERY, Greeting
 
 
-def test_hello_is_literally_this():
+def test_the_hello_has_exactly_these_bytes():
     assert HELLO == b"\nN0 M110 N0*125\n"
 
 
@@ -20,7 +20,7 @@ def test_hello_is_sent_at_once_and_every_two_seconds():
 
 
 @pytest.mark.parametrize("answer", [b"ok\n", b"wait\n", b"ok T:20 /0\r\n", b"ok FIRMWARE\n"])
-def test_an_answer_and_a_little_quiet_end_it(answer):
+def test_an_answer_and_a_short_silence_end_the_greeting(answer):
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(answer, 0.1)
@@ -45,7 +45,7 @@ def test_the_answer_to_a_second_hello_is_waited_for():
     assert greeting.done
 
 
-def test_a_board_that_boots_is_greeted_behind_its_banner():
+def test_a_booting_board_is_greeted_after_its_banner():
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b"\xf0\x00start\n", 1.0)
@@ -66,7 +66,7 @@ def test_a_start_after_an_answer_restarts_the_greeting():
     assert greeting.data_to_send(1.0) == HELLO
 
 
-def test_the_banner_is_kept_since_the_last_start_and_bounded():
+def test_the_banner_starts_at_the_last_start_and_is_bounded():
     greeting = Greeting(0.0)
     greeting.receive(b"left over\nstart\nPowerUp\nT:20 /0\nMarlin 2.0\n" + b"x" * 900 + b"\nok\n", 0.1)
     assert greeting.banner == ["start", "PowerUp", "Marlin 2.0", "x" * 200]
@@ -74,7 +74,7 @@ def test_the_banner_is_kept_since_the_last_start_and_bounded():
     assert len(greeting.banner) == MAX_BANNER
 
 
-def test_the_ok_of_what_a_booting_board_has_left_of_a_hello_is_no_answer():
+def test_the_ok_for_a_cut_hello_is_no_answer():
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b'start\necho:Marlin\necho:Unknown command: "125"\nok\n', 0.1)
@@ -94,14 +94,14 @@ def test_a_firmware_that_does_not_know_the_hello_answers_it():
     assert greeting.done
 
 
-def test_teacup_says_ok_behind_its_start():
+def test_teacup_says_ok_after_its_start():
     greeting = Greeting(0.0)
     greeting.receive(b"start\nok\n", 0.1)
     greeting.tick(0.2)
     assert greeting.done
 
 
-def test_other_text_is_heard_but_no_answer():
+def test_other_text_is_no_answer():
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b"echo:hello\n", 0.1)
@@ -111,7 +111,7 @@ def test_other_text_is_heard_but_no_answer():
 
 
 @given(st.lists(st.binary(max_size=50), max_size=10))
-def test_any_bytes_are_taken(pieces):
+def test_any_bytes_are_accepted(pieces):
     greeting = Greeting(0.0)
     for at, piece in enumerate(pieces):
         greeting.receive(piece, float(at))
@@ -150,7 +150,7 @@ def test_the_third_hello_comes_with_a_temperature_query():
     assert greeting.done
 
 
-def test_a_board_that_boots_is_greeted_from_the_beginning():
+def test_the_greeting_restarts_when_the_board_boots():
     greeting = Greeting(0.0)
     for at in (0.0, 2.0, 4.0):
         greeting.tick(at)
@@ -161,7 +161,7 @@ def test_a_board_that_boots_is_greeted_from_the_beginning():
 
 
 @pytest.mark.parametrize("word", [b"echo:busy: processing\n", b"T:59.1 /200.0 B:60.0 /60.0 @:127 B@:0 W:?\n"])
-def test_a_printer_that_is_busy_for_another_host_is_left_alone(word):
+def test_a_printer_busy_for_another_host_is_not_greeted(word):
     greeting = Greeting(0.0)
     said = [greeting.data_to_send(0.0)]
     for at in range(1, 60):

@@ -22,5 +22,5 @@ from gcode.halt_kind import halt_kind
         ("emergency stop", None),
     ],
 )
-def test_the_words_of_firmwares_tell_why_they_have_halted(said, kind):
+def test_the_kind_of_a_halt_is_read_from_the_firmwares_text(said, kind):
     assert halt_kind(said) == kind

@@ -10,7 +10,7 @@ def readings(wait: Residency, *pairs: tuple[float, float]) -> list[bool]:
     return [wait.reached(actual, now) for now, actual in pairs]
 
 
-def test_it_takes_ten_seconds_near_the_target():
+def test_a_wait_needs_ten_seconds_near_the_target():
     assert readings(Residency(200), (0, 20), (60, 199.5), (65, 200.8), (69.9, 200), (70, 200)) == [False] * 4 + [True]
 
 
@@ -35,17 +35,17 @@ def test_no_sequence_of_readings_ends_a_wait_early(target, actuals):
             assert len(near) > RESIDENCY
 
 
-def test_a_firmware_s_own_time_near_the_target_counts():
+def test_the_firmwares_own_time_near_the_target_counts():
     assert readings(Residency(200, seconds=3), (0, 200), (2, 200), (3, 200)) == [False, False, True]
     assert readings(Residency(200, seconds=0), (0, 190), (1, 199.5)) == [False, True]
 
 
-def test_what_comes_nearer_is_not_stalled():
+def test_a_heater_approaching_its_target_is_not_stalled():
     watch = Nearing(1.5, 60.0)
     assert not any(watch.stalled(180 - 2 * second / 60, second) for second in range(3600))
 
 
-def test_what_comes_no_nearer_is_stalled_after_its_time():
+def test_a_heater_that_gets_no_nearer_is_stalled_after_a_time():
     watch = Nearing(1.5, 60.0)
     assert not any(watch.stalled(20 - second / 60, second) for second in range(60)), "1 °C in a minute"
     assert watch.stalled(19.0, 60.0)

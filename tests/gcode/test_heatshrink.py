@@ -20,7 +20,7 @@ def test_compressed_bytes_are_decompressed_unchanged(parts):
         assert decompress(heatshrink(data, window, lookahead), window, lookahead, len(data)) == data
 
 
-def test_vectors():
+def test_known_vectors_are_decompressed():
     """The bits of a byte as it is, of a piece of before, of a piece of the zeros before the beginning."""
     assert decompress(bytes([0b10110001, 0b00000000]), 11, 4, 1) == b"b"
     bits = "1" + "01100001" + "0" + f"{0:011b}" + f"{4:04b}"
@@ -31,7 +31,7 @@ def test_vectors():
 
 
 @given(st.binary(max_size=60), st.integers(0, 300), st.sampled_from(WINDOWS))
-def test_any_bytes_give_the_size_asked_for_or_an_error(data, size, window):
+def test_any_bytes_give_the_requested_size_or_an_error(data, size, window):
     with contextlib.suppress(CommandError):
         assert len(decompress(data, *window, size)) == size
 

@@ -5,12 +5,12 @@ from hypothesis import strategies as st
 from gcode.histogram import WIDTH, Histogram
 
 
-def test_nothing_counted():
+def test_an_empty_histogram_has_no_quantiles():
     assert Histogram().quantile(0.99) == Histogram().total == 0
 
 
 @given(st.lists(st.floats(0, 0.019), min_size=1), st.floats(0, 1))
-def test_a_quantile_is_right_to_a_bucket(durations, share):
+def test_a_quantile_is_exact_to_a_bucket(durations, share):
     histogram = Histogram()
     for duration in durations:
         histogram.add(duration)
@@ -20,7 +20,7 @@ def test_a_quantile_is_right_to_a_bucket(durations, share):
     assert histogram.longest == max(durations)
 
 
-def test_durations_beyond_the_buckets_still_count():
+def test_durations_beyond_the_buckets_are_counted():
     histogram = Histogram()
     for duration in (0.0001, 3.0, -1e-9):
         histogram.add(duration)

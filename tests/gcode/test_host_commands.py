@@ -31,13 +31,13 @@ from gcode.host_commands import (
         (b"M109", None),
     ],
 )
-def test_waits_are_the_hosts(line, expected):
+def test_waits_for_heat_belong_to_the_host(line, expected):
     assert meaning(line, host_waits=True) == expected
     assert meaning(line, host_waits=False) is None
 
 
 @pytest.mark.parametrize(("line", "host"), [(b"M109 R200", True), (b"M190 R60", True), (b"M109 S200", False)])
-def test_a_wait_by_r_is_the_host_s_where_the_firmware_does_not_know_it(line, host):
+def test_a_wait_with_r_belongs_to_the_host_if_the_firmware_lacks_it(line, host):
     assert (meaning(line, host_waits=False, reads_r=False) is not None) == host
 
 
@@ -57,19 +57,19 @@ def test_a_wait_by_r_is_the_host_s_where_the_firmware_does_not_know_it(line, hos
         b"@PAUSE now",
     ],
 )
-def test_the_file_can_pause(line):
+def test_a_file_can_pause(line):
     assert isinstance(meaning(line, host_waits=False), PauseJob)
 
 
 @pytest.mark.parametrize("line", [b"@cancel", b"@abort"])
-def test_the_file_can_cancel(line):
+def test_a_file_can_cancel(line):
     assert isinstance(meaning(line, host_waits=False), CancelJob)
 
 
 @pytest.mark.parametrize(
     "line", [b"M112", b"M110 N5", b"M28 x.g", b"M29", b"M575 P0", b"M999", b"@timelapse", b"@", b"@@pause", b"m112"]
 )
-def test_what_a_file_may_not_send(line):
+def test_commands_that_a_file_may_not_send(line):
     assert isinstance(meaning(line, host_waits=False), LeaveOut)
 
 
@@ -90,7 +90,7 @@ def test_what_a_file_may_not_send(line):
         b"hello",
     ],
 )
-def test_the_rest_goes_to_the_printer(line):
+def test_other_commands_go_to_the_printer(line):
     assert meaning(line, host_waits=True) is None
 
 
@@ -100,16 +100,16 @@ def test_any_line_has_a_meaning(line):
 
 
 @pytest.mark.parametrize("line", [b"M113 S0", b"m155 s60", b"M0155 S2 C7"])
-def test_what_the_firmware_tells_and_how_often_is_the_host_s(line):
+def test_commands_about_reports_belong_to_the_host(line):
     assert isinstance(meaning(line, host_waits=False), LeaveOut)
 
 
-def test_a_wait_for_every_heater_is_the_host_s_where_it_waits():
+def test_a_wait_for_all_heaters_belongs_to_a_waiting_host():
     assert meaning(b"M116 P1", host_waits=True) == WaitForAll(b"M116 P1")
     assert meaning(b"M116", host_waits=False) is None
 
 
-def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
+def test_a_wait_with_a_time_becomes_a_dwell_if_the_firmware_lacks_it():
     unknown = {"M0", "M1", "M226"}
     assert meaning(b"M0 S2.5 Look", host_waits=False, unknown=unknown) == SendInstead(b"G4 P2500")  # Klipper reads no S
     assert meaning(b"M1 p1500", host_waits=False, unknown=unknown) == SendInstead(b"G4 P1500")
@@ -120,13 +120,13 @@ def test_a_wait_with_a_time_is_a_dwell_where_the_firmware_does_not_know_it():
 
 
 @pytest.mark.parametrize("word", ["M600", "M601"])
-def test_a_pause_of_the_firmware_is_the_host_s_where_it_does_not_know_it(word):
+def test_a_pause_belongs_to_the_host_if_the_firmware_lacks_it(word):
     line = word.encode()
     assert isinstance(meaning(line, host_waits=False, unknown={word}), PauseJob)
     assert meaning(line, host_waits=False) == PauseUnlessKnown(line)
     assert PauseUnlessKnown(line + b" B2").word == word
 
 
-def test_a_firmware_that_can_resume_is_left_to_pause():
+def test_a_firmware_that_can_resume_pauses_itself():
     assert meaning(b"M601", host_waits=False, resumes=True) == PrinterPauses(b"M601")
     assert meaning(b"M600", host_waits=False, resumes=True) == PauseUnlessKnown(b"M600")

@@ -23,7 +23,7 @@ def answer(probe: LineProbe, *answers: bytes) -> float:
     return now
 
 
-def test_two_answers_have_to_be_the_same():
+def test_two_equal_answers_are_needed():
     probe = LineProbe(MARLIN, 229, 0.0)
     answer(probe, ANSWER % (229, 230), ANSWER % (229, 230))
     assert probe.number == 230
@@ -35,13 +35,13 @@ def test_a_damaged_answer_is_no_answer():
     assert probe.number == 230
 
 
-def test_half_a_line_in_its_buffer_may_be_asked_for_before():
+def test_a_half_line_in_the_buffer_may_be_requested_first():
     probe = LineProbe(MARLIN, 229, 0.0)
     answer(probe, ANSWER % (228, 229) + ANSWER % (229, 230), ANSWER % (229, 230))
     assert probe.number == 230
 
 
-def test_a_request_that_is_repeated_is_waited_for_no_longer():
+def test_a_repeated_request_does_not_extend_the_wait():
     probe = LineProbe(REPETIER, 229, 0.0)
     for now in (0.0, QUIET + 0.01):
         assert probe.data_to_send(now).startswith(b"\nN")
@@ -58,7 +58,7 @@ def test_a_busy_printer_answers_later():
     assert probe.data_to_send(PATIENCE + 1) == b""
 
 
-def test_a_board_that_restarts_has_forgotten_it():
+def test_a_restarted_board_has_forgotten_its_number():
     probe = LineProbe(MARLIN, 229, 0.0)
     probe.data_to_send(0.0)
     probe.receive(b"start\n", 0.1)
@@ -67,7 +67,7 @@ def test_a_board_that_restarts_has_forgotten_it():
 
 
 @pytest.mark.parametrize("said", [b"", b"ok T:20 /0 B:20 /0\n"])
-def test_one_that_does_not_say_is_given_up(said):
+def test_a_silent_board_is_given_up(said):
     probe, now = LineProbe(MARLIN, 229, 0.0), 0.0
     for _ in range(MAX_PROBES):
         assert probe.data_to_send(now)
@@ -86,7 +86,7 @@ def test_a_decoder_that_may_be_waiting_for_packed_lines_is_reset():
     assert LineProbe(PRUSA, 229, 0.0).data_to_send(0.0) == RESET + PROBE, "one without passes such bytes over"
 
 
-def test_a_firmware_that_has_said_that_it_unpacks_nothing_is_asked_plainly():
+def test_a_firmware_without_a_decoder_is_probed_in_plain_text():
     """The orders to a decoder would be lines that it executes."""
 
     def first(dialect, unpacks):

@@ -61,14 +61,14 @@ def test_a_command_is_cleaned(command, cleaned):
 @pytest.mark.parametrize(
     "command", ["M110", "M110 N0", "m110N5", "M 110", "M0110", "M28 a.g", "M29", "M575 B9", "M999", "N4 M110"]
 )
-def test_what_belongs_to_the_link_is_refused(command):
+def test_commands_of_the_link_are_refused(command):
     with pytest.raises(ForbiddenCommand):
         check_command(command)
     assert forbidden(command.encode()) or command.startswith("N")
 
 
 @pytest.mark.parametrize("command", ["", " ", ";", "G28\nM112", "G28\rM112", "G28\n", "N5"])
-def test_what_is_no_command_is_refused(command):
+def test_an_invalid_command_is_refused(command):
     with pytest.raises(CommandError):
         check_command(command)
 
@@ -101,7 +101,7 @@ def test_the_window_counts_bytes():
     assert link.data_to_send(0.1).count(b"\n") == 1
 
 
-def test_one_line_may_always_go_however_long():
+def test_a_single_line_is_always_sent_however_long():
     link = fed(b"M117 " + b"x" * 300, b"G1 X1")
     assert len(sent(link)) == 1
     link.receive(b"ok\n", 0.1)
@@ -164,14 +164,14 @@ def test_too_many_waiting_commands_of_clients_are_refused_but_no_others():
     assert sent(link) == [b"M104 S0"]
 
 
-def test_commands_of_the_host_leave_clients_their_room():
+def test_commands_of_the_host_do_not_count_against_clients():
     link = HostLink()
     for _ in range(300):
         link.send(Ticket(b"M105"))
     link.submit(of_client(256))
 
 
-def test_hold_and_release():
+def test_hold_stops_lines_of_the_job_until_release():
     link = fed(*moves(9), dialect=UNKNOWN)
     link.hold()
     link.send(Ticket(b"M400"))
@@ -210,7 +210,7 @@ def test_feed_counts_from_zero_and_none_ends():
     assert (link.place.lines, link.place.offset) == (0, 0)
 
 
-def test_discard_returns_what_was_not_sent():
+def test_discard_returns_unsent_lines():
     link = fed(*moves(3), dialect=UNKNOWN)
     waiting = [Ticket(b"M105"), Ticket(b"M106")]
     for ticket in waiting:
@@ -245,7 +245,7 @@ def test_replies_to_a_line_of_the_job_belong_to_no_command():
 
 
 @given(st.integers(0, 40))
-def test_replies_may_be_cut_anywhere(at):
+def test_replies_may_be_split_anywhere(at):
     link, whole = HostLink(), b"T:20.0 /0.0\nok T:21.0 /0.0\nok\n"
     ticket = Ticket(b"M105")
     link.send(ticket)
@@ -286,7 +286,7 @@ def test_a_line_without_end_is_bounded():
 # -- resend --------------------------------------------------------------------------------------------------
 
 
-def test_a_resend_goes_back_and_lines_come_once():
+def test_a_resend_rewinds_and_each_line_is_accepted_once():
     link = fed(*moves(6))
     assert numbers(link) == [1, 2, 3, 4]
     link.receive(b"ok\nError:checksum mismatch, Last Line: 1\nResend: 2\nok\n", 0.1)
@@ -298,7 +298,7 @@ def test_a_resend_goes_back_and_lines_come_once():
     assert link.place.lines == 5
 
 
-def test_each_line_behind_the_bad_one_may_ask_too():
+def test_each_line_after_a_bad_one_may_request_a_resend_too():
     link = fed(*moves(6))
     sent(link)
     link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", 0.1)
@@ -327,7 +327,7 @@ def test_the_oks_of_a_resend_may_be_missing():
     assert numbers(link, 1.0) == [1]
 
 
-def test_a_dialect_without_an_ok_behind_a_resend():
+def test_a_dialect_may_send_no_ok_after_a_resend_request():
     link = fed(*moves(2), dialect=Dialect(ok_after_resend=False))
     sent(link)
     link.receive(b"Resend: 1\n", 0.0)
@@ -350,7 +350,7 @@ def test_commands_wait_until_a_resend_is_answered():
     assert order == [*moves(4), b"M104 S0"], "a new number comes behind the repeated ones"
 
 
-def test_the_tail_of_a_cut_line_taken_for_a_command():
+def test_the_ok_for_the_tail_of_a_cut_line_acknowledges_nothing():
     link = fed(*moves(4))
     sent(link)
     link.receive(b'Resend: 2\nok\necho:Unknown command: "87"\nok\n', 0.1)
@@ -359,14 +359,14 @@ def test_the_tail_of_a_cut_line_taken_for_a_command():
     assert link.place.lines == 1
 
 
-def test_a_command_of_ours_that_is_unknown_is_answered():
+def test_an_unknown_command_is_acknowledged_by_its_ok():
     link = fed(b"M9999", b"G1 X1", dialect=UNKNOWN)
     sent(link)
     link.receive(b'echo:Unknown command: "M9999"\nok\n', 0.1)
     assert link.place.lines == 1
 
 
-def test_the_same_line_again_and_again_is_the_end():
+def test_endless_requests_for_one_line_end_the_conversation():
     link = fed(*moves(2), dialect=UNKNOWN)
     for times in range(1, 11):
         assert link.error is None, times
@@ -379,7 +379,7 @@ def test_the_same_line_again_and_again_is_the_end():
 
 
 @pytest.mark.parametrize("gap", [0.001, 0.1, 0.6])
-def test_a_storm_of_requests_without_their_oks_is_the_end(gap):
+def test_a_storm_of_requests_without_oks_ends_the_conversation(gap):
     link = fed(*moves(9))
     sent(link)
     for times in range(round(40 / gap)):
@@ -389,7 +389,7 @@ def test_a_storm_of_requests_without_their_oks_is_the_end(gap):
     assert isinstance(link.error, ResendLoop)
 
 
-def test_asking_now_for_one_line_and_now_for_another_is_no_progress():
+def test_alternating_requests_for_two_lines_are_no_progress():
     link = fed(*moves(9))
     sent(link)
     for times in range(20):
@@ -399,7 +399,7 @@ def test_asking_now_for_one_line_and_now_for_another_is_no_progress():
     assert isinstance(link.error, ResendLoop)
 
 
-def test_asking_for_one_line_after_the_other_is_progress():
+def test_requests_for_successive_lines_are_progress():
     link = fed(*moves(50))
     for number in range(1, 40):
         sent(link, float(number))
@@ -411,7 +411,7 @@ def test_asking_for_one_line_after_the_other_is_progress():
 
 
 @pytest.mark.parametrize("lines", [17, HISTORY + 20])
-def test_a_request_for_line_1_shows_a_reset_whose_start_was_lost(lines):
+def test_a_request_for_line_1_reveals_a_reset_with_a_lost_start(lines):
     link = fed(*moves(2 * lines), dialect=UNKNOWN)
     for _ in range(lines):
         sent(link)
@@ -436,7 +436,7 @@ def test_a_request_cut_to_line_1_is_probed():
     assert numbers(link, 1.0) == [123]
 
 
-def test_history_reaches_back_so_far_and_no_further():
+def test_the_history_has_a_limit():
     for number, fine in ((HISTORY + 1, False), (HISTORY, True)):
         link = fed(*moves(2 * HISTORY), dialect=UNKNOWN)
         for _ in range(2 * HISTORY):
@@ -451,7 +451,7 @@ def test_history_reaches_back_so_far_and_no_further():
 
 
 @pytest.mark.parametrize("number", [0, 3, 999])
-def test_a_line_that_was_never_sent_is_out_of_reach(number):
+def test_a_request_for_an_unsent_line_is_out_of_reach(number):
     link = fed(*moves(1))
     sent(link)
     link.receive(b"Resend: %d\nok\n" % number, 0.0)
@@ -471,7 +471,7 @@ def test_a_damaged_request_is_probed():
     assert numbers(link, 1.0) == [2, 3, 4, 5]
 
 
-def test_a_printer_that_asks_for_ever_new_nonsense_is_given_up():
+def test_endless_nonsensical_requests_end_the_conversation():
     link = fed(*moves(9))
     sent(link)
     for number in range(100, 110):
@@ -483,7 +483,7 @@ def test_a_printer_that_asks_for_ever_new_nonsense_is_given_up():
 # -- silence -------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_awaited_while_nothing_is_out():
+def test_nothing_is_awaited_while_nothing_is_in_flight():
     link = HostLink(MARLIN)
     assert link.deadline is None
     link.tick(1e9)
@@ -516,7 +516,7 @@ def test_a_probe_and_an_echo_find_a_lost_ok():
     assert link.counters.lines_acknowledged == 2
 
 
-def test_an_echo_that_the_firmware_does_not_know_tells_as_well():
+def test_an_unknown_echo_command_reveals_a_lost_ok_too():
     link = fed(*moves(3), dialect=UNKNOWN)
     sent(link)
     link.tick(30.0)
@@ -528,7 +528,7 @@ def test_an_echo_that_the_firmware_does_not_know_tells_as_well():
     assert sent(link, 30.4) == [b"G1 X2"]
 
 
-def test_three_questions_without_an_answer_are_the_end():
+def test_three_unanswered_probes_end_the_conversation():
     link = fed(*moves(1))
     link.data_to_send(0.0)
     for asked in (30.0, 60.0, 90.0):
@@ -539,7 +539,7 @@ def test_three_questions_without_an_answer_are_the_end():
     assert "G1 X1" in str(link.error)
 
 
-def test_a_firmware_that_executes_the_question_cannot_tell_what_became_of_a_line():
+def test_a_firmware_that_executes_the_probe_ends_the_conversation():
     """To take its answer for that of the line would lose a line without a word."""
     link = fed(*moves(3), dialect=UNKNOWN)
     sent(link)
@@ -551,7 +551,7 @@ def test_a_firmware_that_executes_the_question_cannot_tell_what_became_of_a_line
     assert link.place.lines == 0
 
 
-def test_a_request_for_temperatures_that_was_lost_is_no_loss_there():
+def test_a_lost_m105_is_no_loss_on_such_a_firmware():
     link = HostLink(UNKNOWN)
     link.send(Ticket(b"M105"))
     sent(link)
@@ -563,7 +563,7 @@ def test_a_request_for_temperatures_that_was_lost_is_no_loss_there():
     assert sent(link, 62.0) == [b"M114"]
 
 
-def test_wait_means_that_nothing_is_left_to_do():
+def test_wait_means_that_all_lines_are_acknowledged():
     link = fed(*moves(3), dialect=TEACUP)
     link.data_to_send(0.0)
     link.receive(b"wait\n", 0.5)
@@ -608,13 +608,13 @@ def test_a_long_command_may_be_silent(command, silence):
 
 
 @pytest.mark.parametrize("command", [b"G280", b"M1090", b"G1 X28"])
-def test_a_command_that_looks_long_is_not(command):
+def test_a_command_that_only_looks_long_is_not(command):
     link = fed(command)
     link.data_to_send(0.0)
     assert link.deadline == 30.0
 
 
-def test_busy_is_a_sign_of_life_and_makes_silence_mean_more():
+def test_busy_is_a_sign_of_life_and_shortens_later_silence():
     link = fed(b"G28")
     link.data_to_send(0.0)
     for at in range(2, 100, 2):
@@ -624,7 +624,7 @@ def test_busy_is_a_sign_of_life_and_makes_silence_mean_more():
         assert link.data_to_send(at + 1.9) == b""
 
 
-def test_reports_in_a_heat_up_are_signs_of_life_but_those_by_themselves_are_not():
+def test_reports_of_a_wait_are_signs_of_life_but_automatic_ones_are_not():
     link = fed(b"G1 X1")
     link.data_to_send(0.0)
     link.receive(b" T:20.0 /200.0 B:20.0 /0.0 @:127 B@:0\n", 20.0)
@@ -642,7 +642,7 @@ def test_reports_in_a_heat_up_are_signs_of_life_but_those_by_themselves_are_not(
      (b"Error:Printer halted. kill() called!", FirmwareHalted),
      (b"Error:MINTEMP triggered, system stopped! Heater_ID: bed", FirmwareHalted)],
 )  # fmt: skip
-def test_what_ends_the_conversation(line, error):
+def test_messages_that_end_the_conversation(line, error):
     link = fed(*moves(3))
     sent(link)
     link.receive(line + b"\nok\nok\n", 0.0)
@@ -657,7 +657,7 @@ def test_what_ends_the_conversation(line, error):
      (REPETIER, b"fatal:Heater decoupled - Printer stopped and heaters disabled due to this error."),
      (MARLIN, b"Error:Printer stopped due to errors. Fix the error and use M999 to restart.")],
 )  # fmt: skip
-def test_a_dialect_knows_what_halts(dialect, line):
+def test_each_dialect_has_its_own_halting_messages(dialect, line):
     link = fed(*moves(3), dialect=dialect)
     sent(link)
     link.receive(line + b"\nok\n", 0.0)
@@ -724,7 +724,7 @@ def test_an_error_that_answers_a_users_command_does_not_concern_the_job():
     assert link.error is None
 
 
-def test_the_first_cause_stays():
+def test_the_first_cause_is_kept():
     link = HostLink()
     link.receive(b"start\nError:Printer halted. kill() called!\n", 0.0)
     link.fail(PrinterSilent("later"))
@@ -732,7 +732,7 @@ def test_the_first_cause_stays():
 
 
 @pytest.mark.parametrize("text", [b"start", b"Error:Printer halted", b"!! shutdown", b"Resend: 3"])
-def test_an_echo_of_m118_is_no_end(text):
+def test_an_echo_of_m118_does_not_end_the_conversation(text):
     link = HostLink()
     ticket = Ticket(b"M118 " + text)
     link.send(ticket)
@@ -743,7 +743,7 @@ def test_an_echo_of_m118_is_no_end(text):
 
 
 @pytest.mark.parametrize("command", [b"M117 start", b"M23 start.g", b"M117 restarting"])
-def test_a_reset_is_seen_while_another_command_holds_its_word(command):
+def test_a_reset_is_detected_even_if_a_command_contains_start(command):
     """The board has forgotten all: to take that for an echo would repeat the print's first lines."""
     link = fed(command)
     sent(link)
@@ -755,7 +755,7 @@ def test_a_reset_is_seen_while_another_command_holds_its_word(command):
 
 
 @pytest.mark.parametrize("dialect", [TEACUP, KLIPPER])
-def test_a_firmware_without_numbers_gets_none(dialect):
+def test_a_firmware_without_line_numbers_gets_none(dialect):
     link = fed(*moves(2), dialect=dialect)
     assert link.data_to_send(0.0) == b"G1 X1\n"
     link.receive(b"ok\n", 0.1)
@@ -796,7 +796,7 @@ def test_advanced_ok_tells_how_many_lines_the_command_queue_holds():
     assert link.data_to_send(0.0).count(b"\n") == 8
 
 
-def test_a_window_that_the_user_has_set_stays():
+def test_a_configured_window_is_kept():
     link = HostLink(replace(MARLIN, window_lines=2, learns=False))
     link.send(Ticket(b"M115"))
     link.data_to_send(0.0)
@@ -813,14 +813,14 @@ def test_the_last_text_before_a_halt_is_reported():
     assert "Homing Failed" in str(link.error)
 
 
-def test_what_it_said_long_before_is_not():
+def test_an_older_text_before_a_halt_is_not_reported():
     link = HostLink(MARLIN)
     link.receive(b"echo:SD card ok\n", 1.0)
     link.receive(b"Error:Printer halted. kill() called!\n", 9.0)
     assert str(link.error) == "the firmware stopped: Printer halted. kill() called!"
 
 
-def test_an_error_in_two_lines_is_one():
+def test_an_error_in_two_lines_counts_as_one():
     link = HostLink(MARLIN)
     link.receive(b"Error:0\n", 0.0)
     assert link.error is None
@@ -829,14 +829,14 @@ def test_an_error_in_two_lines_is_one():
     assert "MINTEMP triggered" in str(link.error)
 
 
-def test_half_an_error_alone_ends_nothing():
+def test_half_an_error_does_not_end_the_conversation():
     link = HostLink(MARLIN)
     link.receive(b"Error:0\nok\n", 0.0)
     assert link.error is None
 
 
 @pytest.mark.parametrize("report", [b"Not SD printing\n", b"SD printing byte 1/2\n"])
-def test_reports_of_the_sd_card_are_no_sign_of_life(report):
+def test_reports_of_the_sd_card_are_not_signs_of_life(report):
     """They come by themselves each few seconds: a lost ok would never be missed."""
     link = fed(b"G1 X1", dialect=replace(MARLIN, answer_timeout=30.0))
     assert sent(link, 0.0) == [b"G1 X1"]
@@ -861,7 +861,7 @@ def test_an_urgent_command_waits_until_the_receive_buffer_has_room_for_it():
     assert [*first, *sent(link, 0.06)] == [b"M104 S0", b"M140 S0"]
 
 
-def test_an_urgent_command_goes_at_once_where_the_lines_in_flight_have_waited():
+def test_an_urgent_command_goes_at_once_after_lines_waited_in_flight():
     link = fed(*(b"G1 X1 Y2 E%d.000000" % at for at in range(100, 110)))
     link.data_to_send(0.0)
     link.hold()
@@ -891,7 +891,7 @@ def test_repetier_quotes_the_rest_of_a_number():
 
 
 @pytest.mark.parametrize("last", [1, 40, 32768, 57598, 57620, 65535, 65600, 10**6])
-def test_the_impossible_number_is_none_that_repetier_would_take(last):
+def test_the_impossible_number_is_invalid_for_repetier(last):
     link = fed(*moves(9), dialect=REPETIER)
     link._flight.next = link._flight.replay = last + 1
     [number] = numbers(link)
@@ -912,7 +912,7 @@ def asked_again(link, answer, times):
         now += 0.3
 
 
-def test_requests_that_repetier_repeats_may_come_late():
+def test_repeated_requests_of_repetier_may_come_late():
     """Over a line that is slow now and then, those for the line as it was are still on their way."""
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 3)
@@ -932,7 +932,7 @@ def test_a_line_that_repetier_refuses_each_time_ends_the_conversation():
     assert isinstance(link.error, ResendLoop)
 
 
-def test_an_ok_for_a_line_long_answered_answers_none():
+def test_an_ok_for_an_acknowledged_line_acknowledges_no_other():
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 5)
     sent(link)
@@ -942,7 +942,7 @@ def test_an_ok_for_a_line_long_answered_answers_none():
     assert link.place.lines == 6
 
 
-def test_an_ok_with_a_number_that_says_nothing_is_an_ok():
+def test_an_ok_with_an_invalid_number_is_an_ok():
     """Malyan: `ok N0` for each line."""
     link = fed(*moves(3), dialect=UNKNOWN)
     for _ in range(3):
@@ -956,14 +956,14 @@ def test_an_ok_with_a_number_that_says_nothing_is_an_ok():
     [(b'echo:Unknown command: "N1 M900 K0.05*33"', MARLIN), (b"Unknown command:N1 M900 K0.05 ", UNKNOWN),
      (b"Unknown M code: M900 K0.05", MARLIN), (b'echo:Unknown command: "M900 K0.05"', MARLIN)],
 )  # fmt: skip
-def test_an_unknown_line_is_answered_however_it_is_quoted(echo, dialect):
+def test_an_unknown_command_is_acknowledged_however_it_is_quoted(echo, dialect):
     link = fed(b"M900 K0.05", b"G1 X1", dialect=dialect)
     sent(link)
     link.receive(echo + b"\nok\n", 0.1)
     assert link.place.lines == 1
 
 
-def test_a_line_that_repetier_has_already_is_answered_by_that():
+def test_a_line_that_repetier_already_has_counts_as_acknowledged():
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 5)
     [number] = numbers(link)
@@ -971,7 +971,7 @@ def test_a_line_that_repetier_has_already_is_answered_by_that():
     assert link.place.lines == 6
 
 
-def test_what_repetier_skips_behind_a_request_answers_no_line():
+def test_a_skip_of_repetier_after_a_request_acknowledges_no_line():
     link = fed(*moves(9), dialect=REPETIER)
     numbered(link, 5)
     sent(link)
@@ -983,7 +983,7 @@ def test_what_repetier_skips_behind_a_request_answers_no_line():
 # -- the same request, and the same again ------------------------------------------------------------------------------
 
 
-def test_a_request_that_is_repeated_while_the_host_was_away_is_one():
+def test_requests_repeated_while_the_host_was_away_count_once():
     link = fed(*moves(99), dialect=REPETIER)
     numbered(link, 32)
     sent(link)
@@ -1033,7 +1033,7 @@ def test_lines_in_flight_after_a_bad_line_are_awaited(way):
     "line",
     [b"X:%d.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:40", b"E0:%d RPM PRN1:0 RPM E0@:128 PRN1@:0", b"echo:tick %d"],
 )
-def test_unasked_reports_are_no_sign_of_life(line):
+def test_unrequested_reports_are_not_signs_of_life(line):
     link = fed(b"G1 X1")
     link.data_to_send(0.0)
     for at in range(1, 25):
@@ -1041,7 +1041,7 @@ def test_unasked_reports_are_no_sign_of_life(line):
     assert link.deadline == 33.0
 
 
-def test_what_a_long_command_says_is_one():
+def test_output_of_a_long_command_is_a_sign_of_life():
     link = fed(b"G29")
     link.data_to_send(0.0)
     for at in range(1, 25):
@@ -1049,7 +1049,7 @@ def test_what_a_long_command_says_is_one():
     assert link.deadline == 624.0
 
 
-def test_an_endless_answer_is_not_kept_whole():
+def test_an_endless_answer_is_not_stored_completely():
     link = HostLink(MARLIN)
     ticket = Ticket(b"M503")
     link.send(ticket)
@@ -1094,7 +1094,7 @@ def test_answers_are_assigned_by_their_content():
     assert link.idle
 
 
-def test_what_may_say_anything_is_over_when_nothing_comes():
+def test_a_command_with_any_output_ends_after_a_silence():
     link, (fan, target) = asked(b"M503", b"M104 S200")
     link.receive(b"EPR:3 11 0.0000 something\r\n", 0.1)
     link.receive(b"EPR:3 15 0.0000 else\r\n", 0.25)
@@ -1109,19 +1109,19 @@ def test_an_answer_in_order_ends_earlier_commands():
     assert link.receive(b"X:1.00 Y:2.00 Z:0.000 E:0.0000\r\n", 0.1)[1:] == [lost, where]
 
 
-def test_an_unknown_command_is_answered_by_that():
+def test_the_unknown_command_message_is_an_answer():
     link, (unknown,) = asked(b"M600")
     assert unknown in link.receive(b"Unknown command:N1 M600\r\n", 0.1)
 
 
-def test_an_answer_that_never_comes_is_not_waited_for_for_ever():
+def test_the_wait_for_an_answer_is_bounded():
     link, (where,) = asked(b"M114")
     assert link.deadline == 30.0
     assert link.tick(30.0) == [where]
     assert where.replies == ["ok 1"]
 
 
-def test_a_long_command_is_over_when_an_echo_comes_behind_it():
+def test_a_long_command_ends_when_a_later_echo_returns():
     link, (heat,) = asked(b"M109 S200")
     assert sent(link, 0.1) == [b"M118 nozzled-1"]
     assert link.deadline > 300, "the next line is not read before it is done"
@@ -1139,7 +1139,7 @@ def test_a_long_command_ends_even_without_an_echo():
     assert heat in link.receive(b"ok 2\r\nUnknown command:N2 M118\r\n", 90.0)
 
 
-def test_moves_are_over_when_they_are_received():
+def test_moves_end_when_they_are_received():
     link = HostLink(REPETIER)
     move = Ticket(b"G1 X1")
     link.send(move)
@@ -1147,7 +1147,7 @@ def test_moves_are_over_when_they_are_received():
     assert move in link.receive(b"ok 1\r\n", 0.0)
 
 
-def test_an_older_version_that_answers_before_its_ok():
+def test_an_older_repetier_may_answer_before_its_ok():
     link = HostLink(REPETIER)
     how_hot = Ticket(b"M105")
     link.send(how_hot)
@@ -1185,7 +1185,7 @@ def test_each_command_is_answered_once_for_any_replies(commands, replies):
 # -- what goes alone, and what is left out -----------------------------------------------------------------------------
 
 
-def test_nothing_goes_behind_what_would_be_answered_twice():
+def test_nothing_is_sent_behind_a_command_answered_twice():
     link = fed(b"G1 X1", b"M105", b"G1 X2", b"G1 X3", dialect=PRUSA)
     assert sent(link) == [b"G1 X1", b"M105"]
     link.receive(b"ok\n", 0.1)
@@ -1215,7 +1215,7 @@ def refuse(link, number, now):
 
 
 @pytest.mark.parametrize("text", [b"M117 strange", b"M118 strange", b"M486 Astrange", b"M73 P1"])
-def test_a_text_that_is_refused_again_and_again_is_left_out(text):
+def test_a_text_refused_repeatedly_is_left_out(text):
     journal = []
     link = HostLink(UNKNOWN, journal=lambda frame, *_: journal.append(frame[1]))
     lines = iter([job_line(10, text), job_line(20, b"G1 X1")])
@@ -1242,7 +1242,7 @@ def test_a_move_is_never_left_out():
     assert isinstance(link.error, ResendLoop)
 
 
-def test_an_autotune_s_temperatures_are_no_oks():
+def test_temperatures_of_an_autotune_are_not_oks():
     link = fed(b"M303 E0 S200 C8", b"G1 X1", dialect=UNKNOWN)
     sent(link)
     link.receive(b"ok T:151.09 @:64\n" * 9, 1.0)
@@ -1262,13 +1262,13 @@ def test_urgent_commands_fill_the_receive_buffer_and_no_more():
     assert link.deadline == 30.0, "nothing is due before an answer comes"
 
 
-def test_no_more_bytes_are_in_flight_where_numbers_are_long():
+def test_the_window_counts_long_line_numbers():
     link = fed(*(b"G1 " + b"X" * 14 for _ in range(9)))
     link._flight.next = link._flight.replay = 12_345_678
     assert len(link.data_to_send(0.0)) <= 127
 
 
-def test_an_ok_for_the_empty_line_of_a_question_answers_no_line():
+def test_the_ok_for_the_empty_line_of_a_probe_acknowledges_no_line():
     link = fed(*moves(3), dialect=SMOOTHIE)
     sent(link)
     link.tick(30.0)
@@ -1283,7 +1283,7 @@ def test_an_ok_for_the_empty_line_of_a_question_answers_no_line():
 # -- what is counted -----------------------------------------------------------------------------------------
 
 
-def test_requests_are_counted_by_what_the_printer_says_before_them():
+def test_resend_requests_are_counted_by_their_reason():
     link = fed(*moves(9))
     link.data_to_send(0.0)
     link.receive(b"Error:checksum mismatch, Last Line: 0\nResend: 1\nok\n", 0.1)
@@ -1293,7 +1293,7 @@ def test_requests_are_counted_by_what_the_printer_says_before_them():
     assert (counters.resends, counters.bad_checksums, counters.wrong_numbers) == (3, 1, 1)
 
 
-def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells():
+def test_moves_with_an_empty_planner_are_counted_if_reported():
     link = fed(*moves(9))
     link.data_to_send(0.0)
     link.receive(b"ok N1 P15 B3\nok N2 P14 B3\n", 0.1)
@@ -1302,7 +1302,7 @@ def test_moves_that_find_the_planner_empty_are_counted_where_the_firmware_tells(
     assert (link.counters.planner_reports, link.counters.planner_empty) == (3, 2)
 
 
-def test_numbers_that_are_left_out_are_for_commands():
+def test_reserved_numbers_are_used_by_commands():
     link, at = HostLink(Dialect("any", window_lines=4), permits=lambda *_: link.next_number in (3, 4)), 0.0
     lines = iter([job_line(n, b"G1 X%d" % n) for n in range(9)])
     link.reserve_numbers(3, 2)

@@ -29,7 +29,7 @@ def test_only_urgent_commands_follow_it_before_its_answer():
     assert sent(link) == ["N3 G1 X0", "N4 G1 X1", "N5 G1 X2", "N6 G1 X3"]
 
 
-def test_with_nothing_behind_it_there_is_one_ok():
+def test_a_command_with_nothing_behind_it_gets_one_ok():
     link, ask, say = HostLink(PRUSA), Ticket(b"M105"), Ticket(b"M118 here")
     link.send(ask)
     link.send(say)
@@ -39,7 +39,7 @@ def test_with_nothing_behind_it_there_is_one_ok():
     assert done(link.receive(b"here\nok\n", 0.0)) == [say]
 
 
-def test_the_ok_of_the_command_that_ends_a_pause_is_not_that_of_a_line_which_is_asked_for_then():
+def test_the_ok_that_ends_a_pause_does_not_acknowledge_a_requested_line():
     given = iter([job_line(10 * n, f"G1 X{n}".encode()) for n in range(9)])
     link, resume = HostLink(PRUSA), Ticket(b"M602")
     link.feed(lambda: next(given, None))

@@ -47,7 +47,7 @@ def accepted_as_another(damage: Callable[[bytes, random.Random], bytes], lines: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_passes_has_a_valid_checksum(kind: str):
+def test_undetected_damage_has_a_valid_checksum(kind: str):
     damage, least, most = KINDS[kind]
     share = accepted_as_another(damage, 4000) / 4000
     assert least <= share <= most
@@ -55,7 +55,7 @@ def test_what_passes_has_a_valid_checksum(kind: str):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_passes_of_very_many(kind: str, record_property):
+def test_the_rate_of_undetected_damage(kind: str, record_property):
     damage, least, most = KINDS[kind]
     share = accepted_as_another(damage, 100_000) / 100_000
     record_property("share", share)
@@ -64,7 +64,7 @@ def test_what_passes_of_very_many(kind: str, record_property):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_link_heals_what_does_not_pass(kind: str):
+def test_detected_damage_is_repaired(kind: str):
     """The numbers stay without gap and repeat, and each line is the one sent but for those whose checksum fits."""
     wrong = bad = 0
     for seed in range(10):

@@ -55,14 +55,14 @@ def mixture(chances: random.Random, lines: int = 60) -> BadLine:
 @pytest.mark.parametrize("fault", FAULTS)
 @settings(max_examples=settings().max_examples // 3)
 @given(chances=SEEDS)
-def test_one_kind_of_fault_is_healed(dialect: Dialect, fault: str, chances: random.Random):
+def test_each_kind_of_fault_is_repaired(dialect: Dialect, fault: str, chances: random.Random):
     error = check(dialect, {fault: 0.05}, chances).link.error
     assume(not isinstance(error, PrinterSilent))  # three questions lost in a row: one print in some thousand
     assert error is None
 
 
 @given(chances=SEEDS, window=st.integers(1, 4))
-def test_without_a_damaged_line_nothing_is_executed_that_was_not_sent(chances: random.Random, window: int):
+def test_only_sent_commands_are_executed_unless_a_line_is_damaged(chances: random.Random, window: int):
     line = check(Dialect("any", window_lines=window), dict.fromkeys(HARMLESS, 0.02), chances)
     assert line.model.executed_tails == []
     assert line.model.lost == 0
@@ -76,7 +76,7 @@ def test_any_mixture_of_faults_arrives_once_or_fails_by_name(chances: random.Ran
     mixture(chances)
 
 
-def test_thousands_of_lines_through_any_mixture(record_property):
+def test_thousands_of_lines_arrive_through_any_mixture(record_property):
     totals = count_walks((seed, partial(mixture, random.Random(seed))) for seed in range(80))
     record_property("counted", dict(totals))
     assert totals["lines accepted"] > 6_000
@@ -85,7 +85,7 @@ def test_thousands_of_lines_through_any_mixture(record_property):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
-def test_a_million_lines_through_any_mixture(part: int, record_property):
+def test_a_million_lines_arrive_through_any_mixture(part: int, record_property):
     totals = count_nightly(part, mixture, record_property)
     assert totals["through"] > 780
 
@@ -99,7 +99,7 @@ def tails(dialect: Dialect, fault: str, prints: int = 25) -> tuple[list[BadLine]
     return runs, sum(len(run.model.executed_tails) for run in runs) / sum(run.damaged for run in runs)
 
 
-def test_a_tail_that_is_a_command_is_the_end_of_a_line_that_was_sent():
+def test_an_executed_tail_is_the_end_of_a_sent_line():
     runs, share = tails(MARLIN, "drop")
     assert 0.05 < share < 0.35
     for run in runs:
@@ -164,7 +164,7 @@ def test_commands_of_users_come_between_the_lines_at_once():
     assert all(isinstance(ticket, Ticket) and ticket.replies for ticket in line.commands)
 
 
-def test_nothing_but_urgent_commands_goes_behind_a_question():
+def test_only_urgent_commands_are_sent_behind_a_probe():
     link = HostLink(MARLIN)
     feed(link, [b"G1 X1"])
     link.data_to_send(0.0)

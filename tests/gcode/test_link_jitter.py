@@ -23,7 +23,7 @@ def crossed(count: int) -> tuple[HostLink, float]:
     return link, 0.11
 
 
-def test_oks_that_come_while_it_goes_back_are_those_of_lines_that_were_accepted():
+def test_oks_during_a_rewind_acknowledge_accepted_lines():
     link, now = crossed(8)
     link.receive(b"ok\nok\nok\n", now)
     link.tick(now + 1.0)
@@ -34,7 +34,7 @@ def test_oks_that_come_while_it_goes_back_are_those_of_lines_that_were_accepted(
 
 
 @pytest.mark.parametrize("early", [0, 1, 2, 3])
-def test_a_line_without_an_answer_still_waits_for_it(early):
+def test_an_unacknowledged_line_still_waits_for_its_ok(early):
     link, now = crossed(4)
     link.receive(b"ok\n" * early, now)
     link.tick(now + 1.0)
@@ -47,7 +47,7 @@ def test_a_line_without_an_answer_still_waits_for_it(early):
     assert link.place.lines == 4
 
 
-def test_an_ok_of_none_of_them_skips_no_line():
+def test_a_foreign_ok_skips_no_line():
     """A tail that was cut off a line is taken for a command, and its ok comes while the link goes back."""
     link, now = crossed(8)
     link.receive(b"ok\nok\n", now)
@@ -58,7 +58,7 @@ def test_an_ok_of_none_of_them_skips_no_line():
     assert link.place.lines == 0
 
 
-def test_the_question_says_that_none_has_arrived():
+def test_the_probe_reveals_that_no_line_arrived():
     link, now = crossed(8)
     link.receive(b"ok\nok\n", now)
     link.tick(now + 1.0)

@@ -52,7 +52,7 @@ def link_after_m110(spoken=MARLIN):
     return link
 
 
-def test_every_firmware_can_count_further_than_numbers_go():
+def test_every_firmware_counts_beyond_the_limit_of_numbers():
     for each in (*dialect.KNOWN, dialect.UNKNOWN):
         assert each.counting.highest > MAX_WIRE_NUMBER + HISTORY
         assert each.longest_command == each.room(MAX_WIRE_NUMBER + 1000), "a number has six digits"
@@ -77,13 +77,13 @@ def test_a_job_begins_with_small_numbers(spoken):
     assert answer_probe(link) == [(b"1000", b"M110 N1000")]
 
 
-def test_one_that_has_sent_few_lines_counts_on():
+def test_numbers_continue_after_few_lines():
     link = link_at(RENUMBER_ABOVE - 5)
     feed(link, [b"G1 X1"], keep_place=False)
     assert wire(link) == [(b"%d" % (RENUMBER_ABOVE - 5), b"G1 X1")]
 
 
-def test_numbers_start_over_on_a_printer_idle_for_years_too():
+def test_numbers_restart_on_a_printer_idle_for_years_too():
     link = link_at(MAX_WIRE_NUMBER)
     link.send(Ticket(b"M105"))
     assert wire(link) == [(b"99999999", b"M105")]
@@ -133,7 +133,7 @@ def test_a_firmware_without_line_numbers_gets_no_m110():
     assert link.data_to_send(0.0) == b"G1 X1\n"
 
 
-def test_the_command_itself_was_damaged():
+def test_a_damaged_m110_is_repeated():
     link = link_after_m110()
     wanted = link._flight.last_renumbering
     link.receive(b"Error:checksum mismatch\nResend: %d\nok\n" % wanted, 0.2)
@@ -141,7 +141,7 @@ def test_the_command_itself_was_damaged():
     assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
 
 
-def test_its_ok_was_lost():
+def test_a_lost_ok_of_m110_is_recovered():
     link = link_after_m110()
     link.tick(200.0)
     assert wire(link, 200.0) == [(b"99999999", b"M105")]
@@ -150,7 +150,7 @@ def test_its_ok_was_lost():
     assert wire(link, 203.0)[0][0] == b"1001"
 
 
-def test_another_number_was_understood():
+def test_a_misread_m110_is_repeated():
     """Smoothieware looks at no checksum of M110."""
     link = link_after_m110(SMOOTHIE)
     link.receive(b"ok\n", 0.2)
@@ -160,7 +160,7 @@ def test_another_number_was_understood():
     assert wire(link, 5.0) == [(b"1000", b"M110 N1000")]
 
 
-def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_with_restarted_numbers():
+def test_a_reset_board_is_not_mistaken_for_restarted_numbers():
     link = link_after_m110()
     for at in (0.2, 0.6):
         link.receive(b"Resend: 1\nok\n", at)
@@ -173,7 +173,7 @@ def test_a_board_that_was_reset_meanwhile_is_not_taken_for_one_with_restarted_nu
 
 
 @given(chances=st.integers(0, 2**32).map(random.Random))
-def test_restarting_numbers_on_a_bad_line_neither_loses_nor_repeats_lines(chances):
+def test_restarting_numbers_on_a_bad_connection_neither_loses_nor_repeats_lines(chances):
     rates = any_rates(chances, (0.0, 0.02, 0.1))
     link = link_at(FIRST, Dialect("any", window_lines=chances.randint(1, 4)))
     link._wire.byte_time = BYTE_TIME
@@ -214,7 +214,7 @@ def test_the_next_host_continues_at_the_right_place(kills, cut, late):
     assert model.last < MAX_WIRE_NUMBER
 
 
-def test_what_a_host_has_left_says_which_numbers_are_on_the_wire():
+def test_the_snapshot_has_the_numbers_on_the_wire():
     ring = FakeLogbook()
     link = link_at(MAX_WIRE_NUMBER - 1, MARLIN, ring.note)
     feed(link, [b"G1 X%d" % n for n in range(9)], keep_place=True)

@@ -49,7 +49,7 @@ def mixture(chances: random.Random, lines: int = 60) -> PackedLine:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_kind_of_fault_is_healed(fault):
+def test_each_kind_of_fault_is_repaired(fault):
     for seed in range(4):
         line = check(MARLIN, {fault: 0.05}, random.Random(seed))
         assert line.link.error is None
@@ -68,7 +68,7 @@ def test_a_good_line_stays_packed():
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", range(20))
-def test_a_million_lines_through_any_mixture(part, record_property):
+def test_a_million_lines_arrive_through_any_mixture(part, record_property):
     totals = count_nightly(part, mixture, record_property)
     assert totals["through"] > 760
 
@@ -77,7 +77,7 @@ def test_a_million_lines_through_any_mixture(part, record_property):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_board_that_was_reset_unheard_fails_by_name(seed):
+def test_an_unnoticed_reset_fails_by_name(seed):
     """It is plain again and counts from 0: of what goes packed it makes nothing, and the question shows it."""
     line = PackedLine(HostLink(MARLIN, BYTE_TIME), PackedMarlin(), {}, random.Random(seed))
     execute, resets = line.model.execute_one, [0]
@@ -141,7 +141,7 @@ def test_a_text_that_packing_makes_longer_waits_for_room():
     assert b"y" not in fed(b"G1X111.111Y111.111E11.11111F11111", text).data_to_send(0.0)
 
 
-def test_what_ends_a_wait_goes_past_the_decoder_where_emergency_parser_sees_it():
+def test_commands_that_end_a_wait_are_sent_unpacked_for_the_emergency_parser():
     dialect = Dialect("any", window_lines=4, urgent_if_parser=frozenset({"M108"}))
     link, model = fed(b"M109 S200", b"G1X1", dialect=dialect), PackedMarlin()
     model.receive(BEGIN + link.data_to_send(0.0))
@@ -158,7 +158,7 @@ def test_what_ends_a_wait_goes_past_the_decoder_where_emergency_parser_sees_it()
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=30))
-def test_nothing_that_goes_packed_looks_like_an_emergency(texts):
+def test_no_packed_bytes_look_like_an_emergency_command(texts):
     model = PackedMarlin()
     for number, text in enumerate(texts, 1):
         model.arrive(pack(b"N%d %s*%d\n" % (number, text.encode(), number)))
@@ -167,7 +167,7 @@ def test_nothing_that_goes_packed_looks_like_an_emergency(texts):
     assert model.seen_at_once == []
 
 
-def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
+def test_a_decoder_in_a_wrong_state_is_corrected_and_finally_given_up():
     link = fed(*[b"G1X%d" % n for n in range(40)])
     for doubts in range(1, packing.MAX_DOUBTS + 1):
         now, last = 10.0 * doubts, doubts == packing.MAX_DOUBTS
@@ -187,14 +187,14 @@ def test_a_decoder_in_the_wrong_state_is_put_right_and_in_the_end_given_up():
     assert link.data_to_send(99.0).startswith(b"N"), "plain from here on"
 
 
-def test_a_state_that_was_wrong_for_a_moment_only_is_no_trouble():
+def test_a_momentarily_wrong_state_is_ignored():
     link = fed(b"G1X1", b"G1X2")
     link.data_to_send(0.0)
     link.receive(b"[MP] PV01 OFF ESP\n [MP] PV01 ON NSP\n [MP] PV01 ON ESP\n", 1.0)
     assert link.deadline > 1.0 + DOUBT
 
 
-def test_a_line_that_is_refused_again_and_again_goes_unpacked_in_the_end():
+def test_a_line_refused_repeatedly_is_sent_unpacked():
     link, told, now = fed(b"G1X1", b"G1X2"), [], 0.0
     out = link.data_to_send(now)
     for _ in range(packing.MAX_REFUSALS):

@@ -35,7 +35,7 @@ def test_the_fast_packer_gives_the_same_bytes(lines):
         assert len(pack(text)) == (len(text) + 1) // 2 + literals(text)
 
 
-def test_vectors():
+def test_known_vectors_are_unpacked():
     """By the table of the firmware: 0 to 9, dot, blank or E, line feed, G, X; 15 for what comes as it is."""
     assert CHARACTERS == b"0123456789. \nGX"
     assert Encoder().begin() == b"\xff\xff\xfb\xff\xff\xf6"
@@ -49,7 +49,7 @@ def test_vectors():
     assert unpack(order(PackOrder.PACK) + bytes([0xFF, ord("M"), ord("Y"), 0xCC])) == b"MY\n"
 
 
-def test_it_takes_about_half():
+def test_packing_halves_the_bytes():
     line = b"G1X103.251E.0312"
     assert len(Encoder(blanks=False).line(line)) <= (len(line) + 2) / 2
 
@@ -62,7 +62,7 @@ def test_nothing_is_packed_before_the_command_and_after_the_end():
 
 
 @pytest.mark.parametrize("text", [b"a\nb", "°".encode(), b"\xff"])
-def test_what_cannot_be_packed_is_refused(text):
+def test_text_that_cannot_be_packed_is_refused(text):
     with pytest.raises(CommandError, match="one line of ASCII"):
         Encoder().line(text)
 
@@ -76,7 +76,7 @@ def test_an_end_within_a_character_is_an_error(data):
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-def test_any_bytes_are_taken_however_they_are_cut(data, cut):
+def test_any_bytes_are_accepted_however_they_are_split(data, cut):
     whole, halves = Decoder(), Decoder()
     assert halves.feed(data[:cut]) + halves.feed(data[cut:]) == whole.feed(data)
     assert len(whole.feed(b"")) == 0

@@ -47,7 +47,7 @@ def after(*lines: str, e_mode: EMode = "last") -> Modes:
         (["G28", "M18 E", "G28"], Modes(homed=True)),
     ],
 )
-def test_following(lines, expected):
+def test_modes_follow_commands(lines, expected):
     assert after(*lines) == expected
 
 
@@ -81,7 +81,7 @@ class Read:
 
 
 @given(e_mode=st.sampled_from(get_args(EMode)), before=st.lists(commands), meanwhile=st.lists(commands))
-def test_whatever_happens_between_is_undone(e_mode, before, meanwhile):
+def test_restoring_undoes_any_commands_in_between(e_mode, before, meanwhile):
     was = after(*before, e_mode=e_mode)
     board = Read(e_mode).carry_out(before)
     assert (was.relative, was.relative_e) == board.relative
@@ -95,7 +95,7 @@ def test_whatever_happens_between_is_undone(e_mode, before, meanwhile):
             assert getattr(now, mode) == getattr(was, mode)
 
 
-def test_what_no_line_has_set_is_left_alone():
+def test_modes_never_set_are_not_restored():
     assert Modes().restore_all() == ["G90", "M82"]
 
 

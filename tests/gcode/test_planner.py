@@ -65,21 +65,21 @@ def test_each_kind_of_move_has_its_acceleration(end, kind):
     assert total([(), end], 100, machine) == pytest.approx(50 / 100 + 100 / 400, **EXACT)
 
 
-def test_the_slowest_axis_decides_about_speed_and_acceleration():
+def test_the_slowest_axis_limits_speed_and_acceleration():
     machine = limits(feedrates=[1000, 1000, 5, 1000], accelerations=[1000, 1000, 100, 1000])
     alone = total([(0, 0, 0), (0, 0, 10)], 100, machine)
     assert alone == pytest.approx(10 / 5 + 5 / 100, **EXACT)
     assert total([(0, 0, 0), (10, 0, 10)], 100, machine) == pytest.approx(alone, **EXACT)
 
 
-def test_the_least_feedrates_are_kept():
+def test_minimum_feedrates_are_respected():
     machine = limits(min_feedrate=20.0, min_travel_feedrate=40.0)
     assert block(HOME, (10, 0, 0, 1), 1, machine).nominal == 20
     assert block(HOME, (0, 0, 0, 1), 1, machine).nominal == 20
     assert block(HOME, (10, 0, 0, 0), 1, machine).nominal == 40
 
 
-def test_where_nothing_moves_there_is_no_block():
+def test_a_command_without_a_move_makes_no_block():
     assert block(HOME, HOME, 100, limits()) is None
     assert block(HOME, (math.inf, 0, 0, 0), 100, limits()) is None
 
@@ -93,7 +93,7 @@ def test_every_move_ends_however_slow():
 
 @pytest.mark.parametrize("machine", [limits(), jerky(10, 10, 1, 5)])
 @pytest.mark.parametrize("length", [0.3, 0.5, 1, 10])
-def test_straight_on_is_no_corner(machine, length):
+def test_a_straight_continuation_is_no_corner(machine, length):
     whole = total([(0,), (12 * length,)], 80, machine)
     assert total([(n * length,) for n in range(13)], 80, machine) == pytest.approx(whole, rel=1e-6)
 
@@ -125,7 +125,7 @@ def test_a_corner_keeps_within_the_acceleration_of_each_axis():
     assert corner(before, after, slow) == pytest.approx(250 / share * 0.013 * half / (1 - half))
 
 
-def test_an_extruder_as_fast_as_the_head_counts_in_the_angle_as_at_any_other_speed():
+def test_the_extruder_does_not_change_the_junction_angle():
     def turn(extruded):
         before, after = (
             block(HOME, (0, 0, 0, -1), 20, limits()),
@@ -167,14 +167,14 @@ def test_an_axis_that_turns_back_jumps_by_the_larger_of_its_speeds():
 
 
 @pytest.mark.parametrize(("machine", "speed"), [(limits(), 20), (jerky(9, 9, 1, 5), 9)])
-def test_straight_on_at_another_feedrate(machine, speed):
+def test_a_straight_continuation_at_another_feedrate_does_not_stop(machine, speed):
     """By jerk the faster move is compared at its full speed: both meet at the speed to which each may jump."""
     slow, fast = trapezoid(30, 20, 1000, 0, speed), trapezoid(30, 80, 1000, speed, 0)
     faster = fetched([(HOME, (30, 0, 0, 0), 20), ((30, 0, 0, 0), (60, 0, 0, 0), 80)], machine)
     assert [move.seconds for move in faster] == pytest.approx([slow, fast], **EXACT)
 
 
-def test_straight_on_at_a_lower_feedrate():
+def test_a_straight_continuation_at_a_lower_feedrate_slows_down():
     slower = fetched([(HOME, (30, 0, 0, 0), 80), ((30, 0, 0, 0), (60, 0, 0, 0), 20)], limits())
     expected = [trapezoid(30, 80, 1000, 0, 20), trapezoid(30, 20, 1000, 20, 0)]
     assert [move.seconds for move in slower] == pytest.approx(expected, **EXACT)
@@ -190,7 +190,7 @@ def test_from_rest_a_move_may_jump_to_the_jerk_of_its_slowest_axis():
 
 
 @pytest.mark.parametrize("count", [9, 99])
-def test_a_zig_zag(count):
+def test_a_zigzag_by_junction_deviation(count):
     """Teeth of 10 mm at 90°: each is entered and left at the speed of its corners."""
     half = math.sin(math.pi / 4)
     speed = math.sqrt(1000 * 0.05 * half / (1 - half))
@@ -201,7 +201,7 @@ def test_a_zig_zag(count):
     assert total(points, 150, limits(junction_deviation=0.05)) == pytest.approx(expected, **EXACT)
 
 
-def test_a_zig_zag_by_jerk():
+def test_a_zigzag_by_jerk():
     points = [(n * 2.0, (n % 2) * 2.0) for n in range(60)]
     side = 2 * math.sqrt(2)
     speed = 8 * math.sqrt(2)  # at which Y turns back by 8 mm/s
@@ -234,7 +234,7 @@ def test_the_look_ahead_ends_with_the_queue():
     assert max(move.exit for move in driven) == pytest.approx(fastest**2, rel=0.08)
 
 
-def test_few_short_moves_are_slowed_down_by_the_least_segment_time():
+def test_few_short_moves_are_slowed_down_by_the_minimum_segment_time():
     machine = limits(min_segment_time=0.02)
     short = [block((x, 0, 0, 0), (x + 0.5, 0, 0, 0), 100, machine, queued) for x, queued in enumerate([1, 2, 7, 8])]
     # 5 ms at 100 mm/s; 15 ms are missing
@@ -270,7 +270,7 @@ def test_speeds_are_continuous_reachable_and_allowed(points, feedrates, machine)
 
 
 @given(_POINTS, st.floats(1, 300), _MACHINES)
-def test_company_never_makes_a_print_slower(points, feedrate, machine):
+def test_look_ahead_never_makes_a_print_slower(points, feedrate, machine):
     moves = [(start, end, feedrate) for start, end in itertools.pairwise(points)]
     machine.min_segment_time = 0.0
     together = sum(move.seconds for move in fetched(moves, machine))
@@ -278,7 +278,7 @@ def test_company_never_makes_a_print_slower(points, feedrate, machine):
 
 
 @given(st.floats(0.01, 300), st.floats(0.001, 100), st.floats(0, 1))
-def test_where_a_move_is_agrees_with_its_speed(feedrate, length, share):
+def test_positions_within_a_move_agree_with_its_speed(feedrate, length, share):
     (move,) = fetched([(HOME, (length, 0, 0, 0), feedrate)], limits())
     assert move.seconds == duration(move)
     at, step = share * move.seconds, move.seconds / 1e4
@@ -308,7 +308,7 @@ _ANYTHING = st.floats(allow_nan=False)
     st.lists(st.tuples(st.sampled_from(["M201", "M203", "M204", "M205"]), _ANYTHING), max_size=6),
     st.booleans(),
 )
-def test_whatever_a_file_says_every_move_takes_a_time(places, settings, classic):
+def test_every_move_of_any_file_takes_time(places, settings, classic):
     machine = MotionLimits(classic_jerk=classic)
     for code, value in settings:
         machine.note(Command(code, dict.fromkeys("XYZEPRTJSB", value)))
@@ -321,7 +321,7 @@ def test_whatever_a_file_says_every_move_takes_a_time(places, settings, classic)
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_limits_take_over_what_commands_set():
+def test_limits_follow_commands():
     machine = MotionLimits()
     noted = [
         machine.note(parse(line))
@@ -349,7 +349,7 @@ def test_limits_in_inches():
     assert machine.min_segment_time == pytest.approx(0.02)
 
 
-def test_other_commands_are_none_of_theirs():
+def test_limits_ignore_other_commands():
     machine = MotionLimits()
     assert not machine.note(parse("M207 S1"))
     assert machine == MotionLimits()

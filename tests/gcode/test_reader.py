@@ -18,13 +18,13 @@ def read(data: bytes, cuts: list[int] | None = None) -> list[tuple[int, bytes]]:
     return found + list(reader)
 
 
-def test_commands_with_their_offsets():
+def test_commands_have_their_offsets():
     data = b"; sliced\nG28\n\nG1 X1 ; to the side\n   \nM84"
     assert read(data) == [(9, b"G28"), (14, b"G1 X1"), (38, b"M84")]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_all_line_ends(end):
+def test_all_line_ends_are_read(end):
     data = end.join([b"G28", b"", b"G1 X1", b"M84"])
     assert [command for _, command in read(data)] == [b"G28", b"G1 X1", b"M84"]
 
@@ -44,7 +44,7 @@ def test_all_line_ends(end):
         (b"", b""),
     ],
 )
-def test_the_command_of_a_line(raw, command):
+def test_the_command_of_a_line_is_extracted(raw, command):
     assert clean(raw) == command
 
 
@@ -70,7 +70,7 @@ files = st.lists(pieces | st.binary(max_size=5), max_size=40).map(b"".join)
 
 
 @given(data=files, seed=st.data())
-def test_where_the_blocks_end_changes_nothing(data, seed):
+def test_the_result_is_the_same_however_blocks_are_split(data, seed):
     cuts = seed.draw(st.lists(st.integers(0, len(data)), max_size=12))
     assert read(data, cuts) == read(data)
 

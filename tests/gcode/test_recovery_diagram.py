@@ -6,7 +6,7 @@ from gcode.recovery_diagram import draw
 PAGE = Path(__file__).parents[2] / "docs" / "link-states.md"
 
 
-def test_the_page_is_what_the_table_draws():
+def test_the_docs_show_the_diagram_of_the_table():
     assert PAGE.read_text("utf-8") == draw(), "run `make docs`"
 
 
@@ -16,6 +16,6 @@ def test_every_phase_is_reached_and_left():
     assert targets == sources == set(Phase)
 
 
-def test_what_happens_in_a_phase_has_one_outcome():
+def test_each_event_in_a_phase_has_one_outcome():
     steps = [(source, trigger) for trigger, phases, _ in TRANSITIONS for source in phases]
     assert len(steps) == len(set(steps))

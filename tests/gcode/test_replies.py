@@ -130,7 +130,7 @@ def received(name: str) -> list[bytes]:
     return [match[1].replace("\\r", "\r").encode() for line in lines if (match := RECEIVED.match(line))]
 
 
-def test_every_recording_is_counted():
+def test_every_recording_is_listed():
     assert {path.name for path in TRANSCRIPTS.glob("*.txt")} == set(RECORDED)
 
 
@@ -143,7 +143,7 @@ def test_a_recorded_dialogue_is_understood(name):
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_prefix_tells_the_same(name):
+def test_a_prefix_changes_nothing(name):
     lines, counted = [line.rstrip(b"\r") for line in received(name)], Counter(RECORDED[name])
     klipper = sum(line.startswith(b"ok FIRMWARE_NAME") for line in lines)
     glued = lines.count(b"echo:Active Extruder: 0ok")
@@ -277,7 +277,7 @@ LINES = [
 
 
 @pytest.mark.parametrize(("line", "reply"), LINES, ids=[repr(line) for line, _ in LINES])
-def test_one_line(line, reply):
+def test_each_reply_is_understood(line, reply):
     assert parse(line) == reply
 
 
@@ -325,13 +325,13 @@ def test_errors_have_a_kind(line, kind):
     ],
 )
 @given(data=st.data())
-def test_one_byte_of_damage_makes_a_request_to_repeat_no_fatal_error(line, data):
+def test_a_damaged_resend_request_is_no_fatal_error(line, data):
     at, byte = data.draw(st.integers(0, len(line) - 1)), data.draw(st.integers(32, 126))
     reply = parse(line[:at] + bytes((byte,)) + line[at + 1 :])
     assert not isinstance(reply, FirmwareError) or reply.kind == "communication"
 
 
-def test_an_unknown_command_is_no_error_with_any_prefix():
+def test_an_unknown_command_is_not_an_error_with_any_prefix():
     assert isinstance(parse(b'echo:Unknown command: "error:"'), UnknownCommand)
 
 
@@ -372,7 +372,7 @@ HEATERS = [
 
 
 @pytest.mark.parametrize(("line", "expected"), HEATERS)
-def test_temperatures_of_every_firmware(line, expected):
+def test_temperatures_of_every_firmware_are_read(line, expected):
     assert heaters(line) == expected
     reply = parse(line.encode())
     assert isinstance(reply, Temperatures)
@@ -392,7 +392,7 @@ def test_temperatures_of_every_firmware(line, expected):
         {"tool0": reading(199.8, 200), "bed": reading(60, 60), "P": reading(0)}),
     ("TT::-5.00-5.00  //0.000.00", {"tool0": reading(-5, 0)}),
 ])  # fmt: skip
-def test_reports_that_some_firmwares_spoil(line, expected):
+def test_malformed_reports_of_some_firmwares_are_read(line, expected):
     """Creality prints each character and each number twice; Prusa says O instead of the answer of an MMU."""
     found = parse(line.encode())
     assert isinstance(found, Temperatures)
@@ -414,18 +414,18 @@ def test_a_cut_report_is_no_temperature(line, expected):
     assert parse(line.encode()).heaters == expected
 
 
-def test_an_ok_behind_a_report_whose_end_was_lost_is_one():
+def test_an_ok_after_a_truncated_report_is_an_ok():
     line = "T:190.2 /190.0 B:59.9 /60.0 @:64 @N7531ok N7531 P0 B3"
     found = {"tool0": reading(190.2, 190), "bed": reading(59.9, 60)}
     assert parse(line.encode()) == Ok(line, 7531, 0, 3, found, glued=True)
 
 
-def test_stepper_counts_are_no_chamber():
+def test_stepper_counts_are_not_a_chamber():
     assert isinstance(parse(b"C: X:1.00 Y:2.00 Z:3.00 E:0.00"), PositionReply)
     assert heaters("X:1.00 Y:2.00 Count X:3 Y:4").keys().isdisjoint(("tool0", "bed", "chamber"))
 
 
-def test_identities():
+def test_identities_are_read():
     marlin = parse(b"FIRMWARE_NAME:Marlin 2.0 (Jun 5) SOURCE_CODE_URL:github.com/x EXTRUDER_COUNT:1 UUID:ce-1")
     assert isinstance(marlin, FirmwareInfo)
     assert not marlin.ok
@@ -452,7 +452,7 @@ def test_identities():
     [(b"a\x1b[2Jb\x07", "a[2Jb"), (b"\x00ok\r", "ok"), (b"tab\tstays", "tab\tstays"), (b"\x7f\xc2\x9bx", "x"),
      (b"\xff", "\ufffd"), ("°C".encode(), "°C"), ("a\u202eb\u2028c\u2066d".encode(), "abcd"), (b"ok\xe9", "ok\ufffd")],
 )  # fmt: skip
-def test_nothing_of_a_terminal_survives(raw, text):
+def test_control_characters_are_removed(raw, text):
     assert decode(raw) == text
 
 
@@ -481,7 +481,7 @@ def cpu(work, text):
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_line_four_times_as_long_takes_no_longer_than_that(head, monkeypatch):
+def test_a_line_is_read_in_linear_time(head, monkeypatch):
     monkeypatch.setattr(replies, "MAX_LINE", 1 << 20)
     for piece in PIECES:
         text = (head + piece * (6000 // len(piece))).encode(), (head + piece * (24_000 // len(piece)) + "!").encode()
@@ -499,7 +499,7 @@ def test_a_line_is_read_only_up_to_a_realistic_length():
      ("echo:Active Extruder: 0ok", True), ("X:1 Y:2 Z:3ok", True),
      ("X:1 Y:2", False), ("FIRMWARE_NAME:Marlin", False), ("T:20 /0", False), ("wait", False)],
 )  # fmt: skip
-def test_what_ends_a_command(line, ends):
+def test_replies_that_end_a_command(line, ends):
     assert acknowledges(parse(line.encode())) is ends
 
 
@@ -508,10 +508,10 @@ def test_what_ends_a_command(line, ends):
     [('echo:Unknown command: "m9999 S1"', "M9999"), ("Unknown command:N30 M73 P1.00", "M73"),
      ("Unknown command: G29.1", "G29.1"), ('echo:Unknown command: ""', ""), ("Unknown command: 125", "")],
 )  # fmt: skip
-def test_the_word_of_an_unknown_command(line, word):
+def test_the_name_of_an_unknown_command_is_read(line, word):
     assert parse(line.encode()).word == word
 
 
 @given(st.text("okResendrs:N0123456789 TB/.-WX", max_size=60))
-def test_anything_that_looks_like_a_reply_is_one_too(text):
+def test_any_text_like_a_reply_is_a_reply(text):
     assert isinstance(parse(text.encode()), Reply)

@@ -70,7 +70,7 @@ def analysed(line: str):
 
 
 @pytest.mark.parametrize("line", TOO_HOT)
-def test_too_hot_is_never_sent_and_an_error_of_the_file(line):
+def test_a_temperature_too_hot_is_never_sent_and_an_error_of_the_file(line):
     assert "the profile allows" in found(line)
     assert not PLAIN(clean(line.encode()))  # or it would be sent without a look at it
     assert any("the profile allows" in error for error in analysed(line).errors)
@@ -93,12 +93,12 @@ def test_temperatures_within_the_limits_are_not_reported(line):
 
 
 @given(st.text("GMSRTHBE0123456789.+-*/(){}:,=\"'_ \txeinfa", max_size=120))
-def test_no_line_makes_it_raise(line):
+def test_the_check_raises_for_no_line(line):
     excess(clean(line.encode()), HOTEND, BED, CHAMBER)
     doubt(clean(line.encode()), HOTEND, BED, CHAMBER)
 
 
 @given(st.text("GMSRTHBE0123456789.+- ", max_size=40))
-def test_what_counts_as_plain_is_never_too_hot(line):
+def test_plain_moves_are_never_too_hot(line):
     command = clean(line.encode())
     assert not (PLAIN(command) and excess(command, HOTEND, BED, CHAMBER))

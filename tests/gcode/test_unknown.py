@@ -4,7 +4,7 @@ from gcode import dialect
 from gcode.unknown import LOSSES, losses, unknown_to
 
 
-def test_a_capability_goes_before_what_the_kind_is_known_for():
+def test_a_reported_capability_overrides_the_known_ones():
     assert "M141" in unknown_to(dialect.PRUSA, {})
     assert "M141" not in unknown_to(dialect.PRUSA, {"CHAMBER_TEMPERATURE": True})
     assert "M141" not in unknown_to(dialect.MARLIN, {})
@@ -12,7 +12,7 @@ def test_a_capability_goes_before_what_the_kind_is_known_for():
     assert unknown_to(dialect.UNKNOWN, {}) == frozenset()
 
 
-def test_losses_that_show_in_the_print_are_reported_and_no_others():
+def test_only_unknown_commands_that_matter_are_reported():
     words = ["M73", "M600", "G1", "M900", "M104", "M600"]
     assert list(losses(words, dialect.SPRINTER, {})) == ["M600"]
     assert losses(words, dialect.KLIPPER, {}) == {}
@@ -21,6 +21,6 @@ def test_losses_that_show_in_the_print_are_reported_and_no_others():
 
 
 @pytest.mark.parametrize("each", [*dialect.KNOWN, dialect.UNKNOWN], ids=lambda each: each.name)
-def test_what_every_print_needs_is_known_to_all(each):
+def test_commands_of_every_print_are_known_to_all_firmwares(each):
     assert not each.unknown & {"G0", "G1", "G4", "G28", "G90", "G91", "G92", "M82", "M83", "M104", "M105", "M140"}
     assert all(word[0] in "GM" for word in [*each.unknown, *LOSSES])

@@ -76,7 +76,7 @@ async def test_a_subprocess_without_pipes_does_not_time_out():
     assert await asyncio.wait_for(process.wait(), timeout=PATIENCE) == 0
 
 
-async def test_a_socket_runs_at_real_speed():
+async def test_sockets_run_in_real_time():
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -99,7 +99,7 @@ async def test_timers_still_fire_while_a_descriptor_is_registered():
     assert time.monotonic() - real >= 0.045
 
 
-def test_a_loop_that_can_never_go_on_says_so():
+def test_a_loop_that_can_never_continue_raises():
     async def wait_for_nothing():
         await asyncio.Event().wait()
 
@@ -107,7 +107,7 @@ def test_a_loop_that_can_never_go_on_says_so():
         clock.run(wait_for_nothing())
 
 
-async def test_work_that_the_loop_cannot_see_is_waited_for_in_real_time():
+async def test_invisible_work_is_awaited_in_real_time():
     loop = asyncio.get_running_loop()
     real = time.monotonic()
     with loop.real_time():
@@ -129,7 +129,7 @@ async def test_the_marker_gives_a_real_loop():
 
 
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=20))
-async def test_no_timer_fires_early_nor_late(delays):
+async def test_no_timer_fires_early_or_late(delays):
     loop = asyncio.get_running_loop()
     began, fired = loop.time(), []
 

@@ -194,7 +194,7 @@ async def test_the_window_can_be_set():
 
 
 @pytest.mark.parametrize("autoreport", [True, False])
-async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
+async def test_temperatures_are_reported_automatically_or_queried(autoreport):
     oracle = Oracle()
     transport = simulated(oracle, autoreport=autoreport, noise=0.0)
     async with connected(transport, poll_interval=2.0, idle_interval=2.0) as printer:
@@ -210,13 +210,13 @@ async def test_temperatures_come_by_themselves_or_by_asking(autoreport):
 
 
 @pytest.mark.parametrize(("capabilities", "asked"), [((b"BUSY_PROTOCOL:1",), 1), ((b"BUSY_PROTOCOL:0",), 0), ((), 0)])
-async def test_a_firmware_that_can_is_told_to_say_every_two_seconds_that_it_is_busy(capabilities, asked):
+async def test_busy_messages_are_requested_every_two_seconds(capabilities, asked):
     transport = FakeTransport(answers("Marlin", *capabilities))
     async with connected(transport):
         assert [each for each in transport.commands if each.startswith("M113")] == ["M113 S2"] * asked
 
 
-async def test_a_printer_whose_reports_were_turned_off_is_asked():
+async def test_a_printer_with_reports_turned_off_is_queried():
     oracle = Oracle(keep=None)
     async with connected(simulated(oracle), poll_interval=2.0) as printer:
         printer.submit("M155 S0")
@@ -253,14 +253,14 @@ async def test_an_idle_printer_is_queried_less_often():
         assert await asked_in(printer, oracle, 100) == pytest.approx(5, abs=1)
 
 
-async def test_the_printer_is_not_asked_while_it_has_not_answered():
+async def test_the_printer_is_not_queried_while_an_answer_is_pending():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport, poll_interval=1.0):
         await asyncio.sleep(20)
         assert transport.commands.count("M105") == 1
 
 
-async def test_as_many_commands_of_clients_as_may_wait_do_not_hinder_the_job():
+async def test_a_full_queue_of_client_commands_does_not_hinder_the_job():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport) as printer:
         printer.submit(*["M117 x"] * 3)  # with the request for temperatures they are the window
@@ -275,7 +275,7 @@ async def test_as_many_commands_of_clients_as_may_wait_do_not_hinder_the_job():
         assert await waiting == ["ok"]
 
 
-async def test_asking_goes_on_after_too_many_commands_have_waited():
+async def test_queries_continue_after_a_full_queue():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport, poll_interval=1.0) as printer:
         transport.say(b"ok T:20 /0\n")
@@ -291,7 +291,7 @@ async def test_asking_goes_on_after_too_many_commands_have_waited():
 # -- commands ------------------------------------------------------------------------------------------------
 
 
-async def test_send_returns_what_was_answered():
+async def test_send_returns_the_answer():
     async with connected(simulated(noise=0.0)) as printer:
         place, ok = await printer.send("M114")
         assert re.fullmatch(r"X:\S+ Y:\S+ Z:\S+ E:\S+ Count .*", place)
@@ -308,7 +308,7 @@ async def test_an_unknown_command_is_published_and_answered():
         assert said(printer) == [("warning", 'echo:Unknown command: "M9999"')]
 
 
-async def test_commands_that_may_not_be_sent_are_refused():
+async def test_forbidden_commands_are_refused():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         before = len(transport.written)
@@ -323,7 +323,7 @@ async def test_commands_that_may_not_be_sent_are_refused():
         assert len(transport.written) == before
 
 
-async def test_nothing_can_be_sent_to_a_printer_that_is_not_connected():
+async def test_nothing_can_be_sent_to_a_disconnected_printer():
     printer = LinePrinter(FakeTransport())
     with pytest.raises(NotConnected):
         printer.submit("M105")
@@ -361,7 +361,7 @@ async def test_a_caller_that_stops_waiting_disturbs_no_other():
         assert printer.counters.stray_oks == 0
 
 
-async def test_a_text_that_the_firmware_would_look_for_commands_in_is_left_out():
+async def test_a_text_that_the_firmware_would_search_for_commands_is_left_out():
     transport = FakeTransport(answers("Teacup"))
     async with connected(transport) as printer:
         assert await printer.send("M117 on to G28") == []
@@ -409,7 +409,7 @@ async def test_a_job_is_fed_to_its_end():
         assert printer.place.lines == 0, "a new job counts from zero"
 
 
-async def test_hold_stops_the_job_and_release_goes_on():
+async def test_hold_stops_the_job_until_release():
     oracle = Oracle(keep=None)
     async with connected(simulated(oracle)) as printer:
         source = Lines(50)
@@ -426,7 +426,7 @@ async def test_hold_stops_the_job_and_release_goes_on():
         await printer.drained()
 
 
-async def test_wake_goes_on_where_there_was_nothing():
+async def test_wake_continues_a_starved_job():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         source = Lines(0)
@@ -438,7 +438,7 @@ async def test_wake_goes_on_where_there_was_nothing():
         assert [each for each in transport.commands if each[0] == "G"] == ["G1 X1", "G1 X2", "G1 X3"]
 
 
-async def test_the_end_of_a_job_takes_nothing_out_of_the_flight():
+async def test_the_end_of_a_job_keeps_lines_in_flight():
     transport = FakeTransport(answers("Marlin"), delay=1.0)
     async with connected(transport, poll_interval=1000.0) as printer:
         await asyncio.sleep(2)
@@ -478,7 +478,7 @@ def _counting(name, original, made):
 # -- failures ------------------------------------------------------------------------------------------------
 
 
-async def test_the_first_cause_ends_all_that_waits_exactly_once():
+async def test_the_first_cause_ends_every_wait_exactly_once():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport) as printer:
         printer.feed(Lines(9))
@@ -508,7 +508,7 @@ async def test_the_first_cause_ends_all_that_waits_exactly_once():
         (b"Resend: 1\nok\n" * 30, ResendLoop, True),
     ],
 )
-async def test_what_the_printer_says_may_be_the_end(line, error, heaters_off):
+async def test_some_messages_of_the_printer_end_the_connection(line, error, heaters_off):
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport) as printer:
         transport.say(b"ok\n")
@@ -531,7 +531,7 @@ async def test_a_silent_printer_is_detected_and_gets_its_heaters_off():
         assert transport.written.endswith(b"M104 S0\nM140 S0\nM107\n")
 
 
-async def test_a_lost_ok_behind_a_long_command_is_missed_soon():
+async def test_a_lost_ok_after_a_long_command_is_noticed_soon():
     """The long command allows 600 s; what comes behind it does not."""
     transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
     async with connected(transport, answer_timeout=5.0) as printer:
@@ -545,7 +545,7 @@ async def test_a_lost_ok_behind_a_long_command_is_missed_soon():
         assert asyncio.get_running_loop().time() - began < 40
 
 
-async def test_a_printer_that_dies_in_a_long_command_is_missed_soon_where_it_says_busy():
+async def test_a_printer_with_busy_messages_that_dies_is_noticed_soon():
     transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
     async with connected(transport) as printer:
         await asyncio.sleep(100)
@@ -560,7 +560,7 @@ async def test_a_printer_that_dies_in_a_long_command_is_missed_soon_where_it_say
 
 
 @pytest.mark.parametrize("ask", ["wake", "hold", "release"])
-async def test_nothing_is_sent_behind_the_end(ask):
+async def test_nothing_is_sent_after_the_end(ask):
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         source = Lines(0)
@@ -575,7 +575,7 @@ async def test_nothing_is_sent_behind_the_end(ask):
         assert source.asked == asked
 
 
-async def test_close_is_idempotent_and_ends_what_waits():
+async def test_close_is_idempotent_and_ends_every_wait():
     transport = FakeTransport(mute_after_handshake)
     async with connected(transport) as printer:
         waiting = asyncio.create_task(printer.send("M105"))
@@ -613,7 +613,7 @@ async def test_an_emergency_stop_waits_for_no_handshake(deaf_to):
     await printer.close()
 
 
-async def test_an_emergency_stop_while_the_line_is_being_opened_is_the_first_word_on_it():
+async def test_an_emergency_stop_during_opening_is_sent_first():
     transport = FakeTransport(lambda _line: b"")
     transport.opening = asyncio.get_running_loop().create_future()
     printer = LinePrinter(transport, LinkSettings())
@@ -631,7 +631,7 @@ async def test_an_emergency_stop_while_the_line_is_being_opened_is_the_first_wor
     assert transport.calls[-1] == "close"
 
 
-async def test_a_line_may_be_opened_for_nothing_but_an_emergency_stop():
+async def test_a_port_can_be_opened_only_for_an_emergency_stop():
     transport = FakeTransport(lambda _line: b"")
     printer, said = LinePrinter(transport, LinkSettings()), []
     printer.subscribe(lambda event: said.append(event.text) if isinstance(event, FirmwareSaid) else None)
@@ -667,7 +667,7 @@ async def test_an_emergency_stop_is_on_the_wire_before_it_returns():
         assert isinstance(printer.error, FirmwareHalted)
 
 
-async def test_no_reset_where_the_firmware_reads_m112_at_once():
+async def test_no_reset_follows_if_the_firmware_reads_m112_at_once():
     transport = FakeTransport(answers("Marlin", b"EMERGENCY_PARSER:1"))
     async with connected(transport) as printer:
         printer.emergency_stop()
@@ -683,7 +683,7 @@ async def test_no_reset_where_the_firmware_reads_m112_at_once():
         [b"RepRapFirmware for Duet 2 is up an", b"d running.\n"],
     ],
 )
-async def test_a_stop_is_confirmed_by_what_the_firmware_says(pieces):
+async def test_a_stop_is_confirmed_by_the_firmwares_answer(pieces):
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         transport.answer = lambda _line: b""
@@ -726,7 +726,7 @@ async def test_closing_does_not_hide_that_a_stop_was_not_confirmed():
 
 
 @pytest.mark.parametrize("emergency_parser", [True, False])
-async def test_the_simulated_printer_stops(emergency_parser):
+async def test_the_simulated_printer_obeys_an_emergency_stop(emergency_parser):
     transport = simulated(emergency_parser=emergency_parser)
     async with connected(transport) as printer:
         await printer.send("M104 S200")
@@ -741,7 +741,7 @@ async def test_the_simulated_printer_stops(emergency_parser):
 # -- the tail ------------------------------------------------------------------------------------------------
 
 
-async def test_the_tail_is_what_went_over_the_line_last():
+async def test_the_tail_has_the_last_lines_on_the_wire():
     transport = FakeTransport(answers())
     async with connected(transport, idle_interval=1000.0) as printer:
         await printer.send("M117 hello")
@@ -775,7 +775,7 @@ async def test_the_last_pieces_keep_their_time_and_every_byte():
         assert printer.flight_recorder.records()[0].time == 0.0
 
 
-async def test_a_lost_line_is_the_last_of_the_pieces():
+async def test_a_lost_connection_is_the_last_record():
     transport = FakeTransport(answers())
     async with connected(transport) as printer:
         transport.on_lost(PortLost("unplugged"))

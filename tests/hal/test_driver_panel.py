@@ -82,7 +82,7 @@ async def test_a_print_at_the_panel_is_followed_by_its_reports():
         assert transport.times("M27") == []
 
 
-async def test_where_it_does_not_report_it_is_asked_while_a_print_is_known():
+async def test_a_panel_print_without_reports_is_queried():
     transport = Simulated(sd_card=True, autoreport=False)
     async with connected(transport, card_interval=5.0) as printer:
         await asyncio.sleep(60)
@@ -96,7 +96,7 @@ async def test_where_it_does_not_report_it_is_asked_while_a_print_is_known():
         assert [later - sooner for sooner, later in pairwise(asked)] == pytest.approx([5.0] * 4)
 
 
-async def test_two_prints_soon_after_each_other_are_asked_for_by_one_timer():
+async def test_two_successive_panel_prints_share_one_timer():
     transport = Simulated(sd_card=True, autoreport=False)
     async with connected(transport, card_interval=5.0) as printer:
         transport.start_panel_print("ONE.GCO", 100)
@@ -117,7 +117,7 @@ async def test_a_print_stopped_at_the_panel_is_noticed():
         assert printer.panel_print is None
 
 
-async def test_a_board_that_knows_no_m27_is_asked_once():
+async def test_a_board_without_m27_is_queried_once():
     transport = Simulated(sd_card=False)
     async with connected(transport) as printer:
         transport.start_panel_print("CUBE.GCO", 100_000)
@@ -127,7 +127,7 @@ async def test_a_board_that_knows_no_m27_is_asked_once():
 
 
 @pytest.mark.parametrize("by", ["send", "submit"])
-async def test_a_file_that_a_client_selects_is_no_print(by):
+async def test_a_file_selected_by_a_client_is_no_print(by):
     opened = b"File opened: CUBE.GCO Size: 10\nFile selected\n"
     transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M23=opened)
     async with connected(transport) as printer:
@@ -143,7 +143,7 @@ async def test_a_file_that_a_client_selects_is_no_print(by):
 
 @pytest.mark.parametrize("autoreport", [True, False])
 @pytest.mark.parametrize("commands", [["M23 CUBE.GCO", "M24"], ["M32 !CUBE.GCO#"]])
-async def test_a_print_that_a_client_has_begun_is_one_from_the_start(autoreport, commands):
+async def test_a_card_print_begun_by_a_client_is_shown_at_once(autoreport, commands):
     transport = Simulated(sd_card=True, autoreport=autoreport, sd_files={"CUBE.GCO": b"G4 S1\n" * 30})
     async with connected(transport) as printer:
         for command in commands:
@@ -157,7 +157,7 @@ async def test_a_print_that_a_client_has_begun_is_one_from_the_start(autoreport,
 
 
 @pytest.mark.parametrize("answer", [b"", b"Not SD printing\n", b'echo:Unknown command: "M27"\n'])
-async def test_a_print_that_was_ordered_and_does_not_come_is_soon_over(answer):
+async def test_a_requested_card_print_that_does_not_begin_is_soon_over(answer):
     transport = Scripted(M115=b"FIRMWARE_NAME:Marlin\n", M27=answer)
     async with connected(transport) as printer:
         printer.submit("M24")
@@ -169,7 +169,7 @@ async def test_a_print_that_was_ordered_and_does_not_come_is_soon_over(answer):
         assert asked <= 3
 
 
-async def test_reports_do_not_hide_that_an_ok_was_lost():
+async def test_reports_do_not_hide_a_lost_ok():
     """They come by themselves, also from a firmware that waits for nothing."""
     transport = Simulated(sd_card=True)
     async with connected(transport, answer_timeout=30.0) as printer:
@@ -189,7 +189,7 @@ async def test_reports_do_not_hide_that_an_ok_was_lost():
 # -- messages and prompts ------------------------------------------------------------------------------------
 
 
-async def test_messages_and_prompts_are_kept_and_published():
+async def test_messages_and_prompts_are_stored_and_published():
     transport = Simulated()
     async with connected(transport) as printer:
         assert (printer.message, printer.prompt) == (None, None)
@@ -218,7 +218,7 @@ async def test_messages_and_prompts_are_kept_and_published():
         (b"start\n", dialect.UNKNOWN),
     ],
 )
-async def test_a_firmware_that_m115_does_not_name_is_known_by_its_banner(banner, expected):
+async def test_a_firmware_without_a_name_in_m115_is_known_by_its_banner(banner, expected):
     async with connected(Scripted(banner)) as printer:
         assert printer.identity.name == expected.name
         assert printer._link.dialect.window_lines == expected.window_lines
@@ -231,7 +231,7 @@ async def test_malyan_names_itself_in_its_own_way():
         assert printer._link.dialect.name == "Malyan"
 
 
-async def test_targets_told_by_themselves_hold_for_reports_without():
+async def test_separately_reported_targets_apply_to_reports_without_targets():
     transport = Scripted(M115=b"FIRMWARE_NAME:Repetier_1.0.4\n", M105=b"T:20.0 B:21.0\n")
     async with connected(transport) as printer:
         assert printer.heaters == {"tool0": Reading(20.0), "bed": Reading(21.0)}
@@ -245,7 +245,7 @@ async def test_targets_told_by_themselves_hold_for_reports_without():
 
 
 @pytest.mark.parametrize("autoreport", [True, False])
-async def test_what_is_asked_of_the_card_is_the_drivers_own_in_a_replay_too(tmp_path, autoreport):
+async def test_queries_of_the_card_belong_to_the_driver_in_a_replay_too(tmp_path, autoreport):
     config = FirmwareConfig(sd_card=True, autoreport=autoreport)
     async with Recording(tmp_path, config) as recording:
         recording.simulated.start_panel_print("CUBE.GCO", 1700)
@@ -270,7 +270,7 @@ async def test_what_is_asked_of_the_card_is_the_drivers_own_in_a_replay_too(tmp_
         (1, "T:20.0 /0.0", "T0", True, ["tool0", "tool0", "tool0"]),
     ],
 )
-async def test_which_hotend_a_tool_has(count, report, in_use, shared, expected):
+async def test_each_tool_has_its_hotend(count, report, in_use, shared, expected):
     def answer(line):
         if b"M115" in line:
             return f"FIRMWARE_NAME:Marlin 2.1 EXTRUDER_COUNT:{count}\nok\n".encode()

@@ -22,25 +22,25 @@ def test_times_count_from_the_first_piece():
 
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=6))
-def test_what_is_cut_between_two_reads_is_one_line(cuts):
+def test_a_line_split_between_two_reads_is_one(cuts):
     at = [0, *sorted(cuts), len(WHOLE)]
     ring = [(0.0, PRINTER, WHOLE[begin:end]) for begin, end in pairwise(at)]
     assert lines(ring) == ["< echo:busy: processing", "< ok T:20.1 /0.0", "< ok"]
 
 
-def test_what_the_host_says_meanwhile_comes_before_a_line_that_ends_later():
+def test_lines_are_ordered_by_their_end():
     ring = [(0.0, PRINTER, b"ok\nok T:2"), (0.1, HOST, b"N1 G28*18\nN2 G1 X1*0\n"), (0.2, PRINTER, b"0.1\nbegun")]
     assert lines(ring) == ["< ok", "> N1 G28*18", "> N2 G1 X1*0", "< ok T:20.1", "< begun"]
 
 
-def test_events_are_not_for_people_and_control_characters_do_not_act():
+def test_events_are_hidden_and_control_characters_escaped():
     assert lines([(0.0, EVENT, b"open"), (0.1, PRINTER, b"\x1b[31mred\n")]) == ["< [31mred"]
 
 
 # -- what is new since a time ------------------------------------------------------------------------------
 
 
-def test_a_line_that_is_not_complete_is_told_when_it_is():
+def test_an_incomplete_line_is_returned_when_complete():
     ring = [(1.0, PRINTER, b"ok\nok T:2"), (2.0, HOST, b"N1 G28*18\n")]
     assert recent_lines(ring, 0.0) == RecentLines([("<", 1.0, "ok"), (">", 2.0, "N1 G28*18")], gap=False)
     ring += [(3.0, PRINTER, b"0."), (4.0, EVENT, b"reset"), (5.0, PRINTER, b"1\n")]
@@ -54,7 +54,7 @@ def test_a_line_that_is_not_complete_is_told_when_it_is():
     ),
     st.lists(st.integers(0, 30), max_size=6),
 )
-def test_who_asks_again_and_again_gets_each_line_once(said, times):
+def test_repeated_reads_return_each_line_once(said, times):
     ring = [(float(at + 1), kind, data if kind == PRINTER else b"h\n") for at, (kind, data) in enumerate(said)]
     polls = [0, *sorted(times), len(ring)]
     parts = [recent_lines(ring[:end], float(begin)).lines for begin, end in pairwise(polls) if end <= len(ring)]

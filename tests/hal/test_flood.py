@@ -34,7 +34,7 @@ class Held:
         self.calls.append("go on")
 
 
-async def test_a_portion_is_taken_and_the_rest_waits():
+async def test_a_portion_is_handled_and_the_rest_waits():
     held = Held()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(4):
@@ -49,7 +49,7 @@ async def test_a_portion_is_taken_and_the_rest_waits():
     assert held.calls == ["hold", "go on"], "the time restarts"
 
 
-async def test_a_line_that_is_closed_is_not_read_again():
+async def test_a_closed_port_is_not_read_again():
     held = Held()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
@@ -58,7 +58,7 @@ async def test_a_line_that_is_closed_is_not_read_again():
     assert held.calls == ["hold"]
 
 
-async def test_few_long_lines_are_no_flood():
+async def test_a_few_long_lines_are_no_flood():
     held = Held()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     for _ in range(100):
@@ -67,7 +67,7 @@ async def test_few_long_lines_are_no_flood():
     assert held.calls == []
 
 
-async def test_a_portion_is_what_it_costs():
+async def test_a_portion_is_measured_by_its_cost():
     """A report of temperatures costs what eight texts do."""
     held = Held()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
@@ -88,7 +88,7 @@ async def test_a_portion_is_what_it_costs():
     assert held.taken.count(b"\n") == 4 * 4 + 80
 
 
-async def test_what_comes_slowly_costs_nothing_of_a_portion():
+async def test_slow_input_uses_up_no_portion():
     held = Held()
     flood = Flood(held.take, held.hold, held.resume, lambda: held.spent)
     held.cost = COST * 0.9
@@ -98,7 +98,7 @@ async def test_what_comes_slowly_costs_nothing_of_a_portion():
     assert held.calls == []
 
 
-async def test_a_line_that_is_closed_by_what_it_says_is_not_held():
+async def test_a_port_closed_by_its_own_input_is_not_held():
     held = Held()
     flood = Flood(lambda _data: flood.stop(), held.hold, held.resume, lambda: held.spent)
     flood.take(b"x\n" * 1000)
@@ -147,7 +147,7 @@ async def test_a_serial_line_is_read_in_portions_and_nothing_is_lost():
 
 
 @pytest.mark.real_time
-async def test_a_line_over_the_network_is_read_in_portions():
+async def test_a_network_port_is_read_in_portions():
     listener, loop = Listener(), asyncio.get_running_loop()
 
     async def talk(_reader, writer):

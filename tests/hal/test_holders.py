@@ -122,7 +122,7 @@ def test_a_port_that_is_free_or_only_bound_has_no_listener():
         assert [holder.pid for holder in of_tcp_port(server.getsockname()[1])] == [os.getpid()]
 
 
-def test_a_holder_is_described_by_name_and_number():
+def test_a_holder_is_described_by_name_and_pid():
     assert describe([Holder(812, "octoprint")]) == "octoprint (pid 812)"
     assert describe([Holder(1, "a"), Holder(2, "b")]) == "a (pid 1), b (pid 2)"
 
@@ -176,7 +176,7 @@ def test_names_a_program_as_its_user_would(tmp_path, monkeypatch, comm, words, p
     assert of_file(file) == [Holder(812, program)]
 
 
-def test_skips_what_is_gone_or_cannot_be_read(tmp_path, monkeypatch):
+def test_skips_missing_and_unreadable_files(tmp_path, monkeypatch):
     file = tmp_path / "port"
     file.touch()
     proc = tmp_path / "proc"

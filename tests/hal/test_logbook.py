@@ -44,13 +44,13 @@ def test_the_next_host_reads_the_last_lines_sent(tmp_path):
         homed=st.booleans(),
     )
 )
-def test_modes_come_back_as_they_were(modes):
+def test_modes_are_read_back(modes):
     logbook = Logbook()
     logbook.note(line(1), 0, modes)
     assert logbook.snapshot().modes == modes
 
 
-def test_without_frames_there_is_nothing_to_go_on_from():
+def test_a_logbook_without_frames_cannot_be_continued():
     logbook = Logbook()
     assert logbook.snapshot() is None
     logbook.note(line(1), 0, Modes())
@@ -58,7 +58,7 @@ def test_without_frames_there_is_nothing_to_go_on_from():
     assert logbook.snapshot() is None
 
 
-def test_after_a_frame_too_long_for_the_logbook_no_host_can_reattach():
+def test_a_frame_too_long_for_the_logbook_prevents_reattaching():
     logbook = Logbook()
     logbook.note(line(1, b"M117 " + b"x" * MAX_LONG_FRAME), 0, Modes())
     logbook.note(line(2), 0, Modes())
@@ -69,7 +69,7 @@ def test_after_a_frame_too_long_for_the_logbook_no_host_can_reattach():
 
 @settings(max_examples=50)
 @given(cut=st.integers(0, 159), byte=st.integers(0, 255))
-def test_a_frame_that_was_being_written_does_not_count(cut, byte):
+def test_a_half_written_frame_does_not_count(cut, byte):
     logbook = Logbook()
     for number in range(1, 10):
         logbook.note(line(number), number - 1, Modes())
@@ -85,7 +85,7 @@ def test_a_frame_that_was_being_written_does_not_count(cut, byte):
 @given(
     snapshots=st.lists(st.dictionaries(st.text(max_size=5), st.integers(), max_size=4), min_size=1), cut=st.integers(0)
 )
-def test_a_snapshot_half_written_leaves_the_one_before(tmp_path_factory, snapshots, cut):
+def test_a_half_written_snapshot_leaves_the_previous_one(tmp_path_factory, snapshots, cut):
     path = tmp_path_factory.mktemp("snapshot") / "logbook"
     logbook = Logbook(path)
     for snapshot in snapshots:
@@ -100,7 +100,7 @@ def test_a_snapshot_half_written_leaves_the_one_before(tmp_path_factory, snapsho
 
 
 @pytest.mark.parametrize("length", [MAX_FRAME, MAX_FRAME + 1, 200, MAX_LONG_FRAME])
-def test_a_long_frame_is_kept_whole(tmp_path, length):
+def test_a_long_frame_is_stored_completely(tmp_path, length):
     logbook = Logbook(tmp_path / "logbook")
     sent = [line(1), line(2), line(3)]
     number, raw, ordinal, offset, ticket = sent[1]
@@ -111,7 +111,7 @@ def test_a_long_frame_is_kept_whole(tmp_path, length):
     assert [each[:2] for each in left.sent] == [each[:2] for each in sent]
 
 
-def test_the_rest_of_another_frame_is_not_taken():
+def test_the_rest_of_an_older_frame_is_ignored():
     logbook = Logbook()
     for number in (1, 1 + HISTORY):
         logbook.note(line(number, b"M117 " + b"x" * (200 if number == 1 else MAX_LONG_FRAME)), 0, None)
@@ -119,14 +119,14 @@ def test_the_rest_of_another_frame_is_not_taken():
 
 
 @pytest.mark.parametrize("text", [b"\x81\xa1a\x01", b"[1]", b"nonsense", b"[" * 20000])
-def test_a_snapshot_of_an_unknown_format_is_not_taken_for_none(text, monkeypatch):
+def test_an_unknown_format_is_not_mistaken_for_no_snapshot(text, monkeypatch):
     book = Logbook()
     monkeypatch.setattr("json.dumps", lambda *_, **__: text.decode("latin-1"))
     book.write({})
     assert book.read() == UNREADABLE
 
 
-def test_a_snapshot_too_long_leaves_none():
+def test_an_oversized_snapshot_leaves_none():
     logbook = Logbook()
     assert logbook.write({"a": 1})
     assert not logbook.write({"a": "x" * HALF})

@@ -48,7 +48,7 @@ async def printed(transport, logbook=None, **settings):
 
 
 @pytest.mark.parametrize("name", UNPACK)
-async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name):
+async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
     line, logbook = WireTap(name), Logbook()
     printer = await printed(line, logbook)
     assert line.moves == MOVES
@@ -63,7 +63,7 @@ async def test_lines_go_packed_where_the_firmware_says_that_it_unpacks_them(name
 
 
 @pytest.mark.parametrize("name", sorted(FIRMWARES))
-async def test_nothing_is_packed_when_it_is_off_or_there_is_no_decoder(name):
+async def test_nothing_is_packed_if_switched_off_or_without_a_decoder(name):
     line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
     asked = RESET if name == "prusa-3.9" else b""  # which leaves out what it is asked
@@ -74,7 +74,7 @@ async def test_nothing_is_packed_when_it_is_off_or_there_is_no_decoder(name):
 
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("before", [BEGIN, BEGIN + b"\x1f", BEGIN + b"\xff", BEGIN + b"\xff\xff"])
-async def test_a_decoder_that_another_host_left_on_is_found_and_executes_nothing(before, told):
+async def test_a_decoder_left_on_by_another_host_is_detected(before, told):
     line, logbook = WireTap("marlin21-meatpack"), Logbook()
     await line.open(lambda _: None, lambda _: None)
     line._reset_on_open = False
@@ -96,7 +96,7 @@ async def test_a_decoder_that_another_host_left_on_is_found_and_executes_nothing
 
 @pytest.mark.parametrize("name", UNPACK)
 @pytest.mark.parametrize("begun", [b"", b"\xff", b"\xff\xff", b"\x1f", b"\xff\x4e"])
-async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_of(name, begun):
+async def test_an_emergency_stop_is_read_in_any_state_of_the_decoder(name, begun):
     line = WireTap(name)
     printer = await printed(line)
     line.write(begun)
@@ -108,7 +108,7 @@ async def test_an_emergency_stop_is_heard_whatever_the_decoder_is_in_the_middle_
     await printer.close()
 
 
-async def test_heaters_are_turned_off_unpacked_when_the_conversation_fails():
+async def test_heaters_off_is_sent_unpacked_when_the_conversation_fails():
     line = WireTap("marlin21-meatpack")
     printer = await printed(line)
     line._deliver(b"Error:Printer halted. kill() called!\n")

@@ -22,7 +22,7 @@ def acted(panel, *actions):
 # -- a print from the SD card --------------------------------------------------------------------------------
 
 
-def test_a_file_selected_unasked_is_a_print():
+def test_a_file_selected_at_the_panel_is_a_print():
     panel = Panel()
     assert told(panel, *BEGUN) == [False, False, True]
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
@@ -32,7 +32,7 @@ def test_a_file_selected_unasked_is_a_print():
     assert panel.print is None
 
 
-def test_a_file_that_the_host_selects_is_none_until_it_is_printed():
+def test_a_file_selected_by_the_host_is_no_print_until_it_begins():
     panel = Panel()
     assert told(panel, *BEGUN, "Not SD printing", by_host=True) == [False] * 4
     assert panel.print is None
@@ -40,13 +40,13 @@ def test_a_file_that_the_host_selects_is_none_until_it_is_printed():
     assert panel.print == PanelPrint("CUBE.GCO", 10, 5000)
 
 
-def test_a_print_that_began_before_we_came_has_no_name():
+def test_a_print_that_began_before_the_connection_has_no_name():
     panel = Panel()
     assert told(panel, "SD printing byte 10/777") == [True]
     assert panel.print == PanelPrint(None, 10, 777)
 
 
-def test_the_name_of_another_file_is_not_taken():
+def test_the_name_of_another_file_is_ignored():
     panel = Panel()
     told(panel, *BEGUN[:2], "SD printing byte 10/777")
     assert panel.print == PanelPrint(None, 10, 777)
@@ -58,11 +58,11 @@ def test_a_file_in_a_folder_goes_by_its_own_name():
     assert panel.print == PanelPrint("CUBE.GCO", 0, 5000)
 
 
-def test_nothing_of_nothing_is_no_print():
+def test_byte_0_of_0_is_no_print():
     assert told(Panel(), "SD printing byte 0/0", "File selected", "Not SD printing") == [False] * 3
 
 
-def test_one_report_of_no_print_may_come_between_but_three_in_a_row_end_it():
+def test_only_three_successive_idle_reports_end_a_print():
     panel = Panel()
     told(panel, *BEGUN)
     assert told(panel, *["Not SD printing"] * (IDLE_REPORTS - 1), "SD printing byte 1/5000") == [False] * IDLE_REPORTS
@@ -70,7 +70,7 @@ def test_one_report_of_no_print_may_come_between_but_three_in_a_row_end_it():
     assert panel.print is None
 
 
-def test_a_firmware_that_cannot_be_asked_does_not_print_for_ever():
+def test_a_print_ends_if_the_firmware_lacks_m27():
     panel = Panel()
     told(panel, *BEGUN)
     assert told(panel, 'echo:Unknown command: "M17"', 'echo:Unknown command: "M27"') == [False, True]
@@ -107,7 +107,7 @@ def test_a_prompt_lasts_from_show_to_end():
     assert panel.prompt is None
 
 
-def test_klippers_prompt_says_what_each_answer_sends():
+def test_klippers_prompt_has_a_command_for_each_answer():
     panel = Panel()
     acted(panel, "prompt_begin Runout", "prompt_text Load filament", "prompt_button Load|LOAD_FILAMENT|info",
           "prompt_button RESUME||primary", "prompt_footer_button Cancel|CANCEL_PRINT", "prompt_show")  # fmt: skip
@@ -116,7 +116,7 @@ def test_klippers_prompt_says_what_each_answer_sends():
     assert [prompt.command(n) for n in range(4)] == ["LOAD_FILAMENT", "RESUME", "CANCEL_PRINT", "M876 S3"]
 
 
-def test_another_prompt_takes_the_place_of_the_one_before():
+def test_a_new_prompt_replaces_the_old_one():
     panel = Panel()
     acted(panel, "prompt_begin One", "prompt_show", "prompt_begin Two")
     assert panel.prompt is None
@@ -125,13 +125,13 @@ def test_another_prompt_takes_the_place_of_the_one_before():
 
 
 @pytest.mark.parametrize("action", ["prompt_button Yes", "prompt_choice Yes", "prompt_show"])
-def test_a_piece_without_a_prompt_is_nothing(action):
+def test_a_part_without_a_prompt_is_ignored(action):
     panel = Panel()
     acted(panel, action, "prompt_show")
     assert panel.prompt is None
 
 
-def test_all_of_it_is_bounded():
+def test_messages_and_prompts_are_bounded():
     panel, long = Panel(), "x" * 5000
     acted(panel, f"notification {long}", f"prompt_begin {long}", *[f"prompt_button {long}"] * 99, "prompt_show")
     assert len(panel.message) == len(panel.prompt.text) == MAX_TEXT
@@ -141,7 +141,7 @@ def test_all_of_it_is_bounded():
 
 
 @given(st.text(), st.text(), st.integers(), st.integers())
-def test_any_words_are_taken(name, argument, position, total):
+def test_any_text_is_accepted(name, argument, position, total):
     panel = Panel()
     panel.act(HostAction("", name, argument))
     panel.note(SdProgress("", position, total), by_host=False)

@@ -108,7 +108,7 @@ def test_lists_ports_by_id_first_then_usb_then_built_in(machine):
     assert ports_found[1].address == f"serial:{usb}"
 
 
-def test_tells_what_usb_says_of_a_device(machine):
+def test_describes_a_device_by_its_usb_details(machine):
     about = {"idVendor": "2c99", "idProduct": "0002", "serial": "CZPX0620X004XK72128"}
     path = machine.usb("ttyACM0", manufacturer="Prusa Research", product="Original Prusa\x1b[2J MK3", **about)
     assert list_ports(*machine.roots) == [
@@ -116,7 +116,7 @@ def test_tells_what_usb_says_of_a_device(machine):
     ]
 
 
-def test_takes_nonsense_from_a_device_and_a_device_half_gone(machine):
+def test_survives_nonsense_from_a_device_and_a_vanishing_one(machine):
     machine.usb("ttyACM0", idVendor="xyz")
     machine.usb("ttyACM1", idVendor="")
     ports_found = list_ports(*machine.roots)
@@ -126,7 +126,7 @@ def test_takes_nonsense_from_a_device_and_a_device_half_gone(machine):
     ]
 
 
-def test_lists_a_node_with_two_names_once_and_a_link_to_nothing_never(machine):
+def test_lists_a_device_with_two_names_once_and_no_dangling_link(machine):
     machine.node("ttyUSB0")
     first = machine.by_id("usb-FTDI-if00", "../../ttyUSB0")
     machine.by_id("usb-FTDI-if00-port0", "../../ttyUSB0")
@@ -143,7 +143,7 @@ def test_lists_a_node_with_two_names_once_and_a_link_to_nothing_never(machine):
         (None, "platform/3f215040.serial", True),
     ],
 )
-def test_lists_built_in_ports_that_exist(machine, kind, device, real):
+def test_lists_existing_built_in_ports(machine, kind, device, real):
     machine.uart("ttyS0", kind, device)
     assert bool(list_ports(*machine.roots)) is real
 
@@ -178,7 +178,7 @@ def test_a_port_is_locked_while_a_process_holds_a_flock(pty, lock, tmp_path):
     assert is_locked(str(link))
 
 
-def test_where_locks_are_hidden_an_open_port_counts_as_locked(pty, monkeypatch):
+def test_an_open_port_counts_as_locked_if_locks_are_hidden(pty, monkeypatch):
     path = pty()
     monkeypatch.setattr(holders, "locks_on", lambda _path: None)
     assert not is_locked(path)
@@ -187,13 +187,13 @@ def test_where_locks_are_hidden_an_open_port_counts_as_locked(pty, monkeypatch):
     os.close(file)
 
 
-def test_auto_takes_the_one_port_by_id_and_no_other(machine, pty):
+def test_auto_chooses_only_the_single_port_by_id(machine, pty):
     machine.node("ttyUSB0")
     link = machine.by_id("usb-Prusa-if00", pty())
     assert auto_port(*machine.roots).by_id == link
 
 
-def test_auto_takes_the_one_that_is_not_locked(machine, pty, lock):
+def test_auto_chooses_the_unlocked_port(machine, pty, lock):
     first, second = pty(), pty()
     machine.by_id("usb-A-if00", first)
     link = machine.by_id("usb-B-if00", second)
@@ -207,7 +207,7 @@ def test_auto_does_not_choose_between_two(machine, pty):
         auto_port(*machine.roots)
 
 
-def test_auto_says_who_holds_the_only_port(machine, pty, lock):
+def test_auto_names_the_holder_of_the_only_port(machine, pty, lock):
     path = pty()
     link = machine.by_id("usb-A-if00", path)
     lock(path)
@@ -215,13 +215,13 @@ def test_auto_says_who_holds_the_only_port(machine, pty, lock):
         auto_port(*machine.roots)
 
 
-def test_auto_names_the_ports_that_it_does_not_take(machine):
+def test_auto_names_the_ports_that_it_does_not_choose(machine):
     path = machine.node("ttyUSB0")
     with pytest.raises(NoSuchPort, match=f"by-id.*serial:{path}"):
         auto_port(*machine.roots)
 
 
-def test_auto_asks_for_the_plug_where_there_is_no_port(machine):
+def test_auto_suggests_plugging_in_if_there_is_no_port(machine):
     with pytest.raises(NoSuchPort, match="plugged in"):
         auto_port(*machine.roots)
 
@@ -232,7 +232,7 @@ PRUSA = {"idVendor": "2c99", "idProduct": "0002", "serial": "CZPX1"}
 CH340 = {"idVendor": "1a86", "idProduct": "7523"}
 
 
-def test_a_board_is_known_by_its_number_and_its_socket(machine):
+def test_a_board_is_identified_by_serial_number_and_socket(machine):
     path = machine.usb("ttyACM0", **PRUSA)
     link = machine.by_id("usb-Prusa-if00", "../../ttyACM0")
     there = list_ports(*machine.roots)
@@ -243,7 +243,7 @@ def test_a_board_is_known_by_its_number_and_its_socket(machine):
     assert port_at("/dev/null", there) is None
 
 
-def test_two_boards_with_one_number_are_told_apart_by_their_sockets(machine):
+def test_two_boards_with_one_serial_number_are_told_apart_by_socket(machine):
     first, second = machine.usb("ttyUSB0", **CH340), machine.usb("ttyUSB1", **CH340)
     machine.by_id("usb-1a86-if00", "../../ttyUSB1")
     (machine.dev / "serial/by-path").mkdir()
@@ -260,7 +260,7 @@ def test_two_boards_with_one_number_are_told_apart_by_their_sockets(machine):
         auto_port(*machine.roots)
 
 
-def test_the_interfaces_of_one_board_are_no_twins(machine):
+def test_interfaces_of_one_board_are_not_twins(machine):
     machine.usb("ttyACM0", **PRUSA)
     device = (machine.sys / "class/tty/ttyACM0/device").resolve().parent
     (device / "1-1:1.2").mkdir()

@@ -62,14 +62,14 @@ def files(folder, kind="session"):
 
 
 @given(groups=st.lists(st.lists(pieces, max_size=5), max_size=5))
-def test_what_was_noted_is_in_the_file(tmp_path_factory, groups):
+def test_noted_records_are_in_the_file(tmp_path_factory, groups):
     folder = tmp_path_factory.mktemp("recordings")
     heard = [[Record(0.0, PRINTER, b"start\n")], *groups]
     recorded(RecordingFolder(folder), *heard)
     assert read(files(folder)).records == [piece for group in heard for piece in group]
 
 
-async def test_all_that_happens_on_the_line_is_recorded_with_its_time(tmp_path):
+async def test_everything_on_the_wire_is_recorded_with_its_time(tmp_path):
     loop, inner, heard, lost = asyncio.get_running_loop(), FakeTransport(), [], []
     recorder = Recorder(RecordingFolder(tmp_path), ABOUT)
     transport = RecordingTransport(inner, recorder, loop.time)
@@ -95,7 +95,7 @@ async def test_all_that_happens_on_the_line_is_recorded_with_its_time(tmp_path):
     ]
 
 
-async def test_the_thread_writes_while_the_line_is_open_and_ends_with_it(tmp_path, monkeypatch):
+async def test_the_thread_writes_while_the_port_is_open_and_ends_with_it(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "FLUSH_INTERVAL", 0.01)
     async with Recording(tmp_path) as recording:
         loop = asyncio.get_running_loop()
@@ -112,7 +112,7 @@ async def test_the_thread_writes_while_the_line_is_open_and_ends_with_it(tmp_pat
     assert not [thread for thread in threading.enumerate() if thread.name == "recorder"]
 
 
-async def test_the_header_says_what_a_replay_has_to_know(tmp_path):
+async def test_the_header_has_what_a_replay_needs(tmp_path):
     settings = LinkSettings(window_lines=3, poll_interval=7.5)
     async with Recording(tmp_path, settings=settings) as recording:
         pass
@@ -123,7 +123,7 @@ async def test_the_header_says_what_a_replay_has_to_know(tmp_path):
     assert files(tmp_path)[0].name == "session-20261122-120000-0.part001.jsonl.gz"
 
 
-async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
+async def test_a_port_that_cannot_be_opened_leaves_no_recording(tmp_path):
     recorder = Recorder(RecordingFolder(tmp_path / "none"), ABOUT)
     transport = RecordingTransport(FakeTransport(NoSuchPort("no")), recorder, asyncio.get_running_loop().time)
     with pytest.raises(NoSuchPort):
@@ -133,7 +133,7 @@ async def test_a_line_that_cannot_be_opened_leaves_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_silent_line_leaves_no_recording(tmp_path):
+def test_a_silent_port_leaves_no_recording(tmp_path):
     recorded(
         RecordingFolder(tmp_path),
         [Record(0.0, EVENT, b"open"), Record(0.1, HOST, b"M110\n")],
@@ -142,13 +142,13 @@ def test_a_silent_line_leaves_no_recording(tmp_path):
     assert files(tmp_path) == []
 
 
-def test_what_came_before_the_first_answer_is_kept_until_then(tmp_path):
+def test_the_beginning_is_kept_until_the_first_answer(tmp_path):
     groups = [[Record(0.0, EVENT, b"open")], [Record(2.0, HOST, b"hello\n")], [Record(3.0, PRINTER, b"ok\n")]]
     recorded(RecordingFolder(tmp_path), *groups)
     assert read(files(tmp_path)).records == [piece for group in groups for piece in group]
 
 
-def test_a_large_recording_goes_on_in_parts_and_the_oldest_go(tmp_path):
+def test_a_large_recording_is_split_and_its_oldest_parts_removed(tmp_path):
     groups = [[Record(float(n), PRINTER, os.urandom(256))] for n in range(20)]
     recorded(RecordingFolder(tmp_path, max_bytes=1500, keep=100), *groups)
     parts = files(tmp_path)
@@ -170,7 +170,7 @@ def test_only_recordings_are_removed(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-def test_a_full_buffer_drops_and_says_how_much(tmp_path, monkeypatch):
+def test_a_full_buffer_drops_and_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_PIECES", 10)
     pieces = [Record(float(n), PRINTER, b"%d\n" % n) for n in range(15)]
     recorder = recorded(RecordingFolder(tmp_path), pieces, [Record(20.0, PRINTER, b"ok\n")])
@@ -197,7 +197,7 @@ class FullDisk:
         self.file.close()
 
 
-def test_a_full_disk_disturbs_nothing_and_the_gap_is_noted(tmp_path):
+def test_a_full_disk_disturbs_nothing_and_leaves_a_noted_gap(tmp_path):
     troubles = []
     recorder = Recorder(RecordingFolder(tmp_path), ABOUT, troubles.append)
     groups = [[Record(float(n), PRINTER, b"%d " % n * 50)] for n in range(4)]
@@ -215,7 +215,7 @@ def test_a_full_disk_disturbs_nothing_and_the_gap_is_noted(tmp_path):
     assert second.records == [Record(2.0, EVENT, b"dropped 1"), *groups[2], *groups[3]]
 
 
-def test_a_folder_that_cannot_be_made_is_told_once(tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported_once(tmp_path):
     (tmp_path / "file").touch()
     troubles = []
     recorder = Recorder(RecordingFolder(tmp_path / "file" / "folder"), ABOUT, troubles.append)
@@ -235,7 +235,7 @@ async def test_every_line_of_a_print_is_in_its_recording(tmp_path):
     assert all(b" %s*" % command in said for command in commands)
 
 
-def test_the_last_lines_before_a_fault_become_a_recording(tmp_path):
+def test_the_last_lines_before_a_fault_are_recorded(tmp_path):
     tail = [Record(0.0, HOST, b"N1 G28*18\n"), Record(0.25, PRINTER, b"ok T:2"), Record(1.5, PRINTER, b"0.1 \xff\n")]
     session = read([dump(tmp_path / "faults", ABOUT, tail)])
     assert session.records == tail

@@ -39,13 +39,13 @@ addresses = st.builds(Address, st.sampled_from(["sim", "serial"]), printable, op
         ("serial:auto", "serial", "auto", {}),
     ],
 )
-def test_an_address_reads_as_written_and_back(text, scheme, target, options):
+def test_an_address_is_parsed_and_formatted(text, scheme, target, options):
     assert parse(text) == Address(scheme, target, options)
     assert str(parse(text)) == text
 
 
 @given(addresses)
-def test_the_text_of_an_address_gives_the_address_back(address):
+def test_the_text_of_an_address_is_parsed_back(address):
     assert parse(str(address)) == address
 
 
@@ -78,7 +78,7 @@ def test_text_close_to_an_address_is_one_or_an_address_error(text):
         ("serial:/dev/tty\n", r"holds a character that cannot be printed"),
     ],
 )
-def test_a_wrong_address_names_the_wrong_part(text, part):
+def test_the_error_of_an_address_names_its_wrong_part(text, part):
     with pytest.raises(AddressError, match=part):
         parse(text)
 
@@ -97,7 +97,7 @@ def test_a_wrong_address_names_the_wrong_part(text, part):
         ("serial:/dev/ttyACM0?speed=2", "unknown option 'speed'; allowed: baudrate"),
     ],
 )
-async def test_a_backend_refuses_what_it_does_not_know(text, part):
+async def test_a_backend_refuses_unknown_options(text, part):
     with pytest.raises(AddressError, match=part):
         create(text)
 
@@ -109,19 +109,19 @@ def test_an_address_is_checked_without_opening_anything():
             check(wrong)
 
 
-def test_what_is_checked_leaves_no_file_open(tmp_path):
+def test_checking_leaves_no_file_open(tmp_path):
     check(f"sim?oracle={tmp_path}/accepted")
     gc.collect()
     assert not [each for each in Path("/proc/self/fd").iterdir() if os.path.realpath(each).startswith(str(tmp_path))]
 
 
-async def test_a_printer_is_called_as_its_address_was_written_whatever_is_added():
+async def test_a_printer_keeps_the_name_of_its_address_whatever_is_added():
     address = parse("serial:/dev/a b")
     assert create(replace(address, options={"baudrate": "9600"})).address == "serial:/dev/a b"
     assert str(replace(address, options={"baudrate": "9600"}, written="")) == "serial:/dev/a%20b?baudrate=9600"
 
 
-async def test_a_serial_address_becomes_a_printer_that_is_not_open():
+async def test_a_serial_address_becomes_an_unopened_printer():
     printer = create("serial:/dev/ttyACM99?baudrate=250000", LinkSettings(greeting_timeout=1.5))
     assert isinstance(printer, LinePrinter)
     assert isinstance(printer._transport, SerialTransport)
@@ -173,7 +173,7 @@ async def test_an_installed_backend_never_replaces_a_built_in_one(installed):
     assert isinstance(create("serial:/dev/ttyACM99")._transport, SerialTransport)
 
 
-async def test_an_address_made_by_hand_is_checked_too():
+async def test_an_address_built_in_code_is_checked_too():
     with pytest.raises(AddressError, match="'udp'; allowed: sim, serial"):
         create(Address("udp", "localhost:1"))
 
@@ -185,7 +185,7 @@ def test_reads_whole_numbers(text, number):
 
 @pytest.mark.parametrize("text", ["", "-1", "1_0", "+1", " 1", "٣", "1.0", "2147483648", "9" * 5000])
 @pytest.mark.parametrize("kind", [natural_int, positive_int])
-def test_refuses_what_is_no_whole_number(kind, text):
+def test_refuses_other_text_as_a_whole_number(kind, text):
     with pytest.raises(ValueError, match="whole number"):
         kind(text)
 

@@ -39,7 +39,7 @@ class Host:
         )
 
 
-async def test_the_printer_speaks_when_it_did():
+async def test_the_printer_sends_at_the_recorded_times():
     host = Host(DIALOGUE)
     await host.open()
     await asyncio.sleep(2)
@@ -53,7 +53,7 @@ async def test_the_printer_speaks_when_it_did():
 
 
 @pytest.mark.parametrize("wait", [1.1, 2.8])
-async def test_it_answers_as_long_after_the_host_as_it_did(wait):
+async def test_answers_keep_their_delay_after_the_host(wait):
     host = Host(DIALOGUE)
     await host.open()
     await asyncio.sleep(wait)
@@ -63,7 +63,7 @@ async def test_it_answers_as_long_after_the_host_as_it_did(wait):
     assert host.heard == [(1.0, b"start\n"), (wait + 0.5, b"ok T:2"), (round(wait + 0.6, 3), b"0\n")]
 
 
-async def test_one_piece_of_the_host_may_have_been_several():
+async def test_the_hosts_data_may_be_split_differently():
     host = Host(session((1.0, HOST, b"a\n"), (1.1, HOST, b"b\n"), (1.2, PRINTER, b"ok\n")))
     await host.open()
     await asyncio.sleep(1)
@@ -91,7 +91,7 @@ async def test_data_never_comes_from_within_write():
         (None, b"", "record 2, at 2.000 s: the recording has -> 'M105\\n', the host sent nothing for 1 s"),
     ],
 )
-async def test_the_line_is_lost_where_the_host_differs(at, said, found):
+async def test_the_connection_is_lost_where_the_host_differs(at, said, found):
     host = Host(DIALOGUE)
     await host.open()
     if at is not None:
@@ -106,7 +106,7 @@ async def test_the_line_is_lost_where_the_host_differs(at, said, found):
     assert str(host.lost[0]) == str(host.transport.difference) == found
 
 
-async def test_a_difference_within_a_piece_shows_what_is_left_of_it():
+async def test_a_difference_within_a_piece_shows_its_rest():
     host = Host(DIALOGUE)
     await host.open()
     await asyncio.sleep(2)
@@ -117,7 +117,7 @@ async def test_a_difference_within_a_piece_shows_what_is_left_of_it():
     host.transport.close()
 
 
-async def test_lenient_goes_on_and_keeps_the_first_difference():
+async def test_lenient_continues_and_keeps_the_first_difference():
     recording = session((1.0, HOST, b"a\n"), (1.5, PRINTER, b"1\n"), (2.0, HOST, b"b\n"), (2.5, PRINTER, b"2\n"))
     host = Host(recording, strict=False)
     await host.open()
@@ -135,7 +135,7 @@ async def test_lenient_goes_on_and_keeps_the_first_difference():
     )
 
 
-async def test_a_reset_belongs_to_the_dialogue():
+async def test_a_reset_is_replayed():
     host = Host(session((1.0, EVENT, b"reset"), (1.2, PRINTER, b"start\n")))
     await host.open()
     await asyncio.sleep(1)
@@ -148,7 +148,7 @@ async def test_a_reset_belongs_to_the_dialogue():
     assert other.transport.difference.actual.data == b"reset"
 
 
-async def test_a_line_that_was_lost_is_lost_again():
+async def test_a_lost_connection_is_lost_again():
     host = Host(session((1.0, PRINTER, b"start\n"), (3.0, EVENT, b"lost the cable\x1b[2J is out")))
     await host.open()
     await asyncio.sleep(5)
@@ -158,7 +158,7 @@ async def test_a_line_that_was_lost_is_lost_again():
     assert host.transport.difference is None
 
 
-async def test_closing_earlier_than_then_is_noted_and_silent():
+async def test_closing_earlier_than_recorded_is_noted():
     host = Host(DIALOGUE)
     await host.open()
     await asyncio.sleep(1.5)
@@ -178,7 +178,7 @@ def test_the_middle_of_a_conversation_is_refused(records):
         ReplayTransport(RecordedSession(HEADER, records))
 
 
-def test_nothing_is_replayed_behind_a_gap_or_an_end():
+def test_nothing_is_replayed_after_a_gap_or_an_end():
     pieces = [(1.0, PRINTER, b"a"), (2.0, EVENT, b"dropped 4"), (3.0, PRINTER, b"b")]
     assert [each.data for each in ReplayTransport(session(*pieces)).records] == [b"open", b"a"]
     pieces[1] = (2.0, EVENT, b"close")
@@ -186,7 +186,7 @@ def test_nothing_is_replayed_behind_a_gap_or_an_end():
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in TRANSCRIPTS.glob("*.txt")))
-async def test_recorded_dialogues_can_be_played(name):
+async def test_recorded_dialogues_can_be_replayed(name):
     recording = transcript(name)
     transport, heard = ReplayTransport(recording), []
     ended = asyncio.Event()
@@ -209,7 +209,7 @@ async def recorded_file(folder):
 
 
 @pytest.mark.parametrize("lenient", ["", "?lenient=yes", "?lenient=no"])
-async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
+async def test_a_recording_is_the_address_of_a_printer(tmp_path, lenient):
     address = f"replay:{await recorded_file(tmp_path)}{lenient}"
     printer = create(address)
     assert isinstance(printer, LinePrinter)
@@ -223,7 +223,7 @@ async def test_a_recording_is_a_printer_by_its_address(tmp_path, lenient):
     await printer.close()
 
 
-async def test_another_job_than_the_recorded_one_loses_the_line(tmp_path):
+async def test_a_job_other_than_the_recorded_one_loses_the_connection(tmp_path):
     printer = create(f"replay:{await recorded_file(tmp_path)}")
     await printer.open()
     printer.feed(JobSource([b"G28", b"G1 X11 F600"]))

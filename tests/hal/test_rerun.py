@@ -90,7 +90,7 @@ def find(session, piece):
 
 
 @pytest.mark.parametrize("config", FIRMWARES)
-async def test_the_driver_does_what_it_did(tmp_path, config):
+async def test_the_driver_repeats_its_actions(tmp_path, config):
     async with Recording(tmp_path, config) as recording:
         await a_day(recording)
     session = recording.session()
@@ -101,7 +101,7 @@ async def test_the_driver_does_what_it_did(tmp_path, config):
 
 
 @pytest.mark.parametrize("length", [12, 30, 60])
-async def test_what_makes_a_printer_safe_goes_beyond_a_full_window_again(tmp_path, length):
+async def test_heaters_off_is_sent_beyond_a_full_window_again(tmp_path, length):
     moves = [b"G1 X%d F300." % (n % 2 * 50) for n in range(60)]
     moves = [move + b"0" * (length - len(move)) for move in moves]
     async with Recording(tmp_path) as recording:
@@ -118,7 +118,7 @@ async def test_what_makes_a_printer_safe_goes_beyond_a_full_window_again(tmp_pat
     assert outcome.played == outcome.records
 
 
-async def test_a_printer_whose_reports_were_turned_off_is_asked_again_as_it_was(tmp_path):
+async def test_queries_of_a_printer_with_reports_turned_off_are_repeated(tmp_path):
     async with Recording(tmp_path) as recording:
         await recording.printer.send("M155 S0")
         await asyncio.sleep(35)
@@ -130,7 +130,7 @@ async def test_a_printer_whose_reports_were_turned_off_is_asked_again_as_it_was(
     assert outcome.played == outcome.records
 
 
-async def test_it_heals_a_bad_line_as_it_did(tmp_path):
+async def test_resends_are_repeated(tmp_path):
     async with Recording(tmp_path, FirmwareConfig(busy=False), simulated=BadLine) as recording:
         await recording.print(MOVES)
         counters = recording.printer.counters
@@ -154,7 +154,7 @@ async def test_a_connection_that_failed_fails_again_without_a_difference(tmp_pat
 
 
 @pytest.mark.parametrize("config", FIRMWARES)
-async def test_an_emergency_stop_is_made_again(tmp_path, config):
+async def test_an_emergency_stop_is_repeated(tmp_path, config):
     async with Recording(tmp_path, config) as recording:
         await asyncio.sleep(3)
         recording.printer.feed(JobSource(MOVES))
@@ -204,7 +204,7 @@ def printed(tmp_path_factory):
 
 
 @given(data=st.data())
-async def test_a_changed_line_is_found_where_it_is(printed, data):
+async def test_a_changed_line_is_found_at_its_place(printed, data):
     hosts = [at for at, record in enumerate(printed.records) if record.kind == HOST]
     at = data.draw(st.sampled_from(hosts))
     piece = printed.records[at].data
@@ -216,7 +216,7 @@ async def test_a_changed_line_is_found_where_it_is(printed, data):
     assert piece.endswith(difference.expected.data)
 
 
-async def test_lenient_goes_through_all_of_it(printed):
+async def test_lenient_replays_everything(printed):
     at = find(printed, b"N60 ")
     session = changed(printed, at, b"N60 ", b"N61 ")
     strict, lenient = await rerun(session), await rerun(session, strict=False)
@@ -224,14 +224,14 @@ async def test_lenient_goes_through_all_of_it(printed):
     assert lenient.played == lenient.records
 
 
-async def test_a_link_that_sends_less_at_once_is_found(printed):
+async def test_a_smaller_window_is_found(printed):
     settings = {**printed.header.settings, "window_lines": 1}
     difference = (await rerun(replace(printed, header=replace(printed.header, settings=settings)))).difference
     assert difference.actual is None
     assert difference.expected.data.startswith(b"N")
 
 
-async def test_a_driver_that_greets_otherwise_is_found(printed):
+async def test_a_different_greeting_is_found(printed):
     session = changed(printed, find(printed, b"M155"), b"M155 S2", b"M155 S3")
     outcome = await rerun(session)
     assert b"M155 S2" in outcome.difference.actual.data
@@ -248,7 +248,7 @@ def hosts(*pieces):
     return [Record(float(n), HOST, piece) for n, piece in enumerate(pieces)]
 
 
-def test_a_job_is_recovered_without_what_the_driver_says_by_itself():
+def test_a_job_is_recovered_without_the_drivers_own_commands():
     records = hosts(
         b"\n" + frame(0, b"M110 N0"),
         frame(1, b"M115"),
@@ -263,7 +263,7 @@ def test_a_job_is_recovered_without_what_the_driver_says_by_itself():
     assert list(lines(records)) == [(3, b"G28"), (3, b"M117 5*3"), (5, b"G1 X1"), (7, b"M105")]
 
 
-def test_restarted_numbers_are_no_repeats_and_their_lines_are_the_hosts_own():
+def test_restarted_numbers_are_not_repeats():
     records = hosts(
         b"\n" + frame(0, b"M110 N0"),
         frame(1, b"M115"),

@@ -72,7 +72,7 @@ def asked(transport, command):
 
 @pytest.mark.parametrize("too_many", range(6))
 @pytest.mark.parametrize("places", [True, False])
-async def test_oks_too_many_do_not_end_the_wait(too_many, places):
+async def test_surplus_oks_do_not_end_the_wait(too_many, places):
     printer, firmware = await in_order(places=places, too_many=too_many)
     began = asyncio.get_running_loop().time()
     place = await printer.finished()
@@ -84,7 +84,7 @@ async def test_oks_too_many_do_not_end_the_wait(too_many, places):
     await printer.close()
 
 
-async def test_positions_reported_unasked_answer_no_query():
+async def test_unrequested_positions_answer_no_query():
     printer, firmware = await in_order(too_many=2)
     firmware.transport.say(PLACE * 3)
     began = asyncio.get_running_loop().time()
@@ -94,7 +94,7 @@ async def test_positions_reported_unasked_answer_no_query():
     await printer.close()
 
 
-async def test_a_question_whose_answer_was_lost_costs_one_more():
+async def test_a_query_with_a_lost_answer_is_repeated():
     printer, firmware = await in_order()
     printer._commands.positions_due = 1
     await printer.finished()
@@ -119,7 +119,7 @@ async def test_if_ok_means_received_the_position_must_be_reported():
     await printer.close()
 
 
-async def test_the_answer_to_an_earlier_question_is_none_to_ours():
+async def test_the_answer_to_an_earlier_query_does_not_count():
     loop = asyncio.get_running_loop()
     delays = [1.0, 20.0]  # the client's M114 is carried out before the last move, ours behind it
 
@@ -136,7 +136,7 @@ async def test_the_answer_to_an_earlier_question_is_none_to_ours():
     await printer.close()
 
 
-async def test_a_firmware_that_never_tells_its_place_has_carried_out_what_so_many_questions_are_behind():
+async def test_without_positions_enough_acknowledged_queries_mean_rest():
     printer, transport = await ready(lambda _: b"ok\n")
     await printer.finished()
     assert len(asked(transport, "M114")) == rest.MAX_QUEUED
@@ -155,7 +155,7 @@ async def test_an_unknown_firmware_must_report_the_same_position_twice():
     await printer.close()
 
 
-async def test_one_that_moves_on_and_on_is_not_waited_for_for_ever():
+async def test_the_wait_for_an_endless_move_is_bounded():
     said, place = [], iter(range(1_000_000))
 
     def answer(line):

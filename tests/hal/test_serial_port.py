@@ -116,7 +116,7 @@ async def test_bytes_go_both_ways_unchanged(far, baudrate):
 
 
 @pytest.mark.parametrize("baudrate", [115200, 250000])
-async def test_the_kernel_is_told_the_baudrate_and_keeps_it(far, baudrate):
+async def test_the_kernel_keeps_the_configured_baudrate(far, baudrate):
     async with Host(far.path, baudrate) as host:
         speeds = bytearray(256)
         fcntl.ioctl(host.transport._fd, serial.serialposix.TCGETS2, speeds)
@@ -335,25 +335,25 @@ async def test_busy_names_the_holder(far):
             await Host(far.path).open()
 
 
-async def test_no_such_port_lists_those_that_are_there(monkeypatch):
+async def test_no_such_port_lists_the_existing_ones(monkeypatch):
     monkeypatch.setattr(ports, "list_ports", lambda: [ports.Port("/dev/ttyACM3")])
     with pytest.raises(NoSuchPort, match=r"no port /dev/ttyACM99\..*serial:/dev/ttyACM3"):
         await Host("/dev/ttyACM99").open()
 
 
-async def test_no_such_port_where_there_is_none_asks_for_the_plug(monkeypatch):
+async def test_no_such_port_suggests_plugging_in_if_there_is_none(monkeypatch):
     monkeypatch.setattr(ports, "list_ports", list)
     with pytest.raises(NoSuchPort, match="plugged in"):
         await Host("/dev/ttyACM99").open()
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/tmp", __file__])
-async def test_a_file_that_is_no_terminal_is_no_port(path):
+async def test_a_file_that_is_not_a_terminal_is_no_port(path):
     with pytest.raises(PortError, match="is not a serial port"):
         await Host(path).open()
 
 
-async def test_a_port_without_hardware_is_named_as_such(far, monkeypatch):
+async def test_a_port_without_hardware_is_reported(far, monkeypatch):
     def phantom(*_args):
         raise termios.error(errno.EIO, "Input/output error")
 
@@ -401,7 +401,7 @@ async def test_no_permission_names_the_command_that_helps(far, request):
 
 @pytest.mark.usefixtures("root")
 @pytest.mark.parametrize(("group", "mode"), [("dialout", 0o600), ("dialout", 0o640), ("root", 0o660)])
-async def test_no_permission_names_no_group_where_none_helps(far, request, group, mode):
+async def test_no_permission_names_no_group_if_none_helps(far, request, group, mode):
     give(far.path, group, mode)
     request.getfixturevalue("nobody")
     with pytest.raises(PortPermission, match="no group helps") as caught:
@@ -466,7 +466,7 @@ async def test_bytes_written_before_a_reset_still_go_out(far, dtr):
         assert await far.read(len(stop)) == stop
 
 
-async def test_a_pulse_is_ended_by_close(far, dtr):
+async def test_close_ends_a_reset_pulse(far, dtr):
     async with Host(far.path) as host:
         host.transport.reset()
     assert [up for up, _ in dtr] == [False, True]
@@ -501,7 +501,7 @@ async def test_auto_opens_the_one_free_port(far, monkeypatch):
     transport.close()
 
 
-async def test_parity_is_toggled_where_the_address_says_so(far, monkeypatch):
+async def test_parity_is_toggled_if_configured(far, monkeypatch):
     settings = []
 
     class Noting(serial.Serial):
@@ -549,7 +549,7 @@ async def reopened(transport, host):
     await transport.reopen(host.on_data, host.lost.append)
 
 
-async def test_an_adopted_descriptor_keeps_what_is_unread(far):
+async def test_an_adopted_descriptor_keeps_unread_bytes(far):
     before = serial_port.open_port(far.path, 115200)
     kept = os.dup(before.fileno())  # as systemd holds it
     before.close()
@@ -594,21 +594,21 @@ async def test_a_port_that_another_program_used_is_made_raw_again(far):
         os.close(holder)
 
 
-async def test_a_port_that_another_program_holds_is_not_taken_over(far):
+async def test_a_port_held_by_another_program_is_not_opened(far):
     async with Host(far.path):
         second = Host(far.path)
         with pytest.raises(PortBusy):
             await reopened(second.transport, second)
 
 
-async def test_a_port_that_is_away_is_no_such_port():
+async def test_a_missing_port_is_no_such_port():
     host = Host("/dev/ttyNOWHERE0")
     with pytest.raises(NoSuchPort):
         await reopened(host.transport, host)
 
 
 @pytest.mark.parametrize("baudrate", [250000, 115200])
-async def test_a_port_that_was_away_gets_its_rate_again_whether_or_not_it_has_a_name(far, baudrate):
+async def test_a_reopened_port_gets_its_baudrate_again(far, baudrate):
     holder = os.open(far.path, os.O_RDWR | os.O_NOCTTY)  # as a driver makes it when a board is plugged in: 38400
     try:
         host = Host(far.path, baudrate)

@@ -44,7 +44,7 @@ def test_a_written_session_is_read_back(tmp_path_factory, groups):
 
 
 @given(groups=flushes, data=st.data())
-def test_a_cut_file_gives_what_came_before_the_cut_and_says_so(tmp_path_factory, groups, data):
+def test_a_truncated_file_is_read_up_to_the_cut_and_marked(tmp_path_factory, groups, data):
     path = tmp_path_factory.mktemp("session") / "a"
     whole = written(HEADER, *groups)
     cut = data.draw(st.integers(0, len(whole) - 1))
@@ -129,7 +129,7 @@ def test_any_bytes_are_a_session_or_an_error_with_a_reason(tmp_path_factory, raw
         read([path])
 
 
-def test_a_file_that_is_not_there_is_named(file):
+def test_a_missing_file_is_named(file):
     with pytest.raises(RecordingError, match=f"{file}: No such file"):
         read([file])
 
@@ -150,7 +150,7 @@ def test_a_damaged_end_is_reported(file):
     assert session.records == big[: len(session.records)]
 
 
-def test_a_bomb_is_read_no_further_than_to_its_bound(file, monkeypatch):
+def test_a_compression_bomb_is_read_up_to_a_limit(file, monkeypatch):
     monkeypatch.setattr(session_file, "MAX_TEXT", 1000)
     file.write_bytes(written(HEADER, [*RECORDS, Record(9.0, PRINTER, b" " * 10**6)]))
     session = read([file])

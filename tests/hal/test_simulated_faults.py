@@ -51,7 +51,7 @@ def lines(count):
     return [frame(n, b"G4 P%d" % n) for n in range(1, count + 1)]
 
 
-def test_the_line_that_is_named_is_the_one_that_is_damaged():
+def test_the_named_line_is_damaged():
     bench = Bench(Fault("flip", line=3))
     said = bench.send(*lines(4), seconds=1)
     assert bench.accepted == ["G4 P1", "G4 P2"]
@@ -59,7 +59,7 @@ def test_the_line_that_is_named_is_the_one_that_is_damaged():
     assert bench.send(*lines(4)[2:], seconds=1) == ["ok", "ok"]  # once means once
 
 
-def test_a_fault_comes_as_often_as_it_says():
+def test_a_fault_repeats_as_often_as_configured():
     bench = Bench(Fault("resend", line=1, count=3))
     said = [line for _ in range(4) for line in bench.send(lines(1)[0], seconds=0.1)]
     assert said.count("Resend: 1") == 3
@@ -71,14 +71,14 @@ def test_lines_without_numbers_are_counted():
     assert bench.send("M400", "M400", "M400") == ["ok", "ok"]
 
 
-def test_a_time_is_the_printers_own():
+def test_times_are_those_of_the_printer():
     bench = Bench(Fault("text", time=5.0, text="hello", count=2))
     assert bench.run(3.9) == []
     assert bench.run(0.2) == ["hello", "hello"]
     assert bench.run(100) == []
 
 
-def test_a_temperature_is_waited_for():
+def test_a_fault_can_wait_for_a_temperature():
     bench = Bench(Fault("text", temperature=60, heater="bed", text="warm"))
     bench.send("M140 S70", seconds=20)
     said = bench.run(200)
@@ -86,7 +86,7 @@ def test_a_temperature_is_waited_for():
     assert bench.firmware.board.bed.temperature(bench.now) >= 60
 
 
-def test_a_hung_firmware_says_and_reads_nothing_until_it_goes_on():
+def test_a_hung_firmware_neither_sends_nor_reads_until_it_continues():
     bench = Bench(Fault("hang", line=1, seconds=10))
     assert bench.send("M400", "M400", seconds=9.9) == []
     assert bench.run(0.2) == ["ok", "ok"]
@@ -113,7 +113,7 @@ def test_a_late_ok_comes_without_a_busy_message():
     assert [line[:2] for line in bench.run(0.2)] == ["ok", "ok"]
 
 
-def test_a_delay_holds_up_all_that_comes_behind():
+def test_a_delay_holds_up_everything_after_it():
     bench = Bench(Fault("delay", line=2, seconds=3))
     assert bench.send("M400", "M400", "M400", seconds=2.9) == ["ok"]
     assert bench.run(0.2) == ["ok", "ok"]
@@ -151,7 +151,7 @@ NOISY = (
 
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(0, 3))
-def test_it_does_not_matter_in_which_pieces_the_bytes_come(sizes, seed):
+def test_the_result_is_the_same_however_the_bytes_are_split(sizes, seed):
     data = b"".join(lines(20))
     whole, pieces = Bench(*NOISY, seed=seed).firmware._faults, Bench(*NOISY, seed=seed).firmware._faults
     damaged = b"".join(piece for piece, _ in whole.damage_to_printer(data))
@@ -162,7 +162,7 @@ def test_it_does_not_matter_in_which_pieces_the_bytes_come(sizes, seed):
     assert found == damaged
 
 
-def test_a_printer_without_faults_has_none_of_their_machinery():
+def test_a_printer_without_faults_has_no_fault_machinery():
     assert Firmware(FirmwareConfig())._faults is None
 
 

@@ -34,21 +34,21 @@ class Bench:
         return [line for _, line in self.run(seconds)]
 
 
-def test_it_says_nothing_before_it_is_switched_on():
+def test_nothing_is_sent_before_it_is_switched_on():
     firmware = Firmware()
     firmware.receive(b"M105\n", 1.0)
     assert firmware.advance(100.0) == b""
     assert firmware.next_event() is None
 
 
-def test_it_boots_with_the_banner_and_no_ok():
+def test_booting_sends_the_banner_and_no_ok():
     bench = Bench()
     assert bench.boot[0][1] == "start"
     assert not [line for _, line in bench.boot if line.startswith("ok")]
     assert bench.boot[-1][0] < 0.05
 
 
-def test_what_arrives_while_it_boots_is_lost():
+def test_bytes_received_while_booting_are_lost():
     firmware = Firmware()
     firmware.reset(0.0)
     firmware.receive(b"M105\n", 0.0)
@@ -79,7 +79,7 @@ def test_m109_s_does_not_wait_for_cooling_and_m109_r_does():
     assert bench.firmware.board.hotend.temperature(bench.now) == pytest.approx(100, abs=1)
 
 
-def test_m109_for_what_it_never_cools_to_gives_up():
+def test_m109_r_for_an_unreachable_temperature_gives_up():
     bench = Bench()
     bench.send("M104 S50", seconds=60)
     assert bench.send("M109 R5", seconds=900)[-1] == "ok"
@@ -149,14 +149,14 @@ def test_cold_extrusion_is_prevented():
     assert bench.send("G1 E10 F300") == ["ok"]
 
 
-def test_arcs_move_and_bad_ones_are_refused():
+def test_arcs_move_and_invalid_ones_are_refused():
     bench = Bench()
     assert bench.send("G1 X10 F6000", "G2 X20 Y10 I10 J0", "G3 X10 Y0 R10", seconds=5) == ["ok"] * 3
     assert bench.send("G2 X5", "M114")[0] == "Error:G2/G3 bad parameters"
     assert bench.send("M114")[0].startswith("X:10.00 Y:0.00")
 
 
-def test_m410_stops_where_it_is():
+def test_m410_stops_the_head_where_it_is():
     bench = Bench()
     bench.send("G1 X100 F600", seconds=5.0)
     assert bench.send("M410", seconds=0.9) == []
@@ -180,7 +180,7 @@ def test_a_reset_forgets_everything_but_the_heat():
     assert re.match(r"ok T:[3-9]\d\.\d\d /0\.00", bench.send(frame(1, b"M105").decode().strip())[0])
 
 
-def test_m0_waits_for_the_user_where_prompts_are_known():
+def test_m0_waits_for_the_user_if_prompts_are_supported():
     bench = Bench(host_actions=True, emergency_parser=True)
     assert bench.send("M0 Look here", seconds=2.5)[-1] == "echo:busy: paused for user"
     assert bench.send("M108") == ["ok", "ok"]
@@ -194,7 +194,7 @@ def test_a_baudrate_delays_both_ways():
     assert said == [(pytest.approx(1.0 + (6 + 3) * 10 / 9600), "ok")]
 
 
-def test_commands_cost_time_when_told_to():
+def test_commands_take_time_if_configured():
     bench = Bench(execution_time=0.002)
     bench.firmware.receive(b"G4 P0\nG4 P0\n", bench.now)
     assert [at for at, _ in bench.run(1)] == pytest.approx([1.002, 1.004])
@@ -216,7 +216,7 @@ def test_a_line_is_cut_at_95_characters():
     assert bench.oracle.commands[-1].command == "M117 " + "x" * 90
 
 
-def test_the_oracle_counts_what_went_wrong():
+def test_the_oracle_counts_errors():
     bench = Bench()
     bench.send("N1 G4 P0*1", "N7 G4 P0*111", "x" * 300)
     counters = bench.oracle.counters
@@ -228,7 +228,7 @@ def test_the_oracle_counts_what_went_wrong():
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.booleans())
-def test_no_bytes_break_it_nor_hang_it(pieces, plain):
+def test_no_bytes_break_or_hang_it(pieces, plain):
     bench = Bench(emergency_parser=not plain, host_actions=not plain, advanced_ok=not plain)
     for piece in pieces:
         bench.firmware.receive(piece, bench.now)
@@ -239,7 +239,7 @@ def test_no_bytes_break_it_nor_hang_it(pieces, plain):
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40))
-def test_how_the_bytes_are_cut_changes_nothing(seed, size):
+def test_the_result_is_the_same_however_the_bytes_are_split(seed, size):
     dialogue = b"".join(frame(n, b"G1 X%d F6000" % n) for n in range(1, 6)) + b"\nM114\n"
     cuts = random.Random(seed)
     whole, cut = Bench(), Bench()

@@ -34,7 +34,7 @@ def taken(made):
 # -- Repetier ------------------------------------------------------------------------------------------------
 
 
-def test_repetier_says_ok_when_it_takes_a_line_and_takes_the_next_one_when_that_is_done():
+def test_repetier_acknowledges_a_line_at_receipt_and_reads_the_next_after_it():
     board = printer("repetier")
     board.send("G28", seconds=30)
     began = board.now
@@ -44,7 +44,7 @@ def test_repetier_says_ok_when_it_takes_a_line_and_takes_the_next_one_when_that_
     assert at - began > 5
 
 
-def test_repetier_asks_again_every_200_ms_until_the_line_comes():
+def test_repetier_repeats_its_request_every_200_ms():
     board = printer("repetier")
     board.send("M110 N0")
     assert board.send(damaged(1, "M105")) == [*["Error:Wrong checksum"] * 2, "", "Resend:1", "ok"]
@@ -54,7 +54,7 @@ def test_repetier_asks_again_every_200_ms_until_the_line_comes():
     assert said(board, 5.0) == []
 
 
-def test_repetier_asks_again_for_a_line_that_does_not_end():
+def test_repetier_requests_an_unterminated_line_again():
     board = printer("repetier")
     board.firmware.receive(b"N1 G1 X", board.now)
     assert said(board, 0.3) == ["", "Resend:1", "ok"]
@@ -69,7 +69,7 @@ def test_repetier_counts_modulo_65536():
     assert board.send(numbered(65536, "M114")) == ["skip 65536", "ok"]
 
 
-def test_repetier_skips_what_came_behind_a_bad_line():
+def test_repetier_skips_lines_after_a_bad_one():
     board = printer("repetier", rx_buffer=1000)
     lines = [damaged(1, "G4 P1"), *(numbered(number, "G4 P1") for number in range(2, 20))]
     answer = board.send(*lines)
@@ -87,7 +87,7 @@ def test_repetier_skips_what_came_behind_a_bad_line():
         ("N1 G1 X41 Y11j40", "G1 X41 Y11j40"),
     ],
 )
-def test_repetier_takes_damage_that_hides_the_checksum_for_good(line, executed):
+def test_repetier_accepts_a_line_whose_checksum_is_hidden_by_damage(line, executed):
     board = printer("repetier")
     assert board.send(line)[0] == "ok 1"
     assert taken(board) == [executed]
@@ -108,14 +108,14 @@ def test_repetier_boots_at_m112_and_its_own_errors_halt_it_until_m999():
 # -- Prusa ---------------------------------------------------------------------------------------------------
 
 
-def test_prusa_says_one_ok_more_for_m105_where_another_line_waits_behind_it():
+def test_prusa_sends_a_second_ok_for_m105_if_another_line_waits():
     board = printer("prusa")
     assert [line[:4] for line in board.send("M105")] == ["ok T"]
     answer = board.send("M105", "M105", "M114")
     assert [line[:4] for line in answer] == ["ok T", "ok", "ok T", "ok", "X:0.", "ok"]
 
 
-def test_prusa_forgets_a_line_that_does_not_end():
+def test_prusa_forgets_an_unterminated_line():
     board = printer("prusa")
     board.firmware.receive(b"N1 G4 P", board.now)
     assert said(board, 1.9) == []
@@ -123,7 +123,7 @@ def test_prusa_forgets_a_line_that_does_not_end():
     assert board.send(numbered(1, "M118 x")) == ["x", "ok"]
 
 
-def test_prusa_pauses_at_once_and_asks_for_what_it_dropped_when_it_goes_on():
+def test_prusa_pauses_at_once_and_requests_dropped_lines_on_resume():
     board = printer("prusa")
     board.send("M104 S200", "M110 N0", seconds=120)
     lines = ["G28", "G1 X20 F3000", "M601", "G1 X30", "G1 X40"]
@@ -138,7 +138,7 @@ def test_prusa_pauses_at_once_and_asks_for_what_it_dropped_when_it_goes_on():
     assert board.firmware.board.position()[0] == 40
 
 
-def test_prusa_pauses_by_itself_and_no_line_that_it_dropped_gets_an_ok():
+def test_prusa_pauses_itself_without_oks_for_dropped_lines():
     board = printer("prusa", Fault("self_pause", line=6, seconds=100))
     board.send("M104 S200", "M110 N0", seconds=120)
     lines = ["G28", *(f"G1 X{x} F300" for x in (10, 20, 30, 40, 50, 60))]
@@ -152,7 +152,7 @@ def test_prusa_pauses_by_itself_and_no_line_that_it_dropped_gets_an_ok():
     assert board.firmware.board.position()[0] == 60
 
 
-def test_prusa_says_that_m112_has_stopped_it_and_boots_by_itself():
+def test_prusa_confirms_m112_and_reboots_itself():
     board = printer("prusa")
     board.send("M104 S200")
     assert board.send("M112", seconds=4) == ["Error:Printer halted. kill() called!", "M112 called. Emergency Stop."]
@@ -186,7 +186,7 @@ def test_marlin_1_0_ends_a_line_at_a_colon_and_finds_its_number_anywhere():
     assert board.send("M999 M105 *1")[0] == "Error:No Line Number with checksum, Last Line: 0"
 
 
-def test_marlin_1_0_acknowledges_moves_when_they_are_queued_and_takes_any_g_for_one():
+def test_marlin_1_0_acknowledges_queued_moves_and_treats_any_g_as_one():
     board = printer("marlin1.0", rx_buffer=1000)
     board.send("G28", seconds=60)
     answer = board.send(*["G1 X100 F60", "G1 X0"] * 9, "M105")
@@ -196,13 +196,13 @@ def test_marlin_1_0_acknowledges_moves_when_they_are_queued_and_takes_any_g_for_
     assert board.firmware.board.position()[0] == 20
 
 
-def test_marlin_takes_a_backslash_out_before_it_looks_at_the_checksum():
+def test_marlin_removes_a_backslash_before_it_checks_the_checksum():
     board = printer("marlin")
     assert board.send(numbered(1, "M117 a\\b"))[0].startswith("Error:checksum mismatch")
     assert printer("prusa").send(numbered(1, "M117 a\\b"))[-1] == "ok"
 
 
-def test_smoothieware_takes_g1_before_it_has_a_place_and_asks_again_without_an_ok():
+def test_smoothieware_accepts_g1_before_homing_and_requests_again_without_an_ok():
     board = printer("smoothie")
     board.send("G28", seconds=60)
     assert board.send(*["G1 X100 F60", "G1 X0"] * 8).count("ok") == 16  # a Marlin would hold the last ones back
@@ -226,7 +226,7 @@ def test_reprapfirmware_drops_a_damaged_line_silently():
     assert taken(board) == []
 
 
-def test_klipper_that_shuts_itself_down_says_why_to_each_command():
+def test_a_klipper_that_shut_down_gives_its_reason_to_each_command():
     board = printer("klipper", Fault("halt", time=8, text="Heater extruder not heating at expected rate"))
     assert said(board, 5) == ["// Klipper state: Shutdown"]
     answer = board.send("G28")
@@ -235,7 +235,7 @@ def test_klipper_that_shuts_itself_down_says_why_to_each_command():
     assert board.send("M105")[0].startswith("ok B:")
 
 
-def test_marlin_that_has_stopped_refuses_moves_and_goes_on_to_say_ok():
+def test_a_stopped_marlin_refuses_moves_and_still_says_ok():
     board = printer("marlin", Fault("halt", time=8, text="Error:Probing Failed"))
     board.run(5)
     answer = board.send("G1 X1", "M105")
@@ -245,7 +245,7 @@ def test_marlin_that_has_stopped_refuses_moves_and_goes_on_to_say_ok():
     assert board.send("G1 X1") == ["ok"]
 
 
-def test_stop_at_the_panel_forgets_what_is_queued():
+def test_a_stop_at_the_panel_drops_queued_lines():
     board = printer("marlin-advok", Fault("panel_stop", time=30), rx_buffer=1000)
     board.send("G28", seconds=23)
     answer = board.send("M104 S200", *["G1 X100 F60", "G1 X0"] * 9)
@@ -256,7 +256,7 @@ def test_stop_at_the_panel_forgets_what_is_queued():
     assert board.send("M105")[-1].startswith("ok T:")
 
 
-def test_a_touch_screen_prints_and_this_port_sees_the_temperatures():
+def test_a_print_of_a_touch_screen_shows_only_in_temperatures_and_positions():
     board = printer("marlin", Fault("touch_print", time=10, seconds=300))
     board.run(100)
     assert board.heat.hotends[0].target == 210
@@ -273,7 +273,7 @@ def test_tools_that_share_a_nozzle_share_its_heat():
     assert board.send("T2", "M105")[-1].count("T") == 1
 
 
-def test_g10_and_g11_turn_the_extruder_and_say_nothing_of_it():
+def test_g10_and_g11_move_the_extruder_without_reporting_it():
     board = printer("marlin", fw_retract=True)
     board.send("M302 P1", "G92 E5", "G10", seconds=5)
     assert board.firmware.board.position()[3] == pytest.approx(-3.0)
@@ -282,6 +282,6 @@ def test_g10_and_g11_turn_the_extruder_and_say_nothing_of_it():
     assert board.firmware.board.position()[3] == pytest.approx(0.0)
 
 
-def test_the_runout_sensor_is_told_of_where_there_is_one():
+def test_the_runout_sensor_is_reported_if_there_is_one():
     assert printer("marlin", runout_sensor=True).send("M412") == ["echo:Filament runout ON", "ok"]
     assert printer("marlin").send("M412")[0].startswith("echo:Unknown command")

@@ -83,7 +83,7 @@ def kinds(lines):
     return kept
 
 
-def test_the_recorded_dialogue_about_heat():
+def test_the_dialogue_about_heat_matches_the_recording():
     host = Host(LonePrinter(emergency_parser=True, advanced_ok=True, host_actions=True, flow_control=True))
     found, compared = experiments(), 0
     ends = [entries[0][2] for _, entries in found[1:]] + [found[-1][1][-1][2]]
@@ -95,7 +95,7 @@ def test_the_recorded_dialogue_about_heat():
 
 
 @pytest.mark.parametrize(("wait", "title"), [("M109 S200", "M109 S200"), ("M190 S60", "M140 S60")])
-def test_what_is_left_is_counted_down_as_recorded(wait, title):
+def test_the_countdown_matches_the_recording(wait, title):
     entries = next(each for name, each in experiments() if name.startswith(title))
     recorded = [text.partition(" W:")[2] for _, text, _ in entries if " W:" in text]
     _, said = LonePrinter().wait(wait)
@@ -118,7 +118,7 @@ def test_a_wait_ends_ten_seconds_after_the_window_is_entered(command, heater, ta
     assert said[-1] == "ok"
 
 
-def test_a_wait_for_what_is_warm_already_takes_a_third_longer():
+def test_a_wait_for_a_warm_heater_takes_a_third_longer():
     printer = LonePrinter()
     printer.wait("M109 S200")
     seconds, said = printer.wait("M109 R200")  # with S, a reading that is a little above would be enough
@@ -158,7 +158,7 @@ def test_cooling_to_below_the_air_gives_up():
     assert printer.heat.hotends[0].temperature(printer.now) == pytest.approx(21.3, abs=1.5)
 
 
-def test_a_wait_without_a_target_is_none():
+def test_a_wait_without_a_target_ends_at_once():
     assert LonePrinter().wait("M109") == (0.0, ["ok"])
 
 
@@ -193,7 +193,7 @@ def test_the_first_reading_is_the_active_tools():
     assert [each.target for each in printer.heat.hotends] == [0, 150]
 
 
-def test_a_tool_that_there_is_not():
+def test_a_missing_tool_is_refused():
     assert LonePrinter().send("M104 T1 S200", "M109 T-1 S200") == [
         "echo:M104 Invalid extruder 1",
         "ok",
@@ -208,7 +208,7 @@ def test_auto_reports_are_the_same_without_an_ok():
     assert printer.send("M155 S0", seconds=100) == ["ok"]
 
 
-def test_readings_are_the_same_for_everybody_and_made_of_the_seed():
+def test_readings_are_consistent_and_follow_the_seed():
     def said(seed, question):
         printer = LonePrinter(noise=0.1, seed=seed)
         return [line.removeprefix("ok").strip() for _ in range(30) for line in printer.send(question, seconds=1)]
@@ -220,7 +220,7 @@ def test_readings_are_the_same_for_everybody_and_made_of_the_seed():
 # ── chamber, fans, gains ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_chamber_heats_where_there_is_one():
+def test_a_chamber_heats_if_there_is_one():
     printer = LonePrinter(chamber=CHAMBER)
     assert printer.send("M141 S45") == ["ok"]
     assert printer.heat.chamber.target == 45
@@ -253,7 +253,7 @@ def test_extruding_cools_the_nozzle():
     assert printer.heat.hotends[0].power(printer.now) > before + 8
 
 
-def test_gains_are_told_and_set():
+def test_gains_are_reported_and_set():
     printer = LonePrinter()
     assert printer.send("M301") == ["echo: p:21.14 i:1.76 d:55.47", "ok"]
     assert printer.send("M301 P30 I2") == ["echo: p:30.00 i:2.00 d:55.47", "ok"]
@@ -264,7 +264,7 @@ def test_gains_are_told_and_set():
     assert printer.heat.hotends[0].control.gains == Pid()
 
 
-def test_a_bed_has_gains_where_it_has_a_pid():
+def test_a_bed_with_a_pid_has_gains():
     assert LonePrinter().send("M304 P5") == ['echo:Unknown command: "M304 P5"', "ok"]
     printer = LonePrinter(bed=replace(BED, control=Pid(60.0, 3.0, 300.0)))
     assert printer.send("M304 P70") == ["echo: p:70.00 i:3.00 d:300.00", "ok"]
@@ -297,7 +297,7 @@ def test_m85_halts_a_printer_that_does_not_move_and_turns_its_heaters_off():
     assert [each.target for each in printer.heat.all] == [0, 0]
 
 
-def test_asking_for_temperatures_does_not_count():
+def test_querying_temperatures_does_not_count():
     printer = LonePrinter()
     printer.send("M85 S300")
     for _ in range(59):
@@ -382,7 +382,7 @@ def test_m86_runs_from_when_the_hotend_is_hot():
     assert hotend.target == 0
 
 
-def test_moves_put_m86_off():
+def test_moves_postpone_m86():
     printer = idle()
     printer.send("M86 S100", "M83")
     for line in ("G1 E0.5 F300", "G1 X10 F6000", "G1 X0 E1", "G1 E-1", "G28 X", "G1 Y5"):
@@ -392,7 +392,7 @@ def test_moves_put_m86_off():
     assert lines[0][0] == pytest.approx(121 + 5 * 90 + 100, abs=1)
 
 
-def test_m86_tells_what_is_set_and_m87_ends_it():
+def test_m86_reports_its_setting_and_m87_ends_it():
     printer = idle()
     printer.send("M86 S300 T170 E20 B10")
     assert printer.send("M86") == ["echo:; Hotend Idle Timeout:", "echo:  M86 B10 E20 S300 T170", "ok"]

@@ -28,7 +28,7 @@ def test_a_heater_that_does_not_heat_fails_after_the_watch_period(command, heate
     assert period <= after <= period + TICK
 
 
-def test_heating_is_watched_again_and_again():
+def test_heating_is_watched_repeatedly():
     printer = LonePrinter()
     printer.send("M104 S200", seconds=30)
     printer.fail(HeaterFault.NO_HEAT)
@@ -38,7 +38,7 @@ def test_heating_is_watched_again_and_again():
     assert 30 + after == pytest.approx(60, abs=3 * TICK)
 
 
-def test_marlins_own_gap_a_target_just_above_is_neither_watched_nor_reached():
+def test_a_target_just_above_is_neither_watched_nor_reached_as_in_marlin():
     printer = LonePrinter()
     printer.send("M104 S200", seconds=300)
     printer.fail(HeaterFault.NO_HEAT)
@@ -50,7 +50,7 @@ def test_marlins_own_gap_a_target_just_above_is_neither_watched_nor_reached():
     ("command", "heater", "name", "limits"),
     [("M104 S200", "hotend", "0", HOTEND.limits), ("M140 S60", "bed", "bed", BED.limits)],
 )
-def test_thermal_runaway_trips_a_period_after_the_last_reading_that_was_warm_enough(command, heater, name, limits):
+def test_thermal_runaway_trips_one_period_after_the_last_warm_reading(command, heater, name, limits):
     printer = LonePrinter()
     printer.send(command, seconds=400)
     printer.fail(HeaterFault.NO_HEAT, heater)
@@ -69,7 +69,7 @@ def test_thermal_runaway_trips_a_period_after_the_last_reading_that_was_warm_eno
 
 
 @pytest.mark.parametrize("fault", [HeaterFault.SENSOR_OUT, HeaterFault.DRAUGHT])
-def test_what_makes_the_reading_fall_is_a_runaway(fault):
+def test_a_falling_reading_is_a_runaway(fault):
     printer = LonePrinter()
     printer.send("M104 S240", seconds=300)
     printer.fail(fault)
@@ -78,7 +78,7 @@ def test_what_makes_the_reading_fall_is_a_runaway(fault):
     assert 40 <= after < 60
 
 
-def test_a_dip_that_is_made_up_for_in_time_trips_nothing():
+def test_a_dip_recovered_in_time_trips_nothing():
     printer = LonePrinter()
     printer.send("M104 S200", seconds=300)
     printer.fail(HeaterFault.NO_HEAT)
@@ -182,7 +182,7 @@ def test_a_sound_printer_never_trips(command):
     assert not printer.firmware.halted
 
 
-def test_the_firmware_wakes_only_now_and_then_to_look():
+def test_the_firmware_wakes_rarely_to_check():
     printer = LonePrinter()
     printer.send("M104 S200", "M140 S60", seconds=600)
     wakes, end = 0, printer.now + 3600
@@ -224,7 +224,7 @@ def test_runaway_begins_below_the_hysteresis(reading, error):
     assert one.check(reading, 41.0) == error
 
 
-def test_runaway_is_not_looked_at_before_the_target_was_reached_once():
+def test_runaway_is_checked_only_after_the_target_was_reached():
     one = protection(reading=195.0)
     assert one.check(197.0, 1.0) is None
     assert one.check(195.0, 1000.0) is None
@@ -242,7 +242,7 @@ def test_only_a_new_target_restarts_the_time(again, error):
     ("reading", "target", "error"),
     [(275.0, 0.0, None), (275.1, 0.0, "MAXTEMP triggered"), (4.9, 0.0, None), (4.9, 200.0, "MINTEMP triggered")],
 )
-def test_range_of_readings(reading, target, error):
+def test_readings_out_of_range_trip(reading, target, error):
     assert protection(target).check(reading, 1.0) == error
 
 

@@ -25,7 +25,7 @@ def curve(heater, begin, end):
     return [heater.temperature(begin + n * TICK) for n in range(round((end - begin) / TICK))]
 
 
-def test_it_starts_at_ambient_with_no_power_and_stays_there():
+def test_a_heater_without_power_stays_at_ambient():
     heater = Heater(HOTEND)
     assert heater.temperature(0.0) == heater.temperature(1e9) == HOTEND.body.ambient
     assert heater.power(1e9) == 0
@@ -36,7 +36,7 @@ def test_it_starts_at_ambient_with_no_power_and_stays_there():
     ("config", "target", "least", "most"),
     [(HOTEND, 200, 60, 85), (HOTEND, 245, 80, 120), (BED, 60, 75, 90), (BED, 100, 210, 260), (CHAMBER, 45, 200, 500)],
 )
-def test_it_takes_about_as_long_as_a_real_one(config, target, least, most):
+def test_heating_takes_about_as_long_as_on_a_real_printer(config, target, least, most):
     heater = heated(config, target)
     assert heater.temperature(least) < target - 1
     assert heater.temperature(most) > target - 1
@@ -84,7 +84,7 @@ def test_more_integral_overshoots_more():
     assert highest[2] > highest[0] + 2
 
 
-def test_in_steady_state_the_power_is_what_is_lost():
+def test_the_steady_state_power_equals_the_losses():
     heater = heated()
     curve(heater, 0, 400)
     body = HOTEND.body
@@ -93,7 +93,7 @@ def test_in_steady_state_the_power_is_what_is_lost():
     assert heater.temperature(400) == pytest.approx(200, abs=0.1)
 
 
-def test_fan_and_filament_cost_power_and_dip_the_temperature():
+def test_fan_and_filament_need_power_and_cause_a_dip():
     idle, loaded, readings = heated(), heated(), []
     loaded.set_fan(1.0, 300)
     for second in range(300, 340):
@@ -112,7 +112,7 @@ def test_filament_of_one_long_move_is_spread_over_it():
     assert min(curve(quick, 300, 350)) < min(curve(slow, 300, 350)) - 0.3
 
 
-def test_bang_bang_switches_at_the_target_and_looks_only_now_and_then():
+def test_bang_bang_switches_at_the_target_at_intervals():
     heater = heated(replace(BED, control=BangBang(interval=5.0)), 60.0)
     powers = [heater.power(100 + n * TICK) for n in range(2000)]
     assert set(powers) == {0, FULL_POWER}
@@ -136,7 +136,7 @@ def test_a_target_above_what_is_allowed_becomes_the_highest():
     assert heater.target == 260.0  # HEATER_0_MAXTEMP less HOTEND_OVERSHOOT
 
 
-def test_it_cools_exponentially():
+def test_cooling_is_exponential():
     heater = heated()
     heater.temperature(300)
     heater.set_target(0.0, 300)
@@ -163,7 +163,7 @@ deeds = st.one_of(
     end=st.floats(0, 100),
     config=st.sampled_from([HOTEND, BED]),
 )
-def test_what_it_answers_does_not_depend_on_when_it_was_asked_before(story, questions, end, config):
+def test_readings_do_not_depend_on_earlier_queries(story, questions, end, config):
     def play(asked):
         heater, now, log = Heater(config, noise=0.1, seed=3), 0.0, []
         for pause, (what, value) in [*story, (end, ("temperature", None))]:
@@ -183,7 +183,7 @@ def test_what_it_answers_does_not_depend_on_when_it_was_asked_before(story, ques
     config=st.sampled_from([HOTEND, BED]),
     story=st.lists(st.tuples(st.floats(0.01, 60), deeds), min_size=1, max_size=8),
 )
-def test_no_protection_ever_trips_before_due(config, story):
+def test_no_protection_trips_early(config, story):
     heater, now = Heater(config, noise=0.1), 0.0
     for pause, (what, value) in [*story, (400.0, ("set_fan", 0.0))]:
         while heater.due <= now + pause and not heater.tripped:
@@ -198,7 +198,7 @@ def test_no_protection_ever_trips_before_due(config, story):
         getattr(heater, what)(value, now)
 
 
-def test_ten_hours_are_a_matter_of_ticks_and_none_of_rest():
+def test_ten_hours_cost_only_active_ticks():
     heater = heated()
     heater.set_target(0.0, 600.0)
     heater.temperature(36_000.0)
@@ -219,7 +219,7 @@ def test_noise_comes_from_the_seed():
     assert spread == pytest.approx(0.2, rel=0.3)
 
 
-def test_no_noise_without_a_deviation():
+def test_there_is_no_noise_without_a_deviation():
     assert len(set(curve(Heater(HOTEND), 0, 100))) == 1
 
 

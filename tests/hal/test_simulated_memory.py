@@ -81,7 +81,7 @@ async def test_the_oracle_streams_to_a_file(tmp_path):
     host.transport.close()
 
 
-async def test_speed_is_in_device_seconds_for_each_of_the_loop():
+async def test_speed_scales_the_time_of_the_device():
     loop = asyncio.get_running_loop()
     host = PingPong(Firmware(), [b"G4 S100"], speed=20)
     began = loop.time()
@@ -115,7 +115,7 @@ async def test_data_never_comes_from_within_write():
     transport.close()
 
 
-async def test_unplugging_is_told_once_and_nothing_comes_after():
+async def test_unplugging_is_reported_once_and_nothing_follows():
     host = PingPong(Firmware(), [b"M155 S1", b"G4 S1000"])
     await host.transport.open(host.on_data, host.lost.append)
     await asyncio.sleep(5)
@@ -129,7 +129,7 @@ async def test_unplugging_is_told_once_and_nothing_comes_after():
     assert len(host.lines) == heard > 0
 
 
-async def test_closing_is_silent_and_may_be_repeated():
+async def test_closing_is_silent_and_idempotent():
     host = PingPong(Firmware(), [b"M155 S1", b"G4 S1000"])
     await host.transport.open(host.on_data, host.lost.append)
     await asyncio.sleep(5)
@@ -153,7 +153,7 @@ async def test_a_reset_boots_the_board_in_the_middle():
     host.transport.close()
 
 
-async def test_another_host_may_find_the_board_as_the_first_one_left_it():
+async def test_the_next_host_finds_the_board_as_it_was_left():
     firmware = Firmware()
     first = PingPong(firmware, [b"G1 X1", b"G1 X2"])
     await first.print()

@@ -33,7 +33,7 @@ def machine():
     return Machine()
 
 
-def test_it_has_fifteen_places_and_says_when_one_is_free(machine):
+def test_the_planner_has_fifteen_slots_and_reports_the_next_free_one(machine):
     machine.drive(*range(0, 160, 10))
     assert machine.planner.free(0.0) == 0
     free = machine.planner.next_free(0.0)
@@ -43,7 +43,7 @@ def test_it_has_fifteen_places_and_says_when_one_is_free(machine):
     assert machine.planner.free(1e3) == PLACES
 
 
-def test_a_first_move_waits_for_company_unless_enough_is_there():
+def test_a_first_move_waits_for_more_unless_enough_are_queued():
     alone, together = Machine(), Machine()
     alone.drive(0, 10, now=5.0)
     together.drive(0, 10, 20, 30, now=5.0)
@@ -52,13 +52,13 @@ def test_a_first_move_waits_for_company_unless_enough_is_there():
     assert together.planner.idle_at(5.0) == pytest.approx(5.0 + 3.0, abs=0.01)
 
 
-def test_nothing_to_do_is_done_at_once(machine):
+def test_an_empty_planner_is_done_at_once(machine):
     assert machine.planner.idle_at(7.0) == 7.0
     assert machine.planner.add(HOME, HOME, 10, 7.0) is None
     assert machine.planner.free(7.0) == PLACES
 
 
-def test_it_tells_what_was_driven_and_when(machine):
+def test_moves_are_reported_with_their_times(machine):
     machine.drive(0, 10, 20, 30)
     machine.planner.catch_up(1.5)
     assert [move.end[0] for move, _ in machine.driven] == [10]
@@ -90,7 +90,7 @@ def test_a_starved_planner_is_slow():
     assert full.planner.idle_at(0.0) == pytest.approx(28 / 100 + 100 / 3000, rel=1e-6)
 
 
-def test_it_tells_that_a_move_came_too_late(machine):
+def test_a_late_move_is_reported_as_an_underrun(machine):
     machine.drive(0, 10)
     ended = machine.planner.idle_at(0.0)
     machine.drive(10, 20, now=ended + 0.25)
@@ -98,7 +98,7 @@ def test_it_tells_that_a_move_came_too_late(machine):
 
 
 @pytest.mark.parametrize("pause", [0.0, MAX_UNDERRUN + 0.1])
-def test_what_is_no_underrun(machine, pause):
+def test_gaps_that_are_not_underruns(machine, pause):
     machine.drive(0, 10)
     machine.drive(10, 20, now=machine.planner.idle_at(0.0) + pause)
     machine.planner.catch_up(50.0)
@@ -130,7 +130,7 @@ def test_a_stop_leaves_the_machine_on_its_path(share):
     assert machine.planner.stop(at) is None
 
 
-def test_where_it_is(machine):
+def test_the_position_within_a_move(machine):
     machine.drive(0, 20, feedrate=10.0)
     assert machine.planner.position(0.05)[0] == 0
     assert machine.planner.position(FIRST_MOVE_DELAY + 1.0)[0] == pytest.approx(10, abs=0.05)
@@ -155,7 +155,7 @@ def test_a_full_planner_is_as_fast_as_the_arithmetic(points, feedrate):
 
 
 @given(_POINTS, st.floats(1, 300), st.lists(st.floats(0, 3), max_size=40))
-def test_asking_more_often_changes_nothing(points, feedrate, questions):
+def test_frequent_queries_change_nothing(points, feedrate, questions):
     def end(questions):
         planner, now = Planner(MotionLimits()), 0.0
         for start, end in itertools.pairwise(points):

@@ -44,7 +44,7 @@ def test_m220_scales_the_feedrate(printer, percent, speed):
     assert printer.seconds("G1 X100 F3000") == pytest.approx(ALONE + 100 / speed + speed / 1000, rel=1e-3)
 
 
-def test_m220_keeps_and_takes_back(printer):
+def test_m220_saves_and_restores(printer):
     printer.tell("M220 S50", "M220 B", "M220 S80", "M220 R")
     assert printer.tell("M220") == ["FR:50%"]
 
@@ -56,7 +56,7 @@ def test_m204_sets_each_acceleration(printer):
     assert printer.seconds("G1 E101 F3000") == pytest.approx(ALONE + 2 + 50 / 125, rel=1e-3)
 
 
-def test_inches(printer):
+def test_inches_are_converted(printer):
     assert printer.seconds("G20", "G1 X2 F100", "G21") == pytest.approx(
         ALONE + 50.8 / (2540 / 60) + 2540 / 60 / 1000, rel=1e-3
     )
@@ -64,14 +64,14 @@ def test_inches(printer):
 
 
 @pytest.mark.parametrize("line", ["G2 X60 Y40 I20", "G3 X60 Y40 I20", "G2 X60 Y40 R20", "G3 X60 Y40 R20"])
-def test_half_a_circle(homed, line):
+def test_half_a_circle_moves_to_its_end(homed, line):
     homed.tell("G1 X20 Y40 Z5 F6000")
     assert homed.seconds("M205 J0.3", f"{line} F1800") == pytest.approx(math.pi * 20 / 30 + 30 / 1000, rel=1e-3)
     assert homed.place[:2] == (60, 40)
 
 
 @pytest.mark.parametrize(("way", "first"), [("G2", 1), ("G3", -1)])
-def test_a_full_circle(homed, way, first):
+def test_a_full_circle_returns_to_its_start(homed, way, first):
     homed.tell("G1 X20 Y40 F6000", "M205 J0.3")
     homed.finish()
     homed.oracle.path.clear()
@@ -100,20 +100,20 @@ def test_an_arc_without_centre_moves_nothing(homed):
 
 
 @pytest.mark.parametrize(("line", "seconds"), [("G4 S3", 3), ("G4 P1500", 1.5)])
-def test_a_dwell_begins_when_the_machine_stands(printer, line, seconds):
+def test_a_dwell_begins_when_the_machine_is_at_rest(printer, line, seconds):
     assert printer.seconds("G1 X10 F600", line) == pytest.approx(ALONE + 1 + 10 / 1000 + seconds, rel=1e-3)
 
 
 # ── where ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_absolute_and_relative(homed):
+def test_absolute_and_relative_moves_are_followed(homed):
     homed.tell("G1 X10 Y10 E2 F3000", "G91", "G1 X5 E1", "G1 Y-5 E1", "G90", "G1 X1", "M83", "G1 E1", "G1 E1")
     homed.finish()
     assert homed.place == pytest.approx((1, 5, 0, 6))
 
 
-def test_g92_names_the_place(homed):
+def test_g92_sets_the_position(homed):
     homed.tell("G1 X50 E5 F3000", "G92 X0 E0", "G1 X10 E1")
     homed.finish()
     assert homed.place[0] == 60
@@ -121,7 +121,7 @@ def test_g92_names_the_place(homed):
     assert homed.tell("M114")[0].startswith("X:10.00 Y:0.00 Z:0.00 E:1.00 Count X:4800")
 
 
-def test_the_position_is_where_all_moves_end_or_where_the_machine_is(homed):
+def test_the_reported_position_is_the_end_of_moves_or_the_actual_one(homed):
     homed.tell("G1 X100 F600")
     homed.now += 5
     ends, is_at = homed.tell("M114")[0], homed.tell("M114 R")[0]
@@ -144,7 +144,7 @@ def test_soft_endstops_mean_nothing_before_homing(printer):
     assert printer.place[0] == -20
 
 
-def test_motors_off_forget_the_place(homed):
+def test_motors_off_forget_the_position(homed):
     homed.tell("M18 X")
     assert homed.board.modal.homed == {1, 2}
     homed.tell("M84 S60")
@@ -156,7 +156,7 @@ def test_motors_off_forget_the_place(homed):
 # ── homing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_homing_takes_the_way_to_the_endstops(printer):
+def test_homing_takes_as_long_as_the_way_to_the_endstops(printer):
     first = printer.seconds("G28")
     printer.tell("G1 X50 F3000")
     # 50 mm and the bump at 50 mm/s, then the bump at half of that; from rest each time, to a stop at the switch
@@ -176,7 +176,7 @@ def test_an_endstop_that_fails_halts_the_printer(printer):
 # ── guards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_is_extruded_cold(printer):
+def test_cold_extrusion_is_prevented(printer):
     assert printer.tell("M302 P0", "G1 X10 E5 F3000") == ["echo: cold extrusion prevented"]
     printer.finish()
     assert printer.oracle.extruded == {}
@@ -205,14 +205,14 @@ def test_limits_out_of_range_are_refused(printer):
     assert printer.tell("M204")[0] == "Acceleration: P1000.00 R1000.00 T1000.00"
 
 
-def test_settings_from_the_eeprom_count_for_the_next_move():
+def test_settings_from_the_eeprom_apply_to_the_next_move():
     printer = PrinterBench(eeprom=True)
     printer.tell("M204 T500", "M205 S3 B0", "M500", "M204 T3000")
     assert printer.seconds("M501", "G1 X100 F3000") == pytest.approx(ALONE + 2 + 50 / 500, rel=1e-3)
     assert "echo:  M205 B0.00 S3.00 T0.00 J0.01" in printer.tell("M503")
 
 
-def test_a_firmware_with_classic_jerk_says_so():
+def test_a_firmware_with_classic_jerk_reports_it():
     printer = PrinterBench(limits=MotionLimits(classic_jerk=True))
     assert printer.tell("M205 X8 J2") == []
     assert "echo:  M205 B20000.00 S0.00 T0.00 X8.00 Y10.00 Z0.30 E5.00" in printer.tell("M503")
@@ -221,7 +221,7 @@ def test_a_firmware_with_classic_jerk_says_so():
 # ── tools ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_tool_that_there_is_not(printer):
+def test_a_missing_tool_is_refused(printer):
     assert printer.tell("T1") == ["echo:T1 Invalid extruder"]
     assert printer.tell("T0") == []
 
@@ -238,7 +238,7 @@ def test_a_new_nozzle_goes_where_the_old_one_was():
     assert printer.oracle.extruded == {0: pytest.approx(3), 1: pytest.approx(2)}
 
 
-def test_a_tool_change_without_a_move():
+def test_a_tool_change_can_be_without_a_move():
     printer = PrinterBench(extruders=2)
     printer.tell("G28", "M218 T1 X20", "G1 X100 F6000", "T1 S1", "M400")
     assert printer.oracle.position[0] == 100
@@ -279,7 +279,7 @@ _LINES = st.sampled_from(
 
 @example(["G1 X100 Y50 F6000", "G20", "G1 X99999"])
 @given(st.lists(_LINES, max_size=25))
-def test_any_sequence_is_answered_and_the_machine_ends_where_it_says(lines):
+def test_any_sequence_is_answered_and_ends_at_the_reported_position(lines):
     printer = PrinterBench(extruders=2)
     printer.tell(*lines, "M400")
     driven = printer.oracle.position

@@ -15,7 +15,7 @@ def printer(options):
     return made
 
 
-def test_the_latency_is_there_and_back():
+def test_the_latency_applies_in_both_directions():
     board = printer("latency=100")
     board.firmware.receive(b"M105\n", board.now)
     [(at, answer)] = board.run(1.0)
@@ -34,14 +34,14 @@ def test_the_latency_is_there_and_back():
         ("extruders=2", "M104 T1 S200", "T:25.00 /0.00 B:25.00 /0.00 T0:25.00 /0.00 T1:25.00 /200.00"),
     ],
 )
-def test_a_report_tells_what_the_firmware_makes_of_a_target(options, asked, told):
+def test_a_report_shows_the_target_as_the_firmware_understood_it(options, asked, told):
     made = printer(options)
     ambient = made.heat.bed.config.body.ambient
     made.send(asked)
     assert told.replace("25.00", f"{ambient:.2f}").replace(":25 ", f":{ambient:.0f} ") in made.send("M105")[0]
 
 
-def test_a_touch_screen_prints_for_as_long_as_it_says():
+def test_a_touch_screen_prints_for_the_configured_time():
     board = printer("touch_screen=200")
     board.run(20)
     assert board.heat.hotends[0].target == 210
@@ -50,6 +50,6 @@ def test_a_touch_screen_prints_for_as_long_as_it_says():
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_nonsense_is_refused_with_what_is_allowed(name):
+def test_invalid_options_are_refused_with_the_allowed_ones(name):
     with pytest.raises(AddressError, match=f"{name} is 'often'; allowed: {OPTIONS[name].allowed}"):
         registry.check(f"sim?{name}=often")

@@ -42,7 +42,7 @@ def test_travel_above_the_part_is_no_layer(printer):
     assert [each.z for each in printer.oracle.layers] == [0.3]
 
 
-def test_a_spiral_has_a_layer_for_each_height_that_it_climbs(printer):
+def test_a_spiral_has_a_layer_for_each_height(printer):
     printer.tell(*layer(0.3), *layer(0.5))
     z = 0.5
     for turn in range(40):
@@ -52,7 +52,7 @@ def test_a_spiral_has_a_layer_for_each_height_that_it_climbs(printer):
     assert [each.z for each in printer.oracle.layers] == pytest.approx([0.3, 0.5, 0.7, 0.9])
 
 
-def test_objects_that_are_printed_one_after_the_other(printer):
+def test_layers_of_sequential_objects_are_counted(printer):
     printer.tell(*layer(0.3), *layer(0.5), "G1 Z20", *layer(0.3), *layer(0.5), "M400")
     assert [each.z for each in printer.oracle.layers] == [0.3, 0.5, 0.3, 0.5]
 
@@ -60,12 +60,12 @@ def test_objects_that_are_printed_one_after_the_other(printer):
 # ── filament, path, underruns ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_was_drawn_back_and_pushed_again_counts_once(printer):
+def test_retracted_and_primed_filament_counts_once(printer):
     printer.tell("G1 X10 E5 F3000", "G1 E3", "G1 X20", "G1 E5", "G1 X30 E9", "G1 E6", "M400")
     assert printer.oracle.extruded == {0: pytest.approx(9)}
 
 
-def test_the_path_is_kept_when_asked_for(printer):
+def test_the_path_is_kept_on_request(printer):
     assert Oracle().path == []
     printer.oracle.path.clear()
     printer.tell("G1 X10 Y5 Z1 E1 F600", "M400")
@@ -110,7 +110,7 @@ def told(lines):
     return oracle
 
 
-def test_the_file_exactly_once():
+def test_a_file_printed_exactly_once_is_recognised():
     verdict = told(["M115", *LINES[:3], "M105", *LINES[3:], "M105"]).same_as_file(FILE)
     assert verdict
     assert verdict == (verdict.__class__)(exact=True, lines=6, total=6)
@@ -126,27 +126,27 @@ def test_the_file_exactly_once():
         (LINES[:5], "'M0' at byte 60 of the file never came"),
     ],
 )
-def test_the_first_difference_is_told(lines, difference):
+def test_the_first_difference_is_reported(lines, difference):
     verdict = told(lines).same_as_file(FILE)
     assert not verdict
     assert verdict.difference == difference
     assert verdict.total == 6
 
 
-def test_what_may_come_besides():
+def test_additional_commands_can_be_allowed():
     lines = ["M117 hello", "T0", *LINES, "M104 S0"]
     assert not told(lines).same_as_file(FILE)
     assert told(lines).same_as_file(FILE, besides={"M117", "T0", "M104 S0"})
 
 
-def test_our_host_waits_for_heat_itself_and_keeps_what_is_for_it():
+def test_a_host_that_waits_for_heat_itself_is_recognised():
     lines = ["G28", "M104 S200", "G1 X10", "G1 X20", "G1 X10"]
     assert told(lines).same_as_file(FILE, host_waits=True)
     assert told(LINES[:5]).same_as_file(FILE, host_waits=False)
     assert not told(LINES).same_as_file(FILE, host_waits=False)
 
 
-def test_a_comparison_along_the_way_needs_nothing_kept(tmp_path):
+def test_a_running_comparison_stores_no_commands(tmp_path):
     path = tmp_path / "part.gcode"
     path.write_bytes(FILE)
     oracle = Oracle(keep=0)
@@ -159,14 +159,14 @@ def test_a_comparison_along_the_way_needs_nothing_kept(tmp_path):
     assert oracle.verdict.difference == "a line without number is 'G1 X10', after the file's end"
 
 
-def test_a_line_whose_n_was_damaged_is_no_command():
+def test_a_line_with_a_damaged_n_is_no_command():
     oracle = told(LINES[:2])
     for number, line in [(None, "^3 G1 X10"), *enumerate(LINES[2:], 3)]:
         oracle.accept(number, line, 0.0)
     assert oracle.same_as_file(FILE)
 
 
-def test_what_was_thrown_away_cannot_be_compared():
+def test_discarded_commands_cannot_be_compared():
     oracle = Oracle(keep=2)
     for line in LINES:
         oracle.accept(None, line, 0.0)
@@ -180,7 +180,7 @@ _LINES = st.lists(st.sampled_from(["G1 X1", "G1 X2", "G1 X3", "M105", "G28"]), m
 
 
 @given(_LINES, _LINES)
-def test_two_lists_are_the_same_if_they_are_without_what_hosts_say(file, arrived):
+def test_two_lists_are_equal_if_they_differ_only_in_host_commands(file, arrived):
     source = "\n".join(each for each in file if each != "M105").encode()
     same = [each for each in file if each != "M105"] == [each for each in arrived if each != "M105"]
     assert told(arrived).same_as_file(source).exact == same

@@ -134,7 +134,7 @@ def joined(found):
         ("repetier", "repetier-1.0.4-odd.txt"),
     ],
 )
-def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
+def test_a_recorded_host_gets_the_recorded_answers(firmware, name):
     dialogue, compared = Dialogue(firmware), 0
     for title, entries in joined(experiments(name)):
         if not compared and entries[0][0]:  # the host came to a board that had booted
@@ -149,6 +149,6 @@ def test_a_recorded_host_hears_what_it_heard_then(firmware, name):
     assert compared
 
 
-def test_what_is_left_out_is_in_the_recordings():
+def test_omitted_lines_are_in_the_recordings():
     for name, title in {*_LEFT_OUT, *_ENDS_EARLY}:
         assert title in dict(experiments(name))

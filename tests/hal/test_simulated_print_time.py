@@ -63,7 +63,7 @@ def _moves(lines):
 
 
 @pytest.mark.parametrize("path", [_CUBE, _KNOB, _VASE], ids=lambda path: path.name)
-def test_the_planner_needs_as_long_as_the_slicer_says(path):
+def test_the_planner_takes_as_long_as_the_slicer_estimates(path):
     lines, comments = commands(path), text(path)
     seconds = sum(move.seconds for move in fetched(_moves(lines), _limits(comments)))
     assert seconds == pytest.approx(_estimate(comments), rel=0.01)
@@ -88,7 +88,7 @@ def _print(path, oracle):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_the_simulated_printer_needs_as_long_as_the_slicer_says(path, layers):
+def test_the_simulated_printer_takes_as_long_as_the_slicer_estimates(path, layers):
     oracle, comments = Oracle(keep=0), text(path)
     seconds = _print(path, oracle)
     assert seconds == pytest.approx(_estimate(comments), rel=0.01)

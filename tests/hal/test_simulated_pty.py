@@ -40,7 +40,7 @@ def start(tmp_path):
         process.communicate()
 
 
-def test_a_link_that_cannot_be_made_is_one_clear_sentence(start, tmp_path):
+def test_a_link_that_cannot_be_created_is_reported_in_a_sentence(start, tmp_path):
     process, link = start(link=tmp_path / "none" / "x")
     out, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
@@ -162,7 +162,7 @@ def test_a_dangling_link_is_replaced(start, tmp_path):
     assert str(link.readlink()).startswith("/dev/pts/")
 
 
-def test_what_is_no_link_is_left_alone(start, tmp_path):
+def test_an_existing_file_is_not_replaced(start, tmp_path):
     (tmp_path / "printer").write_text("precious")
     process, link = start()
     assert process.wait(PATIENCE) == 1
@@ -170,7 +170,7 @@ def test_what_is_no_link_is_left_alone(start, tmp_path):
     assert link.read_text() == "precious"
 
 
-def test_what_a_scenario_says_happens_and_is_recorded(start, tmp_path):
+def test_a_scenario_happens_and_is_recorded(start, tmp_path):
     (tmp_path / "scenario.toml").write_text('[[fault]]\nwhat = "text"\nline = 2\ntext = "from outer space"\n')
     process, link = start(
         *("--scenario", tmp_path / "scenario.toml", "--firmware", "teacup", "--record", tmp_path / "session.jsonl.gz")
@@ -190,7 +190,7 @@ def test_what_a_scenario_says_happens_and_is_recorded(start, tmp_path):
     assert b"M105\nM105\n" in b"".join(record.data for record in session.records if record.kind == HOST)
 
 
-def test_a_cable_that_is_pulled_takes_the_port_away_and_brings_it_back(start, tmp_path):
+def test_a_pulled_cable_removes_the_port_until_it_is_plugged_in(start, tmp_path):
     (tmp_path / "scenario.toml").write_text('[[fault]]\nwhat = "unplug"\nline = 2\nseconds = 50\n')
     process, link = start("--scenario", tmp_path / "scenario.toml", "--speed", 100)
     process.stdout.readline()
@@ -209,7 +209,7 @@ def test_a_cable_that_is_pulled_takes_the_port_away_and_brings_it_back(start, tm
     ("text", "said"),
     [("[[fault", "not TOML"), ('[[fault]]\nwhat = "flop"\ntime = 1', "fault 1: what is 'flop'; allowed: flip, drop,")],
 )
-def test_a_bad_scenario_is_one_clear_sentence(start, tmp_path, text, said):
+def test_a_bad_scenario_is_reported_in_a_sentence(start, tmp_path, text, said):
     (tmp_path / "scenario.toml").write_text(text)
     process, _ = start("--scenario", tmp_path / "scenario.toml")
     out, err = process.communicate(timeout=PATIENCE)
@@ -230,7 +230,7 @@ def test_the_sd_card_is_a_folder(start, tmp_path):
     host.close()
 
 
-def test_over_tcp(start):
+def test_a_host_prints_over_tcp(start):
     process, _ = start(link=None, where=("--tcp", "127.0.0.1:0"))
     output = process.stdout.readline()
     host, port = output.removeprefix("tcp -> ").strip().split(":")

@@ -38,12 +38,12 @@ def verdicts(receiver, lines):
 
 
 @given(CONFIGS, st.lists(st.tuples(JUMPS, COMMANDS, DAMAGE), max_size=12))
-def test_a_plain_line_is_read_as_any_other(config, parts):
+def test_a_plain_line_is_read_like_any_other(config, parts):
     lines = [damaged(frame(n + jump, command), damage) for n, (jump, command, damage) in enumerate(parts, 1)]
     assert verdicts(Receiver(config), lines) == verdicts(TheLongWay(config), lines)
 
 
-def test_a_plain_line_is_taken_the_short_way():
+def test_a_plain_line_is_read_by_the_fast_path():
     receiver = Receiver(FIRMWARES["marlin"])
     assert receiver._usual(b"N1 G1 X10*80") == ReceivedLine(1, "G1 X10")
     assert receiver._usual(b"N1 G1 X10*80") is None, "it was there before"

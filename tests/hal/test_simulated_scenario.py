@@ -33,7 +33,7 @@ def test_a_file_becomes_faults(tmp_path):
     assert load(path) == Scenario((Fault("flip", probability=0.001), Fault("unplug", time=300, seconds=8)))
 
 
-def test_an_empty_file_is_no_fault(tmp_path):
+def test_an_empty_file_has_no_faults(tmp_path):
     assert not load(written(tmp_path, ""))
 
 
@@ -95,7 +95,7 @@ def settings_in_docs(kind):
         ({"fault": [{"what": "text", "line": 1, "text": "a\nb"}]}, "text is 'a\\nb'; allowed: one line"),
     ],
 )
-def test_what_makes_no_sense_is_named_with_what_would(table, said):
+def test_invalid_faults_are_refused_with_the_allowed_values(table, said):
     with pytest.raises(ScenarioError) as caught:
         from_table(table)
     assert said in str(caught.value)
@@ -121,6 +121,6 @@ def test_the_address_of_a_printer_names_a_missing_file(tmp_path):
         check(f"sim?scenario={tmp_path}/none.toml")
 
 
-def test_the_address_of_a_printer_names_the_firmwares_there_are():
+def test_an_unknown_firmware_in_an_address_is_refused_with_the_known_ones():
     with pytest.raises(AddressError, match="firmware is 'merlin'; allowed: marlin, marlin-advok"):
         check("sim?firmware=merlin")

@@ -22,7 +22,7 @@ class Bench:
         return self.run(self.firmware.now)
 
 
-def test_a_print_at_the_panel_is_told_asked_for_and_ends():
+def test_a_print_at_the_panel_is_reported_queried_and_ends():
     bench = Bench()
     bench.firmware.start_panel_print("CUBE.GCO", 1000)
     assert bench.run(1.0) == START
@@ -33,7 +33,7 @@ def test_a_print_at_the_panel_is_told_asked_for_and_ends():
     assert bench.send("M27") == ["Not SD printing", "ok"]
 
 
-def test_it_reports_by_itself_when_told_to():
+def test_progress_is_reported_automatically_on_request():
     bench = Bench()
     assert bench.send("M27 S5") == ["ok"]
     assert bench.run(6.0) == ["Not SD printing"]
@@ -44,13 +44,13 @@ def test_it_reports_by_itself_when_told_to():
 
 
 @pytest.mark.parametrize(("autoreport", "told"), [(True, "1"), (False, "0")])
-def test_m115_says_whether_it_can(autoreport, told):
+def test_m115_reports_the_capability(autoreport, told):
     said = Bench(autoreport=autoreport).send("M115")
     assert "Cap:SDCARD:1" in said
     assert f"Cap:AUTOREPORT_SD_STATUS:{told}" in said
 
 
-def test_a_board_that_has_stopped_prints_no_more():
+def test_a_stopped_board_does_not_print():
     bench = Bench()
     bench.firmware.start_panel_print("CUBE.GCO", 1000)
     bench.send("M27 S5")
@@ -58,13 +58,13 @@ def test_a_board_that_has_stopped_prints_no_more():
     assert bench.run(100.0) == []
 
 
-def test_without_a_card_nothing_is_known_of_it():
+def test_commands_of_the_card_are_unknown_without_one():
     bench = Bench(sd_card=False)
     assert bench.send("M27") == ['echo:Unknown command: "M27"', "ok"]
     assert "Cap:AUTOREPORT_SD_STATUS:0" in bench.send("M115")
 
 
-def test_a_print_ended_at_the_panel_ends_silently():
+def test_a_print_stopped_at_the_panel_ends_silently():
     bench = Bench()
     bench.firmware.start_panel_print("CUBE.GCO", 1000)
     bench.run(2.0)
@@ -110,7 +110,7 @@ def test_the_host_is_answered_while_the_card_prints_and_can_pause_it():
     assert bench.run(120.0)[-1] == "Done printing file"
 
 
-def test_a_print_can_be_begun_in_the_middle(bench):
+def test_a_print_can_begin_in_the_middle(bench):
     bench.send("M23 PART.GCO")
     bench.send(f"M26 S{PART.index(b'G1 X20')}")
     bench.send("M24")
@@ -118,7 +118,7 @@ def test_a_print_can_be_begun_in_the_middle(bench):
     assert bench.send("M114")[0].startswith("X:20.00 ")
 
 
-def test_select_and_print_in_one(bench):
+def test_a_file_is_selected_and_printed_by_one_command(bench):
     assert bench.send("M32 !PART.GCO#")[1] == f"File opened: part.gcode Size: {len(PART)}"
     assert "Done printing file" in bench.run(60)
 
@@ -129,14 +129,14 @@ def test_a_missing_file_and_an_upload_are_refused(bench):
     assert bench.send("M30 NONE.GCO") == ["Deletion failed, File: NONE.GCO.", "ok"]
 
 
-def test_a_deleted_file_is_gone_after_a_reset_too(bench):
+def test_a_deleted_file_stays_deleted_after_a_reset(bench):
     assert bench.send("M30 PART.GCO") == ["File deleted:PART.GCO", "ok"]
     bench.firmware.reset(bench.firmware.now)
     bench.run(bench.firmware.now + 1)
     assert bench.send("M20") == ["Begin file list", "A LONG~1.GCO 6", "End file list", "ok"]
 
 
-def test_settings_outlive_a_reset_once_they_are_stored():
+def test_stored_settings_survive_a_reset():
     bench = Bench(eeprom=True)
     bench.send("M92 X100")
     bench.firmware.reset(bench.firmware.now)
@@ -152,7 +152,7 @@ def test_settings_outlive_a_reset_once_they_are_stored():
     assert "echo: M92 X100.00 Y80.00 Z400.00 E93.00" in bench.send("M501")
 
 
-def test_the_position_is_reported_by_itself():
+def test_the_position_is_reported_automatically():
     bench = Bench()
     bench.send("M154 S2")
     assert len(bench.run(7.5)) == 3

@@ -58,14 +58,14 @@ def test_a_step_of_power_gives_the_step_response_of_a_first_order_system(seconds
 @pytest.mark.parametrize(
     ("body", "power", "load"), [(HOTEND_BODY, 1.0, 1.0), (HOTEND_BODY, 0.4, 1.7), (BED_BODY, 1.0, 1.05)]
 )
-def test_two_masses_move_as_an_integration_of_their_equations_says(body, power, load):
+def test_two_masses_match_an_integration_of_their_equations(body, power, load):
     masses = stepped(body, power, 60, load=load)
     block, sensor = integrated(body, power, 60, load=load)
     assert (masses.block, masses.sensor) == pytest.approx((block, sensor), abs=1e-6)
 
 
 @given(body=bodies, load=st.floats(1, 4), seconds=st.floats(0.01, 50))
-def test_two_steps_are_one_of_twice_the_length(body, load, seconds):
+def test_two_steps_equal_one_of_twice_the_length(body, load, seconds):
     (a, b, c, d), whole = transition(body, load, seconds), transition(body, load, 2 * seconds)
     assert (a * a + b * c, a * b + b * d, c * a + d * c, c * b + d * d) == pytest.approx(whole, abs=1e-9)
 
@@ -83,7 +83,7 @@ def test_heat_is_neither_made_nor_lost_between_the_masses(body, load):
         assert gained == pytest.approx(brought, rel=2e-2, abs=1e-3)
 
 
-def test_a_load_lowers_where_it_ends_and_how_soon():
+def test_a_load_lowers_the_end_temperature_and_the_time_to_it():
     still, blown = stepped(HOTEND_BODY, 0.5, 2000), stepped(HOTEND_BODY, 0.5, 2000, load=1.25)
     rise = (HOTEND_BODY.maximum - HOTEND_BODY.ambient) / 2
     assert still.block == pytest.approx(HOTEND_BODY.ambient + rise)
@@ -91,7 +91,7 @@ def test_a_load_lowers_where_it_ends_and_how_soon():
 
 
 @given(body=bodies, already=st.floats(0, 200), temperature=st.floats(30, 340), load=st.floats(1, 3))
-def test_a_temperature_is_never_reached_before_the_soonest_time(body, already, temperature, load):
+def test_a_temperature_is_never_reached_before_the_computed_time(body, already, temperature, load):
     masses = stepped(body, 1.0, already)
     soonest = masses.soonest_at(temperature)
     masses.set_load(load)

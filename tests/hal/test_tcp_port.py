@@ -54,13 +54,13 @@ def port_of(address):
         ("tcp:printer:8080?baudrate=9600", "unknown option 'baudrate'"),
     ],
 )
-def test_an_address_that_means_nothing_is_refused(text, said):
+def test_an_invalid_address_is_refused(text, said):
     with pytest.raises(AddressError) as caught:
         check(text)
     assert said in str(caught.value)
 
 
-def test_ipv6_stands_in_brackets():
+def test_ipv6_addresses_are_in_brackets():
     assert check("tcp:[::1]:8080").target == "[::1]:8080"
 
 
@@ -88,7 +88,7 @@ async def test_a_connection_need_not_reset_the_board():
     assert b"PowerUp" not in b"".join(heard)
 
 
-async def test_there_is_one_host_at_a_time():
+async def test_only_one_host_can_connect_at_a_time():
     heard, lost = [], []
     async with simulated() as (_, address):
         first, second = (TcpTransport("127.0.0.1", port_of(address)) for _ in range(2))
@@ -142,7 +142,7 @@ async def open_again(address):
 
 
 @pytest.mark.parametrize(("waiting", "sent"), [(0, [b"ok"]), (100_000, [])])
-def test_what_a_host_does_not_read_is_dropped(waiting, sent):
+def test_data_that_a_host_does_not_read_is_dropped(waiting, sent):
     class Socket(asyncio.Transport):
         def get_write_buffer_size(self):
             return waiting

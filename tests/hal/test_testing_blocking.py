@@ -53,7 +53,7 @@ def test_a_printer_at_a_port_is_served_in_a_thread_and_can_be_opened_again(tmp_p
                 assert_works(printer)
 
 
-def test_a_file_is_printed_without_the_lines_that_are_for_the_host(tmp_path):
+def test_a_file_is_printed_without_host_commands(tmp_path):
     path = tmp_path / "part.gcode"
     path.write_text("; a comment\nG28\n@pause\nM110 N5\nG1 X20 F6000 ; there\nM118 the end")
     with opened() as printer:
@@ -64,14 +64,14 @@ def test_a_file_is_printed_without_the_lines_that_are_for_the_host(tmp_path):
         assert "@pause" not in said
 
 
-def test_time_passes_for_the_simulated_printer_only_while_it_is_used():
+def test_simulated_time_passes_only_while_the_printer_is_used():
     with opened() as printer:
         printer.send("M104 S60")
         printer.sleep(120)
         assert printer.heaters["tool0"].actual == pytest.approx(60, abs=3)
 
 
-def test_what_goes_wrong_is_raised():
+def test_errors_are_raised():
     with pytest.raises(AddressError):
         BlockingPrinter("sim?speed=never")
     with opened() as printer:
@@ -88,7 +88,7 @@ def test_after_an_emergency_stop_nothing_can_be_sent_and_closing_is_clean():
             printer.send("M105")
 
 
-def test_a_printer_that_is_not_there_leaves_nothing_behind(tmp_path):
+def test_a_missing_printer_leaves_nothing_behind(tmp_path):
     printer = BlockingPrinter(f"serial:{tmp_path / 'none'}")
     for _ in range(2):
         with pytest.raises(NoSuchPort):

@@ -23,7 +23,7 @@ HEAD = "G28\nM104 S200\nG90\nM82\nG92 E0\n"
 
 
 @pytest.mark.parametrize("name", SLICED)
-def test_time_is_that_of_the_slicer_for_the_same_limits(name):
+def test_print_time_matches_the_slicer_for_the_same_limits(name):
     data = sliced(name)
     analysis = analyse(data, Machine(limits=limits_of(data)))
     assert analysis.motion_s == pytest.approx(SLICED[name], rel=0.01)
@@ -33,7 +33,7 @@ def test_time_is_that_of_the_slicer_for_the_same_limits(name):
 
 
 @pytest.mark.parametrize("name", SLICED)
-def test_filament_is_that_of_the_slicer(name):
+def test_filament_matches_the_slicer(name):
     analysis = analyse(sliced(name))
     assert analysis.filament_mm == pytest.approx(float(analysis.settings["filament used [mm]"]), abs=0.01)
     volume = analysis.tools[0].volume_mm3 / 1000
@@ -60,7 +60,7 @@ def test_layers_without_marks_are_found_by_height():
         assert b.duration_s == pytest.approx(a.duration_s, abs=2.0)  # the way to it counts to the layer below
 
 
-def test_timeline_leads_from_start_to_end():
+def test_the_timeline_runs_from_start_to_end():
     analysis = analyse(sliced("knob"))
     offsets, times = zip(*analysis.timeline, strict=True)
     assert list(offsets) == sorted(offsets)
@@ -71,11 +71,11 @@ def test_timeline_leads_from_start_to_end():
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 170_000), max_size=4))
-def test_how_a_file_is_split_changes_nothing(cuts):
+def test_the_result_is_the_same_however_a_file_is_split(cuts):
     assert analyse(CUBE, cuts=tuple(sorted(cuts))) == WHOLE
 
 
-def test_more_than_a_block_is_the_same_at_once_and_in_small_pieces():
+def test_a_long_file_gives_the_same_result_at_once_and_in_small_pieces():
     data = sliced("knob")
     assert len(data) > 3 * BLOCK
     assert analyse(data, cuts=tuple(range(4096, len(data), 4096))) == analyse(data)
@@ -172,7 +172,7 @@ def test_binary_gcode_is_recognised_in_pieces_of_any_size():
     assert analyse(b"GCD").size == 3
 
 
-def test_relative_and_absolute_coordinates():
+def test_relative_and_absolute_coordinates_are_followed():
     analysis = analyse(
         "G28\nM104 S200\nG1 X10 Y10 Z.2\nG91\nG1 X5 E1\nG90\nG1 X30 E2\nM83\nG1 X40 E1\nG92 X0\nG1 X10 E1\n"
     )
@@ -186,14 +186,14 @@ def test_relative_and_absolute_coordinates():
     [(MARLIN, 2.5, 2), (KLIPPER, 2.5, 4), (REPRAPFIRMWARE, 1.5, 4)],
     ids=["the last", "either", "its own"],
 )
-def test_what_makes_e_relative_is_the_firmwares_affair(spoken, g91_behind_m82, g90_behind_m83):
+def test_g91_affects_the_extruder_as_in_each_firmware(spoken, g91_behind_m82, g90_behind_m83):
     machine, head = Machine(dialect=spoken), "G28\nM104 S200\nM82\nG92 E0\nG1 X10 E1\n"
     assert analyse(head + "G91\nG1 X5 E1.5\n", machine).filament_mm == pytest.approx(g91_behind_m82)
     analysis = analyse(head + "M83\nG91\nG1 X5 E1\nG90\nG1 X30 E2\n", machine)
     assert analysis.filament_mm == pytest.approx(g90_behind_m83)
 
 
-def test_inches():
+def test_inches_are_converted():
     analysis = analyse("G20\nG1 X1 Y1 F10 E.1\nG21\nG1 X30\n")
     assert analysis.bounds.printing.max == (25.4, 25.4, 0.0)
     assert analysis.filament_mm == pytest.approx(2.54)
@@ -236,7 +236,7 @@ def test_an_arc_without_a_centre_goes_nowhere():
     assert analyse("G2 X100 Y0 F600\n").motion_s == 0.0
 
 
-def test_dwelling_and_waiting_for_motion_count_and_stop():
+def test_dwells_and_waits_for_motion_take_time_and_stop_the_head():
     through = analyse("G1 X50 F3000\nG1 X100\n").motion_s
     analysis = analyse("G1 X50 F3000\nG4 P1500\nG1 X100\nG4 S2\n")
     assert analysis.dwell_s == 3.5
@@ -269,7 +269,7 @@ def test_homing_takes_time():
     assert analyse("G28 X\nG1 X100 F6000\nG28 X\n").homing_s == pytest.approx((60 + 15 + 115) / 50)
 
 
-def test_heating():
+def test_heating_takes_time():
     analysis = analyse("M140 S60\nM109 S200\nG1 X10 F600\nM190 S60\nM104 S0\nM109 R50\n")
     hotend, bed = analysis.temperatures["tool0"], analysis.temperatures["bed"]
     assert (hotend, bed) == ([200, 50], [60])
@@ -278,11 +278,11 @@ def test_heating():
     assert analysis.heating_s > up + 60  # the bed is not hot yet, and cooling takes its time
 
 
-def test_a_heater_that_is_hot_already_takes_no_time():
+def test_a_heater_already_hot_takes_no_time():
     assert analyse("M109 S200\nM109 S180\n").heating_s == analyse("M109 S200\n").heating_s
 
 
-def test_objects_progress_and_thumbnails():
+def test_objects_progress_and_thumbnails_are_found():
     png = "; thumbnail begin 16x16 8\n; iVBORw0K\n; thumbnail end\n"
     qoi = "; thumbnail_QOI begin 9x8 4\n; cW9p\n; thumbnail_QOI end\n"
     analysis = analyse(png + qoi + "M486 S0\nM486 S-1\nM486 Alid\nEXCLUDE_OBJECT_DEFINE NAME=cup\nM73 P3 R12\nM73 Q5\n")
@@ -303,7 +303,7 @@ def test_objects_progress_and_thumbnails():
         ("; total estimated time = nonsense", None),
     ],
 )
-def test_estimates_of_slicers(line, seconds):
+def test_estimates_of_slicers_are_read(line, seconds):
     assert analyse(line + "\n").slicer_estimate_s == seconds
 
 
@@ -344,7 +344,7 @@ _BESIDE_WAITS = st.sampled_from(["G4 P500", "M400", "G28 X", "T1", "T0", "G1 X10
 
 
 @given(st.lists(_WAITS | _BESIDE_WAITS, max_size=60).map("\n".join))
-def test_waits_that_are_taken_before_the_next_move_change_no_time(text):
+def test_waits_fetched_before_the_next_move_change_no_time(text):
     usual = analyse(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK", 64)
@@ -355,7 +355,7 @@ def test_waits_that_are_taken_before_the_next_move_change_no_time(text):
     assert [offset for offset, _ in early.timeline] == sorted(offset for offset, _ in early.timeline)
 
 
-def test_watching_gives_each_move():
+def test_watchers_get_each_move():
     seen = []
     analyser = Analyser(Machine(limits=MotionLimits()), watch=seen.append)
     analyser.feed(sliced("knob"))

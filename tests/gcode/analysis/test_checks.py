@@ -14,7 +14,7 @@ def findings(text: str, **machine) -> tuple[list[str], list[str]]:
     return list(analysis.errors), list(analysis.warnings)
 
 
-def test_a_sound_file_has_none():
+def test_a_sound_file_has_no_findings():
     assert findings(HEAD + BODY + TAIL) == ([], [])
 
 
@@ -42,7 +42,7 @@ def test_a_sound_file_has_none():
         ),
     ],
 )
-def test_errors(text, error):
+def test_each_error_is_found(text, error):
     assert findings(text)[0] == [error]
 
 
@@ -75,19 +75,19 @@ def test_errors(text, error):
         ("; hello\n", "the file prints nothing"),
     ],
 )
-def test_warnings(text, warning):
+def test_each_warning_is_found(text, warning):
     errors, warnings = findings(text)
     assert warning in warnings
     assert errors == []
 
 
-def test_a_bed_that_cannot_be_heated():
+def test_heating_a_missing_heated_bed_is_found():
     text = "M140 S60\n" + HEAD + BODY + TAIL
     assert "the profile says cannot be heated" in findings(text, heated_bed=False)[1][0]
     assert findings(text) == ([], [])
 
 
-def test_cold_extrusion_may_be_allowed():
+def test_cold_extrusion_can_be_allowed():
     assert findings("G28\nM302 P1\nM104 S20\n" + BODY + TAIL) == ([], [])
 
 
@@ -95,7 +95,7 @@ def test_a_macro_homes_and_heats():
     assert findings("START_PRINT BED=60\n" + BODY + "END_PRINT\n") == ([], [])
 
 
-def test_cut_off_in_the_middle():
+def test_a_file_cut_off_in_the_middle_is_found():
     data = sliced("cube20")
     error = "the file is cut off: the settings that PrusaSlicer writes last are missing"
     assert analyse(data[: len(data) // 2]).errors == (error,)
@@ -111,7 +111,7 @@ def test_line_numbers_are_those_of_an_editor():
     assert findings(text)[1] == ["M500 saves settings in the printer (line 5)"]
 
 
-def test_a_delta_printer_has_its_origin_in_the_middle():
+def test_a_delta_has_its_origin_in_the_middle():
     volume = ((-100.0, 100.0), (-100.0, 100.0), (0.0, 200.0))
     assert findings(HEAD + "G1 X-50 Y-50 Z.3 F6000\nG1 X-60 E1\n" + TAIL, volume=volume) == ([], [])
 
@@ -121,20 +121,20 @@ PART = "M83\n" + "".join(f"G1 Z{z / 5 + 0.2:g}\nG1 X50 Y50 F6000\n{SQUARE}" for 
 PURGE = "G1 X-3 Y-4 Z.3\nG1 X100 E9\nG92 E0\n"
 
 
-def test_a_purge_line_beside_the_bed_is_no_part():
+def test_a_purge_line_beside_the_bed_is_allowed():
     errors, warnings = findings(HEAD + PURGE + PART + TAIL)
     assert errors == []
     assert "moves outside the build volume: X from -3 to 100, allowed 0 to 200" in warnings
 
 
-def test_a_part_beside_the_bed_is_found_behind_a_purge_line_with_marks_and_without():
+def test_a_part_beside_the_bed_is_found_after_a_purge_line():
     outside = PART.replace("X70", "X270")
     for mark in ("", ";LAYER_CHANGE\n"):
         errors, _ = findings(HEAD + PURGE + mark + outside + TAIL)
         assert errors == ["prints outside the build volume: X from 50 to 270, allowed 0 to 200"]
 
 
-def test_a_printer_of_unknown_size_refuses_nothing_for_its_size():
+def test_a_printer_of_unknown_size_refuses_no_position():
     found = findings(HEAD + BODY.replace("X60", "X-600") + TAIL, volume=(ANYWHERE, ANYWHERE, ANYWHERE))
     assert found == ([], [])
 
@@ -153,7 +153,7 @@ def test_a_start_macro_homes_and_heats(name):
 
 
 @pytest.mark.parametrize("name", ["EXCLUDE_OBJECT_START NAME=a", "TIMELAPSE_START", "SET_PRESSURE_ADVANCE ADVANCE=.1"])
-def test_other_macros_do_not(name):
+def test_other_macros_do_not_home_or_heat(name):
     warnings = findings(f"{name}\n{BODY}END_PRINT\n")[1]
     assert {each.partition(" (")[0] for each in warnings} == {
         "extrudes before the file sets a hotend temperature",
@@ -161,7 +161,7 @@ def test_other_macros_do_not(name):
     }
 
 
-def test_a_long_line_counts_by_what_the_firmware_reads():
+def test_a_long_line_is_measured_as_the_firmware_reads_it():
     long_ = HEAD + BODY + "G1 X55." + "0" * 120 + "\n" + TAIL
     assert findings(long_, dialect=KLIPPER) == ([], [])
     assert findings(long_, dialect=REPRAPFIRMWARE) == ([], [])
@@ -175,7 +175,7 @@ def test_a_long_line_counts_by_what_the_firmware_reads():
 
 
 @pytest.mark.parametrize("command", ["M486 A" + "x" * 90, "G1 X55 (" + "x" * 90 + ")", "M117 " + "x" * 90])
-def test_a_name_or_a_comment_that_is_long_is_cut(command):
+def test_a_long_name_or_comment_is_shortened(command):
     assert findings(HEAD + BODY + command + "\n" + TAIL)[0] == []
 
 
@@ -183,13 +183,13 @@ def test_a_name_or_a_comment_that_is_long_is_cut(command):
     "command",
     ["M104 S99 S999", "M104 S999 S99", "G10 P0 S999", "M568 P0 S999 R100", "T0 M104 S999", "M104 R999", "m104s999"],
 )
-def test_too_hot_in_the_reading_of_any_firmware(command):
+def test_a_temperature_too_hot_for_any_firmware_is_found(command):
     [error] = findings(HEAD + BODY + command + "\n" + TAIL)[0]
     assert "999 °C" in error
 
 
 @pytest.mark.parametrize("command", ["M106 S255", "G10 S1", "M117 M104 S999", "M486 AM104 S999", "G4 S999", "T0 S999"])
-def test_other_numbers_are_no_temperatures(command):
+def test_other_numbers_are_not_temperatures(command):
     assert findings(HEAD + BODY + command + "\n" + TAIL)[0] == []
 
 
@@ -199,13 +199,13 @@ def test_a_chamber_has_a_limit_of_its_own():
     ]
 
 
-def test_what_is_too_cold_is_the_printers_own_limit():
+def test_the_cold_extrusion_limit_is_the_printers():
     cold = "G28\nM104 S150\n" + BODY + TAIL
     assert findings(cold, min_extrusion=140.0) == findings(cold, min_extrusion=None) == ([], [])
     assert findings(cold, dialect_known=False)[0] == []
 
 
-def test_one_hotend_for_all_tools():
+def test_tools_may_share_one_hotend():
     file = HEAD + "T0\n" + BODY + "T1\nM109 S205\nG1 X70 E1\n" + TAIL
     assert findings(file, tools=5, shared_nozzle=True) == ([], [])
     assert list(analyse(file, Machine(tools=5, shared_nozzle=True)).temperatures) == ["tool0"]
@@ -213,7 +213,7 @@ def test_one_hotend_for_all_tools():
     assert warning == "the file uses T1, which the profile does not have: it has 1 (extruders) (line 6)"
 
 
-def test_relative_lengths_that_are_read_as_absolute_are_found():
+def test_relative_extrusion_read_as_absolute_is_found():
     moves = [f"G1 X{50 + n % 9} Y{50 + n % 7} E.{10 + n * 7 % 23}\n" for n in range(60)]
     mixed = "hardly any filament is extruded although the moves have an E: are absolute and relative E mixed up?"
     assert findings(HEAD + "".join(moves) + TAIL)[1] == [mixed]
@@ -221,7 +221,7 @@ def test_relative_lengths_that_are_read_as_absolute_are_found():
     assert findings(HEAD + "M83\n" + "".join(moves) + TAIL) == ([], [])
 
 
-def test_a_file_of_cura_that_is_cut_off():
+def test_a_truncated_file_of_cura_is_found():
     layers = "".join(f";LAYER:{n}\nG1 X{50 + n} Z{n / 5 + 0.2:g} E{n + 1}\n" for n in range(5))
     head = ";Generated with Cura_SteamEngine 5.6.0\n;LAYER_COUNT:5\n" + HEAD
     assert findings(head + layers + TAIL) == ([], [])
@@ -229,7 +229,7 @@ def test_a_file_of_cura_that_is_cut_off():
     assert error == "the file is cut off: it has 3 of its 5 layers"
 
 
-def test_what_the_firmware_does_not_know_and_the_print_needs_is_a_warning():
+def test_commands_unknown_to_the_firmware_but_needed_are_a_warning():
     text = HEAD + BODY + "M600\nM73 P5\nM600\n" + TAIL
     assert findings(text, dialect=SPRINTER) == (
         [], ["Sprinter does not know M600: the filament is not changed (line 5 and 1 more)"],
@@ -257,7 +257,7 @@ def test_what_the_firmware_does_not_know_and_the_print_needs_is_a_warning():
         ("SET_GCODE_OFFSET X=100 Y_ADJUST=50 MOVE=1", KLIPPER),
     ],
 )
-def test_what_an_origin_moves_is_not_certain_to_be_outside(line, dialect):
+def test_positions_after_a_moved_origin_are_not_errors(line, dialect):
     part = ";LAYER_CHANGE\nG1 X-50 Y-50 Z.3\nG1 X-40 E1 F600\nG1 Y-40 E2\n"
     assert len(findings(HEAD + part + TAIL, dialect=dialect)[0]) == 2
     errors, warnings = findings(HEAD + line + "\n" + part + TAIL, dialect=dialect)
@@ -277,7 +277,7 @@ def test_a_start_file_of_reprapfirmware_homes_and_heats():
 
 
 @pytest.mark.parametrize("count", [1, 300])  # a few, and as many as are read together
-def test_a_comment_between_words_hides_none(count):
+def test_a_comment_between_words_hides_no_word(count):
     plain = analyse(HEAD + BODY + "G1 X60 Y60 E2 F1800\nG1 X50 Y50 E1\n" * count)
     analysis = analyse(HEAD + BODY + "G1 X60 (E99) Y60 E2 F1800\ng01 x50 (a) y50 (b) (c) e1 (d)\n" * count)
     assert (analysis.filament_mm, analysis.bounds, analysis.motion_s) == (
@@ -288,11 +288,11 @@ def test_a_comment_between_words_hides_none(count):
 
 
 @pytest.mark.parametrize("line", ["T1000", "T255", "T65535"])
-def test_a_number_that_puts_a_filament_away_is_no_tool(line):
+def test_a_tool_number_that_unloads_filament_is_not_a_tool(line):
     assert findings(f"M104 S200\nG28\n{line}\nT0\n" + BODY + f"{line}\n" + TAIL) == ([], [])
 
 
-def test_a_file_of_bambustudio_that_is_cut_off():
+def test_a_truncated_file_of_bambustudio_is_found():
     head = "; BambuStudio 01.09.00.00\n; layer_height = 0.2\n; EXECUTABLE_BLOCK_START\n" + HEAD + BODY
     error = "the file is cut off: its block of commands (EXECUTABLE_BLOCK) has no end"
     assert findings(head) == ([error], [])

@@ -43,18 +43,18 @@ MOVES = st.lists(
 
 
 @given(MOVES)
-def test_a_print_takes_as_long_as_move_by_move(moves):
+def test_the_total_time_is_the_sum_of_all_moves(moves):
     expected = klipper_planner.seconds(moves, LIMITS)
     assert vectorised(moves).sum() == pytest.approx(sum(expected), rel=0.03, abs=0.02)
 
 
 @given(MOVES, st.lists(st.integers(0, 40), max_size=3))
-def test_how_it_is_cut_changes_nothing(moves, cuts):
+def test_the_result_is_the_same_however_it_is_split(moves, cuts):
     at = sorted({min(each, len(moves)) for each in cuts})
     assert vectorised(moves, cuts=at) == pytest.approx(vectorised(moves))
 
 
-def test_short_moves_to_and_fro_get_no_faster_than_with_the_lower_acceleration():
+def test_short_zigzags_are_limited_by_the_lower_acceleration():
     zigzag = [((0.5 if n % 2 else -0.5, 0.5, 0.0, 0.02), 300.0) for n in range(200)]
     gentle, harsh = LIMITS, klipper(loose(MotionLimits()))
     harsh.cruise_ratio = 0.0
@@ -74,7 +74,7 @@ def test_a_file_sets_speed_acceleration_and_corners():
 
 
 @pytest.mark.parametrize("slower", ["SET_VELOCITY_LIMIT ACCEL=500 VELOCITY=50", "M204 S500"])
-def test_a_file_that_moves_slower_does_not_retract_slower(slower):
+def test_a_lower_travel_speed_does_not_slow_retraction(slower):
     known = klipper(MotionLimits())
     retract, feedrate = known.retract, known.feedrates[3]
     if slower.startswith("M204"):

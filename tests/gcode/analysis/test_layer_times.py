@@ -54,7 +54,7 @@ def _printed(lines, limits):
 @pytest.mark.parametrize(
     "name", ["cube20", pytest.param("knob", marks=pytest.mark.nightly), pytest.param("vase", marks=pytest.mark.nightly)]
 )
-def test_each_layer_takes_what_the_printer_takes_for_it(name):
+def test_each_layer_takes_as_long_as_on_the_simulated_printer(name):
     data = sliced(name)
     lines = [line for line in data.splitlines() if not line.startswith(_LEFT_OUT)]
     analysis = analyse(b"\n".join(lines), Machine(limits=limits_of(data)))

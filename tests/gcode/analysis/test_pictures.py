@@ -54,7 +54,7 @@ def is_red(thumbnail) -> bool:
         ("jpg begin 32*16 99 1 197 500", " jpg end", "JPEG"),
     ],
 )
-def test_forms_with_begin_and_end(begin, end, kind):
+def test_thumbnails_between_begin_and_end_are_read(begin, end, kind):
     for width in (78, 10_000):
         for space in ("", " "):
             found = only(f";{space}{begin}\n{lines(picture(kind), width)};{space}{end}\n;\n")
@@ -82,7 +82,7 @@ def test_the_form_of_mks_becomes_a_png(name, end):
     assert green == blue == 0
 
 
-def test_pixels_of_mks():
+def test_pixels_of_mks_are_decoded():
     found = only(";simage:1ff8e007\nM10086 ;ffff0000\nM10086 ;\n;;gimage:zz\nM10086 ;00\n")
     image = decode(found).convert("RGB")
     assert [image.getpixel(at) for at in ((0, 0), (1, 0), (0, 1), (1, 1))] == [
@@ -90,7 +90,7 @@ def test_pixels_of_mks():
     ]  # fmt: skip
 
 
-def test_a_small_and_a_large_one_of_mks():
+def test_a_small_and_a_large_thumbnail_of_mks_are_read():
     small, large = "00f8" * 10, "1f00" * 20
     text = f";simage:{small}\n" + f"M10086 ;{small}\n" * 9 + f"M10086 ;\n;;gimage:{large}\n" + f"M10086 ;{large}\n" * 19
     analysis = analyse(text + "M10086 ;\n" + BODY)
@@ -104,7 +104,7 @@ def test_a_picture_without_an_end_swallows_nothing(behind):
     assert is_red(found)
 
 
-def test_a_picture_that_is_cut_off_is_none():
+def test_a_truncated_picture_is_ignored():
     analysis = analyse(
         f"; thumbnail begin 32x16 4000\n{lines(picture('PNG')[:40])}; printing object a id:0 copy 0\n{BODY}"
     )
@@ -113,7 +113,7 @@ def test_a_picture_that_is_cut_off_is_none():
     assert in_all_sizes(analysis.thumbnails) == []
 
 
-def test_one_that_begins_within_another():
+def test_a_thumbnail_that_begins_within_another_is_read():
     inner = (
         f"; thumbnail begin 16x16 99\n; iVBORw0K\n; thumbnail begin 32x16 99\n{lines(picture('PNG'))}; thumbnail end\n"
     )
@@ -121,7 +121,7 @@ def test_one_that_begins_within_another():
     assert [(each.width, each.height) for each in analysis] == [(16, 16), (32, 16)]
 
 
-def test_forms_that_are_not_known_are_left_out():
+def test_unknown_forms_are_left_out():
     analysis = analyse(
         f"; thumbnail_COLPIC begin 32x16 9\n; QUJD\n; thumbnail_COLPIC end\n;gimage:not hexadecimal\n{BODY}"
     )
@@ -129,7 +129,7 @@ def test_forms_that_are_not_known_are_left_out():
     assert len(analysis.layers) == 5
 
 
-def test_there_is_a_bound_on_pictures():
+def test_thumbnails_are_bounded():
     text = f"; thumbnail begin 32x16 9\n{lines(picture('PNG'))}; thumbnail end\n"
     assert len(analyse(text * 100 + BODY).thumbnails) == MAX_THUMBNAILS
     assert analyse(";thumbnail: data:image/png;base64," + "A" * 3_000_000 + "\n" + BODY).thumbnails == ()
@@ -171,14 +171,14 @@ def test_the_form_of_colpic_becomes_a_png(width):
 
 
 @given(st.binary(max_size=200), st.integers(0, 250))
-def test_any_damage_to_pixels_gives_a_picture_or_none(data, at):
+def test_damaged_pixels_give_a_picture_or_none(data, at):
     good = colpic(8, 4, [0xF800, 7], [0, 1] * 16).encode()
     for text in (data, good[:at], good[: at % len(good)] + data[:1] + good[at % len(good) + 1 :]):
         found = read([text])
         assert found is None or len(found.pixels) == 3 * found.width * found.height
 
 
-def test_all_sizes_are_told_the_largest_first():
+def test_all_sizes_are_listed_largest_first():
     text = "".join(
         f"; thumbnail begin {size}x{size} 9\n{lines(picture('PNG', size, size))}; thumbnail end\n"
         for size in (16, 220, 32, 32)
@@ -189,7 +189,7 @@ def test_all_sizes_are_told_the_largest_first():
     assert (image.format, image.size) == ("PNG", (220, 220))
 
 
-def test_our_png_is_read_by_others():
+def test_our_png_is_read_by_pillow():
     image = Image.open(io.BytesIO(Pixels(2, 2, bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])).png()))
     assert [image.getpixel(at) for at in ((0, 0), (1, 1))] == [(1, 2, 3), (10, 11, 12)]
 
@@ -202,7 +202,7 @@ _PARTS = st.sampled_from(
 
 @given(st.lists(st.one_of(_PARTS, st.binary(max_size=20)), max_size=30))
 @example([b";" + b"thumbnail: data:" * 100])
-def test_anything_may_stand_there(parts):
+def test_any_text_in_place_of_a_thumbnail_is_survived(parts):
     analysis = analyse(b"\n" + b"\n".join(parts))
     for each in analysis.thumbnails:
         decode(each)
@@ -231,7 +231,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_line_takes_longer_than_its_length(name):
+def test_every_line_is_parsed_in_linear_time(name):
     """Three comments of 100 kB held the analysis for 40 s."""
 
     def seconds(size: int) -> float:
@@ -247,7 +247,7 @@ def test_no_line_takes_longer_than_its_length(name):
     assert seconds(200_000) < 6 * seconds(50_000) + 0.02, "four times as long: 16 times where time grows by the square"
 
 
-def test_a_long_line_is_known_whatever_the_pieces():
+def test_a_long_line_is_recognised_however_it_is_split():
     pictures = Pictures()
     assert pictures.is_long(b";thumbnail: data:image/png;base64,AAAA")
     assert not pictures.is_long(b"; thumbnail begin 32x32 99")

@@ -35,7 +35,7 @@ def one_by_one(moves, limits: MotionLimits) -> list[float]:
 
 
 @pytest.mark.parametrize("classic_jerk", [True, False])
-def test_same_as_move_by_move(classic_jerk):
+def test_speeds_match_those_move_by_move(classic_jerk):
     limits = MotionLimits(classic_jerk=classic_jerk, min_segment_time=0.0)
 
     @given(MOVES)
@@ -46,12 +46,12 @@ def test_same_as_move_by_move(classic_jerk):
 
 
 @given(MOVES, st.integers(1, 40))
-def test_how_moves_are_split_changes_nothing(moves, size):
+def test_the_result_is_the_same_however_moves_are_split(moves, size):
     limits = MotionLimits(classic_jerk=True)
     assert seconds(moves, limits, size) == pytest.approx(seconds(moves, limits), rel=1e-9, abs=1e-12)
 
 
-def test_one_move_from_rest_to_rest():
+def test_a_single_move_starts_and_ends_at_rest():
     # 100 mm at 50 mm/s and 500 mm/s²: ramps of 2.5 mm and 0.1 s at both ends
     limits = MotionLimits(travel=500.0, accelerations=[500.0] * 4)
     assert seconds([(100.0, 0, 0, 0, 50.0)], limits).sum() == pytest.approx(95 / 50 + 0.2, rel=1e-3)
@@ -75,6 +75,6 @@ def test_a_straight_line_in_tiny_pieces_is_slowed_down_by_the_look_ahead():
     assert taken == pytest.approx(100 / (2 * 500 * 0.1 * HORIZON) ** 0.5, rel=0.02)
 
 
-def test_the_slowest_axis_rules():
+def test_the_slowest_axis_limits_the_move():
     limits = MotionLimits(feedrates=[300.0, 300.0, 5.0, 25.0], travel=1e9, accelerations=[1e9] * 4)
     assert seconds([(50.0, 0, 50.0, 0, 300.0)], limits).sum() == pytest.approx(10.0, rel=1e-3)

@@ -50,7 +50,7 @@ def assert_same_lines(found, expected, near=NEAR):
             assert max(abs(one - other) for one, other in zip(got, want, strict=True)) <= near
 
 
-def test_a_small_file_is_told_line_by_line():
+def test_a_small_file_is_drawn_line_by_line():
     found, blob, moves = drawn(MARKED)
     told = read(blob)
     assert [(each.z, each.offset) for each in told.layers] == [(layer.z, layer.offset) for layer in found.layers]
@@ -73,7 +73,7 @@ def test_a_small_file_is_told_line_by_line():
 
 
 @pytest.mark.parametrize("name", ["cube20", "knob"])
-def test_sliced_files_are_told_as_they_are_and_in_few_bytes(name):
+def test_toolpaths_of_sliced_files_are_exact_and_compact(name):
     data = sliced(name)
     found, blob, moves = drawn(data)
     told = read(blob)
@@ -104,7 +104,7 @@ LINES = st.lists(
 
 
 @given(LINES, st.sampled_from([3, 64, 16_384]))
-def test_whatever_is_written_is_read_again(lines, chunk):
+def test_any_toolpath_is_read_back(lines, chunk):
     """Whatever moves: each line that lays material is there, within half a hundredth of a millimetre."""
     most, toolpath.CHUNK = toolpath.CHUNK, chunk
     try:
@@ -124,7 +124,7 @@ def test_whatever_is_written_is_read_again(lines, chunk):
 
 @settings(max_examples=30)
 @given(st.floats(0.2, 300), st.floats(-3, 3), st.sampled_from(["G2", "G3"]))
-def test_an_arc_still_looks_round(radius, begin, code):
+def test_an_arc_is_drawn_round(radius, begin, code):
     x, y = 500 + radius * math.cos(begin), 500 + radius * math.sin(begin)
     centre = f"I{500 - x:.4f} J{500 - y:.4f}"
     found, blob, _ = drawn(f"M83\nG1 X{x:.4f} Y{y:.4f} Z.2 F6000\n{code} {centre} E5\nG1 X{x + 1:.4f} E1\n")
@@ -139,18 +139,18 @@ def test_an_arc_still_looks_round(radius, begin, code):
     assert found.layers
 
 
-def test_a_toolpath_that_would_be_too_large_is_none():
+def test_an_oversized_toolpath_is_left_out():
     data = b"M83\nG1 X5 Y5 Z.2 F6000\n" + b"".join(b"G1 X%d Y%d E1\n" % (n * n % 97, n % 89) for n in range(40_000))
     assert drawn(data, most=1000)[1] is None
     assert drawn(data)[1] is not None
 
 
 @pytest.mark.parametrize("data", [b"", b"G28\n", b"G1 X5 F600\nG1 X9\n", b"\n" * 1000])
-def test_a_file_that_lays_nothing_has_none(data):
+def test_a_file_without_extrusion_has_no_toolpath(data):
     assert drawn(data)[1] is None
 
 
-def test_a_purge_line_is_no_layer_once_the_slicer_has_marked_one():
+def test_a_purge_line_is_no_layer_in_a_file_with_marks():
     filler = b";" + b"x" * 100 + b"\n"
     data = b"M83\nG1 Z.3 F6000\nG1 X50 E5\nG1 Z.6\nG1 X10 E5\n" + filler * 3000 + MARKED
     found, blob, _ = drawn(data)
@@ -186,5 +186,5 @@ def test_a_purge_line_is_no_layer_once_the_slicer_has_marked_one():
         (b";TYPE:" + b"x" * 100, None),
     ],
 )
-def test_what_slicers_say_of_what_follows(comment, feature):
+def test_types_of_extrusion_are_read_from_comments(comment, feature):
     assert feature_of(comment) == feature

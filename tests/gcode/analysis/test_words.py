@@ -127,7 +127,7 @@ def _assert_agree(data: bytes, *, unusual: bool) -> None:
 @example(b"G1 X1.2.3\nG1 X1-2\nG1 X--1\nG1 X.\nG1 X 5\nG1 X\nG1 Q7\n")
 @example(b"G1 X1 ;" + b"x" * (MAX_LINE + 5) + b"\nG1 X2\n")
 @example(b"G1 X1 " + b" " * MAX_LINE + b"Y2\nG1 X2\n")
-def test_agrees_with_reader_and_parser(data):
+def test_columns_agree_with_reader_and_parser(data):
     assert_agree(data)
 
 
@@ -135,7 +135,7 @@ def test_agrees_with_reader_and_parser(data):
 @example(b"N5 G1 X1*33\nN6 G1 X2\nN7*33\nN8 G1 X3*1*2\nN9\nN 10 G1 X4\nN1 2 G1 X5\nN12345678901 G1 X6\nn13g1x7 *71")
 @example(b"g01  x1\t\ty2 (c)\n  G1 X1 2\nG1 X1 (a) Y2\nG1 X1 ;(\nG01.5 X1\nG010 X1\nG00\nG0\nG0 1 X2\nG 1X 3\n")
 @example(b"N5 G1 X1 (a)*33\nN6 G1 X2*" + b"3" * 20 + b"\n(N7) G1 X3\nN8(c) G1 X4\n*\nN\n")
-def test_unusual_forms_agree_too(data):
+def test_columns_of_unusual_forms_agree_too(data):
     assert_agree(data)
 
 
@@ -167,16 +167,16 @@ def test_each_form_is_read_by_arithmetic(form):
 
 
 @given(st.binary(max_size=200))
-def test_agrees_on_any_bytes(data):
+def test_columns_of_any_bytes_agree(data):
     assert_agree(data)
 
 
-def test_a_line_longer_than_a_block_is_cut_as_the_reader_cuts_it():
+def test_a_line_longer_than_a_block_is_cut_as_by_the_reader():
     data = b"G1 X1\nG1 X2 ;" + b"z" * (3 * BLOCK) + b"\nG1 X3\nM117 " + b"y" * (BLOCK + 7)
     assert_agree(data)
 
 
-def test_files_of_several_blocks():
+def test_files_of_several_blocks_agree():
     assert_agree(b"".join(b"G1 X%d.%03d Y-.5 E%d.12345\n" % (n, n % 1000, n) for n in range(30_000)))
 
 
@@ -186,7 +186,7 @@ def test_blocks_are_the_same_however_the_file_is_split(data, cuts):
 
 
 @given(st.integers(-(10**14), 10**14), st.integers(0, 14))
-def test_numbers_are_those_that_float_reads(mantissa, places):
+def test_numbers_match_float(mantissa, places):
     digits = f"{abs(mantissa):0{places + 1}d}"
     text = f"{'-' if mantissa < 0 else ''}{digits[: len(digits) - places]}.{digits[len(digits) - places :]}"[:15]
     found = read(LineBlock(f"G1 X{text}\n".encode(), 0))
