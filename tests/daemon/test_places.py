@@ -111,8 +111,8 @@ async def test_closing_waits_only_for_the_current_write():
     connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
     for turns in range(4):
         places = Places(Disk(), connection, Logbook())
-        places._want(StoredPlace({"a": turns}))
+        places._store(StoredPlace({"a": turns}))
         for _ in range(turns):
             await asyncio.sleep(0)
         await places.close()
-        assert places._written.page == {"a": turns}
+        assert places._on_disk.page == {"a": turns}

@@ -37,25 +37,26 @@ from gcode.outgoing import JobPlace, Ticket
 from hal.logbook import Logbook
 from hal.printer import Printer
 
-AHEAD = 0.15
-"""Seconds that the disk has to write before the file's lines reach the number reserved for a command, and wait there.
-A disk that took more than half of that for the last write gets twice the time that it took."""
+LEAD_S = 0.15
+"""Seconds between reserving a number for a command and the file's lines reaching it. In this time the disk has to write
+the reservation. If the last write took more than half of that, the lead is twice what it took."""
 
-MAX_AHEAD = 3.0
-"""The same at most, for a slow disk: so long a client waits for its command."""
+MAX_LEAD_S = 3.0
+"""The longest lead, for a slow disk: a client waits that long for its command."""
 
-MAX_LINES_AHEAD = 1000
-"""How far such a number may be ahead, in lines."""
+MAX_LEAD_LINES = 1000
+"""The longest lead in lines."""
 
-STANDS = 0.1
-"""Seconds without a line of the file after which a command no longer waits for the lines before its number."""
+STALL_S = 0.1
+"""Seconds without a line of the file after which a command takes the next number instead of the reserved one."""
 
-AGAIN = 5.0  # s until a disk that has failed is tried again
-HANGS = 10.0
-"""Seconds after which a command waits no longer for a disk that does not answer."""
+RETRY_S = 5.0  # between two attempts to write to a disk that has failed
+DISK_TIMEOUT_S = 10.0
+"""Seconds that a write may take; after that the print goes on without the disk."""
 
-REACH = 64
-"""The last lines sent that the printer perhaps has not accepted yet. A board that was reset wants line 1."""
+MAX_UNCONFIRMED = 64
+"""The largest number of lines that were sent and that the printer may not have accepted yet. A printer that asks for an
+earlier line has restarted: it asks for line 1."""
 
 log = structlog.get_logger()
 
@@ -127,16 +128,16 @@ class Places:
         self._connection = connection
         self._logbook = logbook
         self._job: Job | None = None
-        self._found: StoredPlace | None = None  # read after a power cut, until something is sent
-        self._wanted = self._written = StoredPlace()
+        self._read_back: StoredPlace | None = None  # what the last boot stored, until something is sent
+        self._latest = self._on_disk = StoredPlace()
         self._writing: StoredPlace | None = None
         self._task: asyncio.Task[None] | None = None
-        self._hangs: asyncio.TimerHandle | None = None
-        self._look: asyncio.TimerHandle | None = None
+        self._timeout: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._reserved = 0, 0  # (number, count): the last numbers reserved for commands, as the link counts
         self._base: int | None = None  # the link's number minus the number on the wire
         self._pace_from = 0.0, 0  # (time, number): when that number was the next one; for the pace
-        self._took = self._began = 0.0  # s that the last write took, and when the present one began
+        self._write_seconds = self._write_started = 0.0  # of the last write, and of the present one
         self._gave_up = False
         self._retracting: asyncio.Task[None] | None = None
         logbook.ask_before_commands(self.may_go)
@@ -153,28 +154,28 @@ class Places:
                 modes_of(stored.modes)
         except (ValueError, LookupError, AttributeError, TypeError):  # msgspec's own is a ValueError
             return None
-        self._wanted = self._written = stored
+        self._latest = self._on_disk = stored
         return stored if stored.page else None
 
     def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
         """Keep the place of the previous host's job; `stored`: the disk's content, if the job continues from that."""
-        self._job, self._found = job, stored
-        if self._wanted.page.get("job") != job.snapshot.job:
-            self._unknown("the disk did not know of it")  # its content is of another print
+        self._job, self._read_back = job, stored
+        if self._latest.page.get("job") != job.snapshot.job:
+            self._store_unknown("the disk did not know of it")  # its content is of another print
 
     def forget(self) -> None:
         """Note on the disk that there is no unfinished job."""
-        self._end()
+        self._clear()
 
     # -- what is on the disk ---------------------------------------------------------------------------------
 
     def begin(self, job: Job) -> None:
         """Keep the place of a new job."""
-        self._job, self._found, self._gave_up = job, None, False
+        self._job, self._read_back, self._gave_up = job, None, False
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
-            self._end()  # this printer cannot be asked which line it wants
-        elif self._written.page or self._wanted.page:
-            self._unknown(_BUSY[JobState.STARTING])  # the disk's content is of the previous job
+            self._clear()  # this printer cannot be asked which line it wants
+        elif self._on_disk.page or self._latest.page:
+            self._store_unknown(_REASONS[JobState.STARTING])  # the disk's content is of the previous job
 
     def on_state(self, job: Job) -> None:
         """Write what follows from a job's new state; in a pause `keep` does."""
@@ -184,35 +185,35 @@ class Places:
         if state is JobState.REATTACHING:
             self._drop_reservation()  # lost lines are sent again under their numbers; the next ones wait for `feed`
         elif state.ended:
-            self._end()
+            self._clear()
         elif state is not JobState.PAUSED or job.snapshot.printer_paused:
-            self._unknown(_BUSY.get(state, "the printer was in a pause of its own"))
+            self._store_unknown(_REASONS.get(state, "the printer was in a pause of its own"))
 
     def keep(self, job: Job) -> None:
         """Write the job's snapshot again, in a pause only: there the place stays the same."""
         if job is self._job and job.state is JobState.PAUSED and not job.snapshot.printer_paused:
             number = job.printer.next_on_wire - 1
             fed, modes = self._logbook.fed, plain_modes(job.printer.modes)
-            self._want(self._make_place(number=number, until=number + 1, fed=fed, modes=modes))
+            self._store(self._make_place(number=number, until=number + 1, fed=fed, modes=modes))
 
     async def feed(self, job: Job) -> None:
         """Note on the disk that the file's lines go on with the next number, before they do."""
-        if job is not self._job or not self._works:
+        if job is not self._job or not self._disk_usable:
             return
         self._drop_reservation()
         number, modes = job.printer.next_on_wire - 1, plain_modes(job.printer.modes)
         self._base = job.printer.next_number - job.printer.next_on_wire
         self._pace_from = asyncio.get_running_loop().time(), job.printer.next_number
-        self._want(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
+        self._store(self._make_place(number=number, fed=self._logbook.fed, modes=modes))
         while self._writing is not None and not self._gave_up:
             if self._task is not None:
-                await asyncio.wait([self._task], timeout=HANGS)
+                await asyncio.wait([self._task], timeout=DISK_TIMEOUT_S)
             await asyncio.sleep(0)
 
     def checkpoint(self) -> None:
         """Write the present place, if it is known; the content of the disk stays true in any case."""
         job = self._job
-        if job is None or not self._works or job.state is not JobState.PRINTING or not job.feeding:
+        if job is None or not self._disk_usable or job.state is not JobState.PRINTING or not job.feeding:
             return
         printer = job.printer
         self._pace_from = asyncio.get_running_loop().time(), printer.next_number
@@ -221,41 +222,41 @@ class Places:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
-        self._want(self._make_place(number=number, least=number, fed=fed, modes=modes))
+        self._store(self._make_place(number=number, least=number, fed=fed, modes=modes))
 
     def may_go(self, ticket: Ticket, waiting: int) -> bool:
         """Tell whether a command may be sent between the lines now; if not, the printer is woken when it may."""
         job, printer = self._job, self._connection.printer
-        if job is None or printer is None or not self._works or not self._claims:
+        if job is None or printer is None or not self._disk_usable or not self._claims:
             return True
-        if self._found is not None:
-            self._hold_lines(self._found, printer)
+        if self._read_back is not None:
+            self._hold_lines(self._read_back, printer)
         if self._holds:
             return True
         if ticket.urgent and not ticket.foreign:
-            if self._wanted.claims:
-                self._unknown("heaters were being turned off")
+            if self._latest.claims:
+                self._store_unknown("heaters were being turned off")
             return True
         if self._is_reserved:
             at, count = self._reserved
-            return self._written is self._wanted and at <= printer.next_number < at + count
-        if self._wanted.claims and self._wanted.until is None:
+            return self._on_disk is self._latest and at <= printer.next_number < at + count
+        if self._latest.claims and self._latest.until is None:
             self._reserve_ahead(ticket, printer, waiting)
         return False
 
     @property
-    def _works(self) -> bool:
+    def _disk_usable(self) -> bool:
         return self._disk is not None and not self._gave_up
 
     @property
     def _claims(self) -> bool:
         """The disk says where the print is, or may say so once a write has ended."""
-        return any(stored is not None and stored.claims for stored in (self._written, self._writing, self._wanted))
+        return any(stored is not None and stored.claims for stored in (self._on_disk, self._writing, self._latest))
 
     @property
     def _holds(self) -> bool:
         """The content of the disk stays true whatever is sent between the lines."""
-        return self._written is self._wanted and self._writing is None and self._written.until is not None
+        return self._on_disk is self._latest and self._writing is None and self._on_disk.until is not None
 
     @property
     def _is_reserved(self) -> bool:
@@ -263,31 +264,31 @@ class Places:
         printer = self._connection.printer
         return printer is not None and sum(self._reserved) > printer.next_number
 
-    def _hold_lines(self, found: StoredPlace, printer: Printer) -> None:
+    def _hold_lines(self, stored: StoredPlace, printer: Printer) -> None:
         """Note on the disk that no line of the file is sent for now."""
-        self._found = None
-        if found.until is None:
-            self._want(replace(found, until=printer.first_number))
+        self._read_back = None
+        if stored.until is None:
+            self._store(replace(stored, until=printer.first_number))
 
     def _reserve_ahead(self, ticket: Ticket, printer: Printer, waiting: int) -> None:
         """Reserve numbers for the waiting commands, and note them on the disk."""
         base = printer.next_number - printer.next_on_wire
         if self._base not in (None, base) or ticket.command.startswith(b"M110"):
-            self._unknown("the numbers of the lines started over")
+            self._store_unknown("the numbers of the lines started over")
             return
         self._base = base
-        self._reserve(printer, self._ahead(printer), max(1, waiting))
-        self._look_again(printer.next_number)
+        self._reserve(printer, self._number_ahead(printer), max(1, waiting))
+        self._watch_for_stall(printer.next_number)
 
     def _reserve(self, printer: Printer, at: int, count: int) -> None:
         self._reserved = at, count
         printer.reserve_numbers(at, count)
         number = at - (self._base or 0)
-        self._want(replace(self._wanted, gaps=[*self._gaps_before(number), (number, count)]))
+        self._store(replace(self._latest, gaps=[*self._gaps_before(number), (number, count)]))
 
     def _gaps_before(self, number: int) -> list[tuple[int, int]]:
         """Return the gaps before this number; those reserved after it were not used."""
-        return [(at, min(count, number - at)) for at, count in self._wanted.gaps if at < number]
+        return [(at, min(count, number - at)) for at, count in self._latest.gaps if at < number]
 
     def _drop_reservation(self) -> None:
         """Reserve no numbers; the disk has to be corrected before the file's lines go on."""
@@ -295,42 +296,42 @@ class Places:
         if (printer := self._connection.printer) is not None:
             printer.reserve_numbers(0, 0)
 
-    def _ahead(self, printer: Printer) -> int:
+    def _number_ahead(self, printer: Printer) -> int:
         """Return the number that the file's lines will have reached once the disk has written."""
         now, (then, number) = asyncio.get_running_loop().time(), self._pace_from
         flows = self._job is not None and self._job.state is JobState.PRINTING and now > then
         pace = (printer.next_number - number) / (now - then) if flows else 0.0
-        seconds = min(max(AHEAD, 2 * self._took), MAX_AHEAD)
-        return printer.next_number + min(int(pace * seconds), MAX_LINES_AHEAD)
+        seconds = min(max(LEAD_S, 2 * self._write_seconds), MAX_LEAD_S)
+        return printer.next_number + min(int(pace * seconds), MAX_LEAD_LINES)
 
-    def _look_again(self, number: int) -> None:
-        if self._look is not None:
-            self._look.cancel()
-        self._look = asyncio.get_running_loop().call_later(STANDS, self._on_look, number)
+    def _watch_for_stall(self, number: int) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._stall_timer = asyncio.get_running_loop().call_later(STALL_S, self._on_stall_timer, number)
 
-    def _on_look(self, before: int) -> None:
+    def _on_stall_timer(self, before: int) -> None:
         """Check that the file's lines approach the reserved number; if they stand, reserve the next one instead."""
-        self._look = None
+        self._stall_timer = None
         printer = self._connection.printer
-        if self._job is None or printer is None or not self._is_reserved or not self._wanted.claims:
+        if self._job is None or printer is None or not self._is_reserved or not self._latest.claims:
             return
         (at, count), number = self._reserved, printer.next_number
         if number == before < at and self._writing is None:
             self._reserve(printer, number, count)
-        self._look_again(number)
+        self._watch_for_stall(number)
 
-    def _unknown(self, why: str) -> None:
+    def _store_unknown(self, why: str) -> None:
         self._drop_reservation()
-        self._want(self._make_place(why=why))
+        self._store(self._make_place(why=why))
 
-    def _end(self) -> None:
-        self._job = self._found = None
+    def _clear(self) -> None:
+        self._job = self._read_back = None
         self._drop_reservation()
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        if self._written.page or self._wanted.page:
-            self._want(StoredPlace())
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        if self._on_disk.page or self._latest.page:
+            self._store(StoredPlace())
 
     def _make_place(
         self,
@@ -352,7 +353,7 @@ class Places:
             number,
             fed.lines,
             fed.offset,
-            max(1, number - REACH) if least is None else least,
+            max(1, number - MAX_UNCONFIRMED) if least is None else least,
             [],
             until,
             modes or plain_modes(job.printer.modes),
@@ -362,39 +363,41 @@ class Places:
 
     # -- writing -------------------------------------------------------------------------------------------
 
-    def _want(self, stored: StoredPlace) -> None:
+    def _store(self, stored: StoredPlace) -> None:
         """Have `stored` written to the disk; if several wait, only the newest is written."""
-        self._wanted = stored
-        self._write()
+        self._latest = stored
+        self._put_latest()
 
-    def _write(self) -> None:
-        if not self._works or self._disk is None or self._writing is not None or self._wanted is self._written:
+    def _put_latest(self) -> None:
+        if not self._disk_usable or self._disk is None or self._writing is not None or self._latest is self._on_disk:
             return
-        self._writing = self._wanted
+        self._writing = self._latest
         text = _as_text(self._writing)
         self.bytes_written += len(text)
         self._task = asyncio.ensure_future(self._put(self._disk, text))
-        self._task.add_done_callback(self._on_written)
+        self._task.add_done_callback(self._on_put)
         loop = asyncio.get_running_loop()
-        self._began = loop.time()
-        self._hangs = loop.call_later(HANGS, self._give_up, "the disk does not answer")
+        self._write_started = loop.time()
+        self._timeout = loop.call_later(DISK_TIMEOUT_S, self._give_up, "the disk does not answer")
 
     @staticmethod
     async def _put(disk: Disk, text: bytes) -> None:
         await disk.put(text)
 
-    def _on_written(self, task: asyncio.Task[None]) -> None:
+    def _on_put(self, task: asyncio.Task[None]) -> None:
         stored, self._writing = self._writing, None
-        if self._hangs is not None:
-            self._hangs.cancel()
+        if self._timeout is not None:
+            self._timeout.cancel()
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
             self._give_up(str(error))
         elif stored is not None:
-            self._written = stored
-            self._took = max(asyncio.get_running_loop().time() - self._began, 0.9 * self._took)
-            self._write()
+            self._on_disk = stored
+            self._write_seconds = max(
+                asyncio.get_running_loop().time() - self._write_started, 0.9 * self._write_seconds
+            )
+            self._put_latest()
         self._wake()
 
     def _give_up(self, reason: str) -> None:
@@ -414,9 +417,9 @@ class Places:
             try:
                 await disk.put(_as_text(stored))
             except OSError:
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_S)
             else:
-                self._written = stored
+                self._on_disk = stored
                 return
 
     def _wake(self) -> None:
@@ -430,14 +433,14 @@ class Places:
         while self._writing is not None and self._task is not None:
             with suppress(OSError):
                 await self._task
-            await asyncio.sleep(0)  # lets `_on_written` run: awaiting a task that is done does not
+            await asyncio.sleep(0)  # lets `_on_put` run: awaiting a task that is done does not
 
 
 def _as_text(stored: StoredPlace) -> bytes:
     return msgspec.json.encode(stored)
 
 
-_BUSY = {
+_REASONS = {
     JobState.STARTING: "it had not begun to print",
     JobState.PAUSING: "it was on its way into a pause",
     JobState.RESUMING: "it was on its way back from a pause",
