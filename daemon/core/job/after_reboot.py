@@ -30,25 +30,22 @@ from gcode.reader import Reader
 from hal.printer import Printer
 
 MAX_LINES = 20_000
-"""More lines cannot have been sent since the place was written, 5 s ago at most: no wire carries 1000 lines/s."""
+"""More lines cannot have been sent since the place was written, at most 5 s ago: no wire carries 4,000 lines/s."""
 
-BACK = 1024 * 1024
-BACK_FACTOR = 8
-"""Bytes of the file before the place that are read to find where the head has to be. If they do not say, BACK_FACTOR
-times as many are read, and so on, as a layer may have any size."""
+LOOKBACK = 1024 * 1024
+LOOKBACK_FACTOR = 8
+"""Bytes of the file before the place that are read to find where the head has to be. If they do not say,
+LOOKBACK_FACTOR times as many are read, and so on, as a layer may have any size."""
 
-NEAR = 0.03
-"""mm by which the reported position may differ from that; firmwares report two decimals."""
-
-MOVED = 0.1  # mm of filament from which on the user must have moved it
-RETARGETED = 1.0  # °C by which equal targets may differ, as some firmwares report whole degrees
-COOLED = 15.0
-"""°C by which a heater may have cooled since the place was written."""
+POSITION_TOLERANCE = 0.03  # mm between that and the reported position; firmwares report two decimals
+FILAMENT_TOLERANCE = 0.1  # mm; a larger difference means that the user has moved the filament
+TARGET_TOLERANCE = 1.0  # °C between equal targets, as some firmwares report whole degrees
+MAX_COOLING = 15.0  # °C since the place was written
 
 _MAX_COMMAND = 4096  # bytes within which a command ends
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
-_STAY = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
-_MOVE_TOO = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701", "M702", "M703"})
+_WITHOUT_MOTION = frozenset({"G4", "G10", "G11", "G17", "G18", "G19", "G20", "G21", "G61", "G64", "G80", "G90", "G91"})
+_UNKNOWN_MOTION = frozenset({"M0", "M1", "M125", "M226", "M600", "M601", "M602", "M701", "M702", "M703"})
 
 log = structlog.get_logger()
 
@@ -88,19 +85,19 @@ async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -
         raise CannotGoOn(
             f"the printer wants line {wanted}, which cannot have been sent: the last one noted is {stored.number}"
         )
-    found = ReattachedPlace(stored.fed, modes_of(stored.modes))
+    place = ReattachedPlace(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
     for _ in range(count):
-        offset, command, _checksum, changes = await _next(job, stream, found)
+        offset, command, _checksum, changes = await _next(job, stream, place)
         lines += 1
         if changes:
-            found.modes.note(command)
-            found.heated |= targets([command], found.modes)
-    found.fed = JobPlace(lines, offset)
-    return found
+            place.modes.note(command)
+            place.heated |= targets([command], place.modes)
+    place.fed = JobPlace(lines, offset)
+    return place
 
 
-async def _next(job: Job, stream: FileStream, found: ReattachedPlace) -> tuple[int, bytes, int, bool]:
+async def _next(job: Job, stream: FileStream, place: ReattachedPlace) -> tuple[int, bytes, int, bool]:
     """Return the next line of the file that was sent; barriers before it were dealt with before the reboot."""
     while (line := stream.next_line()) is None:
         if stream.error is not None:
@@ -109,7 +106,7 @@ async def _next(job: Job, stream: FileStream, found: ReattachedPlace) -> tuple[i
             raise CannotGoOn("the printer has accepted more lines than the file has")
         if stream.barrier is not None:
             if isinstance(stream.barrier, HeatAndWait):
-                found.heated[stream.barrier.heater] = stream.barrier.target
+                place.heated[stream.barrier.heater] = stream.barrier.target
             job.snapshot.passed = stream.barrier_offset
             stream.proceed()
         else:
@@ -119,7 +116,7 @@ async def _next(job: Job, stream: FileStream, found: ReattachedPlace) -> tuple[i
 
 def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
     """Return the targets that these commands set, in °C by heater; `tool` is the active one."""
-    found: dict[str, float] = {}
+    by_heater: dict[str, float] = {}
     for command in commands:
         try:
             parsed = parse(command)
@@ -128,11 +125,11 @@ def targets(commands: Iterable[bytes], modes: Modes) -> dict[str, float]:
         heater, value = SETS_TARGET.get(parsed.code), parsed.get("S", parsed.get("R"))
         if heater is not None and value is not None:
             tool = parsed.number("T", modes.tool or 0)
-            found[f"tool{tool:.0f}" if heater == "tool" else heater] = value
-    return found
+            by_heater[f"tool{tool:.0f}" if heater == "tool" else heater] = value
+    return by_heater
 
 
-async def check(job: Job, stream: FileStream, stored: StoredPlace, found: ReattachedPlace, executor: Executor) -> None:
+async def check(job: Job, stream: FileStream, stored: StoredPlace, place: ReattachedPlace, executor: Executor) -> None:
     """Check that the printer is in the state in which the previous host left it.
 
     Raises:
@@ -142,30 +139,30 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, found: Reatta
     fd = stream.duplicate()
     try:
         loop = asyncio.get_running_loop()
-        wanted = await loop.run_in_executor(executor, head, fd, found) if found.fed.lines else {}
-        next_ = await loop.run_in_executor(executor, _targets_behind, fd, found)
+        wanted = await loop.run_in_executor(executor, head, fd, place) if place.fed.lines else {}
+        next_ = await loop.run_in_executor(executor, _next_targets, fd, place)
     finally:
         await loop.run_in_executor(executor, os.close, fd)
     await printer.send("M105")
-    _check_heat(printer, stored, found, next_)
+    _check_heat(printer, stored, place, next_)
     reported = await printer.finished()
     if reported is None:
         raise CannotGoOn("the printer does not report its position")
     _check_position(wanted, reported)
-    await _correct_filament(printer, found.modes, wanted, reported)
-    log.info("job.place_found", wanted=wanted, told=reported, lines=found.fed.lines, offset=found.fed.offset)
+    await _correct_filament(printer, place.modes, wanted, reported)
+    log.info("job.place_found", wanted=wanted, told=reported, lines=place.fed.lines, offset=place.fed.offset)
 
 
-def _check_heat(printer: Printer, stored: StoredPlace, found: ReattachedPlace, behind: Mapping[str, float]) -> None:
+def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, behind: Mapping[str, float]) -> None:
     """Check that each heater has its target and has not cooled much.
 
     Args:
         printer: has just reported its temperatures.
         stored: the content of the disk, with the heat at that time.
-        found: the targets that lines have set since.
+        place: the targets that lines have set since.
         behind: the targets that the next line sets: a host that waits for heat itself may have set them already.
     """
-    since = {_heater(printer, name): target for name, target in found.heated.items()}
+    since = {_heater(printer, name): target for name, target in place.heated.items()}
     soon = {_heater(printer, name): target for name, target in behind.items()}
     for name in stored.heat.keys() | since.keys():
         before, target = stored.heat.get(name, (0.0, 0.0))
@@ -176,9 +173,9 @@ def _check_heat(printer: Printer, stored: StoredPlace, found: ReattachedPlace, b
         if (
             now is not None
             and aim is not None
-            and min(abs(aim - target), abs(aim - soon.get(name, target))) <= RETARGETED
+            and min(abs(aim - target), abs(aim - soon.get(name, target))) <= TARGET_TOLERANCE
         ):
-            if now.actual < min(before, aim) - COOLED:
+            if now.actual < min(before, aim) - MAX_COOLING:
                 raise CannotGoOn(f"{name} has cooled from {before:.0f} to {now.actual:.0f} °C")
         elif not aim:
             raise CannotGoOn(f"the printer has turned {name} off: its target was {target:g} °C")
@@ -193,17 +190,17 @@ def _heater(printer: Printer, name: str) -> str:
     return printer.hotend(int(name[4:])) if name.startswith("tool") else name
 
 
-def _targets_behind(fd: int, found: ReattachedPlace) -> dict[str, float]:
+def _next_targets(fd: int, place: ReattachedPlace) -> dict[str, float]:
     """Return the targets that the next command of the file sets. Blocks."""
-    reader = Reader(found.fed.offset)
-    reader.feed(os.pread(fd, _MAX_COMMAND, found.fed.offset))
-    commands = [command for at, command in reader if at > found.fed.offset or not found.fed.lines]
-    return targets(commands[:1], found.modes)
+    reader = Reader(place.fed.offset)
+    reader.feed(os.pread(fd, _MAX_COMMAND, place.fed.offset))
+    commands = [command for at, command in reader if at > place.fed.offset or not place.fed.lines]
+    return targets(commands[:1], place.modes)
 
 
 def _check_position(wanted: dict[str, float], reported: dict[str, float]) -> None:
     for axis, at in wanted.items():
-        if axis != "E" and axis in reported and abs(reported[axis] - at) > NEAR:
+        if axis != "E" and axis in reported and abs(reported[axis] - at) > POSITION_TOLERANCE:
             raise CannotGoOn(
                 f"the head is at {axis}{reported[axis]:.2f}, "
                 f"but the last accepted line of the file leads to {axis}{at:.2f}"
@@ -218,38 +215,38 @@ async def _correct_filament(
     Otherwise the next line would move it back by as much.
     """
     at, counted = wanted.get("E"), reported.get("E")
-    if at is not None and counted is not None and abs(at - counted) > MOVED:
+    if at is not None and counted is not None and abs(at - counted) > FILAMENT_TOLERANCE:
         log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
         await printer.send(f"G92 E{at / modes.unit:.5f}")
 
 
-def head(fd: int, found: ReattachedPlace) -> dict[str, float]:
+def head(fd: int, place: ReattachedPlace) -> dict[str, float]:
     """Return where the file has led the head by then: mm by axis, as far as known; E only if absolute. Blocks.
 
     Args:
         fd: of the file.
-        found: the place.
+        place: where the print continues.
     """
-    back = BACK
-    while None in [(axes := _followed(fd, found, back))[axis] for axis in "XYZ"] and back < found.fed.offset:
-        back *= BACK_FACTOR
-    if found.modes.relative_e:
+    back = LOOKBACK
+    while None in [(axes := _axes_after(fd, place, back))[axis] for axis in "XYZ"] and back < place.fed.offset:
+        back *= LOOKBACK_FACTOR
+    if place.modes.relative_e:
         axes["E"] = None
     return {axis: at for axis, at in axes.items() if at is not None}
 
 
-def _followed(fd: int, found: ReattachedPlace, back: int) -> dict[str, float | None]:
+def _axes_after(fd: int, place: ReattachedPlace, back: int) -> dict[str, float | None]:
     """Return where the last `back` bytes before the place have led the head."""
-    start = max(0, found.fed.offset - back)
-    track, reader = _Track(start > 0, found.modes), Reader(start)
-    for at in range(start, found.fed.offset + _MAX_COMMAND, BACK):
-        content = os.pread(fd, min(BACK, found.fed.offset + _MAX_COMMAND - at), at)
+    start = max(0, place.fed.offset - back)
+    track, reader = _Track(start > 0, place.modes), Reader(start)
+    for at in range(start, place.fed.offset + _MAX_COMMAND, LOOKBACK):
+        content = os.pread(fd, min(LOOKBACK, place.fed.offset + _MAX_COMMAND - at), at)
         if at == start and start:  # the first line is cut off
             skipped = content.index(b"\n") + 1 if b"\n" in content else len(content)
             reader = Reader(start + skipped)
             content = content[skipped:]
         reader.feed(content)
-        track.follow(command for place, command in reader if place <= found.fed.offset)
+        track.follow(command for at, command in reader if at <= place.fed.offset)
     return track.axes
 
 
@@ -279,7 +276,7 @@ class _Track:
             self._set(command)
         elif code == "G28":
             self._forget([axis for axis in "XYZ" if axis in command] or "XYZ")
-        elif (code[0] == "G" and code not in _STAY) or code in _MOVE_TOO or code[0] == "T":
+        elif (code[0] == "G" and code not in _WITHOUT_MOTION) or code in _UNKNOWN_MOTION or code[0] == "T":
             self._forget("XYZE")
 
     def _move(self, command: Command) -> None:

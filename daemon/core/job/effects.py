@@ -237,11 +237,11 @@ class Effects:
         """Find the printer's place in the file, and check that the printer is in the state it was in."""
         from daemon.core.job import after_reboot  # noqa: PLC0415 - needed only after a power cut
 
-        found = await after_reboot.find(job, stream, stored, job.printer.first_number)
-        self._survival.continue_from(job, found.fed, found.modes)
+        place = await after_reboot.find(job, stream, stored, job.printer.first_number)
+        self._survival.continue_from(job, place.fed, place.modes)
         if job.snapshot.state is not JobState.PAUSED:
-            await after_reboot.check(job, stream, stored, found, self._executor)
-        return found.fed
+            await after_reboot.check(job, stream, stored, place, self._executor)
+        return place.fed
 
     def _begin_check(self, job: Job, stream: FileStream, sha1: str | None) -> None:
         """Check the file in the background; the job ends if it is not what was uploaded."""
