@@ -21,6 +21,7 @@ from daemon.systemd import notify
 from daemon.systemd.descriptors import DescriptorStore
 
 if TYPE_CHECKING:
+    from daemon.bridge.snapshot import PrinterSummary
     from daemon.front.invitation import Invitation
 
 NICENESS = 5  # above the core's 0: a busy front leaves the processor to the wire
@@ -93,10 +94,14 @@ def _end_with(leash: int) -> None:
         fcntl.fcntl(leash, fcntl.F_SETFL, fcntl.fcntl(leash, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _greet(invitation: "Invitation") -> None:
+def _greet(invitation: "Invitation", printer: "PrinterSummary") -> None:
     from daemon.cli.invited import invitation_text  # noqa: PLC0415 - QR codes are drawn on a terminal alone
 
     print(invitation_text(invitation.links, invitation.scope.label, invitation.lasts), flush=True)
+    if printer.error:
+        print(f"nozzled: no connection to {printer.address}: {printer.error}")
+        print("  nozzled keeps trying. To use another port, press Ctrl-C and name it with --printer,", end=" ")
+        print("or choose it on the page.", flush=True)
 
 
 def _core(args: argparse.Namespace) -> socket.socket | Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from daemon.bridge.front_end import AWAY, FrontEnd
+from daemon.bridge.snapshot import PrinterSummary
 from daemon.config import Config, HttpConfig
 from daemon.front.access.scopes import Scope
 from daemon.front.discovery import Discovery
@@ -41,7 +42,7 @@ async def run(
     core: socket.socket | Path,
     handed_in: Sequence[socket.socket] = (),
     reread: Callable[[], Config] | None = None,
-    greet: Callable[[Invitation], None] | None = None,
+    greet: Callable[[Invitation, PrinterSummary], None] | None = None,
     switched_on: Collection[str] = (),
 ) -> None:
     """Run the front until SIGTERM, or until the core that started it has gone.
@@ -53,7 +54,7 @@ async def run(
         core: the socket to the core, or the path of the socket that it listens on.
         handed_in: sockets that already listen for HTTP.
         reread: reads the configuration again, at SIGHUP; blocks.
-        greet: shows a link to the page on the terminal.
+        greet: shows a link to the page on the terminal, and why there is no connection to the printer.
         switched_on: the companions that have a section in the configuration file.
 
     Raises:
@@ -83,7 +84,7 @@ async def run(
         _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
         if greet is not None:
-            greet(await _invitation(front, listening))
+            greet(await _invitation(front, listening), end.latest().printer)
         discovery = Discovery(replace(front.config, appearance=front.appearance), front.uuid, listening.port)
         stack.push_async_callback(in_time, discovery.stop)
         discovery.start()

@@ -2,14 +2,16 @@
 
 import fcntl
 import os
+import pty
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from daemon.cli.demo import compare
-from support.processes import CONFIG, LIFETIME, PATIENCE, commands_of, head, small_disk, until
+from support.processes import CONFIG, LIFETIME, NOZZLED, PATIENCE, commands_of, environment, head, small_disk, until
 
 MIB = 1024 * 1024
 MAX_GROWTH = 20_000_000  # bytes of memory that an upload of any size may take
@@ -75,6 +77,26 @@ def test_a_serial_port_in_use_names_its_holder_and_is_used_once_free(house, tmp_
         os.close(holder)
     daemon.until_state("Operational")
     assert len(daemon.events("printer.unreachable")) == 1  # not once for each try
+
+
+def test_on_a_terminal_the_last_message_names_the_missing_port_and_says_what_to_do(tmp_path):
+    terminal, inside = pty.openpty()
+    command = [NOZZLED, "serve", "--printer", "/dev/ttyMISSING", "--port", "0", "--state-dir", tmp_path / "state"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=inside, stderr=subprocess.DEVNULL, env=environment()
+    ) as serve:
+        try:
+            os.close(inside)
+            text = b""
+            while b"choose it on the page" not in text:
+                text += os.read(terminal, 4096)
+        finally:
+            serve.terminate()
+            os.close(terminal)
+    link, _, last = text.decode().partition("#pair=")
+    assert link
+    assert "nozzled: no connection to /dev/ttyMISSING: There is no port /dev/ttyMISSING." in last
+    assert "nozzled keeps trying." in last
 
 
 def test_a_missing_port_is_used_when_it_appears(house, tmp_path):
