@@ -99,7 +99,7 @@ def test_the_wire_cannot_carry_more_than_its_limit(fakeprinter, tmp_path):
     assert 0.3 < result.share <= 1.001
 
 
-def test_the_printer_unpacks_and_looks_at_what_a_line_means(fakeprinter, tmp_path, monkeypatch, capsys):
+def test_the_printer_unpacks_lines_and_compares_their_meaning(fakeprinter, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
     assert link.main(["D1q", "--repeat", "1", "--moves", "300", "--only", "nozzled"]) == 0
     [row] = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("D1q")]
@@ -119,20 +119,20 @@ def test_the_fake_printer_is_compiled_once(fakeprinter):
     assert build(fakeprinter.parent).stat().st_mtime_ns == built
 
 
-def test_without_a_compiler_it_says_what_to_install(tmp_path, monkeypatch):
+def test_a_missing_compiler_is_reported_with_its_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoCompiler, match="cc"):
         build(tmp_path)
 
 
-def test_without_a_compiler_the_benchmark_fails_and_says_so(tmp_path, monkeypatch, capsys):
+def test_a_benchmark_fails_without_a_compiler(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_BENCH_DIR", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert link.main(["S1", "--repeat", "1", "--only", "raw1"]) == 2
     assert "install a compiler" in capsys.readouterr().err
 
 
-def test_a_peer_that_is_not_installed_is_named_with_what_installs_it(fakeprinter, tmp_path, monkeypatch, capsys):
+def test_a_missing_peer_is_named_with_its_installation(fakeprinter, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOZZLED_BENCH_DIR", str(fakeprinter.parent))
     arguments = ["S1", "--repeat", "1", "--only", "raw1", "--peers", "printcore", "--peers-dir", str(tmp_path / "none")]
     assert link.main(arguments) == 2
@@ -170,7 +170,7 @@ def result(host, **values):
     )
 
 
-def test_what_is_wanted_is_judged_against_the_floor_of_the_same_run():
+def test_limits_are_relative_to_the_floor_of_the_same_run():
     medians = {("S2q", "nozzled"): result("nozzled", cpu=0.3, underruns=2), ("S2q", "raw2"): result("raw2", cpu=0.1)}
     judged = list(link._wanted(medians))
     assert any(line.startswith("NOT MET") and "CPU / raw2: 3," in line for line in judged)
@@ -179,14 +179,14 @@ def test_what_is_wanted_is_judged_against_the_floor_of_the_same_run():
     assert all(line.startswith("met") for line in link._wanted(medians))
 
 
-def test_medians_are_of_all_prints_and_one_broken_print_shows():
+def test_medians_include_all_prints_and_a_broken_print_shows():
     runs = [result("nozzled", lines_per_s=rate, intact=rate != 7.0) for rate in (5.0, 7.0, 100.0)]
     median = link._median(runs, "S2q", "nozzled")
     assert median.lines_per_s == 7.0
     assert not median.intact
 
 
-def test_a_run_that_is_stopped_shows_what_it_has(monkeypatch, capsys):
+def test_a_stopped_run_shows_its_partial_results(monkeypatch, capsys):
     def stopped(_):
         yield result("nozzled")
         raise KeyboardInterrupt
@@ -222,7 +222,7 @@ def test_sigterm_ends_the_printer_and_the_hosts_too(fakeprinter, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_niceness_is_given_back(monkeypatch):
+def test_niceness_is_restored(monkeypatch):
     before, set_to = os.getpriority(os.PRIO_PROCESS, 0), []
     monkeypatch.setattr(os, "setpriority", lambda _which, _who, value: set_to.append(value))
     with processes.niceness(-15):
@@ -230,7 +230,7 @@ def test_niceness_is_given_back(monkeypatch):
     assert set_to == [-15, before]
 
 
-def test_a_niceness_that_is_not_allowed_is_said_and_no_reason_to_end(monkeypatch, capsys):
+def test_a_forbidden_niceness_is_reported_and_ignored(monkeypatch, capsys):
     def refuse(*_):
         raise PermissionError
 
@@ -289,14 +289,14 @@ def test_the_load_is_moves_and_counts_its_requests():
     assert 90 <= Loaded(seconds=[0.001] * 50 + [0.1] * 50).p99_ms <= 101
 
 
-def test_scenarios_tell_the_printer_what_it_is_like():
+def test_scenarios_configure_the_printer():
     assert link.SCENARIOS["S5"].options == ["--baud", "115200", "--planner", "--resend-every", "50"]
     assert link.SCENARIOS["S1"].options == []
     with pytest.raises(argparse.ArgumentTypeError):
         link._scenario("S3qq")
 
 
-def test_the_longest_silence_after_a_kill_ends_with_the_line_that_is_waited_for(tmp_path):
+def test_the_longest_silence_after_a_kill_ends_with_the_awaited_line(tmp_path):
     oracle = tmp_path / "oracle"
     oracle.write_text("")
 
@@ -314,7 +314,7 @@ def test_the_longest_silence_after_a_kill_ends_with_the_line_that_is_waited_for(
     assert silence > 600
 
 
-def test_a_print_that_does_not_go_on_is_no_result(tmp_path, monkeypatch):
+def test_a_print_that_does_not_continue_is_no_result(tmp_path, monkeypatch):
     monkeypatch.setattr(restart, "HEARD_WITHIN", 0.2)
     (tmp_path / "oracle").write_text("")
     with pytest.raises(restart.DoesNotGoOn):
@@ -332,7 +332,7 @@ def test_a_simulated_print_is_measured(tmp_path):
     assert cost.row("part").split()[:2] == ["part", "41"]
 
 
-def test_an_analysis_is_measured_and_what_is_wanted_is_shown(capsys, monkeypatch):
+def test_an_analysis_is_measured_and_its_limits_are_shown(capsys, monkeypatch):
     monkeypatch.setattr(analysis, "FILES", ("tests/data/gcode/vase.gcode.gz",))
     assert analysis.main(["--size", "0.1", "--repeat", "1", "--no-octoprint"]) == 0
     shown = capsys.readouterr().out
@@ -340,6 +340,6 @@ def test_an_analysis_is_measured_and_what_is_wanted_is_shown(capsys, monkeypatch
     assert "peak MiB:" in shown
 
 
-def test_an_octoprint_that_is_not_installed_is_named_with_what_installs_it(tmp_path, capsys):
+def test_a_missing_octoprint_is_named_with_its_installation(tmp_path, capsys):
     assert analysis.main(["--peers-dir", str(tmp_path)]) == 2
     assert "bench/peers.sh" in capsys.readouterr().err

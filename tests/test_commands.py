@@ -31,7 +31,7 @@ DAEMONS = ("nozzled serve", "hal.simulated")
 NOT_RUN = 12  # blocks; lower it when you find a way to run one
 
 
-def test_each_command_is_run_or_says_why_not():
+def test_each_command_is_run_or_has_a_reason_why_not():
     marked = {mark: [block for block in BLOCKS if block.mark == mark] for mark in ("run by", "not run")}
     assert len(HERE) > 25
     assert len(marked["not run"]) <= NOT_RUN

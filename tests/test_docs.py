@@ -212,7 +212,7 @@ def _measured(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
-def test_measured_figures_stand_in_the_benchmarks_alone(page):
+def test_measured_figures_are_only_in_the_benchmarks(page):
     """bench/README.md says how they were measured; a copy in the docs would go stale unnoticed."""
     assert _measured(page.read_text("utf-8")) == []
 
@@ -226,11 +226,11 @@ def test_measured_figures_stand_in_the_benchmarks_alone(page):
         "| D1: packed | 510 | 1.79 | 100 % | | 285 |",
     ],
 )
-def test_a_measured_figure_is_found(text):
+def test_a_measured_figure_is_recognised(text):
     assert _measured(text)
 
 
-def test_each_sentence_that_is_not_measured_stands_in_the_docs():
+def test_each_exempt_sentence_is_in_the_docs():
     docs = " ".join(path.read_text("utf-8").replace("\n", " ") for path in ROOT.glob("docs/*.md"))
     assert [fact for fact in _NOT_MEASURED if fact not in docs] == []
 

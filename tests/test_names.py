@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 CLASS = re.compile(r"^ *class (\w+)[:(]", re.MULTILINE)  # a syntax tree takes 4 s for all of them
 
 
-def test_no_two_classes_have_one_name():
+def test_class_names_are_unique():
     files = defaultdict(set)
     for folder in ("gcode", "hal", "daemon", "nozzled", "systemd"):
         for path in (ROOT / folder).rglob("*.py"):

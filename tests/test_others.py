@@ -44,14 +44,14 @@ START = "import sys, nozzled; sys.argv = ['nozzled', 'ports']; sys.exit(nozzled.
 
 
 @pytest.mark.parametrize("module", ["daemon", "hal", "gcode"])
-def test_a_start_with_anothers_module_says_whose_it_is_and_what_to_do(stranger, module):
+def test_a_foreign_module_is_named_with_its_distribution_and_the_remedy(stranger, module):
     done = run(stranger(module), "-c", START)
     assert done.returncode == 1
     assert f"nozzled: the module `{module}` belongs to python-{module} as well; {nozzled.ENVIRONMENT}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_in_the_way_is_named(tmp_path):
+def test_an_obstructing_folder_is_named(tmp_path):
     (tmp_path / "daemon").mkdir()
     (tmp_path / "daemon/__init__.py").touch()
     done = run(tmp_path, "-c", START)
@@ -59,7 +59,7 @@ def test_a_folder_in_the_way_is_named(tmp_path):
     assert f"the module `daemon` belongs to {tmp_path}/daemon as well" in done.stderr
 
 
-def test_the_service_says_so_if_it_works_and_the_other_does_not(stranger):
+def test_the_service_warns_about_a_distribution_that_it_breaks(stranger):
     folder = stranger("daemon")
     (folder / "daemon/__init__.py").unlink()
     (folder / "daemon").rmdir()
@@ -70,7 +70,7 @@ def test_the_service_says_so_if_it_works_and_the_other_does_not(stranger):
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]], ids=["", "quiet"])
 @pytest.mark.parametrize("module", ["daemon", "hal"])
-def test_the_pytest_plugin_says_so_and_leaves_the_tests_alone(stranger, module, quiet):
+def test_the_pytest_plugin_warns_and_does_not_affect_the_tests(stranger, module, quiet):
     folder = stranger(module)
     (folder / "test_it.py").write_text("def test_it(): ...\n")
     done = run(folder, "-m", "pytest", *quiet, "-p", "nozzled.pytest_plugin", "-p", "no:cacheprovider", "test_it.py")
@@ -78,5 +78,5 @@ def test_the_pytest_plugin_says_so_and_leaves_the_tests_alone(stranger, module, 
     assert f"nozzled: the module `{module}` belongs to python-{module} as well, and both cannot work" in done.stdout
 
 
-def test_without_one_nothing_is_said():
+def test_nothing_is_reported_without_a_foreign_module():
     assert nozzled.others() == nozzled.listed() == nozzled.elsewhere() == {}

@@ -40,7 +40,7 @@ def modules_after(code, folder):
 
 
 @pytest.mark.nightly
-def test_the_suite_for_printers_needs_pytest_and_no_more_of_our_tools():
+def test_the_suite_for_printers_needs_no_tool_but_pytest():
     plugins = [f"-pno:{name}" for name in ("hypothesispytest", "schemathesis", "xdist", "xdist.looponfail")]
     code = f"""
 import sys, pytest
@@ -55,7 +55,7 @@ sys.exit(pytest.main(['-q', '--collect-only', 'tests/hil/test_stop.py', *{plugin
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_the_packages_that_are_imported_are_ours(name):
+def test_the_imported_packages_are_ours(name):
     assert Path(importlib.import_module(name).__file__) == ROOT / name / "__init__.py"
     assert packages_distributions().get(name, ["nozzled"]) == ["nozzled"]
 
@@ -66,7 +66,7 @@ def test_the_packages_are_ours_from_any_folder(tmp_path):
     assert found == [str(ROOT / name / "__init__.py") for name in PACKAGES]
 
 
-def test_the_command_and_the_entry_points_lead_somewhere():
+def test_the_command_and_the_entry_points_exist():
     ours = [each for each in distribution("nozzled").entry_points if each.group == "console_scripts"]
     assert [(each.name, each.value) for each in ours] == [("nozzled", "nozzled:main")]
     for each in distribution("nozzled").entry_points:
@@ -76,7 +76,7 @@ def test_the_command_and_the_entry_points_lead_somewhere():
     assert plugin.load().pytest_plugins == ["hal.testing.plugin"]
 
 
-def test_the_version_is_said_without_what_only_the_service_needs(tmp_path):
+def test_the_version_is_printed_without_loading_the_service(tmp_path):
     loaded = modules_after("from daemon.cli import main; main(['--version'])", tmp_path)
     assert "daemon.cli" in loaded
     assert not loaded & {"tornado", "serial", "hal.serial_port", "hal.simulated", "daemon.front.http"}
@@ -114,13 +114,13 @@ def wheel(tmp_path_factory):
         yield archive
 
 
-def test_the_wheel_holds_every_module_and_nothing_of_the_tests(wheel):
+def test_the_wheel_contains_every_module_and_no_tests(wheel):
     names = {name for name in wheel.namelist() if name.endswith(".py")}
     there = {str(path.relative_to(ROOT)) for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
     assert names == there
 
 
-def test_the_wheel_holds_what_is_no_module(wheel):
+def test_the_wheel_contains_data_files(wheel):
     names = set(wheel.namelist())
     assert {f"{name}/py.typed" for name in PACKAGES} <= names
     schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "daemon").rglob("schema/v*.sql")}
@@ -129,7 +129,7 @@ def test_the_wheel_holds_what_is_no_module(wheel):
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
 
-def test_what_the_installer_installs_is_pinned_by_hash_and_what_pyproject_allows():
+def test_installed_versions_are_pinned_by_hash_and_allowed_by_pyproject():
     """Run `make constraints` where this fails."""
     text = (ROOT / "systemd/constraints.txt").read_text()
     assert "://" not in text  # no server is named: whichever the user's pip asks

@@ -125,7 +125,7 @@ def test_a_corner_keeps_within_the_acceleration_of_each_axis():
     assert corner(before, after, slow) == pytest.approx(250 / share * 0.013 * half / (1 - half))
 
 
-def test_the_extruder_does_not_change_the_junction_angle():
+def test_the_corner_speed_is_continuous_where_extruder_and_head_are_equally_fast():
     def turn(extruded):
         before, after = (
             block(HOME, (0, 0, 0, -1), 20, limits()),

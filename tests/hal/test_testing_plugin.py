@@ -73,7 +73,7 @@ async def test_fails(printer):
 """
 
 
-def test_a_failing_test_shows_the_session_and_keeps_it(tmp_path):
+def test_a_failing_test_shows_and_stores_its_session(tmp_path):
     done = run_pytest(tmp_path, "--sessions", "kept", test_it=FAILING)
     assert done.returncode == 1
     assert "session with the printer" in done.stdout
@@ -107,7 +107,7 @@ def test_missing(printer):
 """
 
 
-def test_a_scenario_is_for_one_test(tmp_path):
+def test_a_scenario_applies_to_one_test(tmp_path):
     done = run_pytest(tmp_path, test_it=FAULTS)
     assert "2 passed, 1 error" in done.stdout, done.stdout
     assert "missing.toml: No such file" in done.stdout
@@ -142,7 +142,7 @@ def test_without_a_printer():
 """
 
 
-def test_on_hardware_only_what_is_allowed_runs_and_it_is_left_cold(tmp_path):
+def test_only_allowed_tests_run_on_hardware_and_heaters_are_left_off(tmp_path):
     with pty_printer(tmp_path) as address:
         done = run_pytest(tmp_path, "--printer", address, "--allow-heat", test_it=ON_HARDWARE)
     assert "1 failed, 2 passed, 3 skipped" in done.stdout, done.stdout
@@ -154,18 +154,18 @@ def test_on_hardware_only_what_is_allowed_runs_and_it_is_left_cold(tmp_path):
     assert heating[-2:] == ["M104 S40", "M104 S0"]
 
 
-def test_heat_is_not_allowed_unasked(tmp_path):
+def test_heat_is_not_allowed_by_default(tmp_path):
     done = run_pytest(tmp_path, "--printer", "serial:/dev/null", "-k", "heats", test_it=ON_HARDWARE)
     assert "1 skipped" in done.stdout, done.stdout
     assert "it heats; allow that with --allow-heat" in done.stdout
 
 
-def test_an_address_that_means_nothing_is_an_error_that_says_so(tmp_path):
+def test_an_invalid_address_is_an_error_that_names_it(tmp_path):
     done = run_pytest(tmp_path, "--printer", "parallel:lpt1", test_it=FAILING)
     assert "unknown kind of printer 'parallel'" in done.stdout
 
 
-def test_one_printer_is_not_shared_by_processes(tmp_path):
+def test_a_printer_is_not_shared_by_processes(tmp_path):
     done = run_pytest(tmp_path, "-p", "xdist", "--printer", "serial:/dev/null", "-n", "2", test_it=FAILING)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "run without -n" in done.stderr
@@ -191,6 +191,6 @@ def printer():
 """
 
 
-def test_a_project_without_printers_notices_nothing(tmp_path):
+def test_a_project_without_printers_is_not_affected(tmp_path):
     done = run_pytest(tmp_path, test_it=STRANGER, conftest=ITS_FIXTURES)
     assert "2 passed" in done.stdout, done.stdout

@@ -16,18 +16,21 @@ from hal.testing.device import Device, PortDevice, SimulatedDevice
 from hal.testing.plugin import DEVICE
 
 _BY_M118 = (  # texts are left out for a firmware without M118, so no line and no answer can be marked
-    "test_commands_sent_at_once_are_answered_each_with_its_own_in_order",
+    "test_simultaneous_commands_get_their_own_answers_in_order",
     "test_an_urgent_command_is_answered_like_any_other",
-    "test_giving_up_on_an_answer_leaves_the_others_theirs",
+    "test_cancelling_one_wait_does_not_affect_other_answers",
     "test_commands_go_out_between_the_lines_of_a_job_in_order",
     "test_a_submitted_command_goes_out_before_a_later_one",
-    "test_what_goes_over_the_line_is_counted_and_kept_for_the_reader",
-    "test_a_job_held_in_the_middle_drains_stands_and_goes_on",
+    "test_traffic_is_counted_and_recorded",
+    "test_a_job_held_in_the_middle_drains_waits_and_continues",
 )
 CANNOT = {
     **{(name, test): f"{name} knows no M118" for name in ("teacup", "marlin1.0") for test in _BY_M118},
-    ("teacup", "test_an_unknown_command_is_told_and_harmless"): "Teacup tells the code's lowest eight bits only",
-    ("smoothie", "test_an_unknown_command_is_told_and_harmless"): "Smoothieware says ok to whatever it does not know",
+    ("teacup", "test_an_unknown_command_is_reported_and_harmless"): "Teacup tells the code's lowest eight bits only",
+    (
+        "smoothie",
+        "test_an_unknown_command_is_reported_and_harmless",
+    ): "Smoothieware says ok to whatever it does not know",
     ("teacup", "test_m109_is_answered_when_the_hotend_is_warm"): "Teacup knows no M109",
     ("teacup", "test_m400_is_answered_when_the_moves_are_done"): "Teacup knows no M400",
 }

@@ -21,7 +21,7 @@ async def test_an_answer_ends_with_ok(device, command):
         assert not any(line.startswith("ok") for line in answer[:-1])
 
 
-async def test_the_position_is_told_while_nothing_moves(device):
+async def test_the_position_is_reported_at_rest(device):
     async with device.ready() as printer:
         answer = await printer.send("M114")
         positions = [reply for line in answer if isinstance(reply := parse(line.encode()), PositionReply)]
@@ -29,7 +29,7 @@ async def test_the_position_is_told_while_nothing_moves(device):
         assert {"X", "Y", "Z"} <= positions[0].axes.keys()
 
 
-async def test_commands_sent_at_once_are_answered_each_with_its_own_in_order(device):
+async def test_simultaneous_commands_get_their_own_answers_in_order(device):
     done = []
 
     async def ask(printer, mark):
@@ -82,7 +82,7 @@ async def test_a_submitted_command_goes_out_before_a_later_one(device):
             assert [each for each in taken if "mark" in each] == ["M118 mark-1", "M118 mark-2"]
 
 
-async def test_an_unknown_command_is_told_and_harmless(device):
+async def test_an_unknown_command_is_reported_and_harmless(device):
     events = []
     async with device.ready(events.append) as printer:
         answer = await printer.send("M9999")
@@ -93,7 +93,7 @@ async def test_an_unknown_command_is_told_and_harmless(device):
         assert (await printer.send("M105"))[-1].startswith("ok")
 
 
-async def test_temperatures_come_by_themselves(device):
+async def test_temperatures_are_reported_automatically(device):
     events = []
     async with device.ready(events.append) as printer:
         await device.until(lambda: sum(isinstance(event, TemperaturesRead) for event in events) >= 3)
@@ -104,7 +104,7 @@ async def test_temperatures_come_by_themselves(device):
             assert round(reading.actual) in PLAUSIBLE
 
 
-async def test_modes_follow_what_is_sent(device):
+async def test_modes_follow_sent_commands(device):
     async with device.ready() as printer:
         await printer.send("G90")
         assert (printer.modes.relative, printer.modes.relative_e) == (False, False)
@@ -116,7 +116,7 @@ async def test_modes_follow_what_is_sent(device):
         assert (printer.modes.relative, printer.modes.relative_e) == (False, False)
 
 
-async def test_it_is_idle_exactly_while_nothing_is_unanswered(device):
+async def test_the_printer_is_idle_exactly_while_nothing_is_in_flight(device):
     async with device.ready() as printer:
         await device.until(lambda: printer.idle)  # where temperatures are polled, a question may be out
         dwell = asyncio.create_task(printer.send(f"G4 P{500 * device.speed:g}"))
@@ -126,7 +126,7 @@ async def test_it_is_idle_exactly_while_nothing_is_unanswered(device):
         await device.until(lambda: printer.idle)
 
 
-async def test_what_goes_over_the_line_is_counted_and_kept_for_the_reader(device):
+async def test_traffic_is_counted_and_recorded(device):
     async with device.ready() as printer:
         before = printer.counters.lines_sent
         number = printer.next_number
@@ -141,7 +141,7 @@ async def test_what_goes_over_the_line_is_counted_and_kept_for_the_reader(device
         assert sum("mark-1" in line for line in tail if line.startswith("> ")) == 3
 
 
-async def test_giving_up_on_an_answer_leaves_the_others_theirs(device):
+async def test_cancelling_one_wait_does_not_affect_other_answers(device):
     async with device.ready() as printer:
         given_up = asyncio.create_task(printer.send(f"G4 P{300 * device.speed:g}"))
         await device.until(lambda: not printer.idle)

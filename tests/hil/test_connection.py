@@ -29,7 +29,7 @@ async def extruder(printer):
     return next(reply.axes["E"] for reply in replies if isinstance(reply, PositionReply))
 
 
-async def test_opening_goes_through_its_states_in_order(device):
+async def test_opening_passes_through_its_states_in_order(device):
     events = []
     async with device.ready(events.append) as printer:
         assert states(events) == [ConnectionState.OPENING, ConnectionState.HANDSHAKING, ConnectionState.READY]
@@ -38,7 +38,7 @@ async def test_opening_goes_through_its_states_in_order(device):
         assert printer.error is None
 
 
-async def test_after_opening_it_is_known_who_answers(device):
+async def test_the_firmware_is_known_after_opening(device):
     async with device.ready() as printer:
         identity = printer.identity
         assert identity.name == identity.fields["FIRMWARE_NAME"]
@@ -47,7 +47,7 @@ async def test_after_opening_it_is_known_who_answers(device):
         assert str(registry.parse(printer.address)) == printer.address
 
 
-async def test_before_it_is_open_nothing_can_be_asked_of_it(device):
+async def test_nothing_can_be_sent_before_opening(device):
     printer = device.printer()
     assert printer.state is ConnectionState.OFFLINE
     await assert_refuses(printer)
@@ -55,7 +55,7 @@ async def test_before_it_is_open_nothing_can_be_asked_of_it(device):
     assert printer.state is ConnectionState.OFFLINE
 
 
-async def test_closing_is_idempotent_and_nothing_can_be_asked_afterwards(device):
+async def test_closing_is_idempotent_and_nothing_can_be_sent_afterwards(device):
     events = []
     async with device.ready(events.append) as printer:
         await printer.close()
@@ -76,7 +76,7 @@ async def assert_refuses(printer):
         await printer.drained()
 
 
-async def test_nothing_is_told_after_closing(device):
+async def test_no_event_follows_closing(device):
     events = []
     async with device.ready(events.append) as printer:
         await printer.close()
@@ -85,7 +85,7 @@ async def test_nothing_is_told_after_closing(device):
         assert len(events) == told
 
 
-async def test_who_unsubscribed_is_told_nothing(device):
+async def test_an_unsubscribed_listener_gets_no_events(device):
     heard, not_heard = [], []
     async with device.ready(heard.append) as printer:
         unsubscribe = printer.subscribe(not_heard.append)
@@ -117,7 +117,7 @@ async def test_one_object_is_one_connection(device):
             await printer.open()
 
 
-async def test_another_object_connects_again_and_counts_from_0(device):
+async def test_another_object_reconnects_and_counts_from_0(device):
     async with device.ready() as first:
         for _ in range(5):
             await first.send("M105")
@@ -142,7 +142,7 @@ async def test_connecting_again_does_not_reset_the_board(device):
 
 
 @pytest.mark.port
-async def test_a_second_object_on_one_port_is_told_who_has_it_and_the_first_goes_on(device):
+async def test_a_second_object_on_one_port_is_refused_with_the_holder(device):
     async with device.ready() as first:
         second = device.make()
         with pytest.raises(PortBusy):

@@ -56,7 +56,7 @@ async def finish(printer, lines):
     await printer.drained()
 
 
-async def test_every_line_arrives_once_in_order_and_the_position_says_so(device):
+async def test_every_line_arrives_once_in_order_as_the_position_confirms(device):
     lines = Lines(harmless(20))
     async with device.ready() as printer:
         printer.feed(lines)
@@ -78,7 +78,7 @@ async def test_the_position_only_ever_grows(device):
     assert all(offset == count * LENGTH for count, offset in seen)
 
 
-async def test_behind_a_closed_gate_no_line_goes_but_commands_do(device):
+async def test_a_held_job_sends_no_lines_but_commands_are_sent(device):
     lines = Lines(numbered(10))
     async with device.ready() as printer:
         printer.hold()
@@ -92,7 +92,7 @@ async def test_behind_a_closed_gate_no_line_goes_but_commands_do(device):
         assert_taken(device, lines.commands)
 
 
-async def test_a_job_held_in_the_middle_drains_stands_and_goes_on(device):
+async def test_a_job_held_in_the_middle_drains_waits_and_continues(device):
     lines = Lines(harmless(15))
     async with device.ready() as printer:
         printer.feed(lines)
@@ -113,7 +113,7 @@ async def test_a_job_held_in_the_middle_drains_stands_and_goes_on(device):
         assert_taken(device, [*marks[:done], "M118 send-000", *marks[done:]])
 
 
-async def test_a_source_that_has_nothing_now_is_asked_again_when_it_wakes(device):
+async def test_a_starved_source_is_read_again_when_it_wakes(device):
     lines = Lines([])
     async with device.ready() as printer:
         printer.feed(lines)
@@ -128,7 +128,7 @@ async def test_a_source_that_has_nothing_now_is_asked_again_when_it_wakes(device
         assert_taken(device, lines.commands)
 
 
-async def test_a_job_that_ends_early_drops_nothing_in_flight(device):
+async def test_an_early_end_of_a_job_drops_nothing_in_flight(device):
     lines = Lines(harmless(15))
     async with device.ready() as printer:
         printer.feed(lines)
@@ -142,7 +142,7 @@ async def test_a_job_that_ends_early_drops_nothing_in_flight(device):
         assert_taken(device, lines.commands[:at])
 
 
-async def test_the_next_job_counts_from_its_own_beginning(device):
+async def test_the_next_job_counts_from_its_own_start(device):
     async with device.ready() as printer:
         for count in (7, 4):
             lines = Lines(numbered(count))

@@ -13,7 +13,7 @@ def target(printer, heater):
     return printer.heaters[heater].target if heater in printer.heaters else None
 
 
-async def test_the_hotend_heats_to_its_target_and_goes_off_again(device):
+async def test_the_hotend_heats_to_its_target_and_is_turned_off(device):
     events = []
     async with device.ready(events.append) as printer:
         await printer.send("M104 S40")
@@ -24,7 +24,7 @@ async def test_the_hotend_heats_to_its_target_and_goes_off_again(device):
         await device.until(lambda: target(printer, "tool0") == 0)
 
 
-async def test_the_bed_takes_a_target_and_goes_off_again(device):
+async def test_the_bed_accepts_a_target_and_is_turned_off(device):
     async with device.ready() as printer:
         await printer.send("M105")
         if "bed" not in printer.heaters:
@@ -43,7 +43,7 @@ async def test_m109_is_answered_when_the_hotend_is_warm(device):
         await device.until(lambda: target(printer, "tool0") == WARM)  # some report none while they wait
 
 
-async def test_a_test_that_fails_leaves_a_cold_printer(device):
+async def test_heaters_are_off_after_a_failed_test(device):
     async def fail():
         async with device.ready() as printer:
             await printer.send("M104 S40")
@@ -57,7 +57,7 @@ async def test_a_test_that_fails_leaves_a_cold_printer(device):
         assert target(printer, "tool0") == 0
 
 
-async def test_a_connection_that_ends_warm_is_followed_by_a_cold_printer(device):
+async def test_heaters_are_off_after_a_connection_that_ended_warm(device):
     async with device.ready() as printer:
         await printer.send("M104 S40")
         await printer.close()

@@ -55,7 +55,7 @@ async def test_after_homing_a_move_ends_where_it_was_sent(device):
         assert (at["X"], at["Y"], at["Z"]) == pytest.approx((10, 10, 5), abs=0.05)
 
 
-async def test_a_relative_move_starts_from_where_it_stands(device):
+async def test_a_relative_move_starts_at_the_current_position(device):
     async with device.ready() as printer:
         await prepare(printer)
         await printer.send("G91")

@@ -58,7 +58,7 @@ def new_tab(chromium, shared):
     assert [error for each in made for error in each.errors] == []
 
 
-def test_a_room_of_printers_is_run_from_the_page(new_tab, shared, axe):
+def test_a_room_of_printers_is_operated_from_the_page(new_tab, shared, axe):
     tab = new_tab(**DESKTOP).open(key=False)
     page = tab.page
     page.get_by_label("Key").fill("not-the-key")
@@ -158,7 +158,7 @@ def test_jobs_are_put_in_order_held_changed_and_submitted(new_tab, shared, axe, 
     assert "bracket left.gcode,1,done,mk3-3" in saved.value.path().read_text()
 
 
-def test_on_a_phone_in_german_and_when_the_server_is_away(new_tab, shared, axe):
+def test_the_page_works_on_a_phone_in_german_and_without_the_server(new_tab, shared, axe):
     evil = "<img src=x onerror=document.title=1>\u202e"
     shared.change("mini-2", name=evil, reason=evil, group=evil, url="javascript:alert(1)")
     tab = new_tab(**PHONE).open(language="de")
@@ -184,7 +184,7 @@ def test_on_a_phone_in_german_and_when_the_server_is_away(new_tab, shared, axe):
     assert found_in(tab) == []
 
 
-def test_hundreds_of_printers_are_drawn_where_they_are_seen(new_tab, shared):
+def test_only_visible_printers_of_hundreds_are_drawn(new_tab, shared):
     many = {f"x{number:03}": Presence(at=shared.printers.now, boot="b", state="Operational") for number in range(400)}
     shared.do(lambda _: shared.printers.presences.update(many))
     tab = new_tab(**DESKTOP).open()

@@ -415,7 +415,7 @@ def test_letters_of_twice_the_size_leave_room_for_the_view(new_stage):
         assert bar["height"] + nav["height"] < PHONE["viewport"]["height"] / 3
 
 
-def test_foreign_text_stays_text(new_stage):
+def test_foreign_text_is_escaped(new_stage):
     evil = "<img src=x onerror=document.title=1><script>document.title=1</script>\u202e&amp;"
     stage = new_stage(**DESKTOP)
     stage.answer("**/api/history?*", {"jobs": [{**each, "name": evil, "reason": evil} for each in HISTORY]})

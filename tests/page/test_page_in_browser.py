@@ -16,7 +16,7 @@ JSON = {"Content-Type": "application/json"}
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 
-def test_pair_upload_and_print_to_the_end(new_tab, service, part):
+def test_a_browser_is_paired_and_prints_an_upload(new_tab, service, part):
     link = service.request("POST", "/api/pair/codes", b"{}", JSON)[1]["link"]
     code = link.partition("#")[2]
     assert code.startswith("pair=")
@@ -46,7 +46,7 @@ def test_pair_upload_and_print_to_the_end(new_tab, service, part):
     expect(again.page.get_by_role("heading", name="Welcome to nozzled")).to_be_visible()
 
 
-def test_the_first_view_is_light_and_the_modules_work_one_by_one_too(new_tab, service, part):
+def test_the_first_view_is_light_and_the_modules_also_work_separately(new_tab, service, part):
     service.print_file(part("light.gcode", 4000))
     tab = new_tab()
     sizes_of_first = tab.weigh()
@@ -62,7 +62,7 @@ def test_the_first_view_is_light_and_the_modules_work_one_by_one_too(new_tab, se
     assert len(sizes_of_first(60)) > 30
 
 
-def test_stop_takes_a_finger_that_holds(new_tab, service, part):
+def test_stop_needs_a_long_press(new_tab, service, part):
     service.print_file(part("stopped.gcode", 4000))
     tab = new_tab(**PHONE).open()
     tab.is_in_state("Printing")
@@ -96,7 +96,7 @@ def test_a_refused_file_is_explained_and_printed_after_the_reasons_are_read(new_
     expect(tab.page.get_by_text(re.compile("The last print (was completed|failed)"))).to_be_visible()
 
 
-def test_a_silent_service_is_not_live(new_tab, service):
+def test_a_silent_service_is_not_shown_as_live(new_tab, service):
     tab = new_tab().open()
     tab.is_in_state("Ready")
     tab.page.evaluate("window.same = true")
@@ -125,7 +125,7 @@ PRESS_RESUME_AT_ONCE = """() => {
 """Within the page: a busy machine may take longer than the 0.5 s for which a new button ignores clicks."""
 
 
-def test_pause_resume_and_cancel_after_a_question_by_keyboard_alone(new_tab, service, part):
+def test_pause_resume_and_confirmed_cancel_work_by_keyboard_alone(new_tab, service, part):
     data = part("keys.gcode", 4000).read_bytes()
     service.upload("keys.gcode", len(data), [data])
     tab = new_tab().open()
@@ -204,7 +204,7 @@ def cold_layers(*heights):
     return f"M302 S0\nG28\nG90\nM83\n{layers}".encode()
 
 
-def test_jog_heat_and_what_the_rules_forbid(new_tab, service):
+def test_the_head_is_jogged_and_heated_within_the_rules(new_tab, service):
     tab = new_tab().open("move")
     tab.is_in_state("Ready")
     header, position = tab.page.locator("header"), tab.page.locator(".position")
@@ -233,7 +233,7 @@ def test_jog_heat_and_what_the_rules_forbid(new_tab, service):
     expect(header).not_to_contain_text("→")
 
 
-def test_a_printer_that_is_unplugged_and_comes_back(new_tab, service):
+def test_an_unplugged_printer_is_shown_and_reconnected(new_tab, service):
     tab = new_tab().open("move")
     tab.is_in_state("Ready")
     tab.page.get_by_label("Nozzle", exact=True).fill("250")
@@ -268,7 +268,7 @@ def test_the_console_shows_sends_filters_and_keeps_a_refused_command(new_tab):
     expect(field).to_have_value("M110 N5")
 
 
-def test_settings_are_kept_and_a_printer_preset_is_used(new_tab, service):
+def test_settings_are_stored_and_a_printer_preset_is_used(new_tab, service):
     tab = new_tab(color_scheme="light").open("settings")
     tab.is_in_state("Ready")
     tab.page.get_by_role("combobox", name="Preset").select_option("mk3s")

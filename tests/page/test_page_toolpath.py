@@ -143,7 +143,7 @@ def test_layers_of_a_file_are_drawn_one_by_one_and_in_3d(new_tab, service, small
 
 
 @pytest.mark.nightly  # a print in its own time, which takes 8 s
-def test_the_current_layer_is_shown_with_what_is_done(new_tab, service, small):
+def test_the_current_layer_is_shown_with_its_progress(new_tab, service, small):
     small.write_text(SMALL.replace("F60\n", "F6\n"))  # some seconds on this printer
     service.print_file(small)
     tab = new_tab().open()

@@ -53,7 +53,7 @@ async def test_an_unknown_command_costs_no_time(tmp_path, form, command):
 
 
 @pytest.mark.parametrize("says_wait", [True, False])
-async def test_a_file_full_of_unknown_commands_takes_as_long_as_one_without(tmp_path, says_wait):
+async def test_unknown_commands_do_not_slow_a_print_down(tmp_path, says_wait):
     board = slow(type("Waits", (Repetier,), {"says_wait": says_wait}), 0.01)
     text = "".join(f"G1 X{n}\n" + (f"M73 P{n}\n" if n % 10 == 0 else "") for n in range(100))
     async with rig(tmp_path, board) as host:
@@ -64,7 +64,7 @@ async def test_a_file_full_of_unknown_commands_takes_as_long_as_one_without(tmp_
         assert host.firmware.moves == MOVES
 
 
-async def test_an_older_repetier_says_wait_and_its_ok_after_the_echo(tmp_path):
+async def test_an_older_repetier_sends_wait_and_ok_after_the_echo(tmp_path):
     class Old(FakeFirmware):
         banner = ("start", "Info:External Reset")
         m115 = (

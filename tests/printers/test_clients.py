@@ -42,7 +42,7 @@ async def test_commands_that_end_a_wait_are_sent_at_once(tmp_path, command, wait
         assert min(host.firmware.arrival_times(command, began)) - began < 0.1
 
 
-async def test_a_wait_for_heat_of_a_client_is_ended_by_m108(tmp_path):
+async def test_m108_ends_a_clients_wait_for_heat(tmp_path):
     class Heats(Parser):
         emergency_parser = True
 
@@ -54,7 +54,7 @@ async def test_a_wait_for_heat_of_a_client_is_ended_by_m108(tmp_path):
         await host.until(lambda: host.firmware.executed.count("M117 waiting") == 10, 5)
 
 
-async def test_an_answer_to_the_panel_overtakes_everything(tmp_path):
+async def test_an_answer_to_a_prompt_overtakes_everything(tmp_path):
     class Prompts(FakeFirmware):
         m115 = (MARLIN, *cap(HOST_ACTION_COMMANDS=1, PROMPT_SUPPORT=1, EMERGENCY_PARSER=1))
 

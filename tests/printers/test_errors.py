@@ -125,7 +125,7 @@ async def test_a_stopped_marlin_fails_the_print(tmp_path):
         "echo:Homing Failed",
     ],
 )
-async def test_a_marlin_that_kills_itself_fails_the_print_with_its_reason_and_comes_back_by_a_reset(tmp_path, why):
+async def test_a_killed_marlin_fails_the_print_with_its_reason_and_is_ready_after_a_reset(tmp_path, why):
     class Kills(FakeFirmware):
         def on(self, number, command, raw):
             if command.startswith("G1 X20 "):

@@ -183,7 +183,7 @@ async def test_a_printer_heating_for_another_host_is_connected_once_it_answers(t
 
 
 @pytest.mark.parametrize("noise", [b"\x00\xff\xfe\x80garbage\xf0", b"\n\n\n", b"?" * 300, b"\x1b[2J\x07"])
-async def test_rubbish_before_the_banner_does_no_harm(tmp_path, noise):
+async def test_garbage_before_the_banner_is_ignored(tmp_path, noise):
     class Noisy(FakeFirmware):
         def boot(self):
             super().boot()
@@ -323,7 +323,7 @@ async def test_a_firmware_that_turns_its_heaters_off_by_itself_is_no_alarm(tmp_p
 # -- bounds --
 
 
-async def test_an_endless_answer_is_not_kept_whole(tmp_path):
+async def test_an_endless_answer_is_not_stored_completely(tmp_path):
     class Talks(FakeFirmware):
         def on(self, number, command, raw):
             return (*["echo:something about it"] * 20_000, "ok") if command.startswith("M503") else None
@@ -334,7 +334,7 @@ async def test_an_endless_answer_is_not_kept_whole(tmp_path):
         assert answer[-1] == "ok"
 
 
-async def test_text_without_a_line_end_is_not_kept_whole(tmp_path):
+async def test_text_without_a_line_end_is_not_stored_completely(tmp_path):
     class Talks(FakeFirmware):
         def on(self, number, command, raw):
             return (*[b"x" * 4000] * 200, b"\n", "ok") if command == "G1 X5" else None

@@ -10,7 +10,7 @@ from daemon.farm.engine.folder import CONF
 EXAMPLE = Path(__file__).parents[2] / "examples/farm/compose.yaml"
 
 
-def test_the_engines_in_containers_read_what_init_writes_and_what_is_shipped():
+def test_the_containers_read_the_files_of_init_and_the_shipped_ones():
     services = yaml.safe_load(EXAMPLE.read_text())["services"]
     nats = services["nats"]
     assert nats["command"] == ["-c", str(FOLDER / CONF)]

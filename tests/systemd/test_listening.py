@@ -59,7 +59,7 @@ def test_the_socket_listens_as_configured(tmp_path, text, listens):
 
 
 @pytest.mark.parametrize("text", ["", '[http]\nhost = "127.0.0.1"\nport = 5000', '[printer]\naddress = "sim"'])
-def test_what_the_unit_says_by_itself_needs_no_drop_in(tmp_path, text, capsys):
+def test_the_default_address_needs_no_drop_in(tmp_path, text, capsys):
     assert drop_in(tmp_path, text) is None
     assert capsys.readouterr().err == ""
 
@@ -76,7 +76,7 @@ def test_malformed_credentials_give_no_access(tmp_path, text, capsys):
     assert "listens only for this computer" in capsys.readouterr().err
 
 
-def test_the_index_is_the_one_that_pip_is_told(tmp_path):
+def test_the_index_is_the_one_configured_for_pip(tmp_path):
     find = loaded("reach-index").index
     assert find({}, tmp_path, tmp_path) == "https://pypi.org/simple"
     (tmp_path / "etc").mkdir()
@@ -108,7 +108,7 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
         ("127.0.0.1", "::", False),
     ],
 )
-def test_an_address_that_systemd_was_not_told_of_yet_is_in_the_log(host, listens, told):
+def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, told):
     listening = SimpleNamespace(host=listens, port=5000)
     with capture_logs() as logs:
         front.compare(merge(Config(), {"http": {"host": host}}, "test"), listening)

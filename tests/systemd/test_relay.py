@@ -66,7 +66,7 @@ def kernel():
     os.close(made.line)
 
 
-def test_a_start_moves_nothing_and_a_command_does(kernel):
+def test_only_a_command_switches_the_relay(kernel):
     relay = holder.RelayLine(os.devnull, 17, active_low=False, held=None, ioctl=kernel.ioctl)
     assert relay.get() is False
     assert kernel.moves == []
@@ -79,7 +79,7 @@ def test_a_start_moves_nothing_and_a_command_does(kernel):
     assert (kernel.moves, again.get()) == ([1, 0], False)
 
 
-def test_a_board_that_is_on_when_the_line_is_low(kernel):
+def test_a_relay_may_be_active_low(kernel):
     kernel.level = 1
     relay = holder.RelayLine(os.devnull, 17, active_low=True, held=None, ioctl=kernel.ioctl)
     assert relay.get() is False
@@ -110,7 +110,7 @@ async def test_the_switch_and_the_holder_understand_each_other(kernel, tmp_path)
         await switch.sense()
 
 
-def test_what_it_is_told_wrong_is_said(capsys, tmp_path):
+def test_invalid_requests_are_refused(capsys, tmp_path):
     for words, environ, why in (
         ([], {}, "usage"),
         (["../x"], {}, "usage"),
@@ -122,7 +122,7 @@ def test_what_it_is_told_wrong_is_said(capsys, tmp_path):
         assert why in capsys.readouterr().err
 
 
-def test_systemd_is_told_which_line_to_keep(tmp_path, kernel):
+def test_the_line_is_stored_with_systemd(tmp_path, kernel):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))

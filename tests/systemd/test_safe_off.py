@@ -97,7 +97,7 @@ def test_a_simulated_printer_in_the_middle_of_heating_is_stopped(tmp_path):
         house.close()
 
 
-def test_it_is_said_three_times_behind_a_line_break(tmp_path, port):
+def test_commands_are_sent_three_times_after_a_line_break(tmp_path, port):
     port.answer = b"Error:Printer halted. kill() called!\n"
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 250000, "extruders": 1, "chamber": false}}')
     assert safe_off(tmp_path)[0] == 0
@@ -112,7 +112,7 @@ def test_every_heater_is_named(tmp_path, port):
     until(lambda: bytes(port.heard) == wanted * 3, "all that is said")
 
 
-def test_a_printer_that_confirms_nothing_is_to_be_cut_off(tmp_path, port):
+def test_an_unconfirmed_stop_asks_to_cut_the_power(tmp_path, port):
     configured(tmp_path, f'[printer]\naddress = "serial:{port.path}?baudrate=57600"\n')
     status, said = safe_off(tmp_path)
     assert status == 1
@@ -130,14 +130,14 @@ NOTE = '{"port": "/dev/x", "baudrate": 9600, "extruders": 1, "chamber": false}'
         NOTE.replace("9600", "1e999"), NOTE.replace("9600", "1" + "0" * 30), NOTE.replace("/dev/x", r"/dev/\u0000"),
     ],
 )  # fmt: skip
-def test_a_note_that_is_broken_gives_way_to_the_configuration(tmp_path, port, text):
+def test_the_configuration_replaces_a_broken_note(tmp_path, port, text):
     port.answer = b"start\n"
     note(tmp_path, text)
     configured(tmp_path, f'[printer]\naddress = "serial:{port.path}"\n')
     assert safe_off(tmp_path)[0] == 0
 
 
-def test_what_is_configured_wrongly_leaves_the_rest(tmp_path, port):
+def test_the_rest_of_an_invalid_configuration_is_used(tmp_path, port):
     port.answer = b"start\n"
     configured(
         tmp_path, f'[printer]\naddress = "serial:{port.path}"\nbaudrate = inf\n[profile]\nextruders = 1000000000\n'
@@ -148,7 +148,7 @@ def test_what_is_configured_wrongly_leaves_the_rest(tmp_path, port):
     assert safe_off(tmp_path)[0] == 0
 
 
-def test_a_printer_of_many_is_found_by_its_unit(tmp_path, port):
+def test_one_of_several_printers_is_found_by_its_unit(tmp_path, port):
     port.answer = b"start\n"
     note(tmp_path, f'{{"port": "{port.path}", "baudrate": 115200, "extruders": 1, "chamber": false}}', "nozzled-AB-12")
     assert safe_off(tmp_path, "nozzled@AB-12")[0] == 0
@@ -164,7 +164,7 @@ def test_a_printer_of_many_is_found_by_its_unit(tmp_path, port):
         ('[printer]\naddress = "serial:/dev/none"\n', "No such file or directory; CUT THE PRINTER'S POWER"),
     ],
 )
-def test_what_cannot_be_done_is_said(tmp_path, text, said):
+def test_failures_are_reported(tmp_path, text, said):
     if text is not None:
         configured(tmp_path, text)
     status, line = safe_off(tmp_path)
@@ -172,13 +172,13 @@ def test_what_cannot_be_done_is_said(tmp_path, text, said):
     assert said in line
 
 
-def test_an_instance_without_anything_else_goes_by_its_name(tmp_path):
+def test_an_instance_without_settings_is_found_by_its_name(tmp_path):
     status, line = safe_off(tmp_path, "nozzled@AB12")
     assert status == 1
     assert line.startswith("<2>/dev/printer/AB12: No such file or directory")
 
 
-def test_it_takes_nothing_but_the_standard_library():
+def test_the_script_needs_only_the_standard_library():
     names = {
         line.split()[1].partition(".")[0] for line in SCRIPT.read_text().splitlines() if line[:5] in ("impor", "from ")
     }

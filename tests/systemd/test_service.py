@@ -17,7 +17,7 @@ PACKAGE = "/opt/nozzled/current/lib/python3*/site-packages/daemon"
 
 @pytest.mark.slowest
 @pytest.mark.timeout(600)
-def test_from_the_installation_to_the_removal(box, tmp_path):
+def test_the_service_works_from_installation_to_removal(box, tmp_path):
     it_is_installed(box)
     daemon, printer = Daemon(box), Printer(box, speed=50)
     part = head(400, tmp_path)

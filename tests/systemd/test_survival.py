@@ -36,7 +36,7 @@ SLOW, FAST = "M220 S20", "M220 S999"  # the print lasts as long as there is some
 
 @pytest.mark.slowest
 @pytest.mark.timeout(900)
-def test_one_print_over_kills_of_core_and_front_hangs_a_restart_and_an_upgrade(box, tmp_path, record_property):
+def test_a_print_survives_kills_hangs_a_restart_and_an_upgrade(box, tmp_path, record_property):
     systemd_box.configure(box, unit=UNLIMITED + OWN_KEY, front=SHORT_WATCHDOG)
     box.shell(f"install -D -m 600 /dev/stdin /etc/nozzled/api-key <<'END'\n{KEY}\nEND")
     systemd_box.install(box)

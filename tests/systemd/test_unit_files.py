@@ -111,7 +111,7 @@ def test_the_core_has_no_network_and_the_front_no_device():
         assert settings("DeviceAllow", unit) == []
 
 
-def test_messages_come_from_a_user_that_sees_nothing_of_the_others():
+def test_messages_are_sent_by_a_separate_isolated_user():
     for unit in (NOTIFY, NOTIFY_INSTANCE):
         assert settings("DynamicUser", unit) == ["yes"]
         assert settings("PrivateDevices", unit) == ["yes"]
@@ -130,27 +130,27 @@ def test_messages_come_from_a_user_that_sees_nothing_of_the_others():
         (AGENT_INSTANCE, "nozzled-companion-%i/farm"),
     ],
 )
-def test_who_speaks_to_others_takes_private_networks_alone_and_a_user_that_sees_nothing_of_the_others(unit, folder):
+def test_companions_with_network_use_private_networks_and_an_isolated_user(unit, folder):
     assert settings("DynamicUser", unit) == settings("PrivateDevices", unit) == ["yes"]
     assert settings("IPAddressDeny", unit) == ["any"]
     assert settings("StateDirectory", unit) == [folder]
 
 
-def test_the_farm_s_server_is_found_by_its_state_and_has_the_key_that_init_makes():
+def test_the_farm_server_has_its_state_directory_and_the_key_of_init():
     assert settings("DynamicUser", FARM) == settings("PrivateDevices", FARM) == ["yes"]
     assert settings("StateDirectory", FARM) == [STATE.name]
     assert settings("LoadCredential", FARM) == [f"{SEED_CREDENTIAL}:{FOLDER / SEED}"]
     assert settings("SetCredential", FARM) == [f"{SEED_CREDENTIAL}:{NO_SEED}"]
 
 
-def test_nats_reads_its_keys_by_the_group_that_they_are_handed_to():
+def test_nats_reads_its_keys_by_their_group():
     assert settings("Group", FARM_NATS) == [GROUP]
     assert f"u {GROUP} " in (UNITS / "nozzled.sysusers").read_text()
     assert settings("StateDirectory", FARM_NATS) == [STORE.name]
     assert settings("ExecStart", FARM_NATS)[0].endswith(f" -c {FOLDER / CONF}")
 
 
-def test_films_are_where_the_front_reads_them_and_their_maker_has_no_device():
+def test_films_are_readable_by_the_front_and_their_renderer_has_no_device():
     for unit, front_unit in ((TIMELAPSE, FRONT), (TIMELAPSE_INSTANCE, FRONT_INSTANCE)):
         for name in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):  # else systemd changes owners
             assert settings(name, unit) == settings(name, front_unit)
@@ -160,7 +160,7 @@ def test_films_are_where_the_front_reads_them_and_their_maker_has_no_device():
         assert settings("OOMPolicy", unit) == ["continue"], "ffmpeg is killed alone"
 
 
-def test_a_printer_on_the_network_is_let_in_by_the_drop_in(analyze, tmp_path):
+def test_the_drop_in_allows_a_printer_on_the_network(analyze, tmp_path):
     path = installed(tmp_path, UNIT.read_text())
     (tmp_path / "nozzled.service.d").mkdir()
     (tmp_path / "nozzled.service.d/tcp.conf").write_text((UNITS / "tcp.conf").read_text())
@@ -220,7 +220,7 @@ def test_core_and_front_share_a_state_directory_and_a_socket(one, other):
     assert shlex.split(command)[-2:] == ["--stop-socket", str(button)]
 
 
-def test_nothing_but_the_core_is_given_up_on():
+def test_only_the_core_stops_being_restarted():
     for unit in EXPOSED:  # the core tries for long, and then leaves the printer to safe-off
         if unit not in (*CORES, SAFE_OFF):
             assert settings("Restart", unit) == ["always"], unit.name
@@ -228,7 +228,7 @@ def test_nothing_but_the_core_is_given_up_on():
 
 
 @pytest.mark.parametrize(("one", "other"), [(UNIT, FRONT), (INSTANCE, FRONT_INSTANCE)])
-def test_the_front_comes_and_goes_with_the_core_and_never_takes_it_along(one, other):
+def test_the_front_starts_and_stops_with_the_core_but_not_the_reverse(one, other):
     name = other.name.replace("@", "@%i")
     assert settings("Wants", one) == settings("PropagatesReloadTo", one) == [name]
     assert settings("ExecStop", one)[0].split()[-1] == name
@@ -248,39 +248,39 @@ def test_nothing_ends_the_front_for_good():
         assert settings("OOMPolicy", unit) == ["continue"]
 
 
-def test_the_key_is_handed_to_the_front_alone():
+def test_only_the_front_gets_the_key():
     for unit in FRONTS:
         assert settings("LoadCredential", unit) == [CREDENTIAL]
     for unit in CORES:
         assert settings("LoadCredential", unit) == []
 
 
-def test_the_folder_where_avahi_is_told_of_the_service_may_be_written_to_and_missing():
+def test_the_folder_of_avahi_is_writable_and_optional():
     for unit in FRONTS:
         assert settings("ReadWritePaths", unit) == [f"-{DiscoveryConfig().avahi_services}"]
 
 
-def test_a_restart_comes_at_once_and_has_a_brake_that_ends_in_safe_off():
+def test_restarts_are_immediate_and_limited_and_end_in_safe_off():
     assert (settings("Restart"), settings("RestartSec")) == (["always"], ["0"])
     assert (settings("StartLimitIntervalSec"), settings("StartLimitBurst")) == (["30"], ["10"])
     assert settings("OnFailure") == ["nozzled-safe-off@%N.service"]
     assert settings("RestartPreventExitStatus") == [str(GAVE_UP)]
 
 
-def test_nothing_runs_after_a_crash_that_would_end_the_print():
+def test_nothing_that_would_end_the_print_runs_after_a_crash():
     for unit in CORES:
         assert settings("ExecStopPost", unit) == []
         assert settings("ExecStartPre", unit) == []
         assert settings("BindsTo", unit) == []
 
 
-def test_the_daemon_has_the_time_that_cooling_down_may_take():
+def test_the_stop_timeout_allows_for_heaters_off():
     [seconds] = settings("TimeoutStopSec")
     assert int(seconds) >= PATIENCE + 5, "SIGKILL must not come before the heaters are off"
 
 
 @pytest.mark.parametrize("units", [CORES, FRONTS, (POWER, POWER_INSTANCE)], ids=["core", "front", "power"])
-def test_one_of_many_is_like_the_only_one(units):
+def test_units_of_one_of_several_printers_match_those_of_the_only_one(units):
     """Apart from its names, its condition, and the socket that the only one has."""
     differs = {
         "Description", "ConditionPathExists", "ExecStart", "ExecStop", "StateDirectory", "RuntimeDirectory", "Wants",
@@ -295,21 +295,21 @@ def test_one_of_many_is_like_the_only_one(units):
     assert alike(one) == alike(many)
 
 
-def test_the_socket_has_the_name_that_the_daemon_looks_for():
+def test_the_socket_has_the_name_that_the_daemon_expects():
     assert settings("FileDescriptorName", SOCKET) == [HTTP]
     assert settings("Service", SOCKET) == [FRONT.name]
     [address] = settings("ListenStream", SOCKET)
     assert address == f"{HttpConfig().host}:{HttpConfig().port}"
 
 
-def test_the_job_type_is_left_where_the_daemon_looks():
+def test_the_job_type_is_written_where_the_daemon_reads_it():
     [command] = settings("ExecStop")
     assert command == "+/usr/local/lib/nozzled/job-type %n %t/nozzled nozzled-front.service"
     assert settings("RuntimeDirectory") == ["nozzled"]
     assert f'"$2/{JOB_TYPE}"' in (UNITS / "job-type").read_text()
 
 
-def test_the_rule_for_udev_wants_the_instance_and_names_the_port_that_it_opens():
+def test_the_udev_rule_starts_the_instance_and_names_its_port():
     rule = (UNITS / "70-nozzled.rules").read_text()
     assert 'SYMLINK+="printer/$env{NOZZLED_PRINTER}"' in rule
     assert 'TAG+="systemd", ENV{SYSTEMD_WANTS}+="nozzled@$env{NOZZLED_PRINTER}.service"' in rule
@@ -321,7 +321,7 @@ def test_the_rule_for_udev_wants_the_instance_and_names_the_port_that_it_opens()
 
 
 @pytest.mark.parametrize("name", ["install", "uninstall"])
-def test_without_root_or_systemd_it_is_refused_and_said(name):
+def test_without_root_or_systemd_the_installation_is_refused(name):
     if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         cannot_run("root would install it here, where systemd runs")
     done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False)
@@ -330,7 +330,7 @@ def test_without_root_or_systemd_it_is_refused_and_said(name):
     assert done.stdout == ""
 
 
-def test_what_units_name_as_their_documentation_is_installed():
+def test_documentation_named_in_units_is_installed():
     pages = re.findall(r"^for page in ([a-z ]+); do", (UNITS / "install").read_text(), re.MULTILINE)
     name = re.compile(r"^Documentation=file:/usr/local/share/doc/nozzled/([a-z]+)\.md$", re.MULTILINE)
     named = {page for unit in EXPOSED for page in name.findall(unit.read_text())}
@@ -359,5 +359,5 @@ def test_the_installer_refuses_options_that_it_does_not_know():
     ],
     ids=lambda unit: unit.name,
 )
-def test_what_is_not_enabled_by_the_installer_can_be(unit):
+def test_units_not_enabled_by_the_installer_can_be_enabled(unit):
     assert settings("WantedBy", unit) == ["multi-user.target"]
