@@ -1,12 +1,14 @@
 """The note of a print's place on the disk: place in the file for a line number, and the position there."""
 
 import asyncio
+import json
 import os
 from types import SimpleNamespace
 
 import pytest
 
 from daemon.core.job.after_reboot import ReattachedPlace, _correct_filament, head
+from daemon.core.job.parking import plain_modes
 from daemon.core.job.places import Places, StoredPlace
 from gcode.dialect import MARLIN, REPETIER
 from gcode.flight import LinkEstimate
@@ -99,11 +101,14 @@ async def test_filament_is_corrected_in_the_units_of_the_file(inches, sent):
 class Disk:
     """A disk that has written at once."""
 
+    def __init__(self, text=None):
+        self.text = text
+
     async def get(self):
-        return None
+        return self.text
 
     async def put(self, text):
-        pass
+        self.text = text
 
 
 async def test_closing_waits_only_for_the_current_write():
@@ -115,4 +120,19 @@ async def test_closing_waits_only_for_the_current_write():
         for _ in range(turns):
             await asyncio.sleep(0)
         await places.close()
-        assert places._on_disk.page == {"a": turns}
+        assert places._on_disk.snapshot == {"a": turns}
+
+
+async def test_the_content_of_the_disk_has_the_names_that_other_versions_know():
+    connection = SimpleNamespace(printer=None, subscribe=lambda _: None)
+    modes = plain_modes(Modes())
+    disk = Disk()
+    stored = StoredPlace({"job": 7}, number=812, lines=800, offset=30_112, gaps=[(840, 1)], modes=modes)
+    places = Places(disk, connection, Logbook())
+    places._store(stored)
+    await places.close()
+    names = "page why number lines offset least gaps until modes heat clock"
+    assert sorted(json.loads(disk.text)) == sorted(names.split())
+    written = {"page": {"job": 7}, "number": 812, "lines": 800, "offset": 30_112, "gaps": [[840, 1]], "modes": modes}
+    for text in (disk.text, json.dumps(written | {"later": 1}).encode()):
+        assert await Places(Disk(text), connection, Logbook()).snapshot() == stored

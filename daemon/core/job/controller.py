@@ -162,7 +162,7 @@ class JobController:
     @property
     def place(self) -> dict[str, float] | None:
         """Where the head was when the print paused: mm by axis letter; None: not known, or resumed since."""
-        rest = self._job.snapshot.rest if self._job is not None else None
+        rest = self._job.snapshot.parked if self._job is not None else None
         return rest.axes if rest is not None else None
 
     def subscribe(self, listener: Callable[[JobState], None]) -> None:

@@ -351,7 +351,7 @@ class Effects:
 
     async def _pausing(self, job: Job) -> None:
         """Come to rest. A resume that has begun to move is finished first: the head must not stop half-way back."""
-        if job.snapshot.rest is not None:
+        if job.snapshot.parked is not None:
             job.snapshot.script.clear()  # the resume had only begun to heat: the head is still where it was parked
         else:
             await self._finish_script(job)
@@ -359,9 +359,9 @@ class Effects:
             job.note_position()
             if job.snapshot.printer_paused:
                 targets = job.targets(asyncio.get_running_loop().time())
-                job.snapshot.rest = left_by_itself(job.printer, targets)
+                job.snapshot.parked = left_by_itself(job.printer, targets)
             else:
-                job.snapshot.rest = await come_to_rest(job.printer, job.steps, self._config)
+                job.snapshot.parked = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
         wanted, job.snapshot.wanted = job.snapshot.wanted, None
         job.machine.fire("paused")
@@ -407,31 +407,31 @@ class Effects:
 
     async def _stand_by_in_time(self, job: Job) -> None:
         minutes = self._config.pause.standby_after_min
-        if minutes and job.snapshot.rest is not None:
+        if minutes and job.snapshot.parked is not None:
             await asyncio.sleep(minutes * 60)
             job.snapshot.standing_by = True
             self._survival.keep(job)
             log.info("job.standby", after_min=minutes, hotend_c=self._config.pause.standby_c)
-            await stand_by(job.printer, job.snapshot.rest, self._config)
+            await stand_by(job.printer, job.snapshot.parked, self._config)
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
         """Heat, run the user's script, return to the part; the last two are finished even if it is paused again."""
         snapshot = job.snapshot
-        if snapshot.rest is not None:
-            if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.rest):
-                if timer_has_run_out(job.printer, snapshot.rest):
-                    lost = await job.steps.observe(partial(place_lost, job.printer, snapshot.rest))
+        if snapshot.parked is not None:
+            if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.parked):
+                if timer_has_run_out(job.printer, snapshot.parked):
+                    lost = await job.steps.observe(partial(place_lost, job.printer, snapshot.parked))
                     if lost:
                         self._pause_for(job, lost[0])
                         return
                 snapshot.standing_by = True  # also for the next host, before it is hot
                 self._survival.keep(job)
-                await heat_again(job.printer, snapshot.rest, self._config)
+                await heat_again(job.printer, snapshot.parked, self._config)
                 snapshot.standing_by = False
-            snapshot.script.extend(self._way_back(job, snapshot.rest))
-            snapshot.rest = None
-        snapshot.printer_paused = snapshot.gone_on = snapshot.asks = False
+            snapshot.script.extend(self._way_back(job, snapshot.parked))
+            snapshot.parked = None
+        snapshot.printer_paused = snapshot.resumed_by_firmware = snapshot.asks = False
         snapshot.asked_s = 0.0
         await self._finish_script(job)
         snapshot.why = None
@@ -443,7 +443,7 @@ class Effects:
         snapshot, command = job.snapshot, job.printer.dialect.resumes_by
         if not snapshot.printer_paused:
             return unpark(rest)
-        return [command.decode()] if command is not None and not snapshot.gone_on else []
+        return [command.decode()] if command is not None and not snapshot.resumed_by_firmware else []
 
     async def _finishing(self, job: Job) -> None:
         await self.script(job, self._config.scripts.after_finish)

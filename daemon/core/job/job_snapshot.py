@@ -33,6 +33,9 @@ Wish = Literal["pause", "resume", "cancel"]
 NEEDED = ("selection", "started", "boot", "address", "state", "first_line", "step")
 """Fields without which the place of the print is unknown; printing on at a wrong place is worse than stopping."""
 
+_STORED_AS = {"open_step": "begun", "answers": "said", "parked": "rest", "resumed_by_firmware": "gone_on"}
+"""By field: its name in a dumped snapshot, where it stays as old hosts know it. The others have their own."""
+
 _ENDED = {"reason": None, "lines": 0, "offset": 0, "print_time": 0.0, "hot": True}
 
 
@@ -80,9 +83,9 @@ class JobSnapshot:
         first_line: the number of the first line that can belong to this job.
         script: the commands still to be sent before the next line of the file.
         step: the number of the last step begun.
-        begun: that step's command and its index in the state, until it is answered (`daemon.core.job.steps`).
-        said: the commands sent in this state, and their answers.
-        rest: the parked place of a pause, until the head has returned.
+        open_step: that step's command and its index in the state, until it is answered (`daemon.core.job.steps`).
+        answers: the commands sent in this state, and their answers.
+        parked: the parked place of a pause, until the head has returned.
         standing_by: the hotends have been let cool in a pause.
         unpacks: whether the firmware unpacks MeatPack; None: it has not said.
         printer_paused: the firmware paused by itself; it parks, and it returns.
@@ -91,7 +94,7 @@ class JobSnapshot:
         offsets: °C that are added to the file's targets, by heater.
         ending: how the job ended; None: it has not.
         why: the reason of a pause, as far as it is known.
-        gone_on: the firmware has ended a pause that it had begun.
+        resumed_by_firmware: the firmware has ended a pause that it had begun.
         claim: the record of a print with a key.
         resends: the number of resend requests.
         ejected: the script that clears the bed has run to its end.
@@ -115,9 +118,9 @@ class JobSnapshot:
     paused_for: float = 0.0
     script: list[str] = field(default_factory=list)
     step: int = 0
-    begun: tuple[str, int] | None = None
-    said: list[tuple[str, list[str]]] = field(default_factory=list)
-    rest: ParkedPlace | None = None
+    open_step: tuple[str, int] | None = None
+    answers: list[tuple[str, list[str]]] = field(default_factory=list)
+    parked: ParkedPlace | None = None
     standing_by: bool = False
     printer_paused: bool = False
     passed: int = -1
@@ -125,7 +128,7 @@ class JobSnapshot:
     ending: Ending | None = None
     why: str | None = None
     asked_s: float = 0.0
-    gone_on: bool = False
+    resumed_by_firmware: bool = False
     claim: ClaimedJob | None = None
     resends: int = 0
     ejected: bool = False
@@ -170,15 +173,16 @@ class JobSnapshot:
 def dump(snapshot: JobSnapshot) -> dict[str, Any]:
     """Return the snapshot as JSON has it."""
     plain: dict[str, Any] = msgspec.to_builtins(snapshot, builtin_types=(bytes,))
+    plain = {_STORED_AS.get(name, name): value for name, value in plain.items()}
     plain |= {"version": VERSION, "readers": READERS}
     plain["state"], plain["file"] = snapshot.state.name, plain["file"] or {}
-    if snapshot.rest is not None:
-        plain["rest"]["modes"] = plain_modes(snapshot.rest.modes)
+    if snapshot.parked is not None:
+        plain["rest"]["modes"] = plain_modes(snapshot.parked.modes)
     return plain
 
 
 def load(plain: dict[str, Any]) -> JobSnapshot | None:
-    """Return a dumped snapshot, of any version; None: it cannot be read."""
+    """Return the snapshot that was dumped, by any version; None: it cannot be read."""
     try:
         return _load(plain)
     except (AttributeError, LookupError, TypeError, ValueError):  # msgspec's own is a ValueError
@@ -188,14 +192,15 @@ def load(plain: dict[str, Any]) -> JobSnapshot | None:
 def _load(plain: dict[str, Any]) -> JobSnapshot | None:
     if plain.get("readers", READERS) > VERSION or not plain.keys() >= set(NEEDED):
         return None
-    chosen, ending, rest = plain["selection"], plain.get("ending"), plain.get("rest")
-    plain = plain | {
+    plain = plain | {name: plain[stored] for name, stored in _STORED_AS.items() if stored in plain}
+    chosen, ending, parked = plain["selection"], plain.get("ending"), plain.get("parked")
+    plain |= {
         "state": JobState[plain["state"]].value,
         "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # for display only
         "file": plain.get("file") or None,
         "wanted": wanted if (wanted := plain.get("wanted")) in get_args(Wish) else None,
         "ending": _ENDED | ending if ending else None,
-        "rest": rest | {"modes": asdict(modes_of(rest["modes"]))} if rest else None,
+        "parked": parked | {"modes": asdict(modes_of(parked["modes"]))} if parked else None,
     }
     return msgspec.convert(plain, JobSnapshot, builtin_types=(bytes,))
 

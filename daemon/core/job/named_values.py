@@ -5,7 +5,7 @@ from daemon.core.job.job import Job
 
 def values(job: Job) -> dict[str, str]:
     """Return the known values, by name, as they are written in a command."""
-    rest = job.snapshot.rest
+    rest = job.snapshot.parked
     modes = rest.modes if rest else job.printer.modes
     known: dict[str, float | str | None] = {"tool": modes.tool or 0, "fan": modes.fan, "lines": job.lines}
     known |= {"feedrate": modes.feedrate.decode() or None}

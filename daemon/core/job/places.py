@@ -73,10 +73,10 @@ class Disk(Protocol):
 
 @frozen
 class StoredPlace:
-    """The content of the disk. Numbers are those on the wire. The fields' names are those of the file.
+    """The content of the disk. Numbers are those on the wire.
 
     Attributes:
-        page: the job's snapshot, as JSON has it; empty: there is no unfinished job.
+        snapshot: the job's, as JSON has it; empty: there is no unfinished job. The disk calls it `page`.
         why: why the place is unknown; None: it is known.
         number: after the line of this number come the file's lines. If the printer has not accepted that line, they
             come after the last one that it has accepted, which is `least` or later.
@@ -89,7 +89,7 @@ class StoredPlace:
         clock: when it was written, in s of that boot's clock.
     """
 
-    page: dict[str, Any] = field(default_factory=dict)
+    snapshot: dict[str, Any] = field(default_factory=dict)
     why: str | None = None
     number: int = 0
     lines: int = 0
@@ -104,7 +104,7 @@ class StoredPlace:
     @property
     def claims(self) -> bool:
         """It says where the print is, so nothing may be sent that would make it wrong."""
-        return bool(self.page) and self.why is None
+        return bool(self.snapshot) and self.why is None
 
     @property
     def fed(self) -> JobPlace:
@@ -149,18 +149,19 @@ class Places:
         if self._disk is None or not (text := await self._disk.get()):
             return None
         try:
-            stored = msgspec.convert(json.loads(text), StoredPlace)
+            content = json.loads(text)
+            stored = msgspec.convert({**content, "snapshot": content["page"]}, StoredPlace)
             if stored.claims:
                 modes_of(stored.modes)
         except (ValueError, LookupError, AttributeError, TypeError):  # msgspec's own is a ValueError
             return None
         self._latest = self._on_disk = stored
-        return stored if stored.page else None
+        return stored if stored.snapshot else None
 
     def reattach(self, job: Job, stored: StoredPlace | None = None) -> None:
         """Keep the place of the previous host's job; `stored`: the disk's content, if the job continues from that."""
         self._job, self._read_back = job, stored
-        if self._latest.page.get("job") != job.snapshot.job:
+        if self._latest.snapshot.get("job") != job.snapshot.job:
             self._store_unknown("the disk did not know of it")  # its content is of another print
 
     def forget(self) -> None:
@@ -174,7 +175,7 @@ class Places:
         self._job, self._read_back, self._gave_up = job, None, False
         if not (job.printer.dialect.numbered and job.printer.dialect.enforces_order):
             self._clear()  # this printer cannot be asked which line it wants
-        elif self._on_disk.page or self._latest.page:
+        elif self._on_disk.snapshot or self._latest.snapshot:
             self._store_unknown(_REASONS[JobState.STARTING])  # the disk's content is of the previous job
 
     def on_state(self, job: Job) -> None:
@@ -218,7 +219,7 @@ class Places:
         printer = job.printer
         self._pace_from = asyncio.get_running_loop().time(), printer.next_number
         anchor = self._logbook.anchor(printer.answered)
-        if anchor is None or job.snapshot.begun is not None or self._is_reserved:
+        if anchor is None or job.snapshot.open_step is not None or self._is_reserved:
             return
         self._base = printer.next_number - printer.next_on_wire
         number, fed, modes = anchor.number, anchor.fed, plain_modes(anchor.modes)
@@ -330,7 +331,7 @@ class Places:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
-        if self._on_disk.page or self._latest.page:
+        if self._on_disk.snapshot or self._latest.snapshot:
             self._store(StoredPlace())
 
     def _make_place(
@@ -437,7 +438,9 @@ class Places:
 
 
 def _as_text(stored: StoredPlace) -> bytes:
-    return msgspec.json.encode(stored)
+    content: dict[str, Any] = msgspec.to_builtins(stored)
+    content["page"] = content.pop("snapshot")
+    return msgspec.json.encode(content)
 
 
 _REASONS = {

@@ -96,16 +96,16 @@ class PrinterEvents:
                 log.info("job.pause", reason=job.snapshot.why)
                 jobs.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
-                job.snapshot.gone_on = event.name == "resumed"
+                job.snapshot.resumed_by_firmware = event.name == "resumed"
                 jobs.resume()
             case "pause" | "resume" | "resumed" if job.state is JobState.PAUSING:
                 # the firmware answers M600 once the filament is changed; until then the job is PAUSING. `paused` is no
                 # case here: it only reports that the printer has parked, and must not cancel a resume
                 job.snapshot.wanted = "resume" if event.name.startswith("resume") else None
-                job.snapshot.gone_on = event.name == "resumed"
-            case "paused" if job.state is JobState.PAUSING and job.snapshot.gone_on:
+                job.snapshot.resumed_by_firmware = event.name == "resumed"
+            case "paused" if job.state is JobState.PAUSING and job.snapshot.resumed_by_firmware:
                 # the firmware had resumed by itself, and has paused again
-                job.snapshot.wanted, job.snapshot.gone_on = None, False
+                job.snapshot.wanted, job.snapshot.resumed_by_firmware = None, False
             case "cancel" if job.machine.can("cancel"):
                 jobs.cancel()
 

@@ -38,7 +38,7 @@ OF_SCRIPT = -1  # instead of an index: a command of the job's script, which cont
 
 
 class Steps:
-    """The steps of the job's present state, kept in its snapshot's `step`, `begun` and `said`."""
+    """The steps of the job's present state, kept in its snapshot's `step`, `open_step` and `answers`."""
 
     def __init__(self, snapshot: JobSnapshot, keep: Callable[[], None]) -> None:
         """Start from a snapshot; `keep` writes it."""
@@ -51,10 +51,10 @@ class Steps:
     def enter(self) -> None:
         """Begin another state."""
         snapshot = self._snapshot
-        snapshot.said.clear()
+        snapshot.answers.clear()
         self._at = 0
-        if snapshot.begun is not None:
-            snapshot.begun = (snapshot.begun[0], OF_SCRIPT)
+        if snapshot.open_step is not None:
+            snapshot.open_step = (snapshot.open_step[0], OF_SCRIPT)
 
     def reattach(self, framed: Collection[int]) -> None:
         """Run the state again from its start; the steps in `framed` are done and are not sent again."""
@@ -70,19 +70,19 @@ class Steps:
     async def finish(self, printer: Printer) -> None:
         """Finish the step that a cancelled effect, or the previous host, has begun."""
         snapshot = self._snapshot
-        if snapshot.begun is None:
+        if snapshot.open_step is None:
             return
         if self._answer is not None:
             await asyncio.shield(self._answer)
         elif snapshot.step not in self._framed:
             snapshot.step -= 1
-            await self._send(printer, *snapshot.begun)
-        snapshot.begun = None
+            await self._send(printer, *snapshot.open_step)
+        snapshot.open_step = None
 
     def drop(self) -> None:
         """Give up a step that an earlier state has begun."""
-        if self._snapshot.begun is not None and self._snapshot.begun[1] == OF_SCRIPT:
-            self._snapshot.begun = None
+        if self._snapshot.open_step is not None and self._snapshot.open_step[1] == OF_SCRIPT:
+            self._snapshot.open_step = None
 
     async def send(self, printer: Printer, command: str) -> Sequence[str]:
         """Send a command of this state; if it was sent before, return its answer.
@@ -91,21 +91,21 @@ class Steps:
             StepsDiffer: another command was sent at this index.
         """
         index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.said):
-            known, answer = self._snapshot.said[index]
+        if index < len(self._snapshot.answers):
+            known, answer = self._snapshot.answers[index]
             _compare(known, command)
             return answer
         answer = list(await self._new(printer, command, index))
-        self._snapshot.said.append((command, answer))
+        self._snapshot.answers.append((command, answer))
         return answer
 
     async def _new(self, printer: Printer, command: str, index: int) -> Sequence[str]:
         snapshot = self._snapshot
-        if snapshot.begun is None or snapshot.begun[1] != index:
+        if snapshot.open_step is None or snapshot.open_step[1] != index:
             await self.finish(printer)
             return await self._send(printer, command, index)
-        _compare(snapshot.begun[0], command)
-        snapshot.begun = None
+        _compare(snapshot.open_step[0], command)
+        snapshot.open_step = None
         if snapshot.step in self._framed:
             return ["ok"]  # the real answer went to the previous host; no effect reads the answer of a step
         snapshot.step -= 1
@@ -114,12 +114,12 @@ class Steps:
     async def _send(self, printer: Printer, command: str, index: int) -> Sequence[str]:
         snapshot = self._snapshot
         snapshot.step += 1
-        snapshot.begun = (command, index)
+        snapshot.open_step = (command, index)
         self._keep()
         answer = self._answer = asyncio.ensure_future(printer.send(command, step=snapshot.step))
         answer.add_done_callback(_retrieve)
         answered = await asyncio.shield(answer)  # a step in flight outlives its effect
-        snapshot.begun = None
+        snapshot.open_step = None
         return answered
 
     async def observe(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
@@ -129,8 +129,8 @@ class Steps:
             StepsDiffer: a command was sent at this index.
         """
         index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.said):
-            known, lines = self._snapshot.said[index]
+        if index < len(self._snapshot.answers):
+            known, lines = self._snapshot.answers[index]
             _compare(known, "")
             return lines
         lines = await look()
@@ -150,8 +150,8 @@ class Steps:
     def recall(self, make: Callable[[], T]) -> T:
         """Return the value that `make` returned when the effect first came here; JSON must be able to hold it."""
         index, self._at = self._at, self._at + 1
-        if index < len(self._snapshot.said):
-            [text] = self._snapshot.said[index][1]
+        if index < len(self._snapshot.answers):
+            [text] = self._snapshot.answers[index][1]
             value: T = json.loads(text)
             return value
         value = make()
@@ -159,7 +159,7 @@ class Steps:
         return value
 
     def _remember(self, lines: list[str]) -> None:
-        self._snapshot.said.append(("", lines))
+        self._snapshot.answers.append(("", lines))
         self._keep()
 
 

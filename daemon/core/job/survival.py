@@ -114,7 +114,7 @@ class Survival:
 
     def _snapshot_of(self, stored: StoredPlace) -> JobSnapshot:
         """Return the snapshot on the disk, its times moved to this boot's clock."""
-        snapshot = load(stored.page)
+        snapshot = load(stored.snapshot)
         if snapshot is None:
             raise CannotGoOn("its note on the disk cannot be read: another version of nozzled began the print")
         if stored.why is not None:
