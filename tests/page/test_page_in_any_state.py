@@ -349,13 +349,27 @@ def test_a_fault_stays_in_view_and_a_target_is_pending_until_the_printer_reports
 
 
 @pytest.mark.parametrize(
-    ("language", "word", "head", "remedy", "button"),
+    ("language", "word", "head", "cause", "remedy", "button"),
     [
-        ("en", "Offline after error", "No connection to the printer", "choose another port", "Connect"),
-        ("de", "Getrennt nach Fehler", "Keine Verbindung zum Drucker", "anderen Anschluss wählen", "Verbinden"),
+        (
+            "en",
+            "Offline after error",
+            "No connection to the printer",
+            "There is no port /dev/ttyUSB9. There are: serial:/dev/ttyS0.",
+            "choose another port",
+            "Connect",
+        ),
+        (
+            "de",
+            "Getrennt nach Fehler",
+            "Keine Verbindung zum Drucker",
+            "Diesen Anschluss gibt es nicht: /dev/ttyUSB9. Es gibt: serial:/dev/ttyS0.",
+            "anderen Anschluss wählen",
+            "Verbinden",
+        ),
     ],
 )
-def test_a_port_that_does_not_exist_is_no_fault_of_the_printer(new_stage, language, word, head, remedy, button):
+def test_a_port_that_does_not_exist_is_no_fault_of_the_printer(new_stage, language, word, head, cause, remedy, button):
     stage = new_stage(**PHONE)
     stage.page.add_init_script(f"localStorage.setItem('nozzled.language', '{language}')")
     stage.open()
@@ -364,7 +378,7 @@ def test_a_port_that_does_not_exist_is_no_fault_of_the_printer(new_stage, langua
     stage.is_in_state(word)
     notice = stage.page.locator(".card.notice.bad")
     expect(notice.get_by_role("heading", name=head)).to_be_visible()
-    expect(notice).to_contain_text("/dev/ttyUSB9")
+    expect(notice).to_contain_text(cause)
     expect(notice).to_contain_text(remedy)
     notice.get_by_role("link", name=button).click()
     expect(stage.page).to_have_url(re.compile("#settings$"))

@@ -436,6 +436,14 @@ def test_the_queue_waits_until_the_bed_is_confirmed_clear(new_tab, service, part
     expect(tab.page.get_by_text("The last print was completed.")).to_be_visible()
 
 
+def test_a_link_that_has_been_used_is_refused_with_the_command_for_a_new_one(new_tab):
+    tab = new_tab()
+    tab.page.goto(f"{tab.root}#pair=AAAA-BBBB-CCCC")
+    reason = tab.page.get_by_role("alert").filter(has_text="this code is wrong, used or expired")
+    expect(reason).to_contain_text("; nozzled pair makes a new one")
+    expect(reason.locator("code")).to_have_text("nozzled pair")
+
+
 def test_presets_are_changed_after_unlocking(new_tab, service):
     code = service.request("POST", "/api/pair/codes", b"{}", {"Content-Type": "application/json"})[1]["link"]
     tab = new_tab()

@@ -1,11 +1,11 @@
 /** The view for a browser that has no key, or one that is no longer valid. */
 
 import {get, keepKey} from "./api.mjs";
-import {short, t, why} from "./farm_words.mjs";
+import {short, t} from "./farm_words.mjs";
 import {html, onChecked, onValue, signal, useState} from "./html.mjs";
 import {start} from "./link.mjs";
 import {net} from "./store.mjs";
-import {attempt, Fail} from "./widgets.mjs";
+import {attempt, Fail, Message} from "./widgets.mjs";
 
 const fail = signal("");
 
@@ -27,7 +27,7 @@ export function Enter() {
     start();
   }
   return html`<main class="pair"><h1>${t(state === "refused" ? "refused" : "welcome")}</h1><p>${t("welcome_what")}</p>
-    ${reason && html`<p class="dim">${short(why(reason), 300)}</p>`}<${Fail} of=${fail} />
+    ${reason && html`<p class="fail" role="alert"><${Message} text=${short(reason)} /></p>`}<${Fail} of=${fail} />
     <form class="card" onSubmit=${enter}><label class="field"><span>${t("key")}</span>
       <input type="password" autocomplete="current-password" autofocus value=${key} onInput=${onValue(setKey)} /></label>
       <label class="check"><input type="checkbox" checked=${stay} onChange=${onChecked(setStay)} /> ${t("stay")}</label>

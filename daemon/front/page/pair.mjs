@@ -5,8 +5,8 @@ import {html, onChecked, onValue, signal, useEffect, useRef, useState} from "./h
 import {start} from "./link.mjs";
 import {ownName, pair} from "./pairing.mjs";
 import {net, short} from "./store.mjs";
-import {attempt, Fail} from "./widgets.mjs";
-import {t, why} from "./words.mjs";
+import {attempt, Fail, Message} from "./widgets.mjs";
+import {t} from "./words.mjs";
 
 const POLL = 2000; // ms; the server drops a request that is not polled for 15 s
 
@@ -68,7 +68,7 @@ export function Pair() {
     timer.current = setTimeout(() => poll(token), POLL);
   }
   return html`<main class="pair"><h1>${t(isRevoked ? "revoked" : "welcome")}</h1>
-    <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="dim">${short(why(reason))}</p>`}
+    <p>${t(isRevoked ? "revoked_what" : "welcome_what")}</p>${reason && html`<p class="fail" role="alert"><${Message} text=${short(reason)} /></p>`}
     <${Fail} of=${fail} />
     <form class="card" onSubmit=${byCode}><h2>${t("by_code")}</h2><p class="dim">${t("by_code_what")} <code>nozzled pair</code></p>
       <div class="row"><label for="code" class="hidden">${t("code")}</label>

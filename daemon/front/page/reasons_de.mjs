@@ -48,6 +48,8 @@ export const reasons = [
   ["the board restarted: position, temperatures and line number are gone", "Der Drucker ist neu gestartet: Position, Temperaturen und Zeilennummer sind verloren"],
   ["the printer restarted: it has forgotten where it was", "Der Drucker ist neu gestartet und weiß nicht mehr, wo er war"],
   ["{address} is gone: unplugged, switched off or closed at the other end{detail}.", "{address} ist weg: ausgesteckt, ausgeschaltet oder von der Gegenseite geschlossen{detail}."],
+  ["There is no port {path}There are: {ports}.", "Diesen Anschluss gibt es nicht: {path}Es gibt: {ports}."],
+  ["There is no port {path}There is no serial port: is the printer switched on and plugged in?", "Diesen Anschluss gibt es nicht: {path}Es gibt keinen seriellen Anschluss: Ist der Drucker eingeschaltet und eingesteckt?"],
   ["{path} is in use by {user}; end it or disconnect the printer there.", "{path} wird von {user} benutzt: das Programm beenden oder den Drucker dort trennen."],
   ["no printer answers on {port} at any of the usual baudrates ({rates}); is it switched on, and is this its port?", "An {port} antwortet bei keiner der üblichen Baudraten ({rates}) ein Drucker. Ist er eingeschaltet, und ist das sein Anschluss?"],
   ["no printer answers on {port} within {time} s: {what}; is it switched on, and is the baudrate right?", "An {port} antwortet innerhalb von {time} s kein Drucker ({what}). Ist er eingeschaltet, und stimmt die Baudrate?"],

@@ -89,9 +89,14 @@ export async function attempt(fail, run) {
   }
 }
 
+/** One of nozzled's messages in the user's language, with the commands between its back quotes as code. @param {{text: unknown}} props */
+export function Message({text}) {
+  return why(text).split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+}
+
 /** The message of a failed action, until the next try. @param {{of: any}} props */
 export function Fail({of}) {
-  return html`<p class="fail" role="alert">${why(of.value)}</p>`;
+  return html`<p class="fail" role="alert"><${Message} text=${of.value} /></p>`;
 }
 
 /** @typedef {{title: string, body: any, yes: string, no: string, kind?: string, holds?: () => boolean}} Asked */
