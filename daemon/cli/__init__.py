@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from daemon import __version__
 from daemon.errors import KeepsCrashing
@@ -23,9 +24,8 @@ WITHOUT_TLS = ("serve", "core")  # the core has no network
 
 COMMANDS = {
     "serve": "Run the daemon until SIGTERM or Ctrl-C.",
-    "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
-    "front": "Run the part of the daemon that talks to people and programs.",
     "demo": "Print an example on a simulated printer through the HTTP API, and check that every command arrived.",
+    "ports": "List the serial ports of this machine, without opening any.",
     "job": "Show the print of a running daemon; start, pause and cancel it.",
     "queue": "List the files that wait to be printed, add files, and confirm that the bed is clear.",
     "history": "Show past prints, their totals, or a table of all of them.",
@@ -40,7 +40,6 @@ COMMANDS = {
     "simulate": "Print a file on a simulated printer in simulated time; report how it went.",
     "inspect": "Analyse a G-code file: time, layers, filament, and any errors.",
     "resume-at": "Write a G-code file that continues a lost print at a layer, a height or a line.",
-    "ports": "List the serial ports of this machine, without opening any.",
     "key": "Show the API key; create it if there is none yet.",
     "keys": "Create, list and revoke named keys; approve apps that ask for one.",
     "pair": "Show a link and a QR code that give a browser or phone a key of its own.",
@@ -48,6 +47,8 @@ COMMANDS = {
     "doctor": "Look for common problems, explain how to fix them, and pack a bundle for a bug report.",
     "config": "Print the effective configuration as TOML, with the meaning and default of each key.",
     "replay": "Run a recorded session again and print where this version of the host behaves differently.",
+    "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
+    "front": "Run the part of the daemon that talks to people and programs.",
 }
 """Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when its command is run."""
 
@@ -86,10 +87,11 @@ def _parsed(words: list[str]) -> argparse.Namespace:
         from difflib import get_close_matches  # noqa: PLC0415 - memory that a daemon does not need
 
         near = get_close_matches(wanted, COMMANDS, 1)
-        parser.error(f"there is no command {wanted!r}" + (f": did you mean {near[0]!r}?" if near else ""))
+        hint = f"did you mean {near[0]!r}?" if near else "`nozzled --help` lists them all"
+        parser.error(f"there is no command {wanted!r}: {hint}")
     args, unknown = parser.parse_known_args(words, argparse.Namespace(words=words))
     if unknown:
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; see `{args.parser.prog} --help`")
     return args
 
 
@@ -112,11 +114,27 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(fd, mode, closefd=False))
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, also for subcommands, that names what is wrong with a number."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register("type", int, _whole_number)
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text}") from None
+
+
 def _parser(wanted: str) -> argparse.ArgumentParser:
     """Return the parser. It has the options of the wanted command alone, as those of the others cost their imports."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nozzled",
-        description="Streams G-code to a 3D printer and lets people and programs control it.",
+        description="Streams G-code to a 3D printer and lets people and programs control it. "
+        "`nozzled demo` shows a print without a printer; with one, begin with `nozzled ports` and `nozzled serve`.",
         epilog="example: nozzled serve --printer serial:/dev/ttyACM0",
     )
     parser.add_argument("--version", action="version", version=f"nozzled {__version__}")

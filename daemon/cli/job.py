@@ -74,14 +74,24 @@ async def _start(client: OctoPrintClient, args: argparse.Namespace) -> None:
     await client.job.start(force=args.force, key=args.once)
 
 
+def _accepted(_: None) -> str:
+    """Return the text for a request that the daemon has accepted; the printer may need a while."""
+    return "accepted; `nozzled job status` shows the state"
+
+
 _ACTIONS = {
     "status": Action("Show the print and its progress.", _status, _format),
     "watch": Action("Show the progress in one line until the print ends.", _watch, arguments=_for_watch),
-    "start": Action("Print the selected file.", _start, arguments=_for_start),
-    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause()),
-    "resume": Action("Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume()),
-    "toggle": Action("Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause()),
-    "cancel": Action("End the print.", lambda client, _: client.job.cancel()),
-    "restart": Action("Start a paused print again from its beginning.", lambda client, _: client.job.restart()),
+    "start": Action("Print the selected file.", _start, _accepted, _for_start),
+    "pause": Action("Pause the print; does nothing if it is paused.", lambda client, _: client.job.pause(), _accepted),
+    "resume": Action(
+        "Resume a paused print; does nothing if it runs.", lambda client, _: client.job.resume(), _accepted
+    ),
+    "toggle": Action(
+        "Pause a running print, resume a paused one.", lambda client, _: client.job.toggle_pause(), _accepted
+    ),
+    "cancel": Action("End the print.", lambda client, _: client.job.cancel(), _accepted),
+    "restart": Action(
+        "Start a paused print again from its beginning.", lambda client, _: client.job.restart(), _accepted
+    ),
 }
-"""These return when the daemon has accepted the request; the printer may need a while."""

@@ -242,7 +242,8 @@ def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"
-    shown = f"{prefix}{key[:_MAX_SHOWN]} = {_quoted(value)}"
+    name = key[:_MAX_SHOWN]
+    shown = prefix + (f"[{name}]" if section is Config and isinstance(value, Mapping) else f"{name} = {_quoted(value)}")
     raise ConfigError(f"{shown}: unknown {what}; {hint}known {what}s: {', '.join(known)}")
 
 

@@ -79,7 +79,7 @@ async def test_a_print_from_upload_to_cancel(tmp_path, capsys):
         )
         assert uploaded(service) == {"parts/part.gcode": LONG}
         await nozzled.until_state("Printing")
-        assert await nozzled("job", "pause") == ""
+        assert await nozzled("job", "pause") == "accepted; `nozzled job status` shows the state\n"
         await nozzled.until_state("Paused")
         shown = await nozzled("job", "status")
         assert shown.startswith("state       Paused\nfile        parts/part.gcode\ndone        ")

@@ -148,7 +148,7 @@ def test_an_integer_is_accepted_as_a_number(tmp_path):
         ("http = 1", "http = 1: must be a section, [http]"),
         (
             "[htpp]\nport = 1",
-            "htpp = {'port': 1}: unknown section; did you mean http? known sections: http, pri",
+            "[htpp]: unknown section; did you mean http? known sections: http, pri",
         ),
         (
             "[http]\nprot = 1",
