@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-CLOSING = 0.7  # s; a stop may take 5 s, and heaters off 3 of them
+CLOSE_TIMEOUT = 0.7  # s; a stop may take 5 s, and heaters off 3 of them
 
 log = structlog.get_logger()
 
 
 async def in_time(close: Callable[[], Awaitable[None]]) -> None:
-    """Close something that may hang on a disk or a client; give up after CLOSING seconds."""
+    """Close something that may hang on a disk or a client; give up after CLOSE_TIMEOUT seconds."""
     try:
-        async with asyncio.timeout(CLOSING):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
             await close()
     except TimeoutError:
-        log.warning("service.hangs", part=close.__qualname__, seconds=CLOSING)
+        log.warning("service.hangs", part=close.__qualname__, seconds=CLOSE_TIMEOUT)

@@ -2,7 +2,7 @@
 
 There the answer follows the `ok`, perhaps even the `ok`s of later commands (repetier-1.0.4-basic.txt). So it is
 assigned by its content: temperatures answer M105, a position answers M114, and so on. Any other text belongs to the
-oldest command that may print anything; such a command ends when nothing has come for QUIET seconds.
+oldest command that may print anything; such a command ends when nothing has come for END_QUIET seconds.
 """
 
 import re
@@ -13,13 +13,13 @@ from gcode.frozen import frozen, mutable
 from gcode.outgoing import Ticket
 from gcode.replies import FirmwareInfo, PositionReply, Reply, SdIdle, SdProgress, Temperatures, UnknownCommand
 
-QUIET = 0.2
+END_QUIET = 0.2
 """Seconds after the `ok` of a command, or after the last line of its answer, that end the answer."""
 
-NEXT_LINE = 0.05
+NEXT_LINE_TIMEOUT = 0.05
 """Seconds to wait for further lines of an answer that was recognised by its first line."""
 
-MAX_TALK = 5.0
+MAX_ANSWER_TIME = 5.0
 """Seconds after which an answer ends even if more lines come."""
 
 MAX_WAITING = 64
@@ -102,7 +102,7 @@ class Answers:
             limit = max(now + timeout, *(each.limit for each in self._expected), 0.0)  # no sooner than those before it
             self._expected.append(_Expected(ticket, word, ok, limit, limit))
         else:
-            self._expected.append(_Expected(ticket, word, ok, now + QUIET, now + MAX_TALK))
+            self._expected.append(_Expected(ticket, word, ok, now + END_QUIET, now + MAX_ANSWER_TIME))
         return self._end(1) if len(self._expected) > MAX_WAITING else []
 
     def assign(self, reply: Reply, now: float, oldest: Ticket | None = None) -> list[Ticket] | None:
@@ -123,7 +123,7 @@ class Answers:
             expected.ticket.answer(reply.line)
             done = self._end(at) if recognition.comes_in_order else []
             if expected.word == "M115":  # its capabilities follow, line by line
-                expected.answered, expected.due, expected.limit = True, now + NEXT_LINE, now + MAX_TALK
+                expected.answered, expected.due, expected.limit = True, now + NEXT_LINE_TIMEOUT, now + MAX_ANSWER_TIME
             else:
                 self._expected.remove(expected)
                 done.append(_done(expected))
@@ -135,7 +135,9 @@ class Answers:
         for expected in self._expected:
             if expected.answered or expected.word not in _RECOGNITIONS:
                 expected.ticket.answer(reply.line)
-                expected.due = min(max(expected.due, now + (NEXT_LINE if expected.answered else QUIET)), expected.limit)
+                expected.due = min(
+                    max(expected.due, now + (NEXT_LINE_TIMEOUT if expected.answered else END_QUIET)), expected.limit
+                )
                 return []
         return None
 

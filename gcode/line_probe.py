@@ -11,10 +11,10 @@ from gcode.framing import frame
 from gcode.packing import RESET
 from gcode.replies import BoardStarted, Busy, Reply, Resend, Temperatures, parse
 
-QUIET = 0.5
+RESEND_QUIET = 0.5
 """Seconds after a resend request in which another may come: one for the half-sent line, one for the probe."""
 
-PATIENCE = 10.0
+PROBE_TIMEOUT = 10.0
 """Seconds without a sign of life before the probe is repeated."""
 
 MAX_PROBES = 6
@@ -81,7 +81,7 @@ class LineProbe:
         silent = self._answer is None and self._probes > 0
         self._previous, self._answer = self._answer, None
         self._probes += 1
-        self._due = now + PATIENCE
+        self._due = now + PROBE_TIMEOUT
         # An order that the dead host left half-sent swallows the RESET in front of the probe, and the decoder then
         # finds no line end in it. So another RESET precedes that one; not at once where a firmware without a decoder
         # may answer these bytes.
@@ -99,9 +99,9 @@ class LineProbe:
     def _note(self, reply: Reply, now: float) -> None:
         if isinstance(reply, Resend):
             if self._answer is None:  # some firmwares repeat the request until the line comes
-                self._due = now + QUIET
+                self._due = now + RESEND_QUIET
             self._answer = reply.number
         elif isinstance(reply, BoardStarted):
             self.error = PrinterReset("the printer restarted: it has forgotten where it was")
         elif isinstance(reply, Busy) or (isinstance(reply, Temperatures) and reply.waiting):
-            self._due = max(self._due, now + PATIENCE)  # it answers after the command it is working on
+            self._due = max(self._due, now + PROBE_TIMEOUT)  # it answers after the command it is working on

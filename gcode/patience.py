@@ -1,8 +1,8 @@
 """Patience: how long a firmware may be silent while it executes a command before the link probes.
 
 Firmware that says `busy` (Marlin's HOST_KEEPALIVE_FEATURE, every 2 s by DEFAULT_KEEPALIVE_INTERVAL; M113 changes that)
-soon betrays a lost `ok`. For any other firmware the command decides: one that heats, homes or waits gets LONG seconds,
-each other one the dialect's `answer_timeout`.
+soon betrays a lost `ok`. For any other firmware the command decides: one that heats, homes or waits gets LONG_SILENCE
+seconds, each other one the dialect's `answer_timeout`.
 """
 
 import re
@@ -13,7 +13,7 @@ from gcode.dialect import Dialect
 from gcode.flight import Flight, command_of
 from gcode.replies import Busy, Temperatures
 
-LONG = 600.0
+LONG_SILENCE = 600.0
 """Seconds that a firmware which never says `busy` may be silent during a long command."""
 
 BUSY_TIMEOUT = 10.0
@@ -45,9 +45,9 @@ def patience(command: bytes, usual: float, long_commands: frozenset[bytes] = fro
         long_commands: first words, in upper case, of further long commands: `G425`, `PRINT_START`.
     """
     if _LONG.match(command):
-        return LONG + (_dwell(command) if _DWELL.match(command) else 0.0)
+        return LONG_SILENCE + (_dwell(command) if _DWELL.match(command) else 0.0)
     further = long_commands and _bare(command).split(b" ", 1)[0].upper() in long_commands
-    return LONG if further else usual
+    return LONG_SILENCE if further else usual
 
 
 def _bare(command: bytes) -> bytes:
@@ -84,7 +84,7 @@ class Patience:
         """Note an answered command: M113 sets the interval of the busy messages."""
         if code_word(command) == "M113":
             self._says_busy = False  # M113 S0 turns the messages off
-            self._busy_timeout = max(BUSY_TIMEOUT, MISSING_BUSY * min(parse(command).number("S", 0.0), LONG))
+            self._busy_timeout = max(BUSY_TIMEOUT, MISSING_BUSY * min(parse(command).number("S", 0.0), LONG_SILENCE))
 
     def seconds(self, flight: Flight, dialect: Dialect) -> float:
         """Return the seconds of silence after which to probe."""

@@ -1,8 +1,8 @@
 """CoreEnd: the core's end of the bridge. Whatever the front does, the wire must not notice.
 
 What a front may cost is limited per turn of the loop, and as a share of all time. While a front does not read, nothing
-is written to it: events are counted, and questions wait. A front that reads nothing for STALLED seconds, or sends what
-cannot be decoded, is cut off, and may connect again.
+is written to it: events are counted, and questions wait. A front that reads nothing for READ_TIMEOUT seconds, or sends
+what cannot be decoded, is cut off, and may connect again.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ CONNECT_COST = 0.002  # s charged for a new front
 
 MAX_OPEN = 32  # questions that are being answered, of all fronts together
 MAX_UNREAD = 512 * 1024  # bytes that the front has not read; beyond that snapshots wait and events are dropped
-STALLED = 5.0  # s after which a front that reads nothing is cut off
-EVERY = 0.05  # s between two snapshots without an event
-TICK = 0.5  # s between two snapshots during a print
+READ_TIMEOUT = 5.0  # s after which a front that reads nothing is cut off
+SNAPSHOT_INTERVAL = 0.05  # s between two snapshots without an event
+PRINT_INTERVAL = 0.5  # s between two snapshots during a print
 MAX_EVENTS = 50.0  # per second, of the kinds that a printer may flood with
 MAX_VERSION = 40  # characters of a version in the log
 BACKLOG = 4  # fronts that wait to be accepted
-CROWDED = 1.0  # s for which no front is accepted when the process is out of descriptors
+ACCEPT_RETRY = 1.0  # s for which no front is accepted when the process is out of descriptors
 
 _RARE = (JobChanged, SafetyBroken, StateChanged)  # never dropped for their number
 
@@ -128,7 +128,7 @@ class CoreEnd:
             return
         except OSError as error:
             self.say("error", "bridge.no_room", reason=error.strerror or str(error))
-            self._pause_accepting(CROWDED)
+            self._pause_accepting(ACCEPT_RETRY)
             return
         accepted.setblocking(False)  # noqa: FBT003 - as above
         if wait := self.allowance.spend(CONNECT_COST, self._loop.time()):
@@ -187,7 +187,7 @@ class _FrontConnection(asyncio.Protocol):
         self._stalled: asyncio.TimerHandle | None = None
         self._held: list[bytes] = []  # answers that wait for the front to read
         self._works = False
-        self._sent_at = -EVERY
+        self._sent_at = -SNAPSHOT_INTERVAL
         self._dropped = 0
         self._credit, self._credited_at = MAX_EVENTS, self._loop.time()
 
@@ -341,7 +341,7 @@ class _FrontConnection(asyncio.Protocol):
 
     def _send_soon(self) -> None:
         if self._due is None and self._transport is not None:
-            self._due = self._loop.call_at(max(self._sent_at + EVERY, self._loop.time()), self._send_due)
+            self._due = self._loop.call_at(max(self._sent_at + SNAPSHOT_INTERVAL, self._loop.time()), self._send_due)
 
     def _send_due(self) -> None:
         self._due = None
@@ -363,11 +363,11 @@ class _FrontConnection(asyncio.Protocol):
             return
         self._transport.write(b"".join(map(frame, (snapshot, *messages))))
         if self._desk.printing:
-            self._due = self._loop.call_later(TICK, self._send_due)
+            self._due = self._loop.call_later(PRINT_INTERVAL, self._send_due)
 
     def pause_writing(self) -> None:
-        """Write nothing more until the front has read what it has got; after STALLED seconds, cut it off."""
-        self._stalled = self._loop.call_later(STALLED, self.cut_off, "the front does not read")
+        """Write nothing more until the front has read what it has got; after READ_TIMEOUT seconds, cut it off."""
+        self._stalled = self._loop.call_later(READ_TIMEOUT, self.cut_off, "the front does not read")
 
     def resume_writing(self) -> None:
         """Send what the front has missed, and answer again."""

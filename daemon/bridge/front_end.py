@@ -23,13 +23,18 @@ from daemon.errors import CoreAway
 from gcode.errors import NozzledError
 from hal.printer import Event
 
-PATIENCE = 30.0  # s for an answer; a disconnect, which turns heaters off first, takes 3
+ANSWER_TIMEOUT = 30.0  # s for an answer; a disconnect, which turns heaters off first, takes 3
 patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", default=None)
 """Seconds for which the client of the present request waits for its answer; None: unknown."""
 
-AGAIN, SELDOM = 0.05, 0.5  # s between two tries to reach the core: at first, and after RETURN
-RETURN = 5.0  # s for which the last snapshot of a lost core is shown; a restart of the core takes half a second
-BEAT = 1.0  # s between two signs of life
+RETRY_INTERVAL, LATE_RETRY_INTERVAL = (
+    0.05,
+    0.5,
+)  # s between two tries to reach the core: at first, and after CORE_RETURN_TIMEOUT
+CORE_RETURN_TIMEOUT = (
+    5.0  # s for which the last snapshot of a lost core is shown; a restart of the core takes half a second
+)
+HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
 AWAY = "the process that controls the printer (nozzled core) is not running; waiting for it"
 
 log = structlog.get_logger()
@@ -60,21 +65,21 @@ class FrontEnd:
 
     def keep_connected(self, path: Path) -> None:
         """Connect to the core's socket, and again whenever the connection is lost."""
-        self._away_timer = self._loop.call_later(RETURN, self._on_away)
+        self._away_timer = self._loop.call_later(CORE_RETURN_TIMEOUT, self._on_away)
         self._connecting = self._loop.create_task(self._reconnect(path))
 
     async def _reconnect(self, path: Path) -> None:
-        soon = self._loop.time() + RETURN
+        soon = self._loop.time() + CORE_RETURN_TIMEOUT
         while True:
             lost = asyncio.Event()
             try:
                 await self._loop.create_unix_connection(partial(_Wire, self, lost.set), str(path))
             except OSError:
-                await asyncio.sleep(AGAIN if self._loop.time() < soon else SELDOM)
+                await asyncio.sleep(RETRY_INTERVAL if self._loop.time() < soon else LATE_RETRY_INTERVAL)
             else:
                 await lost.wait()
-                soon = self._loop.time() + RETURN
-                await asyncio.sleep(AGAIN)  # a core that hangs up at once must not make this spin
+                soon = self._loop.time() + CORE_RETURN_TIMEOUT
+                await asyncio.sleep(RETRY_INTERVAL)  # a core that hangs up at once must not make this spin
 
     async def close(self) -> None:
         """Hang up."""
@@ -120,7 +125,9 @@ class FrontEnd:
             raise CoreAway(AWAY)
         self._number += 1
         number = self._number
-        patience = PATIENCE if (limit := patience_of_client.get()) is None else min(PATIENCE, max(0.0, limit))
+        patience = (
+            ANSWER_TIMEOUT if (limit := patience_of_client.get()) is None else min(ANSWER_TIMEOUT, max(0.0, limit))
+        )
         before = None if question.is_never_too_late else self._loop.time() + patience
         message = encode_question(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -145,11 +152,11 @@ class FrontEnd:
             self.say_hello()
 
     def say_hello(self) -> None:
-        """Send the core a sign of life: now, at each new connection, and every BEAT."""
+        """Send the core a sign of life: now, at each new connection, and every HEARTBEAT_INTERVAL."""
         self._works = True
         if self._beat_timer is not None:
             self._beat_timer.cancel()
-        self._beat_timer = self._loop.call_later(BEAT, self.say_hello)
+        self._beat_timer = self._loop.call_later(HEARTBEAT_INTERVAL, self.say_hello)
         if self._transport is not None:
             self._transport.write(frame(encode(Hello(version=__version__))))
 
@@ -180,13 +187,13 @@ class FrontEnd:
             answer.set_exception(error)
 
     def on_lost(self) -> None:
-        """Refuse the open questions; the last snapshot is shown for RETURN seconds more."""
+        """Refuse the open questions; the last snapshot is shown for CORE_RETURN_TIMEOUT seconds more."""
         self._transport = None
         for _, answer in self._open.values():
             if not answer.done():
                 answer.set_exception(CoreAway(AWAY))
         if self._away_timer is None and not self._closed:
-            self._away_timer = self._loop.call_later(RETURN, self._on_away)
+            self._away_timer = self._loop.call_later(CORE_RETURN_TIMEOUT, self._on_away)
 
     def _on_away(self) -> None:
         self._snapshot = Snapshot(

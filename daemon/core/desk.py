@@ -20,7 +20,7 @@ from daemon.bridge.words import JobState, KeyedPrint, PastPrint, PrintRecord
 from daemon.config import ProfileConfig, chosen_preset
 from daemon.core import checks
 from daemon.core.bed_watch import BedWatch
-from daemon.core.connection.client_commands import LONG
+from daemon.core.connection.client_commands import LONG_COMMAND
 from daemon.core.core import Core
 from daemon.core.core_tally import core_tally
 from daemon.core.job.keyed import KeyedPrints
@@ -215,7 +215,7 @@ class Desk:
 
     def _immediate_send(self, commands: list[str]) -> Callable[[], None] | None:
         """Return the function that sends a few commands, or an emergency stop; None: checking them takes longer."""
-        few = len(commands) <= COMMANDS_A_TURN and sum(map(len, commands)) <= LONG
+        few = len(commands) <= COMMANDS_A_TURN and sum(map(len, commands)) <= LONG_COMMAND
         if any(map(is_stop, commands)) or (few and not self._long_sends):
             return partial(self._submit, commands)
         return None

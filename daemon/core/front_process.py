@@ -12,11 +12,11 @@ from typing import cast
 import structlog
 
 from daemon.bridge.core_end import CoreEnd, pair
-from daemon.in_time import CLOSING
+from daemon.in_time import CLOSE_TIMEOUT
 
 PAUSE, MAX_PAUSE = 0.1, 5.0  # s before a restart: the first, and at most; each is twice as long as the one before
 SHORT_PAUSE = 0.2  # s at most after a front that had worked, so that clients soon get answers again
-STEADY = 30.0  # s that a front has to run for the pause to start over at PAUSE
+STABLE_AFTER = 30.0  # s that a front has to run for the pause to start over at PAUSE
 CHECK_INTERVAL = 1.0  # s; a front gives a sign of life every second
 MAX_SILENT = 6  # checks in a row without a sign of life: the front hangs
 MAX_STARTING = 90  # the same before its first sign of life: a busy small computer needs that long
@@ -103,7 +103,7 @@ class FrontProcess:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(CLOSING):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await process.wait()
         except TimeoutError:
             log.warning("front.hangs", consequence="it was killed")
@@ -120,7 +120,7 @@ class FrontProcess:
                 self.failed = status
                 self._give_up()
                 return
-            if self._loop.time() - began > STEADY:
+            if self._loop.time() - began > STABLE_AFTER:
                 pause = PAUSE
             elif self._lives:
                 pause = min(pause, SHORT_PAUSE)

@@ -16,7 +16,7 @@ from hal.printer import ConnectionState, Event, StateChanged
 
 FILE = "starts"
 MAX_CRASHES = 5
-WITHIN = 600.0
+CRASH_PERIOD = 600.0
 """After so many crashes within so many seconds the service gives up."""
 
 
@@ -38,11 +38,11 @@ class SlowCrashes:
             return
         make_way(self._path, "the count of starts begins again")
         now = self._clock()
-        marks = [mark for mark in self._read(self._path) if 0 <= now - mark < WITHIN]
+        marks = [mark for mark in self._read(self._path) if 0 <= now - mark < CRASH_PERIOD]
         if len(marks) >= MAX_CRASHES:
             raise KeepsCrashing(
-                f"the service has ended {len(marks)} times within {WITHIN / 60:g} min before the printer answered: "
-                "it gives up, and the heaters are turned off"
+                f"the service has ended {len(marks)} times within {CRASH_PERIOD / 60:g} min "
+                "before the printer answered: it gives up, and the heaters are turned off"
             )
         with suppress(OSError):  # the tmpfs is full: only systemd's limit remains
             self._path.write_text(json.dumps([*marks, now]))

@@ -21,7 +21,7 @@ from hal.printer import Event, StopEnded
 
 WORD = b"stop"
 MAX_CALLERS = 4  # at once
-PATIENCE = 30.0  # s after which the core hangs up on a caller
+CALLER_TIMEOUT = 30.0  # s after which the core hangs up on a caller
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class _Caller(asyncio.Protocol):
             self._transport.abort()
             return
         self._stop.callers.add(self)
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self.hang_up)
+        self._timer = asyncio.get_running_loop().call_later(CALLER_TIMEOUT, self.hang_up)
 
     def data_received(self, data: bytes) -> None:
         """Stop the printer if the caller writes WORD; hang up on anything else."""

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from daemon.bridge import core_end
 from daemon.bridge import questions as ask
-from daemon.bridge.core_end import MAX_OPEN, MAX_UNREAD, STALLED, CoreEnd, pair, user_of
+from daemon.bridge.core_end import MAX_OPEN, MAX_UNREAD, READ_TIMEOUT, CoreEnd, pair, user_of
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
-from daemon.bridge.front_end import AWAY, BEAT, PATIENCE, RETURN, FrontEnd
+from daemon.bridge.front_end import ANSWER_TIMEOUT, AWAY, CORE_RETURN_TIMEOUT, HEARTBEAT_INTERVAL, FrontEnd
 from daemon.bridge.messages import Hello
 from daemon.bridge.snapshot import PrinterSummary
 from daemon.bridge.words import JobState
@@ -132,7 +132,7 @@ async def test_many_changes_are_few_snapshots(desk):
     for _ in range(1000):
         desk.tell(None)
         await asyncio.sleep(0.01)
-    assert 10 / core_end.TICK <= len(front.messages("seen")) <= 10 / core_end.EVERY + 2
+    assert 10 / core_end.PRINT_INTERVAL <= len(front.messages("seen")) <= 10 / core_end.SNAPSHOT_INTERVAL + 2
 
 
 async def test_snapshots_come_twice_a_second_in_a_silent_print_and_never_at_rest(desk):
@@ -183,7 +183,7 @@ async def test_dropped_snapshots_are_counted_and_the_newest_is_sent_later(desk):
         desk.tell(JobChanged(JobState.PRINTING))
     assert core_line.max_unread <= MAX_UNREAD + 60_000
     desk.snapshot_fields["printer"] = PrinterSummary(message="the newest")
-    await asyncio.sleep(STALLED / 2)
+    await asyncio.sleep(READ_TIMEOUT / 2)
     front.line.resume_reading()
     await asyncio.sleep(1)
     assert not front.lost
@@ -204,7 +204,7 @@ async def test_a_front_that_does_not_read_is_cut_off_after_five_seconds(desk):
     with capture_logs() as logs:
         while not core_line.paused:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.1)
-        await asyncio.sleep(STALLED - 0.1)
+        await asyncio.sleep(READ_TIMEOUT - 0.1)
         assert not front.lost
         await asyncio.sleep(0.2)
     assert front.lost
@@ -218,7 +218,7 @@ async def test_a_front_that_asks_without_reading_gets_no_more_answers(desk):
     core_line = front.line.other
     front.line.pause_reading()
     front.say(*(question_message(n, ask.AskConversation(since=0)) for n in range(1000)))
-    await asyncio.sleep(STALLED - 1)
+    await asyncio.sleep(READ_TIMEOUT - 1)
     assert core_line.max_unread < MAX_UNREAD + 16 * 110_000
     assert len(desk.questions) < 40
     assert not core_line.reading, "and is not read either"
@@ -502,7 +502,7 @@ async def test_the_last_snapshot_of_a_missing_core_is_shown_for_five_seconds(des
     changes = []
     front.subscribe(changes.append)
     end._front.cut_off()
-    await asyncio.sleep(RETURN - 0.1)
+    await asyncio.sleep(CORE_RETURN_TIMEOUT - 0.1)
     assert front.latest().job.state is JobState.PRINTING
     assert front.latest().printer.state is ConnectionState.READY
     assert not changes
@@ -518,7 +518,7 @@ async def test_a_core_that_never_appears_is_reported(tmp_path):
     end = FrontEnd()
     end.keep_connected(tmp_path / "nozzled-core.sock")
     with capture_logs() as logs:
-        await asyncio.sleep(RETURN + 0.1)
+        await asyncio.sleep(CORE_RETURN_TIMEOUT + 0.1)
     await end.close()
     assert [each["event"] for each in logs] == ["core.away"]
 
@@ -527,12 +527,12 @@ async def test_a_core_that_returns_in_time_is_not_reported_away(desk):
     desk.state = JobState.PRINTING
     end, front = await both(desk)
     end._front.cut_off()
-    await asyncio.sleep(RETURN - 0.1)
+    await asyncio.sleep(CORE_RETURN_TIMEOUT - 0.1)
     connected(end, front)
     await asyncio.sleep(10)
     assert front.latest().job.state is JobState.PRINTING
     end._front.cut_off()
-    await asyncio.sleep(RETURN + 0.1)
+    await asyncio.sleep(CORE_RETURN_TIMEOUT + 0.1)
     connected(end, front)
     await asyncio.sleep(1)
     assert front.latest().job.state is JobState.PRINTING
@@ -556,7 +556,7 @@ async def test_an_unanswered_question_times_out(desk):
     began = asyncio.get_running_loop().time()
     with pytest.raises(CoreAway, match="has not answered within 30 s"):
         await front.ask(ask.Disconnect())
-    assert asyncio.get_running_loop().time() - began == pytest.approx(PATIENCE, abs=0.1)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(ANSWER_TIMEOUT, abs=0.1)
     assert not front._open
 
 
@@ -621,7 +621,7 @@ async def test_the_front_sends_hello_regularly_and_to_each_core(desk):
     await asyncio.sleep(10)
     assert not hellos, "it does not work yet"
     front.say_hello()
-    await asyncio.sleep(2 * BEAT + 0.5)
+    await asyncio.sleep(2 * HEARTBEAT_INTERVAL + 0.5)
     assert len(hellos) == 3
     end._front.cut_off()
     await asyncio.sleep(0.1)

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.bridge.words import JobState as S
 from daemon.config import Config, SafetyConfig
-from daemon.core.job.dead_man import TIMES
+from daemon.core.job.dead_man import REPEATS
 from hal.simulated.personalities import FIRMWARES
 from support.house import DEAD_MAN_COMMANDS, house
 from support.http import api
@@ -63,7 +63,7 @@ async def test_a_pause_of_hours_does_not_trigger_it(tmp_path):
         await asyncio.sleep(2 * 3600)
         assert host.connection.ready
         assert host.jobs.state is S.PAUSED
-        assert said(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / TIMES), abs=2)
+        assert said(host).count(f"M85 S{PAUSED}") == pytest.approx(2 * 3600 / (PAUSED / REPEATS), abs=2)
         host.jobs.resume()
         await host.until(S.COMPLETED)
 

@@ -141,7 +141,7 @@ async def test_a_reload_waits_for_a_front_that_is_still_starting(tmp_path):
 
 
 async def test_a_front_is_terminated_and_killed_if_it_does_not_end(monkeypatch):
-    monkeypatch.setattr(front_process, "CLOSING", 0.2)
+    monkeypatch.setattr(front_process, "CLOSE_TIMEOUT", 0.2)
     deaf = "import signal\nsignal.signal(15, lambda *_: None)\nwhile True: time.sleep(1)"
     for program in (WORKS + STAYS, WORKS + deaf):
         async with running(program) as (child, _):

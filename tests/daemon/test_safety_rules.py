@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.config import ProfileConfig
-from daemon.core.safety.rules import BED, CONFIRMED, HOTEND, HeaterWatch
+from daemon.core.safety.rules import BED, CONFIRMATION_TIME, HOTEND, HeaterWatch
 from gcode.replies import Reading
 from hal.simulated.heat_control import BangBang
 from hal.simulated.heater import BED as BED_CONFIG
@@ -142,13 +142,13 @@ def test_a_reading_above_the_maximum_has_to_be_confirmed():
     assert watch.broken(Reading(921.0, 0.0), 0.0) is None, "one damaged digit"
     assert watch.broken(Reading(21.0, 0.0), 2.0) is None
     assert watch.broken(Reading(316.0, 0.0), 4.0) is None
-    assert "above its maximum of 300" in watch.broken(Reading(316.0, 0.0), 4.0 + CONFIRMED)
+    assert "above its maximum of 300" in watch.broken(Reading(316.0, 0.0), 4.0 + CONFIRMATION_TIME)
 
 
 @pytest.mark.parametrize(("name", "highest"), [("tool0", 300), ("tool3", 300), ("bed", 120), ("chamber", 60)])
 def test_each_heater_has_its_own_maximum(name, highest):
     watch = HeaterWatch(name, replace(PROFILE, max_chamber_c=60.0))
-    for now in (0.0, CONFIRMED):
+    for now in (0.0, CONFIRMATION_TIME):
         broken = watch.broken(Reading(highest + 16.0, 0.0), now)
     assert f"above its maximum of {highest}" in broken
 

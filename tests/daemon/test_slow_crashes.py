@@ -8,7 +8,7 @@ import time
 import pytest
 
 from daemon.cli import GAVE_UP
-from daemon.core.slow_crashes import FILE, MAX_CRASHES, WITHIN, SlowCrashes
+from daemon.core.slow_crashes import CRASH_PERIOD, FILE, MAX_CRASHES, SlowCrashes
 from daemon.errors import KeepsCrashing
 from hal.printer import ConnectionState, StateChanged
 from support.waiting import PATIENCE
@@ -43,7 +43,7 @@ def test_an_orderly_end_is_no_crash(tmp_path):
 
 
 def test_crashes_that_are_far_apart_are_not_counted_together(tmp_path):
-    crash(tmp_path, 3 * MAX_CRASHES, every=WITHIN / (MAX_CRASHES - 1))
+    crash(tmp_path, 3 * MAX_CRASHES, every=CRASH_PERIOD / (MAX_CRASHES - 1))
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '["a"]', "[1e99]"])

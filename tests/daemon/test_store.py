@@ -272,7 +272,7 @@ def test_statistics_count_incomplete_prints_as_failures(tmp_path):
 
 
 def test_histories_come_in_pieces_and_match_the_statistics(tmp_path, monkeypatch):
-    monkeypatch.setattr("daemon.core.record.store.HISTORIES", 2)
+    monkeypatch.setattr("daemon.core.record.store.MAX_HISTORIES", 2)
     told = []
 
     async def scenario() -> None:

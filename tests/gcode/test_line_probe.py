@@ -4,7 +4,7 @@ import pytest
 
 from gcode.dialect import MARLIN, PRUSA, REPETIER
 from gcode.errors import PrinterReset, PrinterSilent
-from gcode.line_probe import MAX_PROBES, PATIENCE, QUIET, LineProbe
+from gcode.line_probe import MAX_PROBES, PROBE_TIMEOUT, RESEND_QUIET, LineProbe
 from gcode.packing import RESET
 
 PROBE = RESET + b"\nN99999999 M105*23\n"
@@ -43,7 +43,7 @@ def test_a_half_line_in_the_buffer_may_be_requested_first():
 
 def test_a_repeated_request_does_not_extend_the_wait():
     probe = LineProbe(REPETIER, 229, 0.0)
-    for now in (0.0, QUIET + 0.01):
+    for now in (0.0, RESEND_QUIET + 0.01):
         assert probe.data_to_send(now).startswith(b"\nN")
         for again in range(2):
             probe.receive(b"Resend:230\r\nok\r\n", now + 0.01 + 0.2 * again)
@@ -54,8 +54,8 @@ def test_a_repeated_request_does_not_extend_the_wait():
 def test_a_busy_printer_answers_later():
     probe = LineProbe(MARLIN, 229, 0.0)
     probe.data_to_send(0.0)
-    probe.receive(b"echo:busy: processing\n", PATIENCE - 1)
-    assert probe.data_to_send(PATIENCE + 1) == b""
+    probe.receive(b"echo:busy: processing\n", PROBE_TIMEOUT - 1)
+    assert probe.data_to_send(PROBE_TIMEOUT + 1) == b""
 
 
 def test_a_restarted_board_has_forgotten_its_number():
@@ -80,8 +80,8 @@ def test_a_silent_board_is_given_up(said):
 def test_a_decoder_that_may_be_waiting_for_packed_lines_is_reset():
     probe = LineProbe(MARLIN, 229, 0.0)
     assert probe.data_to_send(0.0) == PROBE, "one without a decoder answers"
-    assert probe.data_to_send(PATIENCE) == RESET + PROBE
-    probe.receive(ANSWER % (229, 230), PATIENCE + 1)
+    assert probe.data_to_send(PROBE_TIMEOUT) == RESET + PROBE
+    probe.receive(ANSWER % (229, 230), PROBE_TIMEOUT + 1)
     assert probe.data_to_send(probe.deadline) == PROBE
     assert LineProbe(PRUSA, 229, 0.0).data_to_send(0.0) == RESET + PROBE, "one without passes such bytes over"
 

@@ -13,7 +13,7 @@ import pytest
 from daemon.cli import GAVE_UP, core, farm, front, mqtt, notify, power, timelapse
 from daemon.cli.farm_serve import FOLDER, STORE
 from daemon.config import DiscoveryConfig, HttpConfig, core_socket, stop_socket
-from daemon.core.safety.rules import PATIENCE
+from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT
 from daemon.core.supervision import JOB_TYPE
 from daemon.farm.engine.folder import CONF, GROUP, SEED
 from daemon.farm.server.config import NO_SEED, SEED_CREDENTIAL, STATE
@@ -276,7 +276,7 @@ def test_nothing_that_would_end_the_print_runs_after_a_crash():
 
 def test_the_stop_timeout_allows_for_heaters_off():
     [seconds] = settings("TimeoutStopSec")
-    assert int(seconds) >= PATIENCE + 5, "SIGKILL must not come before the heaters are off"
+    assert int(seconds) >= HEATERS_OFF_TIMEOUT + 5, "SIGKILL must not come before the heaters are off"
 
 
 @pytest.mark.parametrize("units", [CORES, FRONTS, (POWER, POWER_INSTANCE)], ids=["core", "front", "power"])

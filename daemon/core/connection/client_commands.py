@@ -15,7 +15,7 @@ from hal.errors import NotConnected
 if TYPE_CHECKING:
     from daemon.core.connection.connection import Connection
 
-LONG = 1024  # bytes; a longer command is checked in a thread
+LONG_COMMAND = 1024  # bytes; a longer command is checked in a thread
 CHECK_TIME = 0.0005  # s for which commands are checked at a stretch
 
 log = structlog.get_logger()
@@ -62,10 +62,10 @@ class ClientCommands:
                     if loop.time() - turn >= CHECK_TIME:
                         await asyncio.sleep(0)
                         turn = loop.time()
-                    if len(command) > LONG:
+                    if len(command) > LONG_COMMAND:
                         await self._check_long(command)
                         turn = loop.time()
-                    checked.append(self._checked(command, cold=len(command) > LONG))
+                    checked.append(self._checked(command, cold=len(command) > LONG_COMMAND))
             self._queue(checked)
 
     def refuse_too_hot(self, command: bytes) -> None:

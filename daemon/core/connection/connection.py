@@ -41,9 +41,9 @@ from hal.printer import (
 )
 from hal.registry import Address, parse
 
-REOPEN = 0.25  # s between two attempts to open a line again
-STOP_WITHIN = 10.0  # s after which the user is told that the emergency stop could not be sent
-STEADY = 10.0  # s for which a halted board has to stay READY before retries are as frequent as usual again
+REOPEN_INTERVAL = 0.25  # s between two attempts to open a line again
+STOP_TIMEOUT = 10.0  # s after which the user is told that the emergency stop could not be sent
+STABLE_AFTER = 10.0  # s for which a halted board has to stay READY before retries are as frequent as usual again
 MAX_RETRY = 30.0  # s between attempts to reach a halted board: each may reset it
 
 log = structlog.get_logger()
@@ -339,7 +339,7 @@ class Connection:
         while True:
             if self.printer is not None and self.ready:
                 reattachment, lost = None, True
-                if await lost_after(self.printer) > STEADY:
+                if await lost_after(self.printer) > STABLE_AFTER:
                     delay = self._config.printer.retry_s
             # after a failed reattach the heaters may still be on, although `left_hot` does not say so yet
             tries_on = (
@@ -377,7 +377,7 @@ class Connection:
                 if not reattachment.printer.done():
                     reattachment.printer.set_result(printer)
                 return
-            await asyncio.sleep(REOPEN)
+            await asyncio.sleep(REOPEN_INTERVAL)
 
     def _make(self, address: Address, rate: int | None = None, path: str | None = None) -> Printer:
         """Make the printer of this connection, and listen to it."""
@@ -551,14 +551,14 @@ class Connection:
                 printer = self._make(address, path=await self._ports.path(address, lost=True))
                 await printer.open_to_stop(reason)
             except NozzledError as error:
-                if not reported and loop.time() - began >= STOP_WITHIN:
+                if not reported and loop.time() - began >= STOP_TIMEOUT:
                     reported = True
                     text = f"the emergency stop could not be sent: {error} CUT THE PRINTER'S POWER if it moves or heats"
                     self._on_event(FirmwareSaid(text, "error"))
                     self._on_event(StopEnded(confirmed=False))
             else:
                 return
-            await asyncio.sleep(self._config.printer.retry_s if reported else REOPEN)
+            await asyncio.sleep(self._config.printer.retry_s if reported else REOPEN_INTERVAL)
 
 
 @frozen

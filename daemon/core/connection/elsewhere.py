@@ -12,20 +12,20 @@ from gcode.dialect import recognise
 from gcode.errors import NozzledError
 from hal.printer import Event, PositionRead, Printer
 
-ASKED = 4
+QUESTIONS = 4
 """How often it is asked before it counts as at rest."""
 
-APART = 15.0
+QUESTION_INTERVAL = 15.0
 """Seconds between two questions; a printer that does not answer within that time is at work."""
 
 
 class Elsewhere:
     """Asks the printer of one connection."""
 
-    def __init__(self, connection: Connection, apart: float = APART) -> None:
-        """Prepare; `apart` is the seconds between two questions, APART at most."""
+    def __init__(self, connection: Connection, apart: float = QUESTION_INTERVAL) -> None:
+        """Prepare; `apart` is the seconds between two questions, QUESTION_INTERVAL at most."""
         self._connection = connection
-        self._apart = min(apart, APART)
+        self._apart = min(apart, QUESTION_INTERVAL)
         self._positions: list[dict[str, float]] = []
 
     async def at_work(self) -> bool:
@@ -47,9 +47,9 @@ class Elsewhere:
         if "M73" not in recognise(printer.identity.name).unknown:
             questions.append("M73")
         before: list[str] = []
-        for turn in range(ASKED):
+        for turn in range(QUESTIONS):
             try:
-                async with asyncio.timeout(APART):
+                async with asyncio.timeout(QUESTION_INTERVAL):
                     answers = [line for question in questions for line in await printer.send(question)]
             except TimeoutError:
                 return True
@@ -59,7 +59,7 @@ class Elsewhere:
             if turn and progress != before:
                 return True
             before = progress
-            if turn < ASKED - 1:
+            if turn < QUESTIONS - 1:
                 await asyncio.sleep(self._apart)
         return self._moved()
 
@@ -67,7 +67,7 @@ class Elsewhere:
         return any(position != self._positions[0] for position in self._positions)
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, PositionRead) and len(self._positions) < 2 * ASKED:
+        if isinstance(event, PositionRead) and len(self._positions) < 2 * QUESTIONS:
             self._positions.append(event.axes)
 
 

@@ -14,7 +14,7 @@ from hal.printer import Printer
 from hal.registry import Address, create
 from hal.transport import Transport
 
-ANSWER_TIME = 6.0
+ANSWER_TIMEOUT = 6.0
 """Seconds for an answer at each of several baudrates: opening may reset the board, which is deaf while it boots."""
 
 Make = Callable[[Address, LinkSettings, Callable[[Transport], Transport]], Printer]
@@ -59,7 +59,7 @@ class Maker:
         rates, settings = self._addresses.rates(address), settings_of(config)
         address = self._addresses.at(address, rate or rates[0])
         if len(rates) > 1:
-            settings = replace(settings, greeting_timeout=ANSWER_TIME)
+            settings = replace(settings, greeting_timeout=ANSWER_TIMEOUT)
         address = at_path(address, path or address.target)
 
         def wrapped(transport: Transport) -> Transport:

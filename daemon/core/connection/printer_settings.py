@@ -12,7 +12,7 @@ from gcode.errors import NozzledError
 if TYPE_CHECKING:
     from hal.printer import Printer
 
-PATIENCE = 10.0  # s for the answer
+ANSWER_TIMEOUT = 10.0  # s for the answer
 
 _AXIS = re.compile(r"[XYZ]:?\s*(-?\d{1,6}(?:\.\d{1,6})?)")
 _FULL = re.compile(r"[xyz]:\s*(-?\d{1,6}(?:\.\d{1,6})?)")
@@ -48,7 +48,7 @@ class PrinterSettings:
             self.known = ()  # this firmware does not report them so
             return self.known
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_TIMEOUT):
                 self.known = limits_in(await printer.send("M503"))
                 ends = [] if "M211" in dialect.unknown else await printer.send("M211")
                 self.area = area_in(ends) or area_in(await printer.send("M115"))

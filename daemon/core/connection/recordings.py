@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAULTS = "faults"
 """The folder in the state directory for the last lines before each fault."""
 
-FINISH = 2.0
+CLOSE_TIMEOUT = 2.0
 """Seconds that the end of a recording may take: a hanging disk must not keep the service from ending."""
 
 log = structlog.get_logger()
@@ -80,11 +80,11 @@ class Recordings:
             log.info("printer.fault_recorded", file=str(job.result()))
 
     async def finish(self) -> None:
-        """Wait until everything is written, for FINISH seconds at most."""
+        """Wait until everything is written, for CLOSE_TIMEOUT seconds at most."""
         if self._dumps:
-            await asyncio.wait(self._dumps, timeout=FINISH)
+            await asyncio.wait(self._dumps, timeout=CLOSE_TIMEOUT)
         if self._recorder is not None:
-            await asyncio.to_thread(self._recorder.join, FINISH)
+            await asyncio.to_thread(self._recorder.join, CLOSE_TIMEOUT)
 
 
 def _dump(folder: Path, about: tuple[str, int | None, float, str, dict[str, Any]], records: list[Record]) -> Path:

@@ -15,10 +15,10 @@ from gcode.heating import HYSTERESIS
 from gcode.replies import Reading
 from hal.printer import Event, Printer, TemperaturesRead
 
-KNOB = 300.0
+KNOB_TIMEOUT = 300.0
 """Seconds for which a printer may wait for its user to press the knob; meanwhile it does not read heaters off."""
 
-MOVES = 300.0
+MOVES_TIMEOUT = 300.0
 """Seconds that moves may take once the heaters are off: during M400 a firmware that does not say `busy` is silent
 (Marlin 1.0, Smoothieware, RepRapFirmware, Teacup), and a planner holds up to 60 moves."""
 
@@ -35,7 +35,7 @@ async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, si
     """
     await while_it_lives(printer, _turn_heaters_off(printer, profile), silence)
     blocks = printer.dialect.ok_at == "execution"  # then M400 is silent until the last move
-    await while_it_lives(printer, printer.finished(), max(silence, MOVES if blocks else 0.0))
+    await while_it_lives(printer, printer.finished(), max(silence, MOVES_TIMEOUT if blocks else 0.0))
 
 
 async def _turn_heaters_off(printer: Printer, profile: ProfileConfig) -> None:
@@ -77,7 +77,7 @@ class _Life:
             self._hotter_at = self._printer.heard_at
 
     def update(self) -> None:
-        if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB:
+        if self._printer.waits_for_user and asyncio.get_running_loop().time() - self._began > KNOB_TIMEOUT:
             return
         if self._printer.heard_at > max(self.at, self._hotter_at):
             self.at = self._printer.heard_at
@@ -91,8 +91,8 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
     """Do the work, however long it takes; half-way through a silence the link probes the printer.
 
     Raises:
-        TimeoutError: for `silence` seconds the printer has said nothing, or only that it still heats, or (after KNOB
-            seconds) only that it waits for its user.
+        TimeoutError: for `silence` seconds the printer has sent nothing, or only that it still heats, or (after
+            KNOB_TIMEOUT seconds) only that it waits for its user.
     """
     life, asked_at = _Life(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)

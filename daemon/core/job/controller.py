@@ -31,7 +31,7 @@ from daemon.core.job.runner import Kit, Runner
 from daemon.core.job.survival import Survival
 from daemon.core.job.tally import Tally
 from daemon.core.record.store import Store
-from daemon.core.safety.rules import PATIENCE, is_hot
+from daemon.core.safety.rules import HEATERS_OFF_TIMEOUT, is_hot
 from daemon.errors import CannotGoOn, JobConflict, Unsafe
 from hal.errors import AddressError
 
@@ -381,7 +381,7 @@ class JobController:
         self.offsets.clear()
         await self.dead_man.leave()
         if runner is not None:
-            await runner.over(PATIENCE)
+            await runner.over(HEATERS_OFF_TIMEOUT)
 
     async def _leave(self) -> None:
         """End the job because a client disconnects the printer, and unselect the file, as OctoPrint does."""

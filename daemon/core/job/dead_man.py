@@ -25,10 +25,10 @@ from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, FirmwareIdentity, Printer, StateChanged, TemperaturesRead
 from hal.registry import pace
 
-TIMES = 4
+REPEATS = 4
 """How often M85 is sent within the time that it sets: three may be late behind a slow command."""
 
-LEAVING = 1.0
+RELEASE_TIMEOUT = 1.0
 """Seconds in which the printer has to acknowledge that the timer is off before the line is closed."""
 
 # Not Marlin 1: with M85, 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, and 1.1.9
@@ -155,7 +155,7 @@ class DeadMan:
         self._sending = None
         if self._usable():
             if self._set:
-                self._timer = asyncio.get_running_loop().call_later(self._set / TIMES, self._repeat)
+                self._timer = asyncio.get_running_loop().call_later(self._set / REPEATS, self._repeat)
             self._adjust()
 
     def _repeat(self) -> None:
@@ -177,7 +177,7 @@ class DeadMan:
         if printer is None or not self._set or printer.state is not ConnectionState.READY:
             return
         try:
-            async with asyncio.timeout(LEAVING):
+            async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self._set_timer(printer, 0)
         except TimeoutError:
             log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")

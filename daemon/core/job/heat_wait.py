@@ -19,10 +19,10 @@ from hal.printer import Event, Printer, TemperaturesRead
 MAX_MISSING = 2
 """After this many reports without a heater, the firmware does not report it."""
 
-SETTLED = 10.0
+SETTLING_TIME = 10.0
 """Seconds after which an acknowledged command has been executed; until then reports may show the old target."""
 
-ROUNDED = 1.0
+ROUNDING = 1.0
 """°C by which a reported target may differ from the one that was set, as it may be rounded."""
 
 MIN_COOLING = (1.5, 60.0)
@@ -31,7 +31,7 @@ MIN_COOLING = (1.5, 60.0)
 MIN_WARMING = (1.0, 900.0)
 """°C and seconds: a heater that warms more slowly stays as it is. A chamber heated by the bed gains 1 °C in minutes."""
 
-NEAR = 10.0
+NEAR_TARGET = 10.0
 """°C below the target from which the print starts even if the heater does not get warmer."""
 
 
@@ -153,7 +153,7 @@ class _Wait:
     def _is_over(self, reading: Reading) -> bool:
         now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
-            if not self._confirmed and abs(target - self._goal.target) > ROUNDED and not self._is_refused(target, now):
+            if not self._confirmed and abs(target - self._goal.target) > ROUNDING and not self._is_refused(target, now):
                 return False
             if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
                 return True
@@ -163,7 +163,7 @@ class _Wait:
 
     def _is_refused(self, target: float, now: float) -> bool:
         """Tell whether the firmware keeps another target; if so, set `is_unreported` or `trouble`, or warn."""
-        if now - self._began < SETTLED:
+        if now - self._began < SETTLING_TIME:
             return False
         instead = f"instead of {self._goal.target:g} °C"
         if (
@@ -189,7 +189,7 @@ class _Wait:
         missing = target - actual
         if not self._warming.stalled(missing, now):
             return False
-        if missing > NEAR:
+        if missing > NEAR_TARGET:
             self.trouble = NoHeat(f"{self.name} does not get warmer than {actual:.1f} °C; its target is {target:g} °C")
         else:
             self._warn(f"{self.name} does not get warmer than {actual:.1f} °C; no longer waiting for {target:g} °C")

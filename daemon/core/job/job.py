@@ -16,7 +16,7 @@ from gcode.frozen import mutable
 from gcode.replies import Heaters
 from hal.printer import Printer
 
-JUST_NOW = 60.0
+RECENT_PERIOD = 60.0
 """Seconds: a printer that pauses by itself may turn its heaters off and park first, before it reports the pause."""
 
 log = structlog.get_logger()
@@ -84,8 +84,8 @@ class Job:
             self.warm |= {name: (reading.target, now) for name, reading in heaters.items() if reading.target}
 
     def targets(self, now: float) -> dict[str, float]:
-        """Return the targets in °C of the last JUST_NOW seconds, including those of heaters that are off by now."""
-        return {name: target for name, (target, at) in self.warm.items() if now - at <= JUST_NOW}
+        """Return the targets in °C of the last RECENT_PERIOD seconds, also of heaters that are off by now."""
+        return {name: target for name, (target, at) in self.warm.items() if now - at <= RECENT_PERIOD}
 
     def note_position(self) -> None:
         """Note how far the printer has got, if it is fed from this job."""

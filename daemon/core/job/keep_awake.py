@@ -19,10 +19,10 @@ from gcode.replies import UnknownCommand, parse
 from hal.printer import ConnectionState, Event, Printer, StateChanged
 from hal.registry import pace
 
-TIMES = 4
+REPEATS = 4
 """How often the command is sent within the timer's time: three may be late behind a slow command."""
 
-FIRST = 60.0
+FIRST_AFTER = 60.0
 """Seconds from the job's start to the first command: timers are longer than that, and most jobs begin with moves."""
 
 MIN_INTERVAL = 1.0
@@ -70,10 +70,10 @@ class KeepAwake:
         """Repeat the command until the job is over, or the firmware does not know it."""
         command = (printer.dialect.idle.awake_by or b"").decode()
         try:
-            await asyncio.sleep(FIRST / pace(printer.address))
+            await asyncio.sleep(FIRST_AFTER / pace(printer.address))
             seconds = _set_to(await printer.send(command), printer.dialect)
             while seconds:
-                await asyncio.sleep(max(MIN_INTERVAL, seconds / TIMES / pace(printer.address)))
+                await asyncio.sleep(max(MIN_INTERVAL, seconds / REPEATS / pace(printer.address)))
                 seconds = _set_to(await printer.send(command), printer.dialect)
         except NozzledError as error:
             log.debug("printer.not_kept_awake", reason=str(error))  # the line is gone; the next one starts over

@@ -18,8 +18,8 @@ from gcode.replies import Reading
 TRAVEL = "F6000"  # mm/min
 LIFT = "F600"
 EXTRUDE = "F2100"
-SOFT = 160.0  # °C; a hotend colder than that holds filament that cannot be moved
-MARGIN = 3.0  # °C above the firmware's own limit, so that it refuses neither the retraction nor its reversal
+MIN_MOVABLE = 160.0  # °C; a hotend colder than that holds filament that cannot be moved
+LIMIT_MARGIN = 3.0  # °C above the firmware's own limit, so that it refuses neither the retraction nor its reversal
 
 
 @frozen
@@ -73,7 +73,7 @@ def unpark(rest: ParkedPlace) -> list[str]:
 
 def is_soft(hotend: Reading, dialect: Dialect) -> bool:
     """Tell whether the firmware extrudes with this hotend, now and once it is back at its target."""
-    least = max(SOFT, (dialect.heat.min_extrude or 0.0) + MARGIN)
+    least = max(MIN_MOVABLE, (dialect.heat.min_extrude or 0.0) + LIMIT_MARGIN)
     return min(hotend.actual, hotend.target or hotend.actual) > least
 
 

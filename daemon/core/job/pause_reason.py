@@ -8,10 +8,10 @@ from gcode.greeting import HELLO
 from gcode.replies import BoardStarted, FirmwareError, Resend, Text, acknowledges, parse
 from hal.printer import Printer
 
-WITHIN = 5.0
+TEXT_PERIOD = 5.0
 """Seconds before the pause in which a text counts as its reason."""
 
-LOOK_BACK = 60.0
+CONVERSATION_PERIOD = 60.0
 """Seconds of the conversation that show which command the printer was answering."""
 
 MAX_REASON = 200
@@ -29,10 +29,10 @@ _CARRIED_OUT = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3
 
 
 def said_before(printer: Printer) -> str | None:
-    """Return the last text that the printer sent of its own accord within WITHIN; None: there is none."""
+    """Return the last text that the printer sent of its own accord within TEXT_PERIOD; None: there is none."""
     now = asyncio.get_running_loop().time()
-    lines = printer.flight_recorder.tail_since(now - LOOK_BACK)
-    recent = len(lines) - len(printer.flight_recorder.tail_since(now - WITHIN))
+    lines = printer.flight_recorder.tail_since(now - CONVERSATION_PERIOD)
+    recent = len(lines) - len(printer.flight_recorder.tail_since(now - TEXT_PERIOD))
     sent = " ".join(line for line in lines[recent:] if line.startswith("> "))
     conversation, found = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
     for place, line in enumerate(lines):

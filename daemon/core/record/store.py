@@ -24,7 +24,7 @@ RETRY_S = 5.0
 
 COMPLETED = "COMPLETED"
 
-HISTORIES = 200
+MAX_HISTORIES = 200
 """Files in one answer: it fits into a frame of the bridge, and does not hold up the wire."""
 
 
@@ -286,7 +286,7 @@ class Store(Database):
         )
 
     async def histories(self, after: str = "") -> dict[str, FileStatistics]:
-        """Return how the prints of files ended, by path: the first HISTORIES files whose paths come after this one."""
+        """Return how the prints of files ended, by path: of the first MAX_HISTORIES files after this path."""
         return {
             row["path"]: FileStatistics(
                 row["success"],
@@ -294,7 +294,7 @@ class Store(Database):
                 _last(row),
                 row["average"],
             )
-            for row in await self.query(_HISTORIES, after, HISTORIES)
+            for row in await self.query(_HISTORIES, after, MAX_HISTORIES)
         }
 
     # From here on: on the database's thread.

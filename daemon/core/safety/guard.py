@@ -8,14 +8,14 @@ import structlog
 from daemon.bridge.words import JobState
 from daemon.config import Config
 from daemon.core.connection.connection import Connection
-from daemon.core.connection.elsewhere import ASKED, Elsewhere
+from daemon.core.connection.elsewhere import QUESTIONS, Elsewhere
 from daemon.core.job.controller import JobController
 from daemon.core.safety.rules import HeaterWatch, is_hot, longest_silence
 from daemon.errors import Unsafe
 from gcode.replies import Heaters
 from hal.printer import ConnectionState, Event, StateChanged, TemperaturesRead
 
-GRACE = 60.0
+GRACE_PERIOD = 60.0
 """Seconds after heaters off in which no rule counts. If one is broken later, an emergency stop follows."""
 
 MIN_CHECK, MAX_CHECK = 5.0, 30.0
@@ -84,7 +84,7 @@ class Guard:
         if not self._connection.ready:
             return
         self._note_targets(heaters, now)
-        if self._acted_at is not None and now - self._acted_at < GRACE:
+        if self._acted_at is not None and now - self._acted_at < GRACE_PERIOD:
             return
         for name, reading in heaters.items():
             if name not in self._watches:
@@ -115,7 +115,7 @@ class Guard:
     async def _turn_off_unless_used(self, used_at: float) -> None:
         """Turn the heaters off that were left on, unless the printer works for another host."""
         # the questions take up to a minute, but not longer than a heater may be left on
-        at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / ASKED).at_work()
+        at_work = await Elsewhere(self._connection, self._config.safety.idle_heat_min * 60 / QUESTIONS).at_work()
         if at_work:
             self._used_at = self._loop.time()
             log.info("safety.works_elsewhere", consequence="heaters stay on: the printer works for another host")
@@ -149,7 +149,7 @@ class Guard:
         """Return the maximum seconds without a report."""
         printer = self._connection.printer
         if printer is None:
-            return GRACE
+            return GRACE_PERIOD
         # at least twice the configured interval of reports, which may be long
         return max(longest_silence(printer), 2 * self._config.printer.poll_active_s)
 

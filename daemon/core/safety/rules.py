@@ -26,22 +26,22 @@ from gcode.heating import HYSTERESIS, heaters_off
 from gcode.replies import Heaters, Reading
 from hal.printer import Printer, PrinterStatus
 
-PATIENCE = 3.0
+HEATERS_OFF_TIMEOUT = 3.0
 """Seconds in which a printer has to acknowledge that its heaters are off before it gets an emergency stop."""
 
-STOPPING = 0.5
+STOP_TIME = 0.5
 """Seconds that an emergency stop needs before the line may be closed: M112 is sent three times."""
 
 OVERSHOOT = 15.0
 """°C above the highest target that a healthy heater may swing to (Marlin's HOTEND_OVERSHOOT)."""
 
-CONFIRMED = 3.0
+CONFIRMATION_TIME = 3.0
 """Seconds for which readings have to be above the maximum: reports carry no checksum, and a digit may be damaged."""
 
-NO_REPORT = 60.0
+MAX_WITHOUT_REPORT = 60.0
 """Seconds without a report that are too many for a firmware that reports unasked, whatever it is doing."""
 
-NO_REPORT_ASKED = 900.0
+MAX_WITHOUT_REPORT_ASKED = 900.0
 """The same for a firmware that has to be asked, or is busy: it does not answer while it homes, probes or dwells."""
 
 
@@ -112,7 +112,7 @@ class HeaterWatch:
             self._hot_since = math.inf
             return None
         self._hot_since = min(self._hot_since, now)
-        if now - self._hot_since < CONFIRMED:
+        if now - self._hot_since < CONFIRMATION_TIME:
             return None
         return f"{self._name} is at {actual:.1f} °C, above its maximum of {self._hottest - OVERSHOOT:g} °C"
 
@@ -152,7 +152,7 @@ def longest_silence(printer: PrinterStatus) -> float:
     A firmware that is busy may have been told not to report unasked (M155 S0), and does not answer meanwhile.
     """
     reports = printer.identity.can("AUTOREPORT_TEMP")
-    return NO_REPORT if reports and not printer.busy else NO_REPORT_ASKED
+    return MAX_WITHOUT_REPORT if reports and not printer.busy else MAX_WITHOUT_REPORT_ASKED
 
 
 def heaters_off_commands(profile: ProfileConfig, reported: Heaters | None = None) -> list[str]:
@@ -180,10 +180,10 @@ async def turn_heaters_off(
         commands.insert(0, "M108")  # ends a wait for heat, and is read even during one
     answers = asyncio.gather(*(printer.send(command, urgent=True) for command in commands))
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HEATERS_OFF_TIMEOUT):
             await answers
     except (NozzledError, TimeoutError):
         printer.emergency_stop(f"emergency stop: {why}")
-        await asyncio.sleep(STOPPING)
+        await asyncio.sleep(STOP_TIME)
         return False
     return True
