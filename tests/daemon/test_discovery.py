@@ -8,7 +8,7 @@ from daemon.front import discovery
 from daemon.front.discovery import AvahiFile, Discovery, announcement, is_loopback, lan_address, service_file
 from support.http import config
 from support.processes import cannot_run
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 UUID = "4ff9fe5f-3257-41fc-8e83-fcba84824b20"
 
@@ -135,7 +135,7 @@ async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
     try:
         kind = "_octoprint._tcp.local."
         name = f"{made._announced.name}.{kind}"
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while (found := await seeker.async_get_service_info(kind, name, 3000)) is None:
                 pass
         assert found.port == 5000

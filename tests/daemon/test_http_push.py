@@ -11,7 +11,7 @@ from daemon.front.http import push
 from daemon.front.http.server import listen
 from daemon.front.push.subscriber import Subscriber
 from support.http import KEY, api
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 OF_A_CLIENT = (Subscriber._run.__code__, push.FramedSocketHandler._beat.__code__)
@@ -31,7 +31,7 @@ async def served(folder, **sections):
 
 
 async def read(socket):
-    return await asyncio.wait_for(socket.read_message(), PATIENCE)
+    return await asyncio.wait_for(socket.read_message(), TIMEOUT_S)
 
 
 async def leave(socket):
@@ -100,7 +100,7 @@ async def test_a_client_that_goes_away_is_forgotten(tmp_path):
             clients.append(socket)
         for socket in clients:
             await leave(socket)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while any(task.get_coro().cr_code in OF_A_CLIENT for task in asyncio.all_tasks()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -157,7 +157,7 @@ async def send(address, path, body=b"", method="POST"):
 
 
 async def until(reader, wanted):
-    return await asyncio.wait_for(reader.readuntil(wanted), PATIENCE)
+    return await asyncio.wait_for(reader.readuntil(wanted), TIMEOUT_S)
 
 
 async def status_of(address, path, body=b"", method="POST"):

@@ -14,7 +14,7 @@ from daemon.front.http import webcam
 from daemon.front.http.server import listen
 from support.fake_camera import STILL, STREAM, camera
 from support.http import KEY, NOW, api
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
 
@@ -30,14 +30,14 @@ class Viewer:
 
     async def picture(self):
         """Return the next picture."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             head = await self.reader.readuntil(b"\xff\xd8\xff")
             rest = await self.reader.readuntil(b"\xff\xd9\r\n")
         return head[-3:] + rest
 
     async def ends(self):
         """Wait until the stream has ended."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while await self.reader.read(2**16):
                 pass
         return True
@@ -69,7 +69,7 @@ async def served(server):
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
 

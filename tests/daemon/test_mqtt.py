@@ -320,11 +320,10 @@ def test_the_password_comes_from_a_file_a_credential_or_the_environment(tmp_path
 class LossyClient:
     """An aiomqtt client whose first publish returns a result instead of being cancelled, as `asyncio.wait_for` may."""
 
-    def __init__(self, *_, **__):
+    def __init__(self):
         self.published = []
 
     async def __aenter__(self):
-        clients.append(self)
         return self
 
     async def __aexit__(self, *_):
@@ -342,11 +341,9 @@ class LossyClient:
         yield
 
 
-clients = []
-
-
 async def test_a_lost_cancellation_does_not_keep_the_connection_alive(monkeypatch):
-    monkeypatch.setattr(aiomqtt, "Client", LossyClient)
+    client = LossyClient()
+    monkeypatch.setattr(aiomqtt, "Client", lambda *_, **__: client)
     broker = Broker(
         MqttConfig(host="broker"), BrokerOutbox(), availability="availability", subscribe=(), on_message=None
     )
@@ -355,4 +352,4 @@ async def test_a_lost_cancellation_does_not_keep_the_connection_alive(monkeypatc
     running.cancel()
     await asyncio.wait([running], timeout=60)
     assert running.cancelled()
-    assert clients.pop().published == ["online", "offline"]
+    assert client.published == ["online", "offline"]

@@ -17,7 +17,7 @@ from daemon.front.access.companion_keys import key_path
 from support.client import listening
 from support.mqtt import broker, listener
 from support.processes import NOZZLED, Child, cannot_run
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 
@@ -130,7 +130,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
                     tmp_path, url, mosquitto.port, username="mk3", password_file=str(tmp_path / name)
                 )
                 try:
-                    async with asyncio.timeout(PATIENCE):
+                    async with asyncio.timeout(TIMEOUT_S):
                         while not (it := one._broker) or not (it.connected if told is None else it.trouble):  # noqa: ASYNC110 - there is no event
                             await asyncio.sleep(0.05)
                     assert told is None or told in one._broker.trouble.lower()
@@ -171,7 +171,7 @@ async def test_the_certificate_of_the_broker_is_checked(tmp_path):
             await stop(one, task)
         stranger, task = await in_process(tmp_path, url, mosquitto.port, tls=True)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_S):
                 while not (it := stranger._broker) or not it.trouble:  # noqa: ASYNC110 - there is no event
                     await asyncio.sleep(0.05)
             assert "certificate verify failed" in stranger._broker.trouble
@@ -219,7 +219,7 @@ async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path,
     monkeypatch.setattr(aiomqtt, "Client", Slow)
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
         one, task = await in_process(tmp_path, url, mosquitto.port)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_S):
             while not said:  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.02)
         await stop(one, task)

@@ -26,7 +26,7 @@ from support import bgcode
 from support.client import listening
 from support.house import SCRIPTS, house
 from support.http import KEY, api
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 SMALL = """\
@@ -612,7 +612,7 @@ async def test_the_daemon_searches_in_a_separate_process(tmp_path, monkeypatch, 
 
 
 async def settled(condition) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.02)
 

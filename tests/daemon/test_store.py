@@ -26,7 +26,7 @@ from daemon.bridge.words import FileStatistics, LastPrint
 from daemon.core.record import store as module
 from daemon.core.record.store import JobRecord, NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "ann", "sim")
 
@@ -143,7 +143,7 @@ async def main():
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=PATIENCE).returncode == -9
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=TIMEOUT_S).returncode == -9
 
     async def reopened() -> list[JobRecord]:
         async with opened(tmp_path) as store:

@@ -10,7 +10,7 @@ import pytest
 from support.client import listening
 from support.plugs import Tasmota
 from support.processes import environment
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 
@@ -29,7 +29,7 @@ password_file = "plug.password"
 """
 
 
-async def until(condition, seconds=PATIENCE):
+async def until(condition, seconds=TIMEOUT_S):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.02)

@@ -23,7 +23,7 @@ from hal.errors import AddressError, NoSuchPort, PortBusy, PortError, PortLost, 
 from hal.registry import parse
 from hal.serial_port import SerialTransport, create_transport
 from support.processes import cannot_run
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 
@@ -98,7 +98,7 @@ def far():
 
 
 async def until(condition):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - what is waited for knows no events
             await asyncio.sleep(0.001)
 
@@ -267,7 +267,7 @@ async def test_a_cancelled_open_leaves_nothing_locked(far, monkeypatch):
     opened = []
 
     def slow(*args, **options):
-        go_on.wait(PATIENCE)
+        go_on.wait(TIMEOUT_S)
         opened.append(open_port(*args, **options))
         return opened[0]
 

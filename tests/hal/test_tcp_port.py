@@ -14,13 +14,13 @@ from hal.simulated.oracle import Oracle
 from hal.simulated.scenario import Fault, Scenario
 from hal.simulated.tcp import TcpPrinter, _HostConnection
 from hal.tcp_port import TcpTransport
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 
 
 async def until(condition, what):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     assert condition(), what
@@ -129,7 +129,7 @@ async def test_a_pulled_cable_is_noticed_and_the_port_comes_back():
 
 async def open_again(address):
     """Connect as soon as there is a listener; return whether a printer answered."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             host = create(address)
             try:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-from support.browser import PATIENCE, Tab
+from support.browser import TIMEOUT_MS, Tab, tabs
 from support.processes import House, cannot_run, head, until
+from support.stage import Stage
 
 UNPLUG = '[[fault]]\nwhat = "unplug"\ntemperature = 245\nheater = "hotend"\nseconds = 6\n'
 CONFIG = '[job]\nheat_up = "firmware"\n[analysis]\npriority = "low"\n[safety]\ndead_man_min = 0\n'
@@ -37,7 +38,7 @@ def chromium():
     if found is None:
         cannot_run("there is no Chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=PATIENCE)
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=TIMEOUT_MS)
         yield browser
         browser.close()
 
@@ -93,17 +94,16 @@ def service(running):
 
 @pytest.fixture
 def new_tab(chromium, service):
-    """A function that opens tabs. They are closed at the end, and must not have logged errors."""
-    made = []
+    """A function that opens tabs."""
+    with tabs(Tab, chromium, service) as new:
+        yield new
 
-    def new(**options):
-        made.append(Tab(chromium, service, **options))
-        return made[-1]
 
-    yield new
-    for each in made:
-        each.context.close()
-    assert [error for each in made for error in each.errors] == []
+@pytest.fixture
+def new_stage(chromium, service):
+    """A function that opens tabs that show the printer in any state."""
+    with tabs(Stage, chromium, service) as new:
+        yield new
 
 
 @pytest.fixture
@@ -111,8 +111,7 @@ def part(tmp_path):
     """A function that makes files of the first lines of the example, with an end."""
 
     def new(name, lines, *, without=(), instead=""):
-        made = head(lines, tmp_path)
-        text = made.read_text() + "M104 S0\nM140 S0\nM84\n"
+        text = head(lines, tmp_path).read_text() + "M104 S0\nM140 S0\nM84\n"
         for each in without:
             text = text.replace(each, instead, 1)
         path = tmp_path / name

@@ -8,7 +8,6 @@ from playwright.sync_api import expect
 
 from support.axe import found_in
 from support.processes import until
-from support.stage import Stage
 
 pytestmark = pytest.mark.real_time
 
@@ -135,21 +134,6 @@ PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 APP = (PAGE / "app.mjs").read_text()
 VIEWS = ["now", *(name for name in re.findall(r"^  (\w+): \(\) => import\(", APP, re.MULTILINE) if name != "access")]
 LANGUAGES = {"en": ["texts.mjs", "texts_more.mjs"], "de": ["texts_de.mjs", "texts_more_de.mjs"]}
-
-
-@pytest.fixture
-def new_stage(chromium, service):
-    """A function that opens tabs in which the printer is in any state; they must not log errors."""
-    made = []
-
-    def new(**options):
-        made.append(Stage(chromium, service, **options))
-        return made[-1]
-
-    yield new
-    for each in made:
-        each.context.close()
-    assert [error for each in made for error in each.errors] == []
 
 
 def faults(stage, view, *, filled=True):

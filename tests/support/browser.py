@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 from support import waiting
 from support.processes import TOKEN
 
-PATIENCE = waiting.PATIENCE * 1000  # ms
-expect.set_options(timeout=PATIENCE)
+TIMEOUT_MS = waiting.TIMEOUT_S * 1000
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 class Tab:
@@ -22,7 +22,7 @@ class Tab:
         self.root = f"http://{host}:{port}/"
         self.context = browser.new_context(locale="en-GB", **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE)
+        self.page.set_default_timeout(TIMEOUT_MS)
         self.errors = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._on_console)
@@ -107,6 +107,21 @@ class Tab:
         finger.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
         self.page.wait_for_timeout(seconds * 1000)
         finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@contextmanager
+def tabs(kind, browser, daemon):
+    """Yield a function that opens tabs of this class. At the end they are closed, and must not have logged errors."""
+    opened = []
+
+    def new(**options):
+        opened.append(kind(browser, daemon, **options))
+        return opened[-1]
+
+    yield new
+    for tab in opened:
+        tab.context.close()
+    assert [error for tab in opened for error in tab.errors] == []
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import msgspec
 from daemon.cli import main
 from daemon.farm.engine.folder import EngineFolder
 from support.nats import FarmServerProcess, NatsProcess
-from support.processes import NOZZLED, PATIENCE, TOKEN, Child, SimulatedPrinter, until
+from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Child, SimulatedPrinter, until
 
 FINAL = ("done", "failed", "cancelled")
 POLL = 1.0  # s
@@ -109,7 +109,7 @@ class FleetPrinter:
         self.start_service()
 
     def ask(self, path):
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
             connection.request("GET", path, headers={"X-Api-Key": TOKEN})
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"null")
@@ -262,9 +262,10 @@ class Fleet:
         return copies, [(each["id"], each["reason"], each["state"], each["away"]) for each in listed]
 
     def close(self):
-        for part_of_it in (*self.printers, self.server):
-            if part_of_it is not None:
-                (part_of_it.close if isinstance(part_of_it, FleetPrinter) else part_of_it.end)()
+        for printer in self.printers:
+            printer.close()
+        if self.server is not None:
+            self.server.end()
         if self.nats is not None:
             self.nats.stop()
 

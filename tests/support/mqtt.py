@@ -16,7 +16,7 @@ from support.client import in_memory
 from support.companions import HubMessages, companion_key, running
 from support.http import NOW
 from support.processes import Child, cannot_run
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 
 def free_port():
@@ -69,7 +69,7 @@ class Payloads(dict):
         self.all = []
         self.client = None
 
-    async def until(self, condition, what, seconds=PATIENCE):
+    async def until(self, condition, what, seconds=TIMEOUT_S):
         try:
             async with asyncio.timeout(seconds):
                 while not condition(self):  # noqa: ASYNC110 - a listener without a queue

@@ -25,7 +25,7 @@ import pytest
 from gcode.compact import in_full
 from gcode.reader import Reader
 
-from .waiting import PATIENCE
+from .waiting import TIMEOUT_S
 
 LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
 POLL = 0.01
@@ -36,7 +36,7 @@ TOKEN = "end-to-end-test-key"
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT_S) -> T:
     """Return the condition's first true value."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -151,7 +151,7 @@ class Child:
         self._watchdog.cancel()
         if self.running:
             self.process.kill()  # SIGKILL ends a stopped process too
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT_S)
 
 
 class SimulatedPrinter(Child):
@@ -210,7 +210,7 @@ class Daemon(Child):
         """Return the events of this name logged so far."""
         return [event for event in self._logged.so_far() if event["event"] == name]
 
-    def event(self, name: str, seconds: float = PATIENCE) -> dict[str, Any]:
+    def event(self, name: str, seconds: float = TIMEOUT_S) -> dict[str, Any]:
         """Wait for the first event of this name; return it."""
         until(lambda: self.events(name) or not self.running, f"the log to say {name}", seconds)
         events = self.events(name)
@@ -228,7 +228,7 @@ class Daemon(Child):
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return status and parsed answer."""
-        with closing(http.client.HTTPConnection(*self.address, timeout=PATIENCE)) as connection:
+        with closing(http.client.HTTPConnection(*self.address, timeout=TIMEOUT_S)) as connection:
             connection.request(method, path, body, {"X-Api-Key": self._key, **(headers or {})})
             response = connection.getresponse()
             data = response.read()
@@ -264,7 +264,7 @@ class Daemon(Child):
     def state(self) -> str:
         return str(self.get("/api/job")["state"])
 
-    def until_state(self, state: str, seconds: float = PATIENCE) -> None:
+    def until_state(self, state: str, seconds: float = TIMEOUT_S) -> None:
         until(lambda: self.state == state, f"the state {state}", seconds)
 
     def print_file(self, path: Path) -> None:
@@ -329,7 +329,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         [str(mount), "-t", "tmpfs", "-o", f"size={size}", "nozzled-test", folder],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_S,
         check=False,
     )
     if done.returncode:
@@ -337,4 +337,4 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True, timeout=PATIENCE)
+        subprocess.run(["umount", "--lazy", folder], check=True, timeout=TIMEOUT_S)

@@ -11,11 +11,11 @@ from support.browser import Tab
 
 def merged(base, changes):
     """Return a copy of the base with these values merged in, level by level."""
-    made = copy.deepcopy(base)
+    result = copy.deepcopy(base)
     for name, value in changes.items():
-        known = made.get(name)
-        made[name] = merged(known, value) if value and isinstance(value, dict) and isinstance(known, dict) else value
-    return made
+        old = result.get(name)
+        result[name] = merged(old, value) if value and isinstance(value, dict) and isinstance(old, dict) else value
+    return result
 
 
 class Stage(Tab):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .processes import Lines, accepted  # a benchmark finds this module by another name
-from .waiting import PATIENCE
+from .waiting import TIMEOUT_S
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests/systemd/box"
@@ -75,9 +75,9 @@ class Box:
     def close(self) -> None:
         """End the HTTP client."""
         if self._client is not None:
-            self._client.communicate(timeout=PATIENCE)
+            self._client.communicate(timeout=TIMEOUT_S)
 
-    def run(self, *command: str | Path, seconds: float = PATIENCE, check: bool = True) -> str:
+    def run(self, *command: str | Path, seconds: float = TIMEOUT_S, check: bool = True) -> str:
         """Run a command to its end; return its output."""
         done = subprocess.run(
             [SCRIPT, "run", self.folder, *command],
@@ -92,7 +92,7 @@ class Box:
     def shell(self, script: str) -> str:
         return self.run("sh", "-ec", script)
 
-    def until(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
+    def until(self, condition: Callable[[], T], what: str, seconds: float = TIMEOUT_S) -> T:
         """Return the condition's first true value."""
         end = time.monotonic() + seconds
         while not (value := condition()):
@@ -137,7 +137,7 @@ def booted(folder: Path) -> Iterator[Box]:
     try:
         yield box
     finally:
-        subprocess.run([SCRIPT, "down", folder], timeout=PATIENCE, check=True)
+        subprocess.run([SCRIPT, "down", folder], timeout=TIMEOUT_S, check=True)
         box.close()
 
 

@@ -2,19 +2,19 @@
 
 import asyncio
 
-PATIENCE = 90.0
-"""s. It costs nothing in a test that passes; a slow machine, busy with the rest of the suite, needs much of it."""
+TIMEOUT_S = 90.0
+"""A passing test waits no longer than necessary; on a slow machine, beside the rest of the suite, that can be long."""
 
-SHARE = 200  # polling makes a long wait longer by at most 1 / SHARE
+POLLS_PER_WAIT = 200  # polling makes a long wait longer by at most 1 / POLLS_PER_WAIT
 
 
 def pause(since: float, shortest: float) -> float:
     """Return the seconds until the next poll: `shortest` at first, more in a wait of minutes.
 
-    On the virtual clock a wait costs nothing but its polls.
+    On the virtual clock only the polls of a wait cost anything.
 
     Args:
-        since: when the wait began, by the loop's clock.
-        shortest: s.
+        since: loop time at which the wait began.
+        shortest: in s.
     """
-    return max(shortest, (asyncio.get_running_loop().time() - since) / SHARE)
+    return max(shortest, (asyncio.get_running_loop().time() - since) / POLLS_PER_WAIT)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import House, until
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 SCRIPT = Path(__file__).parents[2] / "systemd/safe_off.py"
 OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
@@ -22,7 +22,7 @@ OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
 def safe_off(folder, unit="nozzled"):
     """Run it as the unit does, with the standard library alone; return its exit status and what it said."""
     command = [sys.executable, "-I", "-S", SCRIPT, unit, "--state", folder / "state", "--config", folder / "etc"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False, env={})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={})
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr.strip()
 

@@ -58,7 +58,7 @@ def analyze():
         # behind the colon are the system's own units
         environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{path}:"} if path else None
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=waiting.PATIENCE, check=False, env=environment
+            command, capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False, env=environment
         )
 
     return run
@@ -324,7 +324,7 @@ def test_the_udev_rule_starts_the_instance_and_names_its_port():
 def test_without_root_or_systemd_the_installation_is_refused(name):
     if os.geteuid() == 0 and Path("/run/systemd/system").is_dir():
         cannot_run("root would install it here, where systemd runs")
-    done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False)
+    done = subprocess.run([UNITS / name], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False)
     assert done.returncode == 1
     assert "root" in done.stderr or "not started by systemd" in done.stderr
     assert done.stdout == ""
@@ -340,7 +340,7 @@ def test_documentation_named_in_units_is_installed():
 
 def test_the_installer_refuses_options_that_it_does_not_know():
     done = subprocess.run(
-        [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.PATIENCE, check=False
+        [UNITS / "install", "--whels"], capture_output=True, text=True, timeout=waiting.TIMEOUT_S, check=False
     )
     assert done.returncode == 1
     assert "--wheels FOLDER" in done.stderr

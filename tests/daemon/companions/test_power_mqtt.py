@@ -12,7 +12,7 @@ from daemon.companions.power.config import DeviceConfig
 from daemon.companions.power.devices import make
 from daemon.companions.power.errors import DeviceError
 from support.processes import cannot_run
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.real_time
 
@@ -56,14 +56,14 @@ def broker(tmp_path, unused_port):
     process.wait()
 
 
-async def when(condition, seconds=PATIENCE):
+async def when(condition, seconds=TIMEOUT_S):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.01)
 
 
 async def wait_for_broker(port):
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -89,12 +89,12 @@ async def test_a_tasmota_plug_is_switched_over_mqtt(broker):
     assert await other.sense() is None, "it has reported nothing, and has no query topic"
     await device.on()
     assert await device.sense() is True
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_S):
         while await other.sense() is not True:  # noqa: ASYNC110 - the broker delivers to one client after the other
             await asyncio.sleep(0.01)
     await other.off()
     await when(lambda: not plug.is_on)
-    async with asyncio.timeout(PATIENCE):  # an older state may still be on its way
+    async with asyncio.timeout(TIMEOUT_S):  # an older state may still be on its way
         while await device.sense() is not False:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert plug.commands[0] == ("", False)

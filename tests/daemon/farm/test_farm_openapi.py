@@ -13,7 +13,7 @@ from daemon.farm.list.words import FileFacts, JobWish
 from daemon.farm.messages import OrderAnswer, Presence
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.farm_http import NOW, farm_api
-from support.waiting import PATIENCE
+from support.waiting import TIMEOUT_S
 
 ENDLESS = "/api/farm/events"  # an answer without an end
 
@@ -37,10 +37,10 @@ def server(tmp_path_factory):
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(PATIENCE)
+    assert started.wait(TIMEOUT_S)
     yield found["url"], found["key"]
     found["loop"].call_soon_threadsafe(stop.set)
-    thread.join(PATIENCE)
+    thread.join(TIMEOUT_S)
 
 
 ADDRESSES = [each for each in addresses(describe()) if each[0] != ENDLESS]
