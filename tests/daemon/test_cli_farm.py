@@ -69,7 +69,7 @@ def test_files_become_jobs_with_reasons_why_they_wait(run, part, farm):
     assert "admin  submitted  job 4  " in said
 
 
-def test_a_bed_is_confirmed_clear_and_an_unresolved_copy_settled(run, farm):
+def test_a_bed_is_confirmed_clear_and_an_orphan_settled(run, farm):
     printers = run("printers")
     assert "nobody has said that the bed is clear" in printers
     assert "away" in printers

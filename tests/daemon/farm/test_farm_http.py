@@ -282,7 +282,7 @@ async def test_a_job_is_listed_edited_moved_held_and_cancelled(tmp_path):
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_an_unresolved_copy_is_shown_settled_and_printed_again(tmp_path):
+async def test_an_orphan_is_shown_settled_and_printed_again(tmp_path):
     async with farm_api(tmp_path) as api:
         await submit(api)
         api.printers.presences["mk3"] = presence(file="cube.gcode", ready=False, remaining_s=60.0)
