@@ -157,12 +157,12 @@ def measure(agents: int, jobs: int, args: argparse.Namespace) -> FarmRun:
 def fill(state: Path, jobs: int) -> None:
     """Put jobs into the list, beside the server that has it in use."""
     from daemon.farm.list.job_list import JobList  # noqa: PLC0415 - imported only to run a farm
-    from daemon.farm.list.words import JobWish  # noqa: PLC0415 - as above
+    from daemon.farm.list.values import JobRequest  # noqa: PLC0415 - as above
 
     sha256 = hashlib.sha256(FILE).hexdigest()
     with closing(JobList(f"sqlite:///{state / 'farm.db'}", time.time)) as listed:
         for number in range(jobs):
-            listed.add(JobWish(sha256=sha256, name=f"part {number}", priority=number % 3))
+            listed.add(JobRequest(sha256=sha256, name=f"part {number}", priority=number % 3))
 
 
 def count(server: Any) -> dict[str, int]:

@@ -1,13 +1,13 @@
 """Errors of the farm; each text is a sentence for the user.
 
 FarmError
-├── BadWish          a field of a job has a value that is not allowed (0 copies, a nozzle of -1 mm)
+├── BadJob          a field of a job has a value that is not allowed (0 copies, a nozzle of -1 mm)
 ├── NoSuchJob        no job has this id or number
 ├── NoSuchCopy       no copy has this id
 ├── UnknownFile      no stored file has this hash
 ├── FarmConflict     the state of the job or copy does not allow this
 │   ├── StaleRevision    the job was changed by another client in the meantime
-│   └── WishReused       the idempotency key was used for a different job before
+│   └── IdempotencyKeyReused       the idempotency key was used for a different job before
 └── ListAway         the database of the list does not answer
 """
 
@@ -18,7 +18,7 @@ class FarmError(ServiceError):
     """An error of the farm."""
 
 
-class BadWish(FarmError):
+class BadJob(FarmError):
     """A field of a job has a value that is not allowed."""
 
 
@@ -42,7 +42,7 @@ class StaleRevision(FarmConflict):
     """The job was changed by another client in the meantime."""
 
 
-class WishReused(FarmConflict):
+class IdempotencyKeyReused(FarmConflict):
     """The idempotency key was used for a different job before."""
 
 

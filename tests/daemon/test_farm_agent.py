@@ -14,7 +14,7 @@ from daemon.companions.farm.agent import Agent
 from daemon.companions.farm.diary import FILE
 from daemon.companions.farm.printer import SeenPrinter
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
-from daemon.farm.list.words import FINAL
+from daemon.farm.list.values import FINAL_STATES
 from daemon.farm.messages import FarmOrder, Heat, Tool
 from support.farm_list_server import DATA, EPOCH, ListServer, meanwhile
 from support.farm_printer import PICTURE, FakePrinter, Killed, Life
@@ -70,7 +70,7 @@ def _no_disk(monkeypatch):
     """What is noted is noted in memory's file system: an fsync each would cost the suite seconds."""
     monkeypatch.setattr("daemon.companions.farm.diary.os.fsync", lambda _: None)
     monkeypatch.setattr("daemon.private_file.os.fsync", lambda _: None)
-    monkeypatch.setattr("daemon.farm.list.handing.FAULT_PAUSE", 30.0)  # ten minutes of looks cost a second
+    monkeypatch.setattr("daemon.farm.list.printer_actions.FAULT_PAUSE_S", 30.0)  # ten minutes of looks cost a second
 
 
 async def until(condition, what, seconds=3600):
@@ -83,7 +83,7 @@ async def until(condition, what, seconds=3600):
 
 def ended(server):
     copies = server.copies()
-    return bool(copies) and all(copy.state in FINAL for copy in copies)
+    return bool(copies) and all(copy.state in FINAL_STATES for copy in copies)
 
 
 def require_once(places, server):
@@ -439,7 +439,7 @@ async def test_a_copy_unknown_to_notes_and_printer_is_left_to_people(tmp_path):
     server.submit()
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.claims, "a claim")
-        [held] = server.jobs.held("mk3")
+        [held] = server.jobs.held_copies("mk3")
         place.life.over = True
         (place.folder / FILE).unlink()
         place.printer.prints.clear()  # another card in the printer's computer

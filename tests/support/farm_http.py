@@ -13,7 +13,7 @@ from tornado.httputil import HTTPHeaders, RequestStartLine
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import make_app, prepare
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts
+from daemon.farm.list.values import FileFacts
 from daemon.farm.messages import AWAY, FarmOrder, OrderAnswer, Presence
 from support.http import Api, Recorder
 
@@ -77,7 +77,7 @@ class Calls:
             self.busy = False
 
 
-async def look(path, known, picture):
+async def fake_analysis(path, known, picture):
     """Analyse a file: the facts are constant, the warning is the file's suffix."""
     return replace_facts(known, material="PLA", extent=(20.0, 20.0, 30.0), warnings=(path.suffix,))
 
@@ -129,7 +129,7 @@ async def farm_api(folder, **changes):
     """Run the API."""
     printers, files, jobs = Printers(), Files(), JobList("sqlite://", lambda: printers.now)
     printers.calls = Calls(jobs)
-    farm = FarmSeams(printers.calls, files, printers, folder, lambda: printers.now, look=look)
+    farm = FarmSeams(printers.calls, files, printers, folder, lambda: printers.now, analyse=fake_analysis)
     farm = replace(farm, **changes)
     app = make_app(farm)
     path = await prepare(app, farm)

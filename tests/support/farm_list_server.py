@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import CHUNK, LEASE, FarmOrder, Holdings, YesOrNo
 
 DATA = b"G28\nG1 X10 F3000\n" * 10
@@ -29,7 +29,7 @@ class ListServer:
         self.presences = {}
 
     def submit(self, copies=1, **wishes):
-        return self.jobs.add(JobWish(sha256=self.sha, copies=copies, **wishes))
+        return self.jobs.add(JobRequest(sha256=self.sha, copies=copies, **wishes))
 
     def copies(self):
         return [copy for job in [*self.jobs.jobs(), *self.jobs.ended_jobs()] for copy in self.jobs.copies(job.id)]
@@ -75,7 +75,7 @@ class ListServer:
         return YesOrNo(yes=yes)
 
     async def held(self, printer):
-        return Holdings(self.jobs.held(printer))
+        return Holdings(self.jobs.held_copies(printer))
 
     async def report(self, printer, report):
         self.reports.append((printer, report, self.jobs.report(printer, report)))

@@ -8,9 +8,9 @@ from pathlib import Path
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.server import listen, make_app, prepare
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
-from support.farm_http import Calls, Files, Printers, look
+from support.farm_http import Calls, Files, Printers, fake_analysis
 
 JPEG = b"\xff\xd8\xff\xd9"
 
@@ -59,7 +59,13 @@ class FarmServed:
         self.list = JobList("sqlite://", lambda: self.printers.now)
         self.printers.calls = Calls(self.list)
         farm = FarmSeams(
-            self.printers.calls, self.files, self.printers, self.folder, lambda: self.printers.now, "Print room", look
+            self.printers.calls,
+            self.files,
+            self.printers,
+            self.folder,
+            lambda: self.printers.now,
+            "Print room",
+            fake_analysis,
         )
         self._app = make_app(farm)
         if not (self.folder / "admin.key").exists():
@@ -132,9 +138,9 @@ def furnished(folder, now):
         for number, (name, seconds) in enumerate([("bracket left", 8730), ("benchy", 5420), ("hinge", 2900)]):
             jobs.put_file(FileFacts(sha256=f"{number}" * 64, size=10_000, name=f"{name}.gcode", seconds=seconds))
         bracket = {"group": "large", "priority": 1, "due": now + 200_000, "by": "anna"}
-        jobs.add(JobWish(sha256="0" * 64, name="bracket left.gcode", copies=10, material="PLA", **bracket))
-        jobs.add(JobWish(sha256="1" * 64, name="benchy.gcode", copies=3, material="TPU", by="anna"))
-        jobs.add(JobWish(sha256="2" * 64, name="hinge.gcode", copies=1, by="ben", held=True))
+        jobs.add(JobRequest(sha256="0" * 64, name="bracket left.gcode", copies=10, material="PLA", **bracket))
+        jobs.add(JobRequest(sha256="1" * 64, name="benchy.gcode", copies=3, material="TPU", by="anna"))
+        jobs.add(JobRequest(sha256="2" * 64, name="hinge.gcode", copies=1, by="ben", held=True))
         for name in ("mk3-3", "mk3-1", "mk3-2"):
             ready = Presence(at=now, boot="b", ready=True, bed_clear=True, group="large", tools=tools)
             offer = jobs.offer(name, ready, 60)

@@ -22,7 +22,7 @@ from daemon.farm.engine.folder import EngineFolder
 from support.nats import FarmServerProcess, NatsProcess
 from support.processes import NOZZLED, TIMEOUT_S, TOKEN, Child, SimulatedPrinter, until
 
-FINAL = ("done", "failed", "cancelled")
+FINAL_STATES = ("done", "failed", "cancelled")
 POLL = 1.0  # s
 CONFIG = """
 [printer]
@@ -245,7 +245,7 @@ class Fleet:
             self.clear_beds()
             copies = self.copies()
             if copies is not None:
-                over = sum(copy["state"] in FINAL for copy in copies)
+                over = sum(copy["state"] in FINAL_STATES for copy in copies)
                 for _, what in [each for each in kills if over >= each[0]]:
                     printing = self.printing()  # one that prints, if there is one
                     self.kill(what, self.chance.choice(printing) if printing else None)

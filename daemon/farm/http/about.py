@@ -42,14 +42,14 @@ class FarmKeysHandler(FarmHandler):
     reads = writes = FarmScope.ADMIN
 
     async def get(self) -> None:
-        """List the facts about the keys; the keys themselves are not stored."""
+        """List the names and scopes of the keys; the keys themselves are not stored."""
         keys: FarmKeys = self.settings["farm_keys"]
         self.answer({"keys": await keys.all()})
 
     async def post(self) -> None:
         """Make a key; only this answer shows it."""
         keys: FarmKeys = self.settings["farm_keys"]
-        new = self.decoded(NewKey)
+        new = self.decode(NewKey)
         if new.scope.upper() not in FarmScope.__members__:
             raise Refused(400, "scope must be read, control or admin")
         key = await keys.make(new.name, FarmScope[new.scope.upper()], self.key.name)
@@ -71,10 +71,10 @@ class FarmKeyHandler(FarmHandler):
 class FarmOpenApiHandler(FarmHandler):
     """/api/farm/openapi.json."""
 
-    for_everybody = True
+    is_public = True
 
     async def get(self) -> None:
         """Describe the API."""
-        from daemon.farm.http.openapi import describe  # noqa: PLC0415 - only if asked for
+        from daemon.farm.http.openapi import describe  # noqa: PLC0415 - loaded on request
 
         self.answer(describe())

@@ -17,10 +17,10 @@ from daemon.http.base import BaseHandler
 from daemon.http.errors import Refused
 
 MAX_WORD = 64
-"""Characters of a text in the query."""
+"""Characters of a text in the query, at most."""
 
 MAX_DELAY = 10.0
-"""Seconds from a request to its order to a printer; later, a user without an answer may have acted already."""
+"""Seconds from a request to its order to a printer; later, a user who got no answer may have acted already."""
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ log = logging.getLogger("nozzled.farm.http")
 
 
 class FarmHandler(BaseHandler):
-    """Base of all handlers: subclasses write `get`, `post`, … and raise what goes wrong."""
+    """Base of all handlers: subclasses define `get`, `post`, … and raise errors, which become answers."""
 
     server = "nozzled-farm"
     statuses = STATUSES
@@ -36,29 +36,29 @@ class FarmHandler(BaseHandler):
 
     reads = FarmScope.READ
     writes = FarmScope.CONTROL
-    """What a key must allow for GET and HEAD, and for all other methods."""
+    """The scopes that GET and HEAD, and all other methods, require of the key."""
 
-    for_everybody = False  # needs no key
+    is_public = False  # True: no key is needed
     key: FarmKey = FarmKey("", "", 0.0)
 
     def initialize(self, farm: FarmSeams) -> None:
-        """Note the farm, and when the request arrived."""
+        """Store the farm, and when the request arrived."""
         self.farm = farm
         self._arrived = asyncio.get_running_loop().time()
 
     async def prepare(self) -> None:
         """Check what the headers show, before a byte of the body is stored."""
         try:
-            await self._let_in()
+            await self._check_key()
             self.admit()
         except Exception as error:  # noqa: BLE001 - the one funnel: `refuse` logs what is a bug
             self.refuse(error)
 
-    async def _let_in(self) -> None:
+    async def _check_key(self) -> None:
         keys: FarmKeys = self.settings["farm_keys"]
-        if self.for_everybody:
+        if self.is_public:
             return
-        self.key, scope = await keys.identify(self._given_key(), self.request.remote_ip or "")
+        self.key, scope = await keys.identify(self.request_key(), self.request.remote_ip or "")
         needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
         if scope < needed:
             raise KeyRefused(f"the key {self.key.name!r} does not allow this; it takes a key of scope {needed.label}")
@@ -67,7 +67,7 @@ class FarmHandler(BaseHandler):
             self.require_in_time()
 
     def require_in_time(self) -> None:
-        """Refuse a request that the client has given up on: after a server has hung, it would come as a surprise.
+        """Refuse a request that the client has given up on: carried out after a delay, it would surprise the user.
 
         Raises:
             Refused: the date in `Nozzled-Until` has passed, or the client has gone.
@@ -76,13 +76,14 @@ class FarmHandler(BaseHandler):
         if self.has_client_gone():
             raise Refused(408, "the client has gone, so nothing was done")
 
-    def require_at_once(self) -> None:
-        """Refuse an order that would reach a printer too late, for handlers that have waited; raises Refused."""
+    def require_no_delay(self) -> None:
+        """Refuse an order that would reach a printer too late. Call it after the last `await`; raises Refused."""
         self.require_in_time()
         if asyncio.get_running_loop().time() - self._arrived > MAX_DELAY:
             raise Refused(408, "the server was held up and did nothing; check the state, then try again")
 
-    def _given_key(self) -> str:
+    def request_key(self) -> str:
+        """Return the key in the request's headers; empty: there is none."""
         if "X-Api-Key" in self.request.headers:
             return self.request.headers["X-Api-Key"]
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -90,22 +91,22 @@ class FarmHandler(BaseHandler):
 
     # -- the body ------------------------------------------------------------------------------------------
 
-    def decoded(self, kind: type[T]) -> T:
+    def decode(self, kind: type[T]) -> T:
         """Return the body as this type.
 
         Raises:
             Refused: 415 for another content type, 400 for a body that is not JSON, or not of this type.
         """
-        given = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if given != "application/json":
+        content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
             raise Refused(415, "the content type must be application/json")
         try:
             return msgspec.json.decode(bytes(self.body), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refused(400, f"the body is not understood: {error}") from error
+            raise Refused(400, f"the body is not valid: {error}") from error
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
-        """Return a number of the query; raises Refused."""
+        """Return a number from the query; raises Refused."""
         text = self.get_query_argument(name, "")
         if not text:
             return default
@@ -117,18 +118,18 @@ class FarmHandler(BaseHandler):
             raise Refused(400, f"{name} must be a number from {low:g} to {high:g}, not {text[:40]!r}")
         return value
 
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        """Return a whole number of the query; raises Refused."""
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """Return a whole number from the query; raises Refused."""
         value = self.number(name, default, low, high)
         if value != int(value):
             raise Refused(400, f"{name} must be a whole number")
         return int(value)
 
-    def word(self, name: str) -> str:
-        """Return a short text of the query; raises Refused."""
+    def short_text(self, name: str) -> str:
+        """Return a short text from the query; raises Refused."""
         text = self.get_query_argument(name, "")
         if len(text) > MAX_WORD or not text.isprintable():
-            raise Refused(400, f"{name} must be a printable text of at most {MAX_WORD} characters")
+            raise Refused(400, f"{name} must be printable text of at most {MAX_WORD} characters")
         return text
 
     async def ask(self, function: Callable[[JobList], T]) -> T:
@@ -144,9 +145,9 @@ class FarmHandler(BaseHandler):
         self.write(msgspec.json.encode(value))
 
 
-class FarmNowhere(FarmHandler):
-    """Every address that leads nowhere."""
+class FarmNotFound(FarmHandler):
+    """All addresses that do not exist."""
 
     def admit(self) -> None:
-        """Refuse whatever the method."""
+        """Refuse every method."""
         raise Refused(404, "Not Found")

@@ -6,12 +6,12 @@ from daemon.farm.carrier import errors as carrier
 from gcode.errors import NozzledError
 
 STATUSES: dict[type[BaseException], int] = {
-    farm.BadWish: 400,
+    farm.BadJob: 400,
     farm.NoSuchJob: 404,
     farm.NoSuchCopy: 404,
     farm.UnknownFile: 404,
     farm.FarmConflict: 409,
-    farm.WishReused: 422,
+    farm.IdempotencyKeyReused: 422,
     farm.ListAway: 503,
     carrier.FarmUnreachable: 503,
     carrier.FarmRefused: 409,

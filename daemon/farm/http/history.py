@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.views import copy_view
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FINAL, FarmCopy
+from daemon.farm.list.values import FINAL_STATES, FarmCopy
 from daemon.http.errors import Refused
 
 MAX_ROWS = 500  # copies in an answer
@@ -16,7 +16,7 @@ MAX_CSV_ROWS = 10_000
 
 COLUMNS = ("job", "copy", "state", "printer", "begun", "ended", "seconds", "filament_mm", "reason")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Characters that make a spreadsheet compute the cell that begins with one of them."""
+"""A spreadsheet takes a cell that begins with one of these characters for a formula."""
 
 
 class FarmHistoryHandler(FarmHandler):
@@ -24,16 +24,16 @@ class FarmHistoryHandler(FarmHandler):
 
     async def get(self) -> None:
         """List copies that have ended, the newest first."""
-        copies, names = await self.query(self.whole("limit", 100, 1, MAX_ROWS))
+        copies, names = await self.query(self.integer("limit", 100, 1, MAX_ROWS))
         self.answer({"copies": [copy_view(copy, self.farm.printers, names.get(copy.job, "")) for copy in copies]})
 
     async def query(self, limit: int) -> tuple[list[FarmCopy], dict[str, str]]:
         """Return the copies that the request's query selects, and the names of their jobs by id."""
         before = self.number("before", 4e9, 0, 4e9)
         state = self.get_query_argument("state", "")
-        if state and state not in FINAL:
-            raise Refused(400, f"state must be {', '.join(FINAL[:-1])} or {FINAL[-1]}")
-        printer, name = self.word("printer"), self.word("q")
+        if state and state not in FINAL_STATES:
+            raise Refused(400, f"state must be {', '.join(FINAL_STATES[:-1])} or {FINAL_STATES[-1]}")
+        printer, name = self.short_text("printer"), self.short_text("q")
 
         def read(jobs: JobList) -> tuple[list[FarmCopy], dict[str, str]]:
             copies = jobs.history(limit, before, printer, state, name)
@@ -47,7 +47,7 @@ class FarmHistoryTableHandler(FarmHistoryHandler):
 
     async def get(self) -> None:
         """Answer with the history as a table."""
-        copies, names = await self.query(self.whole("limit", MAX_CSV_ROWS, 1, MAX_CSV_ROWS))
+        copies, names = await self.query(self.integer("limit", MAX_CSV_ROWS, 1, MAX_CSV_ROWS))
         self.set_header("Content-Type", "text/csv; charset=utf-8")
         self.set_header("Content-Disposition", 'attachment; filename="history.csv"')
         self.write(table(copies, names))

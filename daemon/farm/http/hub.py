@@ -1,4 +1,4 @@
-"""Server-sent events: each watcher gets the changes up to the newest state; a slow one skips states."""
+"""Server-sent events: each watcher gets the changes since its last state; a slow watcher skips states."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,37 +13,37 @@ from daemon.farm.http.keys import FarmKeys, FarmScope
 from daemon.farm.http.seams import FarmSeams
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, copy_view, is_orphan, job_view, printer_views
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import COPY_STATES, FarmCopy, FarmJob
+from daemon.farm.list.values import COPY_STATES, FarmCopy, FarmJob
 from daemon.http.errors import Refused
 from gcode.errors import NozzledError
 
 MAX_WATCHERS = 64
 MAX_JOBS = 100
-PACE = 0.5
-"""Seconds between two states."""
+MIN_INTERVAL = 0.5
+"""Seconds between two states, at least."""
 
-LOOK_EVERY = 10.0
-"""Seconds after which the hub looks again without a wake: a printer that goes away sends nothing."""
+MAX_INTERVAL = 10.0
+"""Seconds after which the hub reads the state without being woken: a printer that goes away sends nothing."""
 
-BEAT = 2.0
-"""Seconds without a change after which a watcher gets a comment, so that it knows that the connection is alive."""
+HEARTBEAT = 2.0
+"""Seconds without a change after which a watcher gets a comment, which shows that the connection is alive."""
 
 RECHECK_EVERY = 15.0
-"""Seconds after which a watcher's key is checked again: it may have been revoked."""
+"""Seconds after which a watcher's key is checked again, in case it was revoked."""
 
 MAX_SEND = 60.0
 """Seconds in which a watcher must read one state."""
 
 
 class FarmStateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The changes since an earlier state; fields that are left out have not changed.
+    """The changes since an earlier state; omitted fields have not changed.
 
     Attributes:
-        printers: those that have changed, by id; null for one that is gone.
-        jobs: the first unfinished jobs, changed or not.
+        printers: the changed printers, by id; null: the printer was removed.
+        jobs: the first unfinished jobs, whether they have changed or not.
         counts: number of copies by state.
         orphans: all copies that have begun at printers which are silent now.
-        trouble: why no printer can be reached; empty: they can.
+        trouble: why no printer can be reached; empty: printers can be reached.
     """
 
     printers: dict[str, PrinterView | None] | None = None
@@ -54,7 +54,7 @@ class FarmStateView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class FarmHub:
-    """Reads the farm's state while there are watchers, and stores each part with the version of its last change."""
+    """Reads the farm's state while there are watchers; each part has the version in which it last changed."""
 
     def __init__(self, farm: FarmSeams) -> None:
         self._farm = farm
@@ -67,7 +67,7 @@ class FarmHub:
         self.watchers = 0
 
     def wake(self) -> None:
-        """Look soon: something may have changed. Cheap."""
+        """Read the state soon, as something may have changed. Cheap."""
         self._woken.set()
 
     def enter(self) -> None:
@@ -91,14 +91,14 @@ class FarmHub:
         self._parts.clear()
 
     def leave(self) -> None:
-        """Remove a watcher; without any, stop looking."""
+        """Remove a watcher; without watchers, stop reading."""
         self.watchers -= 1
         if not self.watchers and self._task is not None:
             self._task.cancel()
             self._task = None
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -107,23 +107,23 @@ class FarmHub:
     async def _run(self) -> None:
         while self.watchers:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
+                async with asyncio.timeout(MAX_INTERVAL):
                     await self._woken.wait()
             self._woken.clear()
             try:
-                await self._look()
+                await self._read_state()
             except NozzledError as error:  # the list is away: the last state stays
                 await self._publish(trouble=str(error))
-            await asyncio.sleep(PACE)
+            await asyncio.sleep(MIN_INTERVAL)
 
-    async def _look(self) -> None:
-        def look(jobs: JobList) -> tuple[list[FarmJob], list[FarmCopy], dict[str, int], dict[str, str]]:
+    async def _read_state(self) -> None:
+        def read(jobs: JobList) -> tuple[list[FarmJob], list[FarmCopy], dict[str, int], dict[str, str]]:
             held = jobs.outstanding()
             return jobs.jobs(MAX_JOBS), held, jobs.counts(), jobs.names({copy.job for copy in held})
 
-        jobs, held, counts, names = await self._farm.jobs.call(look)
+        jobs, held, counts, names = await self._farm.jobs.call(read)
         printers = self._farm.printers
-        for name, view in self._differing(printer_views(printers, held, self._farm.wall())):
+        for name, view in self._changed_printers(printer_views(printers, held, self._farm.wall())):
             self._printers[name] = (self.version + 1, view)
         orphans = [copy_view(copy, printers, names.get(copy.job, "")) for copy in held if is_orphan(copy, printers)]
         await self._publish(
@@ -133,11 +133,11 @@ class FarmHub:
             trouble=printers.trouble,
         )
 
-    def _differing(self, printers: dict[str, PrinterView]) -> Iterator[tuple[str, PrinterView | None]]:
-        """Yield the printers that have changed since the last look, None for one that is gone."""
+    def _changed_printers(self, printers: dict[str, PrinterView]) -> Iterator[tuple[str, PrinterView | None]]:
+        """Yield the printers that have changed since the last state; None: the printer was removed."""
         for name in {*printers, *self._printers}:
-            new, known = printers.get(name), self._printers.get(name)
-            if known is None or _lasting(known[1]) != _lasting(new):
+            new, stored = printers.get(name), self._printers.get(name)
+            if stored is None or _lasting(stored[1]) != _lasting(new):
                 yield name, new
 
     async def _publish(self, **parts: Any) -> None:
@@ -150,7 +150,7 @@ class FarmHub:
             self._changed.notify_all()
 
     async def wait(self, version: int, seconds: float) -> bool:
-        """Wait for a newer version than this; False: none came in this time."""
+        """Wait for a version newer than this one; False: none came in this time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(lambda: self.version > version)
@@ -158,7 +158,7 @@ class FarmHub:
         return False
 
     def since(self, version: int) -> FarmStateView | None:
-        """Return the changes since a version, None for none; 0 is before the first."""
+        """Return the changes since a version, 0 for all of the state; None: there are none."""
         printers = {name: view for name, (when, view) in self._printers.items() if when > version}
         if version == 0:
             printers = {name: view for name, view in printers.items() if view is not None}
@@ -200,9 +200,9 @@ class EventsHandler(FarmHandler):
         version, checked = 0, loop.time()
         while not self._is_gone():
             if loop.time() - checked > RECHECK_EVERY:
-                await keys.identify(self._given_key(), self.request.remote_ip or "")
+                await keys.identify(self.request_key(), self.request.remote_ip or "")
                 checked = loop.time()
-            if await hub.wait(version, BEAT):
+            if await hub.wait(version, HEARTBEAT):
                 changes, version = hub.since(version), hub.version
                 if changes is None:
                     continue

@@ -1,4 +1,4 @@
-"""Jobs and copies: submit, list, edit, move, hold, cancel, print again."""
+"""Handlers for jobs and copies: submit, list, edit, move, hold, cancel, print again."""
 
 import re
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.uploads import UploadingHandler
 from daemon.farm.http.views import CopyView, copy_view, is_orphan, job_view, whole_job
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import BEGUN, FarmCopy, FarmJob, JobChanges, JobWish, Submission
+from daemon.farm.list.values import BEGUN_STATES, FarmCopy, FarmJob, JobChanges, JobRequest, Submission
 from daemon.farm.messages import PRINTER_ID
 from daemon.http.errors import Refused
 
@@ -18,13 +18,13 @@ MAX_ROWS = 500
 """Jobs, copies or events in one answer."""
 
 MAX_REASONS = 100
-"""Jobs for which one answer says why they wait."""
+"""Jobs in one answer that say why they wait."""
 
 _KEY = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
 class Edit(JobChanges, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes to a job of this revision."""
+    """Changes to a job, which must still have this revision."""
 
     revision: int
 
@@ -42,7 +42,7 @@ class HandOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The end of an orphan, by a user."""
+    """How an orphan ended, as a user says."""
 
     state: Literal["done", "failed"]
 
@@ -55,46 +55,46 @@ class JobsHandler(UploadingHandler):
         state = self.get_query_argument("state", "open")
         if state not in ("open", "ended", "all"):
             raise Refused(400, "state must be open, ended or all")
-        limit, offset = self.whole("limit", 100, 1, MAX_ROWS), self.whole("offset", 0, 0, 10_000_000)
+        limit, offset = self.integer("limit", 100, 1, MAX_ROWS), self.integer("offset", 0, 0, 10_000_000)
         presences = dict(self.farm.printers.presences)
         reasons = min(limit, MAX_REASONS) if self.get_query_argument("why", "true") == "true" else 0
 
-        def look(jobs: JobList) -> tuple[list[FarmJob], dict[str, list[str]]]:
-            found = [] if state == "ended" else jobs.jobs(limit, offset)
-            why = jobs.reasons(presences, reasons, offset) if found and reasons else {}
-            if state != "open" and len(found) < limit:
-                found += jobs.ended_jobs(limit - len(found), offset if state == "ended" else 0)
-            return found, why
+        def read(jobs: JobList) -> tuple[list[FarmJob], dict[str, list[str]]]:
+            page = [] if state == "ended" else jobs.jobs(limit, offset)
+            why = jobs.reasons(presences, reasons, offset) if page and reasons else {}
+            if state != "open" and len(page) < limit:
+                page += jobs.ended_jobs(limit - len(page), offset if state == "ended" else 0)
+            return page, why
 
-        found, why = await self.ask(look)
-        self.answer({"jobs": [job_view(job, why.get(job.id, [])) for job in found]})
+        page, why = await self.ask(read)
+        self.answer({"jobs": [job_view(job, why.get(job.id, [])) for job in page]})
 
     async def post(self) -> None:
         """Make a job of a file that comes with it, or was uploaded before."""
         key = self.request.headers.get("Idempotency-Key", "")
         if key and not _KEY.fullmatch(key):
             raise Refused(400, "Idempotency-Key must have 1 to 200 printable ASCII characters, without spaces")
-        asked = self.decoded(Submission) if self.upload is None else await self._uploaded()
-        if not asked.sha256:
-            raise Refused(400, "sha256 is missing: the hash of a file that was uploaded before")
-        wish = JobWish(**msgspec.structs.asdict(asked), by=self.key.name, key=key)
-        job, is_new = await self.ask(lambda jobs: jobs.submit(wish))
+        submission = self.decode(Submission) if self.upload is None else await self._uploaded()
+        if not submission.sha256:
+            raise Refused(400, "sha256 is missing: send the hash of a file that was uploaded before")
+        request = JobRequest(**msgspec.structs.asdict(submission), by=self.key.name, key=key)
+        job, is_new = await self.ask(lambda jobs: jobs.submit(request))
         if not is_new:
             self.set_header("Idempotent-Replayed", "true")
         self.set_header("Location", f"/api/farm/jobs/{job.id}")
         self.answer(job_view(job), 201 if is_new else 200)
 
     async def _uploaded(self) -> Submission:
-        assert self.upload is not None  # noqa: S101 - as `post` has seen
+        assert self.upload is not None  # noqa: S101 - `post` has checked it
         # the fields are checked before the file, whose analysis takes a while
         self.upload.form.end()
-        asked = _from_fields(self.upload.form.fields)
-        facts = await self.upload.keep()
-        if asked.sha256 not in ("", facts.sha256):
+        submission = _from_fields(self.upload.form.fields)
+        facts = await self.upload.store()
+        if submission.sha256 not in ("", facts.sha256):
             raise Refused(
-                400, f"the file's SHA-256 is {facts.sha256}, not {asked.sha256[:64]}: it was damaged on its way"
+                400, f"the file's SHA-256 is {facts.sha256}, not {submission.sha256[:64]}: it was damaged on its way"
             )
-        return msgspec.structs.replace(asked, sha256=facts.sha256)
+        return msgspec.structs.replace(submission, sha256=facts.sha256)
 
 
 def _from_fields(fields: dict[str, str]) -> Submission:
@@ -105,7 +105,7 @@ def _from_fields(fields: dict[str, str]) -> Submission:
     try:
         return msgspec.convert(values, Submission, strict=False)
     except msgspec.ValidationError as error:
-        raise Refused(400, f"the form is not understood: {error}") from error
+        raise Refused(400, f"the form is not valid: {error}") from error
 
 
 class FarmJobHandler(FarmHandler):
@@ -115,21 +115,21 @@ class FarmJobHandler(FarmHandler):
         """Send a job, its copies, and why it waits."""
         presences = dict(self.farm.printers.presences)
 
-        def look(jobs: JobList) -> tuple[FarmJob, list[FarmCopy], list[str]]:
+        def read(jobs: JobList) -> tuple[FarmJob, list[FarmCopy], list[str]]:
             return jobs.job(job), jobs.copies(job), jobs.why_waiting(job, presences)
 
-        found, copies, why = await self.ask(look)
-        self.answer(whole_job(found, why, [self._view(each) for each in copies]))
+        value, copies, why = await self.ask(read)
+        self.answer(whole_job(value, why, [self._view(each) for each in copies]))
 
     async def patch(self, job: str) -> None:
-        """Change a job's wishes."""
-        edit = self.decoded(Edit)
+        """Change a job."""
+        edit = self.decode(Edit)
         changes = JobChanges(**{name: getattr(edit, name) for name in JobChanges.__struct_fields__})
         changed = await self.ask(lambda jobs: jobs.edit(job, changes, edit.revision, self.key.name))
         self.answer(job_view(changed))
 
     async def delete(self, job: str) -> None:
-        """Cancel a job; copies that have begun end when their printers say so."""
+        """Cancel a job; copies that have begun end when their printers report it."""
         copies = await self.ask(lambda jobs: jobs.cancel_job(job, self.key.name))
         self.answer({"copies": [self._view(each) for each in copies]})
 
@@ -142,7 +142,7 @@ class HandOverHandler(FarmHandler):
 
     async def post(self, job: str) -> None:
         """Give a whole job to a site, for good."""
-        site = self.decoded(HandOver).site
+        site = self.decode(HandOver).site
         if not re.fullmatch(PRINTER_ID, site):
             raise Refused(400, f"{site[:64]!r} is not a site's name: use 1 to 32 characters of a-z, 0-9 and -")
         self.answer(job_view(await self.ask(lambda jobs: jobs.hand_over(job, site, self.key.name))))
@@ -152,12 +152,12 @@ class JobVerbHandler(FarmHandler):
     """/api/farm/jobs/<id>/{move,hold,release}."""
 
     async def post(self, job: str, verb: str) -> None:
-        """Do it."""
+        """Carry out the verb."""
         by = self.key.name
         if verb == "move":
-            before = self.decoded(Before).before
-            place = None if before is None else str(before)
-            changed = await self.ask(lambda jobs: jobs.move(job, place, by))
+            before = self.decode(Before).before
+            other = None if before is None else str(before)
+            changed = await self.ask(lambda jobs: jobs.move(job, other, by))
         elif verb == "hold":
             changed = await self.ask(lambda jobs: jobs.hold(job, by))
         else:
@@ -177,24 +177,24 @@ class CopyVerbHandler(FarmHandler):
     """/api/farm/copies/<id>/{cancel,again,settle}."""
 
     async def post(self, copy: str, verb: str) -> None:
-        """Do it."""
+        """Carry out the verb."""
         by = self.key.name
         if verb != "cancel":
             self._require_silence(await self.ask(lambda jobs: jobs.copy(copy)))
         if verb == "settle":
-            state = self.decoded(Settlement).state
+            state = self.decode(Settlement).state
             changed = await self.ask(lambda jobs: jobs.settle(copy, state, by))
         elif verb == "cancel":
             changed = await self.ask(lambda jobs: jobs.cancel_copy(copy, by))
         else:
-            changed = await self.ask(lambda jobs: jobs.again(copy, by))
+            changed = await self.ask(lambda jobs: jobs.print_again(copy, by))
         self.answer(copy_view(changed, self.farm.printers), 201 if verb == "again" else 200)
 
     def _require_silence(self, copy: FarmCopy) -> None:
         """Refuse to settle or replace a copy that its printer reports as printing right now."""
         printers = self.farm.printers
         presence = printers.presences.get(copy.printer)
-        if copy.state not in BEGUN or presence is None or printers.is_away(copy.printer):
+        if copy.state not in BEGUN_STATES or presence is None or printers.is_away(copy.printer):
             return
         if presence.copy == copy.id:
             raise FarmConflict(f"{copy.printer} is printing this copy: cancel it, or wait for its end")
@@ -206,7 +206,6 @@ class OrphansHandler(FarmHandler):
     async def get(self) -> None:
         """List copies that have begun at printers which are silent now: a user has to settle them."""
         printers = self.farm.printers
-
         orphans = [copy for copy in await self.ask(JobList.outstanding) if is_orphan(copy, printers)]
         names = await self.ask(lambda jobs: jobs.names({copy.job for copy in orphans}))
         self.answer({"copies": [copy_view(copy, printers, names.get(copy.job, "")) for copy in orphans]})
@@ -216,9 +215,9 @@ class FarmLogHandler(FarmHandler):
     """/api/farm/log."""
 
     async def get(self) -> None:
-        """List events: those after a number, or the newest."""
-        limit, job = self.whole("limit", 100, 1, MAX_ROWS), self.word("job")
-        since = self.whole("since", -1, -1, 10**15)
+        """List the events after a number, or the newest."""
+        limit, job = self.integer("limit", 100, 1, MAX_ROWS), self.short_text("job")
+        since = self.integer("since", -1, -1, 10**15)
         if since < 0:
             since = 0 if job else max(0, await self.ask(lambda jobs: jobs.last_event()) - limit)
         self.answer({"events": await self.ask(lambda jobs: jobs.events(since, limit, job))})

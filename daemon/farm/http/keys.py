@@ -26,11 +26,11 @@ FIRST = "admin"
 FILE = "admin.key"
 MAX_KEYS = 256
 CACHE_TIME = 5.0
-"""Seconds after which the keys are read again: another server of this list may have made or removed one."""
+"""Seconds after which the keys are read again: another server on this database may have made or removed one."""
 
 FREE_ATTEMPTS = 10  # wrong keys in a row that an address may send
 REFILL = 6.0  # s until it may send one more
-MAX_ADDRESSES = 1024  # that are remembered
+MAX_ADDRESSES = 1024  # whose wrong keys are counted
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
@@ -38,7 +38,7 @@ log = logging.getLogger("nozzled.farm.http")
 
 
 class FarmScope(IntEnum):
-    """What a key allows; each allows what those before it do."""
+    """What a key allows; each scope includes those before it."""
 
     READ = 1
     CONTROL = 2
@@ -60,13 +60,13 @@ class FarmKey(msgspec.Struct, frozen=True):
 
 
 class WrongKeys:
-    """How many wrong keys each address has sent lately; the time is passed in."""
+    """Counts the wrong keys that each address has sent lately."""
 
     def __init__(self) -> None:
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → (wrong keys, when counted)
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address → (wrong keys, s)
 
     def wait(self, address: str, now: float) -> float:
-        """Return for how many seconds the address may send no further wrong key; 0: it may send one now."""
+        """Return the seconds until the address may try another key; 0: it may try one now."""
         return max(0.0, (self._level(address, now) - (FREE_ATTEMPTS - 1)) * REFILL)
 
     def add(self, address: str, now: float) -> None:
@@ -102,8 +102,8 @@ class FarmKeys:
         now = asyncio.get_running_loop().time()
         if self._read_at is None or now - self._read_at > CACHE_TIME:
             await self.refresh()
-        if (found := self._cached.get(digest(key))) is not None:
-            return found, FarmScope[found.scope.upper()]
+        if (facts := self._cached.get(digest(key))) is not None:
+            return facts, FarmScope[facts.scope.upper()]
         if wait := self._wrong.wait(address, now):
             raise TooManyAttempts("too many wrong keys came from this address", wait)
         self._wrong.add(address, now)
@@ -120,7 +120,7 @@ class FarmKeys:
         return list(self._cached.values())
 
     async def make(self, name: str, scope: FarmScope, by: str) -> str:
-        """Make a key, and return it; it cannot be read again later.
+        """Make a key, and return it; only its hash is stored.
 
         Raises:
             BadKeyName: the name is not valid, or there are too many keys.
@@ -149,7 +149,7 @@ class FarmKeys:
             return None
         path = self._farm.folder / FILE
         key = secrets.token_urlsafe(32)
-        # the file first: if the database had a key that nobody has seen, everybody would be locked out
+        # the file first: a key in the database that nobody can read would lock everybody out
         await asyncio.to_thread(write_private, path, key + "\n", replace=True)
         await self._farm.jobs.call(
             lambda jobs: _add(jobs, key, FarmKey(FIRST, FarmScope.ADMIN.label, self._farm.wall(), ""))
@@ -166,8 +166,8 @@ def digest(key: str) -> str:
 
 def _read(jobs: JobList) -> dict[str, FarmKey]:
     with jobs.read() as tx:
-        found = tx.rows(sa.select(keys).order_by(keys.c.created, keys.c.name))
-    return {row.hash: FarmKey(row.name, row.scope, row.created, row.created_by) for row in found}
+        rows = tx.rows(sa.select(keys).order_by(keys.c.created, keys.c.name))
+    return {row.hash: FarmKey(row.name, row.scope, row.created, row.created_by) for row in rows}
 
 
 def _add(jobs: JobList, key: str, about: FarmKey) -> None:
@@ -178,16 +178,16 @@ def _add(jobs: JobList, key: str, about: FarmKey) -> None:
         if len(names) >= MAX_KEYS:
             raise BadKeyName(f"there are {MAX_KEYS} keys: drop one first")
         tx.write(sa.insert(keys).values(hash=digest(key), **msgspec.structs.asdict(about)))
-        tx.event(about.created_by, "made key", text=f"{about.name} ({about.scope})")
+        tx.add_event(about.created_by, "made key", text=f"{about.name} ({about.scope})")
 
 
 def _drop(jobs: JobList, name: str, by: str) -> None:
     with jobs.write() as tx:
-        found = {row.name: row.scope for row in tx.rows(sa.select(keys))}
-        if name not in found:
+        scopes = {row.name: row.scope for row in tx.rows(sa.select(keys))}
+        if name not in scopes:
             raise NoSuchKey(f"there is no key {name!r}")
         admin = FarmScope.ADMIN.label
-        if found[name] == admin and list(found.values()).count(admin) == 1:
+        if scopes[name] == admin and list(scopes.values()).count(admin) == 1:
             raise FarmConflict(f"{name!r} is the last key of scope admin: make another one first")
         tx.write(sa.delete(keys).where(keys.c.name == name))
-        tx.event(by, "dropped key", text=name)
+        tx.add_event(by, "dropped key", text=name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.views import is_orphan, printer_views
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import COPY_STATES, FarmCopy
+from daemon.farm.list.values import COPY_STATES, FarmCopy
 
 STATES = ("ready", "printing", "on_hold", "not_ready", "away")
 """States of a printer in the metrics."""
@@ -30,7 +30,7 @@ class FarmMetricsHandler(FarmHandler):
         reachable = not self.farm.printers.trouble
 
         class FarmCollector(Collector):
-            """Yields the values that were read above."""
+            """Exposes the values read above."""
 
             def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
                 """Yield the families."""

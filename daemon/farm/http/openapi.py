@@ -11,7 +11,7 @@ from daemon.farm.http.jobs import MAX_ROWS, Before, Edit, HandOver, Settlement
 from daemon.farm.http.keys import FarmKey
 from daemon.farm.http.printers import VERBS
 from daemon.farm.http.views import CopyView, FarmJobView, PrinterView, WholeJob
-from daemon.farm.list.words import FINAL, FileFacts, ListedEvent, Submission
+from daemon.farm.list.values import FINAL_STATES, FileFacts, ListedEvent, Submission
 from daemon.farm.messages import PRINTER_ID
 
 Schema = dict[str, Any]
@@ -36,7 +36,7 @@ ERRORS = {
     429: "Too many wrong keys came from this address; Retry-After says when to try again.",
     500: "A fault in the server or its disk.",
     502: "The camera delivered no picture.",
-    503: "The list or the printer cannot be reached now, or too many clients ask for the same.",
+    503: "The list or the printer cannot be reached now, or too many clients are connected.",
     507: "There is no room for the file.",
 }
 
@@ -193,7 +193,7 @@ def _others() -> dict[str, dict[str, Schema]]:
         _page()[0],
         _query("before", {"type": "number", "minimum": 0, "maximum": 4e9}, "Copies that ended before this time."),
         _query("printer", TEXT, "Copies of this printer."),
-        _query("state", {"enum": [*FINAL]}, "Copies that ended in this state."),
+        _query("state", {"enum": [*FINAL_STATES]}, "Copies that ended in this state."),
         _query("q", TEXT, "Copies of jobs with this text in their names."),
     ]
     log = [
@@ -258,7 +258,7 @@ def _does(
 
 
 def _bytes(summary: str, kind: str, *errors: int, **more: Any) -> Schema:
-    """Describe an operation that answers with something else than JSON."""
+    """Describe an operation whose answer is not JSON."""
     operation = _does(summary, {}, *errors, **more)
     operation["responses"]["200"] = {"description": "Done.", "content": {kind: {"schema": {}}}}
     return operation

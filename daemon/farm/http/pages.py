@@ -1,4 +1,4 @@
-"""The files of the farm's page; no key is needed for them, only for the data that they show."""
+"""The files of the farm's page; they need no key, only the data that they show does."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from daemon.http.errors import Refused
 class FarmPageHandler(FarmHandler):
     """/ and /page/<name>."""
 
-    for_everybody = True
+    is_public = True
 
     async def get(self, name: str) -> None:
         """Answer with a file of the page, or with 304 if the browser has it already."""

@@ -71,10 +71,10 @@ class PrinterVerbHandler(_OrderingHandler):
         order = next(each for each in VERBS if each == verb)
         held = await self.ask(JobList.outstanding)
         copy = next((each.id for each in held if each.printer == printer), "")
-        self.require_at_once()
+        self.require_no_delay()
         await self.order(printer, FarmOrder(verb=order, copy=copy, by=self.key.name))
         try:
-            await self.ask(lambda jobs: jobs.note(self.key.name, verb, printer=printer))
+            await self.ask(lambda jobs: jobs.add_event(self.key.name, verb, printer=printer))
         except (ListAway, StoreError) as error:  # the order was carried out nevertheless
             log.warning("%s of %s by %s is not in the list's log: %s", verb, printer, self.key.name, error)
         self.no_content()

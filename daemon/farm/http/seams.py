@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from daemon.farm.http.looking import Look, look
+from daemon.farm.http.analysis import Analyse, analyse
 from daemon.farm.list.job_list import JobList
 from daemon.farm.messages import FarmOrder, OrderAnswer, Presence
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class ListCalls(Protocol):
-    """The thread of the list."""
+    """Calls the list, in its thread."""
 
     def call(self, function: Callable[[JobList], T], /) -> Awaitable[T]:
         """Call a function with the list, and return what it returns."""
@@ -38,7 +38,7 @@ class FarmPrinters(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Why no printer can be reached; empty: they can."""
+        """Why no printer can be reached; empty: printers can be reached."""
         ...
 
     def heard_ago(self, printer: str, /) -> float | None:
@@ -63,10 +63,10 @@ class FarmSeams:
     """The parts of the farm's server that the API uses.
 
     Attributes:
-        folder: of the server's state: uploads, thumbnails, the first key.
+        folder: for uploads, thumbnails and the first key.
         wall: returns the date, in s since 1970.
-        name: of the farm, for users.
-        look: analyses an uploaded file.
+        name: of the farm, as users see it.
+        analyse: analyses an uploaded file.
         max_upload: the largest file, in bytes.
     """
 
@@ -76,5 +76,5 @@ class FarmSeams:
     folder: Path
     wall: Callable[[], float]
     name: str = "farm"
-    look: Look = look
+    analyse: Analyse = analyse
     max_upload: int = 2 * 1024 * 1024 * 1024

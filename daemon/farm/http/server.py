@@ -13,7 +13,7 @@ from tornado.iostream import IOStream
 
 from daemon.errors import AddressInUse
 from daemon.farm.http.about import FarmAboutHandler, FarmKeyHandler, FarmKeysHandler, FarmOpenApiHandler
-from daemon.farm.http.base import FarmNowhere
+from daemon.farm.http.base import FarmNotFound
 from daemon.farm.http.history import FarmHistoryHandler, FarmHistoryTableHandler
 from daemon.farm.http.hub import EventsHandler, FarmHub
 from daemon.farm.http.jobs import (
@@ -84,13 +84,13 @@ def make_app(farm: FarmSeams) -> tornado.web.Application:
     ]
     return tornado.web.Application(
         routes,
-        default_handler_class=FarmNowhere,
+        default_handler_class=FarmNotFound,
         default_handler_args=shared,
         log_function=_log_request,
         farm_keys=FarmKeys(farm),
         farm_hub=FarmHub(farm),
         farm_uploads=set(),
-        farm_tasks=set(),  # work that goes on after its request was answered
+        farm_tasks=set(),  # work that outlives its request
     )
 
 
@@ -108,10 +108,10 @@ def _log_request(handler: tornado.web.RequestHandler) -> None:
 
 
 class FarmServer(HTTPServer):
-    """An HTTP server with a limit on its connections: those beyond it are closed at once."""
+    """An HTTP server with a limit on its connections; excess connections are closed at once."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
-        """Prepare, without any connection."""
+        """Prepare; there are no connections yet."""
         super().initialize(*args, **kwargs)
         self._open: set[IOStream] = set()
         self.port = 0
@@ -145,7 +145,7 @@ def listen(app: tornado.web.Application, host: str, port: int, tls: ssl.SSLConte
         ssl_options=tls,
         idle_connection_timeout=IDLE_TIMEOUT,
         body_timeout=BODY_TIMEOUT,
-        max_body_size=sys.maxsize,  # the handlers limit it, as their answer can name the limit
+        max_body_size=sys.maxsize,  # the handlers limit it: their answer names the limit
         max_header_size=MAX_HEADERS,
     )
     try:

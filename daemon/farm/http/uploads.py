@@ -1,4 +1,4 @@
-"""Files: streamed to the disk, analysed, stored under their SHA-256."""
+"""Uploads: files are streamed to the disk, analysed, and stored under their SHA-256."""
 
 import asyncio
 import hashlib
@@ -16,18 +16,18 @@ from daemon.errors import StorageFull
 from daemon.farm.errors import UnknownFile
 from daemon.farm.http.base import FarmHandler
 from daemon.farm.http.seams import FarmSeams
-from daemon.farm.list.words import FileFacts
+from daemon.farm.list.values import FileFacts
 from daemon.http.errors import Refused
 from daemon.http.upload_form import UploadForm
 
 MAX_UPLOADS = 8
-"""At the same time."""
+"""Uploads at the same time."""
 
 STALLED_AFTER = 30.0
-"""Seconds without a byte after which an upload gives way to another that needs its place."""
+"""Seconds without a byte after which an upload is dropped, if another one needs its place."""
 
 MIN_FREE = 512 * 1024 * 1024
-"""Bytes of the disk that uploads leave free."""
+"""Bytes that uploads leave free on the disk."""
 
 BLOCK = 1024 * 1024
 """Bytes of one write."""
@@ -73,7 +73,7 @@ class FarmUpload:
         self._hash.update(block)
         self._file.write(block)
 
-    async def keep(self) -> FileFacts:
+    async def store(self) -> FileFacts:
         """Check, analyse and store the file; raises UploadBroken, Refused."""
         self.is_complete = True
         self.form.end()
@@ -86,28 +86,28 @@ class FarmUpload:
         name = shown_name(self.form.filename)
         if PurePosixPath(name).suffix.lower() not in SUFFIXES:
             raise Refused(415, f"{name} does not look like G-code: its name must end in {', '.join(SUFFIXES)}")
-        known = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
+        upload = FileFacts(sha256=self._hash.hexdigest(), size=self.size, name=name, at=self._farm.wall())
         try:
-            facts = await self._farm.jobs.call(lambda jobs: jobs.file(known.sha256))
+            facts = await self._farm.jobs.call(lambda jobs: jobs.file(upload.sha256))
         except UnknownFile:
-            facts = known
-        facts = msgspec.structs.replace(facts, name=name)  # the same bytes may come under another name
-        if facts.extent is None:  # the last analysis found nothing, perhaps for want of memory or time
-            facts = await self._analysed(known)
+            facts = upload
+        facts = msgspec.structs.replace(facts, name=name)  # the same bytes may be uploaded under another name
+        if facts.extent is None:  # there was no analysis, or it ran out of memory or time
+            facts = await self._analyse(upload)
         sha256, _ = await self._farm.files.take(self._path)
-        if sha256 != known.sha256:
+        if sha256 != upload.sha256:
             raise Refused(500, "the stored file differs from the upload: check the server's disk")
         await self._farm.jobs.call(lambda jobs: jobs.put_file(facts))
         return facts
 
-    async def _analysed(self, known: FileFacts) -> FileFacts:
-        """Return the facts about the file, which needs its own suffix for that: the analysis goes by it."""
-        named = self._path.with_suffix(PurePosixPath(known.name).suffix.lower())
-        picture = picture_of(self._farm.folder, known.sha256)
+    async def _analyse(self, upload: FileFacts) -> FileFacts:
+        """Analyse the file under its own suffix, which tells the analysis the format."""
+        named = self._path.with_suffix(PurePosixPath(upload.name).suffix.lower())
+        picture = picture_of(self._farm.folder, upload.sha256)
         await asyncio.to_thread(picture.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(os.link, self._path, named)
         try:
-            return await self._farm.look(named, known, picture)
+            return await self._farm.analyse(named, upload, picture)
         finally:
             await asyncio.to_thread(named.unlink, missing_ok=True)
 
@@ -134,7 +134,7 @@ def picture_of(folder: Path, sha256: str) -> Path:
 
 
 def shown_name(filename: str) -> str:
-    """Return the name for a file: the last part of the path, in one printable line."""
+    """Return the name of a file for users: the last part of its path, as one printable line."""
     last = re.split(r"[/\\]", filename)[-1].strip()
     plain = "".join(each if each.isprintable() else "_" for each in last)
     if len(plain) > MAX_NAME:
@@ -147,24 +147,24 @@ class UploadingHandler(FarmHandler):
     """Base of handlers that take a file in a form, or JSON."""
 
     upload: FarmUpload | None = None
-    fed = 0.0  # when the last byte came, in loop time
+    fed_at = 0.0  # when the last byte arrived, in loop time
 
     def admit(self) -> None:
-        """Begin an upload if there is a form, and a place for it."""
+        """Begin an upload if the body is a form, and not too many are in progress."""
         kind = self.request.headers.get("Content-Type", "")
         if self.request.method != "POST" or not kind.lower().startswith("multipart/"):
             return
-        coming: set[UploadingHandler] = self.settings["farm_uploads"]
-        if len(coming) >= MAX_UPLOADS:
-            _drop_stalled(coming)
-        if len(coming) >= MAX_UPLOADS:
+        uploads: set[UploadingHandler] = self.settings["farm_uploads"]
+        if len(uploads) >= MAX_UPLOADS:
+            _drop_stalled(uploads)
+        if len(uploads) >= MAX_UPLOADS:
             raise Refused(503, f"{MAX_UPLOADS} uploads are in progress already: try again in a minute")
         self.upload = FarmUpload(self.farm, kind)
-        self.fed = asyncio.get_running_loop().time()
-        coming.add(self)
+        self.fed_at = asyncio.get_running_loop().time()
+        uploads.add(self)
 
     @property
-    def max_body(self) -> int:  # type: ignore[override]  # it depends on what comes
+    def max_body(self) -> int:  # type: ignore[override]  # it depends on the content type
         """The limit of the body: a file may be large."""
         kind = self.request.headers.get("Content-Type", "").lower()
         return self.farm.max_upload if kind.startswith("multipart/") else FarmHandler.max_body
@@ -174,11 +174,11 @@ class UploadingHandler(FarmHandler):
         if self.upload is None:
             await super().take(chunk)
         else:
-            self.fed = asyncio.get_running_loop().time()
+            self.fed_at = asyncio.get_running_loop().time()
             await self.upload.feed(chunk)
 
     async def give_up(self) -> None:
-        """Remove what has arrived of the file."""
+        """Remove the part of the file that has arrived."""
         if self.upload is not None:
             upload, self.upload = self.upload, None
             self.settings["farm_uploads"].discard(self)
@@ -189,7 +189,7 @@ class UploadingHandler(FarmHandler):
         self._clean_up()
 
     def on_connection_close(self) -> None:
-        """Clean up when the client has gone in the middle of the body; a complete file is stored."""
+        """Clean up if the client has gone in the middle of the body; a complete file is stored nevertheless."""
         if self.upload is not None and not self.upload.is_complete:
             self._clean_up()
 
@@ -200,12 +200,14 @@ class UploadingHandler(FarmHandler):
             task.add_done_callback(self.settings["farm_tasks"].discard)
 
 
-def _drop_stalled(coming: set[UploadingHandler]) -> None:
+def _drop_stalled(uploads: set[UploadingHandler]) -> None:
     """Hang up on clients that have stopped sending, such as a phone that has fallen asleep."""
     now = asyncio.get_running_loop().time()
-    for each in [one for one in coming if now - one.fed > STALLED_AFTER and one.upload and not one.upload.is_complete]:
-        coming.discard(each)
-        each.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
+    for handler in [*uploads]:
+        if handler.upload is None or handler.upload.is_complete or now - handler.fed_at <= STALLED_AFTER:
+            continue
+        uploads.discard(handler)
+        handler.request.connection.close()  # type: ignore[union-attr]  # Tornado's type leaves it to HTTP1Connection
 
 
 class FarmFilesHandler(UploadingHandler):
@@ -215,7 +217,7 @@ class FarmFilesHandler(UploadingHandler):
         """Store a file, without a job."""
         if self.upload is None:
             raise Refused(415, "an upload must be a form: multipart/form-data")
-        self.answer(await self.upload.keep(), 201)
+        self.answer(await self.upload.store(), 201)
 
 
 class FileFactsHandler(FarmHandler):
@@ -242,7 +244,7 @@ class ThumbnailsHandler(FarmHandler):
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove unfinished uploads of an earlier process."""
+    """Remove the unfinished uploads of an earlier process."""
     for path in (folder / "uploads").glob("*"):
         if re.fullmatch(r"[0-9a-f]{16}\.\w+", path.name):
             path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from daemon.farm.http.seams import FarmPrinters
-from daemon.farm.list.words import BEGUN, COPY_STATES, CopyState, FarmCopy, FarmJob, JobState
+from daemon.farm.list.values import BEGUN_STATES, COPY_STATES, CopyState, FarmCopy, FarmJob, JobState
 from daemon.farm.messages import Heat, Presence, Tool
 
 
@@ -14,7 +14,7 @@ class CopyView(msgspec.Struct, frozen=True, kw_only=True):
     """A copy.
 
     Attributes:
-        orphan: it has begun and its printer is silent, so a user has to settle it.
+        orphan: the copy has begun and its printer is silent, so a user has to settle it.
     """
 
     id: str
@@ -74,7 +74,7 @@ class FarmJobView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WholeJob(FarmJobView, frozen=True, kw_only=True):
-    """A job with its copies; `copies` is the wished number."""
+    """A job with its copies; `copies` is the requested number."""
 
     copy_list: list[CopyView]
 
@@ -83,11 +83,11 @@ class PrinterView(msgspec.Struct, frozen=True, kw_only=True):
     """A printer.
 
     Attributes:
-        state: as OctoPrint's API calls it; "Away" where it is silent.
-        reason: why it takes no copy; empty where it is ready.
+        state: text of the state, as in OctoPrint's API; "Away" if the printer is silent.
+        reason: why it takes no copy; empty: it is ready.
         heard: date of its last presence, in s since 1970; None: none since the server started.
         url: of its own page.
-        holds: id of its copy, by the list; `orphan` where that has begun, and the printer is silent.
+        holds: id of its copy, according to the list; `orphan`: that copy has begun, and the printer is silent.
     """
 
     id: str
@@ -126,7 +126,7 @@ def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> Cop
         state=copy.state,
         parent=copy.parent,
         printer=copy.printer,
-        cancelling=copy.wish == "cancel" and copy.state in BEGUN,
+        cancelling=copy.wish == "cancel" and copy.state in BEGUN_STATES,
         orphan=is_orphan(copy, printers),
         attempt=copy.attempt,
         reason=copy.reason,
@@ -141,7 +141,7 @@ def copy_view(copy: FarmCopy, printers: FarmPrinters, job_name: str = "") -> Cop
 
 def is_orphan(copy: FarmCopy, printers: FarmPrinters) -> bool:
     """Tell whether a copy has begun at a printer that is silent now."""
-    return copy.state in BEGUN and (copy.printer not in printers.presences or printers.is_away(copy.printer))
+    return copy.state in BEGUN_STATES and (copy.printer not in printers.presences or printers.is_away(copy.printer))
 
 
 def job_view(job: FarmJob, why: Iterable[str] = ()) -> FarmJobView:

@@ -1,4 +1,4 @@
-"""The list's database: connection, transactions, version."""
+"""ListDatabase: the connection to the list's database, its transactions, and the version of its tables."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from daemon.farm.list import schema
 
 SCHEMES = ("sqlite", "postgresql")
 BUSY_MS = 10_000
-"""For which SQLite waits for another process that uses the file, such as a backup."""
+"""How long SQLite waits for another process that uses the file, such as a backup."""
 
 MAX_TEXT = 500
-"""Characters of a text from a printer or a client that are stored."""
+"""Characters stored of a text from a printer or a client."""
 
 
 class Transaction:
-    """One transaction, and its date, `now`, in s since 1970."""
+    """One transaction; `now` is its date, in s since 1970."""
 
     def __init__(self, connection: sa.Connection, now: float) -> None:
         self.connection = connection
@@ -49,20 +49,22 @@ class Transaction:
             self.connection.execute(statement, values)
             self.changed = True
 
-    def next(self, name: str) -> int:
-        """Return the next number of this kind."""
+    def next_number(self, name: str) -> int:
+        """Raise a counter by one, and return it."""
         counters = schema.counters
-        raised = sa.update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-        if not self.connection.execute(raised).rowcount:
+        increment = sa.update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
+        if not self.connection.execute(increment).rowcount:
             self.connection.execute(sa.insert(counters).values(name=name, value=1))
         value: int = self.connection.execute(sa.select(counters.c.value).where(counters.c.name == name)).scalar_one()
         return value
 
-    def event(self, by: str, what: str, *, job: str = "", copy: str = "", printer: str = "", text: str = "") -> None:
+    def add_event(
+        self, by: str, what: str, *, job: str = "", copy: str = "", printer: str = "", text: str = ""
+    ) -> None:
         """Add an event: who did what."""
         self.write(
             sa.insert(schema.events).values(
-                number=self.next("event"),
+                number=self.next_number("event"),
                 at=self.now,
                 who=by[:MAX_TEXT],
                 what=what,
@@ -95,14 +97,14 @@ class ListDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Read one state of the list, whatever others write meanwhile."""
+        """Read one consistent state of the list, whatever others write in the meantime."""
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _own_errors(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield Transaction(connection, self.wall())
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
-        """Change the list: all or nothing, and nobody else writes meanwhile."""
+        """Change the list, all or nothing; there is only one writer at a time."""
         with _own_errors(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
                 writer = schema.counters.c.name == "writer"
@@ -113,7 +115,7 @@ class ListDatabase:
         """Create the tables, or upgrade them to this version, in one transaction."""
         with _own_errors(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             if not self.is_sqlite:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7420)"))  # two servers that start at once
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7420)"))  # two servers may start at once
             counters = schema.counters
             counters.create(connection, checkfirst=True)
             version = connection.execute(sa.select(counters.c.value).where(counters.c.name == "schema")).scalar()
@@ -124,7 +126,7 @@ class ListDatabase:
                 return
             if version > schema.VERSION:
                 raise StoreError(
-                    f"the farm's database has version {version}, and this nozzled knows {schema.VERSION}: "
+                    f"the farm's database has version {version}, but this nozzled supports only {schema.VERSION}: "
                     "install the newer nozzled again"
                 )
             for step in range(version + 1, schema.VERSION + 1):
@@ -148,7 +150,7 @@ class ListDatabase:
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """Raise the database's errors as ours."""
+    """Raise the database's errors as errors of the farm."""
     try:
         yield
     except sa.exc.OperationalError as error:
@@ -185,7 +187,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # `_begin_sqlite` begins transactions, not the module
+    connection.isolation_level = None  # `_begin_sqlite` begins transactions, instead of the module sqlite3
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -1,13 +1,13 @@
 """Which printers fit a job, and why the others do not. Pure.
 
 Material, colour and nozzle must match what users entered for the printer: nothing else checks them. Volume and
-temperature rule a printer out only where they are known to be too small: the printer checks them before a start.
+temperature rule out a printer only if they are certainly too small, as the printer checks them before a start.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 
-from daemon.farm.list.words import Decline, FarmJob, ListValue
+from daemon.farm.list.values import Decline, FarmJob, ListValue
 from daemon.farm.messages import Presence, Tool
 
 PURGE_MM = 10.0
@@ -18,7 +18,7 @@ NOZZLE_TOLERANCE_MM = 0.005
 
 
 class Kind(ListValue, frozen=True):
-    """The wishes for group and tools that many jobs share, folded; such jobs are read together."""
+    """Required group and tools, folded, which many jobs share; such jobs are read together."""
 
     id: int
     material: str
@@ -28,12 +28,12 @@ class Kind(ListValue, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return a material, colour or group as it is compared: "PLA " is "pla"."""
+    """Return a material, colour or group in the form for comparisons: "PLA " becomes "pla"."""
     return " ".join(text.split()).casefold()
 
 
 def fits_kind(kind: Kind, presence: Presence) -> bool:
-    """Tell whether a printer's group and tools meet the wishes of this kind."""
+    """Tell whether a printer's group and tools meet the requirements of a kind."""
     if kind.group and kind.group != folded(presence.group):
         return False
     first, *others = materials(kind.material) or [""]
@@ -45,7 +45,7 @@ def fits_kind(kind: Kind, presence: Presence) -> bool:
 
 
 def materials(text: str) -> list[str]:
-    """Return the materials of a wish, folded: "PLA; PVA" is two, and both must be loaded."""
+    """Return the required materials, folded: "PLA; PVA" is two, and both must be loaded."""
     return [part for each in text.split(";") if (part := folded(each))]
 
 
@@ -53,13 +53,13 @@ def _fits_tool(kind: Kind, material: str, tool: Tool) -> bool:
     return (
         (not material or material == folded(tool.material))
         and (not kind.colour or kind.colour == folded(tool.colour))
-        and (not kind.nozzle_mm or is_nozzle(kind.nozzle_mm, tool))
+        and (not kind.nozzle_mm or has_nozzle(kind.nozzle_mm, tool))
     )
 
 
-def is_nozzle(wanted: float, tool: Tool) -> bool:
+def has_nozzle(diameter_mm: float, tool: Tool) -> bool:
     """Tell whether a tool has this nozzle."""
-    return math.isclose(wanted, tool.nozzle_mm, abs_tol=NOZZLE_TOLERANCE_MM)
+    return math.isclose(diameter_mm, tool.nozzle_mm, abs_tol=NOZZLE_TOLERANCE_MM)
 
 
 def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()) -> list[str]:
@@ -70,7 +70,7 @@ def misfits(job: FarmJob, printer: str, presence: Presence, declines: Iterable[D
 def reasons(
     job: FarmJob, printer: str, presence: Presence, declines: Iterable[Decline] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield each misfit: the name of the wish, and a sentence about it."""
+    """Yield each misfit: the name of the requirement, and a sentence about it."""
     if job.printers and printer not in job.printers:
         yield "printer", f"{printer} is not among its printers ({', '.join(job.printers)})"
     if job.group and folded(job.group) != folded(presence.group):
@@ -88,25 +88,25 @@ def declined(decline: Decline) -> tuple[str, str]:
 
 
 def fits_machine(job: FarmJob, printer: str, presence: Presence) -> bool:
-    """Tell whether a printer whose kind fits may print a job: by its name, size and temperature."""
-    named = not job.printers or printer in job.printers
-    return named and next(_size_reasons(job, printer, presence), None) is None
+    """Tell whether a printer that fits the job's kind also fits by name, size and temperature."""
+    is_allowed = not job.printers or printer in job.printers
+    return is_allowed and next(_size_reasons(job, printer, presence), None) is None
 
 
 def _tool_reasons(job: FarmJob, printer: str, tools: list[Tool]) -> Iterator[tuple[str, str]]:
-    """Yield each wish that no tool meets, among those that meet the wishes before it."""
-    if wanted := materials(job.material):
-        if not {*wanted} <= {folded(tool.material) for tool in tools}:
+    """Yield each requirement that no tool meets; each is checked only for the tools that meet those before it."""
+    if needed := materials(job.material):
+        if not {*needed} <= {folded(tool.material) for tool in tools}:
             loaded = _listed({tool.material for tool in tools})
             yield "material", f"{printer} has {loaded}" if loaded else f"{printer} does not say what is loaded"
-        tools = [tool for tool in tools if folded(tool.material) == wanted[0]] or tools
+        tools = [tool for tool in tools if folded(tool.material) == needed[0]] or tools
     if job.colour:
         matching = [tool for tool in tools if folded(tool.colour) == folded(job.colour)]
         if not matching:
             loaded = _listed({tool.colour for tool in tools})
             yield "colour", f"{printer} has {loaded}" if loaded else f"{printer} does not say which colour is loaded"
         tools = matching or tools
-    if job.nozzle_mm and not any(is_nozzle(job.nozzle_mm, tool) for tool in tools):
+    if job.nozzle_mm and not any(has_nozzle(job.nozzle_mm, tool) for tool in tools):
         nozzles = _listed({f"{tool.nozzle_mm:g}" for tool in tools if tool.nozzle_mm})
         yield "nozzle", f"{printer} has {nozzles} mm" if nozzles else f"{printer} does not say which nozzle it has"
 

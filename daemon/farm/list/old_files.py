@@ -7,16 +7,16 @@ from daemon.farm.list.schema import copies, files, jobs
 
 DAY = 86_400.0
 FORGOTTEN = -1.0
-"""In `at`: the file is deleted; its row stays for the history."""
+"""Value of `at` for a deleted file, whose row stays for the history."""
 
 MAX_FILES = 200
-"""Of one answer."""
+"""Files in one answer."""
 
 
 def old_files(tx: Transaction, days: float) -> list[str]:
-    """Return files that were uploaded, and whose jobs ended, longer ago than this; the oldest first."""
+    """Return files that were uploaded, and whose jobs ended, more than this many days ago; the oldest first."""
     before = tx.now - days * DAY
-    needed = sa.exists().where(
+    is_needed = sa.exists().where(
         jobs.c.sha256 == files.c.sha256,
         sa.or_(
             jobs.c.unfinished > 0,
@@ -26,7 +26,7 @@ def old_files(tx: Transaction, days: float) -> list[str]:
     )
     query = (
         sa.select(files.c.sha256)
-        .where(files.c.at < before, files.c.at > FORGOTTEN, ~needed)
+        .where(files.c.at < before, files.c.at > FORGOTTEN, ~is_needed)
         .order_by(files.c.at)
         .limit(MAX_FILES)
     )

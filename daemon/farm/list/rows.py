@@ -12,13 +12,13 @@ from daemon.farm.errors import NoSuchCopy, NoSuchJob
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.matching import Kind
 from daemon.farm.list.schema import FOREVER, copies, declines, jobs, kinds
-from daemon.farm.list.words import BEGUN, FAULT_PAUSE, Decline, FarmCopy, FarmJob, JobState
+from daemon.farm.list.values import BEGUN_STATES, FAULT_PAUSE_S, Decline, FarmCopy, FarmJob, JobState
 
 MAX_DIGITS = 9
-"""Of a job's number; longer numbers are no job's."""
+"""Length of the largest job number."""
 
 MAX_IN = 500
-"""Values in one IN: old versions of SQLite take 999."""
+"""Values in one SQL `IN (…)`; old versions of SQLite allow 999."""
 
 
 def copy_id(job: str, number: int) -> str:
@@ -66,12 +66,12 @@ def job_of(row: Any, counts: dict[str, int]) -> FarmJob:
 
 
 def extent_of(text: str) -> tuple[float, float, float] | None:
-    """Return the extent in a column of text, which is empty for none."""
+    """Return the extent from its text column; an empty text means that it is unknown."""
     return msgspec.json.decode(text, type=tuple[float, float, float]) if text else None
 
 
 def when(moment: float) -> float | None:
-    """Return a date as values have it: None is never."""
+    """Return a date from a column: None instead of FOREVER."""
     return None if moment >= FOREVER else moment
 
 
@@ -81,7 +81,7 @@ def kind_of(row: Any) -> Kind:
 
 
 def _state(counts: dict[str, int], *, held: bool) -> JobState:
-    if any(counts.get(state) for state in (*BEGUN, "offered")):
+    if any(counts.get(state) for state in (*BEGUN_STATES, "offered")):
         return "printing"
     if counts.get("waiting"):
         return "held" if held else "waiting"
@@ -90,7 +90,7 @@ def _state(counts: dict[str, int], *, held: bool) -> JobState:
     return "done" if counts.get("done") else "cancelled"
 
 
-# -- looking up --------------------------------------------------------------------------------------------
+# -- look-ups ---------------------------------------------------------------------------------------------
 
 _JOB = sa.select(jobs).where(jobs.c.id == sa.bindparam("id"))
 _JOB_BY_NUMBER = sa.select(jobs).where(jobs.c.number == sa.bindparam("number"))
@@ -104,35 +104,35 @@ _KINDS = sa.select(kinds)
 
 
 def is_declined(now: Any) -> Any:
-    """Return the condition that a decline holds: for good, or for a while.
+    """Return the SQL condition that a decline is in force: for good, or for a limited time.
 
-    A while that seems to be longer than the longest one began before the clock was set back, and does not hold.
+    If more than FAULT_PAUSE_S seems to be left of a limited time, the clock was set back, and the decline is void.
     """
     until = declines.c.until
     forever: Any = sa.literal_column(repr(FOREVER))
-    longest: Any = sa.literal_column(repr(FAULT_PAUSE))
+    longest: Any = sa.literal_column(repr(FAULT_PAUSE_S))
     return sa.and_(until > now, sa.or_(until >= forever, until <= now + longest))
 
 
 _DECLINES = sa.select(declines).where(declines.c.job == sa.bindparam("job"), is_declined(sa.bindparam("now")))
 
 
-def find_job(tx: Transaction, job: str) -> Any:
-    """Return the row of a job, by its id or its number.
+def find_job(tx: Transaction, job_ref: str) -> Any:
+    """Return the row of a job, which is named by its id or its number.
 
     Raises:
         NoSuchJob: there is none.
     """
-    by_number = len(job) <= MAX_DIGITS and job.isascii() and job.isdecimal()
-    row = tx.row(_JOB_BY_NUMBER, number=int(job)) if by_number else tx.row(_JOB, id=job)
+    is_number = len(job_ref) <= MAX_DIGITS and job_ref.isascii() and job_ref.isdecimal()
+    row = tx.row(_JOB_BY_NUMBER, number=int(job_ref)) if is_number else tx.row(_JOB, id=job_ref)
     if row is None:
-        raise NoSuchJob(f"there is no job {job}")
+        raise NoSuchJob(f"there is no job {job_ref}")
     return row
 
 
 def get_job(tx: Transaction, job: str) -> FarmJob:
     """Return a job; raises NoSuchJob."""
-    return values(tx, [find_job(tx, job)])[0]
+    return jobs_of(tx, [find_job(tx, job)])[0]
 
 
 def get_copy(tx: Transaction, copy: str) -> FarmCopy:
@@ -152,7 +152,7 @@ def find_copy(tx: Transaction, copy: str) -> FarmCopy | None:
     return None if row is None else copy_of(row)
 
 
-def values(tx: Transaction, rows: list[Any]) -> list[FarmJob]:
+def jobs_of(tx: Transaction, rows: list[Any]) -> list[FarmJob]:
     """Return rows of `farm_jobs` as values."""
     counts: dict[str, dict[str, int]] = {row.id: {} for row in rows}
     ids = list(counts)
@@ -168,7 +168,7 @@ def all_kinds(tx: Transaction) -> list[Kind]:
 
 
 def declines_of(tx: Transaction, job: str) -> list[Decline]:
-    """Return the declines of a job that hold now."""
+    """Return the declines of a job that are in force now."""
     return [decline_of(row) for row in tx.rows(_DECLINES, job=job, now=tx.now)]
 
 
@@ -177,7 +177,7 @@ def decline_of(row: Any) -> Decline:
     return Decline(job=row.job, printer=row.printer, reason=row.reason, until=when(row.until))
 
 
-# -- numbers of copies, in a job's row ----------------------------------------------------------------------
+# -- counts of copies in a job's row -----------------------------------------------------------------------
 
 
 def _count(*states: str) -> Any:
@@ -191,7 +191,7 @@ def _count(*states: str) -> Any:
 _RECOUNT = (
     sa.update(jobs)
     .where(jobs.c.id == sa.bindparam("a_job"))
-    .values(waiting=_count("waiting"), unfinished=_count("waiting", "offered", *BEGUN))
+    .values(waiting=_count("waiting"), unfinished=_count("waiting", "offered", *BEGUN_STATES))
 )
 _QUEUE = (
     sa.update(jobs)
@@ -201,7 +201,7 @@ _QUEUE = (
 
 
 def recount(tx: Transaction, changed: Iterable[str]) -> None:
-    """Compute `waiting`, `unfinished` and `queued` of these jobs from their copies, for `offer`'s index."""
+    """Recompute `waiting`, `unfinished` and `queued` of these jobs from their copies, for the index of `offer`."""
     for job in sorted(set(changed)):
         tx.write(_RECOUNT, a_job=job)
         tx.write(_QUEUE, a_job=job)

@@ -1,4 +1,4 @@
-"""The tables of the list, on SQLite and PostgreSQL alike. The statements that create them are made from these, too.
+"""The tables of the list, for SQLite and PostgreSQL. SQLAlchemy also creates the database from them.
 
 A new database gets the tables as they stand here. One of an earlier version is upgraded by the statements in `STEPS`.
 """
@@ -23,10 +23,10 @@ FOREVER = 9e15
 """In `due` and `until`: never. A number, so that both databases sort it last."""
 
 VERSION = 1
-"""Of the tables; goes up by one with each change of a released one."""
+"""Version of the tables; a change to a released table raises it by one."""
 
 STEPS: dict[int, tuple[str, ...]] = {}
-"""By version, the statements that make it from the one before."""
+"""Version → the statements that upgrade the version before it."""
 
 metadata = MetaData()
 
@@ -49,12 +49,12 @@ def _integer(name: str, *constraints: ForeignKey, **options: Any) -> "Column[Any
 
 
 def _index(name: str, *columns: Any, where: Any = None) -> None:
-    """Add an index, of the rows that meet the condition alone."""
+    """Add an index; with a condition, it covers only the rows that meet it."""
     Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 counters = Table("farm_counters", metadata, _text("name", primary_key=True), _column("value", BigInteger))
-"""The schema's version and the last number of each kind; PostgreSQL's writers wait for the row `writer`."""
+"""The schema's version, and the last number of each kind. On PostgreSQL, writers lock the row `writer` in turn."""
 
 files = Table(
     "farm_files",
@@ -76,7 +76,7 @@ kinds = Table(
     _text("printer_group"),
     UniqueConstraint("material", "colour", "nozzle_mm", "printer_group"),
 )
-"""What jobs need to be mounted, each combination once: see `matching.Kind`."""
+"""Each combination of material, colour, nozzle and group that a job requires: see `matching.Kind`."""
 
 jobs = Table(
     "farm_jobs",
@@ -112,12 +112,12 @@ jobs = Table(
     # `rows.recount` computes these from the job's copies
     _integer("waiting"),  # copies
     _integer("unfinished"),  # copies
-    _integer("queued"),  # 1: it has a copy that may be offered
+    _integer("queued"),  # 1: a copy may be offered
 )
 ORDER = (jobs.c.priority.desc(), jobs.c.due, jobs.c.position, jobs.c.number)
-"""Which job comes first: by priority, due date, then the position that users gave it."""
+"""The order of printing: priority, due date, then the position that users gave the job."""
 
-_index("farm_jobs_queued", jobs.c.kind, *ORDER, where=jobs.c.queued == 1)  # the one that `handing.offer` reads
+_index("farm_jobs_queued", jobs.c.kind, *ORDER, where=jobs.c.queued == 1)  # read by `printer_actions.offer`
 _index("farm_jobs_unfinished", *ORDER, where=jobs.c.unfinished > 0)
 
 copies = Table(

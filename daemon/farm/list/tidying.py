@@ -1,10 +1,10 @@
-"""Last presences of printers, and how long jobs, events and files are kept."""
+"""The stored presences of printers, and the removal of old jobs, events and facts about files."""
 
 import msgspec
 import sqlalchemy as sa
 
 from daemon.farm.errors import FarmConflict
-from daemon.farm.list import handing
+from daemon.farm.list import printer_actions
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.schema import copies, declines, events, files, jobs, printers
 from daemon.farm.messages import Presence
@@ -12,14 +12,14 @@ from daemon.farm.messages import Presence
 DAY = 86_400.0  # s
 KEEP_EVENTS = 90 * DAY
 KEEP_JOBS = 730 * DAY
-"""Events, and ended jobs, with their copies and the facts about their files."""
+"""How long events, and ended jobs with their copies and the facts about their files, stay (s)."""
 
 MAX_EVENTS = 1_000_000
 MAX_DROPPED = 500
-"""Jobs that one call drops, so that it does not hold up the list."""
+"""Jobs that one call drops: more would hold up the list."""
 
 
-def keep_presence(tx: Transaction, printer: str, presence: Presence) -> None:
+def store_presence(tx: Transaction, printer: str, presence: Presence) -> None:
     """Store the last presence of a printer."""
     values = {"seen": tx.now, "presence": msgspec.json.encode(presence).decode()}
     if not tx.write(sa.update(printers).where(printers.c.id == printer).values(**values)):
@@ -32,15 +32,15 @@ def forget_printer(tx: Transaction, printer: str, by: str) -> None:
     Raises:
         FarmConflict: it holds a copy.
     """
-    if handing.held(tx, printer):
+    if printer_actions.held_copies(tx, printer):
         raise FarmConflict(f"{printer} holds a copy: settle that first")
     tx.write(sa.delete(printers).where(printers.c.id == printer))
     tx.write(sa.delete(declines).where(declines.c.printer == printer))
-    tx.event(by, "forgot printer", printer=printer)
+    tx.add_event(by, "forgot printer", printer=printer)
 
 
 def tidy(tx: Transaction) -> None:
-    """Drop old events and ended jobs, and declines that have run out."""
+    """Drop old events and ended jobs, and expired declines."""
     newest: int = tx.row(sa.select(sa.func.max(events.c.number).label("last"))).last or 0
     old = sa.or_(events.c.at < tx.now - KEEP_EVENTS, events.c.number <= newest - MAX_EVENTS)
     tx.write(sa.delete(events).where(old))

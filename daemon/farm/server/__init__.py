@@ -1,1 +1,1 @@
-"""The farm's server: one list, the printers that take from it, and whoever asks."""
+"""The farm's server: the job list, the printers that print from it, and the API for clients."""

@@ -90,7 +90,7 @@ SECTIONS = ("nats", "list", "http", "files", "sites", "log")
 
 
 def read_config(path: Path | None, environ: Mapping[str, str]) -> FarmServerConfig:
-    """Read the given file, else the system's; without any, return the defaults.
+    """Read this file, else the system's; if there is none, return the defaults.
 
     Raises:
         ConfigError: the file cannot be read, or has an unknown section or a value that cannot be used.
@@ -113,17 +113,17 @@ def with_address(config: FarmServerConfig, host: str | None, port: int | None) -
 
 
 def render_config(config: FarmServerConfig) -> str:
-    """Return it as TOML, every key with its meaning."""
+    """Return a configuration as TOML, with a comment on every key."""
     return "\n".join(render_section(name, getattr(config, name)) for name in SECTIONS)
 
 
-def state_folder(environ: Mapping[str, str], given: Path | None = None) -> Path:
-    """Return the folder of list, keys and cache: the given one, else systemd's, else /var/lib/nozzled-farm.
+def state_folder(environ: Mapping[str, str], chosen: Path | None = None) -> Path:
+    """Return the folder for list, keys and cache: the chosen one, else systemd's, else /var/lib/nozzled-farm.
 
     Raises:
         ConfigError: it cannot be created.
     """
-    folder = given or of_systemd(environ, "STATE_DIRECTORY") or STATE
+    folder = chosen or of_systemd(environ, "STATE_DIRECTORY") or STATE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -148,9 +148,9 @@ def _seed(nats: NatsConfig, environ: Mapping[str, str]) -> str:
             return Path(nats.seed_file).expanduser().read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"nats.seed_file: cannot read {nats.seed_file}: {error}") from error
-    if given := environ.get("CREDENTIALS_DIRECTORY"):
+    if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         with suppress(OSError, UnicodeDecodeError):
-            return (Path(given) / SEED_CREDENTIAL).read_text("utf-8").strip().removeprefix(NO_SEED)
+            return (Path(credentials) / SEED_CREDENTIAL).read_text("utf-8").strip().removeprefix(NO_SEED)
     return ""
 
 

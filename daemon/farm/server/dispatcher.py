@@ -2,7 +2,7 @@
 
 Theory of operation. When a printer reports that it is ready, the list picks a copy and stores the offer, which is then
 sent. A lost message does no harm: an offer that nobody claims ends with its lease, and is sent again while the printer
-reports that it is ready. A claimed copy stays with its printer until that printer's report, or a user, ends it: nothing
+reports that it is ready. A claimed copy stays with its printer until that printer's report or a user ends it; nothing
 here does, and no timer.
 """
 
@@ -17,7 +17,7 @@ from daemon.farm.carrier.ending import for_ever
 from daemon.farm.carrier.ends import ORDER_PATIENCE, ServerEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.errors import FarmError
-from daemon.farm.list.words import FarmCopy
+from daemon.farm.list.values import FarmCopy
 from daemon.farm.messages import (
     AWAY,
     LEASE,
@@ -32,24 +32,24 @@ from daemon.farm.messages import (
     YesOrNo,
 )
 from daemon.farm.server.files import FarmFiles
-from daemon.farm.server.known_printer import KnownPrinter, matched_by
+from daemon.farm.server.known_printer import KnownPrinter, match_key
 from daemon.farm.server.list_thread import ListThread
 from gcode.frozen import frozen
 
 TICK = 2.0  # s between two checks of leases, and of changes by other servers
 REPEAT_OFFER = 5.0  # s after which an offer is sent again to a printer that is still ready
-RETRY_OFFER = 30.0  # s after which the list is asked again for a printer without a fitting copy, changed or not
+RETRY_OFFER = 30.0  # s after which the unchanged list is asked again for a printer without a fitting copy
 REPEAT_CANCEL = 8.0  # s after which an agent is asked again to end a print
 RENEW_EVERY = 10.0  # s between two renewals of a lease by a download
 STORE_EVERY = 60.0  # s between two presences of a printer that the list stores
-MAX_TASKS = 64  # orders, and presences on their way to the list, at once
+MAX_TASKS = 64  # orders, and presences to store, in progress at once
 
 log = structlog.get_logger()
 
 
 @frozen
 class DispatcherTimes:
-    """Times that tests and very slow networks change, in s."""
+    """Times in s; tests and very slow networks need other ones."""
 
     lease: float = LEASE
     away: float = AWAY
@@ -72,7 +72,7 @@ class Dispatcher:
 
         Args:
             jobs: the list.
-            end: the way to the printers.
+            end: connects to the printers.
             files: of the jobs.
             wall: returns the date, in s since 1970.
             times: leases and pauses.
@@ -84,7 +84,7 @@ class Dispatcher:
         self._times = times or DispatcherTimes()
         self._printers: dict[str, KnownPrinter] = {}
         self._presences: dict[str, Presence] = {}
-        self._ready: dict[str, None] = {}  # to be offered a copy, in this order
+        self._ready: dict[str, None] = {}  # printers to offer a copy to, in this order
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._revision = 0
@@ -93,13 +93,13 @@ class Dispatcher:
         self._started = self._time()
         self._last_event = -1
         self._renewed: dict[tuple[str, str, int], float] = {}
-        self._cancels: dict[str, str] = {}  # printer → copy whose end a user wishes
+        self._cancels: dict[str, str] = {}  # printer → copy that a user has cancelled
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_news: Callable[[], None] = lambda: None  # called after each presence
         jobs.on_change = self.list_changed
 
     async def run(self) -> None:
-        """Offer, until cancelled."""
+        """Offer copies until cancelled."""
         await self._load_presences()
         try:
             await for_ever(self._end.run(self), self._offer_all(), self._watch_list())
@@ -110,11 +110,11 @@ class Dispatcher:
     async def _load_presences(self) -> None:
         """Load the presences that an earlier process has stored."""
         try:
-            found = await self._jobs.call_quietly(lambda jobs: jobs.printers())
+            presences = await self._jobs.call_quietly(lambda jobs: jobs.printers())
         except FarmError as error:
             log.warning("farm.list_away", reason=str(error), consequence="printers are unknown until they report")
             return
-        for printer, presence in found.items():
+        for printer, presence in presences.items():
             self._presences.setdefault(printer, presence)
 
     # -- for the API ---------------------------------------------------------------------------------------------------
@@ -126,35 +126,37 @@ class Dispatcher:
 
     @property
     def trouble(self) -> str:
-        """Why nothing can be offered; empty: it can."""
+        """Why nothing can be offered; empty: offers can be made."""
         return self._end.trouble or self._jobs.trouble
 
     def heard_ago(self, printer: str) -> float | None:
         """Return the seconds since the last presence of a printer; None: it has sent none since the server started."""
         known = self._printers.get(printer)
-        return None if known is None else self._time() - known.heard
+        return None if known is None else self._time() - known.heard_at
 
     def is_away(self, printer: str) -> bool:
-        """Tell whether a printer has been silent for too long: a copy that it holds is an orphan then."""
+        """Tell whether a printer has been silent for too long, so that a copy which it holds is an orphan."""
         ago = self.heard_ago(printer)
-        if ago is None:  # since the server started
+        if ago is None:
             ago = self._time() - self._started
         return ago > self._times.away
 
     def forget(self, printer: str) -> None:
         """Forget a printer that is away, until it reports again."""
-        for known in (self._printers, self._presences, self._ready, self._cancels):
-            known.pop(printer, None)
+        for by_printer in (self._printers, self._presences, self._ready, self._cancels):
+            by_printer.pop(printer, None)
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
         """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
         known = self._printers.get(printer)
-        harmless = order.verb in ("picture", "cancel")
-        if not harmless and self._end.connected and (known is None or self.is_away(printer)):
-            when = "has not reported yet" if known is None else f"was last heard {self._time() - known.heard:.0f} s ago"
+        is_harmless = order.verb in ("picture", "cancel")
+        if not is_harmless and self._end.connected and (known is None or self.is_away(printer)):
+            when = (
+                "has not reported yet" if known is None else f"was last heard {self._time() - known.heard_at:.0f} s ago"
+            )
             raise FarmUnreachable(f"{printer} {when}: is its agent running?")
-        if known is not None:  # an agent that hung can tell that it is too late
-            until = known.said_at + self._time() - known.heard + within
+        if known is not None:  # an agent that was held up refuses the order after this deadline
+            until = known.reported_at + self._time() - known.heard_at + within
             order = msgspec.structs.replace(order, boot=known.presence.boot, until=until)
         return await self._end.order(printer, order, within)
 
@@ -168,11 +170,11 @@ class Dispatcher:
     async def connected(self) -> None:
         """Send all offers again: messages were lost while NATS was away."""
         for known in self._printers.values():
-            known.out_at = -self._times.repeat_offer
+            known.offered_at = -self._times.repeat_offer
         self.list_changed()
 
     async def heard(self, printer: str, presence: Presence) -> None:
-        """Take a printer's presence."""
+        """Apply a printer's presence."""
         now = self._time()
         known = self._printers.get(printer)
         if known is None:
@@ -183,24 +185,24 @@ class Dispatcher:
         known.take(printer, presence, now, self._wall())
         self._presences[printer] = known.presence
         self.on_news()
-        if matched_by(presence) != known.noted:
-            known.nothing = -1
-            self._note(printer, known, now)
+        if match_key(presence) != known.stored:
+            known.no_fit = -1
+            self._store_soon(printer, known, now)
         if known.presence.ready and not was_ready:
-            known.nothing = -1
+            known.no_fit = -1
         self._consider(printer, known, now)
         if printer in self._cancels:
             self._order_cancel(printer, known, now)
 
     async def renew(self, printer: str, question: CopyQuestion) -> YesOrNo:
-        """Renew the lease of an offer, or refuse."""
+        """Renew the lease of an offer, unless it was taken back."""
         copy, attempt, lease = question.copy, question.attempt, self._times.lease
         if await self._jobs.call_quietly(lambda jobs: jobs.renew(printer, copy, attempt, lease)):
             return YesOrNo(yes=True)
         return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
     async def claim(self, printer: str, question: ClaimQuestion) -> YesOrNo:
-        """Let a printer begin a copy, or refuse."""
+        """Decide whether a printer may begin a copy."""
         copy, attempt, nonce = question.copy, question.attempt, question.nonce
         if not nonce:
             return YesOrNo(yes=False, reason="a claim needs a nonce")
@@ -211,26 +213,26 @@ class Dispatcher:
         return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
     async def held(self, printer: str) -> Holdings:
-        """Return the copies that a printer holds, by the list. It may have missed an offer, which is sent again."""
+        """Return the copies that a printer holds; send its offer again, which it may have missed."""
         if (known := self._printers.get(printer)) is not None:
-            known.out_at = -self._times.repeat_offer
-        return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held(printer)))
+            known.offered_at = -self._times.repeat_offer
+        return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held_copies(printer)))
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
         """Return a chunk of the file of a copy that the printer holds; raises FarmRefused."""
         copy, attempt = question.copy, question.attempt
-        found = await self._jobs.call_quietly(lambda jobs: jobs.may_read(printer, copy, attempt))
-        if found is None:
+        file = await self._jobs.call_quietly(lambda jobs: jobs.may_read(printer, copy, attempt))
+        if file is None:
             raise FarmRefused(f"this copy is no longer offered to {printer}")
         now, key = self._time(), (printer, copy, attempt)
         if now - self._renewed.get(key, -RENEW_EVERY) >= min(RENEW_EVERY, self._times.lease / 3):
             self._renewed = {each: at for each, at in self._renewed.items() if now - at < self._times.lease}
             self._renewed[key] = now
             await self.renew(printer, question)
-        return await self._files.chunk(found.sha256, question.offset)
+        return await self._files.chunk(file.sha256, question.offset)
 
     async def report(self, printer: str, report: Report) -> YesOrNo:
-        """Store a report on a copy; when this returns it is on the disk."""
+        """Store a report on a copy; when this returns, the report is on the disk."""
         agrees = await self._jobs.call_quietly(lambda jobs: jobs.report(printer, report))
         event = log.info if agrees else log.warning
         event("farm.reported", printer=printer, copy=report.copy, kind=report.kind, reason=report.reason, agrees=agrees)
@@ -238,11 +240,11 @@ class Dispatcher:
             self._end_offer(printer, report.copy)
             self.list_changed()
             if agrees:
-                await self._tell_failure(printer, report)
+                await self._publish_failure(printer, report)
         return YesOrNo(yes=agrees, reason="" if agrees else "the list has another state for this copy")
 
-    async def _tell_failure(self, printer: str, report: Report) -> None:
-        copy, job = await self._jobs.call_quietly(lambda jobs: (found := jobs.copy(report.copy), jobs.job(found.job)))
+    async def _publish_failure(self, printer: str, report: Report) -> None:
+        copy, job = await self._jobs.call_quietly(lambda jobs: (stored := jobs.copy(report.copy), jobs.job(stored.job)))
         if copy.state == "failed":
             why = copy.reason or report.reason
             await self._end.failed(printer, FailedCopy(copy.id, job.id, self._wall(), job.name, why))
@@ -250,15 +252,15 @@ class Dispatcher:
     # -- offers --------------------------------------------------------------------------------------------------------
 
     def _consider(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Queue a printer for an offer, if it is ready and there may be a copy for it."""
-        if not known.presence.ready or now - known.heard > self._times.away:
+        """Queue a printer for an offer, if it is ready and a copy may fit."""
+        if not known.presence.ready or now - known.heard_at > self._times.away:
             self._ready.pop(printer, None)
             return
-        if known.out is not None and now - known.out_at < self._times.repeat_offer:
+        if known.offer is not None and now - known.offered_at < self._times.repeat_offer:
             return
-        if known.out is None and not self._waiting:
+        if known.offer is None and not self._waiting:
             return
-        if known.nothing == self._revision and now - known.nothing_at < RETRY_OFFER:
+        if known.no_fit == self._revision and now - known.no_fit_at < RETRY_OFFER:
             return
         self._ready[printer] = None
         self._wake.set()
@@ -287,20 +289,20 @@ class Dispatcher:
         offer = await self._jobs.call_quietly(lambda jobs: jobs.offer(printer, presence, lease))
         now = self._time()
         if offer is None:
-            known.out, known.nothing, known.nothing_at = None, revision, now
+            known.offer, known.no_fit, known.no_fit_at = None, revision, now
             return
-        if known.out is None or (known.out.copy, known.out.attempt) != (offer.copy, offer.attempt):
+        if known.offer is None or (known.offer.copy, known.offer.attempt) != (offer.copy, offer.attempt):
             log.info("farm.offered", printer=printer, copy=offer.copy, attempt=offer.attempt, job=offer.name)
-        known.out, known.out_at = offer, now
+        known.offer, known.offered_at = offer, now
         await self._end.offer(printer, offer)
 
     def _end_offer(self, printer: str, copy: str) -> None:
-        """Forget an offer that was claimed, declined or taken back; the printer may get another."""
+        """Forget an offer that was claimed, declined or taken back; the printer may get another one."""
         known = self._printers.get(printer)
         if known is not None:
-            known.nothing = -1
-            if known.out is not None and known.out.copy == copy:
-                known.out = None
+            known.no_fit = -1
+            if known.offer is not None and known.offer.copy == copy:
+                known.offer = None
 
     # -- the list ------------------------------------------------------------------------------------------------------
 
@@ -348,24 +350,24 @@ class Dispatcher:
         self._pass_on_cancels(copies)
         offered = {(copy.printer, copy.id, copy.attempt) for copy in copies if copy.state == "offered"}
         for printer, known in [*self._printers.items()]:
-            if known.out is not None and (printer, known.out.copy, known.out.attempt) not in offered:
-                known.out = None
+            if known.offer is not None and (printer, known.offer.copy, known.offer.attempt) not in offered:
+                known.offer = None
                 await self._end.withdraw(printer)
 
     def _pass_on_cancels(self, copies: list[FarmCopy]) -> None:
         now = self._time()
-        wanted = {copy.printer: copy.id for copy in copies if copy.wish == "cancel" and copy.state != "offered"}
-        new = {printer for printer, copy in wanted.items() if self._cancels.get(printer) != copy}
-        self._cancels = wanted
+        cancels = {copy.printer: copy.id for copy in copies if copy.wish == "cancel" and copy.state != "offered"}
+        new = {printer for printer, copy in cancels.items() if self._cancels.get(printer) != copy}
+        self._cancels = cancels
         for printer in new:
             if (known := self._printers.get(printer)) is not None:
                 self._order_cancel(printer, known, now)
 
     def _order_cancel(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Ask an agent to end a print; again at its next presences, until it reports the end."""
+        """Ask an agent to end a print; ask again at its next presences, until it reports the end."""
         if now - known.cancelled_at >= REPEAT_CANCEL and len(self._tasks) < MAX_TASKS:
             known.cancelled_at = now
-            self._begin(self._cancel(printer, self._cancels[printer]))
+            self._start(self._cancel(printer, self._cancels[printer]))
 
     async def _cancel(self, printer: str, copy: str) -> None:
         try:
@@ -380,19 +382,19 @@ class Dispatcher:
         for printer, known in self._printers.items():
             self._consider(printer, known, now)
 
-    def _note(self, printer: str, known: KnownPrinter, now: float) -> None:
-        """Have the list store a printer's presence, for users who look while it is off."""
-        if now - known.noted_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
-            known.noted, known.noted_at = matched_by(known.presence), now
-            self._begin(self._store(printer, known.presence))
+    def _store_soon(self, printer: str, known: KnownPrinter, now: float) -> None:
+        """Have the list store a printer's presence, which users see while the printer is off."""
+        if now - known.stored_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
+            known.stored, known.stored_at = match_key(known.presence), now
+            self._start(self._store(printer, known.presence))
 
     async def _store(self, printer: str, presence: Presence) -> None:
         try:
-            await self._jobs.call_quietly(lambda jobs: jobs.seen(printer, presence))
+            await self._jobs.call_quietly(lambda jobs: jobs.store_presence(printer, presence))
         except FarmError as error:
             log.warning("farm.printer_not_noted", printer=printer, reason=str(error))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -16,16 +16,16 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import CHUNK
 
 STORED, NEW = ".gcode", ".new"  # suffixes of files that are in the object store too, and of those that are not yet
-RETRY = 5.0  # s after NATS did not take a file
+RETRY = 5.0  # s until a file that NATS did not accept is sent again
 
 log = structlog.get_logger()
 
 
 class FarmFiles:
-    """Stores files, and reads from them.
+    """Stores files, and reads parts of them.
 
     Attributes:
-        max_bytes: size of the cache; files that are not in the object store yet come on top of it.
+        max_bytes: size of the cache; files that are not in the object store yet do not count.
     """
 
     def __init__(self, folder: Path, end: ServerEnd, max_bytes: int) -> None:
@@ -40,7 +40,7 @@ class FarmFiles:
         self._folder = folder
         self._end = end
         self._sizes: OrderedDict[str, int] = OrderedDict()  # of stored files; the last used is last
-        self._new: dict[str, int] = {}  # sizes of files that are only here
+        self._new: dict[str, int] = {}  # sizes of files that are not in the object store yet
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
 
@@ -86,7 +86,7 @@ class FarmFiles:
         return sha256, size
 
     async def chunk(self, sha256: str, offset: int) -> bytes:
-        """Return up to CHUNK bytes of a file from an offset; none at its end.
+        """Return up to CHUNK bytes of a file from an offset; empty at its end.
 
         Raises:
             FarmRefused: there is no such file.
@@ -100,7 +100,7 @@ class FarmFiles:
         raise FarmUnreachable(f"the file {sha256[:12]}… was dropped from the cache")
 
     async def path(self, sha256: str) -> Path:
-        """Return the path of a file in the cache, once all of it is there; raises what `chunk` raises."""
+        """Return the path of a file in the cache; fetch it first if it is missing. Raises what `chunk` raises."""
         if sha256 in self._new:
             return self._folder / f"{sha256}{NEW}"
         if sha256 not in self._sizes:
@@ -108,7 +108,7 @@ class FarmFiles:
             if task is None:
                 task = self._fetching[sha256] = asyncio.ensure_future(self._fetch(sha256))
                 task.add_done_callback(lambda done: self._fetched(sha256, done))
-            await asyncio.shield(task)  # it goes on when a caller gives up: that caller will ask again
+            await asyncio.shield(task)  # it continues when a caller gives up, as that caller will ask again
         self._use(sha256)
         return self._folder / f"{sha256}{STORED}"
 
@@ -120,12 +120,12 @@ class FarmFiles:
         for suffix in (STORED, NEW):
             await asyncio.to_thread((self._folder / f"{sha256}{suffix}").unlink, missing_ok=True)
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- internals ----------------------------------------------------------------------------------------------------
 
     def _fetched(self, sha256: str, task: "asyncio.Task[None]") -> None:
         self._fetching.pop(sha256, None)
         if not task.cancelled():
-            task.exception()  # so that asyncio does not log it: every caller of `path` has raised it
+            task.exception()  # read, so that asyncio does not log it: every caller of `path` has raised it
 
     async def _fetch(self, sha256: str) -> None:
         part = self._folder / f"{sha256}.part"
@@ -182,7 +182,7 @@ def _hash(path: Path) -> tuple[str, int]:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file; it gets its name once all of it is on the disk."""
+    """Move a file; it gets its final name only when all of it is on the disk."""
     part = target.with_suffix(".part")
     shutil.move(source, part)
     with part.open("rb") as file:

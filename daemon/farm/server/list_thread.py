@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 def _ignore() -> None:
-    """Do nothing: nobody listens."""
+    """Do nothing: the default of the callbacks."""
 
 
 class ListThread:
     """Calls the list in its thread.
 
     Attributes:
-        on_change: called on the loop after each change by `call`, as a printer may wait for it.
+        on_change: called on the loop after each change by `call`: a printer may wait for it.
         on_news: called on the loop after every change.
-        trouble: why the last call failed; empty: it did not.
+        trouble: why the last call found no database; empty: it found it.
     """
 
     def __init__(self) -> None:
-        """Prepare; `open` is next, on a loop."""
+        """Prepare; call `open` next, on a running loop."""
         self.on_change: Callable[[], None] = _ignore
         self.on_news: Callable[[], None] = _ignore
         self.trouble = ""
@@ -41,7 +41,7 @@ class ListThread:
         loop = asyncio.get_running_loop()
 
         def notify() -> None:
-            loop.call_soon_threadsafe(self._tell, self._quiet)
+            loop.call_soon_threadsafe(self._notify, self._quiet)
 
         def make_list() -> JobList:
             jobs = make()
@@ -50,22 +50,22 @@ class ListThread:
 
         self._jobs = await loop.run_in_executor(self._thread, make_list)
 
-    async def call(self, ask: Callable[[JobList], T]) -> T:
-        """Call a function with the list; raises what it raises, and ListAway where too many calls wait."""
-        return await self._call(ask, quiet=False)
+    async def call(self, function: Callable[[JobList], T]) -> T:
+        """Call a function with the list; raises what it raises, and ListAway if too many calls wait."""
+        return await self._call(function, quiet=False)
 
-    async def call_quietly(self, ask: Callable[[JobList], T]) -> T:
+    async def call_quietly(self, function: Callable[[JobList], T]) -> T:
         """Do as `call`, without `on_change`: no printer waits for this change."""
-        return await self._call(ask, quiet=True)
+        return await self._call(function, quiet=True)
 
     async def close(self) -> None:
-        """Close the list after the calls that wait."""
+        """Close the list, after the calls that wait already."""
         jobs, self._jobs = self._jobs, None
         if jobs is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, jobs.close)
         self._thread.shutdown(wait=False)
 
-    async def _call(self, ask: Callable[[JobList], T], *, quiet: bool) -> T:
+    async def _call(self, function: Callable[[JobList], T], *, quiet: bool) -> T:
         jobs = self._jobs
         if jobs is None:
             raise ListAway("the list of jobs is not open")
@@ -74,7 +74,7 @@ class ListThread:
 
         def run() -> T:
             self._quiet = quiet
-            return ask(jobs)
+            return function(jobs)
 
         self._waiting += 1
         try:
@@ -87,7 +87,7 @@ class ListThread:
         self.trouble = ""
         return result
 
-    def _tell(self, quiet: bool) -> None:
+    def _notify(self, quiet: bool) -> None:
         self.on_news()
         if not quiet:
             self.on_change()

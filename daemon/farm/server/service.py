@@ -1,4 +1,4 @@
-"""The process of the farm's server: connects job list, printers, files and HTTP, and shuts them down."""
+"""The farm's server process: wires up job list, printers, files and HTTP, and shuts them down."""
 
 import asyncio
 import faulthandler
@@ -126,7 +126,7 @@ async def _serve(config: FarmServerConfig, state: Path, environ: Mapping[str, st
 async def _until(
     stop: asyncio.Event, work: "asyncio.Future[None]", environ: Mapping[str, str], dispatcher: Dispatcher
 ) -> None:
-    """Report to systemd until `stop` is set, or the work fails; raise what it failed with."""
+    """Report to systemd until `stop` is set; if the work fails, raise its error."""
     heartbeat = Heartbeat(environ, lambda: True, lambda: _status(dispatcher))
     heartbeat.start()
     notify.ready()
@@ -159,11 +159,11 @@ async def _tidy(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
 
 async def drop_old_files(jobs: ListThread, files: FarmFiles, keep_days: float) -> None:
     """Drop the files that no job has needed for `keep_days`; raises FarmError, FarmUnreachable."""
-    while found := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
-        for sha256 in found:
+    while hashes := await jobs.call_quietly(lambda each: each.old_files(keep_days)):
+        for sha256 in hashes:
             await files.forget(sha256)
             await jobs.call_quietly(partial(_forget_file, sha256))
-        log.info("farm.files_dropped", files=len(found), days=keep_days)
+        log.info("farm.files_dropped", files=len(hashes), days=keep_days)
 
 
 def _forget_file(sha256: str, jobs: JobList) -> None:

@@ -2,9 +2,8 @@
 
 Theory of operation. The hub's list records which jobs belong to a site, and offers those to no printer. The site polls
 the hub. Each question reports the copies that have changed; the answer lists the site's open jobs and the copies to
-cancel. A job is therefore never between the two lists: an unanswered question is repeated, a job is added only once (by
-its id), and a copy has the same id in both lists. A site that is cut off prints the jobs that it has, and reports
-later.
+cancel. No job can get lost between the two lists: an unanswered question is repeated, a job is added only once (by its
+id), and a copy has the same id in both lists. A site that is cut off prints the jobs that it has, and reports later.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ import structlog
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.errors import FarmConflict, FarmError, NoSuchCopy, NoSuchJob, UnknownFile
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FarmCopy, FarmJob, FileFacts, JobWish
+from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, JobRequest
 from daemon.farm.messages import CHUNK, FarmMessage
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
@@ -35,7 +34,7 @@ log = structlog.get_logger()
 class HandedJob(FarmMessage, frozen=True, kw_only=True):
     """A job as the hub sends it to a site, with the facts about its file.
 
-    Its fields are those of a Submission, without its ban on unknown ones: hub and site may be of different versions.
+    It has the fields of a Submission, but allows unknown ones: hub and site may be of different versions.
     """
 
     id: str
@@ -108,14 +107,15 @@ class SiteHub:
         def sync(jobs: JobList) -> SiteAnswer:
             if question.changed:
                 jobs.mirror(site, question.changed)
-            handed = {job.id: job for job in jobs.handed(site)}
-            wanted = [handed[each] for each in question.wanted[:MAX_JOBS] if each in handed]
-            return SiteAnswer([*handed], [_handed(job, jobs.file(job.sha256)) for job in wanted], jobs.cancels(site))
+            site_jobs = {job.id: job for job in jobs.jobs_of_site(site)}
+            missing = [site_jobs[each] for each in question.wanted[:MAX_JOBS] if each in site_jobs]
+            answers = [_as_handed(job, jobs.file(job.sha256)) for job in missing]
+            return SiteAnswer([*site_jobs], answers, jobs.cancelled_at_site(site))
 
         return msgspec.json.encode(await self._jobs.call_quietly(sync))
 
     async def _file(self, site: str, question: FileQuestion) -> bytes:
-        hashes = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.handed(site)})
+        hashes = await self._jobs.call_quietly(lambda jobs: {job.sha256 for job in jobs.jobs_of_site(site)})
         if question.sha256 not in hashes:
             raise FarmRefused(f"no job of {site} has this file")
         return await self._files.chunk(question.sha256, question.offset)
@@ -125,7 +125,7 @@ class OwnSite:
     """The site's side: polls the hub, adds its jobs to the site's list, and cancels copies.
 
     Attributes:
-        trouble: why the hub does not answer; empty: it does.
+        trouble: why the hub does not answer; empty: it answers.
     """
 
     def __init__(self, jobs: ListThread, files: FarmFiles, lane: HubLane, folder: Path, poll: float = POLL) -> None:
@@ -135,10 +135,10 @@ class OwnSite:
             jobs: the site's list.
             files: the site's files.
             lane: the way to the hub.
-            folder: of files that have not arrived completely.
+            folder: for incomplete files.
             poll: s between two questions.
         """
-        self.trouble = "the hub was not reached yet"
+        self.trouble = "the hub has not been reached yet"
         self._jobs = jobs
         self._files = files
         self._lane = lane
@@ -165,14 +165,14 @@ class OwnSite:
             await asyncio.sleep(pause)
 
     async def once(self) -> bool:
-        """Ask once; return True if there is more to report or to fetch at once."""
-        changed = await self._changed()
-        wanted = [each for each in self._open if each not in self._added]
-        question = SiteQuestion(changed[:MAX_COPIES], wanted[:MAX_JOBS])
+        """Ask once; return True if there is more to report or to fetch right away."""
+        changed = await self._changed_copies()
+        missing = [each for each in self._open if each not in self._added]
+        question = SiteQuestion(changed[:MAX_COPIES], missing[:MAX_JOBS])
         answer = msgspec.json.decode(await self._lane.ask("sync", msgspec.json.encode(question)), type=SiteAnswer)
         self._confirmed |= {copy.id: copy for copy in question.changed}
         for job in answer.jobs:
-            await self._take(job)
+            await self._add(job)
         await self._cancel(answer.cancel)
         self._open = answer.open
         still_open = {*answer.open}
@@ -181,7 +181,7 @@ class OwnSite:
         await self._find_added()
         return len(changed) > MAX_COPIES or any(each not in self._added for each in self._open)
 
-    async def _changed(self) -> list[FarmCopy]:
+    async def _changed_copies(self) -> list[FarmCopy]:
         """Return the copies of the hub's jobs that have changed since the hub confirmed them."""
         ids = [each for each in self._open if each in self._added]
         copies = await self._jobs.call_quietly(lambda jobs: [copy for each in ids for copy in jobs.copies(each)])
@@ -201,11 +201,11 @@ class OwnSite:
         if ids:
             self._added |= await self._jobs.call_quietly(added)
 
-    async def _take(self, job: HandedJob) -> None:
-        """Add a job, after its file has arrived: the list names no file that is missing."""
+    async def _add(self, job: HandedJob) -> None:
+        """Add a job after its file has arrived: the list must name no missing file."""
         if not await self._has(job.sha256):
-            await self._get(job.sha256, job.file.size)
-        wish = JobWish(
+            await self._fetch(job.sha256, job.file.size)
+        request = JobRequest(
             id=job.id, sha256=job.sha256, name=job.name, copies=job.copies, material=job.material, colour=job.colour,
             nozzle_mm=job.nozzle_mm, group=job.group, printers=job.printers, priority=job.priority, due=job.due,
             notes=job.notes, held=job.held, by="hub",
@@ -213,7 +213,7 @@ class OwnSite:
 
         def add(jobs: JobList) -> FarmJob:
             jobs.put_file(job.file)
-            return jobs.add(wish)
+            return jobs.add(request)
 
         await self._jobs.call(add)
         self._added.add(job.id)
@@ -227,7 +227,7 @@ class OwnSite:
             return False
         return True
 
-    async def _get(self, sha256: str, size: int) -> None:
+    async def _fetch(self, sha256: str, size: int) -> None:
         path = self._folder / f"{sha256}.site"
         offset = await asyncio.to_thread(_length, path)  # an earlier attempt may have fetched a part
         while chunk := await self._lane.ask("file", msgspec.json.encode(FileQuestion(sha256, offset))):
@@ -236,8 +236,8 @@ class OwnSite:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
                 raise FarmRefused(f"the hub sent too many bytes of the file {sha256[:12]}…")
             await asyncio.to_thread(_append, path, chunk)
-        found, _ = await self._files.take(path)
-        if found != sha256:
+        stored, _ = await self._files.take(path)
+        if stored != sha256:
             raise FarmRefused(f"the file {sha256[:12]}… from the hub is damaged; it will be fetched again")
 
     async def _cancel(self, copies: list[str]) -> None:
@@ -252,7 +252,7 @@ def _cancel_copy(copy: str, jobs: JobList) -> FarmCopy:
     return jobs.cancel_copy(copy, "hub")
 
 
-def _handed(job: FarmJob, file: FileFacts) -> HandedJob:
+def _as_handed(job: FarmJob, file: FileFacts) -> HandedJob:
     return HandedJob(
         id=job.id, sha256=job.sha256, name=job.name, copies=job.copies, file=file, material=job.material,
         colour=job.colour, nozzle_mm=job.nozzle_mm, group=job.group, printers=job.printers, priority=job.priority,

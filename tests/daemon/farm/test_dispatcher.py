@@ -10,7 +10,7 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmFaults, FarmInMemory
 from daemon.farm.errors import UnknownFile
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import OrderAnswer, Presence, Report
 from daemon.farm.server.dispatcher import Dispatcher
 from daemon.farm.server.files import FarmFiles
@@ -94,7 +94,7 @@ async def submit(jobs, files, folder, copies=1, **wish):
     path.write_bytes(GCODE)
     sha, size = await files.take(path)
     await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode")))
-    return await jobs.call(lambda each: each.add(JobWish(sha256=sha, copies=copies, **wish)))
+    return await jobs.call(lambda each: each.add(JobRequest(sha256=sha, copies=copies, **wish)))
 
 
 async def states(jobs, job):
@@ -165,7 +165,7 @@ async def test_a_claim_stays_however_long_its_printer_is_silent(farm, tmp_path):
             assert not dispatcher.is_away("other")
             assert other.offered == []
             await jobs.call(lambda each: each.settle(offer.copy, "failed", "anna"))
-            await jobs.call(lambda each: each.again(offer.copy, "anna"))
+            await jobs.call(lambda each: each.print_again(offer.copy, "anna"))
             assert (await other.offer()).copy != offer.copy
 
 
@@ -360,6 +360,6 @@ async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_pat
             await files.chunk(SHA, 0)
         assert await states(jobs, job) == ["cancelled"]
         with pytest.raises(UnknownFile, match="upload it"):
-            await jobs.call(lambda each: each.add(JobWish(sha256=SHA)))
+            await jobs.call(lambda each: each.add(JobRequest(sha256=SHA)))
         await submit(jobs, files, tmp_path)  # again, it is a new one
         assert await files.chunk(SHA, 0) == GCODE

@@ -10,13 +10,13 @@ from unittest.mock import patch
 import pytest
 
 from daemon.farm.errors import ListAway
+from daemon.farm.http.analysis import analyse
 from daemon.farm.http.base import FarmHandler
-from daemon.farm.http.looking import look
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import make_app
 from daemon.farm.http.uploads import STALLED_AFTER, picture_of
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts
+from daemon.farm.list.values import FileFacts
 from daemon.farm.messages import Heat, OrderAnswer, Presence, Report, Tool
 from support.farm_http import NOW, events, farm_api
 from support.http import form
@@ -42,10 +42,10 @@ async def upload(api, *fields, path="/api/farm/jobs", name="cube.gcode", content
     return await api.request("POST", path, body, headers=headers, **more)
 
 
-async def submit(api, **wishes):
+async def submit(api, **fields):
     """Return a job of a file that is known."""
     api.list.put_file(FileFacts(sha256=SHA, size=len(FILE), name="cube.gcode"))
-    return (await api.post("/api/farm/jobs", {"sha256": SHA, **wishes})).json
+    return (await api.post("/api/farm/jobs", {"sha256": SHA, **fields})).json
 
 
 # -- who -------------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ async def test_all_but_page_and_description_need_a_key_of_the_right_scope(tmp_pa
             path = sample(rule.matcher.regex.pattern)
             for method in rule.target.allowed():
                 answer = await api.request(method, path, key=None)
-                assert (answer.status == 403) != rule.target.for_everybody, (method, path)
+                assert (answer.status == 403) != rule.target.is_public, (method, path)
         keys = {}
         for scope in ("read", "control", "admin"):
             made = await api.post("/api/farm/keys", {"name": f"a {scope}", "scope": scope})
@@ -136,7 +136,7 @@ async def test_the_same_idempotency_key_never_makes_a_second_job(tmp_path):
         other = await upload(api, ("copies", b"3"), headers=headers)
         assert (other.status, other.error) == (
             422,
-            "this idempotency key has made job 1, which asks for something else",
+            "this idempotency key was used for job 1, which differs from this request",
         )
         assert (await upload(api, headers={"Idempotency-Key": "a b"})).status == 400
         assert len((await api.get("/api/farm/jobs")).json["jobs"]) == 1
@@ -190,7 +190,7 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
         coming, hung_up = api.application.settings["farm_uploads"], []
         coming.update(Coming(now, hung_up) for _ in range(8))
         assert (await upload(api)).status == 503
-        next(iter(coming)).fed = now - STALLED_AFTER - 1  # a phone that has fallen asleep
+        next(iter(coming)).fed_at = now - STALLED_AFTER - 1  # a phone that has fallen asleep
         assert (await upload(api, content=b"x" * 500)).status == 201
         assert (len(coming), len(hung_up)) == (7, 1)
 
@@ -199,7 +199,7 @@ class Coming:
     """An upload that comes in."""
 
     def __init__(self, now, hung_up):
-        self.fed = now
+        self.fed_at = now
         self.upload = SimpleNamespace(is_complete=False)
         self.request = SimpleNamespace(connection=SimpleNamespace(close=lambda: hung_up.append(self)))
 
@@ -229,7 +229,7 @@ async def test_a_file_name_is_untrusted_text(tmp_path):
 
 @pytest.mark.real_time
 async def test_the_analysis_process_finds_facts_and_the_picture(tmp_path):
-    async with farm_api(tmp_path, look=look) as api:
+    async with farm_api(tmp_path, analyse=analyse) as api:
         facts = (await upload(api, path="/api/farm/files", content=SLICED)).json
         assert (facts["material"], facts["nozzle_mm"], facts["hottest"]) == ("PLA", 0.4, 215)
         assert facts["extent"] == pytest.approx([40, 0, 0.2])
@@ -404,7 +404,7 @@ async def test_a_late_order_is_not_sent_to_a_printer(tmp_path):
 async def test_an_order_that_cannot_be_recorded_still_succeeds(tmp_path):
     async with farm_api(tmp_path) as api:
         api.printers.presences["mk3"] = presence()
-        with patch.object(JobList, "note", side_effect=ListAway("the disk is full")):
+        with patch.object(JobList, "add_event", side_effect=ListAway("the disk is full")):
             assert (await api.request("POST", "/api/farm/printers/mk3/bed_clear")).status == 204
 
 
@@ -456,7 +456,7 @@ async def test_a_watcher_gets_everything_first_and_then_changes(tmp_path):
         assert second["printers"]["a"]["reason"] == "it prints"
         assert second["printers"]["b"] is None
         assert connection.response.body.count(b": beat") >= 1
-        api.list.again(begun(api).copy)
+        api.list.print_again(begun(api).copy)
         hub.wake()
         await asyncio.sleep(1)
         assert set(events(connection.response.body)[-1]) == {"printers", "jobs", "counts"}

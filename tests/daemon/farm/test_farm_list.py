@@ -20,10 +20,18 @@ from hypothesis.stateful import (
 )
 
 from daemon.errors import ConfigError, StoreError
-from daemon.farm.errors import BadWish, FarmConflict, NoSuchCopy, NoSuchJob, StaleRevision, UnknownFile, WishReused
-from daemon.farm.list import handing, rows, schema
+from daemon.farm.errors import (
+    BadJob,
+    FarmConflict,
+    IdempotencyKeyReused,
+    NoSuchCopy,
+    NoSuchJob,
+    StaleRevision,
+    UnknownFile,
+)
+from daemon.farm.list import printer_actions, rows, schema
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import BEGUN, FAULT_PAUSE, FINAL, FileFacts, JobChanges, JobWish
+from daemon.farm.list.values import BEGUN_STATES, FAULT_PAUSE_S, FINAL_STATES, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
 from support.postgresql import postgresql
 
@@ -82,15 +90,15 @@ def presence(*tools, at=NOW, ready=True, **more):
     return Presence(at=at, boot="b", ready=ready, bed_clear=True, state="Operational", tools=list(tools), **more)
 
 
-def submit(farm, **wishes):
-    return farm.add(JobWish(sha256=SHA, **wishes))
+def submit(farm, **fields):
+    return farm.add(JobRequest(sha256=SHA, **fields))
 
 
 def said(offer, kind, **more):
     return Report(copy=offer.copy, attempt=offer.attempt, kind=kind, at=NOW, **more)
 
 
-def begin(farm, printer="mk3", nonce="n", **wishes):
+def begin(farm, printer="mk3", nonce="n", **fields):
     """Return an offer that its printer has claimed."""
     offer = farm.offer(printer, presence())
     assert farm.claim(printer, offer.copy, offer.attempt, nonce)
@@ -133,7 +141,7 @@ def test_a_claim_is_bound_to_its_printer_attempt_and_nonce(farm, wall):
     assert not farm.report("mk3", said(offer, "done", nonce="another nonce"))
     wall.now += 1e6
     assert farm.expire() == []  # no timer takes back what may have begun
-    assert farm.held("mk3")[0].state == "claimed"
+    assert farm.held_copies("mk3")[0].state == "claimed"
 
 
 def test_a_late_claim_of_an_expired_offer_is_refused(farm, wall):
@@ -162,7 +170,7 @@ def test_a_claim_not_begun_frees_the_copy_and_the_third_fault_fails_it(farm, wal
         assert offer.attempt == attempt
         assert farm.report("mk3", said(offer, "not_begun", nonce="n", reason="disk full"))
         assert farm.offer("mk3", presence()) is None
-        wall.now += FAULT_PAUSE + 1
+        wall.now += FAULT_PAUSE_S + 1
     copy = farm.copy(offer.copy)
     assert (copy.state, copy.reason, copy.faults) == ("failed", "disk full", 3)
     assert not farm.report("mk3", said(offer, "not_begun", reason="again"))
@@ -214,7 +222,7 @@ def test_a_cancel_ends_waiting_copies_and_is_requested_for_printing_ones(farm):
     begun, offered = begin(farm), farm.offer("xl", presence())
     assert [copy.state for copy in farm.cancel_job(job.id, "anna")] == ["claimed", "cancelled", "cancelled"]
     assert not farm.claim("xl", offered.copy, offered.attempt, "n")
-    [held] = farm.held("mk3")
+    [held] = farm.held_copies("mk3")
     assert held.cancel
     assert farm.job(job.id).state == "printing"
     assert farm.report("mk3", said(begun, "cancelled"))
@@ -268,11 +276,11 @@ def test_copies_are_added_and_only_waiting_ones_removed(farm):
 def test_a_reprint_makes_one_copy_with_a_parent_even_if_requested_twice(farm):
     job = submit(farm)
     offer = begin(farm)
-    fresh = farm.again(offer.copy, "anna")
+    fresh = farm.print_again(offer.copy, "anna")
     assert (fresh.parent, fresh.number, fresh.state) == (offer.copy, 2, "waiting")
-    assert farm.again(offer.copy, "anna") == fresh
+    assert farm.print_again(offer.copy, "anna") == fresh
     with pytest.raises(FarmConflict, match="has not begun"):
-        farm.again(fresh.id)
+        farm.print_again(fresh.id)
     assert farm.settle(offer.copy, "failed", "anna").state == "failed"
     assert farm.settle(offer.copy, "failed", "ben").reason == "anna said so"
     with pytest.raises(FarmConflict):
@@ -283,8 +291,8 @@ def test_a_reprint_makes_one_copy_with_a_parent_even_if_requested_twice(farm):
 
 def test_the_same_key_or_id_never_makes_a_second_job(farm):
     job = submit(farm, key="k", copies=2)
-    assert farm.submit(JobWish(sha256=SHA, key="k", copies=2, by="ben")) == (job, False)
-    with pytest.raises(WishReused, match="has made job 1"):
+    assert farm.submit(JobRequest(sha256=SHA, key="k", copies=2, by="ben")) == (job, False)
+    with pytest.raises(IdempotencyKeyReused, match="has made job 1"):
         submit(farm, key="k", copies=3)
     given = str(uuid.uuid4())
     assert submit(farm, id=given) == submit(farm, id=given)
@@ -292,7 +300,7 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "text"),
+    ("fields", "text"),
     [
         ({"copies": 0}, "from 1 to 1000"),
         ({"copies": 1001}, "from 1 to 1000"),
@@ -305,19 +313,19 @@ def test_the_same_key_or_id_never_makes_a_second_job(farm):
         ({"id": "1"}, "UUID"),
     ],
 )
-def test_a_job_out_of_bounds_is_refused_in_a_sentence(farm, wishes, text):
-    with pytest.raises(BadWish, match=text):
-        submit(farm, **wishes)
+def test_a_job_out_of_bounds_is_refused_in_a_sentence(farm, fields, text):
+    with pytest.raises(BadJob, match=text):
+        submit(farm, **fields)
     assert farm.jobs() == []
 
 
 def test_a_missing_file_job_or_copy_is_an_error(farm):
     with pytest.raises(UnknownFile):
-        farm.add(JobWish(sha256="0" * 64))
+        farm.add(JobRequest(sha256="0" * 64))
     with pytest.raises(NoSuchJob):
         farm.hold("x")
     with pytest.raises(NoSuchCopy):
-        farm.again("x")
+        farm.print_again("x")
 
 
 # -- which is next -----------------------------------------------------------------------------------------
@@ -403,7 +411,7 @@ def test_reasons_why_a_copy_waits(farm, wall):
     assert why(first, mk3=presence(group="large")) == ["it is next: mk3 is about to take it"]
     wall.now += 61
     assert why(mk3=presence(petg, group="large")) == [
-        "no printer of group large that fits is ready: mk3 is away since 13:00"
+        "no printer of group large that fits is ready: mk3 has been away since 13:00"
     ]
 
 
@@ -421,7 +429,7 @@ def test_a_site_owns_its_job_and_the_hub_shows_its_reports(farm, wall):
             refused(job.id)
     site = JobList("sqlite://", wall)
     site.put_file(farm.file(SHA))
-    site.add(JobWish(sha256=SHA, copies=2, id=job.id))
+    site.add(JobRequest(sha256=SHA, copies=2, id=job.id))
     done = begin(site)
     site.report("mk3", said(done, "done"))
     farm.mirror("south", site.copies(job.id))
@@ -451,8 +459,8 @@ def test_events_are_kept_for_90_days_and_jobs_for_two_years(farm, wall):
 
 
 def test_printers_are_remembered_until_they_are_forgotten(farm):
-    farm.seen("mk3", presence(PLA))
-    farm.seen("mk3", presence(at=NOW + 1))
+    farm.store_presence("mk3", presence(PLA))
+    farm.store_presence("mk3", presence(at=NOW + 1))
     assert farm.printers() == {"mk3": presence(at=NOW + 1)}
     submit(farm)
     offer = begin(farm)
@@ -513,7 +521,7 @@ def test_the_next_offer_is_found_by_an_index():
     farm = JobList("sqlite://", Wall())
     with farm.read() as tx:
         values = {"kind": 1, "printer": "a", "now": NOW, "count": 4, "offset": 0}
-        statement = handing._CANDIDATES.compile(tx.connection.engine)
+        statement = printer_actions._CANDIDATES.compile(tx.connection.engine)
         plan = tx.connection.exec_driver_sql(
             f"EXPLAIN QUERY PLAN {statement}", tuple(values[name] for name in statement.positiontup)
         ).all()
@@ -529,7 +537,7 @@ def test_every_listener_hears_of_a_change(farm):
     submit(farm)
     assert len(told) == 1
     farm.jobs()
-    farm.seen("mk3", presence())
+    farm.store_presence("mk3", presence())
     assert farm.offer("mk3", presence(ready=True)) is not None
     assert len(told) == 2
 
@@ -598,7 +606,7 @@ class Farm(RuleBasedStateMachine):
         before = self.list.copy(copy)
         if self.list.claim(printer, copy, attempt, nonce):
             assert self.owner.setdefault(copy, (printer, attempt, nonce)) == (printer, attempt, nonce)
-            assert before.state in ("offered", *BEGUN)
+            assert before.state in ("offered", *BEGUN_STATES)
         self._nobody_else_may_have(copy)
 
     def _nobody_else_may_have(self, copy):
@@ -639,7 +647,7 @@ class Farm(RuleBasedStateMachine):
         after = self.list.copy(said.copy)
         if (printer, said) in self.sent and before.state == after.state:
             assert after == before
-        if taken and said.kind in FINAL:
+        if taken and said.kind in FINAL_STATES:
             assert after.state == said.kind
         if taken and said.kind == "not_begun":
             assert before.state == "claimed"
@@ -673,7 +681,7 @@ class Farm(RuleBasedStateMachine):
     def on_copy(self, data, verb):
         copy = data.draw(st.sampled_from(sorted(self.known)))
         with suppress(FarmConflict):
-            self.list.settle(copy, verb) if verb in FINAL else getattr(self.list, verb)(copy)
+            self.list.settle(copy, verb) if verb in FINAL_STATES else getattr(self.list, verb)(copy)
 
     @invariant()
     def nothing_vanishes_and_what_has_ended_stays(self):
@@ -683,17 +691,20 @@ class Farm(RuleBasedStateMachine):
         assert self.known <= set(copies)
         self.known = set(copies)
         assert all(copies[copy].state == state for copy, state in self.final.items())
-        self.final = {copy.id: copy.state for copy in copies.values() if copy.state in FINAL}
+        self.final = {copy.id: copy.state for copy in copies.values() if copy.state in FINAL_STATES}
         for copy in copies.values():
-            if copy.state in BEGUN:
+            if copy.state in BEGUN_STATES:
                 assert self.owner[copy.id] == (copy.printer, copy.attempt, copy.nonce)
-            assert (copy.state == "waiting") == (not copy.printer and copy.state not in FINAL)
-            assert (copy.ended is not None) == (copy.state in FINAL)
-        held = [copy.printer for copy in copies.values() if copy.state in ("offered", *BEGUN)]
+            assert (copy.state == "waiting") == (not copy.printer and copy.state not in FINAL_STATES)
+            assert (copy.ended is not None) == (copy.state in FINAL_STATES)
+        held = [copy.printer for copy in copies.values() if copy.state in ("offered", *BEGUN_STATES)]
         assert len(held) == len(set(held)), "a printer holds one copy"
         for job, waiting, unfinished in counted:
             states = [copy.state for copy in copies.values() if copy.job == job]
-            assert (waiting, unfinished) == (states.count("waiting"), sum(state not in FINAL for state in states))
+            assert (waiting, unfinished) == (
+                states.count("waiting"),
+                sum(state not in FINAL_STATES for state in states),
+            )
 
 
 Farm.TestCase.settings = settings(
@@ -702,7 +713,7 @@ Farm.TestCase.settings = settings(
     deadline=None,
     phases=tuple(Phase) if NIGHTLY else (Phase.generate,),  # to make a sequence shorter takes minutes
 )
-test_any_sequence_of_messages_and_wishes = Farm.TestCase
+test_any_sequence_of_messages_and_requests = Farm.TestCase
 
 
 @pytest.mark.nightly

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from daemon.farm.http.openapi import describe
 from daemon.farm.http.server import listen
-from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import OrderAnswer, Presence
 from support.described import NIGHTLY, USUAL, addresses, call, send_two
 from support.farm_http import NOW, farm_api
@@ -26,7 +26,7 @@ def server(tmp_path_factory):
     async def serve():
         async with farm_api(tmp_path_factory.mktemp("farm")) as api:
             api.list.put_file(FileFacts(sha256="0" * 64, size=1, name="a.gcode"))
-            api.list.add(JobWish(sha256="0" * 64, copies=3))
+            api.list.add(JobRequest(sha256="0" * 64, copies=3))
             api.printers.presences["mk3"] = Presence(at=NOW, boot="b", ready=True)
             api.printers.answer = OrderAnswer(ok=True, data=b"\xff\xd8")
             listening = listen(api.application, "127.0.0.1", 0)

@@ -13,7 +13,7 @@ from daemon.farm.messages import OrderAnswer, Presence, Report
 from daemon.farm.server.dispatcher import Dispatcher
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
-from support.farm_http import FarmApi, events, look
+from support.farm_http import FarmApi, events, fake_analysis
 from support.http import form
 from support.nats import eventually, running
 
@@ -26,7 +26,7 @@ async def whole_farm(folder, memory):
     files = FarmFiles(folder / "files", end, 1 << 20)
     await files.open()
     dispatcher = Dispatcher(jobs, end, files, time.time)
-    farm = FarmSeams(jobs, files, dispatcher, folder, time.time, look=look)
+    farm = FarmSeams(jobs, files, dispatcher, folder, time.time, analyse=fake_analysis)
     app = make_app(farm)
     jobs.on_news = dispatcher.on_news = app.settings["farm_hub"].wake
     key = await prepare(app, farm)

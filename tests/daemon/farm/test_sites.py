@@ -12,7 +12,7 @@ from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmInMemory
 from daemon.farm.engine.folder import EngineFolder
 from daemon.farm.list.job_list import JobList
-from daemon.farm.list.words import FileFacts, JobWish
+from daemon.farm.list.values import FileFacts, JobRequest
 from daemon.farm.messages import Presence, Report, Tool
 from daemon.farm.server.files import FarmFiles
 from daemon.farm.server.list_thread import ListThread
@@ -63,7 +63,7 @@ async def handed_over(jobs, files, folder, copies=2):
     (folder / "upload").write_bytes(GCODE)
     sha, size = await files.take(folder / "upload")
     await jobs.call(lambda each: each.put_file(FileFacts(sha256=sha, size=size, name="cube.gcode", material="PLA")))
-    job = await jobs.call(lambda each: each.add(JobWish(sha256=sha, copies=copies, priority=5, notes="with brim")))
+    job = await jobs.call(lambda each: each.add(JobRequest(sha256=sha, copies=copies, priority=5, notes="with brim")))
     await jobs.call(lambda each: each.hand_over(job.id, "munich", "anna"))
     return job
 
@@ -136,7 +136,7 @@ async def test_a_cancel_at_the_hub_is_pending_until_the_site_confirms_it(tmp_pat
             await asyncio.sleep(60)
             assert sorted(await states(here, job)) == ["cancelled", "claimed"]
             assert sorted(await states(hub, job)) == ["cancelled", "claimed"]
-            assert [each.cancel for each in await here.call(lambda each: each.held("mk3"))] == [True]
+            assert [each.cancel for each in await here.call(lambda each: each.held_copies("mk3"))] == [True]
             await here.call(lambda each: each.report("mk3", Report(offer.copy, 1, "cancelled", 1.0, nonce="n")))
             await asyncio.sleep(60)
             assert await states(hub, job) == ["cancelled", "cancelled"]

@@ -8,30 +8,32 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from daemon.errors import NotPrintable
-from daemon.farm.list.words import FileFacts
+from daemon.farm.list.values import FileFacts
 
 TIMEOUT = 900.0  # s for one file
 MAX_MEMORY_KIB = 2 * 1024 * 1024  # of address space
 
-ANALYSED = (0, 6)
+SUCCESS_CODES = (0, 6)
 """Exit codes of `nozzled inspect` after an analysis: the file is good, or has faults (`daemon.cli.options.UNFIT`)."""
 
 ERROR_PREFIX = "nozzled: "
-"""Begins the last line on stderr if the file could not be analysed."""
+"""How the last line on stderr begins if the file could not be analysed."""
 
 MAX_WARNINGS = 20
 MAX_WARNING = 300
 
-Look = Callable[[Path, FileFacts, Path], Awaitable[FileFacts]]
-"""Called with a file, its known facts, and a path for its thumbnail (PNG); returns the facts with the analysis."""
+Analyse = Callable[[Path, FileFacts, Path], Awaitable[FileFacts]]
+"""Called with a file, facts about its upload, and a path for its thumbnail (PNG); returns the facts of the analysis."""
 
-# the shell sets the limit before the process starts
+# the shell sets the limit on memory, then becomes the process
 _BOUNDED = f'ulimit -v {MAX_MEMORY_KIB}; exec nice -n 19 "$@"'
 
 
-async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
-    """Return the facts about a file with its analysis; a failed analysis is a warning: each printer checks again.
+async def analyse(path: Path, upload: FileFacts, picture: Path) -> FileFacts:
+    """Add an analysis to the facts about a file. If it fails, that is a warning: each printer checks the file again.
 
     Raises:
         NotPrintable: the file is not G-code.
@@ -45,44 +47,44 @@ async def look(path: Path, known: FileFacts, picture: Path) -> FileFacts:
         async with asyncio.timeout(TIMEOUT):
             out, err = await process.communicate()
     except TimeoutError:
-        return _unknown(known, f"the analysis took more than {TIMEOUT / 60:.0f} minutes")
+        return _with_warning(upload, f"the analysis took more than {TIMEOUT / 60:.0f} minutes")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     last = err.decode(errors="replace").strip().rpartition("\n")[2]
-    if process.returncode not in ANALYSED and last.startswith(ERROR_PREFIX):
-        text = last.removeprefix(ERROR_PREFIX).replace(str(path), known.name)
+    if process.returncode not in SUCCESS_CODES and last.startswith(ERROR_PREFIX):
+        text = last.removeprefix(ERROR_PREFIX).replace(str(path), upload.name)
         raise NotPrintable(_plain(text, MAX_WARNING))
     try:
-        return facts_of(await asyncio.to_thread(json.loads, out), known)
+        return facts_of(await asyncio.to_thread(json.loads, out), upload)
     except (ValueError, KeyError, TypeError):
-        return _unknown(known, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
+        return _with_warning(upload, f"the analysis failed: {last or f'it ended with {process.returncode}'}")
 
 
-def facts_of(found: dict[str, Any], known: FileFacts) -> FileFacts:
+def facts_of(report: dict[str, Any], upload: FileFacts) -> FileFacts:
     """Add the JSON of `nozzled inspect` to the facts about a file."""
-    about, printing = found["about"], found["bounds"]["printing"]
-    used = {each["tool"]: each["length_mm"] for each in found["tools"]}
-    order = sorted((tool for tool in used if used[tool] > 0), key=lambda tool: -used[tool])
-    filaments = [about["filaments"][tool] for tool in order if tool < len(about["filaments"])]
+    about, printing = report["about"], report["bounds"]["printing"]
+    lengths = {each["tool"]: each["length_mm"] for each in report["tools"]}
+    most_used = sorted((tool for tool in lengths if lengths[tool] > 0), key=lambda tool: -lengths[tool])
+    filaments = [about["filaments"][tool] for tool in most_used if tool < len(about["filaments"])]
     types = dict.fromkeys(each["type"] for each in filaments if each["type"])
     hotends = [
-        target for name, targets in found["temperatures"].items() if name.startswith("tool") for target in targets
+        target for name, targets in report["temperatures"].items() if name.startswith("tool") for target in targets
     ]
     return FileFacts(
-        sha256=known.sha256,
-        size=known.size,
-        name=known.name,
-        at=known.at,
+        sha256=upload.sha256,
+        size=upload.size,
+        name=upload.name,
+        at=upload.at,
         material=_plain("; ".join(types), 64),
         colour=_plain((filaments[0]["colour"] or "") if filaments else "", 64),
         nozzle_mm=about["nozzle"] or 0.0,
         extent=_extent(printing["min"], printing["max"]) if printing else None,
         hottest=max(hotends, default=0.0),
-        seconds=found["duration_s"],
-        filament_mm=found["filament_mm"],
-        warnings=_bounded([*found["errors"], *found["warnings"]]),
+        seconds=report["duration_s"],
+        filament_mm=report["filament_mm"],
+        warnings=_bounded([*report["errors"], *report["warnings"]]),
     )
 
 
@@ -90,8 +92,8 @@ def _extent(low: list[float], high: list[float]) -> tuple[float, float, float]:
     return (high[0] - low[0], high[1] - low[1], high[2])
 
 
-def _unknown(known: FileFacts, why: str) -> FileFacts:
-    return FileFacts(sha256=known.sha256, size=known.size, name=known.name, at=known.at, warnings=_bounded([why]))
+def _with_warning(upload: FileFacts, text: str) -> FileFacts:
+    return msgspec.structs.replace(upload, warnings=_bounded([text]))
 
 
 def _bounded(texts: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The values of the list: jobs, copies, files, events."""
+"""Values that the list takes and returns: jobs, copies, files, events."""
 
 from typing import Literal, get_args
 
@@ -9,23 +9,23 @@ JobState = Literal["waiting", "held", "printing", "done", "failed", "cancelled"]
 
 COPY_STATES: tuple[CopyState, ...] = get_args(CopyState)
 
-FINAL: tuple[CopyState, ...] = ("done", "failed", "cancelled")
+FINAL_STATES: tuple[CopyState, ...] = ("done", "failed", "cancelled")
 """States that never change again."""
 
-HOLDING: tuple[CopyState, ...] = ("offered", "claimed", "printing")
+HELD_STATES: tuple[CopyState, ...] = ("offered", "claimed", "printing")
 """States in which a printer has the copy."""
 
-BEGUN: tuple[CopyState, ...] = ("claimed", "printing")
-"""States that only the printer's report, or a user, ends."""
+BEGUN_STATES: tuple[CopyState, ...] = ("claimed", "printing")
+"""States that only the printer's report or a user ends."""
 
-TRIES = 3
-"""Faults before its start after which a copy has failed."""
+MAX_FAULTS = 3
+"""A copy fails after this many faults before its start."""
 
-FAULT_PAUSE = 600.0
-"""Seconds for which a printer gets no copy of a job that it has declined for a fault."""
+FAULT_PAUSE_S = 600.0
+"""Seconds for which a printer gets no copy of a job after it has declined one for a fault."""
 
-SILENT_PAUSE = 120.0
-"""The same for a printer that let the lease of an offer run out."""
+SILENT_PAUSE_S = 120.0
+"""The same after it has let the lease of an offer run out."""
 
 
 class ListValue(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +33,12 @@ class ListValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileFacts(ListValue, frozen=True):
-    """A file, by its hash, and the results of its analysis; empty, 0 or None: unknown.
+    """A file and the results of its analysis; empty, 0 or None: unknown.
 
     Attributes:
         at: when it was uploaded, in s since 1970.
-        extent: of the extrusions: width, depth, and the height above the bed, in mm.
-        hottest: the highest target of a hotend, in °C.
+        extent: width and depth of the print, and its height above the bed, in mm.
+        hottest: the highest hotend target, in °C.
         seconds: the estimated print time.
     """
 
@@ -60,13 +60,13 @@ class Submission(ListValue, frozen=True, forbid_unknown_fields=True):
     """A job as a client submits it.
 
     Attributes:
-        sha256: hash of a stored file; may be left out where the file comes with the submission.
-        name: of the job; empty: the file's.
-        material: None is the file's, "" is any, "PLA; PVA" needs both.
+        sha256: hash of a stored file; empty if the file comes with the submission.
+        name: of the job; empty: the file's name.
+        material: None: the file's; "": any; "PLA; PVA": both must be loaded.
         colour: of the first material; empty: any.
-        nozzle_mm: None is the file's, 0 is any.
-        printers: the only ones that may print it; empty: all of the group.
-        due: date in s since 1970.
+        nozzle_mm: None: the file's; 0: any.
+        printers: ids of the printers that may print it; empty: all of the group.
+        due: due date, in s since 1970.
     """
 
     sha256: str = ""
@@ -83,13 +83,13 @@ class Submission(ListValue, frozen=True, forbid_unknown_fields=True):
     held: bool = False
 
 
-class JobWish(Submission, frozen=True):
-    """A submission, and its sender.
+class JobRequest(Submission, frozen=True):
+    """A submission with its sender.
 
     Attributes:
         by: name of the sender's API key.
-        key: idempotency key: the same key never makes a second job.
-        id: of a job that comes from the hub; empty: the list chooses one.
+        key: idempotency key: repeating a request never makes a second job; empty: none.
+        id: of the job, if it comes from the hub; empty: the list chooses one.
     """
 
     by: str = ""
@@ -117,10 +117,10 @@ class FarmCopy(ListValue, frozen=True):
 
     Attributes:
         parent: id of the copy that this one replaces; empty: none.
-        attempt: goes up with each offer; messages of earlier ones are refused.
+        attempt: number of the offer; messages about earlier offers are refused.
         nonce: of the claim; empty: not claimed.
-        wish: "cancel" where a user wishes an end that the printer has not confirmed; else empty.
-        faults: attempts that a fault ended before the start.
+        wish: "cancel" while a user's cancellation waits for the printer's confirmation; else empty.
+        faults: number of attempts that a fault ended before the start.
         since: when it entered its state.
     """
 
@@ -144,14 +144,14 @@ class FarmCopy(ListValue, frozen=True):
 
 
 class FarmJob(ListValue, frozen=True):
-    """A job, with the numbers of its copies.
+    """A job, with counts of its copies.
 
     Attributes:
         size, extent, hottest, seconds, filament_mm: of its file, as in FileFacts.
         rank: orders jobs of the same priority and due date.
-        counts: copies by state.
-        revision: goes up with each change of the job itself, not of its copies.
-        site: that it was handed over to, whose list decides about it; empty: this one does.
+        counts: number of copies by state.
+        revision: goes up with each change to the job itself, but not to its copies.
+        site: the site that it was handed over to, whose list decides about it; empty: this list does.
     """
 
     id: str
@@ -185,7 +185,7 @@ class FarmJob(ListValue, frozen=True):
 
 
 class ListedEvent(ListValue, frozen=True):
-    """An event: who did what, and when."""
+    """An event in the list's log: who did what, and when."""
 
     number: int
     at: float
@@ -206,10 +206,10 @@ class FileRef(ListValue, frozen=True):
 
 
 class Decline(ListValue, frozen=True):
-    """A printer that is offered no copies of a job.
+    """A printer's refusal of a job: it is offered no copies of it.
 
     Attributes:
-        until: None: until the job is edited or released.
+        until: date; None: until the job is edited or released.
     """
 
     job: str

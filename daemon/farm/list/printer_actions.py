@@ -1,4 +1,4 @@
-"""What printers may do: get an offer, claim it, report. `job_list` has the theory of operation."""
+"""What printers may do with the list: get an offer, claim it, report. `job_list` has the theory of operation."""
 
 from collections.abc import Iterator
 from heapq import merge
@@ -11,27 +11,27 @@ import sqlalchemy as sa
 from daemon.farm.list import matching, rows
 from daemon.farm.list.database import MAX_TEXT, Transaction
 from daemon.farm.list.schema import FOREVER, ORDER, copies, declines, jobs
-from daemon.farm.list.words import (
-    BEGUN,
-    FAULT_PAUSE,
-    FINAL,
-    HOLDING,
-    SILENT_PAUSE,
-    TRIES,
+from daemon.farm.list.values import (
+    BEGUN_STATES,
+    FAULT_PAUSE_S,
+    FINAL_STATES,
+    HELD_STATES,
+    MAX_FAULTS,
+    SILENT_PAUSE_S,
     FarmCopy,
     FileRef,
 )
 from daemon.farm.messages import Held, Offer, Presence, Report
 
 PAGE_SIZES = (4, 60, 1000)
-"""Jobs of one kind that are read at a time: mostly one of the first fits."""
+"""Jobs of one kind that one query reads; the first page is small, as one of the first jobs mostly fits."""
 
 MAX_LEASE_S = 600.0
-"""A lease that seems to be longer was granted before the clock was set back."""
+"""The longest lease; one that seems to be longer was granted before the clock was set back."""
 
 P = sa.bindparam
 
-_HELD = sa.select(copies).where(copies.c.printer == P("printer"), copies.c.state.in_(HOLDING)).order_by(copies.c.id)
+_HELD = sa.select(copies).where(copies.c.printer == P("printer"), copies.c.state.in_(HELD_STATES)).order_by(copies.c.id)
 _CANDIDATES = (
     sa.select(jobs)
     .where(
@@ -48,15 +48,15 @@ _FIRST_COPY = (
 )
 
 
-def _change(*conditions: Any, **to: Any) -> Any:
-    """Return a compare-and-set: it changes this copy only if it still meets the conditions."""
+def _compare_and_set(*conditions: Any, **to: Any) -> Any:
+    """Return a statement that changes a copy only if it still meets the conditions."""
     return sa.update(copies).where(copies.c.id == P("a_copy"), *conditions).values(**to)
 
 
 _OF_PRINTER = (copies.c.printer == P("a_printer"), copies.c.attempt == P("an_attempt"))
 _OFFERED = copies.c.state == "offered"
 
-_OFFER = _change(
+_OFFER = _compare_and_set(
     copies.c.state == "waiting",
     copies.c.attempt == P("seen_attempt"),
     state="offered",
@@ -66,9 +66,9 @@ _OFFER = _change(
     lease_until=P("until"),
     since=P("now"),
 )
-_RENEW = _change(_OFFERED, *_OF_PRINTER, lease_until=P("until"))
-_CLAIM = _change(_OFFERED, *_OF_PRINTER, state="claimed", nonce=P("a_nonce"), since=P("now"))
-_TAKE_BACK = _change(
+_RENEW = _compare_and_set(_OFFERED, *_OF_PRINTER, lease_until=P("until"))
+_CLAIM = _compare_and_set(_OFFERED, *_OF_PRINTER, state="claimed", nonce=P("a_nonce"), since=P("now"))
+_TAKE_BACK = _compare_and_set(
     copies.c.state == P("was"),
     *_OF_PRINTER,
     state=P("to"),
@@ -80,9 +80,9 @@ _TAKE_BACK = _change(
     ended=P("to_ended"),
     wish="",
 )
-_BEGIN = _change(copies.c.state == "claimed", *_OF_PRINTER, state="printing", since=P("now"), begun=P("at"))
-_END = _change(
-    copies.c.state.in_(BEGUN),
+_BEGIN = _compare_and_set(copies.c.state == "claimed", *_OF_PRINTER, state="printing", since=P("now"), begun=P("at"))
+_END = _compare_and_set(
+    copies.c.state.in_(BEGUN_STATES),
     *_OF_PRINTER,
     state=P("to"),
     reason=P("to_reason"),
@@ -97,27 +97,27 @@ _EXPIRED = sa.select(copies).where(
 )
 
 
-def held(tx: Transaction, printer: str) -> list[FarmCopy]:
+def held_copies(tx: Transaction, printer: str) -> list[FarmCopy]:
     """Return the copies that a printer holds, from the offer on."""
     return [rows.copy_of(row) for row in tx.rows(_HELD, printer=printer)]
 
 
 def as_held(copy: FarmCopy) -> Held:
     """Return a copy as its printer gets it."""
-    state: Any = copy.state  # one of HOLDING
+    state: Any = copy.state  # one of HELD_STATES
     return Held(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")
 
 
 def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> Offer | None:
-    """Offer a ready printer the first copy that fits; the same again while its lease lasts. None: there is none."""
-    if holdings := held(tx, printer):
+    """Return an offer of the first copy that fits a ready printer, or its current offer; None: no copy fits."""
+    if holdings := held_copies(tx, printer):
         first = holdings[0]
         if first.state != "offered" or first.lease_until < tx.now:
             return None
         return _as_offer(rows.find_job(tx, first.job), first.id, first.attempt, first.lease_until - tx.now)
     if not presence.ready:
         return None
-    for job in _in_order(tx, printer, presence):
+    for job in _fitting_jobs(tx, printer, presence):
         copy = tx.row(_FIRST_COPY, job=job.id)
         if copy is None:
             continue
@@ -128,17 +128,17 @@ def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> 
     return None
 
 
-def _in_order(tx: Transaction, printer: str, presence: Presence) -> Iterator[Any]:
+def _fitting_jobs(tx: Transaction, printer: str, presence: Presence) -> Iterator[Any]:
     """Yield the rows of the jobs that fit a printer, in the order of printing: a merge of the fitting kinds."""
     fitting = [kind.id for kind in rows.all_kinds(tx) if matching.fits_kind(kind, presence)]
-    return merge(*(_of_kind(tx, kind, printer, presence) for kind in fitting), key=_sort_key)
+    return merge(*(_jobs_of_kind(tx, kind, printer, presence) for kind in fitting), key=_sort_key)
 
 
 def _sort_key(row: Any) -> tuple[float, ...]:
     return (-row.priority, row.due, row.position, row.number)
 
 
-def _of_kind(tx: Transaction, kind: int, printer: str, presence: Presence) -> Iterator[Any]:
+def _jobs_of_kind(tx: Transaction, kind: int, printer: str, presence: Presence) -> Iterator[Any]:
     """Yield the rows of the jobs of a kind that fit a printer, in the order of printing."""
     offset = 0
     for count in chain(PAGE_SIZES, repeat(PAGE_SIZES[-1])):
@@ -163,27 +163,31 @@ def _as_offer(job: Any, copy: str, attempt: int, lease_s: float) -> Offer:
 
 
 def renew(tx: Transaction, printer: str, copy: str, attempt: int, lease_s: float) -> bool:
-    """Renew the lease of an offer; False: this printer has it no longer."""
+    """Renew the lease of an offer; False: this printer no longer has the offer."""
     values = {"a_copy": copy, "a_printer": printer, "an_attempt": attempt}
     return tx.write(_RENEW, **values, until=tx.now + lease_s) == 1
 
 
 def claim(tx: Transaction, printer: str, copy: str, attempt: int, nonce: str) -> bool:
-    """Let a printer begin a copy; the same claim again, with the same nonce, gets the same answer."""
+    """Decide whether a printer may begin a copy; a repeated claim, with the same nonce, gets the same answer."""
     values = {"a_copy": copy, "a_printer": printer, "an_attempt": attempt}
     if tx.write(_CLAIM, **values, a_nonce=nonce, now=tx.now) == 1:
         claimed = rows.get_copy(tx, copy)
-        tx.next("claim")
-        tx.event(printer, "claimed", job=claimed.job, copy=copy, printer=printer)
+        tx.next_number("claim")
+        tx.add_event(printer, "claimed", job=claimed.job, copy=copy, printer=printer)
         return True
     row = rows.find_copy(tx, copy)
-    return row is not None and row.state in BEGUN and (row.printer, row.attempt, row.nonce) == (printer, attempt, nonce)
+    return (
+        row is not None
+        and row.state in BEGUN_STATES
+        and (row.printer, row.attempt, row.nonce) == (printer, attempt, nonce)
+    )
 
 
 def may_read(tx: Transaction, printer: str, copy: str, attempt: int) -> FileRef | None:
-    """Return the file of a copy, None where this printer does not hold the copy."""
+    """Return the file of a copy; None: this printer does not hold the copy."""
     row = rows.find_copy(tx, copy)
-    if row is None or (row.printer, row.attempt) != (printer, attempt) or row.state not in HOLDING:
+    if row is None or (row.printer, row.attempt) != (printer, attempt) or row.state not in HELD_STATES:
         return None
     job = rows.find_job(tx, row.job)
     return FileRef(sha256=job.sha256, size=job.size, name=job.name)
@@ -193,15 +197,15 @@ def expire(tx: Transaction) -> list[FarmCopy]:
     """Take back the offers whose lease has run out; return their copies as they were."""
     late = [rows.copy_of(row) for row in tx.rows(_EXPIRED, now=tx.now)]
     for copy in late:
-        _decline(tx, copy, "it did not answer an offer in time", tx.now + SILENT_PAUSE)
+        _decline(tx, copy, "it did not answer an offer in time", tx.now + SILENT_PAUSE_S)
     return [copy for copy in late if take_back(tx, copy)]
 
 
-# -- what a printer reports --------------------------------------------------------------------------------
+# -- reports of printers ----------------------------------------------------------------------------------
 
 
 def apply_report(tx: Transaction, printer: str, report: Report) -> bool:
-    """Apply a printer's report on a copy. True: the list agrees, now or already."""
+    """Apply a printer's report on a copy; return whether the list now agrees with it."""
     copy = rows.find_copy(tx, report.copy)
     if copy is None or (copy.printer, copy.attempt) != (printer, report.attempt):
         return False
@@ -214,35 +218,35 @@ def apply_report(tx: Transaction, printer: str, report: Report) -> bool:
         return copy.state == "claimed" and _give_back(tx, copy, report)
     if report.kind == "printing":
         return copy.state == "printing" or _begin(tx, copy, report)
-    return copy.state == report.kind or (copy.state in BEGUN and _end_as_reported(tx, copy, report))
+    return copy.state == report.kind or (copy.state in BEGUN_STATES and _end_as_reported(tx, copy, report))
 
 
 def shown(text: str) -> str:
-    """Return a printer's text for the list: one printable line of bounded length."""
+    """Return a printer's text as one printable line of bounded length."""
     return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT])
 
 
 def _give_back(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
     is_fault = report.fits and bool(report.reason)
     if is_fault or not report.fits:
-        until = tx.now + FAULT_PAUSE if report.fits else FOREVER
+        until = tx.now + FAULT_PAUSE_S if report.fits else FOREVER
         _decline(tx, copy, report.reason or "it does not fit", until)
     what = "declined" if report.kind == "declined" else "not begun"
-    tx.event(copy.printer, what, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
+    tx.add_event(copy.printer, what, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
     return take_back(tx, copy, report.reason, faults=copy.faults + is_fault)
 
 
 def take_back(tx: Transaction, copy: FarmCopy, reason: str = "", faults: int | None = None) -> bool:
-    """Let a copy that has not begun wait again; cancel it where that is wished, fail it after too many faults.
+    """Let a copy that has not begun wait again, cancel it if a user wanted that, or fail it after too many faults.
 
     Args:
         tx: the transaction.
-        copy: as it was read; where it has changed since, nothing happens and the result is False.
-        reason: why, for users.
-        faults: how many it has had now; None: no more than before.
+        copy: as it was read; if it has changed since, nothing happens and the result is False.
+        reason: for users.
+        faults: the new number of faults; None: as before.
     """
     count = copy.faults if faults is None else faults
-    to = "cancelled" if copy.wish == "cancel" else "failed" if count >= TRIES else "waiting"
+    to = "cancelled" if copy.wish == "cancel" else "failed" if count >= MAX_FAULTS else "waiting"
     changed = tx.write(
         _TAKE_BACK,
         a_copy=copy.id,
@@ -259,7 +263,7 @@ def take_back(tx: Transaction, copy: FarmCopy, reason: str = "", faults: int | N
     if changed:
         rows.recount(tx, [copy.job])
         if to != "waiting":
-            tx.event(copy.printer, to, job=copy.job, copy=copy.id, printer=copy.printer, text=reason)
+            tx.add_event(copy.printer, to, job=copy.job, copy=copy.id, printer=copy.printer, text=reason)
     return changed == 1
 
 
@@ -267,22 +271,22 @@ def _begin(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
     values = {"a_copy": copy.id, "a_printer": copy.printer, "an_attempt": copy.attempt}
     if tx.write(_BEGIN, **values, now=tx.now, at=report.at) != 1:
         return False
-    tx.event(copy.printer, "printing", job=copy.job, copy=copy.id, printer=copy.printer)
+    tx.add_event(copy.printer, "printing", job=copy.job, copy=copy.id, printer=copy.printer)
     return True
 
 
 def settle(tx: Transaction, copy: FarmCopy, state: str, by: str) -> bool:
-    """End a begun copy as a user says; False where its state has changed meanwhile."""
+    """End a copy that has begun as a user says; False: its state has changed in the meantime."""
     ended = _end(tx, copy, state, f"{by} said so")
     if ended:
-        tx.event(by, f"settled as {state}", job=copy.job, copy=copy.id, printer=copy.printer)
+        tx.add_event(by, f"settled as {state}", job=copy.job, copy=copy.id, printer=copy.printer)
     return ended
 
 
 def _end_as_reported(tx: Transaction, copy: FarmCopy, report: Report) -> bool:
     ended = _end(tx, copy, report.kind, report.reason, report.seconds, report.filament_mm)
     if ended:
-        tx.event(copy.printer, report.kind, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
+        tx.add_event(copy.printer, report.kind, job=copy.job, copy=copy.id, printer=copy.printer, text=report.reason)
     return ended
 
 
@@ -306,15 +310,15 @@ def _end(
 
 
 def _decline(tx: Transaction, copy: FarmCopy, reason: str, until: float) -> None:
-    """Offer this printer no copy of the job until this date, or FOREVER."""
+    """Offer the copy's printer no copies of the job until this date, or FOREVER."""
     here = sa.and_(declines.c.job == copy.job, declines.c.printer == copy.printer)
-    known = tx.row(sa.select(declines.c.until).where(here))
-    if known is None:
+    row = tx.row(sa.select(declines.c.until).where(here))
+    if row is None:
         tx.write(sa.insert(declines).values(job=copy.job, printer=copy.printer, reason=reason, until=until))
-    elif known.until < until or FOREVER > known.until > tx.now + FAULT_PAUSE:  # the latter: the clock was set back
+    elif row.until < until or FOREVER > row.until > tx.now + FAULT_PAUSE_S:  # the latter: the clock was set back
         tx.write(sa.update(declines).where(here).values(reason=reason, until=until))
 
 
 def is_final(copy: FarmCopy) -> bool:
     """Tell whether a copy never changes again."""
-    return copy.state in FINAL
+    return copy.state in FINAL_STATES

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from daemon.farm.list.words import FarmJob
+from daemon.farm.list.values import FarmJob
 from daemon.farm.messages import AWAY, Presence
 
 MAX_NAMED = 4
-"""Printers that a sentence names; it counts the others."""
+"""A sentence names this many printers, and counts the others."""
 
 Clock = Callable[[float], str]
 """Writes a date, in s since 1970, for users: "14:20"."""
@@ -20,13 +20,13 @@ def why(
     now: float,
     clock: Clock,
 ) -> list[str]:
-    """Return why no copy of this job begins now; empty where none waits.
+    """Return why no copy of this job begins now; empty: no copy waits.
 
     Args:
         job: with its counts.
-        printers: all that are known, even those that are away.
+        printers: all printers, even those that are away.
         misfits: why each of them cannot print this job, from `matching.reasons`.
-        before: number of copies ahead of it that a printer which fits this job may get.
+        before: number of copies ahead of it that compete for its printers.
         now: date, in s since 1970.
         clock: writes a date.
     """
@@ -51,16 +51,18 @@ def why(
 
 
 def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[str]:
-    """Return the wish that no printer meets; else the misfits of each printer."""
+    """Return the requirement that no printer meets; if there is none, the misfits of each printer."""
     candidates = {
-        name: reasons for name, reasons in misfits.items() if not {"printer", "group"} & {wish for wish, _ in reasons}
+        name: reasons
+        for name, reasons in misfits.items()
+        if not {"printer", "group"} & {requirement for requirement, _ in reasons}
     }
     if not candidates:
         if job.printers:
             return [f"none of its printers ({', '.join(job.printers)}) has joined the farm" + _in_group(job)]
         return [f"no printer is in group {job.group}"]
     whose = f"no printer{_of_group(job)}" if not job.printers else f"none of its printers ({', '.join(job.printers)})"
-    wishes = {
+    sentences = {
         "material": f"{whose} has {job.material} loaded",
         "colour": f"{whose} has filament of the colour {job.colour}",
         "nozzle": f"{whose} has a nozzle of {job.nozzle_mm:g} mm",
@@ -76,11 +78,14 @@ def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[
         "temperature": "not hot enough",
         "declined": "declined it",
     }
-    for wish, sentence in wishes.items():
-        texts = [text for reasons in candidates.values() for each, text in reasons if each == wish]
+    for requirement, sentence in sentences.items():
+        texts = [text for reasons in candidates.values() for each, text in reasons if each == requirement]
         if len(texts) == len(candidates):
             return [f"{sentence}: {_listed(texts)}"]
-    texts = [f"{name}: {' and '.join(lacks[wish] for wish, _ in reasons)}" for name, reasons in candidates.items()]
+    texts = [
+        f"{name}: {' and '.join(lacks[requirement] for requirement, _ in reasons)}"
+        for name, reasons in candidates.items()
+    ]
     return [f"{whose} fits: {_listed(texts)}"]
 
 
@@ -93,7 +98,7 @@ def _not_ready(job: FarmJob, fitting: Mapping[str, Presence], now: float, clock:
 
 def _busy(presence: Presence, now: float, clock: Clock) -> str:
     if not _is_online(presence, now):
-        return f"is away since {clock(presence.at)}"
+        return f"has been away since {clock(presence.at)}"
     if presence.on_hold:
         return "is on hold"
     if presence.remaining_s is not None and presence.file:

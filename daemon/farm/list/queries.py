@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from daemon.farm.list import matching, rows, waiting
+from daemon.farm.list import matching, rows, wait_reasons
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.schema import ORDER, copies, counters, events, jobs, printers
-from daemon.farm.list.words import HOLDING, FarmCopy, FarmJob, ListedEvent
+from daemon.farm.list.values import HELD_STATES, FarmCopy, FarmJob, ListedEvent
 from daemon.farm.messages import Presence
 
 MAX_ROWS = 500
-"""Of one answer."""
+"""Jobs, copies or events in one answer."""
 
 P = sa.bindparam
 
@@ -24,18 +24,18 @@ P = sa.bindparam
 def open_jobs(tx: Transaction, limit: int, offset: int) -> list[FarmJob]:
     """Return unfinished jobs, in the order of printing."""
     query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
-    return rows.values(tx, tx.rows(query.limit(limit).offset(offset)))
+    return rows.jobs_of(tx, tx.rows(query.limit(limit).offset(offset)))
 
 
 def ended_jobs(tx: Transaction, limit: int, offset: int) -> list[FarmJob]:
     """Return ended jobs, the newest first."""
     query = sa.select(jobs).where(jobs.c.unfinished == 0).order_by(jobs.c.number.desc())
-    return rows.values(tx, tx.rows(query.limit(limit).offset(offset)))
+    return rows.jobs_of(tx, tx.rows(query.limit(limit).offset(offset)))
 
 
-def job_copies(tx: Transaction, asked: str) -> list[FarmCopy]:
+def job_copies(tx: Transaction, job_ref: str) -> list[FarmCopy]:
     """Return the copies of a job; raises NoSuchJob."""
-    job = rows.find_job(tx, asked).id
+    job = rows.find_job(tx, job_ref).id
     return [
         rows.copy_of(row) for row in tx.rows(sa.select(copies).where(copies.c.job == job).order_by(copies.c.number))
     ]
@@ -43,7 +43,7 @@ def job_copies(tx: Transaction, asked: str) -> list[FarmCopy]:
 
 def outstanding(tx: Transaction) -> list[FarmCopy]:
     """Return the copies that printers hold."""
-    query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HOLDING))
+    query = sa.select(copies).where(copies.c.printer != "", copies.c.state.in_(HELD_STATES))
     return [rows.copy_of(row) for row in tx.rows(query.order_by(copies.c.printer, copies.c.id))]
 
 
@@ -66,12 +66,12 @@ def history(
 
 def names(tx: Transaction, ids: Iterable[str]) -> dict[str, str]:
     """Return the names of jobs, by id."""
-    found: dict[str, str] = {}
-    wanted = sorted(ids)
-    for at in range(0, len(wanted), rows.MAX_IN):
-        part = wanted[at : at + rows.MAX_IN]
-        found |= {row.id: row.name for row in tx.rows(sa.select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(part)))}
-    return found
+    by_id: dict[str, str] = {}
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), rows.MAX_IN):
+        part = ordered[start : start + rows.MAX_IN]
+        by_id |= {row.id: row.name for row in tx.rows(sa.select(jobs.c.id, jobs.c.name).where(jobs.c.id.in_(part)))}
+    return by_id
 
 
 def events_since(tx: Transaction, since: int, limit: int, job: str = "") -> list[ListedEvent]:
@@ -97,8 +97,8 @@ def _event(row: Any) -> ListedEvent:
 
 def presences(tx: Transaction) -> dict[str, Presence]:
     """Return the last presence of each printer."""
-    found = tx.rows(sa.select(printers.c.id, printers.c.presence).order_by(printers.c.id))
-    return {row.id: msgspec.json.decode(row.presence, type=Presence) for row in found}
+    query = sa.select(printers.c.id, printers.c.presence).order_by(printers.c.id)
+    return {row.id: msgspec.json.decode(row.presence, type=Presence) for row in tx.rows(query)}
 
 
 def anything_waiting(tx: Transaction) -> bool:
@@ -121,57 +121,59 @@ def counter(tx: Transaction, name: str) -> int:
 # -- why a job waits ---------------------------------------------------------------------------------------
 
 Misfits = dict[str, list[tuple[str, str]]]
-"""Printer → why it cannot print a job: name of the wish, and a sentence about it."""
+"""Printer → why it cannot print a job: the names of the requirements that it misses, each with a sentence."""
 
 
 class _Fits:
-    """Which printers fit which jobs, computed once for all jobs with the same wishes."""
+    """Which printers fit which jobs, computed once for all jobs with the same requirements."""
 
-    def __init__(self, tx: Transaction, known: Mapping[str, Presence]) -> None:
-        self._known = known
+    def __init__(self, tx: Transaction, presences: Mapping[str, Presence]) -> None:
+        self._presences = presences
         self._kinds = {kind.id: kind for kind in rows.all_kinds(tx)}
         self._printers: dict[tuple[int, str], frozenset[str]] = {}
         self._misfits: dict[tuple[Any, ...], Misfits] = {}
 
     def printers(self, row: Any) -> frozenset[str]:
         """Return the printers that fit a job by their tools, group and name."""
-        if (found := self._printers.get((row.kind, row.printers))) is None:
-            kind, named = self._kinds[row.kind], json.loads(row.printers)
-            found = self._printers[row.kind, row.printers] = frozenset(
+        if (names := self._printers.get((row.kind, row.printers))) is None:
+            kind, allowed = self._kinds[row.kind], json.loads(row.printers)
+            names = self._printers[row.kind, row.printers] = frozenset(
                 name
-                for name, each in self._known.items()
-                if (not named or name in named) and matching.fits_kind(kind, each)
+                for name, presence in self._presences.items()
+                if (not allowed or name in allowed) and matching.fits_kind(kind, presence)
             )
-        return found
+        return names
 
     def misfits(self, row: Any, job: FarmJob) -> Misfits:
-        """Return why each printer cannot print a job, except that it has declined it."""
+        """Return why each printer cannot print a job, without declines."""
         key = (row.kind, row.printers, row.extent, row.hottest)
-        if (found := self._misfits.get(key)) is None:
-            found = self._misfits[key] = {
-                name: list(matching.reasons(job, name, each)) for name, each in sorted(self._known.items())
+        if (misfits := self._misfits.get(key)) is None:
+            misfits = self._misfits[key] = {
+                name: list(matching.reasons(job, name, presence)) for name, presence in sorted(self._presences.items())
             }
-        return found
+        return misfits
 
 
-def why_waiting(tx: Transaction, job: str, known: Mapping[str, Presence], clock: waiting.Clock | None) -> list[str]:
+def why_waiting(
+    tx: Transaction, job_ref: str, presences: Mapping[str, Presence], clock: wait_reasons.Clock | None
+) -> list[str]:
     """Return why a job waits; raises NoSuchJob."""
-    row = rows.find_job(tx, job)
-    fits = _Fits(tx, known)
-    return _why(tx, row, rows.values(tx, [row])[0], known, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
+    row = rows.find_job(tx, job_ref)
+    fits = _Fits(tx, presences)
+    return _why(tx, row, rows.jobs_of(tx, [row])[0], presences, _ahead(tx, row, fits), fits, clock or _clock(tx.now))
 
 
-def reasons(tx: Transaction, known: Mapping[str, Presence], limit: int, offset: int) -> dict[str, list[str]]:
+def reasons(tx: Transaction, presences: Mapping[str, Presence], limit: int, offset: int) -> dict[str, list[str]]:
     """Return why unfinished jobs wait, by id, in the order of printing."""
     query = sa.select(jobs).where(jobs.c.unfinished > sa.literal_column("0")).order_by(*ORDER)
-    found = tx.rows(query.limit(limit).offset(offset))
-    if not found:
+    open_rows = tx.rows(query.limit(limit).offset(offset))
+    if not open_rows:
         return {}
-    fits, clock = _Fits(tx, known), _clock(tx.now)
-    ahead = _ahead(tx, found[0], fits)
+    fits, clock = _Fits(tx, presences), _clock(tx.now)
+    ahead = _ahead(tx, open_rows[0], fits)
     answers = {}
-    for row, job in zip(found, rows.values(tx, found), strict=True):
-        answers[job.id] = _why(tx, row, job, known, ahead, fits, clock)
+    for row, job in zip(open_rows, rows.jobs_of(tx, open_rows), strict=True):
+        answers[job.id] = _why(tx, row, job, presences, ahead, fits, clock)
         if row.queued:
             ahead[fits.printers(row)] += row.waiting
     return answers
@@ -181,25 +183,26 @@ def _why(
     tx: Transaction,
     row: Any,
     job: FarmJob,
-    known: Mapping[str, Presence],
+    presences: Mapping[str, Presence],
     ahead: Counter[frozenset[str]],
     fits: _Fits,
-    clock: waiting.Clock,
+    clock: wait_reasons.Clock,
 ) -> list[str]:
-    before = (
-        sum(count for where, count in ahead.items() if not where.isdisjoint(fits.printers(row))) if row.queued else 0
-    )
+    before = 0
+    if row.queued:
+        own_printers = fits.printers(row)
+        before = sum(count for printers, count in ahead.items() if not printers.isdisjoint(own_printers))
     misfits = fits.misfits(row, job)
     for each in rows.declines_of(tx, row.id):
         if each.printer in misfits:
             misfits = {**misfits, each.printer: [*misfits[each.printer], matching.declined(each)]}
-    return waiting.why(job, known, misfits, before, tx.now, clock)
+    return wait_reasons.why(job, presences, misfits, before, tx.now, clock)
 
 
 def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
-    """Return how many copies come before a job's first one, by the printers that fit them.
+    """Count the copies that come before a job's first one, by the set of printers that fit them.
 
-    Their sizes are not compared with the printers', as each file may have another one.
+    Whether a print fits the printer's volume is left out: each file would need a check of its own.
     """
     here = (jobs.c.due, jobs.c.position, jobs.c.number)
     own = [sa.literal(value) for value in (job.due, job.position, job.number)]
@@ -209,17 +212,17 @@ def _ahead(tx: Transaction, job: Any, fits: _Fits) -> Counter[frozenset[str]]:
         .where(jobs.c.queued == sa.literal_column("1"), sa.or_(jobs.c.priority > job.priority, same))
         .group_by(jobs.c.kind, jobs.c.printers)
     )
-    found = Counter[frozenset[str]]()
+    ahead = Counter[frozenset[str]]()
     for row in tx.rows(query):
-        found[fits.printers(row)] += row.waiting
-    return found
+        ahead[fits.printers(row)] += row.waiting
+    return ahead
 
 
-def _clock(now: float) -> waiting.Clock:
-    """Return a function that writes a date in the server's time zone: one of today as 14:20."""
+def _clock(now: float) -> wait_reasons.Clock:
+    """Return a function that writes a date in the server's time zone: only the time, 14:20, if it is today."""
 
-    def shown(moment: float) -> str:
+    def write(moment: float) -> str:
         at, today = (datetime.fromtimestamp(each, UTC).astimezone() for each in (moment, now))
         return f"{at:%H:%M}" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M}"
 
-    return shown
+    return write

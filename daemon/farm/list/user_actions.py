@@ -1,4 +1,4 @@
-"""What users may do: submit, edit, move, hold, cancel, print again. `job_list` has the theory of operation."""
+"""What users may do with the list: submit, edit, move, hold, cancel, print again; `job_list` has the theory."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from daemon.farm.errors import BadWish, FarmConflict, StaleRevision, UnknownFile, WishReused
-from daemon.farm.list import handing, old_files, rows
+from daemon.farm.errors import BadJob, FarmConflict, IdempotencyKeyReused, StaleRevision, UnknownFile
+from daemon.farm.list import old_files, printer_actions, rows
 from daemon.farm.list.database import Transaction
 from daemon.farm.list.matching import folded, materials
 from daemon.farm.list.schema import FOREVER, copies, declines, files, jobs, kinds
-from daemon.farm.list.words import BEGUN, FINAL, FarmCopy, FarmJob, FileFacts, JobChanges, JobWish
+from daemon.farm.list.values import BEGUN_STATES, FINAL_STATES, FarmCopy, FarmJob, FileFacts, JobChanges, JobRequest
 from daemon.farm.messages import PRINTER_ID
 
 MAX_COPIES = 1000
@@ -26,10 +26,10 @@ MAX_WORD = 64
 MAX_NOTES = 4000
 MAX_NOZZLE = 10.0
 MAX_DUE = 4e9
-"""Bounds of a job's wishes: characters, mm, and a date in s since 1970."""
+"""Bounds of a job's fields: numbers, characters, mm, and a date in s since 1970."""
 
 MIN_GAP = 1e-6
-"""Between two positions; before they become closer, they are numbered again."""
+"""The least difference of two positions; before it gets smaller, all positions are numbered again."""
 
 P = sa.bindparam
 
@@ -61,46 +61,46 @@ def get_file(tx: Transaction, sha256: str) -> FileFacts:
 # -- a new job ---------------------------------------------------------------------------------------------
 
 
-def add(tx: Transaction, wish: JobWish) -> tuple[FarmJob, bool]:
-    """Make a job; return it, and whether it is new: the same id or key again returns the same job.
+def add(tx: Transaction, request: JobRequest) -> tuple[FarmJob, bool]:
+    """Make a job; return it, and whether it is new: a repeated id or key returns the same job.
 
     Raises:
-        BadWish: a value is out of its bounds.
+        BadJob: a value is out of its bounds.
         UnknownFile: its file is not stored here.
-        WishReused: the key was used for another job.
+        IdempotencyKeyReused: the key was used for another job.
     """
-    if (known := _known(tx, wish)) is not None:
-        return known, False
-    facts = get_file(tx, wish.sha256)
-    job_id, number = wish.id or str(uuid.uuid4()), tx.next("job")
+    if (existing := _existing_job(tx, request)) is not None:
+        return existing, False
+    facts = get_file(tx, request.sha256)
+    job_id, number = request.id or str(uuid.uuid4()), tx.next_number("job")
     values = _checked(
         {
-            "name": wish.name or facts.name,
-            "material": facts.material if wish.material is None else wish.material,
-            "colour": wish.colour,
-            "nozzle_mm": facts.nozzle_mm if wish.nozzle_mm is None else wish.nozzle_mm,
-            "group": wish.group,
-            "printers": wish.printers,
-            "priority": wish.priority,
-            "due": wish.due,
-            "notes": wish.notes,
+            "name": request.name or facts.name,
+            "material": facts.material if request.material is None else request.material,
+            "colour": request.colour,
+            "nozzle_mm": facts.nozzle_mm if request.nozzle_mm is None else request.nozzle_mm,
+            "group": request.group,
+            "printers": request.printers,
+            "priority": request.priority,
+            "due": request.due,
+            "notes": request.notes,
         }
     )
-    _check_copies(wish.copies)
+    _check_copies(request.copies)
     row = {
         **_columns(values),
         "id": job_id,
         "number": number,
-        "idempotency_key": wish.key or None,
-        "fingerprint": _fingerprint(wish),
-        "sha256": wish.sha256,
+        "idempotency_key": request.key or None,
+        "fingerprint": _fingerprint(request),
+        "sha256": request.sha256,
         "created": tx.now,
-        "created_by": wish.by,
+        "created_by": request.by,
         "revision": 1,
         "position": float(number),
-        "held": int(wish.held),
-        "held_by": wish.by if wish.held else "",
-        "held_at": tx.now if wish.held else None,
+        "held": int(request.held),
+        "held_by": request.by if request.held else "",
+        "held_at": tx.now if request.held else None,
         "site": "",
         "extent": json.dumps(facts.extent) if facts.extent else "",
         "hottest": facts.hottest,
@@ -113,36 +113,38 @@ def add(tx: Transaction, wish: JobWish) -> tuple[FarmJob, bool]:
     }
     row["kind"] = _kind(tx, row)
     tx.write(sa.insert(jobs).values(**row))
-    _add_copies(tx, job_id, 1, wish.copies)
+    _add_copies(tx, job_id, 1, request.copies)
     rows.recount(tx, [job_id])
-    tx.event(wish.by, "submitted", job=job_id, text=f"{wish.copies} x {values['name']}")
+    tx.add_event(request.by, "submitted", job=job_id, text=f"{request.copies} x {values['name']}")
     return rows.get_job(tx, job_id), True
 
 
-def _known(tx: Transaction, wish: JobWish) -> FarmJob | None:
-    """Return the job that the same wish has made before, None where there is none."""
-    if wish.id:
+def _existing_job(tx: Transaction, request: JobRequest) -> FarmJob | None:
+    """Return the job that the same request has made before; None: there is none."""
+    if request.id:
         try:
-            wanted = str(uuid.UUID(wish.id))
+            canonical = str(uuid.UUID(request.id))
         except ValueError:
-            raise BadWish(f"the id of a job must be a UUID, not {wish.id[:64]!r}") from None
-        if wanted != wish.id:
-            raise BadWish(f"the id of a job is written as {wanted}, not as {wish.id[:64]!r}")
-        same = tx.row(sa.select(jobs).where(jobs.c.id == P("id")), id=wish.id)
+            raise BadJob(f"the id of a job must be a UUID, not {request.id[:64]!r}") from None
+        if canonical != request.id:
+            raise BadJob(f"the id of a job must be written as {canonical}, not as {request.id[:64]!r}")
+        same = tx.row(sa.select(jobs).where(jobs.c.id == P("id")), id=request.id)
         if same is not None:
-            return rows.values(tx, [same])[0]
-    if not wish.key:
+            return rows.jobs_of(tx, [same])[0]
+    if not request.key:
         return None
-    row = tx.row(sa.select(jobs).where(jobs.c.idempotency_key == P("key")), key=wish.key)
+    row = tx.row(sa.select(jobs).where(jobs.c.idempotency_key == P("key")), key=request.key)
     if row is None:
         return None
-    if row.fingerprint != _fingerprint(wish):
-        raise WishReused(f"this idempotency key has made job {row.number}, which asks for something else")
-    return rows.values(tx, [row])[0]
+    if row.fingerprint != _fingerprint(request):
+        raise IdempotencyKeyReused(
+            f"this idempotency key was used for job {row.number}, which differs from this request"
+        )
+    return rows.jobs_of(tx, [row])[0]
 
 
-def _fingerprint(wish: JobWish) -> str:
-    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(wish, by=""))).hexdigest()
+def _fingerprint(request: JobRequest) -> str:
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(request, by=""))).hexdigest()
 
 
 def _add_copies(tx: Transaction, job: str, first: int, count: int, parent: str = "") -> None:
@@ -174,34 +176,34 @@ def _add_copies(tx: Transaction, job: str, first: int, count: int, parent: str =
 
 
 def _kind(tx: Transaction, job: dict[str, Any]) -> int:
-    """Return the id of the kind of a job's row; a new kind is added."""
-    wanted = {
+    """Return the id of a job's kind; a new kind is added."""
+    columns = {
         "material": ";".join(materials(job["material"])),
         "colour": folded(job["colour"]),
         "nozzle_mm": job["nozzle_mm"],
         "printer_group": folded(job["printer_group"]),
     }
-    row = tx.row(sa.select(kinds.c.id).where(*(kinds.c[name] == value for name, value in wanted.items())))
+    row = tx.row(sa.select(kinds.c.id).where(*(kinds.c[name] == value for name, value in columns.items())))
     if row is not None:
-        known: int = row.id
-        return known
-    number = tx.next("kind")
-    tx.write(sa.insert(kinds).values(id=number, **wanted))
+        existing: int = row.id
+        return existing
+    number = tx.next_number("kind")
+    tx.write(sa.insert(kinds).values(id=number, **columns))
     return number
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the wishes, trimmed.
+    """Return a job's fields, trimmed.
 
     Raises:
-        BadWish: one is out of its bounds.
+        BadJob: a value is out of its bounds.
     """
     checked = dict(values)
     for name, longest in (("name", MAX_NAME), ("material", MAX_WORD), ("colour", MAX_WORD), ("group", MAX_WORD)):
         if name in checked:
             checked[name] = _text(name, checked[name].strip(), longest)
     if not checked.get("name", "-"):
-        raise BadWish("a job needs a name")
+        raise BadJob("a job needs a name")
     if "notes" in checked:
         checked["notes"] = _text("notes", checked["notes"], MAX_NOTES, allowed="\n\r\t")
     if "printers" in checked:
@@ -211,41 +213,41 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_numbers(values: dict[str, Any]) -> None:
-    """Check the bounds of numbers; raises BadWish."""
+    """Check the bounds of numbers; raises BadJob."""
     nozzle, priority, due = values.get("nozzle_mm", 0.0), values.get("priority", 0), values.get("due")
     if not 0 <= nozzle <= MAX_NOZZLE:
-        raise BadWish(f"nozzle_mm must be from 0 (any) to {MAX_NOZZLE:g} mm, not {nozzle:g}")
+        raise BadJob(f"nozzle_mm must be from 0 (any) to {MAX_NOZZLE:g} mm, not {nozzle:g}")
     if abs(priority) > MAX_PRIORITY:
-        raise BadWish(f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {priority}")
+        raise BadJob(f"priority must be from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {priority}")
     if due is not None and not (math.isfinite(due) and 0 < due < MAX_DUE):
-        raise BadWish("due must be a date in seconds since 1970")
+        raise BadJob("due must be a date in seconds since 1970")
 
 
 def _printers(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return each name once; raises BadWish."""
+    """Return each name once; raises BadJob."""
     if len(names) > MAX_PRINTERS:
-        raise BadWish(f"a job can name at most {MAX_PRINTERS} printers: use a group")
+        raise BadJob(f"a job can name at most {MAX_PRINTERS} printers: use a group")
     for each in names:
         if not re.fullmatch(PRINTER_ID, each):
-            raise BadWish(f"{each[:64]!r} is not a printer's name: use 1 to 32 characters of a-z, 0-9 and -")
+            raise BadJob(f"{each[:64]!r} is not a printer's name: use 1 to 32 characters of a-z, 0-9 and -")
     return tuple(dict.fromkeys(names))
 
 
 def _text(name: str, text: str, longest: int, allowed: str = "") -> str:
     if len(text) > longest:
-        raise BadWish(f"{name} has {len(text)} characters: at most {longest} are allowed")
+        raise BadJob(f"{name} has {len(text)} characters: at most {longest} are allowed")
     if not all(character.isprintable() or character in allowed for character in text):
-        raise BadWish(f"{name} contains characters that cannot be shown")
+        raise BadJob(f"{name} contains characters that cannot be shown")
     return text
 
 
 def _check_copies(count: int) -> None:
     if not 1 <= count <= MAX_COPIES:
-        raise BadWish(f"copies must be from 1 to {MAX_COPIES}, not {count}")
+        raise BadJob(f"copies must be from 1 to {MAX_COPIES}, not {count}")
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Return wishes as columns of the table."""
+    """Return a job's fields as columns of its table."""
     columns = {name: value for name, value in values.items() if name not in ("group", "printers", "due")}
     if "group" in values:
         columns["printer_group"] = values["group"]
@@ -259,61 +261,63 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 # -- changes -----------------------------------------------------------------------------------------------
 
 
-def edit(tx: Transaction, asked: str, changes: JobChanges, revision: int | None, by: str) -> FarmJob:
-    """Change a job's wishes; offers of it are taken back, copies that have begun stay.
+def edit(tx: Transaction, job_ref: str, changes: JobChanges, revision: int | None, by: str) -> FarmJob:
+    """Change a job; its offers are taken back, and copies that have begun stay as they are.
 
     Raises:
         StaleRevision: the job has another revision.
-        BadWish: a value is out of its bounds.
+        BadJob: a value is out of its bounds.
         FarmConflict: more copies have begun than the new number.
     """
-    row = rows.find_job(tx, asked)
+    row = rows.find_job(tx, job_ref)
     job = row.id
     _check_site(row)
     if revision is not None and row.revision != revision:
         raise StaleRevision(
-            f"job {row.number} has been changed meanwhile: it has revision {row.revision}, not {revision}"
+            f"job {row.number} has been changed in the meantime: it has revision {row.revision}, not {revision}"
         )
-    wanted = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}
-    count = wanted.pop("copies", None)
-    columns = _columns(_checked(wanted))
+    new = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not msgspec.UNSET}
+    count = new.pop("copies", None)
+    columns = _columns(_checked(new))
     if count is not None:
         _check_copies(count)
         _set_copies(tx, row, count)
     kind = _kind(tx, {**row._mapping, **columns})  # noqa: SLF001 - SQLAlchemy's public name for it
-    raised = sa.update(jobs).where(jobs.c.id == job, jobs.c.revision == row.revision)
-    tx.write(raised.values(**columns, kind=kind, revision=row.revision + 1))
+    same_revision = sa.update(jobs).where(jobs.c.id == job, jobs.c.revision == row.revision)
+    tx.write(same_revision.values(**columns, kind=kind, revision=row.revision + 1))
     tx.write(sa.delete(declines).where(declines.c.job == job))
     _withdraw(tx, job)
     rows.recount(tx, [job])
-    tx.event(by, "edited", job=job, text=", ".join([*sorted(wanted), *(["copies"] if count is not None else [])]))
+    tx.add_event(by, "edited", job=job, text=", ".join([*sorted(new), *(["copies"] if count is not None else [])]))
     return rows.get_job(tx, job)
 
 
 def _set_copies(tx: Transaction, row: Any, count: int) -> None:
-    """Add copies, or cancel the last ones that have not begun."""
-    mine = [rows.copy_of(each) for each in tx.rows(sa.select(copies).where(copies.c.job == row.id))]
-    counted = [each for each in mine if each.state != "cancelled"]
+    """Add copies, or cancel the last ones among those that have not begun."""
+    all_copies = [rows.copy_of(each) for each in tx.rows(sa.select(copies).where(copies.c.job == row.id))]
+    counted = [each for each in all_copies if each.state != "cancelled"]
     if count >= len(counted):
-        _add_copies(tx, row.id, max(each.number for each in mine) + 1, count - len(counted))
+        _add_copies(tx, row.id, max(each.number for each in all_copies) + 1, count - len(counted))
         return
-    free = sorted((each for each in counted if each.state in ("waiting", "offered")), key=lambda each: -each.number)
-    if len(free) < len(counted) - count:
-        begun = len(counted) - len(free)
-        raise FarmConflict(f"{begun} copies of job {row.number} have begun: to have fewer, cancel them one by one")
-    for each in free[: len(counted) - count]:
+    not_begun = sorted(
+        (each for each in counted if each.state in ("waiting", "offered")), key=lambda each: -each.number
+    )
+    if len(not_begun) < len(counted) - count:
+        begun = len(counted) - len(not_begun)
+        raise FarmConflict(f"{begun} copies of job {row.number} have begun: to get below that, cancel them one by one")
+    for each in not_begun[: len(counted) - count]:
         _cancel(tx, each, row.site)
 
 
-def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
+def move(tx: Transaction, job_ref: str, before: str | None, by: str) -> FarmJob:
     """Put a job just before another, or after all of its priority and due date.
 
-    It gets the middle between the positions of its two neighbours.
+    Its new position is halfway between those of its neighbours.
 
     Raises:
         FarmConflict: the other job has ended, or has another priority or due date.
     """
-    row = rows.find_job(tx, asked)
+    row = rows.find_job(tx, job_ref)
     job = row.id
     peers = [each for each in _peers(tx, row) if each.id != job]
     index = len(peers)
@@ -327,15 +331,15 @@ def move(tx: Transaction, asked: str, before: str | None, by: str) -> FarmJob:
         index = next((n for n, each in enumerate(peers) if each.id == other.id), -1)
         if index < 0:
             raise FarmConflict(f"job {other.number} has ended: no job can be put before it")
-    places = [each.position for each in peers]
-    low = places[index - 1] if index else None
-    high = places[index] if index < len(places) else None
+    positions = [each.position for each in peers]
+    low = positions[index - 1] if index else None
+    high = positions[index] if index < len(positions) else None
     if low is not None and high is not None and high - low < MIN_GAP:
         _spread(tx, peers)
         return move(tx, job, before, by)
-    place = (high or 0.0) - 1 if low is None else low + 1 if high is None else (low + high) / 2
-    tx.write(sa.update(jobs).where(jobs.c.id == job).values(position=place, revision=row.revision + 1))
-    tx.event(by, "moved", job=job)
+    position = (high or 0.0) - 1 if low is None else low + 1 if high is None else (low + high) / 2
+    tx.write(sa.update(jobs).where(jobs.c.id == job).values(position=position, revision=row.revision + 1))
+    tx.add_event(by, "moved", job=job)
     return rows.get_job(tx, job)
 
 
@@ -346,34 +350,34 @@ def _peers(tx: Transaction, row: Any) -> list[Any]:
 
 
 def _spread(tx: Transaction, peers: list[Any]) -> None:
-    """Number the positions of these jobs again, as they have become too close."""
-    set_place = sa.update(jobs).where(jobs.c.id == P("a_job")).values(position=P("place"))
-    tx.write_many(set_place, [{"a_job": each.id, "place": float(n)} for n, each in enumerate(peers)])
+    """Number the positions of these jobs again: they have come too close to each other."""
+    set_position = sa.update(jobs).where(jobs.c.id == P("a_job")).values(position=P("a_position"))
+    tx.write_many(set_position, [{"a_job": each.id, "a_position": float(n)} for n, each in enumerate(peers)])
 
 
-def hold(tx: Transaction, asked: str, by: str) -> FarmJob:
-    """Offer no more copies of a job; offers are taken back, copies that have begun go on."""
-    row = rows.find_job(tx, asked)
+def hold(tx: Transaction, job_ref: str, by: str) -> FarmJob:
+    """Offer no more copies of a job; its offers are taken back, and copies that have begun are finished."""
+    row = rows.find_job(tx, job_ref)
     job = row.id
     _check_site(row)
     if not row.held:
         values = {"held": 1, "held_by": by, "held_at": tx.now, "revision": row.revision + 1}
         tx.write(sa.update(jobs).where(jobs.c.id == job).values(**values))
-        tx.event(by, "held", job=job)
+        tx.add_event(by, "held", job=job)
     _withdraw(tx, job)
     rows.recount(tx, [job])
     return rows.get_job(tx, job)
 
 
-def release(tx: Transaction, asked: str, by: str) -> FarmJob:
+def release(tx: Transaction, job_ref: str, by: str) -> FarmJob:
     """Offer a job again, even to printers that have declined it."""
-    row = rows.find_job(tx, asked)
+    row = rows.find_job(tx, job_ref)
     job = row.id
     _check_site(row)
     if row.held:
         values = {"held": 0, "held_by": "", "held_at": None, "revision": row.revision + 1}
         tx.write(sa.update(jobs).where(jobs.c.id == job).values(**values))
-        tx.event(by, "released", job=job)
+        tx.add_event(by, "released", job=job)
     tx.write(sa.delete(declines).where(declines.c.job == job))
     rows.recount(tx, [job])
     return rows.get_job(tx, job)
@@ -383,25 +387,27 @@ def _withdraw(tx: Transaction, job: str) -> None:
     """Take back the offers of a job."""
     offered = sa.select(copies).where(copies.c.job == job, copies.c.state == "offered")
     for row in tx.rows(offered):
-        handing.take_back(tx, rows.copy_of(row))
+        printer_actions.take_back(tx, rows.copy_of(row))
 
 
-def cancel_job(tx: Transaction, asked: str, by: str) -> list[FarmCopy]:
-    """Cancel the copies that have not begun, and wish for the end of the others; return all of these."""
-    row = rows.find_job(tx, asked)
+def cancel_job(tx: Transaction, job_ref: str, by: str) -> list[FarmCopy]:
+    """Cancel a job's copies; those that have begun end when their printers report it. Return all of these copies."""
+    row = rows.find_job(tx, job_ref)
     job = row.id
-    open_ones = sa.select(copies).where(copies.c.job == job, copies.c.state.not_in(FINAL)).order_by(copies.c.number)
-    concerned = [rows.copy_of(each) for each in tx.rows(open_ones)]
-    for copy in concerned:
+    unfinished = (
+        sa.select(copies).where(copies.c.job == job, copies.c.state.not_in(FINAL_STATES)).order_by(copies.c.number)
+    )
+    open_copies = [rows.copy_of(each) for each in tx.rows(unfinished)]
+    for copy in open_copies:
         _cancel(tx, copy, row.site)
     rows.recount(tx, [job])
-    if concerned:
-        tx.event(by, "cancelled job", job=job)
-    return [rows.get_copy(tx, copy.id) for copy in concerned]
+    if open_copies:
+        tx.add_event(by, "cancelled job", job=job)
+    return [rows.get_copy(tx, copy.id) for copy in open_copies]
 
 
 def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
-    """Cancel a copy, or wish for its end where it has begun.
+    """Cancel a copy; if it has begun, it ends when its printer reports it.
 
     Raises:
         FarmConflict: it has ended.
@@ -409,24 +415,24 @@ def cancel_copy(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
     copy = rows.get_copy(tx, copy_id)
     if copy.state == "cancelled" or copy.wish == "cancel":
         return copy
-    if copy.state in FINAL:
+    if copy.state in FINAL_STATES:
         raise FarmConflict(f"this copy is {copy.state} already")
     _cancel(tx, copy, rows.find_job(tx, copy.job).site)
     rows.recount(tx, [copy.job])
-    tx.event(by, "cancel", job=copy.job, copy=copy.id, printer=copy.printer)
+    tx.add_event(by, "cancel", job=copy.job, copy=copy.id, printer=copy.printer)
     return rows.get_copy(tx, copy_id)
 
 
 def _cancel(tx: Transaction, copy: FarmCopy, site: str) -> None:
-    """Cancel a copy; where a printer or a site has it, only wish for it until that reports the end."""
+    """Cancel a copy; if a printer or a site has it, only record the request: the printer or site reports the end."""
     here = sa.update(copies).where(copies.c.id == copy.id, copies.c.state == copy.state)
-    if copy.state in BEGUN or site:
+    if copy.state in BEGUN_STATES or site:
         tx.write(here.values(wish="cancel"))
     else:
         tx.write(here.values(state="cancelled", since=tx.now, ended=tx.now))
 
 
-def again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
+def print_again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
     """Make a copy to replace one that has ended, or whose printer is silent.
 
     Raises:
@@ -438,13 +444,13 @@ def again(tx: Transaction, copy_id: str, by: str) -> FarmCopy:
         raise FarmConflict("this copy has not begun: it will be printed when its turn comes")
     children = sa.select(copies).where(copies.c.job == copy.job, copies.c.parent == copy.id)
     for child in tx.rows(children.where(copies.c.state.in_(("waiting", "offered")))):
-        return rows.copy_of(child)  # a second click asks for no second print
+        return rows.copy_of(child)  # a second click must not print another one
     last: int = tx.row(sa.select(sa.func.max(copies.c.number).label("last")).where(copies.c.job == copy.job)).last
     _add_copies(tx, copy.job, last + 1, 1, parent=copy.id)
     rows.recount(tx, [copy.job])
-    fresh = rows.copy_id(copy.job, last + 1)
-    tx.event(by, "again", job=copy.job, copy=fresh, text=f"in the place of copy {copy.number}")
-    return rows.get_copy(tx, fresh)
+    new_id = rows.copy_id(copy.job, last + 1)
+    tx.add_event(by, "again", job=copy.job, copy=new_id, text=f"in place of copy {copy.number}")
+    return rows.get_copy(tx, new_id)
 
 
 def settle(tx: Transaction, copy_id: str, to: str, by: str) -> FarmCopy:
@@ -456,9 +462,9 @@ def settle(tx: Transaction, copy_id: str, to: str, by: str) -> FarmCopy:
     copy = rows.get_copy(tx, copy_id)
     if copy.state == to:
         return copy
-    if copy.state not in BEGUN:
+    if copy.state not in BEGUN_STATES:
         raise FarmConflict(f"this copy is {copy.state}: only copies that have begun can be settled")
-    handing.settle(tx, copy, to, by)
+    printer_actions.settle(tx, copy, to, by)
     return rows.get_copy(tx, copy_id)
 
 
@@ -470,13 +476,13 @@ def _check_site(row: Any) -> None:
 # -- sites -------------------------------------------------------------------------------------------------
 
 
-def hand_over(tx: Transaction, asked: str, site: str, by: str) -> FarmJob:
-    """Give a whole job to a site, for good; the same again changes nothing.
+def hand_over(tx: Transaction, job_ref: str, site: str, by: str) -> FarmJob:
+    """Give a whole job to a site, for good; repeating it changes nothing.
 
     Raises:
         FarmConflict: another site has it, or one of its copies no longer waits.
     """
-    row = rows.find_job(tx, asked)
+    row = rows.find_job(tx, job_ref)
     job = row.id
     if row.site == site:
         return rows.get_job(tx, job)
@@ -487,7 +493,7 @@ def hand_over(tx: Transaction, asked: str, site: str, by: str) -> FarmJob:
         raise FarmConflict(f"job {row.number} has begun here: it cannot be handed over to {site}")
     tx.write(sa.update(jobs).where(jobs.c.id == job, jobs.c.site == "").values(site=site, revision=row.revision + 1))
     rows.recount(tx, [job])
-    tx.event(by, "handed over", job=job, text=site)
+    tx.add_event(by, "handed over", job=job, text=site)
     return rows.get_job(tx, job)
 
 
@@ -503,8 +509,10 @@ def mirror(tx: Transaction, site: str, reported: list[FarmCopy]) -> None:
         here = rows.find_copy(tx, copy.id)
         if here is None:
             tx.write(sa.insert(copies).values(**values))
-        elif not handing.is_final(here) and here.job == copy.job:
-            if not handing.is_final(copy):
-                values["wish"] = here.wish or copy.wish  # the site may not know yet that a user here wishes its end
+        elif not printer_actions.is_final(here) and here.job == copy.job:
+            if not printer_actions.is_final(copy):
+                values["wish"] = (
+                    here.wish or copy.wish
+                )  # a user here may have cancelled it, of which the site does not know yet
             tx.write(sa.update(copies).where(copies.c.id == copy.id).values(**values))
     rows.recount(tx, jobs_of_site)
