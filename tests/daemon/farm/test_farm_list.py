@@ -292,7 +292,7 @@ def test_a_reprint_makes_one_copy_with_a_parent_even_if_requested_twice(farm):
 def test_the_same_key_or_id_never_makes_a_second_job(farm):
     job = submit(farm, key="k", copies=2)
     assert farm.submit(JobRequest(sha256=SHA, key="k", copies=2, by="ben")) == (job, False)
-    with pytest.raises(IdempotencyKeyReused, match="has made job 1"):
+    with pytest.raises(IdempotencyKeyReused, match="was used for job 1"):
         submit(farm, key="k", copies=3)
     given = str(uuid.uuid4())
     assert submit(farm, id=given) == submit(farm, id=given)
@@ -677,7 +677,7 @@ class Farm(RuleBasedStateMachine):
         with suppress(FarmConflict):
             self.list.edit(data.draw(st.sampled_from(self.jobs)), JobChanges(copies=copies, material=material))
 
-    @rule(data=st.data(), verb=st.sampled_from(["again", "cancel_copy", "done", "failed"]))
+    @rule(data=st.data(), verb=st.sampled_from(["print_again", "cancel_copy", "done", "failed"]))
     def on_copy(self, data, verb):
         copy = data.draw(st.sampled_from(sorted(self.known)))
         with suppress(FarmConflict):
