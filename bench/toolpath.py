@@ -30,11 +30,11 @@ import os, sys
 from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from daemon.config import ProfileConfig
-from daemon.front.analysis.drawing import draw
-from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.toolpath_analysis import analyse_with_toolpath
+from daemon.front.analysis.file_analysis import analyse, machine
 path, target = Path(sys.argv[1]), sys.argv[2]
 printer = machine(ProfileConfig())
-draw(path, Path(target), printer) if target else analyse(path, printer)
+analyse_with_toolpath(path, Path(target), printer) if target else analyse(path, printer)
 """
 
 

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Analyse and show; return UNFIT if the file has errors and would not be printed."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here; starting threads would take longer
     # NumPy, Pillow, matplotlib and a driver are imported only where needed: the imports take most of the time
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - see above
+    from daemon.front.analysis.file_analysis import analyse, machine  # noqa: PLC0415 - see above
 
     settings, firmware = _ask_limits(args.printer) if args.printer else ((), "")
     profile = configured(args).profile
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
     """Analyse the file and plot the result."""
+    from daemon.front.analysis.file_analysis import analyse  # noqa: PLC0415 - NumPy
     from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - matplotlib
-    from daemon.front.analysis.reading import analyse  # noqa: PLC0415 - NumPy
 
     samples = Samples(args.layer)
     found = analyse(path, printer, watch=samples.take)

@@ -109,7 +109,7 @@ def _written(args: argparse.Namespace, output: Path) -> bool:
 
 
 def _propose(args: argparse.Namespace, config: Config) -> Proposal:
-    from daemon.front.analysis.reading import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
+    from daemon.front.analysis.file_analysis import analyse, dialect_of, machine  # noqa: PLC0415 - loads NumPy
 
     layers = analyse(args.file, machine(config.profile)).layers
     dialect = dialect_of(config.profile)

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _with_analysis(outcome: Outcome, plan: SimulationPlan) -> Outcome:
     """Return the outcome with the errors and warnings of the analysis for this printer."""
-    from daemon.front.analysis.reading import analyse, machine  # noqa: PLC0415 - NumPy
+    from daemon.front.analysis.file_analysis import analyse, machine  # noqa: PLC0415 - NumPy
 
     analysis = analyse(plan.file, machine(sized(plan.config.profile, plan.firmware)))
     return replace(outcome, errors=list(analysis.errors), warnings=list(analysis.warnings))

@@ -1,6 +1,6 @@
-"""The base class of companions: it reports their state to the front, and answers the requests that the front passes on.
+"""Companion: the base class of companions. It reports their state to the front, and answers clients' requests.
 
-A companion outlives the front: while that restarts, is updated or is away, the companion waits for it.
+A companion outlives the front: while the front restarts, is updated or is away, the companion waits for it.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from daemon.client.errors import RequestRefused
 from daemon.client.push import Message
 from gcode.frozen import frozen
 
-GAP = 0.25  # s between two messages to the front
-RETRY_S = 2.0  # after a front did not answer, or refused
-REPEAT = 20.0  # s after which the state is reported again, as a restarted front does not have it
+MIN_INTERVAL_S = 0.25  # between two messages to the front
+RETRY_S = 2.0  # after the front did not answer, or refused
+REPEAT_S = 20.0  # after which the state is reported again, as a restarted front does not have it
 CLAIM_TIMEOUT_S = 2.0  # for the front to confirm that a client still waits; a later confirmation may be outdated
 MAX_WAITING = 64  # events, messages and answers of each kind for the front; the oldest are dropped
 
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class Refusal(Exception):
-    """A request that is refused: HTTP's status, and the reason."""
+    """A request is refused, with an HTTP status and a reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 @frozen
 class Answer:
-    """The answer to a request: HTTP's status, and JSON or None."""
+    """The answer to a request: an HTTP status, and JSON or None."""
 
     status: int = 204
     body: Any = None
@@ -77,7 +77,7 @@ class Companion:
         """Do the companion's work until cancelled."""
         await asyncio.Event().wait()
 
-    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:  # noqa: ARG002 - for subclasses
+    async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:  # noqa: ARG002 - for subclasses
         """Carry out a client's request within 10 s; the client's key has the scope `scope`.
 
         Raises:
@@ -104,7 +104,7 @@ class Companion:
         self._put("plugins", {"plugin": plugin, "data": data})
 
     def message(self, kind: str, payload: Mapping[str, Any]) -> None:
-        """Send clients a message of another kind, like `timelapse`."""
+        """Send clients a message of another kind, such as `timelapse`."""
         self._put("messages", {"kind": kind, "payload": payload})
 
     async def tell_now(self) -> bool:
@@ -118,7 +118,7 @@ class Companion:
         return True
 
     async def messages(self, subscription: Mapping[str, Any] | None = None) -> AsyncIterator[Message]:
-        """Yield the front's messages for ever; `connected` comes after each connection."""
+        """Yield the front's messages for ever; each connection begins with the message `connected`."""
         while True:
             try:
                 async for message in self.client.push(subscription=subscription):
@@ -135,43 +135,43 @@ class Companion:
             for part in (self.run(), self._report(), self._take_requests()):
                 group.create_task(part)
 
-    def _put(self, kind: str, what: dict[str, Any]) -> None:
+    def _put(self, kind: str, document: dict[str, Any]) -> None:
         if kind != "answers":
-            what["once"] = f"{self._token}-{next(self._numbers)}"  # the front drops a repetition
-        self._queues[kind].append(what)
+            document["once"] = f"{self._token}-{next(self._numbers)}"  # the front drops a repetition
+        self._queues[kind].append(document)
         self._wake.set()
 
     async def _report(self) -> None:
-        """Send the front the state and all that waits."""
+        """Send the front the state and all waiting messages."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(REPEAT):
+                async with asyncio.timeout(REPEAT_S):
                     await self._wake.wait()
             self._wake.clear()
             await self._report_once()
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(MIN_INTERVAL_S)
 
     async def _report_once(self) -> None:
-        taken = {kind: [*queue] for kind, queue in self._queues.items()}
+        waiting = {kind: [*queue] for kind, queue in self._queues.items()}
         for queue in self._queues.values():
             queue.clear()
         try:
             async with self._posting:
-                report = {"state": self._state, **{kind: each for kind, each in taken.items() if each}}
+                report = {"state": self._state, **{kind: each for kind, each in waiting.items() if each}}
                 await self.client.post(f"/api/companions/{self.name}", report)
         except ClientError as error:
             log.warning("companion.not_heard", reason=str(error), again_s=RETRY_S)
             if isinstance(error, RequestRefused) and error.status == HTTPStatus.BAD_REQUEST:
                 return  # a front of another version would refuse it again
-            for kind, each in taken.items():
-                if kind != "answers":  # the clients have given up by then
-                    room = MAX_WAITING - len(self._queues[kind])  # those that have come meanwhile are newer
+            for kind, each in waiting.items():
+                if kind != "answers":  # by then, their clients have given up
+                    room = MAX_WAITING - len(self._queues[kind])  # newer ones may have been added in the meantime
                     self._queues[kind].extendleft(reversed(each[len(each) - min(room, len(each)) :]))
             self._wake.set()
             await asyncio.sleep(RETRY_S)
 
     async def _take_requests(self) -> None:
-        """Carry out the requests that the front passes on, at the same time."""
+        """Carry out the requests that the front passes on, concurrently."""
         while True:
             try:
                 requests = (await self.client.get(f"/api/companions/{self.name}/requests"))["requests"]
@@ -188,7 +188,7 @@ class Companion:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Mapping[str, Any]) -> None:
-        """Carry out a request and answer it, unless this process hung and the client has given up."""
+        """Carry out a request and answer it, unless the client has given up: this process may have hung."""
         if not await self._is_waited_for(request["id"]):
             log.warning("companion.too_late", do=request["do"], consequence="it is not done")
             return
@@ -202,11 +202,11 @@ class Companion:
         self._put("answers", {"id": request["id"], "status": answer.status, "body": answer.body})
 
     async def _is_waited_for(self, number: int) -> bool:
-        now = asyncio.get_running_loop().time
-        began = now()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             async with asyncio.timeout(CLAIM_TIMEOUT_S):
                 await self.client.post(f"/api/companions/{self.name}/requests", {"id": number})
         except (ClientError, TimeoutError):
             return False
-        return now() - began < CLAIM_TIMEOUT_S
+        return loop.time() - began < CLAIM_TIMEOUT_S

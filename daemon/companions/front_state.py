@@ -1,20 +1,20 @@
-"""The state of the front as companions receive it: the snapshot that the front keeps up to date for pages. Pure."""
+"""FrontState: the front's snapshot for pages, as companions receive it. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-_WHOLE = ("analysis", "thumbnail", "toolpath")  # parts of the snapshot that are one value
+_SINGLE = ("analysis", "thumbnail", "toolpath")  # parts of the snapshot that are one value
 
 
 class FrontState(dict[str, Any]):
-    """The values of the snapshot by part and name, like `job.state`."""
+    """The values of the snapshot, by part and name: `job.state`."""
 
     def take(self, message: Mapping[str, Any]) -> bool:
-        """Take in a message for pages; return whether anything may have changed."""
+        """Apply a message for pages; return whether anything may have changed."""
         if isinstance(whole := message.get("all"), dict):
             self.clear()
             for part, value in whole.items():
-                if part in _WHOLE or not isinstance(value, dict):
+                if part in _SINGLE or not isinstance(value, dict):
                     self[part] = value
                 else:
                     self.update({f"{part}.{name}": each for name, each in value.items()})

@@ -1,6 +1,6 @@
-"""Cameras: relays the cameras' pictures to viewers, with one connection to each camera for all of them.
+"""Cameras: relays pictures to viewers; all viewers of a camera share one connection to it.
 
-A viewer gets the newest picture when it has received the one before: slow viewers miss pictures, but need no queue.
+A viewer that has received a picture gets the newest one next, so slow viewers miss pictures, but need no queue.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ MAX_VIEWERS = 16  # of all cameras together
 ANSWER_TIMEOUT = 5.0  # s for the camera to answer
 SILENCE_TIMEOUT = 10.0  # s between two pieces of its stream
 SNAPSHOT_TIMEOUT = 5.0  # s for a single picture
-FRESH = 1.0  # s; a picture of the stream that is no older serves as a snapshot
-MAX_RATE = 4 * 1024 * 1024  # bytes/s read from a camera, which then drops pictures itself
+MAX_AGE = 1.0  # s; a younger picture of the stream serves as a snapshot
+MAX_RATE = 4 * 1024 * 1024  # bytes/s read from a camera; a faster camera must drop pictures itself
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Relay:
         self.url = url
         self.viewers = 0
         self.newest: bytes | None = None
-        self.at = 0.0
+        self.newest_at = 0.0
         self.number = 0  # of the newest picture
         self.failure: CameraError | None = None
         self._changed = asyncio.Event()
@@ -54,7 +54,7 @@ class Relay:
             self._task = None
 
     async def next(self, after: int, seconds: float) -> tuple[int, bytes] | None:
-        """Return the newest picture and its number, if it is not `after`; None: there was none within this time.
+        """Wait for a picture other than number `after`; return its number and the picture, None after `seconds`.
 
         Raises:
             CameraError: the stream has ended.
@@ -94,7 +94,7 @@ class Relay:
                 if not block:
                     return
                 if pictures := parts.feed(block):
-                    self.newest, self.at = pictures[-1], loop.time()
+                    self.newest, self.newest_at = pictures[-1], loop.time()
                     self.number += 1
                     self._notify()
                 due = max(due + len(block) / MAX_RATE, loop.time())
@@ -132,17 +132,17 @@ class Cameras:
         return self._relays.setdefault(url, Relay(url))
 
     async def snapshot(self, camera: CameraConfig) -> bytes:
-        """Return a snapshot; simultaneous calls share one.
+        """Return a snapshot; simultaneous calls share it.
 
         Raises:
             CameraError: the camera delivers none.
         """
         relay = self._relays.get(stream_of(camera))
         now = asyncio.get_running_loop().time()
-        if relay is not None and relay.viewers and relay.newest is not None and now - relay.at <= FRESH:
+        if relay is not None and relay.viewers and relay.newest is not None and now - relay.newest_at <= MAX_AGE:
             return relay.newest
         if not (url := snapshot_of(camera)):
-            raise CameraError(f"{camera.name} gives no single picture: enter its address as snapshot_url")
+            raise CameraError(f"{camera.name} has no address for single pictures: enter it as snapshot_url")
         task = self._snapshots.get(url)
         if task is None:
             task = self._snapshots[url] = asyncio.create_task(picture(url, SNAPSHOT_TIMEOUT))

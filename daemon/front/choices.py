@@ -1,7 +1,7 @@
 """Choices: settings that users have changed over the API, stored in the state directory.
 
-The configuration file takes precedence: a key that it sets to another value than the default is fixed, and a choice for
-it takes effect only when the file no longer sets it.
+The configuration file takes precedence: a key that it sets to a value other than the default is fixed, and a choice for
+that key takes effect only when the file no longer sets it.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ DEFAULT_PRESETS = (HeatPreset("PLA", 205, 60), HeatPreset("PETG", 235, 80), Heat
 
 
 @frozen
-class Chosen:
+class ChosenValues:
     """All choices.
 
     Attributes:
-        sections: keys of the configuration, by section.
-        presets: None: never changed.
+        sections: values by key of the configuration, by section.
+        presets: the temperature presets; None: never changed.
         file: the file as it was read; entries that this version does not know are preserved.
     """
 
@@ -63,7 +63,7 @@ def fixed(section: AppearanceConfig | WebcamConfig) -> frozenset[str]:
 
 
 class Choices:
-    """The choices, beneath the configuration.
+    """The choices, which the configuration file may override.
 
     Attributes:
         revision: increases with each change, even of the configuration.
@@ -71,12 +71,12 @@ class Choices:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._chosen = Chosen({})
+        self._chosen = ChosenValues({})
         self._lock = asyncio.Lock()
         self.revision = 0
 
     def load(self) -> None:
-        """Read the file; a damaged one is set aside. Blocks."""
+        """Read the file; a damaged file is set aside. Blocks."""
         make_way(self._path, CONSEQUENCE, os.R_OK)
         try:
             try:
@@ -89,24 +89,27 @@ class Choices:
             log.warning("settings.unreadable", reason=str(error), consequence=CONSEQUENCE)
 
     def appearance(self, config: Config) -> AppearanceConfig:
-        """Return the appearance."""
-        return replace(config.appearance, **self._open("appearance", config.appearance))
+        """Return the appearance from configuration and choices."""
+        return replace(config.appearance, **self._changeable("appearance", config.appearance))
 
     def webcam(self, config: Config) -> WebcamConfig:
-        """Return the cameras."""
-        chosen = merge(Config(), {"webcam": self._open("webcam", config.webcam)}, FILE).webcam  # was checked on reading
+        """Return the cameras from configuration and choices."""
+        chosen = merge(
+            Config(), {"webcam": self._changeable("webcam", config.webcam)}, FILE
+        ).webcam  # its values were checked when it was read
         fixed_keys = fixed(config.webcam)
         return replace(
             config.webcam,
             **{each.name: getattr(chosen, each.name) for each in fields(chosen) if each.name not in fixed_keys},
         )
 
-    def _open(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
+    def _changeable(self, name: str, section: AppearanceConfig | WebcamConfig) -> dict[str, Any]:
+        """Return the choices for a section, without the keys that the configuration file sets."""
         fixed_keys = fixed(section)
         return {key: value for key, value in self._chosen.sections.get(name, {}).items() if key not in fixed_keys}
 
     def presets(self, profile: ProfileConfig) -> tuple[HeatPreset, ...]:
-        """Return the temperature presets; by default the usual ones, within the printer's limits."""
+        """Return the temperature presets; by default DEFAULT_PRESETS, within the printer's limits."""
         if self._chosen.presets is not None:
             return self._chosen.presets
         return tuple(
@@ -124,13 +127,13 @@ class Choices:
             now = self._chosen
             merged = {name: {**now.sections.get(name, {}), **sections.get(name, {})} for name in SECTIONS}
             merge(Config(), merged, "settings")
-            chosen = Chosen(merged, now.presets if presets is None else presets, _file(now, merged, presets))
+            chosen = ChosenValues(merged, now.presets if presets is None else presets, _file(now, merged, presets))
             try:
                 await asyncio.to_thread(
                     write_private, self._path, json.dumps(chosen.file, indent=1) + "\n", replace=True
                 )
             except OSError as error:
-                raise ConfigError(f"the settings cannot be kept in {self._path}: {error.strerror}") from error
+                raise ConfigError(f"the settings cannot be stored in {self._path}: {error.strerror}") from error
             self._chosen = chosen
             self.revision += 1
 
@@ -140,52 +143,52 @@ def _at_most(value: float | None, limit: float) -> float | None:
 
 
 def _file(
-    now: Chosen, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
+    now: ChosenValues, sections: Mapping[str, Mapping[str, Any]], presets: tuple[HeatPreset, ...] | None
 ) -> dict[str, Any]:
-    """Return the file to write: these values, and the unknown entries of the current file."""
+    """Return the contents of the new file: these values, and the unknown entries of the current file."""
     existing = now.file.get("sections", {})
-    written = {**now.file, "version": 1}
-    written["sections"] = {**existing, **{name: {**existing.get(name, {}), **sections[name]} for name in SECTIONS}}
+    contents = {**now.file, "version": 1}
+    contents["sections"] = {**existing, **{name: {**existing.get(name, {}), **sections[name]} for name in SECTIONS}}
     if presets is not None:
-        written["presets"] = [asdict(each) for each in presets]
-    return written
+        contents["presets"] = [asdict(each) for each in presets]
+    return contents
 
 
-def _parsed(data: bytes) -> Chosen:
-    """Return the valid choices in a file; others may be of a later version, or written by hand."""
+def _parsed(data: bytes) -> ChosenValues:
+    """Return the valid choices in a file; invalid ones may be of a later version, or written by hand."""
     try:
         file = json.loads(data)
-        given = {name: {**file["sections"].get(name, {})} for name in SECTIONS}
+        tables = {name: {**file["sections"].get(name, {})} for name in SECTIONS}
         sections = {
             name: {key: value for key, value in table.items() if _is_valid(name, key, value)}
-            for name, table in given.items()
+            for name, table in tables.items()
         }
         presets = file.get("presets")
-        return Chosen(sections, None if presets is None else tuple(_presets(presets)), file)
+        return ChosenValues(sections, None if presets is None else tuple(_presets(presets)), file)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedFile(f"{FILE}: these are no settings: {error}") from error
+        raise DamagedFile(f"{FILE} does not contain settings: {error}") from error
 
 
 def _is_valid(section: str, key: str, value: Any) -> bool:
     try:
         merge(Config(), {section: {key: value}}, FILE)
     except ConfigError as error:
-        log.warning("settings.ignored", reason=str(error), consequence="this change is ignored; the others count")
+        log.warning("settings.ignored", reason=str(error), consequence="this setting is ignored; the others apply")
         return False
     return True
 
 
-def _presets(given: list[Any]) -> Iterator[HeatPreset]:
-    known = {each.name for each in fields(HeatPreset)}
-    for each in given[:MAX_PRESETS]:
+def _presets(tables: list[Any]) -> Iterator[HeatPreset]:
+    names = {each.name for each in fields(HeatPreset)}
+    for each in tables[:MAX_PRESETS]:
         try:
-            yield _preset({key: value for key, value in each.items() if key in known})
+            yield _preset({key: value for key, value in each.items() if key in names})
         except (ValueError, TypeError, AttributeError) as error:
             log.warning("settings.ignored", reason=f"{FILE}: {error}", consequence="that preset is left out")
 
 
-def _preset(found: Mapping[str, Any]) -> HeatPreset:
-    preset = HeatPreset(**found)
+def _preset(table: Mapping[str, Any]) -> HeatPreset:
+    preset = HeatPreset(**table)
     values = (preset.hotend, preset.bed, preset.chamber)
     if not isinstance(preset.name, str) or any(isinstance(value, bool) for value in values):
         raise TypeError("a preset has a name and temperatures")

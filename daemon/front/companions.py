@@ -1,7 +1,7 @@
 """Companions: processes beside core and front that add features, such as power switches. No print depends on them.
 
-They use the front's API: they report their states (`hear`), and poll for requests (`requests`). Only the latest state
-of each, and a few waiting requests, are stored. A companion that no longer polls is away, and requests to it are
+They use the front's API: they report their states (`on_report`), and poll for requests (`requests`). Only the latest
+state of each, and a few waiting requests, are stored. A companion that no longer polls is away, and requests to it are
 refused at once.
 """
 
@@ -21,9 +21,9 @@ AWAY = 40.0  # s without a poll or report, after which a companion is away
 MAX_WAITING = 16  # requests to one companion
 
 GOING_OFF = "goingOff"  # in the state of `power`: it is about to switch the printer off
-GOING_OFF_TIMEOUT = 25.0  # s for which this counts: it is reported every 20 s, unless the companion was killed
+GOING_OFF_TIMEOUT = 25.0  # s for which this is valid: a running companion repeats it every 20 s
 
-MAX_MARKS = 256  # stored marks of a companion's messages, by which repeated ones are recognised
+MAX_MARKS = 256  # stored marks of a companion's messages, which reveal repeated messages
 
 ALLOWED_MESSAGES: dict[str, frozenset[str]] = {
     "power": frozenset({
@@ -35,10 +35,10 @@ ALLOWED_MESSAGES: dict[str, frozenset[str]] = {
         "events MovieDone", "events MovieFailed", "events PostRollStart", "events PostRollEnd", "messages timelapse",
     }),
 }  # fmt: skip
-"""The messages that each companion may send to clients; never the daemon's own events, on which clients act."""
+"""The messages that each companion may send to clients; never the daemon's own events, which clients act on."""
 
 Request = dict[str, Any]
-"""`id`, `do`, `with`, and `scope`: that of the client's key."""
+"""Fields: `id`; `do`, the action; `with`, its parameters; `scope` of the client's key."""
 
 
 @frozen
@@ -69,7 +69,7 @@ class Companions:
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._companions = {name: _Companion() for name in sorted(names)}
-        # random, as a companion that hangs may still have requests of the previous front
+        # random, as a companion that hung may still answer requests of the previous front
         self._numbers = count(secrets.randbelow(2**48) + 1)
         self._listeners: list[Callable[[], None]] = []
 
@@ -82,7 +82,7 @@ class Companions:
         return self._companions[name].state if name in self._companions else None
 
     def away(self, name: str) -> bool:
-        """Tell whether it is away."""
+        """Tell whether a companion is away."""
         companion = self._find(name)
         return not companion.polls and (companion.last_seen is None or _now() - companion.last_seen >= AWAY)
 
@@ -91,19 +91,20 @@ class Companions:
         return {name: {"state": each.state, "away": self.away(name)} for name, each in self._companions.items()}
 
     def holds(self) -> str | None:
-        """Return why no print may begin now: the printer is about to be switched off; None: it is not."""
+        """Return why no print may begin now, since the printer is about to be switched off; None: it is not."""
         companion = self._companions.get("power")
         if companion is None or companion.state is None or companion.state.get(GOING_OFF) is not True:
             return None
-        held = _now() - companion.reported_at < GOING_OFF_TIMEOUT
-        return "the printer is being switched off: start the print when that is done" if held else None
+        if _now() - companion.reported_at >= GOING_OFF_TIMEOUT:
+            return None
+        return "the printer is being switched off: start the print when that is done"
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` when `as_json` may have changed."""
         self._listeners.append(listener)
 
-    def hear(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, CompanionReply]) -> None:
-        """Take a companion's report: its state, if not None, and its replies to requests.
+    def on_report(self, name: str, state: Mapping[str, Any] | None, replies: Mapping[int, CompanionReply]) -> None:
+        """Store a companion's report: its state, unless that is None, and its replies to requests.
 
         Raises:
             NoSuchCompanion: it is not switched on.
@@ -121,7 +122,7 @@ class Companions:
                 self._notify()
 
     def is_new(self, name: str, mark: str) -> bool:
-        """Tell whether this mark is new: a companion repeats a report whose answer was lost."""
+        """Tell whether this mark is new, and store it: a companion repeats a report whose answer was lost."""
         marks = self._find(name).marks
         if mark in marks:
             return False
@@ -129,7 +130,7 @@ class Companions:
         return True
 
     async def requests(self, name: str) -> list[Request]:
-        """Wait for requests to a companion, and take them; none after POLL_TIMEOUT.
+        """Wait for requests to a companion, and hand them over; empty: there were none within POLL_TIMEOUT.
 
         Raises:
             NoSuchCompanion: it is not switched on.
@@ -147,13 +148,13 @@ class Companions:
         finally:
             companion.polls -= 1
             self._on_sign_of_life(companion)
-        taken = [*companion.waiting]
+        requests = [*companion.waiting]
         companion.waiting.clear()
         companion.has_requests.clear()
-        return taken
+        return requests
 
     def waits(self, name: str, number: int) -> bool:
-        """Tell whether a client still waits for the request with this number.
+        """Tell whether a client still waits for the reply to the request with this number.
 
         Raises:
             NoSuchCompanion: it is not switched on.
@@ -162,20 +163,20 @@ class Companions:
         return reply is not None and not reply.done()
 
     async def ask(
-        self, name: str, do: str, given: Mapping[str, Any] | None = None, *, scope: str = "", within: float = 10.0
+        self, name: str, do: str, parameters: Mapping[str, Any] | None = None, *, scope: str = "", within: float = 10.0
     ) -> CompanionReply:
         """Send a companion a request, and return its reply.
 
         Args:
             name: the companion.
-            do: what to do.
-            given: parameters.
+            do: the action.
+            parameters: of the action.
             scope: the scope of the client's key, for the companion to check.
             within: s to wait for the reply.
 
         Raises:
             NoSuchCompanion: it is not switched on.
-            CompanionAway: it is away, has too many requests, or does not reply in time; it may still carry it out.
+            CompanionAway: it is away, is too busy, or does not reply in time; it may still carry out the request.
         """
         companion = self._find(name)
         if self.away(name):
@@ -183,7 +184,7 @@ class Companions:
         if len(companion.waiting) >= MAX_WAITING:
             raise CompanionAway(f"{name} is still busy with earlier requests")
         number = next(self._numbers)
-        request: Request = {"id": number, "do": do, "with": dict(given or {}), "scope": scope}
+        request: Request = {"id": number, "do": do, "with": dict(parameters or {}), "scope": scope}
         reply: asyncio.Future[CompanionReply] = asyncio.get_running_loop().create_future()
         companion.replies[number] = reply
         companion.waiting.append(request)
@@ -195,7 +196,7 @@ class Companions:
             raise CompanionAway(f"{name} has not answered within {within:g} s") from None
         finally:
             del companion.replies[number]
-            if request in companion.waiting:  # not taken yet, and no client waits any more
+            if request in companion.waiting:  # not handed over yet, and the client no longer waits
                 companion.waiting.remove(request)
 
     def close(self) -> None:
@@ -210,7 +211,7 @@ class Companions:
         return self._companions[name]
 
     def _on_sign_of_life(self, companion: _Companion) -> None:
-        """Note that it is not away, and notify listeners when it may be."""
+        """Record that a companion is not away, and notify listeners when it may have become so."""
         companion.last_seen = _now()
         if companion.timer is not None:
             companion.timer.cancel()

@@ -1,7 +1,7 @@
 """Discovery: announces the daemon in the local network by mDNS, like OctoPrint.
 
-If Avahi runs and its folder can be written to, a service file tells it, since a machine should have one responder. Else
-the library zeroconf answers, if it is installed (the extra `mdns`, some 5 MB). If neither works, that is no error.
+A machine should have a single responder. So if Avahi runs and its folder is writable, it gets a service file. Otherwise
+the library zeroconf answers, if it is installed (the extra `mdns`, some 5 MB). Without either, nothing is announced.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from daemon.config import Config
 from gcode.frozen import frozen
 
 AVAHI = Path("/run/avahi-daemon")  # exists while Avahi runs
-PATIENCE = 10.0  # s for the goodbye messages
+GOODBYE_TIMEOUT = 10.0  # s for the goodbye messages
 
 log = structlog.get_logger()
 
@@ -40,10 +40,10 @@ class Responder(Protocol):
     """Announces until it is stopped."""
 
     async def start(self) -> None:
-        """Begin."""
+        """Start announcing."""
 
     async def stop(self) -> None:
-        """End, and send goodbye messages if possible."""
+        """Stop announcing, and send goodbye messages if possible."""
 
 
 class Discovery:
@@ -52,12 +52,12 @@ class Discovery:
     def __init__(self, config: Config, uuid: str, port: int) -> None:
         """Prepare the announcement."""
         self._config = config
-        self._announced = announcement(config, uuid, port)
+        self._announcement = announcement(config, uuid, port)
         self._responder: Responder | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin in the background."""
+        """Start announcing, in the background."""
         if self._config.discovery.mdns and not is_loopback(self._config.http.host):
             self._task = asyncio.create_task(self._start())
 
@@ -71,7 +71,7 @@ class Discovery:
             self._responder = await asyncio.to_thread(self._choose, address)
             if self._responder is not None:
                 await self._responder.start()
-                log.info("discovery.announced", name=self._announced.name, by=type(self._responder).__name__)
+                log.info("discovery.announced", name=self._announcement.name, by=type(self._responder).__name__)
         except Exception as error:  # noqa: BLE001 - the library may raise anything, and printing must not depend on it
             log.warning("discovery.failed", reason=str(error) or type(error).__name__)
 
@@ -79,16 +79,16 @@ class Discovery:
         """Return the responder to use. Blocks."""
         folder = Path(self._config.discovery.avahi_services)
         if AVAHI.exists() and os.access(folder, os.W_OK):
-            return AvahiFile(folder, self._announced)
+            return AvahiFile(folder, self._announcement)
         try:
             importlib.import_module("zeroconf.asyncio")
         except ImportError:
-            log.info("discovery.off", reason=f"no Avahi whose {folder} can be written to, and no zeroconf installed")
+            log.info("discovery.off", reason=f"no Avahi with a writable {folder}, and zeroconf is not installed")
             return None
-        return Zeroconf(self._announced, address)
+        return Zeroconf(self._announcement, address)
 
     async def stop(self) -> None:
-        """End the announcement."""
+        """Stop announcing."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -119,11 +119,13 @@ def is_loopback(host: str) -> bool:
 
 
 def lan_address(host: str) -> str | None:
-    """Return the address by which the local network reaches `host`; None if there is none. Blocks.
+    """Return the address by which the local network reaches a server that listens on `host`; None: none. Blocks.
 
     Public addresses are never announced.
     """
-    address = _outgoing(socket.AF_INET6 if ":" in host else socket.AF_INET) if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared with
+    address: str | None = host
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - a comparison
+        address = _outgoing(socket.AF_INET6 if host == "::" else socket.AF_INET)
     if address is None and host == "::":
         address = _outgoing(socket.AF_INET)
     try:
@@ -145,9 +147,9 @@ def _outgoing(family: socket.AddressFamily) -> str | None:
 class AvahiFile:
     """A service file, by which Avahi announces the service until it is removed."""
 
-    def __init__(self, folder: Path, what: Announcement) -> None:
-        self._path = folder / f"nozzled-{what.port}.service"
-        self._what = what
+    def __init__(self, folder: Path, announced: Announcement) -> None:
+        self._path = folder / f"nozzled-{announced.port}.service"
+        self._announcement = announced
 
     async def start(self) -> None:
         """Write the file."""
@@ -155,33 +157,33 @@ class AvahiFile:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(service_file(self._what))
+        temporary.write_text(service_file(self._announcement))
         temporary.rename(self._path)
 
     async def stop(self) -> None:
-        """Remove it."""
+        """Remove the file."""
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
 
 
-def service_file(what: Announcement) -> str:
+def service_file(announced: Announcement) -> str:
     """Return Avahi's service file (avahi.service(5))."""
     services = "".join(
-        f" <service>\n  <type>{kind}</type>\n  <port>{what.port}</port>\n"
+        f" <service>\n  <type>{kind}</type>\n  <port>{announced.port}</port>\n"
         + "".join(f"  <txt-record>{html.escape(f'{name}={value}')}</txt-record>\n" for name, value in records.items())
         + " </service>\n"
-        for kind, records in what.services.items()
+        for kind, records in announced.services.items()
     )
     return (
         '<?xml version="1.0" standalone="no"?>\n<!DOCTYPE service-group SYSTEM "avahi-service.dtd">\n'
-        f"<service-group>\n <name>{html.escape(what.name)}</name>\n{services}</service-group>\n"
+        f"<service-group>\n <name>{html.escape(announced.name)}</name>\n{services}</service-group>\n"
     )
 
 
 class Zeroconf:
     """The library zeroconf, on the daemon's own loop."""
 
-    def __init__(self, what: Announcement, address: str) -> None:
-        self._what = what
+    def __init__(self, announced: Announcement, address: str) -> None:
+        self._announcement = announced
         self._address = address
         self._zeroconf: Any = None
 
@@ -190,11 +192,11 @@ class Zeroconf:
         library = importlib.import_module("zeroconf")
         asynchronous = importlib.import_module("zeroconf.asyncio")
         self._zeroconf = asynchronous.AsyncZeroconf(interfaces=[self._address])
-        for kind, records in self._what.services.items():
+        for kind, records in self._announcement.services.items():
             info = library.ServiceInfo(
                 f"{kind}.local.",
-                f"{self._what.name.replace('.', ' ')}.{kind}.local.",
-                port=self._what.port,
+                f"{self._announcement.name.replace('.', ' ')}.{kind}.local.",
+                port=self._announcement.port,
                 properties=dict(records),
                 parsed_addresses=[self._address],
                 server=f"{socket.gethostname().partition('.')[0]}.local.",
@@ -202,8 +204,8 @@ class Zeroconf:
             await self._zeroconf.async_register_service(info, allow_name_change=True)
 
     async def stop(self) -> None:
-        """Say goodbye."""
+        """Send the goodbye messages."""
         if self._zeroconf is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(GOODBYE_TIMEOUT):
                     await self._zeroconf.async_close()

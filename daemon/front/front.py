@@ -109,7 +109,7 @@ async def begin(
     store = AnalysisStore(cache)
     analyses = Analyses(config, uploads, store, core.connection.limits)
     used_beside = analyses.toolpaths.used
-    files = FileStore(uploads, wall, cache, config.http.quota_mib, busy=core.jobs.uses, beside=used_beside)
+    files = FileStore(uploads, wall, cache, config.http.quota_mib, busy=core.jobs.uses, extra_space=used_beside)
     try:
         await files.open()
     except FileError as error:
@@ -118,9 +118,9 @@ async def begin(
     stack.push_async_callback(in_time, analyses.close)
     stack.push_async_callback(in_time, watch.close)
     await analyses.open()
-    core.on_change(watch.look)
+    core.on_change(watch.follow_running_job)
     core.on_change(lambda: analyses.use(core.profile) if core.is_known else None)
-    watch.look()
+    watch.follow_running_job()
     events = Events()
     queue = Queue(QueueStore(cache), core, files, watch, events, config, wall)
     await queue.open()

@@ -1,14 +1,20 @@
-"""Runs a worker process that gets one task and gives one answer, both as JSON through pipes."""
+"""The protocol of worker processes: each gets one task and gives one answer, both as JSON through pipes.
+
+An answer `{"error": …, "kind": …}` is a NozzledError: its text, and the name of its class.
+"""
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from daemon.errors import ServiceError
+from daemon.errors import FileError, ServiceError
 from daemon.front.access.keys import environment_of_children
+from daemon.front.bounded_process import bound
+from gcode.errors import NozzledError
 
 
 class NoAnswer(ServiceError):
@@ -22,10 +28,10 @@ async def answer_of(module: str, task: Mapping[str, Any], seconds: float, max_by
         module: run with `-m`; reads the task from stdin, and writes the answer to stdout.
         task: the task.
         seconds: the time limit.
-        max_bytes: bytes of an answer.
+        max_bytes: limit on the size of the answer.
 
     Raises:
-        NoAnswer: there is no valid answer in time.
+        NoAnswer: there was no valid answer in time.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -72,3 +78,35 @@ async def _talk(process: asyncio.subprocess.Process, task: bytes, max_bytes: int
     if not isinstance(decoded, dict):
         raise NoAnswer("its answer is not an object")
     return decoded
+
+
+def raise_error(answer: Mapping[str, Any], kinds: Iterable[type[FileError]]) -> None:
+    """Raise the error that a worker has answered, if it has: as one of these kinds, else as a FileError."""
+    if reason := answer.get("error"):
+        by_name = {each.__name__: each for each in kinds}
+        raise by_name.get(str(answer.get("kind")), FileError)(reason)
+
+
+def answer_task(work: Callable[[dict[str, Any]], dict[str, Any]], max_memory: int, out_of_memory: str) -> int:
+    """Answer the task from stdin on stdout: the main function of a worker for which a user waits.
+
+    Args:
+        work: returns the answer; it may raise NozzledError.
+        max_memory: bytes of address space.
+        out_of_memory: the answer's error if `work` needs more.
+
+    Returns:
+        The exit code.
+    """
+    task = json.load(sys.stdin)
+    with suppress(OSError):  # a sandbox may forbid priorities
+        os.nice(5)  # a user waits, but a print goes first
+    bound(max_memory)
+    try:
+        answer = work(task)
+    except MemoryError:
+        answer = {"error": out_of_memory, "kind": FileError.__name__}
+    except NozzledError as error:
+        answer = {"error": str(error), "kind": type(error).__name__}
+    json.dump(answer, sys.stdout)
+    return 0

@@ -102,7 +102,7 @@ class Files:
 def _joined(data: dict[str, bytes]) -> dict[str, bytes]:
     """Return the files with the modules of the first view in one; unchanged if they cannot be joined."""
     try:
-        joined = modules.joined({name: content.decode() for name, content in data.items() if name.endswith(".mjs")})
+        joined = modules.join({name: content.decode() for name, content in data.items() if name.endswith(".mjs")})
     except (modules.Unjoinable, UnicodeDecodeError) as error:
         log.warning("the modules of the page are served one by one: %s", error)
         return data

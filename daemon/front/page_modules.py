@@ -1,8 +1,8 @@
-"""Joins the modules of the page's first view into one file, so that they take one request.
+"""Joins the modules of the page's first view into one file, which a browser gets with one request.
 
 Each module becomes a function that returns its exports, in the order in which a browser would run the modules; modules
-that are loaded later import from the joined file. This handles the forms of `import` and `export` that the page uses,
-not all of the language: for others it raises `Unjoinable`, and the page is served module by module.
+that are loaded later import from the joined file. Only the forms of `import` and `export` that the page uses can be
+joined. For other forms `join` raises `Unjoinable`, and the page is served module by module.
 """
 
 import posixpath
@@ -18,14 +18,14 @@ _IMPORT = re.compile(rf"{_AT}import\s*(?:{_NAMES}|(?P<whole>[\w$]+|\*\s*as\s+[\w
 _EXPORT_FROM = re.compile(rf"{_AT}export\s*{_NAMES}{_FROM}", re.MULTILINE)
 _EXPORT_NAMES = re.compile(rf"{_AT}export\s*{_NAMES};?", re.MULTILINE)
 _EXPORT_DEFAULT = re.compile(rf"{_AT}export\s+default\s+", re.MULTILINE)
-_EXPORT_THING = re.compile(
+_EXPORT_DECLARATION = re.compile(
     rf"{_AT}export\s+(?P<kind>(?:async\s+)?function|class|const)\s+(?P<name>[\w$]+)", re.MULTILINE
 )
-_LEFT = re.compile(rf"{_AT}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
+_UNKNOWN_FORM = re.compile(rf"{_AT}(?:import|export)\b(?!\s*[(.]).*", re.MULTILINE)
 _COMMENT = re.compile(
     r"^[ \t]*(?://.*|/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n"  # on lines of its own
     r"|/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?"  # a type within a line
-    r"|(?<=[;,{}]) // [^\"'`\n]*$",  # behind the code of a line; never what a text could end with
+    r"|(?<=[;,{}]) // [^\"'`\n]*$",  # after the code of a line; never within a string
     re.MULTILINE,
 )
 _WORKER = re.compile(r'new\s+Worker\(\s*(?:new\s+URL\(\s*)?"(?P<file>[^"]+)"')
@@ -35,27 +35,26 @@ class Unjoinable(Exception):
     """A module with a form of `import` or `export` that cannot be joined."""
 
 
-def joined(sources: dict[str, str]) -> dict[str, str]:
-    """Return the modules to serve instead: FIRST includes its imports, and the others import from it.
+def join(sources: dict[str, str]) -> dict[str, str]:
+    """Return the modules to serve: FIRST includes its imports, and the others import from it.
 
     Args:
         sources: the text of each module, by its path in the page's folder.
 
     Raises:
-        Unjoinable: they cannot be joined.
+        Unjoinable: a module cannot be joined.
     """
     order: list[str] = []
     _visit(FIRST, sources, order, [])
-    made = {name: _Module(name, order) for name in order}
-    parts = [made[name].as_function(sources[name]) for name in order[:-1]]
-    first = made[FIRST].as_program(sources[FIRST])
+    parts = [_Module(name, order).as_function(sources[name]) for name in order[:-1]]
+    first = _Module(FIRST, order).as_program(sources[FIRST])
     names = ", ".join(_variable(name) for name in order[:-1])
-    found = {FIRST: "\n".join([*parts, first, f"export {{{names}}};\n"])}
-    apart = _of_workers(sources)
+    modules = {FIRST: "\n".join([*parts, first, f"export {{{names}}};\n"])}
+    worker_modules = _of_workers(sources)
     for name, source in sources.items():
-        if name not in order and name not in apart:
-            found[name] = _Module(name, order).as_later(source)
-    return found
+        if name not in order and name not in worker_modules:
+            modules[name] = _Module(name, order).as_later(source)
+    return modules
 
 
 def _visit(name: str, sources: dict[str, str], order: list[str], above: list[str]) -> None:
@@ -73,12 +72,12 @@ def _visit(name: str, sources: dict[str, str], order: list[str], above: list[str
 
 def _needs(name: str, source: str) -> list[str]:
     """Return the modules that a module imports, in their order."""
-    found = [*_IMPORT.finditer(source), *_EXPORT_FROM.finditer(source)]
-    return [_target(name, each) for each in sorted(found, key=re.Match.start)]
+    imports = [*_IMPORT.finditer(source), *_EXPORT_FROM.finditer(source)]
+    return [_target(name, each) for each in sorted(imports, key=re.Match.start)]
 
 
-def _target(name: str, found: re.Match[str]) -> str:
-    return _path(name, found["file"])
+def _target(name: str, match: re.Match[str]) -> str:
+    return _path(name, match["file"])
 
 
 def _path(name: str, relative: str) -> str:
@@ -92,13 +91,13 @@ def _variable(name: str) -> str:
 
 def _of_workers(sources: dict[str, str]) -> set[str]:
     """Return the modules of web workers, which cannot import from the joined file."""
-    waiting = [_path(name, found["file"]) for name, text in sources.items() for found in _WORKER.finditer(text)]
-    apart: set[str] = set()
-    while waiting:
-        if (name := waiting.pop()) in sources and name not in apart:
-            apart.add(name)
-            waiting += _needs(name, sources[name])
-    return apart
+    pending = [_path(name, match["file"]) for name, text in sources.items() for match in _WORKER.finditer(text)]
+    modules: set[str] = set()
+    while pending:
+        if (name := pending.pop()) in sources and name not in modules:
+            modules.add(name)
+            pending += _needs(name, sources[name])
+    return modules
 
 
 def _pairs(names: str) -> list[tuple[str, str]]:
@@ -122,7 +121,7 @@ class _Module:
         self._count = 0
 
     def as_function(self, source: str) -> str:
-        """Return the module as a variable with its exports."""
+        """Return the module as the definition of a variable that has its exports."""
         if posixpath.dirname(self._name) and "import(" in _COMMENT.sub("", source):
             raise Unjoinable(f"{self._name} has a dynamic import, whose address would change in the joined file")
         text = _COMMENT.sub("", source)
@@ -130,7 +129,7 @@ class _Module:
         text = _EXPORT_FROM.sub(self._export_from, text)
         text = _EXPORT_NAMES.sub(self._export_names, text)
         text = _EXPORT_DEFAULT.sub(self._export_default, text)
-        text = _EXPORT_THING.sub(self._export_thing, text)
+        text = _EXPORT_DECLARATION.sub(self._export_declaration, text)
         self._check(text)
         return f"const {_variable(self._name)} = (() => {{\n{text}\nreturn {{{', '.join(self._exports)}}};\n}})();"
 
@@ -147,54 +146,54 @@ class _Module:
         return _EXPORT_FROM.sub(self._export_later, text)
 
     def _check(self, text: str) -> None:
-        if left := _LEFT.search(text):
-            raise Unjoinable(f"{self._name} has an unknown form of import or export: {left[0][:80]}")
+        if rest := _UNKNOWN_FORM.search(text):
+            raise Unjoinable(f"{self._name} has an unknown form of import or export: {rest[0][:80]}")
 
-    def _import(self, found: re.Match[str]) -> str:
-        return self._take(found, _variable(_target(self._name, found)))
+    def _import(self, match: re.Match[str]) -> str:
+        return self._bind(match, _variable(_target(self._name, match)))
 
-    def _take(self, found: re.Match[str], variable: str) -> str:
-        if whole := found["whole"]:
+    def _bind(self, match: re.Match[str], variable: str) -> str:
+        if whole := match["whole"]:
             star, _, name = whole.partition(" as ")
             return f"const {name.strip()} = {variable};" if name else f"const {star} = {variable}.default;"
-        return f"const {_destructured(found['names'])} = {variable};"
+        return f"const {_destructured(match['names'])} = {variable};"
 
-    def _export_from(self, found: re.Match[str]) -> str:
-        variable = _variable(_target(self._name, found))
-        self._exports += [f"{new}: {variable}.{old}" for old, new in _pairs(found["names"])]
+    def _export_from(self, match: re.Match[str]) -> str:
+        variable = _variable(_target(self._name, match))
+        self._exports += [f"{new}: {variable}.{old}" for old, new in _pairs(match["names"])]
         return ""
 
-    def _export_names(self, found: re.Match[str]) -> str:
-        self._exports += [old if old == new else f"{new}: {old}" for old, new in _pairs(found["names"])]
+    def _export_names(self, match: re.Match[str]) -> str:
+        self._exports += [old if old == new else f"{new}: {old}" for old, new in _pairs(match["names"])]
         return ""
 
     def _export_default(self, _: re.Match[str]) -> str:
         self._exports.append("default: $default")
         return "const $default = "
 
-    def _export_thing(self, found: re.Match[str]) -> str:
-        self._exports.append(found["name"])
-        return f"{found['kind']} {found['name']}"
+    def _export_declaration(self, match: re.Match[str]) -> str:
+        self._exports.append(match["name"])
+        return f"{match['kind']} {match['name']}"
 
-    def _is_first(self, found: re.Match[str]) -> bool:
-        return _target(self._name, found) in self._order
+    def _is_first(self, match: re.Match[str]) -> bool:
+        return _target(self._name, match) in self._order
 
-    def _from_first(self, found: re.Match[str]) -> tuple[str, str]:
-        """Return the import of a whole module from the joined file, and its local name."""
-        variable = _variable(_target(self._name, found))
+    def _from_first(self, match: re.Match[str]) -> tuple[str, str]:
+        """Return a statement that imports a module from the joined file, and the module's local name there."""
+        variable = _variable(_target(self._name, match))
         self._count += 1
         own = f"{variable}_{self._count}"
         up = "../" * self._name.count("/") or "./"
         return f'import {{{variable} as {own}}} from "{up}{FIRST}"; ', own
 
-    def _import_later(self, found: re.Match[str]) -> str:
-        if not self._is_first(found):
-            return found[0]
-        given, own = self._from_first(found)
-        return given + self._take(found, own)
+    def _import_later(self, match: re.Match[str]) -> str:
+        if not self._is_first(match):
+            return match[0]
+        statement, own = self._from_first(match)
+        return statement + self._bind(match, own)
 
-    def _export_later(self, found: re.Match[str]) -> str:
-        if not self._is_first(found):
-            return found[0]
-        given, own = self._from_first(found)
-        return f"{given}export const {_destructured(found['names'])} = {own};"
+    def _export_later(self, match: re.Match[str]) -> str:
+        if not self._is_first(match):
+            return match[0]
+        statement, own = self._from_first(match)
+        return f"{statement}export const {_destructured(match['names'])} = {own};"

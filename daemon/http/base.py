@@ -1,6 +1,6 @@
 """BaseHandler: the base of all HTTP handlers. Every error is answered as JSON, and the size of every body is limited.
 
-Handlers get a body in chunks while it arrives (Tornado's streaming mode). So the key is checked before any of it is
+Handlers get a body in chunks while it arrives (Tornado's streaming mode), so the key is checked before anything is
 stored.
 """
 
@@ -78,22 +78,22 @@ class BaseHandler(tornado.web.RequestHandler):
     def admit(self) -> None:
         """Refuse a request because of its headers, before its body arrives. Subclasses override this."""
 
-    def check_announced(self) -> None:
+    def check_content_length(self) -> None:
         """Refuse a body that is too large according to its Content-Length."""
         self._check_size(self.content_length or 0)
 
     @property
     def content_length(self) -> int | None:
-        """The Content-Length in bytes; None if the header is missing, or is not a number."""
+        """The Content-Length in bytes; None: the header is missing, or is not a number."""
         length = self.request.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdecimal()):
             return None
         return int(length) if len(length) <= _MAX_LENGTH_DIGITS else sys.maxsize
 
     def time_left(self, now: float) -> float | None:
-        """Return the seconds until the request's deadline; None if it has no deadline.
+        """Return the seconds until the request's deadline; None: it has none.
 
-        After a server has hung, it reads requests that clients gave up on long ago, perhaps to do something else.
+        A server that was held up reads requests that their clients gave up long ago. They may have acted since.
 
         Args:
             now: the date, in s since 1970.
@@ -126,7 +126,7 @@ class BaseHandler(tornado.web.RequestHandler):
     # -- the body ------------------------------------------------------------------------------------------
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take or drop a chunk of the body. Tornado awaits this before it reads the next chunk."""
+        """Use or drop a chunk of the body. Tornado awaits this before it reads the next chunk."""
         self._received += len(chunk)
         if self._refused:
             if self._received > MAX_DRAINED:
@@ -153,7 +153,7 @@ class BaseHandler(tornado.web.RequestHandler):
     def refuse(self, error: Exception) -> None:
         """Answer with this error at once, and drop the rest of the body.
 
-        To close the connection now would reset it while the client still sends, so it might never see the answer.
+        Closing the connection now would reset it while the client is still sending, and the answer might be lost.
         """
         self._refused = True
         if "Expect" in self.request.headers and not self._received:
@@ -177,13 +177,13 @@ class BaseHandler(tornado.web.RequestHandler):
         self.request.connection.close()  # type: ignore[union-attr]  # only HTTP1Connection has it
 
     def skip_method(self) -> None:
-        """Have nothing called when the body has ended; Tornado would call the method of the request."""
+        """Prevent Tornado from calling the method of the request when the body has ended."""
         setattr(self, (self.request.method or "GET").lower(), _do_nothing)
 
     # -- errors --------------------------------------------------------------------------------------------
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with the status that the error stands for."""
+        """Answer with the status of the error."""
         if "exc_info" in kwargs and kwargs["exc_info"][1] is not None:
             status_code, kwargs["text"] = self._write_reason(kwargs["exc_info"][1])
         super().send_error(status_code, **kwargs)
@@ -205,10 +205,10 @@ class BaseHandler(tornado.web.RequestHandler):
     @classmethod
     def allowed(cls) -> list[str]:
         """Return the methods that this handler supports."""
-        unset = tornado.web.RequestHandler
-        own = {name for name in unset.SUPPORTED_METHODS if _method(cls, name) is not _method(unset, name)}
+        base = tornado.web.RequestHandler
+        own = {name for name in base.SUPPORTED_METHODS if _method(cls, name) is not _method(base, name)}
         own -= {"HEAD", "OPTIONS"}
-        return [name for name in unset.SUPPORTED_METHODS if name in own or (name == "HEAD" and "GET" in own)]
+        return [name for name in base.SUPPORTED_METHODS if name in own or (name == "HEAD" and "GET" in own)]
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
@@ -217,7 +217,7 @@ class BaseHandler(tornado.web.RequestHandler):
 
 
 async def _do_nothing(*_: str) -> None:
-    """Take the place of the method of a request that is already answered."""
+    """Replace the method of a request that is already answered."""
 
 
 def _method(handler: type[tornado.web.RequestHandler], name: str) -> object:

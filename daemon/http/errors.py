@@ -1,4 +1,4 @@
-"""From an error to its HTTP status. Each server has a table of its own; an error in no row is a bug of ours."""
+"""The answer to each error. Each server has its own table of HTTP statuses; an error in no row is a bug."""
 
 import errno
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from gcode.errors import NozzledError
 
 
 class Refused(tornado.web.HTTPError):
-    """A request that is refused by the API itself: status, and a sentence for the client."""
+    """A refusal by the API itself: an HTTP status, and a sentence for the client."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(status)
@@ -18,7 +18,7 @@ class Refused(tornado.web.HTTPError):
 
 
 def answer(error: BaseException, statuses: Mapping[type[BaseException], int]) -> tuple[int, str] | None:
-    """Return status and text for the client; None for a bug, whose text is for the log alone."""
+    """Return status and text for the client; None: a bug, whose text is only for the log."""
     if isinstance(error, Refused):
         return error.status_code, error.text
     if isinstance(error, tornado.web.HTTPError):
@@ -32,7 +32,7 @@ def answer(error: BaseException, statuses: Mapping[type[BaseException], int]) ->
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is behind an error."""
+    """Tell whether a full disk caused an error."""
     while error is not None and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         error = error.__cause__
     return error is not None

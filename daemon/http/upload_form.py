@@ -1,6 +1,6 @@
-"""UploadForm: reads the form of an upload as it comes in: keeps small fields, hands out the file's bytes. Sans-IO.
+"""UploadForm: parses the form of an upload while it arrives: stores small fields, and yields the file's bytes. Sans-IO.
 
-Parts may come in any order, and slicers use that: PrusaSlicer sends `print`, `path`, then the file.
+Parts may come in any order; PrusaSlicer, for example, sends `print`, `path`, then the file.
 """
 
 import re
@@ -21,34 +21,34 @@ MAX_FIELDS = 64 * 1024
 
 MAX_PARTS = 64
 
-# the closing quote may be missing: without it the text is not searched again from each of its quotes
+# the closing quote is optional, so that a text without one is not searched again from each of its quotes
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"?')
 _EXTENDED = re.compile(r";\s*filename\*\s*=\s*([\w-]+)'[^']*'([^;\s]*)", re.IGNORECASE | re.ASCII)
 
 
 class FileBegins(str):
-    """The form's file begins; the text is its name as the client gave it."""
+    """Marks the beginning of the form's file; the text is its name, as the client sent it."""
 
     __slots__ = ()
 
 
 class UploadForm:
-    """Takes pieces of a multipart body; hands out the file's name, then its bytes.
+    """Takes pieces of a multipart body; yields the file's name, then its bytes.
 
     Attributes:
         fields: the small fields; complete when the form has ended.
-        filename: as the client gave it; None until the file begins.
+        filename: as the client sent it; None until the file begins.
     """
 
     def __init__(self, content_type: str, names: Collection[str] | None = None) -> None:
-        """Prepare for the body that this header announces.
+        """Prepare for a body with this content type.
 
         Args:
             content_type: the header.
-            names: the fields to keep, the others are ignored; None: all.
+            names: the fields to store; other fields are ignored. None: all.
 
         Raises:
-            UploadBroken: the header announces no form, or has no boundary.
+            UploadBroken: it is not the type of a form, or has no boundary.
         """
         kind, options = parse_options_header(content_type)
         if kind.lower() != "multipart/form-data":
@@ -56,7 +56,7 @@ class UploadForm:
         self.fields: dict[str, str] = {}
         self.filename: str | None = None
         self._names = names
-        self._in: str | None = None  # the field whose value is coming, "" for the file, None for what is ignored
+        self._part: str | None = None  # name of the current field; "": the file; None: an ignored part
         self._values: dict[str, bytes] = {}
         try:
             self._parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS)
@@ -64,10 +64,10 @@ class UploadForm:
             raise UploadBroken(f"the form cannot be read: {error}") from error
 
     def feed(self, piece: bytes) -> Iterator[FileBegins | bytes]:
-        """Yield what this piece of the body holds of the file: its name where it begins, then bytes.
+        """Yield the parts of the file in this piece of the body: its name where it begins, then bytes.
 
         Raises:
-            UploadBroken: it is no valid form, or too large where it should be small.
+            UploadBroken: the form is not valid, or its fields are too large.
         """
         if self._parser.closed or not piece:
             return
@@ -76,19 +76,19 @@ class UploadForm:
                 if isinstance(event, MultipartSegment):
                     yield from self._begin(event)
                 elif event is None:
-                    self._in = None
-                elif self._in == "":
+                    self._part = None
+                elif self._part == "":
                     yield event
-                elif self._in is not None:
-                    self._add(self._in, event)
+                elif self._part is not None:
+                    self._add(self._part, event)
         except MultipartError as error:
             raise UploadBroken(f"the form cannot be read: {error}") from error
 
     def end(self) -> None:
-        """Complete `fields`: the body has ended.
+        """Complete `fields` when the body has ended.
 
         Raises:
-            UploadBroken: the closing boundary is missing, or a field is no UTF-8.
+            UploadBroken: the closing boundary is missing, or a field is not UTF-8.
         """
         try:
             self._parser.close()
@@ -99,7 +99,7 @@ class UploadForm:
             raise UploadBroken("a field of the form is not UTF-8") from error
 
     def field(self, name: str) -> str | None:
-        """Return a field, as far as it has come, before the form has ended."""
+        """Return the part of a field that has arrived, before the form has ended; None: nothing."""
         value = self._values.get(name)
         return None if value is None else value.decode(errors="replace")
 
@@ -107,14 +107,14 @@ class UploadForm:
         filename = _filename(part)
         if part.name == "file" and filename:
             if self.filename is not None:
-                raise UploadBroken("the form holds more than one file")
-            self.filename, self._in = filename, ""
+                raise UploadBroken("the form contains more than one file")
+            self.filename, self._part = filename, ""
             yield FileBegins(filename)
         elif part.name and filename is None and (self._names is None or part.name in self._names):
-            self._in = part.name
+            self._part = part.name
             self._values[part.name] = b""
         else:
-            self._in = None  # octoprint-cli sends parts that mean nothing here
+            self._part = None  # octoprint-cli sends parts without a meaning here
 
     def _add(self, name: str, value: bytes) -> None:
         self._values[name] += value

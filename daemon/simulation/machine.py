@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from daemon.config import ProfileConfig
-from daemon.front.analysis.reading import machine
+from daemon.front.analysis.file_analysis import machine
 from gcode.analysis.machine import ANYWHERE, Range
 from gcode.planner import MotionLimits
 from hal.simulated.config import FirmwareConfig

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from daemon.config import ProfileConfig
-from daemon.front.analysis.service import ATTEMPTS
+from daemon.front.analysis.service import MAX_ATTEMPTS
 from support import slicers
 from support.analysed import sliced
 from support.analyses import GOOD, SIZED, AtOnce, analysing, known, upload
@@ -127,7 +127,7 @@ async def test_the_analysis_process_is_restarted_but_not_for_a_file_that_kills_i
         assert answer.json["effectivePrint"] is True  # nothing is known against it
         told = (await known(client, "b.gcode"))["gcodeAnalysis"]
         assert told == {"errors": [], "warnings": ["the file could not be analysed: killed"]}
-        assert len(worker.paths) == 2 + ATTEMPTS
+        assert len(worker.paths) == 2 + MAX_ATTEMPTS
 
 
 async def test_a_slow_analysis_does_not_delay_a_print(tmp_path):

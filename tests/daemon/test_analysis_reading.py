@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config import ProfileConfig
 from daemon.config.presets import find
-from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.file_analysis import analyse, machine
 
 HEAD = "M104 S200\nG28\n"
 TAIL = "M104 S0\nM84\n"

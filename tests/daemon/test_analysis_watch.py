@@ -9,7 +9,7 @@ import pytest
 
 from daemon.bridge.words import JobState
 from daemon.front.analysis.findings import from_analysis
-from daemon.front.analysis.store import Learnt
+from daemon.front.analysis.store import LearntPace
 from daemon.front.analysis.watch import Watch
 from support.analysed import analyse
 from support.mortal import Life, World
@@ -27,7 +27,7 @@ class Known:
         return self.found
 
     async def learnt(self, _printer):
-        return Learnt()
+        return LearntPace()
 
 
 def watching(host, found) -> Watch:

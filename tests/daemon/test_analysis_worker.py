@@ -11,12 +11,12 @@ import pytest
 
 from daemon.config import Config
 from daemon.errors import AnalysisFailed
-from daemon.front.analysis.service import Order, Worker
+from daemon.front.analysis.service import AnalysisTask, Worker
 from support.analysed import sliced
 
 
-def order(path: Path, *, urgent: bool = False) -> Order:
-    return Order(path, path.with_name("toolpath"), ("M204 P1000 T1000",), urgent)
+def order(path: Path, *, urgent: bool = False) -> AnalysisTask:
+    return AnalysisTask(path, path.with_name("toolpath"), ("M204 P1000 T1000",), urgent)
 
 
 @pytest.mark.real_time

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from daemon.core.record.store import NewJob, Store
 from daemon.errors import StateDirTaken, StoreError
 from daemon.front.analysis.findings import VERSION, Findings
-from daemon.front.analysis.store import AnalysisStore, FileKey, Learnt
+from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.front.cache import cache as module
 from daemon.front.cache.cache import Cache
 
@@ -67,8 +67,8 @@ async def content(cache: Cache) -> tuple[object, ...]:
     return await cache.sha1s(), await store.get(CUBE), await store.learnt("sim")
 
 
-FILLED = ({("a.gcode", 1, 10): "aaa"}, FOUND, Learnt(1.5, 1))
-EMPTY = ({}, None, Learnt())
+FILLED = ({("a.gcode", 1, 10): "aaa"}, FOUND, LearntPace(1.5, 1))
+EMPTY = ({}, None, LearntPace())
 
 
 async def test_hashes_are_kept_by_path_size_and_time(tmp_path):
@@ -251,7 +251,7 @@ async def test_an_upgrade_from_0_1_0_keeps_jobs_hashes_analyses_and_learnt_times
 async def test_hashes_are_taken_from_a_database_older_than_analyses(tmp_path):
     version_0_1_0(tmp_path, schema=1)
     async with opened(tmp_path) as cache:
-        assert await content(cache) == (FILLED[0], None, Learnt())
+        assert await content(cache) == (FILLED[0], None, LearntPace())
 
 
 @pytest.mark.parametrize("damage", [0, 4096])

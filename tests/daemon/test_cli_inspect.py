@@ -157,7 +157,7 @@ def test_a_move_is_weighted_by_its_duration():
 @pytest.mark.parametrize("layer", [0, 100])
 def test_a_missing_layer_is_reported(capsys, tmp_path, layer):
     code, _, err = inspected(capsys, CUBE, "--plot", tmp_path / "out.png", "--layer", layer)
-    assert (code, err) == (1, f"nozzled: there is no layer {layer}, the file has 1 to 99\n")
+    assert (code, err) == (1, f"nozzled: there is no layer {layer}: the file has layers 1 to 99\n")
     assert list(tmp_path.glob("*.png")) == []
 
 

@@ -387,7 +387,7 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
         told = {"devices": [device], "printer": "Plug", "on": True, "offAt": None, "auto": True, "waits": "it heats"}
         sensors = {"filament": [{"name": "left", "present": False}], "stop": {"pushed": True, "confirmed": None}}
         companions = service.front.companions
-        companions.hear("power", {**told, "sensors": sensors}, {})
+        companions.on_report("power", {**told, "sensors": sensors}, {})
         assert await nozzled("power", "status") == (
             "Plug (the printer's): on\nautomatic off of Plug is waiting: it heats\nleft: NO FILAMENT\n"
             "stop button: PUSHED, or its wire is broken\n"
@@ -396,7 +396,7 @@ async def test_power_is_shown_and_switched(tmp_path, capsys):
 
         async def answer(status, body):
             asked = (await companions.requests("power"))[0]
-            companions.hear("power", None, {asked["id"]: CompanionReply(status, body)})
+            companions.on_report("power", None, {asked["id"]: CompanionReply(status, body)})
             return asked
 
         answering = asyncio.create_task(answer(409, refusal))

@@ -309,7 +309,7 @@ def count(monkeypatch, owner, name):
 async def test_a_list_costs_the_same_questions_and_queries_for_any_number_of_files(tmp_path, monkeypatch):
     async with api(tmp_path, "", analysis={"enabled": True}) as server:
         await with_files(server)
-        monkeypatch.setattr(server.service.analyses, "want", lambda _key: None)
+        monkeypatch.setattr(server.service.analyses, "enqueue", lambda _key: None)
         folder = server.service.files.root / "many"
         folder.mkdir()
         for number in range(300):

@@ -66,7 +66,7 @@ async def test_cve_2018_16710_nothing_listens_on_the_network_unless_configured(t
     assert Config().http.host == "127.0.0.1"
     async with api(tmp_path, "") as server:
         found = dict(routes(server))
-        is_open = {pattern for pattern, handler in found.items() if getattr(handler, "for_everybody", False)}
+        is_open = {pattern for pattern, handler in found.items() if getattr(handler, "is_public", False)}
         assert is_open - {r"/client/octoprint\.mjs$"} <= set(OPEN)
         for pattern in set(found) - is_open - SOCKETS:
             await asyncio.sleep(1)  # so many requests without a key are too many at once

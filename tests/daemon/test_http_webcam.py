@@ -152,7 +152,7 @@ async def test_a_missing_camera_or_bad_request_is_reported(tmp_path):
             ("/webcam/Other/", 404, "no camera 'Other'"),
             ("/webcam/?camera=Other", 404, "no camera 'Other'"),
             ("/webcam/Still/", 502, "Still has no stream"),
-            ("/webcam/Still/?action=snapshot", 502, "Still gives no single picture"),
+            ("/webcam/Still/?action=snapshot", 502, "Still has no address for single pictures"),
         ]:
             answer = await server.get(target)
             assert (answer.status, said in answer.error) == (status, True), (target, answer.error)

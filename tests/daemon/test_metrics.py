@@ -11,7 +11,7 @@ from daemon.bridge.remote import RemoteConnection
 from daemon.errors import ConfigError, CoreAway
 from daemon.front.metrics.exposition import exposition
 from daemon.front.metrics.families import FAMILIES, exposed
-from daemon.front.metrics.samples import Buckets, MetricSample, Scraped, samples
+from daemon.front.metrics.samples import Buckets, MetricSample, Scrape, samples
 from support.http import KEY, api
 
 PART = b"M104 S200\nG28\nG1 X10 F6000\n" + b"G1 X20\nG1 X10\n" * 200
@@ -128,7 +128,7 @@ async def test_every_sample_belongs_to_a_family_and_has_its_labels(tmp_path):
         await server.get("/metrics")
         known = await server.application.settings["metrics"].scrape()
         front = server.service.house.front
-        told, nothing = [*samples(front, known)], [*samples(front, Scraped())]
+        told, nothing = [*samples(front, known)], [*samples(front, Scrape())]
     for each in (*told, *nothing):
         assert len(each.labels) == len(FAMILIES[each.name].labels), each
     assert {each.name for each in nothing} < {each.name for each in told}

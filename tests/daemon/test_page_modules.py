@@ -2,12 +2,12 @@
 
 import pytest
 
-from daemon.front.page_modules import Unjoinable, joined
+from daemon.front.page_modules import Unjoinable, join
 
 
 def first(**sources):
     """Return the joined file of modules by their names without the ending."""
-    return joined({f"{name}.mjs": text for name, text in sources.items()})["app.mjs"]
+    return join({f"{name}.mjs": text for name, text in sources.items()})["app.mjs"]
 
 
 def test_a_module_runs_once_after_its_imports():
@@ -66,7 +66,7 @@ def test_another_form_of_import_is_refused(form):
 
 
 def test_later_modules_import_from_the_joined_file_and_from_each_other():
-    made = joined(
+    made = join(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
             "a.mjs": "export const x = 1;\n",
@@ -82,7 +82,7 @@ def test_later_modules_import_from_the_joined_file_and_from_each_other():
 
 
 def test_the_modules_of_a_worker_are_not_joined():
-    made = joined(
+    made = join(
         {
             "app.mjs": 'import {x} from "./a.mjs";\nimport("./view.mjs");\n',
             "a.mjs": "export const x = 1;\n",

@@ -9,7 +9,7 @@ import pytest
 from daemon.config import ProfileConfig
 from daemon.config.presets import find
 from daemon.errors import ConfigError
-from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.file_analysis import analyse, machine
 from support.processes import cannot_run
 
 PROFILES = Path("/usr/share/PrusaSlicer/profiles")

@@ -13,7 +13,7 @@ from daemon.bridge.words import JobState as S
 from daemon.cli import main
 from daemon.config import Config, ProfileConfig
 from daemon.errors import FileError, NoSuchPlace
-from daemon.front.analysis.reading import analyse, machine
+from daemon.front.analysis.file_analysis import analyse, machine
 from daemon.front.resuming.place import ResumePlace, place_before, start_sequence
 from daemon.front.resuming.proposal import ResumeTarget, warnings
 from daemon.front.resuming.proposal import propose as propose_there

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.config import ProfileConfig
 from daemon.errors import AnalysisFailed
-from daemon.front.analysis.drawing import draw
-from daemon.front.analysis.reading import machine
-from daemon.front.analysis.service import Order
+from daemon.front.analysis.file_analysis import machine
+from daemon.front.analysis.service import AnalysisTask
 from daemon.front.analysis.thumbnails import in_all_sizes
+from daemon.front.analysis.toolpath_analysis import analyse_with_toolpath
 from gcode.errors import NozzledError
 from support.http import api
 
@@ -33,7 +33,7 @@ class AtOnce:
         self.paths: list[Path] = []
         self.settings: tuple[str, ...] = ()
 
-    async def run(self, order: Order) -> dict[str, Any]:
+    async def run(self, order: AnalysisTask) -> dict[str, Any]:
         self.paths.append(order.path)
         self.settings = order.settings
         if self.failures:
@@ -41,7 +41,7 @@ class AtOnce:
             raise AnalysisFailed("killed")
         try:
             printer = machine(self.profile, order.settings, order.firmware)
-            analysis, toolpath = draw(order.path, order.toolpath, printer)
+            analysis, toolpath = analyse_with_toolpath(order.path, order.toolpath, printer)
         except NozzledError as error:
             return {"error": str(error)}
         return {"analysis": analysis.as_json(), "pictures": in_all_sizes(analysis.thumbnails), "toolpath": toolpath}

@@ -1,1 +1,1 @@
-"""The agent beside a printer: takes copies of the farm's jobs, has them printed, and tells what became of them."""
+"""The agent of a printer: takes copies of the farm's jobs, has them printed, and reports how they ended."""

@@ -1,4 +1,4 @@
-"""The agent of one printer: reports its state, takes offers and orders, compares notes with the list."""
+"""The agent of one printer: reports its state, handles offers and orders, and compares its diary with the list."""
 
 import asyncio
 import secrets
@@ -13,13 +13,13 @@ import structlog
 from daemon.companions.farm.diary import Diary, DiaryEntry
 from daemon.companions.farm.loading import FileLoader
 from daemon.companions.farm.printer import PrinterApi, PrinterDeclined, PrinterUnreachable
-from daemon.companions.farm.steps import AGAIN, CopySteps
+from daemon.companions.farm.steps import RETRY, CopySteps
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import BEAT, FarmOrder, Held, OrderAnswer, Presence, Tool
 
-CHANGE = 1.0  # s between two presences that differ
-RECONCILE = 60.0  # s between two comparisons with the list
+MIN_INTERVAL = 1.0  # s between two presences, at least
+COMPARE_EVERY = 60.0  # s between two comparisons with the list
 MAX_PICTURE = 512 * 1024  # bytes
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ class Agent:
 
     Attributes:
         on_change: called when something has changed that users see.
-        doubt: a copy of the list that is unknown here, in a sentence for users; empty: none.
+        doubt: a sentence for users about a copy of the list that is unknown here; empty: there is none.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Agent:
         """Read the diary; raises OSError.
 
         Args:
-            end: the way to the farm's server.
-            printer: the printer beside it.
-            folder: of its own, on a disk.
-            wall: the date, in s.
+            end: connects to the farm's server.
+            printer: its printer.
+            folder: its own, on a disk.
+            wall: returns the date, in s since 1970.
             url: of the printer's page, for users.
-            group: of printers that it belongs to.
-            tools: what is mounted, as configured; the printer's service fills the gaps.
+            group: the group that the printer belongs to.
+            tools: the mounted filaments and nozzles, as configured; the printer's service fills the gaps.
         """
         self.on_change: Callable[[], None] = lambda: None
         self.doubt = ""
@@ -64,16 +64,16 @@ class Agent:
             log.warning(
                 "farm.notes_damaged",
                 kept_as=str(self._diary.damaged),
-                consequence="what this printer held is asked of it",
+                consequence="the printer is asked what it has printed",
             )
         self._steps = CopySteps(
             end, printer, self._diary, FileLoader(end, printer, self._diary, folder), wall, self._tools
         )
-        self._steps.moved = self._on_moved
+        self._steps.on_change = self._on_change
         self._boot = secrets.token_hex(4)
-        self._moved, self._ask = asyncio.Event(), asyncio.Event()
-        self._seen: tuple[object, ...] = ()
-        self._anew = False  # a new connection: the presence must be sent again
+        self._changed, self._compare_soon = asyncio.Event(), asyncio.Event()
+        self._last_view: tuple[object, ...] = ()
+        self._is_reconnected = False  # the presence must be sent again
 
     @property
     def entry(self) -> DiaryEntry | None:
@@ -99,7 +99,7 @@ class Agent:
         """Run all parts until cancelled."""
         self._end.on_connect = self._on_connect
         self._printer.on_change = self._on_printer
-        self._end.orders(self._obey)
+        self._end.orders(self._carry_out)
         async with asyncio.TaskGroup() as group:
             for part in (
                 self._end.run(),
@@ -140,7 +140,7 @@ class Agent:
         )
 
     def _tools(self) -> list[Tool]:
-        """Return what is mounted: as configured, with gaps filled by the printer's service."""
+        """Return the mounted filaments and nozzles, as configured; the printer's service fills the gaps."""
         return [
             Tool(
                 configured.material or detected.material,
@@ -150,66 +150,66 @@ class Agent:
             for configured, detected in zip_longest(self._configured, self._printer.look().tools, fillvalue=Tool())
         ]
 
-    # -- the way to the server ---------------------------------------------------------------------------------
+    # -- the connection to the server ---------------------------------------------------------------------------------
 
     def _on_connect(self) -> None:
-        self._ask.set()
-        self._anew = True
-        self._on_moved()
+        self._compare_soon.set()
+        self._is_reconnected = True
+        self._on_change()
 
     def _on_printer(self) -> None:
-        """Wake the steps if something has changed that matters to them, unlike each degree of a heater."""
+        """Wake the steps if something has changed that matters to them; temperatures do not."""
         view = self._printer.look()
-        seen = (view.known, view.idle, view.bed_clear, view.key)
-        if seen != self._seen:
-            self._seen = seen
+        relevant = (view.known, view.idle, view.bed_clear, view.key)
+        if relevant != self._last_view:
+            self._last_view = relevant
             self._steps.wake()
-        self._moved.set()
+        self._changed.set()
 
-    def _on_moved(self) -> None:
-        self._moved.set()
+    def _on_change(self) -> None:
+        self._changed.set()
         self.on_change()
 
     async def _present(self) -> None:
-        """Send the presence when it changes, at most once a second, and every BEAT."""
-        before, said_at = None, float("-inf")
+        """Send the presence when it changes, at most every MIN_INTERVAL, and at least every BEAT."""
+        before, sent_at = None, float("-inf")
         loop = asyncio.get_running_loop()
         while True:
             now = self.presence()
             lasting = _lasting(now)
-            if lasting != before or self._anew or loop.time() - said_at >= BEAT:
-                self._anew = False
+            if lasting != before or self._is_reconnected or loop.time() - sent_at >= BEAT:
+                self._is_reconnected = False
                 with suppress(FarmUnreachable):
                     await self._end.present(now)
-                    before, said_at = lasting, loop.time()
+                    before, sent_at = lasting, loop.time()
                 self.on_change()
-            await asyncio.sleep(CHANGE)
+            await asyncio.sleep(MIN_INTERVAL)
             with suppress(TimeoutError):
-                async with asyncio.timeout(BEAT - CHANGE):
-                    await self._moved.wait()
-            self._moved.clear()
+                async with asyncio.timeout(BEAT - MIN_INTERVAL):
+                    await self._changed.wait()
+            self._changed.clear()
 
     async def _listen(self) -> None:
         async for offer in self._end.offers():
-            self._steps.hold_out(offer)
+            self._steps.set_offer(offer)
 
     async def _reconcile(self) -> None:
-        """Ask the list which copies this printer holds, and correct it where it is behind."""
+        """Ask the list which copies this printer holds, and report to it what it has missed."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(RECONCILE):
-                    await self._ask.wait()
-            self._ask.clear()
+                async with asyncio.timeout(COMPARE_EVERY):
+                    await self._compare_soon.wait()
+            self._compare_soon.clear()
             try:
                 doubts = [await self._compare(held) for held in (await self._end.held()).copies]
                 self.doubt = next(filter(None, doubts), "")
             except (FarmUnreachable, PrinterUnreachable, PrinterDeclined, OSError) as error:
-                log.info("farm.not_compared", reason=str(error), again_s=AGAIN)
-                await asyncio.sleep(AGAIN)
-                self._ask.set()
+                log.info("farm.not_compared", reason=str(error), again_s=RETRY)
+                await asyncio.sleep(RETRY)
+                self._compare_soon.set()
 
     async def _compare(self, held: Held) -> str:
-        """Compare a copy of the list with the notes; return what only a user can put right, or nothing."""
+        """Compare a copy of the list with the diary; return a problem that only a user can solve, or nothing."""
         entry = self.entry
         if entry is not None and entry.is_of(held.copy, held.attempt):
             if held.cancel:
@@ -220,27 +220,27 @@ class Agent:
         if (report := self._diary.final_report(held.copy, held.attempt)) is not None:
             await self._end.report(report)
             return ""
-        found = DiaryEntry(held.copy, held.attempt, held.nonce, "printing", name=held.copy, cancel=held.cancel)
-        outcome = await self._printer.outcome(found.key, None)
+        entry = DiaryEntry(held.copy, held.attempt, held.nonce, "printing", name=held.copy, cancel=held.cancel)
+        outcome = await self._printer.outcome(entry.key, None)
         if outcome is None or outcome.state == "doubtful":
             return f"the list says that this printer has claimed copy {held.copy}, which is unknown here"
         if outcome.state == "printing":
-            self._steps.adopt(found)
+            self._steps.adopt(entry)
         else:
             if outcome.state == "done":
-                self._steps.look_after(found.key)
-            await self._end.report(self._steps.ending(found, outcome))
+                self._steps.turn_heaters_off_after(entry.key)
+            await self._end.report(self._steps.ending(entry, outcome))
         return ""
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
-    async def _obey(self, order: FarmOrder) -> OrderAnswer:
+    async def _carry_out(self, order: FarmOrder) -> OrderAnswer:
         log.info("farm.order", verb=order.verb, copy=order.copy, by=order.by)
         if self._is_late(order):
             log.warning("farm.order_late", verb=order.verb, consequence="it is ignored")
             return OrderAnswer(ok=False, reason="this order came too late: check the printer, then try again")
         try:
-            return await self._do(order)
+            return await self._execute(order)
         except (PrinterDeclined, PrinterUnreachable) as error:
             return OrderAnswer(ok=False, reason=str(error))
         except OSError as error:
@@ -252,10 +252,10 @@ class Agent:
         `until` is by this computer's clock: the server counts from the date in this agent's last presence.
         """
         if order.verb == "cancel" and order.copy:
-            return False  # it is right for this copy, however late
+            return False  # a cancel names its copy, so it is right however late it is
         return bool(order.boot) and (order.boot != self._boot or self._wall() > order.until)
 
-    async def _do(self, order: FarmOrder) -> OrderAnswer:
+    async def _execute(self, order: FarmOrder) -> OrderAnswer:
         entry = self.entry
         if order.verb == "picture":
             picture = await self._printer.picture()
@@ -274,21 +274,21 @@ class Agent:
             await self._printer.pause()
         else:
             await self._printer.resume()
-        self._on_moved()
+        self._on_change()
         return OrderAnswer(ok=True)
 
     def _cancel(self, order: FarmOrder) -> OrderAnswer:
-        """End a copy that prints, or is being loaded."""
+        """Cancel a copy that is printed or being loaded."""
         entry, preparing = self.entry, self._steps.preparing
         if entry is not None and order.copy in ("", entry.copy):
             self._steps.cancel(entry)
         elif preparing is not None and order.copy in ("", preparing.copy):
-            self._steps.hold_out(None)
+            self._steps.set_offer(None)
         else:
             return OrderAnswer(ok=False, reason="the printer does not hold this copy")
         return OrderAnswer(ok=True)
 
 
 def _lasting(presence: Presence) -> Presence:
-    """Return a presence without the parts that change all the time, which can wait for the next beat."""
+    """Return a presence without the values that change all the time, and can wait for the next BEAT."""
     return msgspec.structs.replace(presence, at=0, progress=None, remaining_s=None, heaters={})

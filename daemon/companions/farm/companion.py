@@ -1,4 +1,4 @@
-"""The companion `farm`: the agent beside a printer, on NATS."""
+"""The companion `farm`: the agent of a printer, connected by NATS."""
 
 import fcntl
 import os
@@ -40,8 +40,8 @@ class FarmCompanion(Companion):
             folder: its own.
             config: the farm, and this printer in it.
             environ: of this process.
-            wall: the date, in s.
-            end: the way to the farm; None: by NATS.
+            wall: returns the date, in s since 1970.
+            end: connects to the farm's server; None: by NATS.
 
         Raises:
             ConfigError: the configuration, the seed or the certificate cannot be used.

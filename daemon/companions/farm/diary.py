@@ -1,4 +1,4 @@
-"""Diary: each step of the agent, on the disk before it is taken, so that the agent may be killed at any moment."""
+"""Diary: records each step of the agent on the disk before it is taken, so that the agent may die at any moment."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ class DiaryEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """A file of the farm at the printer, or about to be."""
+    """A file of the farm that is stored at the printer, or will be soon."""
 
     where: str
     sha1: str
@@ -77,7 +77,7 @@ class Diary:
     """The notes, in memory and on the disk.
 
     Attributes:
-        damaged: where a file that could not be read was moved to; None: it could.
+        damaged: where an unreadable file was moved to; None: the file was readable.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,7 +99,7 @@ class Diary:
         return self.notes.entry
 
     def note(self, **changes: object) -> None:
-        """Change the notes, on the disk too when this returns; raises OSError."""
+        """Change the notes; they are on the disk when this returns. Raises OSError."""
         notes = msgspec.structs.replace(self.notes, **changes)
         write_private(self._path, msgspec.json.encode(notes).decode(), replace=True)
         self.notes = notes  # before fsync: if that fails the caller repeats the step, which is harmless
@@ -115,5 +115,5 @@ class Diary:
         self.note(entry=None, said=(*others, report)[-MAX_REPORTS:])
 
     def final_report(self, copy: str, attempt: int) -> Report | None:
-        """Return the final report on an attempt at a copy, None where there is none."""
+        """Return the final report on an attempt at a copy; None: there is none."""
         return next((each for each in self.notes.said if (each.copy, each.attempt) == (copy, attempt)), None)

@@ -15,14 +15,14 @@ from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.messages import Offer
 
-AGAIN = 2.0  # s until a server that did not answer is asked again
-MAX_FILES = 20  # of the farm at the printer
-MIN_FREE = 64 << 20  # bytes, on the agent's disk
+RETRY = 2.0  # s until a server that did not answer is asked again
+MAX_FILES = 20  # of the farm, stored at the printer
+MIN_FREE = 64 << 20  # bytes that a file must leave free on the agent's disk
 PART = ".part"
 
 
-class NotTaken(Exception):
-    """The offer is not taken; `fits` is false where the printer cannot print the job at all."""
+class OfferDeclined(Exception):
+    """The offer is declined; `fits` is False if the printer cannot print the job at all."""
 
     def __init__(self, reason: str, *, fits: bool = True) -> None:
         super().__init__(reason)
@@ -38,46 +38,46 @@ class FileLoader:
         for path in folder.glob(f"*{PART}"):
             path.unlink()
 
-    async def ready(self, offer: Offer, still: Callable[[], None]) -> str:
+    async def prepare(self, offer: Offer, require_offer: Callable[[], None]) -> str:
         """Bring the offered file to the printer and check it; return its path there.
 
         Args:
             offer: names the file.
-            still: raises an exception when the offer has ended.
+            require_offer: raises an exception if the offer has ended.
 
         Raises:
-            NotTaken: the file cannot be loaded, or should not be printed here.
+            OfferDeclined: the file cannot be loaded, or should not be printed here.
             PrinterUnreachable: the printer's service does not answer.
         """
         try:
-            stored = await self._stored(offer) or await self._load(offer, still)
+            stored = await self._stored(offer) or await self._load(offer, require_offer)
             objection = await self._printer.objections(stored.where)
         except (FarmRefused, PrinterDeclined) as error:
-            still()  # the server refuses the file when the offer has ended
-            raise NotTaken(str(error)) from error
+            require_offer()  # the server refuses the file when the offer has ended
+            raise OfferDeclined(str(error)) from error
         except OSError as error:
-            raise NotTaken(f"the agent's disk: {error.strerror or error}") from error
+            raise OfferDeclined(f"the agent's disk: {error.strerror or error}") from error
         if objection:
-            raise NotTaken(objection, fits=False)
+            raise OfferDeclined(objection, fits=False)
         return stored.where
 
     async def _stored(self, offer: Offer) -> StoredFile | None:
-        known = self._diary.notes.files.get(offer.sha256)
-        if known is None or not await self._printer.has(known.where, known.sha1, known.size):
+        stored = self._diary.notes.files.get(offer.sha256)
+        if stored is None or not await self._printer.has(stored.where, stored.sha1, stored.size):
             return None
         others = {key: value for key, value in self._diary.notes.files.items() if key != offer.sha256}
         if len(others) > 1:
-            self._diary.note(files={**others, offer.sha256: known})
-        return known
+            self._diary.note(files={**others, offer.sha256: stored})
+        return stored
 
-    async def _load(self, offer: Offer, still: Callable[[], None]) -> StoredFile:
+    async def _load(self, offer: Offer, require_offer: Callable[[], None]) -> StoredFile:
         path = self._folder / f"file{PART}"
         try:
-            found = await self._fetch(offer, path, still)
-            stored = StoredFile(self._printer.where(found), found.sha1, found.size)
+            file = await self._fetch(offer, path, require_offer)
+            stored = StoredFile(self._printer.where(file), file.sha1, file.size)
             await self._make_room(offer.sha256, stored)
-            still()
-            where = await self._printer.put(path, found)
+            require_offer()
+            where = await self._printer.put(path, file)
         finally:
             path.unlink(missing_ok=True)
         if where != stored.where:
@@ -85,18 +85,18 @@ class FileLoader:
             self._diary.note(files={**self._diary.notes.files, offer.sha256: stored})
         return stored
 
-    async def _fetch(self, offer: Offer, path: Path, still: Callable[[], None]) -> FarmFile:
+    async def _fetch(self, offer: Offer, path: Path, require_offer: Callable[[], None]) -> FarmFile:
         """Load the whole file to the agent's disk."""
         if shutil.disk_usage(self._folder).free < offer.size + MIN_FREE:
-            raise NotTaken("the agent's disk has no room for the file")
+            raise OfferDeclined("the agent's disk has no room for the file")
         sha256, sha1, size = hashlib.sha256(), hashlib.sha1(usedforsecurity=False), 0
         with path.open("wb") as file:
             while size <= offer.size:
-                still()
+                require_offer()
                 try:
                     chunk = await self._end.file(offer.copy, offer.attempt, size)
                 except FarmUnreachable:
-                    await asyncio.sleep(AGAIN)
+                    await asyncio.sleep(RETRY)
                     continue
                 if not chunk:
                     break
@@ -105,11 +105,11 @@ class FileLoader:
                 sha256.update(chunk)
                 sha1.update(chunk)
         if (size, sha256.hexdigest()) != (offer.size, offer.sha256):
-            raise NotTaken(f"the server's file is not the one that it offered ({size} of {offer.size} bytes)")
+            raise OfferDeclined(f"the server's file is not the one that it offered ({size} of {offer.size} bytes)")
         return FarmFile(offer.sha256, sha1.hexdigest(), size, offer.name)
 
     async def _make_room(self, sha256: str, stored: StoredFile) -> None:
-        """Note a file before it is uploaded, and delete the least recently used ones."""
+        """Record a file before it is uploaded, and delete the least recently used files."""
         files = {key: value for key, value in self._diary.notes.files.items() if key != sha256}
         before = self._diary.notes.files.get(sha256)
         for oldest in [*files][: max(0, len(files) + 1 - MAX_FILES)]:

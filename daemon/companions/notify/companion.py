@@ -269,7 +269,7 @@ class Notify(Companion):
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+    async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
         """Carry out a client's request."""
         if do == "spools":
             return Answer(200, {"spools": await self._of_spoolman(self._find_stock().all())})
@@ -277,14 +277,14 @@ class Notify(Companion):
             raise Refusal(403, "this needs a key of scope control; this key may only read")
         match do:
             case "test":
-                return await self._test(given.get("target"))
+                return await self._test(parameters.get("target"))
             case "choose":
-                await self._choose(_object(given.get("classes")))
+                await self._choose(_object(parameters.get("classes")))
                 return DONE
             case "spool":
-                await self._choose_spool(given)
+                await self._choose_spool(parameters)
                 return DONE
-        return await super().handle(do, given, scope)
+        return await super().handle(do, parameters, scope)
 
     async def _test(self, target: object) -> Answer:
         await self._look_at_targets()
@@ -299,8 +299,8 @@ class Notify(Companion):
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
         return Answer(200, {"results": [_as_json(each) for each in results], "waiting": waiting})
 
-    async def _choose_spool(self, given: Mapping[str, Any]) -> None:
-        tool, spool = given.get("tool", 0), given.get("spool")
+    async def _choose_spool(self, parameters: Mapping[str, Any]) -> None:
+        tool, spool = parameters.get("tool", 0), parameters.get("spool")
         if type(tool) is not int or not 0 <= tool < MAX_TOOLS:
             raise Refusal(400, f"tool must be a number from 0 to {MAX_TOOLS - 1}")
         if not (spool is None or (type(spool) is int and spool >= 0)):

@@ -245,7 +245,7 @@ class Power(Companion):
 
     # -- requests --------------------------------------------------------------------------------------------
 
-    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+    async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
         """Switch, cancel an announced off, or connect; `force` overrides the lock."""
         if do not in ("on", "off", "toggle", "cancel", "connect"):
             raise Refusal(400, f"unknown command {do[:40]!r}; power has on, off, toggle, cancel and connect")
@@ -254,11 +254,11 @@ class Power(Companion):
         if do == "cancel":
             await self._cancel()
             return DONE
-        switch = self._find(given.get("device"))
+        switch = self._find(parameters.get("device"))
         on = {"on": True, "connect": True, "off": False}.get(do, switch.state is not True)
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                await self._switch(switch, on=on, force=given.get("force") is True)
+                await self._switch(switch, on=on, force=parameters.get("force") is True)
         except TimeoutError:
             raise Refusal(503, f"{switch.name} did not answer within {REQUEST_TIMEOUT_S:g} s") from None
         except DeviceError as error:
@@ -266,7 +266,7 @@ class Power(Companion):
         finally:
             self.changed()
         if on and switch.is_printer and (do == "connect" or self._config.connect_after_on):
-            self.connecting.begin(given.get("port"), given.get("baudrate"))
+            self.connecting.begin(parameters.get("port"), parameters.get("baudrate"))
         return Answer(200, {"device": switch.name, "on": switch.state})
 
     async def _switch(self, switch: Switch, *, on: bool, force: bool) -> None:

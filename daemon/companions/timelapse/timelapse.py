@@ -240,21 +240,21 @@ class Timelapse(Companion):
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    async def handle(self, do: str, given: Mapping[str, Any], scope: str) -> Answer:
+    async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
         """List, change the plan, delete, or order a film."""
         if do == "list":
             return Answer(200, await self._lists())
         if do == "configure":
-            await self._configure(given, keep=scope == "admin")
+            await self._configure(parameters, keep=scope == "admin")
         elif do == "delete":
-            if not await self._on_disk(self._films.delete, str(given.get("name", ""))):
+            if not await self._on_disk(self._films.delete, str(parameters.get("name", ""))):
                 raise Refusal(404, "no such film")
         elif do == "delete_unrendered":
-            await self._drop(self._recording_of(given))
+            await self._drop(self._recording_of(parameters))
         elif do == "render":
             if not self._film_queue.idle:
                 raise Refusal(409, "Printer is currently printing, cannot render timelapse")
-            recording = self._recording_of(given)
+            recording = self._recording_of(parameters)
             recording.wanted, recording.failed = True, ""
             recording.outcome = recording.outcome or "interrupted"
             await self._on_disk(self._films.note, recording)
@@ -264,14 +264,14 @@ class Timelapse(Companion):
         self._changed()
         return DONE
 
-    async def _configure(self, given: Mapping[str, Any], *, keep: bool) -> None:
-        plan = changed(self._plan, given)
+    async def _configure(self, parameters: Mapping[str, Any], *, keep: bool) -> None:
+        plan = changed(self._plan, parameters)
         was_off = self._plan.type == "off"
         self._use(plan)
         if was_off:
             await self._look()  # a print may go on
         self.message("timelapse", plan.pushed())
-        if keep and str(given.get("save", "")).lower() in ("true", "yes", "y", "1"):
+        if keep and str(parameters.get("save", "")).lower() in ("true", "yes", "y", "1"):
             try:
                 text = json.dumps(asdict(plan))
                 await self._on_disk(lambda: write_private(self.folder / PLAN, text, replace=True))
@@ -284,9 +284,9 @@ class Timelapse(Companion):
         self._plan = self._recorder.plan = plan
         self._changed()
 
-    def _recording_of(self, given: Mapping[str, Any]) -> Recording:
+    def _recording_of(self, parameters: Mapping[str, Any]) -> Recording:
         for each in self._known:
-            if each.name == given.get("name"):
+            if each.name == parameters.get("name"):
                 if each is self._recorder.recording:
                     raise Refusal(409, "this print is still being recorded")
                 return each
@@ -357,5 +357,5 @@ class Timelapse(Companion):
             self._changed()
             await asyncio.sleep(EXPIRE_EVERY_S)
 
-    def _on_disk(self, function: Callable[..., Any], *given: Any) -> "asyncio.Future[Any]":
-        return asyncio.get_running_loop().run_in_executor(self._disk, function, *given)
+    def _on_disk(self, function: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._disk, function, *args)

@@ -62,7 +62,7 @@ class FarmHandler(BaseHandler):
         needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
         if scope < needed:
             raise KeyRefused(f"the key {self.key.name!r} does not allow this; it takes a key of scope {needed.label}")
-        self.check_announced()
+        self.check_content_length()
         if self.request.method not in ("GET", "HEAD"):
             self.require_in_time()
 

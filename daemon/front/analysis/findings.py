@@ -11,9 +11,9 @@ from typing import Any
 from gcode.frozen import frozen
 
 VERSION = 7
-"""The version of the findings; those of other versions are made again."""
+"""Version of the findings; files with findings of another version are analysed again."""
 
-_SAME = 1.0  # s; closer points count as one
+_MIN_STEP = 1.0  # s; points of the timeline that are closer count as one
 
 _DETAILS = ("layers", "timeline", "used", "m73")
 _PICTURES = "pictures"
@@ -48,9 +48,9 @@ class Summary:
 
 @frozen
 class Brief(Summary):
-    """A summary without details; `pictured`: the file has a thumbnail."""
+    """A summary without details."""
 
-    pictured: bool = False
+    has_thumbnail: bool = False
 
 
 @frozen
@@ -58,7 +58,7 @@ class Findings(Summary):
     """All findings of a file.
 
     Attributes:
-        details: the long lists, compressed: `layers`, `timeline`, `used`, `m73`, and all `pictures` but the largest.
+        details: the long lists, compressed: `layers`, `timeline`, `used`, `m73`, and all `pictures` except the largest.
         thumbnail: the largest picture, as PNG.
     """
 
@@ -66,7 +66,7 @@ class Findings(Summary):
     thumbnail: bytes | None = field(default=None, repr=False)
 
     @property
-    def pictured(self) -> bool:
+    def has_thumbnail(self) -> bool:
         """Whether the file has a thumbnail."""
         return self.thumbnail is not None
 
@@ -75,9 +75,9 @@ class Findings(Summary):
         return Plan(self._details(), self.duration or 0.0)
 
     def picture(self, width: int, height: int) -> bytes | None:
-        """Return the picture of this size, as PNG; None if there is none."""
-        known = self.summary.get("thumbnails", ())
-        if known and (known[0]["width"], known[0]["height"]) == (width, height):
+        """Return the picture of this size, as PNG; None: there is none."""
+        sizes = self.summary.get("thumbnails", ())
+        if sizes and (sizes[0]["width"], sizes[0]["height"]) == (width, height):
             return self.thumbnail
         for each in self._details().get(_PICTURES, ()):
             if (each["width"], each["height"]) == (width, height):
@@ -136,10 +136,10 @@ class Plan:
         return start + share * (self._times[after] - start)
 
     def seconds_after(self, offset: int) -> float:
-        """Return the planned time when the print is certainly past this offset, including a wait that follows."""
+        """Return the planned time at which the print is certainly past this offset, and past a wait that follows it."""
         now = self.seconds_at(offset)
         later = self._times[bisect_right(self._offsets, offset) :]
-        return next((seconds for seconds in later if seconds > now + _SAME), self.duration)
+        return next((seconds for seconds in later if seconds > now + _MIN_STEP), self.duration)
 
     def used_at(self, offset: int, tool: int) -> float:
         """Return the filament, in mm, that a tool has used before this offset."""
@@ -147,11 +147,11 @@ class Plan:
         after = bisect_right(points, offset, key=lambda point: int(point[0]))
         if after == 0:
             return 0.0
-        (begin, length), rest = points[after - 1], points[after:]
-        if not rest:
+        begin, length = points[after - 1]
+        if after == len(points):
             return float(length)
-        end, more = rest[0]
-        return float(length + (offset - begin) / max(1, end - begin) * (more - length))
+        end, end_length = points[after]
+        return float(length + (offset - begin) / max(1, end - begin) * (end_length - length))
 
     def layer_at(self, offset: int) -> int:
         """Return the number of the layer at this offset; the first is 1, and 0 is before it."""
@@ -159,11 +159,11 @@ class Plan:
 
     @property
     def first_layer(self) -> int:
-        """The offset of the first layer; before it a print heats and homes."""
+        """The offset of the first layer; before it, a print heats and homes."""
         return self._layer_offsets[0] if self._layer_offsets else 0
 
     def m73_at(self, offset: int) -> tuple[float | None, float | None]:
-        """Return percent done and seconds left by the file's last M73 before this offset."""
+        """Return percentage done and seconds left, from the file's last M73 before this offset."""
         earlier = [(percent, left) for at, percent, left in self._m73 if at <= offset]
         percent = next((each for each, _ in reversed(earlier) if each is not None), None)
         return percent, next((each for _, each in reversed(earlier) if each is not None), None)

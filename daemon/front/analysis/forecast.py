@@ -10,13 +10,13 @@ from dataclasses import replace
 from daemon.bridge.words import JobProgress, TimeLeftOrigin
 from daemon.errors import StoreError
 from daemon.front.analysis.findings import Plan
-from daemon.front.analysis.store import AnalysisStore, Learnt
+from daemon.front.analysis.store import AnalysisStore, LearntPace
 from gcode.frozen import frozen
 
-TRUST = 0.1  # share of the plan after which the measured pace weighs as much as the learnt one,
-MIN_TRUST = 120.0  # but at least this many s
-MIN_PLAN = 120.0  # s; shorter prints are not learnt from
-PLAUSIBLE = (0.25, 4.0)  # the pace of prints that are learnt from
+TRUST = 0.1  # share of the plan after which the measured pace counts as much as the learnt one
+MIN_TRUST = 120.0  # s; at least this part of the plan
+MIN_PLAN = 120.0  # s; the pace is not learnt from shorter prints
+PLAUSIBLE = (0.25, 4.0)  # the pace is not learnt from prints outside of this range
 
 
 @frozen
@@ -29,10 +29,10 @@ class Outlook:
         layer: number of the current layer, from 1.
         layers: the number of layers.
         time_share: the elapsed share of the print's time, 0 to 1.
-        planned: planned time in s up to here.
+        planned: planned time up to here, in s.
         pace: actual seconds per planned one.
-        m73_percent: percent done by the file's last M73.
-        m73_left: seconds left by the file's last M73.
+        m73_percent: percentage done, from the file's last M73.
+        m73_left: seconds left, from the file's last M73.
     """
 
     left: float
@@ -49,7 +49,7 @@ class Outlook:
 class Pace:
     """The pace of one print: actual seconds per planned one."""
 
-    def __init__(self, plan: Plan, learnt: Learnt) -> None:
+    def __init__(self, plan: Plan, learnt: LearntPace) -> None:
         self.plan = plan
         self.learnt = learnt
         self._anchor: tuple[float, float] | None = None  # (planned, actual) at the beginning of the first layer
@@ -58,7 +58,7 @@ class Pace:
         self._reached_at = 0.0  # elapsed s when that offset was reached
 
     def outlook(self, offset: int, elapsed: float) -> Outlook:
-        """Return the forecast, from an offset in the file and the seconds that it took to get there."""
+        """Return the forecast at an offset in the file, which was reached after `elapsed` s."""
         plan = self.plan
         planned = self._planned(offset, elapsed)
         self._measure(offset, planned, elapsed)
@@ -124,10 +124,10 @@ def with_outlook(progress: JobProgress, outlook: Outlook | None) -> JobProgress:
     return replace(progress, print_time_left=outlook.left, left_origin=outlook.origin)
 
 
-async def learnt(store: AnalysisStore, printer: str, patience: float) -> Learnt:
+async def learnt_pace(store: AnalysisStore, printer: str, patience: float) -> LearntPace:
     """Return a printer's learnt pace; the default if it is not available in time."""
     try:
         async with asyncio.timeout(patience):
             return await store.learnt(printer)
     except (StoreError, TimeoutError):
-        return Learnt()
+        return LearntPace()

@@ -15,7 +15,7 @@ from gcode.frozen import frozen
 _BINS = 1000  # columns of the curves over time
 _TINY = 1e-6  # mm of filament that count as an extrusion; also s and mm that count as nothing
 _WAIT = 2.0  # s; shorter waits are not shown
-_MARKS = 25  # marked layers, at most
+_MAX_MARKS = 25  # marked layers
 _PALE, _HEAT, _TRAVEL = "#c6dbef", "#e6550d", "#f4a261"
 
 
@@ -44,21 +44,21 @@ class Samples:
         self.layer = layer
         self.path: list[tuple[Floats, Floats, Any]] = []  # X and Y of both ends; whether it extrudes
         self.waits: list[tuple[float, float]] = []  # beginning and end of each wait, in s
-        self._begins: list[Any] = []
+        self._moves: list[Any] = []
         self._ended = 0.0
 
     def take(self, timed: TimedMoves) -> None:
         """Add moves."""
         start, delta = timed.moves.start, timed.moves.delta
         length = np.sqrt((delta[:3] ** 2).sum(axis=0))
-        laid = np.where(length > 0, delta[3], 0.0)  # an unretraction in place extrudes nothing new
-        self._begins.append(np.array((timed.begins, timed.seconds, length, laid), np.float32))
+        extruded = np.where(length > 0, delta[3], 0.0)  # an unretraction in place extrudes nothing new
+        self._moves.append(np.array((timed.begins, timed.seconds, length, extruded), np.float32))
         self._note_waits(timed)
-        mine = np.flatnonzero(timed.layer == self.layer)
-        if len(mine):
-            x, y = ((start[axis, mine], delta[axis, mine]) for axis in (0, 1))
+        in_layer = np.flatnonzero(timed.layer == self.layer)
+        if len(in_layer):
+            x, y = ((start[axis, in_layer], delta[axis, in_layer]) for axis in (0, 1))
             ends = [np.array((start, start + delta)) for start, delta in (x, y)]
-            self.path.append((ends[0], ends[1], delta[3, mine] > _TINY))
+            self.path.append((ends[0], ends[1], delta[3, in_layer] > _TINY))
 
     def _note_waits(self, timed: TimedMoves) -> None:
         ended = np.concatenate(([self._ended], timed.begins + timed.seconds))
@@ -68,7 +68,7 @@ class Samples:
 
     def curves(self, area: float) -> Curves:
         """Return speed and flow over time; `area` is the filament's cross-section in mm²."""
-        begins, seconds, length, extruded = np.concatenate(self._begins, axis=1).astype(float)
+        begins, seconds, length, extruded = np.concatenate(self._moves, axis=1).astype(float)
         ends = begins + seconds
         edges = np.linspace(0.0, float(ends.max()) + _TINY, _BINS + 1)
         first, last = (np.clip(np.searchsorted(edges, each, "right") - 1, 0, _BINS - 1) for each in (begins, ends))
@@ -95,10 +95,10 @@ class Samples:
     @property
     def empty(self) -> bool:
         """Whether there were no moves."""
-        return not self._begins
+        return not self._moves
 
 
-def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: float = 1.75) -> None:
+def draw(analysis: Analysis, samples: Samples, title: str, out: Path, diameter: float = 1.75) -> None:
     """Draw the plots, and write them to a file.
 
     Raises:
@@ -109,15 +109,15 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
     except ImportError:
         raise ServiceError("plots need matplotlib: pip install 'nozzled[plot]'") from None
     if samples.empty:
-        raise ServiceError("the file moves nothing, there is nothing to plot")
-    if found.layers and not 1 <= samples.layer <= len(found.layers):
-        raise ServiceError(f"there is no layer {samples.layer}, the file has 1 to {len(found.layers)}")
+        raise ServiceError("the file has no moves: there is nothing to plot")
+    if analysis.layers and not 1 <= samples.layer <= len(analysis.layers):
+        raise ServiceError(f"there is no layer {samples.layer}: the file has layers 1 to {len(analysis.layers)}")
     figure = Figure(figsize=(13, 8), layout="constrained")
     grid = figure.add_gridspec(3, 2, width_ratios=(5, 4), height_ratios=(3, 3, 2))
     curves = samples.curves(math.pi * diameter**2 / 4)
-    _curve(figure.add_subplot(grid[0, 0]), curves, curves.speed, "speed (mm/s)", found, samples)
-    _curve(figure.add_subplot(grid[1, 0]), curves, curves.flow, "flow (mm³/s)", found, samples)
-    _layers(figure.add_subplot(grid[2, :]), found)
+    _curve(figure.add_subplot(grid[0, 0]), curves, curves.speed, "speed (mm/s)", analysis, samples)
+    _curve(figure.add_subplot(grid[1, 0]), curves, curves.flow, "flow (mm³/s)", analysis, samples)
+    _layers(figure.add_subplot(grid[2, :]), analysis)
     _path(figure.add_subplot(grid[:2, 1]), samples)
     figure.suptitle(title)
     try:
@@ -126,16 +126,16 @@ def draw(found: Analysis, samples: Samples, title: str, out: Path, diameter: flo
         raise ServiceError(f"{out} cannot be written: {error}") from error
 
 
-def _curve(axes: Any, curves: Curves, curve: Curve, label: str, found: Analysis, samples: Samples) -> None:
-    minutes, end = curves.begins / 60, found.duration_s / 60
+def _curve(axes: Any, curves: Curves, curve: Curve, label: str, analysis: Analysis, samples: Samples) -> None:
+    minutes, end = curves.begins / 60, analysis.duration_s / 60
     axes.fill_between(minutes, curve.peak, color=_PALE, linewidth=0, label="peaks")
     axes.plot(minutes, curve.mean, linewidth=0.8, label=f"mean of {curves.width:.2g} s")
     for number, (begin, until) in enumerate(samples.waits):
-        name = "stands: heating, homing, waiting" if number == 0 else None
+        name = "standing still: heating, homing, waiting" if number == 0 else None
         axes.axvspan(begin / 60, until / 60, color=_HEAT, alpha=0.25, linewidth=0, label=name)
-    step = max(1, math.ceil(len(found.layers) / _MARKS))
-    for number in range(0, len(found.layers), step):
-        begin = found.layers[number].start_s / 60
+    step = max(1, math.ceil(len(analysis.layers) / _MAX_MARKS))
+    for number in range(0, len(analysis.layers), step):
+        begin = analysis.layers[number].start_s / 60
         axes.axvline(begin, color="0.6", linewidth=0.5, linestyle=":")
         axes.annotate(
             f"{number + 1}", (begin, 1), xycoords=("data", "axes fraction"), fontsize=6, color="0.4",
@@ -146,21 +146,21 @@ def _curve(axes: Any, curves: Curves, curve: Curve, label: str, found: Analysis,
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=7)
 
 
-def _layers(axes: Any, found: Analysis) -> None:
-    count = len(found.layers)
-    axes.stairs([layer.duration_s for layer in found.layers], np.arange(count + 1) + 0.5, fill=True)  # without seams
+def _layers(axes: Any, analysis: Analysis) -> None:
+    count = len(analysis.layers)
+    axes.stairs([layer.duration_s for layer in analysis.layers], np.arange(count + 1) + 0.5, fill=True)  # without seams
     axes.set_axisbelow(True)
     axes.grid(alpha=0.3)
     axes.set(xlabel="layer", ylabel="time of each layer (s)", ylim=(0, None), xlim=(0.5, max(1.5, count + 0.5)))
 
 
 def _path(axes: Any, samples: Samples) -> None:
-    for number, (x, y, laid) in enumerate(samples.path):
+    for number, (x, y, extrudes) in enumerate(samples.path):
         names = ("travel", "material") if number == 0 else (None, None)
-        for chosen, colour, width, name in ((~laid, _TRAVEL, 0.5, names[0]), (laid, "tab:blue", 0.8, names[1])):
+        for chosen, colour, width, name in ((~extrudes, _TRAVEL, 0.5, names[0]), (extrudes, "tab:blue", 0.8, names[1])):
             # one line with gaps: a thousand lines take a thousand times as long, and have a thousand names
             axes.plot(*(_with_gaps(each[:, chosen]) for each in (x, y)), color=colour, linewidth=width, label=name)
-    _look_at_part(axes, samples)
+    _zoom_to_part(axes, samples)
     axes.set_title(f"layer {samples.layer}", loc="left")
     axes.set(xlabel="X (mm)", ylabel="Y (mm)")
     axes.set_aspect("equal")
@@ -174,12 +174,12 @@ def _with_gaps(ends: Floats) -> Floats:
     return np.vstack((ends, np.full(ends.shape[1], np.nan))).T.ravel()
 
 
-def _look_at_part(axes: Any, samples: Samples) -> None:
-    """Show where material is laid, not the way to it and back: a square around it, which fills the panel."""
-    laid = [(x[:, chosen], y[:, chosen]) for x, y, chosen in samples.path if chosen.any()]
-    if not laid:
+def _zoom_to_part(axes: Any, samples: Samples) -> None:
+    """Show a square around the extruded material, without the travel to it and back."""
+    parts = [(x[:, chosen], y[:, chosen]) for x, y, chosen in samples.path if chosen.any()]
+    if not parts:
         return
-    boxes = [(min(float(each[axis].min()) for each in laid), max(float(each[axis].max()) for each in laid))
+    boxes = [(min(float(each[axis].min()) for each in parts), max(float(each[axis].max()) for each in parts))
              for axis in (0, 1)]  # fmt: skip
     half = max(1.0, 0.53 * max(high - low for low, high in boxes))
     for set_limits, (low, high) in zip((axes.set_xlim, axes.set_ylim), boxes, strict=True):

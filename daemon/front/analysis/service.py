@@ -1,7 +1,7 @@
-"""Analyses: has files analysed by a worker process, one after the other, and provides the findings.
+"""Analyses: has a worker process analyse files, one after the other, and provides the findings.
 
-Findings belong to a file with this path, size and date. A request for missing ones starts an analysis. The process may
-be killed, by the system or by us, without harm: the file stays unknown, and can be printed all the same.
+Findings belong to a file of a certain path, size and date. A request for missing findings starts an analysis. Nothing
+breaks if the process is killed, by the system or by the service: the file has no findings, and can be printed.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ MAX_QUEUE = 1000  # waiting files
 MAX_CACHED = 32  # findings in memory
 TIMEOUT = 900.0  # s; 100 MB take less than half a minute on a small board
 MAX_ANSWER = 64 * 1024 * 1024  # bytes
-ATTEMPTS = 2  # then a file that makes the process fail is given up until the next start
+MAX_ATTEMPTS = 2  # of a file that makes the process fail; then it is not analysed until the next start
 
 log = structlog.get_logger()
 
 
 @frozen
-class Order:
+class AnalysisTask:
     """A task for the worker.
 
     Attributes:
         path: the file.
         toolpath: where to write its toolpath.
-        settings: the printer's own, as far as they are known.
-        urgent: a client waits, or the configuration says that the processor is never idle.
+        settings: of the printer's firmware, as far as they are known.
+        urgent: a client waits, or the configuration gives analyses a normal priority.
         firmware: its name as the printer reports it; empty: none is connected.
     """
 
@@ -56,14 +56,14 @@ class Order:
     firmware: str = ""
 
 
-Run = Callable[[Order], Awaitable[dict[str, Any]]]
+RunAnalysis = Callable[[AnalysisTask], Awaitable[dict[str, Any]]]
 """Analyses one file; returns the worker's answer, or raises AnalysisFailed."""
 
 Listener = Callable[[FileKey, Findings], None]
 
 
 @mutable
-class Task:
+class QueuedFile:
     """A file in the queue."""
 
     key: FileKey
@@ -74,7 +74,7 @@ class Task:
 
 
 class Analyses:
-    """The analyses of the uploads; `open` them, and finally `close` them."""
+    """The analyses of the uploads; call `open` first and `close` last."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class Analyses:
         uploads: Path,
         store: AnalysisStore,
         limits: Callable[[], Awaitable[Limits]],
-        run: Run | None = None,
+        run: RunAnalysis | None = None,
     ) -> None:
         """Prepare.
 
         Args:
-            config: has the profile, and whether files are analysed.
+            config: the profile, and whether and how urgently files are analysed.
             uploads: the folder of uploads.
             store: the stored findings.
             limits: asks the core for the printer's own limits.
@@ -98,21 +98,21 @@ class Analyses:
         self._uploads = uploads
         self._store = store
         self.toolpaths = Toolpaths(uploads.with_name(FOLDER))
-        self._ask = limits
-        self._limits = Limits()  # the latest known
+        self._ask_limits = limits
+        self._limits = Limits()  # as last reported
         self._printer_profile = config.profile
         self._profile = _checksum(asdict(config.profile))
         self._worker = Worker(config)
         self._run = run or self._worker.run
         self.revision = 0  # increases whenever any findings may have changed
         self._cached: OrderedDict[FileKey, Findings] = OrderedDict()
-        self._queue: OrderedDict[FileKey, Task] = OrderedDict()
+        self._queue: OrderedDict[FileKey, QueuedFile] = OrderedDict()
         self._work_added = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self._listeners: list[Listener] = []
 
     def use(self, profile: ProfileConfig) -> None:
-        """Analyse for this printer from now on; findings for another are outdated."""
+        """Analyse for this printer from now on; findings for another printer are outdated."""
         if profile == self._printer_profile:
             return
         self._printer_profile = profile
@@ -124,9 +124,9 @@ class Analyses:
         """Return the build area that the printer reports; None: it reports none."""
         return (await self._current_limits()).area
 
-    async def beginning(self, path: str, size: int) -> bytes:
-        """Return the first bytes of an uploaded file; none if it cannot be read."""
-        return await asyncio.to_thread(_beginning, self._uploads / path, size)
+    async def first_bytes(self, path: str, size: int) -> bytes:
+        """Return the first bytes of an uploaded file; empty if it cannot be read."""
+        return await asyncio.to_thread(_first_bytes, self._uploads / path, size)
 
     async def printer(self) -> dict[str, Any]:
         """Return profile, settings and firmware of the printer, for worker processes."""
@@ -137,7 +137,7 @@ class Analyses:
         """Return the printer's own limits; if the core is away, the last known ones."""
         before = self._limits
         with suppress(CoreAway):
-            self._limits = await self._ask()
+            self._limits = await self._ask_limits()
         self.revision += self._limits != before
         return self._limits
 
@@ -146,13 +146,13 @@ class Analyses:
         self._listeners.append(listener)
 
     async def open(self) -> None:
-        """Begin to analyse."""
+        """Start analysing."""
         if self._enabled:
             await self.toolpaths.open(self._uploads)
             self._working = asyncio.create_task(self._work())
 
     async def close(self) -> None:
-        """End, and kill the worker process if one is running."""
+        """Stop, and kill a running worker process."""
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working])
@@ -162,62 +162,58 @@ class Analyses:
         """Return a file's findings; if they are missing or outdated, queue the file."""
         if not self._enabled or key in self._queue:
             return self._cached.get(key)
-        known = await self._stored(key)
-        if known is None or not self.is_current(known):
-            self.want(key)
-        return known
-
-    async def stored(self, key: FileKey) -> Findings | None:
-        """Return a file's findings without queueing it."""
-        return await self._stored(key)
+        findings = await self.stored(key)
+        if findings is None or not self.is_current(findings):
+            self.enqueue(key)
+        return findings
 
     async def briefs(self, under: str, keys: Collection[FileKey]) -> dict[FileKey, Brief]:
-        """Return the briefs of these files, which are all `under` a folder; queue those without."""
+        """Return the briefs of these files, which are all `under` a folder; queue the files without one."""
         try:
             rows = await self._store.summaries(under)
-        except StoreError:  # as in `_stored`
+        except StoreError:  # as in `stored`
             rows = []
-        found = await asyncio.to_thread(_briefs, rows, set(keys))
-        found |= {key: Brief(known.summary, known.pictured) for key, known in self._cached.items()}
+        briefs = await asyncio.to_thread(_briefs, rows, set(keys))
+        briefs |= {key: Brief(cached.summary, cached.has_thumbnail) for key, cached in self._cached.items()}
         if self._enabled:
             for key in keys:
                 if len(self._queue) >= MAX_QUEUE:
                     break  # a later request queues the rest
-                if key not in found or not self.is_current(found[key]):
-                    self.want(key)
-        return found
+                if key not in briefs or not self.is_current(briefs[key]):
+                    self.enqueue(key)
+        return briefs
 
     async def wait(self, key: FileKey, seconds: float) -> Findings | None:
-        """Return a file's findings; wait for them this long, and analyse it before all others."""
-        known = await self._stored(key)
-        if not self._enabled or (known is not None and self.is_current(known)):
-            return known
-        task = self.want(key)
+        """Return a file's findings; if they are missing, analyse it before all others, and wait this long."""
+        findings = await self.stored(key)
+        if not self._enabled or (findings is not None and self.is_current(findings)):
+            return findings
+        task = self.enqueue(key)
         self._queue.move_to_end(key, last=False)
-        self._hurry(task)
+        self._make_urgent(task)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
                 await task.done.wait()
         return self._cached.get(key)
 
-    def is_current(self, known: Findings | Brief) -> bool:
+    def is_current(self, findings: Findings | Brief) -> bool:
         """Tell whether findings are for the current printer, and in the current format."""
-        is_for_profile = (
-            known.summary.get("for_profile") == self._profile and known.summary.get("toolpath_format") == FORMAT
-        )
+        summary = findings.summary
+        if summary.get("for_profile") != self._profile or summary.get("toolpath_format") != FORMAT:
+            return False
         reported = (self._limits.settings, self._limits.firmware)
-        return is_for_profile and (not any(reported) or known.summary.get("for_settings") == _checksum(reported))
+        return not any(reported) or summary.get("for_settings") == _checksum(reported)
 
-    def _hurry(self, task: Task) -> None:
-        """Make a task urgent: cancel a running one of low priority, which is started again later."""
+    def _make_urgent(self, task: QueuedFile) -> None:
+        """Make a task urgent: cancel a running task of low priority, which will start again later."""
         for each in self._queue.values():
             if each.running is not None and not each.urgent:
                 each.running.cancel()
         task.urgent = True
 
-    def want(self, key: FileKey) -> Task:
+    def enqueue(self, key: FileKey) -> QueuedFile:
         """Queue a file; if the queue is full, its oldest file is dropped."""
-        task = self._queue.get(key) or Task(key, asyncio.Event())
+        task = self._queue.get(key) or QueuedFile(key, asyncio.Event())
         if self._enabled:
             self._queue[key] = task
             if len(self._queue) > MAX_QUEUE:
@@ -235,20 +231,21 @@ class Analyses:
         await self.toolpaths.forget(under)
         self.revision += 1
 
-    async def _stored(self, key: FileKey) -> Findings | None:
-        if (known := self._cached.get(key)) is not None:
+    async def stored(self, key: FileKey) -> Findings | None:
+        """Return a file's findings, without queueing it."""
+        if (cached := self._cached.get(key)) is not None:
             self._cached.move_to_end(key)
-            return known
+            return cached
         try:
-            stored = await self._store.get(key)
-        except StoreError:  # then the file counts as unknown, which refuses nothing
+            findings = await self._store.get(key)
+        except StoreError:  # without findings, no print is refused
             return None
-        if stored is not None:
-            self._cache(key, stored)
-        return self._cached.get(key)  # perhaps it was analysed meanwhile
+        if findings is not None:
+            self._cache(key, findings)
+        return self._cached.get(key)  # it may have been analysed in the meantime
 
-    def _cache(self, key: FileKey, found: Findings) -> None:
-        self._cached[key] = found
+    def _cache(self, key: FileKey, findings: Findings) -> None:
+        self._cached[key] = findings
         if len(self._cached) > MAX_CACHED:
             self._cached.popitem(last=False)
 
@@ -258,16 +255,16 @@ class Analyses:
             if not self._queue:
                 self._work_added.clear()
                 continue
-            await self._take(next(iter(self._queue.values())))
+            await self._analyse_next(next(iter(self._queue.values())))
 
-    async def _take(self, task: Task) -> None:
-        """Analyse one file; it leaves the queue unless it is tried again."""
+    async def _analyse_next(self, task: QueuedFile) -> None:
+        """Analyse one file; it leaves the queue unless it will be tried again."""
         task.attempts += 1
         limits = await self._current_limits()
         reported = (limits.settings, limits.firmware)
         path = self._uploads / task.key.path
-        order = Order(path, self.toolpaths.new, limits.settings, task.urgent or self._never_idle, limits.firmware)
-        task.running = asyncio.ensure_future(self._run(order))
+        work = AnalysisTask(path, self.toolpaths.new, limits.settings, task.urgent or self._never_idle, limits.firmware)
+        task.running = asyncio.ensure_future(self._run(work))
         try:
             await asyncio.wait([task.running])
             if task.running.cancelled():
@@ -276,54 +273,54 @@ class Analyses:
             answer = task.running.result()
         except AnalysisFailed as error:
             log.warning("analysis.failed", file=task.key.path, reason=str(error), attempt=task.attempts)
-            if task.attempts >= ATTEMPTS:
+            if task.attempts >= MAX_ATTEMPTS:
                 warning = f"the file could not be analysed: {error}"
                 self._complete(task, self._with_origin(Findings({"errors": [], "warnings": [warning]}), reported))
             return
         finally:
             await self._stop(task)
-        found = self._with_origin(_findings(answer), reported)
-        if toolpath_info(found) is not None:
-            await self.toolpaths.keep(task.key.path, lambda: self._queue.get(task.key) is task)
-        if self._complete(task, found):
-            await self._store.put(task.key, found)
+        findings = self._with_origin(_findings(answer), reported)
+        if toolpath_info(findings) is not None:
+            await self.toolpaths.store(task.key.path, lambda: self._queue.get(task.key) is task)
+        if self._complete(task, findings):
+            await self._store.put(task.key, findings)
             self.revision += 1
 
-    async def _stop(self, task: Task) -> None:
+    async def _stop(self, task: QueuedFile) -> None:
         if task.running is not None and not task.running.done():
             task.running.cancel()
             await asyncio.wait([task.running])
         task.running = None
 
-    def _with_origin(self, found: Findings, reported: tuple[tuple[str, ...], str]) -> Findings:
-        """Add to findings what they were made for."""
-        found.summary.update(for_profile=self._profile, for_settings=_checksum(reported), toolpath_format=FORMAT)
-        return found
+    def _with_origin(self, findings: Findings, reported: tuple[tuple[str, ...], str]) -> Findings:
+        """Add to findings the profile and settings that they were made for."""
+        findings.summary.update(for_profile=self._profile, for_settings=_checksum(reported), toolpath_format=FORMAT)
+        return findings
 
-    def _complete(self, task: Task, found: Findings) -> bool:
-        """Take the file out of the queue; False: it was changed or deleted meanwhile."""
-        wanted = self._queue.get(task.key) is task
-        if wanted:
+    def _complete(self, task: QueuedFile, findings: Findings) -> bool:
+        """Take the file out of the queue; False: it was changed or deleted in the meantime."""
+        is_queued = self._queue.get(task.key) is task
+        if is_queued:
             del self._queue[task.key]
-            self._cache(task.key, found)
+            self._cache(task.key, findings)
             self.revision += 1
             for listener in self._listeners:
-                listener(task.key, found)
+                listener(task.key, findings)
         task.done.set()
-        return wanted
+        return is_queued
 
 
-def _briefs(rows: Iterable[sqlite3.Row], wanted: Collection[FileKey]) -> dict[FileKey, Brief]:
+def _briefs(rows: Iterable[sqlite3.Row], keys: Collection[FileKey]) -> dict[FileKey, Brief]:
     """Return the briefs of files that have not changed."""
-    found = {}
+    briefs = {}
     for row in rows:
         key = FileKey(row["path"], row["size"], row["date"])
-        if key in wanted:
-            found[key] = Brief(json.loads(row["summary"]), bool(row["pictured"]))
-    return found
+        if key in keys:
+            briefs[key] = Brief(json.loads(row["summary"]), bool(row["has_thumbnail"]))
+    return briefs
 
 
-def _beginning(path: Path, size: int) -> bytes:
+def _first_bytes(path: Path, size: int) -> bytes:
     with suppress(OSError), path.open("rb") as file:
         return file.read(size)
     return b""
@@ -336,9 +333,9 @@ def _checksum(value: object) -> int:
 def _findings(answer: dict[str, Any]) -> Findings:
     if "error" in answer:
         return unreadable(str(answer["error"]))
-    found = from_analysis(answer["analysis"], answer.get("pictures", []))
-    found.summary["toolpath"] = answer.get("toolpath")
-    return found
+    findings = from_analysis(answer["analysis"], answer.get("pictures", []))
+    findings.summary["toolpath"] = answer.get("toolpath")
+    return findings
 
 
 class Worker:
@@ -351,21 +348,21 @@ class Worker:
         """Analyse for this printer from now on."""
         self._profile = asdict(profile)
 
-    async def run(self, order: Order) -> dict[str, Any]:
-        """Return the process's answer.
+    async def run(self, task: AnalysisTask) -> dict[str, Any]:
+        """Return the process's answer to a task.
 
         Raises:
-            AnalysisFailed: it died, took too long, or gave no valid answer.
+            AnalysisFailed: the process died, took too long, or gave no valid answer.
         """
-        about = {
-            "path": os.fspath(order.path),
-            "toolpath": os.fspath(order.toolpath),
-            "settings": order.settings,
-            "urgent": order.urgent,
-            "firmware": order.firmware,
+        fields = {
+            "path": os.fspath(task.path),
+            "toolpath": os.fspath(task.toolpath),
+            "settings": task.settings,
+            "urgent": task.urgent,
+            "firmware": task.firmware,
         }
         try:
-            task = {**about, "profile": self._profile}
-            return await answer_of("daemon.front.analysis.worker", task, TIMEOUT, MAX_ANSWER)
+            document = {**fields, "profile": self._profile}
+            return await answer_of("daemon.front.analysis.worker", document, TIMEOUT, MAX_ANSWER)
         except NoAnswer as error:
             raise AnalysisFailed(str(error)) from error

@@ -7,24 +7,24 @@ from typing import Any, Protocol
 from daemon.front.analysis.findings import VERSION, Findings
 from gcode.frozen import frozen
 
-LEARNT_FROM = 10  # the number of a printer's latest prints that its pace is computed from
+PACE_PRINTS = 10  # a printer's pace comes from this many of its latest prints
 
 
 @frozen
 class FileKey:
-    """What identifies a state of a file: path, size in bytes, Unix time of the last change in s."""
+    """Identifies one state of a file: path, size in bytes, and Unix time of the last change, in s."""
 
     path: str
     size: int
     date: int
 
     def is_under(self, folder: str) -> bool:
-        """Tell whether a path is this file, or a folder that it is in."""
+        """Tell whether the path `folder` is this file, or a folder that contains it."""
         return self.path == folder or self.path.startswith(f"{folder}/")
 
 
 @frozen
-class Learnt:
+class LearntPace:
     """How much longer a printer's prints take than planned, and the number of prints that show it."""
 
     factor: float = 1.0
@@ -60,16 +60,24 @@ class AnalysisStore:
         return Findings(summary, rows[0]["details"], rows[0]["thumbnail"])
 
     async def summaries(self, under: str) -> list[sqlite3.Row]:
-        """Return rows for this file, or for all in this folder: path, size, date, summary, pictured.
+        """Return rows for this file, or for all in this folder: path, size, date, summary, has_thumbnail.
 
         Raises:
             StoreError: the database cannot be read.
         """
         return await self._table.query(_SUMMARIES, under, VERSION)
 
-    async def put(self, key: FileKey, found: Findings) -> None:
+    async def put(self, key: FileKey, findings: Findings) -> None:
         """Store findings."""
-        values = (key.path, key.size, key.date, VERSION, json.dumps(found.summary), found.details, found.thumbnail)
+        values = (
+            key.path,
+            key.size,
+            key.date,
+            VERSION,
+            json.dumps(findings.summary),
+            findings.details,
+            findings.thumbnail,
+        )
         await self._table.change(_PUT, *values)
 
     async def forget(self, under: str) -> None:
@@ -79,21 +87,21 @@ class AnalysisStore:
     async def learn(self, printer: str, planned: float, actual: float) -> None:
         """Store the duration of a print, in s, from its first layer on."""
         await self._table.change(_LEARN, printer, planned, actual)
-        await self._table.change(_UNLEARN, printer, LEARNT_FROM)
+        await self._table.change(_UNLEARN, printer, PACE_PRINTS)
 
-    async def learnt(self, printer: str) -> Learnt:
+    async def learnt(self, printer: str) -> LearntPace:
         """Return the pace of a printer.
 
         Raises:
             StoreError: the database cannot be read.
         """
         [[planned, actual, prints]] = await self._table.query(_LEARNT, printer)
-        return Learnt(actual / planned, prints) if prints and planned else Learnt()
+        return LearntPace(actual / planned, prints) if prints and planned else LearntPace()
 
 
 _GET = "SELECT * FROM analyses WHERE path = ? AND size = ? AND date = ? AND version = ?"
 _SUMMARIES = """
-    SELECT path, size, date, summary, thumbnail IS NOT NULL AS pictured FROM analyses
+    SELECT path, size, date, summary, thumbnail IS NOT NULL AS has_thumbnail FROM analyses
     WHERE version = ?2 AND (?1 = '' OR path = ?1 OR substr(path, 1, length(?1) + 1) = ?1 || '/')
 """
 _PUT = "INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?, ?, ?, ?)"

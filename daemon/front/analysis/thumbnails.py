@@ -1,4 +1,4 @@
-"""Thumbnails in files, decoded by a library in the worker process, with a limit on their size."""
+"""Decodes the thumbnails in files, up to a limit on their size. Imports Pillow: for the worker process only."""
 
 import base64
 import io

@@ -15,7 +15,7 @@ from gcode.analysis.toolpath_format import HEADER, MAGIC, header_of
 
 FOLDER = "toolpaths"  # in the state directory
 _CONSEQUENCE = "toolpaths are computed again when they are needed"
-_NEW = ".new"  # the one being written; no upload's name begins with a dot
+_NEW = ".new"  # the toolpath being written; no upload's name begins with a dot
 
 log = structlog.get_logger()
 
@@ -25,11 +25,11 @@ class Toolpaths:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = asyncio.Lock()  # between `keep` and `forget`
+        self._lock = asyncio.Lock()  # `store` and `forget` must not overlap
 
     @property
     def new(self) -> Path:
-        """Where the worker writes the next one."""
+        """Where the worker writes the next toolpath."""
         return self._root / _NEW
 
     async def open(self, uploads: Path) -> None:
@@ -52,13 +52,13 @@ class Toolpaths:
                 with suppress(OSError):  # not empty
                     (place / name).rmdir()
 
-    async def keep(self, path: str, wanted: Callable[[], bool]) -> None:
-        """Move the new one to its path, if it is still wanted."""
+    async def store(self, path: str, is_current: Callable[[], bool]) -> None:
+        """Move the new toolpath to the path of its upload, unless that has changed in the meantime."""
         async with self._lock:
-            if wanted():
-                await self._run(self._keep, path)
+            if is_current():
+                await self._run(self._store, path)
 
-    def _keep(self, path: str) -> None:
+    def _store(self, path: str) -> None:
         place = self._root / path
         place.parent.mkdir(parents=True, exist_ok=True)
         self.new.replace(place)
@@ -77,9 +77,9 @@ class Toolpaths:
         else:
             place.unlink(missing_ok=True)
 
-    def read(self, path: str, found: Summary) -> BinaryIO | None:
-        """Open the toolpath of a file; None: there is none, or not the one of these findings. Blocks."""
-        info = toolpath_info(found)
+    def read(self, path: str, summary: Summary) -> BinaryIO | None:
+        """Open the toolpath of a file; None: it is missing, or does not belong to these findings. Blocks."""
+        info = toolpath_info(summary)
         try:
             file = (self._root / path).open("rb", buffering=0)
         except OSError:
@@ -111,6 +111,6 @@ def _is_ours(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def toolpath_info(found: Summary | None) -> dict[str, Any] | None:
+def toolpath_info(summary: Summary | None) -> dict[str, Any] | None:
     """Return `id` and `bytes` of the toolpath; None: there is none."""
-    return found.summary.get("toolpath") if found is not None else None
+    return summary.summary.get("toolpath") if summary is not None else None

@@ -11,15 +11,15 @@ from daemon.bridge.remote import RemoteJobs
 from daemon.bridge.words import JobState, Selection
 from daemon.errors import UnfitFile
 from daemon.front.analysis.findings import Findings
-from daemon.front.analysis.forecast import Outlook, Pace, learnt
+from daemon.front.analysis.forecast import Outlook, Pace, learnt_pace
 from daemon.front.analysis.service import Analyses
-from daemon.front.analysis.store import AnalysisStore, FileKey, Learnt
+from daemon.front.analysis.store import AnalysisStore, FileKey, LearntPace
 from daemon.rest_of_print import MARK, REASON, TOUCHES, is_rest
 from gcode.frozen import frozen
 
 TICK = 5.0  # s between two measurements of the progress, even if no client asks
-PATIENCE = 0.5  # s to wait for the database
-FOLLOW_PATIENCE = 3600.0  # s to wait for the analysis of a file that is already printing
+STORE_TIMEOUT = 0.5  # s to wait for the database
+FOLLOW_TIMEOUT = 3600.0  # s to wait for the analysis of a file that is already printing
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Watch:
         self._store = store
         self._printer = printer
         self._pace: Pace | None = None
-        self._learnt: tuple[str, Learnt] | None = None  # printer and pace
+        self._learnt: tuple[str, LearntPace] | None = None  # printer and pace
         self._following: asyncio.Task[None] | None = None
         self.refused: FileRefusal | None = None  # the last refused print, until one begins
         self._on_refused: list[Callable[[FileRefusal], None]] = []
@@ -68,7 +68,7 @@ class Watch:
                 await asyncio.wait([task])
 
     def outlook(self) -> Outlook | None:
-        """Return the forecast of the job; None if there is no job, or its file has no findings."""
+        """Return the forecast of the job; None: there is no job, or its file has no findings."""
         if self._pace is None or not self._jobs.active:
             return None
         progress = self._jobs.progress
@@ -77,7 +77,7 @@ class Watch:
         return self._pace.outlook(progress.offset, progress.print_time)
 
     def height(self) -> float | None:
-        """Return the Z of the current layer, in mm; None before the first layer, and if the layers are unknown."""
+        """Return the Z of the current layer, in mm; None: before the first layer, or the layers are unknown."""
         offset = self._jobs.progress.offset
         if self._pace is None or not self._jobs.active or offset is None:
             return None
@@ -89,41 +89,41 @@ class Watch:
     async def findings(self, selected: Selection) -> Findings | None:
         """Return the findings of the selected file, if they are available now."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(STORE_TIMEOUT):
                 return await self._analyses.get(key_of(selected))
         return None
 
-    async def learnt(self) -> Learnt:
+    async def learnt(self) -> LearntPace:
         """Return the pace of the connected printer in earlier prints."""
         printer = self._printer()
         if self._learnt is not None:
             learnt_on, pace = self._learnt
             if learnt_on == printer:
                 return pace
-        pace = await learnt(self._store, printer, PATIENCE)
+        pace = await learnt_pace(self._store, printer, STORE_TIMEOUT)
         self._learnt = (printer, pace)
         return pace
 
     async def check(self, selected: Selection, patience: float, *, touches: bool = False) -> bool:
-        """Check a file before it is printed: wait for its findings; without any in time, it passes.
+        """Check a file before it is printed. A file without findings in time passes.
 
         Returns whether there are findings.
 
         Args:
             selected: the file.
             patience: time to wait, in s.
-            touches: for the rest of a print, a user has confirmed that the nozzle touches the part.
+            touches: a user has confirmed that the nozzle touches the part; needed for the rest of a print.
 
         Raises:
-            UnfitFile: it should not be printed. All clients are told, as the request may come from a program.
+            UnfitFile: it should not be printed. All clients get this, as the request may come from a program.
         """
-        found = await self._analyses.wait(key_of(selected), patience)
+        findings = await self._analyses.wait(key_of(selected), patience)
         self.refused = None
-        if not touches and is_rest(await self._analyses.beginning(selected.path, len(MARK))):
+        if not touches and is_rest(await self._analyses.first_bytes(selected.path, len(MARK))):
             self._refuse(selected, [REASON], TOUCHES)
-        if found is not None and found.errors:
-            self._refuse(selected, found.errors, REMEDY)
-        return found is not None
+        if findings is not None and findings.errors:
+            self._refuse(selected, findings.errors, REMEDY)
+        return findings is not None
 
     def _refuse(self, selected: Selection, reasons: list[str], remedy: str) -> NoReturn:
         self.refused = FileRefusal(selected.name, selected.path, reasons)
@@ -141,8 +141,8 @@ class Watch:
 
     # -- the job -------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Follow a job that is already under way, as after a restart of this process."""
+    def follow_running_job(self) -> None:
+        """Follow a job that is already running, as after a restart of this process."""
         if self._following is None and self._jobs.active:
             self._following = asyncio.create_task(self._follow())
 
@@ -166,10 +166,10 @@ class Watch:
         selected = self._jobs.selected
         if selected is None:
             return
-        found = await self._analyses.wait(key_of(selected), FOLLOW_PATIENCE)
-        if found is None or found.duration is None:
+        findings = await self._analyses.wait(key_of(selected), FOLLOW_TIMEOUT)
+        if findings is None or findings.duration is None:
             return
-        self._pace = Pace(found.plan(), await self.learnt())
+        self._pace = Pace(findings.plan(), await self.learnt())
         while True:
             self.outlook()
             await asyncio.sleep(TICK)

@@ -23,7 +23,7 @@ def main() -> int:
     task = json.load(sys.stdin)
     _lower_priority(urgent=task["urgent"])
     try:
-        answer = _analysed(task)
+        answer = _analyse(task)
     except NozzledError as error:
         answer = {"error": str(error)}
     json.dump(answer, sys.stdout)
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _lower_priority(*, urgent: bool) -> None:
-    """Use the idle scheduling class, for the disk too, unless it is urgent; limit the memory."""
+    """Limit the memory, and lower the priority: unless the task is urgent, to the idle scheduling class."""
     with suppress(OSError):  # a sandbox may forbid priorities
         os.nice(5 if urgent else 19)
     if not urgent:
@@ -40,15 +40,15 @@ def _lower_priority(*, urgent: bool) -> None:
     bound(MAX_MEMORY)
 
 
-def _analysed(task: dict[str, Any]) -> dict[str, Any]:
+def _analyse(task: dict[str, Any]) -> dict[str, Any]:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no linear algebra here, but each thread costs memory
-    from daemon.front.analysis.drawing import draw  # noqa: PLC0415 - after the priority is low
-    from daemon.front.analysis.reading import machine  # noqa: PLC0415 - as above
+    from daemon.front.analysis.file_analysis import machine  # noqa: PLC0415 - as above
     from daemon.front.analysis.thumbnails import in_all_sizes  # noqa: PLC0415 - as above
+    from daemon.front.analysis.toolpath_analysis import analyse_with_toolpath  # noqa: PLC0415 - loads NumPy
 
     printer = machine(ProfileConfig(**task["profile"]), task["settings"], task["firmware"])
-    found, toolpath = draw(Path(task["path"]), Path(task["toolpath"]), printer)
-    return {"analysis": found.as_json(), "pictures": in_all_sizes(found.thumbnails), "toolpath": toolpath}
+    analysis, toolpath = analyse_with_toolpath(Path(task["path"]), Path(task["toolpath"]), printer)
+    return {"analysis": analysis.as_json(), "pictures": in_all_sizes(analysis.thumbnails), "toolpath": toolpath}
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from daemon.front.analysis.store import FileKey
 from daemon.front.cache.cache import Cache
 from daemon.front.history.filament import usage
 from daemon.front.history.query import HistoryQuery
+from daemon.front.wake_loop import work_when_woken
 from gcode.errors import NozzledError
 
 BEFORE_ALL = -(2**62)
@@ -38,8 +39,7 @@ RENUMBER_STEP = 2**40  # by which the numbers of a lost record's prints are lowe
 BATCH = 50  # prints that get their details in one transaction
 MAX_ON_LOOP = 101  # prints that are converted to JSON on the loop; more go to a thread
 MAX_ROWS = 1000  # in one transaction
-PATIENCE = 60.0  # s to wait for the analysis of a file whose print has just ended
-RETRY_DELAY = 5.0  # s
+ANALYSIS_TIMEOUT = 60.0  # s to wait for the analysis of a file whose print has just ended
 OLDER_INTERVAL = 10.0  # s between two checks for imported prints
 MAX_PICTURE = 256 * 1024  # bytes
 MAX_PICTURES = 2000
@@ -66,7 +66,9 @@ class History:
     def open(self) -> None:
         """Follow the core's record."""
         self._core.on_change(self._on_change)
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(
+            work_when_woken(self._wake, self._update, waits="history.waits", failed="history.failed")
+        )
 
     async def close(self) -> None:
         """Stop following it."""
@@ -80,27 +82,14 @@ class History:
             self._records = self._core.records
             self._wake.set()
 
-    async def _run(self) -> None:
-        waits_for = ""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.sync()
-                await self._add_details()
-                waits_for = ""
-            except NozzledError as error:
-                if str(error) != waits_for:
-                    log.warning("history.waits", reason=str(error), again_s=RETRY_DELAY)
-                waits_for = str(error)
-                asyncio.get_running_loop().call_later(RETRY_DELAY, self._wake.set)
-            except Exception:
-                log.exception("history.failed")
+    async def _update(self) -> None:
+        await self.sync()
+        await self._add_details()
 
     # -- copying the core's record ---------------------------------------------------------------------------
 
     async def sync(self) -> None:
-        """Copy what is new in the core's record.
+        """Copy new prints from the core's record.
 
         Raises:
             StoreError: the database cannot be written.
@@ -117,12 +106,12 @@ class History:
             self._synced = state
 
     def _core_state(self) -> tuple[object, ...]:
-        """Return what changes whenever a copy becomes outdated."""
+        """Return values that change whenever the copy becomes outdated."""
         job = self._core.jobs.summary
         return self._core.records, job.id, job.state
 
     async def refresh(self, seconds: float) -> bool:
-        """Copy what is new, and wait for it this many seconds: the first copy of a record of years takes longer.
+        """Copy new prints, and wait at most this many seconds: the first copy of a record of years takes longer.
 
         Simultaneous requests share one copy.
 
@@ -132,17 +121,19 @@ class History:
             StoreError: the database cannot be written.
         """
         deadline = asyncio.get_running_loop().time() + seconds
-        joins = self._syncing is not None and not self._syncing.done()
+        joins_running_copy = self._syncing is not None and not self._syncing.done()
         is_complete = await self._share_sync(deadline)
-        if is_complete and joins and self._core_state() != self._synced:  # that copy began before the last change
+        if (
+            is_complete and joins_running_copy and self._core_state() != self._synced
+        ):  # that copy began before the last change
             is_complete = await self._share_sync(deadline)
         return is_complete
 
     async def _share_sync(self, deadline: float) -> bool:
-        """Await the copy that is under way, or a new one; return whether it ended by then, by the loop's clock."""
+        """Await the running copy, or a new one; return whether it ended before the deadline, by the loop's clock."""
         if self._syncing is None or self._syncing.done():
             self._syncing = asyncio.create_task(self.sync())
-        syncing = self._syncing  # another request may begin the next one meanwhile
+        syncing = self._syncing  # another request may begin the next copy in the meantime
         done, _ = await asyncio.wait([syncing], timeout=deadline - asyncio.get_running_loop().time())
         if done:
             try:
@@ -154,34 +145,34 @@ class History:
         return bool(done)
 
     async def _copied_until(self) -> int:
-        """Return the number after which to copy: unfinished prints are copied again."""
-        [known] = await self._cache.query(_KNOWN, -RENUMBER_STEP // 2)
+        """Return the number of the print after which to copy; unfinished prints are copied again."""
+        [copied] = await self._cache.query(_COPIED, -RENUMBER_STEP // 2)
         if not self._checked:
-            if await self._is_another_record(known["newest"], known["began"]):
+            if await self._is_another_record(copied["newest"], copied["began"]):
                 log.warning("history.record_lost", consequence="earlier prints are kept, and get other numbers")
-                await self._cache.keep(_shift(known["lowest"]))
+                await self._cache.keep(_shift(copied["lowest"]))
                 self._checked = True
                 return BEFORE_ALL
             first = await self._core.jobs.recorded(BEFORE_ALL, 1)
             self._checked = True
-            if first and (known["oldest"] is None or first[0].id < known["oldest"]):  # some were imported
+            if first and (copied["oldest"] is None or first[0].id < copied["oldest"]):  # some were imported
                 return BEFORE_ALL
-        if known["newest"] is None:
+        if copied["newest"] is None:
             return BEFORE_ALL
-        unfinished = known["unfinished"]
-        return int(known["newest"] if unfinished is None else unfinished - 1)
+        unfinished = copied["unfinished"]
+        return int(copied["newest"] if unfinished is None else unfinished - 1)
 
     async def _has_older(self) -> bool:
-        """Tell whether an import has put prints before all others; checked every OLDER_INTERVAL."""
+        """Tell whether an import has added prints before all others; checks at most every OLDER_INTERVAL."""
         now = asyncio.get_running_loop().time()
         if now < self._next_older_check:
             return False
         self._next_older_check = now + OLDER_INTERVAL
-        [known] = await self._cache.query(_KNOWN, -RENUMBER_STEP // 2)
+        [copied] = await self._cache.query(_COPIED, -RENUMBER_STEP // 2)
         first = await self._core.jobs.recorded(BEFORE_ALL, 1)
-        older = bool(first) and (known["oldest"] is None or first[0].id < known["oldest"])
+        older = bool(first) and (copied["oldest"] is None or first[0].id < copied["oldest"])
         if older:
-            self._checked = False  # the next copy begins at the first
+            self._checked = False  # the next copy begins at the first print
             self._wake.set()
         return older
 
@@ -208,7 +199,7 @@ class History:
     # -- details -------------------------------------------------------------------------------------------------
 
     async def _add_details(self) -> None:
-        """Add details to prints that have ended, newest first; most old ones have no analysis, and are skipped."""
+        """Add details to ended prints, the newest first; old prints, mostly without an analysis, are skipped."""
         while ids := [
             [row["id"]] for row in await self._cache.query(_PLAIN, self._core.jobs.summary.id or 0, MAX_ROWS)
         ]:
@@ -222,8 +213,10 @@ class History:
         key = FileKey(row["path"], row["size"], row["mtime_ns"] // 10**9)
         findings: Findings | None = None
         with suppress(NozzledError):
-            just_now = row["id"] == self._core.jobs.summary.id and row["began"]
-            findings = await (self._analyses.wait(key, PATIENCE) if just_now else self._analyses.stored(key))
+            has_just_ended = row["id"] == self._core.jobs.summary.id and row["began"]
+            findings = await (
+                self._analyses.wait(key, ANALYSIS_TIMEOUT) if has_just_ended else self._analyses.stored(key)
+            )
         queued = await self._cache.query("SELECT * FROM queue_prints WHERE key = ?", row["key"])
         values: dict[str, Any] = dict.fromkeys(("layers", "layers_done", "filament", "mm", "g", "material", "picture"))
         statements: list[tuple[str, Sequence[Any]]] = []
@@ -313,7 +306,7 @@ def _of_findings(findings: Findings, offset: int, *, complete: bool) -> dict[str
     }
 
 
-_SHOWN = {
+_JSON_FIELDS = {
     "id": "id",
     "name": "name",
     "path": "path",
@@ -341,28 +334,28 @@ _SHOWN = {
     "entry": "entry",
     "thumbnail": "picture",
 }
-"""The JSON fields of a print, and their columns."""
+"""JSON field of a print → its column."""
 
-_FIELDS = ", ".join(_SHOWN.values())
+_FIELDS = ", ".join(_JSON_FIELDS.values())
 
 
 def _as_json(row: sqlite3.Row) -> dict[str, Any]:
-    shown = dict(zip(_SHOWN, row, strict=False))  # the row may have more columns
-    shown["began"] = bool(shown["began"])
-    shown["filament"] = json.loads(shown["filament"]) if shown["filament"] else []
-    if (shown["key"] or "").startswith("queue "):
-        shown["key"] = None  # the queue's own, of no use to clients
-    if shown["thumbnail"]:
-        shown["thumbnail"] = f"/api/history/{shown['id']}/thumbnail"
-    return shown
+    fields = dict(zip(_JSON_FIELDS, row, strict=False))  # the row may have more columns
+    fields["began"] = bool(fields["began"])
+    fields["filament"] = json.loads(fields["filament"]) if fields["filament"] else []
+    if (fields["key"] or "").startswith("queue "):
+        fields["key"] = None  # the queue's own, of no use to clients
+    if fields["thumbnail"]:
+        fields["thumbnail"] = f"/api/history/{fields['id']}/thumbnail"
+    return fields
 
 
 def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the sum of totals; None for a column without values."""
     summed: dict[str, Any] = {"name": None}
     for name in _SUMMED:
-        known = [row[name] for row in rows if row[name] is not None]
-        summed[name] = sum(known) if known or name in _COUNTED else None
+        values = [row[name] for row in rows if row[name] is not None]
+        summed[name] = sum(values) if values or name in _COUNTED else None
     return summed
 
 
@@ -397,12 +390,12 @@ COLUMNS = {
     "resends": "resends",
     "notes": _text("notes"),
 }
-"""The columns of a table, and their SQL; dates are in local time."""
+"""Column of a table → its SQL; dates are in local time."""
 
 _CELLS = ", ".join(COLUMNS.values())
 
 BY = ("month", "material", "state", "printer", "path")
-"""What totals can be grouped by."""
+"""Columns by which totals can be grouped."""
 
 _COUNTED = ("prints", "completed", "failed", "cancelled", "interrupted")
 _SUMMED = (*_COUNTED, "printTime", "filamentLength", "filamentWeight", "energy")
@@ -416,7 +409,7 @@ _SUMS = ", ".join(
         "sum(energy) AS energy",
     ]
 )
-_KNOWN = """
+_COPIED = """
     SELECT (SELECT min(id) FROM prints WHERE id > ?1) AS oldest,
         (SELECT max(id) FROM prints WHERE id > ?1) AS newest, (SELECT min(id) FROM prints) AS lowest,
         (SELECT started FROM prints WHERE id = (SELECT max(id) FROM prints WHERE id > ?1)) AS began,

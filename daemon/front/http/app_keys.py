@@ -53,7 +53,7 @@ class AppKeysHandler(ApiHandler):
 class ProbeHandler(ApiHandler):
     """/plugin/appkeys/probe."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def get(self) -> None:
@@ -64,7 +64,7 @@ class ProbeHandler(ApiHandler):
 class RequestHandler(AppKeysHandler):
     """/plugin/appkeys/request."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def post(self) -> None:
@@ -85,7 +85,7 @@ class RequestHandler(AppKeysHandler):
 class PollHandler(AppKeysHandler):
     """/plugin/appkeys/request/<token>."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def get(self, token: str) -> None:
@@ -153,7 +153,7 @@ class ManageHandler(AppKeysHandler):
 class DialogHandler(AppKeysHandler):
     """/plugin/appkeys/auth/<token>: the page where a user decides, with a key of scope admin. It has no script."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
     max_body = MAX_FORM
 

@@ -21,7 +21,7 @@ from daemon.front import compression
 from daemon.front.access import anonymous, hosts
 from daemon.front.access.scopes import Identity, Scope
 from daemon.front.http.errors import STATUSES
-from daemon.front.http.identity import client_of, given_key, identify
+from daemon.front.http.identity import client_of, identify, request_key
 from daemon.front.views.status import status_of
 from daemon.http.base import UNTIL, BaseHandler
 from daemon.http.errors import Refused
@@ -61,7 +61,7 @@ class ApiHandler(BaseHandler):
     """The scope that GET and HEAD need, and the one that all other methods need."""
 
     is_never_too_late = False  # carried out even when the deadline has passed or the client has gone
-    for_everybody = False  # answers without a key too; `identity` is None then
+    is_public = False  # answers without a key too; `identity` is None then
     checks_keys = True  # False: a wrong key is treated as no key
     accepts_signed_address = False  # for GET, a signed address (`access.signing`) replaces the key
     answers_any_host = False  # answers even if the Host header is not this machine's; must not reveal the printer
@@ -103,7 +103,7 @@ class ApiHandler(BaseHandler):
             if not self._is_preflight():
                 self.identity = self._identify()
             self._check_scope()
-            self.check_announced()
+            self.check_content_length()
             self._check_date()
             self.admit()
         except Exception as error:  # noqa: BLE001 - `refuse` answers every error, and logs bugs
@@ -121,14 +121,14 @@ class ApiHandler(BaseHandler):
 
     def _identify(self) -> Identity | None:
         if self.answers_any_host:
-            key = given_key(self.request)
+            key = request_key(self.request)
             return self.service.access.identity_of(key) if key else None
-        if self.accepts_signed_address and self.request.method in ("GET", "HEAD") and not given_key(self.request):
+        if self.accepts_signed_address and self.request.method in ("GET", "HEAD") and not request_key(self.request):
             if (signer := self.service.access.signer(self.request.uri or "")) is not None:
                 return signer
             if "signature" in self.request.query_arguments:
                 raise KeyRefused("this address has expired: get a new one by POST /api/links")
-        return identify(self.service, self.request, for_everybody=self.for_everybody, checks_keys=self.checks_keys)
+        return identify(self.service, self.request, is_public=self.is_public, checks_keys=self.checks_keys)
 
     def _check_date(self) -> None:
         """Refuse a request that the client has given up on: after the front has hung, it would come as a surprise."""
@@ -159,7 +159,7 @@ class ApiHandler(BaseHandler):
 
     def _check_scope(self) -> None:
         needed = self.reads if self.request.method in ("GET", "HEAD") else self.writes
-        if self.identity is not None and self.identity.scope < needed and not self.for_everybody:
+        if self.identity is not None and self.identity.scope < needed and not self.is_public:
             raise KeyRefused(
                 f"the key {self.identity.name!r} does not allow this; it takes a key of scope {needed.label}"
             )

@@ -23,7 +23,7 @@ from daemon.log import Limiter
 RESERVED_DESCRIPTORS = 64
 """File descriptors for everything but connections: the listening socket, files, the database, child processes."""
 
-MAX_DESCRIPTORS = 65536  # the limit on open files that we ask the system for
+MAX_DESCRIPTORS = 65536  # the limit on open files that the front asks the system for
 
 MAX_ACCEPTS = 16  # connections accepted in one turn of the loop
 RETRY_DELAY = 0.5  # s before the next attempt to accept, after file descriptors ran out
@@ -35,11 +35,11 @@ log = logging.getLogger("nozzled.http")
 def room_for_connections() -> int:
     """Raise the limit on open files as far as possible; return how many connections it leaves room for."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < target:
         with suppress(OSError, ValueError):  # a container may forbid it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+            soft = target
     return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_DESCRIPTORS)
 
 
@@ -76,22 +76,22 @@ class Acceptor:
     def _back_off(self, error: OSError) -> None:
         """Stop accepting for a while, until some connections have ended."""
         if self._warnings.admits(self._loop.time()):
-            log.warning("cannot accept connections for now, new ones have to wait: %s", error.strerror)
+            log.warning("cannot accept connections for now; new ones must wait: %s", error.strerror)
         self._loop.remove_reader(self._listening)
         self._retry = self._loop.call_later(RETRY_DELAY, self._watch)
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Accept no more connections."""
         self._loop.remove_reader(self._listening)
         if self._retry is not None:
             self._retry.cancel()
 
 
 class BoundedServer(HTTPServer):
-    """Closes connections above the limits, but none that has shown a key."""
+    """Closes connections that exceed the limits, except those that have shown a key."""
 
-    def initialize(self, *args: Any, limits: SeatLimits, access: Access, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado's way to construct
-        """Take limits and keys in addition to Tornado's arguments."""
+    def initialize(self, *args: Any, limits: SeatLimits, access: Access, **kwargs: Any) -> None:  # type: ignore[override]  # Tornado calls this, not __init__
+        """Prepare; `limits` and `access` come in addition to Tornado's arguments."""
         super().initialize(*args, **kwargs)
         self.seats = Seats(limits)
         self.door = Door(lambda key: access.identity_of(key) is not None)
@@ -100,14 +100,14 @@ class BoundedServer(HTTPServer):
         self.standstill = Standstill()
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept connections from these sockets, by our own acceptor."""
+        """Accept connections from these sockets with an Acceptor instead of Tornado's."""
         for listening in sockets:
             acceptor = Acceptor(listening, self._handle_connection)
             self._sockets[listening.fileno()] = listening
             self._handlers[listening.fileno()] = acceptor.stop
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
-        """Serve a connection, have it wait, or close it."""
+        """Serve a connection, let it wait at the door, or close it."""
         network = network_of(str(address[0])) if isinstance(address, tuple) else "local"
         seat = self.seats.take(network, partial(self._end, stream))
         if seat is None:
@@ -122,10 +122,9 @@ class BoundedServer(HTTPServer):
             serve()
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Take the next request of a connection; a closed one has none.
+        """Begin the next request of a connection, but empty the buffer of a closed one.
 
-        What a client sent before it closed stays in Tornado's buffer, as many as 1500 requests in 64 KiB, and Tornado
-        would serve them all; so the buffer is emptied.
+        The buffer may still hold 1500 requests in 64 KiB, which Tornado would serve although the client has gone.
         """
         stream: IOStream = server_conn.stream  # type: ignore[attr-defined]  # Tornado says object
         if stream.closed():
@@ -140,12 +139,12 @@ class BoundedServer(HTTPServer):
         stream.close()
 
     def know(self, stream: IOStream | None) -> None:
-        """Note that a connection has shown a key; None and closed connections are ignored."""
+        """Record that a connection has shown a key; None and closed connections are ignored."""
         if (seat := self._seat_of.get(stream)) is not None:  # type: ignore[arg-type]  # the dict never has None
             self.seats.know(seat)
 
     def on_close(self, server_conn: object) -> None:
-        """Free the seat of a connection that has ended or become a WebSocket; the hub limits those."""
+        """Free the seat of a connection that has ended or has become a WebSocket; the hub limits WebSockets."""
         super().on_close(server_conn)
         seat = self._seat_of.pop(server_conn.stream, None)  # type: ignore[attr-defined]  # Tornado says object
         if seat is not None:

@@ -12,7 +12,7 @@ _LIBRARY = Path(__file__).parents[2] / "client" / "octoprint.mjs"  # importing i
 class ClientLibraryHandler(Cached):
     """/client/octoprint.mjs."""
 
-    for_everybody = True  # a page's imports carry no key; the library holds no secrets
+    is_public = True  # a page's imports carry no key; the library holds no secrets
     checks_keys = False
 
     async def get(self) -> None:

@@ -49,7 +49,7 @@ class CompanionHandler(ApiHandler):
         if isinstance(state, dict) and state.get(GOING_OFF) is True and self.service.jobs.beginning:
             raise Refused(409, "a print is beginning")
         companions, events = self.service.companions, self.service.events
-        companions.hear(name, state, replies)
+        companions.on_report(name, state, replies)
         publish = {"events": events.publish, "plugins": events.plugin, "messages": events.message}
         for kind, what, payload, mark in messages:
             if mark is None or companions.is_new(name, mark):

@@ -26,7 +26,7 @@ def style_source(css: str) -> str:
 class OpenApiHandler(Cached):
     """/api/openapi.json."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     async def get(self) -> None:
@@ -40,7 +40,7 @@ class OpenApiHandler(Cached):
 class DocsHandler(Cached):
     """/api/docs."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     async def get(self) -> None:

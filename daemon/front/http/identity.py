@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def identify(
-    service: "Front", request: HTTPServerRequest, *, for_everybody: bool = False, checks_keys: bool = True
+    service: "Front", request: HTTPServerRequest, *, is_public: bool = False, checks_keys: bool = True
 ) -> Identity | None:
-    """Return the identity behind a request; None if it has no valid key and `for_everybody` is True.
+    """Return the identity behind a request; None if it has no valid key and `is_public` is True.
 
     If `checks_keys` is False, a wrong key counts as none: apps send made-up keys to see whether a server is there.
 
@@ -24,13 +24,13 @@ def identify(
         KeyRefused: the key is missing or wrong; without a key, also if the host name is not this machine's.
         TooManyAttempts: this address has sent too many wrong keys.
     """
-    if key := given_key(request):
+    if key := request_key(request):
         if checks_keys:
             return service.access.identify(key, client_of(service, request))
         if (known := service.access.identity_of(key)) is not None:
             return known
     local = _is_local(service, request)
-    if not local and not for_everybody:
+    if not local and not is_public:
         raise KeyRefused("a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
     if not hosts.is_ours(request.host, hosts.own_host_names(service.config.http.hostnames)):
         # perhaps a foreign page whose name now points at this machine (DNS rebinding)
@@ -40,7 +40,7 @@ def identify(
     return Identity(LOCAL, Scope.CONTROL) if local else None
 
 
-def given_key(request: HTTPServerRequest) -> str:
+def request_key(request: HTTPServerRequest) -> str:
     """Return the key of the query, of X-Api-Key or of Authorization, in this order; "" if there is none."""
     if given := request.query_arguments.get("apikey"):
         return given[-1].decode("utf-8", "replace")

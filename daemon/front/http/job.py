@@ -67,7 +67,7 @@ class JobHandler(ApiHandler):
         """Refuse to restart the rest of a lost print, which must not begin where a pause left the head."""
         jobs, analyses = self.service.jobs, self.service.analyses
         selected = jobs.selected if jobs.active else None
-        if selected is not None and is_rest(await analyses.beginning(selected.path, len(MARK))):
+        if selected is not None and is_rest(await analyses.first_bytes(selected.path, len(MARK))):
             raise Refused(409, f"cannot restart {selected.name}: {REASON}. Cancel it, and continue from a layer")
 
     async def _check(self) -> None:

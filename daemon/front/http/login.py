@@ -23,7 +23,7 @@ GUEST: dict[str, Any] = {"name": None, "permissions": [], "groups": ["guests"]}
 class LoginHandler(ApiHandler):
     """/api/login."""
 
-    for_everybody = True
+    is_public = True
 
     def post(self) -> None:
         """Return the key's user with a session for the socket; without a key, a guest."""
@@ -95,7 +95,7 @@ class LogoutHandler(ApiHandler):
 class CurrentUserHandler(ApiHandler):
     """/api/currentuser."""
 
-    for_everybody = True
+    is_public = True
 
     def get(self) -> None:
         """Show name and permissions; 200 even without a key."""

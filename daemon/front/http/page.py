@@ -61,7 +61,7 @@ def _accepts(handler: ApiHandler, what: str) -> bool:
 class PageHandler(ApiHandler):
     """Base of the handlers that send the page's files."""
 
-    for_everybody = True  # the files hold no secrets
+    is_public = True  # the files hold no secrets
     checks_keys = False
 
     def send(self, file: File, *, immutable: bool) -> None:

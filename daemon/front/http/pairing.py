@@ -27,7 +27,7 @@ MAX_SAME_NAME = 50  # keys of one name: browsers of one kind all give the same n
 class PairHandler(ApiHandler):
     """/api/pair."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     async def post(self) -> None:

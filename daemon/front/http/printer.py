@@ -1,4 +1,4 @@
-"""/api/printer: state, temperatures, heaters, axes, commands. Without a printer the answer is 409, whatever else."""
+"""/api/printer: state, temperatures, heaters, axes, commands. Without a printer, the answer is 409."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 class HeaterHandler(ApiHandler):
     """Base of the handlers that show temperatures."""
 
-    def initialize(self, service: "Front", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes what the route says
-        """Take the past temperatures as well."""
+    def initialize(self, service: "Front", history: TemperatureHistory) -> None:  # type: ignore[override]  # Tornado passes the arguments of the route
+        """Store the service and the past temperatures."""
         super().initialize(service)
         self.history = history
 
-    def temperatures(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
-        """Return the latest reading of the wanted heaters, with their history if the query asks for it."""
-        shown = readings(self.service.connection.heaters, wanted)
-        for name, reading in shown.items():
+    def temperatures(self, selects: Callable[[str], bool]) -> dict[str, Any]:
+        """Return the latest readings of the selected heaters, with their history if the query asks for it."""
+        answer = readings(self.service.connection.heaters, selects)
+        for name, reading in answer.items():
             reading["offset"] = self.service.jobs.offsets.get(name, 0)
         if self.query_flag("history"):
-            shown["history"] = self.history.last(self._limit(), wanted)
-        return shown
+            answer["history"] = self.history.last(self._limit(), selects)
+        return answer
 
     def _limit(self) -> int | None:
         text = self.get_query_argument("limit", "")
-        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004 - a bound, any will do
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None  # noqa: PLR2004 - an arbitrary bound
 
 
 class PrinterHandler(HeaterHandler):
     """/api/printer."""
 
     async def get(self) -> None:
-        """Show temperatures, SD card and state, except the parts in `exclude`."""
+        """Show temperatures, SD card and state, without the parts named in `exclude`."""
         status = self.require_operational()
         excluded = self.get_query_argument("exclude", "").split(",")
         parts: dict[str, Callable[[], dict[str, Any]]] = {
@@ -53,13 +53,13 @@ class PrinterHandler(HeaterHandler):
             "state": lambda: {
                 **public_status({"text": status.text, "error": status.error or "", "flags": status.flags})
             },
-            "safety": self._safety,  # ours: see docs/safety.md
+            "safety": self._safety,  # not in OctoPrint: see docs/safety.md
         }
         answer = {name: make() for name, make in parts.items() if name not in excluded}
         if "temperature" not in excluded:
-            answer["age"] = self._age()  # ours: for clients that switch the printer off
+            answer["age"] = self._age()  # not in OctoPrint: for clients that switch the printer off
         if panel := panel_as_json(self.service.connection):
-            answer["panel"] = panel  # ours: the printer's messages and prompts
+            answer["panel"] = panel  # not in OctoPrint: the printer's messages and prompts
         self.write(answer)
         await self.compress()
 
@@ -82,7 +82,7 @@ class TemperaturesHandler(HeaterHandler):
     """/api/printer/temperatures."""
 
     async def get(self) -> None:
-        """Show past temperatures, even without a printer: they may show what led to that."""
+        """Show past temperatures, even without a printer: they may show why the connection ended."""
         self.write({"history": self.history.last(self._limit(), is_heater)})
         await self.compress()
 
@@ -190,7 +190,7 @@ class PrintheadHandler(ApiHandler):
     """/api/printer/printhead."""
 
     async def post(self) -> None:
-        """Move or home the head, unless a print is under way; or set the speed of a print."""
+        """Move or home the head unless a print is running, or set the speed of a print."""
         status = self.require_operational()
         command, data = self.command({"jog": [], "home": ["axes"], "feedrate": ["factor"]})
         if command != "feedrate" and status.flags["printing"]:
@@ -207,7 +207,7 @@ class PrintheadHandler(ApiHandler):
 
 
 class SdHandler(ApiHandler):
-    """/api/printer/sd: the printer's SD card is not supported; we answer like OctoPrint with SD support disabled."""
+    """/api/printer/sd: not supported; the answers are those of OctoPrint with SD support disabled."""
 
     def get(self) -> None:
         """Refuse."""
@@ -222,7 +222,7 @@ class PrinterErrorHandler(ApiHandler):
     """/api/printer/error."""
 
     def get(self) -> None:
-        """Show the error that ended the connection or the last print, if any."""
+        """Show the error that ended the connection or the last print, if there was one."""
         status = self.status()
         error = status.error or self.service.core.trouble or ""
         self.write({"error": error, "reason": "error" if status.flags["error"] else ""})
@@ -246,14 +246,14 @@ class CommandHandler(ApiHandler):
         self.no_content()
 
     def _works_without_printer(self) -> bool:
-        """Tell whether a command may be sent to a printer that is not operational: M112, or one that ends a halt."""
+        """Tell whether a command works without an operational printer: M112, or a command that ends a halt."""
         with suppress(Refused):
             return any(is_stop(command) or is_revival(command) for command in gcode.commands(self.json_body()))
         return False
 
 
 def publish_homing(service: "Front", commands: Sequence[str]) -> None:
-    """Publish the event Home, if a client's commands home axes; `push.motion` does so for files."""
+    """Publish the event Home if a client's commands home axes; for files, `push.motion` does."""
     if any(map(gcode.is_homing, commands)):
         service.events.publish("Home", {})
 

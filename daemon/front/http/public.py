@@ -25,7 +25,7 @@ PAGE = f"""<!doctype html>
 class PublicHandler(ApiHandler):
     """Base of the handlers that send the same text to every client."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
     text = ""
     kind = "text/plain; charset=UTF-8"

@@ -59,7 +59,7 @@ class SocketHandler(WebSocketHandler):
         if not self.service.access.spend_anonymous(self.client, anonymous.REQUEST):
             raise tornado.web.HTTPError(429)
         try:
-            identify(self.service, self.request, for_everybody=True, checks_keys=False)
+            identify(self.service, self.request, is_public=True, checks_keys=False)
         except KeyRefused as error:
             raise tornado.web.HTTPError(403) from error
         if not self.hub.has_room_for(self.client):
@@ -239,7 +239,7 @@ class Streams:
 class SockJsHandler(ApiHandler):
     """Base of the handlers for SockJS's own client, which always requests with credentials; we use none."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def set_default_headers(self) -> None:
@@ -347,7 +347,7 @@ class SendHandler(StreamsHandler):
 class InfoHandler(SockJsHandler):
     """/sockjs/info."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def get(self) -> None:
@@ -359,7 +359,7 @@ class InfoHandler(SockJsHandler):
 class WelcomeHandler(ApiHandler):
     """/sockjs."""
 
-    for_everybody = True
+    is_public = True
     checks_keys = False
 
     def get(self) -> None:

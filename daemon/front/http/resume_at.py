@@ -49,7 +49,7 @@ class ResumeAtHandler(FilesHandler):
         self.require_operational()
         entry = await self.resuming.write_rest(token)
         self.files_changed("FileAdded", entry)
-        self.service.analyses.want(key_of(entry))
+        self.service.analyses.enqueue(key_of(entry))
         await self.service.queue.follow_upload(entry.path)
         if not is_true(data.get("force", False)):
             await self.check(entry, touches=True)

@@ -34,7 +34,7 @@ class ToolpathHandler(SendingHandler):
             raise NoSuchFile(f"{path} has no toolpath: it has no layers, or is too detailed")
         file = await asyncio.to_thread(analyses.toolpaths.read, key.path, findings)
         if file is None:  # deleted by hand
-            analyses.want(key)
+            analyses.enqueue(key)
             raise Refused(409, f"the toolpath of {path} is computed again; try again in a moment")
         await self.send(file, lambda _: self._describe(findings))
 

@@ -75,7 +75,7 @@ class UploadHandler(FilesHandler):
             self.request.connection.set_body_timeout(GRACE + size / MIN_RATE)  # type: ignore[union-attr]  # HTTP1Connection has it
         elif kind == _URLENCODED:
             self.max_body = ApiHandler.max_body
-            self.check_announced()
+            self.check_content_length()
         else:
             raise Refused(400, "No file to upload and no folder to create")
 
@@ -223,7 +223,7 @@ class UploadHandler(FilesHandler):
     async def _renew_analysis(self, entry: TreeEntry) -> None:
         """Have the file analysed, and forget the analysis of the one that it replaces."""
         await self.service.analyses.forget(entry.path)
-        self.service.analyses.want(key_of(entry))
+        self.service.analyses.enqueue(key_of(entry))
 
     async def _unfit(self, entry: TreeEntry, fields: dict[str, str]) -> str:
         """Return why the file should not be printed, if the form asks for a print; "" if it may be printed."""

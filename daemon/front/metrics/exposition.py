@@ -1,4 +1,4 @@
-"""The text for Prometheus: samples → families of prometheus-client → text. Imported by the first scrape."""
+"""The text for Prometheus, from samples by way of prometheus-client. Imported by the first scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
@@ -12,21 +12,21 @@ from daemon.front.metrics.samples import Buckets, MetricSample
 
 
 class _SampleCollector(Collector):
-    """A collector of samples that were taken before."""
+    """A collector of ready samples."""
 
-    def __init__(self, given: Iterable[MetricSample]) -> None:
-        self._given = [*given]
+    def __init__(self, samples: Iterable[MetricSample]) -> None:
+        self._samples = [*samples]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families that have samples."""
         for name, family in FAMILIES.items():
-            found = [each for each in self._given if each.name == name]
-            if not found:
+            samples = [each for each in self._samples if each.name == name]
+            if not samples:
                 continue
-            made = _KINDS[family.kind](PREFIX + name, family.doc, labels=family.labels)
-            for each in found:
-                _add(made, each)
-            yield made
+            metric = _KINDS[family.kind](PREFIX + name, family.doc, labels=family.labels)
+            for each in samples:
+                _add(metric, each)
+            yield metric
 
 
 _KINDS: dict[str, Callable[..., Metric]] = {
@@ -47,9 +47,9 @@ def _add(family: Metric, sample: MetricSample) -> None:
         raise TypeError(sample)
 
 
-def exposition(given: Iterable[MetricSample], accept: str) -> tuple[bytes, str]:
+def exposition(samples: Iterable[MetricSample], accept: str) -> tuple[bytes, str]:
     """Return the text, in the format that the Accept header prefers, and its content type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_SampleCollector(given))
+    registry.register(_SampleCollector(samples))
     encoder, kind = choose_encoder(accept)
     return encoder(registry), kind

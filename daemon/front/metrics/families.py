@@ -1,7 +1,7 @@
-"""The metric families for Prometheus, as data: name, kind, labels and meaning of each.
+"""The metric families for Prometheus: name, kind, labels and meaning of each.
 
-No label contains a file name, the number of a job or a variable text of the printer: each value would make a new series
-for ever.
+No label contains a file name, the number of a job or a variable text of the printer: each value would start a new time
+series that never ends.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ PREFIX = "nozzled_"
 
 @frozen
 class Family:
-    """A family; its name is without PREFIX, and without the `_total` that a counter has."""
+    """A family. Its name in FAMILIES has neither PREFIX nor the `_total` of counters."""
 
     kind: Literal["gauge", "counter", "histogram"]
     doc: str
@@ -96,7 +96,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def exposed(name: str) -> str:
-    """Return the name by which queries find a family."""
+    """Return the full name of a family, as queries use it."""
     return PREFIX + name + ("_total" if FAMILIES[name].kind == "counter" else "")
 
 

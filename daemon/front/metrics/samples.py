@@ -1,4 +1,4 @@
-"""The samples of the families, from values that exist anyway: nothing is counted here."""
+"""The samples of the metric families, from values that exist anyway: nothing is counted here."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ THROTTLED = ("undervoltage", "capped", "throttled", "hot")
 
 @frozen
 class Buckets:
-    """A histogram: the number of values in each bucket, given by its upper bound, and of those above the last."""
+    """A histogram: upper bounds of the buckets, and the number of values in each; the last has no upper bound."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -43,12 +43,12 @@ class MetricSample:
 
 
 @frozen
-class Scraped:
-    """The values that had to be asked for.
+class Scrape:
+    """The values that others had to be asked for.
 
     Attributes:
         core: the core's counters; None: it is away.
-        totals: of the history; None: it cannot be read.
+        totals: totals of the history; None: it cannot be read.
         machine: from `daemon.front.machine`.
         began: Unix time of the front's start, in s.
         answers: the number of answered requests, by status.
@@ -63,14 +63,14 @@ class Scraped:
     listeners: int = 0
 
 
-def look(service: "Front") -> dict[str, Any]:
-    """Return the machine's state. Blocks."""
+def machine_state(service: "Front") -> dict[str, Any]:
+    """Return the state of the computer. Blocks."""
     return machine.describe(service.folder)
 
 
-def samples(service: "Front", known: Scraped) -> Iterator[MetricSample]:
+def samples(service: "Front", scrape: Scrape) -> Iterator[MetricSample]:
     """Yield all samples; unknown values are left out."""
-    for name, value, *labels in _all(service, known):
+    for name, value, *labels in _all(service, scrape):
         if value is not None:
             yield MetricSample(name, value, tuple(labels))
 
@@ -78,36 +78,36 @@ def samples(service: "Front", known: Scraped) -> Iterator[MetricSample]:
 _Row = tuple[Any, ...]  # name, value, labels…
 
 
-def _all(service: "Front", known: Scraped) -> Iterator[_Row]:
+def _all(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     yield "build_info", 1, __version__, platform.python_version()
-    yield from _printer(service, known)
-    yield from _job(service, known)
+    yield from _printer(service, scrape)
+    yield from _job(service, scrape)
     yield from _line(service)
-    if known.core is not None:
-        yield from _core(known.core)
-    yield from _service(service, known)
-    yield from _machine(known.machine)
+    if scrape.core is not None:
+        yield from _core(scrape.core)
+    yield from _service(service, scrape)
+    yield from _machine(scrape.machine)
 
 
-def _printer(service: "Front", known: Scraped) -> Iterator[_Row]:
-    seen = service.connection.summary
-    yield "core_up", int(known.core is not None)
-    yield from _states("connection_state", ConnectionState, seen.state)
+def _printer(service: "Front", scrape: Scrape) -> Iterator[_Row]:
+    summary = service.connection.summary
+    yield "core_up", int(scrape.core is not None)
+    yield from _states("connection_state", ConnectionState, summary.state)
     yield "safety_trouble", int(service.core.trouble is not None)
     yield "record_trouble", int(service.core.record_trouble is not None)
     if not service.connection.ready:
         return
-    yield "printer_info", 1, seen.firmware[:MAX_LABEL], seen.fields.get("MACHINE_TYPE", "")[:MAX_LABEL]
-    for heater, reading in [*seen.heaters.items()][:MAX_HEATERS]:
+    yield "printer_info", 1, summary.firmware[:MAX_LABEL], summary.fields.get("MACHINE_TYPE", "")[:MAX_LABEL]
+    for heater, reading in [*summary.heaters.items()][:MAX_HEATERS]:
         yield "temperature_celsius", reading.actual, heater
         yield "temperature_target_celsius", reading.target, heater
-    modes = seen.modes
+    modes = summary.modes
     yield "fan_ratio", _share(modes.fan, MAX_FAN)
     yield "feedrate_ratio", _share(modes.feed, 100)
     yield "flow_ratio", _share(modes.flow, 100)
 
 
-def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
+def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     jobs = service.jobs
     yield from _states("job_state", JobState, jobs.state)
     yield "job_active", int(jobs.active)
@@ -121,7 +121,7 @@ def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
         yield "job_file_bytes", jobs.selected.size if jobs.selected is not None else None
         yield "job_layer", outlook.layer if outlook is not None else None
         yield "job_layers", outlook.layers if outlook is not None else None
-    if (totals := known.totals) is not None:
+    if (totals := scrape.totals) is not None:
         for outcome in OUTCOMES:
             yield "jobs", totals[outcome], outcome
         yield "job_printing_seconds", totals["printTime"] or 0
@@ -131,7 +131,7 @@ def _job(service: "Front", known: Scraped) -> Iterator[_Row]:
 
 
 def _line(service: "Front") -> Iterator[_Row]:
-    """Yield the counters of the line since it was opened; none without a line, so that they start over."""
+    """Yield the counters since the line was opened; without a line none, so that they start from 0 with the next."""
     if not service.connection.summary.connected:
         return
     counters = service.connection.summary.counters
@@ -161,14 +161,14 @@ def _core(core: CoreTally) -> Iterator[_Row]:
     yield "process_resident_memory_bytes", core.memory, "core"
 
 
-def _service(service: "Front", known: Scraped) -> Iterator[_Row]:
+def _service(service: "Front", scrape: Scrape) -> Iterator[_Row]:
     used = os.times()
-    yield "process_start_time_seconds", known.began, "front"
+    yield "process_start_time_seconds", scrape.began, "front"
     yield "process_cpu_seconds", used.user + used.system, "front"
     yield "process_resident_memory_bytes", memory(), "front"
-    for code, count in sorted(known.answers.items()):
+    for code, count in sorted(scrape.answers.items()):
         yield "http_requests", count, str(code)
-    yield "push_subscribers", known.listeners
+    yield "push_subscribers", scrape.listeners
     for name, companion in service.companions.as_json().items():
         yield "companion_up", int(not companion["away"]), name
 

@@ -13,7 +13,7 @@ import structlog
 
 from daemon.bridge.events import JobChanged, SafetyBroken
 from daemon.errors import CoreAway
-from daemon.front.analysis.store import FileKey, Learnt
+from daemon.front.analysis.store import FileKey, LearntPace
 from daemon.front.analysis.watch import key_of
 from daemon.front.events import Notice
 from daemon.front.push.page_state import describe, figures_of, file_state, last_print
@@ -164,7 +164,7 @@ class Pages:
         self._feeds: set[Feed] = set()
         self._values: dict[str, Any] = {}
         self._texts: dict[str, str] = {}
-        self._file_state: dict[str, Any] = file_state(None, None, Learnt())
+        self._file_state: dict[str, Any] = file_state(None, None, LearntPace())
         self._files = ""  # the hash of the page's files, once a browser has joined
         self._file_key: FileKey | None = None  # the file of `_file_state`
         self._file_until = 0.0  # by the loop's clock: when the file is looked up again
@@ -351,7 +351,7 @@ class Pages:
             return
         watch = self._service.watch
         findings = await watch.findings(selected) if selected is not None else None
-        learnt = await watch.learnt() if findings is not None else Learnt()
+        learnt = await watch.learnt() if findings is not None else LearntPace()
         self._file_state = file_state(findings, selected, learnt)
         self._file_key, self._file_until = key, now + RETRY_INTERVAL if findings is None else float("inf")
 

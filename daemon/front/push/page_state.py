@@ -7,7 +7,7 @@ from daemon.bridge.words import JobState, Selection
 from daemon.camera.addresses import all_of
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import Outlook
-from daemon.front.analysis.store import Learnt
+from daemon.front.analysis.store import LearntPace
 from daemon.front.history.query import HistoryQuery
 from daemon.front.queue.changes import entry_as_json
 from daemon.front.views import analysis
@@ -57,7 +57,7 @@ def _with_spools(service: "Front", shown: dict[str, Any] | None) -> dict[str, An
     return {"analysis": {**shown, "warnings": [*shown["warnings"], *more]}} if more else {}
 
 
-def file_state(findings: Findings | None, selected: Selection | None, learnt: Learnt) -> dict[str, Any]:
+def file_state(findings: Findings | None, selected: Selection | None, learnt: LearntPace) -> dict[str, Any]:
     """Return the part of the snapshot about the selected file."""
     if findings is None or selected is None:
         return {"analysis": None, "thumbnail": None, "toolpath": None}

@@ -25,11 +25,11 @@ from daemon.front.queue import changes
 from daemon.front.queue.document import BEGINNING, DONE, MISSING, REFUSED, Bed, Document, Entry
 from daemon.front.queue.store import QueueStore
 from daemon.front.uploads.files import FileStore
+from daemon.front.wake_loop import work_when_woken
 from gcode.errors import NozzledError
 
 EJECT_SCRIPT = "eject script"
 MARK = "queue"
-RETRY_DELAY = 5.0  # s until a failed step is tried again
 DOUBT = "the record of prints was lost, so whether this copy was printed is unknown; check, then retry or remove it"
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Queue:
             files: the uploads.
             watch: checks files before they are printed.
             events: where changes are published.
-            config: has the eject script, if any.
+            config: the eject script, if there is one.
             wall: returns the Unix time in s.
         """
         self.document = Document()
@@ -78,12 +78,14 @@ class Queue:
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Load the queue, and begin to print."""
+        """Load the queue, and start printing."""
         with suppress(StoreError):  # tried again whenever the queue is needed
             await self.load()
         self._core.on_change(self._on_change)
         self._wake.set()
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(
+            work_when_woken(self._wake, self._take_steps, waits="queue.waits", failed="queue.failed")
+        )
 
     async def load(self) -> Document:
         """Return the queue; load it if that has not succeeded yet.
@@ -121,7 +123,7 @@ class Queue:
         self._listeners.append(listener)
 
     def waiting(self) -> str | None:
-        """Return why the next print does not begin; None: it may begin, or one is under way, or the queue is empty."""
+        """Return why the next print does not begin; None: it can begin, a print is under way, or the queue is empty."""
         document, jobs = self.document, self._core.jobs
         if self._not_loaded is not None:
             return self._not_loaded
@@ -163,36 +165,36 @@ class Queue:
         return result
 
     async def add(self, entry: Entry, *, front: bool, mark: str = "") -> tuple[Entry, bool]:
-        """Add an entry; return it, and whether its key had added it before.
+        """Add an entry; return it, and whether an earlier request with the same key has added it.
 
         Raises:
             JobConflict: the queue is full.
             KeyReused: the key was used for another request.
-            CoreAway: whether the key has begun a print is unknown.
+            CoreAway: it is unknown whether the key has begun a print.
             StoreError: the entry cannot be stored.
         """
         async with self._lock:
             await self._load()
-            if entry.key is not None and (known := await self._store.of_key(entry.key)) is not None:
-                return self._entry_of_key(*known, mark), True
+            if entry.key is not None and (earlier := await self._store.of_key(entry.key)) is not None:
+                return self._entry_of_key(*earlier, mark), True
             if entry.key is not None and (begun := await self._core.jobs.of_key(entry.key)) is not None:
                 raise KeyReused(f"this idempotency key has already started a print (job {begun.job})")
             added = await self._change(lambda draft: draft.add(entry, front=front), mark if entry.key else None)
             return added, False
 
     async def unless_used(self, key: str, begin: Callable[[], Awaitable[T]]) -> T:
-        """Begin a print, unless its key has added an entry, or does so meanwhile; raises KeyReused."""
+        """Begin a print, unless its key has added an entry, even in the meantime; raises KeyReused."""
         async with self._lock:
             await self.require_unused(key)
             return await begin()
 
     async def require_unused(self, key: str) -> None:
         """Refuse a key that has added an entry; raises KeyReused."""
-        known = None
+        earlier = None
         with suppress(StoreError):  # an unreadable queue must not prevent prints
-            known = await self._store.of_key(key)
-        if known is not None:
-            raise KeyReused(f"this idempotency key has already added an entry to the queue (entry {known[0].id})")
+            earlier = await self._store.of_key(key)
+        if earlier is not None:
+            raise KeyReused(f"this idempotency key has already added an entry to the queue (entry {earlier[0].id})")
 
     def _entry_of_key(self, entry: Entry, before: str, mark: str) -> Entry:
         if before != mark:
@@ -206,11 +208,11 @@ class Queue:
         return entry
 
     async def set_bed(self, *, clear: bool, by: str) -> None:
-        """Note a user's confirmation that the bed is clear, or that it is not.
+        """Record that a user says whether the bed is clear.
 
         Raises:
-            JobConflict: a print is in progress, or no printer is connected: it may print from its card or another host.
-            CoreAway: whether a print is in progress is unknown.
+            JobConflict: a print is in progress, or may be: no printer is connected.
+            CoreAway: it is unknown whether a print is in progress.
         """
         if not clear:
             await self.change(Document.mark_bed_dirty)
@@ -238,7 +240,7 @@ class Queue:
         await self._apply(lambda draft: draft.follow_upload(path))
 
     async def _apply(self, work: Callable[[Document], bool]) -> None:
-        with suppress(NozzledError):  # then the change is noticed when the file is to be printed
+        with suppress(NozzledError):  # the change is then noticed when the file's turn comes
             if work(msgspec.convert(asdict(await self.load()), Document)):
                 await self.change(work)
 
@@ -248,9 +250,9 @@ class Queue:
         """Wake up if a relevant value has changed: during a print the core reports twice a second."""
         core, job = self._core, self._core.jobs.summary
         panel = core.connection.panel_print is not None
-        seen = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel, core.bed)
-        if seen != self._last_state:
-            self._last_state = seen
+        state = (core.is_known, core.connection.ready, job.active, job.state, job.id, core.records, panel, core.bed)
+        if state != self._last_state:
+            self._last_state = state
             self._wake.set()
 
     def _publish(self) -> None:
@@ -268,23 +270,9 @@ class Queue:
             listener()
         self._wake.set()
 
-    async def _run(self) -> None:
-        waits_for = ""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                while await self._step():
-                    pass
-                waits_for = ""
-            except NozzledError as error:
-                if str(error) != waits_for:
-                    log.warning("queue.waits", reason=str(error), again_s=RETRY_DELAY)
-                waits_for = str(error)
-                asyncio.get_running_loop().call_later(RETRY_DELAY, self._wake.set)
-            except Exception:
-                log.exception("queue.failed")
-                asyncio.get_running_loop().call_later(RETRY_DELAY, self._wake.set)
+    async def _take_steps(self) -> None:
+        while await self._step():
+            pass
 
     async def _step(self) -> bool:
         """Take the next step; False: there is none now."""
@@ -304,23 +292,23 @@ class Queue:
         return True
 
     def _publish_waiting_for_bed(self, entry: Entry | None) -> None:
-        """Publish, once for each print, that it waits only for a user to confirm the bed."""
+        """Publish, once for each print, that only the user's confirmation of the bed is missing."""
         core, document = self._core, self.document
-        free = core.connection.ready and not core.jobs.active and core.connection.panel_print is None
-        if entry is None or document.paused or self._is_clear() or not free:
+        is_free = core.connection.ready and not core.jobs.active and core.connection.panel_print is None
+        if entry is None or document.paused or self._is_clear() or not is_free:
             return
         if self._waits_for_bed != (entry.id, entry.begun):
             self._waits_for_bed = (entry.id, entry.begun)
             self._events.publish("QueueWaitsForBed", {"id": entry.id, "path": entry.path})
 
     async def _check_bed(self) -> None:
-        """Drop the confirmation of the bed once anything may have been printed, even while the front did not run."""
+        """Drop the confirmation of the bed if anything may have been printed since, even while the front was down."""
         if self.document.bed.clear and not self._is_clear():
             await self.change(Document.mark_bed_dirty)
 
     @property
     def bed(self) -> Bed:
-        """The state of the bed now; that in `document` may be outdated while a file is checked."""
+        """The current state of the bed; the one in `document` may be outdated while a file is checked."""
         return self.document.bed if self._is_clear() else Bed()
 
     def _is_clear(self) -> bool:
@@ -393,7 +381,7 @@ class Queue:
         return True
 
     async def _is_in_record(self, behind: tuple[int, float] | None) -> bool:
-        """Tell whether the core's record is the one that had this last job; False if that is unknown."""
+        """Tell whether the core's record still has this job, which was its last one; False: that is unknown."""
         if behind is None:
             return False
         same = await self._core.jobs.recorded(behind[0] - 1, 1)

@@ -18,7 +18,7 @@ from daemon.errors import FileExists, JobConflict, NoSuchFile, NoSuchPlace
 from daemon.front.resuming.place import LIFT, PRIME
 from daemon.front.resuming.proposal import POWER_LOSS, Proposal, ResumeTarget, warnings
 from daemon.front.resuming.worker import Find, in_process
-from daemon.front.uploads.filenames import translated
+from daemon.front.uploads.filenames import file_error
 from daemon.front.uploads.tree import TreeEntry
 from gcode.frozen import frozen
 
@@ -222,7 +222,7 @@ async def _blocks(path: Path, proposal: Proposal) -> AsyncIterator[bytes]:
         finally:
             await asyncio.to_thread(file.close)
     except OSError as error:
-        raise translated(error, path.name) from error
+        raise file_error(error, path.name) from error
     if left:
         raise NoSuchPlace(f"{path.name} has changed: ask again")
 

@@ -1,4 +1,4 @@
-"""Checks of the names of uploaded files, and the errors for failed access to them.
+"""Checks of the names of uploaded files, and the errors when access to them fails.
 
 A path is relative to the folder of uploads, with `/` between its parts, as in OctoPrint's API.
 """
@@ -18,14 +18,13 @@ from daemon.errors import (
 from daemon.one_line import is_one_line
 
 EXTENSIONS = (".gcode", ".gco", ".g")
-_ENDINGS = f"{', '.join(EXTENSIONS)} or .bgcode, nor is it one of these as .gz or .3mf"
 MAX_PATH = 1024  # bytes
 MAX_NAME = 255  # bytes of one part
 MAX_DEPTH = 32  # parts
 
 
 def check_path(path: str) -> tuple[str, ...]:
-    """Return the parts of a path; none for the folder of uploads itself.
+    """Return the parts of a path; the folder of uploads itself has none.
 
     Raises:
         BadFileName: the path is not allowed.
@@ -33,14 +32,14 @@ def check_path(path: str) -> tuple[str, ...]:
     if not is_one_line(path):
         raise BadFileName(f"a name must not contain control characters: {path[:MAX_NAME]!r}")
     if len(path.encode()) > MAX_PATH:
-        raise BadFileName(f"a path may have at most {MAX_PATH} bytes, this one has {len(path.encode())}")
+        raise BadFileName(f"a path may have at most {MAX_PATH} bytes: this one has {len(path.encode())}")
     if "\\" in path:
         raise BadFileName(f"folders are separated by /, not by a backslash: {path}")
     if path.startswith("/"):
         raise BadFileName(f"a path must be relative to the folder of uploads, this one begins with /: {path}")
     parts = tuple(path.removesuffix("/").split("/")) if path else ()
     if len(parts) > MAX_DEPTH:
-        raise BadFileName(f"a path may have at most {MAX_DEPTH} parts, this one has {len(parts)}")
+        raise BadFileName(f"a path may have at most {MAX_DEPTH} parts: this one has {len(parts)}")
     for part in parts:
         _check_name(part, path)
     return parts
@@ -54,20 +53,21 @@ def _check_name(name: str, path: str) -> None:
     if name.startswith("."):
         raise BadFileName(f"a name must not begin with a dot: {path}")
     if len(name.encode()) > MAX_NAME:
-        raise BadFileName(f"a name may have at most {MAX_NAME} bytes, this one has {len(name.encode())}: {name[:40]}…")
+        raise BadFileName(f"a name may have at most {MAX_NAME} bytes: this one has {len(name.encode())}: {name[:40]}…")
 
 
 def is_printable(name: str) -> bool:
-    """Tell whether a file is G-code, by its name."""
+    """Tell whether a file is G-code, judged by its name."""
     return name.lower().endswith(EXTENSIONS)
 
 
 def check_printable(path: str) -> None:
-    """Raise NotPrintable for a file that is not G-code, by its name."""
+    """Raise NotPrintable if a file is not G-code, judged by its name."""
     if path.lower().endswith((".bgcode", ".bgc", ".gz", ".3mf")):
         raise NotPrintable(f"{path} names a packed file: uploads are stored unpacked, as cube.gcode for example")
     if not is_printable(path):
-        raise NotPrintable(f"{path} is not a G-code file: it does not end in {_ENDINGS}")
+        endings = f"{', '.join(EXTENSIONS)} or .bgcode, nor is it one of these as .gz or .3mf"
+        raise NotPrintable(f"{path} is not a G-code file: it does not end in {endings}")
 
 
 _ERRORS: dict[int | None, tuple[type[FileError], str]] = {
@@ -82,7 +82,7 @@ _ERRORS: dict[int | None, tuple[type[FileError], str]] = {
 }
 
 
-def translated(error: OSError, path: str) -> FileError:
-    """Return the FileError for an error of the system."""
+def file_error(error: OSError, path: str) -> FileError:
+    """Return the FileError for an OSError."""
     kind, text = _ERRORS.get(error.errno, (FileError, error.strerror or str(error)))
     return kind(f"{path or 'the folder of uploads'}: {text}")

@@ -1,7 +1,7 @@
 """FileStore: the folder of uploaded files. Files are written completely or not at all, and accessed only in threads.
 
-Names that begin with a dot are hidden. Unfinished and deleted files are in `.incoming`, on the same file system, so
-that renaming makes files appear and vanish at once.
+Names that begin with a dot are hidden. Unfinished and deleted files are in `.incoming`: it is on the same file system,
+so that a rename makes a file appear or vanish at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from daemon.errors import BadFileName, FileError, FileExists, FileInUse, IsAFolder, NoSuchFile, NotAFolder
-from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printable, is_printable, translated
+from daemon.front.uploads.filenames import MAX_DEPTH, check_path, check_printable, file_error, is_printable
 from daemon.front.uploads.hashes import NO_HASHES, HashBook, Hashes, NoHashes
 from daemon.front.uploads.room import Room
 from daemon.front.uploads.tree import TreeEntry, file_entry, folder_entry, signature
@@ -23,24 +23,24 @@ from daemon.front.uploads.unpacker import Unpack, in_process
 from daemon.set_aside import set_aside
 
 _INCOMING = ".incoming"
-_BLOCK = 64 * 1024  # bytes written per hop to a thread; a hop costs some 60 µs
-_MAX_UNPACKING = 1  # processes at once: each takes a whole processor
-_SYNC_EVERY = 16 * 1024 * 1024  # bytes: with more unwritten data, an SD card stalls all other access for long
+_BLOCK = 64 * 1024  # bytes written per call in a thread; a call costs some 60 µs
+_MAX_UNPACKING = 1  # processes at once; each takes a whole processor
+_SYNC_EVERY = 16 * 1024 * 1024  # bytes; writing back more at once would stall an SD card for too long
 
 T = TypeVar("T")
 
 
 class FileStore:
-    """The folder of uploads. `open` it first; then all methods may be called at any time.
+    """The folder of uploads. Call `open` first; then all methods may be called at any time.
 
-    All but `open` raise FileError: BadFileName for a path that is refused, NoSuchFile, …
+    All methods except `open` raise FileError: BadFileName for a path that is refused, NoSuchFile, …
 
     Attributes:
-        busy: tells whether this file, or one in this folder, is being printed; called on the loop.
+        busy: tells whether a file, or a file in a folder, is being printed; called on the loop.
         unpack: unpacks a packed upload.
         unpacking: limits the number of unpacking processes.
         room: the quota.
-        beside: returns the bytes of data stored elsewhere for these files; called in a thread.
+        extra_space: returns the bytes of data stored elsewhere for these files; called in a thread.
         revision: increases when hashes are added.
     """
 
@@ -52,10 +52,10 @@ class FileStore:
         quota_mib: int = 0,
         *,
         busy: Callable[[str], bool] = lambda _path: False,
-        beside: Callable[[], int] = lambda: 0,
+        extra_space: Callable[[], int] = lambda: 0,
     ) -> None:
         self.busy = busy
-        self.beside = beside
+        self.extra_space = extra_space
         self.unpack: Unpack = in_process
         self.unpacking = asyncio.Semaphore(_MAX_UNPACKING)
         self.revision = 0
@@ -70,14 +70,16 @@ class FileStore:
         return self._root
 
     async def open(self) -> None:
-        """Create the folder if need be, and remove unfinished files of an earlier run."""
+        """Create the folder if it is missing, and remove unfinished files of an earlier run."""
         await self._run("", self._prepare)
 
     def _prepare(self) -> None:
         incoming = self._root / _INCOMING
         for folder in (self._root, incoming):
-            # a broken link in place of the folder may lead to a disk that is not mounted
-            if not folder.is_dir() and (os.path.lexists(folder) if folder is incoming else folder.exists()):
+            if folder.is_dir():
+                continue
+            # a broken link stays if it replaces the folder itself: it may lead to a disk that is not mounted
+            if os.path.lexists(folder) if folder is incoming else folder.exists():
                 set_aside(folder, "it is not a folder", "the folder starts empty")
         incoming.mkdir(parents=True, exist_ok=True)
         for leftover in incoming.iterdir():
@@ -104,17 +106,17 @@ class FileStore:
     async def info(self, path: str, *, recursive: bool = False) -> TreeEntry:
         """Return a file, or a folder with its entries."""
         parts = check_path(path)
-        known = await self._hashes.sha1s("/".join(parts))
-        return await self._run(path, self._info, parts, known, MAX_DEPTH if recursive else 1)
+        hashes = await self._hashes.sha1s("/".join(parts))
+        return await self._run(path, self._info, parts, hashes, MAX_DEPTH if recursive else 1)
 
-    def _info(self, parts: tuple[str, ...], known: Hashes, levels: int) -> TreeEntry:
+    def _info(self, parts: tuple[str, ...], hashes: Hashes, levels: int) -> TreeEntry:
         path = "/".join(parts)
-        found = self.resolve(path)
-        if found.is_dir():
-            return folder_entry(self._root, path, known, levels)
-        if not is_printable(found.name) or not found.is_file():
+        resolved = self.resolve(path)
+        if resolved.is_dir():
+            return folder_entry(self._root, path, hashes, levels)
+        if not is_printable(resolved.name) or not resolved.is_file():
             raise NoSuchFile(f"there is no G-code file {path}")
-        return file_entry(found.stat(), path, known)
+        return file_entry(resolved.stat(), path, hashes)
 
     async def tree(self, path: str, *, recursive: bool = False) -> tuple[TreeEntry, str]:
         """Return a file, or a folder with its entries, without hashes, and its `signature`."""
@@ -131,7 +133,7 @@ class FileStore:
 
     async def used_space(self) -> int:
         """Return the bytes of all uploads, and of the data stored elsewhere for them."""
-        return (await self.info("", recursive=True)).size + await self._run("", self.beside)
+        return (await self.info("", recursive=True)).size + await self._run("", self.extra_space)
 
     async def free_space(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk."""
@@ -142,7 +144,7 @@ class FileStore:
     async def upload(self, path: str, *, overwrite: bool = True, name: str = "") -> AsyncIterator["Upload"]:
         """Begin an upload; it is removed unless it is committed. Missing folders are created.
 
-        If the path is provisional, to be set later in `Upload.path`, messages use `name`.
+        If the path is provisional, and will be set later in `Upload.path`, messages use `name`.
 
         Raises:
             FileExists: the name is taken, and `overwrite` is False.
@@ -158,7 +160,7 @@ class FileStore:
             # shielded: a cancelled request must not leave the file behind
             await asyncio.shield(asyncio.to_thread(upload.discard))
 
-    async def keep(self, upload: "Upload", date: float | None) -> TreeEntry:
+    async def store(self, upload: "Upload", date: float | None) -> TreeEntry:
         """Move a complete upload to its path; called by `Upload.commit`."""
         upload.check()
         entry = await self._run(upload.path, upload.finish, self._wall(), date)
@@ -175,22 +177,21 @@ class FileStore:
 
     async def delete(self, path: str) -> None:
         """Delete a file, or a folder with all its entries."""
-        path = self._free(path)
+        path = self._require_free(path)
         await self._run(path, self._delete, path)
         await self._hashes.forget_sha1s(path)
 
     def _delete(self, path: str) -> None:
-        found = self.resolve(path)
-        if found.is_dir() and not found.is_symlink():
+        resolved = self.resolve(path)
+        if resolved.is_dir() and not resolved.is_symlink():
             # so that the folder vanishes at once, however long deleting its files takes
-            found = found.rename(self._root / _INCOMING / secrets.token_hex(8))
-            _remove(found)
+            _remove(resolved.rename(self._root / _INCOMING / secrets.token_hex(8)))
         else:
-            found.unlink()
+            resolved.unlink()
 
     async def move(self, source: str, destination: str) -> TreeEntry:
         """Move a file or folder to a new path, or into a folder that exists."""
-        source = self._free(source)
+        source = self._require_free(source)
         target = await self._run(source, self._target, source, destination)
         await self._run(source, self._move, source, target)
         await self._carry_hashes(source, target)
@@ -198,47 +199,48 @@ class FileStore:
         return await self.info(target)
 
     def _move(self, source: str, target: str) -> None:
-        self._make_room(target).parent.mkdir(parents=True, exist_ok=True)
+        self._require_new(target).parent.mkdir(parents=True, exist_ok=True)
         _place(self.resolve(source), self.resolve(target))
 
     async def copy(self, source: str, destination: str) -> TreeEntry:
         """Copy a file or folder to a new path, or into a folder that exists."""
         source = "/".join(check_path(source))
         target = await self._run(source, self._target, source, destination)
-        found, _ = await self.tree(source, recursive=True)
+        entry, _ = await self.tree(source, recursive=True)
         async with self.room.claim(target) as claim:
-            claim.resize(found.size)
+            claim.resize(entry.size)
             await self._run(source, self._copy, source, target)
             claim.is_stored = True
         await self._carry_hashes(source, target)
         return await self.info(target)
 
     def _copy(self, source: str, target: str) -> None:
-        found, final = self.resolve(source), self._make_room(target)
+        original, final = self.resolve(source), self._require_new(target)
         with self._scratch() as scratch:
-            if found.is_dir():
+            if original.is_dir():
                 from shutil import copytree  # noqa: PLC0415 - as in `_remove`
 
-                copytree(found, scratch / "copy", symlinks=True, copy_function=_copy_file)
+                copytree(original, scratch / "copy", symlinks=True, copy_function=_copy_file)
             else:
-                _copy_file(found, scratch / "copy")
+                _copy_file(original, scratch / "copy")
             final.parent.mkdir(parents=True, exist_ok=True)
             _place(scratch / "copy", final)
 
     def _target(self, source: str, destination: str) -> str:
-        """Return the target of a copy or move; an existing folder as destination gets the file under its old name."""
-        found = self.resolve(source)
+        """Return the target of a copy or move; in a folder that exists, the file or folder keeps its name."""
+        original = self.resolve(source)
         target = PurePosixPath(*check_path(destination))
         if self.resolve(destination).is_dir():
-            target /= found.name
+            target /= original.name
         if target.is_relative_to(source):
             raise BadFileName(f"{source} cannot be moved or copied into itself")
-        found.lstat()  # raises if it does not exist
-        if not found.is_dir():
+        original.lstat()  # raises if it does not exist
+        if not original.is_dir():
             check_printable(target.name)
         return "/".join(check_path(str(target)))
 
-    def _make_room(self, target: str) -> Path:
+    def _require_new(self, target: str) -> Path:
+        """Return the path on the disk of a file or folder that does not exist yet."""
         final = self.resolve(target)
         if _exists(final):
             raise FileExists(f"{target} exists")
@@ -249,7 +251,7 @@ class FileStore:
             await self._hashes.put_sha1(target + path.removeprefix(source), size, mtime_ns, sha1)
         self.revision += 1
 
-    def _free(self, path: str) -> str:
+    def _require_free(self, path: str) -> str:
         """Return the normalised path, if it may be deleted or moved."""
         plain = "/".join(check_path(path))
         if not plain:
@@ -269,11 +271,11 @@ class FileStore:
             _remove(scratch)
 
     async def _run(self, path: str, work: Callable[..., T], *args: object) -> T:
-        """Run in a thread; OSError becomes FileError."""
+        """Run a function in a thread; its OSError becomes a FileError."""
         try:
             return await asyncio.to_thread(work, *args)
         except OSError as error:
-            raise translated(error, path) from error
+            raise file_error(error, path) from error
 
 
 class Upload:
@@ -284,8 +286,8 @@ class Upload:
         self.name = name or path
         self._store = store
         self._overwrite = overwrite
-        self._waiting: list[bytes] = []  # less than a block
-        self._size = 0
+        self._pending: list[bytes] = []  # chunks of less than a block together
+        self._pending_size = 0
         self._written = 0
         self._unsynced = 0
         self._sha1 = hashlib.sha1(usedforsecurity=False)
@@ -300,32 +302,32 @@ class Upload:
         Raises:
             StorageFull: the disk is full.
         """
-        self._waiting.append(chunk)
-        self._size += len(chunk)
-        if self._size >= _BLOCK:
+        self._pending.append(chunk)
+        self._pending_size += len(chunk)
+        if self._pending_size >= _BLOCK:
             await self._flush()
 
     async def _flush(self) -> None:
-        block, self._waiting, self._size = b"".join(self._waiting), [], 0
+        block, self._pending, self._pending_size = b"".join(self._pending), [], 0
         try:
             await asyncio.to_thread(self._write, block)
         except OSError as error:
-            raise translated(error, self.name) from error
+            raise file_error(error, self.name) from error
 
     @property
     def received(self) -> int:
         """Bytes received so far."""
-        return self._written + self._size
+        return self._written + self._pending_size
 
     @property
     def sha1(self) -> str:
         """Hash of the bytes received so far."""
         sha1 = self._sha1.copy()
-        sha1.update(b"".join(self._waiting))
+        sha1.update(b"".join(self._pending))
         return sha1.hexdigest()
 
     async def unpack(self, limit: int, plate: int | None = None) -> int:
-        """Replace the complete file by the text in it: it may be binary G-code, gzip, 3MF or UTF-16.
+        """Replace the complete file, which may be binary G-code, gzip, 3MF or UTF-16, with the text in it.
 
         Returns the size of the text in bytes.
 
@@ -348,7 +350,7 @@ class Upload:
         except FileError as error:
             raise type(error)(f"{self.name}: {error}") from error
         except OSError as error:
-            raise translated(error, self.name) from error
+            raise file_error(error, self.name) from error
         finally:
             await asyncio.shield(asyncio.to_thread(text.unlink, missing_ok=True))
 
@@ -356,13 +358,13 @@ class Upload:
         """Move the file to its path once it is safely on the disk, and return it with its hash.
 
         Args:
-            date: Unix time of its last change, in s; ignored if it replaces a file or lies in the future.
+            date: Unix time of the last change, in s; ignored if it is in the future, or if a file is replaced.
         """
         await self._flush()
-        return await self._store.keep(self, date)
+        return await self._store.store(self, date)
 
     def check(self) -> None:
-        """Raise if this path cannot be written: because of its name, or because it is being printed."""
+        """Raise an error if this path must not be written: for its name, or because it is being printed."""
         if not self.path:
             raise BadFileName("a file needs a name")
         check_printable(self.path)
@@ -372,7 +374,7 @@ class Upload:
     # All methods below are called in threads, one at a time.
 
     def begin(self) -> None:
-        """Refuse early what `finish` would refuse, and create the temporary file."""
+        """Create the temporary file; refuse early what `finish` would refuse."""
         with self._lock:
             final = self._store.resolve(self.path)
             if final.is_dir():
@@ -398,7 +400,7 @@ class Upload:
                 self._unsynced = 0
 
     def _replace(self, text: Path) -> int:
-        """Replace the received file by another; return its size in bytes."""
+        """Replace the received file with another one; return its size in bytes."""
         descriptor = os.open(text, os.O_RDWR | os.O_CLOEXEC)
         with self._lock:
             if self._is_closed or self._temporary is None:
@@ -438,11 +440,11 @@ class Upload:
 
 
 def _place(source: Path, final: Path, *, overwrite: bool = False) -> None:
-    """Move a file or folder to its final path, atomically, and so that it survives a power cut."""
+    """Move a file or folder to its final path, atomically; the move survives a power cut."""
     if overwrite or source.is_dir():
         source.rename(final)
     else:
-        final.hardlink_to(source)  # a rename would replace a file that was created meanwhile
+        final.hardlink_to(source)  # a rename would replace a file that was created in the meantime
         source.unlink()
     _sync(final.parent)
 
@@ -483,4 +485,4 @@ def _copy_file(source: str | Path, target: str | Path) -> None:
         copy2(source, target)
         _sync(Path(target))
     except OSError as error:
-        raise translated(error, Path(source).name) from error
+        raise file_error(error, Path(source).name) from error

@@ -1,4 +1,4 @@
-"""HashBook: the stored hashes of uploaded files: hashing 300 MB for each listing would take too long."""
+"""HashBook: the stored hashes of uploaded files, as hashing 300 MB for each listing would take too long."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -14,7 +14,7 @@ class HashBook(Protocol):
     """Stores hashes; `daemon.front.cache.cache.Cache` is one."""
 
     async def sha1s(self, under: str = "") -> Hashes:
-        """Return the known hashes of this file, or of all files in this folder."""
+        """Return the stored hashes of this file, or of all files in this folder."""
 
     async def put_sha1(self, path: str, size: int, mtime_ns: int, sha1: str) -> None:
         """Store the hash of a file in its current state."""

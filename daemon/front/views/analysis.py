@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from daemon.front.analysis.findings import Brief, Findings, Summary
 from daemon.front.analysis.forecast import Outlook
-from daemon.front.analysis.store import FileKey, Learnt
+from daemon.front.analysis.store import FileKey, LearntPace
 from daemon.front.analysis.toolpaths import toolpath_info
 from daemon.front.uploads.tree import TreeEntry
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 TIMES = ("motion", "heating", "homing", "dwell", "probing", "changes")
-"""The parts of a print's duration; the slicer's own estimate is only of motion."""
+"""The parts of a print's duration; the slicer's own estimate covers motion only."""
 
 _EDGES = (("width", 0), ("depth", 1), ("height", 2))
 
@@ -25,30 +25,30 @@ def key_of(entry: TreeEntry) -> FileKey:
 
 
 async def of_entry(service: "Front", entry: TreeEntry, *, details: bool = False) -> dict[str, Any]:
-    """Return the fields that an analysis adds to a file; none before it is made."""
-    found = await service.analyses.get(key_of(entry))
-    if found is None:
+    """Return the fields that an analysis adds to a file; none before the analysis."""
+    findings = await service.analyses.get(key_of(entry))
+    if findings is None:
         return {}
-    shown = of_brief(found, entry.path)
+    fields = of_brief(findings, entry.path)
     if service.companions.on("notify"):
         from daemon.front.views import spools  # noqa: PLC0415 - only needed if `notify` is switched on
 
-        shown["gcodeAnalysis"]["warnings"] += spools.warnings(filament(found), service.companions.state("notify"))
+        fields["gcodeAnalysis"]["warnings"] += spools.warnings(filament(findings), service.companions.state("notify"))
     if details:
-        shown["layers"] = found.plan().layers
-    return shown
+        fields["layers"] = findings.plan().layers
+    return fields
 
 
-def of_brief(found: Brief | Findings | None, path: str) -> dict[str, Any]:
+def of_brief(findings: Brief | Findings | None, path: str) -> dict[str, Any]:
     """Return the fields that an analysis adds to a file in a list."""
-    if found is None:
+    if findings is None:
         return {}
-    shown: dict[str, Any] = {"gcodeAnalysis": of_findings(found, path)}
-    if found.pictured:
-        shown["thumbnail"] = thumbnail_path(path)
-    if address := toolpath_path(found, path):
-        shown["toolpath"] = address
-    return shown
+    fields: dict[str, Any] = {"gcodeAnalysis": of_findings(findings, path)}
+    if findings.has_thumbnail:
+        fields["thumbnail"] = thumbnail_path(path)
+    if address := toolpath_path(findings, path):
+        fields["toolpath"] = address
+    return fields
 
 
 def thumbnail_path(path: str) -> str:
@@ -56,27 +56,27 @@ def thumbnail_path(path: str) -> str:
     return f"downloads/thumbnails/local/{quote(path)}"
 
 
-def toolpath_path(found: Summary, path: str) -> str | None:
+def toolpath_path(findings: Summary, path: str) -> str | None:
     """Return the URL path of a file's toolpath, which is unique to this toolpath; None: there is none."""
-    info = toolpath_info(found)
+    info = toolpath_info(findings)
     return None if info is None else f"api/files/local/{quote(path)}/toolpath?v={info['id']}"
 
 
-def of_findings(found: Summary, path: str = "") -> dict[str, Any]:
+def of_findings(findings: Summary, path: str = "") -> dict[str, Any]:
     """Return OctoPrint's `gcodeAnalysis`, with further fields by Moonraker's names or our own."""
-    summary = found.summary
-    shown: dict[str, Any] = {"errors": found.errors, "warnings": found.warnings}
-    if found.duration is None:
-        return shown
+    summary = findings.summary
+    fields: dict[str, Any] = {"errors": findings.errors, "warnings": findings.warnings}
+    if findings.duration is None:
+        return fields
     bounds = summary["bounds"]
     return {
-        "estimatedPrintTime": found.duration,
-        "filament": filament(found),
+        "estimatedPrintTime": findings.duration,
+        "filament": filament(findings),
         "printingArea": _area(bounds["printing"]),
         "dimensions": _dimensions(bounds["printing"]),
         "travelArea": _area(bounds["travel"]),
         "travelDimensions": _dimensions(bounds["travel"]),
-        **shown,
+        **fields,
         "layers": summary["layer_count"],
         **_about_as_json(summary.get("about", {})),
         "thumbnails": _thumbnails(summary.get("thumbnails", ()), path),
@@ -121,18 +121,18 @@ def _joined(texts: Iterable[str | None]) -> str | None:
     return ";".join(text or "" for text in texts).rstrip(";") or None
 
 
-def _thumbnails(known: Sequence[Mapping[str, int]], path: str) -> list[dict[str, Any]]:
+def _thumbnails(sizes: Sequence[Mapping[str, int]], path: str) -> list[dict[str, Any]]:
     """Return the thumbnails of a file, the largest first; `relative_path` is relative to the server's root."""
     return [
-        {**each, "relative_path": f"{thumbnail_path(path)}?size={each['width']}x{each['height']}"} for each in known
+        {**each, "relative_path": f"{thumbnail_path(path)}?size={each['width']}x{each['height']}"} for each in sizes
     ]
 
 
-def filament(found: Summary) -> dict[str, dict[str, Any]]:
+def filament(findings: Summary) -> dict[str, dict[str, Any]]:
     """Return the filament of each tool: mm, cm³, and the file's metadata: type, name, colour, weight in g, cost."""
-    filaments = found.summary.get("about", {}).get("filaments", ())
+    filaments = findings.summary.get("about", {}).get("filaments", ())
     tools: dict[str, dict[str, Any]] = {}
-    for use in found.summary.get("tools", ()):
+    for use in findings.summary.get("tools", ()):
         about = filaments[use["tool"]] if use["tool"] < len(filaments) else {}
         metadata = {name: value for name, value in about.items() if value is not None}
         if "colour" in metadata:
@@ -141,15 +141,15 @@ def filament(found: Summary) -> dict[str, dict[str, Any]]:
     return tools
 
 
-def estimate(found: Findings | None, learnt: Learnt) -> dict[str, Any]:
+def estimate(findings: Findings | None, learnt: LearntPace) -> dict[str, Any]:
     """Return the estimated duration of a print on this printer, in s, and how it was computed."""
-    if found is None or found.duration is None:
+    if findings is None or findings.duration is None:
         return {"estimatedPrintTime": None}
-    before = found.summary.get("before_first_layer_s", 0.0)
-    seconds = before + (found.duration - before) * learnt.factor
+    before = findings.summary.get("before_first_layer_s", 0.0)
+    seconds = before + (findings.duration - before) * learnt.factor
     return {
         "estimatedPrintTime": seconds,
-        "estimate": {"planned": found.duration, "factor": learnt.factor, "learntFrom": learnt.prints},
+        "estimate": {"planned": findings.duration, "factor": learnt.factor, "learntFrom": learnt.prints},
     }
 
 

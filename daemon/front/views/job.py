@@ -7,7 +7,7 @@ from daemon.bridge.words import FileStatistics, JobProgress, Selection
 from daemon.errors import CoreAway, StoreError
 from daemon.front.analysis.findings import Findings
 from daemon.front.analysis.forecast import with_outlook
-from daemon.front.analysis.store import Learnt
+from daemon.front.analysis.store import LearntPace
 from daemon.front.views import analysis
 from daemon.front.views.status import status_of
 from hal.printer import PanelPrint
@@ -35,7 +35,7 @@ class JobView:
         selected = service.jobs.selected
         times = await self._statistics(selected)
         known = await service.watch.findings(selected) if selected is not None else None
-        learnt = await service.watch.learnt() if known is not None else Learnt()
+        learnt = await service.watch.learnt() if known is not None else LearntPace()
         outlook = service.watch.outlook()
         answer: dict[str, Any] = {
             "job": _job(selected, times, known, learnt),
@@ -83,12 +83,12 @@ def brief(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
 
 
 def _job(
-    selected: Selection | None, times: FileStatistics, known: Findings | None = None, learnt: Learnt | None = None
+    selected: Selection | None, times: FileStatistics, known: Findings | None = None, learnt: LearntPace | None = None
 ) -> dict[str, Any]:
     last = times.last.print_time if times.last and times.last.success else None
     return {
         "file": _file(selected),
-        **analysis.estimate(known, learnt or Learnt()),
+        **analysis.estimate(known, learnt or LearntPace()),
         "averagePrintTime": times.average_print_time,
         "lastPrintTime": last,
         "filament": _filament(selected, known),

@@ -1,4 +1,4 @@
-"""Analyses a file on the disk by `gcode.analysis`. Imports NumPy: for the worker process and the command line only."""
+"""Analyses a file on the disk. Imports NumPy: for the worker process and the command line only."""
 
 import ctypes
 import os
@@ -38,13 +38,13 @@ from gcode.texts import words_of
 
 _PIECE = 256 * 1024  # bytes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_MALLOC_KEPT = 64 * 1024 * 1024  # bytes of freed memory that are not returned to the system
+_MAX_FREE_MEMORY = 64 * 1024 * 1024  # bytes of freed memory that malloc does not return to the system
 
 
 def dialect_of(profile: ProfileConfig, firmware: str = "") -> Dialect | None:
-    """Return the dialect of a printer, by the firmware's own name, if given, or by the profile; None: unknown."""
-    found = _DIALECTS.get(profile.firmware) if not firmware else recognise(firmware)
-    return None if found is UNKNOWN else found
+    """Return a printer's dialect, from the name that its firmware reports, else from the profile; None: unknown."""
+    dialect = recognise(firmware) if firmware else _DIALECTS.get(profile.firmware)
+    return None if dialect is UNKNOWN else dialect
 
 
 def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str = "") -> Machine:
@@ -55,8 +55,8 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
         settings_: M201, M203, M204 and M205 as the printer reports them.
         firmware: its name as the printer reports it; empty: none is connected.
     """
-    found = dialect_of(profile, firmware)
-    known, dialect = found is not None, found or MARLIN
+    known_dialect = dialect_of(profile, firmware)
+    dialect = known_dialect or MARLIN
     motion = settings_ or profile.motion
     limits = MotionLimits() if motion and dialect is not KLIPPER else loose(MotionLimits())
     if dialect is KLIPPER:
@@ -80,7 +80,7 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
         tools=profile.extruders,
         shared_nozzle=profile.shared_nozzle,
         dialect=dialect,
-        dialect_known=known,
+        dialect_known=known_dialect is not None,
         tool_change=profile.tool_change_s,
         filament_change=profile.filament_change_s,
         probing=profile.probing_s,
@@ -89,31 +89,32 @@ def machine(profile: ProfileConfig, settings_: Sequence[str] = (), firmware: str
 
 def _volume(profile: ProfileConfig) -> tuple[Range, Range, Range]:
     """Return the nozzle's reach: the bed, or the limits of the axes if the profile has them."""
-    middle = profile.origin == "center"
-    x, y = (_reach(size, middle=middle) for size in (profile.width_mm, profile.depth_mm))
-    z = _reach(profile.height_mm, middle=False)
+    is_centred = profile.origin == "center"
+    x, y = (_reach(size, is_centred=is_centred) for size in (profile.width_mm, profile.depth_mm))
+    z = _reach(profile.height_mm, is_centred=False)
     return (
-        _wider(x, profile.x_min_mm, profile.x_max_mm),
-        _wider(y, profile.y_min_mm, profile.y_max_mm),
-        _wider(z, profile.z_min_mm, profile.z_max_mm),
+        _override(x, profile.x_min_mm, profile.x_max_mm),
+        _override(y, profile.y_min_mm, profile.y_max_mm),
+        _override(z, profile.z_min_mm, profile.z_max_mm),
     )
 
 
-def _reach(size: float, *, middle: bool) -> Range:
+def _reach(size: float, *, is_centred: bool) -> Range:
     if not size:
         return ANYWHERE
-    return (-size / 2, size / 2) if middle else (0.0, size)
+    return (-size / 2, size / 2) if is_centred else (0.0, size)
 
 
-def _wider(edge: Range, least: float, most: float) -> Range:
-    low, high = edge
-    return (least or low, most or high)
+def _override(reach: Range, low: float, high: float) -> Range:
+    """Return the reach with the profile's own limits; 0: it has none."""
+    return (low or reach[0], high or reach[1])
 
 
 def _radius(profile: ProfileConfig) -> float | None:
     """Return the radius of a round bed, which limits the nozzle's reach; None: it is not round."""
-    round_ = profile.shape == "circular" and profile.width_mm > 0
-    return max(profile.width_mm / 2, profile.x_max_mm, profile.y_max_mm) if round_ else None
+    if profile.shape != "circular" or not profile.width_mm > 0:
+        return None
+    return max(profile.width_mm / 2, profile.x_max_mm, profile.y_max_mm)
 
 
 def _min_extrusion(profile: ProfileConfig, dialect: Dialect) -> float | None:
@@ -137,7 +138,7 @@ _DIALECTS = {
 
 
 def _apply(limits: MotionLimits, commands: Sequence[str]) -> None:
-    """Apply commands to the limits."""
+    """Apply M201, M203, M204, M205 and SET_VELOCITY_LIMIT to the limits."""
     for each in commands:
         name, _, rest = each.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
@@ -164,12 +165,12 @@ def analyse(path: Path, printer: Machine, *, watch: Callable[[TimedMoves], None]
         FileError: it cannot be read.
         NotPrintable: it is packed; see `daemon.packing.unpacking`.
     """
-    _keep_freed_memory()
+    _reuse_freed_memory()
     try:
         with path.open("rb", buffering=0) as file:
             if packed := kind(file.read(SNIFF)):
                 raise NotPrintable(f"{path.name} is {packed}, not text: upload it to have it unpacked")
-            analyser = Analyser(_as_the_file_says(file, printer), watch=watch)
+            analyser = Analyser(_with_limits_from_file(file, printer), watch=watch)
             file.seek(0)
             while piece := file.read(_PIECE):
                 analyser.feed(piece)
@@ -178,15 +179,15 @@ def analyse(path: Path, printer: Machine, *, watch: Callable[[TimedMoves], None]
         raise FileError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _keep_freed_memory() -> None:
+def _reuse_freed_memory() -> None:
     """Let malloc reuse the memory of freed arrays: fetching it from the system each time would take a tenth longer."""
     with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, _MALLOC_KEPT)
-        library.mallopt(_M_TRIM_THRESHOLD, _MALLOC_KEPT)
+        library.mallopt(_M_MMAP_THRESHOLD, _MAX_FREE_MEMORY)
+        library.mallopt(_M_TRIM_THRESHOLD, _MAX_FREE_MEMORY)
 
 
-def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
+def _with_limits_from_file(file: RawIOBase, printer: Machine) -> Machine:
     """Return the machine with the limits in the file's settings, unless the printer has reported its own."""
     if printer.limits_from == "printer":
         return printer
@@ -195,13 +196,13 @@ def _as_the_file_says(file: RawIOBase, printer: Machine) -> Machine:
     tail = file.read(settings.TAIL) or b""
     file.seek(0)
     head = file.read(settings.TAIL) or b""
-    by_klipper = printer.dialect is KLIPPER
+    is_klipper = printer.dialect is KLIPPER
     if not printer.dialect_known:
-        by_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
+        is_klipper = settings.is_for_klipper(head) or settings.is_for_klipper(tail)
     base = loose(MotionLimits())  # missing values limit nothing
-    found = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
-    if found is not None:
-        return replace(printer, limits=klipper(found) if by_klipper else found, limits_from="file")
-    if by_klipper and not printer.limits.square_corner:
+    limits = settings.limits_from_tail(tail, base) or settings.limits_from_tail(head, base)
+    if limits is not None:
+        return replace(printer, limits=klipper(limits) if is_klipper else limits, limits_from="file")
+    if is_klipper and not printer.limits.square_corner:
         return replace(printer, limits=klipper(printer.limits))
     return printer

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from daemon.front.analysis.reading import analyse
+from daemon.front.analysis.file_analysis import analyse
 from gcode.analysis.machine import Machine
 from gcode.analysis.result import Analysis
 from gcode.analysis.toolpath import Toolpath
@@ -16,10 +16,10 @@ MAX_SHARE = 0.25  # of its file's size
 MIN_LIMIT = 256 * 1024  # bytes; small files may have larger toolpaths
 
 
-def draw(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str, Any] | None]:
+def analyse_with_toolpath(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str, Any] | None]:
     """Analyse a file, and write its toolpath to `target`; return the analysis, and `bytes` and `id` of the toolpath.
 
-    None instead: there is no toolpath, or it cannot be written.
+    The latter is None if there is no toolpath, or if it cannot be written.
 
     Raises:
         FileError: like `analyse`.
@@ -28,10 +28,10 @@ def draw(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str
     try:
         with tempfile.TemporaryFile(dir=target.parent) as chunks:
             toolpath = Toolpath(chunks.write, _max_bytes(path))
-            found = analyse(path, printer, watch=toolpath.take)
-            head = toolpath.finish(found.layers, found.size)
+            analysis = analyse(path, printer, watch=toolpath.take)
+            head = toolpath.finish(analysis.layers, analysis.size)
             if head is None:
-                return found, None
+                return analysis, None
             chunks.seek(0)
             with target.open("wb") as file:
                 file.write(head)
@@ -39,7 +39,7 @@ def draw(path: Path, target: Path, printer: Machine) -> tuple[Analysis, dict[str
     except OSError:
         return analyse(path, printer), None
     header = header_of(head[:HEADER])
-    return found, {"bytes": len(head) + toolpath.bytes, "id": header.id.hex() if header is not None else ""}
+    return analysis, {"bytes": len(head) + toolpath.bytes, "id": header.id.hex() if header is not None else ""}
 
 
 def _max_bytes(path: Path) -> int:

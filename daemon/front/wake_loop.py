@@ -1,0 +1,42 @@
+"""Work that is done whenever an event wakes it, and tried again after an error: the queue's, and the history's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from gcode.errors import NozzledError
+
+RETRY_DELAY = 5.0  # s until failed work is tried again
+
+log = structlog.get_logger()
+
+
+async def work_when_woken(
+    wake: asyncio.Event, work: Callable[[], Awaitable[None]], *, waits: str, failed: str
+) -> NoReturn:
+    """Call `work` whenever `wake` is set, until cancelled. An error that repeats itself is logged only once.
+
+    Args:
+        wake: cleared before each call, so that `work` sees every change.
+        work: the work; it may raise any error, and is called again after RETRY_DELAY then.
+        waits: log event of an error that passes, such as a database that cannot be written.
+        failed: log event of a bug.
+    """
+    last_error = ""
+    while True:
+        await wake.wait()
+        wake.clear()
+        try:
+            await work()
+        except NozzledError as error:
+            if last_error != (last_error := str(error)):
+                log.warning(waits, reason=str(error), again_s=RETRY_DELAY)
+        except Exception as error:
+            if last_error != (last_error := repr(error)):
+                log.exception(failed)
+        else:
+            last_error = ""
+            continue
+        asyncio.get_running_loop().call_later(RETRY_DELAY, wake.set)
