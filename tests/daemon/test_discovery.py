@@ -134,7 +134,7 @@ async def test_zeroconf_finds_the_announced_service(tmp_path, monkeypatch):
     seeker = library.AsyncZeroconf(interfaces=["127.0.0.1"])
     try:
         kind = "_octoprint._tcp.local."
-        name = f"{made._announced.name}.{kind}"
+        name = f"{made._announcement.name}.{kind}"
         async with asyncio.timeout(TIMEOUT_S):
             while (found := await seeker.async_get_service_info(kind, name, 3000)) is None:
                 pass
