@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from daemon.farm.list.waiting import why
 
 from daemon.companions.farm.steps import NO_CLEAR_BED
 from daemon.farm import page_files
 from daemon.farm.list.values import FarmJob
+from daemon.farm.list.wait_reasons import why
 from daemon.farm.messages import Presence
 
 OWN = sorted(page_files.OWN.glob("*.mjs"))
