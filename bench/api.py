@@ -124,11 +124,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def measure(args: argparse.Namespace) -> Iterator[Measured]:
-    """Measure the daemon, then OctoPrint if it is there.
+    """Measure the daemon, then OctoPrint if it is installed.
 
     Raises:
         HostFailed: a host fails.
-        NoCompiler: there is nothing to build the fake printer with.
+        NoCompiler: there is no compiler for the fake printer.
     """
     binary = build(place.cache())
     with ExitStack() as stack:

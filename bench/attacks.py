@@ -68,7 +68,7 @@ class Attack(ABC):
         return socket.create_connection((self.address.hostname, self.address.port), 5)
 
     def flood(self, head: bytes, piece: bytes, rate: float | None = None) -> None:
-        """Send `head`, then `piece` again and again, until the host hangs up; what it answers is thrown away."""
+        """Send `head`, then `piece` repeatedly, until the host hangs up; its answers are discarded."""
         with self.connect() as connection:
             connection.sendall(head)
             reader = threading.Thread(target=_swallow, args=(connection,), daemon=True)
@@ -120,7 +120,7 @@ def _frame(payload: bytes, kind: int) -> bytes:
 
 
 class Pings(Attack):
-    """One socket without a key says nothing but empty pings, half a megabyte a second."""
+    """One socket without a key sends only empty pings, half a megabyte a second."""
 
     unit = "batches of pings"
 

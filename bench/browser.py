@@ -39,14 +39,14 @@ class Visited:
         self.tools: CDPSession = page.context.new_cdp_session(page)
 
     def slow_down(self) -> None:
-        """Make the processor of the page slower, and count what its main thread takes, not what others take from it."""
+        """Slow down the processor of the page, and count the CPU time of its main thread, whatever else runs."""
         self.tools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         self.tools.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def open(self) -> float:
-        """Open it; return how many seconds later what makes it of use was seen.
+        """Open the page; return the seconds until it is usable.
 
-        The page finds that out by itself at each frame, as questions from outside would take a part of its time.
+        The page checks that itself at each frame, as questions from outside would take part of its time.
 
         Raises:
             HostFailed: it never was.
@@ -71,7 +71,7 @@ class Visited:
         return self.metric("JSHeapUsedSize") / 1e6
 
     def held(self) -> float:
-        """Return what scripts hold with the arrays and elements that are kept outside their heap, in MB."""
+        """Return the memory of scripts in MB, including arrays and elements outside their heap."""
         self.tools.send("HeapProfiler.collectGarbage")
         found = self.tools.send("Runtime.getHeapUsage")
         return (

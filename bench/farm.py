@@ -155,7 +155,7 @@ def measure(agents: int, jobs: int, args: argparse.Namespace) -> FarmRun:
 
 
 def fill(state: Path, jobs: int) -> None:
-    """Put jobs into the list, beside the server that has it in use."""
+    """Put jobs into the list while the server uses it."""
     from daemon.farm.list.job_list import JobList  # noqa: PLC0415 - imported only to run a farm
     from daemon.farm.list.values import JobRequest  # noqa: PLC0415 - as above
 

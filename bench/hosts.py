@@ -23,7 +23,7 @@ AFTERMATH = 1.0  # s from an upload to the print, for what a host does with a ne
 
 
 class HostFailed(Exception):
-    """A host did not do what it was asked; says what."""
+    """A host did not carry out a request; the text names it."""
 
 
 class Host(Protocol):
@@ -147,7 +147,7 @@ class Served:
         return self._process.pid
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return what its log, if that is lines of JSON, has said under this name."""
+        """Return the entries of its log with this event name, if the log is in JSON."""
         lines = self._log.read_text("utf-8", "replace").rpartition("\n")[0].splitlines()
         return [event for event in map(json.loads, filter(_is_json, lines)) if event.get("event") == name]
 

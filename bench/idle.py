@@ -95,7 +95,7 @@ def _install(venv: Path) -> Path:
 
 
 def measure(python: Path, folder: Path, seconds: float) -> Idle:
-    """Start a daemon of its own, ask it, leave it alone; return what it cost."""
+    """Start a separate daemon, send it requests, leave it idle; return its cost."""
     folder.mkdir()
     with ExitStack() as stack:
         link = folder / "printer"

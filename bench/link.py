@@ -21,7 +21,7 @@ lines in flight: the floor. Every host prints each scenario in turn, `--repeat` 
   share      of what the wire carries one way, goodput only (commands between the job's lines count as lost)
   underruns  the planner ran dry in the middle of the print
   answer     from an `ok` to the next line, as the printer sees it, 99th percentile: two processes' wake-ups included
-  turnaround from an `ok` that can be read to the next line written, 99th percentile, as nozzled's own log has it
+  turnaround from a readable `ok` to the next line written, 99th percentile, from nozzled's own log
 
 The first move of a print takes 1.7 s, so lines/s and share with a planner say something at full length only.
 """
@@ -163,7 +163,7 @@ def measure(args: argparse.Namespace) -> Iterator[Result]:
 
     Raises:
         HostFailed: a host does not start.
-        NoCompiler: there is nothing to build the fake printer with.
+        NoCompiler: there is no compiler for the fake printer.
     """
     cache = place.cache()
     binary = build(cache)

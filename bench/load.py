@@ -54,7 +54,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> Loaded:
-        """End; return what it came to."""
+        """End the load; return its result."""
         self._stopped.set()
         self._thread.join()
         return self._loaded

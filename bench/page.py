@@ -4,7 +4,7 @@ view: both pages
 
   requests, KB   of the first view with an empty cache: what begins within 3 s, or until it is of use,
                  headers and sockets included
-  toolpath KB    what the picture of this print took besides: it grows with the print
+  toolpath KB    the additional bytes for the picture of this print; they grow with the print
   useful         seconds until state and temperatures of the printer are seen; at 4x with the processor of the page
                  made four times slower, the best of three
   work           of that, what the main thread of the page took
@@ -24,7 +24,7 @@ toolpath: the toolpath of a file of 200,000 moves and of one of 2,000,000, in th
   longest        ms that the main thread answered nobody meanwhile
   heap           of scripts, with arrays and elements, in the greater of both views
 
-export: what the toolpaths of these files take beside their analysis, as `python -m bench toolpath` has it
+export: the time for the toolpaths of these files in addition to their analysis, as in `python -m bench toolpath`
 
 OctoPrint is measured where `--peers-dir` says that bench/peers.sh has installed it.
 """
@@ -110,12 +110,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def measure(args: argparse.Namespace) -> list[Wanted]:
-    """Measure what is asked for and show it; return what is wanted of it.
+    """Run the chosen measurements and show them; return their limits.
 
     Raises:
         HostFailed: a host fails.
-        NoCompiler: there is nothing to build the fake printer with.
-        Error: the browser does not find what it should.
+        NoCompiler: there is no compiler for the fake printer.
+        Error: the browser does not find an expected element.
     """
     found: list[Wanted] = []
     with ExitStack() as stack:

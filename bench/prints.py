@@ -1,7 +1,7 @@
 """The files that are printed, the same on every run and machine, and the hash that an intact print has.
 
 A vase-like print: a wavy wall, 0.2 mm layers, segments of 0.2 to 0.5 mm at F6000 (100 mm/s), with the comments
-that a slicer leaves between the moves. It wants 256 lines/s from the printer.
+that a slicer leaves between the moves. It needs 256 lines/s.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ def zeros(moves: int) -> Iterator[str]:
 
 
 def brisk(moves: int) -> Iterator[str]:
-    """Yield the vase at a speed at which it wants 400 lines/s."""
+    """Yield the vase at a speed that needs 400 lines/s."""
     return (line.replace("F6000", "F9375") for line in vase(moves))
 
 

@@ -103,7 +103,7 @@ def measure(args: argparse.Namespace) -> list[Streamed]:
 
     Raises:
         HostFailed: the daemon fails.
-        NoCompiler: there is nothing to build the fake printer with.
+        NoCompiler: there is no compiler for the fake printer.
     """
     binary = build(place.cache())
     with _served(args) as (host, folder, job):
@@ -113,11 +113,11 @@ def measure(args: argparse.Namespace) -> list[Streamed]:
 
 
 def under_attack(args: argparse.Namespace) -> list[Streamed]:
-    """Print alone, then under each attack, each time with a daemon of its own.
+    """Print alone, then under each attack, each time with a new daemon.
 
     Raises:
         HostFailed: the daemon fails.
-        NoCompiler: there is nothing to build the fake printer with.
+        NoCompiler: there is no compiler for the fake printer.
     """
     binary = build(place.cache())
     runs = []

@@ -55,7 +55,7 @@ class Drawn:
     alone: Cost
 
     def wanted(self) -> list[tuple[str, float, float]]:
-        """Return what is wanted: its name, what was measured, and what it may be at most."""
+        """Return the limits: name, measured value, and maximum."""
         return [
             ("bytes a move", self.bytes / self.moves, BYTES),
             ("of the file", self.bytes / self.size, SHARE),
@@ -93,7 +93,7 @@ def _knob(folder: Path) -> bytes:
 
 
 def part(folder: Path, name: str) -> Path:
-    """Write one of the files of which so much is wanted."""
+    """Write one of the files that have limits."""
     return stacked(folder / f"{name}.gcode", _knob(folder), PARTS[name][0])
 
 

@@ -1,4 +1,4 @@
-"""What is written to the disk (an SD card, say) while it prints, on a simulated printer at the pace of life.
+"""What is written to the disk (an SD card, say) during a print, on a simulated printer at real speed.
 
   written  bytes that the kernel has taken for the disk (write_bytes of /proc) in an hour: core and front
   notes    of the place, an hour: each is synced by itself
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(folder: Path, firmware: str, seconds: float) -> Worn:
-    """Print on a printer of this kind; return what it wrote."""
+    """Print on a printer of this kind; return what was written."""
     folder.mkdir()
     link, state = folder / "printer", folder / "state"
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from support import turns
 
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 
-# tests/hil runs on a computer beside a printer, where there need be no more than pytest and pytest-timeout
+# tests/hil runs on a computer beside a printer, which needs only pytest and pytest-timeout
 if NIGHTLY:
     with suppress(ImportError):
         # Its plugin imports these when the session ends. pytest parses them then, and if what the tests have left is
@@ -87,7 +87,7 @@ def pytest_collection(session):
 def _compile_share(config, mine, workers):
     """Compile this worker's share of the tests: in a fresh clone each worker would compile all of them.
 
-    pytest has no public way to do it without importing them; what is private here writes no more than its cache.
+    pytest has no public way to do it without importing them; the private one used here only writes its cache.
     """
     if sys.dont_write_bytecode:
         return

@@ -199,7 +199,7 @@ def test_a_stopped_run_shows_its_partial_results(monkeypatch, capsys):
 
 
 def _runs(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not waited for yet (a grandchild: init does it) does not."""
+    """Return whether a process runs; one that ended but was not reaped yet (a grandchild, by init) does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""The plan of a job, with hosts that are killed; test_analysis has it with the whole service."""
+"""The plan of a job when hosts are killed; test_analysis tests it with the whole service."""
 
 import asyncio
 import json

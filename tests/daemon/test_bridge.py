@@ -298,7 +298,7 @@ def test_an_unreadable_question_is_refused(question):
 
 @pytest.mark.parametrize("name", ["OtherVersion", "ServiceError"])
 def test_an_unknown_question_is_told_apart_from_a_failed_one(name):
-    """The first cores had no class for it."""
+    """The first cores had no class for this error."""
     refusal = RefusalMessage(id=1, error=name, text=f"{NOT_UNDERSTOOD}: Invalid value 'history'")
     with pytest.raises(service.OtherVersion, match="history"):
         answer_of(refusal, ask.AskConversation(since=0))

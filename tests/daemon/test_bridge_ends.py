@@ -39,7 +39,7 @@ async def both(desk):
     return end, front
 
 
-# -- what is told ----------------------------------------------------------------------------------------------
+# -- snapshots and events --------------------------------------------------------------------------------------
 
 
 async def test_a_new_front_gets_a_snapshot_at_once(desk):

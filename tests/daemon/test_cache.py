@@ -244,7 +244,7 @@ async def test_an_upgrade_from_0_1_0_keeps_jobs_hashes_analyses_and_learnt_times
     async with opened(folder) as cache:  # once only: what has gone does not come back
         assert await cache.sha1s() == {}
     await core.close()
-    with closing(sqlite3.connect(folder / "nozzled.db")) as db:  # an older version finds what it left
+    with closing(sqlite3.connect(folder / "nozzled.db")) as db:  # an older version finds its own data
         assert db.execute("SELECT path FROM hashes").fetchall() == [("a.gcode",)]
 
 

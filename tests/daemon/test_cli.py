@@ -27,7 +27,7 @@ def plain_environment(monkeypatch, tmp_path):
 
 @pytest.fixture
 def empty(tmp_path):
-    """A configuration file that says nothing, so that none of this machine's is read."""
+    """An empty configuration file, so that none of this machine's is read."""
     path = tmp_path / "empty.toml"
     path.write_text("")
     return path

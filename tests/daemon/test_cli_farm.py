@@ -24,7 +24,7 @@ def farm(tmp_path_factory):
 
 @pytest.fixture
 def run(farm, monkeypatch, tmp_path, capsys):
-    """Runs a command with the farm's key; returns what it prints, or its error where it fails."""
+    """Run a command with the farm's key; return its output, or its error if it fails."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NOZZLED_FARM_URL", f"http://127.0.0.1:{farm.port}")
     monkeypatch.setenv("NOZZLED_FARM_KEY", farm.key)

@@ -49,7 +49,7 @@ class Commands:
         self._capsys = capsys
 
     async def __call__(self, *words, code=0):
-        """Run a command and return what it prints; its error where the exit code is another one."""
+        """Run a command and return its output, or its error if the exit code differs."""
         assert await asyncio.to_thread(main, [*words, "--url", self._url]) == code, words
         said = self._capsys.readouterr()
         assert (said.err == "") == (code == 0), said.err

@@ -35,7 +35,7 @@ def square(tmp_path):
 
 
 def simulate(capsys, *arguments):
-    """Run the command here; return its exit code and what it printed."""
+    """Run the command in this process; return its exit code and output."""
     code = main(["simulate", *map(str, arguments)])
     return code, capsys.readouterr()
 

@@ -24,7 +24,7 @@ SQUARE = b"G28\nG1 X10 Y10 F3000\nG1 X20\nG1 Y20\nG1 X10\nG1 Y10\n"
 
 
 class Scripted:
-    """A server that answers as told, or not at all."""
+    """A server with prepared answers, or none at all."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -28,7 +28,7 @@ LARGE = b"G1 X1\n" * 100_000
 
 
 class Peer:
-    """A server that says one thing and hangs up; keeps what it was sent."""
+    """A server that sends one answer and hangs up; it stores what it received."""
 
     def __init__(self, says):
         self.says = says

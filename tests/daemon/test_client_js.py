@@ -187,7 +187,7 @@ console.log(JSON.stringify({ heard, told, sessions: sessions.size }));
     [
         ['o\na[{"current": 1}]\nc[3000,"Go away!"]\n'],  # the server ends the session
         ['o\na[{"current": 1}]\n', 'o\na[{"current": 2}]\n'],  # it has forgotten it
-        ['o\na[{"current": 1}]\n', ""],  # it says nothing
+        ['o\na[{"current": 1}]\n', ""],  # it is silent
         ['o\na["{\\"current\\": 1}"]\nh\n', 'a[{"current": 2}]\n', "c[]\n"],  # long answers end now and then
         ['o\na[{"current": 1}]\nnonsense\na[not json\n'],
     ],

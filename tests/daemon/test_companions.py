@@ -25,7 +25,7 @@ def beside(server, cls, name="power"):
 
 
 class Switch(Companion):
-    """Has one switch; refuses what it is told to, hangs and breaks where it is asked to."""
+    """Has one switch; refuses, hangs or breaks on request."""
 
     name = "power"
     is_on = False
@@ -130,7 +130,7 @@ async def test_requests_to_a_missing_companion_are_refused_at_once(tmp_path):
         began = loop.time()
         with pytest.raises(RequestRefused):
             await client.companions.ask("power", "on")
-        assert loop.time() - began < 5  # no more than the client's own tries
+        assert loop.time() - began < 5  # only the client's own attempts
 
 
 async def test_undelivered_states_and_events_are_sent_again(tmp_path):

@@ -65,7 +65,7 @@ MACROS = st.lists(
 
 def section_of(cls: type) -> st.SearchStrategy[Any]:
     kinds = get_type_hints(cls)
-    keys = [each for each in fields(cls) if each.name != "preset"]  # what it stands for has tests of its own
+    keys = [each for each in fields(cls) if each.name != "preset"]  # its values have tests of their own
     return st.builds(cls, **{each.name: values_of(kinds[each.name], each.metadata["option"]) for each in keys})
 
 

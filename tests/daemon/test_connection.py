@@ -91,7 +91,7 @@ async def test_the_connection_script_may_not_heat_beyond_the_profile(fake_ports)
 
 
 class Deaf(SimulatedTransport):
-    """A printer at another baudrate: what is said arrives as noise, and so does what it says."""
+    """A printer at another baudrate: both directions are noise."""
 
     async def open(self, on_data, on_lost):
         self.on_data = on_data

@@ -49,7 +49,7 @@ async def test_the_heaters_are_off_in_time_when_the_host_vanishes(tmp_path, paus
     await asyncio.sleep(bound / 2)
     world.firmware.advance(world.clock.now)
     assert not is_off(world), "a host that comes back in time finds a hot printer"
-    await asyncio.sleep(bound / 2 + 30)  # what it had sent moves on for a while
+    await asyncio.sleep(bound / 2 + 30)  # queued moves continue for a while
     world.firmware.advance(world.clock.now)
     assert is_off(world)
 

@@ -1,4 +1,4 @@
-"""What the core does for its front, over both forms of the bridge, and what it refuses to a hostile one."""
+"""The core's answers to its front, over both forms of the bridge, and its refusals to a hostile one."""
 
 import asyncio
 import errno
@@ -350,7 +350,7 @@ async def test_refused_questions_do_not_disturb_a_print(tmp_path):
 
 
 async def test_a_very_long_command_delays_nothing_and_is_still_checked(tmp_path):
-    """Klipper's may have 16 KiB, and one that heats by a list takes a tenth of a second to look at."""
+    """Klipper's commands may have 16 KiB, and one that heats by a list takes a tenth of a second to check."""
     async with house(tmp_path, "line") as pair:
         printer, turns = pair.core.connection.printer, []
         printer.check = lambda command: command.encode()

@@ -122,7 +122,7 @@ async def off_and_on(printer, life, late):
 
 
 async def killed_once(folder, step, late):
-    """Have a copy printed by one of two agents, of which one is killed at this step; return its life and what began."""
+    """Have a copy printed by two agents, one of them killed at this step; return its life and the started prints."""
     farm = FarmInMemory()
     places = [Place(farm, folder, f"a{step}"), Place(farm, folder, f"b{step}")]
     server = ListServer(farm)
@@ -148,7 +148,7 @@ async def killed_once(folder, step, late):
 
 @pytest.mark.parametrize(("late", "phase"), [(0.0, 0), (20.0, 3)], ids=["at once", "late"])
 async def test_an_agent_killed_at_any_step_begins_no_copy_twice(tmp_path, late, phase):
-    """What it had asked for is done all the same, also a start that comes late. Nightly for each step of its life."""
+    """Its requests are still carried out, even a start that arrives late. Nightly for each step of its life."""
     step, names = 0 if NIGHTLY else phase, set()
     while (life := await killed_once(tmp_path, step, late)).last:
         names.add(life.last)
@@ -262,7 +262,7 @@ async def test_orders_are_carried_out(tmp_path):
         await asyncio.sleep(60)
         assert server.presences["mk3"].reason == "it is on hold"
         assert server.presences["mk3"].on_hold
-        place.life.over = True  # it is kept over a restart
+        place.life.over = True  # it survives a restart
         place.life.left = 0
         place.printer.on_change()
         await asyncio.sleep(200)

@@ -1,4 +1,4 @@
-"""The history of prints with what they used: filtered, summed up, exported; kept when files are gone."""
+"""The history of prints with their filament: filtered, summed up, exported; it survives its files."""
 
 import asyncio
 import csv

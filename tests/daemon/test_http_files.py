@@ -332,7 +332,7 @@ async def test_a_list_is_rebuilt_after_every_possible_change(tmp_path):
         path, tags = "/api/files?recursive=true", []
 
         async def changed():
-            """Tell whether the list is another one; the same twice in a row is told by 304, and made once."""
+            """Return whether the list has changed; an unchanged list is answered with 304, and built once."""
             seen = await server.get(path, headers={"If-None-Match": tags[-1] if tags else ""})
             again = await server.get(path, headers={"If-None-Match": seen.headers["Etag"]})
             assert (again.status, again.body) == (304, b"")

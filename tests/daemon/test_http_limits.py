@@ -133,7 +133,7 @@ async def test_simultaneous_uploads_share_the_quota(tmp_path):
             first.resize(600_000)
             with pytest.raises(StorageFull):
                 second.resize(600_000)
-            first.resize(1_000_000)  # the one that was refused holds nothing
+            first.resize(1_000_000)  # the refused one reserves nothing
         assert room.taken == 0
 
 

@@ -261,7 +261,7 @@ async def test_a_key_that_steps_up_has_admin_rights_for_a_while(tmp_path):
         raised = answer.json["key"]
         assert (await server.post("/api/pair/codes", {}, key=raised)).status == 201
         assert [each["own"] for each in (await server.get("/api/keys", key=raised)).json["keys"]] == [True]
-        assert (await server.post("/api/pair/codes", {}, key=phone)).status == 403  # the key itself is what it was
+        assert (await server.post("/api/pair/codes", {}, key=phone)).status == 403  # the key itself is unchanged
         login = await server.post("/api/login", {"passive": True}, key=raised)
         session = server.service.access.find_session(login.json["session"], "phone")
         assert session.identity.scope is Scope.CONTROL  # it lasts longer

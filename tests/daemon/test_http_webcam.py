@@ -85,7 +85,7 @@ async def test_many_clients_share_one_camera_connection_and_a_slow_one_delays_no
     ):
         slow = await look()
         assert "multipart/x-mixed-replace" in slow.head
-        await slow.picture()  # and no more: its socket fills up
+        await slow.picture()  # and then its socket is full
         viewers = [await look() for _ in range(2)]
         for _ in range(20):
             for each in viewers:

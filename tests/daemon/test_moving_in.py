@@ -294,7 +294,7 @@ async def test_a_refused_file_does_not_prevent_the_others(tmp_path, base):
 
 
 class Settings:
-    """A daemon's settings, of which some are refused."""
+    """A daemon's settings, some of which are refused."""
 
     def __init__(self, *refused):
         self.refused = refused

@@ -215,7 +215,7 @@ async def test_the_power_is_published_and_switched_unless_locked(tmp_path, monke
 
 
 async def test_a_command_older_than_a_hang_is_not_carried_out(tmp_path, monkeypatch):
-    """A cancel would end another print than the one that it was said of."""
+    """A late cancel would end another print."""
     async with (
         api(tmp_path, switched_on=["mqtt"]) as server,
         publishing(server, monkeypatch, commands=True) as companion,

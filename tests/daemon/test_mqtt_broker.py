@@ -139,7 +139,7 @@ async def test_user_and_password_are_sent_and_a_wrong_one_is_reported(tmp_path):
 
 
 def certified(folder):
-    """Make a certificate for 127.0.0.1, signed by itself."""
+    """Make a self-signed certificate for 127.0.0.1."""
     openssl = shutil.which("openssl")
     if openssl is None:
         cannot_run("openssl is missing: apt-get install openssl")
@@ -214,7 +214,7 @@ async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path,
             await super().publish(topic, payload, *more, **options)
             said.append(payload)
             if payload == "online":
-                await asyncio.sleep(60)  # the broker's word that it has it does not come
+                await asyncio.sleep(60)  # the broker's acknowledgement does not come
 
     monkeypatch.setattr(aiomqtt, "Client", Slow)
     async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):

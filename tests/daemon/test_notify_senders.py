@@ -89,7 +89,7 @@ async def test_a_misbehaving_process_is_ended_in_time(kind):
 
 @pytest.mark.real_time
 async def test_addresses_are_hidden(tmp_path):
-    """Neither the command line nor the environment of the process has it."""
+    """Neither the command line nor the environment of the process contains the address."""
     seen = tmp_path / "seen"
     program = f"""
 import json, os, sys

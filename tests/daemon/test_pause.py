@@ -350,7 +350,7 @@ async def test_a_resume_by_the_printer_before_it_was_at_rest_is_followed(tmp_pat
 
 
 def say(host, text: str) -> None:
-    """Have the firmware say something by itself."""
+    """Have the firmware send an unrequested line."""
     host.transport._firmware.say(text)
     host.transport._run_soon()
 

@@ -1,4 +1,4 @@
-"""A board is recognised by its stable properties, and no other one is taken for it."""
+"""A board is recognised by its stable properties, and not confused with another."""
 
 from dataclasses import replace
 

@@ -67,7 +67,7 @@ async def test_a_print_without_a_synced_record_does_not_continue_after_a_power_c
         if torn:
             (world.folder / "printing").unlink(missing_ok=True)  # the name was not synced either
         world.disk.roll_back(torn=torn)
-        await asyncio.sleep(30)  # a board that lives on does what it had got
+        await asyncio.sleep(30)  # a board that keeps its power executes what it has received
         world.firmware.advance(world.clock.now)
         printed = len(moves_of(world))
         async with world.host() as host:

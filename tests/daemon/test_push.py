@@ -594,7 +594,7 @@ async def test_a_subscriber_leaving_during_an_update_does_not_affect_the_others(
 
 
 def ends_in_order(listener) -> int:
-    """Count the prints that ended; none is told to go on behind that."""
+    """Count the ended prints; none may be reported as printing afterwards."""
     goes_on, ends = False, 0
     for message in listener.messages:
         event = message.get("event", {}).get("type")

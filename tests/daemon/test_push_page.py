@@ -22,7 +22,7 @@ LONG = "\n".join(MOVES * 20).encode()
 
 @pytest.fixture(autouse=True)
 def _read():
-    """Read the page's files, which a thread does at first: virtual time does not wait for it."""
+    """Read the page's files: a thread does it otherwise, and virtual time does not wait for that."""
     files().find("index.html")
 
 
@@ -132,7 +132,7 @@ async def test_a_page_that_subscribes_after_its_login_gets_the_same_snapshot(tmp
 
 async def test_beats_come_every_two_seconds_and_messages_are_numbered(tmp_path):
     async with showing(tmp_path, "") as (server, page):
-        await server.settle(19)  # the figures of the line are told at 20 s
+        await server.settle(19)  # the figures of the line are sent at 20 s
         beats = page.beats()
         assert len(beats) >= 9
         assert all(after - before <= BEAT + 0.1 for before, after in pairwise(beats))
@@ -477,7 +477,7 @@ async def test_no_beat_is_sent_while_the_core_hangs(tmp_path, monkeypatch):
         await late.open()
         await server.settle(20)
         assert len(page.beats()) == heard
-        assert late.updates == []  # what it would be shown is old
+        assert late.updates == []  # its values would be old
         answers.set()
         await server.settle(2 * BEAT)
         assert len(page.beats()) > heard

@@ -61,7 +61,7 @@ async def until(fact, seconds: float = 600) -> None:
 
 
 async def printed(server, count: int) -> None:
-    """Wait until so many prints have begun and the last one of them is over and told."""
+    """Wait until so many prints have begun, and the last one has ended and been reported."""
     await until(lambda: len(server.begun) >= count and not server.service.jobs.active)
     await server.settle(2)
     assert len(server.begun) == count
@@ -283,7 +283,7 @@ def with_card(_address, settings, _wrap, _logbook):
 
 
 async def happen(server, what: str) -> None:
-    """Have something happen by which something may be on the bed, and have it be over."""
+    """Do something that may leave a part on the bed, and wait for its end."""
     core = server.service.core
     if what == "panel":
         core.connection.printer._transport.start_panel_print("CUBE.GCO", 6)
@@ -437,7 +437,7 @@ async def test_an_entry_that_cannot_be_stored_is_refused(tmp_path):
         assert await entries(server) == []
 
 
-# -- what is kept -----------------------------------------------------------------------------------------------
+# -- storage ----------------------------------------------------------------------------------------------------
 
 
 async def kept(folder) -> None:

@@ -1,4 +1,4 @@
-"""A broken safety rule: the job fails, the heaters go off, the user is told; nothing else has an effect."""
+"""A broken safety rule fails the job, turns the heaters off and is reported; nothing else has an effect."""
 
 import asyncio
 from dataclasses import replace

@@ -44,7 +44,7 @@ def hotends() -> st.SearchStrategy[HeaterConfig]:
 
 
 def beds() -> st.SearchStrategy[HeaterConfig]:
-    """Down to a big one that makes 1 °C in 30 s when it begins."""
+    """Even a big bed that gains only 1 °C in 30 s at first."""
     return st.builds(
         lambda power, slow, lag: replace(
             BED_CONFIG,

@@ -1,4 +1,4 @@
-"""The database of jobs: what is kept when reopened, access to it, and failures of the disk.
+"""The database of jobs: its content after reopening, access to it, and failures of the disk.
 
 Real SQLite on a real disk and in real time, as its thread is half of the matter.
 """
@@ -213,7 +213,7 @@ def test_a_full_disk_stops_nothing_is_reported_once_and_recovers(tmp_path, monke
 
     async def scenario() -> list[JobRecord]:
         async with opened(tmp_path, troubles) as store:
-            for outcome in ("FAILED", "CANCELLED"):  # a second spell is told again
+            for outcome in ("FAILED", "CANCELLED"):  # a second failure is reported again
                 await spell(store, await store.begin_job(CUBE), outcome)
             return await store.jobs(10)
 
@@ -490,7 +490,7 @@ def leave(folder: Path, database: bytes, log: bytes) -> None:
 
 
 def test_a_kill_during_any_write_loses_nothing_committed(tmp_path):
-    """A process that dies leaves what it has written so far: the log, cut anywhere."""
+    """A killed process leaves what it has written so far: the log, cut anywhere."""
 
     async def scenario() -> None:
         state = tmp_path / "state"

@@ -23,7 +23,7 @@ CUBE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 
 
 class Stalled(Inline):
-    """A disk that reads nothing until it is told to."""
+    """A disk that reads only on request."""
 
     def __init__(self):
         self.waiting = None

@@ -156,7 +156,7 @@ def test_a_print_survives_a_kill_around_the_restart_of_numbers(tmp_path_factory,
     async def main() -> None:
         world = World(tmp_path_factory.mktemp("world"), window=window)
         with pytest.MonkeyPatch.context() as patched:
-            if in_print:  # otherwise they begin anew with the job
+            if in_print:  # otherwise they restart with the job
                 patched.setattr(flight, "RENUMBER_ABOVE", MAX_WIRE_NUMBER)
             lives = [Life(bytes_left=left) for left in (1000, *kills)]
             state = await print_on(world, *lives, chatty=True, from_line=MAX_WIRE_NUMBER - 14)
@@ -279,7 +279,7 @@ async def test_a_host_reattaches_when_its_cable_is_back(tmp_path):
 
 
 def chosen_by_a_client(world: World) -> None:
-    """Configure no printer, so that this one is not kept connected."""
+    """Configure no printer, so that nozzled does not reconnect this one."""
     world.config = replace(world.config, printer=replace(world.config.printer, address=""))
 
 
@@ -545,7 +545,7 @@ async def test_the_end_of_a_job_is_recorded_even_if_its_host_died_first(tmp_path
     world.disk = Disk(tmp_path / "state")
     assert await die_at_the_end_of(world, MOVES) is JobState.COMPLETED
     world.boot, world.reset_on_open = boot, False
-    for state in (JobState.COMPLETED, None):  # it is told once
+    for state in (JobState.COMPLETED, None):  # it is reported once
         async with world.host() as host:
             assert host.jobs.state is state
             assert host.jobs.error is None

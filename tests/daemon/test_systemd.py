@@ -37,7 +37,7 @@ def watched(manager, seconds="20", whose=str(PID)):
 
 
 async def beats(manager, service, environ, seconds):
-    """Return what is said in this time."""
+    """Return the messages within this time."""
     supervision = Supervision(service, environ, PID)
     supervision.start()
     await asyncio.sleep(seconds)

@@ -100,7 +100,7 @@ def test_a_new_port_replaces_the_old_one(manager, monkeypatch):
     store = handed_in(monkeypatch, FDS="1", FDNAMES="serial", PID=str(PID))
     read, write = os.pipe()
     try:
-        manager.descriptors.append(("serial", os.dup(read)))  # what systemd has kept from before
+        manager.descriptors.append(("serial", os.dup(read)))  # descriptors stored earlier
         store.keep("serial", write)
         manager.sync()
         [(_, kept)] = manager.descriptors

@@ -1,7 +1,7 @@
-"""All companions beside one print: camera, plug, pins, messages, Spoolman. And the same with each of them gone bad.
+"""All companions beside one print: camera, plug, pins, messages, Spoolman; also with each of them failing.
 
 What is on the other side of each is a stand-in in memory, so that it can hang, die and lie at any moment of a print.
-The printer is the simulated one, and says what it was sent: whatever becomes of the companions, that is each line once.
+The simulated printer shows what it received: each line once, whatever happens to the companions.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class House:
         await self.until(lambda: self.state.ended)
 
     async def record(self):
-        """Return the print as the history has it."""
+        """Return the print from the history."""
         [job] = (await self.client.history.list())["jobs"]
         return job
 

@@ -1,4 +1,4 @@
-"""A farm in real processes, of which any is killed: each copy is printed once, and no heater stays on."""
+"""A farm in real processes, any of which is killed: each copy is printed once, and no heater stays on."""
 
 import http.client
 import json

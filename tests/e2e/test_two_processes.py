@@ -105,7 +105,7 @@ def test_a_print_survives_its_front_and_the_api_returns_with_the_same_state(prin
 def test_a_stopped_front_does_not_affect_a_print(printing):
     daemon, printer = printing
     front = front_of(daemon)
-    os.kill(front, signal.SIGSTOP)  # for less than the six seconds after which it counts as one that hangs
+    os.kill(front, signal.SIGSTOP)  # for less than six seconds, after which it counts as hung
     goes_on(printer)
     assert answers(daemon) is None
     os.kill(front, signal.SIGCONT)
@@ -138,7 +138,7 @@ def test_the_front_ends_with_its_core_and_the_port_is_free_at_once(printing, sta
     until(lambda: is_free(host, port), "the port")  # a zombie's threads may still be about to end
 
 
-@pytest.mark.parametrize(  # one that reaches the core alone, as systemd sends it, is in test_print
+@pytest.mark.parametrize(  # test_print sends it to the core alone, as systemd does
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)], ids=["SIGINT", "SIGTERM"]
 )
 def test_ctrl_c_reaches_both_processes_and_heaters_go_off_first(tmp_path, house, number):
@@ -247,7 +247,7 @@ def test_without_a_standard_error_the_reason_of_an_end_goes_to_the_standard_outp
 
 
 def test_the_key_is_for_the_front_alone(house, tmp_path):
-    """Neither the process that analyses a file nor what the system is told to do gets to see it."""
+    """Neither the process that analyses a file nor a system command gets the key."""
     config = tmp_path / "own.toml"
     config.write_text("[analysis]\nenabled = true\n")
     daemon = house.daemon("--config", config, "--printer", "sim")

@@ -83,7 +83,7 @@ GOES_ON = [
     (REPETIER, "Error:Wrong checksum", "communication"),
     (REPETIER, "Error:expected line 5 got 9", "communication"),
     (REPETIER, "Error:z-probe triggered before starting probing.", "refusal"),
-    (SMOOTHIE, "Error:invalid tool: 3", "refusal"),  # the halt is told behind it
+    (SMOOTHIE, "Error:invalid tool: 3", "refusal"),  # the halt is reported after it
     (KLIPPER, "!! Must home axis first: 10.000 0.000 0.000 [0.000]", "refusal"),
     (KLIPPER, "!! Move out of range: 310.000 20.000 0.200 [0.000]", "refusal"),
     (KLIPPER, "// Klipper state: Ready", "none"),

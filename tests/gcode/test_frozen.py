@@ -43,7 +43,7 @@ STANDARD, OURS = made_by(dataclass(frozen=True, slots=True)), made_by(frozen)
 
 @frozen
 class Kept:
-    """One that pickle finds."""
+    """A class that pickle can find."""
 
     name: str
     size: int = 1

@@ -1,4 +1,4 @@
-"""A printer is probed for the line that it wants until two answers agree."""
+"""A printer is probed for its next line until two answers agree."""
 
 import pytest
 
@@ -94,4 +94,4 @@ def test_a_firmware_without_a_decoder_is_probed_in_plain_text():
 
     assert first(MARLIN, unpacks=False).startswith(b"\nN")
     assert all(first(MARLIN, unpacks=unpacks).startswith(RESET) for unpacks in (None, True))
-    assert first(PRUSA, unpacks=False).startswith(RESET)  # it has no such capability, and answers when it is asked
+    assert first(PRUSA, unpacks=False).startswith(RESET)  # it has no such capability, and answers the probe

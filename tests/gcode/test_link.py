@@ -1,4 +1,4 @@
-"""The link rule by rule, with literal bytes; `test_link_faults.py` has it on a bad line."""
+"""The link rule by rule, with literal bytes; `test_link_faults.py` tests it on a bad line."""
 
 from dataclasses import replace
 
@@ -767,7 +767,7 @@ def test_a_firmware_without_line_numbers_gets_none(dialect):
 
 
 def test_an_unknown_command_is_answered_whatever_number_the_firmware_quotes():
-    """Teacup has eight bits for it. Every print ends with M400."""
+    """Teacup has eight bits for a code. Every print ends with M400."""
     link = fed(b"M400", dialect=TEACUP)
     assert link.data_to_send(0.0) == b"M400\n"
     link.receive(b"E: Bad M-code 144\nok\n", 0.1)
@@ -1026,7 +1026,7 @@ def test_lines_in_flight_after_a_bad_line_are_awaited(way):
     assert numbers(link, now + way) == [first, first + 1, first + 2, first + 3], "all four are answered"
 
 
-# -- what comes by itself ----------------------------------------------------------------------------------------------
+# -- unrequested replies -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_restarting_numbers_on_a_bad_connection_neither_loses_nor_repeats_lines(
 
 @given(kills=st.lists(st.integers(1, 60), min_size=1, max_size=6), cut=st.integers(0, 40), late=st.booleans())
 def test_the_next_host_continues_at_the_right_place(kills, cut, late):
-    """Killed behind so many turns, in the middle of what it writes; the firmware may have acted upon it by then."""
+    """Killed after some turns, in the middle of a write; the firmware may have executed it by then."""
     model, ring = MarlinModel(), FakeLogbook()
     model.last = MAX_WIRE_NUMBER - 13
     hosts = Hosts(

@@ -99,7 +99,7 @@ def test_an_unnoticed_reset_fails_by_name(seed):
     late=st.booleans(), usb=st.booleans(), prusa=st.booleans(),
 )  # fmt: skip
 def test_the_next_host_continues_in_any_state_of_the_decoder(kills, late, usb, prusa):
-    """Killed in the middle of what it writes; the next one goes on plain, or packed once more."""
+    """Killed in the middle of a write; the next one continues plain, or packed again."""
     model, ring = PackedMarlin(usb=usb, prusa=prusa), FakeLogbook()
     model.receive(BEGIN)
     model.out.clear()

@@ -45,7 +45,7 @@ MATTERS = re.compile(
     re.IGNORECASE,
 )
 
-# A change here is a change of what the recordings mean; the test behind it counts what can be told by prefix alone.
+# A change here changes the meaning of the recordings; the next test counts replies identified by their prefix alone.
 RECORDED = {
     "klipper.txt": {
         "FirmwareError": 4, "FirmwareInfo": 2, "Ok": 66, "PositionReply": 3, "Temperatures": 138, "Text": 49,

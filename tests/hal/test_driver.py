@@ -241,7 +241,7 @@ async def test_an_idle_printer_is_queried_less_often():
     async with connected(transport, poll_interval=2.0, idle_interval=20.0) as printer:
         assert await asked_in(printer, oracle, 100) == pytest.approx(5, abs=1)
         await printer.send("M140 S40")
-        await asyncio.sleep(40)  # by then a report has told of the target, and the poll behind it has come
+        await asyncio.sleep(40)  # by then a report has the target, and the next poll has come
         assert await asked_in(printer, oracle, 100) == pytest.approx(50, abs=1)
         await printer.send("M140 S0")
         await asyncio.sleep(4)

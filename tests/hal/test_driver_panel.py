@@ -18,7 +18,7 @@ from support.recordings import Recording
 
 
 class Simulated(SimulatedTransport):
-    """A simulated printer that can be made to say anything, and keeps what it was told."""
+    """A simulated printer that can be made to send anything, and stores what it receives."""
 
     def __init__(self, **config):
         self.oracle = Oracle(keep=None)
@@ -205,7 +205,7 @@ async def test_messages_and_prompts_are_stored_and_published():
         ]
 
 
-# -- who it is, and what it wants ----------------------------------------------------------------------------
+# -- identity and targets ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

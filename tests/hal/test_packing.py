@@ -66,7 +66,7 @@ async def test_lines_are_packed_if_the_firmware_reports_a_decoder(name):
 async def test_nothing_is_packed_if_switched_off_or_without_a_decoder(name):
     line = WireTap(name)
     printer = await printed(line, packing="off" if name in UNPACK else "auto")
-    asked = RESET if name == "prusa-3.9" else b""  # which leaves out what it is asked
+    asked = RESET if name == "prusa-3.9" else b""  # which does not contain the requests
     assert line.wire.count(b"\xff") == asked.count(b"\xff")
     assert line.moves == MOVES
     await printer.close()

@@ -47,7 +47,7 @@ class Machine:
         return path
 
     def uart(self, name, kind, device="platform/3f215040.serial"):
-        """Make a built-in port; `kind` is what its `type` says, None where there is no such file."""
+        """Make a built-in port; `kind` is the content of its file `type`, None if there is none."""
         path = self.node(name)
         if kind is not None:
             (self.sys / "class/tty" / name / "type").write_text(f"{kind}\n")

@@ -24,7 +24,7 @@ pieces = st.builds(Record, times, st.sampled_from([HOST, PRINTER, EVENT]), st.bi
 
 
 class FakeTransport:
-    """Remembers what it was asked for; data and loss come by hand."""
+    """Stores its calls; the test sends data and losses."""
 
     address, baudrate = "fake", 250000
 

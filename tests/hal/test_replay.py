@@ -25,7 +25,7 @@ DIALOGUE = session(
 
 
 class Host:
-    """Keeps what it hears, with the seconds since it opened the line."""
+    """Stores what it receives, with the seconds since it opened the port."""
 
     def __init__(self, recording, **options):
         self.transport = ReplayTransport(recording, **options)

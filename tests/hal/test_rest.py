@@ -40,7 +40,7 @@ def echo(line):
 
 
 class InOrder:
-    """A firmware that answers what it has carried out; M400 takes half a minute."""
+    """A firmware that acknowledges commands once executed; M400 takes half a minute."""
 
     def __init__(self, *, places=True, too_many=0):
         self.transport = None

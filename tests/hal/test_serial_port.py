@@ -69,7 +69,7 @@ class FarEnd:
 
 
 class Host:
-    """A transport, and what it told its owner."""
+    """A transport, and its reports to its owner."""
 
     def __init__(self, path, *args, **kwargs):
         self.transport = SerialTransport(path, *args, **kwargs)

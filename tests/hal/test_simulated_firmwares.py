@@ -10,7 +10,7 @@ from support.lone_printer import LonePrinter
 
 def printer(name, *faults, **config):
     made = LonePrinter(FIRMWARES[name], scenario=Scenario(faults), **config)
-    made.run(5.0)  # what it says as it boots is over
+    made.run(5.0)  # its boot messages are over
     return made
 
 

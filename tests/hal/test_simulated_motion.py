@@ -14,7 +14,7 @@ HOME = (0.0, 0.0, 0.0, 0.0)
 
 
 class Machine:
-    """A planner, and what it told."""
+    """A planner, and its reports."""
 
     def __init__(self):
         self.driven, self.dry = [], []

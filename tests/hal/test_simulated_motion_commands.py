@@ -27,7 +27,7 @@ def homed(printer):
 
 # ── how long ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-ALONE = 0.1  # a move without company waits for it
+ALONE = 0.1  # a single move waits for more
 
 
 def test_one_move_takes_what_its_trapezoid_takes(printer):

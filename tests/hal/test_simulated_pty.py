@@ -60,7 +60,7 @@ class Host:
         assert os.write(self.fd, data) == len(data)
 
     def until(self, end, seconds=TIMEOUT_S):
-        """Return the lines up to and with the first one that begins with `end`."""
+        """Return the lines up to and including the first that begins with `end`."""
         lines, deadline = [], time.monotonic() + seconds
         while time.monotonic() < deadline:
             while b"\n" in self.buffer:

@@ -58,7 +58,7 @@ class PtyDevice(PortDevice):
 
 @pytest.fixture(scope="module")
 def pty_printer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """One printer for the tests of a module, as it is with a real one: its port, and what it has taken in."""
+    """One printer for the tests of a module, as with a real one: its port, and what it has accepted."""
     folder = tmp_path_factory.mktemp("pty")
     port, oracle = folder / "printer", folder / "oracle.jsonl"
     program = [sys.executable, "-m", "hal.simulated", "--pty", str(port), "--oracle", str(oracle)]
@@ -110,7 +110,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on the simulated printers, as each firmware, or on the one that was asked for."""
+    """Run each test on a simulated printer of each firmware, or on the chosen printer."""
     if "device" not in metafunc.fixturenames:
         return
     names = [metafunc.config.getoption("printer")] if metafunc.config.getoption("printer") else list(SIMULATED)

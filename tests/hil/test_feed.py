@@ -36,7 +36,7 @@ def numbered(count, name="line"):
 
 
 def harmless(count):
-    """Return lines of which every third takes the printer a moment."""
+    """Return lines; every third takes the printer a moment."""
     return [line for text in numbered(count) for line in (text, "M105", "G4 P30")]
 
 
@@ -175,7 +175,7 @@ async def test_commands_go_out_between_the_lines_of_a_job_in_order(device):
         order, heard = (MARK.findall("".join(said(printer, whose))) for whose in ("> ", "< "))
     for number, answer in enumerate(answers):
         assert any(f"send-{number:03}" in line for line in answer)
-    assert heard == order[-len(heard) :]  # the tail is short: what it still holds
+    assert heard == order[-len(heard) :]  # the recorder is short: what it still has
     if (seen := taken(device)) is not None:
         assert [each for each in seen if "line" in each] == numbered(6)
         assert [each for each in seen if "send" in each] == numbered(3, "send")

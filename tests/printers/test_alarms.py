@@ -26,7 +26,7 @@ async def test_clients_see_a_message_among_constant_reports(tmp_path):
 
 
 class Levels(FakeFirmware):
-    """Reports nothing while it levels its bed, as it was told to; it only says that it is busy."""
+    """Reports nothing while it levels its bed, as configured; it only sends busy messages."""
 
     m115 = REPORTS
     says_busy = True

@@ -59,7 +59,7 @@ async def cancel(host):
 
 
 def cold_after(host, began):
-    """Return the seconds from then until both heaters were told to be off."""
+    """Return the seconds from then until heaters off was received for both heaters."""
     firmware = host.firmware
     return max(min(firmware.arrival_times(off, began), default=99e9) - began for off in ("M104 S0", "M140 S0"))
 
@@ -80,7 +80,7 @@ async def test_slow_moves_are_no_reason_for_an_emergency_stop(tmp_path, each):
 
 @pytest.mark.parametrize(("board", "each"), [(FakeFirmware, 2.0), (FakeFirmware, 4.0), (Smoothie, 4.0)])
 async def test_slow_moves_without_busy_messages_are_no_reason_for_an_emergency_stop(tmp_path, board, each):
-    """M400 says nothing for a minute, but the printer has said that it is cold."""
+    """M400 is silent for a minute, but the printer has reported that it is cold."""
     async with rig(tmp_path, type("Quiet", (Planner, board), {"busy_every": 0.0, "each": each})) as host:
         await host.print("M140 S60\nM104 S200\n" + LONG)
         await host.sleep(20)

@@ -126,7 +126,7 @@ async def test_a_shared_hotend_is_waited_for_by_any_tool(tmp_path, start):
 
 
 async def test_heat_is_waited_for_with_reports_of_the_tool_in_use_alone(tmp_path):
-    """SINGLENOZZLE and old dual-extruder boards say T: alone, of whichever tool is in use."""
+    """SINGLENOZZLE and old dual-extruder boards report only T:, for the tool in use."""
 
     class Dual(FakeFirmware):
         m115 = (MARLIN.replace("EXTRUDER_COUNT:1", "EXTRUDER_COUNT:2"), *cap(AUTOREPORT_TEMP=0))
@@ -152,7 +152,7 @@ async def test_the_wait_for_a_heater_that_becomes_unreadable_ends_in_time(tmp_pa
 
 
 async def test_standby_cools_the_tool_in_use_if_only_that_is_reported(tmp_path):
-    """It is told as `T:`, whichever it is; the nozzle of tool 0 is cold, and stays so."""
+    """The tool in use is reported as `T:`; the nozzle of tool 0 is and stays cold."""
 
     class Dual(FakeFirmware):
         move_seconds = 0.2

@@ -349,7 +349,7 @@ async def test_a_print_survives_unplugging_its_board_in_a_pause(tmp_path):
 
 
 async def test_a_board_that_echoes_each_line_prints(tmp_path):
-    """Local echo, as some adapters and firmwares in debug mode have it."""
+    """Local echo, as of some adapters, and of firmwares in debug mode."""
 
     class Echoes(Panel):
         def transfer(self, raw):

@@ -26,7 +26,7 @@ async def prints(tmp_path, firmware, before=(), within=120.0, moves=MOVES):
         began = host.now
         await host.expect_end(S.COMPLETED, within=within)
         took = host.now - began
-        await host.sleep(1)  # an ok too many may be that of the last M400: the end is told early then
+        await host.sleep(1)  # a surplus ok may be that of the last M400: then the end is reported early
         assert host.firmware.moves == moves
         host.firmware.at_the_end = {heater: host.firmware.read(heater)[0] for heater in host.firmware.heat}
         return host, took
@@ -284,7 +284,7 @@ async def test_lines_end_in_many_ways(tmp_path, eol, nul):
     assert took < 6
 
 
-# -- who it is --
+# -- identity --
 
 NAMES = {
     "nothing of its name": ("ANET; http://www.anet3d.com",),
@@ -310,7 +310,7 @@ async def test_a_printer_with_a_terse_m115_prints(tmp_path, name):
 
 
 async def test_a_printer_that_does_not_answer_m110_is_connected(tmp_path):
-    """It does what it is told, without a word: only M105 is answered."""
+    """It obeys silently: only M105 is answered."""
 
     class Mute(Wire):
         banner = ()
@@ -419,7 +419,7 @@ async def test_a_runout_pauses_the_print(tmp_path, notice):
 
 
 async def test_no_lines_are_sent_after_a_pause_by_the_printer(tmp_path):
-    """A file's M601: what stands in the queue already is made by the printer, but no more is to follow."""
+    """M601 in a file: the printer makes the moves in its queue, but no more may follow."""
 
     class Pauses(Wire):
         move_seconds = 0.1

@@ -1,4 +1,4 @@
-"""BadLine: a HostLink and a MarlinModel at the two ends of a slow line that damages what it carries.
+"""BadLine: a HostLink and a MarlinModel at the two ends of a slow line that damages data.
 
 Bytes arrive one after the other, at 115200 baud, so the flush of an error may fall into the middle of a line; the
 printer reads, executes and is slow at random; replies come late and in pieces, but never out of order. All random

@@ -1,4 +1,4 @@
-"""A browser tab with the page, with methods for what its user does and sees; and a service that hangs."""
+"""A browser tab with the page, with methods for actions and observations of its user; and a service that hangs."""
 
 import json
 import signal

@@ -19,7 +19,7 @@ class FakeTransport:
         self.delay = delay
         self.written = bytearray()
         self.calls: list[str] = []
-        self.opening: asyncio.Future[None] | None = None  # `open` waits for it
+        self.opening: asyncio.Future[None] | None = None  # `open` awaits it
         self.on_data = self.on_lost = None
 
     async def open(self, on_data, on_lost):
@@ -55,7 +55,7 @@ class FakeTransport:
 
 @asynccontextmanager
 async def connected(transport, **settings):
-    """Open a printer on a transport; `events` has what it has published."""
+    """Open a printer on a transport; `events` has its published events."""
     printer = LinePrinter(transport, LinkSettings(**settings))
     printer.events = []
     printer.subscribe(printer.events.append)

@@ -247,7 +247,7 @@ class Fleet:
             if copies is not None:
                 over = sum(copy["state"] in FINAL_STATES for copy in copies)
                 for _, what in [each for each in kills if over >= each[0]]:
-                    printing = self.printing()  # one that prints, if there is one
+                    printing = self.printing()  # a printing one, if any
                     self.kill(what, self.chance.choice(printing) if printing else None)
                 kills = [each for each in kills if over < each[0]]
                 if over == len(copies):

@@ -38,7 +38,7 @@ def is_file_move(command: str) -> bool:
 
 DEAD_MAN_COMMANDS = ("M85 S600", "M85 S1800", "M85 S0")  # in a print, in a pause, and with the heaters off
 
-# what the host sends of its own accord, and what it restores after a pause without moves
+# the host's own commands, and those that restore the state after a pause without moves
 HOST_COMMANDS = (
     "M113 S2",
     "M115",

@@ -1,7 +1,7 @@
-"""Kills core or front of an installed nozzled again and again while it prints, and tells what clients saw of it.
+"""Kills core or front of an installed nozzled repeatedly during a print, and reports what clients saw.
 
 Run inside a box by the system's Python, so that what is measured is nozzled's: kills.py core|front TIMES KEY ORACLE.
-Writes a list of JSON: for each kill `took` (s), `same` and what is said below. The standard library only.
+Writes a JSON list: for each kill `took` (s), `same` and the fields below. Uses only the standard library.
 """
 
 import http.client
@@ -74,7 +74,7 @@ def job(key: str) -> dict[str, Any]:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
                 seen: dict[str, Any] = json.load(answer)
                 return seen
-        except (ConnectionError, http.client.HTTPException):  # taken by the one that was just killed
+        except (ConnectionError, http.client.HTTPException):  # accepted by the process that was just killed
             continue
 
 

@@ -68,7 +68,7 @@ def _junction(move, before):
 
 
 def _plan(queue):
-    """Plan from the last move to the first: one that only slows down waits until the peak speed before it is known."""
+    """Plan from the last move to the first: a move that only slows down waits until its peak speed is known."""
     waiting, end2, smooth_end2, peak2 = [], 0.0, 0.0, 0.0
     for move in reversed(queue):
         reachable, smooth_reachable = end2 + move.reach, smooth_end2 + move.smooth

@@ -1,4 +1,4 @@
-"""MarlinModel: the receiving end of the line protocol as Marlin 2.0 has it, small enough to read in one go.
+"""MarlinModel: the receiving end of the line protocol as in Marlin 2.0, small enough to read in one go.
 
 It has its own framing, so that a mistake of the project's cannot hide. It has a receive buffer of 128 bytes that drops
 what does not fit, a line buffer of 96 bytes, a queue of 4 commands, and flushes the receive buffer at each error:

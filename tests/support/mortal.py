@@ -272,7 +272,7 @@ class World:
         (folder / "uploads").mkdir(exist_ok=True)
         self.reset_on_open = True
         self.client_connects = True  # if no printer is configured
-        self.disk: Disk | None = None  # None: records are kept in memory
+        self.disk: Disk | None = None  # None: records are in memory
         self.place: PlaceDisk | None = None  # None: no print survives a power cut
         self.outcomes: list[tuple] = []
 

@@ -128,7 +128,7 @@ class ShellyFirst(Plug):
 
 
 class ShellyLater(Plug):
-    """A Shelly Plus, Pro, of the third or fourth generation, with digest authentication as RFC 7616 has it."""
+    """A Shelly Plus, Pro, or of the third or fourth generation, with digest authentication by RFC 7616."""
 
     nonce = "60dc2c69"
 

@@ -1,4 +1,4 @@
-"""RepetierModel: the receiving end of the line protocol as Repetier 1.0 has it, small enough to read in one go.
+"""RepetierModel: the receiving end of the line protocol as in Repetier 1.0, small enough to read in one go.
 
 By its source (`gcode.cpp`): a line is acknowledged when it has been read, and executed before the next one is. Numbers
 are compared modulo 65536, a line that it has already is skipped, a resend request is repeated every 200 ms, and a

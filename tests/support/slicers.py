@@ -19,7 +19,7 @@ def files() -> list[Path]:
 
 
 def said(path: Path) -> About:
-    """Return what the file's comments say, without what its commands do."""
+    """Return the metadata in the file's comments, ignoring its commands."""
     comments = Comments()
     for number, line in enumerate(path.read_bytes().splitlines()):
         if line.startswith(b";"):

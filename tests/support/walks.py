@@ -17,7 +17,7 @@ MAX_STEPS = 5_000
 
 
 def check_arrived_once(line: BadLine, file: list[bytes], prefix: bytes) -> None:
-    """Check that no line of the file, all of which begin with `prefix`, is missing, repeated or out of order."""
+    """Check that no line of the file is missing, repeated or out of order; all begin with `prefix`."""
     assert [number for number, _ in line.accepted] == list(range(1, len(line.accepted) + 1))
     sent = [line.sent[number] for number, _ in line.accepted]
     job = [command for command in sent if command.startswith(prefix)]

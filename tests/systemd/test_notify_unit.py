@@ -41,7 +41,7 @@ def test_messages_leave_from_inside_the_unit(box):
     assert box.run("nozzled", "notify", "test") == "home: sent"
     assert '"kind": "test"' in box.run("cat", "/tmp/taken")
     assert "secret-path" not in box.journal() + status()
-    # what it remembers is its own, and outlives it
+    # its state is private, and outlives it
     box.run("systemctl", "restart", "nozzled-notify.service")
     assert "outbox.json" in box.run("ls", "/var/lib/private/nozzled-companion/notify/")
     pid = box.main_pid("nozzled-notify.service")

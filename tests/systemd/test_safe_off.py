@@ -20,7 +20,7 @@ OFF = b"\nM112\nM104 S0\nM140 S0\nM107\n"
 
 
 def safe_off(folder, unit="nozzled"):
-    """Run it as the unit does, with the standard library alone; return its exit status and what it said."""
+    """Run the script as the unit does, with only the standard library; return its exit status and output."""
     command = [sys.executable, "-I", "-S", SCRIPT, unit, "--state", folder / "state", "--config", folder / "etc"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env={})
     assert "Traceback" not in done.stderr

@@ -169,7 +169,7 @@ def the_front_alone_says_that_nobody_has_the_printer(box, daemon):
 
 
 def one_of_several_has_a_front_of_its_own(box):
-    """This one is named by its socket, as ID_PATH has it: colons and all."""
+    """This printer is named by its socket, as in ID_PATH, including colons."""
     name = "pci-0:1.2"
     core, front = f"nozzled@{name}.service", f"nozzled-front@{name}.service"
     box.shell(f"printf '[http]\\nport = 5001\\n' >/etc/nozzled/{name}.toml; systemctl start {core}")

@@ -21,7 +21,7 @@ SLOW_FILE = b"G28\n" + b"".join(b"G1 X%d F3000\n" % (10 + i % 2 * 100) for i in 
 
 
 class Bench:
-    """The service, the companion, its switch, and what clients are told."""
+    """The service, the companion, its switch, and the notices to clients."""
 
     def __init__(self, server, power, switch, lamp):
         self.server, self.power, self.switch, self.lamp = server, power, switch, lamp
@@ -48,7 +48,7 @@ class Bench:
 @asynccontextmanager
 async def bench(tmp_path, address="sim", *, on=True, cut_after=None, **settings):
     switch, lamp = FakeSwitch(on), FakeSwitch(on=False)
-    # the simulated printer is warm at first only where a test has it be
+    # the simulated printer is cold at first unless a test heats it
     async with api(tmp_path, address, switched_on=["power"]) as server:
 
         def make(client, folder):
@@ -121,7 +121,7 @@ async def test_the_power_stays_on_in_a_print_unless_forced_off(tmp_path):
 
 @pytest.mark.parametrize("delay", ["command_delay", "sense_delay", "late"])
 async def test_no_print_begins_while_a_slow_plug_is_going_off(tmp_path, delay):
-    """A plug that has been told to go off is not stopped by hanging up."""
+    """Closing the connection does not take back the command to a plug."""
     async with bench(tmp_path) as rig:
         await rig.server.upload(("file", "part.gcode", SLOW_FILE))
         setattr(rig.switch, delay, 4.5 if delay != "sense_delay" else 3.0)

@@ -156,7 +156,7 @@ def test_a_user_may_not_switch_off_a_printing_or_hot_printer():
         == "tool0 is heating to 200 °C, 60 s ago"
     )
     assert why(ready=False, heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=700.0) is None
-    # a firmware that probes or tunes says nothing for a minute, and is not cold for that
+    # a firmware that probes or tunes is silent for a minute, which does not mean that it is cold
     assert why(heaters={"tool0": HeaterSeen(180.0, 200.0)}, age=60.0) == "tool0 is heating to 200 °C, 60 s ago"
     assert "tool0 is at 180 °C, 60 s ago" in why(heaters={"tool0": HeaterSeen(180.0, 0.0)}, age=60.0)
     assert why(age=60.0) is None

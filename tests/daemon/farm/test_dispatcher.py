@@ -23,7 +23,7 @@ SHA = hashlib.sha256(GCODE).hexdigest()
 
 
 class Printer:
-    """An agent that is told by the test what to do."""
+    """An agent controlled by the test."""
 
     def __init__(self, farm, name):
         self.name, self.end = name, farm.agent(name)

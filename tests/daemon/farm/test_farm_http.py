@@ -183,7 +183,7 @@ async def test_sizes_and_numbers_of_uploads_are_bounded(tmp_path):
     async with farm_api(tmp_path, max_upload=1000) as api:
         assert (await upload(api, content=b"x" * 2000)).status == 413
         body, kind = form(("file", "a", b"x" * 2000))
-        chunked = {"Content-Type": kind, "Content-Length": "1"}  # as with chunks, it says nothing true
+        chunked = {"Content-Type": kind, "Content-Length": "1"}  # wrong, as with chunks
         assert (await api.request("POST", "/api/farm/files", body, headers=chunked)).status == 413
         assert (await api.post("/api/farm/jobs", {"notes": "n" * 70_000})).status == 413
         now = asyncio.get_running_loop().time()

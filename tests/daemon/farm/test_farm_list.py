@@ -193,7 +193,7 @@ def test_a_printer_unable_to_print_a_job_gets_no_offer_until_the_job_is_released
 
 
 def test_a_clock_set_back_delays_nothing(farm, wall):
-    """As on a computer without a clock of its own, once the network has told it the date."""
+    """As on a computer without a battery-backed clock, once it has the date from the network."""
     wall.now += 3e7
     submit(farm)
     offer = farm.offer("mk3", presence())
@@ -507,7 +507,7 @@ def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
         "STEPS",
         {2: ("ALTER TABLE farm_keys ADD COLUMN note TEXT",), 3: ("UPDATE farm_counters SET value = 7",)},
     )
-    for _ in range(2):  # the second time there is nothing to do
+    for _ in range(2):  # the second time changes nothing
         farm = JobList(url, wall)
         with farm.read() as tx:
             assert "note" in {each["name"] for each in sa.inspect(tx.connection).get_columns("farm_keys")}
@@ -563,7 +563,7 @@ class Farm(RuleBasedStateMachine):
         self.list.put_file(FileFacts(sha256=SHA, size=1, name="a.gcode"))
         self.jobs = []
         self.offers = []  # (printer, copy, attempt): all that were ever held out
-        self.owner = {}  # copy -> (printer, attempt, nonce) that were told yes, unless they said not begun
+        self.owner = {}  # copy -> (printer, attempt, nonce) of granted claims, unless reported as not begun
         self.sent = []  # (printer, report): all that were ever sent
         self.final = {}
         self.known = set()

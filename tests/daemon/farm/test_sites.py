@@ -26,7 +26,7 @@ READY = Presence(0.0, "b", ready=True, tools=[Tool("PLA")])
 
 
 class Lane:
-    """The way to the hub, which loses a question, or its answer, when it is told to."""
+    """The connection to the hub, which loses questions or answers on request."""
 
     def __init__(self, hub):
         self.hub, self.cut, self.lose = hub, False, []

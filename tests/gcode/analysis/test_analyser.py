@@ -331,7 +331,7 @@ def peak_with_waits(count):
 def test_memory_does_not_grow_with_waits(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 4096)
     monkeypatch.setattr(timeline, "MAX_PENDING_WAITS", 256)
-    assert peak_with_waits(3000) < 1.8e6  # where all are kept it is 2.4e6
+    assert peak_with_waits(3000) < 1.8e6  # 2.4e6 if all are stored
 
 
 @pytest.mark.nightly  # half a minute under tracemalloc

@@ -27,7 +27,7 @@ def lines(data: bytes, width: int = 78) -> str:
 
 
 def only(text: str):
-    """Return the one picture of a file, of which all else is found too."""
+    """Return the only picture of a file, after checking that the rest of the file is analysed."""
     analysis = analyse(text + BODY + "; layer_height = 0.1\n")
     assert len(analysis.layers) == 5
     assert analysis.about.layer_height == 0.1

@@ -1,4 +1,4 @@
-"""octorest drives prints: what its users do with it. Runs in an environment of its own."""
+"""octorest controls prints, as its users do. Runs in an environment of its own."""
 
 import sys
 import time
