@@ -49,7 +49,9 @@ NozzledError
         └── StorageFull          no room left for the file
 """
 
+import errno
 from collections.abc import Sequence
+from typing import Self
 
 from gcode.errors import NozzledError
 
@@ -84,6 +86,15 @@ class AnalysisFailed(ServiceError):
 
 class AddressInUse(ServiceError):
     """Another program listens on the HTTP address."""
+
+    @classmethod
+    def of(cls, host: str, port: int, error: OSError) -> Self:
+        """Return the error for an address at which this process cannot listen."""
+        if error.errno != errno.EADDRINUSE:
+            return cls(f"cannot listen on {host}:{port}: {error.strerror or error}")
+        from hal import holders  # noqa: PLC0415 - only needed for this message
+
+        return cls(f"the HTTP port {host}:{port} is taken by {holders.describe(holders.of_tcp_port(port))}")
 
 
 class PortNotAllowed(ServiceError):

@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import errno
 import faulthandler
 import os
+import socket
 import sys
 import time  # noqa: TID251 - the one place where the wall clock comes in; it is injected from here
 from collections.abc import Sequence
@@ -11,12 +13,16 @@ from pathlib import Path
 
 from daemon import log
 from daemon.cli.options import ADDRESS, HOST, PORT, STATE_DIR, add_address, add_config, configured
+from daemon.config import HttpConfig
 from daemon.core.main import run as run_core
 from daemon.ending import STDERR, leave_threads_behind
+from daemon.errors import AddressInUse
 from daemon.systemd.descriptors import DescriptorStore
 from hal.loop import WatchedLoop
 
 EXAMPLE = "nozzled serve --printer '/dev/ttyACM0?baudrate=250000' --host 0.0.0.0"
+PORT_TIMEOUT_S = 2.0  # for a front that is ending to release the HTTP port
+PORT_POLL_S = 0.1
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +51,39 @@ def add_service(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
-    if not configured(args).printer.address:
+    config = configured(args)
+    _require_free_port(config.http)
+    if not config.printer.address:
         print(_without_printer(), file=sys.stderr)
     return run_with(args, front_command(args))
+
+
+def _require_free_port(http: HttpConfig) -> None:
+    """Check that the front will be able to listen, before the printer is connected, which resets many boards.
+
+    The front of a daemon that has just been killed may hold the port for a moment. All other errors are the front's.
+
+    Raises:
+        AddressInUse: another process listens there.
+    """
+    if not http.port or os.environ.get("LISTEN_FDS"):
+        return
+    end = time.monotonic() + PORT_TIMEOUT_S
+    while (error := _bind_error(http)) is not None and error.errno == errno.EADDRINUSE:
+        if time.monotonic() >= end:
+            raise AddressInUse.of(http.host, http.port, error)
+        time.sleep(PORT_POLL_S)
+
+
+def _bind_error(http: HttpConfig) -> OSError | None:
+    """Return the error with which a socket cannot be bound to the HTTP address; None: it can."""
+    with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the front does
+        try:
+            attempt.bind((http.host, http.port))
+        except OSError as error:
+            return error
+    return None
 
 
 def _without_printer() -> str:

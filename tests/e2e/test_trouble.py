@@ -46,7 +46,9 @@ def test_an_http_port_in_use_names_its_holder(house, tmp_path):
     second = house.daemon("--port", str(port), state=tmp_path / "other")
     front = first.event("front.started")["pid"]
     assert second.wait(TIMEOUT_S) == 1
-    assert f"the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})" in second.output()
+    last = second.output().splitlines()[-1]
+    assert last == f"nozzled: the HTTP port 127.0.0.1:{port} is taken by nozzled (pid {front})"
+    assert second.events("front.started") == []  # nor has the printer been connected
     assert "Traceback" not in second.output()
 
 

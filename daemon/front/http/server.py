@@ -1,6 +1,5 @@
 """The HTTP server: the routes of the API, and the limits on connections."""
 
-import errno
 import importlib
 import logging
 import re
@@ -317,7 +316,7 @@ def _bound(http: HttpConfig) -> socket.socket:
     try:
         return _bind(http.host, http.port)
     except OSError as error:
-        raise AddressInUse(_explain(http.host, http.port, error)) from error
+        raise AddressInUse.of(http.host, http.port, error) from error
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -327,11 +326,3 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     bound.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return bound
-
-
-def _explain(host: str, port: int, error: OSError) -> str:
-    if error.errno != errno.EADDRINUSE:
-        return f"cannot listen on {host}:{port}: {error.strerror or error}"
-    from hal import holders  # noqa: PLC0415 - only needed for this message
-
-    return f"the HTTP port {host}:{port} is taken by {holders.describe(holders.of_tcp_port(port))}"
