@@ -78,7 +78,7 @@ FORMS: dict[str, Callable[[Iterable[bytes]], Iterator[bytes]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process took: seconds on the wall and of CPU, MiB at most."""
+    """The cost of a process: wall and CPU time in s, peak memory in MiB."""
 
     wall: float
     cpu: float
@@ -191,7 +191,7 @@ def measure(command: list[str]) -> Cost:
 
 
 def show(rows: list[Row]) -> None:
-    """Print a row for each file, and what is wanted of the large one."""
+    """Print a row for each file, and the limits of the large one."""
     print("file              lines        s    CPU s  klines/s  peak MiB   OctoPrint klines/s   ratio")
     for name, lines, cost, theirs in rows:
         rate = lines / cost.cpu

@@ -55,7 +55,7 @@ class Measured:
 
 
 class Sockets:
-    """Clients of the push messages, in a thread of their own, that count what they receive."""
+    """Clients of the push messages, in their own thread, that count received messages."""
 
     def __init__(self, client: Client, count: int) -> None:
         """Take whom to listen to; each client logs in for itself."""
@@ -180,7 +180,7 @@ def _resident(pid: int) -> float:
 
 
 def show(measured: Sequence[Measured]) -> None:
-    """Print each host in a row, then what is wanted."""
+    """Print a row for each host, then the limits."""
     print(
         "host       requests  p50 ms  p99 ms  failed  messages  uploaded MB  underruns  RSS MiB before  behind  intact"
     )

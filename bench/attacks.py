@@ -62,7 +62,7 @@ class Attack(ABC):
 
     @abstractmethod
     def once(self) -> None:
-        """Do it once; what the host closes is begun again."""
+        """Attack once; connections that the host closes are opened again."""
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self.address.hostname, self.address.port), 5)
@@ -164,7 +164,7 @@ class Forms(Attack):
 
 
 class Listing(Attack):
-    """A client with a key lists ten thousand files, again and again."""
+    """A client with a key lists ten thousand files repeatedly."""
 
     unit = "lists"
 

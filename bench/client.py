@@ -23,7 +23,7 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
     ) -> tuple[int, bytes]:
-        """Return status and body; asked once more where the server had closed an idle connection."""
+        """Return status and body; repeat the request once if the server had closed an idle connection."""
         headers = self.headers | ({"Content-Type": kind} if body is not None else {})
         for last in (False, True):
             self._connection = self._connection or http.client.HTTPConnection(self.netloc, timeout=60)

@@ -1,4 +1,4 @@
-"""What a printer of a farm costs its computer: agent, mqtt, and /metrics that is read each 15 s; each on and off."""
+"""What a printer of a farm costs its computer: agent, mqtt, and /metrics read every 15 s; each on and off."""
 
 import http.client
 import sys

@@ -39,7 +39,7 @@ class Host(Protocol):
         """Connect to the printer and have the file ready."""
 
     def print_file(self, poll: float, patience: float) -> None:
-        """Print it to the end; asked for its progress at this interval, where it can be asked."""
+        """Print the file; query the progress at this interval if the host has an API."""
 
     def disconnect(self) -> None:
         """Let the printer go."""
@@ -124,7 +124,7 @@ class Served:
         Args:
             name: for tables.
             command: what runs it.
-            url: where it will answer; empty: its log says so.
+            url: its address; if empty, read from its log.
             key: for its API.
             folder: for its log.
         """
@@ -152,7 +152,7 @@ class Served:
         return [event for event in map(json.loads, filter(_is_json, lines)) if event.get("event") == name]
 
     def last_job(self) -> dict[str, Any]:
-        """Return what the log of nozzled has said of the job that ended last.
+        """Return nozzled's log entry about the last ended job.
 
         Raises:
             HostFailed: nothing.

@@ -139,7 +139,7 @@ def _simulated_printer(link: Path) -> "subprocess.Popen[bytes]":
 
 
 def _until_ready(host: Served) -> float:
-    """Wait for the printer; return the seconds it took. The log is asked, as a request would cost the daemon CPU."""
+    """Wait for the printer; return the seconds. It reads the log, as a request would cost the daemon CPU time."""
     end = time.monotonic() + READY_TIMEOUT
     while not (connected := host.events("printer.connected")):
         if time.monotonic() > end:
@@ -169,7 +169,7 @@ def _front(pid: int) -> int:
 
 
 def show(runs: list[Idle]) -> None:
-    """Print each run in a row, and what is wanted."""
+    """Print a row for each run, and the limits."""
     print("HTTP s  READY s  core CPU s  start-up CPU s  core RSS  front RSS  PSS MiB  peak MiB  idle CPU %  threads")
     for run in runs:
         print(

@@ -53,7 +53,7 @@ ASKED_FOR = 256.0  # lines/s that the planner takes in S2, S3 and S5
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What the fake printer is like, and what is printed on it."""
+    """The configuration of the fake printer, and the file to print."""
 
     kind: str
     moves: int
@@ -283,7 +283,7 @@ def _median(results: list[Result], name: str, host: str) -> Result:
 
 
 def _tell(result: Result, out: Path | None) -> None:
-    """Show that it goes on, and keep the print's figures."""
+    """Show progress, and store the figures of the print."""
     state = result.error or ("intact" if result.intact else "NOT INTACT")
     sys.stderr.write(f"{result.scenario} {result.host}: {result.lines_per_s:.0f} lines/s, {state}\n")
     if out is not None:
@@ -319,7 +319,7 @@ Medians = dict[tuple[str, str], Result]
 
 
 def show_wanted(medians: Medians) -> None:
-    """Print what is wanted of our daemon beside what was measured, for the scenarios that ran."""
+    """Print our daemon's limits beside the measured values, for the scenarios that ran."""
     print("\nwanted of nozzled")
     for line in _wanted(medians):
         print(f"  {line}")

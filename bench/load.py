@@ -1,4 +1,4 @@
-"""Load on an HTTP server, from a thread of its own: one upload after the other, and clients that poll."""
+"""Load on an HTTP server, from a separate thread: one upload after the other, and polling clients."""
 
 import asyncio
 import statistics
@@ -16,7 +16,7 @@ PATH = "/api/job"
 
 @dataclass(slots=True)
 class Loaded:
-    """What the load came to."""
+    """The result of the load."""
 
     megabytes: float = 0.0
     failed: int = 0  # requests without a good answer
@@ -34,7 +34,7 @@ class Loaded:
 
 
 class Load:
-    """Polling from `start` to `stop`, and one upload, which is broken off where it has not ended by then."""
+    """Polling from `start` to `stop`, and one upload, which is aborted if it has not ended by then."""
 
     def __init__(
         self, netloc: str, headers: dict[str, str], megabytes: int, clients: int, period: float = PERIOD

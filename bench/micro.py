@@ -93,7 +93,7 @@ Run = Callable[[], tuple[float, int]]
 
 
 def benchmarks(lines: int) -> dict[str, Run]:
-    """Return what there is to run: each gives CPU seconds, and how many lines they were for."""
+    """Return the measurements; each returns CPU time in s and the number of lines."""
     data = "".join(f"{line}\n" for line in vase(lines)).encode()
     commands = read(data)
     few = commands[: max(1, len(commands) // SLOW)]
@@ -134,7 +134,7 @@ def read(data: bytes) -> list[Line]:
 
 
 def stream_link(commands: list[Line], *, packed: bool = False) -> None:
-    """Send the lines through a HostLink, each answered as soon as it is out."""
+    """Send the lines through a HostLink, each acknowledged as soon as it is sent."""
     link = HostLink(MARLIN)
     if packed:
         link.pack()

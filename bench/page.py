@@ -80,7 +80,7 @@ class Seen:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and show; 1 where something wanted was not reached."""
+    """Measure and show the figures; return 1 if a limit is exceeded."""
     args = _parser().parse_args(arguments)
     try:
         found = measure(args)
@@ -225,7 +225,7 @@ def _slow(browser: Browser, visit: Visit, url: str) -> tuple[float, float]:
 
 
 def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
-    """Count what an empty browser loads, of what begins before the page has nothing better to do."""
+    """Count the requests of an empty browser until the page is idle."""
     began: dict[str, float] = {}
     sizes: dict[str, float] = {}
     toolpaths: set[str] = set()
@@ -254,7 +254,7 @@ def _first_view(seen: Seen, browser: Browser, visit: Visit, url: str) -> None:
 
 
 def _cpu_of_server(host: Served, seconds: float, wait: Callable[[float], None] | None = None) -> float:
-    """Return the share of a core that what serves the page takes meanwhile; the front, where it is a process."""
+    """Return the share of a processor that the server of the page takes meanwhile: the front, if it is a process."""
     pid = tree(host.pid)[1] if host.name == "nozzled" else host.pid
     before, began = own_cpu_seconds(pid), time.monotonic()
     if wait is None:

@@ -29,7 +29,7 @@ class Loaded:
 
 
 class Pages(Sockets):
-    """What the sockets of open pages do, console and all."""
+    """The traffic of the sockets of open pages, including the console."""
 
     async def _listen(self, login: str) -> None:
         socket = await websocket_connect(self._url)

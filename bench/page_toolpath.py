@@ -82,7 +82,7 @@ class Drawn:
 
 
 def measure(host: Served, folder: Path, browser: Browser) -> Iterator[Drawn]:
-    """Measure each file in a tab of its own."""
+    """Measure each file in a new tab."""
     for name in ("200k", "2M"):
         path, moves = part(folder, name), PARTS[name][1]
         _upload(host, path)

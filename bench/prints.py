@@ -22,7 +22,7 @@ FILAMENT = 0.033  # mm of filament for each mm of wall
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A file on disk, and what the fake printer reports when it has arrived intact."""
+    """A file on disk, and the fake printer's report if it arrives intact."""
 
     path: Path
     job_lines: int  # commands that start with G or T
@@ -76,7 +76,7 @@ def brisk(moves: int) -> Iterator[str]:
 
 
 def job_hash(lines: Iterable[str]) -> tuple[int, str]:
-    """Return the number of job lines, and the hash over what they mean, as the fake printer counts."""
+    """Return the number of job lines and the hash over their meaning, as counted by the fake printer."""
     sha, count = hashlib.sha256(), 0
     for command in _jobs(lines):
         sha.update(canonical(command).encode() + b"\n")
@@ -85,7 +85,7 @@ def job_hash(lines: Iterable[str]) -> tuple[int, str]:
 
 
 def plain_bytes(lines: Iterable[str]) -> float:
-    """Return how many bytes such a line takes on average, numbered from 1 on and as it is in the file."""
+    """Return the average bytes of a line: numbered from 1 on, and as in the file."""
     numbered = [f"N{count} {command}".encode() for count, command in enumerate(_jobs(lines), 1)]
     return sum(len(b"%s*%d\n" % (line, reduce(xor, line))) for line in numbered) / max(1, len(numbered))
 

@@ -79,7 +79,7 @@ def stop(process: "subprocess.Popen[bytes]", patience: float = 20.0) -> None:
 
 @contextmanager
 def niceness(value: int) -> Iterator[None]:
-    """Run what is within, and processes started there, at this niceness; say so where that is not allowed."""
+    """Run the block, and processes started in it, at this niceness; print a note if that is not allowed."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     _renice(value or before)
     try:

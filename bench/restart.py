@@ -109,7 +109,7 @@ def _imports(box: Box) -> float:
 
 
 def show(times: list[tuple[float, float, float]], *, whole: bool) -> int:
-    """Print each kill in a row, then what is wanted."""
+    """Print a row for each kill, then the limits."""
     print("kill  line ms  start ms  imports ms")
     for number, each in enumerate(times, 1):
         print(f"{number:4} {each[0]:8.0f} {each[1]:9.0f} {each[2]:11.0f}")

@@ -89,7 +89,7 @@ def _written(path: Path, data: bytes) -> Path:
 
 
 def measure(path: Path, folder: Path) -> Cost:
-    """Simulate a print in a process of its own."""
+    """Simulate a print in a separate process."""
     command = [sys.executable, "-m", "daemon", "simulate", str(path), "--link", "250000", "--json"]
     command += ["--record", str(folder / "session.gz")]
     peak = 0.0

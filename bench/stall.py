@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _served(args: argparse.Namespace) -> Iterator[tuple[Served, Path, Print]]:
-    """Run a daemon in a folder of its own, with a file to print."""
+    """Run a daemon in a new folder, with a file to print."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(hosts.scratch()))
         job = prints.write(folder, "vase", args.moves)
@@ -187,7 +187,7 @@ def _stream(host: Served, binary: Path, folder: Path, job: Print, load: Load | N
 
 
 def show(runs: list[Streamed]) -> None:
-    """Print each job in a row, then what is wanted."""
+    """Print a row for each job, then the limits."""
     print(
         "job         lines/s  underruns  answer ms: p50    p99  p99.9    max  <5 ms %  turnaround ms  loop ms"
         "  RSS MiB  uploaded MB  requests (p99 ms)  failed  intact"

@@ -44,7 +44,7 @@ PARTS = {"200k": (5.9, 200_000), "2M": (58.8, 2_000_000)}
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What the toolpath of a file takes."""
+    """The cost of a file's toolpath."""
 
     path: Path
     moves: int
@@ -93,7 +93,7 @@ def _knob(folder: Path) -> bytes:
 
 
 def part(folder: Path, name: str) -> Path:
-    """Write one of the files that have limits."""
+    """Write one of the measured files."""
     return stacked(folder / f"{name}.gcode", _knob(folder), PARTS[name][0])
 
 
@@ -126,7 +126,7 @@ def drawn(path: Path, repeat: int) -> Drawn:
 
 
 def show(found: Drawn, *, first: bool) -> None:
-    """Print a row, below the names of the columns where it is the first."""
+    """Print a row; before the first one, the names of the columns."""
     (_, a_move, _), (_, share, _), (_, more, _), (_, memory, _) = found.wanted()
     if first:
         print(

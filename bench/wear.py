@@ -112,7 +112,7 @@ def turn_of(path: Path) -> int:
 
 
 def show(runs: list[Worn]) -> None:
-    """Print each run in a row, and what is wanted."""
+    """Print a row for each run, and the limits."""
     print("firmware     written MiB/h   notes of the place /h")
     for run in runs:
         print(f"{run.firmware:12} {run.written:13.1f} {run.notes:23.0f}")

@@ -142,7 +142,7 @@ def _length(function: Function) -> int:
 
 
 def show(figures: Figures, name: str) -> None:
-    """Write the table; behind a peer's figure stands how many times as much is here."""
+    """Write the table; after each peer's figure comes the ratio of ours to it."""
     (richest, attributes), (longest, methods) = figures.most_attributes, figures.most_methods
     file, function = median(figures.files), median(figures.functions)
     rows: tuple[tuple[str, str, Callable[[Peer], str]], ...] = (

@@ -51,7 +51,7 @@ def pytest_configure(config):
 
 
 def _takes_the_suite(folder):
-    """Tell whether there is room for what the tests write, and leave to execute it."""
+    """Return whether tests can write and execute files there, with enough space."""
     if not os.access(folder, os.W_OK):
         return False
     found = os.statvfs(folder)
@@ -65,13 +65,13 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the slowest tests: `--dist worksteal` gives the tests behind them to idle workers."""
+    """Start with the slowest tests: `--dist worksteal` gives the following ones to idle workers."""
     items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session):
-    """Collect without the garbage collector: it would look through all that is made of 9000 tests again and again."""
+    """Collect tests without the garbage collector, which would traverse the objects of 9000 tests repeatedly."""
     worker = getattr(session.config, "workerinput", None)
     if worker is not None:
         _compile_share(session.config, int(worker["workerid"].removeprefix("gw")), worker["workercount"])
@@ -121,7 +121,7 @@ def pytest_pyfunc_call(pyfuncitem):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Tell what tests have measured, which is no reason to fail on a machine that has other things to do."""
+    """Show figures measured by tests; on a busy machine they are no reason to fail."""
     for report in terminalreporter.stats.get("passed", []):
         for name, value in report.user_properties:
             if name == "measured":

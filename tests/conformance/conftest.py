@@ -1,6 +1,6 @@
 """The server under test: our own daemon, or the OctoPrint that NOZZLED_CONFORMANCE_URL and _KEY name.
 
-That one needs a virtual printer (VIRTUAL), a key of an admin, and files that nobody minds losing.
+That OctoPrint needs a virtual printer (VIRTUAL), a key of an admin, and only files that may be deleted.
 """
 
 import os

@@ -18,7 +18,7 @@ MOVES = ["G90", "M83", "G1 Z.3 F6000"] + ["G1 X100 E1 F1200", "G1 X0 E1"] * 30
 
 
 class Known:
-    """What is known of every file, and of every printer."""
+    """The stored analyses of files, and facts about printers."""
 
     def __init__(self, found):
         self.found = found

@@ -58,7 +58,7 @@ class Turns:
 
 @asynccontextmanager
 async def flooded(desk, data, folder):
-    """Have the core asked all this again and again."""
+    """Send all these questions to the core repeatedly."""
     end = CoreEnd(desk)
     ours, theirs = pair()
     await end.serve(ours)

@@ -24,7 +24,7 @@ NONSENSE = b"not a database, but long enough to have a header\n" * 10
 
 
 class Troubles(list[Exception]):
-    """What a cache has reported."""
+    """Troubles reported by a cache."""
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def opened(folder: Path, troubles: Troubles | None = None) -> AsyncIterato
 
 
 async def on_its_thread(cache: Cache, statement: str) -> None:
-    """Do something to the cache's own connection, behind its back."""
+    """Execute a statement on the cache's own connection."""
     await cache._run(lambda: cache._connection.execute(statement).fetchall())
 
 

@@ -1,4 +1,4 @@
-"""`nozzled notify` and `nozzled spool`: what they print of the companion's answers."""
+"""`nozzled notify` and `nozzled spool`: their output for the companion's answers."""
 
 import argparse
 
@@ -19,7 +19,7 @@ def arguments(module, words):
 
 
 async def said(module, client, *words):
-    """Return what a command prints."""
+    """Return the output of a command."""
     args = arguments(module, words)
     return args.action.show(await args.action.run(client, args))
 

@@ -42,7 +42,7 @@ def part(tmp_path):
 
 
 class Commands:
-    """The command line, run in a thread: it has a loop of its own."""
+    """The command line, run in a thread, as it needs its own loop."""
 
     def __init__(self, url, capsys):
         self._url = url

@@ -45,7 +45,7 @@ def asked(**given):
 
 
 def daemon_in(folder):
-    """Have a front run there; the caller keeps what is returned."""
+    """Run a front there until the returned object is dropped."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = (folder / whose.LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)

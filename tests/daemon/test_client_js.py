@@ -32,7 +32,7 @@ def node():
 
 
 async def run_in_node(script, *arguments):
-    """Return what a script prints; its own process ends with it."""
+    """Return the output of a script, which runs in its own process."""
     process = await asyncio.create_subprocess_exec(
         node(), "--input-type=module", "--eval", script, *arguments, stdout=-1, stderr=-1
     )
@@ -47,7 +47,7 @@ async def run_in_node(script, *arguments):
 
 
 def check(seen):
-    """Judge what the scenario has seen."""
+    """Check the observations of the scenario."""
     assert seen["version"].startswith("OctoPrint 1.11")
     assert seen["path"] == "parts/Würfel №2.gcode"
     assert seen["entry"] is seen["downloaded"] is seen["quiet"] is True

@@ -28,7 +28,7 @@ class Missing(SimulatedTransport):
 
 
 class Ports:
-    """Makes printers by address, and keeps what was asked for."""
+    """Makes printers by address, and records the addresses."""
 
     def __init__(self):
         self.asked, self.transports, self.oracle, self.missing = [], [], Oracle(keep=None), 0

@@ -121,7 +121,7 @@ async def outcome(pair, question):
 
 
 async def test_both_forms_of_the_bridge_give_the_same_answers(tmp_path):
-    """Each question that there is, with what is answered and what is refused."""
+    """Every question, with its answers and refusals."""
     (one := tmp_path / "one").mkdir()
     (other := tmp_path / "other").mkdir()
     in_memory = [row for row in await said_to("memory", one) if row[0] not in TIMED]
@@ -214,7 +214,7 @@ async def test_unusual_file_details_are_accepted(tmp_path, fields):
 
 
 def beside(uploads):
-    """Return what a front could put among the uploads: its user may write there."""
+    """Return the names of files that a front could put among the uploads, as its user may write there."""
     secret = uploads.parent / "secret.gcode"
     secret.write_text("G1 X99 ; a secret\n")
     (uploads / "link.gcode").symlink_to(secret)

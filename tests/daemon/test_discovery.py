@@ -61,7 +61,7 @@ def test_a_name_fits_into_a_label_of_dns(tmp_path, name):
 
 
 async def started(settings, monkeypatch, **found):
-    """Start; return what is announced, and the responder."""
+    """Start; return the announcements and the responder."""
     monkeypatch.setattr(discovery, "lan_address", lambda _: found.get("address", "192.168.1.5"))
     made = Discovery(settings, UUID, 5000)
     made.start()

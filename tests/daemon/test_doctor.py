@@ -52,7 +52,7 @@ class Machine:
         return file
 
     def look(self, check, **other):
-        """Run a check; `other` are functions of the view or what there is of the daemon."""
+        """Run a check; `other` has functions of the view, or facts about the daemon."""
         view = replace(self.view, **{name: value for name, value in other.items() if hasattr(self.view, name)})
         told = {name: value for name, value in other.items() if not hasattr(self.view, name)}
         return list(check(view, replace(self.subject, **told)))

@@ -40,7 +40,7 @@ class Place:
         self.life = Life()
 
     def begin(self, steps=None):
-        """Return the run of a new agent, which is killed after so many steps."""
+        """Return the run of a new agent, which is killed after this many steps."""
         self.life = life = Life(steps)
         end = life.wrap(self.farm.agent(self.name), *ASKED)
         self.agent = Agent(end, life.wrap(self.printer, *DONE), self.folder, wall)
@@ -48,7 +48,7 @@ class Place:
         return asyncio.ensure_future(self.agent.run())
 
     async def run(self, steps=None, again=3.0):
-        """Be killed after some steps, restart, and go on."""
+        """Run the agent, kill it after some steps, restart it, repeatedly."""
         running = self.begin(steps)
         while True:
             try:
@@ -67,7 +67,7 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def _no_disk(monkeypatch):
-    """What is noted is noted in memory's file system: an fsync each would cost the suite seconds."""
+    """Notes are on a memory file system: fsyncs would cost the suite seconds."""
     monkeypatch.setattr("daemon.companions.farm.diary.os.fsync", lambda _: None)
     monkeypatch.setattr("daemon.private_file.os.fsync", lambda _: None)
     monkeypatch.setattr("daemon.farm.list.printer_actions.FAULT_PAUSE_S", 30.0)  # ten minutes of looks cost a second
@@ -87,7 +87,7 @@ def ended(server):
 
 
 def require_once(places, server):
-    """No copy has begun twice, anywhere; what the list calls done has been printed, and nothing else has."""
+    """Require that no copy has begun twice, and that exactly the copies that the list calls done were printed."""
     begun = Counter(key.rpartition(".")[0] for place in places for key in place.printer.begun if key)
     assert not [copy for copy, times in begun.items() if times > 1], begun
     for copy in server.copies():
@@ -113,7 +113,7 @@ async def test_copies_are_printed_one_after_the_other_each_on_a_bed_that_is_clea
 
 
 async def off_and_on(printer, life, late):
-    """Have the printer away when the agent comes back, and there when a start arrives that was sent before."""
+    """Have the printer away when the agent restarts, and back when a start sent earlier arrives."""
     while not life.over:  # noqa: ASYNC110 - the clock is virtual
         await asyncio.sleep(0.1)
     printer.operational = not late
@@ -477,7 +477,7 @@ async def test_a_recorded_print_that_never_began_returns_to_the_list(tmp_path):
 
 
 async def test_a_copy_settled_by_a_person_is_not_begun(tmp_path):
-    """The agent was dead for hours between claim and start: it asks again whether it may."""
+    """The agent was dead for hours between claim and start: it claims again first."""
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     place.printer.start_by_hand()

@@ -99,7 +99,7 @@ def request(random_):
 
 
 def throw(address, data, random_):
-    """Send it, whole or cut, and look at what comes back, or do not; no 5xx but `too much`."""
+    """Send it, complete or truncated, and read the answer or not; no 5xx but `too much`."""
     with suppress(OSError), socket.create_connection(address, timeout=5) as connection:
         connection.settimeout(0.05)
         cut = random_.randrange(len(data) + 1) if random_.random() < 0.3 else len(data)

@@ -35,7 +35,7 @@ async def read(socket):
 
 
 async def leave(socket):
-    """Wait for what is left to be read, then close."""
+    """Wait until the rest has been read, then close."""
     socket.close()
     while await read(socket) is not None:
         pass

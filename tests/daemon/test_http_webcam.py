@@ -20,7 +20,7 @@ SIGNED = r"/webcam/\?action=stream&expires=\d+&by=[0-9a-f]+&signature=[0-9a-f]+"
 
 
 class Viewer:
-    """Who looks at a stream by a real socket."""
+    """A viewer of a stream on a real socket."""
 
     async def look(self, port, target, key):
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)

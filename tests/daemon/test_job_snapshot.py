@@ -86,7 +86,7 @@ def test_a_snapshot_of_0_1_0_is_read():
 
 
 def strange(value):
-    """Return the same with something unknown in each object; what is listed by heater or axis is none."""
+    """Return the same with an unknown field in each object, except in objects by heater or axis."""
     if not isinstance(value, dict):
         return value
     same = {name: each if name in ("axes", "targets") else strange(each) for name, each in value.items()}

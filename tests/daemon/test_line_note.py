@@ -30,7 +30,7 @@ class FakeConnection:
 
 
 async def noted(folder, address, event=READY, **profile):
-    """Return what is noted when this printer is connected."""
+    """Return the note for this printer once connected."""
     connection = FakeConnection(address, 250000)
     connection.profile = ProfileConfig(**profile)
     note = LineNote(connection, folder)

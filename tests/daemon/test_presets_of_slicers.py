@@ -75,7 +75,7 @@ def cube(path: Path) -> None:
 
 
 def sliced(folder: Path, settings: dict[str, str]) -> Path | None:
-    """Return what the slicer makes of a cube; None where it refuses its own preset."""
+    """Return the slicer's G-code for a cube; None if it refuses its own preset."""
     config, out = folder / "printer.ini", folder / "out.gcode"
     config.write_text("".join(f"{key} = {value}\n" for key, value in settings.items() if key not in NOT_SETTINGS))
     bed = [tuple(map(float, each.split("x"))) for each in settings.get("bed_shape", "0x0,200x200").split(",")]

@@ -106,7 +106,7 @@ def begun(place: ResumePlace):
 
 
 def sequence(text: str) -> list[str]:
-    """Return the start sequence for what stands behind a text."""
+    """Return the start sequence for the rest after a text."""
     return list(begun(place_before(commands_of(text), len(text))))
 
 
@@ -436,7 +436,7 @@ def test_the_head_clears_sequential_objects_and_a_height_has_to_be_unambiguous(t
 
 
 def test_the_height_of_a_part_is_that_of_the_layer_below_without_purges(tmp_path):
-    """A purge on a wiper behind a change of colour; circles without X and Y."""
+    """A purge on a wiper after a change of colour; circles without X and Y."""
     purge = "G1 Z11.6 F600\nG1 X5 E2 F1200\n"
     path = of(tmp_path, f"G28\nM83\nM104 S200\n{block(10, 0.2, 0.4)}{purge}{block(10, 0.6, 0.8)}")
     for wanted in (ResumeTarget(layer=3), ResumeTarget(layer=4)):

@@ -68,7 +68,7 @@ def scenario(folder, fault):
 
 
 async def outcome(folder, fault, part, seconds=400):
-    """Print on a printer with this fault; return what the user sees in the end and all that the printer took in."""
+    """Print on a printer with this fault; return the final state that a user sees, and the accepted commands."""
     oracle = folder / "oracle.jsonl"
     address = f"sim?scenario={scenario(folder, fault)}&firmware={FIRMWARE.get(fault['what'], 'marlin')}&oracle={oracle}"
     content = "".join(f"{line}\n" for line in part).encode()

@@ -17,7 +17,7 @@ READY = StateChanged(ConnectionState.HANDSHAKING, ConnectionState.READY)
 
 
 def crash(folder, times, every=11.0, since=1000.0):
-    """Start so often, each time the same while behind the one before; return the time of the next start."""
+    """Start this many times at equal intervals; return the time of the next start."""
     for number in range(times):
         SlowCrashes(folder, lambda at=since + number * every: at).begin()
     return since + times * every

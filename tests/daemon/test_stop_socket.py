@@ -33,7 +33,7 @@ async def ask(path, said):
 
 
 async def answer_to(path, said):
-    """Return all that comes back, until the core hangs up."""
+    """Return all answers until the core hangs up."""
     reader, writer = await ask(path, said)
     try:
         return await reader.read()

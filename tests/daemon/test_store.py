@@ -32,7 +32,7 @@ CUBE = NewJob("parts/cube.gcode", "cube.gcode", 8005, "ab" * 20, 17, "local", "a
 
 
 class Troubles(list[Exception]):
-    """What a store has reported."""
+    """Troubles reported by a store."""
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def opened(path: Path, troubles: Troubles | None = None, start: float = 10
 
 
 async def on_its_thread(store: Store, statement: str) -> None:
-    """Do something to the store's own connection, behind its back."""
+    """Execute a statement on the store's own connection."""
     await store._run(lambda: store._connection.execute(statement).fetchall())
 
 

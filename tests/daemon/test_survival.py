@@ -207,7 +207,7 @@ async def test_requests_while_reattaching_are_carried_out_afterwards(tmp_path, w
 
 
 async def interrupted(world, meanwhile) -> str:
-    """Kill a host in the middle, let something happen, and return why the next one does not go on."""
+    """Kill a host in the middle, do something, and return the reason why the next one does not continue."""
     async with world.host() as host:
         host.jobs.select(world.write(["M104 S200", *MOVES]))
         host.jobs.start()
@@ -529,7 +529,7 @@ async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path)
 
 
 async def die_at_the_end_of(world, lines) -> JobState:
-    """Print, and die when the job has ended, before the store hears of it."""
+    """Print, and die when the job has ended, before the store records it."""
     async with world.host(life := Life()) as host:
         host.jobs.subscribe(lambda state: life.end() if state.ended else None)
         host.jobs.select(world.write(lines))

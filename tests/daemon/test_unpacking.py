@@ -29,7 +29,7 @@ LIMIT = 10_000_000
 
 
 def packed(data: bytes, level: int = 9) -> bytes:
-    """Pack by gzip, without the time: what is packed is a part of tests' names, the same in each process."""
+    """Compress by gzip without the time: the data is part of tests' ids, which must be the same in each process."""
     return gzip.compress(data, level, mtime=0)
 
 

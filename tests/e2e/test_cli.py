@@ -1,4 +1,4 @@
-"""The commands that only show what they are in processes of their own."""
+"""Commands whose behaviour shows only in real processes."""
 
 import sys
 from subprocess import run

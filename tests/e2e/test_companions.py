@@ -1,6 +1,6 @@
 """All companions beside one print: camera, plug, pins, messages, Spoolman; also with each of them failing.
 
-What is on the other side of each is a stand-in in memory, so that it can hang, die and lie at any moment of a print.
+Their peers are stand-ins in memory, which can hang, die and lie at any moment of a print.
 The simulated printer shows what it received: each line once, whatever happens to the companions.
 """
 
@@ -44,7 +44,7 @@ MOVES = [line for line in LINES if " E" in line]  # a pause has some without, to
 
 
 class Plug:
-    """A Tasmota plug behind a network that does as `mood` says: well, hangs, dies (refuses), lies (does nothing)."""
+    """A Tasmota plug on the network; `mood`: well, hangs, dies (refuses), lies (does nothing)."""
 
     def __init__(self):
         self.device = plugs.Tasmota()
@@ -70,7 +70,7 @@ class Plug:
 
 
 class House:
-    """A printer with all that people put beside it."""
+    """A printer with all companions."""
 
     def __init__(self, server, camera, plug, internet, spoolman, pin):
         self.tasks = {}
@@ -100,7 +100,7 @@ class House:
         return job
 
     async def require_whole(self):
-        """Every line has reached the firmware once, in its order, and none was asked for again."""
+        """Require that every line reached the firmware once, in order, without a resend request."""
         job = await self.record()
         assert (job["state"], job["lines"], job["resends"]) == ("completed", len(LINES), 0)
         told = (self.server.service.folder / "oracle").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""FDM Monster, as it is, keeps one job in its history for each print of a real daemon."""
+"""FDM Monster, unmodified, has one job in its history for each print of a real daemon."""
 
 import time
 

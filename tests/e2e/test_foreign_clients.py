@@ -1,6 +1,6 @@
-"""Other people's clients, as they are, drive whole prints on the simulated printer of a real daemon.
+"""Other people's clients, unmodified, run whole prints on the simulated printer of a real daemon.
 
-They are installed from the package index; where that cannot be reached they are skipped, and fail in CI.
+They are installed from the package index; if it cannot be reached, the tests are skipped, and fail in CI.
 """
 
 import re

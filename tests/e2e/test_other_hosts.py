@@ -1,4 +1,4 @@
-"""OctoPrint and printcore, each installed in an environment of its own, print on the simulated printer intact."""
+"""OctoPrint and printcore, each in its own environment, print intact on the simulated printer."""
 
 import subprocess
 from pathlib import Path

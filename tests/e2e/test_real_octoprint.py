@@ -1,4 +1,4 @@
-"""Our clients against OctoPrint itself: what they say is its API, and not only our idea of it."""
+"""Our clients against OctoPrint itself: they use its real API, not only our idea of it."""
 
 import asyncio
 import json

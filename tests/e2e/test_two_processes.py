@@ -27,7 +27,7 @@ def command_line(pid: int) -> bytes:
 
 
 def gone(pid: int) -> bool:
-    """Tell whether a process has ended; one whose parent has not asked yet has."""
+    """Return whether a process has ended; one that its parent has not reaped yet counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

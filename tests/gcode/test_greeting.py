@@ -127,7 +127,7 @@ def test_a_line_without_end_is_bounded():
 
 
 def test_the_late_answer_to_an_earlier_hello_is_waited_for():
-    """Taken for the answer to the next line it would shift every answer of the session by one."""
+    """If it counted as the answer to the next line, every answer of the session would be shifted by one."""
     greeting = Greeting(0.0)
     greeting.data_to_send(0.0)
     greeting.receive(b"start\n", 0.1)

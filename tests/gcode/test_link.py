@@ -902,7 +902,7 @@ def test_the_impossible_number_is_invalid_for_repetier(last):
 
 
 def asked_again(link, answer, times):
-    """Have a line that is sent again asked for so many times, each late by far more than the shortest turnaround."""
+    """Have a resent line requested this many times, each far later than the shortest turnaround."""
     now = 1.0
     for _ in range(times):
         link.receive(answer, now)
@@ -1064,7 +1064,7 @@ def test_an_endless_answer_is_not_stored_completely():
 
 
 def asked(*commands):
-    """Return a link to a Repetier that was asked these, and has received them all."""
+    """Return a link to a Repetier that has received all these commands."""
     link = HostLink(REPETIER)
     tickets = [Ticket(command) for command in commands]
     for number, ticket in enumerate(tickets, 1):

@@ -1,6 +1,6 @@
 """The link against a firmware model on a bad line: the file arrives exactly once, or a named error says why not.
 
-What is counted here is written down in `docs/link.md`.
+`docs/link.md` has the figures.
 """
 
 import random

@@ -11,7 +11,7 @@ QUESTION = b"\nN99999999 M105*23\n"
 
 
 def crossed(count: int) -> tuple[HostLink, float]:
-    """Return a link that has sent four lines, the first of them again, and hears only then of a line that was late."""
+    """Return a link that has sent four lines, and the first again, before the oks of late lines arrive."""
     link = HostLink(MARLIN)
     lines = iter([job_line(10 * at, b"G1 X%d" % at) for at in range(1, count + 1)])
     link.feed(lambda: next(lines, None))
@@ -48,7 +48,7 @@ def test_an_unacknowledged_line_still_waits_for_its_ok(early):
 
 
 def test_a_foreign_ok_skips_no_line():
-    """A tail that was cut off a line is taken for a command, and its ok comes while the link goes back."""
+    """The firmware executes the tail of a cut line as a command, whose ok comes during the rewind."""
     link, now = crossed(8)
     link.receive(b"ok\nok\n", now)
     link.receive(CROSSED, now)

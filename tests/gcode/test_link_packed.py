@@ -1,6 +1,6 @@
 """Packed lines against a firmware's decoder on a bad line: the file arrives once, or a named error says why not.
 
-What is counted here is written down in `docs/dense-wire.md`.
+`docs/dense-wire.md` has the figures.
 """
 
 import random

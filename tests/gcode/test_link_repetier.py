@@ -15,7 +15,7 @@ FIRST = 65_536 - 8
 
 
 def check(chances, rates):
-    """Print across the number 65536; each line is taken in once, in order, and as sent where it has a checksum."""
+    """Print across the number 65536; each line is accepted once, in order, and unchanged if it has a checksum."""
     link = HostLink(REPETIER, BYTE_TIME)
     link._flight.next = link._flight.replay = FIRST
     model, file = RepetierModel(last=FIRST - 1), moves(16, chances)

@@ -36,7 +36,7 @@ def test_the_fast_packer_gives_the_same_bytes(lines):
 
 
 def test_known_vectors_are_unpacked():
-    """By the table of the firmware: 0 to 9, dot, blank or E, line feed, G, X; 15 for what comes as it is."""
+    """By the table of the firmware: 0 to 9, dot, blank or E, line feed, G, X; 15 for an unpacked character."""
     assert CHARACTERS == b"0123456789. \nGX"
     assert Encoder().begin() == b"\xff\xff\xfb\xff\xff\xf6"
     assert Encoder(blanks=False).begin() == b"\xff\xff\xfb\xff\xff\xf7"

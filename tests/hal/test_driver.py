@@ -532,7 +532,7 @@ async def test_a_silent_printer_is_detected_and_gets_its_heaters_off():
 
 
 async def test_a_lost_ok_after_a_long_command_is_noticed_soon():
-    """The long command allows 600 s; what comes behind it does not."""
+    """The long command may take 600 s, the commands after it may not."""
     transport = FakeTransport(answers("Marlin", b"AUTOREPORT_TEMP:1"))
     async with connected(transport, answer_timeout=5.0) as printer:
         await asyncio.sleep(100)
@@ -596,7 +596,7 @@ async def test_close_is_idempotent_and_ends_every_wait():
 
 @pytest.mark.parametrize("deaf_to", [b"M110", b"M115"])
 async def test_an_emergency_stop_waits_for_no_handshake(deaf_to):
-    """Where a host comes back to a print the printer may well be moving meanwhile."""
+    """When a host reattaches to a print, the printer may still be moving."""
     transport = FakeTransport(lambda line: b"" if deaf_to in line else b"ok\n")
     printer = LinePrinter(transport, LinkSettings())
     opening = asyncio.create_task(printer.open())

@@ -32,7 +32,7 @@ class Simulated(SimulatedTransport):
 
 
 class Scripted:
-    """A transport whose firmware says a banner as it is opened, and answers by a table; else ok."""
+    """A transport whose firmware sends a banner when opened, and answers by a table, otherwise ok."""
 
     address, baudrate = "scripted", None
 

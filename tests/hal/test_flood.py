@@ -15,7 +15,7 @@ FOR = 0.7  # s
 
 
 class Held:
-    """What a transport does about a flood."""
+    """The calls to a transport during a flood."""
 
     def __init__(self):
         self.calls = []

@@ -374,7 +374,7 @@ async def test_a_refused_open_is_a_matter_of_permission(far, monkeypatch, number
 
 @pytest.fixture
 def nobody():
-    """Be the user nobody, without groups, during a test."""
+    """Run a test as the user nobody, without groups."""
     user, groups = pwd.getpwnam("nobody"), os.getgroups()
     os.setgroups([])
     os.setegid(user.pw_gid)

@@ -68,7 +68,7 @@ class Host:
 
 
 def kinds(lines):
-    """Blank out readings, and drop what comes again in a row of reports and busy lines."""
+    """Blank out readings, and drop successive repeats of reports and busy lines."""
     kept, row = [], set()
     for line in lines:
         text = line.replace("\r", "").replace("\\r", "")

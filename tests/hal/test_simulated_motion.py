@@ -69,7 +69,7 @@ def test_moves_are_reported_with_their_times(machine):
 
 
 def test_a_block_that_has_begun_ends_as_it_was_planned(machine):
-    """The first move is left at rest if nothing was behind it when it began, whatever comes later."""
+    """The first move ends at rest if no other was queued when it began, whatever comes later."""
     machine.drive(0, 10)
     begun = FIRST_MOVE_DELAY + 0.5
     machine.drive(10, 20, 30, now=begun)

@@ -82,7 +82,7 @@ def normal(lines):
 
 
 def play(dialogue, entries):
-    """Play one experiment; return what was said and what is recorded."""
+    """Replay one experiment; return the simulated and the recorded answers."""
     oks, sent_at = 0, entries[0][2]
     for sent, text, at in entries:
         if sent:
@@ -96,7 +96,7 @@ def play(dialogue, entries):
 
 
 def joined(found):
-    """Yield experiments, with those that go on in the next one joined to it."""
+    """Yield experiments; one that continues in the next is joined with it."""
     name, before = None, []
     for title, entries in found:
         if before and not (title.startswith("…") or (name in _GOES_ON and (name or title == "boot"))):

@@ -1,4 +1,4 @@
-"""The labgrid driver in an environment of its own, with the labgrid that the extra brings."""
+"""The labgrid driver in its own environment, with the version of labgrid that the extra installs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The pytest plugin, as another project's tests see it: pytest runs on them as a program of its own."""
+"""The pytest plugin as seen by another project's tests, which run in a separate pytest."""
 
 import json
 import re

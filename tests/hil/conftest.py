@@ -42,7 +42,7 @@ SIMULATED = ("memory", "pty", *OTHERS)
 
 
 class PtyDevice(PortDevice):
-    """The simulated printer in a process of its own, behind a pty; opening the port does not reset it."""
+    """The simulated printer in a separate process, behind a pty; opening the port does not reset it."""
 
     speed = PTY_SPEED
 

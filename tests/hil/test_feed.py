@@ -41,7 +41,7 @@ def harmless(count):
 
 
 def taken(device):
-    """Return the numbered lines that the device has taken; None where it does not tell."""
+    """Return the numbered lines that the device has accepted; None if it cannot be known."""
     commands = device.accepted()
     return None if commands is None else [each for each in commands if MARK.search(each)]
 

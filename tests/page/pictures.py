@@ -102,7 +102,7 @@ FILES = [
 
 
 def files() -> list[dict[str, object]]:
-    """Return what the list of files shows."""
+    """Return the files that the list shows."""
     folder = {"name": "spare parts", "path": "spare parts", "type": "folder", "children": [{}] * 12}
     return [folder] + [
         {

@@ -201,7 +201,7 @@ async def test_a_lost_line_is_sent_again(tmp_path):
 
 @pytest.mark.parametrize("board", [Marlin1, Smoothie, FakeFirmware])
 async def test_a_line_without_its_beginning_costs_only_seconds(tmp_path, board):
-    """It is an unknown command then, or an error; where it was alone on its way no request follows."""
+    """The line is then an unknown command or an error; if it was alone in flight, no resend request follows."""
 
     class Cut(slow(board)):
         cut = 0
@@ -282,7 +282,7 @@ async def test_many_resend_requests_at_once_are_one(tmp_path):
 
 
 async def test_the_greeting_ignores_the_answer_to_a_cut_hello(tmp_path):
-    """Marlin 2.1 boots while the host says hello: the tail of it is an unknown command with an ok of its own."""
+    """Marlin 2.1 boots while the host says hello: its tail is an unknown command that gets an ok."""
 
     class Cut(FakeFirmware):
         greeted = 0

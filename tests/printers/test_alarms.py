@@ -55,7 +55,7 @@ async def test_reports_that_a_client_has_turned_off_are_missed_unless_the_firmwa
 
 
 class Keeps(FakeFirmware):
-    """Says that it is busy as often as M113 has asked for."""
+    """Sends busy messages at the interval set by M113."""
 
     m115 = (MARLIN, *cap(AUTOREPORT_TEMP=1, BUSY_PROTOCOL=1))
     every_s = 2

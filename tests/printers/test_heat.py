@@ -10,7 +10,7 @@ SOON = {"heat_report_s": 8.0}
 
 
 def target_words(firmware, code):
-    """Return what the commands of the file with this code have as S."""
+    """Return the S values of the commands with this code in the file."""
     return [each.command for each in firmware.arrivals if each.command.startswith(code)]
 
 

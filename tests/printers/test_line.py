@@ -233,7 +233,7 @@ async def test_a_teacup_that_heats_in_silence_is_no_alarm(tmp_path):
 
 
 class Waits(Teacup):
-    """Teacup's M116: acknowledged at once; the move behind it waits, and nothing is read meanwhile (recorded)."""
+    """Teacup's M116: acknowledged at once; the next move waits, and nothing is read meanwhile (recorded)."""
 
     m115 = (*Teacup.m115, "cap:AUTOREPORT_TEMP:1")
     heat_rate = 0.2

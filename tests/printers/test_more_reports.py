@@ -112,7 +112,7 @@ async def test_a_repetier_in_its_fatal_state_fails_the_print_and_is_ready_after_
 
 
 class Knob(FakeFirmware):
-    """Waits for its knob, for as long as it takes; hears nothing meanwhile but says that it is busy."""
+    """Waits for its knob indefinitely; reads nothing meanwhile but sends busy messages."""
 
     move_seconds = 0.05
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0))
@@ -177,7 +177,7 @@ async def test_a_print_continues_after_a_filament_change_that_ends_at_the_printe
 
 
 class Panel(FakeFirmware):
-    """A panel whose buttons are the host's: it only asks."""
+    """A panel whose buttons only send requests to the host."""
 
     move_seconds = 0.1
     m115 = (MARLIN, *cap(EMERGENCY_PARSER=0, HOST_ACTION_COMMANDS=1))

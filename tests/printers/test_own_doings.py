@@ -102,7 +102,7 @@ async def test_the_reason_of_a_pause_is_shown(tmp_path, reason):
 
 
 class Changes(FakeFirmware):
-    """Marlin's M600: it asks the host to pause, is busy for the user, and goes on by its knob."""
+    """Marlin's M600: it requests a pause, is busy while it waits for the user, and continues by its knob."""
 
     move_seconds = 0.03
     m115 = HOST_ACTIONS
@@ -211,7 +211,7 @@ async def test_a_change_that_takes_an_hour_is_waited_for(tmp_path):
 
 @pytest.mark.parametrize("board", [Marlin1, Repetier])
 async def test_the_host_pauses_for_a_filament_change_unknown_to_the_firmware(tmp_path, board):
-    """Else the print goes on in the old colour."""
+    """Otherwise the print continues in the old colour."""
 
     class Unknowing(board):
         def on(self, number, command, raw):
@@ -329,7 +329,7 @@ async def test_a_firmware_without_m114_is_paused_where_it_is(tmp_path):
 @pytest.mark.parametrize("limit", [170, 175])
 @pytest.mark.parametrize("hot", [160, 172, 200])
 async def test_a_pause_retracts_and_primes_the_same_length_even_near_the_limit_of_the_firmware(tmp_path, limit, hot):
-    """`G1 E-1` below the limit is not made; `G1 E1` would be, if it is hotter by then."""
+    """`G1 E-1` below the limit is not executed; `G1 E1` would be, if it is hotter by then."""
 
     class Limits(Prusa if limit == 175 else FakeFirmware):
         made = 0.0

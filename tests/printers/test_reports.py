@@ -440,7 +440,7 @@ async def test_no_lines_are_sent_after_a_pause_by_the_printer(tmp_path):
 
 
 async def test_an_idle_stop_by_the_printer_is_reported_and_ends_with_a_reconnection(tmp_path):
-    """M85: it has killed itself for being idle, with a reason of its own."""
+    """M85: it has halted after idle time, with its own reason."""
 
     class Idle(Wire):
         def on(self, number, command, raw):

@@ -84,7 +84,7 @@ async def test_a_line_that_stays_lost_ends_the_print_and_heaters_go_off_when_it_
 
 
 async def test_repeated_requests_of_repetier_for_late_lines_are_one(tmp_path):
-    """It asks each 200 ms until the line is there, and skips those that it has."""
+    """It requests the line every 200 ms until it arrives, and skips lines that it already has."""
 
     class Asks(Repetier):
         late = 0.0

@@ -105,7 +105,7 @@ async def test_a_halted_board_is_ready_again_when_it_answers(tmp_path, resets):
 
 @pytest.mark.parametrize("board", [Klipper, Smoothie])
 async def test_a_firmware_that_halted_earlier_is_not_ready(tmp_path, board):
-    """Both go on talking: they greet, and tell who they are."""
+    """Both still answer: they greet, and identify themselves."""
 
     class Halted(board):
         def __init__(self):

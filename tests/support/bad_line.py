@@ -54,7 +54,7 @@ class BadLine:
         model: the firmware's end.
         rates: probabilities of faults and uses, per line, reply or step.
         chances: the random numbers.
-        damage: what a flip does to a line.
+        damage: the effect of a flip on a line.
     """
 
     def __init__(

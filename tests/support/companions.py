@@ -21,7 +21,7 @@ async def beside(server, make, name):
 
 @asynccontextmanager
 async def running(companion, start=0.0):
-    """Run a companion until the block ends, which is entered `start` s later."""
+    """Run a companion during the block, which is entered `start` s later."""
     task = asyncio.create_task(companion.serve())
     if start:
         await asyncio.sleep(start)

@@ -66,7 +66,7 @@ class Arrival:
 
 
 class FakeFirmware:
-    """Marlin 2.0 without a screen, as far as its line protocol goes; a subclass says what is different."""
+    """The line protocol of Marlin 2.0 without a screen; subclasses define differences."""
 
     banner: tuple[str, ...] = ("start", "echo:Marlin 2.0.9", "echo: Last Updated: 2021")
     m115: Iterable[str] = (MARLIN, *cap(AUTOREPORT_TEMP=0, EMERGENCY_PARSER=0))

@@ -109,7 +109,7 @@ class Smoothie(FakeFirmware):
 
 
 class Prusa(FakeFirmware):
-    """Prusa-Firmware of an MK3S: automatic reports, an ok glued to T0, a second ok for an M105 with lines behind it."""
+    """Prusa-Firmware of an MK3S: automatic reports, an ok glued to T0, a second ok for an M105 if more lines wait."""
 
     banner = ("start", "echo: 3.13.2-7080")
     m115 = (
@@ -216,7 +216,7 @@ class Repetier(FakeFirmware):
 
 
 class Malyan(FakeFirmware):
-    """The Monoprice Select Mini's: an M115 answer in a form of its own, and an ok with three numbers."""
+    """The Monoprice Select Mini's: an unusual answer to M115, and an ok with three numbers."""
 
     banner = ("start",)
     m115 = ("NAME. Malyan\tVER: 3.5\tMODEL: M200\tHW: HH02", "BUILD: May 18 2017 20:24:25")
@@ -235,7 +235,7 @@ class Malyan(FakeFirmware):
 
 
 class Teacup(FakeFirmware):
-    """Teacup: an ok of its own at boot, temperatures before their ok, no numbers, no M109, long commands in silence."""
+    """Teacup: an ok at boot, temperatures before their ok, no numbers, no M109, long commands in silence."""
 
     banner = ("start", "ok")
     m115 = (

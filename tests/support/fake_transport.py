@@ -9,7 +9,7 @@ from hal.driver import LinePrinter, LinkSettings
 
 
 class FakeTransport:
-    """A transport that records what is written, and answers each line by a function."""
+    """A transport that records written data, and answers each line by a function."""
 
     address = "fake"
     baudrate = None

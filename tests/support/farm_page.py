@@ -1,4 +1,4 @@
-"""The farm's real API and page on a port, in a thread with a loop of its own; its printers are data."""
+"""The farm's real API and page on a port, in a thread with its own loop; its printers are data."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The real FDM Monster, with SQLite, in an environment of its own: Node from PyPI, the rest from npm."""
+"""The real FDM Monster, with SQLite, in its own environment: Node from PyPI, the rest from npm."""
 
 import http.client
 import json

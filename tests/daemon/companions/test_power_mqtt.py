@@ -1,4 +1,4 @@
-"""A switch behind a real MQTT broker; the plug speaks as Tasmota's documentation says."""
+"""A switch behind a real MQTT broker; the plug follows Tasmota's documentation."""
 
 import asyncio
 import shutil

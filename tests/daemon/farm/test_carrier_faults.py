@@ -17,7 +17,7 @@ from support.nats import RecordingDuties, running
 
 
 async def asked(faults, times=60):
-    """Ask many times; return how often it was answered, and how often the server was asked."""
+    """Send many questions; return the number of answers, and of questions that reached the server."""
     farm, duties = FarmInMemory(faults, seed=1), RecordingDuties()
     agent, server, answered = farm.agent("mk3"), farm.server(), 0
     async with running(server.run(duties), agent.run()):

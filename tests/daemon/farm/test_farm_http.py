@@ -432,7 +432,7 @@ async def test_metrics_have_states_and_no_names(tmp_path):
 
 
 async def watch(api, until):
-    """Return what is pushed until there are so many events."""
+    """Return pushed events until there are this many."""
     connection = api.begin("/api/farm/events")
     while len(found := events(connection.response.body)) < until:  # noqa: ASYNC110 - the test's end of a socket
         await asyncio.sleep(0.1)

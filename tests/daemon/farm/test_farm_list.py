@@ -517,7 +517,7 @@ def test_a_list_of_an_earlier_version_is_upgraded(tmp_path, wall, monkeypatch):
 
 
 def test_the_next_offer_is_found_by_an_index():
-    """What is 20,000 long is not sorted, nor read to its end, for each printer that is ready."""
+    """A list of 20,000 copies is neither sorted nor read completely for each ready printer."""
     farm = JobList("sqlite://", Wall())
     with farm.read() as tx:
         values = {"kind": 1, "printer": "a", "now": NOW, "count": 4, "offset": 0}
@@ -552,7 +552,7 @@ class Farm(RuleBasedStateMachine):
 
     @staticmethod
     def url():
-        """Return where its list is."""
+        """Return the URL of its list."""
         return "sqlite://"
 
     def __init__(self):
@@ -610,7 +610,7 @@ class Farm(RuleBasedStateMachine):
         self._nobody_else_may_have(copy)
 
     def _nobody_else_may_have(self, copy):
-        """Ask the claim of everybody who was ever offered this copy, and of those who were not."""
+        """Claim this copy for every printer that was ever offered it, and for others."""
         before = self.list.copy(copy)
         if before.state == "offered":
             askers = {(each, attempt, "x") for each in PRINTERS for attempt in range(before.attempt)}

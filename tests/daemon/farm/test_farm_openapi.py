@@ -20,7 +20,7 @@ ENDLESS = "/api/farm/events"  # an answer without an end
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server in a thread of its own; its address and the first key."""
+    """A server in its own thread; its address and the first key."""
     started, found, stop = threading.Event(), {}, asyncio.Event()
 
     async def serve():

@@ -128,7 +128,7 @@ async def test_a_printer_does_its_work_with_the_least_permissions(engine):
 
 
 async def messages_to(mk4):
-    """Subscribe to what is for mk4; return the list of messages."""
+    """Subscribe to messages for mk4; return their list."""
     received = []
     for subject in ("farm.offer.mk4", "farm.order.mk4", "_INBOX_mk4.>"):
         await mk4.subscribe(subject, cb=_into(received))

@@ -57,7 +57,7 @@ async def test_a_job_survives_a_restart_and_an_outage_of_nats(tmp_path):
 
 
 async def _told(agent, report):
-    """Report until the server is there to hear it, as the agent does."""
+    """Report until the server receives it, as the agent does."""
     while True:
         try:
             return await agent.report(report)
