@@ -21,7 +21,7 @@ from daemon.cli.whose import Whose
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
 from daemon.client.errors import NeverSent
 from daemon.config import key_file
-from daemon.front.access.keys import ENVIRONMENT
+from daemon.front.access.keys import ENVIRONMENT, INVALID_KEY
 from gcode.frozen import frozen
 
 URL_ENVIRONMENT = "NOZZLED_URL"
@@ -113,6 +113,8 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
     shown = in_cli_words(text)
     if isinstance(error, AccessDenied) and not server.key:
         shown = server.without_key
+    elif isinstance(error, AccessDenied) and text == INVALID_KEY:
+        shown = f"{text}; it came from {server.key_source}"
     elif isinstance(error, NeverSent):
         shown = f"no answer from {server.url}: is nozzled running there? {_START_HINT}"
     print(f"nozzled: {printable(shown)}", file=sys.stderr)
@@ -126,11 +128,19 @@ def _failed(error: ClientError, server: "Server", *, as_json: bool) -> int:
 
 @frozen
 class Server:
-    """A daemon's address and key; `without_key` is the message if there is no key."""
+    """A daemon's address and key.
+
+    Attributes:
+        url: its address.
+        key: the API key; empty: none is known.
+        without_key: the message if there is no key.
+        key_source: where the key came from.
+    """
 
     url: str
     key: str
     without_key: str
+    key_source: str
 
 
 def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Server:
@@ -143,24 +153,25 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     url = args.url or environ.get(URL_ENVIRONMENT, "")
     missing = f"no API key: set {ENVIRONMENT} or use --key-file"
     key = _given_key(args, environ)
+    source = f"${ENVIRONMENT}" if args.key_file is None else str(args.key_file)
     if url:
         why = "this computer's own key is not sent to an address from --url or $NOZZLED_URL"
-        return Server(url, key, f"{why}: set {ENVIRONMENT} or use --key-file")
+        return Server(url, key, f"{why}: set {ENVIRONMENT} or use --key-file", source)
     target = whose.find(args, environ)
     own = _own_url(target)
     if key:
-        return Server(own, key, missing)
+        return Server(own, key, missing, source)
     path = key_file(target.config, target.state)
     try:
-        return Server(own, path.read_text("utf-8").strip(), missing)
+        return Server(own, path.read_text("utf-8").strip(), missing, str(path))
     except PermissionError:
         needed = f"only the service and root may read the key in {path}: {whose.with_sudo(args)}"
-        return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file")
+        return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file", str(path))
     except FileNotFoundError:
         none = f"{path} does not exist yet: the daemon creates the key when it first starts"
-        return Server(own, "", f"{none}; for another daemon set {ENVIRONMENT} or use --key-file")
+        return Server(own, "", f"{none}; for another daemon set {ENVIRONMENT} or use --key-file", str(path))
     except (OSError, UnicodeDecodeError) as error:
-        return Server(own, "", f"{missing} ({path}: {_why(error)})")
+        return Server(own, "", f"{missing} ({path}: {_why(error)})", str(path))
 
 
 def _given_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:

@@ -171,7 +171,8 @@ async def test_a_missing_key_exits_4_and_explains_how_to_give_one(tmp_path, caps
     async with listening(tmp_path / "state", "") as (_, url):
         nozzled = Commands(url, capsys)
         monkeypatch.setenv("NOZZLED_API_KEY", "wrong-but-long-enough")
-        assert "--key-file" not in await nozzled("job", "status", code=4)
+        refused = await nozzled("job", "status", code=4)
+        assert refused == "nozzled: this API key is not valid; it came from $NOZZLED_API_KEY\n"
         monkeypatch.delenv("NOZZLED_API_KEY")
         assert "set NOZZLED_API_KEY or use --key-file" in await nozzled("job", "status", code=4)
         (tmp_path / "key").write_text(KEY + "\n")

@@ -13,7 +13,7 @@ from daemon.front.access.anonymous import AnonymousCosts
 from daemon.front.access.app_keys import AppKeys
 from daemon.front.access.attempts import Attempts
 from daemon.front.access.keyring import Keyring, digest
-from daemon.front.access.keys import Keys
+from daemon.front.access.keys import INVALID_KEY, Keys
 from daemon.front.access.pairing import Pairing
 from daemon.front.access.scopes import FIRST, LOCAL, Identity, Scope
 from daemon.front.access.sessions import Session, Sessions
@@ -115,7 +115,7 @@ class Access:
         if wait := self._attempts.wait(address, now):
             return TooManyAttempts("too many wrong API keys from this address, try again later", wait)
         log.warning("access.key_refused", address=address, wrong_keys=self._attempts.add_failed(address, now))
-        return KeyRefused("this API key is not valid")
+        return KeyRefused(INVALID_KEY)
 
     def pair(self, code: str, address: str) -> Scope:
         """Use up a pairing code, and return its scope; a wrong code counts as a wrong key.

@@ -13,6 +13,7 @@ from daemon.log.secrets import hide
 from daemon.private_file import write_private
 from daemon.set_aside import make_way, set_aside, unusable
 
+INVALID_KEY = "this API key is not valid"
 ENVIRONMENT = "NOZZLED_API_KEY"
 MIN_LENGTH = 16  # characters; shorter keys can be guessed
 
