@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from daemon.log.secrets import hidden
+from daemon.log.secrets import without_keys
 
 MAX_QUEUED = 10_000  # lines; beyond that they are dropped and counted
 
@@ -33,7 +33,7 @@ class LogWriter:
     def msg(self, line: str | bytes) -> None:
         """Queue one line; never blocks."""
         try:
-            self._lines.put_nowait(hidden(line))
+            self._lines.put_nowait(without_keys(line))
         except queue.Full:
             self._dropped += 1
 
@@ -65,9 +65,9 @@ class LogWriter:
 class Limiter:
     """Limits the rate of log events, and counts the suppressed ones, so that a printer cannot fill the disk."""
 
-    def __init__(self, most: int = 20, period: float = 10.0) -> None:
-        """Admit at most `most` in `period` seconds."""
-        self._most = most
+    def __init__(self, limit: int = 20, period: float = 10.0) -> None:
+        """Admit at most `limit` in `period` seconds."""
+        self._limit = limit
         self._period = period
         self._began = -math.inf
         self._admitted = 0
@@ -77,7 +77,7 @@ class Limiter:
         """Return whether an event at this time, in s, is within the limit."""
         if not 0 <= now - self._began < self._period:  # the clock may be set back
             self._began, self._admitted = now, 0
-        if self._admitted >= self._most:
+        if self._admitted >= self._limit:
             self.suppressed += 1
             return False
         self._admitted += 1

@@ -44,10 +44,10 @@ def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     if not named:
         return False
     try:
-        there = os.fstat(stream.fileno())
+        status = os.fstat(stream.fileno())
     except (OSError, ValueError):  # a stream without a file
         return False
-    return named == f"{there.st_dev}:{there.st_ino}" and SOCKET.exists()
+    return named == f"{status.st_dev}:{status.st_ino}" and SOCKET.exists()
 
 
 def entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
@@ -63,9 +63,9 @@ def entry(_logger: object, _method: str, event: MutableMapping[str, Any]) -> byt
 
 
 def _message(event: Mapping[str, Any]) -> str:
-    said = [f"{name}={value!r}" for name, value in event.items() if name not in _LEFT_OUT]
+    pairs = [f"{name}={value!r}" for name, value in event.items() if name not in _LEFT_OUT]
     traceback = [f"\n{event['exception']}"] if "exception" in event else []
-    return " ".join([str(event["event"]), *said, *traceback])
+    return " ".join([str(event["event"]), *pairs, *traceback])
 
 
 def _field(name: str, value: str) -> bytes:
@@ -80,7 +80,7 @@ PROCESSORS: list[structlog.typing.Processor] = [structlog.processors.format_exc_
 
 
 class JournalWriter(LogWriter):
-    """Sends entries to the journal from a thread of its own: one that hangs must not stall the wire."""
+    """Sends entries to the journal from a thread of its own: a journal that hangs must not stall the wire."""
 
     def __init__(self, stream: TextIO, path: Path = SOCKET) -> None:
         """Send to the socket `path`; to `stream` what cannot be sent."""

@@ -1,4 +1,4 @@
-"""Removes keys from the log. Every line of every format passes through `hidden`.
+"""Removes keys from the log. Every line of every format passes through `without_keys`.
 
 A key is replaced by as many stars as it has letters, because the fields of the journal have their length in front.
 """
@@ -7,12 +7,12 @@ import re
 
 _KEYS: set[str] = set()
 
-_SAID = r"""(?:api_?key\W{1,3}|x-api-key["']?[ \t]*[:=,][ \t]*["']?|bearer[ \t]+)([^\s"'&\\,;)\]}]+)"""
-_MADE = r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*[0-9])([\w-]{43})(?![\w-])"
+_ANNOUNCED = r"""(?:api_?key\W{1,3}|x-api-key["']?[ \t]*[:=,][ \t]*["']?|bearer[ \t]+)([^\s"'&\\,;)\]}]+)"""
+_GENERATED = r"(?<![\w-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])(?=[\w-]*[0-9])([\w-]{43})(?![\w-])"
 """A key after a word that announces one, and a key in the form that the service generates."""
 
-_IN_TEXT = re.compile(f"(?i:{_SAID})|{_MADE}", re.ASCII)
-_IN_BYTES = re.compile(f"(?i:{_SAID})|{_MADE}".encode())
+_IN_TEXT = re.compile(f"(?i:{_ANNOUNCED})|{_GENERATED}", re.ASCII)
+_IN_BYTES = re.compile(f"(?i:{_ANNOUNCED})|{_GENERATED}".encode())
 
 
 def hide(key: str) -> None:
@@ -20,7 +20,7 @@ def hide(key: str) -> None:
     _KEYS.add(key)
 
 
-def hidden(line: str | bytes) -> str | bytes:
+def without_keys(line: str | bytes) -> str | bytes:
     """Return a line of the same length with its keys replaced."""
     if isinstance(line, str):
         for key in _KEYS:
@@ -31,11 +31,11 @@ def hidden(line: str | bytes) -> str | bytes:
     return _IN_BYTES.sub(_starred_bytes, line)
 
 
-def _starred(found: re.Match[str]) -> str:
-    key = found[1] or found[2]
-    return found[0].replace(key, "*" * len(key))
+def _starred(match: re.Match[str]) -> str:
+    key = match[1] or match[2]
+    return match[0].replace(key, "*" * len(key))
 
 
-def _starred_bytes(found: re.Match[bytes]) -> bytes:
-    key = found[1] or found[2]
-    return found[0].replace(key, b"*" * len(key))
+def _starred_bytes(match: re.Match[bytes]) -> bytes:
+    key = match[1] or match[2]
+    return match[0].replace(key, b"*" * len(key))

@@ -37,6 +37,9 @@ _GOOD = "#1f77b4"
 _PALE = "#b0b8c0"
 _TRAVEL = "#f4a261"
 
+_BREAK = float("nan")  # interrupts the drawn line
+_ROUNDING = 0.01  # s; times of moves have single precision
+
 
 def temperatures(samples: Sequence[Sample]) -> str:
     """Draw the heaters' temperatures, with dashed targets."""
@@ -83,9 +86,8 @@ def layer_times(outcome: Outcome) -> str:
     """Draw the duration of each layer."""
     figure, (axes,) = _figure(1, height=2.5)
     times = [each.duration_s for each in outcome.layer_times]
-    axes.stairs(
-        times, [each + 0.5 for each in range(len(times) + 1)], fill=True, color=_GOOD
-    )  # bars would have gaps between them
+    edges = [each + 0.5 for each in range(len(times) + 1)]
+    axes.stairs(times, edges, fill=True, color=_GOOD)  # bars would have gaps between them
     axes.set(xlabel="layer", ylabel="seconds", ylim=(0, None), xlim=(0.5, max(1.5, len(times) + 0.5)))
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     return _svg(figure)
@@ -96,22 +98,22 @@ def paths(witness: Witness) -> str:
     moves, layers = witness.moves, list(witness.layers)
     if moves is None or not layers:
         return ""
-    chosen = _spread(len(layers))
+    indices = _spread(len(layers))
 
     def time_of(index: int) -> tuple[float, float]:
         return layers[index].began, layers[index + 1].began if index + 1 < len(layers) else float("inf")
 
-    rows = -(-len(chosen) // COLUMNS)
+    rows = -(-len(indices) // COLUMNS)
     # the first layer has its own scale: a skirt around it would make the others small
     first, others = _part(moves, *time_of(0)), _part(moves, time_of(0)[1], float("inf"))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.6 * rows), layout="constrained")
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
-        for place, axes in enumerate(grid.flat):
-            if place >= len(chosen):
+        for position, axes in enumerate(grid.flat):
+            if position >= len(indices):
                 axes.set_axis_off()
                 continue
-            index = chosen[place]
+            index = indices[position]
             _draw_layer(axes, moves, *time_of(index))
             if part := first if index == 0 else others:
                 axes.set(xlim=part[0], ylim=part[1])
@@ -121,11 +123,11 @@ def paths(witness: Witness) -> str:
 
 
 def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return a square around the material that is laid in this time, as its X and Y limits; None: no material."""
-    laid = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
-    if not laid:
+    """Return a square around the material that is material in this time, as its X and Y limits; None: no material."""
+    material = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
+    if not material:
         return None
-    ends = {*laid, *(index - 1 for index in laid)}  # a move begins where the previous one ended
+    ends = {*material, *(index - 1 for index in material)}  # a move begins where the previous one ended
     x, y = ((min(places[index] for index in ends), max(places[index] for index in ends))
             for places in (moves.x, moves.y))  # fmt: skip
     half = max(1.0, 0.53 * max(x[1] - x[0], y[1] - y[0]))
@@ -147,22 +149,18 @@ def _spread(count: int) -> list[int]:
 
 def _draw_layer(axes: Axes, moves: MovedPath, began: float, until: float) -> None:
     travel: tuple[list[float], list[float]] = ([], [])
-    laid: tuple[list[float], list[float]] = ([], [])
+    material: tuple[list[float], list[float]] = ([], [])
     for index in _moves_of(moves, began, until):
-        xs, ys = laid if moves.extruded[index] > 0 else travel
+        xs, ys = material if moves.extruded[index] > 0 else travel
         if not xs or (xs[-1], ys[-1]) != (moves.x[index - 1], moves.y[index - 1]):
             xs += [_BREAK, moves.x[index - 1]]
             ys += [_BREAK, moves.y[index - 1]]
         xs.append(moves.x[index])
         ys.append(moves.y[index])
     axes.plot(*travel, color=_TRAVEL, linewidth=0.6, label="travel")
-    axes.plot(*laid, color=_GOOD, linewidth=0.6, label="material")
+    axes.plot(*material, color=_GOOD, linewidth=0.6, label="material")
     axes.set_aspect("equal")
     axes.tick_params(labelsize=6)
-
-
-_BREAK = float("nan")  # interrupts the drawn line
-_ROUNDING = 0.01  # s; times of moves are kept in single precision
 
 
 def _end(samples: Sequence[Sample]) -> float | None:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from daemon.core.job.pause_reason import said_before
+from daemon.core.job.pause_reason import text_before_pause
 from gcode.dialect import MARLIN, REPETIER
 
 SETTINGS = ["< echo:; PID settings:", "< echo:  M301 P22.20 I1.08 D114.00"]
@@ -19,7 +19,7 @@ async def reason(*lines, dialect=MARLIN, recent=None):
         return list(lines) if recent is None or time < now - 10 else list(lines)[-recent:]
 
     recorder = SimpleNamespace(tail_since=tail_since)
-    return said_before(SimpleNamespace(flight_recorder=recorder, dialect=dialect))
+    return text_before_pause(SimpleNamespace(flight_recorder=recorder, dialect=dialect))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.job import streamer
-from daemon.core.job.opening import opened
+from daemon.core.job.opening import open_upload
 from daemon.core.job.streamer import FileStream
 from gcode.host_commands import CancelJob, HeatAndWait, PauseJob, meaning
 from gcode.outgoing import forbidden, job_line
@@ -41,7 +41,7 @@ class Stalled(Inline):
 
 def stream(path, executor=None, woken=None, skipped=None, **options):
     return FileStream(
-        partial(opened, path),
+        partial(open_upload, path),
         executor or Inline(),
         on_more=lambda: woken.append(True) if woken is not None else None,
         on_skipped=lambda *told: skipped.append(told) if skipped is not None else None,

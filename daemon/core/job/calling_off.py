@@ -24,7 +24,7 @@ MOVES_TIMEOUT = 300.0
 
 CHECK_INTERVAL = 0.5  # s between two checks whether the printer has said anything
 
-_HOMES = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
+_HOMING = re.compile(r"^> (?:N\d+ )?G(?:28|29|3[0-4]|38|76|425)(?!\d)")
 
 
 async def turn_heaters_off_and_rest(printer: Printer, profile: ProfileConfig, silence: float) -> None:
@@ -52,7 +52,7 @@ def interrupts(printer: Printer) -> list[str]:
     No M410 while the printer homes or probes: Marlin would miss its endstop, and halt.
     """
     words = [word for word in ("M108", "M410") if acts_at_once(printer, word)]
-    homes = any(map(_HOMES.match, printer.flight_recorder.tail()))
+    homes = any(map(_HOMING.match, printer.flight_recorder.tail()))
     return [word for word in words if word != "M410" or not homes]
 
 
@@ -63,7 +63,7 @@ def acts_at_once(printer: Printer, word: str) -> bool:
     return word in dialect.urgent or (parses and word in dialect.urgent_if_parser)
 
 
-class _Life:
+class _SignsOfLife:
     """When a printer last showed that it is alive and obeys."""
 
     def __init__(self, printer: Printer) -> None:
@@ -94,7 +94,7 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
         TimeoutError: for `silence` seconds the printer has sent nothing, or only that it still heats, or (after
             KNOB_TIMEOUT seconds) only that it waits for its user.
     """
-    life, asked_at = _Life(printer), 0.0
+    life, probed_at = _SignsOfLife(printer), 0.0
     unsubscribe = printer.subscribe(life.on_event)
     task = asyncio.ensure_future(work)
     try:
@@ -103,9 +103,9 @@ async def while_it_lives(printer: Printer, work: Coroutine[Any, Any, object], si
             quiet = asyncio.get_running_loop().time() - life.at
             if quiet >= silence:
                 raise TimeoutError
-            if quiet >= silence / 2 and asked_at < life.at:
+            if quiet >= silence / 2 and probed_at < life.at:
                 printer.probe_soon()
-                asked_at = life.at + quiet
+                probed_at = life.at + quiet
             await asyncio.wait([task], timeout=CHECK_INTERVAL)
         task.result()
     finally:

@@ -60,7 +60,7 @@ class JobController:
             store: where jobs are recorded.
             uploads: the folder that selections are relative to.
             executor: whose threads read files.
-            survival: what the next host reattaches by; None: nobody comes after this process.
+            survival: what the next host reattaches by; None: there will be no next host.
         """
         self.selected: Selection | None = None
         self.offsets: dict[str, float] = {}  # °C that are added to the targets of files, by heater
@@ -80,7 +80,8 @@ class JobController:
         )
         self._leftovers = Leftovers(self._survival, store, uploads)
         self._error_is_seen = False  # a file was selected or unselected since the last job
-        self._left_over: tuple[JobState, str | None] | None = None  # how the job of the previous host ended, and why
+        self._previous_state: JobState | None = None  # how the job of the previous host ended
+        self._previous_reason: str | None = None  # why it ended so
         self._heaters_off = HeatersOff(lambda: connection.profile, self._on_heaters_off)
         self.dead_man = DeadMan(config.safety, connection, lambda: self.state)
         self._keep_awake = KeepAwake(connection, lambda: self.state)
@@ -102,7 +103,7 @@ class JobController:
     def state(self) -> JobState | None:
         """The state of the job, also after its end; None before the first one."""
         if self._job is None:
-            return self._left_over[0] if self._left_over else None
+            return self._previous_state
         return self._job.state
 
     @property
@@ -127,7 +128,7 @@ class JobController:
 
     @property
     def job_key(self) -> str | None:
-        """The key with which the job was asked for, also after its end; None: without one."""
+        """The key of the request for the job, also after its end; None: it had none."""
         claim = self._job.snapshot.claim if self._job is not None else None
         return claim.key if claim is not None else None
 
@@ -138,11 +139,11 @@ class JobController:
             return None
         if self._job and self._job.state in (JobState.FAILED, JobState.INTERRUPTED):
             return self._job.reason
-        return self._left_over[1] if self._left_over and self._job is None else None
+        return self._previous_reason if self._job is None else None
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with a print that goes on all the same."""
+        """The problem of a print that continues nevertheless."""
         job = self._job if self.active else None
         return (job.stalled or job.bad_line or job.notice) if job is not None else None
 
@@ -154,7 +155,7 @@ class JobController:
 
     @property
     def progress(self) -> JobProgress:
-        """How far the job is, or was at its end; nothing if another file is selected now."""
+        """How far the job is, or was at its end; empty if another file is selected now."""
         if self._job is None or self._job.snapshot.selection != self.selected:
             return JobProgress()
         return self._job.progress(asyncio.get_running_loop().time())
@@ -252,9 +253,9 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._required("pause")
+        job = self._active_job("pause")
         if job.state is JobState.REATTACHING:
-            self._want(job, "pause")
+            self._postpone(job, "pause")
         elif job.state is JobState.PAUSING:
             job.snapshot.wanted = None
         elif job.machine.can("pause"):
@@ -267,11 +268,11 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._required("pause")
+        job = self._active_job("pause")
         if job.state in _PAUSES:
             continue_at_printer(job.printer)
         if job.state in (JobState.REATTACHING, JobState.PAUSING):
-            self._want(job, "resume")
+            self._postpone(job, "resume")
         elif job.machine.can("resume"):
             self._refuse_beside_panel_print()
             job.snapshot.script.extend(filled(self._config.scripts.before_resume, values(job)))
@@ -283,9 +284,9 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._required("pause")
-        wanted = job.snapshot.wanted
-        pauses = wanted == "pause" or (wanted is None and job.snapshot.state in _PAUSES)
+        job = self._active_job("pause")
+        request = job.snapshot.wanted
+        pauses = request == "pause" or (request is None and job.snapshot.state in _PAUSES)
         if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):
             self.resume()
         else:
@@ -297,9 +298,9 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._required("cancel")
+        job = self._active_job("cancel")
         if job.state is JobState.REATTACHING:
-            self._want(job, "cancel")
+            self._postpone(job, "cancel")
         elif job.machine.can("cancel"):
             job.printer.hold()
             job.move("cancel")
@@ -310,19 +311,19 @@ class JobController:
         if self._job is not None and self.active:
             self._survival.keep(self._job)
 
-    def _want(self, job: Job, wanted: Wish) -> None:
+    def _postpone(self, job: Job, request: Wish) -> None:
         """Remember a request that has to wait, for the printer or for the pause; nothing replaces a cancel."""
         if job.snapshot.wanted != "cancel":
-            job.snapshot.wanted = wanted
+            job.snapshot.wanted = request
             self._survival.keep(job)
-        if wanted == "cancel" and self.runner is not None:
+        if request == "cancel" and self.runner is not None:
             self.runner.give_up_soon()
 
     def _refuse_beside_panel_print(self) -> None:
         if self._connection.panel_print is not None:
             raise JobConflict("the printer prints from its SD card")
 
-    def _required(self, command: Wish) -> Job:
+    def _active_job(self, command: Wish) -> Job:
         if self._job is None or not self.active:
             raise JobConflict(f"Printer is neither printing nor paused, '{command}' command cannot be performed")
         return self._job
@@ -389,7 +390,7 @@ class JobController:
         self.let_go()
 
     def let_go(self) -> None:
-        """Unselect the file, unless its print goes on; the error of the last print is still shown."""
+        """Unselect the file unless it is being printed; the error of the last print is still shown."""
         if not self.active:
             self.selected = None
 
@@ -402,7 +403,8 @@ class JobController:
     async def recover(self) -> None:
         """Reattach to the job that the previous host left; or record how that ended, and select its file."""
         leftover = await self._leftovers.settle(self._runner_from)
-        self._left_over, self.selected = leftover.outcome, leftover.selection
+        self._previous_state, self._previous_reason = leftover.outcome or (None, None)
+        self.selected = leftover.selection
         self._heaters_off.due = leftover.hot
         if leftover.runner is not None:
             self._reattach(leftover.runner)

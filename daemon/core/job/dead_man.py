@@ -54,8 +54,8 @@ class DeadMan:
         self._config = config
         self._connection = connection
         self._state = state
-        self._printer: Printer | None = None  # the one that the following attributes are about
-        self._set: int | None = None  # the seconds set last; None: those of the previous host, if any
+        self._printer: Printer | None = None  # the printer of the following attributes
+        self._set_seconds: int | None = None  # the seconds set last; None: those of the previous host, if any
         self._refused = False  # the firmware has answered that it does not know M85
         self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -90,7 +90,7 @@ class DeadMan:
             self._adjust()
 
     def _begin(self, *, ready: bool) -> None:
-        self._printer, self._set = (self._connection.printer, None) if ready else (None, None)
+        self._printer, self._set_seconds = (self._connection.printer, None) if ready else (None, None)
         self._refused = False
         self._stop_timer()
         if ready:
@@ -99,16 +99,16 @@ class DeadMan:
 
     def _warn(self) -> None:
         """Warn the user if nothing protects the printer."""
-        if (found := self.protection) is not None and found.reason is not None:
+        if (protection := self.protection) is not None and protection.reason is not None:
             log.warning(
-                "printer.not_protected", reason=found.reason, consequence="if this computer dies, heaters stay on"
+                "printer.not_protected", reason=protection.reason, consequence="if this computer dies, heaters stay on"
             )
 
     # -- setting the timer ---------------------------------------------------------------------------------
 
     def _adjust(self) -> None:
         """Send M85 if the time needed differs from the one set last."""
-        if self._usable() and self._right_seconds() != self._set:
+        if self._usable() and self._needed_seconds() != self._set_seconds:
             self._send()
 
     def _usable(self) -> bool:
@@ -122,19 +122,19 @@ class DeadMan:
             and _knows(printer.identity)
         )
 
-    def _right_seconds(self) -> int:
+    def _needed_seconds(self) -> int:
         """Return the seconds that are needed now; 0: no timer, as nothing is on."""
         state, printer = self._state(), self._printer
-        going_on = state is not None and not state.ended
-        if not going_on and (printer is None or self._connection.panel_print is not None or not is_hot(printer)):
+        printing = state is not None and not state.ended
+        if not printing and (printer is None or self._connection.panel_print is not None or not is_hot(printer)):
             return 0
         paused = state in (JobState.PAUSED, JobState.PAUSING)
         return round(60 * (self._config.dead_man_paused_min if paused else self._config.dead_man_min))
 
     def _send(self) -> None:
-        printer, seconds = self._printer, self._right_seconds()
+        printer, seconds = self._printer, self._needed_seconds()
         if printer is not None:
-            self._set = seconds
+            self._set_seconds = seconds
             self._stop_timer()
             self._sending = asyncio.create_task(self._set_timer(printer, seconds))
             self._sending.add_done_callback(self._on_sent)
@@ -148,14 +148,14 @@ class DeadMan:
             log.debug("printer.dead_man_not_set", reason=str(error))  # the line is gone; the next one gets its own
             return
         if printer is self._printer and any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
-            self._refused, self._set = True, None
+            self._refused, self._set_seconds = True, None
             self._warn()
 
     def _on_sent(self, _task: asyncio.Task[None]) -> None:
         self._sending = None
         if self._usable():
-            if self._set:
-                self._timer = asyncio.get_running_loop().call_later(self._set / REPEATS, self._repeat)
+            if self._set_seconds:
+                self._timer = asyncio.get_running_loop().call_later(self._set_seconds / REPEATS, self._repeat)
             self._adjust()
 
     def _repeat(self) -> None:
@@ -174,13 +174,15 @@ class DeadMan:
         printer = self._printer
         self._stop_timer()
         self._printer = None
-        if printer is None or not self._set or printer.state is not ConnectionState.READY:
+        if printer is None or not self._set_seconds or printer.state is not ConnectionState.READY:
             return
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT):
                 await self._set_timer(printer, 0)
         except TimeoutError:
-            log.warning("printer.dead_man_left", consequence=f"the printer stops {self._set} s after its last move")
+            log.warning(
+                "printer.dead_man_left", consequence=f"the printer stops {self._set_seconds} s after its last move"
+            )
 
 
 def _knows(identity: FirmwareIdentity) -> bool:

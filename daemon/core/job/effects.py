@@ -37,7 +37,7 @@ from daemon.core.job.file_check import sha1_of
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
-from daemon.core.job.opening import opened
+from daemon.core.job.opening import open_upload
 from daemon.core.job.parking import ParkedPlace, unpark
 from daemon.core.job.places import StoredPlace
 from daemon.core.job.resting import (
@@ -75,6 +75,9 @@ from gcode.unknown import unknown_to
 from hal.printer import Printer
 
 T = TypeVar("T")
+
+_MINUTE = 60.0  # s
+_REBOOTED = "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
 
 log = structlog.get_logger()
 
@@ -141,30 +144,30 @@ class Effects:
         """Open the file and record the job, before its first state.
 
         Raises:
-            OSError: the file cannot be opened or read.
+            OSError: the file cannot be open_upload or read.
             StoreError: the print has a key, and its start cannot be recorded.
         """
-        chosen = job.snapshot.selection
-        stream = job.stream = self._stream(job, self._uploads / chosen.path, self._survival.kept.beneath)
+        selection = job.snapshot.selection
+        stream = job.stream = self._stream(job, self._uploads / selection.path, self._survival.kept.beneath)
         await stream.open()
-        mark = await self._on_disk(self._survival.kept.keep, chosen.path, stream)
-        as_chosen = (mark.size, mark.mtime_ns) == (chosen.size, chosen.mtime_ns)
-        file = job.snapshot.file = replace(mark, sha1=chosen.sha1 if as_chosen else None)
+        mark = await self._in_thread(self._survival.kept.keep, selection.path, stream)
+        unchanged = (mark.size, mark.mtime_ns) == (selection.size, selection.mtime_ns)
+        file = job.snapshot.file = replace(mark, sha1=selection.sha1 if unchanged else None)
         if job.snapshot.claim is not None:
             await self._store.begin_claimed(job.snapshot.claim.job, job.snapshot.record(file))
         else:
             job.snapshot.job = await self._store.begin_job(job.snapshot.record(file))
 
-    async def _on_disk(self, work: Callable[..., T], *args: object) -> T:
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
 
     async def let_go(self) -> None:
         """Drop the kept file: the job has ended."""
-        await self._on_disk(self._survival.kept.drop)
+        await self._in_thread(self._survival.kept.drop)
 
     def _stream(self, job: Job, path: Path, beneath: Path | None = None) -> FileStream:
         stream = FileStream(
-            partial(opened, path, beneath),
+            partial(open_upload, path, beneath),
             self._executor,
             on_more=lambda: job.printer.wake(),  # noqa: PLW0108 - the printer may be another by then
             on_skipped=_log_skipped,
@@ -205,8 +208,8 @@ class Effects:
         if job.stream is not None:
             await job.stream.close()
         if file is None:
-            raise CannotGoOn("the file had not been opened yet")
-        stream = job.stream = self._stream(job, await self._on_disk(self._survival.kept.find, file))
+            raise CannotGoOn("the file had not been open_upload yet")
+        stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept.find, file))
         fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
         if FileMark(file.path, stream.size, stream.mtime_ns, stream.inode) != file:
@@ -221,16 +224,16 @@ class Effects:
 
     def _return_to_state(self, job: Job, *, asks: bool) -> None:
         """Return to the state before, or to the one requested since; after a reboot, ask the user first."""
-        wanted, job.snapshot.wanted = job.snapshot.wanted, None
+        request, job.snapshot.wanted = job.snapshot.wanted, None
         printed = job.snapshot.state is JobState.PRINTING
-        asks = asks and wanted is None and printed and self._config.job.after_reboot == "ask"
-        job.machine.fire("back_to_cancelling" if wanted == "cancel" else BACK_TO[job.snapshot.state])
+        asks = asks and request is None and printed and self._config.job.after_reboot == "ask"
+        job.machine.fire("back_to_cancelling" if request == "cancel" else BACK_TO[job.snapshot.state])
         if asks:
             job.snapshot.asks = True
             self._pause_for(job, _REBOOTED)
-        elif wanted == "pause":
+        elif request == "pause":
             self._pause()
-        elif wanted == "resume":
+        elif request == "resume":
             self._resume_after_all()
 
     async def _find_place(self, job: Job, stream: FileStream, stored: StoredPlace) -> JobPlace:
@@ -259,12 +262,12 @@ class Effects:
 
     async def _check(self, job: Job, sha1: str, fd: int) -> None:
         try:
-            found = await sha1_of(fd, self._executor)
+            digest = await sha1_of(fd, self._executor)
         except OSError as error:
             # if the print needs the unreadable bytes, it fails by itself
             log.warning("job.file_unchecked", file=job.snapshot.selection.path, reason=str(error))
             return
-        if found == sha1:
+        if digest == sha1:
             log.info("job.file_checked", file=job.snapshot.selection.path, sha1=sha1)
         else:
             job.stop(CannotGoOn(f"{job.snapshot.selection.path} is not what was uploaded: check the disk"))
@@ -297,7 +300,7 @@ class Effects:
                 await self._at_barrier(job, stream, stream.barrier)
         await job.printer.drained()
         job.note_position()
-        await job.printer.finished()  # it prints until the last move is done, and 100 % means that
+        await job.printer.finished()  # only then has it printed 100 %
         job.machine.fire("file_ended")
 
     async def _at_barrier(self, job: Job, stream: FileStream, barrier: Meaning) -> None:
@@ -343,10 +346,10 @@ class Effects:
 
     async def _wait_for_all(self, job: Job, barrier: WaitForAll) -> None:
         await job.printer.send("M105")  # the last report may be older than the targets
-        wanted = [Goal(name, reading.target) for name, reading in job.printer.heaters.items() if reading.target]
-        for goal in wanted:
+        goals = [Goal(name, reading.target) for name, reading in job.printer.heaters.items() if reading.target]
+        for goal in goals:
             await wait_for_heat(job.printer, goal, self._config.job.heat_report_s, job.warn)
-        if not wanted:
+        if not goals:
             await job.printer.send(barrier.whole.decode())
 
     async def _pausing(self, job: Job) -> None:
@@ -363,9 +366,9 @@ class Effects:
             else:
                 job.snapshot.parked = await come_to_rest(job.printer, job.steps, self._config)
                 await self.script(job, self._config.scripts.after_pause)
-        wanted, job.snapshot.wanted = job.snapshot.wanted, None
+        request, job.snapshot.wanted = job.snapshot.wanted, None
         job.machine.fire("paused")
-        if wanted == "resume":
+        if request == "resume":
             self._resume_after_all()
 
     def _resume_after_all(self) -> None:
@@ -378,17 +381,17 @@ class Effects:
     async def _paused(self, job: Job) -> None:
         """Stay paused until a request comes; after some time let the hotends cool to standby.
 
-        After a reboot the user has only so long to say whether the print goes on; then the heaters are turned off.
+        After a reboot the user has a limited time to resume the print; then the heaters are turned off.
         """
         if not job.snapshot.asks:
             await self._stand_by_in_time(job)
             return
-        both = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_user(job))}
+        tasks = {asyncio.create_task(self._stand_by_in_time(job)), asyncio.create_task(self._wait_for_user(job))}
         try:
-            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             done.pop().result()  # raises: neither of the two returns
         finally:
-            for each in both:
+            for each in tasks:
                 each.cancel()
 
     async def _wait_for_user(self, job: Job) -> None:
@@ -398,11 +401,11 @@ class Effects:
             CannotGoOn: the user has not answered.
         """
         minutes = self._config.job.after_reboot_min
-        while (left := 60 * minutes - job.snapshot.asked_s) > 0:
+        while (remaining_s := 60 * minutes - job.snapshot.asked_s) > 0:
             # counted before the wait, so that it also ends on a computer that reboots again and again
-            job.snapshot.asked_s += min(_MINUTE, left)
+            job.snapshot.asked_s += min(_MINUTE, remaining_s)
             self._survival.keep(job)
-            await asyncio.sleep(min(_MINUTE, left))
+            await asyncio.sleep(min(_MINUTE, remaining_s))
         raise CannotGoOn(f"the computer rebooted, and nobody resumed the print within {minutes:g} min")
 
     async def _stand_by_in_time(self, job: Job) -> None:
@@ -416,7 +419,7 @@ class Effects:
         await asyncio.get_running_loop().create_future()
 
     async def _resuming(self, job: Job) -> None:
-        """Heat, run the user's script, return to the part; the last two are finished even if it is paused again."""
+        """Heat, run the user's script, return to the part; the last two are finished even after another pause."""
         snapshot = job.snapshot
         if snapshot.parked is not None:
             if snapshot.standing_by or await has_gone_cold(job.printer, snapshot.parked):
@@ -474,18 +477,14 @@ class Effects:
 
     async def script(self, job: Job, commands: tuple[str, ...]) -> None:
         """Send the commands one after the other."""
-        known = job.steps.recall(lambda: values(job))
-        for command in filled(commands, known):
+        named_values = job.steps.recall(lambda: values(job))
+        for command in filled(commands, named_values):
             await job.steps.send(job.printer, self._safe(command))
-
-
-_MINUTE = 60.0  # s
-_REBOOTED = "the computer rebooted during the print; the printer is as it was left, and resuming prints the next line"
 
 
 def _stream_of(job: Job) -> FileStream:
     if job.stream is None:
-        raise AssertionError("this job prints, but its file has not been opened")
+        raise AssertionError("this job prints, but its file has not been open_upload")
     return job.stream
 
 

@@ -29,7 +29,7 @@ class HeatersOff:
         self.due = False  # heaters may be on: turn them off when a printer is READY
         self._profile = profile
         self._on_done = on_done
-        self._left: Printer | None = None  # the last one whose heaters were turned off before it was left
+        self._left: Printer | None = None  # the last one whose heaters `before_leaving` has turned off
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, printer: Printer, reason: str = LEFT_HOT) -> None:

@@ -34,7 +34,7 @@ class Job:
     feeding: bool = False
     reattached: bool = False  # at least once since it began
     effect: asyncio.Task[None] | None = None  # of the state that it is in
-    checking: asyncio.Task[None] | None = None  # checks that its file is still what was uploaded
+    checking: asyncio.Task[None] | None = None  # checks that the file is still what was uploaded
     lines: int = 0
     offset: int = 0
     reason: str | None = None
@@ -44,7 +44,7 @@ class Job:
     notice: str | None = None  # the last of the other warnings
     unknown: set[str] = field(default_factory=set)  # code words that the firmware has reported as unknown
     warm: dict[str, tuple[float, float]] = field(default_factory=dict)  # by heater: last target in °C, and its time
-    trouble: ServiceError | None = None  # why the runner has to end it, whatever it is doing
+    trouble: ServiceError | None = None  # for which the runner has to end the job, whatever it is doing
     counted: tuple[Printer, int] | None = None  # resends of this printer that are in the snapshot already
 
     def warn(self, reason: str) -> None:
@@ -105,7 +105,7 @@ class Job:
         return self.snapshot.print_time(self.ended_at if self.ended_at is not None else now)
 
     def ending(self, now: float) -> Ending | None:
-        """Return how it ended; None: it goes on."""
+        """Return how it ended; None: it has not."""
         if not self.state.ended:
             return None
         left_hot = self.state in (JobState.FAILED, JobState.INTERRUPTED)  # the others end when heaters are off
@@ -118,7 +118,7 @@ class Job:
             return JobProgress(100.0, size, elapsed, 0.0, None, self.lines)
         self.note_position()
         share = self.offset / size if size else 0.0
-        left = elapsed / share - elapsed if share > 0 and not self.state.ended else None
+        remaining_s = elapsed / share - elapsed if share > 0 and not self.state.ended else None
         return JobProgress(
-            100.0 * share, self.offset, elapsed, left, "linear" if left is not None else None, self.lines
+            100.0 * share, self.offset, elapsed, remaining_s, "linear" if remaining_s is not None else None, self.lines
         )

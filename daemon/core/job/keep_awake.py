@@ -28,13 +28,13 @@ FIRST_AFTER = 60.0
 MIN_INTERVAL = 1.0
 """Seconds between two commands at least, however short the timer is configured."""
 
-_SET_TO = re.compile(r"Timeout set to (\d{1,9}(?:\.\d{1,9})?)")
+_TIMER_SET = re.compile(r"Timeout set to (\d{1,9}(?:\.\d{1,9})?)")
 
 log = structlog.get_logger()
 
 
 class KeepAwake:
-    """Sends the command during a job."""
+    """Sends the command that restarts the timer during a job."""
 
     def __init__(self, connection: Connection, state: Callable[[], JobState | None]) -> None:
         """Watch the connection; `state` returns the job's."""
@@ -53,17 +53,17 @@ class KeepAwake:
 
     def _adjust(self) -> None:
         state, printer = self._state(), self._connection.printer
-        wanted = (
+        needed = (
             state is not None
             and not state.ended
             and printer is not None
             and printer.state is ConnectionState.READY
             and printer.dialect.idle.awake_by is not None
         )
-        if not wanted and self._repeating is not None:
+        if not needed and self._repeating is not None:
             self._repeating.cancel()
             self._repeating = None
-        elif wanted and printer is not None and (self._repeating is None or self._repeating.done()):
+        elif needed and printer is not None and (self._repeating is None or self._repeating.done()):
             self._repeating = asyncio.create_task(self._repeat(printer))
 
     async def _repeat(self, printer: Printer) -> None:
@@ -71,10 +71,10 @@ class KeepAwake:
         command = (printer.dialect.idle.awake_by or b"").decode()
         try:
             await asyncio.sleep(FIRST_AFTER / pace(printer.address))
-            seconds = _set_to(await printer.send(command), printer.dialect)
+            seconds = _timer_seconds(await printer.send(command), printer.dialect)
             while seconds:
                 await asyncio.sleep(max(MIN_INTERVAL, seconds / REPEATS / pace(printer.address)))
-                seconds = _set_to(await printer.send(command), printer.dialect)
+                seconds = _timer_seconds(await printer.send(command), printer.dialect)
         except NozzledError as error:
             log.debug("printer.not_kept_awake", reason=str(error))  # the line is gone; the next one starts over
         else:
@@ -82,8 +82,8 @@ class KeepAwake:
             await asyncio.get_running_loop().create_future()  # so that `_adjust` does not start over for this job
 
 
-def _set_to(answer: Sequence[str], dialect: Dialect) -> float | None:
+def _timer_seconds(answer: Sequence[str], dialect: Dialect) -> float | None:
     """Return the timer's seconds, as answered or by default; None: the firmware does not know the command."""
     if any(isinstance(parse(line.encode()), UnknownCommand) for line in answer):
         return None
-    return next((float(found[1]) for line in answer if (found := _SET_TO.search(line))), dialect.idle.safety_timer)
+    return next((float(match[1]) for line in answer if (match := _TIMER_SET.search(line))), dialect.idle.safety_timer)

@@ -35,7 +35,7 @@ class KeptFile:
         return FileMark(path, stream.size, stream.mtime_ns, stream.inode)
 
     def find(self, mark: FileMark) -> Path:
-        """Return the path of the kept file, or of the upload where there is none."""
+        """Return the path of the kept file, or of the upload if there is no link."""
         with suppress(OSError):
             if self._link.stat().st_ino == mark.inode:
                 return self._link

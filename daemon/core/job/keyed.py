@@ -28,7 +28,7 @@ class KeyedPrints:
         self._jobs = jobs
         self._address = address
         self._store = store
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def begin(
         self,
@@ -54,34 +54,34 @@ class KeyedPrints:
             NeverBegan: the print was recorded, but the host died before it began.
             StoreError: it cannot be recorded.
         """
-        async with self._turn:
-            if (known := await self._store.job_of_key(key)) is not None:
-                return _again(known, mark)
-            chosen = self._jobs.printable(file)
-            claimed = await self._store.claim_job(self._record(chosen, key, mark))
+        async with self._lock:
+            if (earlier := await self._store.job_of_key(key)) is not None:
+                return _answer_again(earlier, mark)
+            selection = self._jobs.printable(file)
+            number = await self._store.claim_job(self._record(selection, key, mark))
             try:
                 fits()
-                self._jobs.start(chosen, ClaimedJob(claimed, key, mark, eject))
+                self._jobs.start(selection, ClaimedJob(number, key, mark, eject))
             except JobConflict:
-                await self._store.release_job(claimed)
+                await self._store.release_job(number)
                 raise
-            return KeyedPrint(claimed, key, mark, JobState.STARTING.value)
+            return KeyedPrint(number, key, mark, JobState.STARTING.value)
 
     async def find(self, key: str) -> KeyedPrint | None:
         """Return the job of a key; None: there is none."""
-        async with self._turn:  # a print that is about to begin is settled first
-            known = await self._store.job_of_key(key)
-        return keyed_print(known) if known is not None else None
+        async with self._lock:  # a print that is about to begin is settled first
+            job = await self._store.job_of_key(key)
+        return keyed_print(job) if job is not None else None
 
-    def _record(self, chosen: Selection, key: str, mark: str) -> NewJob:
+    def _record(self, selection: Selection, key: str, mark: str) -> NewJob:
         return NewJob(
-            chosen.path,
-            chosen.name,
-            chosen.size,
-            chosen.sha1,
-            chosen.mtime_ns,
+            selection.path,
+            selection.name,
+            selection.size,
+            selection.sha1,
+            selection.mtime_ns,
             "local",
-            chosen.user,
+            selection.user,
             self._address() or "",
             key=key,
             mark=mark,
@@ -89,27 +89,28 @@ class KeyedPrints:
         )
 
 
-def _again(known: JobRecord, mark: str) -> KeyedPrint:
-    if known.mark != mark:
-        raise KeyReused(f"the idempotency key was used for another request (job {known.id})")
-    if known.ended_at is not None and not known.began:
+def _answer_again(job: JobRecord, mark: str) -> KeyedPrint:
+    """Return the answer to a repeated request."""
+    if job.mark != mark:
+        raise KeyReused(f"the idempotency key was used for another request (job {job.id})")
+    if job.ended_at is not None and not job.began:
         raise NeverBegan(
-            f"the print with this idempotency key (job {known.id}) was recorded and never began: {known.reason}. "
+            f"the print with this idempotency key (job {job.id}) was recorded and never began: {job.reason}. "
             "Send another key to print it"
         )
-    return keyed_print(known, again=True)
+    return keyed_print(job, again=True)
 
 
-def keyed_print(known: JobRecord, *, again: bool = False) -> KeyedPrint:
+def keyed_print(job: JobRecord, *, again: bool = False) -> KeyedPrint:
     """Return a recorded job as the answer to its request."""
     return KeyedPrint(
-        known.id,
-        known.key or "",
-        known.mark or "",
-        known.state.lower(),
-        known.reason,
-        began=known.began,
-        ended=known.ended_at is not None,
-        ejected=known.ejected,
+        job.id,
+        job.key or "",
+        job.mark or "",
+        job.state.lower(),
+        job.reason,
+        began=job.began,
+        ended=job.ended_at is not None,
+        ejected=job.ejected,
         again=again,
     )

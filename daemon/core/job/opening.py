@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 
-def opened(path: Path, beneath: Path | None = None) -> int:
+def open_upload(path: Path, beneath: Path | None = None) -> int:
     """Return a descriptor for reading a file. Blocks.
 
     The file is checked before it is opened, as opening a serial port resets a board and opening a pipe waits for ever.
@@ -19,13 +19,13 @@ def opened(path: Path, beneath: Path | None = None) -> int:
     Raises:
         OSError: it cannot be opened, is not a regular file, or is elsewhere.
     """
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(place).st_mode):
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is not a file", str(path))
-        link = Path(f"/proc/self/fd/{place}")
+        link = Path(f"/proc/self/fd/{handle}")
         if beneath is not None and not link.readlink().is_relative_to(os.path.realpath(beneath)):
             raise PermissionError(errno.EACCES, "a symbolic link leads out of the folder of uploads", str(path))
         return os.open(link, os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(place)
+        os.close(handle)

@@ -21,27 +21,27 @@ _HELLO = HELLO.decode().strip()
 
 _NO_REASON = ("echo:enqueueing", "echo:busy", "lcd status changed", "active extruder")
 
-_SENT = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
+_COMMAND = re.compile(r"(N\d{1,10}\s*)?([A-Z]\d+|\w+)", re.ASCII)
 
-# A text after one of these, or after any G or T, tells what happened while it was carried out. After any other command
+# A text after one of these, or after any G or T, tells what happened while it was executed. After any other command
 # it is the answer: M503 lists settings.
-_CARRIED_OUT = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3]|70[12])")
+_EXECUTED = re.compile(r"[GT]\d+|M(?:0|1|25|76|109|125|190|191|226|400|60[0-3]|70[12])")
 
 
-def said_before(printer: Printer) -> str | None:
-    """Return the last text that the printer sent of its own accord within TEXT_PERIOD; None: there is none."""
+def text_before_pause(printer: Printer) -> str | None:
+    """Return the last text that the printer sent unasked within TEXT_PERIOD; None: there is none."""
     now = asyncio.get_running_loop().time()
     lines = printer.flight_recorder.tail_since(now - CONVERSATION_PERIOD)
     recent = len(lines) - len(printer.flight_recorder.tail_since(now - TEXT_PERIOD))
     sent = " ".join(line for line in lines[recent:] if line.startswith("> "))
-    conversation, found = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
-    for place, line in enumerate(lines):
+    conversation, text = _Conversation(at_receipt=printer.dialect.ok_at == "receipt"), None
+    for index, line in enumerate(lines):
         solicited = conversation.answers(line)
         if conversation.begins:
-            found = None  # earlier texts belong to the banner, or to the time before a reset
-        if place >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
-            found = reason if reason not in sent else found
-    return found[:MAX_REASON] if found is not None else None
+            text = None  # earlier texts belong to the banner, or to the time before a reset
+        if index >= recent and line.startswith("< ") and not solicited and (reason := _reason(line[2:])):
+            text = reason if reason not in sent else text
+    return text[:MAX_REASON] if text is not None else None
 
 
 class _Conversation:
@@ -78,11 +78,11 @@ class _Conversation:
             self._repeats = False
         oldest = self._unanswered[0][1] if self._unanswered else ""
         word = self._last if self._at_receipt else oldest
-        return bool(word) and _CARRIED_OUT.fullmatch(word) is None
+        return bool(word) and _EXECUTED.fullmatch(word) is None
 
     def _note_sent(self, line: str) -> None:
-        if (found := _SENT.match(line)) is not None:
-            number, word = (found[1] or "").strip(), found[2]
+        if (match := _COMMAND.match(line)) is not None:
+            number, word = (match[1] or "").strip(), match[2]
             if not number or all(number != other for other, _ in self._unanswered):
                 self._unanswered.append((number, word))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from daemon.bridge.words import JobState
-from daemon.core.job.pause_reason import said_before
+from daemon.core.job.pause_reason import text_before_pause
 from daemon.core.job.runner import Kit, verdict
 from daemon.errors import JobConflict, PrinterRefused
 from daemon.log import Limiter
@@ -92,7 +92,7 @@ class PrinterEvents:
         match event.name:
             case "pause" | "paused" if job.machine.can("pause"):
                 job.snapshot.printer_paused = event.name == "paused"
-                job.snapshot.why = said_before(job.printer) or "the printer asks for it"
+                job.snapshot.why = text_before_pause(job.printer) or "the printer asks for it"
                 log.info("job.pause", reason=job.snapshot.why)
                 jobs.pause()
             case "resume" | "resumed" if job.machine.can("resume"):
@@ -129,9 +129,9 @@ class PrinterEvents:
 
     def _wait_for_line(self, job: "Job") -> bool:
         """Have the job reattach when its line is back; False: it cannot."""
-        waiting = self._kit.config.printer.reattach_s
-        if not waiting or self._kit.survival.obstacle(job):
+        seconds = self._kit.config.printer.reattach_s
+        if not seconds or self._kit.survival.obstacle(job):
             return False
-        log.warning("job.line_lost", file=job.snapshot.selection.path, waiting_s=waiting)
+        log.warning("job.line_lost", file=job.snapshot.selection.path, waiting_s=seconds)
         job.move("lose_line")
         return True

@@ -17,7 +17,7 @@ from hal.printer import Printer
 
 log = structlog.get_logger()
 
-_OTHERS = {"bed": "M140", "chamber": "M141"}  # the commands that set targets of other heaters than hotends
+_TARGET_COMMANDS = {"bed": "M140", "chamber": "M141"}  # the commands that set targets of other heaters than hotends
 
 _WAITS = {"M104": "M109", "M140": "M190", "M141": "M191"}
 
@@ -27,13 +27,13 @@ _TINY = 0.01  # mm; a move too short to leave a mark
 async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> ParkedPlace:
     """Wait for the last move, note the position and every mode, and park; return the parked place."""
     await printer.drained()
-    known = steps.recall(lambda: _before_parking(printer, config))
-    modes = modes_of(known["modes"])
+    state = steps.recall(lambda: _before_parking(printer, config))
+    modes = modes_of(state["modes"])
     at = await steps.measure(lambda: _position_at_rest(printer))
     # before homing M114 reports no real position, and after G20 perhaps inches
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = at if moves else None
-    rest = ParkedPlace(axes, modes, known["retracted"] if axes else 0.0, known["targets"])
+    rest = ParkedPlace(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
     for command in park(rest, config.pause, config.profile):
         await steps.send(printer, command)
     if axes and (keep := printer.dialect.idle.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
@@ -54,8 +54,8 @@ def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
 
 def continue_at_printer(printer: Printer) -> None:
     """End a firmware's wait for its user in the user's place, by a command that acts on arrival, such as M108."""
-    known = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
-    if printer.waits_for_user and (command := next(known, None)) is not None:
+    usable = (command.decode() for command in printer.dialect.continues_by if acts_at_once(printer, code_word(command)))
+    if printer.waits_for_user and (command := next(usable, None)) is not None:
         log.info("job.continue_at_printer", command=command)
         with suppress(QueueFull):  # several such commands are queued already
             printer.submit(command)
@@ -123,10 +123,10 @@ async def heat_again(printer: Printer, rest: ParkedPlace, config: Config) -> Non
     A heater that the firmware does not report may be off as well; for that one the firmware itself has to wait.
     """
     cold = [*_cold(printer, rest), *(rest.targets.keys() - printer.heaters.keys())]
-    wanted = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
-    for name, target in wanted.items():
+    targets = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
+    for name, target in targets.items():
         await printer.send(_set(printer, name, target, config))
-    for name, target in wanted.items():
+    for name, target in targets.items():
         if not await wait_for_heat(printer, Goal(name, target), config.job.heat_report_s, _warn):
             await printer.send(_wait(_set(printer, name, target, config)))
 
@@ -136,8 +136,8 @@ def _warn(reason: str) -> None:
 
 
 def _set(printer: Printer, heater: str, target: float, config: Config) -> str:
-    if heater in _OTHERS:
-        return f"{_OTHERS[heater]} S{target:g}"
+    if heater in _TARGET_COMMANDS:
+        return f"{_TARGET_COMMANDS[heater]} S{target:g}"
     # the hotend of the tool in use may be reported as tool0 although another tool is active; without T it is that one
     in_use = heater == printer.hotend(printer.modes.tool or 0)
     number = f" T{heater.removeprefix('tool')}" if config.profile.hotends > 1 and not in_use else ""

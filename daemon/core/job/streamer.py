@@ -48,7 +48,7 @@ class LineTarget(Protocol):
         """Return a command, cut to what it can read; None: the command must not be sent."""
 
 
-class Anyone:
+class AnyTarget:
     """A receiver that takes any command."""
 
     longest_command = MAX_LINE
@@ -104,8 +104,8 @@ class FileStream:
         self._on_more = on_more
         self._on_skipped = on_skipped
         self._understand = understand
-        self._receiver = receiver or Anyone
-        self._longest = self._receiver().longest_command
+        self._receiver = receiver or AnyTarget
+        self._max_command = self._receiver().longest_command
         self._compact = self._receiver().compact
         self._check = check
         self._alter = alter
@@ -113,7 +113,7 @@ class FileStream:
         self._reader = Reader()
         self._blocks: deque[bytes] = deque()
         self._ready: deque[Line] = deque()
-        self._behind_ready: tuple[int, bytes] | None = None  # the line after those, which is not plain
+        self._after_ready: tuple[int, bytes] | None = None  # the line after those, which is not plain
         self._fd = -1
         self._at = 0
         self._read_all = False
@@ -138,8 +138,8 @@ class FileStream:
         self._reader = Reader(max(start, 0))
         self._at = max(start, 0)
         self._fd = await self._loop.run_in_executor(self._executor, self._open_file)
-        found = await self._loop.run_in_executor(self._executor, os.fstat, self._fd)
-        self.size, self.mtime_ns, self.inode = found.st_size, found.st_mtime_ns, found.st_ino
+        status = await self._loop.run_in_executor(self._executor, os.fstat, self._fd)
+        self.size, self.mtime_ns, self.inode = status.st_size, status.st_mtime_ns, status.st_ino
         self._read_ahead()
         if self._reading is not None:
             await asyncio.wait([self._reading])
@@ -155,9 +155,9 @@ class FileStream:
         """Leave out the first line, which was sent; its meaning for the host remains, unless `done`."""
         while self._next_block() or await self._more():
             for offset, command in self._reader:
-                meant = self._understand(self._alter(command))
-                if not done and isinstance(meant, CommandFirst):
-                    self._stop_at(offset, meant)
+                barrier = self._understand(self._alter(command))
+                if not done and isinstance(barrier, CommandFirst):
+                    self._stop_at(offset, barrier)
                 return
 
     async def _more(self) -> bool:
@@ -186,15 +186,15 @@ class FileStream:
             return None
         line = ready.popleft()
         if not ready:
-            self._loop.call_soon(self._take_ahead)
+            self._loop.call_soon(self._prepare_ahead)
         return line
 
-    def _take_ahead(self) -> None:
+    def _prepare_ahead(self) -> None:
         """Make the next lines ready before the printer needs them, which saves 0.25 ms when it does.
 
         A line that is not plain waits for its turn. Lines that have not been read yet do not count as an underrun here.
         """
-        if not (self._ready or self._stopped or self._behind_ready or self._fd < 0):
+        if not (self._ready or self._stopped or self._after_ready or self._fd < 0):
             self._take_lines(ahead=True)
 
     def _prepare(self) -> bool:
@@ -218,16 +218,16 @@ class FileStream:
             ahead: it is not the next line's turn yet.
         """
         receiver = self._receiver()
-        self._longest, self._compact = receiver.longest_command, receiver.compact
-        if self._behind_ready is not None and self._take_special(*self._behind_ready):
+        self._max_command, self._compact = receiver.longest_command, receiver.compact
+        if self._after_ready is not None and self._take_special(*self._after_ready):
             return True
         for offset, command in self._reader:
-            if PLAIN(command) and len(command) <= self._longest:
+            if PLAIN(command) and len(command) <= self._max_command:
                 self._ready.append(job_line(offset, command, self._compact))
                 if len(self._ready) >= LINES_A_TURN:
                     return True
             elif self._ready or ahead:
-                self._behind_ready = offset, command
+                self._after_ready = offset, command
                 return True
             elif self._take_special(offset, command):
                 return True
@@ -235,9 +235,9 @@ class FileStream:
 
     def _take_special(self, offset: int, command: bytes) -> bool:
         """Deal with a line that is not plain; False: nothing is sent for it, and it does not stop the stream."""
-        self._behind_ready = None
-        if sent := self._special(offset, command):
-            self._ready.append(job_line(*sent, self._compact))
+        self._after_ready = None
+        if replacement := self._special(offset, command):
+            self._ready.append(job_line(*replacement, self._compact))
         return bool(self._ready) or self._stopped
 
     def proceed(self) -> None:
@@ -251,16 +251,16 @@ class FileStream:
             self._fail(f"the line at byte {offset}: {problem}")
             return None
         command = self._alter(command)
-        meant = self._understand(command)
-        if meant is None:
+        host_meaning = self._understand(command)
+        if host_meaning is None:
             return self._fitting(offset, command)
-        if isinstance(meant, LeaveOut):
-            self._skip(offset, command, meant.reason)
+        if isinstance(host_meaning, LeaveOut):
+            self._skip(offset, command, host_meaning.reason)
             return None
-        if isinstance(meant, SendInstead):
-            return self._fitting(offset, meant.command)
-        self._stop_at(offset, meant)
-        return self._fitting(offset, meant.command) if isinstance(meant, CommandFirst) else None
+        if isinstance(host_meaning, SendInstead):
+            return self._fitting(offset, host_meaning.command)
+        self._stop_at(offset, host_meaning)
+        return self._fitting(offset, host_meaning.command) if isinstance(host_meaning, CommandFirst) else None
 
     def _stop_at(self, offset: int, barrier: Meaning) -> None:
         self.barrier, self.barrier_offset = barrier, offset
@@ -271,9 +271,9 @@ class FileStream:
         fitted = self._receiver().fitting(command)
         if fitted is None:
             self._skip(offset, command, "this firmware would take the text for a command")
-        elif len(fitted) > self._longest:
+        elif len(fitted) > self._max_command:
             self._fail(
-                f"the line at byte {offset} has {len(fitted)} characters, the firmware reads {self._longest}: "
+                f"the line at byte {offset} has {len(fitted)} characters, the firmware reads {self._max_command}: "
                 f"{fitted[:40].decode()}…"
             )
         else:

@@ -1,1 +1,1 @@
-"""When heaters have to go off, and who looks."""
+"""The rules for heaters, and the guard that applies them."""

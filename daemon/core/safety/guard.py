@@ -164,13 +164,13 @@ class Guard:
         """Turn the heaters off and notify the user; if heaters off has not helped before, send an emergency stop."""
         printer = self._connection.printer
         # the targets are 0, and a heater breaks a rule all the same: its switch may be stuck on
-        in_vain = self._acted_at is not None and printer is not None and not is_hot(printer)
+        without_effect = self._acted_at is not None and printer is not None and not is_hot(printer)
         self._acted_at = self._loop.time()
         self._watches.clear()
         self.trouble = trouble
-        log.error("safety.heaters_off", reason=trouble, emergency_stop=in_vain)
+        log.error("safety.heaters_off", reason=trouble, emergency_stop=without_effect)
         self._jobs.turn_heaters_off(Unsafe(trouble))
-        if in_vain and printer is not None:
+        if without_effect and printer is not None:
             printer.emergency_stop(f"emergency stop: {trouble}")
         for listener in self._listeners:
             listener(trouble)

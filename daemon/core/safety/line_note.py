@@ -23,7 +23,7 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Overflow
 
 
 class LineNote:
-    """Writes the note, in a thread, when a serial printer is connected or its profile changes."""
+    """Writes the note in a thread, whenever a serial printer is connected or its profile changes."""
 
     def __init__(self, connection: Connection, folder: Path) -> None:
         """Prepare; the note is in `folder`, the state directory."""
@@ -32,10 +32,10 @@ class LineNote:
         self._writing: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
-        """Tell the connection what the note says, and from now on write new ones."""
+        """Pass the content of the note to the connection, and write a new one from now on."""
         connection = self._connection
         connection.subscribe(self._on_event)
-        connection.on_profile(self._note_again)
+        connection.on_profile(self._on_profile)
         make_way(self._path, "which line the printer was on is unknown", os.R_OK)
         with suppress(*UNREADABLE):  # there is none, or it is of another version
             if not self._path.is_file():  # reading a pipe would block the start
@@ -48,7 +48,7 @@ class LineNote:
         if isinstance(event, StateChanged) and event.new is ConnectionState.READY:
             self._note_later()
 
-    def _note_again(self) -> None:
+    def _on_profile(self) -> None:
         if self._connection.ready:
             self._note_later()
 

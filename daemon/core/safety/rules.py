@@ -1,7 +1,7 @@
 """Safety: the rules that a heater must not break, and turning the heaters off.
 
-When any rule is broken, the job fails, every heater is turned off, and the user is told (`guard`). Turning the heaters
-off never waits for a lock, a disk or a queue.
+When any rule is broken, the job fails, every heater is turned off, and the user is notified (`guard`). Turning the
+heaters off never waits for a lock, a disk or a queue.
 
 The firmware's own protections are quicker and stricter; these rules are for one that has none, or has them turned off.
 So each leaves room for every healthy printer: a false alarm costs a print.
@@ -70,7 +70,7 @@ BED = HeaterBounds(far=10.0, rise=1.0, rise_within=180.0, drift=12.0, drift_with
 """A big bed heats by 1 °C in 30 s, at the end a third of that. Marlin's limits: 2 °C in 60 s; away by 2 °C for 20 s."""
 
 CHAMBER = HeaterBounds(far=10.0, rise=1.0, rise_within=900.0, drift=20.0, drift_within=900.0)
-"""A chamber that only the bed heats warms by 1 °C in some minutes, and its door may be left open."""
+"""A chamber heated only by the bed gains 1 °C in some minutes, and its door may be left open."""
 
 
 class HeaterWatch:
@@ -132,8 +132,8 @@ class HeaterWatch:
     def _drifting(self, actual: float, now: float) -> str | None:
         bounds = self._bounds
         self._coolest = min(self._coolest, actual)
-        wanted = self._target if self._reached else max(self._coolest, self._target)
-        away = abs(actual - wanted) if self._reached else actual - wanted
+        normal = self._target if self._reached else max(self._coolest, self._target)
+        away = abs(actual - normal) if self._reached else actual - normal
         if away <= bounds.drift:
             self._away_since = math.inf
             return None
@@ -149,7 +149,7 @@ class HeaterWatch:
 def longest_silence(printer: PrinterStatus) -> float:
     """Return the seconds without a temperature report that are too many while a heater is on.
 
-    A firmware that is busy may have been told not to report unasked (M155 S0), and does not answer meanwhile.
+    The reports of a busy firmware may have been turned off (M155 S0), and it does not answer meanwhile.
     """
     reports = printer.identity.can("AUTOREPORT_TEMP")
     return MAX_WITHOUT_REPORT if reports and not printer.busy else MAX_WITHOUT_REPORT_ASKED

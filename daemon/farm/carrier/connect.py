@@ -109,7 +109,7 @@ class NatsConnection:
         self._set_up = set_up
         self._client: Client | None = None
         self._last_error: Exception | None = None
-        self._limit = Limiter(most=5, period=60)
+        self._limit = Limiter(limit=5, period=60)
 
     @property
     def client(self) -> Client:

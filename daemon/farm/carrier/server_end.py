@@ -89,7 +89,7 @@ class NatsServerEnd:
             "presence": PrinterRates(PRESENCE_RATE, PRESENCE_BURST),
             "": PrinterRates(QUESTION_RATE, QUESTION_BURST),
         }
-        self._limit = Limiter(most=5, period=60)
+        self._limit = Limiter(limit=5, period=60)
         self._room = asyncio.Semaphore(MAX_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
