@@ -203,7 +203,7 @@ _NOT_MEASURED = (
 
 
 def _measured(text: str) -> list[str]:
-    """Return the sentences and rows of tables with a number with a unit beside a word of measuring."""
+    """Return the sentences and table rows that have a number with a unit, and a word about measuring."""
     text = _CODE.sub("", _FENCE.sub("", text))
     sentences = [sentence.replace("\n", " ") for sentence in _SENTENCE.split(text)]
     found = [each for each in sentences if _FIGURE.search(each) and _MEASURING.search(each)]

@@ -21,7 +21,7 @@ PACKAGES = ("nozzled", "gcode", "hal", "daemon")
 
 
 def python(*arguments, cwd):
-    """Run this interpreter as in a folder that holds nothing of ours."""
+    """Run this interpreter as in a folder without any of our modules."""
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
@@ -34,7 +34,7 @@ def python(*arguments, cwd):
 
 
 def modules_after(code, folder):
-    """Return the names of what is imported once this code has run, whether or not it exits."""
+    """Return the names of modules imported after this code has run, even if it exits."""
     report = "import atexit, json, sys\natexit.register(lambda: print(json.dumps(sorted(sys.modules))))\n"
     return set(json.loads(python("-c", report + code, cwd=folder).splitlines()[-1]))
 

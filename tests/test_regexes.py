@@ -28,7 +28,7 @@ def looked_for_anywhere(module: str) -> set[str]:
 
 
 def uses() -> dict[tuple[str | bytes, int, str], str]:
-    """Return each regex that stands in a module with how it is used, and where it was found."""
+    """Return each regex of a module, how it is used, and where."""
     found = {}
     for package in PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
@@ -75,7 +75,7 @@ def letters(parsed, found: dict[str, None], beginning: list[str]) -> None:
 
 
 def texts(pattern: re.Pattern) -> Iterator[tuple[str, str]]:
-    """Return what a long text is made of: a beginning, and what is repeated behind it."""
+    """Return the parts of long texts: a beginning, and a repeated piece."""
     found: dict[str, None] = {}
     beginning: list[str] = []
     flags = pattern.flags & ~re.UNICODE if isinstance(pattern.pattern, bytes) else pattern.flags
@@ -103,7 +103,7 @@ def seconds(pattern: re.Pattern, use: str, beginning: str, unit: str, size: int)
 
 
 def grows_too_fast(pattern: re.Pattern, use: str) -> str | None:
-    """Return a text for which a regex takes far more than eight times as long where it is eight times as long."""
+    """Return a text for which a regex takes far more than eight times as long when the text is eight times as long."""
     for beginning, unit in texts(pattern):
         long = seconds(pattern, use, beginning, unit, LONG)
         if long > ENOUGH and long > 24 * max(seconds(pattern, use, beginning, unit, SHORT), 0.00002):

@@ -11,7 +11,7 @@ QUESTION = b"\nN99999999 M105*23\n"
 
 
 def crossed(count: int) -> tuple[HostLink, float]:
-    """Return a link that has sent four lines, and the first again, before the oks of late lines arrive."""
+    """Return a link that has sent all lines twice when one more request arrives, which crossed with them."""
     link = HostLink(MARLIN)
     lines = iter([job_line(10 * at, b"G1 X%d" % at) for at in range(1, count + 1)])
     link.feed(lambda: next(lines, None))
@@ -19,7 +19,7 @@ def crossed(count: int) -> tuple[HostLink, float]:
     link.receive(CROSSED * 4, 0.1)
     assert link.data_to_send(0.1).count(b"\n") == 4, "all are sent again"
     link.receive(CROSSED, 0.11)
-    assert link.data_to_send(0.11) == b"", "it is waited for what is on its way"
+    assert link.data_to_send(0.11) == b"", "it waits for the lines in flight"
     return link, 0.11
 
 

@@ -21,7 +21,7 @@ PLACE = b"X:1.00 Y:2.00 Z:0.30 E:0.00 Count X:80 Y:160 Z:120\n"
 
 @frozen
 class Ways(dialect.Dialect):
-    """A dialect with a different rule."""
+    """A dialect with a configurable rule for coming to rest."""
 
     at_rest: tuple[bytes, ...] = (b"M400", b"M114")
     at_rest_by: str = "position"

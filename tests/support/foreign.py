@@ -1,4 +1,4 @@
-"""Programs of others, each in a virtual environment of its own; installing them needs the registry."""
+"""Other people's programs, each in its own virtual environment; installing them needs a package index."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 """Kills core or front of an installed nozzled repeatedly during a print, and reports what clients saw.
 
-Run inside a box by the system's Python, so that what is measured is nozzled's: kills.py core|front TIMES KEY ORACLE.
+Run inside a box by the system's Python, so that only nozzled is measured: kills.py core|front TIMES KEY ORACLE.
 Writes a JSON list: for each kill `took` (s), `same` and the fields below. Uses only the standard library.
 """
 

@@ -22,7 +22,7 @@ class Move:
 
 
 def seconds(moves: list[tuple[tuple[float, float, float, float], float]], limits: MotionLimits) -> list[float]:
-    """Return how long each move takes: (X, Y, Z, E in mm, speed asked for)."""
+    """Return the seconds of each move; a move is (X, Y, Z, E in mm, requested speed)."""
     queue: list[Move] = []
     for delta, speed in moves:
         move = _move(delta, speed, limits)

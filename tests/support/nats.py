@@ -79,7 +79,7 @@ def nats_server(folder, config=""):
 
 
 class FarmServerProcess(Child):
-    """`nozzled farm serve` on a port of its own choice."""
+    """`nozzled farm serve` on a free port."""
 
     def __init__(self, folder, nats_url, more=""):
         self.folder = folder

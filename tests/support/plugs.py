@@ -163,7 +163,7 @@ class ShellyLater(Plug):
 
 
 class Anything(Plug):
-    """A switch with URLs of its own, as a user may have built one."""
+    """A switch with arbitrary URLs, as a user may have built."""
 
     def answer(self, method, target, headers, body):
         self.headers = headers

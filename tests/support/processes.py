@@ -70,7 +70,7 @@ def nozzled(*arguments: str | Path, **variables: str) -> "subprocess.CompletedPr
 
 
 def head(lines: int | None, folder: Path) -> Path:
-    """Return a file with the first lines of the example, or all of them, and an end that is not taken for cut off."""
+    """Return a file with the first lines of the example, or all, with an end that does not look truncated."""
     path = folder / "part.gcode"
     content = EXAMPLE.read_bytes().splitlines(keepends=True)[:lines]
     path.write_bytes(b"".join([*content, b"; prusaslicer_config = begin\n"]))

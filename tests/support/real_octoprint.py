@@ -1,4 +1,4 @@
-"""The real OctoPrint, on a port and in folders of its own, with its virtual printer."""
+"""The real OctoPrint with its virtual printer, on its own port and in its own folders."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""A small file in the manner of each slicer, of our own making; and the table of what is found in them."""
+"""A small handwritten file in the style of each slicer, and the table of the metadata found in them."""
 
 from pathlib import Path
 

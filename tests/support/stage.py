@@ -47,7 +47,7 @@ class Stage(Tab):
         self._socket.send(json.dumps({"page": {"seq": self._seq, **what}}))
 
     def ask_for_access(self, **request):
-        """A device asks for access."""
+        """Send a device's request for access."""
         data = {"type": "request_access", "user_token": "t", **request}
         self._socket.send(json.dumps({"plugin": {"plugin": "appkeys", "data": data}}))
 

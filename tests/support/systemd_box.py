@@ -142,7 +142,7 @@ def booted(folder: Path) -> Iterator[Box]:
 
 
 class Daemon:
-    """nozzled as it is installed in a box, asked over HTTP."""
+    """nozzled installed in a box, with requests over HTTP."""
 
     def __init__(self, box: Box, url: str = "http://127.0.0.1:5000", key: str = "") -> None:
         self.box = box
@@ -205,7 +205,7 @@ HOST_COMMANDS = ("M85", "M110", "M113", "M114", "M115", "M118", "M155", "M211", 
 
 
 class Printer:
-    """The simulated firmware behind a pty in the box, in a process of its own."""
+    """The simulated firmware behind a pty in the box, in a separate process."""
 
     def __init__(self, box: Box, speed: float, *, resets: bool = False) -> None:
         """Start the firmware; a board that `resets` does so when a closed port is opened."""

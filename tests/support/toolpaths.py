@@ -137,7 +137,7 @@ def _numbers(data: bytes, *, signed: bool = False) -> list[int]:
 
 
 def drawn(data: bytes | str, most: int = 10_000_000) -> tuple[Analysis, bytes | None, list[TimedMoves]]:
-    """Return what is found in a file, its toolpath, and the moves that it is made of."""
+    """Return the analysis of a file, its toolpath, and the moves of the toolpath."""
     if isinstance(data, str):
         data = data.encode()
     moves: list[TimedMoves] = []

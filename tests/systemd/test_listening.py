@@ -26,12 +26,12 @@ def loaded(name):
 
 @pytest.fixture(autouse=True)
 def no_byte_code(monkeypatch):
-    """Nothing is left beside the scripts."""
+    """Loading leaves no files beside the scripts."""
     monkeypatch.setattr("sys.dont_write_bytecode", True)
 
 
 def drop_in(folder, text):
-    """Run the generator on a configuration; return the drop-in, None where it writes none."""
+    """Run the generator on a configuration; return the drop-in, None if it writes none."""
     config = folder / "nozzled.toml"
     if text is not None:
         config.write_text(text)

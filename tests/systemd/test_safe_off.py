@@ -40,7 +40,7 @@ def configured(folder, text, name="nozzled.toml"):
 
 @pytest.fixture
 def port():
-    """A port, and what was written to it; `answer` is what the printer says to the first bytes."""
+    """A port, and the bytes written to it; `answer` is the printer's reply to the first of them."""
     master, slave = pty.openpty()
     tty.setraw(slave)
     heard = bytearray()

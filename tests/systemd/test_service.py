@@ -1,6 +1,6 @@
 """The service on a real systemd: installed, started by a request, watched, reloaded, stopped, broken, removed.
 
-One test, because what is installed is expensive and each step goes on from the one before.
+One test, because an installation is expensive and each step continues from the previous one.
 """
 
 import signal

@@ -79,9 +79,9 @@ def it_is_two_services_now(box):
 
 
 def killed(box, part, times):
-    """Kill core or front; whichever is left says the same as before, and lines go on.
+    """Kill core or front; the other one's state stays the same, and lines continue.
 
-    Return how long that took: what is wanted of the front is 1.5 s each time.
+    Return a sentence with the seconds until then; for the front the limit is 1.5 s.
     """
     (box.folder / "kills.py").write_bytes(Path(kills.__file__).read_bytes())
     command = ["/usr/bin/python3", "-I", SHARED / "kills.py", part, str(times), KEY, SHARED / "oracle.jsonl"]
@@ -102,7 +102,7 @@ def both_stand_still(box):
 
 
 def replaced(box, daemon, printer, what, do):
-    """Have the core replaced by another one, with which the print goes on."""
+    """Replace the core with a new one, which continues the print."""
     pid = box.main_pid("nozzled.service")
     do()
     box.until(lambda: box.main_pid("nozzled.service") not in (0, pid), f"another core after {what}")

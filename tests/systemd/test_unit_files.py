@@ -71,7 +71,7 @@ def settings(name: str, unit: Path = UNIT) -> list[str]:
 
 
 def installed(folder: Path, text: str, unit: Path = UNIT) -> Path:
-    """Write the units with programs that are there: what they start is not installed where tests run."""
+    """Write the units with existing programs, as the installed ones do not exist where tests run."""
     for each in (*UNITS.glob("*.service"), *UNITS.glob("*.socket")):
         written = text if each == unit else each.read_text()
         (folder / each.name).write_text(

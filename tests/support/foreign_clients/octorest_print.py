@@ -1,4 +1,4 @@
-"""octorest controls prints, as its users do. Runs in an environment of its own."""
+"""octorest controls prints, as its users do. Runs in its own environment."""
 
 import sys
 import time

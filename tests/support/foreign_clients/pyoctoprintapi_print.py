@@ -1,4 +1,4 @@
-"""pyoctoprintapi, the library of Home Assistant, watches and steers a print. Runs in an environment of its own."""
+"""pyoctoprintapi, the library of Home Assistant, watches and controls a print. Runs in its own environment."""
 
 import asyncio
 import sys
