@@ -79,7 +79,7 @@ async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Upl
                     )
                 )
             except OSError as error:
-                raise ClientError(f"{path}: {error.strerror or error}") from error
+                raise ClientError(f"cannot read {path}: {error.strerror or error}") from error
     if args.print and not answers[-1]["effectivePrint"]:
         reason = answers[-1].get("notPrinted", "the printer is not ready for it")
         raise NotPrinted(f"the file was uploaded but not printed: {in_cli_words(reason)}")

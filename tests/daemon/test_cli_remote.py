@@ -118,7 +118,7 @@ async def test_files_are_listed_selected_printed_and_deleted(tmp_path, part, cap
         assert uploaded(service) == {}
         assert "no G-code file" in await nozzled("files", "print", "part.gcode", code=5)
         assert await nozzled("files", "upload", "/no/such.gcode", code=1) == (
-            "nozzled: /no/such.gcode: No such file or directory\n"
+            "nozzled: cannot read /no/such.gcode: No such file or directory\n"
         )
 
 
