@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parsed(words)
+    args = _parse(words)
     try:
         code: int = args.run(args)
     except KeepsCrashing as error:
@@ -74,21 +74,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parsed(words: list[str]) -> argparse.Namespace:
+def _parse(words: list[str]) -> argparse.Namespace:
     """Parse the command line; if it is wrong, print the usage of the command and exit."""
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
-    wanted = words[0] if words else ""
-    parser = _parser(wanted)
+    name = words[0] if words else ""
+    parser = _parser(name)
     if not words:
         parser.print_help(sys.stderr)
         raise SystemExit(WRONG)
-    if wanted not in COMMANDS and not wanted.startswith("-"):
+    if name not in COMMANDS and not name.startswith("-"):
         from difflib import get_close_matches  # noqa: PLC0415 - memory that a daemon does not need
 
-        near = get_close_matches(wanted, COMMANDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "`nozzled --help` lists them all"
-        parser.error(f"there is no command {wanted!r}: {hint}")
+        matches = get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {matches[0]!r}?" if matches else "`nozzled --help` lists them all"
+        parser.error(f"there is no command {name!r}: {hint}")
     args, unknown = parser.parse_known_args(words, argparse.Namespace(words=words))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}; see `{args.parser.prog} --help`")
@@ -129,8 +129,8 @@ def _whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text}") from None
 
 
-def _parser(wanted: str) -> argparse.ArgumentParser:
-    """Return the parser. It has the options of the wanted command alone, as those of the others cost their imports."""
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """Return the parser. It has the options of the chosen command only, as those of the others cost their imports."""
     parser = _Parser(
         prog="nozzled",
         description="Streams G-code to a 3D printer and lets people and programs control it. "
@@ -141,8 +141,8 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
-        if name == wanted:
-            if wanted in WITHOUT_TLS:
+        if name == chosen:
+            if name in WITHOUT_TLS:
                 sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # asyncio works without; 4.5 MB, 13 ms
             module = importlib.import_module(f"daemon.cli.{name.replace('-', '_')}")
             command.epilog = f"example: {module.EXAMPLE}"

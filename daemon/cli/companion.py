@@ -13,14 +13,14 @@ def add_companion(
     serve: Callable[[argparse.Namespace], int],
 ) -> argparse.ArgumentParser:
     """Declare the actions, and `serve` with this summary; return the command line of `serve`."""
-    chosen = parser.add_subparsers(required=True, metavar="ACTION")
-    add_to(chosen, actions)
-    command = chosen.add_parser("serve", help=summary, description=summary)
+    subparsers = parser.add_subparsers(required=True, metavar="ACTION")
+    add_to(subparsers, actions)
+    command = subparsers.add_parser("serve", help=summary, description=summary)
     add_server(command)
     command.set_defaults(run=serve, parser=command)
     return command
 
 
 def not_running(name: str) -> str:
-    """Return what to say, and to do, if a companion does not answer."""
+    """Return the message for a companion that does not answer, with the command that starts it."""
     return f"nozzled-{name} is not running: sudo systemctl enable --now nozzled-{name}"

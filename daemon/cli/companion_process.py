@@ -31,7 +31,7 @@ SWITCH_INTERVAL = 0.0005  # s, as in the front
 log = structlog.get_logger()
 
 Make = Callable[[OctoPrintClient, Path, Path | None], Companion]
-"""Makes a companion, on a loop, of its client, its folder and the configuration file; None: none was named."""
+"""Makes a companion, on a loop, from its client, its folder and the configuration file; None: none was named."""
 
 
 def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> int:

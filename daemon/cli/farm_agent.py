@@ -96,13 +96,15 @@ def _enrolment(path: Path) -> Mapping[str, Any]:
 
     try:
         with path.open("rb") as file:
-            given = json.loads(file.read(MAX_ENROLMENT))
+            content = json.loads(file.read(MAX_ENROLMENT))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not what `nozzled farm enrol` writes: {error}") from error
-    fields = {name: given.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(given, dict) else {}
-    servers = given.get("servers") if fields else None
+    fields = (
+        {name: content.get(name, "") for name in ("id", "group", "seed", "ca")} if isinstance(content, dict) else {}
+    )
+    servers = content.get("servers") if fields else None
     are_texts = isinstance(servers, list) and all(isinstance(each, str) for each in (*fields.values(), *servers))
     if not are_texts or not fields["seed"].startswith("SU") or not fields["seed"].isalnum():
         raise ConfigError(f"{path}: not what `nozzled farm enrol` writes")

@@ -26,7 +26,7 @@ from gcode.frozen import frozen
 URL, KEY = "NOZZLED_FARM_URL", "NOZZLED_FARM_KEY"
 DEFAULT_URL = "http://127.0.0.1:5050"
 KEY_FILES = ("~/.config/nozzled/farm.key", "/var/lib/nozzled-farm/admin.key")
-FOLLOW = 2.0  # s between two requests for the log
+FOLLOW_INTERVAL = 2.0  # s between two requests for the log
 
 CODES: dict[type[ClientError], int] = {Unreachable: 3, AccessDenied: 4, NotFound: 5, Conflict: UNFIT}
 
@@ -182,10 +182,10 @@ async def _submit(farm: FarmClient, args: argparse.Namespace) -> list[dict[str, 
 
 def _interrupted(name: str, jobs: list[dict[str, Any]], once: str, error: BaseException) -> str:
     """Return which files have become jobs, and how to repeat the command without making a job twice."""
-    made = ", ".join(str(each["number"]) for each in jobs) or "none"
+    numbers = ", ".join(str(each["number"]) for each in jobs) or "none"
     is_refused = isinstance(error, RequestRefused | NeverSent | OSError)
     what = f"{name} has not become a job" if is_refused else f"it is not known whether {name} became a job"
-    return f"{what}; jobs made before: {made}. To make each job only once, repeat the command with --once {once}"
+    return f"{what}; jobs made before: {numbers}. To make each job only once, repeat the command with --once {once}"
 
 
 async def _submit_file(farm: FarmClient, path: Path, fields: Mapping[str, str], key: str) -> dict[str, Any]:
@@ -211,46 +211,51 @@ def _copies(number: int) -> str:
 
 async def _status(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
     about = await farm.get("")
-    found = await farm.get("/jobs", {"state": "all" if args.all else "open"})
+    jobs = await farm.get("/jobs", {"state": "all" if args.all else "open"})
     orphans = await farm.get("/orphans")
-    return {"farm": about, "jobs": found["jobs"], "orphans": orphans["copies"]}
+    return {"farm": about, "jobs": jobs["jobs"], "orphans": orphans["copies"]}
 
 
 def _for_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="include jobs that have ended")
 
 
-def _shown_status(found: dict[str, Any]) -> str:
+def _format_status(status: dict[str, Any]) -> str:
     rows = []
-    if not found["farm"]["nats"]["connected"]:
-        rows.append(f"no print begins: {found['farm']['nats']['trouble']}")
+    if not status["farm"]["nats"]["connected"]:
+        rows.append(f"no print begins: {status['farm']['nats']['trouble']}")
     rows += [
         f"ORPHAN {copy['id']}: {copy['printer']}, which prints it, is away. Look at the printer, then run "
         f"`nozzled farm settle {copy['id']} done|failed` or `nozzled farm again {copy['id']}`"
-        for copy in found["orphans"]
+        for copy in status["orphans"]
     ]
-    if found["jobs"]:
+    if status["jobs"]:
         rows.append(f"{'job':>6}  {'done':>7}  file and requirements; why it waits")
-    for job in found["jobs"]:
+    for job in status["jobs"]:
         rows += [_job(job), *(f"        {why}" for why in job["why"][:3])]
     return "\n".join(printable(row) for row in rows or ["no job is open"])
 
 
 def _job(job: dict[str, Any]) -> str:
     counts = job["counts"]
-    wanted = [job["material"], job["colour"], f"{job['nozzle_mm']:g} mm" if job["nozzle_mm"] else "", job["group"]]
+    requirements = [
+        job["material"],
+        job["colour"],
+        f"{job['nozzle_mm']:g} mm" if job["nozzle_mm"] else "",
+        job["group"],
+    ]
     more = [f"{counts['failed']} failed"] if counts["failed"] else []
     more += ["on hold"] if job["held"] else []
     done = f"{counts['done']}/{counts['total']}"
-    return "  ".join([f"{job['number']:>6}  {done:>7}  {job['name']}", *filter(None, wanted), *more])
+    return "  ".join([f"{job['number']:>6}  {done:>7}  {job['name']}", *filter(None, requirements), *more])
 
 
 async def _why(farm: FarmClient, args: argparse.Namespace) -> dict[str, Any]:
-    found: dict[str, Any] = await farm.get(f"/jobs/{quote(args.job, safe='')}")
-    return found
+    job: dict[str, Any] = await farm.get(f"/jobs/{quote(args.job, safe='')}")
+    return job
 
 
-def _shown_why(job: dict[str, Any]) -> str:
+def _format_why(job: dict[str, Any]) -> str:
     rows = [_job(job), *(f"        {why}" for why in job["why"])]
     rows += [f"        copy {copy['number']}: {_copy(copy)}" for copy in job["copy_list"]]
     return "\n".join(printable(row) for row in rows)
@@ -264,11 +269,11 @@ def _copy(copy: dict[str, Any]) -> str:
 
 
 async def _printers(farm: FarmClient, _: argparse.Namespace) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (await farm.get("/printers"))["printers"]
-    return found
+    printers: list[dict[str, Any]] = (await farm.get("/printers"))["printers"]
+    return printers
 
 
-def _shown_printers(printers: list[dict[str, Any]]) -> str:
+def _format_printers(printers: list[dict[str, Any]]) -> str:
     rows = []
     for each in printers:
         status = "away" if each["away"] else "ready" if each["ready"] else each["reason"]
@@ -284,18 +289,18 @@ async def _logs(farm: FarmClient, args: argparse.Namespace) -> Any:
     since = 0
     numbers: dict[str, int] = {}  # of jobs, by id; 0: no longer listed
     while True:
-        found = (await farm.get("/log", {"since": str(since or -1), "limit": str(args.lines)}))["events"]
+        events = (await farm.get("/log", {"since": str(since or -1), "limit": str(args.lines)}))["events"]
         if args.json and not args.follow:
-            return found
-        if not args.json and any(event["job"] and event["job"] not in numbers for event in found):
+            return events
+        if not args.json and any(event["job"] and event["job"] not in numbers for event in events):
             listed = await farm.get("/jobs", {"state": "all", "limit": "500", "why": "false"})
-            numbers = {event["job"]: 0 for event in found} | {job["id"]: job["number"] for job in listed["jobs"]}
-        for event in found:
+            numbers = {event["job"]: 0 for event in events} | {job["id"]: job["number"] for job in listed["jobs"]}
+        for event in events:
             since = max(since, event["number"])
             print(json.dumps(event) if args.json else printable(_event(event, numbers)), flush=True)
         if not args.follow:
             return []
-        await asyncio.sleep(FOLLOW)
+        await asyncio.sleep(FOLLOW_INTERVAL)
 
 
 def _event(event: dict[str, Any], numbers: dict[str, int]) -> str:
@@ -361,20 +366,20 @@ async def _cancel(farm: FarmClient, args: argparse.Namespace) -> Any:
     return await farm.get(f"/jobs/{quote(args.job, safe='')}")
 
 
-def _shown_cancel(found: dict[str, Any]) -> str:
-    if "counts" not in found:
-        what = "ends when its printer has confirmed it" if found["cancelling"] else "is cancelled"
-        return printable(f"copy {found['number']} of its job {what}")
-    going = sum(found["counts"][state] for state in ("claimed", "printing"))
-    more = f"; {_copies(going)} of it {'ends' if going == 1 else 'end'} when the printers have confirmed it"
-    return printable(f"job {found['number']} is cancelled{more if going else ''}")
+def _format_cancel(answer: dict[str, Any]) -> str:
+    if "counts" not in answer:
+        what = "ends when its printer has confirmed it" if answer["cancelling"] else "is cancelled"
+        return printable(f"copy {answer['number']} of its job {what}")
+    printing = sum(answer["counts"][state] for state in ("claimed", "printing"))
+    more = f"; {_copies(printing)} of it {'ends' if printing == 1 else 'end'} when the printers have confirmed it"
+    return printable(f"job {answer['number']} is cancelled{more if printing else ''}")
 
 
-def _shown_held(job: dict[str, Any]) -> str:
+def _format_held(job: dict[str, Any]) -> str:
     return f"job {job['number']} is {'on hold: no further copy begins' if job['held'] else 'released'}"
 
 
-def _shown_copy(copy: dict[str, Any]) -> str:
+def _format_copy(copy: dict[str, Any]) -> str:
     return printable(f"copy {copy['number']} is {_copy(copy)}")
 
 
@@ -438,21 +443,21 @@ def _for_keys(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _shown_keys(keys: list[dict[str, Any]]) -> str:
+def _format_keys(keys: list[dict[str, Any]]) -> str:
     return "\n".join(printable(f"{key['name']:<20}  {key['scope']:<8}{key.get('key') or ''}".rstrip()) for key in keys)
 
 
 _ACTIONS = {
     "submit": FarmAction("Submit files to the farm; each becomes a job.", _submit, arguments=_for_submit),
-    "status": FarmAction("Show the jobs, and why each waits.", _status, _shown_status, _for_status),
-    "why": FarmAction("Show a job with its copies, and why it waits.", _why, _shown_why, _for_job),
+    "status": FarmAction("Show the jobs, and why each waits.", _status, _format_status, _for_status),
+    "why": FarmAction("Show a job with its copies, and why it waits.", _why, _format_why, _for_job),
     "edit": FarmAction("Change the fields of a job.", _edit, _job, _for_edit),
     "move": FarmAction(
         "Move a job before another one, or to the end.", _move, lambda job: f"job {job['number']} is moved", _for_move
     ),
-    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _shown_held, _for_job),
+    "hold": FarmAction("Begin no more copies of a job.", _of_job("hold"), _format_held, _for_job),
     "release": FarmAction(
-        "Let further copies of a job on hold begin again.", _of_job("release"), _shown_held, _for_job
+        "Let further copies of a job on hold begin again.", _of_job("release"), _format_held, _for_job
     ),
     "hand-over": FarmAction(
         "Hand a whole job over to another site, for good.",
@@ -460,17 +465,17 @@ _ACTIONS = {
         lambda job: printable(f"job {job['number']} is handed over to the site {job['site']}"),
         _for_hand_over,
     ),
-    "cancel": FarmAction("Cancel a job or one copy, even while it prints.", _cancel, _shown_cancel, _for_cancel),
+    "cancel": FarmAction("Cancel a job or one copy, even while it prints.", _cancel, _format_cancel, _for_cancel),
     "again": FarmAction(
-        "Print another copy in place of one that has failed or is an orphan.", _again, _shown_copy, _for_copy
+        "Print another copy in place of one that has failed or is an orphan.", _again, _format_copy, _for_copy
     ),
     "settle": FarmAction(
         "Record the result of a copy whose printer is away, after looking at the printer.",
         _settle,
-        _shown_copy,
+        _format_copy,
         _for_settle,
     ),
-    "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _shown_printers),
+    "printers": FarmAction("Show the printers, and why each is not ready.", _printers, _format_printers),
     "clear": FarmAction(
         "Confirm that the bed of a printer is clear.",
         _clear,
@@ -478,5 +483,5 @@ _ACTIONS = {
         _for_printer,
     ),
     "logs": FarmAction("Show the events, who did what, the newest last.", _logs, arguments=_for_logs),
-    "key": FarmAction("List, add and remove keys of the farm.", _keys, _shown_keys, _for_keys),
+    "key": FarmAction("List, add and remove keys of the farm.", _keys, _format_keys, _for_keys),
 }

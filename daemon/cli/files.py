@@ -31,9 +31,9 @@ async def _list(client: OctoPrintClient, args: argparse.Namespace) -> FileList:
     return await client.files.list(recursive=args.recursive)
 
 
-def _format(found: FileList) -> str:
-    lines = [line for entry in found["files"] for line in _rows(entry)]
-    if (free := found.get("free")) is not None:
+def _format(answer: FileList) -> str:
+    lines = [line for entry in answer["files"] for line in _rows(entry)]
+    if (free := answer.get("free")) is not None:
         lines.append(f"{free / 1e9:.1f} GB free")
     return "\n".join(lines)
 
@@ -101,7 +101,7 @@ class _UploadBar:
         self._bar.close()
 
 
-def _uploaded(answers: list[Uploaded]) -> str:
+def _format_uploads(answers: list[Uploaded]) -> str:
     paths = (answer["files"]["local"]["path"] for answer in answers)
     done = "printing" if answers[-1]["effectivePrint"] else "selected" if answers[-1]["effectiveSelect"] else ""
     return "\n".join(map(printable, paths)) + (f"  ({done})" if done else "")
@@ -135,7 +135,7 @@ async def _print(client: OctoPrintClient, args: argparse.Namespace) -> Any:
 
 _ACTIONS = {
     "list": Action("List the files.", _list, _format, _for_list),
-    "upload": Action("Upload files.", _upload, _uploaded, _for_upload),
+    "upload": Action("Upload files.", _upload, _format_uploads, _for_upload),
     "select": Action("Make a file the one that `nozzled job start` prints.", _select, arguments=_for_one),
     "print": Action("Select a file and print it.", _print, arguments=_for_print),
     "delete": Action("Delete files or folders.", _delete, arguments=_for_some),

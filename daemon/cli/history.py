@@ -74,7 +74,7 @@ async def _totals(client: OctoPrintClient, args: argparse.Namespace) -> Any:
     return await client.history.totals(**_query(args, by=args.by))
 
 
-def _totals_shown(totals: dict[str, Any]) -> str:
+def _format_totals(totals: dict[str, Any]) -> str:
     rows = [(each["name"] or "unknown", each) for each in totals["totals"]] + [("all", totals["all"])]
     return "\n".join(printable(_total(name, each)) for name, each in rows)
 
@@ -92,6 +92,6 @@ async def _csv(client: OctoPrintClient, args: argparse.Namespace) -> str:
 
 _ACTIONS = {
     "list": Action("Show prints, the newest first.", _list, _format, _for_list),
-    "totals": Action("Show totals of time and filament.", _totals, _totals_shown, _for_totals),
+    "totals": Action("Show totals of time and filament.", _totals, _format_totals, _for_totals),
     "csv": Action("Print all of them as a table for a spreadsheet.", _csv, lambda text: text.rstrip(), _filters),
 }

@@ -1,4 +1,4 @@
-"""`nozzled import octoprint DIR`: imports what another host has."""  # noqa: N999 - named as the command
+"""`nozzled import octoprint DIR`: imports the data of another host."""  # noqa: N999 - named as the command
 
 import argparse
 import asyncio
@@ -25,9 +25,9 @@ EXAMPLE = "sudo nozzled import octoprint /home/pi/.octoprint"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    chosen = parser.add_subparsers(required=True, metavar="HOST")
+    subparsers = parser.add_subparsers(required=True, metavar="HOST")
     summary = "Import uploads, printer profile, presets, webcam, names of keys and statistics from OctoPrint."
-    octoprint = chosen.add_parser("octoprint", help=summary, description=summary)
+    octoprint = subparsers.add_parser("octoprint", help=summary, description=summary)
     octoprint.add_argument("folder", type=Path, metavar="DIR", help="its base directory, like /home/pi/.octoprint")
     octoprint.add_argument("--dry-run", action="store_true", help="show what would be imported, and change nothing")
     keys = octoprint.add_mutually_exclusive_group()
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(json.dumps(_as_json(inventory)) if args.json else _format_inventory(inventory))
         return 0
-    args.action = Action("", lambda client, _: _take(client, inventory, args), lambda answer: str(answer["shown"]))
+    args.action = Action("", lambda client, _: _import(client, inventory, args), lambda answer: str(answer["shown"]))
     return remote.run(args)
 
 
-async def _take(client: OctoPrintClient, inventory: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
+async def _import(client: OctoPrintClient, inventory: "Inventory", args: argparse.Namespace) -> dict[str, Any]:
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
     with tqdm(total=1, unit=" files", disable=args.json or None, leave=False, file=sys.stderr) as bar:
@@ -90,17 +90,21 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
-    mine = whose.find(args)
-    if args.url or os.environ.get(remote.URL_ENVIRONMENT) or not os.access(mine.state / Store.file, os.R_OK | os.W_OK):
-        reason = f"they go to {mine.state}: run this on the daemon's own computer, with sudo if it is a service"
-        report.not_imported += [f"{what}: {reason}" for what, exists in _only_there(inventory, args) if exists]
+    target = whose.find(args)
+    if (
+        args.url
+        or os.environ.get(remote.URL_ENVIRONMENT)
+        or not os.access(target.state / Store.file, os.R_OK | os.W_OK)
+    ):
+        reason = f"they go to {target.state}: run this on the daemon's own computer, with sudo if it is a service"
+        report.not_imported += [f"{what}: {reason}" for what, exists in _local_data(inventory, args) if exists]
         return
     if not args.no_keys:
-        transfer.add_keys(Keyring(mine.state, time.time), inventory, report, keep=args.keep_keys)
-    transfer.add_prints(mine.state / Store.file, inventory.prints, sizes, report)
+        transfer.add_keys(Keyring(target.state, time.time), inventory, report, keep=args.keep_keys)
+    transfer.add_prints(target.state / Store.file, inventory.prints, sizes, report)
 
 
-def _only_there(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
+def _local_data(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[str, bool]]:
     return [
         (f"{len(inventory.keys)} keys", bool(inventory.keys) and not args.no_keys),
         (f"statistics of {len(inventory.prints)} prints", bool(inventory.prints)),
@@ -162,11 +166,11 @@ def _format_report(inventory: "Inventory", report: "MoveReport") -> str:
     return text
 
 
-def _report(title: str, rows: list[tuple[str, str]], left: list[str], hints: list[str]) -> str:
+def _report(title: str, rows: list[tuple[str, str]], not_imported: list[str], hints: list[str]) -> str:
     width = max([len(name) for name, value in rows if value], default=0)
     lines = [title, *(f"  {printable(name):<{width}}  {printable(value)}" for name, value in rows if value)]
-    if left:
-        lines += ["", "not imported", *(f"  {printable(each)}" for each in left)]
+    if not_imported:
+        lines += ["", "not imported", *(f"  {printable(each)}" for each in not_imported)]
     if hints:
         lines += ["", "please check", *(f"  {printable(each)}" for each in hints)]
     return "\n".join(lines)

@@ -45,26 +45,26 @@ def run(args: argparse.Namespace) -> int:
     profile = configured(args).profile
     printer = machine(profile, settings, firmware)
     with unpacked(args.file, args.plate) as path:
-        found = _drawn(path, printer, args) if args.plot else analyse(path, printer)
+        analysis = _analyse_and_plot(path, printer, args) if args.plot else analyse(path, printer)
     if args.thumbnail:
-        _write_thumbnail(found, args.thumbnail)
+        _write_thumbnail(analysis, args.thumbnail)
     if args.json:
-        json.dump(found.as_json(), sys.stdout, indent=2)
+        json.dump(analysis.as_json(), sys.stdout, indent=2)
         print()
     else:
-        _show(args.file, found, profile)
-    return UNFIT if found.errors else 0
+        _show(args.file, analysis, profile)
+    return UNFIT if analysis.errors else 0
 
 
-def _drawn(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
+def _analyse_and_plot(path: Path, printer: "Machine", args: argparse.Namespace) -> Analysis:
     """Analyse the file and plot the result."""
     from daemon.front.analysis.file_analysis import analyse  # noqa: PLC0415 - NumPy
     from daemon.front.analysis.plot import Samples, draw  # noqa: PLC0415 - matplotlib
 
     samples = Samples(args.layer)
-    found = analyse(path, printer, watch=samples.take)
-    draw(found, samples, args.file.name, args.plot, printer.filament)
-    return found
+    analysis = analyse(path, printer, watch=samples.take)
+    draw(analysis, samples, args.file.name, args.plot, printer.filament)
+    return analysis
 
 
 def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
@@ -93,11 +93,11 @@ def _ask_limits(address: str) -> tuple[tuple[str, ...], str]:
     return asyncio.run(ask())
 
 
-def _write_thumbnail(found: Analysis, path: Path) -> None:
+def _write_thumbnail(analysis: Analysis, path: Path) -> None:
     """Write the largest readable thumbnail as PNG, if the file has one."""
     from daemon.front.analysis.thumbnails import as_png, largest  # noqa: PLC0415 - Pillow
 
-    if (picture := largest(found.thumbnails)) is not None:
+    if (picture := largest(analysis.thumbnails)) is not None:
         path.write_bytes(as_png(picture))
 
 
@@ -109,14 +109,14 @@ _LIMITS = {
 }
 
 
-def _show(file: Path, found: Analysis, profile: ProfileConfig) -> None:
-    if picture := _picture(found):
+def _show(file: Path, analysis: Analysis, profile: ProfileConfig) -> None:
+    if picture := _picture(analysis):
         print(picture)
-    rows = [(name, value) for name, value in (*_rows(file, found), ("checked for", _checked(profile))) if value]
+    rows = [(name, value) for name, value in (*_rows(file, analysis), ("checked for", _checked(profile))) if value]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")
-    for level, texts in (("warning", found.warnings), ("error", found.errors)):
+    for level, texts in (("warning", analysis.warnings), ("error", analysis.errors)):
         for text in texts:
             print(f"{level}: {_plain(text)}")
 
@@ -127,38 +127,38 @@ def _checked(profile: ProfileConfig) -> str:
     return "a printer of unknown size: choose a preset (nozzled config --preset list), or set [profile]"
 
 
-def _picture(found: Analysis) -> str:
+def _picture(analysis: Analysis) -> str:
     """Return the largest thumbnail as text for a terminal with 24-bit colours; "" for others."""
     if not sys.stdout.isatty() or os.environ.get("COLORTERM") not in ("truecolor", "24bit"):
         return ""
     from daemon.front.analysis.thumbnails import as_text, largest  # noqa: PLC0415 - Pillow
 
-    picture = largest(found.thumbnails)
+    picture = largest(analysis.thumbnails)
     return as_text(picture) if picture else ""
 
 
-def _rows(file: Path, found: Analysis) -> Iterator[tuple[str, str]]:
-    yield "file", f"{_plain(file.name)}, {found.size / 1e6:.1f} MB, {found.commands} commands"
-    yield "slicer", _plain(found.slicer or "")
-    yield "time", _times(found)
-    estimate = found.slicer_estimate_s
-    comparison = f" without heating, compared with {_span(found.motion_s)} of motion"
+def _rows(file: Path, analysis: Analysis) -> Iterator[tuple[str, str]]:
+    yield "file", f"{_plain(file.name)}, {analysis.size / 1e6:.1f} MB, {analysis.commands} commands"
+    yield "slicer", _plain(analysis.slicer or "")
+    yield "time", _times(analysis)
+    estimate = analysis.slicer_estimate_s
+    comparison = f" without heating, compared with {_span(analysis.motion_s)} of motion"
     yield "slicer's estimate", _span(estimate) + comparison if estimate is not None else ""
     yield (
         "limits of motion",
-        _LIMITS[found.limits_from] + (", planned as Klipper does" if found.planner == "Klipper" else ""),
+        _LIMITS[analysis.limits_from] + (", planned as Klipper does" if analysis.planner == "Klipper" else ""),
     )
-    yield "layers", _layers(found)
-    for tool in found.tools:
+    yield "layers", _layers(analysis)
+    for tool in analysis.tools:
         yield f"filament T{tool.tool}", f"{tool.length_mm / 1000:.2f} m, {tool.volume_mm3 / 1000:.1f} cm³"
-    yield "prints within", _box(found.bounds.printing)
-    yield "moves within", _box(found.bounds.travel)
-    yield "highest speed, flow", f"{found.max_speed:.0f} mm/s, {found.max_flow:.1f} mm³/s"
-    for heater, targets in found.temperatures.items():
+    yield "prints within", _box(analysis.bounds.printing)
+    yield "moves within", _box(analysis.bounds.travel)
+    yield "highest speed, flow", f"{analysis.max_speed:.0f} mm/s, {analysis.max_flow:.1f} mm³/s"
+    for heater, targets in analysis.temperatures.items():
         yield heater, ", ".join(f"{target:g}" for target in targets) + (" °C" if targets else "")
-    yield from _describe(found.about)
-    yield "objects", _plain(", ".join(found.objects[:10])) + (" …" if len(found.objects) > 10 else "")  # noqa: PLR2004
-    yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in found.thumbnails)
+    yield from _describe(analysis.about)
+    yield "objects", _plain(", ".join(analysis.objects[:10])) + (" …" if len(analysis.objects) > 10 else "")  # noqa: PLR2004
+    yield "thumbnails", ", ".join(f"{each.width}x{each.height} {each.format}" for each in analysis.thumbnails)
 
 
 def _describe(about: About) -> Iterator[tuple[str, str]]:
@@ -176,30 +176,30 @@ def _describe(about: About) -> Iterator[tuple[str, str]]:
         yield f"material T{tool}", _plain(", ".join(part for part in parts if part))
 
 
-def _times(found: Analysis) -> str:
+def _times(analysis: Analysis) -> str:
     parts = [
         f"{_span(seconds)} {name}"
         for name, seconds in (
-            ("motion", found.motion_s),
-            ("heating", found.heating_s),
-            ("homing", found.homing_s),
-            ("dwelling", found.dwell_s),
-            ("probing", found.probing_s),
-            ("changes of tool or filament", found.changes_s),
+            ("motion", analysis.motion_s),
+            ("heating", analysis.heating_s),
+            ("homing", analysis.homing_s),
+            ("dwelling", analysis.dwell_s),
+            ("probing", analysis.probing_s),
+            ("changes of tool or filament", analysis.changes_s),
         )
         if seconds >= 1
     ]
-    return f"{_span(found.duration_s)} ({', '.join(parts)})" if parts else _span(found.duration_s)
+    return f"{_span(analysis.duration_s)} ({', '.join(parts)})" if parts else _span(analysis.duration_s)
 
 
-def _layers(found: Analysis) -> str:
-    if not found.layers:
+def _layers(analysis: Analysis) -> str:
+    if not analysis.layers:
         return ""
-    slowest = max(found.layers, key=lambda layer: layer.duration_s)
-    number = found.layers.index(slowest) + 1
-    top = found.layers[-1].z
+    slowest = max(analysis.layers, key=lambda layer: layer.duration_s)
+    number = analysis.layers.index(slowest) + 1
+    top = analysis.layers[-1].z
     height = f", up to {top:g} mm" if top is not None else ""
-    return f"{len(found.layers)}{height}; the slowest is layer {number}, {_span(slowest.duration_s)}"
+    return f"{len(analysis.layers)}{height}; the slowest is layer {number}, {_span(slowest.duration_s)}"
 
 
 def _box(box: Box | None) -> str:

@@ -27,13 +27,13 @@ def resume(args: argparse.Namespace, check: Callable[[float], str], agree: Calla
     """
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> dict[str, Any]:
-        proposal = await _proposed(client, args)
+        proposal = await _proposal(client, args)
         print(_sentences(proposal), check(proposal["top"]), sep="\n", file=sys.stderr)
         if not (args.yes or agree(PurePosixPath(proposal["file"]).name)):
             raise ClientError("nothing was written")
         return await client.resume_at.start(proposal["token"])
 
-    args.action = remote.Action("", run, lambda made: f"{remote.printable(made['name'])}  (printing)")
+    args.action = remote.Action("", run, lambda file: f"{remote.printable(file['name'])}  (printing)")
     return remote.run(args)
 
 
@@ -41,7 +41,7 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
     """Download its file to this folder; set `args.file` and the place, `args.line`; return the exit code."""
 
     async def run(client: OctoPrintClient, _: argparse.Namespace) -> str:
-        proposal = await _proposed(client, args)
+        proposal = await _proposal(client, args)
         print(_sentences(proposal), file=sys.stderr)
         args.file = folder / PurePosixPath(proposal["print"]["path"]).name
         args.file.write_bytes(await client.files.download(proposal["print"]["path"]))
@@ -55,7 +55,7 @@ def fetch(args: argparse.Namespace, folder: Path) -> int:
     return code
 
 
-async def _proposed(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
+async def _proposal(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
     return await client.resume_at.propose(layer=args.layer, height=args.height, line=args.line)
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 async def _pair(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
     scope = args.scope or Scope.CONTROL.label
     if args.welcome and args.scope is None and not (await client.get("/api/keys"))["keys"]:
-        scope = Scope.ADMIN.label  # somebody has to be able to manage keys
+        scope = Scope.ADMIN.label  # so that there is someone who can manage keys
     code: dict[str, Any] = await client.post("/api/pair/codes", {"scope": scope})
     return code
 
@@ -50,7 +50,7 @@ def _format(code: dict[str, Any], *, drawn: bool) -> str:
     return invitation_text(links, printable(code["scope"]), code["expires"]) if drawn else links[0]
 
 
-def _welcome(made: dict[str, Any], first: str) -> str:
-    addresses = [printable(each).partition("#")[0] for each in made["links"]]
+def _welcome(code: dict[str, Any], first: str) -> str:
+    addresses = [printable(each).partition("#")[0] for each in code["links"]]
     rows = {"address": " or ".join(addresses), "key": f"{first}  (for slicers and apps; keep it secret)"}
-    return f"\n{table(rows)}\n{_format(made, drawn=True)}"
+    return f"\n{table(rows)}\n{_format(code, drawn=True)}"

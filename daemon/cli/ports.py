@@ -14,10 +14,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> int:
     """Print one address per line, as --printer takes it."""
-    found = list_ports()
-    for port in found:
+    ports = list_ports()
+    for port in ports:
         used = f"  (in use by {holders.describe(holders.of_file(port.path))})" if is_locked(port.path) else ""
         print(f"{port.address}  {port.description or ''}{used}".rstrip())
-    if not found:
+    if not ports:
         print("no serial port found; try the simulated printer: nozzled serve --printer sim")
     return 0

@@ -52,8 +52,8 @@ def _format(companion: dict[str, Any]) -> str:
         "no switches are configured: add [[power.devices]] to the configuration"
     ]
     if state["offAt"] is not None:
-        left = max(0, round(state["offAt"] - time.time()))
-        rows.append(f"{state['printer']} will be switched off in {left} s; `nozzled power cancel` keeps it on")
+        seconds = max(0, round(state["offAt"] - time.time()))
+        rows.append(f"{state['printer']} will be switched off in {seconds} s; `nozzled power cancel` keeps it on")
     elif state["auto"] and state["waits"]:
         rows.append(f"automatic off of {state['printer']} is waiting: {state['waits']}")
     sensors = state["sensors"]
@@ -62,8 +62,8 @@ def _format(companion: dict[str, Any]) -> str:
         for each in sensors.get("filament", [])
     ]
     if "stop" in sensors:
-        way = "" if sensors["stop"].get("direct", True) else ", but through the front: no stop.sock on this computer"
-        rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}{way}")
+        detour = "" if sensors["stop"].get("direct", True) else ", but through the front: no stop.sock on this computer"
+        rows.append(f"stop button: {'PUSHED, or its wire is broken' if sensors['stop']['pushed'] else 'ready'}{detour}")
     return "\n".join(printable(row) for row in rows)
 
 
@@ -106,7 +106,7 @@ _ACTIONS = {
     "status": Action("Show switches, sensors, and whether the printer is about to be switched off.", _status, _format),
     "on": Action("Switch the printer or another device on.", _on, _format_switch, _for_switch),
     "off": Action(
-        "Switch it off; the printer not while it prints or is hot.",
+        "Switch it off; refused for a printer that prints or is hot.",
         _off,
         _format_switch,
         _for_off,

@@ -75,8 +75,8 @@ _TOOL = re.compile(r"(?:tool|t|nozzle|hotend|extruder|e)([0-9]{0,2})")
 def heater(name: str) -> str | None:
     """Return the API's name of a heater that people call nozzle, hotend, T1, bed or the like; None: unknown."""
     plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
-    if found := _HEATERS.get(plain):
-        return found
+    if known := _HEATERS.get(plain):
+        return known
     tool = _TOOL.fullmatch(plain)
     return f"tool{int(tool[1] or 0)}" if tool else None
 
@@ -112,10 +112,10 @@ def _for_preheat(parser: argparse.ArgumentParser) -> None:
 
 
 def _tool(text: str) -> str:
-    known = heater(text)
-    if known is None or not known.startswith("tool"):
+    name = heater(text)
+    if name is None or not name.startswith("tool"):
         raise argparse.ArgumentTypeError(f"unknown hotend {text}; use nozzle, nozzle1, …")
-    return known
+    return name
 
 
 async def _preheat(client: OctoPrintClient, args: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ def _row(entry: dict[str, Any]) -> str:
     return "  ".join([f"{entry['id']:>4}  {entry['state']:<9}  {copies:>5}  {entry['path']}", *filter(None, more)])
 
 
-def _added(entry: dict[str, Any]) -> str:
+def _format_entry(entry: dict[str, Any]) -> str:
     return printable(f"{entry['path']} waits as entry {entry['id']}")
 
 
@@ -56,9 +56,9 @@ def _for_add(parser: argparse.ArgumentParser) -> None:
 
 
 async def _add(client: OctoPrintClient, args: argparse.Namespace) -> dict[str, Any]:
-    wishes = {"copies": args.copies, "notes": args.notes, "material": args.material, "job": args.once}
+    fields = {"copies": args.copies, "notes": args.notes, "material": args.material, "job": args.once}
     flags = {"force": args.force or None, "front": args.front or None}
-    return await client.queue.add(args.path, **wishes, **flags)
+    return await client.queue.add(args.path, **fields, **flags)
 
 
 def _for_move(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def _for_bed(parser: argparse.ArgumentParser) -> None:
 
 _ACTIONS = {
     "list": Action("Show the queue in order.", lambda client, _: client.queue.get(), _format),
-    "add": Action("Add a file.", _add, _added, _for_add),
+    "add": Action("Add a file.", _add, _format_entry, _for_add),
     "move": Action(
         "Move an entry to another place.",
         lambda client, args: client.queue.move(args.entry, max(0, args.place - 1)),

@@ -44,8 +44,8 @@ class Action:
 
     Attributes:
         help: one line.
-        run: does it; returns what --json prints.
-        show: turns that into the text for people; no text by default.
+        run: executes the action; returns the answer, which --json prints.
+        show: returns the answer as text for users; no text by default.
         arguments: declares its own command line.
     """
 
@@ -60,10 +60,10 @@ def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) 
     add_to(parser.add_subparsers(required=True, metavar="ACTION"), actions)
 
 
-def add_to(chosen: "argparse._SubParsersAction[argparse.ArgumentParser]", actions: Mapping[str, Action]) -> None:
+def add_to(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]", actions: Mapping[str, Action]) -> None:
     """Declare the actions among others of the same command."""
     for name, action in actions.items():
-        command = chosen.add_parser(name, help=action.help, description=action.help)
+        command = subparsers.add_parser(name, help=action.help, description=action.help)
         action.arguments(command)
         add_server(command)
         command.set_defaults(action=action, parser=command)
@@ -152,7 +152,7 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     """
     url = args.url or environ.get(URL_ENVIRONMENT, "")
     missing = f"no API key: set {ENVIRONMENT} or use --key-file"
-    key = _given_key(args, environ)
+    key = _explicit_key(args, environ)
     source = f"${ENVIRONMENT}" if args.key_file is None else str(args.key_file)
     if url:
         why = "this computer's own key is not sent to an address from --url or $NOZZLED_URL"
@@ -165,16 +165,16 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     try:
         return Server(own, path.read_text("utf-8").strip(), missing, str(path))
     except PermissionError:
-        needed = f"only the service and root may read the key in {path}: {whose.with_sudo(args)}"
-        return Server(own, "", f"{needed}; or set {ENVIRONMENT} or use --key-file", str(path))
+        denied = f"only the service and root may read the key in {path}: {whose.with_sudo(args)}"
+        return Server(own, "", f"{denied}; or set {ENVIRONMENT} or use --key-file", str(path))
     except FileNotFoundError:
-        none = f"{path} does not exist yet: the daemon creates the key when it first starts"
-        return Server(own, "", f"{none}; for another daemon set {ENVIRONMENT} or use --key-file", str(path))
+        absent = f"{path} does not exist yet: the daemon creates the key when it first starts"
+        return Server(own, "", f"{absent}; for another daemon set {ENVIRONMENT} or use --key-file", str(path))
     except (OSError, UnicodeDecodeError) as error:
         return Server(own, "", f"{missing} ({path}: {_why(error)})", str(path))
 
 
-def _given_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
+def _explicit_key(args: argparse.Namespace, environ: Mapping[str, str]) -> str:
     if args.key_file is None:
         return environ.get(ENVIRONMENT, "")
     try:

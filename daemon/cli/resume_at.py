@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _of_last_print(args: argparse.Namespace) -> int:
     """Continue the last print: where it ended, unless another place is named."""
     if args.output is None:
-        return last_print.resume(args, _check, partial(_agreed, printed=True))
+        return last_print.resume(args, _check, partial(_ask_user, printed=True))
     with tempfile.TemporaryDirectory(prefix="nozzled-") as folder:
         return last_print.fetch(args, Path(folder)) or _of_file(args)
 
@@ -83,7 +83,7 @@ def _of_file(args: argparse.Namespace) -> int:
     if output.exists() and output.samefile(args.file):
         raise FileError(f"{output} is the input file: choose another name with --output")
     with unpacked(args.file, args.plate) as args.file:
-        if not _written(args, output):
+        if not _write_if_agreed(args, output):
             return _REFUSED
     if not args.print:
         print(output)
@@ -93,12 +93,12 @@ def _of_file(args: argparse.Namespace) -> int:
     return remote.run(args)
 
 
-def _written(args: argparse.Namespace, output: Path) -> bool:
+def _write_if_agreed(args: argparse.Namespace, output: Path) -> bool:
     """Write the file if the user agrees; tell whether it was written."""
     config = configured(args)
     proposal = _propose(args, config)
     print(_describe(args.file, proposal), *_notes(proposal, config), _check(proposal.top), sep="\n", file=sys.stderr)
-    if not args.yes and not _agreed(str(output.name if args.print else output), output, printed=args.print):
+    if not args.yes and not _ask_user(str(output.name if args.print else output), output, printed=args.print):
         print("nozzled: nothing was written", file=sys.stderr)
         return False
     try:
@@ -132,8 +132,8 @@ def _notes(proposal: Proposal, config: Config) -> list[str]:
     return [f"Note: {each}" for each in warnings(proposal, config.scripts)]
 
 
-def _agreed(name: str, output: Path | None = None, *, printed: bool) -> bool:
-    """Ask the user; no input means no."""
+def _ask_user(name: str, output: Path | None = None, *, printed: bool) -> bool:
+    """Ask the user, and tell whether the answer is yes; no input means no."""
     what = ("Replace" if output is not None and output.exists() else "Write") + (" and print" if printed else "")
     print(f"{what} {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -152,14 +152,14 @@ def _write(source: Path, proposal: Proposal, output: Path) -> None:
             _copy(source, proposal, to)
         return
     with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".nozzled-", delete=False) as to:
-        written = Path(to.name)
+        temporary = Path(to.name)
         try:
             _copy(source, proposal, to)
             to.flush()
-            written.chmod(_PERMISSIONS & ~_umask())
-            written.replace(output)
+            temporary.chmod(_PERMISSIONS & ~_umask())
+            temporary.replace(output)
         except BaseException:
-            written.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 

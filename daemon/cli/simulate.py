@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = _with_analysis(outcome, plan)
         if write_report is not None:
             write_report(args.report, plan, simulation, outcome)
-    _tell(outcome, plan, as_json=args.json)
+    _print(outcome, plan, as_json=args.json)
     return 0 if outcome.good else FAILED
 
 
@@ -168,7 +168,7 @@ def _bar(path: Path) -> Iterator[Callable[[SimulationProgress], None]]:
         yield on_progress
 
 
-def _tell(outcome: Outcome, plan: SimulationPlan, *, as_json: bool) -> None:
+def _print(outcome: Outcome, plan: SimulationPlan, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.as_json()))
         return

@@ -21,12 +21,12 @@ async def _list(client: OctoPrintClient, _: argparse.Namespace) -> Any:
 
 
 def _format_list(spools: list[dict[str, Any]]) -> str:
-    return "\n".join(printable(f"{each['id']:>5}  {_named(each)}") for each in spools) or "Spoolman has no spools"
+    return "\n".join(printable(f"{each['id']:>5}  {_describe(each)}") for each in spools) or "Spoolman has no spools"
 
 
-def _named(spool: dict[str, Any]) -> str:
-    left = spool["left_weight"]
-    parts = [spool["vendor"], spool["name"], spool["material"], f"{left:.0f} g left" if left is not None else None]
+def _describe(spool: dict[str, Any]) -> str:
+    weight = spool["left_weight"]
+    parts = [spool["vendor"], spool["name"], spool["material"], f"{weight:.0f} g left" if weight is not None else None]
     return "  ".join(part for part in parts if part)
 
 
@@ -46,7 +46,7 @@ def _format(spoolman: dict[str, Any] | None) -> str:
 def _of_tool(tool: dict[str, Any]) -> str:
     if tool["id"] is None:
         return "no spool"
-    return f"{tool['id']}  " + (_named(tool["spool"]) if tool["spool"] is not None else "not read from Spoolman yet")
+    return f"{tool['id']}  " + (_describe(tool["spool"]) if tool["spool"] is not None else "not read from Spoolman yet")
 
 
 def _number(text: str) -> int:

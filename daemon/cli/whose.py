@@ -69,19 +69,19 @@ def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -
     if args.config is not None or environ.get("NOZZLED_CONFIG"):
         path = path_of(args.config, environ)
         return None if path is None else installed.service_of(path, root)
-    there = list(installed.services(root))
-    single = next((each for each in there if not each.printer), None)
+    services = list(installed.services(root))
+    single = next((each for each in services if not each.printer), None)
     if single is not None and single.runs:
         return single
-    running = [each for each in there if each.printer and each.runs]
+    running = [each for each in services if each.printer and each.runs]
     if len(running) > 1 and not getattr(args, STATE_DIR, None):
-        named = ", ".join(f"--config {each.config}" for each in running)
-        raise ConfigError(f"several printers have services here; choose one: {named}")
+        choices = ", ".join(f"--config {each.config}" for each in running)
+        raise ConfigError(f"several printers have services here; choose one: {choices}")
     return running[0] if running else single
 
 
 def runs_in(state: Path) -> bool | None:
-    """Tell whether a daemon uses this state directory; None: this user may not look."""
+    """Tell whether a daemon uses this state directory; None: this user has no permission to find out."""
     try:
         descriptor = os.open(state / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
     except PermissionError:
@@ -131,7 +131,7 @@ def require_own_daemon(target: Whose, *, makes_a_key: bool) -> None:
 
 
 def with_sudo(args: argparse.Namespace) -> str:
-    """Return the command line that was given, with sudo before it."""
+    """Return the user's command line, with sudo before it."""
     return shlex.join(["sudo", "nozzled", *getattr(args, "words", ["…"])])
 
 
@@ -155,8 +155,8 @@ def reached_at(host: str) -> str:
 def _first(addresses: list[str]) -> str:
     """Return an address that this machine reaches without the network, if there is one, else any."""
     hosts = {each: each.rpartition(":")[0].strip("[]") for each in addresses}
-    near = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
-    return next(iter(near or addresses), "")
+    local = [each for each, host in hosts.items() if host in _EVERYWHERE or host.startswith("127.") or host == "::1"]
+    return next(iter(local or addresses), "")
 
 
 def url(host: str, port: int) -> str:

@@ -22,14 +22,14 @@ class Eeprom:
         self._stored = copy.deepcopy((board.limits, board.modal.steps))
 
     def load(self, board: "Board") -> None:
-        """Give the board the stored settings, if there are any."""
+        """Load the stored settings into the board, if there are any."""
         if self._stored is not None:
-            self._give(board, *copy.deepcopy(self._stored))
+            self._apply(board, *copy.deepcopy(self._stored))
 
     def load_defaults(self, board: "Board") -> None:
-        """Give the board its default settings; the stored ones stay."""
-        self._give(board, copy.deepcopy(board.config.limits), list(DEFAULT_STEPS))
+        """Load the default settings into the board; the stored ones stay."""
+        self._apply(board, copy.deepcopy(board.config.limits), list(DEFAULT_STEPS))
 
-    def _give(self, board: "Board", limits: "MotionLimits", steps: list[float]) -> None:
+    def _apply(self, board: "Board", limits: "MotionLimits", steps: list[float]) -> None:
         board.limits = board.planner.limits = limits
         board.modal.steps = steps

@@ -1,4 +1,4 @@
-"""Faults: carries out the faults of a scenario on a simulated printer.
+"""Faults: executes the faults of a scenario on a simulated printer.
 
 Each fault has a random generator of its own, with a seed from the printer's seed and the fault's index in the scenario,
 and it does not matter in which pieces bytes come. So the same seed gives the same bytes.
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hal.simulated.firmware import Firmware
 
 _CHECK_INTERVAL = 0.25  # s between two checks of a temperature that a fault waits for
+_MAX_PREFIX = 32  # bytes at the start of a line to the printer, among which is its number
+_MAX_RECORDS = 10_000  # faults that are recorded
+_MAX_REPEATS = 100  # of one fault at one moment, such as lines of text
 _BYTES = frozenset({"flip", "drop", "duplicate", "delay", "overrun"})
 _ANSWERS = frozenset({"lose_ok", "double_ok", "late_ok"})
 _LINES = frozenset({"resend"})
@@ -175,17 +178,17 @@ class Faults:
             if part.endswith(b"\n"):
                 self._sent += 1
             else:
-                self._partial = line[:_PREFIX]
+                self._partial = line[:_MAX_PREFIX]
 
     def damage_to_host(self, data: bytes) -> Iterator[Piece]:
         """Yield the bytes of a line of the firmware as they arrive at the host."""
         return self._to_host.pieces(data, self._line)
 
-    def refuses(self, number: int | None) -> bool:
+    def must_refuse(self, number: int | None) -> bool:
         """Tell whether the firmware must refuse a good numbered line."""
         return number is not None and any(each.hits(number) for each in self._lines)
 
-    def accepted(self, number: int | None) -> None:
+    def note_accepted(self, number: int | None) -> None:
         """Note a line that is in the command queue; a fault that it triggers comes at the next step."""
         self._accepted += 1
         self._line = self._accepted if number is None else number
@@ -194,7 +197,7 @@ class Faults:
                 self._to_do.append(each.fault)
                 self.due = self._firmware.now
 
-    def late(self, number: int | None) -> float:
+    def delay(self, number: int | None) -> float:
         """Return by how many seconds the answer that is due now is late; when called again after that time, 0."""
         if self._held:
             self._held = False
@@ -205,7 +208,7 @@ class Faults:
         self._held = late is not None
         return late.fault.duration if late else 0.0
 
-    def answers(self, number: int | None) -> int:
+    def answer_count(self, number: int | None) -> int:
         """Return how often the answer to a line is sent: 0, 1 or 2 times."""
         for each in self._answers:
             if each.fault.what != "late_ok" and each.hits(self._number_or_count(number)):
@@ -255,11 +258,6 @@ class Faults:
         if heater is None or fault.temperature is None:
             return False
         return heater.temperature(self._firmware.now) >= fault.temperature
-
-
-_PREFIX = 32  # bytes of a line to the printer that contain its number
-_MAX_RECORDS = 10_000  # faults that are recorded
-_MAX_REPEATS = 100  # of one fault at one moment, such as lines of text
 
 
 def _number(line: bytes, count: int) -> int:

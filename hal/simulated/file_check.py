@@ -12,7 +12,7 @@ OF_HOSTS = frozenset({"M105", "M110", "M115", "M155", "M27", "M113", "M85", "M50
 """Codes that hosts send of their own accord at any time."""
 
 OF_PAUSES = frozenset({"M600", "M601", "M602"})
-"""Codes of a file that our host sends to a printer that knows them, or carries out itself; M602 ends a pause."""
+"""Codes of a file that our host sends to a printer that knows them, or executes itself; M602 ends a pause."""
 
 _BLOCK = 65536  # bytes of the file that are read at once
 _COMMANDS = frozenset("GMT")  # what a command begins with
@@ -46,7 +46,7 @@ class FileCheck:
         besides: whole commands, or codes such as `M117`, that are not in the file and make no difference.
         host_waits: None for a host that sends the file as it is. A bool for ours: lines for the host are not
             expected, and with True a wait for heat comes as the command that only sets the target.
-        unknown: code words that the firmware does not know, so that our host carries them out.
+        unknown: code words that the firmware does not know, so that our host executes them.
     """
 
     def __init__(

@@ -411,7 +411,7 @@ class Firmware:
             if self._halt_reason and not self.config.speech.stop.halt.reads and isinstance(line, ReceivedLine):
                 self._receiver.last_number -= line.number is not None
                 continue
-            if self._faults is not None and isinstance(line, ReceivedLine) and self._faults.refuses(line.number):
+            if self._faults is not None and isinstance(line, ReceivedLine) and self._faults.must_refuse(line.number):
                 self._receiver.last_number -= 1
                 line = LineRefusal("checksum mismatch")
             if isinstance(line, LineRefusal):
@@ -446,7 +446,7 @@ class Firmware:
         if self._emergency is None and line.command[:4] in self._urgent_codes:
             self._act_now(line.command[:4])
         if self._faults is not None:
-            self._faults.accepted(line.number)
+            self._faults.note_accepted(line.number)
 
     def _act_now(self, code: str) -> None:
         """Act on a command that does not wait in the queue."""
@@ -550,7 +550,7 @@ class Firmware:
 
     def _finish(self) -> None:
         """Answer the first command of the queue, and remove it."""
-        if self._faults is not None and not self.halted and (late := self._faults.late(self._queue[0].number)):
+        if self._faults is not None and not self.halted and (late := self._faults.delay(self._queue[0].number)):
             self._running, self._resume_at, self._busy_at = iter((self.now + late,)), self.now, math.inf
             return
         self._running = None
@@ -572,7 +572,7 @@ class Firmware:
     def _answer(self, number: int | None, text: str) -> None:
         if not text:
             return
-        for _ in range(1 if self._faults is None else self._faults.answers(number)):
+        for _ in range(1 if self._faults is None else self._faults.answer_count(number)):
             self.say(text)
 
     def _ok(self, number: int | None) -> str:

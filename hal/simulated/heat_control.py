@@ -10,7 +10,7 @@ from hal.simulated.thermal import TICK
 
 FULL_POWER = 127
 
-_OUTPUT = 255.0  # what a PID's full output is (PID_MAX); half of it is the PWM's
+_OUTPUT = 255.0  # full output of a PID (PID_MAX); the PWM gets half of it
 _FRESH = 0.05  # share of the newest slope in the smoothed one (1 - PID_K1)
 
 
@@ -28,7 +28,7 @@ class Control(Protocol):
 
 @frozen
 class Pid:
-    """Gains as M301 and M304 name them; outside `range` of the target it is full power or none."""
+    """Gains as M301 and M304 name them; outside `range` of the target the power is full or none."""
 
     p: float = 21.14
     i: float = 1.76
@@ -90,15 +90,15 @@ class BangBangControl:
 
     def restart(self) -> None:
         """Decide at the next reading."""
-        self._left = 0
+        self._ticks_left = 0
 
     def power(self, target: float, reading: float) -> int:
         """Return the power until the next reading."""
-        if self._left == 0:
-            self._left = self._ticks
+        if self._ticks_left == 0:
+            self._ticks_left = self._ticks
             if reading >= target + self._rule.hysteresis:
                 self._on = False
             elif reading < target - self._rule.hysteresis:
                 self._on = True
-        self._left -= 1
+        self._ticks_left -= 1
         return FULL_POWER if self._on else 0

@@ -9,11 +9,7 @@ from gcode.planner import AXES, Block, MotionLimits, Vector, block
 from hal.simulated.board import Board, Wait, no_effect
 
 FEEDRATES = (50.0, 50.0, 4.0)  # mm/s (HOMING_FEEDRATE_MM_M)
-BUMPS = (
-    (5.0, 2.0),
-    (5.0, 2.0),
-    (2.0, 4.0),
-)  # mm back, and how many times slower the second approach is
+BUMPS = ((5.0, 2.0), (5.0, 2.0), (2.0, 4.0))  # mm back, and how many times slower the second approach is
 _TRAVEL = 1.5  # the search for an endstop ends after this many lengths of the axis
 
 
@@ -29,8 +25,8 @@ def _home(board: Board, command: Command) -> Wait:
 def _home_axis(board: Board, axis: int) -> Wait:
     modal, broken = board.modal, axis in board.broken_endstops
     away = _TRAVEL * board.config.volume[axis] if broken else _distance(board, axis)
-    for way, feedrate in _search(axis, away, broken=broken):
-        yield from _drive(board, axis, way, feedrate)
+    for distance, feedrate in _search(axis, away, broken=broken):
+        yield from _drive(board, axis, distance, feedrate)
     if broken:
         board.runner.kill("echo:Homing Failed")
         return
@@ -51,9 +47,9 @@ def _search(axis: int, distance: float, *, broken: bool) -> Sequence[tuple[float
     return approach if broken else [*approach, (bump, feedrate), (-bump, feedrate / divisor)]
 
 
-def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
+def _drive(board: Board, axis: int, distance: float, feedrate: float) -> Wait:
     """Move one axis, and wait for the end; positions on the way are not reported."""
-    move = _alone(board.position(), axis, way, feedrate, board.limits)
+    move = _alone(board.position(), axis, distance, feedrate, board.limits)
     if move is None:
         return
     began = board.now
@@ -62,18 +58,18 @@ def _drive(board: Board, axis: int, way: float, feedrate: float) -> Wait:
     board.moved(move, began)
 
 
-def _alone(position: Vector, axis: int, way: float, feedrate: float, limits: MotionLimits) -> Block | None:
-    """Return a move of `way` mm from rest that stops at once at its end, as at an endstop."""
+def _alone(position: Vector, axis: int, distance: float, feedrate: float, limits: MotionLimits) -> Block | None:
+    """Return a move of `distance` mm from rest that stops at once at its end, as at an endstop."""
     end = list(position)
     end[axis] = 0.0
     start = end.copy()
-    start[axis] = -way
+    start[axis] = -distance
     move = block(_vector(start), _vector(end), feedrate, limits)
     if move is None:
         return None
-    speeding = min(move.nominal, math.sqrt(move.reach))
-    left = move.length - speeding**2 / (2 * move.acceleration)
-    return replace(move, exit=speeding**2, seconds=speeding / move.acceleration + left / speeding)
+    speed = min(move.nominal, math.sqrt(move.reach))
+    cruise = move.length - speed**2 / (2 * move.acceleration)
+    return replace(move, exit=speed**2, seconds=speed / move.acceleration + cruise / speed)
 
 
 def _vector(values: Sequence[float]) -> Vector:

@@ -25,14 +25,14 @@ class PrintedLayer:
 class PrintedLayers:
     """Takes the moves as they are made.
 
-    A layer begins where material is laid at a new height. In a spiral, which climbs while it prints, a layer begins
+    A layer begins with an extrusion at a new height. In a spiral, which climbs while it prints, a layer begins
     each time that it has climbed by a layer's height. A layer lasts until the next one begins.
     """
 
     def __init__(self) -> None:
         self._layers: list[PrintedLayer] = []
         self._height = _USUAL_HEIGHT  # of a layer
-        self._laid_at = math.inf  # where the last material ends
+        self._last_z = math.inf  # Z of the end of the last extrusion
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -48,9 +48,9 @@ class PrintedLayers:
         extruded = move.delta[3]
         if extruded > 0 and (move.delta[0] or move.delta[1]):
             z = move.end[2]
-            if z != self._laid_at and len(self._layers) < _MAX_LAYERS:
+            if z != self._last_z and len(self._layers) < _MAX_LAYERS:
                 self._update_height(move, began)
-            self._laid_at = z
+            self._last_z = z
             self._layers[-1].extruded += extruded
         if self._layers:
             last = self._layers[-1]
@@ -58,7 +58,7 @@ class PrintedLayers:
 
     def _update_height(self, move: Block, began: float) -> None:
         z = move.end[2]
-        if abs(z - move.delta[2] - self._laid_at) < _SAME:  # it continues where the last one ended
+        if abs(z - move.delta[2] - self._last_z) < _SAME:  # it continues where the last one ended
             if z - self._layers[-1].z < self._height - _SAME:
                 return
             z = self._layers[-1].z + self._height

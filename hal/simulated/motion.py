@@ -132,9 +132,9 @@ class Planner:
 
 def _point(move: Block, share: float) -> Vector:
     """Return the position after a share of a move."""
-    left = 1.0 - share
+    rest = 1.0 - share
     (x, y, z, e), (dx, dy, dz, de) = move.end, move.delta
-    return x - dx * left, y - dy * left, z - dz * left, e - de * left
+    return x - dx * rest, y - dy * rest, z - dz * rest, e - de * rest
 
 
 def _cut(move: Block, share: float, seconds: float) -> Block:

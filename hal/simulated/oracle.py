@@ -54,7 +54,7 @@ class OracleCounters:
     underruns: int = 0  # times that the planner ran dry between two moves
     max_in_flight: int = 0  # lines received and not yet answered
     clipped: int = 0  # moves that the soft endstops cut short
-    clipped_laying: int = 0  # … that laid material
+    clipped_laying: int = 0  # those of them that extruded
     prevented: int = 0  # moves along the bed without their filament: too cold, or too much of it
     prevented_mm: float = 0.0  # of filament, in all
 

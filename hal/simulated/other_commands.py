@@ -105,7 +105,7 @@ def _hot(board: Board) -> bool:
     return all(not each.target or abs(each.target - each.temperature(board.now)) < _TEACUP_WINDOW for each in heaters)
 
 
-def acknowledged(board: Board, command: Command) -> Wait | None:
+def acknowledge_early(board: Board, command: Command) -> Wait | None:
     """G0 and G1 of Smoothieware: a G1 is acknowledged before there is room for it in the planner."""
     if command.code == "G1":
         board.runner.acknowledge()

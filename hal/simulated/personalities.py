@@ -311,7 +311,11 @@ _SMOOTHIE = Speech(
         cold=(),
     ),
     unknown="",
-    commands={**dict.fromkeys(("G0", "G1"), other.acknowledged), "M112": other.halt_smoothie, "M999": other.clear_halt},
+    commands={
+        **dict.fromkeys(("G0", "G1"), other.acknowledge_early),
+        "M112": other.halt_smoothie,
+        "M999": other.clear_halt,
+    },
     stop=StopSpeech(
         halt=Halt(
             ("{text}",),

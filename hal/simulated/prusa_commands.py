@@ -57,9 +57,9 @@ def progress(board: Board, command: Command) -> None:
         if (value := command.get(letter)) is not None:
             values[letter] = int(value)
     for mode, letters in (("NORMAL", "PRC"), ("SILENT", "QSD")):
-        percent, left, change = (values.get(letter, -1) for letter in letters)
+        percent, minutes, change = (values.get(letter, -1) for letter in letters)
         board.say(
-            f"{mode} MODE: Percent done: {percent}; print time remaining in mins: {left}; Change in mins: {change}"
+            f"{mode} MODE: Percent done: {percent}; print time remaining in mins: {minutes}; Change in mins: {change}"
         )
 
 
@@ -128,7 +128,7 @@ def pause_now(board: Board) -> Wait:
     board.active_hotend.set_target(0.0, board.now)
     yield from _drive(board, z=min(_LIFT, board.config.volume[2] - board.modal.position[2]))
     if {0, 1} <= board.modal.homed:
-        x, y = (there - here for there, here in zip(_PARKED_AT, board.modal.position, strict=False))
+        x, y = (target - at for target, at in zip(_PARKED_AT, board.modal.position, strict=False))
         yield from _drive(board, x=x, y=y)
     board.heat.set_fan(0, 0, board.now)
 
@@ -141,8 +141,8 @@ def resume(board: Board, _command: Command) -> Wait:
     board.active_hotend.set_target(target, board.now)
     if target:
         yield from wait_for(board, board.active_hotend, cooling=False)
-    here = board.modal.position
-    yield from _drive(board, x=x - here[0], y=y - here[1])
+    position = board.modal.position
+    yield from _drive(board, x=x - position[0], y=y - position[1])
     yield from _drive(board, z=z - board.modal.position[2])
     yield from _drive(board, e=e - board.modal.position[3])
     board.saved = None
@@ -188,8 +188,8 @@ def settings(board: Board, _command: Command) -> None:
 def _drive(board: Board, x: float = 0.0, y: float = 0.0, z: float = 0.0, e: float = 0.0) -> Wait:
     """Move by these distances in mm, and wait for the end."""
     start, modal = board.position(), board.modal
-    for axis, way in enumerate((x, y, z, e)):
-        modal.position[axis] += way
+    for axis, distance in enumerate((x, y, z, e)):
+        modal.position[axis] += distance
     board.planner.add(start, board.position(), _PAUSE_FEEDRATE, board.now)
     yield from board.synchronise()
 

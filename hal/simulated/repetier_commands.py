@@ -11,7 +11,7 @@ from hal.simulated.heater import Heater
 _NEAR = 1.0  # °C from the target at which a wait ends
 _CHECK_INTERVAL = 0.25  # s between two checks of a wait
 _ROOM = 25.0  # °C; a wait for a target up to this ends at once (MAX_ROOM_TEMPERATURE)
-_REPORT = 1.0  # s between two reports
+_REPORT_INTERVAL = 1.0  # s between two reports
 _ORDER = "XYZEFSPIJRDCHABKLO"  # of parameters in a repeated command
 _DECIMALS = {"E": 4, "S": 0, "P": 0}  # of parameters; others have 2
 
@@ -50,7 +50,7 @@ def _heat(board: Board, heater: Heater, name: str, command: Command, *, wait: bo
 def _until_hot(board: Board, heater: Heater) -> Wait:
     before = board.report_interval
     if not before:
-        board.report_interval, board.report_at = _REPORT, board.now + _REPORT
+        board.report_interval, board.report_at = _REPORT_INTERVAL, board.now + _REPORT_INTERVAL
     board.waiting, board.busy_reason = True, "heating"
     while board.waiting and abs(heater.target - heater.temperature(board.now)) > _NEAR:
         board.inactivity.note(board.now)
@@ -70,7 +70,7 @@ def _wait_for_all(board: Board, _command: Command) -> Wait:
 def _auto_report(board: Board, command: Command) -> None:
     """M155: reports every second, or not at all."""
     on = bool(command.number("S", 1.0))
-    heat_commands.TABLE["M155"](board, Command("M155", {"S": _REPORT if on else 0.0}))
+    heat_commands.TABLE["M155"](board, Command("M155", {"S": _REPORT_INTERVAL if on else 0.0}))
 
 
 def _fan(board: Board, command: Command) -> None:

@@ -23,14 +23,14 @@ def _recover(board: Board, _command: Command) -> Wait:
 
 def _move(board: Board, e: float, feedrate: float, z: float) -> Wait:
     """Turn the extruder and lift the nozzle; the reported E and Z stay the same."""
-    for axis, way, speed in ((3, e, feedrate), (2, z, board.limits.feedrates[2])):
-        if not way:
+    for axis, distance, speed in ((3, e, feedrate), (2, z, board.limits.feedrates[2])):
+        if not distance:
             continue
         while (free := board.planner.next_free(board.now)) > board.now:
             yield free
         start = board.position()
-        board.modal.position[axis] += way
-        board.modal.offset[axis] -= way
+        board.modal.position[axis] += distance
+        board.modal.offset[axis] -= distance
         board.planner.add(start, board.position(), speed, board.now)
 
 

@@ -13,7 +13,7 @@
     what = "lose_ok"
     probability = 0.001    # of each ok; decided by the printer's seed
 
-`KINDS` lists the kinds of faults with their settings; `hal.simulated.faults` carries them out.
+`KINDS` lists the kinds of faults with their settings; `hal.simulated.faults` executes them.
 """
 
 import tomllib

@@ -121,11 +121,11 @@ def _steps(board: Board, command: Command) -> None:
 
 def _set_axes(values: list[float], command: Command) -> bool:
     """Set the values that the command names; tell whether it names any."""
-    named = {axis: command.get(letter) for axis, letter in enumerate(AXES)}
-    for axis, value in named.items():
+    new_values = {axis: command.get(letter) for axis, letter in enumerate(AXES)}
+    for axis, value in new_values.items():
         if value is not None and value > 0:
             values[axis] = value
-    return any(value is not None for value in named.values())
+    return any(value is not None for value in new_values.values())
 
 
 def _settings(board: Board, _command: Command) -> None:

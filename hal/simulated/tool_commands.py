@@ -24,7 +24,7 @@ def _change(board: Board, tool: int, *, moves: bool) -> Wait:
     modal, start = board.modal, board.position()
     old, new = modal.tool_offset(modal.tool), modal.tool_offset(tool)
     modal.tool = tool
-    shifts = [there - here for here, there in zip(old, new, strict=True)]
+    shifts = [after - before for before, after in zip(old, new, strict=True)]
     if not any(shifts):
         return
     if not moves:  # only the logical position changes

@@ -402,12 +402,12 @@ async def test_the_command_takes_over_everything(tmp_path, monkeypatch):
         config=None, url=None, json=False, keep_keys=False, no_keys=False, **{STATE_DIR: str(tmp_path)}
     )
     async with api(tmp_path, "") as server, in_memory(server) as client:
-        shown = (await command._take(client, findings, args))["shown"]
+        shown = (await command._import(client, findings, args))["shown"]
         files = (await client.files.list(recursive=True))["files"]
         notes = [each["notes"] for each in (await client.history.list(path="cube.gcode"))["jobs"]]
-        again = (await command._take(client, findings, args))["shown"]
+        again = (await command._import(client, findings, args))["shown"]
         await client.history.note((await client.history.list(path="cube.gcode"))["jobs"][0]["id"], "mine")
-        other = (await command._take(client, findings, args))["shown"]
+        other = (await command._import(client, findings, args))["shown"]
     assert notes == ["oil the rod", "", ""]
     assert "of 1 files" in shown
     assert "the notes of gone.gcode, which has no print in the history: lost" in shown
