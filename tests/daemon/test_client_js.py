@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
+from support.chromium import launch_options
 from support.client import listening
 from support.http import KEY, api
 from support.processes import LIFETIME, cannot_run
@@ -91,11 +92,9 @@ async def seen_in(browser, folder, transport):
 
 @pytest.mark.real_time
 async def test_a_print_from_a_browser_over_each_transport(tmp_path):
-    found = shutil.which("chromium")
-    if found is None:
-        cannot_run("there is no Chromium")
+    options = launch_options()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=BROWSER)
+        browser = await playwright.chromium.launch(**options, timeout=BROWSER)
         try:
             both = [await seen_in(browser, tmp_path / each, each) for each in ("websocket", "xhr_streaming")]
         finally:

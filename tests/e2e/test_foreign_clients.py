@@ -4,13 +4,13 @@ They are installed from the package index; if it cannot be reached, the tests ar
 """
 
 import re
-import shutil
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from support.chromium import launch_options
 from support.foreign import INSTALLING, RUNNING, SCRIPTS, installed, run
-from support.processes import TOKEN, cannot_run, until
+from support.processes import TOKEN, until
 
 pytestmark = [pytest.mark.slowest, pytest.mark.timeout(INSTALLING + 2 * RUNNING)]
 
@@ -120,15 +120,13 @@ def test_octoprints_own_client_for_python(start, tmp_path):
 
 @pytest.mark.nightly  # 12 s; its requests are tests of their own
 def test_octoprints_own_client_for_browsers(start, tmp_path):
-    browser = shutil.which("chromium")
-    if browser is None:
-        cannot_run("there is no Chromium")
+    options = launch_options()
     installed(tmp_path / "octoprint", "--no-deps", OCTOPRINT)
     [static] = tmp_path.glob("octoprint/lib/python*/site-packages/octoprint/static/js")
     daemon = start()
     daemon.until_state("Operational")
     with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page(bypass_csp=True)
+        page = playwright.chromium.launch(**options).new_page(bypass_csp=True)
         page.goto(f"{url(daemon)}/client/octoprint.mjs")  # any page of this origin
         for name in (*LIBRARIES, *(f"app/client/{part}.js" for part in PARTS)):
             page.add_script_tag(path=static / name)

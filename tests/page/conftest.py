@@ -1,6 +1,5 @@
 """A real browser for the page: one Chromium and one service for each module, tabs for each test."""
 
-import shutil
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from support.browser import TIMEOUT_MS, Tab, tabs
+from support.chromium import launch_options
 from support.processes import House, cannot_run, head, until
 from support.stage import Stage
 
@@ -34,11 +34,9 @@ def axe(node_modules):
 
 @pytest.fixture(scope="module")
 def chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        cannot_run("there is no Chromium")
+    options = launch_options()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"], timeout=TIMEOUT_MS)
+        browser = playwright.chromium.launch(**options, timeout=TIMEOUT_MS)
         yield browser
         browser.close()
 
