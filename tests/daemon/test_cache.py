@@ -122,7 +122,7 @@ async def test_a_second_front_is_refused_with_the_holder_of_the_database(tmp_pat
         assert f"pid {os.getpid()}" in str(caught.value)
 
 
-async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch, capsys):
+async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch):
     await (await module.open_cache(tmp_path)).close()
     migrate = module.Cache._migrate
 
@@ -137,13 +137,14 @@ async def test_a_database_that_could_not_be_opened_is_tried_again(tmp_path, monk
         await asyncio.sleep(4)
     monkeypatch.setattr(module.Cache, "_migrate", migrate)
     await asyncio.sleep(module.RETRY_INTERVAL)
-    assert [
-        len(rows)
-        for rows in await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
-        if isinstance(rows, list)
-    ]
-    await cache.keep(("INSERT INTO documents VALUES (?, ?)", ("a", "b")))
-    assert "cache.usable" in capsys.readouterr().out
+    with capture_logs() as logs:
+        assert [
+            len(rows)
+            for rows in await asyncio.gather(*[cache.query("SELECT 1") for _ in range(3)], return_exceptions=True)
+            if isinstance(rows, list)
+        ]
+        await cache.keep(("INSERT INTO documents VALUES (?, ?)", ("a", "b")))
+    assert "cache.usable" in [entry["event"] for entry in logs]
     await cache.close()
 
 
