@@ -108,6 +108,7 @@ def test_the_only_running_instance_is_chosen_and_one_of_two_has_to_be_named(mach
     assert capsys.readouterr().out == "the-key-of-printer-BK71C3\n"
 
 
+@pytest.mark.usefixtures("restored_logging")
 def test_a_companion_started_by_hand_reads_the_configuration_of_the_installed_service(machine, monkeypatch):
     another(machine, "AH02X9")
     of_service = machine / "etc/nozzled/AH02X9.toml"
