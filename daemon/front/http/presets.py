@@ -15,14 +15,14 @@ class PresetsHandler(ApiHandler):
     writes = Scope.ADMIN
 
     async def get(self) -> None:
-        """List the presets; `suggest` is the one that fits the answer to M115, `area` is reported by the firmware."""
+        """List the presets; `suggested` is the one that fits the answer to M115, `area` is reported by the firmware."""
         machine = self.service.connection.summary.fields.get("MACHINE_TYPE", "")
         suggestion = suggest(machine)
         self.write(
             {
                 "presets": [_as_json(each) for each in presets().values()],
                 "current": self.service.core.profile.preset or None,
-                "suggest": suggestion.id if suggestion is not None else None,
+                "suggested": suggestion.id if suggestion is not None else None,
                 "machineType": machine or None,
                 "area": await self.service.analyses.area(),
             }
