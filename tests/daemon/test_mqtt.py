@@ -71,7 +71,7 @@ async def test_a_print_is_published_from_start_to_end_at_a_limited_rate(tmp_path
 
 async def test_a_silent_front_makes_the_printer_unreachable(tmp_path, monkeypatch):
     async with api(tmp_path, switched_on=["mqtt"]) as server, publishing(server, monkeypatch) as companion:
-        monkeypatch.setattr(companion._seen, "take", lambda _: None)
+        monkeypatch.setattr(companion._front, "take", lambda _: None)
         server.application.settings["hub"].close()
         await asyncio.sleep(20)
         state = companion._broker.of(f"{BASE}/state")[-1]
@@ -221,12 +221,12 @@ async def test_a_command_older_than_a_hang_is_not_carried_out(tmp_path, monkeypa
         publishing(server, monkeypatch, commands=True) as companion,
     ):
         await print_it(server)
-        companion._ticked -= 60
+        companion._ticked_at -= 60
         result = await command(companion, {"verb": "cancel", "id": "1"})
         assert (result["id"], result["ok"], "too late" in result["error"]) == ("1", False, True)
-        companion._ticked -= 60
+        companion._ticked_at -= 60
         await asyncio.sleep(1.5)  # it is noticed first
-        companion._asked.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
+        companion._command_queue.put_nowait((0.0, b'{"verb": "cancel"}'))  # it has waited for those before it
         assert "too late" in (await command(companion, {"verb": "cancel"}))["error"]
         assert server.service.jobs.active
         await asyncio.sleep(5)

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.companions.front_state import FrontState
 from daemon.companions.mqtt import discovery
-from daemon.companions.mqtt.discovery import Described
+from daemon.companions.mqtt.discovery import PrinterDescription
 from daemon.companions.mqtt.payloads import payloads
 from daemon.companions.mqtt.topics import Topics, cleaned
 from support.http import api
@@ -16,7 +16,9 @@ from support.mqtt import publishing
 
 BASE = Topics("nozzled/mk3")
 WHERE = "homeassistant/device/nozzled_mk3/config"
-TOLD = Described("mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True, power=True)
+TOLD = PrinterDescription(
+    "mk3", "MK3", "i3", "Marlin", "http://printer:5000", ("tool0", "bed"), commands=True, power=True
+)
 
 # Home Assistant's own schema, written down as data: keys of the root, of every entity, and of each platform
 AVAILABILITY = {"availability", "availability_mode", "availability_topic", "availability_template",
@@ -87,13 +89,15 @@ def test_ids_are_unique_and_survive_renaming():
     made = discovery.device(TOLD, BASE)
     ids = [each["unique_id"] for each in made["components"].values()]
     assert len(ids) == len(set(ids))
-    renamed = discovery.device(Described("mk3", "Another", heaters=("tool0", "bed"), commands=True, power=True), BASE)
+    renamed = discovery.device(
+        PrinterDescription("mk3", "Another", heaters=("tool0", "bed"), commands=True, power=True), BASE
+    )
     assert [each["unique_id"] for each in renamed["components"].values()] == ids
 
 
 @pytest.mark.parametrize("name", ["MK3", "Hotend", "bed", "State", "P"])
 def test_no_entity_has_the_name_of_its_device(name):
-    made = discovery.device(Described("a", name, heaters=("tool0", "bed")), BASE)
+    made = discovery.device(PrinterDescription("a", name, heaters=("tool0", "bed")), BASE)
     device = made["device"]["name"].casefold()
     assert not any(each["name"].casefold().startswith(device) for each in made["components"].values())
 
@@ -114,8 +118,8 @@ def test_single_entities_are_marked_for_migration():
 def test_templates_use_published_fields():
     seen = FrontState()
     seen.take({"all": {"printer": {"state": "ready", "heaters": {"tool0": {"actual": 1, "target": 2}}}}})
-    told = payloads(seen, {}, 0.0, known=True)
-    for each in discovery.device(Described("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
+    told = payloads(seen, {}, 0.0, current=True)
+    for each in discovery.device(PrinterDescription("mk3", "MK3", heaters=("tool0",), commands=True), BASE)[
         "components"
     ].values():
         part = each.get("state_topic", "").rpartition("/")[2]

@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.companions.front_state import FrontState
-from daemon.companions.notify.news import GONE, NoticeFinder, end_key, ends
+from daemon.companions.notify.news import OVER_S, NoticeFinder, end_key, ends
 from daemon.companions.notify.notices import UserNotice
 from daemon.companions.notify.texts import _BODIES, _TITLES, LANGUAGES, body_of, duration, title_of
 
@@ -14,7 +14,7 @@ def seen(**values):
 
 
 def told(news, now=0.0, **values):
-    return [(each.kind, each.what) for each in news.look(seen(**values), now)]
+    return [(each.kind, each.what) for each in news.check(seen(**values), now)]
 
 
 def test_the_snapshot_is_updated_from_messages():
@@ -44,9 +44,9 @@ def test_a_pause_by_the_printer_is_reported_once_and_one_by_a_user_never():
 def test_two_pauses_of_a_print_are_two_notices():
     news, keys = NoticeFinder(), set()
     for share in (10.0, 20.0):
-        news.look(seen(), 0.0)
+        news.check(seen(), 0.0)
         at = {"job__state": "paused", "job__pauseReason": "M600", "job__progress": {"completion": share}}
-        keys |= {each.key for each in news.look(seen(**at), 0.0)}
+        keys |= {each.key for each in news.check(seen(**at), 0.0)}
     assert len(keys) == 2
 
 
@@ -75,7 +75,7 @@ def test_a_warning_is_reported_once_whatever_its_numbers():
 
 def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     fault = {"at": 1_764_000_000, "text": "Thermal Runaway, system stopped! Heater_ID: 0", "kind": "runaway"}
-    [notice] = NoticeFinder().look(seen(printer__fault=fault), 0.0)
+    [notice] = NoticeFinder().check(seen(printer__fault=fault), 0.0)
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
@@ -91,8 +91,8 @@ def test_a_broken_safety_rule_is_reported_again_only_after_a_while_unbroken():
     assert told(news, 1.0) == []  # a front that has just begun knows nothing
     assert told(news, 2.0, **broken) == []
     assert told(news, 3.0) == []
-    assert told(news, 3.0 + GONE) == []
-    assert told(news, 4.0 + GONE, **broken) == [("fault", "trouble")]
+    assert told(news, 3.0 + OVER_S) == []
+    assert told(news, 4.0 + OVER_S, **broken) == [("fault", "trouble")]
 
 
 def test_a_stop_without_confirmation_is_reported():
@@ -104,7 +104,7 @@ def test_the_bed_is_reported_for_each_copy():
     news = NoticeFinder()
     waits = {"queue__waiting": "nobody has said that the bed is clear", "job__state": "completed"}
     keys = [
-        news.look(seen(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
+        news.check(seen(queue__next={"id": 3, "done": done, "path": "a.gcode"}, **waits), 0.0)[0].key
         for done in (0, 0, 1)
     ]
     assert keys == ["bed 3 0", "bed 3 0", "bed 3 1"]
@@ -177,9 +177,9 @@ def test_a_runout_is_reported_once_even_if_the_printer_then_pauses():
 def test_power_off_is_reported_before_and_after():
     news = NoticeFinder()
     soon = {"companions.power": {"away": False, "state": {"offAt": 1_764_000_060, "printer": "plug"}}}
-    [notice] = news.look(seen(**soon), 0.0)
+    [notice] = news.check(seen(**soon), 0.0)
     assert (notice.kind, title_of(notice, "de")) == ("power", "MK3: plug wird gleich abgeschaltet")
-    assert news.look(seen(**soon), 1.0) == []
+    assert news.check(seen(**soon), 1.0) == []
     gone = news.event("PowerOffByItself", {"switch": "plug"}, seen(), 9.0)
     cut = news.event("PowerCut", {"switch": "plug", "why": "stop button", "done": False, "error": "x"}, seen(), 9.0)
     assert [(each.kind, each.what) for each in gone + cut] == [("power", "power_off"), ("fault", "not_cut")]

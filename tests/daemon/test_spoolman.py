@@ -178,7 +178,7 @@ async def test_a_print_that_ended_without_the_companion_is_reported_completely(t
 async def test_prints_known_before_are_not_reported(tmp_path):
     server = FakeSpoolman(3)
     books = await stock(server, tmp_path)
-    await books.know([ended(1, 5000.0)])
+    await books.skip_old([ended(1, 5000.0)])
     await books.choose(0, 3, None)
     await books.take_ends([ended(1, 5000.0)], 51.0)
     await books.report()

@@ -146,7 +146,7 @@ async def test_a_print_that_ended_without_the_companion_becomes_a_film_if_wanted
             await until(lambda: len(camera.requests) >= 2)
         await until(lambda: server.service.jobs.state.ended)
         async with recording(server) as companion:
-            await until(lambda: ffmpeg and not companion._known)
+            await until(lambda: ffmpeg and not companion._recordings)
         [film] = [each.name for each in (tmp_path / "companions/timelapse/movies").glob("*.mp4")]
         assert "-fail" not in film
 
@@ -164,16 +164,16 @@ async def test_a_print_does_not_count_as_ended_while_the_core_is_away(tmp_path, 
             real, server.client = companion.client.get, companion.client
             companion.client.get = nothing
             server.client = type("", (), {"get": staticmethod(real)})
-            await companion._look()
+            await companion._update()
             assert companion._recorder.recording is not None
             [name] = pictures(server)
         async with recording(server, type="timed", interval_s=1) as companion:
             companion.client.get, real = nothing, companion.client.get
             server.client = type("", (), {"get": staticmethod(real)})
-            await companion._look()
-            assert not companion._known[0].outcome
+            await companion._update()
+            assert not companion._recordings[0].outcome
             companion.client.get = real
-            await companion._look()
+            await companion._update()
             await until(lambda: ffmpeg)
             assert list(pictures(server)) == [name]
 
@@ -197,7 +197,7 @@ async def test_films_are_rendered_only_between_prints(tmp_path, camera, ffmpeg):
         recorded = one if one["recording"] else two
         assert (await server.delete(f"/api/timelapse/unrendered/{recorded['name']}")).status == 409
         await until(lambda: server.service.jobs.state.ended)
-        await until(lambda: not companion._known, 600)
+        await until(lambda: not companion._recordings, 600)
         assert len((await films(server))["files"]) == 2
     assert len(ffmpeg) == 3
 
@@ -269,7 +269,7 @@ async def test_a_running_print_is_recorded_once_the_plan_wants_it(tmp_path, came
         await until(lambda: server.service.jobs.state.ended)
         await asyncio.sleep(3)
         assert companion._film_queue.idle is True
-        assert companion._known[0].outcome == "cancelled"
+        assert companion._recordings[0].outcome == "cancelled"
 
 
 async def test_a_new_client_gets_the_current_plan(tmp_path, camera):

@@ -18,16 +18,16 @@ from daemon.companions.mqtt.broker import Broker
 from daemon.companions.mqtt.commands import MqttCommands
 from daemon.companions.mqtt.config import MqttConfig, check, password, tls_context
 from daemon.companions.mqtt.outbox import BrokerOutbox, Outgoing
-from daemon.companions.mqtt.payloads import MAX_HEATERS, OLD, PARTS, payloads, switch_of
+from daemon.companions.mqtt.payloads import MAX_HEATERS, MAX_SILENCE, PARTS, payloads, switch_of
 from daemon.companions.mqtt.rates import Rates
 from daemon.companions.mqtt.topics import Topics, cleaned
 from daemon.private_file import write_private
 
 TICK_S = 1.0
 MACHINE_EVERY_S = 60.0  # between two queries of the computer's health
-BIRTH_S = 5.0  # maximum delay of the answer to Home Assistant's start; it is random, so that many printers spread out
+MAX_BIRTH_DELAY_S = 5.0  # of the answer to Home Assistant's start; random, so that many printers do not answer at once
 LATE_S = 10.0  # age from which a command is refused: its sender has given up, and another print may be running
-DEAF_S = 3.0  # after the process hung, in which commands that arrived meanwhile are read
+CATCH_UP_S = 3.0  # after the process hung; commands that are read in this time may have waited, and are refused
 MAX_COMMANDS = 16  # waiting
 ANNOUNCED = "announced.json"
 MAX_EVENT, MAX_NAME = 4096, 60  # characters
@@ -57,7 +57,7 @@ class MqttCompanion(Companion):
             folder: its own.
             config: the section [mqtt].
             environ: of this process.
-            wall: the date, in s.
+            wall: returns the date, in s since 1970.
 
         Raises:
             ConfigError: the configuration, the password or a certificate cannot be used.
@@ -67,23 +67,23 @@ class MqttCompanion(Companion):
         self._config = config
         self._options = {"password": password(config, environ), "tls_context": tls_context(config)}
         self._wall = wall
-        self._seen = FrontState()
+        self._front = FrontState()
         self._machine: Mapping[str, Any] = {}
-        self._heard = -OLD  # loop time of the front's last message
-        self._first = asyncio.Event()
+        self._heard_at = -MAX_SILENCE  # loop time of the front's last message
+        self._has_id = asyncio.Event()
         self._outbox = BrokerOutbox()
         self._rates = Rates(config.temperature_step_c, config.temperature_every_s)
         self._commands = MqttCommands(client)
-        self._asked: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_COMMANDS)
-        self._ticked = asyncio.get_running_loop().time()
-        self._deaf_until = 0.0  # loop time until which commands count as late, as this process hung
+        self._command_queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_COMMANDS)  # loop time, payload
+        self._ticked_at = asyncio.get_running_loop().time()
+        self._late_until = 0.0  # loop time until which commands count as late, as this process hung
         self._broker: Broker | None = None
         self._id = ""
         self._topics = Topics("")
-        self._heaters: dict[str, None] = {}  # all that the printer has reported, in order
+        self._heaters: dict[str, None] = {}  # all heaters that the printer has ever reported, in order
         self._announced: dict[str, Any] = {}
-        self._has_switch = False  # it was announced; while it is away the description stays the same
-        self._sent_once: set[str] = set()  # topics of descriptions that this process has sent
+        self._has_switch = False  # a power switch was announced; the announcement stays while the switch is away
+        self._described: set[str] = set()  # topics of descriptions that this process has sent
 
     async def run(self) -> None:
         """Listen and publish until cancelled."""
@@ -92,11 +92,11 @@ class MqttCompanion(Companion):
         self._has_switch = self._announced.get("switch") is True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
-            group.create_task(self._look_at_machine())
-            await self._first.wait()  # the printer's id comes from the front
-            self._name()
+            group.create_task(self._poll_health())
+            await self._has_id.wait()  # the printer's id comes from the front
+            self._set_topics()
             group.create_task(self._connect())
-            group.create_task(self._obey())
+            group.create_task(self._carry_out_commands())
             await self._tick()
 
     # -- listening -----------------------------------------------------------------------------------------------
@@ -106,60 +106,60 @@ class MqttCompanion(Companion):
             if not isinstance(message.payload, dict):
                 continue
             if message.kind == "page":
-                self._heard = asyncio.get_running_loop().time()
-                self._seen.take(message.payload)
-                if "server.uuid" in self._seen:
-                    self._first.set()
+                self._heard_at = asyncio.get_running_loop().time()
+                self._front.take(message.payload)
+                if "server.uuid" in self._front:
+                    self._has_id.set()
                 if self._topics.base and ("set" in message.payload or "all" in message.payload):
-                    self._look()
+                    self._publish()
             elif message.kind == "event" and self._topics.base:
-                self._tell_event(message.payload)
+                self._publish_event(message.payload)
 
-    async def _look_at_machine(self) -> None:
+    async def _poll_health(self) -> None:
         while True:
             with suppress(ClientError, KeyError, TypeError):
                 self._machine = (await self.client.get("/api/health"))["machine"]
             await asyncio.sleep(MACHINE_EVERY_S)
 
     async def _tick(self) -> None:
-        now = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
         while True:
-            self._notice_hanging(now())
-            self._look()
+            self._detect_hang(loop.time())
+            self._publish()
             await asyncio.sleep(TICK_S)
 
-    def _notice_hanging(self, now: float) -> None:
-        if now - self._ticked > LATE_S:
-            self._deaf_until = now + DEAF_S
-        self._ticked = now
+    def _detect_hang(self, now: float) -> None:
+        if now - self._ticked_at > LATE_S:
+            self._late_until = now + CATCH_UP_S
+        self._ticked_at = now
 
     # -- publishing ----------------------------------------------------------------------------------------------
 
-    def _name(self) -> None:
-        self._id = self._config.id or cleaned(str(self._seen["server.uuid"]).replace("-", "")[:8])
+    def _set_topics(self) -> None:
+        self._id = self._config.id or cleaned(str(self._front["server.uuid"]).replace("-", "")[:8])
         self._topics = Topics(f"{self._config.prefix}/{self._id}")
         before = self._announced.get("base")
         if before and before != self._topics.base:
             self._forget(self._announced)
             self._announced = {}
 
-    def _look(self) -> None:
-        """Publish what is due."""
+    def _publish(self) -> None:
+        """Publish the payloads that are due."""
         now = asyncio.get_running_loop().time()
-        known = now - self._heard < OLD
-        found = payloads(self._seen, self._machine, self._wall(), known=known)
-        for part, payload in self._rates.chosen(now, found).items():
+        is_current = now - self._heard_at < MAX_SILENCE
+        parts = payloads(self._front, self._machine, self._wall(), current=is_current)
+        for part, payload in self._rates.chosen(now, parts).items():
             self._outbox.put(Outgoing(self._topics.of(part), _json(payload)))
-        for heater in found["temperatures"]:
+        for heater in parts["temperatures"]:
             if heater not in self._heaters and len(self._heaters) < MAX_HEATERS:
                 self._heaters[heater] = None
-        if "companions.power" in self._seen:
-            self._has_switch = self._has_switch or switch_of(self._seen) is not None
-        elif known:  # the companion `power` is switched off
+        if "companions.power" in self._front:
+            self._has_switch = self._has_switch or switch_of(self._front) is not None
+        elif is_current:  # the companion `power` is switched off
             self._has_switch = False
         self._announce()
 
-    def _tell_event(self, event: Mapping[str, Any]) -> None:
+    def _publish_event(self, event: Mapping[str, Any]) -> None:
         name, payload = str(event.get("type")), event.get("payload")
         if name not in discovery.EVENTS:
             return
@@ -179,11 +179,11 @@ class MqttCompanion(Companion):
                 self._outbox.put(Outgoing(self._announced["discovery"], ""))
                 self._remember({})
             return
-        described = discovery.Described(
+        described = discovery.PrinterDescription(
             self._id,
-            str(self._seen.get("server.name") or self._seen.get("profile.name") or "nozzled")[:MAX_NAME],
-            str(self._seen.get("profile.model") or self._seen.get("printer.machine") or "")[:MAX_NAME],
-            str(self._seen.get("printer.firmware") or self._announced.get("firmware") or "")[:MAX_NAME],
+            str(self._front.get("server.name") or self._front.get("profile.name") or "nozzled")[:MAX_NAME],
+            str(self._front.get("profile.model") or self._front.get("printer.machine") or "")[:MAX_NAME],
+            str(self._front.get("printer.firmware") or self._announced.get("firmware") or "")[:MAX_NAME],
             config.url or self.client.url,
             tuple(self._heaters),
             config.commands,
@@ -201,13 +201,13 @@ class MqttCompanion(Companion):
             "firmware": described.firmware,
             "description": description["device"],
         }
-        if announcement == self._announced and where in self._sent_once:
+        if announcement == self._announced and where in self._described:
             return
-        if where not in self._sent_once:
+        if where not in self._described:
             for old, text in discovery.migration(config.migrate_from):
                 self._outbox.event(Outgoing(old, text, retain=False, qos=1))
-        self._sent_once.add(where)
-        if before.keys() - entities.keys():  # first with the removed entities, then without
+        self._described.add(where)
+        if before.keys() - entities.keys():  # first a description with the removed entities, then one without them
             self._outbox.event(Outgoing(where, _json(description), retain=False, qos=1))
             description = discovery.device(described, self._topics)
         self._outbox.put(Outgoing(where, _json(description)))
@@ -216,7 +216,7 @@ class MqttCompanion(Companion):
         self._remember(announcement)
 
     def _forget(self, announced: Mapping[str, Any]) -> None:
-        """Remove what the broker has under an earlier name."""
+        """Remove the topics of an earlier name from the broker."""
         base = Topics(str(announced["base"]))
         for each in (announced.get("discovery"), base.availability, *(base.of(part) for part in PARTS)):
             if each:
@@ -230,10 +230,10 @@ class MqttCompanion(Companion):
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads((self.folder / ANNOUNCED).read_text("utf-8"))
+            announced = json.loads((self.folder / ANNOUNCED).read_text("utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return announced if isinstance(announced, dict) else {}
 
     def _write(self, announced: Mapping[str, Any]) -> None:
         try:
@@ -252,7 +252,7 @@ class MqttCompanion(Companion):
             self._outbox,
             availability=self._topics.availability,
             subscribe=subscribe,
-            on_message=self._hear,
+            on_message=self._on_message,
             identifier=f"nozzled-{self._id}",
             **self._options,
         )
@@ -260,24 +260,24 @@ class MqttCompanion(Companion):
         self._tell_front()
         await self._broker.run()
 
-    async def _hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
+    async def _on_message(self, topic: str, payload: bytes, *, retained: bool) -> None:
         if topic == self._topics.command:
-            if retained:  # it may be old, and meant for another time
+            if retained:  # it may be from another time
                 log.warning("mqtt.retained_command", consequence="it is not done", remedy="publish it without retain")
-            elif self._asked.full():
+            elif self._command_queue.full():
                 log.warning("mqtt.too_many_commands", consequence="this one is not done")
             else:
                 now = asyncio.get_running_loop().time()
-                late = now - self._ticked > LATE_S or now < self._deaf_until
-                self._asked.put_nowait((now - 2 * LATE_S if late else now, payload))
+                late = now - self._ticked_at > LATE_S or now < self._late_until
+                self._command_queue.put_nowait((now - 2 * LATE_S if late else now, payload))
         elif payload == b"online":  # Home Assistant has restarted
-            delay = random.uniform(0, BIRTH_S)  # noqa: S311 - no secret
+            delay = random.uniform(0, MAX_BIRTH_DELAY_S)  # noqa: S311 - no secret
             asyncio.get_running_loop().call_later(delay, self._outbox.requeue_retained)
 
-    async def _obey(self) -> None:
+    async def _carry_out_commands(self) -> None:
         while True:
-            heard, payload = await self._asked.get()
-            late = asyncio.get_running_loop().time() - heard > LATE_S
+            received_at, payload = await self._command_queue.get()
+            late = asyncio.get_running_loop().time() - received_at > LATE_S
             result = await self._commands.result_of(payload, late=late)
             log.info("mqtt.command", verb=result["verb"], ok=result["ok"], error=result["error"])
             self._outbox.event(Outgoing(self._topics.result, _json(result), retain=False, qos=1))

@@ -101,9 +101,9 @@ def password(config: MqttConfig, environ: Mapping[str, str]) -> str | None:
             return path.read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"mqtt.password_file: cannot read {path}: {error}") from error
-    if given := environ.get("CREDENTIALS_DIRECTORY"):
+    if credentials := environ.get("CREDENTIALS_DIRECTORY"):
         try:
-            text = (Path(given) / CREDENTIAL).read_text("utf-8").rstrip("\r\n")
+            text = (Path(credentials) / CREDENTIAL).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError):
             text = ""
         if text and text != NONE:

@@ -32,7 +32,7 @@ _CELSIUS = {"device_class": "temperature", "unit_of_measurement": "°C", "sugges
 
 
 @frozen
-class Described:
+class PrinterDescription:
     """The printer to describe.
 
     Attributes:
@@ -66,16 +66,16 @@ def topic(prefix: str, identity: str) -> str:
     return f"{prefix}/device/{object_id(identity)}/config"
 
 
-def device(described: Described, topics: Topics, gone: Mapping[str, str] | None = None) -> dict[str, Any]:
+def device(described: PrinterDescription, topics: Topics, former: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return the description of a device.
 
     Args:
         described: the device.
         topics: of the printer.
-        gone: entities that it had before, with their platforms; the missing ones are removed.
+        former: entities of the last description, with their platforms; those that are missing now are removed.
     """
     components = {key: _entity(key, each, described, topics) for key, each in _components(described, topics).items()}
-    removed = {key: {"platform": platform} for key, platform in (gone or {}).items() if key not in components}
+    removed = {key: {"platform": platform} for key, platform in (former or {}).items() if key not in components}
     about = {
         "identifiers": [object_id(described.id)],
         "name": device_name(described.name, [each["name"] for each in components.values()]),
@@ -111,7 +111,7 @@ def migration(old: Iterable[str]) -> list[tuple[str, str]]:
     return [(each, '{"migrate_discovery": true}') for each in old]
 
 
-def _entity(key: str, component: Component, described: Described, topics: Topics) -> Component:
+def _entity(key: str, component: Component, described: PrinterDescription, topics: Topics) -> Component:
     """Complete an entity; one that needs the printer is unavailable without it."""
     needs = component.pop("needs_printer", False)
     identity = object_id(described.id)
@@ -129,7 +129,7 @@ def _entity(key: str, component: Component, described: Described, topics: Topics
     return {**component, **completion}
 
 
-def _components(described: Described, topics: Topics) -> dict[str, Component]:
+def _components(described: PrinterDescription, topics: Topics) -> dict[str, Component]:
     components = {**_sensors(topics), **_binary_sensors(topics), "event": _event(topics)}
     for heater in described.heaters:
         components |= _of_heater(heater, topics)

@@ -1,4 +1,4 @@
-"""The process that sends one message by apprise: it weighs much, hangs at times, and must know the addresses.
+"""The process that sends one message with apprise, which takes much memory, may hang, and must know the addresses.
 
 All comes by standard input, as JSON: `url`, `title`, `body`, `kind`, `picture` (a file, or null), and the bounds
 `memory` (bytes) and `seconds`. The answer is JSON: `{"sent": true}` or `{"sent": false, "reason": "401"}`. The reason
@@ -44,10 +44,10 @@ class _LogLines(logging.Handler):
 def reason_of(lines: list[str]) -> str:
     """Return why a message was not sent, in our own words."""
     for line in reversed(lines):
-        if (found := _STATUS.search(line)) is not None:
-            return found[1]
-    said = "\n".join(lines).lower()
-    return next((words for sign, words in _WORDS if sign in said), "refused")
+        if (match := _STATUS.search(line)) is not None:
+            return match[1]
+    output = "\n".join(lines).lower()
+    return next((words for sign, words in _WORDS if sign in output), "refused")
 
 
 def send(request: dict[str, Any]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from daemon.errors import ConfigError
 from daemon.private_file import write_private
 
 CHOICES = "choices.json"
-HISTORY = 20  # prints of the history to look at
-WAITS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
+HISTORY = 20  # prints of the history to check for ends
+PAUSES_S = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 20.0)
 """Seconds between queries for the end of a print in the history, which has it a moment later."""
 
 FILAMENT_WAIT_S = 6.0  # for the filament that a print has used, before its end is reported
@@ -71,7 +71,7 @@ class Notify(Companion):
             notify: the section of that name.
             spoolman: the section of that name.
             environ: of this process.
-            wall: the date, in s.
+            wall: returns the date, in s since 1970.
             outside: sends requests to webhooks and Spoolman.
 
         Raises:
@@ -82,16 +82,16 @@ class Notify(Companion):
             raise ConfigError(f"notify.mute: unknown class {unknown[0]!r}; known classes: {', '.join(CLASSES)}")
         self._config = notify
         self._spoolman = spoolman
-        self._wants_messages = notify != NotifyConfig() or not spoolman.url  # else it only reports to Spoolman
+        self._wants_messages = notify != NotifyConfig() or not spoolman.url  # otherwise it only reports to Spoolman
         self._environ = environ
         self._wall = wall
         self._targets: list[Target] = []
         self._problem: str | None = None
         self._mute = frozenset(notify.mute)
-        self._seen = FrontState()
+        self._front = FrontState()
         self._news = NoticeFinder()
         self._ends = asyncio.Event()
-        self._knows_history = False  # the history was read once
+        self._knows_history = False  # whether the history has been read
         self._last_job: tuple[Any, Any] = (None, None)  # its id and state in the front's last message
         self._is_end_missing = False  # the history did not have the end of that job, or did not answer
         senders = {"": Apprise(notify.timeout_s).send, "webhook": Webhook(outside, notify.timeout_s).send}
@@ -103,28 +103,28 @@ class Notify(Companion):
 
     async def run(self) -> None:
         """Listen and notify until cancelled."""
-        await self._look_at_targets()
+        await self._read_targets()
         await self._delivery.open()
         await asyncio.to_thread(self._read_choices)
-        self._news.standing = {str(each) for each in self._kept("standing")}
-        self._news.lost = {each for each in self._kept("lost") if isinstance(each, int)}
+        self._news.standing = {str(each) for each in self._saved_keys("standing")}
+        self._news.lost = {each for each in self._saved_keys("lost") if isinstance(each, int)}
         if self._stock is not None:
             await self._stock.open()
         self._tell()
         parts: list[Coroutine[Any, Any, None]] = [
-            self._delivery.run(), self._listen(), self._tell_ends(), self._every(TARGETS_EVERY_S, self._look_at_targets)
+            self._delivery.run(), self._listen(), self._watch_ends(), self._every(TARGETS_EVERY_S, self._read_targets)
         ]  # fmt: skip
         if self._config.disk_free_mib:
-            parts.append(self._every(DISK_EVERY_S, self._look_at_disk))
+            parts.append(self._every(DISK_EVERY_S, self._check_disk))
         if self._stock is not None:
-            parts.append(self._keep_books(self._stock))
+            parts.append(self._report_filament(self._stock))
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(part)
 
-    def _kept(self, name: str) -> list[Any]:
-        found = self._delivery.owner_state.get(name)
-        return found if isinstance(found, list) else []
+    def _saved_keys(self, name: str) -> list[Any]:
+        keys = self._delivery.owner_state.get(name)
+        return keys if isinstance(keys, list) else []
 
     # -- listening ---------------------------------------------------------------------------------------------
 
@@ -133,20 +133,20 @@ class Notify(Companion):
             if message.kind == "connected":
                 self._ends.set()
             elif message.kind == "event" and isinstance(message.payload, dict):
-                self._hear(message.payload)
-            elif message.kind == "page" and isinstance(message.payload, dict) and self._seen.take(message.payload):
-                self._look()
+                self._on_event(message.payload)
+            elif message.kind == "page" and isinstance(message.payload, dict) and self._front.take(message.payload):
+                self._on_snapshot()
 
-    def _hear(self, event: Mapping[str, Any]) -> None:
+    def _on_event(self, event: Mapping[str, Any]) -> None:
         payload = event.get("payload")
         details = payload if isinstance(payload, dict) else {}
-        for notice in self._news.event(str(event.get("type")), details, self._seen, self._wall()):
+        for notice in self._news.event(str(event.get("type")), details, self._front, self._wall()):
             self._add(notice)
-        self._keep_news()
+        self._save_news()
 
-    def _look(self) -> None:
-        snapshot = self._seen
-        for notice in self._news.look(snapshot, asyncio.get_running_loop().time()):
+    def _on_snapshot(self) -> None:
+        snapshot = self._front
+        for notice in self._news.check(snapshot, asyncio.get_running_loop().time()):
             self._add(notice)
         before, self._last_job = self._last_job, (snapshot.get("job.id"), snapshot.get("job.state"))
         if self._last_job[1] in ENDED and (self._last_job != before or self._is_end_missing):
@@ -154,9 +154,9 @@ class Notify(Companion):
         if (active := snapshot.get("job.active") is True) != self._active:
             self._active = active
             self._spool_wake.set()
-        self._keep_news()
+        self._save_news()
 
-    def _keep_news(self) -> None:
+    def _save_news(self) -> None:
         keys = {"standing": sorted(self._news.standing), "lost": sorted(self._news.lost)}
         if keys != self._delivery.owner_state:
             self._delivery.owner_state = keys
@@ -168,18 +168,18 @@ class Notify(Companion):
         else:
             self._delivery.add(notice)
 
-    async def _tell_ends(self) -> None:
+    async def _watch_ends(self) -> None:
         """Report how prints ended, including those that ended while this process was not connected."""
         while True:
             await self._ends.wait()
             self._ends.clear()
             self._is_end_missing = False
             loop = asyncio.get_running_loop()
-            begin, since = loop.time(), None if self._knows_history else self._wall() - news_of.TOO_OLD
-            for pause in WAITS:
+            begin, since = loop.time(), None if self._knows_history else self._wall() - news_of.MAX_AGE_S
+            for pause in PAUSES_S:
                 await asyncio.sleep(pause)
                 try:
-                    if await self._look_at_ends(since, patient=loop.time() - begin < FILAMENT_WAIT_S):
+                    if await self._report_ends(since, patient=loop.time() - begin < FILAMENT_WAIT_S):
                         break
                 except ClientError:
                     continue  # `connected` sets the event again
@@ -188,7 +188,7 @@ class Notify(Companion):
             if self._stock is not None:
                 self._spool_wake.set()
 
-    async def _look_at_ends(self, since: float | None, *, patient: bool) -> bool:
+    async def _report_ends(self, since: float | None, *, patient: bool) -> bool:
         """Report ends from the history; return whether they are complete."""
         jobs = await self._history()
         outbox = self._delivery.outbox
@@ -196,15 +196,15 @@ class Notify(Companion):
             self._delivery.is_new = False
             outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
             self._delivery.save()
-        notices = news_of.ends(jobs, outbox.known_keys, news_of.printer_of(self._seen), since)
+        notices = news_of.ends(jobs, outbox.known_keys, news_of.printer_of(self._front), since)
         if patient and any(not each.about["filament"] for each in notices):
             return False
         for notice in notices:
             self._add(notice)
         outbox.note(news_of.end_key(each) for each in jobs if each.get("state") in ENDED)
         self._delivery.save()
-        number = self._seen.get("job.id")
-        missing = self._seen.get("job.state") in ENDED and number is not None
+        number = self._front.get("job.id")
+        missing = self._front.get("job.state") in ENDED and number is not None
         self._knows_history = True
         return not missing or any(each.get("id") == number and each.get("state") in ENDED for each in jobs)
 
@@ -213,43 +213,43 @@ class Notify(Companion):
         return [each for each in jobs if isinstance(each, dict)]
 
     async def _picture(self) -> bytes | None:
-        if not self._config.picture or not self._seen.get("server.camera"):
+        if not self._config.picture or not self._front.get("server.camera"):
             return None
         return await picture.fetch(self.client)
 
-    async def _look_at_disk(self) -> None:
+    async def _check_disk(self) -> None:
         with suppress(ClientError, KeyError, TypeError):
             free = (await self.client.get("/api/health"))["machine"]["disk"]["free"]
-            name = news_of.printer_of(self._seen)
+            name = news_of.printer_of(self._front)
             for notice in self._news.disk(float(free), self._config.disk_free_mib * MIB, name, self._wall()):
                 self._add(notice)
-            self._keep_news()
+            self._save_news()
 
     # -- targets and choices -----------------------------------------------------------------------------------
 
-    async def _look_at_targets(self) -> None:
+    async def _read_targets(self) -> None:
         """Read the targets file, which a user may have changed; the old targets stay if it is wrong."""
         path = file_of(self._config.targets_file, self.folder, self._environ)
         problem = None
         try:
-            found = await asyncio.to_thread(load, path, self._environ)
+            targets = await asyncio.to_thread(load, path, self._environ)
         except ConfigError as error:
-            problem, found = str(error), self._targets
+            problem, targets = str(error), self._targets
         else:
-            if not found and self._wants_messages:
+            if not targets and self._wants_messages:
                 problem = f"no targets yet: {place_of(path, self._environ)}"
         if problem != self._problem:
-            log.warning("notify.targets", problem=problem, count=len(found))
+            log.warning("notify.targets", problem=problem, count=len(targets))
             self._problem = problem
-        if found != self._targets or not self._targets:
-            self._targets = found
-            self._delivery.set_targets(found)
+        if targets != self._targets or not self._targets:
+            self._targets = targets
+            self._delivery.set_targets(targets)
         self._tell()
 
     def _read_choices(self) -> None:
         try:
-            chosen = json.loads((self.folder / CHOICES).read_text("utf-8"))["mute"]
-            self._mute = frozenset(each for each in chosen if each in CLASSES)
+            muted = json.loads((self.folder / CHOICES).read_text("utf-8"))["mute"]
+            self._mute = frozenset(each for each in muted if each in CLASSES)
         except (OSError, ValueError, KeyError, TypeError):
             return
 
@@ -272,7 +272,7 @@ class Notify(Companion):
     async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
         """Carry out a client's request."""
         if do == "spools":
-            return Answer(200, {"spools": await self._of_spoolman(self._find_stock().all())})
+            return Answer(200, {"spools": await self._from_spoolman(self._find_stock().all())})
         if scope == "read":
             raise Refusal(403, "this needs a key of scope control; this key may only read")
         match do:
@@ -287,13 +287,13 @@ class Notify(Companion):
         return await super().handle(do, parameters, scope)
 
     async def _test(self, target: object) -> Answer:
-        await self._look_at_targets()
+        await self._read_targets()
         if self._problem is not None or not self._targets:
             raise Refusal(409, self._problem or "no targets: docs/notifications.md says how to add one")
         names = [each.name for each in self._targets]
         if target is not None and target not in names:
             raise Refusal(404, f"unknown target {str(target)[:40]!r}; known targets: {', '.join(names)}")
-        about = {"printer": news_of.printer_of(self._seen)}
+        about = {"printer": news_of.printer_of(self._front)}
         notice = UserNotice("test", f"test {self._wall():.3f}", "test", about)
         results = await self._delivery.test(notice, str(target) if target is not None else None, TEST_TIMEOUT_S)
         waiting = sorted(set(names if target is None else [str(target)]) - {each.target for each in results})
@@ -308,14 +308,14 @@ class Notify(Companion):
         using = None
         with suppress(ClientError):
             using = await self.client.get("/api/job/filament")
-        await self._of_spoolman(self._find_stock().choose(tool, spool, using))
+        await self._from_spoolman(self._find_stock().choose(tool, spool, using))
 
     def _find_stock(self) -> Stock:
         if self._stock is None:
             raise Refusal(404, "Spoolman is not configured: set [spoolman] url to its address")
         return self._stock
 
-    async def _of_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _from_spoolman(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             async with asyncio.timeout(TEST_TIMEOUT_S):
                 return await work
@@ -330,15 +330,15 @@ class Notify(Companion):
 
     # -- Spoolman ----------------------------------------------------------------------------------------------
 
-    async def _keep_books(self, stock: Stock) -> None:
-        known = False
+    async def _report_filament(self, stock: Stock) -> None:
+        knows_history = False
         while True:
             try:
                 using = await self.client.get("/api/job/filament")
                 jobs = await self._history()
-                if not known:
-                    known = True
-                    await stock.know(jobs)
+                if not knows_history:
+                    knows_history = True
+                    await stock.skip_old(jobs)
                 await stock.take(using)
                 await stock.take_ends(jobs, self._wall())
                 await stock.report()
@@ -369,7 +369,7 @@ class Notify(Companion):
         )
 
     def _hotends(self) -> int:
-        extruders = self._seen.get("profile.extruders")
+        extruders = self._front.get("profile.extruders")
         return extruders if isinstance(extruders, int) else 1
 
     def does(self) -> str:

@@ -1,4 +1,4 @@
-"""Delivers the outbox to its targets, each in a task of its own, so that one that hangs does not delay the others."""
+"""Delivers the outbox to its targets, each in its own task, so that one that hangs does not delay the others."""
 
 import asyncio
 import hashlib
@@ -61,14 +61,14 @@ class NoticeDelivery:
         self._language = language
         self._wall = wall
         self._targets: dict[str, Target] = {}
-        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._target_tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._pictures: dict[int, asyncio.Task[bytes | None]] = {}
         self._tests: dict[tuple[int, str], asyncio.Future[DeliveryResult]] = {}
         self._dirty = asyncio.Event()
         self._release = asyncio.Event()
         self._saved = ""
-        self._token = secrets.token_hex(8)  # of this installation: others have prints with the same ids
+        self._token = secrets.token_hex(8)  # of this installation, as others have prints with the same ids
 
     # -- contents ----------------------------------------------------------------------------------------------
 
@@ -98,16 +98,16 @@ class NoticeDelivery:
         return document
 
     def set_targets(self, targets: list[Target]) -> None:
-        """Send to these from now on."""
-        known = {each.name: each for each in targets}
-        for name in [each for each in self._lanes if each not in known]:
-            self._lanes.pop(name).cancel()
-        self._targets = known
-        self.outbox.keep_only(known)
-        for name in known:
-            if name not in self._lanes:
+        """Send to these targets from now on."""
+        by_name = {each.name: each for each in targets}
+        for name in [each for each in self._target_tasks if each not in by_name]:
+            self._target_tasks.pop(name).cancel()
+        self._targets = by_name
+        self.outbox.keep_only(by_name)
+        for name in by_name:
+            if name not in self._target_tasks:
                 self._wakes[name] = asyncio.Event()
-                self._lanes[name] = asyncio.create_task(self._lane(name))
+                self._target_tasks[name] = asyncio.create_task(self._send_to(name))
         self._wake()
 
     def add(self, notice: UserNotice) -> bool:
@@ -119,7 +119,7 @@ class NoticeDelivery:
         return True
 
     def save(self) -> None:
-        """Have the file written soon."""
+        """Write the file soon."""
         self._dirty.set()
 
     async def test(self, notice: UserNotice, target: str | None, timeout_s: float) -> list[DeliveryResult]:
@@ -146,13 +146,13 @@ class NoticeDelivery:
         """Save the file and release notices that are due; the tasks of the targets end with this one."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._keep())
+                group.create_task(self._save_changes())
                 group.create_task(self._release_due())
         finally:
-            for task in (*self._lanes.values(), *self._pictures.values()):
+            for task in (*self._target_tasks.values(), *self._pictures.values()):
                 task.cancel()
 
-    async def _keep(self) -> None:
+    async def _save_changes(self) -> None:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
@@ -186,7 +186,7 @@ class NoticeDelivery:
         self._dirty.set()
         self.changed()
 
-    async def _lane(self, name: str) -> None:
+    async def _send_to(self, name: str) -> None:
         """Send the notices for one target, one after the other."""
         loop, wake = asyncio.get_running_loop(), self._wakes[name]
         while True:

@@ -1,8 +1,8 @@
-"""The ledger of filament: which spool is on which tool, and how much of its use is reported to Spoolman. Pure.
+"""Ledger: which spool is on which tool, and how much of its use was reported to Spoolman. Pure.
 
-Each metre is reported once, whatever fails. What a print uses is added to what is owed to a spool, and what is owed is
-reported. A report is saved before it is sent, together with the spool's used length at that time. If no answer comes,
-the spool's used length shows whether the report was counted.
+Each metre is reported once, whatever fails. What a print uses is added to the use that is owed to a spool, and owed
+use is reported. A report is saved before it is sent, together with the spool's used length at that time. If no answer
+comes, the spool's used length shows whether the report was counted.
 """
 
 import math
@@ -22,7 +22,7 @@ MAX_USE = 5_000_000.0  # mm; no print uses more
 
 @dataclass(frozen=True, slots=True)
 class UseReport:
-    """A report without an answer yet: length in mm, the spool's used length before it, and how often it was sent."""
+    """A report that has no answer yet: length in mm, the spool's used length before it, and how often it was sent."""
 
     mm: float
     before: float
@@ -42,7 +42,7 @@ class Ledger:
         self.chosen: dict[int, int] = {}
         self.owed: dict[int, float] = {}
         self.pending: dict[int, UseReport] = {}
-        self._taken: dict[str, dict[int, float]] = {}  # print → tool → mm taken over
+        self._taken: dict[str, dict[int, float]] = {}  # print → tool → mm that were entered
         self._ended: dict[str, None] = {}
         self._closed: dict[str, None] = {}
 
@@ -57,7 +57,7 @@ class Ledger:
 
         Args:
             job: the print.
-            used: tool → mm so far; less than before comes from a daemon that was killed, and is ignored.
+            used: tool → mm so far; a smaller value than before is ignored: the daemon was killed.
             final: the print has ended; later answers about it are ignored.
         """
         if job in self._closed and not final:
@@ -108,7 +108,7 @@ class Ledger:
     def counted(self, spool: int, used: float) -> bool | None:
         """Return whether the pending report was counted, as a spool's used length shows; if so, it is settled.
 
-        None: it is not shown after MAX_TRIES attempts, and settled as counted, so that it is not repeated for ever.
+        None: that is unclear after MAX_TRIES attempts; the report is settled as counted, so that it ends.
         """
         report = self.pending[spool]
         if used - report.before >= report.mm / 2 or used < report.before - _slack(report.mm):
@@ -134,7 +134,7 @@ class Ledger:
         """Drop the pending report, as it was certainly not counted."""
         self.pending.pop(spool, None)
 
-    def forgive(self, spool: int) -> None:
+    def write_off(self, spool: int) -> None:
         """Drop what is owed to a spool that no longer exists."""
         self.pending.pop(spool, None)
         self.owed.pop(spool, None)
@@ -148,7 +148,7 @@ class Ledger:
         self.owed[spool] = self.owed.get(spool, 0.0) - times * report.mm
         self.pending.pop(spool, None)
 
-    # -- over restarts -----------------------------------------------------------------------------------------
+    # -- for the next process -----------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """Return the ledger as JSON."""

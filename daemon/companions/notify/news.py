@@ -1,4 +1,4 @@
-"""Decides which changes of the front's state deserve a notice. Pure: messages go in, notices come out.
+"""Finds the changes of the front's state that deserve a notice. Pure: messages go in, notices come out.
 
 The ends of prints come from the history, which includes those that ended while this process was away; everything else
 comes from the snapshot that the front keeps up to date for pages.
@@ -12,11 +12,11 @@ from typing import Any
 from daemon.companions.notify.notices import UserNotice, one_line
 from gcode.frozen import mutable
 
-TOO_OLD = 12 * 3600.0
-"""Age in seconds from which the end of a print is not reported any longer, after a start of this process."""
+MAX_AGE_S = 12 * 3600.0
+"""After a start of this process, ends of prints that are older than this are not reported."""
 
-GONE = 60.0
-"""Seconds that a condition must be over before it is reported again, as a front that has just started knows nothing."""
+OVER_S = 60.0
+"""A condition is reported again only after it was over this long: a front that has just started reports none."""
 
 EVENTS = ("FilamentRunout", "PowerCut", "PowerOffByItself", "PowerOffFailed")
 """Events of the companion `power`."""
@@ -33,32 +33,32 @@ class NoticeFinder:
     """Finds notices in the front's state and events.
 
     Attributes:
-        standing: keys of conditions that were reported and still hold; the owner saves them over restarts.
+        standing: keys of conditions that were reported and have not ended; the owner saves them for the next process.
         lost: ids of the prints that have lost their connection.
     """
 
     standing: set[str] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
-    _gone: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
+    _over: dict[str, float] = field(default_factory=dict)  # key of a condition → when it ended
 
-    def look(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
-        """Return the notices for a snapshot; `now` is a time of any clock, in s."""
-        job = seen.get("job.id")
+    def check(self, front: Mapping[str, Any], now: float) -> list[UserNotice]:
+        """Return the notices for a snapshot; `now` is the time of any steady clock, in s."""
+        job = front.get("job.id")
         notices: list[UserNotice] = []
-        if isinstance(job, int) and seen.get("job.state") is not None:
-            notices += self._of_job(seen, job)
-        notices += self._of_printer(seen, now)
-        notices += self._of_bed(seen)
-        notices += self._of_power(seen)
+        if isinstance(job, int) and front.get("job.state") is not None:
+            notices += self._job_notices(front, job)
+        notices += self._printer_notices(front, now)
+        notices += self._bed_notices(front)
+        notices += self._power_notices(front)
         return notices
 
-    def event(self, name: str, payload: Mapping[str, Any], seen: Mapping[str, Any], now: float) -> list[UserNotice]:
+    def event(self, name: str, payload: Mapping[str, Any], front: Mapping[str, Any], now: float) -> list[UserNotice]:
         """Return the notices for an event of the companion `power`; `now` is a date, in s."""
-        about = about_job(seen)
-        job, reason = seen.get("job.id"), payload.get("why") or payload.get("error")
+        about = about_job(front)
+        job, reason = front.get("job.id"), payload.get("why") or payload.get("error")
         device = payload.get("switch")
         if name == "FilamentRunout":
-            details = {**about, "reason": reason or payload.get("sensor"), "share": _share(seen)}
+            details = {**about, "reason": reason or payload.get("sensor"), "share": _share(front)}
             self.standing.add(f"paused {job}")  # the pause that follows is not reported again
             return [UserNotice("paused", f"runout {job} {now:.0f}", "runout", details)]
         if name == "PowerCut":
@@ -79,12 +79,12 @@ class NoticeFinder:
 
     # -- the print ---------------------------------------------------------------------------------------------
 
-    def _of_job(self, seen: Mapping[str, Any], job: int) -> list[UserNotice]:
-        state, about = seen["job.state"], about_job(seen)
+    def _job_notices(self, front: Mapping[str, Any], job: int) -> list[UserNotice]:
+        state, about = front["job.state"], about_job(front)
         notices: list[UserNotice] = []
         if state in _PAUSES:
-            if reason := seen.get("job.pauseReason"):
-                details = {**about, "reason": reason, "share": _share(seen)}
+            if reason := front.get("job.pauseReason"):
+                details = {**about, "reason": reason, "share": _share(front)}
                 notices += self._once(
                     f"paused {job}", UserNotice("paused", _key(job, "paused", details), "paused", details)
                 )
@@ -95,13 +95,13 @@ class NoticeFinder:
         elif job in self.lost:
             self.lost.discard(job)
             if state not in _ENDS and state != "cancelling":
-                details = {**about, "share": _share(seen)}
+                details = {**about, "share": _share(front)}
                 notices.append(UserNotice("back", _key(job, "back", details), "back", details))
-        notices += self._of_warning(seen, job, about)
+        notices += self._warning_notices(front, job, about)
         return notices
 
-    def _of_warning(self, seen: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[UserNotice]:
-        text = seen.get("job.warning")
+    def _warning_notices(self, front: Mapping[str, Any], job: int, about: Mapping[str, Any]) -> list[UserNotice]:
+        text = front.get("job.warning")
         prefix = f"warning {job} "
         if not text:
             self.standing -= {each for each in self.standing if each.startswith("warning ")}
@@ -112,41 +112,41 @@ class NoticeFinder:
 
     # -- the printer -------------------------------------------------------------------------------------------
 
-    def _of_printer(self, seen: Mapping[str, Any], now: float) -> list[UserNotice]:
-        printer = {"printer": printer_of(seen)}
+    def _printer_notices(self, front: Mapping[str, Any], now: float) -> list[UserNotice]:
+        printer = {"printer": printer_of(front)}
         notices = []
-        if isinstance(fault := seen.get("printer.fault"), dict):
+        if isinstance(fault := front.get("printer.fault"), dict):
             details = {**printer, "reason": fault.get("text"), "halt": fault.get("kind")}
             notices.append(UserNotice("fault", f"fault {fault.get('at')}", "halted", details))
         for name, what, value in (
-            ("trouble", "trouble", seen.get("printer.trouble")),
-            ("stop", "stop", seen.get("printer.stop") == "unconfirmed" or None),
+            ("trouble", "trouble", front.get("printer.trouble")),
+            ("stop", "stop", front.get("printer.stop") == "unconfirmed" or None),
         ):
             reason = value if isinstance(value, str) else None
             if value:
-                self._gone.pop(name, None)
+                self._over.pop(name, None)
                 notice = UserNotice("fault", f"{name} {now:.0f}", what, {**printer, "reason": reason})
                 notices += self._once(name, notice)
-            elif name in self.standing and now - self._gone.setdefault(name, now) >= GONE:
+            elif name in self.standing and now - self._over.setdefault(name, now) >= OVER_S:
                 self.standing.discard(name)
         return notices
 
-    def _of_bed(self, seen: Mapping[str, Any]) -> list[UserNotice]:
-        following, why = seen.get("queue.next"), seen.get("queue.waiting")
-        if not isinstance(following, dict) or not isinstance(why, str) or "bed" not in why:
+    def _bed_notices(self, front: Mapping[str, Any]) -> list[UserNotice]:
+        entry, why = front.get("queue.next"), front.get("queue.waiting")
+        if not isinstance(entry, dict) or not isinstance(why, str) or "bed" not in why:
             return []
-        details = {"printer": printer_of(seen), "file": following.get("path")}
-        return [UserNotice("bed", f"bed {following.get('id')} {following.get('done')}", "bed", details)]
+        details = {"printer": printer_of(front), "file": entry.get("path")}
+        return [UserNotice("bed", f"bed {entry.get('id')} {entry.get('done')}", "bed", details)]
 
-    def _of_power(self, seen: Mapping[str, Any]) -> list[UserNotice]:
+    def _power_notices(self, front: Mapping[str, Any]) -> list[UserNotice]:
         """Return a notice that the power is about to be switched off, once for each announcement."""
-        power = seen.get("companions.power")
+        power = front.get("companions.power")
         state = power.get("state") if isinstance(power, dict) else None
         at = state.get("offAt") if isinstance(state, dict) else None
         if not isinstance(state, dict) or not isinstance(at, int | float):
             self.standing.discard("off soon")
             return []
-        details = {"printer": printer_of(seen), "device": state.get("printer")}
+        details = {"printer": printer_of(front), "device": state.get("printer")}
         return self._once("off soon", UserNotice("power", f"off {at:.0f}", "power_soon", details))
 
     def _once(self, key: str, notice: UserNotice) -> list[UserNotice]:
@@ -189,19 +189,19 @@ def end_key(job: Mapping[str, Any]) -> str:
     return f"end {job.get('id')} {round(job.get('started') or 0)}"
 
 
-def about_job(seen: Mapping[str, Any]) -> dict[str, Any]:
+def about_job(front: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names of the printer and the file in a snapshot."""
-    file = seen.get("job.file")
-    return {"printer": printer_of(seen), "file": file.get("name") if isinstance(file, dict) else None}
+    file = front.get("job.file")
+    return {"printer": printer_of(front), "file": file.get("name") if isinstance(file, dict) else None}
 
 
-def printer_of(seen: Mapping[str, Any]) -> str:
+def printer_of(front: Mapping[str, Any]) -> str:
     """Return the printer's name; "" if it has none."""
-    return str(seen.get("server.name") or "")
+    return str(front.get("server.name") or "")
 
 
-def _share(seen: Mapping[str, Any]) -> float | None:
-    progress = seen.get("job.progress")
+def _share(front: Mapping[str, Any]) -> float | None:
+    progress = front.get("job.progress")
     return progress.get("completion") if isinstance(progress, dict) else None
 
 

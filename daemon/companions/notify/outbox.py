@@ -1,7 +1,7 @@
-"""The notices on their way to people: each once, one per class and minute, three attempts, bounded. Pure.
+"""NoticeOutbox: the waiting notices. Each is sent once, with up to three attempts, and one per class and minute. Pure.
 
-Times are of a clock that runs while the process lives. After a restart all waiting notices are due at once; the keys
-of those that were sent are saved.
+Times are those of a steady clock. The waiting notices, and the keys of those that were sent, are saved; after a
+restart, all waiting notices are due at once.
 """
 
 from collections import deque
@@ -13,13 +13,13 @@ from daemon.companions.notify.notices import CLASSES, URGENT, UserNotice
 from gcode.frozen import mutable
 
 MAX_WAITING = 20
-"""Limit of waiting notices; a further one replaces the oldest that is not urgent."""
+"""Waiting notices; an additional one replaces the oldest that is not urgent."""
 
 INTERVAL_S = 60.0
 """Seconds between two notices of a class."""
 
 RETRY_PAUSES_S = (10.0, 60.0)
-"""Seconds before the second and the third attempt; after that a notice is given up."""
+"""Seconds before the second and the third attempt; after the third, a notice is given up."""
 
 MAX_KEYS = 500
 MAX_RESULTS = 20
@@ -27,13 +27,13 @@ MAX_RESULTS = 20
 
 @mutable
 class QueuedNotice:
-    """A notice on its way.
+    """A waiting notice.
 
     Attributes:
-        number: its own, the same for all attempts.
+        number: identifies it, through all attempts.
         notice: the notice.
         unsaid: number of earlier notices of its class that were not sent.
-        waiting: target that it has not reached → number of attempts, and when the next is due.
+        waiting: target that it has not reached → number of attempts, and when the next one is due.
     """
 
     number: int
@@ -44,7 +44,14 @@ class QueuedNotice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The result of an attempt at a target; `date` in s since 1970, `reason` of a failure, `over`: the last attempt."""
+    """The result of an attempt at a target.
+
+    Attributes:
+        date: in s since 1970.
+        tries: number of the attempt.
+        reason: of a failure; None: it was sent.
+        over: this was the last attempt.
+    """
 
     target: str
     kind: str
@@ -70,8 +77,10 @@ class NoticeOutbox:
         self.results: deque[DeliveryResult] = deque(maxlen=MAX_RESULTS)
         self.dropped = 0
         self._known_keys: dict[str, None] = {}
-        self._held: dict[str, tuple[UserNotice, int]] = {}  # class → the newest that must wait, and how many before it
-        self._last: dict[str, float] = {}  # class → when one was sent
+        self._held: dict[
+            str, tuple[UserNotice, int]
+        ] = {}  # class → the newest notice that must wait, and how many it replaces
+        self._last: dict[str, float] = {}  # class → when a notice of it was last sent
         self._next = 1
 
     @property
@@ -101,11 +110,11 @@ class NoticeOutbox:
         return True
 
     def send(self, notice: UserNotice, targets: Iterable[str], now: float) -> QueuedNotice:
-        """Add a notice that a user asks for, even if its key was sent before."""
+        """Add a notice that a user has requested, even if its key was sent before."""
         return self._send(notice, 0, targets, now)
 
     def release(self, targets: Iterable[str], now: float) -> None:
-        """Queue the notices whose class may send again."""
+        """Queue the held notices whose class may send again."""
         for kind in [each for each in self._held if now - self._last.get(each, -INTERVAL_S) >= INTERVAL_S]:
             notice, unsaid = self._held.pop(kind)
             self._send(notice, unsaid, targets, now)
@@ -139,7 +148,7 @@ class NoticeOutbox:
         return min((self._last.get(kind, -INTERVAL_S) + INTERVAL_S for kind in self._held), default=None)
 
     def record(self, message: QueuedNotice, target: str, reason: str | None, now: float, date: float) -> DeliveryResult:
-        """Record an attempt, failed for `reason` (None: sent) at `date`; drop a notice that has reached all targets."""
+        """Record an attempt (`reason` None: sent); drop a notice that has reached all targets."""
         tries = message.waiting.get(target, (0, 0.0))[0] + 1
         over = reason is None or tries > len(RETRY_PAUSES_S)
         if over:
@@ -156,12 +165,12 @@ class NoticeOutbox:
 
     def keep_only(self, targets: Iterable[str]) -> None:
         """Drop other targets from all waiting notices."""
-        known = set(targets)
+        kept = set(targets)
         for message in self.messages:
-            message.waiting = {name: value for name, value in message.waiting.items() if name in known}
+            message.waiting = {name: value for name, value in message.waiting.items() if name in kept}
         self.messages = [each for each in self.messages if each.waiting]
 
-    # -- over restarts -----------------------------------------------------------------------------------------
+    # -- for the next process -----------------------------------------------------------------------------------------
 
     def document(self) -> dict[str, Any]:
         """Return the JSON to save for the next process."""
@@ -176,13 +185,13 @@ class NoticeOutbox:
         for each in _list(document.get("waiting"))[-MAX_WAITING:]:
             if (notice := _notice(each)) is None:
                 continue
-            tried = each.get("targets")
+            tries = each.get("targets")
             message = self._send(notice, _count(each.get("unsaid")), targets, now)
-            if isinstance(tried, dict):
+            if isinstance(tries, dict):
                 message.waiting = {
-                    name: (min(_count(tried[name]), len(RETRY_PAUSES_S)), now)
+                    name: (min(_count(tries[name]), len(RETRY_PAUSES_S)), now)
                     for name in message.waiting
-                    if name in tried
+                    if name in tries
                 }
         self._last.clear()
         self.messages = [each for each in self.messages if each.waiting]

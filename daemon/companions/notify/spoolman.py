@@ -26,7 +26,7 @@ class SpoolmanAway(NozzledError):
 
 
 class SpoolmanRefused(NozzledError):
-    """Spoolman refused the request; nothing was done. `gone`: there is no such spool."""
+    """Spoolman refused the request, and nothing was done. `gone`: there is no such spool."""
 
     def __init__(self, text: str, *, gone: bool = False) -> None:
         super().__init__(text)
@@ -76,10 +76,10 @@ class Spoolman:
         Raises:
             SpoolmanAway, SpoolmanRefused: there is no list.
         """
-        found = await self._ask("GET", "/spool?allow_archived=false")
-        if not isinstance(found, list):
+        spools = await self._ask("GET", "/spool?allow_archived=false")
+        if not isinstance(spools, list):
             raise SpoolmanAway("Spoolman's answer is not a list of spools")
-        return [spool_of(each) for each in found[-MAX_SPOOLS:]]
+        return [spool_of(each) for each in spools[-MAX_SPOOLS:]]
 
     async def spool(self, number: int) -> Spool:
         """Return one spool; raises SpoolmanAway, SpoolmanRefused."""
@@ -96,10 +96,10 @@ class Spoolman:
 
     @staticmethod
     def _of(answer: Any, number: int) -> Spool:
-        found = spool_of(answer)
-        if found.id != number:
-            raise SpoolmanAway(f"Spoolman was asked for spool {number} and answered with {found.id}")
-        return found
+        spool = spool_of(answer)
+        if spool.id != number:
+            raise SpoolmanAway(f"Spoolman was asked for spool {number} and answered with {spool.id}")
+        return spool
 
     async def _ask(self, method: str, path: str, data: dict[str, Any] | None = None) -> Any:
         body = json.dumps(data).encode() if data is not None else None

@@ -16,8 +16,8 @@ from daemon.set_aside import set_aside
 
 FILE = "spools.json"
 MAX_TOOLS = 16
-LATE = 180.0
-"""Seconds after the end of a print in which the filament that it used may still become known."""
+USE_TIMEOUT_S = 180.0
+"""How long after the end of a print the filament that it used may become known."""
 
 log = structlog.get_logger()
 
@@ -26,8 +26,8 @@ class Stock:
     """The ledger, its file, and the connection to Spoolman.
 
     Attributes:
-        ledger: what is reported, and what is owed.
-        away: what is wrong with Spoolman; None: nothing.
+        ledger: use that was reported, and use that is owed.
+        away: why Spoolman cannot be used; None: it can.
         spools: the spools on tools, as Spoolman last described them.
     """
 
@@ -39,11 +39,11 @@ class Stock:
         self._api = api
         self._file = folder / FILE
         self._changed = changed
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._saved = ""
 
     async def open(self) -> None:
-        """Read the ledger's file; a damaged one is set aside, and the ledger starts empty."""
+        """Read the ledger's file; a damaged file is set aside, and the ledger starts empty."""
         await asyncio.to_thread(self._read)
 
     def _read(self) -> None:
@@ -70,14 +70,14 @@ class Stock:
         Args:
             tool: its number.
             spool: its number in Spoolman; None: none.
-            using: what the print under way has used so far, from the previous spool.
+            using: what the current print has used so far, from the previous spool.
 
         Raises:
             SpoolmanAway, SpoolmanRefused: Spoolman does not answer, or does not know the spool.
             OSError: it cannot be saved.
         """
         described = await self._api.spool(spool) if spool is not None else None
-        async with self._turn:
+        async with self._lock:
             self._take(using)
             self.ledger.choose(tool, spool)
             await self._save()
@@ -86,8 +86,8 @@ class Stock:
         self._changed()
 
     async def take(self, using: Mapping[str, Any] | None) -> None:
-        """Enter what the print under way has used; raises OSError."""
-        async with self._turn:
+        """Enter what the current print has used; raises OSError."""
+        async with self._lock:
             if self._take(using):
                 await self._save()
 
@@ -98,17 +98,17 @@ class Stock:
 
     async def take_ends(self, jobs: list[dict[str, Any]], date: float) -> None:
         """Enter what the ended prints of the history have used; raises OSError."""
-        async with self._turn:
+        async with self._lock:
             for job in jobs:
                 end, used = end_key(job), _lengths(job.get("filament"))
                 if self.ledger.has_ended(end) or job.get("ended") is None:
                     continue
-                if used or date - float(job["ended"]) > LATE or not job.get("began"):
+                if used or date - float(job["ended"]) > USE_TIMEOUT_S or not job.get("began"):
                     self.ledger.take(_job(job["id"], job), used, final=True)
                     self.ledger.end(end, _job(job["id"], job))
             await self._save()
 
-    async def know(self, jobs: list[dict[str, Any]]) -> None:
+    async def skip_old(self, jobs: list[dict[str, Any]]) -> None:
         """Close these prints without a report, as they ended before the ledger existed; raises OSError."""
         if not self._file.exists():
             for job in jobs:
@@ -119,16 +119,16 @@ class Stock:
     # -- reports -----------------------------------------------------------------------------------------------
 
     async def report(self) -> None:
-        """Report what is owed, and read how much is left; raises OSError."""
+        """Report the use that is owed, and read how much filament is left; raises OSError."""
         spools = [*dict.fromkeys([*self.ledger.due(), *self.ledger.chosen.values()])][:MAX_SPOOLS]
         trouble = None
         for spool in spools:
             try:
-                async with self._turn:
+                async with self._lock:
                     await self._report(spool)
             except SpoolmanAway as error:
                 trouble = str(error)
-                break  # the others would fail, too
+                break  # the other spools would fail, too
             except SpoolmanRefused as error:
                 trouble = f"spool {spool}: {error}"
                 await self._refused(spool, error)
@@ -152,9 +152,9 @@ class Stock:
         self.spools[number] = described
 
     async def _refused(self, spool: int, error: SpoolmanRefused) -> None:
-        async with self._turn:
+        async with self._lock:
             if error.gone:
-                self.ledger.forgive(spool)
+                self.ledger.write_off(spool)
                 self.spools.pop(spool, None)
             else:
                 self.ledger.refused(spool)
@@ -186,7 +186,7 @@ def _job(number: object, about: Mapping[str, Any]) -> str:
 
 
 def _lengths(tools: Any) -> dict[int, float]:
-    """Return the mm of each tool; invalid entries are left out."""
+    """Return the length of each tool, in mm; invalid entries are left out."""
     lengths: dict[int, float] = {}
     for each in tools if isinstance(tools, list) else ():
         tool, length = (each.get("tool"), each.get("length")) if isinstance(each, dict) else (None, None)

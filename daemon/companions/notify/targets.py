@@ -69,9 +69,9 @@ def _target(words: list[str], where: str) -> Target:
         raise ConfigError(f"{where}: a line must be NAME URL, like phone tgram://TOKEN/CHAT")
     if rest and rest[0].startswith(WEBHOOK):
         return _webhook(name, rest, where)
-    if len(rest) != 1 or (found := _SCHEME.fullmatch(rest[0])) is None:
+    if len(rest) != 1 or (match := _SCHEME.fullmatch(rest[0])) is None:
         raise ConfigError(f"{where}: {name} must be followed by one URL without blanks")
-    return Target(name, found[1].lower(), rest[0])
+    return Target(name, match[1].lower(), rest[0])
 
 
 def _webhook(name: str, rest: list[str], where: str) -> Target:
@@ -91,10 +91,10 @@ def _webhook(name: str, rest: list[str], where: str) -> Target:
     return Target(name, "webhook", url, rest[1])
 
 
-def file_of(given: str, folder: Path, environ: Mapping[str, str]) -> Path:
+def file_of(configured: str, folder: Path, environ: Mapping[str, str]) -> Path:
     """Return the targets file: configured, a credential, named by the environment, or in the folder."""
-    if given:
-        return Path(given).expanduser()
+    if configured:
+        return Path(configured).expanduser()
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (Path(credentials) / CREDENTIAL).exists():
         return Path(credentials) / CREDENTIAL

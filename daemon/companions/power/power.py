@@ -16,7 +16,7 @@ from daemon.companions.power.emergency import Emergency
 from daemon.companions.power.errors import DeviceError
 from daemon.companions.power.printer import PrinterWatch
 from daemon.companions.power.rules import AutoOff, OffPlan, refusal, unrest, warmth
-from daemon.companions.power.switch import Still, Switch, Withdrawn
+from daemon.companions.power.switch import Objection, Switch, Withdrawn
 from gcode.halt_kind import halt_kind
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ PLUGIN = "psucontrol"  # OctoPrint's, whose apps show their switch
 CHANGED = "plugin_psucontrol_psu_state_changed"
 EVENTS = ["Connected", "EmergencyStop", "Error", "PrintStarted", "PrintResumed"]
 HEATERS = ("runaway", "not_heating", "too_cold", "too_hot", "sensor")  # faults of heaters, by `halt_kind`
-ANNOUNCED_EVERY_S = 1.0  # between two looks at the printer while an off is announced
-EVERY_S = 5.0  # otherwise
-QUEUE_EVERY_S = 10.0  # between two looks at the queue
+ANNOUNCED_EVERY_S = 1.0  # between two readings of the printer's state while an off is announced
+IDLE_EVERY_S = 5.0  # between two readings otherwise
+QUEUE_EVERY_S = 10.0  # between two readings of the queue
 ROUNDING_S = 0.05  # error of the age of our own commands: the front rounds ages to hundredths of a second
 REQUEST_TIMEOUT_S = 9.0  # the front waits 10 s
 
@@ -55,8 +55,8 @@ class Power(Companion):
             client: of the front.
             folder: its own.
             config: the section [power].
-            switches: the configured ones.
-            wall: the date, in s.
+            switches: the configured switches.
+            wall: returns the date, in s since 1970.
             emergency: stops the printer.
         """
         super().__init__(client, folder)
@@ -71,13 +71,13 @@ class Power(Companion):
         self._auto = AutoOff(self._loop.time(), config.idle_min * 60, config.cold_c, config.announce_s)
         self._plan = OffPlan()
         self._off_at: tuple[float | None, int | None] = (None, None)  # by the loop's clock, and as a date
-        self._told_on: bool | None = None
+        self._reported_on: bool | None = None
         self._going_off = False  # an automatic off is being carried out
         self._settled = asyncio.Event()  # set while no automatic off is being carried out
         self._settled.set()
         self._offs = 0  # number of offs that are being carried out
         self._postponements = 0  # number of times that an automatic off was postponed
-        self._look_soon = asyncio.Event()
+        self._check_soon = asyncio.Event()
         self.inputs: Inputs | None = None
 
     # -- watching --------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Power(Companion):
                 group.create_task(self._poll(switch))
             group.create_task(self._listen())
             if self.printer is not None:
-                group.create_task(self._automatic(self.printer))
+                group.create_task(self._watch_printer(self.printer))
             if self._config.on_when_job_queued and self.printer is not None:
                 group.create_task(self._watch_queue(self.printer))
 
@@ -101,7 +101,7 @@ class Power(Companion):
 
     async def _poll(self, switch: Switch) -> None:
         while True:
-            await switch.look()
+            await switch.read()
             self.changed()
             await asyncio.sleep(self._config.poll_s)
 
@@ -148,27 +148,27 @@ class Power(Companion):
             self.event("PowerCut", {"switch": switch.name, "why": why, "done": False, "error": str(error)})
             return
         self.event("PowerCut", {"switch": switch.name, "why": why, "done": True, "error": None})
-        await switch.look()
+        await switch.read()
         self.changed()
 
     # -- automatic off ---------------------------------------------------------------------------------------
 
-    async def _automatic(self, switch: Switch) -> None:
+    async def _watch_printer(self, switch: Switch) -> None:
         while True:
             # even without auto_off: the lock needs the last temperatures before a disconnection
-            printer = await self.watch.look()
+            printer = await self.watch.read()
             if self._config.auto_off:
-                self._plan = self._auto.look(self._loop.time(), printer, on=switch.state)
+                self._plan = self._auto.plan(self._loop.time(), printer, on=switch.state)
             if self._plan.due:
-                await self._off_by_itself(switch)
+                await self._switch_off_automatically(switch)
             self.changed()
-            self._look_soon.clear()
-            pause = ANNOUNCED_EVERY_S if self._plan.off_at is not None else EVERY_S
+            self._check_soon.clear()
+            pause = ANNOUNCED_EVERY_S if self._plan.off_at is not None else IDLE_EVERY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._look_soon.wait()
+                    await self._check_soon.wait()
 
-    async def _off_by_itself(self, switch: Switch) -> None:
+    async def _switch_off_automatically(self, switch: Switch) -> None:
         """Send `before_off`, check the printer once more, switch it off, and verify that."""
         self._going_off, postponements = True, self._postponements
         self._settled.clear()
@@ -185,14 +185,14 @@ class Power(Companion):
         if self._config.before_off:
             await asyncio.sleep(ANNOUNCED_EVERY_S)
 
-        async def still() -> str | None:
-            printer = await self.watch.look()
+        async def objection() -> str | None:
+            printer = await self.watch.read()
             if self._postponements != postponements or (printer.commanded_at or 0.0) > began + ROUNDING_S:
                 return "the printer is in use again"
             return unrest(printer, self._loop.time()) or warmth(printer, self._config.cold_c)
 
         try:
-            await self._turn_off(switch, still)
+            await self._turn_off(switch, objection)
         except Withdrawn as error:
             log.warning("power.not_off", reason=error.reason)
         except DeviceError as error:
@@ -203,14 +203,14 @@ class Power(Companion):
         finally:
             self._stay_on()
 
-    async def _turn_off(self, switch: Switch, still: Still | None) -> None:
-        """Switch the printer off; meanwhile the front refuses to start a print. Raises as `Switch.turn`."""
+    async def _turn_off(self, switch: Switch, objection: Objection | None) -> None:
+        """Switch the printer off; until that is done, the front starts no print. Raises what `Switch.turn` raises."""
         self._offs += 1
         try:
             self.changed()
-            if not await self.tell_now() and still is not None:
+            if not await self.tell_now() and objection is not None:
                 raise Withdrawn("a print may be starting: nozzled has not confirmed that it starts none")
-            await switch.turn(on=False, still=still)
+            await switch.turn(on=False, objection=objection)
         finally:
             self._offs -= 1
             self.changed()
@@ -225,22 +225,22 @@ class Power(Companion):
         self._postponements += 1
         if not self._going_off:
             self._plan = OffPlan()
-        self._look_soon.set()
+        self._check_soon.set()
 
     # -- automatic on ----------------------------------------------------------------------------------------
 
     async def _watch_queue(self, switch: Switch) -> None:
-        """Switch on when the queue changes and has an entry. Entries that waited at power-off do not count."""
-        known: object = None
+        """Switch the printer on when the queue changes and has an entry; entries from before the off do not count."""
+        last_revision: object = None
         while True:
             with suppress(ClientError, TypeError, KeyError, DeviceError):  # retried below
                 queue = await self.client.get("/api/queue")
                 waits = not queue["paused"] and any(each["state"] == "waiting" for each in queue["entries"])
-                if switch.state is False and waits and known not in (None, queue["revision"]):
+                if switch.state is False and waits and last_revision not in (None, queue["revision"]):
                     log.info("power.queue", consequence="the printer is switched on")
                     await switch.turn(on=True)
                     self.connecting.begin()
-                known = queue["revision"]
+                last_revision = queue["revision"]
             await asyncio.sleep(QUEUE_EVERY_S)
 
     # -- requests --------------------------------------------------------------------------------------------
@@ -275,16 +275,16 @@ class Power(Companion):
             await switch.turn(on=on)
             return
 
-        async def still() -> str | None:
-            printer = await self.watch.look()
+        async def objection() -> str | None:
+            printer = await self.watch.read()
             return refusal(printer, self._loop.time(), self._config.cold_c, locked=self._config.locked_while_printing)
 
         try:
-            if not force and (reason := await still()) is not None:  # refuse at once, even if the switch is busy
-                raise Withdrawn(reason)  # noqa: TRY301 - as what the switch raises
+            if not force and (reason := await objection()) is not None:  # refuse at once, even if the switch is busy
+                raise Withdrawn(reason)  # noqa: TRY301 - handled like the switch's own
             self.connecting.stop()
             self._postpone()
-            await self._turn_off(switch, None if force else still)
+            await self._turn_off(switch, None if force else objection)
         except Withdrawn as error:
             stays = "had been told to switch off, and is switched on again." if error.sent else "stays on."
             text = f'{error.reason}: {switch.name} {stays} Send "force": true to switch it off anyway'
@@ -312,11 +312,11 @@ class Power(Companion):
             if len(self.switches) == 1:
                 return next(iter(self.switches.values()))
             raise Refusal(400, "name a device: none of them has the role of the printer")
-        named = self.switches.get(str(name).casefold())
-        if named is None:
-            known = ", ".join(switch.name for switch in self.switches.values())
-            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {known or 'none'}")
-        return named
+        switch = self.switches.get(str(name).casefold())
+        if switch is None:
+            names = ", ".join(each.name for each in self.switches.values())
+            raise Refusal(404, f"unknown switch {str(name)[:40]!r}; known switches: {names or 'none'}")
+        return switch
 
     # -- state -----------------------------------------------------------------------------------------------
 
@@ -341,9 +341,9 @@ class Power(Companion):
                 "sensors": self.inputs.as_json() if self.inputs is not None else {},
             }
         )
-        if printer is None or printer.state is None or printer.state == self._told_on:
+        if printer is None or printer.state is None or printer.state == self._reported_on:
             return
-        first, self._told_on = self._told_on is None, printer.state
+        first, self._reported_on = self._reported_on is None, printer.state
         self.plugin(PLUGIN, {"isPSUOn": printer.state})
         if not first:
             self.event(CHANGED, {"isPSUOn": printer.state})

@@ -1,4 +1,4 @@
-"""The current state of the printer, by one request, with the age of its values."""
+"""Reads the current state of the printer, and the age of its values, with one request."""
 
 import asyncio
 import math
@@ -19,19 +19,19 @@ class PrinterWatch:
     def __init__(self, client: OctoPrintClient) -> None:
         self._client = client
         self._commanded: float | None = None
-        self._heat: tuple[Mapping[str, HeaterSeen], float | None] = ({}, None)  # the last report, and when it came
-        self.seen = PrinterNow()
+        self._heat: tuple[Mapping[str, HeaterSeen], float | None] = ({}, None)  # the last report, and its loop time
+        self.latest = PrinterNow()
 
-    async def look(self) -> PrinterNow:
-        """Return the printer's state; unknown if there is no valid answer."""
+    async def read(self) -> PrinterNow:
+        """Return the printer's state; it is unknown if there is no valid answer."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                self.seen = await self._look()
+                self.latest = await self._read()
         except (ClientError, TimeoutError, TypeError, ValueError, AttributeError, KeyError):
-            self.seen = PrinterNow()
-        return self.seen
+            self.latest = PrinterNow()
+        return self.latest
 
-    async def _look(self) -> PrinterNow:
+    async def _read(self) -> PrinterNow:
         now = asyncio.get_running_loop().time()
         try:
             answer: Mapping[str, Any] = await self._client.get("/api/printer?exclude=sd,safety")
@@ -59,7 +59,7 @@ class PrinterWatch:
         return PrinterNow(known=known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
 
     def _last_command(self, at: float | None) -> float | None:
-        """Return when the last command was; it is computed from an age, and must not change with each answer."""
+        """Return the loop time of the last command. It comes from an age, but must not change with each answer."""
         if at is not None and (self._commanded is None or at > self._commanded + TOLERANCE_S):
             self._commanded = at
         return self._commanded if at is not None else None

@@ -142,7 +142,7 @@ class AutoOff:
         self._since = now
         self._off_at: float | None = None
 
-    def look(self, now: float, printer: PrinterNow, *, on: bool | None) -> OffPlan:
+    def plan(self, now: float, printer: PrinterNow, *, on: bool | None) -> OffPlan:
         """Return the plan; call this about once a second.
 
         Args:

@@ -10,16 +10,16 @@ from daemon.companions.power.devices import PowerDevice
 from daemon.companions.power.errors import DeviceError
 
 SETTLE_S = 4.0  # for the device to report the state that it was switched to
-LOOK_EVERY_S = 0.5  # meanwhile
-CHECK_EVERY_S = 1.0  # whether a slow device may still be switched
+POLL_EVERY_S = 0.5  # between two readings of that state
+CHECK_EVERY_S = 1.0  # between two checks whether a slow device may still be switched
 
-Still = Callable[[], Awaitable[str | None]]  # returns a reason against switching that has come up; None: none
+Objection = Callable[[], Awaitable[str | None]]  # returns a reason against switching now; None: there is none
 
 log = structlog.get_logger()
 
 
 class Withdrawn(Exception):
-    """The device is not switched, for `reason`; `sent`: the command had been sent already."""
+    """The device is not switched, for `reason`. `sent`: the command had been sent before."""
 
     def __init__(self, reason: str, *, sent: bool = False) -> None:
         super().__init__(reason)
@@ -31,9 +31,9 @@ class Switch:
     """A device and its state.
 
     Attributes:
-        state: it is on, as the device reports; None: unknown.
+        state: whether the device reports that it is on; None: unknown.
         error: why the state is unknown.
-        doubtful: an off was sent and has not been reported yet, so the device may still switch off.
+        doubtful: an off was sent, and the device has not reported it yet, so it may still switch off.
     """
 
     def __init__(self, config: DeviceConfig, device: PowerDevice, changed: Callable[[], None] = lambda: None) -> None:
@@ -47,33 +47,33 @@ class Switch:
         self._changed = changed
         self._lock = asyncio.Lock()
 
-    async def look(self) -> None:
-        """Read its state, or `error`."""
+    async def read(self) -> None:
+        """Read the device's state, or set `error`."""
         async with self._lock:
-            await self._look()
+            await self._read()
 
-    async def turn(self, *, on: bool, still: Still | None = None) -> None:
-        """Switch it, and verify its state.
+    async def turn(self, *, on: bool, objection: Objection | None = None) -> None:
+        """Switch the device, and verify its state.
 
         Args:
             on: on or off.
-            still: is called right before switching, and again while the device has not answered.
+            objection: called right before switching, and again while the device has not answered.
 
         Raises:
             DeviceError: it does not answer, or reports another state.
-            Withdrawn: `still` has returned a reason.
+            Withdrawn: `objection` has returned a reason.
         """
         word = "on" if on else "off"
         async with self._lock:
-            if still is not None and (reason := await still()) is not None:
+            if objection is not None and (reason := await objection()) is not None:
                 raise Withdrawn(reason)
             log.info("power.switched", switch=self.name, to=word)
             self.doubtful = not on
             try:
-                await self._send(on=on, still=still)
+                await self._send(on=on, objection=objection)
                 await self._settle(on=on)
                 if self.error is not None:
-                    raise DeviceError(self.error)  # noqa: TRY301 - as what the device raises
+                    raise DeviceError(self.error)  # noqa: TRY301 - handled like an error of the device
                 if self.state is (not on):
                     raise DeviceError(f"{self.name} was switched {word}, but reports that it is not")  # noqa: TRY301 - as above
                 self.doubtful = False
@@ -85,20 +85,20 @@ class Switch:
                 raise
 
     async def stay_on(self) -> None:
-        """Switch it on again if an off may still be under way."""
+        """Switch the device on again if an off may still take effect."""
         async with self._lock:
             if self.doubtful:
                 await self._turn_back()
 
     async def cut(self) -> None:
-        """Switch it off at once, without waiting for other requests. Raises DeviceError."""
+        """Switch the device off at once, without waiting for other requests. Raises DeviceError."""
         await self.device.off()
 
-    async def _send(self, *, on: bool, still: Still | None) -> None:
+    async def _send(self, *, on: bool, objection: Objection | None) -> None:
         sending = asyncio.ensure_future(self.device.on() if on else self.device.off())
         try:
-            while not (await asyncio.wait((sending,), timeout=CHECK_EVERY_S if still is not None else None))[0]:
-                reason = await still() if still is not None else None
+            while not (await asyncio.wait((sending,), timeout=CHECK_EVERY_S if objection is not None else None))[0]:
+                reason = await objection() if objection is not None else None
                 if reason is not None and not sending.done():
                     raise Withdrawn(reason, sent=True)
             sending.result()
@@ -106,25 +106,25 @@ class Switch:
             sending.cancel()
 
     async def _turn_back(self) -> None:
-        """Switch it on again: closing the connection does not take back a command that was received."""
+        """Switch the device on again: closing the connection does not take back a command that it has received."""
         log.warning("power.switched", switch=self.name, to="on", why="it was told to switch off, but is needed")
         try:
             await self.device.on()
             self.doubtful = False
         except DeviceError as error:
             log.warning("power.no_word", switch=self.name, reason=str(error))
-        await self._look()
+        await self._read()
 
     async def _settle(self, *, on: bool) -> None:
-        """Read the state until it is as wanted; do not wait for a device that reports no state."""
+        """Read the state until it is the requested one; do not wait for a device that reports no state."""
         loop = asyncio.get_running_loop()
         until = loop.time() + SETTLE_S
-        while await self._look() is not on and loop.time() < until:
+        while await self._read() is not on and loop.time() < until:
             if self.state is None and self.error is None:
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S)
 
-    async def _look(self) -> bool | None:
+    async def _read(self) -> bool | None:
         try:
             self._set(await self.device.sense(), None)
         except DeviceError as error:

@@ -58,7 +58,7 @@ class FilmQueue:
         if not idle and self._work is not None:
             self._work.cancel()  # it starts again after the print
 
-    def order(self, recording: Recording) -> None:
+    def add(self, recording: Recording) -> None:
         """Queue a film."""
         if recording not in self.waiting and recording is not self.rendering:
             self.waiting.append(recording)

@@ -50,9 +50,9 @@ class Timelapse(Companion):
         self._recorder = FrameRecorder(self._films, self._on_disk, self.event, self._changed)
         self._film_queue = FilmQueue(self._films, config, self._on_disk, self.event, self._changed)
         self._film_queue.done = self._forget
-        self._known: list[Recording] = []  # all recordings with pictures
-        self._looking = asyncio.Lock()
-        self._prints: bool | None = None  # a print is under way, also from the SD card; None: unknown
+        self._recordings: list[Recording] = []  # all recordings with pictures
+        self._update_lock = asyncio.Lock()
+        self._is_printing: bool | None = None  # even from the SD card; None: unknown
         self._revision = 0
 
     def does(self) -> str:
@@ -71,18 +71,18 @@ class Timelapse(Companion):
                 group.create_task(part())
 
     def _load(self) -> None:
-        self._known = self._films.open()
+        self._recordings = self._films.open()
         try:
-            kept = json.loads((self.folder / PLAN).read_bytes())
+            saved = json.loads((self.folder / PLAN).read_bytes())
             names = {each.name for each in fields(FilmPlan)}
-            self._plan = FilmPlan(**{name: value for name, value in kept.items() if name in names})
+            self._plan = FilmPlan(**{name: value for name, value in saved.items() if name in names})
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError) as error:
             log.warning(
                 "timelapse.settings_unreadable",
                 reason=str(error),
-                consequence="the settings of the configuration file count",
+                consequence="the settings of the configuration file apply",
             )
 
     # -- following -------------------------------------------------------------------------------------------
@@ -90,76 +90,76 @@ class Timelapse(Companion):
     async def _follow(self) -> None:
         async for message in self.messages(SUBSCRIPTION):
             if message.kind == "connected":
-                await self._look_at_camera()
-                await self._look()
+                await self._read_camera()
+                await self._update()
             elif message.kind == "event" and message.payload.get("type") in EVENTS:
                 if message.payload["type"] == "SettingsUpdated":
-                    await self._look_at_camera()
-                await self._look()
+                    await self._read_camera()
+                await self._update()
             elif message.kind in ("current", "history"):
                 await self._follow_state(message.payload)
 
     async def _follow_state(self, current: Mapping[str, Any]) -> None:
-        """Take in the place of the print."""
+        """Apply a state of the printer: start or end a recording, or take a picture at a new layer."""
         flags = current.get("state", {}).get("flags", {})
         active = any(flags.get(name) for name in ACTIVE)
-        if active is not self._prints:
-            self._prints = active
-            await self._look()
+        if active is not self._is_printing:
+            self._is_printing = active
+            await self._update()
         self._recorder.moves = active and not (flags.get("paused") or flags.get("pausing"))
         if self._recorder.moves:
             self._recorder.at_layer(current.get("progress", {}).get("layer"))
 
-    async def _look(self) -> None:
-        """Find the current print and record it; a print that is recorded already continues in its folder."""
-        async with self._looking:
+    async def _update(self) -> None:
+        """Find the current print, and record it; an earlier recording of the same print continues."""
+        async with self._update_lock:
             try:
                 answer = await self.client.get("/api/job")
             except ClientError as error:
                 log.warning("timelapse.front_away", reason=str(error))
-                self._prints = None  # so that the next message triggers another look
+                self._is_printing = None  # so that the next message triggers another update
                 return
             job = answer.get("print") or {}
             number, state = int(job.get("id") or -1), job.get("state") or ""
             active = number >= 0 and state not in ENDED
-            if active or self._prints:  # `_prints` includes a print from the SD card
+            if active or self._is_printing:  # the latter may be a print from the SD card
                 self._film_queue.idle = False
             recording = self._recorder.recording
             if recording is not None and (recording.job != number or not active):
                 outcome = state if recording.job == number else await self._outcome(recording.job)
                 if number < 0 and outcome not in ENDED:
-                    return  # the core is away for a moment: the print may continue
+                    return  # the core is away, perhaps only for a moment: the print may continue
                 await self._end(outcome if outcome in ENDED else "interrupted")
             if active and self._recorder.recording is None:
                 await self._record(number, job.get("key"), answer["job"]["file"])
             if not active:
-                is_over = await self._end_others(sure=number >= 0)
-                self._film_queue.idle = is_over and not self._prints
+                is_over = await self._conclude_others(certain=number >= 0)
+                self._film_queue.idle = is_over and not self._is_printing
 
     async def _record(self, number: int, key: str | None, file: Mapping[str, Any]) -> None:
         """Continue the recording of this print, or start one."""
         path = str(file.get("path") or file.get("name") or "print")
-        for each in self._known:
+        for each in self._recordings:
             if not each.outcome and (each.job, each.key, each.file) == (number, key, path):
                 self._recorder.begin(each)
                 return
-        await self._end_others(sure=True)
+        await self._conclude_others(certain=True)
         if self._plan.type == "off":
             return
         name = folder_name(path, self._wall())
-        taken = {each.name for each in self._known}
-        name = next(each for each in (name, *(f"{name}-{count}" for count in range(2, 99))) if each not in taken)
+        names = {each.name for each in self._recordings}
+        name = next(each for each in (name, *(f"{name}-{count}" for count in range(2, 99))) if each not in names)
         recording = Recording(name, number, path, key, self._wall(), self._plan.fps, self._plan.post_roll)
         try:
             await self._on_disk(self._films.begin, recording)
         except OSError as error:
             log.warning("timelapse.no_folder", reason=str(error), consequence="this print has no film")
             return
-        self._known.append(recording)
+        self._recordings.append(recording)
         self._recorder.begin(recording)
 
     async def _end(self, outcome: str) -> None:
-        """Take the last picture, and order a film if the plan wants one."""
+        """Take the last picture, and queue a film if the plan wants one."""
         recording = await self._recorder.finish(outcome)
         if recording is None:
             return
@@ -170,23 +170,23 @@ class Timelapse(Companion):
             self.event("PostRollEnd", {})
         await self._conclude(recording)
 
-    async def _end_others(self, *, sure: bool) -> bool:
-        """Conclude recordings whose print ended while this process was away; return whether all have.
+    async def _conclude_others(self, *, certain: bool) -> bool:
+        """Conclude the other recordings, whose prints ended while this process was away; return whether all have ended.
 
         Args:
-            sure: another print is current, so all others are over, whatever the history says.
+            certain: the current print is known, so all others are over, whatever the history says.
         """
         now, is_over = self._recorder.recording, True
-        for each in [each for each in self._known if not each.outcome and each is not now]:
+        for each in [each for each in self._recordings if not each.outcome and each is not now]:
             outcome = await self._outcome(each.job)
-            if outcome in ENDED or sure:
+            if outcome in ENDED or certain:
                 each.outcome = outcome if outcome in ENDED else "interrupted"
                 await self._conclude(each)
             else:
                 is_over = False
-        for each in self._known:
+        for each in self._recordings:
             if each.wanted and each.outcome:
-                self._film_queue.order(each)
+                self._film_queue.add(each)
         return is_over
 
     async def _conclude(self, recording: Recording) -> None:
@@ -202,19 +202,19 @@ class Timelapse(Companion):
         recording.wanted = self._plan.wants_film(success=recording.outcome == "completed")
         await self._on_disk(self._films.note, recording)
         if recording.wanted:
-            self._film_queue.order(recording)
+            self._film_queue.add(recording)
         self._changed()
 
     async def _outcome(self, job: int) -> str:
-        """Return the state of a print in the history; "" if it is unknown."""
+        """Return the state of a print in the history; empty: unknown."""
         try:
             job_entry = await self.client.get(f"/api/history/{job}")
         except ClientError:
             return ""
         return str(job_entry.get("state") or "")
 
-    async def _look_at_camera(self) -> None:
-        """Read which camera to use."""
+    async def _read_camera(self) -> None:
+        """Read from the front's settings which camera to use."""
         try:
             webcam = (await self.client.settings())["webcam"]
         except (ClientError, KeyError) as error:
@@ -227,11 +227,11 @@ class Timelapse(Companion):
         url = self._config.snapshot_url or camera.get("compat", {}).get("snapshot") or ""
         if self._config.camera and camera:
             url = url or camera.get("extras", {}).get("proxied", {}).get("snapshot", "")
-        own = url.startswith("/")
+        is_of_front = url.startswith("/")
         turned = {ours: bool(camera.get(theirs)) for ours, theirs in TURNED.items()}
         self._recorder.camera = FilmCamera(
-            f"{self.client.url}{url}" if own else url,
-            tuple(self.client.headers.items()) if own else (),
+            f"{self.client.url}{url}" if is_of_front else url,
+            tuple(self.client.headers.items()) if is_of_front else (),
             str(camera.get("displayName", "")),
             **turned,
         )
@@ -241,7 +241,7 @@ class Timelapse(Companion):
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def handle(self, do: str, parameters: Mapping[str, Any], scope: str) -> Answer:
-        """List, change the plan, delete, or order a film."""
+        """List, change the plan, delete, or queue a film."""
         if do == "list":
             return Answer(200, await self._lists())
         if do == "configure":
@@ -258,7 +258,7 @@ class Timelapse(Companion):
             recording.wanted, recording.failed = True, ""
             recording.outcome = recording.outcome or "interrupted"
             await self._on_disk(self._films.note, recording)
-            self._film_queue.order(recording)
+            self._film_queue.add(recording)
         else:
             raise Refusal(400, f"timelapse cannot do {do[:40]!r}")
         self._changed()
@@ -269,7 +269,7 @@ class Timelapse(Companion):
         was_off = self._plan.type == "off"
         self._use(plan)
         if was_off:
-            await self._look()  # a print may go on
+            await self._update()  # a print may be running
         self.message("timelapse", plan.pushed())
         if keep and str(parameters.get("save", "")).lower() in ("true", "yes", "y", "1"):
             try:
@@ -285,7 +285,7 @@ class Timelapse(Companion):
         self._changed()
 
     def _recording_of(self, parameters: Mapping[str, Any]) -> Recording:
-        for each in self._known:
+        for each in self._recordings:
             if each.name == parameters.get("name"):
                 if each is self._recorder.recording:
                     raise Refusal(409, "this print is still being recorded")
@@ -303,8 +303,8 @@ class Timelapse(Companion):
     # -- state -------------------------------------------------------------------------------------------------
 
     def _forget(self, recording: Recording) -> None:
-        if recording in self._known:
-            self._known.remove(recording)
+        if recording in self._recordings:
+            self._recordings.remove(recording)
         self._changed()
 
     def _changed(self) -> None:
@@ -330,7 +330,7 @@ class Timelapse(Companion):
         return {
             "files": await self._on_disk(self._films.listing),
             "unrendered": [
-                self._as_json(each) for each in sorted(self._known, key=lambda each: each.name)[:MAX_LISTED]
+                self._as_json(each) for each in sorted(self._recordings, key=lambda each: each.name)[:MAX_LISTED]
             ],
         }
 
@@ -351,9 +351,9 @@ class Timelapse(Companion):
 
     async def _expire(self) -> None:
         while True:
-            kept = [each for each in self._known if not each.wanted]
-            for each in await self._on_disk(self._films.expire, kept, self._wall()):
-                self._known.remove(each)
+            without_film = [each for each in self._recordings if not each.wanted]
+            for each in await self._on_disk(self._films.expire, without_film, self._wall()):
+                self._recordings.remove(each)
             self._changed()
             await asyncio.sleep(EXPIRE_EVERY_S)
 

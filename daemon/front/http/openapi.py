@@ -126,10 +126,10 @@ def _files() -> dict[str, dict[str, Operation]]:
     layers = _query("layers", FORM_BOOLEAN, "Include the file's layers.")
     about = _operation("Get a file or folder.", 400, 404, 500, done=ref("File"), parameters=[path, recursive, layers])
     delete = _operation("Delete a file, or a folder and its contents.", 400, 404, 409, 500, parameters=[path])
-    download = _fetching("Download a file.", "application/octet-stream", path)
-    picture = _fetching("Get a thumbnail that the slicer has put into the file.", "image/png", path)
+    download = _download("Download a file.", "application/octet-stream", path)
+    picture = _download("Get a thumbnail that the slicer has put into the file.", "image/png", path)
     picture["parameters"] = [path, _query("size", TEXT, "Width and height, such as 32x32; by default the largest.")]
-    toolpath = _fetching("Get the nozzle's path, for drawing it.", "application/octet-stream", path, 409)
+    toolpath = _download("Get the nozzle's path, for drawing it.", "application/octet-stream", path, 409)
     toolpath["parameters"] = [path, _query("v", TEXT, "The toolpath's id; then the answer may be cached for ever.")]
     unsupported = _operation("Refused: the printer's SD card is not supported.", 404, body=obj({}))
     return {
@@ -143,7 +143,7 @@ def _files() -> dict[str, dict[str, Operation]]:
     }
 
 
-def _fetching(summary: str, kind: str, path: dict[str, Any], *errors: int) -> Operation:
+def _download(summary: str, kind: str, path: dict[str, Any], *errors: int) -> Operation:
     """Describe an operation that answers with bytes."""
     operation = _operation(summary, 400, 404, 500, *errors, done={}, parameters=[path])
     operation["responses"]["200"] = {"description": "The bytes.", "content": {kind: {"schema": {}}}}
@@ -376,14 +376,14 @@ def _pairing() -> dict[str, dict[str, Operation]]:
 
 def _plugins() -> dict[str, dict[str, Operation]]:
     keys = obj({"keys": array(obj({"app_id": TEXT, "user_id": TEXT})), "pending": {"type": "object"}})
-    made = obj({"app_id": TEXT, "user_id": TEXT, "api_key": TEXT})
+    created = obj({"app_id": TEXT, "user_id": TEXT, "api_key": TEXT})
     scope = {"enum": ["read", "control", "admin"]}
     manage = _operation(
         "Create a key, which is shown only now, or revoke one; needs a key of scope admin.",
         404,
         409,
         500,
-        done=made,
+        done=created,
         body=one_of(_command("generate", app=TEXT, scope_=scope), _command("revoke", app=TEXT)),
     )
     manage["responses"]["204"] = {"description": "Revoked."}

@@ -48,10 +48,10 @@ def operation(
         if isinstance(done, int)
         else {str(status): {"description": "Done.", **json_of(done)}}
     )
-    of_body = () if body is None else (400, 413, 415)
+    body_errors = () if body is None else (400, 413, 415)
     bad = {
         str(code): {"description": ERRORS[code], **json_of(ref("Error"))}
-        for code in sorted({403, 429, *of_body, *errors})
+        for code in sorted({403, 429, *body_errors, *errors})
     }
     operation: Operation = {"summary": summary, "responses": {**good, **bad}, **more}
     if body is not None:
@@ -74,7 +74,9 @@ def cached(operation: Operation) -> Operation:
 def keyed(operation: Operation) -> Operation:
     """Mark an operation as accepting an idempotency key."""
     key: dict[str, Any] = {"name": "Idempotency-Key", "in": "header", "schema": JOB_KEY}
-    key["description"] = "A repeated request with the same key begins no second print; also as `job` in the body."
+    key["description"] = (
+        "A repeated request with the same key does not begin a second print. May be sent as `job` in the body instead."
+    )
     bad = {str(code): {"description": ERRORS[code], **json_of(ref("Error"))} for code in (409, 422, 500, 503, 507)}
     responses = {**operation["responses"], **bad}
     return {**operation, "parameters": [*operation.get("parameters", []), key], "responses": responses}

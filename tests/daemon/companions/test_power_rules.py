@@ -22,7 +22,7 @@ def run(auto, until, look=seen, start=0, **more):
     """Look every second; return when it was announced and when it was due."""
     announced = due = None
     for now in range(start, until):
-        plan = auto.look(float(now), look(float(now), **more), on=True)
+        plan = auto.plan(float(now), look(float(now), **more), on=True)
         announced = now if plan.off_at is not None and announced is None else announced
         if plan.due:
             due = now
@@ -63,14 +63,14 @@ def test_idle_time_is_not_counted_while_the_switch_is_unknown():
     auto = automatic()
     for on in (False, None):
         for now in range(4000):
-            assert auto.look(float(now), seen(float(now)), on=on).off_at is None
+            assert auto.plan(float(now), seen(float(now)), on=on).off_at is None
     assert run(auto, 9000, start=4000) == (5799, 5859)
 
 
 def test_a_command_during_the_announcement_cancels_power_off():
     auto = automatic()
     assert run(auto, 1830) == (1800, None)
-    assert auto.look(1830.0, seen(1830.0, commanded=1829.5), on=True).off_at is None
+    assert auto.plan(1830.0, seen(1830.0, commanded=1829.5), on=True).off_at is None
     assert run(auto, 4000, start=1831, commanded=1829.5) == (3630, 3690)
 
 
@@ -85,7 +85,7 @@ def test_a_user_cancels_power_off():
 def test_a_lost_connection_restarts_the_idle_time():
     auto = automatic()
     run(auto, 1700)
-    auto.look(1700.0, seen(1700.0, ready=False), on=True)
+    auto.plan(1700.0, seen(1700.0, ready=False), on=True)
     assert run(auto, 4000, start=1701) == (3500, 3560)
 
 
@@ -119,7 +119,7 @@ def test_power_off_is_due_only_if_every_condition_holds(steps):
     for after, known, ready, busy, heaters, age, commanded, on in steps:
         now += after
         what = PrinterNow(known, ready, busy, "", heaters, now - age, commanded)
-        plan = auto.look(now, what, on=on)
+        plan = auto.plan(now, what, on=on)
         holds = known and ready and not busy and commanded is not None and now - (now - age) <= FRESH_S and on is True
         holds = holds and all(each.target in (None, 0) for each in heaters.values())
         if not holds:
