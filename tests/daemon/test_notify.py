@@ -100,7 +100,7 @@ async def test_a_webhook_is_retried_with_the_same_id(tmp_path):
         assert told["results"][0]["text"] == "given up after 3 attempts: it took longer than 40 s"
         assert internet.deliveries == []
         await print_it(server, name="b.gcode")
-        assert companion.does() == "tells hook; hook: sent"
+        assert companion.does() == "sends to hook; hook: sent"
     assert len({each["Nozzled-Delivery"] for each in internet.headers}) == 2
 
 
