@@ -46,7 +46,7 @@ class RemoteProtocolError(LinkError):
 
 
 class ResendLoop(RemoteProtocolError):
-    """The printer requests the same line again and again, as one that it always cuts."""
+    """The printer requests the same line again and again, for example because it always cuts that line."""
 
 
 class ResendOutOfReach(RemoteProtocolError):

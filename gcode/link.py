@@ -55,7 +55,7 @@ from gcode.replies import (
 )
 from gcode.wire import Wire
 
-__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # and the definitions below
+__all__ = ["HISTORY", "Journal", "LinkSnapshot", "Permits", "Pull", "Sent"]  # re-exports, besides what is defined below
 
 MAX_QUEUED = 256
 """Commands of clients that may wait for the printer; a job waits for the answer to each of its own."""

@@ -24,7 +24,7 @@ from gcode.reply_fields import (
     mended,
 )
 
-__all__ = ["Heaters", "Reading", "decode", "heaters"]  # and the definitions below
+__all__ = ["Heaters", "Reading", "decode", "heaters"]  # re-exports, besides what is defined below
 
 MAX_LINE = 8192
 """Bytes of a line that are parsed, so that the cost has a bound; real lines stay under 600."""

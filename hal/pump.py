@@ -112,7 +112,7 @@ class Pump:
         """Send the bytes that may go now, and set the timer for the next deadline."""
         protocol = self.link or self.greeting or self.line_probe
         if protocol is None or self._ended:
-            return  # nothing follows the end, least of all an emergency stop
+            return  # nothing may be sent after the end: it may have been an emergency stop
         now = self._loop.time()
         if out := protocol.data_to_send(now):
             self.write(out)

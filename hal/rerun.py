@@ -195,5 +195,6 @@ def _settings(session: RecordedSession, records: Sequence[Record]) -> LinkSettin
     except TypeError as error:
         raise RecordingError(f"the recording has settings that this program does not know: {error}") from error
     settings = replace(settings, card_interval=NEVER, report_patience=NEVER)
+    # where temperatures are queried, and not reported unasked, the queries come from the recording too
     first_query = [line.command for line in itertools.islice(_new_commands(records), 2)][1:]
     return replace(settings, poll_interval=NEVER, idle_interval=NEVER) if first_query == [b"M105"] else settings

@@ -8,8 +8,8 @@ is a record:
     [0.000103,">","\nN0 M110 N0*125\n"]     bytes from the host, each character one byte (Latin-1)
     [0.031250,"<","start\n"]                bytes from the printer
 
-Times are seconds since the line was opened. Events are `open`, `close`, `reset` (a pulse of DTR), `lost REASON`,
-`dropped N` (the recorder could not keep up with N pieces).
+Times are seconds since the line was opened. Events are `open`, `reopen` (without a reset of the board), `close`,
+`reset` (a pulse of DTR), `lost REASON` and `dropped N` (the recorder could not keep up with N pieces).
 
 The writer ends each flush on a byte boundary of the compressed stream (Z_SYNC_FLUSH), so a file that was cut off by a
 crash is readable up to its last flush. A session may consist of several files, its parts.

@@ -214,7 +214,7 @@ class Checks:
     def tool(self, number: int, line: int) -> None:
         """Check a tool change."""
         if number >= self.machine.tools:
-            text = f"the file uses T{number}, which the profile does not have: it has {self.machine.tools} (extruders)"
+            text = f"the file uses T{number}, but the profile has extruders = {self.machine.tools}"
             self.add(Level.WARNING, "tool", text, line)
 
     def may_extrude(self, tool: int) -> Warmth:

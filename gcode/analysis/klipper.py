@@ -44,18 +44,18 @@ class KlipperCorners:
         acceleration = np.minimum(acceleration, limits.accelerations[2] * up)
         decel = np.where(limits.to_decel > 0, limits.to_decel, limits.printing * (1 - limits.cruise_ratio))
         deviation = limits.square_corner**2 * (math.sqrt(2.0) - 1.0) / limits.printing
-        mine = np.array((nominal**2, acceleration, 2 * acceleration * length, deviation + np.zeros(len(length))))
+        current = np.array((nominal**2, acceleration, 2 * acceleration * length, deviation + np.zeros(len(length))))
         before = np.concatenate((self._direction, direction[:, :-1]), axis=1)
-        theirs = np.concatenate((self._last, mine[:, :-1]), axis=1)
-        corner = np.minimum(_corners(before, direction, theirs, mine), np.minimum(theirs[0], mine[0]))
+        previous = np.concatenate((self._last, current[:, :-1]), axis=1)
+        corner = np.minimum(_corners(before, direction, previous, current), np.minimum(previous[0], current[0]))
         still = rests | alone | (np.abs(before[:3]).max(axis=0) < _TINY)
-        self._direction, self._last = direction[:, -1:], mine[:, -1:]
+        self._direction, self._last = direction[:, -1:], current[:, -1:]
         entry = np.where(still, 0.0, corner)
         return Moves(length, direction, nominal, acceleration, entry, np.minimum(decel, acceleration))
 
 
-def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Floats:
-    """Return the squared maximum speeds of the corners; rows of `theirs` and `mine` are as in `_last`."""
+def _corners(before: Floats, after: Floats, previous: Floats, current: Floats) -> Floats:
+    """Return the squared maximum speeds of the corners; rows of `previous` and `current` are as in `_last`."""
     cosine = -(before[:3] * after[:3]).sum(axis=0)  # of the angle between the two lines; -1 is straight on
     half_sine = np.sqrt(np.maximum(0.5 * (1.0 - cosine), 0.0))
     half_cosine = np.sqrt(np.maximum(0.5 * (1.0 + cosine), 0.0))
@@ -63,8 +63,8 @@ def _corners(before: Floats, after: Floats, theirs: Floats, mine: Floats) -> Flo
     with np.errstate(divide="ignore", invalid="ignore"):
         radius = half_sine / (1.0 - half_sine)
         tangent = 0.25 * half_sine / half_cosine
-        by_radius = radius * np.minimum(mine[3] * mine[1], theirs[3] * theirs[1])
-        by_length = tangent * np.minimum(mine[2], theirs[2])
+        by_radius = radius * np.minimum(current[3] * current[1], previous[3] * previous[1])
+        by_length = tangent * np.minimum(current[2], previous[2])
         bent = np.where(1.0 - half_sine > 0, np.minimum(by_radius, by_length), np.inf)
         extruder = np.where(bend > _TINY, (_INSTANT_CORNER / bend) ** 2, np.inf)
     return np.minimum(np.where(half_cosine > 0, bent, np.inf), extruder)

@@ -163,5 +163,5 @@ def _columns(tokens: _Tokens, letters: Ints, values: Floats, plain: Bools) -> Fl
     count = np.count_nonzero(plain)
     columns = np.full((len(COLUMNS) + 1) * count, np.nan)
     place = _ROWS.take(tokens.kind.take(letters)) * count + (np.cumsum(plain) - 1).take(lines)
-    columns[place[::-1]] = values[::-1]  # backwards, so that the first of two equal letters is_parameter
+    columns[place[::-1]] = values[::-1]  # backwards, so that the first of two equal letters counts
     return columns.reshape(len(COLUMNS) + 1, count)[:-1]

@@ -20,10 +20,10 @@ class FirmwareConfig:
         advanced_ok: `ok N10 P15 B3` instead of `ok`.
         host_actions: `//action:` lines, prompts and M0.
         busy: `echo:busy: processing` every `busy_interval` seconds of a long command.
-        autoreport: M155 is understood.
+        autoreport: M115 reports AUTOREPORT_TEMP; M155 is understood in any case.
         eeprom: M500 and M501 preserve settings over a reset.
         progress: M73 is understood.
-        sd_card: M20 and the other commands of the card are understood; with `autoreport`, M27 S too.
+        sd_card: M20 and the other commands of the card are understood; with `autoreport` M27 S too.
         meatpack: lines are unpacked once the host switches that on (MEATPACK).
         marlin21: a repeat of the last line or the one before is dropped without an answer.
         rx_buffer: size of the receive buffer in bytes (RX_BUFFER_SIZE).

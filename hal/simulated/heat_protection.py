@@ -21,7 +21,7 @@ class ProtectionLimits:
         overshoot: how far below `maximum` the highest target is (HOTEND_OVERSHOOT).
         watch_period: in which the reading has to rise (WATCH_TEMP_PERIOD).
         watch_increase: by how much (WATCH_TEMP_INCREASE).
-        watch_near: °C below the target, plus the increase and 1, from which on nothing is watched (TEMP_HYSTERESIS).
+        watch_near: nothing is watched within this, plus the increase and 1 °C, below the target (TEMP_HYSTERESIS).
         runaway_period: how long the reading may be too low (THERMAL_PROTECTION_PERIOD).
         runaway_below: how far below the target it is too low (THERMAL_PROTECTION_HYSTERESIS).
     """

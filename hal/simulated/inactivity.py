@@ -1,6 +1,6 @@
 """Inactivity: the firmware's timers for inactive time: M85 halts the firmware, M86 turns the heaters down.
 
-These are Marlin's rules. For M85 moves, homing and waits for heat count as activity; questions for temperatures do not.
+These are Marlin's rules. For M85 moves, homing and waits for heat count as activity; queries of temperatures do not.
 M86 (Marlin 2.1.3 with HOTEND_IDLE_TIMEOUT) requires moves while a hotend is hot. Klipper has an `idle_timeout` instead,
 which turns heaters and motors off; a move starts it.
 """

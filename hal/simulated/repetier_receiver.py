@@ -12,7 +12,7 @@ from hal.simulated.receiver import LineRefusal, ReceivedLine, Receiver, SkippedL
 
 _NUMBERS = 1 << 16  # different line numbers
 _REPEATS = 40  # a number less than this far behind the last one counts as a repeated line
-_MAX_SKIPPED = 14  # wrong lines that are skipped after a resend request before it is repeated
+_MAX_SKIPPED = 15  # wrong lines that are skipped after a resend request before it is repeated
 
 _COMMENT = re.compile(rb"[(%\0]")
 _TEXT = re.compile(
@@ -29,12 +29,12 @@ class RepetierReceiver(Receiver):
     def __init__(self, config: FirmwareConfig) -> None:
         super().__init__(config)
         self._in_comment = False
-        self._skips_left = -1  # 0 or more: a requested line has not come yet
+        self._skips_left: int | None = None  # wrong lines still to be skipped; None: no resend request is open
 
     @property
     def is_incomplete(self) -> bool:
         """A line is incomplete, or was requested and has not come."""
-        return bool(self._partial) or self._skips_left >= 0
+        return bool(self._partial) or self._skips_left is not None
 
     def note_request(self) -> None:
         """Note that a resend request was sent."""
@@ -84,19 +84,19 @@ class RepetierReceiver(Receiver):
     def _number_line(self, numbered: bool, command: str) -> ReceivedLine | LineRefusal | SkippedLine:
         number = self.last_seen if numbered else None
         if command.upper().startswith("M110"):
-            self.last_number, self._skips_left = self.last_seen, -1
+            self.last_number, self._skips_left = self.last_seen, None
             return ReceivedLine(number, command)
         if number is not None and (number - self.last_number - 1) % _NUMBERS:
             return self._wrong_number(number)
         if number is not None:
             self.last_number = number
-        self._skips_left = -1
+        self._skips_left = None
         return ReceivedLine(number, one_word[1] if (one_word := _ONE_WORD.match(command)) else command)
 
     def _wrong_number(self, number: int) -> LineRefusal | SkippedLine:
         if (self.last_number - number) % _NUMBERS < _REPEATS:
             return SkippedLine(number)
-        if self._skips_left < 0:
+        if self._skips_left is None:
             return LineRefusal("Line Number is not Last Line Number+1", number=number)
-        self._skips_left -= 1
+        self._skips_left = self._skips_left - 1 or None
         return SkippedLine(number)

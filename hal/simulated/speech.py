@@ -93,7 +93,7 @@ class LineRules:
         any_case: `m105` is M105.
         max_line: the longest line in bytes; the rest is cut without an error.
         splits_long: a longer line is split there, and its rest is another line.
-        ends_line: further bytes that end a line, beside CR and LF.
+        ends_line: bytes that end a line, in addition to CR and LF.
         number_anywhere: the first N in a line begins its number, wherever it is.
         first_star: the first `*` of a line begins the checksum, not the last one.
     """

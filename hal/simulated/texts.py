@@ -45,6 +45,7 @@ def identity(config: FirmwareConfig) -> list[str]:
         "AUTOREPORT_TEMP": config.autoreport,
         "BUILD_PERCENT": config.progress,
         "EMERGENCY_PARSER": config.emergency_parser,
+        "MEATPACK": config.meatpack,
         "HOST_ACTION_COMMANDS": config.host_actions,
         "PROMPT_SUPPORT": config.host_actions,
         "SDCARD": config.sd_card,

@@ -48,6 +48,11 @@ def test_booting_sends_the_banner_and_no_ok():
     assert bench.boot[-1][0] < 0.05
 
 
+@pytest.mark.parametrize("meatpack", [True, False])
+def test_m115_reports_whether_it_unpacks_lines(meatpack):
+    assert f"Cap:MEATPACK:{meatpack:d}" in Bench(meatpack=meatpack).send("M115")
+
+
 def test_bytes_received_while_booting_are_lost():
     firmware = Firmware()
     firmware.reset(0.0)

@@ -210,7 +210,7 @@ def test_tools_may_share_one_hotend():
     assert findings(file, tools=5, shared_nozzle=True) == ([], [])
     assert list(analyse(file, Machine(tools=5, shared_nozzle=True)).temperatures) == ["tool0"]
     [warning] = findings(file)[1]
-    assert warning == "the file uses T1, which the profile does not have: it has 1 (extruders) (line 6)"
+    assert warning == "the file uses T1, but the profile has extruders = 1 (line 6)"
 
 
 def test_relative_extrusion_read_as_absolute_is_found():
