@@ -284,7 +284,7 @@ class Desk:
         file = checks.selection(question.file) if question.file is not None else None
         key, mark = checks.job_key(question.key), checks.job_key(question.mark)
         require_bed = partial(self._bed.require, question.bed)
-        return self._keyed.begin(file, key, mark, eject=question.eject, fits=require_bed)
+        return self._keyed.begin(file, key, mark, eject=question.eject, check=require_bed)
 
     async def _find(self, key: str) -> KeyedPrint | None:
         begun = await self._keyed.find(key)
@@ -311,7 +311,7 @@ class Desk:
         return [_past_print(job) for job in jobs]
 
     async def _recorded(self, after: int, limit: int) -> list[PrintRecord]:
-        jobs = await self._core.store.jobs_behind(after, max(1, min(limit, MAX_JOBS)))
+        jobs = await self._core.store.jobs_after(after, max(1, min(limit, MAX_JOBS)))
         return [_print_record(job) for job in jobs]
 
     async def _scan(self, work: Callable[..., Awaitable[T]], *args: object) -> T:

@@ -87,8 +87,8 @@ async def run(
             child = FrontProcess(end, front, environ, listening, busy, stop.set)
             end.on_hello = child.on_sign_of_life
         if reread is not None:
-            hang_up = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
-            loop.add_signal_handler(signal.SIGHUP, hang_up.begin)
+            reloader = Reloader(core, reread, SECTIONS, child.reload if child else lambda: None)
+            loop.add_signal_handler(signal.SIGHUP, reloader.begin)
         if child is None:
             path = _socket_path(environ)
             await listen(end, path)

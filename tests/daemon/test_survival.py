@@ -504,6 +504,20 @@ async def test_an_unreadable_snapshot_ends_the_print_and_not_the_service(tmp_pat
     assert len(moves_of(world)) == printed
 
 
+async def test_a_print_whose_file_was_not_opened_yet_ends_with_that_reason(tmp_path):
+    world = World(tmp_path)
+    async with world.host() as host:
+        host.jobs.select(world.write(MOVES))
+        host.jobs.start()
+        await asyncio.sleep(4)
+    logbook = Logbook(tmp_path / "logbook")
+    logbook.write(logbook.read() | {"file": {}, "state": "STARTING"})
+    logbook.close()
+    async with world.host() as host:
+        await until(host, JobState.INTERRUPTED)
+        assert host.jobs.error == "the print could not go on: the file had not been opened yet"
+
+
 async def test_temperature_offsets_survive_a_host_killed_while_heating(tmp_path):
     world = World(tmp_path)
     world.config = replace(world.config, job=replace(world.config.job, heat_up="host"))

@@ -100,7 +100,7 @@ class Connection:
         self._closing: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None  # disconnects at the printer's request
         self._before_close: Callable[[], Awaitable[None]] | None = None
-        self._left_hot: Callable[[], bool] = bool
+        self._left_hot: Callable[[], bool] = lambda: False
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -409,8 +409,8 @@ class Connection:
                 return
         else:
             if len(rates) > 1:
-                nobody = _nobody(address, rates)
-                self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, nobody))
+                silent = _silent_at_every_rate(address, rates)
+                self._on_event(StateChanged(ConnectionState.FAULT, ConnectionState.FAULT, silent))
         if str(self._error) != before:
             log.warning("printer.unreachable", printer=str(address), reason=str(self._error))
 
@@ -570,7 +570,7 @@ class _Reattachment:
     printer: "asyncio.Future[Printer]"
 
 
-def _nobody(address: Address, rates: Sequence[int]) -> HandshakeFailed:
+def _silent_at_every_rate(address: Address, rates: Sequence[int]) -> HandshakeFailed:
     """Return the error for a port on which no printer answers at any of several baudrates."""
     tried = ", ".join(map(str, rates))
     return HandshakeFailed(

@@ -1,1 +1,1 @@
-"""The job: its states, the machine over them, and the controller that gives each state its effect."""
+"""The job: its states, the machine over them, the effect of each state, and the controller that takes requests."""

@@ -153,17 +153,17 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
     log.info("job.place_found", wanted=wanted, told=reported, lines=place.fed.lines, offset=place.fed.offset)
 
 
-def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, behind: Mapping[str, float]) -> None:
+def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, ahead: Mapping[str, float]) -> None:
     """Check that each heater has its target and has not cooled much.
 
     Args:
         printer: has just reported its temperatures.
         stored: the content of the disk, with the heat at that time.
         place: the targets that lines have set since.
-        behind: the targets that the next line sets: a host that waits for heat itself may have set them already.
+        ahead: the targets that the next line sets: a host that waits for heat itself may have set them already.
     """
     since = {_heater(printer, name): target for name, target in place.heated.items()}
-    soon = {_heater(printer, name): target for name, target in behind.items()}
+    soon = {_heater(printer, name): target for name, target in ahead.items()}
     for name in stored.heat.keys() | since.keys():
         before, target = stored.heat.get(name, (0.0, 0.0))
         target, now = since.get(name, target), printer.heaters.get(name)

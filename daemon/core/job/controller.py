@@ -163,8 +163,8 @@ class JobController:
     @property
     def place(self) -> dict[str, float] | None:
         """Where the head was when the print paused: mm by axis letter; None: not known, or resumed since."""
-        rest = self._job.snapshot.parked if self._job is not None else None
-        return rest.axes if rest is not None else None
+        parked = self._job.snapshot.parked if self._job is not None else None
+        return parked.axes if parked is not None else None
 
     def subscribe(self, listener: Callable[[JobState], None]) -> None:
         """Call `listener` with each new state of each job."""
@@ -268,7 +268,7 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._active_job("pause")
+        job = self._active_job("pause")  # OctoPrint's command; resume and toggle are its actions
         if job.state in _PAUSES:
             continue_at_printer(job.printer)
         if job.state in (JobState.REATTACHING, JobState.PAUSING):
@@ -284,7 +284,7 @@ class JobController:
         Raises:
             JobConflict: there is no job.
         """
-        job = self._active_job("pause")
+        job = self._active_job("pause")  # as in `resume`
         request = job.snapshot.wanted
         pauses = request == "pause" or (request is None and job.snapshot.state in _PAUSES)
         if job.machine.can("resume") or (job.state is JobState.REATTACHING and pauses):

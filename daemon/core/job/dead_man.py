@@ -33,9 +33,9 @@ RELEASE_TIMEOUT = 1.0
 
 # Not Marlin 1: with M85, 1.0 stops in the middle of its own waits for heat, 1.1 while it waits for its user, and 1.1.9
 # at once when M85 follows a long rest.
-_KNOWS_M85 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
+_MARLIN_2 = re.compile(r"Marlin (?:bugfix-)?[2-9]\.")
 
-_KNOWS_G = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
+_REPETIER = re.compile(r"Repetier")  # its Commands.cpp: processGCode notes the time, processMCode does not
 
 log = structlog.get_logger()
 
@@ -90,7 +90,8 @@ class DeadMan:
             self._adjust()
 
     def _begin(self, *, ready: bool) -> None:
-        self._printer, self._set_seconds = (self._connection.printer, None) if ready else (None, None)
+        self._printer = self._connection.printer if ready else None
+        self._set_seconds = None
         self._refused = False
         self._stop_timer()
         if ready:
@@ -141,7 +142,7 @@ class DeadMan:
 
     async def _set_timer(self, printer: Printer, seconds: int) -> None:
         try:
-            if _KNOWS_G.match(printer.identity.name):
+            if _REPETIER.match(printer.identity.name):
                 await printer.send("G20" if printer.modes.inches else "G21")  # sets the units that hold already
             answer = await printer.send(f"M85 S{round(seconds * pace(printer.address))}")
         except NozzledError as error:
@@ -186,4 +187,4 @@ class DeadMan:
 
 
 def _knows(identity: FirmwareIdentity) -> bool:
-    return any(known.match(identity.name) for known in (_KNOWS_M85, _KNOWS_G))
+    return any(known.match(identity.name) for known in (_MARLIN_2, _REPETIER))

@@ -1,4 +1,4 @@
-"""Effects: what is done in each state of a job, one coroutine a state.
+"""Effects: what is done in each state of a job, one coroutine per state.
 
 Theory of operation. The table (`daemon.core.job.states`) says which state follows which. A request, a printer event or
 the end of an effect fires a trigger. That cancels the coroutine of the old state, and the runner starts that of the
@@ -8,7 +8,7 @@ new one. So exactly one effect runs at any time, and these rules make that safe:
   it is cancelled: calling off a print is a state of its own (cancelling), with an effect of its own.
 * An effect can begin again. After a pause in the middle of a wait for heat, that wait begins again, and the next host
   begins the effect from its first line. So nothing that matters is kept in local variables: it is in the snapshot
-  (`rest`, `script`, `passed`, `standing_by`), which is written before anything is done that must not be done twice.
+  (`parked`, `script`, `passed`, `standing_by`), which is written before anything is done that must not be done twice.
 * Commands of the job that must be sent exactly once go through `job.steps`, which ensures that across hosts. Commands
   that set a value (M104) need not.
 * The link pulls the lines of the file from the stream; the effect does not send them. `_printing` lets them go and
@@ -144,7 +144,7 @@ class Effects:
         """Open the file and record the job, before its first state.
 
         Raises:
-            OSError: the file cannot be open_upload or read.
+            OSError: the file cannot be opened or read.
             StoreError: the print has a key, and its start cannot be recorded.
         """
         selection = job.snapshot.selection
@@ -208,7 +208,7 @@ class Effects:
         if job.stream is not None:
             await job.stream.close()
         if file is None:
-            raise CannotGoOn("the file had not been open_upload yet")
+            raise CannotGoOn("the file had not been opened yet")
         stream = job.stream = self._stream(job, await self._in_thread(self._survival.kept.find, file))
         fed = link.fed if link is not None else stored.fed if stored is not None else JobPlace()
         await stream.open(fed.offset if fed.lines else -1, job.snapshot.passed)
@@ -441,11 +441,11 @@ class Effects:
         job.machine.fire("resumed")
 
     @staticmethod
-    def _way_back(job: Job, rest: ParkedPlace) -> list[str]:
+    def _way_back(job: Job, parked: ParkedPlace) -> list[str]:
         """Return the commands that end the pause; a pause of the printer's own has its own command, or none."""
         snapshot, command = job.snapshot, job.printer.dialect.resumes_by
         if not snapshot.printer_paused:
-            return unpark(rest)
+            return unpark(parked)
         return [command.decode()] if command is not None and not snapshot.resumed_by_firmware else []
 
     async def _finishing(self, job: Job) -> None:
@@ -484,7 +484,7 @@ class Effects:
 
 def _stream_of(job: Job) -> FileStream:
     if job.stream is None:
-        raise AssertionError("this job prints, but its file has not been open_upload")
+        raise AssertionError("this job prints, but its file has not been opened")
     return job.stream
 
 

@@ -154,7 +154,7 @@ class _Wait:
         now, target = self._loop.time(), reading.target
         if target is not None and target != self._residency.target:
             if not self._confirmed and abs(target - self._goal.target) > ROUNDING and not self._is_refused(target, now):
-                return False
+                return False  # a report from before the command
             if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
                 return True
             self._aim_at(target)

@@ -37,7 +37,7 @@ class KeyedPrints:
         mark: str,
         *,
         eject: bool = False,
-        fits: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> KeyedPrint:
         """Print a file, or the one that is selected, unless the key has been used; return its job.
 
@@ -46,7 +46,7 @@ class KeyedPrints:
             key: of this print.
             mark: identifies what the request asks for; it has to be the same each time.
             eject: run the script that clears the bed when the print completes.
-            fits: raises JobConflict if the print must not begin for another reason; called as it begins.
+            check: raises JobConflict if the print must not begin for another reason; called as it begins.
 
         Raises:
             JobConflict: it cannot begin now; the key stays unused.
@@ -60,7 +60,7 @@ class KeyedPrints:
             selection = self._jobs.printable(file)
             number = await self._store.claim_job(self._record(selection, key, mark))
             try:
-                fits()
+                check()
                 self._jobs.start(selection, ClaimedJob(number, key, mark, eject))
             except JobConflict:
                 await self._store.release_job(number)

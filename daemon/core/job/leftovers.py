@@ -46,17 +46,17 @@ class Leftovers:
         self._store = store
         self._uploads = uploads
 
-    async def settle(self, revive: Callable[[JobSnapshot], Runner]) -> Leftover:
+    async def settle(self, make_runner: Callable[[JobSnapshot], Runner]) -> Leftover:
         """Record the end of every job that cannot be reattached; return what the previous host left.
 
         Args:
-            revive: returns the runner for the job of a snapshot; raises CannotGoOn.
+            make_runner: returns the runner for the job of a snapshot; raises CannotGoOn.
         """
         snapshot, runner, obstacle = None, None, None
         try:
             snapshot = await self._survival.snapshot()
             if snapshot is not None and snapshot.ending is None:
-                runner = revive(snapshot)
+                runner = make_runner(snapshot)
         except CannotGoOn as error:
             obstacle = str(error)
             log.warning(
@@ -66,12 +66,12 @@ class Leftovers:
             self._survival.places.forget()
         leftover = Leftover(runner, hot=obstacle is not None)  # even if the store has no record of the job
         unfinished = await self._unfinished()
-        revived = snapshot if runner is not None else None
-        if revived is not None and revived.file and all(record.id != revived.job for record in unfinished):
+        continued = snapshot if runner is not None else None
+        if continued is not None and continued.file and all(record.id != continued.job for record in unfinished):
             # its record was lost: the disk was full, or the database was damaged
-            revived.job = await self._store.begin_job(revived.record(revived.file))
+            continued.job = await self._store.begin_job(continued.record(continued.file))
         for record in unfinished:
-            if revived is None or record.id != revived.job:
+            if continued is None or record.id != continued.job:
                 state, ending = _end(record, snapshot, obstacle)
                 leftover = await self._record(record, state, ending, runner)
         if snapshot is not None and snapshot.ending is not None and snapshot.ending.hot:

@@ -2,7 +2,7 @@
 
 Synchronous, not queued, without conditions and with one callback that records the step. On transitions 0.9.3 an
 unqueued AsyncMachine cancels callbacks that run and swallows CancelledError, and a queued machine of either kind
-returns True for a trigger that did nothing; so effects live in the controller, and nothing runs in here.
+returns True for a trigger that did nothing. So `daemon.core.job.runner` runs the effects, and nothing runs in here.
 """
 
 from collections.abc import Callable

@@ -39,36 +39,36 @@ class ParkedPlace:
     targets: dict[str, float]
 
 
-def park(rest: ParkedPlace, config: PauseConfig, profile: ProfileConfig) -> list[str]:
+def park(parked: ParkedPlace, config: PauseConfig, profile: ProfileConfig) -> list[str]:
     """Return the commands that move the head off the part and then restore the file's modes.
 
     So whatever follows, such as a script, finds the file's modes, not those of these moves.
     """
-    if rest.axes is None:
+    if parked.axes is None:
         return []
     top = profile.z_max_mm or profile.height_mm or math.inf  # 0: unknown
-    lift = max(0.0, min(config.lift_mm, top - rest.axes["Z"]))
+    lift = max(0.0, min(config.lift_mm, top - parked.axes["Z"]))
     commands = ["G91", "M83"]
-    if rest.retracted:
-        commands.append(f"G1 E-{rest.retracted:g} {EXTRUDE}")
+    if parked.retracted:
+        commands.append(f"G1 E-{parked.retracted:g} {EXTRUDE}")
     if lift:
         commands.append(f"G1 Z{lift:g} {LIFT}")
     if config.park == "corner":
         commands += ["G90", f"G1 X{config.park_x_mm:g} Y{config.park_y_mm:g} {TRAVEL}"]
-    return [*commands, *rest.modes.restore()]
+    return [*commands, *parked.modes.restore()]
 
 
-def unpark(rest: ParkedPlace) -> list[str]:
+def unpark(parked: ParkedPlace) -> list[str]:
     """Return the commands that move back and restore every mode: XY first, then down, then the filament."""
-    if rest.axes is None:
-        return rest.modes.restore_all()
-    at = rest.axes
+    if parked.axes is None:
+        return parked.modes.restore_all()
+    at = parked.axes
     commands = ["G90", "M83", f"G1 X{at['X']:g} Y{at['Y']:g} {TRAVEL}", f"G1 Z{at['Z']:g} {LIFT}"]
-    if rest.retracted:
-        commands.append(f"G1 E{rest.retracted:g} {EXTRUDE}")
+    if parked.retracted:
+        commands.append(f"G1 E{parked.retracted:g} {EXTRUDE}")
     if "E" in at:  # retraction and return cancel out except for rounding
         commands.append(f"G92 E{at['E']:g}")
-    return [*commands, *rest.modes.restore_all()]
+    return [*commands, *parked.modes.restore_all()]
 
 
 def is_soft(hotend: Reading, dialect: Dialect) -> bool:

@@ -33,12 +33,12 @@ async def come_to_rest(printer: Printer, steps: Steps, config: Config) -> Parked
     # before homing M114 reports no real position, and after G20 perhaps inches
     moves = config.pause.park != "none" and modes.homed and not modes.inches
     axes = at if moves else None
-    rest = ParkedPlace(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
-    for command in park(rest, config.pause, config.profile):
+    parked = ParkedPlace(axes, modes, state["retracted"] if axes else 0.0, state["targets"])
+    for command in park(parked, config.pause, config.profile):
         await steps.send(printer, command)
     if axes and (keep := printer.dialect.idle.keeps_motors):  # Marlin releases them after 2 min, Prusa after one
         await steps.send(printer, keep.decode())
-    return rest
+    return parked
 
 
 def _before_parking(printer: Printer, config: Config) -> dict[str, Any]:
@@ -72,32 +72,32 @@ async def _position_at_rest(printer: Printer) -> dict[str, float] | None:
     return axes if axes and {"X", "Y", "Z"} <= axes.keys() else None
 
 
-async def stand_by(printer: Printer, rest: ParkedPlace, config: Config) -> None:
+async def stand_by(printer: Printer, parked: ParkedPlace, config: Config) -> None:
     """Let the hotends cool to standby; the bed keeps its heat, or the part would come off."""
-    for name in rest.targets:
+    for name in parked.targets:
         reading = printer.heaters.get(name)
         if name.startswith("tool") and reading is not None and (reading.target or 0.0) > config.pause.standby_c:
             await printer.send(_set(printer, name, config.pause.standby_c, config))
 
 
-async def has_gone_cold(printer: Printer, rest: ParkedPlace) -> bool:
+async def has_gone_cold(printer: Printer, parked: ParkedPlace) -> bool:
     """Tell whether heaters that were on are off, or too cold to print: a firmware may turn them off in a pause."""
-    if rest.axes is None or not rest.targets.keys() <= printer.heaters.keys():
+    if parked.axes is None or not parked.targets.keys() <= printer.heaters.keys():
         await printer.send("M105")  # the last report may be too old, or there is none yet
-    return bool(_cold(printer, rest))
+    return bool(_cold(printer, parked))
 
 
-def timer_has_run_out(printer: Printer, rest: ParkedPlace) -> bool:
+def timer_has_run_out(printer: Printer, parked: ParkedPlace) -> bool:
     """Tell whether the firmware's idle timer has run out: every heater is off, and the motors are too."""
-    targets = [printer.heaters[name].target for name in rest.targets if name in printer.heaters]
-    return rest.axes is not None and printer.dialect.idle.unhomed is not None and bool(targets) and not any(targets)
+    targets = [printer.heaters[name].target for name in parked.targets if name in printer.heaters]
+    return parked.axes is not None and printer.dialect.idle.unhomed is not None and bool(targets) and not any(targets)
 
 
-async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
+async def place_lost(printer: Printer, parked: ParkedPlace) -> list[str]:
     """Find out by a tiny move whether the firmware still knows its position; return the reason if not."""
     refused: list[str] = []
     words = printer.dialect.idle.unhomed or ""
-    for command in ("G91", f"G1 Z{_TINY:g} F600", f"G1 Z-{_TINY:g} F600", *rest.modes.restore()):
+    for command in ("G91", f"G1 Z{_TINY:g} F600", f"G1 Z-{_TINY:g} F600", *parked.modes.restore()):
         answer = await printer.send(command)
         refused += [line for line in answer if words and words in line.lower()]
     return [
@@ -107,23 +107,23 @@ async def place_lost(printer: Printer, rest: ParkedPlace) -> list[str]:
     ]
 
 
-def _cold(printer: Printer, rest: ParkedPlace) -> list[str]:
+def _cold(printer: Printer, parked: ParkedPlace) -> list[str]:
     least = printer.dialect.heat.min_extrude or 0.0
     cold = []
-    for name, target in rest.targets.items():
+    for name, target in parked.targets.items():
         now = printer.heaters[name].target if name in printer.heaters else None
         if now == 0 or (now is not None and name.startswith("tool") and now < least <= target):
             cold.append(name)
     return cold
 
 
-async def heat_again(printer: Printer, rest: ParkedPlace, config: Config) -> None:
+async def heat_again(printer: Printer, parked: ParkedPlace, config: Config) -> None:
     """Heat the hotends that are in standby and all heaters that are off, and wait for them before anything moves.
 
     A heater that the firmware does not report may be off as well; for that one the firmware itself has to wait.
     """
-    cold = [*_cold(printer, rest), *(rest.targets.keys() - printer.heaters.keys())]
-    targets = {name: target for name, target in rest.targets.items() if name.startswith("tool") or name in cold}
+    cold = [*_cold(printer, parked), *(parked.targets.keys() - printer.heaters.keys())]
+    targets = {name: target for name, target in parked.targets.items() if name.startswith("tool") or name in cold}
     for name, target in targets.items():
         await printer.send(_set(printer, name, target, config))
     for name, target in targets.items():

@@ -123,18 +123,18 @@ class FileStream:
         self.tally = Tally()  # counts underruns; the caller may set one for all prints
         self._reading: asyncio.Future[bytes] | None = None
 
-    async def open(self, behind: int = -1, passed: int = -1) -> None:
+    async def open(self, after: int = -1, passed: int = -1) -> None:
         """Open the file and read the first block.
 
         Args:
-            behind: offset of the last line sent; the stream begins after it.
+            after: offset of the last line sent; the stream begins after it.
             passed: offset of the last line for the host that has been dealt with.
 
         Raises:
             OSError: it cannot be opened or read.
             CommandError: it is not text.
         """
-        start = max(behind, passed)
+        start = max(after, passed)
         self._reader = Reader(max(start, 0))
         self._at = max(start, 0)
         self._fd = await self._loop.run_in_executor(self._executor, self._open_file)
@@ -236,7 +236,7 @@ class FileStream:
     def _take_special(self, offset: int, command: bytes) -> bool:
         """Deal with a line that is not plain; False: nothing is sent for it, and it does not stop the stream."""
         self._after_ready = None
-        if replacement := self._special(offset, command):
+        if replacement := self._interpret(offset, command):
             self._ready.append(job_line(*replacement, self._compact))
         return bool(self._ready) or self._stopped
 
@@ -245,7 +245,7 @@ class FileStream:
         self.barrier = None
         self.attention.clear()
 
-    def _special(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
+    def _interpret(self, offset: int, command: bytes) -> tuple[int, bytes] | None:
         """Interpret a line that may be meant for the host, or too long; return what the printer gets, None: nothing."""
         if problem := self._check(command):
             self._fail(f"the line at byte {offset}: {problem}")

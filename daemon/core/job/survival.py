@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from daemon.bridge.words import JobState
 from daemon.core.connection.connection import Connection
 from daemon.core.job.job import Job
 from daemon.core.job.job_snapshot import JobSnapshot, dump, load, with_heaters_off
@@ -134,7 +133,7 @@ class Survival:
         # Klipper's tty and Teacup count no lines (klipper.txt, teacup-lines.txt)
         if not recognise(job.snapshot.name).numbered:
             return f"{job.snapshot.name} does not count lines, so its last line is not known"
-        if job.snapshot.file is None or job.state not in _SURVIVING:
+        if job.snapshot.file is None or job.state.ended:
             return "the print had not begun"
         if self._logbook.snapshot() is None:
             return "what was sent last is not known"
@@ -175,6 +174,3 @@ class Survival:
         snapshot = job.snapshot
         job.lines, job.offset = stored.lines, stored.offset
         job.printer = await asyncio.shield(self._connection.reattach(snapshot.address, estimate, snapshot.identity))
-
-
-_SURVIVING = frozenset(state for state in JobState if not state.ended)

@@ -267,7 +267,7 @@ class Store(Database):
         """Return the last jobs, newest first."""
         return await self._jobs("SELECT * FROM jobs ORDER BY id DESC LIMIT ?", limit)
 
-    async def jobs_behind(self, job_id: int, limit: int) -> list[JobRecord]:
+    async def jobs_after(self, job_id: int, limit: int) -> list[JobRecord]:
         """Return the jobs after job `job_id`, oldest first."""
         return await self._jobs("SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?", job_id, limit)
 
