@@ -182,14 +182,14 @@ class _FrontConnection(asyncio.Protocol):
         self._frames = Frames(MAX_QUESTION)
         self._transport: asyncio.Transport | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._resting: asyncio.TimerHandle | None = None
-        self._due: asyncio.TimerHandle | None = None
-        self._stalled: asyncio.TimerHandle | None = None
+        self._work_timer: asyncio.TimerHandle | None = None  # until questions are answered again, within the limits
+        self._snapshot_timer: asyncio.TimerHandle | None = None  # until the next snapshot
+        self._cut_off_timer: asyncio.TimerHandle | None = None  # runs while the front does not read
         self._held: list[bytes] = []  # answers that wait for the front to read
-        self._works = False
+        self._works = False  # it has given a sign of life
         self._sent_at = -SNAPSHOT_INTERVAL
         self._dropped = 0
-        self._credit, self._credited_at = MAX_EVENTS, self._loop.time()
+        self._credit, self._credited_at = MAX_EVENTS, self._loop.time()  # events that may be sent now, and since when
 
     # -- connecting ----------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class _FrontConnection(asyncio.Protocol):
             return
         self._transport = None
         self._unsubscribe()
-        for timer in (self._resting, self._due, self._stalled):
+        for timer in (self._work_timer, self._snapshot_timer, self._cut_off_timer):
             if timer is not None:
                 timer.cancel()
         self._end.say("info", "bridge.lost")
@@ -224,16 +224,16 @@ class _FrontConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take questions."""
         self._frames.add(data)
-        if self._resting is None:
+        if self._work_timer is None:
             self._work()
 
     def _work(self) -> None:
         """Answer the questions received, as far as the limits per turn and of all time allow."""
-        self._resting = None
+        self._work_timer = None
         transport, began = self._transport, self._loop.time()
         if transport is None or transport.is_closing():
             return
-        if self._stalled is not None:
+        if self._cut_off_timer is not None:
             transport.pause_reading()  # no answers for a front that does not read; `resume_writing` continues
             return
         answers: list[bytes] = []
@@ -249,7 +249,7 @@ class _FrontConnection(asyncio.Protocol):
         wait = self._end.allowance.spend(now - began + WAKE_COST, now) if taken else 0.0
         if more or wait:
             transport.pause_reading()
-            self._resting = self._loop.call_later(wait, self._work)
+            self._work_timer = self._loop.call_later(wait, self._work)
         else:
             transport.resume_reading()
 
@@ -303,7 +303,7 @@ class _FrontConnection(asyncio.Protocol):
 
     async def _answer_later(self, answering: Awaitable[bytes]) -> None:
         reply = await counted(answering, self._spend)
-        if self._stalled is not None:
+        if self._cut_off_timer is not None:
             self._held.append(reply)  # MAX_OPEN at most
         else:
             self._send_snapshot(reply)
@@ -322,7 +322,7 @@ class _FrontConnection(asyncio.Protocol):
         message = event_message(event, self._dropped) if event is not None else None
         if message is None:
             self._send_soon()
-        elif self._stalled is not None or not (isinstance(event, _RARE) or self._admits_event()):
+        elif self._cut_off_timer is not None or not (isinstance(event, _RARE) or self._admits_event()):
             self._dropped += 1
             self._send_soon()
         else:
@@ -340,21 +340,23 @@ class _FrontConnection(asyncio.Protocol):
         return True
 
     def _send_soon(self) -> None:
-        if self._due is None and self._transport is not None:
-            self._due = self._loop.call_at(max(self._sent_at + SNAPSHOT_INTERVAL, self._loop.time()), self._send_due)
+        if self._snapshot_timer is None and self._transport is not None:
+            self._snapshot_timer = self._loop.call_at(
+                max(self._sent_at + SNAPSHOT_INTERVAL, self._loop.time()), self._send_due
+            )
 
     def _send_due(self) -> None:
-        self._due = None
+        self._snapshot_timer = None
         self._send_snapshot()
 
     def _send_snapshot(self, *messages: bytes) -> None:
         """Send a snapshot, and then these messages; nothing to a front that does not read."""
-        if self._transport is None or self._transport.is_closing() or self._stalled is not None:
+        if self._transport is None or self._transport.is_closing() or self._cut_off_timer is not None:
             return  # `resume_writing` sends them
         self._sent_at = self._loop.time()
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        if self._snapshot_timer is not None:
+            self._snapshot_timer.cancel()
+            self._snapshot_timer = None
         try:
             snapshot = encode(SnapshotMessage(snapshot=self._desk.snapshot()))
         except Exception as error:  # noqa: BLE001 - as in `_on_event`
@@ -363,20 +365,20 @@ class _FrontConnection(asyncio.Protocol):
             return
         self._transport.write(b"".join(map(frame, (snapshot, *messages))))
         if self._desk.printing:
-            self._due = self._loop.call_later(PRINT_INTERVAL, self._send_due)
+            self._snapshot_timer = self._loop.call_later(PRINT_INTERVAL, self._send_due)
 
     def pause_writing(self) -> None:
         """Write nothing more until the front has read what it has got; after READ_TIMEOUT seconds, cut it off."""
-        self._stalled = self._loop.call_later(READ_TIMEOUT, self.cut_off, "the front does not read")
+        self._cut_off_timer = self._loop.call_later(READ_TIMEOUT, self.cut_off, "the front does not read")
 
     def resume_writing(self) -> None:
         """Send what the front has missed, and answer again."""
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
+        if self._cut_off_timer is not None:
+            self._cut_off_timer.cancel()
+            self._cut_off_timer = None
         held, self._held = self._held, []
         self._send_snapshot(*held)
-        if self._resting is None:
+        if self._work_timer is None:
             self._work()
 
 

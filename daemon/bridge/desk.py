@@ -18,7 +18,6 @@ from hal.printer import Event
 Listener = Callable[[Event | None], None]
 """Called with each event, and with None for a change without one."""
 
-
 NOT_UNDERSTOOD = "the core does not understand the question"
 MAX_ANSWER = MAX_FRAME - 1024  # bytes
 MAX_REFUSAL = 2000  # characters: a refusal may quote its question

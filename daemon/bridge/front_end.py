@@ -27,13 +27,9 @@ ANSWER_TIMEOUT = 30.0  # s for an answer; a disconnect, which turns heaters off 
 patience_of_client: ContextVar[float | None] = ContextVar("patience_of_client", default=None)
 """Seconds for which the client of the present request waits for its answer; None: unknown."""
 
-RETRY_INTERVAL, LATE_RETRY_INTERVAL = (
-    0.05,
-    0.5,
-)  # s between two tries to reach the core: at first, and after CORE_RETURN_TIMEOUT
-CORE_RETURN_TIMEOUT = (
-    5.0  # s for which the last snapshot of a lost core is shown; a restart of the core takes half a second
-)
+CORE_RETURN_TIMEOUT = 5.0  # s for which the last snapshot of a lost core is shown; a restart takes half a second
+RETRY_INTERVAL = 0.05  # s between two tries to reach the core
+LATE_RETRY_INTERVAL = 0.5  # s, the same after CORE_RETURN_TIMEOUT
 HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
 AWAY = "the process that controls the printer (nozzled core) is not running; waiting for it"
 
@@ -69,16 +65,16 @@ class FrontEnd:
         self._connecting = self._loop.create_task(self._reconnect(path))
 
     async def _reconnect(self, path: Path) -> None:
-        soon = self._loop.time() + CORE_RETURN_TIMEOUT
+        late_at = self._loop.time() + CORE_RETURN_TIMEOUT
         while True:
             lost = asyncio.Event()
             try:
                 await self._loop.create_unix_connection(partial(_Wire, self, lost.set), str(path))
             except OSError:
-                await asyncio.sleep(RETRY_INTERVAL if self._loop.time() < soon else LATE_RETRY_INTERVAL)
+                await asyncio.sleep(RETRY_INTERVAL if self._loop.time() < late_at else LATE_RETRY_INTERVAL)
             else:
                 await lost.wait()
-                soon = self._loop.time() + CORE_RETURN_TIMEOUT
+                late_at = self._loop.time() + CORE_RETURN_TIMEOUT
                 await asyncio.sleep(RETRY_INTERVAL)  # a core that hangs up at once must not make this spin
 
     async def close(self) -> None:
@@ -125,9 +121,8 @@ class FrontEnd:
             raise CoreAway(AWAY)
         self._number += 1
         number = self._number
-        patience = (
-            ANSWER_TIMEOUT if (limit := patience_of_client.get()) is None else min(ANSWER_TIMEOUT, max(0.0, limit))
-        )
+        limit = patience_of_client.get()
+        patience = ANSWER_TIMEOUT if limit is None else min(ANSWER_TIMEOUT, max(0.0, limit))
         before = None if question.is_never_too_late else self._loop.time() + patience
         message = encode_question(number, question, before)
         answer: asyncio.Future[Any] = self._loop.create_future()

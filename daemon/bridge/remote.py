@@ -277,7 +277,7 @@ class RemoteJobs:
 
     Attributes:
         holds: returns why no print may begin or resume now; None: one may.
-        beginning: how many requests to begin or resume a print the core is being asked at this moment.
+        beginning: the number of requests to begin or resume a print that the core has not answered yet.
     """
 
     def __init__(self, channel: Channel) -> None:

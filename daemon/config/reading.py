@@ -22,7 +22,7 @@ SYSTEM_FILE = Path("/etc/nozzled.toml")
 
 _MAX_SHOWN = 60  # characters of a refused value in a message
 MAX_TABLES = 50  # in one list
-_OF_COMPANIONS = frozenset().union(*COMPANIONS.values())
+_COMPANION_SECTIONS = frozenset().union(*COMPANIONS.values())
 
 T = TypeVar("T")
 
@@ -100,11 +100,11 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
     """
     sections: dict[str, Any] = {}
     for name, table in tables.items():
-        if name not in _OF_COMPANIONS:
+        if name not in _COMPANION_SECTIONS:
             _refuse_unknown(name, table, Config, f"{source}: ")
         if not isinstance(table, Mapping):
             raise ConfigError(f"{source}: {name} = {_quoted(table)}: must be a section, [{name}]")
-        if name in _OF_COMPANIONS:
+        if name in _COMPANION_SECTIONS:
             continue  # the companion reads it
         section = getattr(base, name)
         if name == "profile":
@@ -113,7 +113,7 @@ def merge(base: Config, tables: Mapping[str, object], source: str) -> Config:
     return replace(base, **sections)
 
 
-def _of_preset(profile: "ProfileConfig", table: Mapping[str, Any], source: str) -> "ProfileConfig":
+def _of_preset(profile: ProfileConfig, table: Mapping[str, Any], source: str) -> ProfileConfig:
     """Return the profile that the other keys override: the preset that the table names, else `profile`."""
     from daemon.config.presets import find  # noqa: PLC0415 - it imports this package
 
@@ -177,7 +177,7 @@ def _table(value: object, key: str) -> Mapping[str, Any]:
     return value
 
 
-def _macros(tables: Iterable[Any], key: str) -> "tuple[Macro, ...]":
+def _macros(tables: Iterable[Any], key: str) -> Macros:
     """Return the buttons that a list of tables describes.
 
     Raises:
@@ -234,7 +234,7 @@ def _check_script(lines: Iterable[str], key: str) -> None:
 
 
 def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
-    known = [each.name for each in fields(section)] + (sorted(_OF_COMPANIONS) if section is Config else [])
+    known = [each.name for each in fields(section)] + (sorted(_COMPANION_SECTIONS) if section is Config else [])
     if key in known:
         return
     import difflib  # noqa: PLC0415 - for mistakes alone

@@ -186,8 +186,8 @@ class JobConfig:
     )
     cancel_deadline_s: float = option(
         30.0,
-        "Seconds of silence after which the printer of a cancelled job is stopped by M112. Once it has acknowledged "
-        "heaters off, its remaining moves may take five minutes at least.",
+        "Seconds of silence after which the printer of a cancelled job is stopped by M112. A firmware that is silent "
+        "during its last moves gets at least five minutes for them.",
         low=5,
         high=3600,
     )

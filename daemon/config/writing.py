@@ -38,7 +38,7 @@ def _of_tables(cls: type) -> list[str]:
     return [f"#   {name}: {rule.doc} Default: {toml(default)}" for name, rule, default in keys]
 
 
-def _of_preset(section: Any) -> "ProfileConfig | None":
+def _of_preset(section: Any) -> ProfileConfig | None:
     """Return the profile of the chosen preset, whose values are written as comments; None: none is chosen."""
     from daemon.config.presets import find  # noqa: PLC0415 - it reads a large file
 
