@@ -1,5 +1,7 @@
 """The bridge within one process, for tests on the virtual clock. Messages are encoded and decoded as on a socket."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from daemon.bridge.desk import AnyDesk, Listener, answer
@@ -21,25 +23,34 @@ from daemon.bridge.snapshot import Snapshot
 from hal.printer import Event
 
 
+def _turn() -> object:
+    """Return an object that is another one in each turn of the virtual clock's event loop; None on other loops."""
+    with suppress(RuntimeError):  # no loop runs
+        return getattr(asyncio.get_running_loop(), "turn", None)
+    return None
+
+
 class InMemory:
-    """A channel to a core in the same process; its snapshots are never old."""
+    """A channel to a core in the same process; a snapshot is at most one turn of the event loop old."""
 
     def __init__(self, desk: AnyDesk) -> None:
         self._desk = desk
         self._number = 0  # of the last question
         self._listeners: list[Listener] = []
-        self._notifying = False
-        self._snapshot: Snapshot | None = None  # while listeners are called: the one that each of them gets
+        self._snapshot: Snapshot | None = None
+        self._turn: object = None  # in which the snapshot was made: an answer reads dozens of its values
         desk.subscribe(self._on_event)
 
     def latest(self) -> Snapshot:
         """Return the core's present state."""
-        if self._snapshot is not None:
-            return self._snapshot
-        message: SnapshotMessage = decode(encode(SnapshotMessage(snapshot=self._desk.snapshot())), FromCore)
-        if self._notifying:
-            self._snapshot = message.snapshot
-        return message.snapshot
+        turn = _turn()
+        if self._snapshot is None or turn is None or turn is not self._turn:
+            message: SnapshotMessage = decode(encode(SnapshotMessage(snapshot=self._desk.snapshot())), FromCore)
+            self._snapshot, self._turn = message.snapshot, turn
+        return self._snapshot
+
+    def _forget(self) -> None:
+        self._snapshot = None
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with each event, and with None for a change without one."""
@@ -48,9 +59,9 @@ class InMemory:
     async def ask(self, question: Question) -> Any:
         """Return the core's answer."""
         self._number += 1
-        self._notifying, self._snapshot = False, None  # answering may change the state
         sent: QuestionMessage = decode(encode_question(self._number, question), FromFront)
         answering = answer(self._desk, sent)
+        self._forget()  # answering may change the state
         reply = decode_from_core(answering if isinstance(answering, bytes) else await answering)
         if not isinstance(reply, AnswerMessage | RefusalMessage):
             raise TypeError(reply)
@@ -63,9 +74,7 @@ class InMemory:
             message = event_message(event)
             crossed: EventMessage | None = decode(encode(message), FromCore) if message is not None else None
             decoded = event_of(crossed) if crossed is not None else None
-        self._notifying, self._snapshot = True, None
-        try:
-            for listener in tuple(self._listeners):
-                listener(decoded)
-        finally:
-            self._notifying, self._snapshot = False, None
+        self._forget()
+        for listener in tuple(self._listeners):
+            listener(decoded)
+        self._forget()  # a listener may have asked for something

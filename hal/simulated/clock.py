@@ -42,6 +42,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
 
     _ready: deque[asyncio.Handle]  # of the base class: the callbacks of this turn
     _scheduled: list[asyncio.TimerHandle]  # of the base class: a heap of timers
+    turn: object = None  # another one in each turn of the loop
 
     def __init__(self, pace: float | None = None) -> None:
         self._now = _START
@@ -152,6 +153,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.turn = object()
         real = self._loop.is_real(self.descriptors)
         if real and (timeout is None or timeout > 0):
             return self._wait(timeout)
