@@ -28,7 +28,8 @@ from gcode.reader import Reader
 from .waiting import TIMEOUT_S
 
 LIFETIME = 1800.0  # s; a module of browser tests shares one service, and takes minutes beside other work
-POLL = 0.01
+POLL = 0.01  # s; the shortest, as most conditions are requests, which cost the processes under test CPU time
+POLL_SHARE = 20  # polling makes a long wait longer by at most 1 / POLL_SHARE
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cube20.gcode"
 NOZZLED = Path(sys.executable).with_name("nozzled")
 TOKEN = "end-to-end-test-key"
@@ -38,10 +39,11 @@ T = TypeVar("T")
 
 def until(condition: Callable[[], T], what: str, seconds: float = TIMEOUT_S) -> T:
     """Return the condition's first true value."""
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(POLL)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(max(POLL, waited / POLL_SHARE))
     return value
 
 
