@@ -309,7 +309,7 @@ async def test_the_end_of_the_last_print_is_shown_after_a_restart(tmp_path):
 
 async def test_an_unconfirmed_stop_is_shown_as_unconfirmed(tmp_path):
     async with showing(tmp_path, "sim") as (server, page):
-        server.service.connection.printer._stopped("error", "the printer did not confirm the stop")
+        server.service.connection.printer._on_stop_ended("error", "the printer did not confirm the stop")
         await server.settle(1)
         assert page.shown["printer"]["stop"] == "unconfirmed"
 
