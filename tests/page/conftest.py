@@ -42,7 +42,10 @@ def chromium():
 
 
 class Running:
-    """A service with a simulated printer that is unplugged for 6 s when its nozzle reaches 245 °C."""
+    """A service with a simulated printer that is unplugged for 6 s when its nozzle reaches 245 °C.
+
+    A printer that is `speed` times as fast reports as many temperatures, to the service and to each open page.
+    """
 
     def __init__(self, folder, speed=60):
         self._config, scenario = folder / "page.toml", folder / "scenario.toml"
@@ -73,8 +76,8 @@ def _answers(port):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    service = Running(tmp_path_factory.mktemp("page"))
+def running(request, tmp_path_factory):
+    service = Running(tmp_path_factory.mktemp("page"), getattr(request.module, "SPEED", 60))
     yield service
     service.house.close()
 

@@ -11,6 +11,8 @@ from support.processes import until
 
 pytestmark = pytest.mark.real_time
 
+SPEED = 1  # nothing is printed: the states are laid over that of an idle printer
+
 DESKTOP = {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 PRINTING = {
