@@ -20,7 +20,7 @@ HYSTERESIS = 3.0  # °C
 SETS_TARGET = {"M104": "tool", "M109": "tool", "M140": "bed", "M190": "bed", "M141": "chamber", "M191": "chamber"}
 
 _TARGET = {letter: re.compile(rb"%c\s*\+?\d+\.?\d*" % letter, re.IGNORECASE) for letter in b"SR"}
-_HEATS = m_code(104, 109, 140, 141, 190, 191, 303)
+_HEATS = m_code(104, 109, 140, 141, 190, 191)
 
 
 @mutable

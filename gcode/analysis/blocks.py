@@ -34,6 +34,7 @@ class Blocks:
     def __init__(self) -> None:
         self._waiting: list[bytes] = []  # less than a block
         self._size = 0
+        self._cr = b""  # a CR at the end of the last piece, which may be half of a CRLF
         self._rest = b""  # the incomplete last line, up to MAX_LINE bytes, or MAX_COMMENT of a comment
         self._dropped = 0  # bytes of it beyond that
         self._offset = 0  # of that line
@@ -55,6 +56,9 @@ class Blocks:
         yield from self._cut(b"".join(self._waiting) + b"\n")
 
     def _cut(self, piece: bytes) -> Iterator[LineBlock]:
+        piece = self._cr + piece
+        self._cr = piece[-1:] if piece.endswith(b"\r") else b""
+        piece = piece.removesuffix(b"\r")
         if b"\r" in piece:  # replaced byte by byte, to keep offsets
             piece = piece.replace(b"\r\n", b" \n").translate(_CR_TO_LF)
         end = piece.rfind(b"\n") + 1

@@ -120,6 +120,12 @@ def _assert_agree(data: bytes, *, unusual: bool) -> None:
             assert mine[1] == {letter: value for letter, value in command.params.items() if letter in COLUMNS}
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_crlf_across_two_blocks_ends_one_line(before):
+    data = b";" * (BLOCK - 2 + before) + b"\r\nG1 X1\r\n"
+    assert b"".join(block.text for block in blocks(data)).count(b"\n") == 3, "and finish() ends the last one"
+
+
 @given(LINES)
 @example(b"G1 X1 X2 E.5 ; X9\nG1X-1.5Y+2\n")
 @example(b"\xef\xbb\xbfG1 X1\nG1 X2")
