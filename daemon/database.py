@@ -52,8 +52,8 @@ class Database:
         self._resources = ExitStack()  # the lock; it and the connection are touched by the thread only
         self._folder = Path()
         self._db: sqlite3.Connection | None = None
-        self._troubled: str | None = None
-        self._nowhere: str | None = None  # why nothing is written to the disk at all
+        self._write_trouble: str | None = None
+        self._in_memory_reason: str | None = None  # why nothing is written to the disk at all
 
     def _begin(self) -> None:
         """Get ready to be opened, for the first time or after a failure."""
@@ -101,15 +101,15 @@ class Database:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be written at present; None: it can."""
-        return self._troubled or self._nowhere
+        return self._write_trouble or self._in_memory_reason
 
-    def _trouble(self, error: Exception) -> None:
-        if self._troubled is None:
-            self._troubled = str(error)
+    def _note_trouble(self, error: Exception) -> None:
+        if self._write_trouble is None:
+            self._write_trouble = str(error)
             self._on_trouble(error)
 
-    def _recovered(self) -> None:
-        self._troubled = None
+    def _note_recovery(self) -> None:
+        self._write_trouble = None
 
     async def query(self, query: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of a query.
@@ -127,9 +127,9 @@ class Database:
         try:
             await self._run(self._execute, statement, values)
         except (sqlite3.Error, StoreError) as error:
-            self._trouble(error)
+            self._note_trouble(error)
         else:
-            self._recovered()
+            self._note_recovery()
 
     async def keep(self, *statements: tuple[str, Sequence[Any]]) -> None:
         """Execute statements in one durable transaction.
@@ -140,9 +140,9 @@ class Database:
         try:
             await self._run(self._keep, statements)
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             raise StoreError(f"the database cannot be written: {error}") from error
-        self._recovered()
+        self._note_recovery()
 
     async def keep_all(self, statement: str, rows: Sequence[Any]) -> None:
         """Execute a statement for many rows, in one transaction. A power cut may lose it.
@@ -153,7 +153,7 @@ class Database:
         try:
             await self._run(self._execute_all, statement, rows)
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             raise StoreError(f"the database cannot be written: {error}") from error
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
@@ -190,7 +190,7 @@ class Database:
             db.close()
             raise error from None
         log.error("database.unusable", reason=str(error), consequence=f"{self.file} is in memory, and lost at the end")
-        self._nowhere = str(error)
+        self._in_memory_reason = str(error)
         return db
 
     def _work(self, work: Callable[..., T], *args: object) -> T:

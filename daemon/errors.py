@@ -77,7 +77,7 @@ class StateDirTaken(ServiceError):
 
 
 class CameraError(ServiceError):
-    """A camera gives no picture; says whose address it is, and why."""
+    """A camera gives no picture; the text has its address and the reason."""
 
 
 class AnalysisFailed(ServiceError):
@@ -110,7 +110,7 @@ class TooLate(ServiceError):
 
 
 class OtherVersion(CoreAway):
-    """The core is of another version than the front, and question or answer is not understood."""
+    """Core and front are of different versions, and one does not understand the other."""
 
 
 class NoSuchCompanion(ServiceError):
@@ -126,15 +126,15 @@ class StoreError(ServiceError):
 
 
 class AccessError(ServiceError):
-    """What was asked of the API's access cannot be done, or not by this one."""
+    """A request without the right to make it, or one about keys that cannot be carried out."""
 
 
 class KeyRefused(AccessError):
-    """No key, a wrong one, or one that does not allow what was asked for."""
+    """There is no key, a wrong one, or one that does not allow the request."""
 
 
 class TooManyAttempts(AccessError):
-    """Too many wrong keys came from one address; `wait` is how many seconds none is looked at."""
+    """Too many wrong keys came from one address; no key from it is checked for `wait` seconds."""
 
     def __init__(self, text: str, wait: float) -> None:
         super().__init__(text)
@@ -158,7 +158,7 @@ class NoSuchKey(AccessError):
 
 
 class JobError(ServiceError):
-    """What was asked of a job cannot be done."""
+    """A request about a job cannot be carried out."""
 
 
 class JobConflict(JobError):
@@ -166,7 +166,7 @@ class JobConflict(JobError):
 
 
 class NeverBegan(JobConflict):
-    """The print of an idempotency key was recorded, and never began: its host died in between."""
+    """A print was recorded with its idempotency key, but its host died before it began."""
 
 
 class KeyReused(JobError):
@@ -182,11 +182,11 @@ class NoSuchPrint(JobError):
 
 
 class BadJobKey(JobError):
-    """A text that is no idempotency key."""
+    """A text that cannot be an idempotency key."""
 
 
 class UnfitFile(JobError):
-    """What is known of the file speaks against printing it; says what, and that it can be forced."""
+    """The file should not be printed; the text has the reasons, and how to print it all the same."""
 
     def __init__(self, text: str, reasons: Sequence[str] = ()) -> None:
         super().__init__(text)
@@ -194,31 +194,31 @@ class UnfitFile(JobError):
 
 
 class Unsafe(JobError):
-    """A rule of safety is broken; says which, and what was measured."""
+    """A safety rule is broken; the text names it, with the measured values."""
 
 
 class NoHeat(JobError):
-    """A heater that the file waits for stays cold; says which, and what is known."""
+    """A heater that the file waits for stays cold; the text names it, with the cause as far as known."""
 
 
 class PrinterRefused(JobError):
-    """The printer has answered a line of the print with an error; says which, and what it said."""
+    """The printer answered a line of the print with an error; the text quotes both."""
 
 
 class CannotGoOn(JobError):
-    """A job cannot go on where the previous host left it; says why."""
+    """A job cannot be reattached; the text says why."""
 
 
 class StepsDiffer(JobError):
-    """The previous host sent other commands at this place, as with another configuration."""
+    """The previous host sent other commands in this state; the configuration may have been changed."""
 
 
 class FileError(ServiceError):
-    """What was asked of the uploads' folder cannot be done."""
+    """A request about the folder of uploads cannot be carried out."""
 
 
 class BadFileName(FileError):
-    """A name that is refused; says what is wrong with it."""
+    """A name that is refused; the text says what is wrong with it."""
 
 
 class NoSuchFile(FileError):
@@ -226,11 +226,11 @@ class NoSuchFile(FileError):
 
 
 class NoSuchPlace(FileError):
-    """There is no such place in a file, or no print could go on from it."""
+    """There is no such place in the file, or a print cannot be resumed there."""
 
 
 class FileExists(FileError):
-    """The name is taken, and overwriting was not asked for."""
+    """The name is taken, and overwriting was not requested."""
 
 
 class FileInUse(FileError):
@@ -238,15 +238,15 @@ class FileInUse(FileError):
 
 
 class IsAFolder(FileError):
-    """A file was needed, and a folder is there."""
+    """A file is needed, but there is a folder."""
 
 
 class NotAFolder(FileError):
-    """A folder was needed, and a file is there."""
+    """A folder is needed, but there is a file."""
 
 
 class NotPrintable(FileError):
-    """No G-code file, judged by its name."""
+    """Not a G-code file, by its name."""
 
 
 class UploadBroken(FileError):

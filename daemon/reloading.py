@@ -62,10 +62,10 @@ class Reloader:
         notify.ready()
 
     def _apply(self, config: Config) -> None:
-        now = self._part.config
-        changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(now, each.name)]
+        present = self._part.config
+        changed = [each.name for each in fields(config) if getattr(config, each.name) != getattr(present, each.name)]
         applied = {name: getattr(config, name) for name in changed if name in self._sections}
-        self._part.config = replace(now, **applied)
+        self._part.config = replace(present, **applied)
         service_log.set_level(config.log.level)
         if self._also is None:
             return

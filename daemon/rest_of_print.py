@@ -6,10 +6,10 @@ So nothing may home or move Z before it (`scripts.before_start` is left out), an
 MARK = b"; nozzled: the rest of "
 """The beginning of its first line."""
 
-REASON = "it is the rest of a print: it takes the place where the nozzle stands for the top of the part"
-"""Why it is not printed before the user confirms that the nozzle stands there."""
+REASON = "it is the rest of a print, and assumes that the nozzle touches the top of the part"
+"""Why it is not printed before the user confirms that."""
 
-TOUCHES = "Where it does stand there, and the part has not moved, it can be printed"
+TOUCHES = "If the nozzle does touch it, and the part has not moved, the file can be printed"
 """What the user can do about that."""
 
 

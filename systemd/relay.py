@@ -116,29 +116,29 @@ def main(arguments: list[str] | None = None, environ: Mapping[str, str] = os.env
         return _say(1, f"{chip}, line {environ['LINE']}: {error.strerror}")
     if stored(environ) is None:
         notify(environ, f"FDSTORE=1\nFDNAME={STORED}", relay.held)
-    door = listen(FOLDER / f"{words[0]}.sock")
+    listener = listen(FOLDER / f"{words[0]}.sock")
     notify(environ, "READY=1")
     while True:
-        serve(door, relay)
+        serve(listener, relay)
 
 
-def serve(door: socket.socket, relay: RelayLine) -> None:
+def serve(listener: socket.socket, relay: RelayLine) -> None:
     """Accept a client, and carry out its command."""
-    caller, _ = door.accept()
+    caller, _ = listener.accept()
     with closing(caller), suppress(OSError):
         caller.settimeout(PATIENCE)
-        said = b""
-        while b"\n" not in said and len(said) < MAX_QUESTION and (piece := caller.recv(MAX_QUESTION)):
-            said += piece
-        caller.sendall(answer(said.strip(), relay) + b"\n")
+        command = b""
+        while b"\n" not in command and len(command) < MAX_QUESTION and (piece := caller.recv(MAX_QUESTION)):
+            command += piece
+        caller.sendall(answer(command.strip(), relay) + b"\n")
 
 
-def answer(said: bytes, relay: RelayLine) -> bytes:
+def answer(command: bytes, relay: RelayLine) -> bytes:
     """Return the answer."""
     try:
-        if said in (b"on", b"off"):
-            relay.turn(on=said == b"on")
-        elif said != b"get":
+        if command in (b"on", b"off"):
+            relay.turn(on=command == b"on")
+        elif command != b"get":
             return b"error: get, on or off"
         return b"on" if relay.get() else b"off"
     except OSError as error:
@@ -148,11 +148,11 @@ def answer(said: bytes, relay: RelayLine) -> bytes:
 def listen(path: Path) -> socket.socket:
     """Return a socket that only this user can open."""
     path.unlink(missing_ok=True)
-    door = socket.socket(socket.AF_UNIX)
+    listener = socket.socket(socket.AF_UNIX)
     os.umask(0o077)
-    door.bind(os.fspath(path))
-    door.listen(4)
-    return door
+    listener.bind(os.fspath(path))
+    listener.listen(4)
+    return listener
 
 
 def stored(environ: Mapping[str, str]) -> int | None:
@@ -160,9 +160,9 @@ def stored(environ: Mapping[str, str]) -> int | None:
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     if environ.get("LISTEN_PID") != str(os.getpid()) or STORED not in names:
         return None
-    given = FIRST_DESCRIPTOR + names.index(STORED)
+    fd = FIRST_DESCRIPTOR + names.index(STORED)
     try:
-        return given if not stat.S_ISREG(os.fstat(given).st_mode) else None
+        return fd if not stat.S_ISREG(os.fstat(fd).st_mode) else None
     except OSError:
         return None
 

@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what was asked."""
+    """Run the action."""
     if not hasattr(args, "work"):
         return remote.run(args)
     target = whose.find(args)

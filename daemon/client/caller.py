@@ -18,6 +18,7 @@ TIMEOUT_S = 30.0
 """For an answer."""
 
 _TEMPORARY = (502, 503, 504)  # a proxy whose server restarts
+_STANDARD = frozenset(HTTPStatus)
 _MAX_TEXT = 300
 
 
@@ -40,11 +41,9 @@ class Caller:
 
     async def fetch(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """Return the bytes at a path, for content other than JSON."""
-        return (
-            await self._answer(
-                Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT_S)
-            )
-        ).body
+        request = Request("GET", self.url + _with_query(path, query), dict(self._headers), None, TIMEOUT_S)
+        answer = await self._answer(request)
+        return answer.body
 
     async def command(self, path: str, command: str, **parameters: Any) -> Any:
         """Send a command; parameters that are None are left out."""
@@ -100,7 +99,7 @@ class Caller:
             try:
                 return await self._once(request)
             except ClientError as error:
-                if not _again(request, error):
+                if not _may_retry(request, error):
                     raise
             await asyncio.sleep(pause)
         return await self._once(request)
@@ -133,7 +132,7 @@ def base_url(text: str) -> str:
     return url
 
 
-def _again(request: Request, error: ClientError) -> bool:
+def _may_retry(request: Request, error: ClientError) -> bool:
     if isinstance(error, NeverSent):
         return True
     temporary = isinstance(error, RequestRefused) and error.status in _TEMPORARY
@@ -150,7 +149,6 @@ def _reason(answer: HttpAnswer) -> str:
         return f"it has moved to {target}"
     html = "html" in answer.headers.get("content-type", "")
     text = "" if html else answer.body.decode("utf-8", "replace").strip()[:_MAX_TEXT]
-    return text or HTTPStatus(answer.status).phrase if answer.status in _PHRASES else text
-
-
-_PHRASES = frozenset(HTTPStatus)
+    if text or answer.status not in _STANDARD:
+        return text
+    return HTTPStatus(answer.status).phrase

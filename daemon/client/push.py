@@ -56,9 +56,9 @@ class Push:
                 while (text := await socket.read_message()) is not None:
                     for message in _messages(text):
                         yield message
-                        await self._prove_again(socket, message)
+                        await self._log_in_again(socket, message)
             except BaseException:  # whatever ends the iteration, close the connection properly
-                await _part(socket)
+                await _close(socket)
                 raise
             socket.close()
             socket = await self._reopen()
@@ -77,7 +77,7 @@ class Push:
 
     async def _open(self) -> WebSocketClientConnection:
         """Connect, log in, and subscribe."""
-        proof = await self._proof()
+        proof = await self._log_in()
         url = "ws" + self._caller.url.removeprefix("http") + "/sockjs/websocket"
         request = HTTPRequest(
             url, headers=self._caller.headers, connect_timeout=CONNECT_TIMEOUT_S, request_timeout=CONNECT_TIMEOUT_S
@@ -91,10 +91,10 @@ class Push:
         except OSError as error:
             raise Unreachable(f"no answer from {url}: {error}") from error
         for message in (proof, *self._greeting):
-            await _tell(socket, message)
+            await _send(socket, message)
         return socket
 
-    async def _proof(self) -> dict[str, str]:
+    async def _log_in(self) -> dict[str, str]:
         """Log in with the key; return the message that authenticates the socket."""
         user = await self._caller.post("/api/login", {"passive": True})
         try:
@@ -102,13 +102,13 @@ class Push:
         except (KeyError, TypeError) as error:
             raise BadAnswer("the answer to /api/login has no session: is the key right?") from error
 
-    async def _prove_again(self, socket: WebSocketClientConnection, message: Message) -> None:
+    async def _log_in_again(self, socket: WebSocketClientConnection, message: Message) -> None:
         """Log in again if the server has lost the session; `stale` is its answer to a new session."""
         if message.kind == "reauthRequired" and (message.payload or {}).get("reason") != "stale":
-            await _tell(socket, await self._proof())
+            await _send(socket, await self._log_in())
 
 
-async def _part(socket: WebSocketClientConnection) -> None:
+async def _close(socket: WebSocketClientConnection) -> None:
     """Close the connection, and wait for the peer for up to CLOSE_TIMEOUT_S."""
     socket.close()
     with suppress(TimeoutError):
@@ -117,7 +117,7 @@ async def _part(socket: WebSocketClientConnection) -> None:
                 pass
 
 
-async def _tell(socket: WebSocketClientConnection, message: dict[str, Any]) -> None:
+async def _send(socket: WebSocketClientConnection, message: dict[str, Any]) -> None:
     with suppress(WebSocketClosedError):  # reading raises it
         await socket.write_message(json.dumps(message))
 

@@ -79,18 +79,18 @@ class QueueClient(_Resource):
         """Return the whole queue."""
         return cast("dict[str, Any]", await self._caller.get("/api/queue"))
 
-    async def add(self, path: str, **wishes: Any) -> dict[str, Any]:
+    async def add(self, path: str, **fields: Any) -> dict[str, Any]:
         """Add a file; return its entry.
 
         Args:
             path: of the file.
-            wishes: `copies`, `notes`, `material`, `force`, `front`; `job`, a key for which at most one entry is added.
+            fields: `copies`, `notes`, `material`, `force`, `front`; `job`, a key for which at most one entry is added.
         """
-        return await self._command("add", path=path, **wishes)
+        return await self._command("add", path=path, **fields)
 
-    async def change(self, entry: int, **wishes: Any) -> dict[str, Any]:
+    async def change(self, entry: int, **fields: Any) -> dict[str, Any]:
         """Change `copies`, `notes`, `material` or `force` of an entry."""
-        return await self._command("change", id=entry, **wishes)
+        return await self._command("change", id=entry, **fields)
 
     async def move(self, entry: int, to: int) -> dict[str, Any]:
         """Move an entry to another place; 0 is the first."""
@@ -345,10 +345,6 @@ class ConnectionClient(_Resource):
         await self._caller.command("/api/connection", "disconnect")
 
 
-def _entry(path: str, origin: Origin = "local") -> str:
-    return f"/api/files/{origin}/{quote(path.strip('/'))}"
-
-
 class CompanionsClient(_Resource):
     """The companions: power, timelapse, notify and so on. Those that are not switched on raise NotFound."""
 
@@ -356,6 +352,10 @@ class CompanionsClient(_Resource):
         """Return a companion's last `state`, and whether it is `away`."""
         return cast("dict[str, Any]", await self._caller.get(f"/api/companions/{name}"))
 
-    async def ask(self, name: str, do: str, given: Mapping[str, Any] | None = None) -> Any:
+    async def ask(self, name: str, do: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Send a request to a companion; return its answer."""
-        return await self._caller.post(f"/api/companions/{name}/ask", {"do": do, "with": dict(given or {})})
+        return await self._caller.post(f"/api/companions/{name}/ask", {"do": do, "with": dict(arguments or {})})
+
+
+def _entry(path: str, origin: Origin = "local") -> str:
+    return f"/api/files/{origin}/{quote(path.strip('/'))}"

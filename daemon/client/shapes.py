@@ -70,7 +70,7 @@ class Picture(TypedDict):
 
 
 class FileAnalysis(TypedDict, total=False):
-    """What is known of a file: seconds, mm, °C, g. OctoPrint tells the first two, the others are this daemon's."""
+    """What is known of a file: seconds, mm, °C, g. OctoPrint has the first two; the others are this daemon's."""
 
     estimatedPrintTime: float
     filament: dict[str, dict[str, Any]]

@@ -89,5 +89,5 @@ async def test_trouble_with_the_store_is_shown_and_is_no_error(tmp_path):
         answer = (await server.get("/api/job")).json
         assert answer["warning"] == "the print goes on, but is not recorded: database or disk is full"
         assert "error" not in answer
-        server.service.store._recovered()
+        server.service.store._note_recovery()
         assert "warning" not in (await server.get("/api/job")).json

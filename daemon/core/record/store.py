@@ -135,9 +135,9 @@ class Store(Database):
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             return None
-        self._recovered()
+        self._note_recovery()
         return job_id
 
     async def claim_job(self, job: NewJob) -> int:
@@ -146,14 +146,14 @@ class Store(Database):
         Raises:
             StoreError: it cannot be recorded, so a repeated request would begin the print again.
         """
-        if self._nowhere is not None:
-            raise StoreError(f"the print was not started, as it cannot be recorded: {self._nowhere}")
+        if self._in_memory_reason is not None:
+            raise StoreError(f"the print was not started, as it cannot be recorded: {self._in_memory_reason}")
         try:
             job_id = await self._run(self._insert_job, job, self._wall())
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             raise StoreError(f"the print was not started, as it cannot be recorded: {error}") from error
-        self._recovered()
+        self._note_recovery()
         return job_id
 
     async def begin_claimed(self, job_id: int, job: NewJob) -> None:
@@ -165,16 +165,16 @@ class Store(Database):
         try:
             await self._run(self._begin_claimed, job_id, job)
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             raise StoreError(f"the print was not started, as it cannot be recorded: {error}") from error
-        self._recovered()
+        self._note_recovery()
 
     async def release_job(self, job_id: int) -> None:
         """Delete the claim of a job that could not begin; if that fails, record it as one that never began."""
         try:
             await self._run(self._delete_claim, job_id)
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             self.end_job(job_id, "INTERRUPTED", "it could not begin", 0, 0, 0.0)
 
     async def job_of_key(self, key: str) -> JobRecord | None:
@@ -229,7 +229,7 @@ class Store(Database):
         try:
             done.result()
         except sqlite3.Error as error:
-            self._trouble(error)
+            self._note_trouble(error)
             if not self._closing:
                 self._retry = done.get_loop().call_later(RETRY_S, self._try_again)
             return
@@ -239,7 +239,7 @@ class Store(Database):
         if any(progress.outcome for progress in batch.values()):
             self.revision += 1
             self.on_ended()
-        self._recovered()
+        self._note_recovery()
 
     def _try_again(self) -> None:
         self._retry = None
@@ -253,8 +253,8 @@ class Store(Database):
             self._retry.cancel()
             self._retry = None
 
-    def _recovered(self) -> None:
-        super()._recovered()
+    def _note_recovery(self) -> None:
+        super()._note_recovery()
         if self._retry:
             self._retry.cancel()
         self._try_again()

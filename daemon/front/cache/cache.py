@@ -69,7 +69,7 @@ class Cache(Database):
         try:
             rows = await self.query(_HASHES, under)
         except StoreError as error:  # a list of files without hashes is better than none
-            self._trouble(error)
+            self._note_trouble(error)
             return {}
         return {(row["path"], row["size"], row["mtime_ns"]): row["sha1"] for row in rows}
 

@@ -61,7 +61,7 @@ export const reasons = [
   ["the print ended in layer {reached}: the layers up to {layer} would be missing", "Der Druck hat in Schicht {reached} geendet: Die Schichten bis {layer} würden fehlen"],
   ["T{tool} needs {needed} m, and {name} has {left} m left", "T{tool} braucht {needed} m, auf {name} sind noch {left} m"],
   ["T{tool} is to print {wanted}, and {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
-  ["it is the rest of a print: it takes the place where the nozzle stands for the top of the part", "Das ist der Rest eines Drucks: Er hält die Stelle, an der die Düse steht, für die Oberseite des Teils"],
+  ["it is the rest of a print, and assumes that the nozzle touches the top of the part", "Das ist der Rest eines Drucks; er setzt voraus, dass die Düse die Oberseite des Teils berührt"],
   ["that is the first layer of {name}: print the whole file", "Das ist die erste Schicht von {name}, darunter ist kein Teil: die ganze Datei drucken"],
   ["the nozzle has to touch the part that was being printed, {top} mm high, not anything else on the bed (another object, a purge), which is up to {highest} mm high", "Die Düse muss das Teil berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was sonst noch auf dem Bett liegt, bis {highest} mm (ein anderes Objekt, Spülmaterial)"],
   ["cannot tell how high the part is there: layer {n} of {name} is at {z} mm, but the layer before it is at {before} mm", "Wie hoch das Teil dort ist, ist unbekannt: Schicht {n} von {name} ist bei {z} mm, aber die Schicht davor bei {before} mm"],
