@@ -85,7 +85,7 @@ async def test_a_database_in_trouble_does_not_hide_the_job(tmp_path, monkeypatch
 async def test_trouble_with_the_store_is_shown_and_is_no_error(tmp_path):
     async with api(tmp_path) as server:
         assert "warning" not in (await server.get("/api/job")).json
-        server.service.store._trouble(OSError("database or disk is full"))
+        server.service.store._note_trouble(OSError("database or disk is full"))
         answer = (await server.get("/api/job")).json
         assert answer["warning"] == "the print goes on, but is not recorded: database or disk is full"
         assert "error" not in answer

@@ -10,7 +10,7 @@ Generated from `daemon/core/job/states.py` by `make docs`; a test fails when it 
 ```mermaid
 stateDiagram-v2
     [*] --> STARTING
-    [*] --> REATTACHING : the store holds an unfinished job
+    [*] --> REATTACHING : the previous host left an unfinished job
 """
 
 TAIL = """```
