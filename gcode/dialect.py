@@ -232,7 +232,13 @@ UNKNOWN = Dialect(
     at_rest_by="same position",
     texts=Texts(breaks="*:;(%\\", commands="G"),
     errors=Errors(
-        halts=_KILLED + REPETIER.errors.halts + REPRAPFIRMWARE.errors.halts + KLIPPER.errors.halts,
+        halts=(
+            *_KILLED,
+            *REPETIER.errors.halts,
+            *SMOOTHIE.errors.halts,
+            *REPRAPFIRMWARE.errors.halts,
+            *KLIPPER.errors.halts,
+        ),
         halting_lines=(
             _STOPPED + REPETIER.errors.halting_lines + SMOOTHIE.errors.halting_lines + KLIPPER.errors.halting_lines
         ),

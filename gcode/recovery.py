@@ -229,7 +229,7 @@ class Recovery:
             raise ResendOutOfReach(
                 f"the printer requests line {on_wire}, but only lines {first} to {last} can be sent again"
             )
-        self._doubts += probed or self._doubted is None
+        self._doubts += probed or self._doubted is None  # a repeat that crosses with the probe does not count
         self._doubted = number
         self._enter("implausible resend request")
         self._probe(flight, dialect)

@@ -19,7 +19,7 @@ MAX_URGENT = 16
 """Unanswered commands of clients that end a wait."""
 
 
-class QueuedCommand(Ticket):
+class AwaitedCommand(Ticket):
     """A command whose sender waits for the answer."""
 
     __slots__ = ("future",)
@@ -38,7 +38,7 @@ class Commands:
         self._pump = pump
         self._loop = asyncio.get_running_loop()
         self._error: NozzledError | None = None
-        self._waiting: set[QueuedCommand] = set()
+        self._waiting: set[AwaitedCommand] = set()
         self._selecting: Ticket | None = None  # the host's own command that selects a file on the SD card
         self._urgent: list[Ticket] = []  # urgent commands of clients, of which some may be unanswered
         self.on_card_print: Callable[[], None] = lambda: None  # called when a client starts a print from the SD card
@@ -85,7 +85,7 @@ class Commands:
             return []
         if self._error is not None:
             raise self._error
-        ticket = QueuedCommand(checked, self._loop.create_future(), urgent=urgent, step=step)
+        ticket = AwaitedCommand(checked, self._loop.create_future(), urgent=urgent, step=step)
         self._waiting.add(ticket)
         try:
             self.send_ticket(ticket)
@@ -138,7 +138,7 @@ class Commands:
         """Pass the answer of a command to its sender."""
         if ticket is self._selecting:
             self._selecting = None  # from now on, files are selected at the panel
-        if isinstance(ticket, QueuedCommand) and not ticket.future.done():
+        if isinstance(ticket, AwaitedCommand) and not ticket.future.done():
             ticket.future.set_result(ticket.replies)
 
     def end(self, error: NozzledError) -> None:

@@ -55,7 +55,14 @@ def begins(text: Bytes, starts: Ints, at: Ints, kind: Bytes, heads: Ints, ends: 
 
 
 def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
-    """Return the tokens that may begin another command of a line, even in what most firmwares read as a comment."""
+    """Return the tokens that may begin another command of a line, even in what most firmwares read as a comment.
+
+    Args:
+        text: with some bytes after the last line.
+        at: indices of the tokens.
+        kind: of the tokens.
+        gs: the token of the G with which each line begins.
+    """
     found = np.flatnonzero((kind == _G) | (kind == _M))
     first = np.zeros(len(kind), np.bool_)
     first[gs] = True

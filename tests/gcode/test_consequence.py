@@ -67,6 +67,13 @@ def test_halting_errors(spoken, line):
     assert consequence(spoken, parse(line.encode())) == "halt"
 
 
+@pytest.mark.parametrize("known", dialect.KNOWN, ids=lambda each: each.name)
+def test_whatever_halts_a_known_firmware_halts_an_unknown_one(known):
+    errors = [f"Error: {text}" for text in known.errors.halts]
+    for line in (*errors, *known.errors.halting_lines):
+        assert consequence(UNKNOWN, parse(line.encode())) == "halt", line
+
+
 GOES_ON = [
     (MARLIN, "Error:Probing Failed", "harmless"),
     (MARLIN, "Error:Failed to enable Bed Leveling", "harmless"),
