@@ -588,11 +588,13 @@ async function parsed(request, response) {
 
 function reason(text, response) {
   try {
-    return String(JSON.parse(text).error);
+    const { error } = JSON.parse(text);
+    if (error !== undefined) return String(error);
   } catch {
-    const html = response.headers.get("content-type")?.includes("html");
-    return (!html && text.trim().slice(0, 300)) || response.statusText;
+    // not OctoPrint's JSON
   }
+  const html = response.headers.get("content-type")?.includes("html");
+  return (!html && text.trim().slice(0, 300)) || response.statusText;
 }
 
 function unreachable(request, cause) {
@@ -601,14 +603,20 @@ function unreachable(request, cause) {
 }
 
 /** Upload with progress, which only XMLHttpRequest reports. */
-function sendWatched(base, path, form, { onProgress, signal, headers }) {
+function sendWatched(base, path, form, { onProgress, signal, headers, timeout = 0 }) {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(unreachable(`POST ${path}`, signal.reason)); // the event below has passed
+      return;
+    }
     const request = new XMLHttpRequest();
     request.open("POST", `${base.url}/${path}`);
+    request.timeout = timeout;
     for (const [name, value] of Object.entries({ ...base.headers(), ...headers })) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onProgress({ loaded, total });
     request.onload = () => resolve(parsed(`POST ${path}`, asResponse(request)));
     request.onerror = () => reject(unreachable(`POST ${path}`, null));
+    request.ontimeout = () => reject(unreachable(`POST ${path}`, new Error(`timeout after ${timeout} ms`)));
     request.onabort = () => reject(unreachable(`POST ${path}`, signal?.reason));
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     request.send(form);

@@ -150,6 +150,52 @@ async def test_only_read_requests_are_repeated():
     assert json.loads(await run_in_node(RETRIES)) == [[3, None], [1, None], [1, None], [3, 503], [1, 503], [1, 503]]
 
 
+REASONS = """
+import { OctoPrintClient } from MODULE;
+const reasons = [];
+for (const text of ['{"error": "busy"}', '{"detail": "no"}', "null", "plain", ""]) {
+  globalThis.fetch = async () => new Response(text, { status: 409, statusText: "Conflict" });
+  await new OctoPrintClient("http://p", "key").job.start().catch((error) => reasons.push(error.text));
+}
+console.log(JSON.stringify(reasons));
+""".replace("MODULE", json.dumps(MODULE.as_uri()))
+
+
+@pytest.mark.real_time
+async def test_an_error_has_the_servers_own_words():
+    reasons = json.loads(await run_in_node(REASONS))
+    assert reasons == ["busy", '{"detail": "no"}', "null", "plain", "Conflict"]
+
+
+LIMITS = """
+import { OctoPrintClient } from MODULE;
+let sent = 0;
+globalThis.XMLHttpRequest = class {
+  upload = {};
+  open() {}
+  setRequestHeader() {}
+  send() {
+    sent++;
+    if (this.timeout) this.ontimeout();
+  }
+};
+const { files } = new OctoPrintClient("http://p", "key");
+const file = new Blob(["G28"]);
+const texts = [];
+for (const limit of [{ timeout: 5 }, { signal: AbortSignal.abort(new Error("given up")) }]) {
+  const upload = files.upload("local", file, { filename: "a.gcode" }, { onProgress: () => {}, ...limit });
+  await upload.catch((error) => texts.push([error.status, error.text]));
+}
+console.log(JSON.stringify({ sent, texts }));
+""".replace("MODULE", json.dumps(MODULE.as_uri()))
+
+
+@pytest.mark.real_time
+async def test_an_upload_with_progress_keeps_to_its_timeout_and_its_signal():
+    result = json.loads(await run_in_node(LIMITS))
+    assert result == {"sent": 1, "texts": [[None, "timeout after 5 ms"], [None, "given up"]]}
+
+
 RECONNECTS = """
 import { OctoPrintClient } from MODULE;
 globalThis.setTimeout = ((set) => (call, _, ...rest) => set(call, 0, ...rest))(globalThis.setTimeout);
