@@ -8,7 +8,6 @@ Sources: Marlin's `feature/meatpack.h` for firmware, `doc/specifications.md` of 
 """
 
 import re
-import sys
 from enum import IntEnum
 
 from gcode.errors import CommandError
@@ -151,23 +150,6 @@ class Decoder:
             self._owed = [b""] if low != _LINE_FEED else []
 
 
-class _Pairs(dict[int, bytes]):
-    """The packed form of two characters, by the number that their two bytes make; each is computed once."""
-
-    def __init__(self, *, blanks: bool) -> None:
-        super().__init__()
-        self._codes = {character: code for code, character in enumerate(_characters(blanks=blanks))}
-
-    def __missing__(self, pair: int) -> bytes:
-        both = pair.to_bytes(2, sys.byteorder)
-        low, high = (self._codes.get(each, _FULL) for each in both)
-        literal = (both[:1] if low == _FULL else b"") + (both[1:] if high == _FULL else b"")
-        packed = self[pair] = bytes([low | high << 4]) + literal
-        return packed
-
-
-_OF_PAIR = {blanks: _Pairs(blanks=blanks).__getitem__ for blanks in (True, False)}
-
 _DIGITS = bytes(b"0123456789abcdef"[CHARACTERS.find(each)] if each in CHARACTERS else ord("f") for each in range(256))
 """The code of each character as a hexadecimal digit."""
 
@@ -191,32 +173,3 @@ def pack(text: bytes) -> bytes:
 def literals(text: bytes) -> int:
     """Return how many characters `pack` leaves as bytes of their own, in addition to half the bytes of the text."""
     return len(text.translate(None, CHARACTERS))
-
-
-class Encoder:
-    """Packs lines; the bytes of `begin` have to come first."""
-
-    def __init__(self, *, blanks: bool = True) -> None:
-        """Prepare.
-
-        Args:
-            blanks: keep them; otherwise G commands go without, and E takes their place in the table.
-        """
-        self._blanks = blanks
-
-    def begin(self) -> bytes:
-        """Return the orders that announce packed lines."""
-        return order(PackOrder.PACK) + order(PackOrder.BLANKS if self._blanks else PackOrder.NO_BLANKS)
-
-    def line(self, text: bytes) -> bytes:
-        """Pack one line, adding its line feed.
-
-        Raises:
-            CommandError: it contains a line feed, or is not ASCII.
-        """
-        if not text.isascii() or b"\n" in text:
-            raise CommandError(f"only one line of ASCII can be packed: {text!r}")
-        if not self._blanks and text[:1] == b"G":  # another command may contain a text
-            text = text.replace(b" ", b"")
-        text += b"\n" if len(text) % 2 else b"\n\n"
-        return b"".join(map(_OF_PAIR[self._blanks], memoryview(text).cast("H")))

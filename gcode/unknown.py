@@ -29,9 +29,6 @@ LOSSES: Mapping[str, str] = {
 """What a print loses by a command that the firmware does not know. Other unknown commands cost only a display, a limit
 or a setting, or the host executes them (M0, M109, M190)."""
 
-PAUSE_INSTEAD = frozenset({"M600", "M601"})
-"""Unknown commands that a pause by the host can replace."""
-
 
 def unknown_to(dialect: Dialect, capabilities: Mapping[str, bool]) -> frozenset[str]:
     """Return the code words that a firmware does not know; its answer to M115 takes precedence over its dialect."""

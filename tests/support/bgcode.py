@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from gcode.meatpack import Encoder
+from support.meatpack_encoder import MeatPackEncoder
 
 FILE, GCODE, SLICER, PRINTER, PRINT, PICTURE = range(6)
 STORED, DEFLATE, HEATSHRINK_11, HEATSHRINK_12 = range(4)
@@ -55,7 +55,7 @@ def gcode(text: bytes, compression: int = STORED, encoding: int = 0, *, checked:
     """Return a block of G-code; encoding 1 leaves comments out, 2 keeps them."""
     data = text
     if encoding:
-        encoder = Encoder(blanks=False)
+        encoder = MeatPackEncoder(blanks=False)
         data = encoder.begin()
         packing = True
         for line in text.splitlines():
