@@ -190,7 +190,7 @@ async def test_a_hanging_broker_costs_bounded_memory_and_then_gets_the_newest(tm
             async with listener(mosquitto.port) as payloads:
                 await payloads.until(connected, "the first words")
                 mosquitto.signal(signal.SIGSTOP)
-                await service.connection.send(["M140 S60"])
+                await service.connection.commands.send(["M140 S60"])
                 await asyncio.sleep(25)  # longer than the connection lives without an answer
                 assert not one._broker.connected
                 assert one._outbox.waiting < 80
