@@ -64,9 +64,23 @@ def pytest_xdist_auto_num_workers():
     return (os.cpu_count() or 1) + 2
 
 
-def pytest_collection_modifyitems(items):
-    """Start with the slowest tests: `--dist worksteal` gives the following ones to idle workers."""
-    items.sort(key=lambda item: item.get_closest_marker("slowest") is None)
+@pytest.hookimpl(trylast=True)  # of what is left after deselection
+def pytest_collection_modifyitems(config, items):
+    """Let each worker begin with its share of the slowest tests: one worker would run them one after the other.
+
+    `--dist worksteal` divides the tests into as many parts of the same length as there are workers, and later gives
+    those at the end of a part to idle workers.
+    """
+    slowest = [item for item in items if item.get_closest_marker("slowest")]
+    others = [item for item in items if not item.get_closest_marker("slowest")]
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    total = len(items)
+    items.clear()
+    for worker in range(workers):
+        first = slowest[worker::workers]
+        length = max(0, (total - len(items)) // (workers - worker) - len(first))
+        items += first + others[:length]
+        del others[:length]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,6 +28,7 @@ def fleet(tmp_path):
     made.close()
 
 
+@pytest.mark.slowest
 def test_each_copy_is_printed_once_whatever_process_is_killed(fleet):
     fleet.start()
     for number, copies in enumerate(COPIES):
