@@ -2,8 +2,9 @@
 
 * `M109`, `M190`, `M191` block a firmware without EMERGENCY_PARSER for minutes, deaf to pause and cancel. The host
   sends the command that sets the target without waiting, and waits itself; so it does for `M116`, which sets none.
-* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job; `@resume` does nothing, `@cancel` and `@abort` end the job. With
-  a time (`M0 S2`) or a pin (`M226 P30`), the firmware executes the wait, which ends by itself.
+* `M0`, `M1`, `M25`, `M226` and `@pause` pause the job. With a time (`M0 S2`) or a pin (`M226 P30`), the firmware
+  executes the wait, which ends by itself.
+* `@cancel` and `@abort` end the job; any other command with `@` is left out.
 * `M600` and `M601` pause the firmware, or the job if the firmware does not know them.
 * `M113` and `M155` are left out, as the host has set how often the firmware reports.
 * `M110`, `M28`, `M29`, `M575` and `M999` are left out, as only the link may send them; so is `M112`.

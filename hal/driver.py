@@ -162,11 +162,11 @@ class LinePrinter(LinkStatus):
 
     @property
     def flight_recorder(self) -> FlightRecorder:
-        """The last pieces that went over the line."""
+        """The last pieces that went over the wire."""
         return FlightRecorder(self._pump.ring)
 
     def use(self, settings: LinkSettings) -> None:
-        """Use new settings: those of heaters from now on, those of the line from the next connection on."""
+        """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
         self._settings = self._reports.settings = settings
 
     def subscribe(self, listener: Callable[[Event], None]) -> Callable[[], None]:

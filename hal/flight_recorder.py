@@ -1,4 +1,4 @@
-"""The flight recorder: the last pieces that went over the line, as records and as readable lines.
+"""The flight recorder: the last pieces that went over the wire, as records and as readable lines.
 
 The ring itself is a deque in `hal.pump`, to which each piece costs one append (law 1); this code runs only on request.
 """
@@ -27,7 +27,7 @@ class FlightRecorder:
         self._ring = ring
 
     def tail(self) -> list[str]:
-        """Return the last lines that went over the line, oldest first: `>` from the host, `<` from the printer."""
+        """Return the last lines that went over the wire, oldest first: `>` from the host, `<` from the printer."""
         return lines(self._ring)
 
     def tail_since(self, time: float) -> list[str]:

@@ -420,7 +420,7 @@ class Conversation(Protocol):
 
     @property
     def flight_recorder(self) -> FlightRecorder:
-        """The last pieces that went over the line."""
+        """The last pieces that went over the wire."""
 
 
 class Lifetime(Protocol):
@@ -449,7 +449,7 @@ class Lifetime(Protocol):
         """
 
     def use(self, settings: LinkSettings) -> None:
-        """Use new settings: those of heaters from now on, those of the line from the next connection on."""
+        """Use new settings: those of heaters and queries from now on, those of the link from the next connection on."""
 
     @property
     def stopping(self) -> bool:

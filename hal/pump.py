@@ -33,7 +33,7 @@ class Pump:
         greeting: in place of the link until the printer has answered.
         line_probe: in place of link and greeting while a probe finds out which line the printer wants.
         divert: gets all bytes instead of these: an emergency stop until its confirmation, or a halt test.
-        ring: the last pieces that went over the line.
+        ring: the last pieces that went over the wire.
         heard_at: when the last bytes came.
         turnaround: times from readable bytes of the printer to the lines written in answer, in s.
     """

@@ -135,7 +135,7 @@ class BlockingPrinter:
         self._printer.emergency_stop()
 
     def tail(self) -> list[str]:
-        """Return the last lines that went over the line, oldest first."""
+        """Return the last lines that went over the wire, oldest first."""
         return self._printer.flight_recorder.tail()
 
 
