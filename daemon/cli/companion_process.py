@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from daemon import log as service_log
-from daemon.cli import whose
+from daemon.cli import local_daemon
 from daemon.cli.remote import find_server
 from daemon.client import OctoPrintClient
 from daemon.companions.companion import Companion
@@ -47,7 +47,7 @@ def serve(name: str, make: Make, args: argparse.Namespace, environ: Mapping[str,
         ConfigError: it is not switched on, or its configuration cannot be used.
     """
     faulthandler.enable(STDERR)
-    target = whose.find(args, environ)
+    target = local_daemon.find(args, environ)
     path = args.config or (target.service.config if target.service is not None else None)
     if name not in switched_on(path, environ):
         sections = " or ".join(f"[{each}]" for each in COMPANIONS[name])

@@ -28,7 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from tqdm import tqdm
 
-from daemon.cli import whose
+from daemon.cli import local_daemon
 from daemon.cli.remote import URL_ENVIRONMENT
 from daemon.client import Conflict, OctoPrintClient
 from daemon.client.shapes import JobInformation
@@ -176,7 +176,7 @@ class _LogWatch:
             event = {"event": line.rstrip(), "level": "warning"}
         if event.get("event") == "http.listening":
             listening = urlsplit(str(event["url"]))
-            self._url = whose.url(whose.reached_at(listening.hostname or ""), listening.port or 0)
+            self._url = local_daemon.url(local_daemon.reached_at(listening.hostname or ""), listening.port or 0)
             self._url_known.set()
         elif event.get("level") in ("warning", "error") and event.get("event") not in _EXPECTED_EVENTS:
             self._warnings.append(line.rstrip())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import __version__
-from daemon.cli import whose
+from daemon.cli import local_daemon
 from daemon.cli.options import add_config
 from daemon.cli.remote import URL_ENVIRONMENT, find_server, printable
 from daemon.client import ClientError, OctoPrintClient
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _several() -> list[installed.Installed]:
     """Return the running services, one for each printer."""
-    return [each for each in installed.services(whose.ROOT) if each.runs]
+    return [each for each in installed.services(local_daemon.ROOT) if each.runs]
 
 
 def _one(view: View, args: argparse.Namespace, service: installed.Installed) -> int:
@@ -117,14 +117,14 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
     path = path_of(args.config, os.environ)
     path = path.absolute() if path else None
     try:
-        target, mistake = whose.find(args), ""
+        target, mistake = local_daemon.find(args), ""
     except ConfigError as error:
-        service = installed.service_of(path, whose.ROOT) if path else None
+        service = installed.service_of(path, local_daemon.ROOT) if path else None
         state = service.state if service else state_dir(Config(), os.environ)
-        target, mistake = whose.Whose(Config(), state, service), str(error)
+        target, mistake = local_daemon.LocalDaemon(Config(), state, service), str(error)
     if target.service is not None:
         path = target.service.config
-    host, port = whose.host_and_port(target)
+    host, port = local_daemon.host_and_port(target)
     running_version, responses = _ask_daemon(args, host, port) if not mistake else (None, {})
     job = responses.get("job", {})
     companions = responses.pop("companions", {}).get("companions", {})  # not for the bundle: they have names of devices
@@ -147,12 +147,12 @@ def _subject(args: argparse.Namespace) -> tuple[Subject, dict[str, Any]]:
 
 def _ask_daemon(args: argparse.Namespace, host: str, port: int) -> tuple[str | None, dict[str, Any]]:
     """Return the running daemon's version ("": no answer, None: it refuses to say) and its answers."""
-    if not whose.is_served(host, port):
+    if not local_daemon.is_served(host, port):
         return "", {}
     logging.getLogger("tornado").setLevel(logging.CRITICAL)  # as in daemon.cli.remote
     try:
         server = find_server(argparse.Namespace(**{**vars(args), "url": None, "key_file": None}))
-        responses = asyncio.run(_ask(whose.url(host, port), server.key))
+        responses = asyncio.run(_ask(local_daemon.url(host, port), server.key))
     except (NozzledError, TimeoutError):
         return None, {}
     version = re.search(r"nozzled ([\w.+-]+)", str(responses.get("version", {}).get("text", "")))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from daemon.cli import remote, whose
+from daemon.cli import local_daemon, remote
 from daemon.cli.remote import Action, add_server, printable
 from daemon.client import OctoPrintClient
 from daemon.front.access.keyring import Keyring
@@ -90,7 +90,7 @@ def _in_state(inventory: "Inventory", report: "MoveReport", sizes: dict[str, int
     from daemon.core.record.store import Store  # noqa: PLC0415 - for the name of its file
     from daemon.moving import transfer  # noqa: PLC0415 - as above
 
-    target = whose.find(args)
+    target = local_daemon.find(args)
     if (
         args.url
         or os.environ.get(remote.URL_ENVIRONMENT)

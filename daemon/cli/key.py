@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from daemon.cli import whose
+from daemon.cli import local_daemon
+from daemon.cli.local_daemon import LocalDaemon
 from daemon.cli.options import add_config
-from daemon.cli.whose import Whose
 from daemon.config import key_file
 from daemon.errors import ConfigError
 from daemon.front.access.keys import CREDENTIAL, ENVIRONMENT, Keys
@@ -38,10 +38,10 @@ def find(args: argparse.Namespace) -> Keys:
     Raises:
         ConfigError: it cannot be read, or it does not exist and a new one would open nothing.
     """
-    target = whose.find(args)
+    target = local_daemon.find(args)
     environ, is_new = dict(os.environ), False
     if not environ.get(ENVIRONMENT):
-        whose.require_rights(target, args)
+        local_daemon.require_rights(target, args)
         if target.service is not None:
             environ.setdefault("CREDENTIALS_DIRECTORY", str(target.service.credentials))
         if not Path(environ.get("CREDENTIALS_DIRECTORY", ""), CREDENTIAL).is_file():
@@ -53,7 +53,7 @@ def find(args: argparse.Namespace) -> Keys:
     return keys
 
 
-def _makes_a_key(target: Whose, args: argparse.Namespace) -> bool:
+def _makes_a_key(target: LocalDaemon, args: argparse.Namespace) -> bool:
     """Tell whether there is no key yet; refuse to make one that opens nothing."""
     path = key_file(target.config, target.state)
     try:
@@ -61,14 +61,14 @@ def _makes_a_key(target: Whose, args: argparse.Namespace) -> bool:
     except PermissionError:
         return False  # reading it will raise the same, with its reason
     if exists and not getattr(args, "rotate", False):
-        whose.require_own_daemon(target, makes_a_key=False)
+        local_daemon.require_own_daemon(target, makes_a_key=False)
         return False
-    if whose.runs_in(target.state) and not exists:
+    if local_daemon.runs_in(target.state) and not exists:
         raise ConfigError(
             f"the daemon got its key from {ENVIRONMENT} or from systemd, so {path} does not exist; a named key works "
             "as well: nozzled keys add NAME"
         )
-    whose.require_own_daemon(target, makes_a_key=True)
+    local_daemon.require_own_daemon(target, makes_a_key=True)
     if target.service is not None and not exists:
         raise ConfigError(
             f"{target.service.front} has not started yet, so there is no key: sudo systemctl start "

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.cli import remote, whose
+from daemon.cli import local_daemon, remote
 from daemon.cli.options import add_config
 from daemon.cli.remote import Action, printable
 from daemon.client import OctoPrintClient
@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the action."""
     if not hasattr(args, "work"):
         return remote.run(args)
-    target = whose.find(args)
-    whose.require_rights(target, args)
-    whose.require_own_daemon(target, makes_a_key=args.work is _add)
+    target = local_daemon.find(args)
+    local_daemon.require_rights(target, args)
+    local_daemon.require_own_daemon(target, makes_a_key=args.work is _add)
     keyring = Keyring(target.state, time.time)
     text: str = args.work(keyring, args)
     if text:

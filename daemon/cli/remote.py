@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.cli import whose
+from daemon.cli import local_daemon
+from daemon.cli.local_daemon import LocalDaemon
 from daemon.cli.options import UNFIT, add_config
-from daemon.cli.whose import Whose
 from daemon.client import AccessDenied, ClientError, Conflict, NotFound, OctoPrintClient, RequestRefused, Unreachable
 from daemon.client.errors import NeverSent
 from daemon.config import key_file
@@ -157,7 +157,7 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     if url:
         why = "this computer's own key is not sent to an address from --url or $NOZZLED_URL"
         return Server(url, key, f"{why}: set {ENVIRONMENT} or use --key-file", source)
-    target = whose.find(args, environ)
+    target = local_daemon.find(args, environ)
     own = _own_url(target)
     if key:
         return Server(own, key, missing, source)
@@ -165,7 +165,7 @@ def find_server(args: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     try:
         return Server(own, path.read_text("utf-8").strip(), missing, str(path))
     except PermissionError:
-        denied = f"only the service and root may read the key in {path}: {whose.with_sudo(args)}"
+        denied = f"only the service and root may read the key in {path}: {local_daemon.with_sudo(args)}"
         return Server(own, "", f"{denied}; or set {ENVIRONMENT} or use --key-file", str(path))
     except FileNotFoundError:
         absent = f"{path} does not exist yet: the daemon creates the key when it first starts"
@@ -187,12 +187,12 @@ def _why(error: OSError | UnicodeDecodeError) -> str:
     return "it is not plain text" if isinstance(error, UnicodeDecodeError) else error.strerror or str(error)
 
 
-def _own_url(target: Whose) -> str:
+def _own_url(target: LocalDaemon) -> str:
     """Return the address at which the daemon of this machine listens."""
-    host, port = whose.host_and_port(target)
+    host, port = local_daemon.host_and_port(target)
     if not port:
         raise ClientError("http.port = 0 lets the daemon take any free port: name its address with --url")
-    return whose.url(host, port)
+    return local_daemon.url(host, port)
 
 
 # -- text for people -------------------------------------------------------------------------------------------

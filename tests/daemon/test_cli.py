@@ -22,7 +22,7 @@ def plain_environment(monkeypatch, tmp_path):
     for name in ("NOZZLED_API_KEY", "NOZZLED_CONFIG", "NOZZLED_URL", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("daemon.cli.whose.is_served", lambda *_: False)  # nor any daemon of theirs
+    monkeypatch.setattr("daemon.cli.local_daemon.is_served", lambda *_: False)  # nor any daemon of theirs
 
 
 @pytest.fixture

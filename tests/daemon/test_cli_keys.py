@@ -24,7 +24,7 @@ def run(capsys, folder, *words):
 def no_settings_of_ours(monkeypatch):
     for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("daemon.cli.whose.is_served", lambda *_: False)
+    monkeypatch.setattr("daemon.cli.local_daemon.is_served", lambda *_: False)
 
 
 def test_a_key_is_created_listed_and_revoked(capsys, tmp_path):

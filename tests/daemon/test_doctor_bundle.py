@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import doctor as command
-from daemon.cli import main, whose
+from daemon.cli import local_daemon, main
 from daemon.config import Config, merge
 from daemon.doctor import bundle
 from daemon.doctor.finding import Subject, note
@@ -216,10 +216,10 @@ def test_each_of_several_printers_is_checked(tmp_path, capsys, monkeypatch):
         (tmp_path / name).write_text("")
     for name in ("A1", "B2"):
         (tmp_path / f"run/nozzled-{name}").mkdir(parents=True)
-    monkeypatch.setattr(whose, "ROOT", tmp_path)
-    monkeypatch.setattr(whose.find, "__defaults__", ({}, tmp_path))
+    monkeypatch.setattr(local_daemon, "ROOT", tmp_path)
+    monkeypatch.setattr(local_daemon.find, "__defaults__", ({}, tmp_path))
     monkeypatch.delenv("NOZZLED_CONFIG", raising=False)
-    monkeypatch.setattr(whose, "is_served", lambda *_: False)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: False)
     monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list))
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
@@ -230,7 +230,7 @@ def test_each_of_several_printers_is_checked(tmp_path, capsys, monkeypatch):
 
 
 def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(whose, "is_served", lambda *_: False)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: False)
     monkeypatch.setattr(command, "View", lambda: replace(View(), run=lambda *_: "", ports=list, now=lambda: 1.79e9))
     (tmp_path / "mine.toml").write_text("[http]\nprot = 1\n")
     words = ["doctor", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
@@ -245,7 +245,7 @@ def test_the_command_prints_its_findings_and_packs_the_bundle(tmp_path, capsys, 
     assert main([*words, "--bundle", str(out)]) == 1
     assert "File exists" in capsys.readouterr().err
     (tmp_path / "mine.toml").write_text('[printer]\naddress = "sim"\n')
-    monkeypatch.setattr(whose, "is_served", lambda *_: True)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: True)
     monkeypatch.setattr(command, "_ask_daemon", lambda *_: ("0.1.0", {"job": {"state": "Operational"}}))
     assert main([*words, "--json"]) == 0
     assert {"level": "good", "text": "the printer: Operational", "fix": ""} in json.loads(capsys.readouterr().out)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from daemon.cli import companion_process, key, main, whose
+from daemon.cli import companion_process, key, local_daemon, main
 from daemon.cli.options import STATE_DIR
 from daemon.cli.remote import find_server
 from daemon.errors import ConfigError
@@ -21,9 +21,9 @@ def plain_environment(monkeypatch, tmp_path):
     for name in ("NOZZLED_API_KEY", "NOZZLED_URL", "NOZZLED_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
+    monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: False)
     monkeypatch.setattr(installed, "systemctl", lambda *_: "")
-    monkeypatch.setattr(whose.host_and_port, "__defaults__", (lambda *_: "",))
+    monkeypatch.setattr(local_daemon.host_and_port, "__defaults__", (lambda *_: "",))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def machine(tmp_path, monkeypatch):
     (root / "etc/nozzled.toml").write_text("[http]\nport = 5001\n")
     (root / "var/lib/nozzled/api-key").write_text("the-key-of-the-service\n")
     monkeypatch.setattr("daemon.config.reading.SYSTEM_FILE", root / "etc/nozzled.toml")
-    monkeypatch.setattr(whose.find, "__defaults__", (os.environ, root))
+    monkeypatch.setattr(local_daemon.find, "__defaults__", (os.environ, root))
     return root
 
 
@@ -47,7 +47,7 @@ def asked(**given):
 def daemon_in(folder):
     """Run a front there until the returned object is dropped."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / whose.LOCK).open("w")
+    lock = (folder / local_daemon.LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
@@ -71,7 +71,7 @@ def test_commands_refer_to_the_installed_service(machine, capsys):
 
 
 def test_commands_connect_to_the_socket_of_systemd(machine):
-    assert whose.host_and_port(whose.find(asked()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
+    assert local_daemon.host_and_port(local_daemon.find(asked()), lambda *_: SOCKET) == ("127.0.0.1", 8080)
     several = SOCKET + "Listen=[::1]:81 (Stream)\n"
     assert installed.listening(lambda *_: several) == ["0.0.0.0:8080", "[::1]:81"]
     assert installed.listening(lambda *_: SOCKET.replace("=active", "=inactive")) == []
@@ -79,26 +79,28 @@ def test_commands_connect_to_the_socket_of_systemd(machine):
 
 def test_a_named_directory_or_configuration_comes_first(machine, tmp_path, capsys):
     own = tmp_path / "own"
-    assert whose.find(asked(**{STATE_DIR: str(own)})).service is None
+    assert local_daemon.find(asked(**{STATE_DIR: str(own)})).service is None
     (tmp_path / "mine.toml").write_text("")
-    assert whose.find(asked(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
+    assert local_daemon.find(asked(config=tmp_path / "mine.toml")).state == tmp_path / "home/.local/state/nozzled"
     # as the documents had it before
-    both = whose.find(asked(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")}))
+    both = local_daemon.find(
+        asked(config=machine / "etc/nozzled.toml", **{STATE_DIR: str(machine / "var/lib/nozzled")})
+    )
     assert both.service is not None
 
 
 def test_commands_refer_to_a_daemon_run_by_hand_while_the_service_is_stopped(machine, tmp_path):
     own = tmp_path / "home/.local/state/nozzled"
     with daemon_in(own):
-        assert whose.find(asked()).state == machine / "var/lib/nozzled"
+        assert local_daemon.find(asked()).state == machine / "var/lib/nozzled"
         (machine / "run/nozzled").rmdir()
-        assert whose.find(asked()).state == own
-    assert whose.find(asked()).state == machine / "var/lib/nozzled"
+        assert local_daemon.find(asked()).state == own
+    assert local_daemon.find(asked()).state == machine / "var/lib/nozzled"
 
 
 def test_the_only_running_instance_is_chosen_and_one_of_two_has_to_be_named(machine, capsys):
     another(machine, "AH02X9")
-    assert whose.find(asked()).service.printer == "", "the single one runs"
+    assert local_daemon.find(asked()).service.printer == "", "the single one runs"
     (machine / "run/nozzled").rmdir()
     assert find_server(asked()).key == "the-key-of-printer-AH02X9"
     another(machine, "BK71C3")
@@ -149,17 +151,17 @@ def test_an_unreadable_key_suggests_sudo_if_it_is_needed(machine, monkeypatch):
 def test_no_key_is_created_while_another_daemon_serves_the_port(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.toml").write_text("")
     words = ["key", "--config", str(tmp_path / "mine.toml"), "--state-dir", str(tmp_path / "state")]
-    monkeypatch.setattr(whose, "is_served", lambda host, port: (host, port) == ("127.0.0.1", 5000))
+    monkeypatch.setattr(local_daemon, "is_served", lambda host, port: (host, port) == ("127.0.0.1", 5000))
     for rotate in ([], ["--rotate"]):
         assert main([*words, *rotate]) == 1
         output = capsys.readouterr()
         assert output.out == ""
         assert "the daemon at http://127.0.0.1:5000 does not use" in output.err
         assert not (tmp_path / "state/api-key").exists()
-    monkeypatch.setattr(whose, "is_served", lambda _host, _port: False)
+    monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: False)
     assert main(words) == 0
     made = capsys.readouterr().out
-    monkeypatch.setattr(whose, "is_served", lambda _host, _port: True)
+    monkeypatch.setattr(local_daemon, "is_served", lambda _host, _port: True)
     assert main(words) == 0, "one that is there is shown"
     output = capsys.readouterr()
     assert output.out == made
@@ -175,7 +177,7 @@ def test_no_key_is_created_while_another_daemon_serves_the_port(tmp_path, capsys
 
 
 def test_the_socket_of_systemd_belongs_to_the_service_before_the_front_starts(machine, capsys, monkeypatch):
-    monkeypatch.setattr(whose, "is_served", lambda *_: True)
+    monkeypatch.setattr(local_daemon, "is_served", lambda *_: True)
     assert main(["key"]) == 0
     assert capsys.readouterr().err == ""
 

@@ -1,6 +1,7 @@
-"""Finds the state directory that a command works on: the installed service's, or that of a daemon started by hand.
+"""Finds the daemon of this machine that a command works on: the installed service, or one that was started by hand.
 
---state-dir, `[paths] state_dir` and $STATE_DIRECTORY come first; then the installed service's, if there is one.
+The state directory is that of --state-dir, `[paths] state_dir` or $STATE_DIRECTORY; otherwise the installed service's,
+if there is one.
 """
 
 import argparse
@@ -30,8 +31,8 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S1
 
 
 @frozen
-class Whose:
-    """The daemon that a command works on.
+class LocalDaemon:
+    """The daemon of this machine that a command works on.
 
     Attributes:
         config: its configuration.
@@ -44,7 +45,7 @@ class Whose:
     service: Installed | None
 
 
-def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Whose:
+def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> LocalDaemon:
     """Return the daemon that the command line means.
 
     Raises:
@@ -56,12 +57,12 @@ def find(args: argparse.Namespace, environ: Mapping[str, str] = os.environ, root
     config = configured(args, environ)
     own = state_dir(config, environ)
     if service is not None and own == service.state:
-        return Whose(config, own, service)
+        return LocalDaemon(config, own, service)
     if service is None or config.paths.state_dir or of_systemd(environ, "STATE_DIRECTORY"):
-        return Whose(config, own, None)
+        return LocalDaemon(config, own, None)
     if not service.runs and runs_in(own):  # the service is stopped, and a daemon was started by hand
-        return Whose(config, own, None)
-    return Whose(config, service.state, service)
+        return LocalDaemon(config, own, None)
+    return LocalDaemon(config, service.state, service)
 
 
 def _service(args: argparse.Namespace, environ: Mapping[str, str], root: Path) -> Installed | None:
@@ -97,7 +98,7 @@ def runs_in(state: Path) -> bool | None:
     return False
 
 
-def require_rights(target: Whose, args: argparse.Namespace) -> None:
+def require_rights(target: LocalDaemon, args: argparse.Namespace) -> None:
     """Check that the state can be read and written, before anything is half done.
 
     Raises:
@@ -113,7 +114,7 @@ def require_rights(target: Whose, args: argparse.Namespace) -> None:
     raise ConfigError(f"only the service and root may read {target.state}: {with_sudo(args)}")
 
 
-def require_own_daemon(target: Whose, *, makes_a_key: bool) -> None:
+def require_own_daemon(target: LocalDaemon, *, makes_a_key: bool) -> None:
     """Check that the daemon that answers, if one does, uses this state; only warn if no key is made.
 
     Raises:
@@ -138,7 +139,7 @@ def with_sudo(args: argparse.Namespace) -> str:
 # -- where it listens --------------------------------------------------------------------------------------------
 
 
-def host_and_port(target: Whose, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
+def host_and_port(target: LocalDaemon, ask: Systemctl = installed.systemctl) -> tuple[str, int]:
     """Return where the daemon listens, seen from this machine; port 0: any."""
     host, port = target.config.http.host, target.config.http.port
     if target.service is not None and not target.service.printer and (at := _first(installed.listening(ask))):
