@@ -300,7 +300,7 @@ def _unpack_modes(packed: bytes) -> Modes:
         tool=None if tool < 0 else tool,
         fan=None if fan < 0 else fan,
         homed=bool(flags & _HOMED),
-        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # a host before 0.2 noted `relative_e` only
+        m83=bool(flags & (_M83 if flags & _OF_M83 else _RELATIVE_E)),  # an older host noted `relative_e` only
     )
 
 

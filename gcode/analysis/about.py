@@ -138,7 +138,8 @@ class _Fields:
     def estimate(self) -> float | None:
         for key in self._row.fields.get("estimate", ()):
             value = self._facts.get(key, "")
-            seconds = number(value) if (plain := number(value)) is not None else span(value)
+            plain = number(value)
+            seconds = span(value) if plain is None else plain
             if seconds is not None and (seconds > 0 or plain is None):
                 return seconds
         return None
