@@ -102,8 +102,8 @@ class Snapshot(Struct, frozen=True):
         trouble: the safety rule that is broken.
         record_trouble: why jobs are not recorded, if they are not.
         records: changes whenever the end of a job has been recorded.
-        bed: changes whenever something may have been put on the bed: with each print, whenever the line was closed,
-            and with each run of the core.
+        bed: changes whenever something may have been put on the bed: with each print, each extrusion that a client
+            sends, each change of the connection's state, and each run of the core.
         profile: the printer's.
         profile_is_configured: the profile is from the configuration file, not chosen over the API.
     """

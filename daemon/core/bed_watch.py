@@ -12,8 +12,9 @@ class BedWatch:
     """Keeps the count.
 
     Attributes:
-        count: changes with each print, whoever began it, and whenever the connection changes its state, as an
-            unwatched printer may print. It begins at a random number, so that no count of an earlier core fits.
+        count: changes with each print, also one from the SD card, with each extrusion that a client sends, and whenever
+            the connection changes its state, as an unwatched printer may print. It begins at a random number, so that
+            no count of an earlier core fits.
     """
 
     def __init__(self, core: Core) -> None:

@@ -79,7 +79,7 @@ class Runner:
             self.give_up_soon()
 
     def give_up_soon(self) -> None:
-        """End a job that is to be cancelled if its printer does not come back within `cancel_deadline_s` seconds."""
+        """End a job with a postponed cancel if its printer does not come back within `cancel_deadline_s` seconds."""
         deadline = self._kit.config.job.cancel_deadline_s
         reason = f"it was cancelled, and the printer has not come back within {deadline:g} s: it may still be hot"
         asyncio.get_running_loop().call_later(deadline, self._give_up, CannotGoOn(reason))
