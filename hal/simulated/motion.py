@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from gcode.planner import PLACES, Block, LookAhead, MotionLimits, Vector, travelled
 
-FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others,
-ENOUGH_MOVES = 3  # unless there are this many
+FIRST_MOVE_DELAY = 0.1  # s that a first move waits for others
+ENOUGH_MOVES = 3  # waiting moves with which the first one begins at once
 MAX_UNDERRUN = 3.0  # s; a planner that is empty for longer is idle, and not starved
 
 
