@@ -89,8 +89,7 @@ class FrontProcess:
         """Have the front read its configuration again, once it lives: before, SIGHUP would end it."""
         self._reload_due = not self._lives
         if self._process is not None and self._lives:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGHUP)
+            _send(self._process, signal.SIGHUP)
 
     async def stop(self) -> None:
         """End the front: by SIGTERM, and by SIGKILL if that takes too long."""
@@ -100,14 +99,13 @@ class FrontProcess:
         if (process := self._process) is None or process.returncode is not None:
             self._close_leash()
             return
-        with suppress(ProcessLookupError):
-            process.terminate()
+        _send(process, signal.SIGTERM)
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await process.wait()
         except TimeoutError:
             log.warning("front.hangs", consequence="it was killed")
-            process.kill()
+            _send(process, signal.SIGKILL)
         finally:
             self._close_leash()
 
@@ -177,7 +175,18 @@ class FrontProcess:
                 self._silent += 1
             if self._silent >= (MAX_SILENT if self._lives else MAX_STARTING):
                 log.warning("front.hangs", pid=process.pid, consequence="it is killed and restarted")
-                process.kill()
+                _send(process, signal.SIGKILL)
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal to a front that has not ended.
+
+    The methods of `process` first poll whether it has just ended, which takes its exit status from asyncio
+    (subprocess.Popen.send_signal). asyncio then reports 255: a front that cannot start, which would end the core.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 _SYSTEMD_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")

@@ -117,6 +117,18 @@ async def test_a_front_that_never_gets_ready_is_killed_too(monkeypatch):
     assert ended(logs)[0] == -signal.SIGKILL
 
 
+async def test_a_front_that_is_killed_again_and_again_has_the_status_of_its_end(monkeypatch):
+    monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.0001)
+    monkeypatch.setattr(front_process, "MAX_STARTING", 1)
+    monkeypatch.setattr(front_process, "PAUSE", 0.001)
+    monkeypatch.setattr(front_process, "MAX_PAUSE", 0.001)
+    with capture_logs() as logs:
+        async with running("time.sleep(60)") as (child, _):
+            await until(lambda: len(ended(logs)) >= 10 or child.failed)
+    assert {*ended(logs)} == {-signal.SIGKILL}
+    assert not child.failed
+
+
 async def test_a_front_that_is_alive_or_still_starting_is_not_killed(monkeypatch):
     monkeypatch.setattr(front_process, "CHECK_INTERVAL", 0.05)
     with capture_logs() as logs:
