@@ -130,17 +130,17 @@ def test_a_broken_file_is_refused(tmp_path, data, reason):
 
 
 @pytest.mark.parametrize(
-    "data",
+    "pack",  # called by the test: while tests are collected, each worker would make all of them
     [
-        packed(b"G28\n" * 5_000_000, 9),
-        three_mf({1: b"G28\n" * 5_000_000}),
-        bgcode.head() + bgcode.gcode(b"G28\n" * 1_000_000, bgcode.DEFLATE) * 20,
+        lambda: packed(b"G28\n" * 5_000_000, 9),
+        lambda: three_mf({1: b"G28\n" * 5_000_000}),
+        lambda: bgcode.head() + bgcode.gcode(b"G28\n" * 1_000_000, bgcode.DEFLATE) * 20,
     ],
     ids=["gzip", "3mf", "bgcode"],
 )
-def test_a_bomb_stops_at_the_limit(tmp_path, data):
+def test_a_bomb_stops_at_the_limit(tmp_path, pack):
     with pytest.raises(StorageFull, match="limit of 1000000 bytes"):
-        unpacked_text(tmp_path, data, limit=1_000_000)
+        unpacked_text(tmp_path, pack(), limit=1_000_000)
     assert (tmp_path / "text").stat().st_size <= 1_000_000
 
 
