@@ -28,7 +28,7 @@ from daemon.systemd.heartbeat import Heartbeat
 from daemon.systemd.installed import listening_as
 from hal.printer import ConnectionState
 
-WIRE_FIRST = 1.0  # s that HTTP waits for the printer's connection
+CONNECT_TIMEOUT = 1.0  # s that HTTP waits for the printer's connection
 SWITCH_INTERVAL = 0.0005  # s; a computing thread then delays the loop by 0.1 ms, by Python's default 5 ms
 SECTIONS = ("log", "appearance", "webcam", "macros")  # of the configuration that can change without a restart
 
@@ -75,12 +75,12 @@ async def run(
         else:
             await end.use(core, stop.set)
         front = await begin(stack, config, environ, wall, end, switched_on)
-        await _wire_first(end)
+        await _wait_for_connection(end)
         listening = listen(front, handed_in)
         stack.push_async_callback(in_time, listening.close)
         log.info("http.listening", url=listening.url)
         if handed_in:
-            compare(config, listening)
+            warn_if_elsewhere(config, listening)
         _tell_systemd(stack, environ, end, listening.url)
         end.say_hello()
         if greet is not None:
@@ -96,7 +96,7 @@ async def run(
         notify.stopping()
 
 
-def compare(config: Config, listening: Listening) -> None:
+def warn_if_elsewhere(config: Config, listening: Listening) -> None:
     """Warn if the configured address is not the one that systemd has opened."""
     wanted = listening_as(config.http.host, config.http.port)
     if config.http.host != HttpConfig().host and wanted != listening_as(listening.host, listening.port):
@@ -130,13 +130,13 @@ async def _invitation(front: Front, listening: Listening) -> Invitation:
     return invite(front.access, scope, found, asyncio.get_running_loop().time())
 
 
-async def _wire_first(end: FrontEnd) -> None:
+async def _wait_for_connection(end: FrontEnd) -> None:
     """Wait a moment until the core has tried to connect, so that early requests see more than "Connecting"."""
     under_way = (ConnectionState.OPENING, ConnectionState.HANDSHAKING)
     changed = asyncio.Event()
     end.subscribe(lambda _event: changed.set())
     with suppress(TimeoutError):
-        async with asyncio.timeout(WIRE_FIRST):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
             await end.first()
             while end.latest().printer.state in under_way:
                 changed.clear()

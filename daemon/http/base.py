@@ -114,8 +114,10 @@ class BaseHandler(tornado.web.RequestHandler):
     def has_client_gone(self) -> bool:
         """Tell whether the client has closed the connection."""
         stream = getattr(self.request.connection, "stream", None)
-        if stream is None or stream.closed():
-            return stream is not None
+        if stream is None:
+            return False
+        if stream.closed():
+            return True
         try:
             return not stream.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except (BlockingIOError, ValueError):  # ValueError: TLS sockets have no MSG_PEEK

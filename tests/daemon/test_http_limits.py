@@ -165,20 +165,20 @@ def test_only_anonymous_connections_are_replaced_by_new_ones():
     closed = []
     seats = Seats(SeatLimits(all=4, each=2, known=2))
     first, second = (seats.take("a", lambda name=name: closed.append(name)) for name in "12")
-    seats.know(first)
+    seats.note_key(first)
     third = seats.take("a", lambda: closed.append("3"))
     assert closed == []
     fourth = seats.take("a", lambda: closed.append("4"))
     assert closed == ["2"]  # the longest of this address
-    seats.know(third)
+    seats.note_key(third)
     other = seats.take("b", lambda: closed.append("b"))
-    seats.know(other)
+    seats.note_key(other)
     seats.leave(second)
     assert len(seats) == 4
     assert seats.take("c", lambda: closed.append("c")) is not None  # all are taken: the longest of all strangers
     assert closed == ["2", "4"]
     seats.leave(fourth)
-    seats.know(seats.take("c", lambda: closed.append("c2")))
+    seats.note_key(seats.take("c", lambda: closed.append("c2")))
     assert seats.take("d", lambda: closed.append("d")) is None  # who has a key keeps it
     assert len(seats) == 4
     for each in (first, third, first):
@@ -189,7 +189,7 @@ def test_only_anonymous_connections_are_replaced_by_new_ones():
 def test_one_address_has_at_most_half_of_the_connections_with_a_key():
     seats = Seats(SeatLimits(all=4, each=2, known=2))
     for _ in range(10):
-        seats.know(seats.take("a", lambda: None))
+        seats.note_key(seats.take("a", lambda: None))
     assert len(seats) == 4
     assert seats.take("b", lambda: None) is not None
 

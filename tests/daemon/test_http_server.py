@@ -71,8 +71,8 @@ async def test_a_connection_is_reused_even_after_refusals(tmp_path):
     ],
 )
 async def test_a_client_that_sends_too_slowly_is_disconnected(tmp_path, start, monkeypatch):
-    monkeypatch.setattr(module, "IDLE", 0.5)
-    monkeypatch.setattr(module, "BODY", 0.5)
+    monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.5)
+    monkeypatch.setattr(module, "BODY_TIMEOUT", 0.5)
     async with api(tmp_path, "", http={"port": 0}) as server:
         listener = module.listen(server.service.front)
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))

@@ -10,12 +10,11 @@ from daemon.front.access.anonymous import BURST, REQUEST
 from daemon.front.access.keyring import Keyring
 from daemon.front.access.scopes import Scope
 from daemon.front.push.hub import MAX_ANONYMOUS, MAX_ANONYMOUS_EACH
-from daemon.front.push.snapshots import PushSnapshot
+from daemon.front.push.snapshots import MAX_LINES, PushSnapshot
 from daemon.front.push.subscriber import (
     MAX_ANONYMOUS_BYTES,
     MAX_ANONYMOUS_FRAMES,
     MAX_EVENTS,
-    MAX_LOG,
     SESSION_TIMEOUT,
     STALL_TIMEOUT,
 )
@@ -380,11 +379,11 @@ async def test_anonymous_connections_are_limited_and_new_ones_replace_the_oldest
         await owner.login()
         household = [Listener(server, client="2001:db8::1") for _ in range(MAX_ANONYMOUS_EACH)]
         others = [Listener(server, client=f"192.0.2.{number}") for number in range(MAX_ANONYMOUS - MAX_ANONYMOUS_EACH)]
-        assert hub.has_room_for("2001:db8::2")  # a household has one share
+        assert hub.make_room_for("2001:db8::2")  # a household has one share
         await server.settle(0.1)
         assert [each.closed for each in household] == [True] + [False] * (MAX_ANONYMOUS_EACH - 1)
         Listener(server, client="2001:db8::2")
-        assert hub.has_room_for("192.0.2.200")
+        assert hub.make_room_for("192.0.2.200")
         await server.settle(0.1)
         assert household[1].closed
         assert not any(each.closed for each in others)
@@ -412,7 +411,7 @@ async def test_log_lines_in_one_message_are_bounded(tmp_path):
         listener.subscriber._due = 0.0
         listener.subscriber._wake_up()
         await server.settle(1)
-        assert all(len(each["logs"]) <= MAX_LOG for each in listener.of("current"))
+        assert all(len(each["logs"]) <= MAX_LINES for each in listener.of("current"))
         assert any(len(each["logs"]) > 50 for each in listener.of("current"))
 
 

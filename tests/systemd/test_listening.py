@@ -111,5 +111,5 @@ def test_an_index_that_does_not_answer_is_reported_at_once(monkeypatch, capsys):
 def test_an_address_not_yet_applied_by_systemd_is_logged(host, listens, told):
     listening = SimpleNamespace(host=listens, port=5000)
     with capture_logs() as logs:
-        front.compare(merge(Config(), {"http": {"host": host}}, "test"), listening)
+        front.warn_if_elsewhere(merge(Config(), {"http": {"host": host}}, "test"), listening)
     assert [each["event"] for each in logs] == ["http.not_as_configured"] * told

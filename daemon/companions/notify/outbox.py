@@ -77,9 +77,8 @@ class NoticeOutbox:
         self.results: deque[DeliveryResult] = deque(maxlen=MAX_RESULTS)
         self.dropped = 0
         self._known_keys: dict[str, None] = {}
-        self._held: dict[
-            str, tuple[UserNotice, int]
-        ] = {}  # class → the newest notice that must wait, and how many it replaces
+        # class → the newest notice that must wait, and how many it replaces
+        self._held: dict[str, tuple[UserNotice, int]] = {}
         self._last: dict[str, float] = {}  # class → when a notice of it was last sent
         self._next = 1
 

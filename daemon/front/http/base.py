@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 TRUE = ("true", "yes", "y", "1")  # OctoPrint's booleans in forms and queries, case-insensitive
 
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", UNTIL, "X-Api-Key")
-MAX_NAMED_HEADERS = 32
-"""Headers that pages of an allowed origin may always send, and how many more a preflight request may name."""
+"""Request headers that pages of an allowed origin may always send."""
+
+MAX_NAMED_HEADERS = 32  # further ones that a preflight request may name
 
 EXPOSED_HEADERS = (
     "Content-Disposition, Content-Range, ETag, Idempotent-Replayed, Location, Nozzled-Entry, Nozzled-Job, Retry-After"
@@ -109,7 +110,7 @@ class ApiHandler(BaseHandler):
         except Exception as error:  # noqa: BLE001 - `refuse` answers every error, and logs bugs
             refusal = error
         if self.identity is not None:
-            self.settings["know"](getattr(self.request.connection, "stream", None))
+            self.settings["note_key"](getattr(self.request.connection, "stream", None))
         if self.identity is None and not self.service.access.spend_anonymous(self.client, self.cost()):
             self.hang_up()
         elif self.identity is None and "Transfer-Encoding" in self.request.headers:

@@ -138,10 +138,10 @@ class BoundedServer(HTTPServer):
         self._seat_of.pop(stream, None)
         stream.close()
 
-    def know(self, stream: IOStream | None) -> None:
+    def note_key(self, stream: IOStream | None) -> None:
         """Record that a connection has shown a key; None and closed connections are ignored."""
         if (seat := self._seat_of.get(stream)) is not None:  # type: ignore[arg-type]  # the dict never has None
-            self.seats.know(seat)
+            self.seats.note_key(seat)
 
     def on_close(self, server_conn: object) -> None:
         """Free the seat of a connection that has ended or has become a WebSocket; the hub limits WebSockets."""

@@ -62,7 +62,7 @@ class SocketHandler(WebSocketHandler):
             identify(self.service, self.request, is_public=True, checks_keys=False)
         except KeyRefused as error:
             raise tornado.web.HTTPError(403) from error
-        if not self.hub.has_room_for(self.client):
+        if not self.hub.make_room_for(self.client):
             raise tornado.web.HTTPError(503)
 
     def check_origin(self, origin: str) -> bool:
@@ -230,7 +230,7 @@ class Streams:
         Raises:
             Refused: too many are open.
         """
-        if len(self.open) >= MAX_SESSIONS or not self.hub.has_room_for(client):
+        if len(self.open) >= MAX_SESSIONS or not self.hub.make_room_for(client):
             raise Refused(503, TOO_MANY)
         session = self.open[name] = StreamSession(self, name, self.hub, client)
         return session

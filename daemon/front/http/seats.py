@@ -65,7 +65,7 @@ class Seats:
         self.leave(seat)
         seat.close()
 
-    def know(self, seat: Seat) -> None:
+    def note_key(self, seat: Seat) -> None:
         """Note that a connection has shown a key, unless its address has too many such connections already."""
         of_network = self._known_of.get(seat.network, set())
         if seat.known or seat not in self._anonymous or len(of_network) >= self.limits.known:

@@ -45,9 +45,8 @@ from gcode.frozen import frozen
 if TYPE_CHECKING:
     from daemon.front.front import Front
 
-IDLE = 75.0
-BODY = 30.0
-"""Timeouts in s: of a connection that has not sent a complete request header, and of a body (uploads set their own)."""
+IDLE_TIMEOUT = 75.0  # s for a connection to send a complete request header
+BODY_TIMEOUT = 30.0  # s for a body to arrive; uploads set their own
 
 MAX_HEADERS = 32 * 1024  # bytes
 
@@ -212,7 +211,7 @@ def make_app(service: "Front") -> Application:
         hub=hub,
         host=service.config.http.host,
         listing=Listing(service),
-        know=lambda _stream: None,  # `listen` replaces this one
+        note_key=lambda _stream: None,  # `listen` replaces this function
         stood_still=lambda: False,  # and this one
         answers={},  # their number, by status
         began=service.wall(),
@@ -279,8 +278,8 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
         application,
         limits=_limits(service.config.http),
         access=service.access,
-        idle_connection_timeout=IDLE,
-        body_timeout=BODY,
+        idle_connection_timeout=IDLE_TIMEOUT,
+        body_timeout=BODY_TIMEOUT,
         max_body_size=sys.maxsize,  # the handlers limit it, and answer in JSON
         max_header_size=MAX_HEADERS,
     )
@@ -288,7 +287,7 @@ def listen(service: "Front", handed_in: Sequence[socket.socket] = ()) -> Listeni
     url = _url(service.config.http, sockets[0], handed_in=bool(handed_in))
     host = sockets[0].getsockname()[0] if handed_in else service.config.http.host
     application.settings["host"] = host
-    application.settings["know"] = server.know
+    application.settings["note_key"] = server.note_key
     application.settings["stood_still"] = server.standstill.was_recent
     return Listening(server, url, application.settings["hub"], host)
 

@@ -60,10 +60,10 @@ class Hub:
         """The number of subscribers."""
         return len(self._subscribers)
 
-    def has_room_for(self, client: str) -> bool:
-        """Tell whether one more subscriber may join from this address.
+    def make_room_for(self, client: str) -> bool:
+        """Make room for a subscriber from this address; return whether there is any.
 
-        May drop the oldest anonymous subscriber, so that a few silent ones cannot keep out clients with keys.
+        This may drop the oldest anonymous subscriber, so that a few silent ones cannot keep out clients with keys.
         """
         network = network_of(client)
         anonymous = [each for each in self._subscribers if each.is_anonymous]

@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 RATE = 0.5  # s between two messages about the state; a client can choose a multiple
 
-MAX_THROTTLE = 3600
-MAX_EVENTS = 256
-MAX_TEMPERATURES = 60
-MAX_LOG = 300
-"""Events and temperature reports that wait for a slow reader, and log lines in one message."""
+MAX_THROTTLE = 3600  # the largest multiple
+MAX_EVENTS = 256  # that wait for a slow reader
+MAX_TEMPERATURES = 60  # reports that wait for one
 
 STALL_TIMEOUT = 60.0  # s after which a client that reads nothing is dropped
 SESSION_TIMEOUT = 30.0  # s after which a client that has shown no session is dropped
@@ -37,7 +35,6 @@ MAX_ANONYMOUS_BYTES = 4096
 """The most that a client may send before it has shown a session: enough for a few `auth`."""
 
 Send = Callable[[Sequence[str]], Awaitable[None]]
-
 
 PRINT_ENDS = ("PrintDone", "PrintCancelled", "PrintFailed")
 """Events that are sent only after all waiting states. Some clients count prints by events and by states; they would
