@@ -121,7 +121,7 @@ class YesOrNo(FarmMessage, frozen=True):
     reason: str = ""
 
 
-class Held(FarmMessage, frozen=True):
+class HeldCopy(FarmMessage, frozen=True):
     """A copy that a printer holds, according to the list."""
 
     copy: str
@@ -134,7 +134,7 @@ class Held(FarmMessage, frozen=True):
 class Holdings(FarmMessage, frozen=True):
     """All copies that a printer holds, according to the list."""
 
-    copies: list[Held] = []
+    copies: list[HeldCopy] = []
 
 
 ReportKind = Literal["declined", "not_begun", "printing", "done", "failed", "cancelled"]

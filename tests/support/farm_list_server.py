@@ -45,16 +45,16 @@ class ListServer:
                 if copy.wish == "cancel" and copy.state != "offered":
                     self.farm.begin(self._cancel(copy))
             for printer, presence in self.presences.items():
-                await self.heard(printer, presence)
+                await self.on_presence(printer, presence)
 
     async def _cancel(self, copy):
         with suppress(FarmUnreachable):
             await self.end.order(copy.printer, FarmOrder("cancel", copy.id))
 
-    async def connected(self):
+    async def on_connected(self):
         pass
 
-    async def heard(self, printer, presence):
+    async def on_presence(self, printer, presence):
         self.presences[printer] = presence
         if presence.ready and (offer := self.jobs.offer(printer, presence)) is not None:
             with suppress(FarmUnreachable):
@@ -74,7 +74,7 @@ class ListServer:
         self.claims.append((printer, question, yes))
         return YesOrNo(yes=yes)
 
-    async def held(self, printer):
+    async def holdings(self, printer):
         return Holdings(self.jobs.held_copies(printer))
 
     async def report(self, printer, report):

@@ -142,12 +142,12 @@ class RecordingDuties:
         self.errors = deque()
         self.connections = 0
         self.answer = YesOrNo(yes=True)
-        self.holdings = Holdings()
+        self.held_copies = Holdings()
 
-    async def connected(self):
+    async def on_connected(self):
         self.connections += 1
 
-    async def heard(self, printer, presence):
+    async def on_presence(self, printer, presence):
         self.presences[printer] = presence
 
     async def file(self, printer, question):
@@ -162,8 +162,8 @@ class RecordingDuties:
         self.claims.append((printer, question))
         return self.answer
 
-    async def held(self, printer):
-        return self.holdings
+    async def holdings(self, printer):
+        return self.held_copies
 
     async def report(self, printer, report):
         if self.errors:

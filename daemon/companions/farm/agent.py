@@ -16,7 +16,7 @@ from daemon.companions.farm.printer import PrinterApi, PrinterDeclined, PrinterU
 from daemon.companions.farm.steps import RETRY, CopySteps
 from daemon.farm.carrier.ends import AgentEnd
 from daemon.farm.carrier.errors import FarmUnreachable
-from daemon.farm.messages import BEAT, FarmOrder, Held, OrderAnswer, Presence, Tool
+from daemon.farm.messages import BEAT, FarmOrder, HeldCopy, OrderAnswer, Presence, Tool
 
 MIN_INTERVAL = 1.0  # s between two presences, at least
 COMPARE_EVERY = 60.0  # s between two comparisons with the list
@@ -201,14 +201,14 @@ class Agent:
                     await self._compare_soon.wait()
             self._compare_soon.clear()
             try:
-                doubts = [await self._compare(held) for held in (await self._end.held()).copies]
+                doubts = [await self._compare(held) for held in (await self._end.holdings()).copies]
                 self.doubt = next(filter(None, doubts), "")
             except (FarmUnreachable, PrinterUnreachable, PrinterDeclined, OSError) as error:
                 log.info("farm.not_compared", reason=str(error), again_s=RETRY)
                 await asyncio.sleep(RETRY)
                 self._compare_soon.set()
 
-    async def _compare(self, held: Held) -> str:
+    async def _compare(self, held: HeldCopy) -> str:
         """Compare a copy of the list with the diary; return a problem that only a user can solve, or nothing."""
         entry = self.entry
         if entry is not None and entry.is_of(held.copy, held.attempt):

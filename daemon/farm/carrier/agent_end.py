@@ -100,7 +100,7 @@ class NatsAgentEnd:
         """Ask to begin the print."""
         return _decoded(await self._ask("claim", ClaimQuestion(copy, attempt, nonce)), YesOrNo)
 
-    async def held(self) -> Holdings:
+    async def holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
         return _decoded(await self._ask("held", None), Holdings)
 
@@ -122,8 +122,8 @@ class NatsAgentEnd:
         return answer
 
     async def _set_up(self, client: Client) -> None:
-        await subscribe(client, of("offer", self._printer), self._hear_offer)
-        await subscribe(client, of("order", self._printer), self._hear_order)
+        await subscribe(client, of("offer", self._printer), self._on_offer)
+        await subscribe(client, of("order", self._printer), self._on_order)
 
     def _changed(self) -> None:
         if not self._line.connected:
@@ -136,7 +136,7 @@ class NatsAgentEnd:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _hear_offer(self, message: Msg) -> None:
+    async def _on_offer(self, message: Msg) -> None:
         if (message.headers or {}).get(MEANT_FOR) != self._printer:
             log.warning("farm.offer_not_ours", consequence="it is not taken")
             return
@@ -145,7 +145,7 @@ class NatsAgentEnd:
         except msgspec.MsgspecError as error:
             log.warning("farm.offer_unreadable", reason=str(error))
 
-    async def _hear_order(self, message: Msg) -> None:
+    async def _on_order(self, message: Msg) -> None:
         """Carry out an order in a task of its own: a cancel does not wait for a picture, which takes seconds."""
         try:
             order = msgspec.json.decode(message.data, type=FarmOrder)

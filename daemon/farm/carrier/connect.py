@@ -38,7 +38,7 @@ FAILURES = (Error, OSError, TimeoutError, ssl.SSLError)
 log = structlog.get_logger()
 
 SetUp = Callable[[Client], Awaitable[None]]
-Hear = Callable[[Msg], Awaitable[None]]
+MessageHandler = Callable[[Msg], Awaitable[None]]
 
 
 @frozen
@@ -193,7 +193,7 @@ class NatsConnection:
         return {
             "servers": [*address.urls],
             "name": self._name,
-            "error_cb": self._hear_error,
+            "error_cb": self._on_error,
             "allow_reconnect": False,
             "connect_timeout": CONNECT_TIMEOUT / 3,
             "reconnect_time_wait": 0.2,
@@ -211,7 +211,7 @@ class NatsConnection:
         with suppress(*FAILURES, AssertionError):  # nats-py asserts fields that a failed attempt has not set
             await in_time(client.close(), CLOSE_TIMEOUT)
 
-    async def _hear_error(self, error: Exception) -> None:
+    async def _on_error(self, error: Exception) -> None:
         """Log an error of the client, within a limit: a client that floods us may cause many."""
         if isinstance(error, AuthorizationError) or not self.connected:
             self._last_error = error
@@ -238,10 +238,10 @@ class NatsConnection:
         return f"cannot reach NATS at {where}: {text}"
 
 
-async def subscribe(client: Client, subject: str, hear: Hear, queue: str = "") -> None:
-    """Call `hear` with each message, one at a time; the client's error callback logs its exceptions."""
+async def subscribe(client: Client, subject: str, handler: MessageHandler, queue: str = "") -> None:
+    """Call `handler` with each message, one at a time; the client's error callback logs its exceptions."""
     await client.subscribe(
-        subject, queue=queue, cb=hear, pending_msgs_limit=MAX_WAITING, pending_bytes_limit=MAX_WAITING_BYTES
+        subject, queue=queue, cb=handler, pending_msgs_limit=MAX_WAITING, pending_bytes_limit=MAX_WAITING_BYTES
     )
 
 

@@ -66,7 +66,7 @@ class AgentEnd(Protocol):
     async def claim(self, copy: str, attempt: int, nonce: str) -> YesOrNo:
         """Ask to begin the print. After FarmUnreachable, begin nothing, and ask again with the same nonce."""
 
-    async def held(self) -> Holdings:
+    async def holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
 
     async def report(self, report: Report) -> None:
@@ -79,10 +79,10 @@ class AgentEnd(Protocol):
 class Duties(Protocol):
     """The server's answers to agents. NATS' permissions guarantee that a question comes from `printer`."""
 
-    async def connected(self) -> None:
+    async def on_connected(self) -> None:
         """Take note that NATS is connected, for the first time or again."""
 
-    async def heard(self, printer: str, presence: Presence) -> None:
+    async def on_presence(self, printer: str, presence: Presence) -> None:
         """Take note of the state of a printer."""
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
@@ -94,7 +94,7 @@ class Duties(Protocol):
     async def claim(self, printer: str, question: ClaimQuestion) -> YesOrNo:
         """Let the printer begin a copy, or refuse."""
 
-    async def held(self, printer: str) -> Holdings:
+    async def holdings(self, printer: str) -> Holdings:
         """Return the copies that the printer holds."""
 
     async def report(self, printer: str, report: Report) -> YesOrNo:

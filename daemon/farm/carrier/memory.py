@@ -58,9 +58,9 @@ class FarmInMemory:
 
     Attributes:
         faults: may be changed at any time.
-        kept_files: the object store.
-        kept_failures: the stream FAILED.
-        kept_presences: the bucket of presences.
+        files: the object store.
+        failures: the stream FAILED.
+        presences: the bucket of presences.
         running: whether NATS runs.
     """
 
@@ -72,9 +72,9 @@ class FarmInMemory:
             seed: of the random numbers that decide about faults.
         """
         self.faults = faults
-        self.kept_files: dict[str, bytes] = {}
-        self.kept_failures: deque[FailedCopy] = deque(maxlen=1000)
-        self.kept_presences: dict[str, Presence] = {}
+        self.files: dict[str, bytes] = {}
+        self.failures: deque[FailedCopy] = deque(maxlen=1000)
+        self.presences: dict[str, Presence] = {}
         self.running = True
         self._chance = random.Random(seed)  # noqa: S311 - no secret
         self._cut: set[str] = set()
@@ -110,7 +110,7 @@ class FarmInMemory:
     def start(self) -> None:
         """Start NATS: files and failures were on its disk, presences are gone."""
         self.running = True
-        self.kept_presences.clear()
+        self.presences.clear()
         for printer in self._agents:
             self._connect(printer)
         for server in self._servers:
@@ -218,14 +218,14 @@ class FarmInMemory:
         """Deliver a presence to all servers."""
         if not self.reachable(printer) or self.happens(self.faults.lost):
             return
-        self.kept_presences[printer] = presence
+        self.presences[printer] = presence
         for server in self._servers:
             self.begin(self._later(server, printer, presence))
 
     async def _later(self, server: "MemoryServerEnd", printer: str, presence: Presence) -> None:
         await asyncio.sleep(self.delay())
         if self.running:
-            await server.heard(printer, presence)
+            await server.on_presence(printer, presence)
 
     def send_offer(self, printer: str, offer: Offer) -> None:
         """Deliver an offer to a printer's agent, unless it is lost."""
@@ -316,9 +316,9 @@ class MemoryAgentEnd:
         question = ClaimQuestion(copy, attempt, nonce)
         return await self._farm.to_server(self.printer, lambda duties: duties.claim(self.printer, question))
 
-    async def held(self) -> Holdings:
+    async def holdings(self) -> Holdings:
         """Ask which copies this printer holds, according to the list."""
-        return await self._farm.to_server(self.printer, lambda duties: duties.held(self.printer))
+        return await self._farm.to_server(self.printer, lambda duties: duties.holdings(self.printer))
 
     async def report(self, report: Report) -> None:
         """Report the result of a copy."""
@@ -362,15 +362,15 @@ class MemoryServerEnd:
     async def on_connected(self) -> None:
         """Take note of a new connection, and of the presences that NATS has stored."""
         if self.duties is not None:
-            await self.duties.connected()
-            for printer, presence in [*self._farm.kept_presences.items()]:
-                await self.heard(printer, presence)
+            await self.duties.on_connected()
+            for printer, presence in [*self._farm.presences.items()]:
+                await self.on_presence(printer, presence)
 
-    async def heard(self, printer: str, presence: Presence) -> None:
+    async def on_presence(self, printer: str, presence: Presence) -> None:
         """Take note of a presence."""
         self.presences[printer] = presence
         if self.duties is not None:
-            await self.duties.heard(printer, presence)
+            await self.duties.on_presence(printer, presence)
 
     async def offer(self, printer: str, offer: Offer) -> None:
         """Offer a copy to a printer."""
@@ -390,22 +390,22 @@ class MemoryServerEnd:
         """Store a failed copy."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
-        self._farm.kept_failures.append(failed)
+        self._farm.failures.append(failed)
 
     async def put_file(self, sha256: str, path: Path) -> None:
         """Store a file."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
-        self._farm.kept_files[sha256] = await asyncio.to_thread(path.read_bytes)
+        self._farm.files[sha256] = await asyncio.to_thread(path.read_bytes)
 
     async def get_file(self, sha256: str, path: Path) -> None:
         """Write a stored file to a path."""
         if not self._farm.running:
             raise FarmUnreachable("NATS does not answer")
-        if sha256 not in self._farm.kept_files:
+        if sha256 not in self._farm.files:
             raise FarmRefused(f"there is no file {sha256[:12]}… in the object store")
-        await asyncio.to_thread(path.write_bytes, self._farm.kept_files[sha256])
+        await asyncio.to_thread(path.write_bytes, self._farm.files[sha256])
 
     async def remove_file(self, sha256: str) -> None:
         """Delete a stored file."""
-        self._farm.kept_files.pop(sha256, None)
+        self._farm.files.pop(sha256, None)

@@ -157,7 +157,7 @@ class NatsServerEnd:
         self.differing = await make(client.jetstream())
         for text in self.differing:
             log.warning("nats.set_otherwise", text=text, consequence="the setting is left as it is")
-        await subscribe(client, f"{PRESENCE}.*", self._hear_presence)
+        await subscribe(client, f"{PRESENCE}.*", self._on_presence)
         kinds: tuple[tuple[str, type[Any] | None], ...] = (
             ("file", CopyQuestion),
             ("renew", CopyQuestion),
@@ -166,9 +166,9 @@ class NatsServerEnd:
             ("report", Report),
         )
         for kind, body in kinds:
-            await subscribe(client, f"farm.{kind}.*", self._hear_kind(kind, body), QUEUE)
+            await subscribe(client, f"farm.{kind}.*", self._question_handler(kind, body), QUEUE)
         for site in self.sites:  # a wildcard for the site would ask leaf nodes for subjects that they may not send
-            await subscribe(client, f"farm.site.{site}.*", self._hear_site, QUEUE)
+            await subscribe(client, f"farm.site.{site}.*", self._on_site_question, QUEUE)
 
     def _changed(self) -> None:
         if self._line.connected:
@@ -181,7 +181,7 @@ class NatsServerEnd:
         except (FarmUnreachable, *FAILURES) as error:
             log.warning("farm.presences_unknown", reason=str(error), consequence="each printer reports within 10 s")
         if self._duties is not None:
-            await self._duties.connected()
+            await self._duties.on_connected()
 
     async def _read_presences(self, client: Client) -> None:
         watcher = await (await client.jetstream().key_value(PRESENCE_BUCKET)).watchall()
@@ -198,7 +198,7 @@ class NatsServerEnd:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _hear_presence(self, message: Msg) -> None:
+    async def _on_presence(self, message: Msg) -> None:
         printer = sender(message.subject)
         if printer and self._admits("presence", printer):
             await self._take_presence(printer, message.data)
@@ -217,12 +217,12 @@ class NatsServerEnd:
             return
         self.presences[printer] = presence
         if self._duties is not None:
-            await self._duties.heard(printer, presence)
+            await self._duties.on_presence(printer, presence)
 
-    def _hear_kind(self, kind: str, body: type[Any] | None) -> Callable[[Msg], Awaitable[None]]:
+    def _question_handler(self, kind: str, body: type[Any] | None) -> Callable[[Msg], Awaitable[None]]:
         """Return a handler of questions of one kind; each is answered in a task of its own."""
 
-        async def hear(message: Msg) -> None:
+        async def handle(message: Msg) -> None:
             printer = sender(message.subject)
             if not is_own_inbox(message.reply, printer):
                 self._warn("farm.answer_elsewhere", printer, f"{kind}: wants its answer at {message.reply[:60]!r}")
@@ -232,9 +232,9 @@ class NatsServerEnd:
                 await self._room.acquire()
                 self._begin(self._answer(kind, body, printer, message))
 
-        return hear
+        return handle
 
-    async def _hear_site(self, message: Msg) -> None:
+    async def _on_site_question(self, message: Msg) -> None:
         _, _, site, kind = message.subject.split(".")
         if not is_below(message.reply, site_inbox(site)):
             self._warn("farm.answer_elsewhere", site, f"{kind}: wants its answer at {message.reply[:60]!r}")
@@ -291,13 +291,15 @@ class NatsServerEnd:
                 return await duties.renew(printer, question)
             case "claim":
                 return await duties.claim(printer, question)
+            case "held":
+                return await duties.holdings(printer)
             case "report":
                 return await duties.report(printer, question)
             case "site" if self.answer_site is not None:
-                site, _, asked = printer.partition(".")
-                return await self.answer_site(site, asked, question)
+                site, _, site_kind = printer.partition(".")
+                return await self.answer_site(site, site_kind, question)
             case _:
-                return await duties.held(printer)
+                raise FarmUnreachable(f"this server answers no questions of the kind {kind}")
 
 
 def _check_receipt(message: Msg) -> None:

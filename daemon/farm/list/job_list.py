@@ -35,7 +35,7 @@ from pathlib import Path
 from daemon.farm.list import old_files, printer_actions, queries, rows, site_jobs, tidying, user_actions, wait_reasons
 from daemon.farm.list.database import ListDatabase, Transaction
 from daemon.farm.list.values import FarmCopy, FarmJob, FileFacts, FileRef, JobChanges, JobRequest, ListedEvent
-from daemon.farm.messages import LEASE, Held, Offer, Presence, Report
+from daemon.farm.messages import LEASE, HeldCopy, Offer, Presence, Report
 
 
 def _ignore() -> None:
@@ -176,10 +176,10 @@ class JobList:
         with self.write() as tx:
             return printer_actions.claim(tx, printer, copy, attempt, nonce)
 
-    def held_copies(self, printer: str) -> list[Held]:
+    def held_copies(self, printer: str) -> list[HeldCopy]:
         """Return the copies that a printer holds, according to this list."""
         with self._database.read() as tx:
-            return [printer_actions.as_held(copy) for copy in printer_actions.held_copies(tx, printer)]
+            return [printer_actions.held_copy(copy) for copy in printer_actions.held_copies(tx, printer)]
 
     def report(self, printer: str, report: Report) -> bool:
         """Apply a printer's report; False: it is about an old attempt, or contradicts a final state."""

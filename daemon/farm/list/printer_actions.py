@@ -21,7 +21,7 @@ from daemon.farm.list.values import (
     FarmCopy,
     FileRef,
 )
-from daemon.farm.messages import Held, Offer, Presence, Report
+from daemon.farm.messages import HeldCopy, Offer, Presence, Report
 
 PAGE_SIZES = (4, 60, 1000)
 """Jobs of one kind that one query reads; the first page is small, as one of the first jobs mostly fits."""
@@ -102,10 +102,10 @@ def held_copies(tx: Transaction, printer: str) -> list[FarmCopy]:
     return [rows.copy_of(row) for row in tx.rows(_HELD, printer=printer)]
 
 
-def as_held(copy: FarmCopy) -> Held:
+def held_copy(copy: FarmCopy) -> HeldCopy:
     """Return a copy as its printer gets it."""
     state: Any = copy.state  # one of HELD_STATES
-    return Held(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")
+    return HeldCopy(copy=copy.id, attempt=copy.attempt, state=state, nonce=copy.nonce, cancel=copy.wish == "cancel")
 
 
 def offer(tx: Transaction, printer: str, presence: Presence, lease_s: float) -> Offer | None:

@@ -167,13 +167,13 @@ class Dispatcher:
 
     # -- messages from printers ----------------------------------------------------------------------------------------
 
-    async def connected(self) -> None:
+    async def on_connected(self) -> None:
         """Send all offers again: messages were lost while NATS was away."""
         for known in self._printers.values():
             known.offered_at = -self._times.repeat_offer
         self.list_changed()
 
-    async def heard(self, printer: str, presence: Presence) -> None:
+    async def on_presence(self, printer: str, presence: Presence) -> None:
         """Apply a printer's presence."""
         now = self._time()
         known = self._printers.get(printer)
@@ -212,7 +212,7 @@ class Dispatcher:
             return YesOrNo(yes=True)
         return YesOrNo(yes=False, reason=f"this copy is no longer offered to {printer}")
 
-    async def held(self, printer: str) -> Holdings:
+    async def holdings(self, printer: str) -> Holdings:
         """Return the copies that a printer holds; send its offer again, which it may have missed."""
         if (known := self._printers.get(printer)) is not None:
             known.offered_at = -self._times.repeat_offer

@@ -11,7 +11,17 @@ from daemon.farm.carrier.connect import NatsAddress
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.memory import FarmInMemory
 from daemon.farm.carrier.server_end import NatsServerEnd
-from daemon.farm.messages import FailedCopy, FarmOrder, Held, Holdings, Offer, OrderAnswer, Presence, Report, YesOrNo
+from daemon.farm.messages import (
+    FailedCopy,
+    FarmOrder,
+    HeldCopy,
+    Holdings,
+    Offer,
+    OrderAnswer,
+    Presence,
+    Report,
+    YesOrNo,
+)
 from support.nats import RecordingDuties, eventually, nats_server, running
 
 
@@ -68,14 +78,14 @@ async def an_offer_reaches_its_printer_alone(way, tmp_path):
 async def questions_are_answered(way, tmp_path):
     server, agent, duties = way.server(), way.agent("asking"), RecordingDuties()
     duties.contents = bytes(range(256)) * 4096
-    duties.holdings = Holdings([Held("c", 3, "claimed", "n", cancel=True)])
+    duties.held_copies = Holdings([HeldCopy("c", 3, "claimed", "n", cancel=True)])
     async with running(server.run(duties), agent.run()):
         await there(server, agent)
         assert await agent.claim("c", 3, "nonce") == YesOrNo(yes=True)
         assert [(printer, each.nonce) for printer, each in duties.claims] == [("asking", "nonce")]
         duties.answer = YesOrNo(yes=False, reason="it is another's")
         assert await agent.renew("c", 3) == duties.answer
-        assert await agent.held() == duties.holdings
+        assert await agent.holdings() == duties.held_copies
         found = b""
         while chunk := await agent.file("c", 3, len(found)):
             found += chunk

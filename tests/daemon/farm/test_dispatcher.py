@@ -123,7 +123,7 @@ async def test_a_ready_printer_gets_an_offer_the_file_and_its_claim(farm, tmp_pa
         assert (await mk3.end.claim(offer.copy, 1, "n")).yes
         assert (await mk3.end.claim(offer.copy, 1, "n")).yes  # its answer was lost
         assert not (await mk3.end.claim(offer.copy, 1, "another")).yes
-        assert [each.nonce for each in (await mk3.end.held()).copies] == ["n"]
+        assert [each.nonce for each in (await mk3.end.holdings()).copies] == ["n"]
         for kind in ("printing", "done"):
             await mk3.end.report(Report(offer.copy, 1, kind, 1.0, nonce="n"))
         await asyncio.sleep(5)
@@ -209,7 +209,7 @@ async def test_a_cancel_of_a_print_is_repeated_until_its_printer_reports_the_end
         assert mk3.orders[-1].boot == "boot"
         assert mk3.orders[-1].until == pytest.approx(mk3.said_at + 10, abs=0.1)
         assert len(mk3.orders) >= 3
-        assert (await mk3.end.held()).copies[0].cancel
+        assert (await mk3.end.holdings()).copies[0].cancel
         await mk3.end.report(Report(offer.copy, 1, "cancelled", 1.0, nonce="n"))
         await asyncio.sleep(20)
         before = len(mk3.orders)
@@ -251,7 +251,7 @@ async def test_without_nats_nothing_is_offered_and_the_list_still_answers(farm, 
         farm.memory.start()
         assert (await mk3.offer()).job == job.id
         assert dispatcher.trouble == ""
-        await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")
+        await eventually(lambda: SHA in farm.memory.files, "the file to be stored")
 
 
 async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tmp_path):
@@ -266,7 +266,7 @@ async def test_a_copy_that_fails_too_often_is_published_with_its_reason(farm, tm
                 await asyncio.sleep(5)
                 printer.ready = False
         assert await states(jobs, job) == ["failed"]
-        (kept,) = farm.memory.kept_failures
+        (kept,) = farm.memory.failures
         assert (kept.copy, kept.reason, kept.job) == (offer.copy, "its card is full", job.id)
 
 
@@ -275,28 +275,28 @@ async def test_a_lost_offer_is_repeated_and_an_outdated_presence_ignored(farm, t
     mk3 = Printer(farm.memory, "mk3")
     async with serving(farm) as (jobs, files, dispatcher), running(mk3.run()):
         await submit(jobs, files, tmp_path)
-        await dispatcher.heard("mk3", Presence(50.0, "boot", ready=True))
+        await dispatcher.on_presence("mk3", Presence(50.0, "boot", ready=True))
         await asyncio.sleep(3)
         assert mk3.offered == []
-        await dispatcher.heard("mk3", Presence(49.0, "boot", ready=False))
+        await dispatcher.on_presence("mk3", Presence(49.0, "boot", ready=False))
         farm.memory.faults = FarmFaults()
-        await dispatcher.heard("mk3", Presence(60.0, "boot", ready=True))
+        await dispatcher.on_presence("mk3", Presence(60.0, "boot", ready=True))
         assert (await mk3.offer()).attempt == 1
 
 
 async def test_two_agents_with_one_name_get_no_offers_until_one_is_gone(farm, tmp_path):
     async with serving(farm) as (jobs, files, dispatcher):
-        await dispatcher.heard("mk1", Presence(1.0, "first", ready=True))
+        await dispatcher.on_presence("mk1", Presence(1.0, "first", ready=True))
         for number in range(3):
             for boot in ("second", "first"):
-                await dispatcher.heard("mk1", Presence(2.0 + number, boot, ready=True))
+                await dispatcher.on_presence("mk1", Presence(2.0 + number, boot, ready=True))
                 await asyncio.sleep(5)
         assert "two agents call themselves mk1" in dispatcher.presences["mk1"].reason
         job = await submit(jobs, files, tmp_path)
         await asyncio.sleep(10)
         assert await states(jobs, job) == ["waiting"]
         for number in range(8):
-            await dispatcher.heard("mk1", Presence(20.0 + number, "second", ready=True))
+            await dispatcher.on_presence("mk1", Presence(20.0 + number, "second", ready=True))
             await asyncio.sleep(10)
         assert dispatcher.presences["mk1"].reason == ""
         assert "offered" in await states(jobs, job)
@@ -305,7 +305,7 @@ async def test_two_agents_with_one_name_get_no_offers_until_one_is_gone(farm, tm
 async def test_a_restarted_agent_and_a_late_presence_are_not_two_agents(farm):
     async with serving(farm) as (_, _, dispatcher):
         for boot in ("first", "second", "first", "second", "third"):
-            await dispatcher.heard("mk1", Presence(1.0, boot, ready=True))
+            await dispatcher.on_presence("mk1", Presence(1.0, boot, ready=True))
             await asyncio.sleep(40)
         assert dispatcher.presences["mk1"].ready
         assert dispatcher.heard_ago("mk1") < 50
@@ -345,17 +345,17 @@ async def test_a_file_evicted_from_the_cache_is_read_from_the_object_store(farm,
 async def test_an_old_unused_file_is_removed_and_its_history_stays(farm, tmp_path):
     async with serving(farm) as (jobs, files, _):
         job = await submit(jobs, files, tmp_path)
-        await eventually(lambda: SHA in farm.memory.kept_files, "the file to be stored")
+        await eventually(lambda: SHA in farm.memory.files, "the file to be stored")
         farm.now += 200 * 86400
         await drop_old_files(jobs, files, 180)
         assert await files.chunk(SHA, 0) == GCODE  # it waits to be printed
         await jobs.call(lambda each: each.cancel_job(job.id))
         farm.now += 179 * 86400
         await drop_old_files(jobs, files, 180)
-        assert SHA in farm.memory.kept_files
+        assert SHA in farm.memory.files
         farm.now += 2 * 86400
         await drop_old_files(jobs, files, 180)
-        assert farm.memory.kept_files == {}
+        assert farm.memory.files == {}
         with pytest.raises(FarmRefused, match="no file"):
             await files.chunk(SHA, 0)
         assert await states(jobs, job) == ["cancelled"]

@@ -222,7 +222,7 @@ async def test_a_revoked_printer_is_disconnected_at_once_and_enrolled_again_with
         assert engine.folder.reload() == ""
         await eventually(lambda: not agent.connected and "revoked" in agent.trouble, "the agent to be put out")
         with pytest.raises(FarmUnreachable, match="revoked"):
-            await agent.held()
+            await agent.holdings()
         old = engine.keys["lost"]
         engine.keys["lost"] = engine.folder.enrol("lost").seed
         assert engine.folder.reload() == ""
