@@ -190,7 +190,7 @@ async def test_a_spool_with_too_little_filament_is_a_warning_of_the_file(tmp_pat
         await upload(server, MUCH)
         await asyncio.sleep(1)
         warnings = (await known(server))["gcodeAnalysis"]["warnings"]
-        assert "T0 needs 4.2 m, and spool 3 (Galaxy Black) has 3.4 m left" in warnings
+        assert "T0 needs 4.2 m, but spool 3 (Galaxy Black) has 3.4 m left" in warnings
 
 
 @pytest.mark.nightly

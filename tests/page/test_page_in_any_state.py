@@ -216,6 +216,26 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(new_stage, axe, running, part,
     assert {key: each for key, each in found.items() if each} == {}
 
 
+def test_the_chart_has_the_temperatures_of_the_time_without_a_connection(new_stage):
+    def answer(route):
+        now = stage.page.evaluate("Date.now()") / 1000
+        route.fulfill(json={"history": [{"time": now - 5 * each, **heaters} for each in range(120, 0, -1)]})
+
+    stage = new_stage(**DESKTOP)
+    heaters = {"bed": {"actual": 60, "target": 60}}
+    line = stage.page.locator(".chart .line path").last
+    stage.page.route("**/api/printer/temperatures", answer)
+    stage.open()
+    stage.show(printer={"heaters": heaters})
+    expect(line).to_have_attribute("d", re.compile("L"))
+    stage.lose()
+    stage.page.clock.fast_forward(120_000)
+    stage.show(printer={"heaters": heaters})
+    stage.page.clock.fast_forward(10_000)
+    stage.is_in_state("Ready")
+    expect(line).to_have_attribute("d", re.compile("^M[^M]*$"))  # it is not interrupted
+
+
 def test_axe_finds_nothing_in_dialogs(new_stage, axe):
     stage = new_stage(**PHONE, color_scheme="dark")
     stage.page.goto(stage.root)
@@ -533,7 +553,7 @@ def test_settings_show_messages_and_spools_if_they_are_switched_on(new_stage, ax
         stage.page.get_by_role("combobox", name=re.compile("^T1")).select_option("7")
     expect(stage.page.locator("main")).to_contain_text("24 Nov 2025")
     expect(stage.page.locator("main")).to_contain_text("1.5 m have not been reported to Spoolman yet")
-    warning = "T0 needs 4.2 m, and spool 3 (Galaxy Black) has 3.4 m left"
+    warning = "T0 needs 4.2 m, but spool 3 (Galaxy Black) has 3.4 m left"
     file = {"name": "a.gcode", "path": "a b/a.gcode", "size": 1, "date": 1, "user": None, "origin": "local"}
     stage.answer("**/api/files/local/a%20b/a.gcode", {"gcodeAnalysis": {"warnings": [warning, "another one"]}})
     stage.show(companions={"notify": {"state": NOTIFY, "away": False}}, job={"file": file})

@@ -269,7 +269,8 @@ class MqttCompanion(Companion):
             else:
                 now = asyncio.get_running_loop().time()
                 late = now - self._ticked_at > LATE_S or now < self._late_until
-                self._command_queue.put_nowait((now - 2 * LATE_S if late else now, payload))
+                received_at = now - 2 * LATE_S if late else now  # a time so long ago that it is refused
+                self._command_queue.put_nowait((received_at, payload))
         elif payload == b"online":  # Home Assistant has restarted
             delay = random.uniform(0, MAX_BIRTH_DELAY_S)  # noqa: S311 - no secret
             asyncio.get_running_loop().call_later(delay, self._outbox.requeue_retained)

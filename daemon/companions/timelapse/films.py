@@ -49,7 +49,7 @@ class Recording:
         file: its path among the uploads.
         began: date, in s.
         outcome: how the print ended; empty: it is under way.
-        wanted: a film is to be made of it.
+        wanted: a film will be made of it.
         failed: why making the film failed.
         frames: number of pictures.
         bytes: size of the pictures.

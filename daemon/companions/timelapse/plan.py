@@ -54,10 +54,12 @@ def configured(config: TimelapseConfig) -> FilmPlan:
 
 
 def changed(plan: FilmPlan, request: Mapping[str, Any]) -> FilmPlan:
-    """Return the plan that a client asks for; what it leaves out is as OctoPrint has it then.
+    """Return the plan that a client requests.
+
+    As in OctoPrint, a request with a type resets the post roll, the frame rate and the rendering that it leaves out.
 
     Raises:
-        Refusal: 400 for a value that cannot be.
+        Refusal: 400 for an invalid value.
     """
     if "type" not in request:
         return plan

@@ -1,5 +1,5 @@
 /**
- * All words of the farm's page, in English; `texts_de.mjs` has them in German, and what it lacks stays English. `{thing}` is
+ * All texts of the farm's page, in English; `texts_de.mjs` has them in German, and what it lacks stays English. `{thing}` is
  * replaced; a name with `_1` at its end is for exactly one.
  */
 
@@ -147,13 +147,13 @@ export const texts = {
   is_last: "It is already the last.",
   drag: "Drag to change the order",
   is_held: "on hold by {who}",
-  at_site: "handed to {site}",
+  at_site: "handed over to {site}",
   due_at: "due {time}",
   nozzle_of: "{mm} mm nozzle",
   in_group: "group {name}",
   on_printers: "only {names}",
   priority_of: "priority {n}",
-  further_jobs: "Further jobs, as of when you loaded them:",
+  further_jobs: "More jobs, which are not updated here:",
   show_more: "Show more",
 
   // submit

@@ -1,4 +1,4 @@
-/** The words in German. */
+/** The texts of the farm's page, in German. */
 
 /** @type {Record<string, string>} */
 export const texts = {
@@ -141,7 +141,7 @@ export const texts = {
   in_group: "Gruppe {name}",
   on_printers: "nur {names}",
   priority_of: "Priorität {n}",
-  further_jobs: "Weitere Aufträge, Stand beim Laden:",
+  further_jobs: "Weitere Aufträge, die hier nicht aktualisiert werden:",
   show_more: "Mehr zeigen",
   submit_title: "Dateien drucken",
   submit_what: "Dateien auswählen oder hier ablegen. Aus jeder wird ein Auftrag.",

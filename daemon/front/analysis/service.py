@@ -100,8 +100,8 @@ class Analyses:
         self.toolpaths = Toolpaths(uploads.with_name(FOLDER))
         self._ask_limits = limits
         self._limits = Limits()  # as last reported
-        self._printer_profile = config.profile
-        self._profile = _checksum(asdict(config.profile))
+        self._profile = config.profile
+        self._profile_checksum = _checksum(asdict(config.profile))
         self._worker = Worker(config)
         self._run = run or self._worker.run
         self.revision = 0  # increases whenever any findings may have changed
@@ -113,10 +113,10 @@ class Analyses:
 
     def use(self, profile: ProfileConfig) -> None:
         """Analyse for this printer from now on; findings for another printer are outdated."""
-        if profile == self._printer_profile:
+        if profile == self._profile:
             return
-        self._printer_profile = profile
-        self._profile = _checksum(asdict(profile))
+        self._profile = profile
+        self._profile_checksum = _checksum(asdict(profile))
         self.revision += 1
         self._worker.use(profile)
 
@@ -131,7 +131,7 @@ class Analyses:
     async def printer(self) -> dict[str, Any]:
         """Return profile, settings and firmware of the printer, for worker processes."""
         limits = await self._current_limits()
-        return {"profile": asdict(self._printer_profile), "settings": limits.settings, "firmware": limits.firmware}
+        return {"profile": asdict(self._profile), "settings": limits.settings, "firmware": limits.firmware}
 
     async def _current_limits(self) -> Limits:
         """Return the printer's own limits; if the core is away, the last known ones."""
@@ -199,7 +199,7 @@ class Analyses:
     def is_current(self, findings: Findings | Brief) -> bool:
         """Tell whether findings are for the current printer, and in the current format."""
         summary = findings.summary
-        if summary.get("for_profile") != self._profile or summary.get("toolpath_format") != FORMAT:
+        if summary.get("for_profile") != self._profile_checksum or summary.get("toolpath_format") != FORMAT:
             return False
         reported = (self._limits.settings, self._limits.firmware)
         return not any(reported) or summary.get("for_settings") == _checksum(reported)
@@ -294,7 +294,9 @@ class Analyses:
 
     def _with_origin(self, findings: Findings, reported: tuple[tuple[str, ...], str]) -> Findings:
         """Add to findings the profile and settings that they were made for."""
-        findings.summary.update(for_profile=self._profile, for_settings=_checksum(reported), toolpath_format=FORMAT)
+        findings.summary.update(
+            for_profile=self._profile_checksum, for_settings=_checksum(reported), toolpath_format=FORMAT
+        )
         return findings
 
     def _complete(self, task: QueuedFile, findings: Findings) -> bool:

@@ -123,9 +123,8 @@ class History:
         deadline = asyncio.get_running_loop().time() + seconds
         joins_running_copy = self._syncing is not None and not self._syncing.done()
         is_complete = await self._share_sync(deadline)
-        if (
-            is_complete and joins_running_copy and self._core_state() != self._synced
-        ):  # that copy began before the last change
+        if is_complete and joins_running_copy and self._core_state() != self._synced:
+            # the running copy began before the last change
             is_complete = await self._share_sync(deadline)
         return is_complete
 

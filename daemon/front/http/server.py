@@ -107,11 +107,8 @@ def make_app(service: "Front") -> Application:
         (r"/favicon\.ico", public.IconHandler, given),
         *push.routes(service, hub),
         *health.routes(given),
-        (
-            r"/api/(?:control/)?job",
-            JobHandler,
-            {**given, "view": view},
-        ),  # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
+        # /api/control/job is in the docs of OctoPrint 1.1 and 1.2
+        (r"/api/(?:control/)?job", JobHandler, {**given, "view": view}),
         (r"/api/job/keyed", lazy("keyed", "KeyedPrintHandler"), given),
         (r"/api/job/filament", lazy("filament", "JobFilamentHandler"), given),
         (r"/api/files", AllFilesHandler, given),

@@ -4,13 +4,14 @@
  */
 
 import {Failure, forgetKey, get, key, login} from "./api.mjs";
-import {accessRequests, addConsoleLines, addPoints, applyChanges, applyPluginMessage, applySnapshot, clockOffset, filesChanged, heardAt,
-  keepTicking, me, net, setHistory, STALE, temperatures, tick} from "./store.mjs";
+import {accessRequests, addConsoleLines, applyChanges, applyPluginMessage, applySnapshot, clockOffset, filesChanged, heardAt, insertHistory,
+  keepTicking, me, net, STALE, temperatures, tick} from "./store.mjs";
 
 const MIN_RETRY = 500; // ms before the second try; doubled with each try
 const MAX_RETRY = 5000; // ms
 const SILENT = 2 * STALE * 1000; // ms without a message after which the socket counts as dead
 const FILES_INTERVAL = 2000; // ms between two announcements of changed files
+const MAX_GAP = 10; // s without a temperature after which those of the server are fetched
 const HIDDEN = 30000; // ms in the background after which the socket is closed
 
 /** @type {WebSocket|null} */
@@ -156,11 +157,12 @@ function handle(message) {
 /** @param {any} page */
 function handlePage(page) {
   if ("all" in page) {
+    const lastPoint = temperatures.value.at(-1)?.[0] ?? -Infinity; // the snapshot adds one
     applySnapshot(page.all);
     if (typeof page.all.server?.time === "number") clockOffset.value = page.all.server.time - Date.now() / 1000;
     tries = 0;
     setState("live");
-    fetchTemperatures();
+    fetchTemperatures(lastPoint);
     fetchAccessRequests();
   } else if (typeof page.seq === "number" && page.seq !== seq + 1 && seq) {
     seq = 0;
@@ -187,19 +189,19 @@ async function fetchAccessRequests() {
   }
 }
 
-/** Fetch the temperatures of the half hour before this page was opened. */
-async function fetchTemperatures() {
-  const [first, last] = [temperatures.value[0], temperatures.value.at(-1)];
-  const hasGap = last && Date.now() / 1000 - last[0] > 10;
-  if (first && temperatures.value.length > 5 && !hasGap) return;
+/**
+ * Fetch the temperatures of the half hour before this page was opened, or those since its connection was lost.
+ * @param {number} lastPoint When the last point before this connection came, in seconds by our clock.
+ */
+async function fetchTemperatures(lastPoint) {
+  if (temperatures.value.length > 5 && Date.now() / 1000 - lastPoint < MAX_GAP) return;
   try {
     const rows = (await get("api/printer/temperatures")).history ?? []; // there are some even if the printer is gone
     const points = rows.map((/** @type {any} */ {time, ...heaters}) => [
       time - clockOffset.value,
       Object.fromEntries(Object.entries(heaters).map(([name, each]) => [name, [each?.actual ?? null, each?.target ?? null]])),
     ]);
-    if (hasGap) addPoints(points);
-    else setHistory(points);
+    insertHistory(points, temperatures.value.length > 5 ? lastPoint : -Infinity);
   } catch {
     // the chart starts now
   }

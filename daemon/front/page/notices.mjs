@@ -74,7 +74,7 @@ function Spools({stock, away}) {
     <${Fail} of=${spoolFail} /></section>`;
 }
 
-const SPOOL_WARNING = /^T\d+ (needs|is to print) /;
+const SPOOL_WARNING = /^T\d+ (needs|prints) /;
 
 /** Warnings about the spools on the tools for printing a file. @param {{path: string}} props */
 export function SpoolWarnings({path}) {

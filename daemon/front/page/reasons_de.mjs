@@ -1,5 +1,5 @@
 /**
- * Messages of nozzled in German: those that people see often, by their English. `{name}` stands for text that is copied;
+ * Messages of nozzled that users see often: English, German. `{name}` stands for text that is copied;
  * a message that is not in the list is shown in English. tests/page/test_page_files.py checks that nozzled still has them.
  */
 
@@ -59,8 +59,8 @@ export const reasons = [
   ["{name} had not begun its first layer: print the whole file", "{name} hatte die erste Schicht noch nicht begonnen: die ganze Datei drucken"],
   ["this proposal has expired: request a new one, check it, and confirm it", "Dieser Vorschlag gilt nicht mehr: einen neuen holen, ansehen und bestätigen"],
   ["the print ended in layer {reached}: the layers up to {layer} would be missing", "Der Druck hat in Schicht {reached} geendet: Die Schichten bis {layer} würden fehlen"],
-  ["T{tool} needs {needed} m, and {name} has {left} m left", "T{tool} braucht {needed} m, auf {name} sind noch {left} m"],
-  ["T{tool} is to print {wanted}, and {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
+  ["T{tool} needs {needed} m, but {name} has {left} m left", "T{tool} braucht {needed} m, auf {name} sind noch {left} m"],
+  ["T{tool} prints {wanted}, but {name} is {there}", "T{tool} soll {wanted} drucken, {name} ist {there}"],
   ["it is the rest of a print, and assumes that the nozzle touches the top of the part", "Das ist der Rest eines Drucks; er setzt voraus, dass die Düse die Oberseite des Teils berührt"],
   ["that is the first layer of {name}: print the whole file", "Das ist die erste Schicht von {name}, darunter ist kein Teil: die ganze Datei drucken"],
   ["the nozzle has to touch the part that was being printed, {top} mm high, not anything else on the bed (another object, a purge), which is up to {highest} mm high", "Die Düse muss das Teil berühren, das gerade gedruckt wurde und {top} mm hoch ist, und nicht, was sonst noch auf dem Bett liegt, bis {highest} mm (ein anderes Objekt, Spülmaterial)"],

@@ -84,6 +84,7 @@ let lineId = 0;
 
 /** Temperatures of the last half hour, oldest first: [seconds by our clock, {tool0: [actual, target], …}]. */
 export const MAX_POINTS = 1800;
+const MIN_STEP = 0.9; // s between two points
 /** @type {import("./vendor/signals-core.mjs").Signal<[number, Record<string, [number|null, number|null]>][]>} */
 export const temperatures = signal([]);
 
@@ -120,20 +121,20 @@ function recordTemperatures() {
   for (const [name, each] of Object.entries(heaters)) {
     if (each && typeof each.actual === "number") row[name] = [each.actual, each.target ?? null];
   }
-  if (Object.keys(row).length) addPoints([[Date.now() / 1000, row]]);
-}
-
-/** @param {[number, Record<string, [number|null, number|null]>][]} points */
-export function addPoints(points) {
+  const at = Date.now() / 1000;
   const last = temperatures.value.at(-1)?.[0] ?? 0;
-  const fresh = points.filter(([at], index) => at > last + 0.9 || (index === points.length - 1 && at > last + 0.9));
-  if (fresh.length) temperatures.value = [...temperatures.value, ...fresh].slice(-MAX_POINTS);
+  if (Object.keys(row).length && at > last + MIN_STEP) temperatures.value = [...temperatures.value, [at, row]].slice(-MAX_POINTS);
 }
 
-/** @param {[number, Record<string, [number|null, number|null]>][]} points From the server: they come before ours. */
-export function setHistory(points) {
-  const first = temperatures.value[0]?.[0] ?? Infinity;
-  temperatures.value = [...points.filter(([at]) => at < first), ...temperatures.value].slice(-MAX_POINTS);
+/**
+ * Put points of the server between ours: after `since`, in seconds by our clock, and before our next point.
+ * @param {[number, Record<string, [number|null, number|null]>][]} points @param {number} since
+ */
+export function insertHistory(points, since) {
+  const before = temperatures.value.filter(([at]) => at <= since);
+  const after = temperatures.value.slice(before.length);
+  const end = after[0]?.[0] ?? Infinity;
+  temperatures.value = [...before, ...points.filter(([at]) => at > since && at < end), ...after].slice(-MAX_POINTS);
 }
 
 /** @param {{lines?: unknown[], dropped?: number}} dialogue Lines as [way, time, text]; `dropped` were left out before them. */

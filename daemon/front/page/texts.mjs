@@ -1,5 +1,5 @@
 /**
- * All words of the page, in English. Another language is a module like this one, named in `words.mjs`; what it lacks
+ * The texts of the first view, in English. Another language has a module like this one, named in `words.mjs`; what it lacks
  * stays English. `{thing}` is replaced; a name with `_1` at its end is for exactly one.
  */
 

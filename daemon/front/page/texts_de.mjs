@@ -1,4 +1,4 @@
-/** Die Wörter der Seite auf Deutsch. */
+/** The texts of the first view, in German. */
 
 /** @type {Record<string, string>} */
 export const texts = {
@@ -136,7 +136,7 @@ export const texts = {
   no_kind_what: "nozzled prüft nicht, ob Dateien auf das Bett passen, und Temperaturen nur gegen Grenzen, die für die meisten Drucker gelten.",
   no_kind_choose: "Wählen",
   power_low: "Dieser Rechner hat zu wenig Strom oder wird zu heiß",
-  power_low_what: "Drucke können darunter leiden, und nozzled kann mitten in einem ausgehen. Einzelheiten stehen unter Optionen, Diagnose.",
+  power_low_what: "Drucke können darunter leiden, und nozzled kann mitten in einem Druck ausfallen. Einzelheiten stehen unter Optionen, Diagnose.",
   power_undervoltage: "Unterspannung: besseres Netzteil verwenden",
   power_capped: "gebremst",
   power_throttled: "gedrosselt",

@@ -1,4 +1,4 @@
-/** The words of what comes after the first view, in English: a module like `texts.mjs`, loaded with the first of the other views. */
+/** The texts of all views but the first, in English: a module like `texts.mjs`, loaded with the first of those views. */
 
 /** @type {Record<string, string>} */
 export const texts = {

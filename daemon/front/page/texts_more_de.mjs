@@ -1,4 +1,4 @@
-/** The words of what comes after the first view, in German. */
+/** The texts of all views but the first, in German. */
 
 /** @type {Record<string, string>} */
 export const texts = {
@@ -463,7 +463,6 @@ export const texts = {
   filament_none: "Filamentsensor {name}: kein Filament",
   stop_ready: "Der Not-Halt-Taster ist bereit.",
   stop_pushed: "Der Not-Halt-Taster ist gedrückt, oder sein Kabel ist unterbrochen.",
-
 
   // films
   films: "Zeitraffer",
