@@ -19,7 +19,7 @@ from daemon.farm.messages import FarmOrder, Heat, Tool
 from support.farm_list_server import DATA, EPOCH, ListServer, meanwhile
 from support.farm_printer import PICTURE, FakePrinter, Killed, Life
 
-ASKED = ("file", "renew", "claim", "held", "report")
+ASKED = ("file", "renew", "claim", "holdings", "report")
 NIGHTLY = os.environ.get("NOZZLED_PROFILE") == "nightly"
 STRIDE = 9
 DONE = ("has", "put", "objections", "mark", "start", "outcome", "cancel", "remove")
@@ -408,8 +408,8 @@ async def test_material_that_is_not_loaded_is_declined(tmp_path):
     farm = FarmInMemory()
     server, place = ListServer(farm), Place(farm, tmp_path)
     server.submit(material="PLA")
-    real = server.heard
-    server.heard = lambda name, presence: real(name, msgspec.structs.replace(presence, tools=[Tool("PLA")]))
+    real = server.on_presence
+    server.on_presence = lambda name, presence: real(name, msgspec.structs.replace(presence, tools=[Tool("PLA")]))
     place.printer.tools = (Tool("PETG"),)  # a user has changed the spool since
     async with meanwhile(server.run(), place.run()):
         await until(lambda: server.reports, "a word", 60)

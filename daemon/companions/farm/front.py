@@ -21,6 +21,7 @@ from daemon.companions.farm.printer import (
     SeenPrinter,
     StartRefused,
 )
+from daemon.companions.front_state import FrontState
 from daemon.farm.messages import Heat, Tool
 
 FOLDER = "farm"
@@ -58,7 +59,7 @@ class FrontPrinter:
 
     def __init__(self, client: OctoPrintClient, messages: PushListener, wall: Callable[[], float]) -> None:
         self._client, self._messages, self._wall = client, messages, wall
-        self._values: dict[str, Any] = {}  # of the page's snapshot, as PART.NAME
+        self._values = FrontState()
         self._heard = float("-inf")  # loop time of the last message
         self.on_change: Callable[[], None] = lambda: None
 
@@ -68,14 +69,8 @@ class FrontPrinter:
             if message.kind != "page" or not isinstance(message.payload, dict):
                 continue
             self._heard = asyncio.get_running_loop().time()
-            if isinstance(whole := message.payload.get("all"), dict):
-                parts = [(part, values) for part, values in whole.items() if isinstance(values, dict)]
-                self._values = {f"{part}.{name}": value for part, values in parts for name, value in values.items()}
-            elif isinstance(changed := message.payload.get("set"), dict):
-                self._values.update(changed)
-            else:
-                continue
-            self.on_change()
+            if self._values.take(message.payload):
+                self.on_change()
 
     def look(self) -> SeenPrinter:
         """Return the state of the printer, as far as it is known."""
@@ -117,8 +112,7 @@ class FrontPrinter:
             return f"the printer is not ready: {values.get('printer.error') or values.get('printer.text') or 'unknown'}"
         if (values.get("job.file") or {}).get("origin") == "sdcard":
             return "it prints from its own memory card"
-        queue = {name: values.get(f"queue.{name}") for name in ("paused", "length", "next")}
-        if queue["next"] and not queue["paused"]:
+        if values.get("queue.next") and not values.get("queue.paused"):
             return "its own queue has something to print"
         return ""
 

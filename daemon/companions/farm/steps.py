@@ -39,7 +39,7 @@ from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.farm.messages import LEASE, Offer, Report, ReportKind, Tool
 
 RETRY = 2.0  # s until a server or printer that did not answer is asked again
-POLL = 2.0  # s between two looks at the printer during a print
+POLL = 2.0  # s between two checks of the printer during a print
 START_DEADLINE = 30.0  # s after which the printer's service ignores a start
 CERTAIN_AFTER = START_DEADLINE + 10.0  # s until it is certain whether a print has begun; both processes share a clock
 CLAIM_VALID = 60.0  # s for which a claim need not be repeated before a start
@@ -296,9 +296,8 @@ class CopySteps:
         """Start the print, unless it has begun already."""
         loop = asyncio.get_running_loop()
         if self._may_have_started:
-            is_certain = (
-                loop.time() >= self._certain_at
-            )  # read before the question, as a pending start may begin after it
+            # before the question: a pending start may begin after it
+            is_certain = loop.time() >= self._certain_at
             outcome = await self._printer.outcome(entry.key, entry.behind)
             if outcome is not None:
                 await self._apply_outcome(entry, outcome)

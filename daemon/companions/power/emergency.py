@@ -47,7 +47,7 @@ class Emergency:
         self.cut = cut
         self.changed = changed
         self.now: Stopping | None = None
-        self._taken = asyncio.Event()  # by the core
+        self._accepted = asyncio.Event()  # set when the core has accepted the stop
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -61,7 +61,7 @@ class Emergency:
             return
         log.warning("power.stop_button")
         self.now = Stopping(asyncio.get_running_loop().time(), self._cut_after)
-        for work in (self._until_confirmed(self.now), self._second_line(self.now)):
+        for work in (self._until_confirmed(self.now), self._cut_if_unconfirmed(self.now)):
             task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -81,12 +81,12 @@ class Emergency:
     async def _until_confirmed(self, stopping: Stopping) -> None:
         now = asyncio.get_running_loop().time
         while stopping.goes_on(now()):
-            self._taken.clear()
+            self._accepted.clear()
             await asyncio.gather(self._by_socket(), self._by_front())
             if not stopping.confirmed:
                 await asyncio.sleep(stopping.pause())
 
-    async def _second_line(self, stopping: Stopping) -> None:
+    async def _cut_if_unconfirmed(self, stopping: Stopping) -> None:
         if stopping.cut_after is None:
             return
         await asyncio.sleep(stopping.cut_after)
@@ -110,7 +110,7 @@ class Emergency:
             while word := await reader.readline():
                 log.info("power.stop", core=word.decode("utf-8", "replace").strip())
                 if word == b"taken\n":
-                    self._taken.set()
+                    self._accepted.set()
                 if word == b"confirmed\n":
                     self.on_stop_ended(confirmed=True)
         except ValueError:  # a line that is too long
@@ -124,8 +124,8 @@ class Emergency:
         if self.direct:
             with suppress(TimeoutError):
                 async with asyncio.timeout(ACCEPT_TIMEOUT_S):
-                    await self._taken.wait()
-            if self._taken.is_set():
+                    await self._accepted.wait()
+            if self._accepted.is_set():
                 return
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):

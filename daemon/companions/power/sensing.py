@@ -23,8 +23,8 @@ class Debounced:
         """Return when the momentary state will count; None: it is the one that counts already."""
         return self._since + self.after if self._momentary is not None and self._momentary != self.state else None
 
-    def look(self, now: float) -> bool:
-        """Return whether the state has changed."""
+    def settle(self, now: float) -> bool:
+        """Let the momentary state count if it is stable by now; return whether the state has changed."""
         due = self.due()
         if due is None or now < due or self._momentary is None:
             return False
@@ -45,7 +45,7 @@ class Runout:
         self._armed = self.present
         return not self.present
 
-    def nothing(self) -> None:
+    def note_no_print(self) -> None:
         """Note that there was no print to pause, so that one whose start is missed can still be paused."""
         self._armed = True
 

@@ -20,7 +20,7 @@ FRONT_TIMEOUT_S = 5.0
 RETRY_S = 1.0  # after the front refused a pause
 MAX_TRIES = 600
 PRINTING = ("Starting", "Printing", "Printing from SD", "Resuming")
-MAX_PROGRESS = 6  # looks with progress after M600, for commands that the printer had buffered before it
+MAX_PROGRESS = 6  # checks with progress after M600: the printer may still execute commands from before it
 WATCH_S = 600.0  # for the effect of M600; a G29 before it may take minutes
 
 log = structlog.get_logger()
@@ -103,7 +103,7 @@ class FilamentSensor:
     def compare(self) -> None:
         """Check the sensor at the start, or after nozzled was away: a print may be running without filament."""
         if not self.present:
-            self._act("there is no filament", unheard=True)
+            self._act("there is no filament", missed_start=True)
 
     def close(self) -> None:
         """End."""
@@ -121,11 +121,11 @@ class FilamentSensor:
         if self._timer is not None:
             self._timer.cancel()
         if (due := self._debounced.due()) is not None:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(due, self._on_stable)
 
-    def _look(self) -> None:
+    def _on_stable(self) -> None:
         now = self._loop.time()
-        if not self._debounced.look(now):
+        if not self._debounced.settle(now):
             return
         log.info("power.filament", sensor=self.name, present=self.present)
         self._tell("FilamentChanged", {"sensor": self.name, "present": self.present})
@@ -134,22 +134,24 @@ class FilamentSensor:
             self._act("the filament has run out")
         self._changed()
 
-    def _act(self, why: str, *, unheard: bool = False) -> None:
+    def _act(self, why: str, *, missed_start: bool = False) -> None:
         if self._pausing is None or self._pausing.done():
-            self._pausing = self._loop.create_task(self._pause(why, unheard=unheard))
+            self._pausing = self._loop.create_task(self._pause(why, missed_start=missed_start))
 
-    async def _pause(self, why: str, *, unheard: bool) -> None:
+    async def _pause(self, why: str, *, missed_start: bool) -> None:
         """Pause the print, and retry until that is accepted; without a running print there is nothing to do.
 
         Args:
             why: the reason, for people.
-            unheard: its start was not observed: a user may have resumed it after an earlier pause for this reason.
+            missed_start: its start was not observed: a user may have resumed it after an earlier pause for this reason.
         """
-        taken = await self._until_taken(why, self._config.action, unless=self._paused if unheard else None)
-        if taken and self._config.action == "m600" and not await self._has_stopped():
-            await self._until_taken(f"{why}, and the printer continued after M600", "pause")
+        accepted = await self._request_until_accepted(
+            why, self._config.action, unless=self._paused if missed_start else None
+        )
+        if accepted and self._config.action == "m600" and not await self._has_stopped():
+            await self._request_until_accepted(f"{why}, and the printer continued after M600", "pause")
 
-    async def _until_taken(self, why: str, action: str, unless: int | None = None) -> bool:
+    async def _request_until_accepted(self, why: str, action: str, unless: int | None = None) -> bool:
         """Return whether a print accepted the action; the print with the id `unless` is left alone."""
         for _ in range(MAX_TRIES):
             try:
@@ -157,7 +159,7 @@ class FilamentSensor:
                     job = await self._client.get("/api/job")
                     number = job.get("print", {}).get("id")
                     if str(job["state"]) not in PRINTING:
-                        self._runout.nothing()
+                        self._runout.note_no_print()
                         return False
                     if number is not None and number == unless:
                         return False
@@ -182,7 +184,7 @@ class FilamentSensor:
 
     async def _has_stopped(self) -> bool:
         """Return whether the print has stopped after M600; a firmware without M600 just continues."""
-        until, last_place, looks_with_progress = self._loop.time() + WATCH_S, None, 0
+        until, last_place, checks_with_progress = self._loop.time() + WATCH_S, None, 0
         while self._loop.time() < until and not self.present:
             await asyncio.sleep(RETRY_S)
             try:
@@ -193,9 +195,9 @@ class FilamentSensor:
                 continue  # wait for nozzled
             if state not in PRINTING:
                 return True
-            looks_with_progress += place is None or place != last_place
+            checks_with_progress += place is None or place != last_place
             last_place = place
-            if looks_with_progress > MAX_PROGRESS:
+            if checks_with_progress > MAX_PROGRESS:
                 return False
         return True
 

@@ -315,7 +315,7 @@ def test_only_a_stable_contact_counts(steps):
     contact, now, momentary, since = Debounced(1.0, state=True), 0.0, None, 0.0
     for after, state in steps:
         now += after
-        if contact.look(now):
+        if contact.settle(now):
             assert momentary == contact.state
             assert now - since >= 1.0
         if state != momentary:
