@@ -37,8 +37,8 @@ def selection(file: Selection) -> Selection:
     for text in (file.name, file.user or ""):
         _text(text)
     for field in fields(file):
-        value = getattr(file, field.name)
-        if isinstance(value, int) and not (0 if field.name == "size" else -MAX_INTEGER) <= value <= MAX_INTEGER:
+        value, low = getattr(file, field.name), 0 if field.name == "size" else -MAX_INTEGER
+        if isinstance(value, int) and not low <= value <= MAX_INTEGER:
             raise BadFileName(f"a file's {field.name} cannot be {value}")
     if file.sha1 is not None and not _SHA1.fullmatch(file.sha1):
         raise BadFileName("a SHA-1 has 40 hexadecimal digits")

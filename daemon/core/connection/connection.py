@@ -83,7 +83,7 @@ class Connection:
         self._keeps = False  # try to connect again whenever the connection is lost
         self._saves = False  # the next printer that answers becomes the given one
         self.on_chosen: Callable[[str], None] = lambda _: None  # called with the address of that printer
-        self._halted = False  # the firmware has halted and has not been revived
+        self._needs_revival = False  # the firmware has halted; only a user may have it revived
         self._left_alone = False  # an emergency stop: do not connect again until the user asks for it
         self._config = config
         self._recordings = recordings
@@ -303,7 +303,8 @@ class Connection:
     def _begin(
         self, address: Address, *, keep: bool, reattachment: "_Reattachment | None" = None, revive: bool = False
     ) -> None:
-        revive, self._halted = revive and self._halted, self._halted and not revive
+        revive = revive and self._needs_revival
+        self._needs_revival = self._needs_revival and not revive
         self._keeps, self._reattachment, self._left_alone = keep, reattachment, False
         self._replace_task(
             lambda before: self._run(address, before, keep=keep, reattachment=reattachment, revive=revive)
@@ -418,7 +419,7 @@ class Connection:
         """Note the error; a halted firmware matters more than a port that is not back yet."""
         if not (isinstance(self._error, FirmwareHalted) and isinstance(error, PortError)):
             self._error = error
-        self._halted = self._halted or isinstance(error, FirmwareHalted)
+        self._needs_revival = self._needs_revival or isinstance(error, FirmwareHalted)
 
     async def _connected(self, printer: Printer, address: Address, rate: int) -> None:
         self._error = None

@@ -156,7 +156,7 @@ class _Wait:
             if not self._confirmed and abs(target - self._goal.target) > ROUNDING and not self._is_refused(target, now):
                 return False  # a report from before the command
             if self.is_unreported or self.trouble is not None or (self._confirmed and target == 0):
-                return True
+                return True  # refused, or turned off since
             self._aim_at(target)
         self._confirmed = True
         return self._residency.reached(reading.actual, now) or self._has_stalled(reading.actual, now)

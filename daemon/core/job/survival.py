@@ -108,7 +108,10 @@ class Survival:
         return snapshot
 
     def _of_this_boot(self, content: Mapping[str, Any] | None) -> bool:
-        """Tell whether the logbook is of this boot, and therefore newer than the disk."""
+        """Tell whether the logbook is of this boot, and therefore newer than the disk.
+
+        One that says how the job ended counts in any case: the note on the disk may not have been removed in time.
+        """
         return content is not None and (content.get("boot") == self._boot or bool(content.get("ending")))
 
     def _snapshot_of(self, stored: StoredPlace) -> JobSnapshot:
