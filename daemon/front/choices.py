@@ -94,9 +94,8 @@ class Choices:
 
     def webcam(self, config: Config) -> WebcamConfig:
         """Return the cameras from configuration and choices."""
-        chosen = merge(
-            Config(), {"webcam": self._changeable("webcam", config.webcam)}, FILE
-        ).webcam  # its values were checked when it was read
+        changeable = {"webcam": self._changeable("webcam", config.webcam)}  # checked when the file was read
+        chosen = merge(Config(), changeable, FILE).webcam
         fixed_keys = fixed(config.webcam)
         return replace(
             config.webcam,

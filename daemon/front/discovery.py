@@ -100,7 +100,7 @@ class Discovery:
 def announcement(config: Config, uuid: str, port: int) -> Announcement:
     """Return the announcement, with the TXT records that OctoPrint's clients read."""
     host = socket.gethostname().partition(".")[0]
-    name = f"{config.appearance.name or 'nozzled'} on {host}"[:63]  # bytes of a name in DNS, see `_fitting`
+    name = f"{config.appearance.name or 'nozzled'} on {host}"
     octoprint = {"path": "/", "version": OCTOPRINT, "api": "0.1", "uuid": uuid, "model": config.profile.model}
     return Announcement(_fitting(name), port, {"_octoprint._tcp": octoprint, "_http._tcp": {"path": "/"}})
 

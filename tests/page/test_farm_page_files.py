@@ -9,6 +9,7 @@ import pytest
 
 from daemon.companions.farm.steps import NO_CLEAR_BED
 from daemon.farm import page_files
+from daemon.farm.list import user_actions
 from daemon.farm.list.values import FarmJob
 from daemon.farm.list.wait_reasons import why
 from daemon.farm.messages import Presence
@@ -101,6 +102,15 @@ def test_a_print_has_the_name_of_its_job_or_file(page):
 
 def test_a_job_moves_before_another_or_to_the_end(page):
     assert page["moved"] == ["null", "a", "undefined", "undefined", "undefined"]  # end, front, and thrice no move
+
+
+def test_the_bounds_of_a_jobs_fields_are_those_of_the_list():
+    kinds, fields = ((page_files.OWN / name).read_text() for name in ("kinds.mjs", "job_fields.mjs"))
+    number = user_actions.MAX_PRIORITY
+    assert f'[["copies", 1, {user_actions.MAX_COPIES}], ["priority", -{number}, {number}]]' in kinds
+    assert f"const MAX_NOZZLE = {user_actions.MAX_NOZZLE:g};" in kinds
+    word = user_actions.MAX_WORD
+    assert f"{{material: {word}, colour: {word}, group: {word}, notes: {user_actions.MAX_NOTES}}}" in fields
 
 
 def test_copies_of_a_silent_printer_do_not_count_as_printing(page):

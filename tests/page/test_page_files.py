@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from daemon.front.page_files import Files
+from daemon.front.queue.document import MAX_COPIES, MAX_MATERIAL_LENGTH, MAX_NOTES_LENGTH
 
 PAGE = Path(__file__).parents[2] / "daemon" / "front" / "page"
 VENDOR = PAGE / "vendor"
@@ -32,6 +33,12 @@ def table(columns):
     """Return the rows of the table in vendor/README.md that has this many columns."""
     rows = [line.strip("|").split("|") for line in (VENDOR / "README.md").read_text().splitlines() if line[:2] == "| "]
     return [[cell.strip() for cell in row] for row in rows if len(row) == columns][1:]
+
+
+def test_the_limits_of_the_queue_are_those_of_the_service():
+    text = (PAGE / "queue.mjs").read_text()
+    assert f"const MAX_COPIES = {MAX_COPIES};" in text
+    assert f"const MAX_LENGTH = {{notes: {MAX_NOTES_LENGTH}, material: {MAX_MATERIAL_LENGTH}}};" in text
 
 
 def test_the_libraries_match_the_table():

@@ -511,8 +511,7 @@ def mirror(tx: Transaction, site: str, reported: list[FarmCopy]) -> None:
             tx.write(sa.insert(copies).values(**values))
         elif not printer_actions.is_final(here) and here.job == copy.job:
             if not printer_actions.is_final(copy):
-                values["wish"] = (
-                    here.wish or copy.wish
-                )  # a user here may have cancelled it, of which the site does not know yet
+                # a user here may have cancelled it, which the site does not know yet
+                values["wish"] = here.wish or copy.wish
             tx.write(sa.update(copies).where(copies.c.id == copy.id).values(**values))
     rows.recount(tx, jobs_of_site)

@@ -4,7 +4,7 @@ import {t} from "./farm_words.mjs";
 import {html, onValue} from "./html.mjs";
 import {everyPrinter} from "./store.mjs";
 
-const MAX_LENGTH = {material: 60, colour: 60, group: 60, notes: 1000}; // characters
+const MAX_LENGTH = {material: 64, colour: 64, group: 64, notes: 4000}; // characters, as in daemon/farm/list/user_actions.py
 
 /** Values of the printers, as suggestions. @param {(each: import("./kinds.mjs").FarmPrinter) => (string|undefined)[]} of */
 function suggestions(of) {

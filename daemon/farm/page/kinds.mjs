@@ -66,6 +66,10 @@ export function matches(printer, text) {
   return [printer.id, printer.name, printer.group, printer.file, ...tools].some(each => (each ?? "").toLowerCase().includes(wanted));
 }
 
+/** The least and the largest value of each number of a job (daemon/farm/list/user_actions.py). @type {[string, number, number][]} */
+const BOUNDS = [["copies", 1, 1000], ["priority", -1000, 1000]];
+const MAX_NOZZLE = 10; // mm
+
 /**
  * The fields of a form as the API takes them; empty ones are left out, so that the file decides. `wrong` names an invalid field.
  * @param {Record<string, string>} form @param {(text: string) => number} typed @returns {{fields: Record<string, unknown>, wrong: string}}
@@ -75,7 +79,7 @@ export function fieldsOf(form, typed) {
   for (const name of ["material", "colour", "group", "notes"]) {
     if (form[name]?.trim()) fields[name] = form[name].trim();
   }
-  for (const [name, least, most] of /** @type {[string, number, number][]} */ ([["copies", 1, 10000], ["priority", -100, 100]])) {
+  for (const [name, least, most] of BOUNDS) {
     if (!form[name]?.trim()) continue;
     const value = typed(form[name]);
     if (!Number.isInteger(value) || value < least || value > most) return {fields, wrong: name};
@@ -83,7 +87,7 @@ export function fieldsOf(form, typed) {
   }
   if (form.nozzle_mm?.trim()) {
     const value = typed(form.nozzle_mm);
-    if (!(value > 0 && value <= 5)) return {fields, wrong: "nozzle_mm"};
+    if (!(value > 0 && value <= MAX_NOZZLE)) return {fields, wrong: "nozzle_mm"};
     fields.nozzle_mm = value;
   }
   if (form.due) {

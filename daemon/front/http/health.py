@@ -30,7 +30,7 @@ class HealthHandler(ApiHandler):
         """Show the state of everything."""
         service = self.service
         figures = await figures_of(service)
-        machine, own, recordings = await asyncio.to_thread(_look, service)
+        machine, own, recordings = await asyncio.to_thread(_read_state, service)
         self.write(
             {
                 "version": __version__,
@@ -46,7 +46,7 @@ class HealthHandler(ApiHandler):
         )
 
 
-def _look(service: "Front") -> tuple[dict[str, Any], int | None, dict[str, list[dict[str, Any]]]]:
+def _read_state(service: "Front") -> tuple[dict[str, Any], int | None, dict[str, list[dict[str, Any]]]]:
     """Return the machine's state, this process's memory in bytes, and the recordings. Blocks."""
     from daemon.front import machine  # noqa: PLC0415 - rarely requested
 

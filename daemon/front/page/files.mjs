@@ -13,7 +13,7 @@ import {Act, ask, Fail} from "./widgets.mjs";
 import {clock, duration, size, t, tn, why} from "./words.mjs";
 
 const ENDINGS = ".gcode,.gco,.g,.bgcode,.gz,.3mf";
-const POLL = 1000; // ms between two looks at whether a file has been analysed
+const POLL = 1000; // ms between two checks whether a file has been analysed
 const MAX_POLLS = 120;
 const MAX_UPLOADS = 50; // in the list
 const MAX_FINDINGS = 30; // of one upload

@@ -13,7 +13,7 @@ import {clock, duration, monthOf, number, t, tn, why} from "./words.mjs";
 
 const PAGE_SIZE = 50;
 const SEARCH_DELAY = 300; // ms after the last keystroke
-const RELOAD = 2000; // ms until the list is loaded again that does not have the end of a print yet
+const RELOAD = 2000; // ms until a list without the end of the last print is loaded again
 
 const next = signal(/** @type {number|null} */ (null));
 const totals = signal(/** @type {any} */ (null));

@@ -8,7 +8,8 @@ import {sections, short} from "./store.mjs";
 import {Act, ask, attempt, Fail} from "./widgets.mjs";
 import {t, tn, typed, why} from "./words.mjs";
 
-const MAX_COPIES = 100;
+/** Limits of the queue (daemon/front/queue/document.py). */
+const MAX_COPIES = 999;
 const MAX_LENGTH = {notes: 1000, material: 60}; // characters
 
 const known = signal(/** @type {any} */ (null));
