@@ -43,7 +43,7 @@ class ErrorTracker:
         return parse(line)
 
     def settle(self, reply: Reply) -> RefusedLine | None:
-        """Return the refusal before this reply, unless the reply shows that it was none."""
+        """Return the refusal noted last, unless this reply shows that it was no refusal."""
         refusal, self.refusal = self.refusal, None
         # a resend request after an unknown error: the line was damaged, and the firmware has its own words for that
         return None if isinstance(reply, Resend) else refusal
