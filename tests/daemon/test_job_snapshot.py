@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from daemon.bridge.words import JobState, Selection
+from daemon.core.job.file_mark import FileMark
 from daemon.core.job.job_snapshot import NEEDED, VERSION, Ending, JobSnapshot, dump, load, with_heaters_off
 from daemon.core.job.parking import ParkedPlace
-from daemon.core.job.selection import FileMark
 from gcode.modes import Modes
 
 OF_0_1_0 = {

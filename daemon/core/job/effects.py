@@ -34,6 +34,7 @@ from daemon.config import Config
 from daemon.config.named_values import filled
 from daemon.core.job.calling_off import turn_heaters_off_and_rest, while_it_lives
 from daemon.core.job.file_check import sha1_of
+from daemon.core.job.file_mark import FileMark
 from daemon.core.job.heat_wait import Goal, wait_for_heat
 from daemon.core.job.job import Job
 from daemon.core.job.named_values import values
@@ -49,7 +50,6 @@ from daemon.core.job.resting import (
     stand_by,
     timer_has_run_out,
 )
-from daemon.core.job.selection import FileMark
 from daemon.core.job.states import BACK_TO
 from daemon.core.job.streamer import FileStream
 from daemon.core.job.survival import Survival

@@ -15,8 +15,8 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from daemon.bridge.words import JobState, Selection
+from daemon.core.job.file_mark import FileMark
 from daemon.core.job.parking import ParkedPlace, modes_of, plain_modes
-from daemon.core.job.selection import FileMark
 from daemon.core.record.store import NewJob
 from gcode.frozen import frozen, mutable
 from hal.printer import FirmwareIdentity
