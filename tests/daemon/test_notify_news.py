@@ -79,7 +79,7 @@ def test_a_halt_is_identified_by_its_date_and_names_the_remedy():
     assert (notice.kind, notice.key) == ("fault", "fault 1764000000")
     assert title_of(notice, "en") == "MK3: The printer has halted"
     assert body_of(notice, "en").splitlines() == [
-        "Thermal runaway: turn the printer off, and look at heater and thermistor before the next print.",
+        "Thermal runaway: turn the printer off, and check heater and thermistor before the next print.",
         "Thermal Runaway, system stopped! Heater_ID: 0.",
     ]
 

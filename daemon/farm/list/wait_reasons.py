@@ -47,7 +47,7 @@ def why(
         return [_not_ready(job, {name: printers[name] for name in fitting}, now, clock)]
     if before:
         return [f"{_count(before, 'copy is', 'copies are')} before it"]
-    return [f"it is next: {_named(ready)} {'is' if len(ready) == 1 else 'are'} about to take it"]
+    return [f"it is next: {_named(ready)} is about to take it"]
 
 
 def _no_fit(job: FarmJob, misfits: Mapping[str, list[tuple[str, str]]]) -> list[str]:

@@ -8,7 +8,6 @@ export const reasons = [
   ["1 copy is before it", "1 Exemplar ist davor"],
   ["{n} copies are before it", "{n} Exemplare sind davor"],
   ["it is next: {who} is about to take it", "Er ist der nächste: {who} nimmt ihn gleich"],
-  ["it is next: {who} are about to take it", "Er ist der nächste: {who} nehmen ihn gleich"],
   ["no printer that fits is ready: {who}", "Kein passender Drucker ist bereit: {who}"],
   ["no printer has {material} loaded: {who}", "Kein Drucker hat {material} geladen: {who}"],
   ["no printer is large enough: {who}", "Kein Drucker ist groß genug: {who}"],
