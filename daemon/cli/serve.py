@@ -13,7 +13,8 @@ from pathlib import Path
 
 from daemon import log
 from daemon.cli.options import ADDRESS, HOST, PORT, STATE_DIR, add_address, add_config, configured
-from daemon.config import HttpConfig
+from daemon.config import HttpConfig, state_dir
+from daemon.core.job.kept_file import has_kept_file
 from daemon.core.main import run as run_core
 from daemon.ending import STDERR, leave_threads_behind
 from daemon.errors import AddressInUse
@@ -52,7 +53,8 @@ def add_service(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the daemon."""
     config = configured(args)
-    _require_free_port(config.http)
+    if not has_kept_file(state_dir(config, os.environ)):  # an unfinished print continues even without the page
+        _require_free_port(config.http)
     if not config.printer.address:
         print(_without_printer(), file=sys.stderr)
     return run_with(args, front_command(args))
@@ -77,12 +79,12 @@ def _require_free_port(http: HttpConfig) -> None:
 
 def _bind_error(http: HttpConfig) -> OSError | None:
     """Return the error with which a socket cannot be bound to the HTTP address; None: it can."""
-    with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the front does
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in http.host else socket.AF_INET) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the front does
             attempt.bind((http.host, http.port))
-        except OSError as error:
-            return error
+    except OSError as error:
+        return error
     return None
 
 

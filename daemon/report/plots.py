@@ -123,7 +123,7 @@ def paths(witness: Witness) -> str:
 
 
 def _part(moves: MovedPath, began: float, until: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return a square around the material that is material in this time, as its X and Y limits; None: no material."""
+    """Return a square around the material extruded in this time, as its X and Y limits; None: no material."""
     material = [index for index in _moves_of(moves, began, until) if moves.extruded[index] > 0]
     if not material:
         return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import threading
 
 import pytest
@@ -162,6 +163,18 @@ def test_after_a_kill_heaters_go_off_and_a_new_start_prints_the_whole_file(house
     second.post("/api/job", {"command": "start"})
     until(lambda: [row["outcome"] for row in second.jobs()] == ["INTERRUPTED", "COMPLETED"], "both jobs' ends")
     assert compare(commands_of(part), printer.accepted()[anew:]) == (0, 0)
+
+
+def test_after_a_kill_heaters_go_off_though_another_program_has_the_http_port(house, tmp_path):
+    printer, first, _ = begin(house, tmp_path, lines=1500)
+    first.signal(signal.SIGKILL)
+    first.wait(TIMEOUT_S)
+    before = len(printer.accepted())
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        second = house.daemon("--printer", printer.address, "--port", str(other.getsockname()[1]))
+        until(lambda: "M140 S0" in printer.accepted()[before:] or not second.running, "heaters off")
+        assert "M140 S0" in printer.accepted()[before:], second.output()
+        until(lambda: "is taken by" in second.output(), "the reason why there is no page")
 
 
 def test_the_emergency_stop_of_a_client_halts_the_printer(house, tmp_path):

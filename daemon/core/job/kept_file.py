@@ -13,6 +13,13 @@ from daemon.core.job.streamer import FileStream
 NAME = "printing"
 
 
+def has_kept_file(folder: Path) -> bool:
+    """Tell whether the previous host left an unfinished print. False also where the file system has no hard links."""
+    with suppress(OSError):
+        return (folder / NAME).exists()
+    return False
+
+
 class KeptFile:
     """Keeps one file at most. Its methods block."""
 
