@@ -39,11 +39,10 @@ class Connecting:
         while loop.time() < until:
             try:
                 state = (await self._client.connection.get())["current"]["state"]
-                if not state.startswith(("Closed", "Offline")):
-                    if state not in ("Connecting", "Opening serial connection"):
-                        return
-                else:
+                if state.startswith(("Closed", "Offline")):
                     await self._client.connection.connect(port, baudrate)
+                elif state not in ("Connecting", "Opening serial connection"):
+                    return
             except ClientError as error:
                 reason = str(error)
             await asyncio.sleep(PAUSE)
