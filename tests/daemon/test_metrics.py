@@ -56,6 +56,16 @@ async def test_a_print_is_visible_during_and_after_it(tmp_path):
         assert metrics["nozzled_http_requests_total", "200"] >= 2
 
 
+async def test_skipped_entries_of_the_queue_do_not_count_as_waiting(tmp_path):
+    async with api(tmp_path) as server:
+        for name in ("a.gcode", "b.gcode"):
+            await server.upload(("file", name, PART))
+            assert (await server.post("/api/queue", {"command": "add", "path": name})).status == 201
+        assert (await scraped(server))["nozzled_queue_entries",] == 2
+        assert (await server.request("DELETE", "/api/files/local/a.gcode")).status == 204
+        assert (await scraped(server))["nozzled_queue_entries",] == 1
+
+
 async def test_both_formats_have_the_same_content(tmp_path):
     async with api(tmp_path) as server:
         await server.get("/metrics")

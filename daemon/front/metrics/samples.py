@@ -10,6 +10,7 @@ from daemon import __version__
 from daemon.bridge.questions import TURNAROUNDS, CoreTally
 from daemon.bridge.words import JobState
 from daemon.front import machine
+from daemon.front.queue.document import WAITING
 from daemon.own_memory import memory
 from gcode.frozen import frozen
 from hal.printer import ConnectionState
@@ -126,7 +127,7 @@ def _job(service: "Front", scrape: Scrape) -> Iterator[_Row]:
             yield "jobs", totals[outcome], outcome
         yield "job_printing_seconds", totals["printTime"] or 0
         yield "filament_used_meters", (totals["filamentLength"] or 0) / 1000
-    yield "queue_entries", len(service.queue.document.entries)
+    yield "queue_entries", sum(each.state == WAITING for each in service.queue.document.entries)
     yield "bed_clear", int(service.queue.bed.clear)
 
 

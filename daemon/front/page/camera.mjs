@@ -39,15 +39,15 @@ export function Camera() {
   const [chosen, setChosen] = useState(choice("camera"));
   const [tick, setTick] = useState(0);
   const [failed, setFailed] = useState(false);
-  const [seen, setSeen] = useState(!document.hidden);
+  const [isVisible, setVisible] = useState(!document.hidden);
   const [source, setSource] = useState("");
   useEffect(() => {
-    get("api/settings").then(said => setWebcam(said.webcam), () => setFailed(true));
+    get("api/settings").then(answer => setWebcam(answer.webcam), () => setFailed(true));
   }, [sections.value.settings?.revision]);
   useEffect(() => {
-    const look = () => setSeen(!document.hidden);
-    document.addEventListener("visibilitychange", look);
-    return () => document.removeEventListener("visibilitychange", look);
+    const update = () => setVisible(!document.hidden);
+    document.addEventListener("visibilitychange", update);
+    return () => document.removeEventListener("visibilitychange", update);
   }, []);
   const [blocked, setBlocked] = useState(false); // the page's Content-Security-Policy is from before this camera was configured
   useEffect(() => {
@@ -63,18 +63,18 @@ export function Camera() {
   const single = !live && Boolean(address);
   useEffect(() => setSource(""), [address]);
   useEffect(() => {
-    if (!seen || !address) return;
-    let over = false;
-    signed(single || tick ? uncached(address) : address).then(found => over || setSource(found), () => over || setFailed(true));
+    if (!isVisible || !address) return;
+    let isCurrent = true;
+    signed(single || tick ? uncached(address) : address).then(found => isCurrent && setSource(found), () => isCurrent && setFailed(true));
     return () => {
-      over = true;
+      isCurrent = false;
     };
-  }, [address, tick, seen]);
+  }, [address, tick, isVisible]);
   useEffect(() => {
-    if (!seen || blocked || !(single || failed)) return;
+    if (!isVisible || blocked || !(single || failed)) return;
     const timer = setInterval(() => setTick(Date.now()), INTERVAL);
     return () => clearInterval(timer);
-  }, [seen, single, failed, blocked]);
+  }, [isVisible, single, failed, blocked]);
   if (!camera || !(address || extras.webrtc || extras.hls)) return null;
   const turned = [flipH && "flip-h", flipV && "flip-v", rotate90 && "turned"].filter(Boolean).join(" ");
   const choose = (/** @type {any} */ event) => {
@@ -84,7 +84,7 @@ export function Camera() {
   return html`<section class="card camera" aria-label=${t("camera")}><h2>${t("camera")}</h2>
     ${(cameras.length > 1 || extras.webrtc || extras.hls) && html`<div class="row">${cameras.length > 1 && html`<select aria-label=${t("camera")} value=${camera.name} onChange=${choose}>
       ${cameras.map((/** @type {any} */ each) => html`<option key=${each.name} value=${each.name}>${short(each.displayName, 40)}</option>`)}</select>`}<${Elsewhere} of=${extras} /></div>`}
-    ${address && html`<div class="frame">${seen && source && html`<img key=${single ? "single" : source} class=${turned} src=${source}
+    ${address && html`<div class="frame">${isVisible && source && html`<img key=${single ? "single" : source} class=${turned} src=${source}
       alt=${t("camera_alt")} referrerpolicy="no-referrer"
       onError=${() => setFailed(true)} onLoad=${() => setFailed(false)} />`}</div>`}
     ${blocked ? html`<div class="row"><span>${t("camera_reload")}</span><button type="button" onClick=${() => location.reload()}>${t("reload")}</button>
