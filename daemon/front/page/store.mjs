@@ -121,9 +121,9 @@ function recordTemperatures() {
   for (const [name, each] of Object.entries(heaters)) {
     if (each && typeof each.actual === "number") row[name] = [each.actual, each.target ?? null];
   }
-  const at = Date.now() / 1000;
+  const point = /** @type {[number, typeof row]} */ ([Date.now() / 1000, row]);
   const last = temperatures.value.at(-1)?.[0] ?? 0;
-  if (Object.keys(row).length && at > last + MIN_STEP) temperatures.value = [...temperatures.value, [at, row]].slice(-MAX_POINTS);
+  if (Object.keys(row).length && point[0] > last + MIN_STEP) temperatures.value = [...temperatures.value, point].slice(-MAX_POINTS);
 }
 
 /**
