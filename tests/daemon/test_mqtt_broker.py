@@ -6,6 +6,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 
 import aiomqtt
 import pytest
@@ -224,6 +225,47 @@ async def test_an_end_during_the_first_message_still_publishes_offline(tmp_path,
                 await asyncio.sleep(0.02)
         await stop(one, task)
     assert said == ["online", "offline"]
+
+
+@pytest.mark.parametrize("losing", ["connect", "message", "disconnect"])
+async def test_an_end_is_not_lost_though_aiomqtt_loses_it(tmp_path, monkeypatch, losing):
+    published, reached = [], asyncio.Event()
+
+    async def lose(call):
+        """Lose a cancellation as `asyncio.wait_for` of Python 3.11 does if the result comes at the same time."""
+        if call == losing and not reached.is_set():
+            reached.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
+
+    class Losing(aiomqtt.Client):
+        async def __aenter__(self):
+            await super().__aenter__()
+            await lose("connect")
+            return self
+
+        async def __aexit__(self, *error):
+            await super().__aexit__(*error)
+            await lose("disconnect")
+
+        async def publish(self, topic, payload=None, *more, **options):
+            await super().publish(topic, payload, *more, **options)
+            published.append(payload)
+            if payload not in ("online", "offline"):
+                await lose("message")
+
+    monkeypatch.setattr(aiomqtt, "Client", Losing)
+    async with broker(tmp_path) as mosquitto, listening(tmp_path / "state", "", switched_on=["mqtt"]) as (_, url):
+        one, task = await in_process(tmp_path, url, mosquitto.port, commands=True)
+        async with asyncio.timeout(TIMEOUT_S):
+            if losing == "disconnect":
+                while not one._broker or not one._broker.connected:  # noqa: ASYNC110 - there is no event
+                    await asyncio.sleep(0.02)
+                mosquitto.signal(signal.SIGKILL)
+                mosquitto.end()
+            await reached.wait()
+            await stop(one, task)
+    assert losing == "disconnect" or published[-1] == "offline"
 
 
 def test_core_and_front_load_no_mqtt_module():

@@ -71,7 +71,7 @@ class Broker:
         """Stay connected until cancelled, then say goodbye to the broker.
 
         aiomqtt waits with `asyncio.wait_for`, which in Python 3.11 loses a cancellation that comes together with the
-        result, so the connection is cancelled until it has ended.
+        result, so the connection is cancelled until it has ended (and see `_check_cancelled`).
         """
         connection = asyncio.create_task(self._stay_connected())
         try:
@@ -137,6 +137,7 @@ class Broker:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+                _check_cancelled()
         except BaseException:  # the message was not sent, for any reason
             self._outbox.give_back(message)
             raise
@@ -156,6 +157,13 @@ class Broker:
         else:
             log.warning("mqtt.not_connected", reason=trouble, consequence="trying again; prints are not affected")
         self.changed()
+
+
+def _check_cancelled() -> None:
+    """Raise a cancellation that aiomqtt has lost in a task of a group, as a group cancels its tasks only once."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _reason(group: BaseExceptionGroup[BaseException]) -> str:
