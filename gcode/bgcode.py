@@ -151,7 +151,8 @@ class BgcodeDecoder:
         packed = _SIZE.unpack_from(waiting, _BLOCK_HEADER.size)[0] if compression else unpacked
         if max(packed, unpacked) > MAX_BLOCK:
             raise BgcodeError(
-                f"binary G-code: block {self._number} is too large: {max(packed, unpacked)} bytes, at most {MAX_BLOCK}"
+                f"binary G-code: block {self._number} is too large: it has {max(packed, unpacked)} bytes; at most "
+                f"{MAX_BLOCK} are allowed"
             )
         parameters = 6 if kind == BlockKind.PICTURE else 2
         return _Block(BlockKind(kind), compression, unpacked, self._take(length), parameters + packed)

@@ -60,7 +60,7 @@ def _for_upload(parser: argparse.ArgumentParser) -> None:
 
 
 async def _upload(client: OctoPrintClient, args: argparse.Namespace) -> list[Uploaded]:
-    """Upload one after the other; only the last one is selected or printed."""
+    """Upload the files one by one; only the last one is selected or printed."""
     answers = []
     for path in args.files:
         last = path is args.files[-1]

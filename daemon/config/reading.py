@@ -164,7 +164,7 @@ def _tables(tables: Iterable[Any], cls: type, key: str) -> tuple[Any, ...]:
         for number, each in enumerate(tables, 1)
     )
     if len(instances) > MAX_TABLES:
-        raise ConfigError(f"{key}: {len(instances)} tables, at most {MAX_TABLES} are allowed")
+        raise ConfigError(f"{key} has {len(instances)} tables; at most {MAX_TABLES} are allowed")
     names = [name.casefold() for each in instances if (name := getattr(each, "name", ""))]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ConfigError(f"{key}: two have the name {_quoted(twice)}")
@@ -191,7 +191,7 @@ def _macros(tables: Iterable[Any], key: str) -> Macros:
             raise ConfigError(f"{key}: two have the name {_quoted(macro.name)}")
         macros[macro.name.casefold()] = macro
     if len(macros) > MAX_MACROS:
-        raise ConfigError(f"{key}: {len(macros)} buttons, at most {MAX_MACROS} are allowed")
+        raise ConfigError(f"{key} has {len(macros)} buttons; at most {MAX_MACROS} are allowed")
     return tuple(macros.values())
 
 

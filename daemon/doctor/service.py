@@ -28,7 +28,7 @@ def versions(view: View, subject: Subject) -> Iterator[Finding]:
     yield good(f"nozzled {subject.version}, Python {platform.python_version()}, {system}, {platform.machine()}")
     if subject.running_version and subject.running_version != subject.version:
         yield note(
-            f"the running daemon has version {subject.running_version}, this program {subject.version}",
+            f"the running daemon has version {subject.running_version}, but this program has version {subject.version}",
             "sudo systemctl restart nozzled (a print continues)",
         )
 

@@ -54,7 +54,7 @@ class WebAnswer:
 
 @frozen
 class DiskSpace:
-    """A file system: free and all bytes."""
+    """The free and the total bytes of a file system."""
 
     free: int
     total: int

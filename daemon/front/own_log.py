@@ -17,7 +17,7 @@ from gcode.frozen import frozen
 NAME = "nozzled.log"
 BLOCK = 256 * 1024  # bytes
 LINES = 20_000  # the newest ones of the journal
-PATIENCE = 20.0  # s for the journal's answer
+JOURNAL_TIMEOUT = 20.0  # s for the journal's answer
 STDERR = 2
 
 
@@ -78,7 +78,7 @@ async def _journal(lines: str) -> AsyncIterator[bytes]:
         return
     out = process.stdout
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(JOURNAL_TIMEOUT):
             while out is not None and (block := await out.read(BLOCK)):
                 yield block
     except TimeoutError:

@@ -154,9 +154,9 @@ async def test_a_front_waits_for_the_end_of_its_predecessor(tmp_path):
     await before.open(tmp_path)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    loop.call_later(module.PATIENCE / 4, before._thread.submit, before._close)
+    loop.call_later(module.PREDECESSOR_TIMEOUT / 4, before._thread.submit, before._close)
     after = await module.open_cache(tmp_path)
-    assert module.PATIENCE / 4 <= loop.time() - begun < module.PATIENCE
+    assert module.PREDECESSOR_TIMEOUT / 4 <= loop.time() - begun < module.PREDECESSOR_TIMEOUT
     await filled(after)
     await after.close()
     before._end()

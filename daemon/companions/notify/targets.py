@@ -59,7 +59,7 @@ def parse(text: str, source: str) -> list[Target]:
             raise ConfigError(f"{source}, line {number}: two targets have the name {target.name}")
         targets[target.name] = target
     if len(targets) > MAX_TARGETS:
-        raise ConfigError(f"{source}: {len(targets)} targets, at most {MAX_TARGETS} are allowed")
+        raise ConfigError(f"{source}: {len(targets)} targets; at most {MAX_TARGETS} are allowed")
     return [*targets.values()]
 
 

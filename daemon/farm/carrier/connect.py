@@ -19,7 +19,7 @@ from nats.errors import AuthorizationError, Error, NoRespondersError, NoServersE
 
 from daemon.errors import ConfigError
 from daemon.farm.carrier.ending import for_ever, in_time
-from daemon.farm.carrier.ends import PATIENCE
+from daemon.farm.carrier.ends import ANSWER_TIMEOUT
 from daemon.farm.carrier.errors import FarmUnreachable
 from daemon.log import Limiter
 from gcode.frozen import frozen
@@ -141,7 +141,7 @@ class NatsConnection:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
     async def ask(
-        self, subject: str, body: bytes, within: float = PATIENCE, headers: Mapping[str, str] | None = None
+        self, subject: str, body: bytes, within: float = ANSWER_TIMEOUT, headers: Mapping[str, str] | None = None
     ) -> Msg:
         """Return the answer to a message; raises FarmUnreachable."""
         copied = None if headers is None else {**headers}
@@ -156,7 +156,7 @@ class NatsConnection:
         """Send a message; raises FarmUnreachable where it cannot be sent."""
         copied = None if headers is None else {**headers}
         try:
-            await in_time(self.client.publish(subject, body, headers=copied), PATIENCE)
+            await in_time(self.client.publish(subject, body, headers=copied), ANSWER_TIMEOUT)
         except FAILURES as error:
             raise FarmUnreachable(f"{subject}: not sent ({_text(error)})") from error
 
@@ -201,7 +201,7 @@ class NatsConnection:
             "ping_interval": PING_INTERVAL,
             "max_outstanding_pings": 2,
             "pending_size": MAX_UNSENT,
-            "flush_timeout": PATIENCE,
+            "flush_timeout": ANSWER_TIMEOUT,
             "inbox_prefix": address.inbox,
             "nkeys_seed_str": address.seed or None,
             "tls": address.tls,

@@ -17,10 +17,10 @@ from daemon.farm.messages import (
     YesOrNo,
 )
 
-PATIENCE = 5.0
+ANSWER_TIMEOUT = 5.0
 """Seconds that an answer may take before it counts as lost."""
 
-ORDER_PATIENCE = 10.0
+ORDER_TIMEOUT = 10.0
 """Seconds that an agent has to carry out an order; a user waits for it."""
 
 OrderHandler = Callable[[FarmOrder], Awaitable[OrderAnswer]]
@@ -125,7 +125,7 @@ class ServerEnd(Protocol):
     async def withdraw(self, printer: str) -> None:
         """Withdraw the last offer to a printer."""
 
-    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
+    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
 
     async def failed(self, printer: str, failed: FailedCopy) -> None:

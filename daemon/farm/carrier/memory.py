@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from daemon.farm.carrier.ends import ORDER_PATIENCE, PATIENCE, Duties, OrderHandler
+from daemon.farm.carrier.ends import ANSWER_TIMEOUT, ORDER_TIMEOUT, Duties, OrderHandler
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.latest import Latest
 from daemon.farm.messages import (
@@ -142,7 +142,9 @@ class FarmInMemory:
         faults = self.faults
         return self._chance.uniform(0, faults.latest) if self.happens(faults.late) else faults.delay
 
-    async def to_server(self, printer: str, ask: Callable[[Duties], Awaitable[T]], *, within: float = PATIENCE) -> T:
+    async def to_server(
+        self, printer: str, ask: Callable[[Duties], Awaitable[T]], *, within: float = ANSWER_TIMEOUT
+    ) -> T:
         """Ask one of the servers; raises FarmUnreachable."""
         try:
             async with asyncio.timeout(within):
@@ -197,7 +199,7 @@ class FarmInMemory:
             return
         failure: Exception | None = None
         try:
-            async with asyncio.timeout(PATIENCE * 4):
+            async with asyncio.timeout(ANSWER_TIMEOUT * 4):
                 result = await asked()
         except TimeoutError:
             return
@@ -380,7 +382,7 @@ class MemoryServerEnd:
         """Withdraw the last offer to a printer."""
         self._farm.send_offer(printer, Offer())
 
-    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
+    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
         if not self.connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from daemon.farm.carrier import files
 from daemon.farm.carrier.connect import FAILURES, NatsAddress, NatsConnection, subscribe
 from daemon.farm.carrier.ending import in_time
-from daemon.farm.carrier.ends import ORDER_PATIENCE, Duties
+from daemon.farm.carrier.ends import ORDER_TIMEOUT, Duties
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.rates import PrinterRates
 from daemon.farm.carrier.streams import make
@@ -122,7 +122,7 @@ class NatsServerEnd:
         """Withdraw the last offer to a printer."""
         await self.offer(printer, Offer())
 
-    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
+    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to an agent, and return its answer."""
         if not self.connected:
             raise FarmUnreachable(f"cannot reach {printer}: {self.trouble}")
@@ -205,7 +205,7 @@ class NatsServerEnd:
 
     async def _take_presence(self, printer: str, data: bytes) -> None:
         if len(data) > MAX_BODY:
-            self._warn("farm.presence_too_long", printer, f"{len(data)} bytes, at most {MAX_BODY} are allowed")
+            self._warn("farm.presence_too_long", printer, f"{len(data)} bytes; at most {MAX_BODY} are allowed")
             return
         try:
             presence = msgspec.json.decode(data, type=Presence)

@@ -7,7 +7,7 @@ from daemon.farm.carrier.connect import NatsAddress, NatsConnection
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.carrier.subjects import REFUSED, TROUBLE, site_inbox
 
-PATIENCE = 15.0  # s for an answer: there may be a slow network between site and hub
+ANSWER_TIMEOUT = 15.0  # s for an answer: there may be a slow network between site and hub
 
 
 class NatsSiteEnd:
@@ -30,7 +30,7 @@ class NatsSiteEnd:
 
     async def ask(self, kind: str, body: bytes) -> bytes:
         """Return the hub's answer; raises FarmUnreachable, FarmRefused."""
-        answer = await self._line.ask(f"farm.site.{self._site}.{kind}", body, PATIENCE)
+        answer = await self._line.ask(f"farm.site.{self._site}.{kind}", body, ANSWER_TIMEOUT)
         return answered(answer)
 
 

@@ -206,7 +206,7 @@ class FileRef(ListValue, frozen=True):
 
 
 class Decline(ListValue, frozen=True):
-    """A printer's refusal of a job: it is offered no copies of it.
+    """A printer's refusal of a job; the printer is offered no copies of that job.
 
     Attributes:
         until: date; None: until the job is edited or released.

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from daemon.farm.carrier.ending import for_ever
-from daemon.farm.carrier.ends import ORDER_PATIENCE, ServerEnd
+from daemon.farm.carrier.ends import ORDER_TIMEOUT, ServerEnd
 from daemon.farm.carrier.errors import FarmRefused, FarmUnreachable
 from daemon.farm.errors import FarmError
 from daemon.farm.list.values import FarmCopy
@@ -146,7 +146,7 @@ class Dispatcher:
         for by_printer in (self._printers, self._presences, self._ready, self._cancels):
             by_printer.pop(printer, None)
 
-    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_PATIENCE) -> OrderAnswer:
+    async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
         known = self._printers.get(printer)
         is_harmless = order.verb in ("picture", "cancel")

@@ -97,7 +97,7 @@ def environment_of_children(environ: Mapping[str, str] = os.environ) -> dict[str
 def _validated(key: str, source: str) -> str:
     key = key.strip()
     if len(key) < MIN_LENGTH:
-        raise ConfigError(f"{source}: an API key must have at least {MIN_LENGTH} characters, this one has {len(key)}")
+        raise ConfigError(f"{source}: an API key must have at least {MIN_LENGTH} characters; this one has {len(key)}")
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError(f"{source}: an API key must be ASCII characters without spaces")
     return key

@@ -16,7 +16,7 @@ from daemon.database import Database
 from daemon.errors import ServiceError, StoreError
 
 RETRY_INTERVAL = 5.0  # s between two attempts to open the database
-PATIENCE = 2.0  # s to wait for the previous front to end
+PREDECESSOR_TIMEOUT = 2.0  # s to wait for the previous front to end
 
 EARLIER = "nozzled.db"  # had these tables while core and front were one process; read once, when front.db is created
 TABLES = {
@@ -115,7 +115,7 @@ async def open_cache(state_dir: Path) -> Cache:
     """
     cache = Cache(_trouble)
     try:
-        await cache.open(state_dir, PATIENCE)
+        await cache.open(state_dir, PREDECESSOR_TIMEOUT)
     except StoreError as error:
         log.warning("cache.unusable", reason=str(error), consequence="nothing is stored until it can be opened")
         cache.open_later(state_dir)

@@ -26,7 +26,7 @@ from daemon.http.errors import Refused
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
-PATIENCE = 2.0  # s that an answer waits for the latest records of the core
+RECORDS_TIMEOUT = 2.0  # s that an answer waits for the latest records of the core
 EXPORT_BATCH = 1000  # prints in memory at once during an export
 MAX_ENERGY = 1_000_000.0  # Wh
 _STATES = frozenset(state.value for state in JobState)
@@ -77,7 +77,7 @@ class _QueryHandler(ApiHandler):
 
     async def refresh(self) -> bool:
         """Read the core's latest records; tell whether that is complete: years of records take a while."""
-        return await self.service.history.refresh(PATIENCE)
+        return await self.service.history.refresh(RECORDS_TIMEOUT)
 
     async def with_files(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add to each print whether its file still exists, with the same size."""

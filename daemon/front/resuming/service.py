@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LIFETIME = 1800.0  # s in which a proposal can be confirmed
 MAX_OFFERS = 8  # open proposals
 MAX_NAMES = 99  # numbered names of one rest
-PATIENCE = 2.0  # s to wait for the latest records of the core
+RECORDS_TIMEOUT = 2.0  # s to wait for the latest records of the core
 
 _BLOCK = 256 * 1024  # bytes
 _COMPLETED = "completed"
@@ -117,7 +117,7 @@ class Resuming:
         """Return the last print and its file, if the print ended early and the file has not changed."""
         front = self._front
         self._require_no_print()
-        await front.history.refresh(PATIENCE)
+        await front.history.refresh(RECORDS_TIMEOUT)
         if (last := await front.history.last()) is None:
             raise JobConflict("nothing has been printed yet")
         job, mtime_ns = last

@@ -36,7 +36,7 @@ def check_path(path: str) -> tuple[str, ...]:
     if "\\" in path:
         raise BadFileName(f"folders are separated by /, not by a backslash: {path}")
     if path.startswith("/"):
-        raise BadFileName(f"a path must be relative to the folder of uploads, this one begins with /: {path}")
+        raise BadFileName(f"the path begins with /, but must be relative to the folder of uploads: {path}")
     parts = tuple(path.removesuffix("/").split("/")) if path else ()
     if len(parts) > MAX_DEPTH:
         raise BadFileName(f"a path may have at most {MAX_DEPTH} parts: this one has {len(parts)}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daemon.front.front import Front
 
 FRESH = 2.0  # s for which the statistics are reused: clients may poll hundreds of times a second
-PATIENCE = 0.5  # s to wait for the database: with a slow SD card, clients must not think that the server is gone
+DATABASE_TIMEOUT = 0.5  # s; short, as clients must not think that the server is gone when an SD card is slow
 
 
 class JobView:
@@ -69,7 +69,7 @@ class JobView:
             if path == selected.path and now - read_at < FRESH:
                 return statistics
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(DATABASE_TIMEOUT):
                 statistics = await self._service.jobs.statistics(selected.path)
         except (CoreAway, StoreError, TimeoutError):
             return FileStatistics()
