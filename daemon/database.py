@@ -247,8 +247,8 @@ class Database:
         """Raise sqlite3.DatabaseError if the database lacks a table or column of ours."""
         with closing(_connect(":memory:")) as ours:
             self._migrate_plainly(ours)
-            for table, wanted in _columns(ours).items():
-                if lacking := wanted - _columns(db).get(table, set()):
+            for table, columns in _columns(ours).items():
+                if lacking := columns - _columns(db).get(table, set()):
                     raise sqlite3.DatabaseError(f"the table {table} lacks {', '.join(sorted(lacking))}")
 
     def _is_not_ours(self, error: sqlite3.DatabaseError) -> bool:

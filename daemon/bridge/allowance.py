@@ -43,18 +43,18 @@ def counted(work: Awaitable[T], spend: Callable[[float], float]) -> Generator[An
     steps, clock = work.__await__(), asyncio.get_running_loop().time
     step: Callable[[], Any] = lambda: next(steps)  # noqa: E731 - one of three
     while True:
-        began, rest = clock(), 0.0
+        began, pause = clock(), 0.0
         try:
             waits_for = step()
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
-            rest = spend(clock() - began)
+            pause = spend(clock() - began)
         try:
             value = yield waits_for
-            if rest:
-                yield from asyncio.sleep(min(rest, MAX_PAUSE)).__await__()
+            if pause:
+                yield from asyncio.sleep(min(pause, MAX_PAUSE)).__await__()
             step = lambda: steps.send(value)  # noqa: E731, B023 - as above, and used at once
         except BaseException as error:  # noqa: BLE001 - thrown into the work, such as a cancellation
             thrown = error

@@ -119,9 +119,9 @@ def needs_us(url: str) -> bool:
 def without_password(url: str) -> str:
     """Return an address without names, passwords and keys."""
     url = _SECRET.sub(r"\1***", url)
-    head, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{head}://{host.rpartition('@')[2]}{slash}{path}" if rest else url
+    head, _, location = url.partition("://")
+    host, slash, path = location.partition("/")
+    return f"{head}://{host.rpartition('@')[2]}{slash}{path}" if location else url
 
 
 def _other(url: str, rules: tuple[tuple[re.Pattern[str], str], ...]) -> str:

@@ -144,14 +144,14 @@ def _request(parts: SplitResult, headers: Mapping[str, str]) -> bytes:
 def _answer(url: str, head: bytes, reader: asyncio.StreamReader) -> CameraAnswer:
     if len(head) > MAX_HEADERS or not head.startswith(b"HTTP/"):
         raise CameraError(f"the program at {without_secrets(url)} does not speak HTTP")
-    first, *rest = head.decode("latin-1").split("\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
     code = first.split(" ")[1] if " " in first else ""
     status = int(code) if code.isascii() and code.isdecimal() and len(code) == 3 else 0  # noqa: PLR2004 - as in HTTP
     if status in _REDIRECTS:
         raise CameraError(f"{without_secrets(url)} is a redirect ({status}): enter the address that it leads to")
     if status != OK:
         raise CameraError(f"the camera at {without_secrets(url)} answers with {status}")
-    pairs = (line.partition(":") for line in rest if line)
+    pairs = (line.partition(":") for line in lines if line)
     return CameraAnswer({name.strip().lower(): value.strip() for name, _, value in pairs}, reader)
 
 

@@ -46,10 +46,10 @@ class PictureParts:
             CameraError: this is not a stream of pictures, or one of them is too large.
         """
         self._buffer += data
-        found = []
+        pictures = []
         while (picture := self._next()) is not None:
-            found.append(jpeg(picture))
-        return found
+            pictures.append(jpeg(picture))
+        return pictures
 
     def _next(self) -> bytes | None:
         if not self._inside and not self._enter():
@@ -66,14 +66,14 @@ class PictureParts:
 
     def _enter(self) -> bool:
         """Read the headers of the next part, if they are complete."""
-        found = _HEADERS_END.search(self._buffer, self._after_boundary())
-        if found is None:
+        headers_end = _HEADERS_END.search(self._buffer, self._after_boundary())
+        if headers_end is None:
             if len(self._buffer) > MAX_HEADERS:
                 raise CameraError("the camera does not send an MJPEG stream")
             return False
-        length = _LENGTH.search(self._buffer[: found.end()])
+        length = _LENGTH.search(self._buffer[: headers_end.end()])
         self._length = int(length[1]) if length is not None else None
-        del self._buffer[: found.end()]
+        del self._buffer[: headers_end.end()]
         self._inside = True
         return True
 
@@ -84,6 +84,6 @@ class PictureParts:
     def _end(self) -> int | None:
         if self._length is not None:
             return self._length if len(self._buffer) >= self._length else None
-        found = _END.search(self._buffer, max(0, self._searched - 8))
+        marker = _END.search(self._buffer, max(0, self._searched - 8))
         self._searched = len(self._buffer)
-        return found.start() + 2 if found is not None else None
+        return marker.start() + 2 if marker is not None else None

@@ -185,8 +185,8 @@ class _LogWatch:
 
 def _details(event: dict[str, Any]) -> str:
     """Return the cause that a log event names, or all that it says."""
-    rest = (f"{name}={value}" for name, value in event.items() if name not in _NO_DETAILS)
-    return str(event.get("reason") or event.get("text") or " ".join(rest))
+    details = (f"{name}={value}" for name, value in event.items() if name not in _NO_DETAILS)
+    return str(event.get("reason") or event.get("text") or " ".join(details))
 
 
 def _link(url: str, key: str) -> str:

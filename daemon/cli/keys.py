@@ -75,8 +75,8 @@ def _row_of(key: NamedKey) -> str:
     return _row(printable(key.name), key.scope, _date(key.created), _date(key.last_used), "app" if key.app else "")
 
 
-def _row(name: str, scope: str, made: str, used: str, app: str) -> str:
-    return f"{name:<24} {scope:<8} {made:<17} {used:<17} {app}".rstrip()
+def _row(name: str, scope: str, created: str, used: str, app: str) -> str:
+    return f"{name:<24} {scope:<8} {created:<17} {used:<17} {app}".rstrip()
 
 
 def _as_json(key: NamedKey) -> dict[str, Any]:

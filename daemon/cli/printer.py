@@ -75,8 +75,8 @@ _TOOL = re.compile(r"(?:tool|t|nozzle|hotend|extruder|e)([0-9]{0,2})")
 def heater(name: str) -> str | None:
     """Return the API's name of a heater that people call nozzle, hotend, T1, bed or the like; None: unknown."""
     plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
-    if known := _HEATERS.get(plain):
-        return known
+    if api_name := _HEATERS.get(plain):
+        return api_name
     tool = _TOOL.fullmatch(plain)
     return f"tool{int(tool[1] or 0)}" if tool else None
 

@@ -212,5 +212,5 @@ def duration(seconds: float | None) -> str:
     """Return a time as people read it: 1:02:03."""
     if seconds is None:
         return ""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+    minutes, remainder = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{remainder:02}"

@@ -107,8 +107,8 @@ def _without_printer() -> str:
 def front_command(args: argparse.Namespace) -> list[str]:
     """Return the command line of the front that belongs to this one."""
     options = {"config": "--config", STATE_DIR: "--state-dir", HOST: "--host", PORT: "--port"}
-    given = [(option, getattr(args, name)) for name, option in options.items()]
-    words = [word for option, value in given if value is not None for word in (option, str(value))]
+    pairs = [(option, getattr(args, name)) for name, option in options.items()]
+    words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     greet = ["--greet"] if sys.stdout.isatty() else []  # the link is a secret: never into a journal
     script = Path(sys.executable).with_name("nozzled")  # the name that people look for in a process list
     program = [str(script)] if script.exists() else ["-m", "daemon"]

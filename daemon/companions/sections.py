@@ -38,9 +38,9 @@ def render(path: Path | None, environ: Mapping[str, str]) -> Iterator[str]:
     """
     on = switched_on(path, environ)
     for companion, sections in COMPANIONS.items():
-        known = [name for name in sections if name in CLASSES]
-        found = load_sections(path, environ, {name: default(name) for name in known})
-        for name, section in found.items():
+        names = [name for name in sections if name in CLASSES]
+        loaded = load_sections(path, environ, {name: default(name) for name in names})
+        for name, section in loaded.items():
             text = render_section(name, section)
             if companion in on:
                 yield text

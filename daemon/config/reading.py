@@ -234,17 +234,17 @@ def _check_script(lines: Iterable[str], key: str) -> None:
 
 
 def _refuse_unknown(key: str, value: object, section: Any, prefix: str) -> None:
-    known = [each.name for each in fields(section)] + (sorted(_COMPANION_SECTIONS) if section is Config else [])
-    if key in known:
+    names = [each.name for each in fields(section)] + (sorted(_COMPANION_SECTIONS) if section is Config else [])
+    if key in names:
         return
     import difflib  # noqa: PLC0415 - for mistakes alone
 
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     what = "section" if section is Config else "key"
     name = key[:_MAX_SHOWN]
     shown = prefix + (f"[{name}]" if section is Config and isinstance(value, Mapping) else f"{name} = {_quoted(value)}")
-    raise ConfigError(f"{shown}: unknown {what}; {hint}known {what}s: {', '.join(known)}")
+    raise ConfigError(f"{shown}: unknown {what}; {hint}known {what}s: {', '.join(names)}")
 
 
 def _fits(value: object, kind: object, rule: Option) -> bool:

@@ -151,8 +151,8 @@ def _slow_crashes(environ: Mapping[str, str]) -> SlowCrashes:
 
 async def _hand_over(core: Core, environ: Mapping[str, str]) -> bool:
     """Leave a print to the process that systemd starts next; False: the print has to end with this process."""
-    wanted = core.config.job.on_stop == "hand-over" and core.descriptors.available
-    if not wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await core.jobs.hand_over():
+    is_wanted = core.config.job.on_stop == "hand-over" and core.descriptors.available
+    if not is_wanted or await asyncio.to_thread(job_type, environ) != "restart" or not await core.jobs.hand_over():
         return False
     core.connection.hand_over()
     return True

@@ -73,9 +73,9 @@ def seed(config: FarmConfig, environ: Mapping[str, str]) -> str:
     Raises:
         ConfigError: no seed is configured, or its file cannot be read.
     """
-    if given := environ.get("CREDENTIALS_DIRECTORY"):
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
         with suppress(OSError, UnicodeDecodeError):
-            text = (Path(given) / CREDENTIAL).read_text("utf-8").strip()
+            text = (Path(directory) / CREDENTIAL).read_text("utf-8").strip()
             if text and text != NO_SEED:
                 return text
     if config.seed_file:

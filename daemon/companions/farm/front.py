@@ -126,10 +126,10 @@ class FrontPrinter:
     async def has(self, where: str, sha1: str, size: int) -> bool:
         """Tell whether the printer has exactly this file at this path."""
         try:
-            found = await self._ask(self._client.files.get(where))
+            entry = await self._ask(self._client.files.get(where))
         except PrinterDeclined:
             return False
-        return (found.get("hash"), found.get("size")) == (sha1, size)
+        return (entry.get("hash"), entry.get("size")) == (sha1, size)
 
     async def put(self, path: Path, file: FarmFile) -> str:
         """Upload a file, and return its path at the printer; raises PrinterDeclined."""
@@ -143,10 +143,10 @@ class FrontPrinter:
         end = loop.time() + CHECK_TIMEOUT
         while True:
             try:
-                found = await self._ask(self._client.post(f"/api/files/local/{quote(where)}", {"command": "check"}))
+                answer = await self._ask(self._client.post(f"/api/files/local/{quote(where)}", {"command": "check"}))
             except PrinterObjects as error:
                 return str(error)
-            if found["known"] or loop.time() > end:
+            if answer["known"] or loop.time() > end:
                 return ""
             await asyncio.sleep(CHECK_INTERVAL)
 

@@ -188,14 +188,14 @@ def _binary_sensors(topics: Topics) -> dict[str, Component]:
 
 
 def _power(topics: Topics) -> dict[str, Component]:
-    known = (
+    template = (
         "{{ 'ON' if value_json.power == true else 'OFF' if value_json.power == false else None }}"  # None is unknown
     )
     return {
         "power": {
             **_sensor("state", "power", "Power", topics),
             "platform": "binary_sensor",
-            "value_template": known,
+            "value_template": template,
             "device_class": "power",
         }
     }

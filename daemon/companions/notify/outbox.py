@@ -164,9 +164,9 @@ class NoticeOutbox:
 
     def keep_only(self, targets: Iterable[str]) -> None:
         """Drop other targets from all waiting notices."""
-        kept = set(targets)
+        names = set(targets)
         for message in self.messages:
-            message.waiting = {name: value for name, value in message.waiting.items() if name in kept}
+            message.waiting = {name: value for name, value in message.waiting.items() if name in names}
         self.messages = [each for each in self.messages if each.waiting]
 
     # -- for the next process -----------------------------------------------------------------------------------------

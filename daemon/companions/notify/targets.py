@@ -64,18 +64,18 @@ def parse(text: str, source: str) -> list[Target]:
 
 
 def _target(words: list[str], where: str) -> Target:
-    name, *rest = words
+    name, *parameters = words
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{where}: a line must be NAME URL, like phone tgram://TOKEN/CHAT")
-    if rest and rest[0].startswith(WEBHOOK):
-        return _webhook(name, rest, where)
-    if len(rest) != 1 or (match := _SCHEME.fullmatch(rest[0])) is None:
+    if parameters and parameters[0].startswith(WEBHOOK):
+        return _webhook(name, parameters, where)
+    if len(parameters) != 1 or (match := _SCHEME.fullmatch(parameters[0])) is None:
         raise ConfigError(f"{where}: {name} must be followed by one URL without blanks")
-    return Target(name, match[1].lower(), rest[0])
+    return Target(name, match[1].lower(), parameters[0])
 
 
-def _webhook(name: str, rest: list[str], where: str) -> Target:
-    url = rest[0].removeprefix(WEBHOOK)
+def _webhook(name: str, parameters: list[str], where: str) -> Target:
+    url = parameters[0].removeprefix(WEBHOOK)
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -83,12 +83,12 @@ def _webhook(name: str, rest: list[str], where: str) -> Target:
         usable = False
     if not usable:
         raise ConfigError(f"{where}: {WEBHOOK} must be followed by an address with http:// or https://")
-    if len(rest) != 2 or len(rest[1]) < MIN_KEY:  # noqa: PLR2004 - the address and its key
+    if len(parameters) != 2 or len(parameters[1]) < MIN_KEY:  # noqa: PLR2004 - the address and its key
         raise ConfigError(
             f"{where}: the address of a webhook must be followed by a key of at least {MIN_KEY} characters, which "
             "signs the messages: openssl rand -hex 32"
         )
-    return Target(name, "webhook", url, rest[1])
+    return Target(name, "webhook", url, parameters[1])
 
 
 def file_of(configured: str, folder: Path, environ: Mapping[str, str]) -> Path:

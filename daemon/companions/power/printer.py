@@ -55,8 +55,8 @@ class PrinterWatch:
         """Return the state without a connected printer; it is unknown while the core is away."""
         job = await self._client.get("/api/job")
         text = str(job["state"])
-        known = not (text == "Offline" and job.get("error"))
-        return PrinterNow(known=known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
+        is_known = not (text == "Offline" and job.get("error"))
+        return PrinterNow(known=is_known, text=text, heaters=self._heat[0], heaters_at=self._heat[1])
 
     def _last_command(self, at: float | None) -> float | None:
         """Return the loop time of the last command. It comes from an age, but must not change with each answer."""

@@ -84,9 +84,9 @@ class Films:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         for each in self.movies.glob(f".*{PART}"):
             each.unlink(missing_ok=True)
-        found = [each for each in map(self._read, self.frames.iterdir()) if each is not None]
-        self._all = sum(each.bytes for each in found)
-        return sorted(found, key=lambda each: each.began)
+        recordings = [each for each in map(self._read, self.frames.iterdir()) if each is not None]
+        self._all = sum(each.bytes for each in recordings)
+        return sorted(recordings, key=lambda each: each.began)
 
     def begin(self, recording: Recording) -> None:
         """Make the folder of a new recording."""
@@ -133,8 +133,8 @@ class Films:
         """Return the recording in a folder; None: it is damaged."""
         try:
             values = json.loads((folder / NOTE).read_bytes())
-            known = {each.name for each in fields(Recording)}
-            recording = Recording(**{name: value for name, value in values.items() if name in known})
+            names = {each.name for each in fields(Recording)}
+            recording = Recording(**{name: value for name, value in values.items() if name in names})
             recording.name = folder.name
             self._heal(recording)
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -154,8 +154,8 @@ class Films:
                 continue
             recording.frames += 1
             recording.bytes += each.stat().st_size
-            if each != (wanted := self.path_of(recording, recording.frames)):
-                each.replace(wanted)
+            if each != (expected := self.path_of(recording, recording.frames)):
+                each.replace(expected)
 
     def drop(self, recording: Recording) -> None:
         """Delete the pictures of a print."""
@@ -199,12 +199,12 @@ class Films:
 
     def listing(self) -> list[dict[str, Any]]:
         """Return the films in OctoPrint's form, but without their addresses."""
-        found = []
+        films = []
         for path in self._films():
             with suppress(OSError):
                 about = path.stat()
                 thumbnail = f"{path.name}{THUMBNAIL}"
-                found.append({
+                films.append({
                     "name": path.name,
                     "size": size_of(about.st_size),
                     "bytes": about.st_size,
@@ -212,7 +212,7 @@ class Films:
                     "timestamp": about.st_mtime,
                     "thumbnail": thumbnail if (self.movies / thumbnail).exists() else None,
                 })  # fmt: skip
-        return sorted(found, key=lambda each: str(each["name"]))
+        return sorted(films, key=lambda each: str(each["name"]))
 
     def _films(self) -> Iterator[Path]:
         return (each for each in self.movies.iterdir() if _is_film(each))

@@ -65,25 +65,27 @@ class ReattachedPlace:
     heated: dict[str, float] = field(default_factory=dict)
 
 
-async def find(job: Job, stream: FileStream, stored: StoredPlace, wanted: int) -> ReattachedPlace:
+async def find(job: Job, stream: FileStream, stored: StoredPlace, next_number: int) -> ReattachedPlace:
     """Return where the print continues; afterwards the stream is there.
 
     Args:
         job: the job.
         stream: the file, opened after the place on the disk.
         stored: the content of the disk.
-        wanted: the number of the line that the printer wants.
+        next_number: the number of the line that the printer wants.
 
     Raises:
         CannotGoOn: that number does not fit.
         OSError, CommandError: the file cannot be read.
     """
-    if wanted <= stored.least:
-        raise CannotGoOn(f"the printer wants line {wanted}, but had accepted line {stored.least}: its board was reset")
-    count = stored.lines_before(wanted)
+    if next_number <= stored.least:
+        raise CannotGoOn(
+            f"the printer wants line {next_number}, but had accepted line {stored.least}: its board was reset"
+        )
+    count = stored.lines_before(next_number)
     if count > MAX_LINES:
         raise CannotGoOn(
-            f"the printer wants line {wanted}, which cannot have been sent: the last one noted is {stored.number}"
+            f"the printer wants line {next_number}, which cannot have been sent: the last one noted is {stored.number}"
         )
     place = ReattachedPlace(stored.fed, modes_of(stored.modes))
     lines, offset = stored.lines, stored.offset
@@ -139,7 +141,7 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
     fd = stream.duplicate()
     try:
         loop = asyncio.get_running_loop()
-        wanted = await loop.run_in_executor(executor, head, fd, place) if place.fed.lines else {}
+        expected = await loop.run_in_executor(executor, head, fd, place) if place.fed.lines else {}
         next_ = await loop.run_in_executor(executor, _next_targets, fd, place)
     finally:
         await loop.run_in_executor(executor, os.close, fd)
@@ -148,9 +150,9 @@ async def check(job: Job, stream: FileStream, stored: StoredPlace, place: Reatta
     reported = await printer.finished()
     if reported is None:
         raise CannotGoOn("the printer does not report its position")
-    _check_position(wanted, reported)
-    await _correct_filament(printer, place.modes, wanted, reported)
-    log.info("job.place_found", wanted=wanted, told=reported, lines=place.fed.lines, offset=place.fed.offset)
+    _check_position(expected, reported)
+    await _correct_filament(printer, place.modes, expected, reported)
+    log.info("job.place_found", wanted=expected, told=reported, lines=place.fed.lines, offset=place.fed.offset)
 
 
 def _check_heat(printer: Printer, stored: StoredPlace, place: ReattachedPlace, ahead: Mapping[str, float]) -> None:
@@ -198,8 +200,8 @@ def _next_targets(fd: int, place: ReattachedPlace) -> dict[str, float]:
     return targets(commands[:1], place.modes)
 
 
-def _check_position(wanted: dict[str, float], reported: dict[str, float]) -> None:
-    for axis, at in wanted.items():
+def _check_position(expected: dict[str, float], reported: dict[str, float]) -> None:
+    for axis, at in expected.items():
         if axis != "E" and axis in reported and abs(reported[axis] - at) > POSITION_TOLERANCE:
             raise CannotGoOn(
                 f"the head is at {axis}{reported[axis]:.2f}, "
@@ -208,13 +210,13 @@ def _check_position(wanted: dict[str, float], reported: dict[str, float]) -> Non
 
 
 async def _correct_filament(
-    printer: Printer, modes: Modes, wanted: Mapping[str, float], reported: Mapping[str, float]
+    printer: Printer, modes: Modes, expected: Mapping[str, float], reported: Mapping[str, float]
 ) -> None:
     """Set the firmware's E to the file's if the user has moved filament meanwhile.
 
     Otherwise the next line would move it back by as much.
     """
-    at, counted = wanted.get("E"), reported.get("E")
+    at, counted = expected.get("E"), reported.get("E")
     if at is not None and counted is not None and abs(at - counted) > FILAMENT_TOLERANCE:
         log.warning("job.filament_moved", counted_mm=counted, of_file_mm=at)
         await printer.send(f"G92 E{at / modes.unit:.5f}")

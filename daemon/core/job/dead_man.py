@@ -187,4 +187,4 @@ class DeadMan:
 
 
 def _knows(identity: FirmwareIdentity) -> bool:
-    return any(known.match(identity.name) for known in (_MARLIN_2, _REPETIER))
+    return any(pattern.match(identity.name) for pattern in (_MARLIN_2, _REPETIER))

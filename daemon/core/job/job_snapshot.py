@@ -198,7 +198,7 @@ def _load(plain: dict[str, Any]) -> JobSnapshot | None:
         "state": JobState[plain["state"]].value,
         "selection": {"name": chosen["path"], "size": 0, "date": 0} | chosen,  # for display only
         "file": plain.get("file") or None,
-        "wanted": wanted if (wanted := plain.get("wanted")) in get_args(Wish) else None,
+        "wanted": wish if (wish := plain.get("wanted")) in get_args(Wish) else None,
         "ending": _ENDED | ending if ending else None,
         "parked": parked | {"modes": asdict(modes_of(parked["modes"]))} if parked else None,
     }

@@ -7,9 +7,9 @@ def values(job: Job) -> dict[str, str]:
     """Return the known values, by name, as they are written in a command."""
     parked = job.snapshot.parked
     modes = parked.modes if parked else job.printer.modes
-    known: dict[str, float | str | None] = {"tool": modes.tool or 0, "fan": modes.fan, "lines": job.lines}
-    known |= {"feedrate": modes.feedrate.decode() or None}
-    known |= {axis.lower(): at for axis, at in (parked.axes or {}).items()} if parked else {}
+    entries: dict[str, float | str | None] = {"tool": modes.tool or 0, "fan": modes.fan, "lines": job.lines}
+    entries |= {"feedrate": modes.feedrate.decode() or None}
+    entries |= {axis.lower(): at for axis, at in (parked.axes or {}).items()} if parked else {}
     targets = parked.targets if parked else {name: each.target for name, each in job.printer.heaters.items()}
-    known |= {"hotend_target": targets.get(f"tool{modes.tool or 0}"), "bed_target": targets.get("bed")}
-    return {name: at if isinstance(at, str) else f"{at:g}" for name, at in known.items() if at is not None}
+    entries |= {"hotend_target": targets.get(f"tool{modes.tool or 0}"), "bed_target": targets.get("bed")}
+    return {name: at if isinstance(at, str) else f"{at:g}" for name, at in entries.items() if at is not None}

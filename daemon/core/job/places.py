@@ -111,9 +111,9 @@ class StoredPlace:
         """How far the file has been sent."""
         return JobPlace(self.lines, self.offset)
 
-    def lines_before(self, wanted: int) -> int:
-        """Return how many lines of the file, not counted in `lines`, have a number before `wanted`."""
-        end = self.until or wanted
+    def lines_before(self, number: int) -> int:
+        """Return how many lines of the file, not counted in `lines`, have a number before `number`."""
+        end = self.until or number
         others = sum(max(0, min(end, at + count) - at) for at, count in self.gaps)
         return max(0, end - 1 - self.number - others)
 

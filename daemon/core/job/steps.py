@@ -92,8 +92,8 @@ class Steps:
         """
         index, self._at = self._at, self._at + 1
         if index < len(self._snapshot.answers):
-            known, answer = self._snapshot.answers[index]
-            _compare(known, command)
+            previous, answer = self._snapshot.answers[index]
+            _compare(previous, command)
             return answer
         answer = list(await self._new(printer, command, index))
         self._snapshot.answers.append((command, answer))
@@ -130,8 +130,8 @@ class Steps:
         """
         index, self._at = self._at, self._at + 1
         if index < len(self._snapshot.answers):
-            known, lines = self._snapshot.answers[index]
-            _compare(known, "")
+            previous, lines = self._snapshot.answers[index]
+            _compare(previous, "")
             return lines
         lines = await look()
         self._remember(lines)
@@ -169,6 +169,6 @@ def _retrieve(answer: "asyncio.Task[Sequence[str]]") -> None:
         answer.exception()
 
 
-def _compare(known: str, command: str) -> None:
-    if known != command:
-        raise StepsDiffer(f"the previous process sent {known!r} where this one would send {command!r}")
+def _compare(previous: str, command: str) -> None:
+    if previous != command:
+        raise StepsDiffer(f"the previous process sent {previous!r} where this one would send {command!r}")

@@ -61,8 +61,8 @@ class PlaceFile:
             content = self._path.read_bytes()
         except OSError:
             return None
-        found = [slot for at in (0, SLOT) if (slot := _whole(content[at : at + SLOT])) is not None]
-        self._turn, text = max(found, default=(0, None))
+        slots = [slot for at in (0, SLOT) if (slot := _whole(content[at : at + SLOT])) is not None]
+        self._turn, text = max(slots, default=(0, None))
         return text
 
     def _write(self, text: bytes) -> None:

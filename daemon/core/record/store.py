@@ -210,8 +210,8 @@ class Store(Database):
     def _note(self, job_id: int | None, progress: _Progress) -> None:
         if job_id is None:  # the job could not be recorded when it began
             return
-        known = self._pending.get(job_id)
-        if known is None or known.outcome is None:  # nothing comes after the end
+        pending = self._pending.get(job_id)
+        if pending is None or pending.outcome is None:  # nothing comes after the end
             self._pending[job_id] = progress
         self._write_pending()
 

@@ -177,20 +177,20 @@ class FarmInMemory:
         except TimeoutError:
             raise FarmUnreachable(f"{printer}: its agent did not answer within {within:g} s") from None
 
-    async def _question(self, printer: str, asked: Callable[[], Awaitable[T]], reachable: Callable[[], bool]) -> T:
+    async def _question(self, printer: str, ask: Callable[[], Awaitable[T]], reachable: Callable[[], bool]) -> T:
         """Deliver a question and its answer; the caller may be cancelled before either arrives."""
         if not reachable():
             raise FarmUnreachable(f"{printer}: not connected to NATS")
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         times = 0 if self.happens(self.faults.lost) else 2 if self.happens(self.faults.repeated) else 1
         for _ in range(times):
-            self.begin(self._deliver(printer, asked, answer, reachable))
+            self.begin(self._deliver(printer, ask, answer, reachable))
         return await answer
 
     async def _deliver(
         self,
         printer: str,
-        asked: Callable[[], Awaitable[T]],
+        ask: Callable[[], Awaitable[T]],
         answer: "asyncio.Future[T]",
         reachable: Callable[[], bool],
     ) -> None:
@@ -200,7 +200,7 @@ class FarmInMemory:
         failure: Exception | None = None
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT * 4):
-                result = await asked()
+                result = await ask()
         except TimeoutError:
             return
         except FarmRefused as error:

@@ -62,24 +62,24 @@ STREAMS = (
 async def make(js: JetStreamContext) -> list[str]:
     """Create the missing streams; return where the others differ from STREAMS, a sentence for each setting."""
     texts = []
-    for wanted in STREAMS:
+    for config in STREAMS:
         try:
-            actual = await js.stream_info(str(wanted.name))
+            actual = await js.stream_info(str(config.name))
         except NotFoundError:
-            await js.add_stream(wanted)
-            log.info("nats.stream_made", stream=wanted.name)
+            await js.add_stream(config)
+            log.info("nats.stream_made", stream=config.name)
         else:
-            texts += differences(wanted, actual)
+            texts += differences(config, actual)
     return texts
 
 
-def differences(wanted: StreamConfig, actual: StreamInfo) -> list[str]:
+def differences(expected: StreamConfig, actual: StreamInfo) -> list[str]:
     """Return the settings of a stream that differ from those that we would give it, a sentence each."""
     texts = []
-    for field in fields(wanted):
-        want, has = getattr(wanted, field.name), getattr(actual.config, field.name, None)
+    for field in fields(expected):
+        want, has = getattr(expected, field.name), getattr(actual.config, field.name, None)
         if want is not None and _plain(want) != _plain(has) and field.name not in CHOSEN_BY_NATS:
-            texts.append(f"stream {wanted.name}: {field.name} is {_plain(has)}, not {_plain(want)}")
+            texts.append(f"stream {expected.name}: {field.name} is {_plain(has)}, not {_plain(want)}")
     return texts
 
 

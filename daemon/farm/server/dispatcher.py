@@ -131,8 +131,8 @@ class Dispatcher:
 
     def heard_ago(self, printer: str) -> float | None:
         """Return the seconds since the last presence of a printer; None: it has sent none since the server started."""
-        known = self._printers.get(printer)
-        return None if known is None else self._time() - known.heard_at
+        state = self._printers.get(printer)
+        return None if state is None else self._time() - state.heard_at
 
     def is_away(self, printer: str) -> bool:
         """Tell whether a printer has been silent for too long, so that a copy which it holds is an orphan."""
@@ -148,16 +148,16 @@ class Dispatcher:
 
     async def order(self, printer: str, order: FarmOrder, within: float = ORDER_TIMEOUT) -> OrderAnswer:
         """Send an order to a printer's agent and return its answer; raises FarmUnreachable."""
-        known = self._printers.get(printer)
+        state = self._printers.get(printer)
         is_harmless = order.verb in ("picture", "cancel")
-        if not is_harmless and self._end.connected and (known is None or self.is_away(printer)):
+        if not is_harmless and self._end.connected and (state is None or self.is_away(printer)):
             when = (
-                "has not reported yet" if known is None else f"was last heard {self._time() - known.heard_at:.0f} s ago"
+                "has not reported yet" if state is None else f"was last heard {self._time() - state.heard_at:.0f} s ago"
             )
             raise FarmUnreachable(f"{printer} {when}: is its agent running?")
-        if known is not None:  # an agent that was held up refuses the order after this deadline
-            until = known.reported_at + self._time() - known.heard_at + within
-            order = msgspec.structs.replace(order, boot=known.presence.boot, until=until)
+        if state is not None:  # an agent that was held up refuses the order after this deadline
+            until = state.reported_at + self._time() - state.heard_at + within
+            order = msgspec.structs.replace(order, boot=state.presence.boot, until=until)
         return await self._end.order(printer, order, within)
 
     def list_changed(self) -> None:
@@ -169,30 +169,30 @@ class Dispatcher:
 
     async def on_connected(self) -> None:
         """Send all offers again: messages were lost while NATS was away."""
-        for known in self._printers.values():
-            known.offered_at = -self._times.repeat_offer
+        for state in self._printers.values():
+            state.offered_at = -self._times.repeat_offer
         self.list_changed()
 
     async def on_presence(self, printer: str, presence: Presence) -> None:
         """Apply a printer's presence."""
         now = self._time()
-        known = self._printers.get(printer)
-        if known is None:
-            known = self._printers[printer] = KnownPrinter(presence, presence.at, now)
-        elif known.is_late(presence):
+        state = self._printers.get(printer)
+        if state is None:
+            state = self._printers[printer] = KnownPrinter(presence, presence.at, now)
+        elif state.is_late(presence):
             return
-        was_ready = known.presence.ready
-        known.take(printer, presence, now, self._wall())
-        self._presences[printer] = known.presence
+        was_ready = state.presence.ready
+        state.take(printer, presence, now, self._wall())
+        self._presences[printer] = state.presence
         self.on_news()
-        if match_key(presence) != known.stored:
-            known.no_fit = -1
-            self._store_soon(printer, known, now)
-        if known.presence.ready and not was_ready:
-            known.no_fit = -1
-        self._consider(printer, known, now)
+        if match_key(presence) != state.stored:
+            state.no_fit = -1
+            self._store_soon(printer, state, now)
+        if state.presence.ready and not was_ready:
+            state.no_fit = -1
+        self._consider(printer, state, now)
         if printer in self._cancels:
-            self._order_cancel(printer, known, now)
+            self._order_cancel(printer, state, now)
 
     async def renew(self, printer: str, question: CopyQuestion) -> YesOrNo:
         """Renew the lease of an offer, unless it was taken back."""
@@ -214,8 +214,8 @@ class Dispatcher:
 
     async def holdings(self, printer: str) -> Holdings:
         """Return the copies that a printer holds; send its offer again, which it may have missed."""
-        if (known := self._printers.get(printer)) is not None:
-            known.offered_at = -self._times.repeat_offer
+        if (state := self._printers.get(printer)) is not None:
+            state.offered_at = -self._times.repeat_offer
         return Holdings(await self._jobs.call_quietly(lambda jobs: jobs.held_copies(printer)))
 
     async def file(self, printer: str, question: CopyQuestion) -> bytes:
@@ -251,16 +251,16 @@ class Dispatcher:
 
     # -- offers --------------------------------------------------------------------------------------------------------
 
-    def _consider(self, printer: str, known: KnownPrinter, now: float) -> None:
+    def _consider(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Queue a printer for an offer, if it is ready and a copy may fit."""
-        if not known.presence.ready or now - known.heard_at > self._times.away:
+        if not state.presence.ready or now - state.heard_at > self._times.away:
             self._ready.pop(printer, None)
             return
-        if known.offer is not None and now - known.offered_at < self._times.repeat_offer:
+        if state.offer is not None and now - state.offered_at < self._times.repeat_offer:
             return
-        if known.offer is None and not self._waiting:
+        if state.offer is None and not self._waiting:
             return
-        if known.no_fit == self._revision and now - known.no_fit_at < RETRY_OFFER:
+        if state.no_fit == self._revision and now - state.no_fit_at < RETRY_OFFER:
             return
         self._ready[printer] = None
         self._wake.set()
@@ -284,25 +284,25 @@ class Dispatcher:
                     await asyncio.sleep(self._times.tick)
 
     async def _offer(self, printer: str) -> None:
-        known, revision = self._printers[printer], self._revision
-        presence, lease = known.presence, self._times.lease
+        state, revision = self._printers[printer], self._revision
+        presence, lease = state.presence, self._times.lease
         offer = await self._jobs.call_quietly(lambda jobs: jobs.offer(printer, presence, lease))
         now = self._time()
         if offer is None:
-            known.offer, known.no_fit, known.no_fit_at = None, revision, now
+            state.offer, state.no_fit, state.no_fit_at = None, revision, now
             return
-        if known.offer is None or (known.offer.copy, known.offer.attempt) != (offer.copy, offer.attempt):
+        if state.offer is None or (state.offer.copy, state.offer.attempt) != (offer.copy, offer.attempt):
             log.info("farm.offered", printer=printer, copy=offer.copy, attempt=offer.attempt, job=offer.name)
-        known.offer, known.offered_at = offer, now
+        state.offer, state.offered_at = offer, now
         await self._end.offer(printer, offer)
 
     def _end_offer(self, printer: str, copy: str) -> None:
         """Forget an offer that was claimed, declined or taken back; the printer may get another one."""
-        known = self._printers.get(printer)
-        if known is not None:
-            known.no_fit = -1
-            if known.offer is not None and known.offer.copy == copy:
-                known.offer = None
+        state = self._printers.get(printer)
+        if state is not None:
+            state.no_fit = -1
+            if state.offer is not None and state.offer.copy == copy:
+                state.offer = None
 
     # -- the list ------------------------------------------------------------------------------------------------------
 
@@ -349,9 +349,9 @@ class Dispatcher:
         )
         self._pass_on_cancels(copies)
         offered = {(copy.printer, copy.id, copy.attempt) for copy in copies if copy.state == "offered"}
-        for printer, known in [*self._printers.items()]:
-            if known.offer is not None and (printer, known.offer.copy, known.offer.attempt) not in offered:
-                known.offer = None
+        for printer, state in [*self._printers.items()]:
+            if state.offer is not None and (printer, state.offer.copy, state.offer.attempt) not in offered:
+                state.offer = None
                 await self._end.withdraw(printer)
 
     def _pass_on_cancels(self, copies: list[FarmCopy]) -> None:
@@ -360,13 +360,13 @@ class Dispatcher:
         new = {printer for printer, copy in cancels.items() if self._cancels.get(printer) != copy}
         self._cancels = cancels
         for printer in new:
-            if (known := self._printers.get(printer)) is not None:
-                self._order_cancel(printer, known, now)
+            if (state := self._printers.get(printer)) is not None:
+                self._order_cancel(printer, state, now)
 
-    def _order_cancel(self, printer: str, known: KnownPrinter, now: float) -> None:
+    def _order_cancel(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Ask an agent to end a print; ask again at its next presences, until it reports the end."""
-        if now - known.cancelled_at >= REPEAT_CANCEL and len(self._tasks) < MAX_TASKS:
-            known.cancelled_at = now
+        if now - state.cancelled_at >= REPEAT_CANCEL and len(self._tasks) < MAX_TASKS:
+            state.cancelled_at = now
             self._start(self._cancel(printer, self._cancels[printer]))
 
     async def _cancel(self, printer: str, copy: str) -> None:
@@ -379,14 +379,14 @@ class Dispatcher:
 
     def _consider_all(self) -> None:
         now = self._time()
-        for printer, known in self._printers.items():
-            self._consider(printer, known, now)
+        for printer, state in self._printers.items():
+            self._consider(printer, state, now)
 
-    def _store_soon(self, printer: str, known: KnownPrinter, now: float) -> None:
+    def _store_soon(self, printer: str, state: KnownPrinter, now: float) -> None:
         """Have the list store a printer's presence, which users see while the printer is off."""
-        if now - known.stored_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
-            known.stored, known.stored_at = match_key(known.presence), now
-            self._start(self._store(printer, known.presence))
+        if now - state.stored_at >= STORE_EVERY and len(self._tasks) < MAX_TASKS:
+            state.stored, state.stored_at = match_key(state.presence), now
+            self._start(self._store(printer, state.presence))
 
     async def _store(self, printer: str, presence: Presence) -> None:
         try:

@@ -10,10 +10,10 @@ _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 def parse_challenge(header: str) -> Mapping[str, str] | None:
     """Return the parameters of a WWW-Authenticate header; None: not a digest, or one that we do not support."""
-    scheme, _, rest = header[:4096].strip().partition(" ")
+    scheme, _, parameters = header[:4096].strip().partition(" ")
     if scheme.lower() != "digest":
         return None
-    challenge = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(rest)}
+    challenge = {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(parameters)}
     if challenge.get("algorithm", "MD5").upper() not in _HASHES:
         return None
     if "auth" not in challenge.get("qop", "auth").split(",")[0].split():
