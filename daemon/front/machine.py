@@ -19,16 +19,16 @@ def describe(folder: Path, sys: Path = SYS) -> dict[str, Any]:
     """
     from daemon.front.sysinfo import sysinfo  # noqa: PLC0415 - loads ctypes, which open pages do not need
 
-    known = sysinfo()
+    system = sysinfo()
     disk = os.statvfs(folder)
     return {
         "model": _text(sys / "firmware/devicetree/base/model"),
-        "uptime": known.uptime if known is not None else None,
-        "load": known.load if known is not None else None,
+        "uptime": system.uptime if system is not None else None,
+        "load": system.load if system is not None else None,
         "processors": os.cpu_count(),
         "memory": {
-            "total": known.total if known is not None else None,
-            "free": _available() or (known.free if known is not None else None),
+            "total": system.total if system is not None else None,
+            "free": _available() or (system.free if system is not None else None),
         },
         "disk": {"total": disk.f_blocks * disk.f_frsize, "free": disk.f_bavail * disk.f_frsize},
         "temperature": _temperature(sys),
@@ -51,9 +51,9 @@ def power(sys: Path = SYS) -> dict[str, Any]:
 def _available(file: Path = Path("/proc/meminfo")) -> int | None:
     """Return the kernel's estimate of available memory in bytes; None if it is hidden."""
     for line in (_text(file) or "").splitlines():
-        name, _, rest = line.partition(":")
+        name, _, value = line.partition(":")
         if name == "MemAvailable":
-            return int(rest.split()[0]) * 1024
+            return int(value.split()[0]) * 1024
     return None
 
 

@@ -98,11 +98,11 @@ async def run(
 
 def warn_if_elsewhere(config: Config, listening: Listening) -> None:
     """Warn if the configured address is not the one that systemd has opened."""
-    wanted = listening_as(config.http.host, config.http.port)
-    if config.http.host != HttpConfig().host and wanted != listening_as(listening.host, listening.port):
+    configured = listening_as(config.http.host, config.http.port)
+    if config.http.host != HttpConfig().host and configured != listening_as(listening.host, listening.port):
         log.warning(
             "http.not_as_configured",
-            configured=wanted,
+            configured=configured,
             remedy="sudo systemctl daemon-reload; sudo systemctl restart nozzled.socket",
         )
 
@@ -126,8 +126,8 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
 async def _invitation(front: Front, listening: Listening) -> Invitation:
     """Return an invitation to the page; the first one gives a key of scope admin."""
     scope = Scope.CONTROL if front.access.keyring.keys else Scope.ADMIN
-    found = await asyncio.to_thread(roots, listening.host, listening.port, front.config.http.hostnames)
-    return invite(front.access, scope, found, asyncio.get_running_loop().time())
+    addresses = await asyncio.to_thread(roots, listening.host, listening.port, front.config.http.hostnames)
+    return invite(front.access, scope, addresses, asyncio.get_running_loop().time())
 
 
 async def _wait_for_connection(end: FrontEnd) -> None:

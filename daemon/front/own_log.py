@@ -33,9 +33,9 @@ class OwnLog:
 async def find(wall: Callable[[], float]) -> OwnLog | None:
     """Return the log; None: it cannot be read."""
     with suppress(OSError):
-        found = os.fstat(STDERR)
-        if stat.S_ISREG(found.st_mode):
-            return OwnLog(found.st_size, int(found.st_mtime), lambda: _of_file(found.st_size))
+        status = os.fstat(STDERR)
+        if stat.S_ISREG(status.st_mode):
+            return OwnLog(status.st_size, int(status.st_mtime), lambda: _of_file(status.st_size))
     if journal.is_journal(sys.stderr) and await _has_entries():
         return OwnLog(0, int(wall()), _of_journal)
     return None

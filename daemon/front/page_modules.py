@@ -146,8 +146,8 @@ class _Module:
         return _EXPORT_FROM.sub(self._export_later, text)
 
     def _check(self, text: str) -> None:
-        if rest := _UNKNOWN_FORM.search(text):
-            raise Unjoinable(f"{self._name} has an unknown form of import or export: {rest[0][:80]}")
+        if match := _UNKNOWN_FORM.search(text):
+            raise Unjoinable(f"{self._name} has an unknown form of import or export: {match[0][:80]}")
 
     def _import(self, match: re.Match[str]) -> str:
         return self._bind(match, _variable(_target(self._name, match)))

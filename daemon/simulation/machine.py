@@ -23,10 +23,10 @@ def firmware_name(profile: ProfileConfig) -> str:
 
 def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> FirmwareConfig:
     """Return the simulated printer with the profile's values; what the profile does not say stays as `built`."""
-    known = machine(profile)
-    reach = [_reach(axis, low, high) for axis, low, high in zip(known.volume, built.lowest, built.volume, strict=True)]
+    values = machine(profile)
+    reach = [_reach(axis, low, high) for axis, low, high in zip(values.volume, built.lowest, built.volume, strict=True)]
     (x_low, x), (y_low, y), (z_low, z) = reach
-    least = known.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.reports.min_extrude
+    least = values.min_extrusion if profile.min_extrusion_c >= 0 else built.speech.reports.min_extrude
     return replace(
         built,
         lowest=(x_low, y_low, z_low),
@@ -37,7 +37,7 @@ def simulated_printer(profile: ProfileConfig, built: FirmwareConfig) -> Firmware
         bed=_hotter(built.bed, profile.max_bed_c),
         chamber=CHAMBER if profile.heated_chamber else built.chamber,
         speech=replace(built.speech, reports=replace(built.speech.reports, min_extrude=least or 0.0)),
-        limits=_limits(known.limits, built.limits) if profile.motion else built.limits,
+        limits=_limits(values.limits, built.limits) if profile.motion else built.limits,
     )
 
 

@@ -47,8 +47,8 @@ def decimals(text: Bytes, start: Ints, length: Ints) -> tuple[Floats, Bools]:
     value, digits, behind, dots = _joined(text, start + places, np.minimum(places, np.uint8(WORD)))
     long_ = np.flatnonzero(places > WORD)
     if len(long_):
-        rest = places[long_] - np.uint8(WORD)
-        head, more, head_behind, head_dots = _joined(text, start[long_] + rest, rest)
+        leading = places[long_] - np.uint8(WORD)
+        head, more, head_behind, head_dots = _joined(text, start[long_] + leading, leading)
         value[long_] += head * _POWERS[digits[long_]]
         behind[long_] += (head_behind + digits[long_]) * head_dots
         digits[long_] += more

@@ -110,8 +110,8 @@ class Addresses:
         """Return the baudrates at which a printer may answer there, the likeliest first."""
         if rate := int(address.options.get("baudrate", self._usual(address.target))):
             return (rate,)
-        found = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
-        return (found,) if found else LIKELY
+        working_rate = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
+        return (working_rate,) if working_rate else LIKELY
 
     def _usual(self, port: str) -> int:
         """Return the baudrate of a port whose address gives none; 0: it has to be found by trying."""

@@ -166,9 +166,9 @@ class Access:
             identity = replace(identity, scope=identity.base, base=None)
         return self.sessions.begin(identity, _now())
 
-    def find_session(self, given: str, user: str) -> Session | None:
+    def find_session(self, session_id: str, user: str) -> Session | None:
         """Return the open session with this id and user; None if there is none, or its key was revoked."""
-        session = self.sessions.find(given, user, _now())
+        session = self.sessions.find(session_id, user, _now())
         return session if session is not None and self.still_valid(session.identity) else None
 
     def still_valid(self, identity: Identity) -> bool:

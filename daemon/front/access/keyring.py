@@ -73,13 +73,13 @@ class Keyring:
 
     def identify(self, sha256: str) -> Identity | None:
         """Return the identity of a hash. All keys are compared, so that the time taken reveals nothing."""
-        found: Identity | None = None
+        identity: Identity | None = None
         for key in self._keys:
             if hmac.compare_digest(key.sha256, sha256):
-                found = Identity(key.name, Scope.named(key.scope), key.sha256)
-        if found is not None:
+                identity = Identity(key.name, Scope.named(key.scope), key.sha256)
+        if identity is not None:
             self._used[sha256] = int(self._wall())
-        return found
+        return identity
 
     def knows(self, sha256: str) -> bool:
         """Tell whether a key exists, without counting that as a use."""

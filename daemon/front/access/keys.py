@@ -84,9 +84,9 @@ class Keys:
             raise ConfigError(f"the API key in {self._path}: {error.strerror or error}") from error
         self.reload()
 
-    def accepts(self, given: str) -> bool:
+    def accepts(self, key: str) -> bool:
         """Tell whether this is the key, in constant time."""
-        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self.key.encode())
+        return hmac.compare_digest(key.encode("utf-8", "surrogatepass"), self.key.encode())
 
 
 def environment_of_children(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -49,15 +49,15 @@ class Pairing:
         self._codes.append(_Code(digest(letters), scope, now + LIFETIME))
         return "-".join(letters[at : at + 4] for at in range(0, LENGTH, 4))
 
-    def use(self, given: str, now: float) -> Scope:
+    def use(self, code: str, now: float) -> Scope:
         """Use up a code, and return its scope.
 
         Raises:
             KeyRefused: the code is wrong, used or expired.
         """
         self._drop_expired(now)
-        sha256 = digest(plain(given))
-        matching = [code for code in self._codes if hmac.compare_digest(code.sha256, sha256)]
+        sha256 = digest(plain(code))
+        matching = [each for each in self._codes if hmac.compare_digest(each.sha256, sha256)]
         if matching:
             self._codes.remove(matching[0])
             return matching[0].scope
@@ -67,7 +67,7 @@ class Pairing:
         self._codes = [code for code in self._codes if now < code.expires_at]
 
 
-def plain(given: str) -> str:
+def plain(code: str) -> str:
     """Normalise a code: users add spaces and dashes, write small letters, and mistake O for 0."""
-    letters = "".join(each for each in given.upper() if each.isascii() and each.isalnum())
+    letters = "".join(each for each in code.upper() if each.isascii() and each.isalnum())
     return letters.translate(_CONFUSABLE)

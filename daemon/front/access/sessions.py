@@ -34,16 +34,16 @@ class Sessions:
         self._open[session.id] = session
         return session
 
-    def find(self, given: str, user: str, now: float) -> Session | None:
+    def find(self, session_id: str, user: str, now: float) -> Session | None:
         """Return the session with this id and user, which counts as a use; None if it has ended."""
-        session = self._open.get(given)
+        session = self._open.get(session_id)
         if session is None or session.identity.name != user:
             return None
         if now - session.used > LIFETIME:
-            del self._open[given]
+            del self._open[session_id]
             return None
         session.used = now
-        self._open.move_to_end(given)
+        self._open.move_to_end(session_id)
         return session
 
     def is_open(self, session: Session) -> bool:

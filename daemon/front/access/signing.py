@@ -37,9 +37,9 @@ class Signing:
 
     def signer(self, address: str, now: float) -> str | None:
         """Return the first digits of the hash of the key that signed an address; None: the signature is not valid."""
-        if len(address) > 8192 or (found := _SIGNED.fullmatch(address)) is None:  # noqa: PLR2004 - a bound, any will do
+        if len(address) > 8192 or (match := _SIGNED.fullmatch(address)) is None:  # noqa: PLR2004 - a bound, any will do
             return None
-        bare, ends, by, signature = found[1], int(found[2]), found[3], found[4]
+        bare, ends, by, signature = match[1], int(match[2]), match[3], match[4]
         expected = self._signature(f"{_canonical(bare[:-1])}{bare[-1]}", ends, by)
         return by if hmac.compare_digest(signature, expected) and now < ends else None
 

@@ -140,9 +140,9 @@ _DIALECTS = {
 def _apply(limits: MotionLimits, commands: Sequence[str]) -> None:
     """Apply M201, M203, M204, M205 and SET_VELOCITY_LIMIT to the limits."""
     for each in commands:
-        name, _, rest = each.partition(" ")
+        name, _, parameters = each.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
-            limits.note_words(words_of(rest))
+            limits.note_words(words_of(parameters))
             continue
         with suppress(CommandError):
             command = parse(each)

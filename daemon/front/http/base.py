@@ -191,20 +191,20 @@ class ApiHandler(BaseHandler):
             raise Refused(400, "command is invalid")
         return data
 
-    def command(self, known: Mapping[str, Collection[str]]) -> tuple[str, dict[str, Any]]:
+    def command(self, commands: Mapping[str, Collection[str]]) -> tuple[str, dict[str, Any]]:
         """Return the command of a JSON body and the body itself.
 
         Args:
-            known: the commands of the resource, each with its mandatory parameters.
+            commands: the commands of the resource, each with its mandatory parameters.
 
         Raises:
             Refused: the body is not a JSON object, the command is unknown, or a parameter is missing.
         """
         data = self.json_body()
         command = data.get("command")
-        if not isinstance(command, str) or command not in known:
+        if not isinstance(command, str) or command not in commands:
             raise Refused(400, "command is invalid")
-        if any(name not in data for name in known[command]):
+        if any(name not in data for name in commands[command]):
             raise Refused(400, "Mandatory parameters missing")
         return command, data
 
@@ -260,8 +260,8 @@ class ApiHandler(BaseHandler):
         """Return the absolute URL of a path on this server, as the client would reach it."""
         protocol = self.request.protocol
         if hosts.is_proxy(self.request.remote_ip or "", self.service.config.http.trusted_proxies):
-            given = self.request.headers.get("X-Forwarded-Proto", protocol)
-            protocol = given if given in ("http", "https") else protocol
+            forwarded = self.request.headers.get("X-Forwarded-Proto", protocol)
+            protocol = forwarded if forwarded in ("http", "https") else protocol
         return f"{protocol}://{self.request.host}{path}"
 
 

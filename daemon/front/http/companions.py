@@ -97,10 +97,10 @@ class AskHandler(ApiHandler):
         await relay_request(self, name, _text(data, "do"), _object(data, "with") if "with" in data else {})
 
 
-async def relay_request(handler: ApiHandler, name: str, do: str, given: Mapping[str, Any]) -> None:
+async def relay_request(handler: ApiHandler, name: str, do: str, parameters: Mapping[str, Any]) -> None:
     """Send a companion a request with the scope of the client's key, and answer with its reply."""
     scope = handler.identity.scope.label if handler.identity is not None else ""
-    reply = await handler.service.companions.ask(name, do, given, scope=scope)
+    reply = await handler.service.companions.ask(name, do, parameters, scope=scope)
     handler.set_status(reply.status)
     if reply.body is not None:
         handler.write_json(reply.body)
@@ -129,29 +129,29 @@ def _messages_of(
 
 
 def _list(data: Mapping[str, Any], name: str) -> list[Any]:
-    found = data.get(name, [])
-    if not isinstance(found, list) or len(found) > MAX_ITEMS:
+    items = data.get(name, [])
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
         raise Refused(400, f"{name} must be a list of at most {MAX_ITEMS}")
-    return found
+    return items
 
 
-def _text(given: object, name: str) -> str:
-    found = given.get(name) if isinstance(given, dict) else None
-    if not isinstance(found, str) or not 0 < len(found) <= MAX_TEXT:
+def _text(data: object, name: str) -> str:
+    text = data.get(name) if isinstance(data, dict) else None
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
         raise Refused(400, f"{name} must be a string of 1 to {MAX_TEXT} characters")
-    return found
+    return text
 
 
-def _object(given: object, name: str) -> dict[str, Any]:
-    found = given.get(name, {}) if isinstance(given, dict) else None
-    if not isinstance(found, dict):
+def _object(data: object, name: str) -> dict[str, Any]:
+    value = data.get(name, {}) if isinstance(data, dict) else None
+    if not isinstance(value, dict):
         raise Refused(400, f"{name} must be an object")
-    return found
+    return value
 
 
-def _reply(given: object) -> tuple[int, CompanionReply]:
-    found: Mapping[str, Any] = given if isinstance(given, dict) else {}
-    number, status = found.get("id"), found.get("status")
+def _reply(data: object) -> tuple[int, CompanionReply]:
+    reply: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    number, status = reply.get("id"), reply.get("status")
     if type(number) is not int or type(status) is not int or not 200 <= status <= 599:  # noqa: PLR2004 - HTTP's
         raise Refused(400, "an answer needs an id, and an HTTP status of at least 200")
-    return number, CompanionReply(status, found.get("body"))
+    return number, CompanionReply(status, reply.get("body"))

@@ -80,8 +80,8 @@ class ConnectionHandler(ApiHandler):
             return False
         if identity is None or identity.name == key_name(POWER):
             return False
-        given = {"port": port, "baudrate": rate}
-        reply = await companions.ask(POWER, "connect", given, scope=identity.scope.label)
+        parameters = {"port": port, "baudrate": rate}
+        reply = await companions.ask(POWER, "connect", parameters, scope=identity.scope.label)
         if reply.status >= FIRST_REFUSAL:
             raise Refused(reply.status, str(reply.body.get("error")) if isinstance(reply.body, dict) else "no power")
         return True

@@ -5,17 +5,17 @@ from typing import Any
 
 
 def differences(
-    wanted: Mapping[str, Any], current: Mapping[str, Any], ignored: Collection[str], path: str = ""
+    document: Mapping[str, Any], current: Mapping[str, Any], ignored: Collection[str], path: str = ""
 ) -> Iterator[tuple[str, Any]]:
-    """Yield path and wanted value of each key that differs, such as `volume.width`; unknown keys are passed over.
+    """Yield path and new value of each key that differs, such as `volume.width`; unknown keys are passed over.
 
     Args:
-        wanted: what the client sends: often the whole document, with one value changed.
+        document: what the client sends: often the whole document, with one value changed.
         current: the document as it is.
         ignored: paths that are passed over.
         path: the prefix of all paths.
     """
-    for name, value in wanted.items():
+    for name, value in document.items():
         key = f"{path}{name}"
         if name not in current or key in ignored:
             continue

@@ -62,8 +62,8 @@ class SendingHandler(ApiHandler):
         if "If-None-Match" in self.request.headers:
             return self.check_etag_header()
         try:
-            known = parsedate_to_datetime(self.request.headers.get("If-Modified-Since", ""))
-            return int(modified) <= known.timestamp()
+            date = parsedate_to_datetime(self.request.headers.get("If-Modified-Since", ""))
+            return int(modified) <= date.timestamp()
         except (ValueError, OverflowError):
             return False
 
@@ -85,8 +85,8 @@ class SendingHandler(ApiHandler):
 
     def _is_range_current(self) -> bool:
         """Tell whether the part that the client has belongs to the current file (If-Range)."""
-        known = self.request.headers.get("If-Range", "")
-        return not known or known in (self._headers["ETag"], self._headers["Last-Modified"])
+        validator = self.request.headers.get("If-Range", "")
+        return not validator or validator in (self._headers["ETag"], self._headers["Last-Modified"])
 
     async def _send(self, file: BinaryIO, size: int) -> None:
         """Send exactly this many bytes: the file may grow meanwhile."""

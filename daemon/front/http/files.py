@@ -182,8 +182,8 @@ class FileHandler(FilesHandler):
         entry = await self.service.files.info(path)
         if entry.type == "folder":
             raise Refused(404, f"{path} is a folder")
-        known = await self.check(entry)
-        self.write({"known": known or not self.service.config.analysis.enabled})
+        is_known = await self.check(entry)
+        self.write({"known": is_known or not self.service.config.analysis.enabled})
 
     async def _unselect(self, path: str) -> None:
         self.require_operational()

@@ -97,13 +97,13 @@ def commands(data: Mapping[str, Any]) -> list[str]:
     """Return the commands in `command` or `commands`, with `%(name)s` replaced by `parameters`."""
     if ("command" in data) == ("commands" in data):
         raise Refused(400, "either command or commands must be given")
-    given = data["commands"] if "commands" in data else [data["command"]]
+    lines = data["commands"] if "commands" in data else [data["command"]]
     parameters = data.get("parameters") or {}
-    if not isinstance(given, list) or not given or not all(isinstance(each, str) for each in given):
+    if not isinstance(lines, list) or not lines or not all(isinstance(each, str) for each in lines):
         raise Refused(400, "commands must be a list of strings")
     if not isinstance(parameters, dict):
         raise Refused(400, "parameters must be an object")
-    return [_PLACEHOLDER.sub(lambda found: _parameter(found[1], parameters), each).strip() for each in given]
+    return [_PLACEHOLDER.sub(lambda found: _parameter(found[1], parameters), each).strip() for each in lines]
 
 
 def _parameter(name: str, parameters: Mapping[str, Any]) -> str:
@@ -144,5 +144,5 @@ def word(letter: str, value: float) -> str:
 
 def _speed(data: Mapping[str, Any], default: float) -> float:
     """Return the requested speed, in mm/min."""
-    given = data.get("speed")
-    return number(given, "speed", 1, 100_000) if given not in (None, False) else default
+    speed = data.get("speed")
+    return number(speed, "speed", 1, 100_000) if speed not in (None, False) else default

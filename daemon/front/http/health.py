@@ -117,10 +117,10 @@ def _dialogue(file: Path) -> dict[str, Any]:
     return {"address": header.address, "date": header.date, "lines": lines[-MAX_LINES:], "more": more}
 
 
-def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+def routes(arguments: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
     """Return the routes of health and recordings."""
     return [
-        (r"/api/health", HealthHandler, given),
-        (r"/api/recordings/([a-z]+)/([^/]+)", RecordingHandler, given),
-        (r"/api/recordings/([a-z]+)/([^/]+)/dialogue", DialogueHandler, given),
+        (r"/api/health", HealthHandler, arguments),
+        (r"/api/recordings/([a-z]+)/([^/]+)", RecordingHandler, arguments),
+        (r"/api/recordings/([a-z]+)/([^/]+)/dialogue", DialogueHandler, arguments),
     ]

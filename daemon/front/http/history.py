@@ -53,11 +53,11 @@ class _QueryHandler(ApiHandler):
         )
 
     def _states(self) -> tuple[str, ...]:
-        given = tuple(filter(None, (self._text("state") or "").split(",")))
-        if unknown := [each for each in given if each not in _STATES]:
+        states = tuple(filter(None, (self._text("state") or "").split(",")))
+        if unknown := [each for each in states if each not in _STATES]:
             ends = ", ".join(state.value for state in JobState if state.ended)
             raise Refused(400, f"{unknown[0]} is not a state of a print; the ends of prints are {ends}")
-        return given
+        return states
 
     def _text(self, name: str) -> str | None:
         value = self.get_query_argument(name, "")

@@ -99,8 +99,8 @@ def keyed_request(handler: ApiHandler, body: Mapping[str, Any], what: str) -> Ke
     Raises:
         Refused: the key is malformed, or header and body have different keys.
     """
-    given = handler.request.headers.get_list(HEADER)
-    keys = {_plain(text) for text in given}
+    headers = handler.request.headers.get_list(HEADER)
+    keys = {_plain(text) for text in headers}
     if (named := body.get(FIELD)) is not None:
         if not isinstance(named, str):
             raise Refused(400, f"{FIELD} must be a string: the idempotency key of this print")

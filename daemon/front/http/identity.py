@@ -27,8 +27,8 @@ def identify(
     if key := request_key(request):
         if checks_keys:
             return service.access.identify(key, client_of(service, request))
-        if (known := service.access.identity_of(key)) is not None:
-            return known
+        if (identity := service.access.identity_of(key)) is not None:
+            return identity
     local = _is_local(service, request)
     if not local and not is_public:
         raise KeyRefused("a valid API key is needed: X-Api-Key, Authorization: Bearer, or ?apikey=")
@@ -42,8 +42,8 @@ def identify(
 
 def request_key(request: HTTPServerRequest) -> str:
     """Return the key of the query, of X-Api-Key or of Authorization, in this order; "" if there is none."""
-    if given := request.query_arguments.get("apikey"):
-        return given[-1].decode("utf-8", "replace")
+    if values := request.query_arguments.get("apikey"):
+        return values[-1].decode("utf-8", "replace")
     if "X-Api-Key" in request.headers:
         return request.headers["X-Api-Key"]
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

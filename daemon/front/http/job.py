@@ -79,9 +79,9 @@ class JobHandler(ApiHandler):
     async def _pause(self, action: object) -> None:
         """Pause, resume or toggle; a missing job is reported before an unknown action."""
         jobs = self.service.jobs
-        known = {"pause": jobs.pause, "resume": jobs.resume, "toggle": jobs.toggle}
-        if isinstance(action, str) and action in known:
-            await known[action]()
+        actions = {"pause": jobs.pause, "resume": jobs.resume, "toggle": jobs.toggle}
+        if isinstance(action, str) and action in actions:
+            await actions[action]()
         elif jobs.active:
             raise Refused(400, "Unknown action")
         else:

@@ -157,10 +157,10 @@ class PageFileHandler(PageHandler):
 
 def _split_hash(path: str) -> tuple[str, str]:
     """Return the hash in an address, or "", and the name of the file."""
-    folder, _, rest = path.partition("/")
-    return (folder, rest) if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder) else ("", path)
+    folder, _, file_path = path.partition("/")
+    return (folder, file_path) if re.fullmatch(rf"[0-9a-f]{{{HASH_LENGTH}}}", folder) else ("", path)
 
 
-def routes(given: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
+def routes(arguments: dict[str, Any]) -> list[tuple[str, type[ApiHandler], dict[str, Any]]]:
     """Return the routes of the page."""
-    return [(r"/", FrontPageHandler, given), (r"/page/(.+)", PageFileHandler, given)]
+    return [(r"/", FrontPageHandler, arguments), (r"/page/(.+)", PageFileHandler, arguments)]

@@ -54,9 +54,9 @@ class CodesHandler(ApiHandler):
     async def post(self) -> None:
         """Create a code, and links to the page that carry it."""
         data = self.json_body()
-        given = data.get("scope", Scope.CONTROL.label)
+        label = data.get("scope", Scope.CONTROL.label)
         try:
-            scope = Scope.named(given if isinstance(given, str) else "")
+            scope = Scope.named(label if isinstance(label, str) else "")
         except ValueError as error:
             raise Refused(400, str(error)) from error
         now = asyncio.get_running_loop().time()
@@ -95,11 +95,11 @@ class StepUpHandler(ApiHandler):
     def post(self) -> None:
         """Create a temporary key, in exchange for a code or key of scope admin; the page keeps it only in memory."""
         data = self.json_body()
-        given = [name for name in ("code", "key") if isinstance(data.get(name), str) and 0 < len(data[name]) <= MAX_KEY]
-        if len(given) != 1 or self.identity is None:
+        names = [name for name in ("code", "key") if isinstance(data.get(name), str) and 0 < len(data[name]) <= MAX_KEY]
+        if len(names) != 1 or self.identity is None:
             raise Refused(400, "either a code or a key of scope admin must be given")
-        secret = data[given[0]]
-        key = self.service.access.step_up(self.identity, secret, self.client, is_code=given[0] == "code")
+        secret = data[names[0]]
+        key = self.service.access.step_up(self.identity, secret, self.client, is_code=names[0] == "code")
         self.set_status(201)
         self.write({"key": key, "expires": round(LIFETIME)})
 

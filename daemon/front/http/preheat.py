@@ -35,13 +35,13 @@ class PreheatHandler(ApiHandler):
             for each in presets:
                 if each.name.casefold() == name.strip().casefold():
                     return each
-        known = ", ".join(each.name for each in presets) or "none"
-        raise Refused(404, f"there is no temperature preset {str(name)[:40]!r}; the presets are: {known}")
+        names = ", ".join(each.name for each in presets) or "none"
+        raise Refused(404, f"there is no temperature preset {str(name)[:40]!r}; the presets are: {names}")
 
     def _tool(self, data: dict[str, Any]) -> str:
-        given = data.get("tool")
-        if given is not None:
-            return f"tool{gcode.tool_number(given, self.service.core.profile, self.service.connection.heaters)}"
+        tool = data.get("tool")
+        if tool is not None:
+            return f"tool{gcode.tool_number(tool, self.service.core.profile, self.service.connection.heaters)}"
         return f"tool{self.service.connection.modes.tool or 0}"
 
 

@@ -71,11 +71,11 @@ class ProfileHandler(Cached):
         """
         self._require(name)
         data = self.json_body()
-        wanted = data.get("profile")
-        if not isinstance(wanted, dict):
+        profile = data.get("profile")
+        if not isinstance(profile, dict):
             raise Refused(400, "no profile included in request")
         core = self.service.core
-        values = _changes(wanted, _profile(core.profile, ""))
+        values = _changes(profile, _profile(core.profile, ""))
         if values:
             try:
                 await core.change_profile(values)
@@ -93,13 +93,13 @@ class ProfileHandler(Cached):
             raise Refused(404, "there is no such printer profile")
 
 
-def _changes(wanted: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+def _changes(profile: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
     """Return the values that differ from the current ones, by their keys in the configuration."""
     values: dict[str, bool | int | float | str] = {}
-    for key, given in differences(wanted, now, IGNORED):
+    for key, raw in differences(profile, now, IGNORED):
         if key not in CHANGEABLE:
             raise JobConflict(f"{key} of the printer profile cannot be changed over the API")
-        value = "" if key == "firmware" and given is None else given
+        value = "" if key == "firmware" and raw is None else raw
         if not isinstance(value, bool | int | float | str) or (isinstance(value, str) and len(value) > MAX_LENGTH):
             raise Refused(400, f"{key} of the printer profile cannot be {str(value)[:40]}")
         values[CHANGEABLE[key]] = value

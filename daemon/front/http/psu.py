@@ -28,9 +28,9 @@ class PsuHandler(ApiHandler):
         if command == "getPSUState":
             self.get()
             return
-        given = {"force": True} if data.get("force") is True else {}
+        parameters = {"force": True} if data.get("force") is True else {}
         scope = self.identity.scope.label if self.identity is not None else ""
-        reply = await self.service.companions.ask(COMPANION, _DO[command], given, scope=scope)
+        reply = await self.service.companions.ask(COMPANION, _DO[command], parameters, scope=scope)
         if reply.status >= FIRST_REFUSAL:
             self.set_status(reply.status)
             self.write_json(reply.body)

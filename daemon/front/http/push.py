@@ -373,11 +373,11 @@ _SESSION = r"/sockjs/[^/.]+/([^/.]+)"
 
 def routes(service: "Front", hub: Hub) -> list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]]:
     """Return the routes of the push messages."""
-    given = {"service": service}
-    socket, streams = {**given, "hub": hub}, {**given, "streams": Streams(hub)}
+    arguments = {"service": service}
+    socket, streams = {**arguments, "hub": hub}, {**arguments, "streams": Streams(hub)}
     return [
-        (r"/sockjs", WelcomeHandler, given),
-        (r"/sockjs/info", InfoHandler, given),
+        (r"/sockjs", WelcomeHandler, arguments),
+        (r"/sockjs/info", InfoHandler, arguments),
         (r"/sockjs/websocket", SocketHandler, socket),
         (_SESSION + "/websocket", FramedSocketHandler, socket),
         (_SESSION + "/xhr_streaming", StreamHandler, streams),

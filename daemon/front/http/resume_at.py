@@ -73,10 +73,10 @@ def _target(data: dict[str, Any]) -> ResumeTarget | None:
         and 0 <= height <= MAX_HEIGHT
     ):
         raise Refused(400, f"height must be a number of mm from 0 to {MAX_HEIGHT:g}")
-    given = [each for each in (layer, line, height) if each is not None]
-    if len(given) > 1:
+    places = [each for each in (layer, line, height) if each is not None]
+    if len(places) > 1:
         raise Refused(400, "name one place: layer, height or line")
-    return ResumeTarget(layer, height, line) if given else None
+    return ResumeTarget(layer, height, line) if places else None
 
 
 def _count(data: dict[str, Any], name: str, low: int = 1, high: int = MAX_COUNT) -> int | None:

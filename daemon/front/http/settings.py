@@ -66,10 +66,10 @@ class SettingsHandler(Cached):
             JobConflict: a setting is set in the configuration file, or cannot be changed here.
         """
         now = self._settings()
-        wanted = _with_plugin(self.json_body(), now)
+        settings = _with_plugin(self.json_body(), now)
         sections: dict[str, dict[str, Any]] = {}
         configured_keys = self._configured_keys()
-        for key, value in differences(wanted, now, IGNORED):
+        for key, value in differences(settings, now, IGNORED):
             if key in CHANGEABLE and value == self._configured(key):
                 continue  # unchanged, but shown to clients in another form
             if key in configured_keys:
@@ -79,7 +79,7 @@ class SettingsHandler(Cached):
                 raise JobConflict(f"{key} cannot be changed over the API")
             section, name = CHANGEABLE[key]
             sections.setdefault(section, {})[name] = self._checked(key, value)
-        presets = _presets(wanted, now, self.service.core.profile)
+        presets = _presets(settings, now, self.service.core.profile)
         if sections or presets is not None:
             try:
                 await self.service.choices.change(sections, presets)
@@ -139,7 +139,7 @@ def _as_configured(webcam: WebcamConfig) -> dict[str, Any]:
     return {**keys(webcam), "cameras": [keys(each) for each in webcam.cameras]}
 
 
-def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
+def _cameras(entries: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
     """Return the additional cameras for the configuration.
 
     Clients send back the public addresses that they were shown; those are replaced by the configured ones.
@@ -147,12 +147,12 @@ def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
     Raises:
         Refused: the list is malformed.
     """
-    known = settings_shape.CAMERA_KEYS
-    if not isinstance(given, list) or len(given) > MAX_CAMERAS:
+    fields = settings_shape.CAMERA_KEYS
+    if not isinstance(entries, list) or len(entries) > MAX_CAMERAS:
         raise Refused(400, f"{CAMERAS} must be a list of at most {MAX_CAMERAS} cameras")
     configured = all_of(webcam)
     cameras = []
-    for each in given:
+    for each in entries:
         name = each.get("name") if isinstance(each, dict) else None
         if not isinstance(each, dict) or not isinstance(name, str) or not 0 < len(name.strip()) <= MAX_NAME_LENGTH:
             raise Refused(400, f"{CAMERAS}: a camera is an object with a name of 1 to {MAX_NAME_LENGTH} characters")
@@ -161,10 +161,10 @@ def _cameras(given: object, webcam: WebcamConfig) -> list[dict[str, Any]]:
             raise Refused(400, f"{CAMERAS}: {name[:40]!r} cannot be the name of a camera")
         shown = settings_shape.public_camera(name, configured[name]) if name in configured else {}
         camera: dict[str, Any] = {}
-        for key in known.keys() & each.keys():
+        for key in fields.keys() & each.keys():
             unchanged = key in shown and shown[key] == each[key]
-            value = getattr(configured[name], known[key]) if unchanged else _checked(f"{CAMERAS}: {key}", each[key])
-            camera[known[key]] = value
+            value = getattr(configured[name], fields[key]) if unchanged else _checked(f"{CAMERAS}: {key}", each[key])
+            camera[fields[key]] = value
         cameras.append({**camera, "name": name})
     return cameras
 
@@ -173,20 +173,20 @@ def _preset_as_json(preset: HeatPreset) -> dict[str, Any]:
     return {"name": preset.name, "extruder": preset.hotend, "bed": preset.bed, "chamber": preset.chamber}
 
 
-def _with_plugin(wanted: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def _with_plugin(settings: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wanted settings with the camera's, which OctoPrint keeps in a plug-in since 1.9, in `webcam`."""
-    plugins = wanted.get("plugins")
-    given = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
-    webcam = wanted.get("webcam", {})
-    if not isinstance(given, dict) or not isinstance(webcam, dict):
-        return wanted
+    plugins = settings.get("plugins")
+    plugin = plugins.get(_PLUGIN) if isinstance(plugins, dict) else None
+    webcam = settings.get("webcam", {})
+    if not isinstance(plugin, dict) or not isinstance(webcam, dict):
+        return settings
     current = now["plugins"][_PLUGIN]
-    changed = {ours: given[theirs] for theirs, ours in _PLUGIN_KEYS.items() if theirs in given}
+    changed = {ours: plugin[theirs] for theirs, ours in _PLUGIN_KEYS.items() if theirs in plugin}
     changed = {ours: "" if value is None and ours.endswith("Url") else value for ours, value in changed.items()}
     same = {ours: current[theirs] for theirs, ours in _PLUGIN_KEYS.items()}
     from_plugin = {ours: value for ours, value in changed.items() if value != same[ours]}
     own = {name: value for name, value in webcam.items() if name not in from_plugin or value != now["webcam"].get(name)}
-    return {**wanted, "webcam": {**from_plugin, **own}}
+    return {**settings, "webcam": {**from_plugin, **own}}
 
 
 def _checked(key: str, value: object) -> object:
@@ -215,16 +215,16 @@ def _is_address(text: str) -> bool:
 
 
 def _presets(
-    wanted: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig
+    settings: Mapping[str, Any], now: Mapping[str, Any], profile: ProfileConfig
 ) -> tuple[HeatPreset, ...] | None:
     """Return the requested temperature presets; None: no change."""
-    temperature = wanted.get("temperature")
-    given = temperature.get("profiles") if isinstance(temperature, dict) else None
-    if given is None or given == now["temperature"]["profiles"]:
+    temperature = settings.get("temperature")
+    profiles = temperature.get("profiles") if isinstance(temperature, dict) else None
+    if profiles is None or profiles == now["temperature"]["profiles"]:
         return None
-    if not isinstance(given, list) or len(given) > MAX_PRESETS:
+    if not isinstance(profiles, list) or len(profiles) > MAX_PRESETS:
         raise Refused(400, f"{PRESETS} must be a list of at most {MAX_PRESETS} presets")
-    presets = tuple(_preset(each, profile) for each in given)
+    presets = tuple(_preset(each, profile) for each in profiles)
     names = [each.name.casefold() for each in presets]
     for preset, name in zip(presets, names, strict=True):
         if names.count(name) > 1:
@@ -232,16 +232,16 @@ def _presets(
     return presets
 
 
-def _preset(given: object, profile: ProfileConfig) -> HeatPreset:
-    if not isinstance(given, dict):
+def _preset(entry: object, profile: ProfileConfig) -> HeatPreset:
+    if not isinstance(entry, dict):
         raise Refused(400, f'{PRESETS} must be a list of objects like {{"name": "PLA", "extruder": 205, "bed": 60}}')
-    name = given.get("name")
+    name = entry.get("name")
     name = name.strip() if isinstance(name, str) else ""
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise Refused(400, f"{PRESETS}: a name must have 1 to {MAX_NAME_LENGTH} characters, on one line")
     values: dict[str, float | None] = {}
     for key, (heater, limit) in _HEATERS.items():
-        values[heater] = _degrees(given.get(key), f"{PRESETS}: {key} of {name}", getattr(profile, limit))
+        values[heater] = _degrees(entry.get(key), f"{PRESETS}: {key} of {name}", getattr(profile, limit))
     return HeatPreset(name, **values)
 
 

@@ -25,12 +25,12 @@ MAX_FIELDS = 20
 class FilmsHandler(ApiHandler):
     """Base of the handlers that ask the companion and list the films."""
 
-    async def _ask(self, do: str, given: Mapping[str, Any]) -> None:
+    async def _ask(self, do: str, parameters: Mapping[str, Any]) -> None:
         companions = self.service.companions
         if not companions.on(NAME):
             raise Refused(409, "there is no timelapse: the configuration file has no section [timelapse]")
         scope = self.identity.scope.label if self.identity is not None else ""
-        reply = await companions.ask(NAME, do, given, scope=scope)
+        reply = await companions.ask(NAME, do, parameters, scope=scope)
         if reply.status >= 300:  # noqa: PLR2004 - HTTP's
             text = reply.body.get("error") if isinstance(reply.body, dict) else None
             raise Refused(reply.status, str(text or "the timelapse companion refused"))

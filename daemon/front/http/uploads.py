@@ -110,13 +110,13 @@ class UploadHandler(FilesHandler):
         if self._claim is not None:
             self._claim.resize(self._size)
 
-    async def _begin(self, given: str) -> None:
+    async def _begin(self, raw_name: str) -> None:
         """Open the file. If the path precedes it in the form, a bad path is refused before the file is sent."""
-        known, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
-        name = self._name = _named(renamed or given)
+        path, renamed = (self._form.field("path"), self._form.field("filename")) if self._form else (None, None)
+        name = self._name = _named(renamed or raw_name)
         self._claim = await self._stack.enter_async_context(self.service.files.room.claim(name))
-        early = f"{secrets.token_hex(16)}.gcode" if known is None else _placed(known, name)
-        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=given))
+        early = f"{secrets.token_hex(16)}.gcode" if path is None else _placed(path, name)
+        self._upload = await self._stack.enter_async_context(self.service.files.upload(early, name=raw_name))
 
     def on_connection_close(self) -> None:
         """Remove the unfinished file when the client disconnects."""
@@ -169,10 +169,10 @@ class UploadHandler(FilesHandler):
             self._form.end()
             return self._form.fields
         try:
-            given = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=64)
+            pairs = parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=64)
         except ValueError as error:
             raise UploadBroken("the form cannot be read") from error
-        return {name: value for name, value in given if name in FIELDS}
+        return {name: value for name, value in pairs if name in FIELDS}
 
     async def _commit(self, upload: Upload, fields: dict[str, str]) -> TreeEntry:
         _check_whole(upload, fields)
@@ -251,9 +251,9 @@ class UploadHandler(FilesHandler):
     async def _select(self, entry: TreeEntry, fields: dict[str, str], *, fit: bool) -> tuple[bool, bool]:
         """Select and print the file if requested and possible; return whether it is selected, and printing."""
         start = is_true(fields.get("print", ""))
-        wanted = start or is_true(fields.get("select", ""))
+        is_wanted = start or is_true(fields.get("select", ""))
         try:
-            if wanted and self.status().flags["operational"]:
+            if is_wanted and self.status().flags["operational"]:
                 keyed = self._keyed if start and fit else None
                 await self.select(entry, keyed)
                 if start and fit and keyed is None:
@@ -272,13 +272,13 @@ class UploadHandler(FilesHandler):
         self.write({"folder": self.brief(entry), "done": True})
 
 
-def _named(given: str) -> str:
+def _named(raw_name: str) -> str:
     """Return the name to store a file under; that of a package without its packing's suffix.
 
     Raises:
         NotPrintable, BadFileName: it does not name G-code, or is not a valid name.
     """
-    name = plain_name(given)
+    name = plain_name(raw_name)
     check_printable(name)
     check_path(name)
     return name

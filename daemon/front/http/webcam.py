@@ -41,12 +41,12 @@ class WebcamHandler(ApiHandler):
             await self._stream(cameras, camera)
 
     def _camera(self, name: str) -> CameraConfig:
-        known = all_of(self.service.webcam)
-        if name not in known and name == FIRST and known:
-            return next(iter(known.values()))
-        if name not in known:
-            raise Refused(404, f"there is no camera {name[:40]!r}" if known else "there is no camera")
-        return known[name]
+        cameras = all_of(self.service.webcam)
+        if name not in cameras and name == FIRST and cameras:
+            return next(iter(cameras.values()))
+        if name not in cameras:
+            raise Refused(404, f"there is no camera {name[:40]!r}" if cameras else "there is no camera")
+        return cameras[name]
 
     async def _stream(self, cameras: Cameras, camera: CameraConfig) -> None:
         relay = cameras.relay(camera)

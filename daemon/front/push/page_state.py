@@ -25,12 +25,12 @@ MAX_FAN = 255  # full speed of the part fan, in M106
 _STOPPED = {True: "confirmed", False: "unconfirmed", None: None}
 
 
-def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, Any]:
+def describe(service: "Front", earlier_values: dict[str, Any], page: str) -> dict[str, Any]:
     """Return the snapshot by its keys, such as `printer.heaters`.
 
     Args:
         service: the source of the values.
-        known: values that were read before: those of `file_state`, the figures, the last print.
+        earlier_values: values that were read before: those of `file_state`, the figures, the last print.
         page: the hash of the page's files.
     """
     parts = {
@@ -44,7 +44,7 @@ def describe(service: "Front", known: dict[str, Any], page: str) -> dict[str, An
         "companions": service.companions.as_json(),
     }
     flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-    return flat | known | _with_spools(service, known.get("analysis"))
+    return flat | earlier_values | _with_spools(service, earlier_values.get("analysis"))
 
 
 def _with_spools(service: "Front", shown: dict[str, Any] | None) -> dict[str, Any]:
@@ -85,28 +85,30 @@ def _revision(service: "Front") -> int:
 
 def _printer(service: "Front") -> dict[str, Any]:
     connection, status = service.connection, status_of(service)
-    seen, ready = connection.summary, connection.ready
-    modes = seen.modes
+    summary, ready = connection.summary, connection.ready
+    modes = summary.modes
     return {
-        "state": seen.state.value,
+        "state": summary.state.value,
         "text": status.text,
-        "error": seen.error,
-        "address": seen.address,
-        "baudrate": seen.baudrate,
-        "firmware": seen.firmware or None,
-        "machine": seen.fields.get("MACHINE_TYPE"),
-        "heaters": readings(seen.heaters, is_heater) or None if ready else None,
+        "error": summary.error,
+        "address": summary.address,
+        "baudrate": summary.baudrate,
+        "firmware": summary.firmware or None,
+        "machine": summary.fields.get("MACHINE_TYPE"),
+        "heaters": readings(summary.heaters, is_heater) or None if ready else None,
         "position": _position(service) if ready else None,
         "homed": modes.homed if ready else None,
         "tool": (modes.tool or 0) if ready else None,
         "fan": modes.fan / MAX_FAN if ready and modes.fan is not None else None,
         "feed": modes.feed / 100 if ready and modes.feed is not None else None,
         "flow": modes.flow / 100 if ready and modes.flow is not None else None,
-        "message": {"text": seen.message[:MAX_PROMPT], "at": seen.message_at} if seen.message is not None else None,
-        "prompt": _prompt(seen.prompt),
+        "message": {"text": summary.message[:MAX_PROMPT], "at": summary.message_at}
+        if summary.message is not None
+        else None,
+        "prompt": _prompt(summary.prompt),
         "trouble": service.core.trouble,
         "protection": protection_of(service),
-        "stop": _STOPPED[seen.stop_confirmed],
+        "stop": _STOPPED[summary.stop_confirmed],
         "fault": _fault(service),
         "heatersEvery": max(service.config.printer.poll_active_s, service.config.printer.poll_idle_s),
     }

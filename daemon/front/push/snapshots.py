@@ -108,8 +108,8 @@ class SnapshotCache:
     async def get(self) -> PushSnapshot:
         """Return a snapshot of the current state."""
         now = asyncio.get_running_loop().time()
-        revision, made = self._key
-        if self._task is None or _has_failed(self._task) or revision != self._revision or now - made >= FRESH:
+        revision, made_at = self._key
+        if self._task is None or _has_failed(self._task) or revision != self._revision or now - made_at >= FRESH:
             self._key = (self._revision, now)
             self._task = asyncio.ensure_future(self._make())
             self._task.add_done_callback(_has_failed)

@@ -86,10 +86,10 @@ class Subscriber:
 
     def publish(self, notice: Notice, message: str) -> None:
         """Queue the message of a notice, if this client has a session and wants it."""
-        wanted = self._subscription.plugins if notice.kind == "plugin" else self._subscription.events
+        subscribed = self._subscription.plugins if notice.kind == "plugin" else self._subscription.events
         if notice.kind == "message":  # sent to all
-            wanted = True
-        if self._session is not None and (wanted is True or (wanted and notice.name in wanted)):
+            subscribed = True
+        if self._session is not None and (subscribed is True or (subscribed and notice.name in subscribed)):
             if notice.name in PRINT_ENDS and self._subscription.state:
                 self._waiting.extend(self._statuses.drain())
             self.offer(message)
@@ -180,8 +180,8 @@ class Subscriber:
         if isinstance(message.get("subscribe"), dict):
             self._subscribe(message["subscribe"])
 
-    def _authenticate(self, given: str) -> None:
-        user, _, session_id = given.rpartition(":")
+    def _authenticate(self, auth: str) -> None:
+        user, _, session_id = auth.rpartition(":")
         self._session = self._access.find_session(session_id, user)
         if self._session is None:
             self.offer(_reauthenticate("stale"))
@@ -195,25 +195,25 @@ class Subscriber:
         self._needs_history = True
         self._wake.set()
 
-    def _subscribe(self, wanted: Mapping[str, Any]) -> None:
+    def _subscribe(self, fields: Mapping[str, Any]) -> None:
         """Take the messages that the client wants. A regex for log lines counts as all: it could hang us."""
-        state = wanted.get("state", False)
+        state = fields.get("state", False)
         self._subscription.state = bool(state)
         self._subscription.logs = state is True or (isinstance(state, dict) and bool(state.get("logs", False)))
-        self._subscription.events = _names(wanted.get("events", False))
-        self._subscription.plugins = _names(wanted.get("plugins", False))
-        self._show_page(wanted.get("page", False))
+        self._subscription.events = _names(fields.get("events", False))
+        self._subscription.plugins = _names(fields.get("plugins", False))
+        self._show_page(fields.get("page", False))
         self.changed()
 
-    def _show_page(self, wanted: object) -> None:
+    def _show_page(self, options: object) -> None:
         """Start or stop sending the page's snapshot."""
         if self._page is not None:
             self._hub.pages.leave(self._page)
             self._page = None
-        if wanted is True or isinstance(wanted, dict):
-            console = isinstance(wanted, dict) and wanted.get("console") is True
-            patient = isinstance(wanted, dict) and wanted.get("patient") is True
-            program = isinstance(wanted, dict) and wanted.get("program") is True
+        if options is True or isinstance(options, dict):
+            console = isinstance(options, dict) and options.get("console") is True
+            patient = isinstance(options, dict) and options.get("patient") is True
+            program = isinstance(options, dict) and options.get("program") is True
             self._page = Feed(self._hub.pages, self.wake, console=console, patient=patient, program=program)
             if self._session is not None:
                 self._hub.pages.join(self._page)
@@ -289,10 +289,10 @@ class Subscriber:
         temperatures = [*self._temperatures]
         self._temperatures.clear()
         snapshot = await self._hub.snapshot()
-        seen, self._line_count = self._line_count, snapshot.line_count if self._subscription.logs else self._line_count
+        count, self._line_count = self._line_count, snapshot.line_count if self._subscription.logs else self._line_count
         earlier, now = self._statuses.take(snapshot.status)
         messages = [snapshot.passed(moment) for moment in earlier]
-        return [*messages, snapshot.current(temperatures, seen if self._subscription.logs else None, now)]
+        return [*messages, snapshot.current(temperatures, count if self._subscription.logs else None, now)]
 
     def _restart_interval(self) -> None:
         self._dirty = False
@@ -303,8 +303,8 @@ def _reauthenticate(reason: str) -> str:
     return json.dumps({"reauthRequired": {"reason": reason}})
 
 
-def _names(wanted: object) -> bool | frozenset[str]:
+def _names(value: object) -> bool | frozenset[str]:
     """Return the events or plug-ins that a client wants: all, none, or the named ones."""
-    if isinstance(wanted, list):
-        return frozenset(name for name in wanted if isinstance(name, str))
-    return bool(wanted)
+    if isinstance(value, list):
+        return frozenset(name for name in value if isinstance(name, str))
+    return bool(value)

@@ -90,12 +90,12 @@ class Proposal:
         return "".join(f"{line}\n" for line in (mark, *self.sequence)).encode()
 
 
-def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
+def propose(path: Path, target: ResumeTarget, layers: Sequence["Layer"], e_mode: EMode | None) -> Proposal:
     """Return the proposal for a place in a file.
 
     Args:
         path: the file, which is text.
-        wanted: the place.
+        target: the place.
         layers: the file's layers.
         e_mode: the firmware's; None: unknown.
 
@@ -105,7 +105,7 @@ def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode:
     """
     try:
         state = path.stat()
-        offset = _offset(path, wanted, layers)
+        offset = _offset(path, target, layers)
         if layers and offset <= layers[0].offset:
             raise NoSuchPlace(f"that is the first layer of {path.name}: print the whole file")
         place = place_before(_commands(path), offset, e_mode)
@@ -122,7 +122,7 @@ def propose(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"], e_mode:
             top,
             max(place.highest, top),
             {axis: round(place.axes[axis], 5) for axis in "XYZ"},
-            {name: target for name, target in place.targets.items() if target},
+            {name: degrees for name, degrees in place.targets.items() if degrees},
             round(place.extruded, 2),
             tuple(start_sequence(place, top)),
             state.st_size,
@@ -187,27 +187,27 @@ def _require_heat(name: str, place: ResumePlace) -> None:
         raise NoSuchPlace(f"cannot resume there: {name} does not set a temperature of the hotend{macro}")
 
 
-def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
+def _offset(path: Path, target: ResumeTarget, layers: Sequence["Layer"]) -> int:
     """Return the offset of the first line to print, in bytes."""
     name = path.name
-    if wanted.line is not None:
-        return _offset_of_line(path, wanted.line)
-    if wanted.height is not None:
+    if target.line is not None:
+        return _offset_of_line(path, target.line)
+    if target.height is not None:
         above = [
             each
             for each in layers
-            if each.z is not None and each.z - (each.height or _DEFAULT_LAYER) / 2 > wanted.height
+            if each.z is not None and each.z - (each.height or _DEFAULT_LAYER) / 2 > target.height
         ]
         if not above:
-            raise NoSuchPlace(f"{name} has no layer above {wanted.height:g} mm")
+            raise NoSuchPlace(f"{name} has no layer above {target.height:g} mm")
         if [each for each in layers if each.offset > above[0].offset] != above[1:]:
             raise NoSuchPlace(
                 f"{name} prints objects one after the other, so a height is not enough: name the layer or the line"
             )
         return above[0].offset
-    number = wanted.layer
+    number = target.layer
     if number is None:
-        number = sum(each.offset <= (wanted.offset or 0) for each in layers)
+        number = sum(each.offset <= (target.offset or 0) for each in layers)
         if not number:
             raise NoSuchPlace(f"{name} had not begun its first layer: print the whole file")
     if not 1 <= number <= len(layers):
@@ -215,14 +215,14 @@ def _offset(path: Path, wanted: ResumeTarget, layers: Sequence["Layer"]) -> int:
     return layers[number - 1].offset
 
 
-def _offset_of_line(path: Path, wanted: int) -> int:
+def _offset_of_line(path: Path, line_number: int) -> int:
     offset = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if number == wanted:
+            if number == line_number:
                 return offset
             offset += len(line)
-    raise NoSuchPlace(f"{path.name} has no line {wanted}")
+    raise NoSuchPlace(f"{path.name} has no line {line_number}")
 
 
 def _line_at(path: Path, offset: int) -> int:

@@ -65,11 +65,11 @@ class Resuming:
 
     # -- proposing -----------------------------------------------------------------------------------------
 
-    async def propose(self, wanted: ResumeTarget | None, number: int | None = None) -> dict[str, Any]:
+    async def propose(self, target: ResumeTarget | None, number: int | None = None) -> dict[str, Any]:
         """Return a proposal to resume the last print, with the `token` that confirms it.
 
         Args:
-            wanted: the place; None: the layer in which the print ended.
+            target: the place; None: the layer in which the print ended.
             number: the print that the client expects to be the last.
 
         Raises:
@@ -79,11 +79,11 @@ class Resuming:
         """
         front = self._front
         job, entry = await self._last(number)
-        if wanted is None:
-            wanted = ResumeTarget(offset=_ended_at(job))
+        if target is None:
+            target = ResumeTarget(offset=_ended_at(job))
         path = front.files.resolve(entry.path)
         async with self._lock:
-            proposal = await self.find(path, wanted, await front.analyses.printer())
+            proposal = await self.find(path, target, await front.analyses.printer())
         if not _is_same(entry, proposal.size, proposal.mtime_ns):
             raise NoSuchPlace(f"{entry.path} has changed: ask again")
         token = self._add(_Offer(entry.path, job["id"], proposal, asyncio.get_running_loop().time() + LIFETIME))
@@ -181,14 +181,14 @@ class Resuming:
         self._offers.pop(token, None)
 
     async def _write(self, offer: _Offer) -> TreeEntry:
-        wanted = PurePosixPath(_rest_name(offer.path, offer.proposal))
+        path = PurePosixPath(_rest_name(offer.path, offer.proposal))
         for number in range(1, MAX_NAMES + 1):
-            name = wanted.name if number == 1 else f"{wanted.stem}-{number}{wanted.suffix}"
+            name = path.name if number == 1 else f"{path.stem}-{number}{path.suffix}"
             try:
-                return await self._write_as(str(wanted.with_name(name)), offer)
+                return await self._write_as(str(path.with_name(name)), offer)
             except FileExists:
                 continue
-        raise FileExists(f"{wanted} and {MAX_NAMES - 1} numbered ones exist: delete some of them")
+        raise FileExists(f"{path} and {MAX_NAMES - 1} numbered ones exist: delete some of them")
 
     async def _write_as(self, path: str, offer: _Offer) -> TreeEntry:
         files, proposal = self._front.files, offer.proposal

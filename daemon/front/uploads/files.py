@@ -390,9 +390,9 @@ class Upload:
             if self._is_closed:
                 return
             self._sha1.update(block)
-            rest = memoryview(block)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            remaining = memoryview(block)
+            while remaining:
+                remaining = remaining[os.write(self._file, remaining) :]
             self._written += len(block)
             self._unsynced += len(block)
             if self._unsynced >= _SYNC_EVERY:

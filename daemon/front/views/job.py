@@ -34,11 +34,11 @@ class JobView:
             return {**_of_panel(printed), "state": status.text}
         selected = service.jobs.selected
         times = await self._statistics(selected)
-        known = await service.watch.findings(selected) if selected is not None else None
-        learnt = await service.watch.learnt() if known is not None else LearntPace()
+        findings = await service.watch.findings(selected) if selected is not None else None
+        learnt = await service.watch.learnt() if findings is not None else LearntPace()
         outlook = service.watch.outlook()
         answer: dict[str, Any] = {
-            "job": _job(selected, times, known, learnt),
+            "job": _job(selected, times, findings, learnt),
             "progress": _progress(with_outlook(service.jobs.progress, outlook)),
             "state": status.text,
         }
@@ -83,23 +83,26 @@ def brief(selected: Selection | None, progress: JobProgress) -> dict[str, Any]:
 
 
 def _job(
-    selected: Selection | None, times: FileStatistics, known: Findings | None = None, learnt: LearntPace | None = None
+    selected: Selection | None,
+    times: FileStatistics,
+    findings: Findings | None = None,
+    learnt: LearntPace | None = None,
 ) -> dict[str, Any]:
     last = times.last.print_time if times.last and times.last.success else None
     return {
         "file": _file(selected),
-        **analysis.estimate(known, learnt or LearntPace()),
+        **analysis.estimate(findings, learnt or LearntPace()),
         "averagePrintTime": times.average_print_time,
         "lastPrintTime": last,
-        "filament": _filament(selected, known),
+        "filament": _filament(selected, findings),
         "user": selected.user if selected else None,
     }
 
 
-def _filament(selected: Selection | None, known: Findings | None) -> dict[str, Any] | None:
+def _filament(selected: Selection | None, findings: Findings | None) -> dict[str, Any] | None:
     if selected is None:
         return {"length": None, "volume": None}
-    return analysis.filament(known) or None if known is not None else None
+    return analysis.filament(findings) or None if findings is not None else None
 
 
 def _file(selected: Selection | None) -> dict[str, Any]:

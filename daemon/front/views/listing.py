@@ -99,8 +99,8 @@ def _files(entry: TreeEntry) -> Iterator[TreeEntry]:
         yield from _files(child)
 
 
-def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> bytes:
-    described: Any = _describe(entry, known, base)
+def _render(entry: TreeEntry, facts: FolderFacts, base: str, whole: bool) -> bytes:
+    described: Any = _describe(entry, facts, base)
     described = described if whole else described["children"]
     try:
         return msgspec.json.encode(described)
@@ -108,14 +108,14 @@ def _render(entry: TreeEntry, known: FolderFacts, base: str, whole: bool) -> byt
         return json.dumps(described).encode()
 
 
-def _describe(entry: TreeEntry, known: FolderFacts, base: str) -> dict[str, Any]:
+def _describe(entry: TreeEntry, facts: FolderFacts, base: str) -> dict[str, Any]:
     shown = of_entry(entry, base)
     if entry.type == "folder":
-        shown["children"] = [_describe(child, known, base) for child in entry.children]
+        shown["children"] = [_describe(child, facts, base) for child in entry.children]
         return shown
-    shown["hash"] = known.hashes.get((entry.path, entry.size, entry.mtime_ns))
-    shown.update(of_brief(known.analyses.get(key_of(entry)), entry.path))
-    shown.update(of_prints(known.prints.get(entry.path)))
+    shown["hash"] = facts.hashes.get((entry.path, entry.size, entry.mtime_ns))
+    shown.update(of_brief(facts.analyses.get(key_of(entry)), entry.path))
+    shown.update(of_prints(facts.prints.get(entry.path)))
     return shown
 
 
@@ -144,18 +144,18 @@ def refs(entry: TreeEntry, base: str) -> dict[str, str]:
     return shown
 
 
-def of_prints(found: FileStatistics | None) -> dict[str, Any]:
+def of_prints(statistics: FileStatistics | None) -> dict[str, Any]:
     """Return statistics about the prints of a file; empty if there were none."""
-    if found is None or found.last is None:
+    if statistics is None or statistics.last is None:
         return {}
     last = {
-        "date": found.last.date,
-        "success": found.last.success,
-        "printTime": found.last.print_time,
-        "outcome": found.last.state.lower() or None,
+        "date": statistics.last.date,
+        "success": statistics.last.success,
+        "printTime": statistics.last.print_time,
+        "outcome": statistics.last.state.lower() or None,
     }
-    average = {} if found.average_print_time is None else {"_default": found.average_print_time}
+    average = {} if statistics.average_print_time is None else {"_default": statistics.average_print_time}
     return {
-        "prints": {"success": found.success, "failure": found.failure, "last": last},
-        "statistics": {"averagePrintTime": average, "lastPrintTime": {"_default": found.last.print_time}},
+        "prints": {"success": statistics.success, "failure": statistics.failure, "last": last},
+        "statistics": {"averagePrintTime": average, "lastPrintTime": {"_default": statistics.last.print_time}},
     }

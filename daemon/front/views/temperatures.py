@@ -32,12 +32,12 @@ class TemperatureHistory:
         """Return the seconds since the last report; None: there was none."""
         return None if self._read_at is None else asyncio.get_running_loop().time() - self._read_at
 
-    def last(self, limit: int | None, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
+    def last(self, limit: int | None, is_wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
         """Return the last `limit` reports of the wanted heaters."""
         reports = list(self._reports)
         if limit is not None:
             reports = reports[-limit:] if limit > 0 else []
-        return [{"time": time, **readings(heaters, wanted)} for time, heaters in reports]
+        return [{"time": time, **readings(heaters, is_wanted)} for time, heaters in reports]
 
 
 def is_heater(name: str) -> bool:
@@ -45,8 +45,10 @@ def is_heater(name: str) -> bool:
     return name.startswith("tool") or name in ("bed", "chamber")
 
 
-def readings(heaters: Heaters, wanted: Callable[[str], bool]) -> dict[str, Any]:
+def readings(heaters: Heaters, is_wanted: Callable[[str], bool]) -> dict[str, Any]:
     """Return readings by heater, in °C."""
     return {
-        name: {"actual": reading.actual, "target": reading.target} for name, reading in heaters.items() if wanted(name)
+        name: {"actual": reading.actual, "target": reading.target}
+        for name, reading in heaters.items()
+        if is_wanted(name)
     }
