@@ -129,12 +129,12 @@ class LinkEstimate:
     number: int
     modes: Modes
 
-    def snapshot(self, wanted: int, dialect: Dialect) -> LinkSnapshot:
+    def snapshot(self, next_number: int, dialect: Dialect) -> LinkSnapshot:
         """Return the snapshot that follows from the line that the printer wants: all lines before it were accepted.
 
         It holds a made-up line for the last of them, which is never requested again.
         """
-        last = nearest_number(wanted, self.number, dialect.counting.modulo) - 1
+        last = nearest_number(next_number, self.number, dialect.counting.modulo) - 1
         sent = (last, frame(last, HARMLESS), -1, -1, Ticket(HARMLESS))
         return LinkSnapshot([sent], last, JobPlace(), JobPlace(), replace(self.modes))
 

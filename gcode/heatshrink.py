@@ -20,10 +20,10 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
         CommandError: the data give less, or more than the bits that fill the last byte.
     """
     out = bytearray(1 << window)  # the zeros before the output
-    wanted = len(out) + size
+    end = len(out) + size
     bits, count, at = 0, 0, 0  # unused bits, their number, index of the next byte
     back, piece = 1 + window + lookahead, (1 << lookahead) - 1
-    while len(out) < wanted:
+    while len(out) < end:
         while count <= back and at < len(data):  # four bytes at once, for fewer turns
             more = data[at : at + 4]
             bits = bits << 8 * len(more) | int.from_bytes(more, "big")
@@ -43,7 +43,7 @@ def decompress(data: bytes, window: int, lookahead: int, size: int) -> bytes:
             start = len(out) - (reference >> lookahead) - 1
             _repeat(out, start, length)
         bits &= (1 << count) - 1
-    if len(out) != wanted or len(data) - at > 0 or count >= 2 * 8:
+    if len(out) != end or len(data) - at > 0 or count >= 2 * 8:
         raise CommandError("compressed data (heatshrink) is longer than its header says")
     return bytes(out[1 << window :])
 

@@ -32,9 +32,9 @@ class Histogram:
 
     def quantile(self, share: float) -> float:
         """Return the duration, in s, that this share of all durations did not exceed; 0 if none was counted."""
-        wanted, counted = max(1.0, share * self.total), 0
+        rank, counted = max(1.0, share * self.total), 0
         for bucket, count in enumerate(self.counts[:-1]):
             counted += count
-            if counted >= wanted:
+            if counted >= rank:
                 return min((bucket + 1) * WIDTH, self.longest)
         return self.longest

@@ -289,17 +289,17 @@ def _plain_ok(line: str, number: str | None, planner: str | None, buffer: str | 
     return Ok(line, int(number or 0) or None, int(planner) if planner else None, int(buffer) if buffer else None)
 
 
-def _ok(line: str, rest: str) -> Reply:
-    if ":" not in rest:
-        last = int(rest) if _LAST.match(rest) else None
-        advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
+def _ok(line: str, text: str) -> Reply:
+    if ":" not in text:
+        last = int(text) if _LAST.match(text) else None
+        advanced = {letter: int(value) for letter, value in _ADVANCED.findall(text)}
         return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), last=last)
-    if "FIRMWARE_NAME:" in rest:
-        return FirmwareInfo(line, info(rest), ok=True)
-    if is_position(rest):
-        return PositionReply(line, axes(rest), ok=True)
-    advanced = {letter: int(value) for letter, value in _ADVANCED.findall(rest)}
-    readings = heaters(rest) if has_temperatures(rest) else {}
+    if "FIRMWARE_NAME:" in text:
+        return FirmwareInfo(line, info(text), ok=True)
+    if is_position(text):
+        return PositionReply(line, axes(text), ok=True)
+    advanced = {letter: int(value) for letter, value in _ADVANCED.findall(text)}
+    readings = heaters(text) if has_temperatures(text) else {}
     return Ok(line, advanced.get("N") or None, advanced.get("P"), advanced.get("B"), readings)
 
 

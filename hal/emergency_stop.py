@@ -58,9 +58,9 @@ class EmergencyStop:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
-        *lines, rest = (self._heard + data).split(b"\n")
-        self._heard = rest[-_MAX_REPLY:]
-        if any(self._confirms(line[:_MAX_REPLY]) for line in (*lines, rest)):
+        *lines, partial = (self._heard + data).split(b"\n")
+        self._heard = partial[-_MAX_REPLY:]
+        if any(self._confirms(line[:_MAX_REPLY]) for line in (*lines, partial)):
             self._end("info", "the printer has stopped")
 
     def _confirms(self, line: bytes) -> bool:

@@ -98,8 +98,8 @@ def _unfinished(before: Sequence[Piece]) -> bytes:
     partial = b""
     for _, kind, data in reversed(before):
         if kind == PRINTER:
-            _, newline, rest = data.rpartition(b"\n")
-            partial = rest + partial
+            _, newline, tail = data.rpartition(b"\n")
+            partial = tail + partial
             if newline or len(partial) > MAX_RECENT:
                 break
     return partial

@@ -259,8 +259,8 @@ class _HaltTest:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
-        *lines, rest = (self._heard + data).split(b"\n")
-        self._heard = rest[-MAX_REPLY:]
+        *lines, partial = (self._heard + data).split(b"\n")
+        self._heard = partial[-MAX_REPLY:]
         for line in lines:
             reply = parse(line.strip(b"\r\0")[:MAX_REPLY])
             if isinstance(reply, FirmwareError):

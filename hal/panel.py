@@ -118,6 +118,6 @@ def _with_choice(prompt: Prompt, text: str) -> Prompt:
     """Return the prompt with one more choice; Klipper's is `label|command|colour`, where the command may be missing."""
     if len(prompt.choices) >= MAX_CHOICES:
         return prompt
-    label, *rest = text.split("|")
-    command = (rest[0] or label) if rest else ""
+    label, *commands = text.split("|")
+    command = (commands[0] or label) if commands else ""
     return replace(prompt, choices=(*prompt.choices, label), commands=(*prompt.commands, command))

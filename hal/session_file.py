@@ -126,11 +126,11 @@ def _read_part(path: Path) -> RecordedSession:
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}") from error
     text, cut = _unzip(raw)
-    first, line_feed, rest = text.partition(b"\n")
+    first, line_feed, body = text.partition(b"\n")
     if not line_feed:
         raise RecordingError(f"{path}: not a recording, or cut off in its first line")
     header = _header(first, path)
-    lines = rest.split(b"\n")
+    lines = body.split(b"\n")
     if lines.pop():
         cut = cut or "the last record is incomplete"
     return RecordedSession(header, [_record(line, path) for line in lines], cut)

@@ -26,8 +26,8 @@ def kind(beginning: bytes) -> str | None:
 
 def utf16(beginning: bytes) -> str | None:
     """Return the kind of UTF-16, by the byte order mark, which UTF-32 may share, or by zeros in every second byte."""
-    if (known := _BOMS.get(beginning[:2])) is not None:
-        return known
+    if (codec := _BOMS.get(beginning[:2])) is not None:
+        return codec
     head = beginning[: len(beginning) // 2 * 2][: 2 * _ENOUGH]
     if len(head) < 2 * _ENOUGH:
         return None

@@ -113,17 +113,17 @@ class Sniffing:
 
     def _choose(self) -> bytes:
         data, self._beginning = self._beginning, b""
-        found = kind(data)
-        if self._depth >= _MAX_NESTED and found is not None:
+        packed_kind = kind(data)
+        if self._depth >= _MAX_NESTED and packed_kind is not None:
             raise NotPrintable("the file is packed in too many layers")
-        if found == "binary G-code":
+        if packed_kind == "binary G-code":
             self._stage = BgcodeDecoder()
-        elif found == "gzip":
+        elif packed_kind == "gzip":
             self._stage = _Gunzip(self._depth)
-        elif found == "UTF-16":
+        elif packed_kind == "UTF-16":
             self._stage = _Utf16(utf16(data) or "utf-16")
-        elif found is not None:
-            raise NotPrintable(f"a {found} inside a packed file is not supported: unpack it first")
+        elif packed_kind is not None:
+            raise NotPrintable(f"a {packed_kind} inside a packed file is not supported: unpack it first")
         else:
             self._stage = _Plain()
         return data
@@ -156,8 +156,8 @@ class _Gunzip:
             data = self._inflate.unconsumed_tail or self._inflate.unused_data
 
     def finish(self) -> Iterator[bytes]:
-        while not self._inflate.eof and (rest := self._inflate.decompress(b"", _PIECE)):
-            yield from self._inside.feed(rest)
+        while not self._inflate.eof and (piece := self._inflate.decompress(b"", _PIECE)):
+            yield from self._inside.feed(piece)
         if not self._inflate.eof:
             raise NotPrintable("the file is cut off: the end of its gzip is missing")
         yield from self._inside.finish()
@@ -186,7 +186,7 @@ class _Utf16:
             raise NotPrintable("the file is UTF-16, and damaged: save it as UTF-8") from None
 
 
-def _plate(packed: BinaryIO, wanted: int | None) -> Iterator[bytes]:
+def _plate(packed: BinaryIO, plate: int | None) -> Iterator[bytes]:
     """Yield the G-code of a plate of a 3MF, with its thumbnail."""
     with zipfile.ZipFile(packed) as archive:
         names = archive.namelist()[: MAX_PLATES * 10]
@@ -196,9 +196,9 @@ def _plate(packed: BinaryIO, wanted: int | None) -> Iterator[bytes]:
                 "the 3MF contains no G-code: it is a project. Slice it, and export the sliced plate or plain G-code"
             )
         listed = ", ".join(map(str, sorted(plates)[:20]))
-        if wanted is None and len(plates) > 1:
+        if plate is None and len(plates) > 1:
             raise NotPrintable(f"the 3MF contains the plates {listed}: choose one (--plate N, or the field plate)")
-        number = next(iter(plates)) if wanted is None else wanted
+        number = next(iter(plates)) if plate is None else plate
         if number not in plates:
             raise NotPrintable(f"the 3MF contains no plate {number}, only {listed}")
         yield from _member(archive, plates[number], number)

@@ -31,7 +31,7 @@ def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -
         outcome: its result.
         figures: section → SVG; "" if there is nothing to show.
     """
-    head, *rest = summary(outcome, plan.file.name)
+    head, *lines = summary(outcome, plan.file.name)
     sections = [
         f'<section id="{name}"><h2>{title}</h2>{figures[name]}</section>'
         for name, title in _SECTIONS.items()
@@ -41,7 +41,7 @@ def render(plan: SimulationPlan, outcome: Outcome, figures: Mapping[str, str]) -
         title=escape(plan.file.name),
         head=escape(head),
         verdict="good" if outcome.good else "bad",
-        summary=escape("\n".join(line.removeprefix("  ") for line in rest)),
+        summary=escape("\n".join(line.removeprefix("  ") for line in lines)),
         sections="\n".join(sections),
         tables=_tables(outcome),
         printer=escape(plan.address),

@@ -59,11 +59,11 @@ def _reach(axis: Range, low: float, high: float) -> Range:
     return (low, high) if axis == ANYWHERE else axis
 
 
-def _limits(known: MotionLimits, built: MotionLimits) -> MotionLimits:
+def _limits(limits: MotionLimits, built: MotionLimits) -> MotionLimits:
     """Return the limits for the simulated planner, which is Marlin's: of Klipper's, speed and acceleration."""
-    if not known.square_corner:
-        return known
-    top, rate = known.feedrates[0], known.printing
+    if not limits.square_corner:
+        return limits
+    top, rate = limits.feedrates[0], limits.printing
     return replace(
         built,
         feedrates=[top, top, *built.feedrates[2:]],

@@ -35,9 +35,9 @@ def summary(outcome: Outcome, name: str) -> Iterator[str]:
 
 def clock_time(seconds: float) -> str:
     """Return a duration as h:mm:ss."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)  # a fault may come before the print begins
+    minutes, remainder = divmod(max(0, round(seconds)), 60)  # a fault may come before the print begins
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{hours}:{minutes:02}:{remainder:02}"
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -125,16 +125,18 @@ def _events(outcome: Outcome) -> Iterator[str]:
         for number, each in enumerate(outcome.events):  # messages of the printer may differ in numbers
             kind = _NUMBER.sub("#", each.what) if each.who == "printer" else str(number)
             alike.setdefault((each.who, kind), []).append(each)
-        lines = [f"{clock_time(first.time)} {first.who} {first.what}" + _more(rest) for first, *rest in alike.values()]
+        lines = [
+            f"{clock_time(first.time)} {first.who} {first.what}" + _more(others) for first, *others in alike.values()
+        ]
         yield from _first_lines(lines, outcome.more_events)
 
 
-def _more(rest: list[Incident]) -> str:
-    return f", and {len(rest)} more like it" if rest else ""
+def _more(others: list[Incident]) -> str:
+    return f", and {len(others)} more like it" if others else ""
 
 
 def _first_lines(lines: list[str], more: int = 0) -> Iterator[str]:
     for line in lines[:MAX_SHOWN]:
         yield f"             {line}"
-    if rest := max(0, len(lines) - MAX_SHOWN) + more:
-        yield f"             … and {rest} more"
+    if hidden := max(0, len(lines) - MAX_SHOWN) + more:
+        yield f"             … and {hidden} more"

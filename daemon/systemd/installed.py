@@ -109,8 +109,8 @@ def listening(ask: Systemctl = systemctl) -> list[str]:
     shown = ask("show", "--property=ActiveState", "--property=Listen", f"{NAME}.socket").splitlines()
     if "ActiveState=active" not in shown:
         return []
-    found = (line.partition("=")[2].partition(" ")[0] for line in shown if line.startswith("Listen="))
-    return [each for each in found if each.rpartition(":")[2].isdecimal()]
+    addresses = (line.partition("=")[2].partition(" ")[0] for line in shown if line.startswith("Listen="))
+    return [each for each in addresses if each.rpartition(":")[2].isdecimal()]
 
 
 def listening_as(host: str, port: int) -> str:

@@ -144,9 +144,9 @@ class Checks:
 
     def macro(self, text: str, line: int) -> None:
         """Check a line that is no command with letter and number."""
-        name, _, rest = text.partition(" ")
+        name, _, parameters = text.partition(" ")
         if name.upper() == "SET_GCODE_OFFSET":
-            self._move_origin(name, {word[:1] for word in words_of(rest)} & set("XYZ"), all_=False)
+            self._move_origin(name, {word[:1] for word in words_of(parameters)} & set("XYZ"), all_=False)
         self.klipper |= self._call(text, line) and not self.machine.dialect_known
 
     def _call(self, text: str, line: int) -> bool:

@@ -170,11 +170,11 @@ class LineFollower:
         if heat := named_heat_command(self._command):
             self._heat(heat)
         self._checks.heat(self._command, self._line)
-        name, _, rest = text.partition(" ")
+        name, _, parameters = text.partition(" ")
         if name.upper() == "SET_VELOCITY_LIMIT":
-            self.modal.velocity_limit(words_of(rest))
+            self.modal.velocity_limit(words_of(parameters))
         if name.upper() in ("EXCLUDE_OBJECT_DEFINE", "EXCLUDE_OBJECT_START"):
-            values = dict(part.split("=", 1) for part in rest.split() if "=" in part)
+            values = dict(part.split("=", 1) for part in parameters.split() if "=" in part)
             self._comments.objects.excludable(values.get("NAME", ""))
         self.warm.set(self._row, self._checks.may_extrude(self.modal.tool.last))
 

@@ -63,16 +63,16 @@ def further(text: Bytes, at: Ints, kind: Bytes, gs: Ints) -> Ints:
         kind: of the tokens.
         gs: the token of the G with which each line begins.
     """
-    found = np.flatnonzero((kind == _G) | (kind == _M))
+    candidates = np.flatnonzero((kind == _G) | (kind == _M))
     first = np.zeros(len(kind), np.bool_)
     first[gs] = True
-    return found[_is_digit(text[at[found] + 1]) & ~first[found]]
+    return candidates[_is_digit(text[at[candidates] + 1]) & ~first[candidates]]
 
 
 def commented_between(lines: bytes, starts: Ints) -> Ints:
     """Return the lines with parameters after a `(comment)`."""
-    found = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
-    return np.searchsorted(starts, np.array(found, np.intp), "right") - 1
+    offsets = [match.start() for match in _BETWEEN.finditer(lines)] if b")" in lines else []
+    return np.searchsorted(starts, np.array(offsets, np.intp), "right") - 1
 
 
 def _after_number(text: Bytes, first: Ints, numbered: Bools) -> tuple[Ints, Bools]:

@@ -52,8 +52,8 @@ class CommandSet:
                 return replace(command, text=text[2:].strip()) if command.code in _WITH_MESSAGE else command
         if not self._any_case:
             return None
-        word, _, rest = text.partition(" ")  # Klipper has commands that are words
-        return Command(word.upper(), text=rest) if word.upper() in self._table else None
+        word, _, parameters = text.partition(" ")  # Klipper has commands that are words
+        return Command(word.upper(), text=parameters) if word.upper() in self._table else None
 
     def _refuse(self, board: Board, text: str, command: Command | None) -> None:
         speech = self._speech
@@ -80,9 +80,9 @@ def is_early_move(text: str) -> bool:
 
 def _from_first_g(text: str) -> str:
     """Return a line as Marlin 1.0 reads it: its first G, wherever it is, begins a command, G0 if no number follows."""
-    rest = text.partition("G")[2]
-    number = _DIGITS.match(rest)
-    return f"G{int(number[0] or 0) if number else 0} {rest[number.end() if number else 0 :].strip()}"
+    after_g = text.partition("G")[2]
+    number = _DIGITS.match(after_g)
+    return f"G{int(number[0] or 0) if number else 0} {after_g[number.end() if number else 0 :].strip()}"
 
 
 def _parameters(text: str) -> Command | None:

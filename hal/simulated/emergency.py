@@ -14,7 +14,7 @@ class EmergencyParser:
 
     def feed(self, data: bytes) -> list[str]:
         """Return the emergency commands whose line ended in these bytes, in order."""
-        *lines, rest = (self._partial + data).replace(b"\r", b"\n").split(b"\n")
-        self._partial = rest[:_PREFIX]
+        *lines, partial = (self._partial + data).replace(b"\r", b"\n").split(b"\n")
+        self._partial = partial[:_PREFIX]
         matches = (_EMERGENCY.match(line[:_PREFIX]) for line in lines)
         return [match[1].decode() for match in matches if match]

@@ -100,18 +100,18 @@ class _Damage:
     def _damage(self, armed: _Armed, data: bytes, line: int | None) -> bytes:
         out, at = bytearray(), 0
         while at < len(data):
-            rest = self._rest.pop(armed, 0)
-            if not rest:
+            remaining = self._rest.pop(armed, 0)
+            if not remaining:
                 begin = self._begin(armed, len(data) - at, line)
                 if begin < 0:
                     break
                 out += data[at : at + begin]
                 at += begin
-                rest = armed.fault.bytes
-            end = min(at + rest, len(data))
+                remaining = armed.fault.bytes
+            end = min(at + remaining, len(data))
             out += self._spoil(armed, data[at:end])
-            if rest > end - at:
-                self._rest[armed] = rest - (end - at)
+            if remaining > end - at:
+                self._rest[armed] = remaining - (end - at)
             at = end
         return bytes(out + data[at:])
 

@@ -132,9 +132,9 @@ class Planner:
 
 def _point(move: Block, share: float) -> Vector:
     """Return the position after a share of a move."""
-    rest = 1.0 - share
+    remaining = 1.0 - share
     (x, y, z, e), (dx, dy, dz, de) = move.end, move.delta
-    return x - dx * rest, y - dy * rest, z - dz * rest, e - de * rest
+    return x - dx * remaining, y - dy * remaining, z - dz * remaining, e - de * remaining
 
 
 def _cut(move: Block, share: float, seconds: float) -> Block:

@@ -213,8 +213,8 @@ def _integer(text: bytes) -> int:
 
 def _numbered(line: bytes) -> ReceivedLine:
     match = _NUMBER.match(line)
-    rest = line[match.end() :] if match else b""
-    return ReceivedLine(_integer(line[1:]), _without_checksum(rest))
+    text = line[match.end() :] if match else b""
+    return ReceivedLine(_integer(line[1:]), _without_checksum(text))
 
 
 def _without_checksum(line: bytes) -> str:
