@@ -164,7 +164,7 @@ def _leave_alone(pid: int, seconds: float, found: Idle) -> None:
 
 
 def _front(pid: int) -> int:
-    """Return the core's child that talks to people and programs: its only one while nothing is analysed."""
+    """Return the core's child that serves users and programs: its only one while nothing is analysed."""
     return tree(pid)[1]
 
 

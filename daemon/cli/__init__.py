@@ -48,7 +48,7 @@ COMMANDS = {
     "config": "Print the effective configuration as TOML, with the meaning and default of each key.",
     "replay": "Run a recorded session again and print where this version of the host behaves differently.",
     "core": "Run the part of the daemon that owns the printer; `nozzled front` connects to it.",
-    "front": "Run the part of the daemon that talks to people and programs.",
+    "front": "Run the part of the daemon that serves users and programs.",
 }
 """Each is a module here with EXAMPLE, `arguments(parser)` and `run(args)`, imported only when its command is run."""
 
@@ -133,7 +133,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     """Return the parser. It has the options of the chosen command only, as those of the others cost their imports."""
     parser = _Parser(
         prog="nozzled",
-        description="Streams G-code to a 3D printer and lets people and programs control it. "
+        description="Streams G-code to a 3D printer and lets users and programs control it. "
         "`nozzled demo` shows a print without a printer; with one, begin with `nozzled ports` and `nozzled serve`.",
         epilog="example: nozzled serve --printer serial:/dev/ttyACM0",
     )

@@ -1,4 +1,4 @@
-"""`nozzled front`: the part of the daemon that talks to people and programs."""
+"""`nozzled front`: the part of the daemon that serves users and programs."""
 
 import argparse
 import asyncio

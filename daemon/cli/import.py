@@ -111,7 +111,7 @@ def _local_data(inventory: "Inventory", args: argparse.Namespace) -> list[tuple[
     ]
 
 
-# -- text for people ---------------------------------------------------------------------------------------------------
+# -- text for users ----------------------------------------------------------------------------------------------------
 
 
 def _as_json(inventory: "Inventory") -> dict[str, Any]:

@@ -73,7 +73,7 @@ _TOOL = re.compile(r"(?:tool|t|nozzle|hotend|extruder|e)([0-9]{0,2})")
 
 
 def heater(name: str) -> str | None:
-    """Return the API's name of a heater that people call nozzle, hotend, T1, bed or the like; None: unknown."""
+    """Return the API's name of a heater that users call nozzle, hotend, T1, bed or the like; None: unknown."""
     plain = name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
     if api_name := _HEATERS.get(plain):
         return api_name

@@ -195,7 +195,7 @@ def _own_url(target: LocalDaemon) -> str:
     return local_daemon.url(host, port)
 
 
-# -- text for people -------------------------------------------------------------------------------------------
+# -- text for users --------------------------------------------------------------------------------------------
 
 
 def printable(text: str) -> str:
@@ -209,7 +209,7 @@ def table(rows: Mapping[str, str]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time as people read it: 1:02:03."""
+    """Return a time as users read it: 1:02:03."""
     if seconds is None:
         return ""
     minutes, remainder = divmod(round(seconds), 60)

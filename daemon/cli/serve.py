@@ -110,7 +110,7 @@ def front_command(args: argparse.Namespace) -> list[str]:
     pairs = [(option, getattr(args, name)) for name, option in options.items()]
     words = [word for option, value in pairs if value is not None for word in (option, str(value))]
     greet = ["--greet"] if sys.stdout.isatty() else []  # the link is a secret: never into a journal
-    script = Path(sys.executable).with_name("nozzled")  # the name that people look for in a process list
+    script = Path(sys.executable).with_name("nozzled")  # the name that users look for in a process list
     program = [str(script)] if script.exists() else ["-m", "daemon"]
     return [sys.executable, *program, "front", *greet, *words]
 

@@ -156,7 +156,7 @@ class PrinterFlags(TypedDict):
 
 
 class PrinterState(TypedDict):
-    """The printer's state, for people and for programs."""
+    """The printer's state, for users and for programs."""
 
     text: str
     error: str

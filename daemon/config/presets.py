@@ -105,10 +105,10 @@ def _names(preset: Preset) -> tuple[str, ...]:
 
 
 def _words(name: str) -> frozenset[str]:
-    """Return the words of a name without those that people tend to leave out."""
+    """Return the words of a name without those that users tend to leave out."""
     return frozenset(re.findall(r"[a-z0-9.+]+", name.lower())) - _FILLERS
 
 
 def _plain(name: str) -> str:
-    """Return only the letters, digits and plus signs of a name, as people spell the rest differently."""
+    """Return only the letters, digits and plus signs of a name, as users spell the rest differently."""
     return re.sub(r"[^a-z0-9+]", "", name.lower())

@@ -301,7 +301,7 @@ class ApiConfig:
 
 @frozen
 class AppearanceConfig:
-    """How this printer appears to people."""
+    """How this printer appears to users."""
 
     name: str = option("", "Name of the printer in clients; empty: their own choice.")
 

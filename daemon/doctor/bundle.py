@@ -116,7 +116,7 @@ def keys_of(view: View, subject: Subject) -> Iterator[str]:
 
 
 def names_of(view: View, subject: Subject) -> Iterator[str]:
-    """Yield the names of this machine, its people, its keys and its files."""
+    """Yield the names of this machine, its users, its keys and its files."""
     host = socket.gethostname()
     yield from (host, host.partition(".")[0], (view.text("/etc/hostname") or "").strip(), view.user)
     for line in (view.text("/etc/passwd") or "").splitlines():

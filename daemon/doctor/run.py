@@ -1,4 +1,4 @@
-"""All checks, in the order in which a person would look."""
+"""All checks, in the order in which a user would look."""
 
 from collections.abc import Iterator
 

@@ -1,1 +1,1 @@
-"""The front: everything that talks to people and programs. It opens no device."""
+"""The front: everything that serves users and programs. It opens no device."""

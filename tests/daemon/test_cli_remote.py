@@ -288,7 +288,7 @@ def test_an_address_to_listen_on_becomes_one_to_connect_to(tmp_path, host, url):
     assert find_server(asked(path), {"NOZZLED_API_KEY": "key"}).url == url
 
 
-# -- text for people -----------------------------------------------------------------------------------------------
+# -- text for users ------------------------------------------------------------------------------------------------
 
 
 def test_text_of_the_server_cannot_control_the_terminal():

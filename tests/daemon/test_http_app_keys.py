@@ -110,7 +110,7 @@ async def test_an_admin_creates_and_revokes_keys(tmp_path):
         assert (await server.post("/api/plugin/appkeys", {"command": "revoke", "app": ["slicer"]})).status == 400
 
 
-# -- the page for people -----------------------------------------------------------------------------------
+# -- the page for users ------------------------------------------------------------------------------------
 
 
 async def dialog_of(server, app="OctoApp"):

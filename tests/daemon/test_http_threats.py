@@ -41,7 +41,7 @@ OPEN = {
     r"/api/login$": "without a key there is no user",
     r"/api/currentuser$": "as above",
     r"/api/openapi\.json$": "the API's description",
-    r"/api/docs$": "the same for people",
+    r"/api/docs$": "the same for users",
     r"/plugin/appkeys/probe$": "apps may request keys",
     r"/plugin/appkeys/request$": "an app asks for a key",
     r"/plugin/appkeys/request/([^/]+)$": "an app asks for the answer, by its token",

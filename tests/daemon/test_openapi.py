@@ -15,7 +15,7 @@ from support.processes import TOKEN, House
 
 LOOPBACK = {"Host": "127.0.0.1:5000"}
 
-# what is no part of the JSON API: sockets, and pages for people
+# what is no part of the JSON API: sockets, and pages for users
 APART = re.compile(r"/sockjs|/api/docs$|/plugin/appkeys/auth/|/$|/page/|/[a-z]+\.(?:txt|ico)$")
 
 

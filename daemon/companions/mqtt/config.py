@@ -39,7 +39,7 @@ class MqttConfig:
         "",
         "Second part of all topics, unique to the printer: letters, digits, - and _; empty: from the service's id.",
     )
-    url: str = option("", "Address of the printer's page, for people; empty: the address that this process uses.")
+    url: str = option("", "Address of the printer's page, for users; empty: the address that this process uses.")
     home_assistant: bool = option(default=True, doc="Let Home Assistant discover the printer.")
     discovery_prefix: str = option("homeassistant", "Home Assistant's discovery prefix.")
     migrate_from: tuple[str, ...] = option(

@@ -37,7 +37,7 @@ class PrinterDescription:
 
     Attributes:
         id: of the printer; it identifies the entities for ever.
-        name: for people.
+        name: for users.
         model: make and model.
         firmware: its firmware.
         url: of its page.
@@ -281,7 +281,7 @@ def _number(heater: str, topics: Topics) -> dict[str, Component]:
 
 
 def name_of(heater: str) -> str:
-    """Return the name of a heater for people."""
+    """Return the name of a heater for users."""
     if heater.startswith("tool"):
         number = heater.removeprefix("tool")
         return "Hotend" if number == "0" else f"Hotend {number}"

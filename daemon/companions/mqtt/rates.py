@@ -7,7 +7,7 @@ from typing import Any
 Payload = Mapping[str, Any]
 
 LINK_EVERY = 10.0  # s
-HOST_EVERY = 60.0
+HOST_EVERY = 60.0  # s
 JOB_EVERY = 30.0  # s after which the time left is published, even if the percentage is the same
 FINISH_STEP = 60.0  # s by which the expected end must change
 DISK_STEP = 100 * 2**20  # bytes

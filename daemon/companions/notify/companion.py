@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 
 class Notify(Companion):
-    """Notifies people of what happens to their prints."""
+    """Notifies users of what happens to their prints."""
 
     name = "notify"
 

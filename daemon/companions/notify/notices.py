@@ -1,4 +1,4 @@
-"""Notices for people, in classes that can be muted one by one. Pure."""
+"""Notices for users, in classes that can be muted one by one. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ MAX_TEXT = 200  # characters of a name or reason in a message
 
 @dataclass(frozen=True, slots=True)
 class UserNotice:
-    """A notice for people.
+    """A notice for users.
 
     Attributes:
         kind: its class, one of CLASSES.

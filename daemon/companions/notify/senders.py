@@ -31,7 +31,7 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message to people, as it is sent.
+    """A message to users, as it is sent.
 
     Attributes:
         identity: id of the message, the same for all attempts.

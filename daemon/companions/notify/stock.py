@@ -163,7 +163,7 @@ class Stock:
     # -- for clients -------------------------------------------------------------------------------------------
 
     async def all(self) -> list[dict[str, Any]]:
-        """Return all spools, for people to choose from; raises SpoolmanAway, SpoolmanRefused."""
+        """Return all spools, for users to choose from; raises SpoolmanAway, SpoolmanRefused."""
         return [each.as_json() for each in await self._api.spools()]
 
     def as_json(self, hotends: int) -> dict[str, Any]:

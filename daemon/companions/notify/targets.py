@@ -31,7 +31,7 @@ class Target:
     """A target of messages.
 
     Attributes:
-        name: for people.
+        name: for users.
         kind: `webhook`, or apprise's scheme.
         url: its address.
         key: signs messages to a webhook.

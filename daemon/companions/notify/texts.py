@@ -133,7 +133,7 @@ def _first(notice: UserNotice, words: Mapping[str, str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it: 3 h 12 min, 4 min, 20 s."""
+    """Return a duration for users: 3 h 12 min, 4 min, 20 s."""
     whole = max(0, round(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -142,7 +142,7 @@ def duration(seconds: float) -> str:
 
 
 def size(amount: float | None) -> str:
-    """Return bytes as people say them."""
+    """Return a number of bytes for users."""
     if amount is None:
         return "?"
     return f"{amount / _GIB:.1f} GiB" if amount >= _GIB else f"{amount / _MIB:.0f} MiB"

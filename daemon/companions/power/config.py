@@ -41,7 +41,7 @@ _ALWAYS = ("name", "type", "role", "timeout_s")
 class DeviceConfig:
     """A switch."""
 
-    name: str = option("", "Its name, for people.")
+    name: str = option("", "Its name, for users.")
     type: str = option("", "Kind of switch.", choices=TYPES)
     role: str = option(
         "",
@@ -135,7 +135,7 @@ class PowerConfig:
 class FilamentConfig:
     """A filament sensor."""
 
-    name: str = option("filament", "Its name, for people.")
+    name: str = option("filament", "Its name, for users.")
     pin: str = option("", "Its input, like GPIO17.")
     pull_up: bool = option(default=True, doc="The contact connects the pin to ground.")
     closed_means_filament: bool = option(default=True, doc="The contact is closed while there is filament.")

@@ -142,7 +142,7 @@ class FilamentSensor:
         """Pause the print, and retry until that is accepted; without a running print there is nothing to do.
 
         Args:
-            why: the reason, for people.
+            why: the reason, for users.
             missed_start: its start was not observed: a user may have resumed it after an earlier pause for this reason.
         """
         accepted = await self._request_until_accepted(

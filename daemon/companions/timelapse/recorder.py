@@ -28,7 +28,7 @@ class FilmCamera:
     Attributes:
         url: of a single picture; empty: no camera.
         headers: of the request.
-        name: for people.
+        name: for users.
     """
 
     url: str = ""

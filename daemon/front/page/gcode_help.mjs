@@ -1,4 +1,4 @@
-/** A short help for the G-code commands that people send by hand; loaded when the help is opened. */
+/** A short help for the G-code commands that users send by hand; loaded when the help is opened. */
 
 /** Command, example, and what it does, in English and German. @type {[string, string, string, string][]} */
 export const HELP = [

@@ -25,7 +25,7 @@ export const printsCold = computed(() => {
   return printer.value.heaters?.[`tool${printer.value.tool ?? 0}`]?.target === 0;
 });
 
-/** What the printer is doing: `key` for code, `word` for people, `icon` and `tone` for the looks. */
+/** What the printer is doing: `key` for code, `word` for users, `icon` and `tone` for the looks. */
 export const state = computed(() => {
   if (net.value.state === "boot") return {key: "boot", word: t("state_boot"), icon: "busy", tone: "dim"};
   if (isGone.value) return {key: "unknown", word: t("state_unknown"), icon: "offline", tone: "bad"};
