@@ -31,7 +31,7 @@ CORE_RETURN_TIMEOUT = 5.0  # s for which the last snapshot of a lost core is sho
 RETRY_INTERVAL = 0.05  # s between two tries to reach the core
 LATE_RETRY_INTERVAL = 0.5  # s, the same after CORE_RETURN_TIMEOUT
 HEARTBEAT_INTERVAL = 1.0  # s between two signs of life
-AWAY = "the process that controls the printer (nozzled core) is not running; waiting for it"
+CORE_AWAY_TEXT = "the process that controls the printer (nozzled core) is not running; waiting for it"
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class FrontEnd:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._snapshot = Snapshot(printer=PrinterSummary(error=AWAY))
+        self._snapshot = Snapshot(printer=PrinterSummary(error=CORE_AWAY_TEXT))
         self._has_snapshot = asyncio.Event()
         self._works = False
         self._number = 0  # of the last question
@@ -118,7 +118,7 @@ class FrontEnd:
             CoreAway: the core is not connected, or does not answer.
         """
         if self._transport is None:
-            raise CoreAway(AWAY)
+            raise CoreAway(CORE_AWAY_TEXT)
         self._number += 1
         number = self._number
         limit = patience_of_client.get()
@@ -186,13 +186,15 @@ class FrontEnd:
         self._transport = None
         for _, answer in self._open.values():
             if not answer.done():
-                answer.set_exception(CoreAway(AWAY))
+                answer.set_exception(CoreAway(CORE_AWAY_TEXT))
         if self._away_timer is None and not self._closed:
             self._away_timer = self._loop.call_later(CORE_RETURN_TIMEOUT, self._on_away)
 
     def _on_away(self) -> None:
         self._snapshot = Snapshot(
-            revision=self._snapshot.revision, printer=PrinterSummary(error=AWAY), profile=self._snapshot.profile
+            revision=self._snapshot.revision,
+            printer=PrinterSummary(error=CORE_AWAY_TEXT),
+            profile=self._snapshot.profile,
         )
         log.warning("core.away", consequence="the printer is shown as offline; a print may go on")
         self._tell(None)

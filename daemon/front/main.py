@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from daemon.bridge.front_end import AWAY, FrontEnd
+from daemon.bridge.front_end import CORE_AWAY_TEXT, FrontEnd
 from daemon.bridge.snapshot import PrinterSummary
 from daemon.config import Config, HttpConfig
 from daemon.front.access.scopes import Scope
@@ -115,7 +115,7 @@ def _tell_systemd(stack: AsyncExitStack, environ: Mapping[str, str], end: FrontE
         return {"JOB_ID": snapshot.job.id, "PRINTER": snapshot.printer.address}
 
     def does() -> str:
-        return url if end.connected else f"{url}; {AWAY}"
+        return url if end.connected else f"{url}; {CORE_AWAY_TEXT}"
 
     stack.callback(journal.use_context(context))
     heartbeat = Heartbeat(environ, lambda: True, does)

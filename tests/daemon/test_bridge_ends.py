@@ -14,7 +14,7 @@ from daemon.bridge import questions as ask
 from daemon.bridge.core_end import MAX_OPEN, MAX_UNREAD, READ_TIMEOUT, CoreEnd, pair, user_of
 from daemon.bridge.events import JobChanged
 from daemon.bridge.frames import LENGTH, MAX_QUESTION, frame
-from daemon.bridge.front_end import ANSWER_TIMEOUT, AWAY, CORE_RETURN_TIMEOUT, HEARTBEAT_INTERVAL, FrontEnd
+from daemon.bridge.front_end import ANSWER_TIMEOUT, CORE_AWAY_TEXT, CORE_RETURN_TIMEOUT, HEARTBEAT_INTERVAL, FrontEnd
 from daemon.bridge.messages import Hello
 from daemon.bridge.snapshot import PrinterSummary
 from daemon.bridge.words import JobState
@@ -490,7 +490,7 @@ async def test_repeated_connections_are_accepted_at_a_limited_rate(desk, tmp_pat
 async def test_the_front_has_no_state_before_it_meets_a_core():
     front = FrontEnd()
     assert front.latest().printer.state is ConnectionState.OFFLINE
-    assert front.latest().printer.error == AWAY
+    assert front.latest().printer.error == CORE_AWAY_TEXT
     with pytest.raises(CoreAway, match="is not running"):
         await front.ask(ask.Start())
 
@@ -509,7 +509,7 @@ async def test_the_last_snapshot_of_a_missing_core_is_shown_for_five_seconds(des
     with capture_logs() as logs:
         await asyncio.sleep(0.2)
     assert front.latest().job.state is None
-    assert (front.latest().printer.state, front.latest().printer.error) == (ConnectionState.OFFLINE, AWAY)
+    assert (front.latest().printer.state, front.latest().printer.error) == (ConnectionState.OFFLINE, CORE_AWAY_TEXT)
     assert changes == [None]
     assert [each["event"] for each in logs] == ["core.away"]
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from daemon.bridge.front_end import AWAY
+from daemon.bridge.front_end import CORE_AWAY_TEXT
 from daemon.bridge.snapshot import PrinterSummary, Snapshot
 from daemon.errors import CoreAway
 from support.http import api
 
 
 async def nobody_there(_question):
-    raise CoreAway(AWAY)
+    raise CoreAway(CORE_AWAY_TEXT)
 
 
 ASKED = [
@@ -32,7 +32,7 @@ async def test_requests_are_503_with_a_reason_while_the_core_is_away(tmp_path, m
         assert (await server.upload(("file", "part.gcode", b"G28\n"))).status == 201
         monkeypatch.setattr(server.service.front.core._channel, "ask", nobody_there)
         response = await server.post(f"/api/{path}", body)
-        assert (response.status, response.error) == (503, AWAY)
+        assert (response.status, response.error) == (503, CORE_AWAY_TEXT)
 
 
 @pytest.mark.parametrize("path", ["job", "connection", "files", "settings", "version", "printerprofiles"])
@@ -40,10 +40,10 @@ async def test_reading_while_the_core_is_away_is_no_internal_error(tmp_path, mon
     async with api(tmp_path) as server:
         channel = server.service.front.core._channel
         monkeypatch.setattr(channel, "ask", nobody_there)
-        monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSummary(error=AWAY)))
+        monkeypatch.setattr(channel, "latest", lambda: Snapshot(printer=PrinterSummary(error=CORE_AWAY_TEXT)))
         response = await server.get(f"/api/{path}")
         assert response.status in (200, 503)
         if path == "job":
             assert response.json["state"] == "Offline"
         if response.status == 503:
-            assert response.error == AWAY
+            assert response.error == CORE_AWAY_TEXT
