@@ -29,10 +29,10 @@ class Reader:
     def __init__(self, offset: int = 0) -> None:
         """Start at this byte of the file, which must be the start of a line."""
         self._lines: Iterator[bytes] = iter(())
-        self._rest = b""  # the incomplete last line, up to MAX_LINE bytes
+        self._partial = b""  # the incomplete last line, up to MAX_LINE bytes
         self._dropped = 0  # bytes of it beyond that
         self._overhang = 0  # bytes dropped of the next line in `_lines`
-        self._offset = offset  # of the next line from _lines, or of _rest
+        self._offset = offset  # of the next line from _lines, or of _partial
 
     @property
     def offset(self) -> int:
@@ -45,16 +45,16 @@ class Reader:
             block = self._skip_overlong(block)
             if self._dropped:
                 return
-        elif self._rest:
-            block = self._rest + block
-        self._rest = b""
+        elif self._partial:
+            block = self._partial + block
+        self._partial = b""
         lines = block.splitlines(keepends=True)  # bytes split at LF, CRLF and CR only
         if lines and not lines[-1].endswith(b"\n"):
             # a CR at the very end may be half of a CRLF, which only the next block shows
-            self._rest = lines.pop()
-            if len(self._rest) > MAX_LINE and not self._rest.endswith(b"\r"):
-                self._dropped = len(self._rest) - MAX_LINE
-                self._rest = self._rest[:MAX_LINE]
+            self._partial = lines.pop()
+            if len(self._partial) > MAX_LINE and not self._partial.endswith(b"\r"):
+                self._dropped = len(self._partial) - MAX_LINE
+                self._partial = self._partial[:MAX_LINE]
         self._lines = iter(lines)
 
     def _skip_overlong(self, block: bytes) -> bytes:
@@ -65,13 +65,13 @@ class Reader:
         if not ends:
             return b""
         self._overhang, self._dropped = self._dropped, 0
-        return self._rest + block[end:]
+        return self._partial + block[end:]
 
     def finish(self) -> None:
         """Mark the end of the file: a last line without a line end counts too."""
-        self._lines = iter([self._rest]) if self._rest else iter(())
+        self._lines = iter([self._partial]) if self._partial else iter(())
         self._overhang, self._dropped = self._dropped, 0
-        self._rest = b""
+        self._partial = b""
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         return self

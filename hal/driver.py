@@ -64,7 +64,7 @@ class LinePrinter(LinkStatus):
         self._listeners: list[Callable[[Event], None]] = []
         super().__init__(Pump(transport, self._on_link_event, self._fail))
         self._commands = Commands(self._pump)
-        self._rest = RestWatch(self._pump, self._commands, self._publish)
+        self._rest_watch = RestWatch(self._pump, self._commands, self._publish)
         self._handshake = Handshake(self._pump, self._commands, self._settings, logbook, self._publish)
         self._texts = UserTexts(self._publish)
         self._stopping: EmergencyStop | None = None  # the stop that is not confirmed yet
@@ -289,7 +289,7 @@ class LinePrinter(LinkStatus):
     async def finished(self) -> dict[str, float] | None:
         """Wait until every move that was sent has been made; return the position, None if it is not reported."""
         self._require_link()
-        return await self._rest.finished()
+        return await self._rest_watch.finished()
 
     # -- commands between them -----------------------------------------------------------------------------
 
@@ -393,7 +393,7 @@ class LinePrinter(LinkStatus):
         self._reports.stop()
         self._pump.end(error)
         self._commands.end(error)
-        self._rest.end(error)
+        self._rest_watch.end(error)
 
     def _require_open(self) -> None:
         if self._error is not None:
@@ -419,7 +419,7 @@ class LinePrinter(LinkStatus):
             case Reply():
                 self._reports.note(event)
                 if isinstance(event, PositionReply):
-                    self._rest.note(event.axes)
+                    self._rest_watch.note(event.axes)
                 self._texts.note(event, self.dialect)
 
     def _enter(self, state: ConnectionState, error: NozzledError | None = None) -> None:

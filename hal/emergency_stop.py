@@ -45,7 +45,7 @@ class EmergencyStop:
         self._silent = dialect.silent_stop
         # EMERGENCY_PARSER takes the order to the decoder for the beginning of a line, which has to end before M112
         self._stop = (unpacks + b"\n" if unpacks else b"") + b"M112\n"
-        self._heard = b""  # the line that is not complete
+        self._partial = b""  # the line that is not complete
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, number: int) -> None:
@@ -58,8 +58,8 @@ class EmergencyStop:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
-        *lines, partial = (self._heard + data).split(b"\n")
-        self._heard = partial[-_MAX_REPLY:]
+        *lines, partial = (self._partial + data).split(b"\n")
+        self._partial = partial[-_MAX_REPLY:]
         if any(self._confirms(line[:_MAX_REPLY]) for line in (*lines, partial)):
             self._end("info", "the printer has stopped")
 

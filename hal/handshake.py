@@ -255,12 +255,12 @@ class _HaltTest:
 
     def __init__(self) -> None:
         self.reason: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._heard = b""
+        self._partial = b""
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the printer."""
-        *lines, partial = (self._heard + data).split(b"\n")
-        self._heard = partial[-MAX_REPLY:]
+        *lines, partial = (self._partial + data).split(b"\n")
+        self._partial = partial[-MAX_REPLY:]
         for line in lines:
             reply = parse(line.strip(b"\r\0")[:MAX_REPLY])
             if isinstance(reply, FirmwareError):

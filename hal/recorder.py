@@ -84,7 +84,7 @@ class Recorder:
         self._header = header
         self._on_error = on_error
         self._pieces: deque[Record] = deque()
-        self._heard = False  # the printer has sent something
+        self._has_heard = False  # the printer has sent something
         self._reported_drops = 0  # those of `dropped` that the file mentions
         self._file: _File | None = None
         self._end = threading.Event()
@@ -120,8 +120,8 @@ class Recorder:
 
     def _flush(self) -> None:
         records = [self._pieces.popleft() for _ in range(len(self._pieces))]
-        self._heard = self._heard or any(record.kind == PRINTER for record in records)
-        if not self._heard:
+        self._has_heard = self._has_heard or any(record.kind == PRINTER for record in records)
+        if not self._has_heard:
             self._pieces.extendleft(reversed(records))
         elif records and not self._attempt(lambda: self._write(records)):
             self.dropped += len(records)
@@ -213,7 +213,7 @@ class RecordingTransport:
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"open")
-        await self._transport.open(self._heard, self._lost)
+        await self._transport.open(self._receive, self._lost)
         self._open = True
         self._recorder.start()
 
@@ -224,7 +224,7 @@ class RecordingTransport:
         self._on_data, self._on_lost = on_data, on_lost
         self._began = self._clock()
         self._note(EVENT, b"reopen")
-        await self._transport.reopen(self._heard, self._lost)
+        await self._transport.reopen(self._receive, self._lost)
         self._open = True
         self._recorder.start()
 
@@ -243,7 +243,7 @@ class RecordingTransport:
         self._transport.close()
         self._end(b"close")
 
-    def _heard(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         self._note(PRINTER, data)
         self._on_data(data)
 

@@ -22,15 +22,15 @@ class Allowance:
     def __init__(self, share: float = SHARE, saved: float = SAVED) -> None:
         """Allow `share` of all time, and `saved` at once."""
         self._share = share
-        self._saved = self._left = saved
+        self._saved = self._balance = saved
         self._at = 0.0
 
     def spend(self, seconds: float, now: float) -> float:
         """Spend time; return for how long nothing more may be spent; 0: some is left."""
-        left = min(self._saved, self._left + max(0.0, now - self._at) * self._share) - seconds
-        self._left = max(left, -MAX_DEBT)
+        balance = min(self._saved, self._balance + max(0.0, now - self._at) * self._share) - seconds
+        self._balance = max(balance, -MAX_DEBT)
         self._at = now
-        return max(0.0, -self._left / self._share)
+        return max(0.0, -self._balance / self._share)
 
     def wait(self, now: float) -> float:
         """Return for how long nothing may be spent."""

@@ -75,7 +75,7 @@ class ReportingPrinter(LinePrinter):
     ) -> None:
         super().__init__(transport, settings, logbook)
         self._on_sent = on_sent
-        self._rest.send = self.send
+        self._rest_watch.send = self.send
 
     async def send(self, command: str, *, urgent: bool = False, step: int = 0) -> Sequence[str]:
         """Send one command between the lines of a job."""

@@ -35,7 +35,7 @@ class Blocks:
         self._waiting: list[bytes] = []  # less than a block
         self._size = 0
         self._cr = b""  # a CR at the end of the last piece, which may be half of a CRLF
-        self._rest = b""  # the incomplete last line, up to MAX_LINE bytes, or MAX_COMMENT of a comment
+        self._partial = b""  # the incomplete last line, up to MAX_LINE bytes, or MAX_COMMENT of a comment
         self._dropped = 0  # bytes of it beyond that
         self._offset = 0  # of that line
 
@@ -63,14 +63,14 @@ class Blocks:
             piece = piece.replace(b"\r\n", b" \n").translate(_CR_TO_LF)
         end = piece.rfind(b"\n") + 1
         if end:
-            head = self._rest + piece[:end]
+            head = self._partial + piece[:end]
             yield LineBlock(self._without_bom(head), self._offset, self._dropped)
             self._offset += len(head) + self._dropped
-            self._rest, self._dropped = b"", 0
-        self._rest += piece[end:]
-        limit = MAX_COMMENT if self._rest[:1] == b";" else MAX_LINE
-        self._dropped += max(0, len(self._rest) - limit)
-        self._rest = self._rest[:limit]
+            self._partial, self._dropped = b"", 0
+        self._partial += piece[end:]
+        limit = MAX_COMMENT if self._partial[:1] == b";" else MAX_LINE
+        self._dropped += max(0, len(self._partial) - limit)
+        self._partial = self._partial[:limit]
 
     def _without_bom(self, text: bytes) -> bytes:
         """Replace a byte order mark by blanks after the first line, so that no other line moves."""

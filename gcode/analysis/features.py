@@ -54,7 +54,7 @@ _NAMES = {
     Feature.INTERFACE: "support material interface, support interface, support interface path, supporttouch",
     Feature.TOWER: "wipe tower, prime tower, prime pillar, prime pillar path, pillar, pillar path, ooze shield",
 }
-_KNOWN = {name.strip(): feature for feature, names in _NAMES.items() for name in names.split(",")}
+_BY_NAME = {name.strip(): feature for feature, names in _NAMES.items() for name in names.split(",")}
 
 _NAMED = re.compile(r"(?:TYPE:|FEATURE: ?|feature |structure:|segType:)(.+)", re.IGNORECASE)
 _QUOTED = re.compile(r"'([^']+ Path)'")  # KISSlicer: `; 'Perimeter Path', 1.2 [feed mm/s], …`
@@ -73,7 +73,7 @@ def feature_of(comment: bytes) -> Feature | None:
 def _feature_of(comment: bytes) -> Feature | None:
     text = comment[1:].decode("utf-8", "replace").strip("; \t")
     if match := _NAMED.match(text):
-        return _KNOWN.get(re.sub(r"[-_ ]+", " ", match[1].strip().lower()), Feature.OTHER)
+        return _BY_NAME.get(re.sub(r"[-_ ]+", " ", match[1].strip().lower()), Feature.OTHER)
     if match := _QUOTED.match(text) or _BARE.match(text):
-        return _KNOWN.get(match[match.lastindex or 0].lower(), Feature.OTHER)
+        return _BY_NAME.get(match[match.lastindex or 0].lower(), Feature.OTHER)
     return None

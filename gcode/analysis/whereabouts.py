@@ -74,7 +74,7 @@ class Whereabouts:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._layers, self._rest = _Area(machine), _Area(machine)
+        self._layers, self._others = _Area(machine), _Area(machine)
         self._marked = False
         self._first: list[tuple[int, Floats]] = []  # line and both ends of the first moves
         self._starts: list[int] = []  # lines
@@ -102,7 +102,7 @@ class Whereabouts:
             count = min(len(line), PURGE - len(self._first))
             for index in range(count):
                 self._first.append((int(line[index]), np.stack((begins[:, index], ends[:, index]), axis=1)))
-            self._rest.add(begins[:, count:], ends[:, count:], None if count else within)
+            self._others.add(begins[:, count:], ends[:, count:], None if count else within)
 
     def outside(self, below: float) -> list[Outside]:
         """Return the axes on which the part leaves the printer's volume; Z may be `below` mm lower."""
@@ -112,5 +112,5 @@ class Whereabouts:
         start = max((line for line in self._starts if line < until), default=0)
         for line, positions in self._first:
             if line > start:
-                self._rest.add(positions[:, :1], positions[:, 1:])
-        return self._rest.outside(self._machine, below)
+                self._others.add(positions[:, :1], positions[:, 1:])
+        return self._others.outside(self._machine, below)

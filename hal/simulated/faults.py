@@ -86,7 +86,7 @@ class _Damage:
     def __init__(self, armed: list[_Armed], count_lost: Callable[[int], None]) -> None:
         self._armed = armed
         self._count_lost = count_lost
-        self._rest: dict[_Armed, int] = {}  # bytes still to be damaged by a fault that has begun
+        self._remaining: dict[_Armed, int] = {}  # bytes still to be damaged by a fault that has begun
         self._late = 0.0
 
     def pieces(self, data: bytes, line: int | None) -> Iterator[Piece]:
@@ -100,7 +100,7 @@ class _Damage:
     def _damage(self, armed: _Armed, data: bytes, line: int | None) -> bytes:
         out, at = bytearray(), 0
         while at < len(data):
-            remaining = self._rest.pop(armed, 0)
+            remaining = self._remaining.pop(armed, 0)
             if not remaining:
                 begin = self._begin(armed, len(data) - at, line)
                 if begin < 0:
@@ -111,7 +111,7 @@ class _Damage:
             end = min(at + remaining, len(data))
             out += self._spoil(armed, data[at:end])
             if remaining > end - at:
-                self._rest[armed] = remaining - (end - at)
+                self._remaining[armed] = remaining - (end - at)
             at = end
         return bytes(out + data[at:])
 

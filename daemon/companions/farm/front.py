@@ -60,7 +60,7 @@ class FrontPrinter:
     def __init__(self, client: OctoPrintClient, messages: PushListener, wall: Callable[[], float]) -> None:
         self._client, self._messages, self._wall = client, messages, wall
         self._values = FrontState()
-        self._heard = float("-inf")  # loop time of the last message
+        self._heard_at = float("-inf")  # loop time of the last message
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
@@ -68,13 +68,13 @@ class FrontPrinter:
         async for message in self._messages(SUBSCRIPTION):
             if message.kind != "page" or not isinstance(message.payload, dict):
                 continue
-            self._heard = asyncio.get_running_loop().time()
+            self._heard_at = asyncio.get_running_loop().time()
             if self._values.take(message.payload):
                 self.on_change()
 
     def look(self) -> SeenPrinter:
         """Return the state of the printer, as far as it is known."""
-        if asyncio.get_running_loop().time() - self._heard > MAX_SILENCE:
+        if asyncio.get_running_loop().time() - self._heard_at > MAX_SILENCE:
             return SeenPrinter(reason="the printer's service does not answer")
         values = self._values
         reason = self._reason()

@@ -38,7 +38,7 @@ class Addresses:
         self.given = check(config.address) if config.address else None
         self._config = config
         self._globs = (*config.extra_ports, *extra_ports)
-        self._found: dict[str, int] = {}  # baudrate by port, where it was found by trying
+        self._working_rates: dict[str, int] = {}  # baudrate by port, where it was found by trying
         self._sought: set[str] = set()  # ports whose baudrate is to be found by trying, on request
 
     # -- which one -----------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Addresses:
         """Return the baudrates at which a printer may answer there, the likeliest first."""
         if rate := int(address.options.get("baudrate", self._usual(address.target))):
             return (rate,)
-        working_rate = self._found.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
+        working_rate = self._working_rates.get(address.target) or (None if address.scheme == "serial" else LIKELY[0])
         return (working_rate,) if working_rate else LIKELY
 
     def _usual(self, port: str) -> int:
@@ -120,7 +120,7 @@ class Addresses:
     def seek(self, port: str) -> None:
         """Have the baudrate of a port found by trying, whatever is configured."""
         self._sought.add(port)
-        self._found.pop(port, None)
+        self._working_rates.pop(port, None)
 
     def choose(self, address: Address) -> bool:
         """Make this the given printer, unless the configuration names one; tell whether it is now."""
@@ -131,11 +131,11 @@ class Addresses:
 
     def remember(self, port: str, baudrate: int) -> None:
         """Note the baudrate at which a printer answered at a port, for when none is given."""
-        self._found[port] = baudrate
+        self._working_rates[port] = baudrate
 
     def forget(self, port: str) -> None:
         """Forget the baudrate of a port: no printer answers at it."""
-        self._found.pop(port, None)
+        self._working_rates.pop(port, None)
 
     def at(self, address: Address, rate: int) -> Address:
         """Return the address with this baudrate, if it has none."""

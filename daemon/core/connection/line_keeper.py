@@ -19,7 +19,7 @@ class LineKeeper:
     def __init__(self, descriptors: DescriptorStore | None = None) -> None:
         """Take the line that systemd kept, if any."""
         self._descriptors = descriptors
-        self._kept = descriptors.inherited().get(NAME, -1) if descriptors else -1
+        self._descriptor = descriptors.inherited().get(NAME, -1) if descriptors else -1
         self._transport: Transport | None = None
         self.leaves = False  # the line stays in the store, for the next host, when this one closes it
 
@@ -27,16 +27,16 @@ class LineKeeper:
         """Watch a new transport; the first one adopts the line that systemd kept."""
         self._transport = transport
         adopt = getattr(transport, "adopt", None)
-        if adopt is not None and self._kept >= 0:
-            adopt(self._kept)
-            self._kept = -1
+        if adopt is not None and self._descriptor >= 0:
+            adopt(self._descriptor)
+            self._descriptor = -1
 
     def release(self) -> None:
         """Close the line that systemd kept, if no transport has adopted it: there is no job to reattach to."""
-        if self._kept >= 0:
+        if self._descriptor >= 0:
             with suppress(OSError):
-                os.close(self._kept)
-            self._kept = -1
+                os.close(self._descriptor)
+            self._descriptor = -1
             if self._descriptors is not None:
                 self._descriptors.drop(NAME)
 

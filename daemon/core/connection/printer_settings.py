@@ -31,7 +31,7 @@ class PrinterSettings:
         """
         self._connection = connection
         self._busy = busy
-        self._asked: Printer | None = None  # the one that has been asked
+        self._asked_printer: Printer | None = None  # the one that has been asked
         self.known: tuple[str, ...] = ()  # of the last printer that answered
         self.firmware = ""  # its name, from M115
         self.area: dict[str, list[float]] | None = None  # its reach: `min` and `max` of X, Y, Z, in mm
@@ -39,9 +39,9 @@ class PrinterSettings:
     async def ask(self) -> tuple[str, ...]:
         """Return the printer's commands; those known so far if it cannot be asked now."""
         printer = self._connection.printer
-        if printer is None or not self._connection.ready or printer is self._asked or self._busy():
+        if printer is None or not self._connection.ready or printer is self._asked_printer or self._busy():
             return self.known
-        self._asked = printer
+        self._asked_printer = printer
         self.firmware, self.area = printer.identity.name, None
         dialect = recognise(printer.identity.name)
         if dialect not in (MARLIN, PRUSA):
@@ -53,7 +53,7 @@ class PrinterSettings:
                 ends = [] if "M211" in dialect.unknown else await printer.send("M211")
                 self.area = area_in(ends) or area_in(await printer.send("M115"))
         except (NozzledError, TimeoutError):
-            self._asked = None
+            self._asked_printer = None
         return self.known
 
 

@@ -29,7 +29,7 @@ class HeatersOff:
         self.due = False  # heaters may be on: turn them off when a printer is READY
         self._profile = profile
         self._on_done = on_done
-        self._left: Printer | None = None  # the last one whose heaters `before_leaving` has turned off
+        self._left_printer: Printer | None = None  # the last one whose heaters `before_leaving` has turned off
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, printer: Printer, reason: str = LEFT_HOT) -> None:
@@ -67,9 +67,9 @@ class HeatersOff:
 
     async def before_leaving(self, printer: Printer) -> None:
         """Turn its heaters off before its line is closed; does nothing the second time."""
-        if printer.state is not ConnectionState.READY or printer is self._left:
+        if printer.state is not ConnectionState.READY or printer is self._left_printer:
             return
-        self._left = printer  # its last report may still show the old targets
+        self._left_printer = printer  # its last report may still show the old targets
         if await turn_heaters_off(printer, self._profile()):
             self._on_done()
         else:

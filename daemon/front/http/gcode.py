@@ -103,7 +103,7 @@ def commands(data: Mapping[str, Any]) -> list[str]:
         raise Refused(400, "commands must be a list of strings")
     if not isinstance(parameters, dict):
         raise Refused(400, "parameters must be an object")
-    return [_PLACEHOLDER.sub(lambda found: _parameter(found[1], parameters), each).strip() for each in lines]
+    return [_PLACEHOLDER.sub(lambda match: _parameter(match[1], parameters), each).strip() for each in lines]
 
 
 def _parameter(name: str, parameters: Mapping[str, Any]) -> str:

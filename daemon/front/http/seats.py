@@ -36,11 +36,11 @@ class Seats:
         self._anonymous: dict[Seat, None] = {}  # those without a key; the longest seated first
         self._anonymous_of: dict[str, dict[Seat, None]] = {}
         self._known_of: dict[str, set[Seat]] = {}
-        self._known = 0
+        self._known_count = 0
 
     def __len__(self) -> int:
         """Return the number of open connections."""
-        return len(self._anonymous) + self._known
+        return len(self._anonymous) + self._known_count
 
     def take(self, network: str, close: Callable[[], None]) -> Seat | None:
         """Take a seat for a new connection, if need be that of another without a key; None: all others have keys.
@@ -72,7 +72,7 @@ class Seats:
             return
         self._forget_anonymous(seat)
         seat.known = True
-        self._known += 1
+        self._known_count += 1
         self._known_of.setdefault(seat.network, of_network).add(seat)
 
     def leave(self, seat: Seat) -> None:
@@ -82,7 +82,7 @@ class Seats:
             return
         of_network = self._known_of.get(seat.network, set())
         if seat in of_network:
-            self._known -= 1
+            self._known_count -= 1
             of_network.remove(seat)
             if not of_network:
                 del self._known_of[seat.network]
